@@ -1,0 +1,18 @@
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+
+
+class PortalAdminConfig(AdminConfig):
+    default_site = "opsportal.lib.admin.PortalAdminSite"
+
+
+class PortalConfig(AppConfig):
+    """The project package itself, so that its commands, templates and static files are found."""
+
+    name = "opsportal"
+
+    def ready(self) -> None:
+        from opsportal.lib import logs, schedules
+
+        logs.configure()
+        schedules.registry.autodiscover()

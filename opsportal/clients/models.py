@@ -1,0 +1,144 @@
+"""Apps registered with us, and the keys they come with."""
+
+import hashlib
+import secrets
+from datetime import datetime
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+def new_public_key() -> str:
+    return secrets.token_hex(16)
+
+
+class Platform(models.TextChoices):
+    PYTHON = "python"
+    JAVASCRIPT = "javascript", "JavaScript"
+    NODE = "node", "Node"
+    PHP = "php", "PHP"
+    RUBY = "ruby"
+    GO = "go"
+    JAVA = "java"
+    DOTNET = "dotnet", ".NET"
+    OTHER = "other"
+
+
+class Scope(models.TextChoices):
+    """What an API key may do."""
+
+    INGEST = "ingest", "Post errors"
+    METRICS = "metrics", "Post measurements, deliveries, activity and gauges"
+    PAYMENTS = "payments", "Create and read payments"
+    RESERVATIONS = "reservations", "Reserve, read, extend, cancel, complete"
+    ADMIN = "admin", "Run checks, read details of the portal's health"
+
+
+class ClientApp(models.Model):
+    """An app that reports here. Its id is the project id in its DSN."""
+
+    PORTAL_SLUG: ClassVar[str] = "opsportal"
+
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=50, unique=True)
+    platform = models.CharField(max_length=20, choices=Platform, default=Platform.OTHER)
+    is_active = models.BooleanField(default=True)
+    allowed_origins = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Browser origins that may post, e.g. ["https://shop.example"]. Empty: any.',
+    )
+    events_per_second = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Burst quota; empty: none."
+    )
+    events_per_hour = models.PositiveIntegerField(null=True, blank=True)
+    events_per_day = models.PositiveIntegerField(null=True, blank=True)
+    retention_days = models.PositiveSmallIntegerField(default=30)
+    scrub_keys = models.JSONField(
+        default=list, blank=True, help_text='Further field names to filter, e.g. ["iban"].'
+    )
+    safe_keys = models.JSONField(default=list, blank=True, help_text="Field names never to filter.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "registered app"
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(retention_days__gte=1), name="retention_is_at_least_a_day"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ClientKeyQuerySet(models.QuerySet["ClientKey"]):
+    def live(self) -> "ClientKeyQuerySet":
+        return self.filter(revoked_at=None, app__is_active=True)
+
+    def revoke(self, *, now: datetime) -> int:
+        return self.filter(revoked_at=None).update(revoked_at=now)
+
+
+class ClientKey(models.Model):
+    """The public key of a DSN. It travels in browsers' JavaScript, so it is no secret and can only post."""
+
+    app = models.ForeignKey(ClientApp, models.CASCADE, related_name="keys")
+    label = models.CharField(max_length=100, default="default")
+    public_key = models.CharField(
+        max_length=32, unique=True, default=new_public_key, editable=False
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ClientKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "DSN key"
+
+    def __str__(self) -> str:
+        return f"{self.app}: {self.label}"
+
+    @property
+    def dsn(self) -> str:
+        """What an SDK is configured with: scheme://key@host/path/app-id, built from settings.BASE_URL."""
+        base = urlsplit(settings.BASE_URL)
+        return f"{base.scheme}://{self.public_key}@{base.netloc}{base.path}/{self.app_id}"
+
+
+def hash_secret(secret: str) -> str:
+    """API keys are long and random, so one round of SHA-256 is enough; the plain key is shown once and never kept."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class ApiKey(models.Model):
+    """A secret key for servers: `Authorization: Bearer ops_…`, with scopes. Only its hash is stored."""
+
+    app = models.ForeignKey(ClientApp, models.CASCADE, related_name="api_keys")
+    label = models.CharField(max_length=100, default="default")
+    prefix = models.CharField(max_length=12, editable=False)
+    key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… ({self.app})"
+
+    @classmethod
+    def issue(
+        cls, *, app: ClientApp, scopes: list[str], label: str = "default"
+    ) -> tuple["ApiKey", str]:
+        """A new key and its secret, which is not stored anywhere: show it now."""
+        secret = "ops_" + secrets.token_urlsafe(32)
+        key = cls.objects.create(
+            app=app, label=label, prefix=secret[:10], key_hash=hash_secret(secret), scopes=scopes
+        )
+        return key, secret

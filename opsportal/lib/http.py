@@ -1,0 +1,80 @@
+"""JSON in, JSON out: one reader, one shape for every refusal (RFC 9457)."""
+
+from typing import Any, TypeVar
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+
+from opsportal.lib import request_id
+
+T = TypeVar("T")
+
+
+class BadRequest(Exception):
+    """The body is not what the endpoint takes; `problem` answers it."""
+
+    def __init__(self, detail: str, status: int = 400) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status = status
+
+
+def read_json(request: HttpRequest, shape: type[T]) -> T:
+    """The body as a `shape` (a msgspec.Struct). Raises BadRequest (400, 413, 422) with a sentence the caller can act on."""
+    try:
+        return msgspec.json.decode(request.body, type=shape)
+    except msgspec.ValidationError as error:
+        raise BadRequest(str(error), 422) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"not readable as JSON: {error}") from error
+
+
+def json_response(
+    data: object, status: int = 200, headers: dict[str, str] | None = None
+) -> HttpResponse:
+    return HttpResponse(
+        msgspec.json.encode(data), status=status, content_type="application/json", headers=headers
+    )
+
+
+TITLES = {
+    400: "Bad request",
+    401: "Authentication needed",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Invalid",
+    429: "Too many requests",
+    500: "Internal error",
+    502: "Upstream failed",
+    503: "Unavailable",
+}
+
+
+def problem(
+    status: int,
+    detail: str = "",
+    *,
+    title: str = "",
+    type: str = "about:blank",
+    headers: dict[str, str] | None = None,
+    **members: Any,
+) -> HttpResponse:
+    """A refusal as `application/problem+json`: type, title, status, detail, request_id and any further members."""
+    body = {
+        "type": type,
+        "title": title or TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "request_id": request_id.current(),
+        **members,
+    }
+    return HttpResponse(
+        msgspec.json.encode(body),
+        status=status,
+        content_type="application/problem+json",
+        headers=headers,
+    )

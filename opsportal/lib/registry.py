@@ -1,0 +1,49 @@
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from django.utils.module_loading import autodiscover_modules
+
+T = TypeVar("T")
+
+
+class DuplicateName(Exception):
+    pass
+
+
+class Registry(Generic[T]):
+    """Things with unique names, brought by each app in a file of the agreed name.
+
+    The floor that owns the registry calls `autodiscover()` from its `AppConfig.ready()`; nobody imports the files.
+    """
+
+    def __init__(self, module_name: str) -> None:
+        self.module_name = module_name
+        self._items: dict[str, T] = {}
+
+    def autodiscover(self) -> None:
+        autodiscover_modules(self.module_name)
+
+    def add(self, name: str, item: T) -> None:
+        """Raises DuplicateName when another item has the name already."""
+        if name in self._items:
+            raise DuplicateName(f"{self.module_name}: {name!r} is registered twice")
+        self._items[name] = item
+
+    def get(self, name: str) -> T:
+        """Raises KeyError, naming what there is, for an unknown name."""
+        try:
+            return self._items[name]
+        except KeyError:
+            raise KeyError(f"no {name!r} in {self.module_name}; there are {self.names()}") from None
+
+    def names(self) -> list[str]:
+        return sorted(self._items)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._items
+
+    def __iter__(self) -> Iterator[T]:
+        return iter([self._items[name] for name in self.names()])
+
+    def __len__(self) -> int:
+        return len(self._items)

@@ -1,0 +1,278 @@
+"""One settings module; every value from the environment, each with a default that works on one machine.
+
+A value `NAME` can also be mounted as a file: `NAME_FILE=/run/secrets/name`. All wrong values are named at once.
+What an owner tunes while the portal runs (thresholds, routes, people, limits) is a row in the admin, not a setting.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dj_database_url
+import django_stubs_ext
+from environs import FileAwareEnv
+
+from opsportal.lib.secret_key import installation_secret_key
+
+django_stubs_ext.monkeypatch()  # makes ModelAdmin[...] and friends subscriptable at run time
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+env = FileAwareEnv(eager=False)
+
+# --- where and who --------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", False)
+DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "data")) or BASE_DIR / "data")
+BASE_URL = (env.str("BASE_URL", "http://127.0.0.1:8000") or "").rstrip("/")
+INSTANCE = env.str("INSTANCE", "") or os.uname().nodename
+REGION = env.str("REGION", "")
+IS_HTTPS = BASE_URL.startswith("https://")
+
+SECRET_KEY = env.str("SECRET_KEY", "") or installation_secret_key(DATA_DIR)
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", []) or [
+    urlsplit(BASE_URL).hostname or "127.0.0.1",
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+]
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", []) or ([BASE_URL] if IS_HTTPS else [])
+# How many proxies stand before the portal; X-Forwarded-For is believed that many hops and no further.
+TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0)
+
+# --- apps ------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "opsportal.apps.PortalAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_linear_migrations",
+    "django_q",
+    "opsportal.apps.PortalConfig",
+    "opsportal.clients",
+    "opsportal.jobs",
+    "alerts",
+    "health",
+    "payments",
+    "reservations",
+    "errors",
+]
+FIRST_PARTY_APPS = [
+    "opsportal.clients",
+    "opsportal.jobs",
+    "alerts",
+    "health",
+    "payments",
+    "reservations",
+    "errors",
+]
+
+MIDDLEWARE = [
+    "opsportal.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "opsportal.middleware.SecurityHeadersMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "opsportal.urls"
+WSGI_APPLICATION = "opsportal.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- data ------------------------------------------------------------------------------------------
+DATABASE_URL = env.str("DATABASE_URL", "") or f"sqlite:///{DATA_DIR / 'opsportal.sqlite3'}"
+DATABASES: dict[str, dict[str, Any]] = {"default": dict(dj_database_url.parse(DATABASE_URL))}
+DATABASES["default"]["ATOMIC_REQUESTS"] = False
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # IMMEDIATE takes the write lock when a transaction starts: DEFERRED gave hundreds of "database is
+    # locked" under load, IMMEDIATE none (measured). FULL makes a commit survive power loss.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+        "PRAGMA cache_size=-32000; PRAGMA temp_store=MEMORY;",
+    }
+    # In a file also under test: threads cannot share an in-memory database.
+    DATABASES["default"]["TEST"] = {
+        "NAME": str(DATA_DIR / "test.sqlite3"),
+        "OPTIONS": {},
+    }
+else:
+    # psycopg's own pool; set DATABASE_POOL=0 behind pgbouncer in transaction mode.
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
+    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
+    DATABASES["default"]["OPTIONS"] = {
+        **DATABASES["default"].get("OPTIONS", {}),
+        "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", 20), "timeout": 5}
+        if env.int("DATABASE_POOL", 20)
+        else False,
+        "connect_timeout": 5,
+        "prepare_threshold": None,
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.str("REDIS_URL", "")
+
+
+def _redis(db_prefix: str) -> dict[str, object]:
+    return {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": f"opsportal:{db_prefix}",
+        # Redis away must cost little and break nothing: see docs/operations.md
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": 0.2,
+            "SOCKET_TIMEOUT": 0.2,
+            "IGNORE_EXCEPTIONS": True,
+        },
+    }
+
+
+def _memory(name: str, entries: int) -> dict[str, object]:
+    return {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": name,
+        "OPTIONS": {"MAX_ENTRIES": entries},
+    }
+
+
+CACHES = {
+    "default": _redis("cache") if REDIS_URL else _memory("default", 10_000),
+    # django-ratelimit's own: with few entries, other keys push a counter out and lift the limit.
+    "ratelimit": _redis("ratelimit") if REDIS_URL else _memory("ratelimit", 100_000),
+    # django-q2's cluster state must be seen by the web process too.
+    "q2": _redis("q2")
+    if REDIS_URL
+    else {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": str(DATA_DIR / "cache" / "q2"),
+    },
+}
+RATELIMIT_USE_CACHE = "ratelimit"
+
+# --- background work (why these values: docs/architecture.md) -----------------------------------------
+Q_CLUSTER = {
+    "name": "opsportal",
+    "orm": "default",
+    "workers": env.int("WORKERS", 2),
+    "queue_limit": 2,
+    "bulk": 1,
+    "timeout": 60,
+    "retry": 240,  # >= timeout * (ceil(queue_limit / workers) + 2) + 30
+    "max_attempts": 1,
+    "ack_failures": True,
+    "catch_up": False,
+    "save_limit": 100,
+    "save_limit_per": "func",
+    "recycle": 500,
+    "max_rss": 300_000,
+    "poll": 0.5,
+    "guard_cycle": 1,
+    "cache": "q2",
+}
+
+# --- people ------------------------------------------------------------------------------------------
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "/admin/system-health/"
+
+# --- language, time -------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+USE_I18N = True
+USE_TZ = True
+
+# --- files -----------------------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_STORAGE_BACKEND = env.str(
+    "STATICFILES_STORAGE", "whitenoise.storage.CompressedManifestStaticFilesStorage"
+)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": STATICFILES_STORAGE_BACKEND},
+}
+
+# --- security ----------------------------------------------------------------------------------------------
+SECURE_SSL_REDIRECT = IS_HTTPS and env.bool("SSL_REDIRECT", True)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
+SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = IS_HTTPS
+SECURE_HSTS_PRELOAD = IS_HTTPS
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", 14 * 24 * 3600)
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+# --- mail and channels --------------------------------------------------------------------------------------
+# console (default), smtp (EMAIL_HOST), resend (RESEND_API_KEY)
+RESEND_API_KEY = env.str("RESEND_API_KEY", "")
+EMAIL_HOST = env.str("EMAIL_HOST", "")
+EMAIL_PORT = env.int("EMAIL_PORT", 587 if EMAIL_HOST not in ("127.0.0.1", "localhost") else 25)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", EMAIL_HOST not in ("", "127.0.0.1", "localhost"))
+EMAIL_TIMEOUT = 10
+EMAIL_BACKEND = (
+    "anymail.backends.resend.EmailBackend"
+    if RESEND_API_KEY
+    else "django.core.mail.backends.smtp.EmailBackend"
+    if EMAIL_HOST
+    else "django.core.mail.backends.console.EmailBackend"
+)
+RESEND_API_URL = env.str("RESEND_API_URL", "https://api.resend.com/")
+ANYMAIL = {"RESEND_API_KEY": RESEND_API_KEY, "RESEND_API_URL": RESEND_API_URL}
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", "opsportal@localhost")
+ALERT_EMAILS: list[str] = env.list("ALERT_EMAILS", [])
+SLACK_WEBHOOK_URL = env.str("SLACK_WEBHOOK_URL", "")
+
+# --- payments -----------------------------------------------------------------------------------------------
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", "https://api.stripe.com")
+
+# --- logs, own errors -----------------------------------------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOG_FORMAT = env.str("LOG_FORMAT", "")  # json, text; empty: text on a terminal, JSON otherwise
+LOGGING_CONFIG = None  # opsportal.lib.logs.configure, called by PortalConfig.ready
+SENTRY_DSN = env.str("SENTRY_DSN", "")
+BETTER_STACK_TOKEN = env.str("BETTER_STACK_TOKEN", "")
+
+env.seal()
