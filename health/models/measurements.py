@@ -1,0 +1,189 @@
+"""Measurements as roll-ups: a series is one thing measured, a point is one minute, hour or day of it.
+
+There are no raw rows. A year of it stays small, and every figure on the page is a handful of rows.
+"""
+
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from health import histogram
+from opsportal.clients.models import ClientApp
+
+
+class Tier(models.IntegerChoices):
+    """How long a point is, in seconds."""
+
+    MINUTE = 60
+    HOUR = 3_600
+    DAY = 86_400
+
+    @property
+    def length(self) -> timedelta:
+        return timedelta(seconds=self.value)
+
+    def floor(self, moment: datetime) -> datetime:
+        """The start of the (UTC) minute, hour or day that holds `moment`."""
+        return datetime.fromtimestamp(
+            moment.timestamp() // self.value * self.value, tz=moment.tzinfo
+        )
+
+
+KEPT: dict[Tier, timedelta] = {
+    Tier.MINUTE: timedelta(hours=48),
+    Tier.HOUR: timedelta(days=35),
+    Tier.DAY: timedelta(days=400),
+}
+
+
+def tier_for(span: timedelta) -> Tier:
+    """The finest points that make a readable chart of `span` and are kept that long."""
+    if span <= timedelta(hours=3):
+        return Tier.MINUTE
+    return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY
+
+
+class SeriesKind(models.TextChoices):
+    FUNCTION = "function"
+    PAGE = "page"
+    REQUEST = "request"
+    DELIVERY = "delivery"
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+class SeriesQuerySet(models.QuerySet["Series"]):
+    def total(self, kind: str) -> "SeriesQuerySet":
+        """The one series that adds up all apps' calls of this kind."""
+        return self.filter(app=None, kind=kind, name="")
+
+    def of_apps(self, kind: str) -> "SeriesQuerySet":
+        return self.filter(kind=kind, app__isnull=False)
+
+
+class Series(models.Model):
+    """One thing that is measured: a function of an app, a gauge, a channel's outcome. Without an app: the total of all."""
+
+    app = models.ForeignKey(ClientApp, models.CASCADE, null=True, blank=True, related_name="series")
+    kind = models.CharField(max_length=10, choices=SeriesKind)
+    name = models.CharField(max_length=200, blank=True)
+
+    objects = SeriesQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "series"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["app", "kind", "name"], name="one_series_per_app_name"),
+            models.UniqueConstraint(
+                fields=["kind", "name"], condition=Q(app=None), name="one_total_series"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name or 'total'}"
+
+
+class Point(models.Model):
+    """What every point has: its series, its length and its start."""
+
+    series = models.ForeignKey(Series, models.CASCADE, related_name="+")
+    tier = models.PositiveIntegerField(choices=Tier)
+    start = models.DateTimeField()
+
+    KEY: ClassVar = ("series", "tier", "start")
+
+    class Meta:
+        abstract = True
+
+
+class Latency(Point):
+    """Calls in one minute, hour or day: how many, how many failed, and a histogram of how long they took (fields b0, b1, …)."""
+
+    count = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    total_ms = models.FloatField(default=0)
+    highest_ms = models.FloatField(default=0)
+
+    BUCKETS: ClassVar = tuple(f"b{n}" for n in range(histogram.SIZE))
+
+    class Meta:
+        verbose_name_plural = "latencies"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["series", "tier", "start"], name="one_latency_point")
+        ]
+        indexes: ClassVar = [models.Index(fields=["tier", "start"], name="latency_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.series_id} {self.start:%Y-%m-%d %H:%M}: {self.count}"
+
+
+for (
+    _bucket
+) in Latency.BUCKETS:  # columns, so that adding to a histogram is one UPDATE without reading
+    Latency.add_to_class(_bucket, models.IntegerField(default=0))
+
+
+class Value(Point):
+    """A counter's sum or a gauge's levels in one minute, hour or day."""
+
+    count = models.BigIntegerField(default=0)
+    total = models.FloatField(default=0)
+    lowest = models.FloatField(default=0)
+    highest = models.FloatField(default=0)
+    last = models.FloatField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["series", "tier", "start"], name="one_value_point")
+        ]
+        indexes: ClassVar = [models.Index(fields=["tier", "start"], name="value_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.series_id} {self.start:%Y-%m-%d %H:%M}: {self.last}"
+
+
+class ActiveUserQuerySet(models.QuerySet["ActiveUser"]):
+    def seen_since(self, moment: datetime) -> "ActiveUserQuerySet":
+        return self.filter(seen_at__gte=moment)
+
+    def people(self) -> int:
+        """How many different ones, over all apps."""
+        return self.values("user_hash").distinct().count()
+
+
+class ActiveUser(models.Model):
+    """When somebody was last active in an app. The id is a keyed hash; rows are removed after a day."""
+
+    app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
+    user_hash = models.CharField(max_length=32)
+    seen_at = models.DateTimeField(db_index=True)
+
+    objects = ActiveUserQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["app", "user_hash"], name="one_row_per_active_user")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_hash[:8]}… {self.seen_at:%H:%M}"
+
+
+class SignalBatch(models.Model):
+    """A batch of signals already taken, so that the same one sent twice counts once. Kept 48 hours."""
+
+    app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
+    batch_id = models.CharField(max_length=100)
+    received_at = models.DateTimeField(db_index=True)
+    accepted = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name_plural = "signal batches"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["app", "batch_id"], name="each_batch_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.batch_id

@@ -1,0 +1,166 @@
+"""Measurements come in, roll-ups go out: minute, hour and day in one transaction."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from hashlib import blake2b
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from health import histogram
+from health.models import ActiveUser, Latency, Series, SeriesKind, Tier, Value
+from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
+from opsportal.clients.models import ClientApp
+from opsportal.lib.upsert import upsert
+
+# An app that puts ids into names would make a series for each: what goes past this is added up under OTHER.
+MAX_SERIES_PER_APP = 2_000
+OTHER = "(other)"
+OLDEST_ACCEPTED = timedelta(hours=24)
+
+SeriesKey = tuple[int | None, str, str]  # app id, kind, name
+PointKey = tuple[SeriesKey, datetime]
+
+
+@transaction.atomic
+def record_measurements(
+    measurements: Sequence[Measurement], *, app: ClientApp, now: datetime
+) -> None:
+    """Count the measurements in the roll-ups. An `at` older than a day or in the future is taken as `now`."""
+    latencies: dict[PointKey, dict[str, float]] = {}
+    values: dict[PointKey, dict[str, float]] = {}
+    seen: dict[str, datetime] = {}
+    for item in measurements:
+        at = item.at if item.at and now - OLDEST_ACCEPTED <= item.at <= now else now
+        minute = Tier.MINUTE.floor(at)
+        match item:
+            case Performance():
+                _add_latency(latencies, ((app.pk, item.kind, item.name), minute), item)
+                _add_latency(latencies, ((None, item.kind, ""), minute), item)
+            case Activity():
+                user = hashed_user(item.user)
+                seen[user] = max(at, seen.get(user, at))
+            case Delivery():
+                outcome = f"{item.channel}.{item.outcome}"
+                _add_value(values, ((app.pk, SeriesKind.DELIVERY, outcome), minute), item.count)
+            case Counter():
+                _add_value(values, ((app.pk, SeriesKind.COUNTER, item.name), minute), item.value)
+            case Gauge():
+                _add_value(values, ((app.pk, SeriesKind.GAUGE, item.name), minute), item.value)
+    series = _series_ids({key for key, _ in (*latencies, *values)}, app=app)
+    upsert(
+        Latency,
+        _points(latencies, series),
+        key=Latency.KEY,
+        add=("count", "failed", "total_ms", *Latency.BUCKETS),
+        greatest=("highest_ms",),
+    )
+    upsert(
+        Value,
+        _points(values, series),
+        key=Value.KEY,
+        add=("count", "total"),
+        least=("lowest",),
+        greatest=("highest",),
+        replace=("last",),
+    )
+    upsert(
+        ActiveUser,
+        [{"app": app.pk, "user_hash": user, "seen_at": at} for user, at in seen.items()],
+        key=("app", "user_hash"),
+        greatest=("seen_at",),
+    )
+
+
+def hashed_user(user: str) -> str:
+    """Tells users apart without saying who they are: keyed with this installation's secret."""
+    return blake2b(user.encode(), key=settings.SECRET_KEY.encode()[:64], digest_size=16).hexdigest()
+
+
+def _add_latency(
+    points: dict[PointKey, dict[str, float]], key: PointKey, item: Performance
+) -> None:
+    point = points.get(key)
+    if point is None:
+        point = points[key] = dict.fromkeys(
+            ("count", "failed", "total_ms", "highest_ms", *Latency.BUCKETS), 0
+        )
+    point["count"] += item.count
+    point["failed"] += 0 if item.ok else item.count
+    point["total_ms"] += item.duration_ms * item.count
+    point["highest_ms"] = max(point["highest_ms"], item.duration_ms)
+    point[Latency.BUCKETS[histogram.bucket_of(item.duration_ms)]] += item.count
+
+
+def _add_value(points: dict[PointKey, dict[str, float]], key: PointKey, value: float) -> None:
+    point = points.get(key)
+    if point is None:
+        points[key] = {"count": 1, "total": value, "lowest": value, "highest": value, "last": value}
+        return
+    point["count"] += 1
+    point["total"] += value
+    point["lowest"] = min(point["lowest"], value)
+    point["highest"] = max(point["highest"], value)
+    point["last"] = value
+
+
+def _merge(into: dict[str, float], point: dict[str, float]) -> None:
+    for name, value in point.items():
+        if name.startswith("highest"):
+            into[name] = max(into[name], value)
+        elif name == "lowest":
+            into[name] = min(into[name], value)
+        elif name == "last":
+            into[name] = value
+        else:
+            into[name] += value
+
+
+def _points(
+    minutes: dict[PointKey, dict[str, float]], series: dict[SeriesKey, int]
+) -> Iterable[dict[str, object]]:
+    """The minutes themselves, and the hours and days they belong to."""
+    merged: dict[tuple[int, int, datetime], dict[str, float]] = {}
+    for (key, minute), point in sorted(minutes.items(), key=lambda entry: entry[0][1]):
+        for tier in Tier:
+            place = (series[key], tier.value, tier.floor(minute))
+            if place in merged:
+                _merge(merged[place], point)
+            else:
+                merged[place] = dict(point)
+    return [
+        {"series": series_id, "tier": tier, "start": start, **point}
+        for (series_id, tier, start), point in merged.items()
+    ]
+
+
+def _series_ids(wanted: set[SeriesKey], *, app: ClientApp) -> dict[SeriesKey, int]:
+    """The id of each series, made where missing; those past the app's limit share the series OTHER of their kind."""
+    found = _existing(wanted, app=app)
+    missing = sorted(wanted - found.keys(), key=str)
+    if missing:
+        room = MAX_SERIES_PER_APP - Series.objects.filter(app=app).count()
+        new = [key for key in missing if key[0] is None]
+        own = [key for key in missing if key[0] is not None]
+        new += own[: max(0, room)]
+        late = own[max(0, room) :]
+        others = {(app_id, kind, OTHER) for app_id, kind, _ in late}
+        Series.objects.bulk_create(
+            [Series(app_id=a, kind=kind, name=name) for a, kind, name in {*new, *others}],
+            ignore_conflicts=True,
+        )
+        found |= _existing({*new, *others}, app=app)
+        found |= {(a, kind, name): found[a, kind, OTHER] for a, kind, name in late}
+    return found
+
+
+def _existing(wanted: set[SeriesKey], *, app: ClientApp) -> dict[SeriesKey, int]:
+    names = sorted({name for _, _, name in wanted})
+    found: dict[SeriesKey, int] = {}
+    for start in range(0, len(names), 400):
+        rows = Series.objects.filter(
+            Q(app=app) | Q(app=None), name__in=names[start : start + 400]
+        ).values_list("app_id", "kind", "name", "pk")
+        found |= {(a, kind, n): pk for a, kind, n, pk in rows if (a, kind, n) in wanted}
+    return found

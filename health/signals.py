@@ -1,0 +1,57 @@
+"""What apps tell us about themselves, one struct a kind; also the wire format of `POST /api/v1/signals/`."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class Performance(msgspec.Struct, tag="performance", frozen=True):
+    """One call of a function, load of a page or request, or `count` of them that took about as long."""
+
+    name: Name
+    duration_ms: Annotated[float, Meta(ge=0, le=86_400_000)]
+    kind: Literal["function", "page", "request"] = "function"
+    ok: bool = True
+    count: Count = 1
+    at: Instant | None = None
+
+
+class Delivery(msgspec.Struct, tag="delivery", frozen=True):
+    """What became of messages to people."""
+
+    channel: Literal["sms", "email"]
+    outcome: Literal["sent", "delivered", "failed", "bounced"]
+    count: Count = 1
+    at: Instant | None = None
+
+
+class Activity(msgspec.Struct, tag="activity", frozen=True):
+    """Somebody is there. `user` is any stable id; only a keyed hash of it is kept, and not for long."""
+
+    user: Name
+    at: Instant | None = None
+
+
+class Gauge(msgspec.Struct, tag="gauge", frozen=True):
+    """A level that goes up and down: a credit balance, a queue's length. The newest value counts."""
+
+    name: Name
+    value: float
+    at: Instant | None = None
+
+
+class Counter(msgspec.Struct, tag="counter", frozen=True):
+    """So many more since the last time: failed provisions, bytes sent."""
+
+    name: Name
+    value: Annotated[float, Meta(ge=0)] = 1
+    at: Instant | None = None
+
+
+Measurement = Performance | Delivery | Activity | Gauge | Counter

@@ -1,0 +1,54 @@
+"""Add to roll-up rows, making them where they are missing: one statement, the same on SQLite and PostgreSQL."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from django.db import connections, models, router
+
+
+def upsert(
+    model: type[models.Model],
+    rows: Iterable[Mapping[str, object]],
+    *,
+    key: Sequence[str],
+    add: Sequence[str] = (),
+    greatest: Sequence[str] = (),
+    least: Sequence[str] = (),
+    replace: Sequence[str] = (),
+) -> None:
+    """Insert `rows`; where `key` (a unique constraint's fields) is taken, add, keep the extreme of, or replace the named fields.
+
+    Each key may come once, every row names all fields given here, and runs inside the caller's transaction.
+    Rows are written in the order of their keys, so that two writers never wait for each other in a circle.
+    """
+    using = router.db_for_write(model)
+    connection = connections[using]
+    by_name = {field.name: field for field in model._meta.concrete_fields}
+    names = (*key, *add, *greatest, *least, *replace)
+    quote = connection.ops.quote_name
+    table = quote(model._meta.db_table)
+    column = {name: quote(str(by_name[name].column)) for name in names}
+    highest, lowest = ("GREATEST", "LEAST") if connection.vendor == "postgresql" else ("MAX", "MIN")
+
+    def excluded(name: str, function: str) -> str:
+        c = column[name]
+        return f"{c} = {function}({table}.{c}, EXCLUDED.{c})"
+
+    changes = [f"{column[n]} = {table}.{column[n]} + EXCLUDED.{column[n]}" for n in add]
+    changes += [excluded(n, highest) for n in greatest] + [excluded(n, lowest) for n in least]
+    changes += [f"{column[n]} = EXCLUDED.{column[n]}" for n in replace]
+
+    values = [
+        [by_name[name].get_db_prep_save(row[name], connection) for name in names]
+        for row in sorted(rows, key=lambda row: tuple(str(row[name]) for name in key))
+    ]
+    at_once = max(1, (connection.features.max_query_params or 20_000) // len(names))
+    one = f"({', '.join(['%s'] * len(names))})"
+    with connection.cursor() as cursor:
+        for start in range(0, len(values), at_once):
+            chunk = values[start : start + at_once]
+            cursor.execute(
+                f"INSERT INTO {table} ({', '.join(column[n] for n in names)})"  # noqa: S608
+                f" VALUES {', '.join([one] * len(chunk))}"
+                f" ON CONFLICT ({', '.join(column[n] for n in key)}) DO UPDATE SET {', '.join(changes)}",
+                [value for row in chunk for value in row],
+            )
