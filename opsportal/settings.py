@@ -42,6 +42,9 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", []) or ([BASE_URL] if IS
 # How many proxies stand before the portal; X-Forwarded-For is believed that many hops and no further.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0)
 
+# Calls to URLs that staff enter never lead into private networks, except to these hosts and networks.
+ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
+
 # --- apps ------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "opsportal.apps.PortalAdminConfig",
@@ -162,17 +165,21 @@ def _memory(name: str, entries: int) -> dict[str, object]:
     }
 
 
+def _files(name: str) -> dict[str, object]:
+    return {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": str(DATA_DIR / "cache" / name),
+        "OPTIONS": {"MAX_ENTRIES": 3_000},
+    }
+
+
 CACHES = {
     "default": _redis("cache") if REDIS_URL else _memory("default", 10_000),
     # django-ratelimit's own: with few entries, other keys push a counter out and lift the limit.
     "ratelimit": _redis("ratelimit") if REDIS_URL else _memory("ratelimit", 100_000),
-    # django-q2's cluster state must be seen by the web process too.
-    "q2": _redis("q2")
-    if REDIS_URL
-    else {
-        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
-        "LOCATION": str(DATA_DIR / "cache" / "q2"),
-    },
+    # Seen by every process, also on a single machine without Redis: django-q2's cluster state, open breakers.
+    "q2": _redis("q2") if REDIS_URL else _files("q2"),
+    "shared": _redis("shared") if REDIS_URL else _files("shared"),
 }
 RATELIMIT_USE_CACHE = "ratelimit"
 
