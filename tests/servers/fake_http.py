@@ -1,0 +1,222 @@
+"""A small HTTP server standing in for an outside service: it records what it is sent and answers what it is told.
+
+slack = FakeHTTP()
+slack.answer(500, times=2)                # the next two requests; then the default again
+slack.answer(200, json={"ok": True}, path="/api/x", delay=0.5)
+slack.drop()                              # read the next request, then hang up without an answer
+...
+assert slack.requests[0].json() == {...}
+"""
+
+import json as json_module
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Received:
+    method: str
+    path: str  # without the query
+    query: str
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+    at: float  # time.monotonic()
+
+    def json(self) -> Any:
+        return json_module.loads(self.body)
+
+    def form(self) -> dict[str, str]:
+        return {name: values[-1] for name, values in parse_qs(self.body.decode()).items()}
+
+
+@dataclass
+class Answer:
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0  # seconds before the answer
+    hang_up: str = ""  # "before" reading the request, or "after"
+    path: str = ""  # only for requests whose path starts with this
+    method: str = ""
+    times: int | None = 1  # None: for ever
+
+
+Handler = Callable[[Received], Answer | None]
+
+
+class FakeHTTP:
+    """Listens on loopback from construction until `close()`. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.requests: list[Received] = []
+        self.default = Answer(times=None)
+        self.handler: Handler | None = None  # asked first; None means "go on with the script"
+        self._script: list[Answer] = []
+        self._changed = threading.Condition()
+        self._server: _Server | None = None
+        self._port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def answer(
+        self,
+        status: int = 200,
+        *,
+        json: object = None,
+        body: bytes | str = b"",
+        headers: Mapping[str, str] | None = None,
+        delay: float = 0.0,
+        path: str = "",
+        method: str = "",
+        times: int | None = 1,
+    ) -> None:
+        """Add to the script: the first line of it that fits a request answers it, `times` times."""
+        sent = dict(headers or {})
+        if json is not None:
+            body = json_module.dumps(json)
+            sent.setdefault("Content-Type", "application/json")
+        payload = body.encode() if isinstance(body, str) else body
+        with self._changed:
+            self._script.append(
+                Answer(status, payload, sent, delay=delay, path=path, method=method, times=times)
+            )
+
+    def drop(self, *, times: int | None = 1, path: str = "", before_reading: bool = False) -> None:
+        """Close the connection without an answer."""
+        with self._changed:
+            hang_up = "before" if before_reading else "after"
+            self._script.append(Answer(hang_up=hang_up, path=path, times=times))
+
+    def respond_with(self, handler: Handler | None) -> None:
+        """Let a function answer; it returns None to leave a request to the script."""
+        self.handler = handler
+
+    def reset(self) -> None:
+        with self._changed:
+            self.requests.clear()
+            self._script.clear()
+            self.handler = None
+            self.default = Answer(times=None)
+
+    def wait_for(self, count: int, seconds: float = 5.0) -> list[Received]:
+        """The requests, once there are at least `count`; fails when the time is up."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: len(self.requests) >= count, seconds)
+            assert came, f"{len(self.requests)} requests came, {count} were expected"
+            return list(self.requests)
+
+    def start(self) -> None:
+        """Listen (again, on the same port, after `refuse()`)."""
+        self._server = _Server(self, self._port)
+        self._port = self._server.server_address[1]
+        threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.02},
+            daemon=True,
+            name=f"fake http {self._port}",
+        ).start()
+
+    def refuse(self) -> None:
+        """Stop listening: connections are refused until `start()`."""
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    close = refuse
+
+    def choose(self, received: Received) -> Answer:
+        with self._changed:
+            self.requests.append(received)
+            self._changed.notify_all()
+        if self.handler:
+            chosen = self.handler(received)
+            if chosen is not None:
+                return chosen
+        return self._scripted(received.method, received.path) or self.default
+
+    def hangs_up_before_reading(self, method: str, path: str) -> bool:
+        with self._changed:
+            return any(a.hang_up == "before" and _fits(a, method, path) for a in self._script[:1])
+
+    def _scripted(self, method: str, path: str) -> Answer | None:
+        with self._changed:
+            for answer in self._script:
+                if _fits(answer, method, path):
+                    if answer.times is not None:
+                        answer.times -= 1
+                        if answer.times <= 0:
+                            self._script.remove(answer)
+                    return answer
+        return None
+
+
+def _fits(answer: Answer, method: str, path: str) -> bool:
+    return path.startswith(answer.path) and answer.method in ("", method)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, fake: FakeHTTP, port: int) -> None:
+        self.fake = fake
+        super().__init__(("127.0.0.1", port), _RequestHandler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # a client that went away is often the point of the test
+
+
+class _RequestHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def handle_any(self) -> None:
+        fake = self.server.fake
+        parts = urlsplit(self.path)
+        early = fake.hangs_up_before_reading(self.command, parts.path)
+        received = Received(
+            method=self.command,
+            path=parts.path,
+            query=parts.query,
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=b"" if early else self._read_body(),
+            at=time.monotonic(),
+        )
+        answer = fake.choose(received)
+        if answer.delay:
+            time.sleep(answer.delay)
+        if answer.hang_up:
+            self.close_connection = True
+            return
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status not in (204, 304):
+            self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if self.command != "HEAD" and answer.status not in (204, 304):
+            self.wfile.write(answer.body)
+
+    def _read_body(self) -> bytes:
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            body = b""
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass

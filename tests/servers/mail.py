@@ -1,0 +1,45 @@
+"""A real SMTP server that keeps what it is sent."""
+
+import threading
+import time
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from tests.servers.process import free_port
+
+
+class MailServer:
+    """`mails` are what arrived; `refuse_with("451 later")` makes it answer that to each message until set to ""."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        self._refusal = ""
+        self._lock = threading.Lock()
+        self.port = free_port()  # the controller cannot take port 0
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller.start()
+
+    def refuse_with(self, answer: str) -> None:
+        self._refusal = answer
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if self._refusal:
+            return self._refusal
+        mail = message_from_bytes(envelope.original_content, policy=policy.default)
+        assert isinstance(mail, EmailMessage)
+        with self._lock:
+            self.mails.append(mail)
+        return "250 OK"
+
+    def wait_for(self, count: int, seconds: float = 5.0) -> list[EmailMessage]:
+        deadline = time.monotonic() + seconds
+        while len(self.mails) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(self.mails) >= count, f"{len(self.mails)} mails came, {count} were expected"
+        return list(self.mails)
+
+    def close(self) -> None:
+        self._controller.stop()

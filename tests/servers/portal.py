@@ -1,0 +1,264 @@
+"""The portal as it really runs: granian serving opsportal.wsgi (and a worker, when asked), on a database of its own."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import redis
+
+from tests.servers import process
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Seeded:
+    app_id: int
+    public_key: str
+    api_key: str
+    session: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """A migrated, seeded database and the collected static files, made once and copied for every portal."""
+
+    folder: Path
+    postgres_url: str  # of the template database, or "" for SQLite
+    seeded: Seeded
+
+
+def base_environment(data_dir: Path, database_url: str) -> dict[str, str]:
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "SYSTEMROOT")
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "DATA_DIR": str(data_dir),
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": "tests-only-tests-only-tests-only-tests-only-tests-only",
+        "STATICFILES_STORAGE": "django.contrib.staticfiles.storage.StaticFilesStorage",
+        "LOG_FORMAT": "json",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def make_template(folder: Path, postgres_url: str = "") -> Template:
+    """Migrate and seed once. `postgres_url` names the server's maintenance database, or is "" for SQLite."""
+    template_url = ""
+    if postgres_url:
+        name = f"portal_template_{uuid.uuid4().hex[:8]}"
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        template_url = postgres_url.rsplit("/", 1)[0] + f"/{name}"
+    environment = base_environment(folder, template_url) | {"DATABASE_POOL": "0"}
+    made = subprocess.run(
+        [sys.executable, "-m", "tests.servers.seed"],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if made.returncode:
+        raise process.DidNotStart(f"the portal's template was not made\n{made.stderr[-4000:]}")
+    if not template_url:  # all of it into the one file that is copied
+        with sqlite3.connect(folder / "opsportal.sqlite3") as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.close()
+    return Template(folder, template_url, Seeded(**json.loads(made.stdout.splitlines()[-1])))
+
+
+class Portal:
+    """One portal on 127.0.0.1. `start()` it, `kill()` it as a power cut would, `restart()` it on the same data."""
+
+    def __init__(
+        self,
+        template: Template,
+        data_dir: Path,
+        *,
+        redis_url: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.template = template
+        self.data_dir = data_dir
+        self.seeded = template.seeded
+        self.port = process.free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.database_url = self._copy_database()
+        (data_dir / "static").symlink_to(template.folder / "static")
+        self.environment = {
+            **base_environment(data_dir, self.database_url),
+            "BASE_URL": self.base_url,
+            "REDIS_URL": redis_url,
+            "DATABASE_POOL": "8",
+            **(environment or {}),
+        }
+        self.redis_url = self.environment["REDIS_URL"]
+        if self.redis_url:
+            with redis.Redis.from_url(self.redis_url) as client:
+                client.flushdb()
+        self.web: subprocess.Popen[bytes] | None = None
+        self.worker: subprocess.Popen[bytes] | None = None
+        self.client = httpx.Client(base_url=self.base_url, timeout=10)
+
+    # --- who may call -----------------------------------------------------------------------------
+
+    @property
+    def dsn(self) -> str:
+        return f"http://{self.seeded.public_key}@127.0.0.1:{self.port}/{self.seeded.app_id}"
+
+    @property
+    def public_key(self) -> str:
+        return self.seeded.public_key
+
+    @property
+    def api_key(self) -> str:
+        """A secret key with every scope."""
+        return self.seeded.api_key
+
+    @property
+    def api(self) -> dict[str, str]:
+        """Headers that authenticate as the app: `portal.client.post(url, headers=portal.api, json=…)`."""
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+    @property
+    def staff(self) -> dict[str, str]:
+        """Headers that carry the owner's session: `portal.client.get("/admin/", headers=portal.staff)`."""
+        return {"Cookie": f"sessionid={self.seeded.session}"}
+
+    # --- running it -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.web = process.spawn(
+            [
+                *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"),
+                *("--host", "127.0.0.1", "--port", str(self.port)),
+                *("--workers", "1", "--blocking-threads", "8", "--workers-kill-timeout", "3"),
+                "opsportal.wsgi:application",
+            ],
+            log=self.web_log,
+            env=self.environment,
+            cwd=ROOT,
+        )
+        process.wait_until(
+            lambda: process.answers(self.port),
+            process=self.web,
+            log=self.web_log,
+            what="the portal",
+        )
+
+    def start_worker(self) -> None:
+        """Start the worker cluster: jobs and queued tasks run from now on."""
+        self.worker = process.spawn(
+            [sys.executable, "manage.py", "qcluster"],
+            log=self.worker_log,
+            env=self.environment,
+            cwd=ROOT,
+        )
+
+    def kill(self) -> None:
+        """SIGKILL the web processes, all at once."""
+        if self.web:
+            process.kill_group(self.web)
+
+    def kill_worker(self) -> None:
+        if self.worker:
+            process.kill_group(self.worker)
+
+    def restart(self) -> None:
+        """Stop the web process (if it still runs) and start it on the same data and port."""
+        if self.web:
+            process.stop(self.web)
+        self.client.close()
+        self.client = httpx.Client(base_url=self.base_url, timeout=10)
+        self.start()
+
+    def stop(self) -> None:
+        self.client.close()
+        if self.worker:
+            process.stop(self.worker, grace_seconds=3)
+        if self.web:
+            process.stop(self.web, grace_seconds=3)
+        if self.template.postgres_url:
+            self._on_server(f'DROP DATABASE IF EXISTS "{self._database_name}" WITH (FORCE)')
+
+    def manage(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a management command beside the running portal; its exit code, stdout and stderr."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    # --- looking inside ---------------------------------------------------------------------------
+
+    @property
+    def web_log(self) -> Path:
+        return self.data_dir / "web.log"
+
+    @property
+    def worker_log(self) -> Path:
+        return self.data_dir / "worker.log"
+
+    def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement against the portal's database, committed; `%s` marks a parameter on either database."""
+        if self.template.postgres_url:
+            with psycopg.connect(self.database_url, autocommit=True) as connection:
+                cursor = connection.execute(sql.encode(), parameters)
+                return list(cursor.fetchall()) if cursor.description else []
+        database = sqlite3.connect(self.data_dir / "opsportal.sqlite3", timeout=20)
+        try:
+            with database:
+                return database.execute(sql.replace("%s", "?"), parameters).fetchall()
+        finally:
+            database.close()
+
+    def value(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
+        """The first column of the first row, or None."""
+        found = self.rows(sql, parameters)
+        return found[0][0] if found else None
+
+    def wait_for(
+        self, condition: Callable[[], Any], seconds: float = 10, what: str = "the condition"
+    ) -> Any:
+        """What `condition()` returned once it was true; fails with the logs' ends when the time is up."""
+        deadline = time.monotonic() + seconds
+        while not (outcome := condition()):
+            assert time.monotonic() < deadline, f"{what} did not come true\n{self.log_ends()}"
+            time.sleep(0.05)
+        return outcome
+
+    def log_ends(self) -> str:
+        logs = [log for log in (self.web_log, self.worker_log) if log.exists()]
+        return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in logs)
+
+    # --- its database -----------------------------------------------------------------------------
+
+    def _copy_database(self) -> str:
+        if not self.template.postgres_url:
+            copy = self.data_dir / "opsportal.sqlite3"
+            shutil.copy(self.template.folder / "opsportal.sqlite3", copy)
+            return f"sqlite:///{copy}"
+        self._database_name = f"portal_{uuid.uuid4().hex[:12]}"
+        template_name = self.template.postgres_url.rsplit("/", 1)[1]
+        self._on_server(f'CREATE DATABASE "{self._database_name}" TEMPLATE "{template_name}"')
+        return f"{self.template.postgres_url.rsplit('/', 1)[0]}/{self._database_name}"
+
+    def _on_server(self, sql: str) -> None:
+        maintenance = self.template.postgres_url.rsplit("/", 1)[0] + "/postgres"
+        with psycopg.connect(maintenance, autocommit=True) as connection:
+            connection.execute(sql.encode())

@@ -1,0 +1,124 @@
+"""Child processes that end with the test process, even when it is killed with SIGKILL."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+# A fresh interpreter sets the parent-death signal and becomes the program. Popen's preexec_fn could do so too,
+# but it may deadlock in a process with threads, and Python 3.12 warns of it. Linux only; elsewhere it just execs.
+_LAUNCH = """
+import ctypes, os, sys
+parent, wanted, user, program = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+if user:  # what is imported is imported before: afterwards the interpreter's folder may be closed to us
+    import pwd
+    entry = pwd.getpwnam(user)
+    os.setgroups([]); os.setgid(entry.pw_gid); os.setuid(entry.pw_uid)
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, wanted)
+    if os.getppid() != parent:
+        sys.exit("the parent is gone")
+try:
+    os.execvp(program, sys.argv[4:])
+except OSError as error:
+    sys.exit(f"{program}: {error}")
+"""
+
+
+class DidNotStart(Exception):
+    pass
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def spawn(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    user: str = "",
+    death_signal: signal.Signals = signal.SIGTERM,
+) -> subprocess.Popen[bytes]:
+    """Start a program in its own session, its output going to `log`. `user` drops root's privileges first."""
+    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(int(death_signal))]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [*launcher, user, *map(str, command)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            start_new_session=True,
+        )
+
+
+def stop(
+    process: subprocess.Popen[bytes],
+    sent: signal.Signals = signal.SIGTERM,
+    grace_seconds: float = 10,
+) -> None:
+    """Ask the main process to end; after the grace time end its whole group."""
+    if process.poll() is None:
+        process.send_signal(sent)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(grace_seconds)
+    kill_group(process)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL the process and everything it started in its session."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_until(
+    ready: Callable[[], bool],
+    *,
+    process: subprocess.Popen[bytes] | None = None,
+    log: Path | None = None,
+    seconds: float = 20,
+    what: str = "the server",
+) -> None:
+    """Poll until `ready()`. Raises DidNotStart with the log's end when the process died or the time is up."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        died = process is not None and process.poll() is not None
+        if died or time.monotonic() > deadline:
+            tail = log.read_text(errors="replace")[-3000:] if log and log.exists() else ""
+            why = "ended at once" if died else f"did not come up in {seconds:g} s"
+            raise DidNotStart(f"{what} {why}\n{tail}")
+        time.sleep(0.02)
+
+
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def unprivileged_user() -> str:
+    """Whom to become for servers that refuse to run as root; "" when we are not root."""
+    if os.geteuid() != 0:
+        return ""
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody", "daemon") if name in known)
+
+
+def remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

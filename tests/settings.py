@@ -1,0 +1,42 @@
+"""The portal's settings as tests see them: a folder of their own, nothing configured, cheap passwords, plain static names.
+
+DATABASE_URL and REDIS_URL are kept: `make test` sets them to run the same tests on PostgreSQL and Redis.
+Processes started by tests run with `opsportal.settings` and the environment the fixtures give them.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+TEST_DIR = Path(tempfile.mkdtemp(prefix="opsportal-test-"))  # removed by conftest when pytest ends
+# xdist's workers share one Redis server; each has a database of its own.
+WORKER_NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+# A developer's own settings must not reach the tests.
+for name in (
+    "SENTRY_DSN",
+    "BETTER_STACK_TOKEN",
+    "RESEND_API_KEY",
+    "SLACK_WEBHOOK_URL",
+    "EMAIL_HOST",
+    "STRIPE_SECRET_KEY",
+    "ALLOWED_HOSTS",
+    "BASE_URL",
+    "DEBUG",
+):
+    os.environ.pop(name, None)
+os.environ["DATA_DIR"] = str(TEST_DIR)
+os.environ["SECRET_KEY"] = "tests-only-tests-only-tests-only-tests-only-tests-only"
+# Under live_server nothing is collected, so hashed names would answer 404 and pages would be unstyled.
+os.environ["STATICFILES_STORAGE"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
+    "1"  # playwright's sync API runs a loop in the test's thread
+)
+if os.environ.get("REDIS_URL"):
+    redis_server = urlsplit(os.environ["REDIS_URL"])
+    os.environ["REDIS_URL"] = redis_server._replace(path=f"/{2 * WORKER_NUMBER}").geturl()
+
+from opsportal.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
