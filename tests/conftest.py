@@ -13,6 +13,7 @@ from django.core.cache import caches
 from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from opsportal.lib import ratelimit
 from tests import settings as test_settings
 from tests.browser.support import Watch
 from tests.servers import chromium, process
@@ -101,6 +102,7 @@ def empty_caches() -> None:
     """No test sees another's cached values or rate limits."""
     for cache in caches.all(initialized_only=True):
         cache.clear()
+    ratelimit.memory.clear()
 
 
 # --- outside services, on loopback -------------------------------------------------------------------

@@ -1,0 +1,237 @@
+"""How often something may happen: `hit(key, limit, window_seconds)` under a moving window.
+
+In no window of the given length are there more hits than the limit, wherever the window begins; a refused hit does
+not count. With Redis all processes and hosts count together, by Redis's clock, in one round trip; otherwise, and while
+Redis is away, each process counts for itself.
+
+The `limits` package was measured first: its memory storage never forgets a key it has seen (an address an attacker
+rotates stays for ever) and walks all of them in a new thread every 10 ms; its Redis storage goes by each host's own
+clock and needs a second round trip for what remains.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from typing import NamedTuple
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+MOST_KEYS = 100_000
+# Up to this limit each hit is remembered on its own; above it, hits within a thousandth of the window are one entry,
+# which leaves the window with its youngest hit: never more than the limit, and a million a day cost no memory.
+MOST_ENTRIES = 1_000
+REDIS_TIMEOUT = 0.2
+FAILURES_UNTIL_AWAY = 3
+AWAY_FOR = 10.0
+
+
+class Verdict(NamedTuple):
+    allowed: bool
+    limit: int
+    remaining: int
+    reset_at: float  # time.time() at which the oldest hit leaves the window
+    retry_after: float  # seconds to wait; 0 when allowed
+
+
+def hit(key: str, limit: int, window_seconds: float, *, cost: int = 1) -> Verdict:
+    """Counts one more use of `key` (or `cost` at once) unless that is more than `limit` within the window.
+
+    Different limits need different keys. Never raises, and never waits long: see `degraded`.
+    """
+    if settings.REDIS_URL and not _link.is_away():
+        try:
+            verdict = _hit_in_redis(key, limit, window_seconds, cost)
+        except redis.RedisError:
+            _link.failed()
+        else:
+            _link.worked()
+            return verdict
+    return memory.hit(key, limit, window_seconds, cost)
+
+
+def degraded() -> bool:
+    """Whether Redis is configured but away, so that each process counts for itself."""
+    return bool(settings.REDIS_URL) and _link.failures >= FAILURES_UNTIL_AWAY
+
+
+class _Entry:
+    __slots__ = ("began", "count", "last")
+
+    def __init__(self, now: float, count: int) -> None:
+        self.began = self.last = now
+        self.count = count
+
+
+class _Log:
+    __slots__ = ("entries", "total", "window")
+
+    def __init__(self, window: float) -> None:
+        self.entries: deque[_Entry] = deque()
+        self.total = 0
+        self.window = window
+
+
+class Memory:
+    """The limiter of one process: exact under threads, bounded in memory."""
+
+    def __init__(self, most_keys: int = MOST_KEYS) -> None:
+        self._most_keys = most_keys
+        self._logs: dict[str, _Log] = {}
+        self._lock = threading.Lock()
+
+    def hit(self, key: str, limit: int, window: float, cost: int = 1) -> Verdict:
+        with self._lock:
+            now = time.monotonic()
+            # Taken out and put in again, so that the dict stays in the order of use.
+            log_ = self._logs.pop(key, None)
+            if log_ is None:
+                if len(self._logs) >= self._most_keys:
+                    self._make_room(now)
+                log_ = _Log(window)
+            self._logs[key] = log_
+            log_.window = window
+            entries = log_.entries
+            while entries and entries[0].last <= now - window:
+                log_.total -= entries.popleft().count
+            allowed = log_.total + cost <= limit
+            if allowed:
+                log_.total += cost
+                newest = entries[-1] if entries and limit > MOST_ENTRIES else None
+                if newest and now - newest.began < window / MOST_ENTRIES:
+                    newest.last = now
+                    newest.count += cost
+                else:
+                    entries.append(_Entry(now, cost))
+            wait = entries[0].last + window - now if entries else window
+            remaining = limit - log_.total
+        return Verdict(
+            allowed, limit, max(0, remaining), time.time() + wait, 0.0 if allowed else wait
+        )
+
+    def _make_room(self, now: float) -> None:
+        gone = [
+            key
+            for key, log_ in self._logs.items()
+            if not log_.entries or log_.entries[-1].last <= now - log_.window
+        ]
+        # Nothing to forget: then those that were quiet longest, so that a flood of keys pushes out itself, not others.
+        for key in gone or list(self._logs)[: max(1, self._most_keys // 10)]:
+            del self._logs[key]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._logs.clear()
+
+    def __len__(self) -> int:
+        return len(self._logs)
+
+
+memory = Memory()
+
+
+# The same as Memory.hit: entries "began,last,count" in a list, newest first, and their sum beside it.
+_SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local limit, window, cost, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local total = tonumber(redis.call('GET', KEYS[2]) or '0')
+local oldest
+while true do
+  local entry = redis.call('LINDEX', KEYS[1], -1)
+  if not entry then total = 0 oldest = nil break end
+  local last, count = string.match(entry, ',(%d+),(%d+)$')
+  oldest = tonumber(last)
+  if oldest > now - window then break end
+  redis.call('RPOP', KEYS[1])
+  total = total - count
+end
+local allowed = total + cost <= limit
+if allowed then
+  total = total + cost
+  local entry = limit > most and redis.call('LINDEX', KEYS[1], 0)
+  local began, count = now, cost
+  if entry then
+    local before, sum = string.match(entry, '^(%d+),%d+,(%d+)$')
+    if now - before < window / most then
+      redis.call('LPOP', KEYS[1])
+      began, count = before, sum + cost
+    end
+  end
+  redis.call('LPUSH', KEYS[1], string.format('%.0f,%.0f,%.0f', began, now, count))
+  oldest = oldest or now
+  redis.call('SET', KEYS[2], string.format('%.0f', total), 'PX', math.ceil(window / 1000))
+  redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
+end
+local wait = oldest and oldest + window - now or window
+return {allowed and 1 or 0, limit - total, wait}
+"""
+
+
+class _Link:
+    """Whether Redis is worth asking: after three failures in a row only one call in ten seconds tries."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._ask_again_at = 0.0
+        self._lock = threading.Lock()
+
+    def is_away(self) -> bool:
+        if self.failures < FAILURES_UNTIL_AWAY:
+            return False
+        with self._lock:
+            now = time.monotonic()
+            if now < self._ask_again_at:
+                return True
+            self._ask_again_at = now + AWAY_FOR  # this call tries; the others go on without
+            return False
+
+    def failed(self) -> None:
+        with self._lock:
+            self.failures += 1
+            if self.failures < FAILURES_UNTIL_AWAY:
+                return
+            self._ask_again_at = time.monotonic() + AWAY_FOR
+            is_news = self.failures == FAILURES_UNTIL_AWAY
+        if is_news:
+            log.warning("rate limits are counted in this process only: Redis is away")
+
+    def worked(self) -> None:
+        if not self.failures:
+            return
+        with self._lock:
+            is_news = self.failures >= FAILURES_UNTIL_AWAY
+            self.failures = 0
+        if is_news:
+            log.info("rate limits are counted in Redis again")
+
+
+_link = _Link()
+_redis: redis.Redis | None = None
+_redis_url = ""
+
+
+def _hit_in_redis(key: str, limit: int, window: float, cost: int) -> Verdict:
+    global _redis, _redis_url
+    if _redis is None or _redis_url != settings.REDIS_URL:
+        _redis = redis.Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=REDIS_TIMEOUT,
+            socket_connect_timeout=REDIS_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+        _redis_url = settings.REDIS_URL
+    name = f"opsportal:hits:{{{key}}}"
+    allowed, remaining, wait_us = _redis.eval(
+        _SCRIPT, 2, name, f"{name}:sum", limit, math.ceil(window * 1_000_000), cost, MOST_ENTRIES
+    )
+    wait = wait_us / 1_000_000
+    return Verdict(
+        bool(allowed), limit, max(0, remaining), time.time() + wait, 0.0 if allowed else wait
+    )
