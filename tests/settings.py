@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 TEST_DIR = Path(tempfile.mkdtemp(prefix="opsportal-test-"))  # removed by conftest when pytest ends
+(TEST_DIR / "static").mkdir()  # whitenoise warns of a missing one, and warnings are errors
 # xdist's workers share one Redis server; each has a database of its own.
 WORKER_NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
