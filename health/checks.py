@@ -25,16 +25,27 @@ class Check:
     run: CheckFunction
     critical: bool  # required: its failure makes the portal unhealthy; otherwise degraded
     timeout: float  # seconds
+    fail_after: int = 2  # failures in a row before the verdict turns
+    recover_after: int = 2  # successes in a row before it turns back
 
 
 registry: Registry[Check] = Registry("health_checks")
 
 
 def health_check(
-    name: str, *, summary: str = "", critical: bool = False, timeout: float = 3.0
+    name: str,
+    *,
+    summary: str = "",
+    critical: bool = False,
+    timeout: float = 3.0,
+    fail_after: int = 2,
+    recover_after: int = 2,
 ) -> Callable[[CheckFunction], CheckFunction]:
     def register(function: CheckFunction) -> CheckFunction:
-        registry.add(name, Check(name, summary or name, function, critical, timeout))
+        registry.add(
+            name,
+            Check(name, summary or name, function, critical, timeout, fail_after, recover_after),
+        )
         return function
 
     return register

@@ -1,3 +1,11 @@
+from health.models.components import (
+    RAW_KEPT,
+    CheckResult,
+    Component,
+    ComponentKind,
+    StatusChoice,
+    Uptime,
+)
 from health.models.measurements import (
     KEPT,
     ActiveUser,
@@ -12,12 +20,18 @@ from health.models.measurements import (
 
 __all__ = [
     "KEPT",
+    "RAW_KEPT",
     "ActiveUser",
+    "CheckResult",
+    "Component",
+    "ComponentKind",
     "Latency",
     "Series",
     "SeriesKind",
     "SignalBatch",
+    "StatusChoice",
     "Tier",
+    "Uptime",
     "Value",
     "tier_for",
 ]

@@ -1,0 +1,152 @@
+"""What can be up or down: the portal's own checks, outside monitors and heartbeats. Their state, results and uptime."""
+
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.db import models
+
+from health.verdict import Result, State, Status
+
+
+class StatusChoice(models.TextChoices):
+    HEALTHY = "healthy", "Operational"
+    DEGRADED = "degraded", "Degraded"
+    UNHEALTHY = "unhealthy", "Down"
+    NOT_CONFIGURED = "not_configured", "Not configured"
+    UNKNOWN = "unknown", "No answer yet"
+
+
+class ComponentKind(models.TextChoices):
+    CHECK = "check", "Portal check"
+    MONITOR = "monitor", "Monitor"
+    HEARTBEAT = "heartbeat", "Heartbeat"
+
+
+class ComponentQuerySet(models.QuerySet["Component"]):
+    def checks(self) -> "ComponentQuerySet":
+        return self.filter(kind=ComponentKind.CHECK)
+
+    def in_use(self) -> "ComponentQuerySet":
+        return self.filter(is_enabled=True).exclude(status=Status.NOT_CONFIGURED)
+
+    def failing(self) -> "ComponentQuerySet":
+        return self.filter(is_enabled=True, status__in=[Status.DEGRADED, Status.UNHEALTHY])
+
+    def in_order(self) -> "ComponentQuerySet":
+        return self.order_by("-is_required", "kind", "title", "pk")
+
+
+class Component(models.Model):
+    """Something that is up or down. `status` is the damped verdict; `last_*` is the newest single result."""
+
+    kind = models.CharField(max_length=10, choices=ComponentKind)
+    name = models.SlugField(max_length=100, unique=True)
+    title = models.CharField(max_length=100)
+    is_required = models.BooleanField(
+        "required", default=False, help_text="Its failure makes the whole portal unhealthy."
+    )
+    is_public = models.BooleanField("on the status page", default=False)
+    is_enabled = models.BooleanField("enabled", default=True)
+    fail_after = models.PositiveSmallIntegerField(
+        default=2, help_text="Failures in a row before the verdict turns"
+    )
+    recover_after = models.PositiveSmallIntegerField(
+        default=2, help_text="Successes in a row before it turns back"
+    )
+    status = models.CharField(
+        max_length=15, choices=StatusChoice, default=Status.UNKNOWN, editable=False
+    )
+    since = models.DateTimeField(null=True, blank=True, editable=False)
+    against = models.SmallIntegerField(default=0, editable=False)
+    last_status = models.CharField(
+        max_length=15, choices=StatusChoice, default=Status.UNKNOWN, editable=False
+    )
+    last_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_duration_ms = models.FloatField(default=0, editable=False)
+    last_message = models.CharField(max_length=500, blank=True, editable=False)
+
+    objects = ComponentQuerySet.as_manager()
+
+    STATE: ClassVar = [
+        "status",
+        "since",
+        "against",
+        "last_status",
+        "last_at",
+        "last_duration_ms",
+        "last_message",
+    ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def state(self) -> State | None:
+        """What `verdict` works with; None before the first result."""
+        if self.last_at is None or self.since is None:
+            return None
+        result = Result(
+            Status(self.last_status), self.last_at, self.last_duration_ms, self.last_message
+        )
+        return State(Status(self.status), self.since, result, self.against)
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self.status, self.since, self.against = state.status, state.since, state.against
+        self.last_status, self.last_at = state.result.status, state.result.at
+        self.last_duration_ms = state.result.duration_ms
+        self.last_message = state.result.message[:500]
+
+
+RAW_KEPT = timedelta(hours=48)
+
+
+class CheckResult(models.Model):
+    """One answer of one component. Kept 48 hours; what lasts is `Uptime`."""
+
+    component = models.ForeignKey(Component, models.CASCADE, related_name="results")
+    at = models.DateTimeField()
+    status = models.CharField(max_length=15, choices=StatusChoice)
+    duration_ms = models.FloatField()
+    message = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["component", "-at"], name="results_newest_first"),
+            models.Index(fields=["at"], name="results_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.component_id} {self.at:%Y-%m-%d %H:%M:%S} {self.status}"
+
+
+class UptimeQuerySet(models.QuerySet["Uptime"]):
+    def between(self, since: datetime, until: datetime) -> "UptimeQuerySet":
+        return self.filter(start__gte=since, start__lt=until)
+
+
+class Uptime(models.Model):
+    """Results of a component in one hour or (UTC) day. Results under maintenance count apart: they are nobody's downtime."""
+
+    component = models.ForeignKey(Component, models.CASCADE, related_name="uptimes")
+    tier = models.PositiveIntegerField()  # Tier.HOUR or Tier.DAY
+    start = models.DateTimeField()
+    healthy = models.PositiveIntegerField(default=0)
+    degraded = models.PositiveIntegerField(default=0)
+    unhealthy = models.PositiveIntegerField(default=0)
+    maintenance = models.PositiveIntegerField(default=0)
+    total_ms = models.FloatField(default=0)
+    highest_ms = models.FloatField(default=0)
+
+    objects = UptimeQuerySet.as_manager()
+
+    KEY: ClassVar = ("component", "tier", "start")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["component", "tier", "start"], name="one_uptime_point")
+        ]
+        indexes: ClassVar = [models.Index(fields=["tier", "start"], name="uptime_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.component_id} {self.start:%Y-%m-%d %H:%M}"

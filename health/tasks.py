@@ -1,0 +1,18 @@
+from collections import Counter
+
+from django.utils import timezone
+
+from health import services
+from opsportal.lib.schedules import every, hourly
+
+
+@every(minutes=1)
+def run_checks() -> dict[str, int]:
+    """Ask every health check and keep the answers."""
+    return dict(Counter(services.run_checks(now=timezone.now()).values()))
+
+
+@hourly(minute=40)
+def prune() -> str:
+    """Remove measurements and check results whose time is over."""
+    return f"{services.prune(now=timezone.now())} rows removed"

@@ -1,0 +1,27 @@
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from health import board, checks
+from health.checks import Check, CheckFunction
+
+SetChecks = Callable[..., None]
+
+
+@pytest.fixture
+def set_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetChecks]:
+    """`set_checks(name=function, …)`: the registry holds just these; a tuple adds Check fields."""
+
+    def replace(**functions: CheckFunction | tuple[CheckFunction, dict[str, object]]) -> None:
+        registry = type(checks.registry)("health_checks")
+        for name, given in functions.items():
+            run, fields = given if isinstance(given, tuple) else (given, {})
+            values = {"critical": False, "timeout": 2.0, **fields}
+            registry.add(name, Check(name, name.title(), run, **values))  # type: ignore[arg-type]
+        monkeypatch.setattr(checks, "registry", registry)
+        board.board.forget()
+        board.readiness.forget()
+
+    yield replace
+    board.board.forget()
+    board.readiness.forget()

@@ -1,0 +1,158 @@
+"""/livez, /readyz and /health."""
+
+import threading
+import time
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from health.checks import NotConfigured
+from health.models import CheckResult, Component, Uptime
+from health.services import run_checks
+from opsportal.clients.models import ApiKey, Scope
+from tests.factories import make_app
+from tests.health.conftest import SetChecks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def fine() -> str:
+    return "answers from db.internal"
+
+
+def broken() -> str:
+    raise ConnectionError("db.internal refused")
+
+
+def off() -> str:
+    raise NotConfigured("no key")
+
+
+def test_liveness_touches_nothing(client: Client, django_assert_num_queries: object) -> None:
+    with django_assert_num_queries(0):  # type: ignore[operator]
+        response = client.get("/livez")
+
+    assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+def test_the_portals_own_checks_answer(client: Client) -> None:
+    body = client.get("/health").json()
+
+    assert body["checks"]["database"]["status"] == "healthy"
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_all_is_well(client: Client, set_checks: SetChecks) -> None:
+    set_checks(database=(fine, {"critical": True}), stripe=off)
+
+    response = client.get("/health")
+
+    body = response.json()
+    assert response.status_code == 200
+    assert body["status"] == "healthy"
+    assert body["version"]
+    assert body["timestamp"].endswith("Z")
+    assert body["checks"]["database"]["status"] == "healthy"
+    assert body["checks"]["database"]["responseTime"] >= 0
+    assert body["checks"]["stripe"]["status"] == "not_configured"
+
+
+def test_an_optional_failure_degrades_and_a_required_one_is_503(
+    client: Client, set_checks: SetChecks
+) -> None:
+    set_checks(database=(fine, {"critical": True}), mail=broken)
+    response = client.get("/health")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+
+    set_checks(database=(broken, {"critical": True}), mail=fine)
+    response = client.get("/health")
+    assert (response.status_code, response.json()["status"]) == (503, "unhealthy")
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["failing"]) == (503, ["database"])
+
+
+def test_messages_are_for_staff_and_tokens_only(client: Client, set_checks: SetChecks) -> None:
+    set_checks(database=(fine, {"critical": True}))
+    _, secret = ApiKey.issue(app=make_app(), scopes=[Scope.ADMIN])
+    _, weak = ApiKey.issue(app=make_app(), scopes=[Scope.METRICS])
+
+    public = client.get("/health")
+    token = client.get("/health", headers={"Authorization": f"Bearer {secret}"})
+    other = client.get("/health", headers={"Authorization": f"Bearer {weak}"})
+    client.force_login(User.objects.create_user("staff", is_staff=True))
+    staff = client.get("/health")
+
+    assert "db.internal" not in public.content.decode() + other.content.decode()
+    assert token.json()["checks"]["database"]["message"] == "answers from db.internal"
+    assert staff.json()["checks"]["database"]["message"] == "answers from db.internal"
+    assert "private" in staff["Cache-Control"]
+
+
+def test_the_health_json_media_type_is_spoken(client: Client, set_checks: SetChecks) -> None:
+    set_checks(database=(fine, {"critical": True}), mail=broken)
+
+    response = client.get("/health", headers={"Accept": "application/health+json"})
+
+    assert response["Content-Type"] == "application/health+json"
+    assert response.json()["status"] == "warn"
+    assert response.json()["checks"]["mail:responseTime"][0]["status"] == "fail"
+    assert "max-age" in response["Cache-Control"]
+
+
+def test_a_dependency_that_hangs_does_not_hold_the_answer(
+    client: Client, set_checks: SetChecks
+) -> None:
+    release = threading.Event()
+    set_checks(
+        database=(fine, {"critical": True}), hole=(lambda: str(release.wait(9)), {"timeout": 4.0})
+    )
+    try:
+        began = time.monotonic()
+        body = client.get("/health").json()
+        assert time.monotonic() - began < 0.4  # 0.2 in production; the test machine is shared
+    finally:
+        release.set()
+
+    assert body["checks"]["database"]["status"] == "healthy"
+    assert body["checks"]["hole"]["status"] == "unknown"
+    assert body["status"] == "degraded"
+
+
+def test_the_minutes_results_are_stored_and_answer_the_next_call(
+    client: Client, set_checks: SetChecks
+) -> None:
+    asked: list[int] = []
+
+    def counted() -> str:
+        asked.append(1)
+        return "ok"
+
+    set_checks(database=(fine, {"critical": True}), stripe=counted, twilio=off)
+    run_checks(now=timezone.now(), pause=0)
+
+    body = client.get("/health").json()
+
+    assert body["checks"]["stripe"]["status"] == "healthy"
+    assert len(asked) == 1
+    assert CheckResult.objects.count() == 2  # what is not configured leaves no results
+    assert Uptime.objects.filter(component__name="stripe", healthy=1).count() == 2
+    assert Component.objects.get(name="twilio").status == "not_configured"
+
+
+def test_a_failure_is_asked_again_before_the_verdict_turns(set_checks: SetChecks) -> None:
+    answers = iter(["ok", "fail", "ok", "fail", "fail", "ok", "ok"])
+
+    def scripted() -> str:
+        if next(answers) == "fail":
+            raise TimeoutError
+        return ""
+
+    set_checks(stripe=scripted)
+
+    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
+    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}  # failed once
+    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "unhealthy"}  # failed twice
+    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}  # answered twice
+    assert list(answers) == []

@@ -1,0 +1,94 @@
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from health import runner
+from health.checks import Check, CheckFunction, Degraded, NotConfigured
+from health.verdict import Status
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+def check(name: str, run: CheckFunction, timeout: float = 2.0) -> Check:
+    return Check(name, name, run, critical=False, timeout=timeout)
+
+
+def raises(error: Exception) -> CheckFunction:
+    def run() -> str:
+        raise error
+
+    return run
+
+
+def test_each_way_to_answer_has_its_status() -> None:
+    found = {
+        asked.name: (result.status, result.message)
+        for asked, result in runner.run(
+            [
+                check("fine", lambda: "answers"),
+                check("slow", raises(Degraded("lagging"))),
+                check("off", raises(NotConfigured("no key"))),
+                check("broken", raises(OSError("refused\nsecond line"))),
+            ],
+            now=NOON,
+        )
+    }
+
+    assert found == {
+        "fine": (Status.HEALTHY, "answers"),
+        "slow": (Status.DEGRADED, "lagging"),
+        "off": (Status.NOT_CONFIGURED, "no key"),
+        "broken": (Status.UNHEALTHY, "OSError: refused"),
+    }
+
+
+def test_a_check_that_hangs_delays_no_other_and_is_not_started_twice() -> None:
+    release, started = threading.Event(), []
+
+    def hang() -> str:
+        started.append(1)
+        release.wait(20)
+        return ""
+
+    began = time.monotonic()
+    answers = runner.run([check("hangs", hang, 0.3), check("quick", lambda: "ok")], now=NOON)
+    try:
+        first, result = next(answers)
+        assert first.name == "quick"
+        assert time.monotonic() - began < 0.25
+        second, result = next(answers)
+        assert (second.name, result.status) == ("hangs", Status.UNHEALTHY)
+        assert result.message == "no answer within 0.3 s"
+        assert time.monotonic() - began < 1
+
+        again = list(runner.run([check("hangs", hang, 0.3)], now=NOON))
+        assert again[0][1].message == "the previous attempt still has no answer"
+        assert len(started) == 1
+    finally:
+        release.set()
+
+
+def test_many_checks_take_as_long_as_the_slowest() -> None:
+    def slow() -> str:
+        time.sleep(0.1)
+        return ""
+
+    began = time.monotonic()
+    answers = list(runner.run([check(f"c{n}", slow) for n in range(50)], now=NOON))
+
+    assert len(answers) == 50
+    assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize("limit", [0.1])
+def test_a_limit_shortens_every_timeout(limit: float) -> None:
+    release = threading.Event()
+    try:
+        [(_, result)] = runner.run(
+            [check("limited", lambda: str(release.wait(5)), 5.0)], now=NOON, limit=limit
+        )
+        assert result.status is Status.UNHEALTHY
+    finally:
+        release.set()
