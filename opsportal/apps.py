@@ -12,7 +12,8 @@ class PortalConfig(AppConfig):
     name = "opsportal"
 
     def ready(self) -> None:
-        from opsportal.lib import logs, schedules
+        from opsportal.lib import logs, schedules, startup
 
         logs.configure()
         schedules.registry.autodiscover()
+        startup.registry.autodiscover()

@@ -184,7 +184,7 @@ CACHES = {
 RATELIMIT_USE_CACHE = "ratelimit"
 
 # --- background work (why these values: docs/architecture.md) -----------------------------------------
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     "name": "opsportal",
     "orm": "default",
     "workers": env.int("WORKERS", 2),
@@ -195,8 +195,7 @@ Q_CLUSTER = {
     "max_attempts": 1,
     "ack_failures": True,
     "catch_up": False,
-    "save_limit": 100,
-    "save_limit_per": "func",
+    "save_limit": -1,  # successes are not kept: scheduled jobs have their own history, the rest their rows
     "recycle": 500,
     "max_rss": 300_000,
     "poll": 0.5,

@@ -1,6 +1,6 @@
 """Scheduled jobs: when each is due, who runs it now, and how the last runs went. The rows are the truth."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
@@ -21,22 +21,31 @@ class JobQuerySet(models.QuerySet["Job"]):
             Q(owner="", next_run_at__lte=now) | (~Q(owner="") & Q(lease_until__lt=now))
         )
 
+    def run_now(self, *, now: datetime) -> int:
+        """Make enabled jobs due at once. Returns how many."""
+        return self.filter(is_enabled=True).update(next_run_at=now, nudged_at=None)
+
 
 class Job(models.Model):
     """One scheduled task. `owner` and `lease_until` keep two workers from running it at once."""
 
     name = models.CharField(max_length=200, unique=True, help_text="Dotted path of the task")
     summary = models.CharField(max_length=300, blank=True)
-    cron = models.CharField(max_length=100)
-    is_enabled = models.BooleanField(default=True)
-    next_run_at = models.DateTimeField()
-    owner = models.CharField(max_length=64, blank=True)
+    cron = models.CharField("schedule", max_length=100, help_text="Crontab, in the portal's zone")
+    is_enabled = models.BooleanField("enabled", default=True)
+    next_run_at = models.DateTimeField("next run")
+    nudged_at = models.DateTimeField(null=True, blank=True)
+    owner = models.CharField(max_length=64, blank=True, help_text="cluster:run")
     lease_until = models.DateTimeField(null=True, blank=True)
-    last_started_at = models.DateTimeField(null=True, blank=True)
-    last_finished_at = models.DateTimeField(null=True, blank=True)
+    last_started_at = models.DateTimeField("last started", null=True, blank=True)
+    last_finished_at = models.DateTimeField("last finished", null=True, blank=True)
     last_outcome = models.CharField(max_length=10, choices=Outcome, blank=True)
 
     objects = JobQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "scheduled job"
+        permissions = [("run_job", "Can run a scheduled job now")]
 
     def __str__(self) -> str:
         return self.name
@@ -53,21 +62,28 @@ class JobRun(models.Model):
     node = models.CharField(max_length=100, blank=True)
 
     class Meta:
+        verbose_name = "job run"
         indexes: ClassVar = [
-            models.Index(fields=["job", "-started_at"], name="job_runs_newest_first")
+            models.Index(fields=["job", "-started_at"], name="job_runs_newest_first"),
+            models.Index(fields=["started_at"], name="job_runs_oldest_first"),
         ]
 
     def __str__(self) -> str:
         return f"{self.job_id} at {self.started_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def duration(self) -> timedelta | None:
+        return self.finished_at - self.started_at if self.finished_at else None
 
 
 class Node(models.Model):
     """A machine's worker cluster, as it last reported."""
 
     name = models.CharField(max_length=100, unique=True)
-    pid = models.PositiveIntegerField()
+    pid = models.PositiveIntegerField(default=0)
     version = models.CharField(max_length=20)
-    last_tick_at = models.DateTimeField()
+    seen_at = models.DateTimeField(help_text="When any of its processes last said so")
+    last_tick_at = models.DateTimeField(null=True, blank=True)
     last_progress_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:

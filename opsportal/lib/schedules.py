@@ -30,11 +30,15 @@ class Scheduled:
         return next(CronSim(self.cron, moment.astimezone(zone)))
 
 
+DEFAULT_TIMEOUT = timedelta(seconds=50)
 registry: Registry[Scheduled] = Registry("tasks")
 
 
-def cron(expression: str, *, timeout: timedelta = timedelta(seconds=50)) -> Callable[[F], F]:
-    """Run the task at the minutes a five-field crontab expression names. Its return value, if any, is kept as the outcome."""
+def cron(expression: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> Callable[[F], F]:
+    """Run the task at the minutes a five-field crontab expression names. Its return value, if any, is kept as the outcome.
+
+    A run that takes longer than `timeout` is broken off; no other run of the task starts before that.
+    """
 
     def register(function: F) -> F:
         name = f"{function.__module__}.{function.__name__}"
@@ -52,14 +56,16 @@ def every(*, minutes: int) -> Callable[[F], F]:
     return cron("* * * * *" if minutes == 1 else f"*/{minutes} * * * *")
 
 
-def hourly(*, minute: int = 0) -> Callable[[F], F]:
-    return cron(f"{minute} * * * *")
+def hourly(*, minute: int = 0, timeout: timedelta = DEFAULT_TIMEOUT) -> Callable[[F], F]:
+    return cron(f"{minute} * * * *", timeout=timeout)
 
 
-def daily(*, hour: int, minute: int = 0) -> Callable[[F], F]:
-    return cron(f"{minute} {hour} * * *")
+def daily(*, hour: int, minute: int = 0, timeout: timedelta = DEFAULT_TIMEOUT) -> Callable[[F], F]:
+    return cron(f"{minute} {hour} * * *", timeout=timeout)
 
 
-def weekly(*, weekday: int, hour: int, minute: int = 0) -> Callable[[F], F]:
+def weekly(
+    *, weekday: int, hour: int, minute: int = 0, timeout: timedelta = DEFAULT_TIMEOUT
+) -> Callable[[F], F]:
     """`weekday` as cron counts: 0 is Sunday."""
-    return cron(f"{minute} {hour} * * {weekday}")
+    return cron(f"{minute} {hour} * * {weekday}", timeout=timeout)

@@ -1,0 +1,97 @@
+"""Child processes that end with us, whatever happens to us."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def die_with_parent(signum: int) -> None:
+    """Have the kernel send us `signum` when the thread that made this process ends. Linux only; elsewhere nothing."""
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
+
+
+def _in_child(parent_pid: int) -> None:
+    die_with_parent(signal.SIGTERM)
+    if os.getppid() != parent_pid:  # it died before the line above
+        os._exit(1)
+
+
+@dataclass
+class Child:
+    """A process in a session of its own, so that a Ctrl-C at the terminal reaches only us, and we can end all of it."""
+
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    failures: int = 0
+
+    def start(self) -> None:
+        parent = os.getpid()
+        self.process = subprocess.Popen(  # noqa: S603 - our own command line
+            self.command,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: _in_child(parent),  # so start from the main thread only
+        )
+        self.started_at = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process else 0
+
+    def ended(self) -> str | None:
+        """None while it runs; otherwise how it ended, for people. What it left behind of its session is killed."""
+        if self.process is None or self.process.poll() is None:
+            return None
+        self._kill_session()
+        code = self.process.returncode
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+
+    def terminate(self) -> None:
+        """Ask the main process only: django-q2 hangs when its whole group is asked."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+
+    def kill(self) -> None:
+        self._kill_session()
+        if self.process:
+            self.process.wait()
+
+    def backoff(self) -> float:
+        """How long to wait before starting it again: 1 s, doubling to 30 s while it keeps dying within a minute."""
+        lived = time.monotonic() - self.started_at
+        self.failures = self.failures + 1 if lived < 60 else 1
+        return float(min(2 ** (self.failures - 1), 30))
+
+    def _kill_session(self) -> None:
+        if self.process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def stop_all(children: Sequence[Child], grace: float) -> bool:
+    """End them within `grace` seconds, then by force. True when force was not needed."""
+    for child in children:
+        child.terminate()
+    deadline = time.monotonic() + grace
+    while any(child.process and child.process.poll() is None for child in children):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    gently = all(child.process is None or child.process.poll() is not None for child in children)
+    for child in children:
+        child.kill()
+    return gently

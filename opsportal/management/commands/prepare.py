@@ -1,0 +1,13 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from opsportal.lib.prepare import prepare_node
+
+
+class Command(BaseCommand):
+    help = "Migrate, put every app in order and collect static files. `serve` does it by itself."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        prepare_node(timezone.now())

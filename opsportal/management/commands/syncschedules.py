@@ -1,0 +1,16 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from opsportal.jobs.models import Job
+from opsportal.jobs.services import sync_jobs
+
+
+class Command(BaseCommand):
+    help = "Make the scheduled jobs' rows agree with the code. `serve` and `prepare` do it too."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        sync_jobs(timezone.now())
+        for name, cron in Job.objects.order_by("name").values_list("name", "cron"):
+            self.stdout.write(f"{cron:<16} {name}")

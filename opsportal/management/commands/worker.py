@@ -1,0 +1,15 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from opsportal.jobs import cluster
+
+
+class Command(BaseCommand):
+    help = (
+        "Run background work on this machine, without guarding it: `serve --no-web` does that too."
+    )
+    requires_system_checks = ()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        cluster.run()
