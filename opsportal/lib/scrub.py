@@ -1,0 +1,308 @@
+"""Personal data and secrets, removed before anything is stored or logged.
+
+Two ways in: by the name of a field (`password`, `X-Auth-Token`), which filters the whole value, and by the look of a
+text (addresses, card numbers, bearer tokens), which filters the matched part only. What links a problem to an order, a
+payment or a reservation is kept.
+
+Every repetition in the patterns is bounded or possessive, so that no text takes more than linear time.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+FILTERED = "[Filtered]"
+
+# --- names of fields ----------------------------------------------------------------------------------
+# Anywhere in the name, separators and case aside: nothing harmless is called like this.
+_CONTAINED = (
+    "password", "passwd", "passphrase", "passcode", "secret", "apikey", "credential", "privatekey",
+    "authorization", "authtoken", "accesstoken", "refreshtoken", "sessionid", "sessid", "csrf", "xsrf",
+    "cardnumber", "encryptionkey", "signingkey",
+)  # fmt: skip
+# As one word of the name (`author` is not `auth`), or as its last (`token_count` is not a token).
+_WORDS = frozenset((
+    "auth", "oauth", "oauth2", "authentication", "bearer", "cookie", "cookies",
+    "pwd", "jwt", "cvv", "cvc", "ssn", "otp", "totp",
+))  # fmt: skip
+_LAST_WORDS = frozenset(("token", "pin", "sid", "pass"))
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
+_LONGEST_NAME = 200
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in _SEPARATORS.split(_CAMEL.sub(" ", name).lower()) if word]
+
+
+def _is_secret_name(name: str, extra: frozenset[str], safe: frozenset[str]) -> bool:
+    words = _words(name[:_LONGEST_NAME])
+    joined = "".join(words)
+    if joined in safe:
+        return False
+    if joined in extra or any(marker in joined for marker in _CONTAINED):
+        return True
+    return bool(words) and (words[-1] in _LAST_WORDS or not _WORDS.isdisjoint(words))
+
+
+# --- texts -----------------------------------------------------------------------------------------------
+_URL_PASSWORD = re.compile(r"(://[^/\s:@\"']{0,100}+:)[^\s/@\"']{1,200}+(?=@)")
+# Local parts start where their run starts: one attempt a run. %40 is the @ of query strings.
+_EMAIL = re.compile(
+    r"(?<![\w.+-])[\w.+-]++(?:@|%40)((?:[^\W_](?:[\w-]{0,62}+)\.){1,8}[^\W\d_]{2,24})(?![\w-])"
+)
+_NOT_A_DOMAIN = frozenset(("js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "map", "json", "html", "vue"))  # fmt: skip
+# Not after a word and a slash: Chrome/129.0.0.0 is a version.
+_IPV4 = re.compile(
+    r"(?<![\w.])(?<!\w/)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)"
+)
+_IPV4_HINT = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d")
+_IPV6 = re.compile(
+    r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{1,4})?(?![\w:])"
+)
+_IPV6_HINT = re.compile(r":(?:[0-9A-Fa-f]{1,4}:|:[0-9A-Fa-f])")
+# Visa, Mastercard, Amex, Diners, JCB, Discover; a moment in milliseconds starts with 1.
+_CARD = re.compile(
+    r"(?<!\d)(?<!\d\.)(?:4|5[1-5]|2[2-7]|3[04-9]|6)(?:[ -]?\d){11,18}(?![ -]?\d)", re.ASCII
+)
+_CARD_HINT = re.compile(r"\d{4}[ -]?\d{4,6}[ -]?\d{4}", re.ASCII)
+_SCHEME_AND_TOKEN = re.compile(
+    r"\b(bearer|basic)(\s{1,4})([\w.~+/=-]{6,4096}+)", re.IGNORECASE | re.ASCII
+)
+_JWT = re.compile(r"\beyJ[\w-]{8,}+\.[\w-]{4,}+(?:\.[\w-]*+)?")
+_PEM = re.compile(
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
+# Stripe's; the intent's id before `_secret_` stays: it is no secret, and links to the payment.
+_VENDOR_KEY = re.compile(
+    r"\b(?:sk|rk)_(?:live|test)_\w{6,}+|\bwhsec_[\w+/=]{6,}+|\bops_[\w-]{24,}+|(?<=_secret_)\w{6,}+"
+    r"|\bgh[pousr]_\w{30,}+|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[\w-]{10,}+|\bAIza[\w-]{30,}+"
+)
+_VENDOR_HINT = re.compile(r"_live_|_test_|whsec_|ops_|_secret_|gh[pousr]_|AKIA|xox|AIza")
+# password=x, "token": "x", api_key='x' inside a text; quotes inside nested JSON come with backslashes.
+_ASSIGNED_HINT = re.compile(
+    r"pass|secret|api|credential|private|access|auth|pwd|otp|cvv|cvc|token|sess|csrf",
+    re.IGNORECASE,
+)
+_ASSIGNED = re.compile(
+    r"((?:passw(?:or)?d|passphrase|passcode|secret|api[_-]?key|credentials?|private[_-]?key|access[_-]?key"
+    r"|authorization|(?<![a-z])(?:auth|pwd|otp|cvv|cvc)(?![a-z])|token(?![\w-])|sess(?:ion)?[_-]?id|csrf)"
+    r"[\w-]{0,40}+\\{0,4}+[\"']?\s{0,4}(?:=>?|:|%3D)\s{0,4}\\{0,4}+)"
+    r"(?:\"[^\"\\]{1,4096}+|'[^'\\]{1,4096}+"
+    r"|(?!\[Filtered|(?:None|null|true|false)\b)[^\s\"'\\&,;)}\]]{1,4096}+)",
+    re.IGNORECASE,
+)
+_COOKIES = re.compile(
+    r"((?<![a-z])cookies?\\{0,4}+[\"']?\s{0,4}[:=]\s{0,4})[^\n]{1,8192}+", re.IGNORECASE
+)
+
+
+def _email(match: re.Match[str]) -> str:
+    is_file = match[1].rpartition(".")[2].lower() in _NOT_A_DOMAIN
+    return match[0] if is_file else FILTERED
+
+
+def _ipv6(match: re.Match[str]) -> str:
+    try:
+        ipaddress.IPv6Address(match[0])
+    except ValueError:
+        return match[0]
+    # dead::beef could be an address, and more likely is code.
+    is_address = any(c.isdigit() for c in match[0]) or match[0].count(":") > 2
+    return FILTERED if is_address else match[0]
+
+
+def passes_luhn(digits: str) -> bool:
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (doubled + sum(int(digit) for digit in digits[-1::-2])) % 10 == 0
+
+
+def _card(match: re.Match[str]) -> str:
+    digits = match[0].replace(" ", "").replace("-", "")
+    return FILTERED if passes_luhn(digits) else match[0]
+
+
+def _scheme_and_token(match: re.Match[str]) -> str:
+    """`Bearer eyJ…` carries a token, "basic authentication failed" is prose."""
+    value = match[3]
+    if match[1].lower() == "basic":
+        try:
+            is_token = b":" in base64.b64decode(value + "=" * (-len(value) % 4))
+        except (binascii.Error, ValueError):
+            is_token = False
+    else:
+        is_token = len(value) >= 20 or any(character.isdigit() for character in value)
+    return f"{match[1]}{match[2]}{FILTERED}" if is_token else match[0]
+
+
+def _assigned(match: re.Match[str]) -> str:
+    quote = match[0][len(match[1])]
+    return match[1] + (quote if quote in "\"'" else "") + FILTERED
+
+
+def scrub_text(text: str) -> str:
+    """`text` with what looks personal or secret replaced; the rest of it stays readable."""
+    # Half of all strings are names and small numbers. The shortest secret that is all word characters has 14 of them.
+    if len(text) < 4 or (len(text) < 14 and (text.isidentifier() or text.isalnum())):
+        return text
+    if "@" in text or "%40" in text:
+        if "://" in text:
+            text = _URL_PASSWORD.sub(r"\1" + FILTERED, text)
+        text = _EMAIL.sub(_email, text)
+    if "-----BEGIN" in text:
+        text = _PEM.sub(FILTERED, text)
+    if "earer" in text or "asic " in text or "BEARER" in text or "BASIC " in text:
+        text = _SCHEME_AND_TOKEN.sub(_scheme_and_token, text)
+    if "eyJ" in text:
+        text = _JWT.sub(FILTERED, text)
+    if _VENDOR_HINT.search(text):
+        text = _VENDOR_KEY.sub(FILTERED, text)
+    if "=" in text or ":" in text or "%3D" in text:
+        if _ASSIGNED_HINT.search(text):
+            text = _ASSIGNED.sub(_assigned, text)
+        if "ookie" in text or "COOKIE" in text:
+            text = _COOKIES.sub(r"\1" + FILTERED, text)
+        if _IPV6_HINT.search(text):
+            text = _IPV6.sub(_ipv6, text)
+    if _CARD_HINT.search(text):
+        text = _CARD.sub(_card, text)
+    if "." in text and _IPV4_HINT.search(text):
+        text = _IPV4.sub(FILTERED, text)
+    return text
+
+
+# --- values -------------------------------------------------------------------------------------------------
+_SMALLEST_CARD = 10**11
+_LARGEST_CARD = 10**19
+_DEEPEST = 60
+_REMEMBERED = 30_000
+_LONGEST_REMEMBERED = 300
+
+
+_known_clean: set[str] = set()  # shared: what a text looks like does not depend on the app
+
+
+class Scrubber:
+    """Scrubbing with an app's own extra and safe field names.
+
+    It remembers what it decided about names, and which texts were clean: one event is much like the next (file names,
+    lines of code, versions), and a look into a set costs a hundredth of the patterns.
+    """
+
+    def __init__(self, extra_keys: Iterable[str] = (), safe_keys: Iterable[str] = ()) -> None:
+        self._extra = frozenset("".join(_words(str(key))) for key in extra_keys)
+        self._safe = frozenset("".join(_words(str(key))) for key in safe_keys)
+        self._verdicts: dict[str, bool] = {}
+        self._clean = _known_clean
+
+    def is_secret(self, name: str) -> bool:
+        verdict = self._verdicts.get(name)
+        if verdict is None:
+            verdict = _is_secret_name(name, self._extra, self._safe)
+            if len(self._verdicts) > _REMEMBERED:  # names can be anything a client invents
+                self._verdicts.clear()
+            if len(name) <= _LONGEST_REMEMBERED:
+                self._verdicts[name] = verdict
+        return verdict
+
+    def text(self, text: str) -> str:
+        if text in self._clean:
+            return text
+        scrubbed = scrub_text(text)
+        if scrubbed == text and len(text) <= _LONGEST_REMEMBERED:
+            if len(self._clean) > _REMEMBERED:
+                self._clean.clear()
+            self._clean.add(text)
+        return scrubbed
+
+    def scrub(self, value: Any) -> Any:
+        """A scrubbed copy of any JSON-like value."""
+        return self._walk(value, 0)
+
+    def _walk(self, value: Any, depth: int) -> Any:
+        # The hot path of ingestion: leaves are settled inside the loops, a call for each would double its time.
+        kind = type(value)
+        if kind is str:
+            return self.text(value)
+        if depth > _DEEPEST:
+            return FILTERED
+        clean = self._clean
+        if kind is dict:
+            verdicts = self._verdicts
+            filtered: dict[str, Any] = {}
+            for key, item in value.items():
+                name = key if type(key) is str else str(key)
+                secret = verdicts.get(name)
+                if secret is None:
+                    secret = self.is_secret(name)
+                if name not in clean:
+                    name = self.text(name)
+                kind = type(item)
+                if secret:
+                    # Whether there was a password at all is worth knowing.
+                    is_telling = item is None or kind is bool or item == ""
+                    filtered[name] = item if is_telling else FILTERED
+                elif kind is str:
+                    filtered[name] = item if item in clean else self.text(item)
+                elif item is None or kind is bool:
+                    filtered[name] = item
+                else:
+                    filtered[name] = self._walk(item, depth + 1)
+            return filtered
+        if kind is list or kind is tuple:
+            if len(value) == 2 and type(value[0]) is str and self.is_secret(value[0]):
+                return [
+                    self.text(value[0]),
+                    FILTERED,
+                ]  # headers and query strings come as pairs, too
+            return [
+                (item if item in clean else self.text(item))
+                if type(item) is str
+                else self._walk(item, depth + 1)
+                for item in value
+            ]
+        if kind is int or kind is float:
+            return FILTERED if _is_card_number(value) else value
+        if value is None or kind is bool:
+            return value
+        return self._walk_other(value, depth)
+
+    def _walk_other(self, value: Any, depth: int) -> Any:
+        """What JSON does not know, and subclasses of what it does."""
+        if isinstance(value, dict):
+            return self._walk(dict(value), depth)
+        if isinstance(value, list | tuple | set | frozenset):
+            return self._walk(list(value), depth)
+        if isinstance(value, int | float):
+            return FILTERED if _is_card_number(value) else value
+        return self.text(str(value))
+
+
+def _is_card_number(value: float) -> bool:
+    if not _SMALLEST_CARD <= abs(value) < _LARGEST_CARD:
+        return False
+    digits = str(abs(int(value)))
+    return _CARD.sub(_card, digits) != digits
+
+
+@lru_cache(maxsize=200)
+def scrubber(
+    extra_keys: frozenset[str] = frozenset(), safe_keys: frozenset[str] = frozenset()
+) -> Scrubber:
+    return Scrubber(extra_keys, safe_keys)
+
+
+def scrub(
+    value: Any,
+    *,
+    extra_keys: frozenset[str] = frozenset(),
+    safe_keys: frozenset[str] = frozenset(),
+) -> Any:
+    """A copy of a JSON-like value in which secrets and personal data read "[Filtered]"."""
+    return scrubber(extra_keys, safe_keys).scrub(value)
