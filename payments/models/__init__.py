@@ -1,0 +1,17 @@
+"""What was asked and answered (intents), what Stripe told us (webhooks), what staff and checks found (refunds, mismatches)."""
+
+from payments.models.intents import Payment, PaymentStatus, TimelineEntry
+from payments.models.mismatches import Mismatch, ReconciliationRun
+from payments.models.refunds import Refund
+from payments.models.webhooks import RefusedDelivery, WebhookEvent
+
+__all__ = [
+    "Mismatch",
+    "Payment",
+    "PaymentStatus",
+    "ReconciliationRun",
+    "Refund",
+    "RefusedDelivery",
+    "TimelineEntry",
+    "WebhookEvent",
+]

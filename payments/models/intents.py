@@ -1,0 +1,190 @@
+import uuid
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+
+from opsportal.clients.models import ClientApp
+from payments.money import format_money
+
+# An unfinished attempt older than this is never sent again: Stripe forgets idempotency keys after 24 h
+# (https://docs.stripe.com/api/idempotent_requests), and a second send would then be a second charge.
+NEVER_RESEND_AFTER = timedelta(hours=23)
+STUCK_AFTER = timedelta(minutes=5)
+
+
+class PaymentStatus(models.TextChoices):
+    """Stripe's words for an intent, and three of ours for attempts that have none."""
+
+    ASKED = "asked", "Asked for, no answer yet"
+    REFUSED = "refused", "Refused by Stripe"
+    ABANDONED = "abandoned", "Given up: Stripe has no such intent"
+    REQUIRES_PAYMENT_METHOD = "requires_payment_method", "Requires payment method"
+    REQUIRES_CONFIRMATION = "requires_confirmation", "Requires confirmation"
+    REQUIRES_ACTION = "requires_action", "Requires action"
+    PROCESSING = "processing"
+    REQUIRES_CAPTURE = "requires_capture", "Requires capture"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+
+
+class PaymentQuerySet(models.QuerySet["Payment"]):
+    def unfinished(self) -> "PaymentQuerySet":
+        return self.filter(state=Payment.State.STARTED)
+
+    def abandoned_by_owner(self, now: datetime) -> "PaymentQuerySet":
+        """Unfinished, and whoever was at it is gone or has let go."""
+        return self.unfinished().filter(locked_until__lte=now)
+
+    def stuck(self, now: datetime) -> "PaymentQuerySet":
+        return self.unfinished().filter(created_at__lte=now - STUCK_AFTER)
+
+    def succeeded(self) -> "PaymentQuerySet":
+        return self.filter(status=PaymentStatus.SUCCEEDED)
+
+    def with_live_key(self, now: datetime) -> "PaymentQuerySet":
+        return self.filter(key__isnull=False, expires_at__gt=now)
+
+    def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
+        """Take over an attempt whose lease is dead."""
+        return bool(
+            self.abandoned_by_owner(now)
+            .filter(pk=pk)
+            .update(owner=owner, locked_until=until, tries=F("tries") + 1)
+        )
+
+
+class Payment(models.Model):
+    """One attempt of an app to create a payment intent, and what became of it."""
+
+    class State(models.TextChoices):
+        STARTED = "started"
+        FINISHED = "finished"
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
+    livemode = models.BooleanField()
+    key = models.CharField(  # noqa: DJ001  NULL is what lets many freed keys stand beside a unique constraint
+        "idempotency key", max_length=255, null=True, help_text="Freed once it has lived its time."
+    )
+    fingerprint = models.CharField(max_length=64)
+
+    state = models.CharField(max_length=10, choices=State, default=State.STARTED)
+    owner = models.CharField(max_length=32, blank=True)
+    locked_until = models.DateTimeField()
+    tries = models.PositiveSmallIntegerField(default=1)
+    attempt = models.PositiveSmallIntegerField(
+        default=1,
+        help_text="Part of the key sent to Stripe; raised only when an intent is ruled out.",
+    )
+
+    amount = models.PositiveIntegerField(help_text="In the currency's smallest unit.")
+    currency = models.CharField(max_length=3)
+    order_id = models.CharField(max_length=100, blank=True)
+    reservation_id = models.CharField(max_length=36, blank=True)
+    customer = models.CharField(max_length=200, blank=True)
+    request_id = models.CharField(max_length=128, blank=True)
+    request_body = models.JSONField(default=dict)
+
+    intent_id = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001
+    status = models.CharField(max_length=30, choices=PaymentStatus, default=PaymentStatus.ASKED)
+    status_at = models.DateTimeField(
+        null=True, help_text="Stripe's clock for the news that set the status."
+    )
+    amount_received = models.PositiveIntegerField(default=0)
+    amount_refunded = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=300, blank=True)
+
+    response_status = models.PositiveSmallIntegerField(null=True)
+    response_body = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(help_text="Until when the key is remembered.")
+
+    replay_count = models.PositiveIntegerField(
+        default=0, help_text="Repeats answered with the stored response."
+    )
+    conflict_count = models.PositiveIntegerField(
+        default=0, help_text="Repeats refused because the first was still running."
+    )
+
+    objects = PaymentQuerySet.as_manager()
+
+    class Meta:
+        db_table = "payment_intents_log"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["app", "livemode", "key"], name="one_payment_per_key_and_app"
+            ),
+            models.CheckConstraint(condition=Q(amount__gte=1), name="a_payment_has_an_amount"),
+            models.CheckConstraint(
+                condition=Q(amount_refunded__lte=F("amount_received")),
+                name="never_refunded_more_than_received",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="started") | Q(finished_at__isnull=False),
+                name="a_finished_payment_says_when",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["locked_until"], condition=Q(state="started"), name="unfinished_payments"
+            ),
+            models.Index(fields=["-created_at"], name="payments_newest_first"),
+            models.Index(
+                fields=["expires_at"], condition=Q(key__isnull=False), name="payments_with_a_key"
+            ),
+            models.Index(fields=["order_id"], condition=~Q(order_id=""), name="payments_by_order"),
+            models.Index(
+                fields=["reservation_id"],
+                condition=~Q(reservation_id=""),
+                name="payments_by_reservation",
+            ),
+            models.Index(
+                fields=["customer"], condition=~Q(customer=""), name="payments_by_customer"
+            ),
+            models.Index(
+                fields=["request_id"], condition=~Q(request_id=""), name="payments_by_request"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"payment {self.uuid}"
+
+    @property
+    def stripe_key(self) -> str:
+        """The idempotency key Stripe gets: ours, never the client's."""
+        return f"ops_{self.uuid}_{self.attempt}"
+
+    @property
+    def money(self) -> str:
+        return format_money(self.amount, self.currency)
+
+    @property
+    def duplicates_prevented(self) -> int:
+        return self.replay_count + self.conflict_count
+
+    @property
+    def refundable(self) -> int:
+        return self.amount_received - self.amount_refunded
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
+
+
+class TimelineEntry(models.Model):
+    """Something worth knowing that happened to a payment: a lost answer, a take-over, a change of status."""
+
+    payment = models.ForeignKey(Payment, models.CASCADE, related_name="timeline")
+    at = models.DateTimeField()
+    what = models.CharField(max_length=100)
+    detail = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        verbose_name_plural = "timeline entries"
+        indexes: ClassVar = [models.Index(fields=["payment", "at"], name="timeline_of_a_payment")]
+
+    def __str__(self) -> str:
+        return self.what

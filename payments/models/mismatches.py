@@ -1,0 +1,69 @@
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from payments.models.intents import Payment
+
+
+class MismatchQuerySet(models.QuerySet["Mismatch"]):
+    def open(self) -> "MismatchQuerySet":
+        return self.filter(settled_at=None)
+
+
+class Mismatch(models.Model):
+    """Something in which Stripe's books and ours differed when they were compared."""
+
+    class Kind(models.TextChoices):
+        MISSING = "missing", "Succeeded at Stripe, unknown here"
+        AMOUNT = "amount", "Another amount or currency"
+        TWO_CHARGES = "two_charges", "Two paid intents for one reservation"
+        BEHIND = "behind", "Our status was behind"
+        NOT_AT_STRIPE = "not_at_stripe", "Unknown at Stripe"
+
+    kind = models.CharField(max_length=20, choices=Kind)
+    intent_id = models.CharField(max_length=100)
+    payment = models.ForeignKey(
+        Payment, models.SET_NULL, null=True, blank=True, related_name="mismatches"
+    )
+    detail = models.CharField(max_length=300)
+    found_at = models.DateTimeField()
+    healed = models.BooleanField(default=False, help_text="Put right by the reconciliation itself.")
+    settled_at = models.DateTimeField(null=True, blank=True)
+    settled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    settlement = models.CharField(max_length=200, blank=True)
+
+    objects = MismatchQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "mismatches"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["intent_id", "kind"],
+                condition=Q(settled_at=None),
+                name="one_open_mismatch_per_intent_and_kind",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.intent_id}"
+
+
+class ReconciliationRun(models.Model):
+    """One comparison with Stripe. The newest that finished is where the next one starts."""
+
+    started_at = models.DateTimeField(db_index=True)
+    finished_at = models.DateTimeField(null=True)
+    since = models.DateTimeField()
+    is_full = models.BooleanField(default=False)
+    event_count = models.PositiveIntegerField(default=0)
+    inserted_count = models.PositiveIntegerField(default=0)
+    intent_count = models.PositiveIntegerField(default=0)
+    healed_count = models.PositiveIntegerField(default=0)
+    mismatch_count = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"reconciliation at {self.started_at:%Y-%m-%d %H:%M}"

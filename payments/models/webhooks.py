@@ -1,0 +1,106 @@
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+
+from payments.models.intents import Payment
+
+
+class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
+    def waiting(self) -> "WebhookEventQuerySet":
+        return self.filter(state=WebhookEvent.State.PENDING)
+
+    def dead(self) -> "WebhookEventQuerySet":
+        return self.filter(state=WebhookEvent.State.DEAD)
+
+    def due(self, now: datetime) -> "WebhookEventQuerySet":
+        """Waiting, its time has come, and no live lease on it."""
+        return (
+            self.waiting()
+            .filter(next_try_at__lte=now)
+            .filter(Q(locked_until=None) | Q(locked_until__lte=now))
+        )
+
+    def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
+        """The attempt is counted before it runs, so that an event which kills its worker is counted too."""
+        return bool(
+            self.due(now)
+            .filter(pk=pk)
+            .update(owner=owner, locked_until=until, tries=F("tries") + 1)
+        )
+
+
+class WebhookEvent(models.Model):
+    """One event Stripe told us of, logged before it is processed."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        PROCESSED = "processed"
+        IGNORED = "ignored"
+        DEAD = "dead", "Dead (needs a person)"
+
+    event_id = models.CharField(max_length=100, unique=True)
+    endpoint = models.CharField(max_length=50, blank=True)
+    type = models.CharField(max_length=100)
+    livemode = models.BooleanField()
+    object_id = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField(help_text="By Stripe's clock.")
+    received_at = models.DateTimeField()
+    payload = models.JSONField(help_text="Without client secrets and personal data.")
+    request_id = models.CharField(max_length=128, blank=True)
+
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    deliveries = models.PositiveIntegerField(default=1)
+    tries = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField()
+    owner = models.CharField(max_length=32, blank=True)
+    locked_until = models.DateTimeField(null=True, blank=True)
+    processed_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=300, blank=True)
+    payment = models.ForeignKey(
+        Payment, models.SET_NULL, null=True, blank=True, related_name="events"
+    )
+
+    objects = WebhookEventQuerySet.as_manager()
+
+    class Meta:
+        db_table = "webhook_events_log"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=~Q(state="processed") | Q(processed_at__isnull=False),
+                name="a_processed_event_says_when",
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["next_try_at"], condition=Q(state="pending"), name="events_waiting"
+            ),
+            models.Index(fields=["-received_at"], name="events_newest_first"),
+            models.Index(fields=["state", "-received_at"], name="events_by_state"),
+            models.Index(fields=["object_id"], name="events_by_object"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"
+
+
+class RefusedDelivery(models.Model):
+    """Webhook calls that were refused: counted by the hour and reason, with one sample."""
+
+    hour = models.DateTimeField()
+    reason = models.CharField(max_length=50)
+    count = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField()
+    sample = models.CharField(
+        max_length=200, blank=True, help_text="What the last one looked like."
+    )
+
+    class Meta:
+        verbose_name_plural = "refused deliveries"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["hour", "reason"], name="one_row_per_hour_and_reason")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} x {self.reason}"
