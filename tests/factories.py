@@ -1,8 +1,15 @@
 """Rows for tests: plain typed functions, one a kind, every value visible where it matters."""
 
 import itertools
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
 
 from opsportal.clients.models import ClientApp
+from payments.models import Payment
+from reservations.models import Event, TicketType
+from reservations.services import Wanted
 
 _numbers = itertools.count(1)
 
@@ -10,3 +17,54 @@ _numbers = itertools.count(1)
 def make_app(slug: str = "", **fields: object) -> ClientApp:
     slug = slug or f"app-{next(_numbers)}"
     return ClientApp.objects.create(**{"name": slug.title(), "slug": slug, **fields})
+
+
+# --- reservations and payments -------------------------------------------------------------------------
+
+
+def make_event(slug: str = "", **fields: Any) -> Event:
+    slug = slug or f"event-{next(_numbers)}"
+    return Event.objects.create(**{"name": slug.title(), "slug": slug, **fields})
+
+
+def make_ticket_type(
+    capacity: int = 10, *, event: Event | None = None, **fields: Any
+) -> TicketType:
+    return TicketType.objects.create(
+        event=event or make_event(),
+        capacity=capacity,
+        **{"name": f"Type {next(_numbers)}", "price": 2500, "currency": "EUR", **fields},
+    )
+
+
+def wanted(*items: tuple[TicketType, int], key: str = "", **fields: Any) -> Wanted:
+    """What a buyer asks for: `wanted((standing, 2), (seated, 1), customer="c-1")`."""
+    quantities = tuple(sorted((type_.pk, quantity) for type_, quantity in items))
+    given = {"customer": "", "order_id": "", "fingerprint": str(quantities), **fields}
+    return Wanted(items=quantities, key=key or f"key-{next(_numbers)}", **given)
+
+
+def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
+    """A payment that succeeded, unless `status` says otherwise."""
+    number = next(_numbers)
+    now = fields.pop("now", None) or timezone.now()
+    given = {
+        "app": fields.pop("app", None) or make_app(),
+        "livemode": False,
+        "key": f"key-{number}",
+        "fingerprint": "f" * 64,
+        "state": "finished",
+        "locked_until": now,
+        "amount": 2500,
+        "currency": "EUR",
+        "reservation_id": reservation_id,
+        "intent_id": f"pi_{number}",
+        "status": "succeeded",
+        "created_at": now,
+        "finished_at": now,
+        "expires_at": now + timedelta(hours=24),
+        **fields,
+    }
+    if given["status"] == "succeeded":
+        given.setdefault("amount_received", given["amount"])
+    return Payment.objects.create(**given)

@@ -1,0 +1,62 @@
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from payments.models import Payment
+from reservations.models.holds import Reservation
+
+
+class DiscrepancyQuerySet(models.QuerySet["Discrepancy"]):
+    def open(self) -> "DiscrepancyQuerySet":
+        return self.filter(settled_at=None)
+
+
+class Discrepancy(models.Model):
+    """Money and seat disagree. It stays in the staff's inbox until somebody (or the refund itself) settles it."""
+
+    class Kind(models.TextChoices):
+        SOLD_OUT = "sold_out", "Paid, and the seats are gone"
+        SECOND_PAYMENT = "second_payment", "Paid a second time"
+        UNKNOWN = "unknown_reservation", "Paid for a reservation we do not have"
+        FAILED = "completion_failed", "Paid, and completing failed"
+        AMOUNT = "amount_differs", "Paid another amount than the tickets cost"
+        SEAT_WITHOUT_MONEY = "seat_without_money", "Seats kept, money given back"
+
+    kind = models.CharField(max_length=30, choices=Kind)
+    payment = models.ForeignKey(Payment, models.PROTECT, related_name="+")
+    reservation = models.ForeignKey(
+        Reservation, models.PROTECT, null=True, blank=True, related_name="discrepancies"
+    )
+    detail = models.CharField(max_length=500, blank=True)
+    opened_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, blank=True)
+    settled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    settlement = models.CharField(max_length=200, blank=True)
+
+    objects = DiscrepancyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "discrepancies"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["payment", "kind"],
+                condition=Q(settled_at=None),
+                name="one_open_discrepancy_per_payment_and_kind",
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["opened_at"], condition=Q(settled_at=None), name="open_discrepancies"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: payment {self.payment_id}"
+
+    @property
+    def needs_refund(self) -> bool:
+        return self.kind in (self.Kind.SOLD_OUT, self.Kind.SECOND_PAYMENT, self.Kind.UNKNOWN)

@@ -1,0 +1,173 @@
+import uuid
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+
+from opsportal.clients.models import ClientApp
+from payments.models import Payment
+from reservations.models.catalog import TicketType
+
+MAX_EXTENSIONS = 4
+
+
+class Status(models.TextChoices):
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REFUND_NEEDED = "refund_needed", "Refund needed"
+    REFUNDED = "refunded"
+
+
+class ReservationQuerySet(models.QuerySet["Reservation"]):
+    def active(self) -> "ReservationQuerySet":
+        return self.filter(status=Status.ACTIVE)
+
+    def live(self, now: datetime) -> "ReservationQuerySet":
+        return self.active().filter(expires_at__gt=now)
+
+    def overdue(self, now: datetime) -> "ReservationQuerySet":
+        """Expired, and not yet reclaimed."""
+        return self.active().filter(expires_at__lte=now)
+
+    def holding(self, ticket_type_ids: list[int]) -> "ReservationQuerySet":
+        return self.filter(
+            pk__in=Line.objects.filter(ticket_type__in=ticket_type_ids).values("reservation")
+        )
+
+    def move(self, pk: int, *, from_: list[str], to: str, **changes: object) -> bool:
+        """One transition, if the reservation is still where it is thought to be."""
+        return bool(self.filter(pk=pk, status__in=from_).update(status=to, **changes))
+
+
+class Reservation(models.Model):
+    """A customer's hold on tickets of one or several types: all of them or none."""
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
+    idempotency_key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64, help_text="Of the request it was made by.")
+    status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
+    customer = models.CharField(max_length=200, blank=True)
+    order_id = models.CharField(max_length=100, blank=True)
+    request_id = models.CharField(max_length=128, blank=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    extensions = models.PositiveSmallIntegerField(default=0)
+    ended_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was completed, cancelled, expired or refunded."
+    )
+    payment = models.ForeignKey(Payment, models.PROTECT, null=True, blank=True, related_name="+")
+    paid_elsewhere = models.CharField(
+        max_length=200, blank=True, help_text="How it was paid when not through the portal."
+    )
+
+    objects = ReservationQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["app", "idempotency_key"], name="one_reservation_per_key_and_app"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=Status.values), name="reservation_status_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(extensions__lte=MAX_EXTENSIONS), name="extended_at_most_4_times"
+            ),
+            models.CheckConstraint(
+                condition=Q(status=Status.ACTIVE, ended_at=None)
+                | (~Q(status=Status.ACTIVE) & Q(ended_at__isnull=False)),
+                name="an_active_reservation_has_not_ended",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["expires_at"], condition=Q(status="active"), name="active_by_expiry"
+            ),
+            models.Index(fields=["status", "-ended_at"], name="reservations_by_status"),
+            models.Index(fields=["created_at"], name="reservations_by_creation"),
+            models.Index(
+                fields=["customer"], condition=~Q(customer=""), name="reservations_by_customer"
+            ),
+            models.Index(
+                fields=["order_id"], condition=~Q(order_id=""), name="reservations_by_order"
+            ),
+            models.Index(
+                fields=["request_id"], condition=~Q(request_id=""), name="reservations_by_request"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"reservation {self.uuid}"
+
+    def is_live(self, now: datetime) -> bool:
+        return self.status == Status.ACTIVE and self.expires_at > now
+
+    def shown_status(self, now: datetime) -> str:
+        """An overdue hold is expired for everyone who asks, reclaimed or not."""
+        if self.status == Status.ACTIVE and self.expires_at <= now:
+            return str(Status.EXPIRED)
+        return self.status
+
+
+class LineQuerySet(models.QuerySet["Line"]):
+    def owned_by(self, customer: str, now: datetime) -> "LineQuerySet":
+        """What counts against a per-customer limit: tickets held now and tickets bought."""
+        return self.filter(reservation__customer=customer).filter(
+            Q(reservation__status=Status.COMPLETED)
+            | Q(reservation__status=Status.ACTIVE, reservation__expires_at__gt=now)
+        )
+
+    def seats(self) -> int:
+        return int(self.aggregate(seats=models.Sum("quantity", default=0))["seats"])
+
+
+class Line(models.Model):
+    """So many tickets of one type, at the price of the moment they were reserved."""
+
+    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="lines")
+    ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="lines")
+    quantity = models.PositiveIntegerField()
+    price = models.PositiveIntegerField(help_text="Each, in the currency's smallest unit.")
+    currency = models.CharField(max_length=3)
+
+    objects = LineQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(quantity__gte=1), name="a_line_has_tickets"),
+            models.UniqueConstraint(
+                fields=["reservation", "ticket_type"], name="one_line_per_ticket_type"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} x {self.ticket_type_id}"
+
+    @property
+    def amount(self) -> int:
+        return self.quantity * self.price
+
+
+class Cleanup(models.Model):
+    """One run of the clean-up: how many holds and seats it released, when, and how long it took."""
+
+    at = models.DateTimeField(db_index=True)
+    reservation_count = models.PositiveIntegerField()
+    seat_count = models.PositiveIntegerField()
+    duration_ms = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name = "clean-up"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(seat_count__gte=F("reservation_count")),
+                name="a_released_reservation_had_seats",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M}: {self.reservation_count}"

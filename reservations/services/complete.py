@@ -1,0 +1,58 @@
+"""Complete a reservation on an app's word: free tickets, and money that did not come through the portal."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from payments.models import Payment, PaymentStatus
+from reservations.models import Reservation, Status
+from reservations.services.hold import CannotChange
+from reservations.services.paid import complete_paid, sell_held
+
+
+def complete(
+    *,
+    reservation: Reservation,
+    payment: Payment | None = None,
+    paid_elsewhere: str = "",
+    now: datetime,
+) -> Reservation:
+    """The reservation completed. Again: no change.
+
+    Tickets that cost something need a succeeded payment for this reservation, or a word on how they were paid.
+    Raises CannotChange (`payment-missing`, `payment-not-succeeded`, `expired`, `not-active`).
+    """
+    if payment is not None:
+        return _complete_with(reservation, payment, now)
+    with transaction.atomic():
+        costs = any(line.amount for line in reservation.lines.all())
+        if costs and not paid_elsewhere:
+            raise CannotChange("payment-missing", "say by which payment, or how else, it was paid")
+        # Even past its end, as long as nobody else got the seats.
+        moved = Reservation.objects.all().move(
+            reservation.pk,
+            from_=[Status.ACTIVE],
+            to=Status.COMPLETED,
+            ended_at=now,
+            paid_elsewhere=paid_elsewhere,
+        )
+        if moved:
+            sell_held(reservation)
+    reservation.refresh_from_db()
+    if not moved and reservation.status != Status.COMPLETED:
+        reason = "expired" if reservation.status == Status.EXPIRED else "not-active"
+        raise CannotChange(reason, f"this reservation is {reservation.status}")
+    return reservation
+
+
+def _complete_with(reservation: Reservation, payment: Payment, now: datetime) -> Reservation:
+    if payment.status != PaymentStatus.SUCCEEDED:
+        raise CannotChange("payment-not-succeeded", f"that payment is {payment.status}")
+    if payment.reservation_id != str(reservation.uuid):
+        raise CannotChange("payment-missing", "that payment is not for this reservation")
+    with transaction.atomic():
+        complete_paid(payment=payment, now=now)
+    reservation.refresh_from_db()
+    if reservation.status != Status.COMPLETED:
+        raise CannotChange("sold-out", "the seats were gone; the payment is offered for refund")
+    return reservation

@@ -1,0 +1,73 @@
+"""Where money and seat disagree: noted with a critical alert, settled by a refund or by staff's decision."""
+
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+
+from payments.models import Payment
+from reservations.models import Discrepancy, Reservation, Status, TicketType
+
+
+def note_discrepancy(
+    *,
+    kind: Discrepancy.Kind,
+    payment: Payment,
+    reservation: Reservation | None = None,
+    detail: str = "",
+    now: datetime,
+) -> Discrepancy:
+    """The open discrepancy of this kind for this payment, made if there is none. Runs in the caller's transaction."""
+    noted, _ = Discrepancy.objects.open().get_or_create(
+        payment=payment,
+        kind=kind,
+        settled_at=None,
+        defaults={"reservation": reservation, "detail": detail[:500], "opened_at": now},
+    )
+    return noted
+
+
+def settle_by_refund(*, payment: Payment, now: datetime) -> int:
+    """Close what only waited for the money to go back."""
+    waiting = [
+        found for found in Discrepancy.objects.open().filter(payment=payment) if found.needs_refund
+    ]
+    for discrepancy in waiting:
+        _close(discrepancy, settlement="refunded", user=None, now=now)
+    return len(waiting)
+
+
+@transaction.atomic
+def settle(
+    *,
+    discrepancy: Discrepancy,
+    settlement: str,
+    give_seats_back: bool = False,
+    user: AbstractBaseUser,
+    now: datetime,
+) -> bool:
+    """Staff's decision. With `give_seats_back` the completed reservation's seats are for sale again.
+
+    False when somebody else had settled it already.
+    """
+    if not _close(discrepancy, settlement=settlement, user=user, now=now):
+        return False
+    reservation = discrepancy.reservation
+    if give_seats_back and reservation is not None:
+        moved = Reservation.objects.all().move(
+            reservation.pk, from_=[Status.COMPLETED], to=Status.REFUNDED, ended_at=now
+        )
+        if moved:
+            for line in reservation.lines.order_by("ticket_type"):
+                TicketType.objects.all().give_back_sold(line.ticket_type_id, line.quantity)
+    return True
+
+
+def _close(
+    discrepancy: Discrepancy, *, settlement: str, user: AbstractBaseUser | None, now: datetime
+) -> bool:
+    return bool(
+        Discrepancy.objects.open()
+        .filter(pk=discrepancy.pk)
+        .update(settled_at=now, settled_by=user, settlement=settlement[:200])
+    )

@@ -1,0 +1,82 @@
+"""Give expired holds back: lazily to the next buyer, and by the clean-up for whatever nobody asked for."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from reservations.models import Cleanup, Line, Reservation, Status, TicketType
+from reservations.models.holds import ReservationQuerySet
+from reservations.services.locks import limit_lock_wait
+
+CHUNK = 500
+CLEANUP_HISTORY = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Released:
+    reservation_count: int = 0
+    seat_count: int = 0
+
+    def __bool__(self) -> bool:
+        return self.reservation_count > 0
+
+    def __add__(self, other: "Released") -> "Released":
+        return Released(
+            self.reservation_count + other.reservation_count, self.seat_count + other.seat_count
+        )
+
+
+def reclaim(*, ticket_type_ids: list[int], now: datetime) -> Released:
+    """Free the expired holds on these types, up to a chunk: a buyer is waiting for them."""
+    with transaction.atomic():
+        limit_lock_wait()
+        # Waiting for rows another buyer is reclaiming right now, so that their seats are seen as free afterwards.
+        overdue = Reservation.objects.overdue(now).holding(ticket_type_ids)
+        return _expire(overdue.select_for_update(), now)
+
+
+def release_expired(*, now: datetime) -> Released:
+    """Free every expired hold, in chunks of one short transaction each, and note the run in the history."""
+    started = time.monotonic()
+    total = Released()
+    # Skipping locked rows: whoever holds one is completing, extending or releasing it this very moment.
+    overdue = Reservation.objects.overdue(now).select_for_update(skip_locked=True)
+    while chunk := _expire(overdue, now):
+        total += chunk
+    Cleanup.objects.create(
+        at=now,
+        reservation_count=total.reservation_count,
+        seat_count=total.seat_count,
+        duration_ms=round((time.monotonic() - started) * 1000),
+    )
+    Cleanup.objects.filter(at__lt=now - CLEANUP_HISTORY).delete()
+    return total
+
+
+@transaction.atomic
+def _expire(overdue: ReservationQuerySet, now: datetime) -> Released:
+    picked = mark_expired(overdue, now)
+    return Released(len(picked), give_back_held(picked))
+
+
+def mark_expired(overdue: ReservationQuerySet, now: datetime) -> list[int]:
+    """Lock and expire a chunk of a `select_for_update` set; the caller's transaction then gives its seats back."""
+    picked = list(overdue.order_by("pk").values_list("pk", flat=True)[:CHUNK])
+    Reservation.objects.filter(pk__in=picked).update(status=Status.EXPIRED, ended_at=now)
+    return picked
+
+
+def give_back_held(reservation_ids: Iterable[int]) -> int:
+    """Uncount the seats of reservations that were active until this transaction. How many seats."""
+    seats: Counter[int] = Counter()
+    for type_id, quantity in Line.objects.filter(reservation__in=reservation_ids).values_list(
+        "ticket_type", "quantity"
+    ):
+        seats[type_id] += quantity
+    for type_id in sorted(seats):
+        TicketType.objects.all().give_back_held(type_id, seats[type_id])
+    return seats.total()

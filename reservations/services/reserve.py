@@ -1,0 +1,198 @@
+"""Hold tickets. Idempotent by key, all types or none, never more than there are."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, OperationalError, connection, transaction
+
+from opsportal.clients.models import ClientApp
+from opsportal.lib import request_id
+from reservations.models import Line, Reservation, TicketType
+from reservations.services import one_statement
+from reservations.services.locks import limit_lock_wait
+from reservations.services.release import reclaim
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a buyer asks for, already normalised: quantities by ticket type id, ascending."""
+
+    items: tuple[tuple[int, int], ...]
+    customer: str
+    order_id: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Reserved:
+    reservation: Reservation
+    lines: Sequence[Line]
+    is_new: bool
+
+
+class SoldOut(Exception):
+    """Not enough are left of one type; nothing was reserved."""
+
+    def __init__(self, ticket_type: TicketType, *, left: int, wanted: int) -> None:
+        super().__init__(f"{ticket_type.name}: {left} left")
+        self.ticket_type = ticket_type
+        self.left = left
+        self.is_final = left < wanted
+
+
+class Busy(Exception):
+    """The ticket type stayed locked by others for too long; trying again is safe."""
+
+
+class NotOnSale(Exception):
+    pass
+
+
+class UnknownTicketType(Exception):
+    pass
+
+
+class KeyReused(Exception):
+    """The idempotency key was used before, for something else."""
+
+
+class LimitReached(Exception):
+    """The customer would own more than the type allows."""
+
+    def __init__(self, ticket_type: TicketType, limit: int, owned: int) -> None:
+        super().__init__(f"{ticket_type.name}: at most {limit} for each customer")
+        self.ticket_type = ticket_type
+        self.limit = limit
+        self.owned = owned
+
+
+def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
+    """Hold all that is wanted, or answer the repeat of an earlier request with what that one made.
+
+    Raises SoldOut, LimitReached, NotOnSale, UnknownTicketType, KeyReused, Busy. None of them uses up the key.
+    """
+    draft = Reservation(
+        uuid=uuid.uuid4(),
+        app=app,
+        idempotency_key=wanted.key,
+        fingerprint=wanted.fingerprint,
+        customer=wanted.customer,
+        order_id=wanted.order_id,
+        request_id=request_id.current(),
+        created_at=now,
+    )
+    try:
+        if len(wanted.items) == 1 and connection.vendor == "postgresql":
+            [(type_id, quantity)] = wanted.items
+            line = one_statement.reserve(draft, type_id=type_id, quantity=quantity)
+            if line is not None:
+                return Reserved(draft, [line], is_new=True)
+        return _reserve_carefully(draft, wanted, now)
+    except OperationalError as error:
+        if _is_lock_timeout(error):
+            raise Busy from error
+        raise
+
+
+def _reserve_carefully(draft: Reservation, wanted: Wanted, now: datetime) -> Reserved:
+    """Every case, on every database; also finds out why the one statement made nothing."""
+    repeat = _earlier(draft)
+    if repeat is not None:
+        return repeat
+    types = _sellable(wanted, now)
+    for _ in range(ROUNDS):
+        try:
+            return _hold(draft, wanted, types, now)
+        except SoldOut as refusal:
+            if refusal.is_final:
+                raise
+            # What is left are expired holds, still counted: free them for this buyer.
+            reclaim(ticket_type_ids=[type_.pk for type_ in types], now=now)
+    raise Busy  # others were quicker, several times over; seats may still be there
+
+
+def _earlier(draft: Reservation) -> Reserved | None:
+    made = Reservation.objects.filter(
+        app=draft.app, idempotency_key=draft.idempotency_key
+    ).first()  # fmt: skip
+    if made is None:
+        return None
+    if made.fingerprint != draft.fingerprint:
+        raise KeyReused
+    return Reserved(made, list(made.lines.select_related("ticket_type")), is_new=False)
+
+
+def _sellable(wanted: Wanted, now: datetime) -> list[TicketType]:
+    quantities = dict(wanted.items)
+    types = list(
+        TicketType.objects.filter(pk__in=quantities).select_related("event").order_by("pk")
+    )
+    if len(types) < len(quantities):
+        missing = sorted(set(quantities) - {type_.pk for type_ in types})
+        raise UnknownTicketType(f"no ticket type {missing[0]}")
+    for type_ in types:
+        if not type_.is_on_sale(now):
+            raise NotOnSale(f"{type_} is not on sale")
+    if len({type_.currency for type_ in types}) > 1:
+        raise NotOnSale("these ticket types are sold in different currencies")
+    return types
+
+
+def _hold(
+    draft: Reservation, wanted: Wanted, types: Sequence[TicketType], now: datetime
+) -> Reserved:
+    quantities = dict(wanted.items)
+    try:
+        with transaction.atomic():
+            limit_lock_wait()
+            draft.pk = None
+            draft.expires_at = now + min(type_.event.hold for type_ in types)
+            draft.save(force_insert=True)
+            for type_ in types:
+                quantity = quantities[type_.pk]
+                if not TicketType.objects.all().take(type_.pk, quantity):
+                    raise SoldOut(type_, left=_left(type_, now), wanted=quantity)
+                _keep_limit(type_, wanted.customer, quantity, now)
+            lines = [
+                Line(
+                    reservation=draft,
+                    ticket_type=type_,
+                    quantity=quantities[type_.pk],
+                    price=type_.price,
+                    currency=type_.currency,
+                )
+                for type_ in types
+            ]
+            Line.objects.bulk_create(lines)
+    except IntegrityError:
+        # Another request with this key was quicker, by less than a transaction.
+        repeat = _earlier(draft)
+        if repeat is None:
+            raise
+        return repeat
+    return Reserved(draft, lines, is_new=True)
+
+
+def _keep_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
+    """Runs behind the ticket type's row lock, so that a customer's two requests count one after the other."""
+    limit = type_.per_customer_limit
+    if limit is None:
+        return
+    owned = type_.lines.all().owned_by(customer, now).seats()
+    if owned + quantity > limit:
+        raise LimitReached(type_, limit, owned)
+
+
+def _left(type_: TicketType, now: datetime) -> int:
+    return TicketType.objects.filter(pk=type_.pk).available(now)[type_.pk]
+
+
+def _is_lock_timeout(error: OperationalError) -> bool:
+    cause = error.__cause__
+    # 55P03 lock_not_available; SQLite has one writer, and says "locked" when its turn did not come.
+    return getattr(cause, "sqlstate", "") == "55P03" or "locked" in str(error)

@@ -1,0 +1,18 @@
+from django.utils import timezone
+
+from opsportal.lib.schedules import every
+from reservations import services
+
+
+@every(minutes=5)
+def release_expired() -> dict[str, int]:
+    """Release expired reservations' seats."""
+    released = services.release_expired(now=timezone.now())
+    return {"reservations": released.reservation_count, "seats": released.seat_count}
+
+
+@every(minutes=15)
+def check_integrity() -> str:
+    """Compare the counters of ticket types with their reservations."""
+    drift = services.check_integrity(now=timezone.now())
+    return "; ".join(str(found) for found in drift) or "no drift"

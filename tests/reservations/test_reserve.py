@@ -1,0 +1,192 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from reservations import services
+from reservations.models import Reservation, Status, TicketType
+from tests.factories import make_app, make_event, make_ticket_type, wanted
+
+NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+pytestmark = pytest.mark.django_db
+
+
+def counters(*types: TicketType) -> list[tuple[int, int]]:
+    for type_ in types:
+        type_.refresh_from_db()
+    return [(type_.held, type_.sold) for type_ in types]
+
+
+def test_a_reservation_holds_its_tickets_for_15_minutes() -> None:
+    standing = make_ticket_type(10, price=2500)
+
+    made = services.reserve(app=make_app(), wanted=wanted((standing, 2), order_id="o-1"), now=NOON)
+
+    assert made.is_new
+    reservation = Reservation.objects.get()
+    assert (reservation.status, reservation.order_id) == (Status.ACTIVE, "o-1")
+    assert reservation.expires_at == NOON + timedelta(minutes=15)
+    assert [(line.quantity, line.price) for line in reservation.lines.all()] == [(2, 2500)]
+    assert counters(standing) == [(2, 0)]
+
+
+def test_an_event_says_how_long_its_holds_last() -> None:
+    standing = make_ticket_type(event=make_event(hold_minutes=5))
+
+    made = services.reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOON)
+
+    assert made.reservation.expires_at == NOON + timedelta(minutes=5)
+
+
+def test_several_types_are_reserved_all_or_none() -> None:
+    event = make_event()
+    standing, seated = make_ticket_type(10, event=event), make_ticket_type(1, event=event)
+    app = make_app()
+
+    with pytest.raises(services.SoldOut) as refusal:
+        services.reserve(app=app, wanted=wanted((standing, 2), (seated, 2)), now=NOON)
+    assert (refusal.value.ticket_type, refusal.value.left) == (seated, 1)
+    assert counters(standing, seated) == [(0, 0), (0, 0)]
+    assert not Reservation.objects.exists()
+
+    services.reserve(app=app, wanted=wanted((standing, 2), (seated, 1)), now=NOON)
+    assert counters(standing, seated) == [(2, 0), (1, 0)]
+
+
+def test_a_repeat_answers_with_the_first_reservation() -> None:
+    standing, app = make_ticket_type(10), make_app()
+
+    first = services.reserve(app=app, wanted=wanted((standing, 2), key="k"), now=NOON)
+    again = services.reserve(app=app, wanted=wanted((standing, 2), key="k"), now=NOON)
+
+    assert (again.is_new, again.reservation.uuid) == (False, first.reservation.uuid)
+    assert counters(standing) == [(2, 0)]
+
+
+def test_a_repeat_is_answered_even_when_nothing_is_left_or_for_sale() -> None:
+    standing, app = make_ticket_type(2), make_app()
+    first = services.reserve(app=app, wanted=wanted((standing, 2), key="k"), now=NOON)
+    TicketType.objects.update(sale_ends_at=NOON)
+
+    again = services.reserve(app=app, wanted=wanted((standing, 2), key="k"), now=NOON)
+
+    assert again.reservation == first.reservation
+
+
+def test_a_key_serves_for_one_request_only() -> None:
+    standing, app = make_ticket_type(10), make_app()
+    services.reserve(app=app, wanted=wanted((standing, 2), key="k"), now=NOON)
+
+    with pytest.raises(services.KeyReused):
+        services.reserve(app=app, wanted=wanted((standing, 3), key="k"), now=NOON)
+    assert counters(standing) == [(2, 0)]
+
+
+def test_two_apps_may_use_the_same_key() -> None:
+    standing = make_ticket_type(10)
+
+    for app in (make_app(), make_app()):
+        services.reserve(app=app, wanted=wanted((standing, 1), key="k"), now=NOON)
+
+    assert counters(standing) == [(2, 0)]
+
+
+def test_sold_out_says_how_many_are_left_and_leaves_the_key_unused() -> None:
+    standing, app = make_ticket_type(3), make_app()
+
+    with pytest.raises(services.SoldOut) as refusal:
+        services.reserve(app=app, wanted=wanted((standing, 4), key="k"), now=NOON)
+    assert refusal.value.left == 3
+
+    TicketType.objects.update(capacity=4)
+    assert services.reserve(app=app, wanted=wanted((standing, 4), key="k"), now=NOON).is_new
+
+
+def test_an_expired_hold_is_sold_to_the_next_buyer_at_once() -> None:
+    standing, app = make_ticket_type(2), make_app()
+    first = services.reserve(app=app, wanted=wanted((standing, 2)), now=NOON)
+    later = NOON + timedelta(minutes=15)
+
+    second = services.reserve(app=app, wanted=wanted((standing, 1)), now=later)
+
+    assert second.is_new
+    first.reservation.refresh_from_db()
+    assert first.reservation.status == Status.EXPIRED
+    assert counters(standing) == [(1, 0)]
+
+
+def test_a_live_hold_is_nobody_elses() -> None:
+    standing, app = make_ticket_type(2), make_app()
+    services.reserve(app=app, wanted=wanted((standing, 2)), now=NOON)
+
+    with pytest.raises(services.SoldOut) as refusal:
+        services.reserve(app=app, wanted=wanted((standing, 1)), now=NOON + timedelta(minutes=14))
+    assert refusal.value.left == 0
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"sale_starts_at": NOON + timedelta(seconds=1)},
+        {"sale_ends_at": NOON},
+        {"sale_starts_at": NOON - timedelta(days=2), "sale_ends_at": NOON - timedelta(days=1)},
+    ],
+)
+def test_outside_its_sale_window_nothing_is_sold(window: dict[str, Any]) -> None:
+    standing = make_ticket_type(10, **window)
+
+    with pytest.raises(services.NotOnSale):
+        services.reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOON)
+    assert counters(standing) == [(0, 0)]
+
+
+def test_an_event_taken_off_sale_sells_nothing() -> None:
+    standing = make_ticket_type(event=make_event(is_on_sale=False))
+
+    with pytest.raises(services.NotOnSale):
+        services.reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOON)
+
+
+def test_an_unknown_type_is_named() -> None:
+    standing = make_ticket_type()
+    request = wanted((standing, 1), (TicketType(pk=10**6), 1))
+
+    with pytest.raises(services.UnknownTicketType, match="1000000"):
+        services.reserve(app=make_app(), wanted=request, now=NOON)
+
+
+def test_types_of_different_currencies_are_not_one_order() -> None:
+    dear, cheap = make_ticket_type(currency="EUR"), make_ticket_type(currency="JPY")
+
+    with pytest.raises(services.NotOnSale):
+        services.reserve(app=make_app(), wanted=wanted((dear, 1), (cheap, 1)), now=NOON)
+
+
+def test_a_customer_holds_and_owns_no_more_than_the_limit() -> None:
+    standing, app = make_ticket_type(10, per_customer_limit=3), make_app()
+    services.reserve(app=app, wanted=wanted((standing, 2), customer="c-1"), now=NOON)
+
+    with pytest.raises(services.LimitReached) as refusal:
+        services.reserve(app=app, wanted=wanted((standing, 2), customer="c-1"), now=NOON)
+    assert (refusal.value.limit, refusal.value.owned) == (3, 2)
+
+    services.reserve(app=app, wanted=wanted((standing, 2), customer="c-2"), now=NOON)
+    services.reserve(app=app, wanted=wanted((standing, 1), customer="c-1"), now=NOON)
+    assert counters(standing) == [(5, 0)]
+
+
+def test_an_expired_hold_does_not_count_against_the_limit() -> None:
+    standing, app = make_ticket_type(10, per_customer_limit=2), make_app()
+    services.reserve(app=app, wanted=wanted((standing, 2), customer="c-1"), now=NOON)
+
+    later = NOON + timedelta(minutes=16)
+    assert services.reserve(app=app, wanted=wanted((standing, 2), customer="c-1"), now=later).is_new
+
+
+def test_the_database_itself_refuses_to_oversell() -> None:
+    standing = make_ticket_type(2)
+
+    for wrong in ({"held": 3}, {"sold": 3}, {"held": 1, "sold": 2}, {"capacity": 0, "sold": 1}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            TicketType.objects.filter(pk=standing.pk).update(**wrong)
