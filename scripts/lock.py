@@ -1,0 +1,29 @@
+"""Lock the requirements: every version and hash, no index address, good for every Python from 3.11 on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scripts.bootstrap import REQUIREMENTS, VENV, uv_settings  # noqa: E402
+
+
+def main() -> int:
+    settings = {**os.environ, **uv_settings()}
+    settings.pop("UV_FIND_LINKS", None)  # a folder's path would be written into the lock
+    for name in ("uv", "run", "dev", "audit"):
+        command = [str(VENV / "bin" / "uv"), "pip", "compile", "-q", "--universal"]
+        command += ["--python-version", "3.11", "--generate-hashes", "--no-header", *sys.argv[1:]]
+        code = subprocess.call(
+            [*command, f"{name}.in", "-o", f"{name}.txt"], cwd=REQUIREMENTS, env=settings
+        )
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
