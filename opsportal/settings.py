@@ -220,6 +220,7 @@ LOGIN_REDIRECT_URL = "/admin/system-health/"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
 USE_I18N = True
+FORMAT_MODULE_PATH = "opsportal.formats"  # every time is shown with its zone
 USE_TZ = True
 
 # --- files -----------------------------------------------------------------------------------------------

@@ -8,9 +8,12 @@ from django.http import HttpRequest
 
 
 class PortalAdminSite(admin.AdminSite):
+    """Django's admin in our chrome: our navigation (templates/portal/_nav.html) instead of its sidebar."""
+
     site_title = "opsportal"
     site_header = "opsportal"
-    index_title = "Everything staff work with"
+    index_title = "All records and settings"
+    enable_nav_sidebar = False
 
 
 class LogAdmin(admin.ModelAdmin[Any]):

@@ -1,0 +1,111 @@
+"""How numbers, money, spans and instants are written for people: the same on pages, in mail and in messages."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.utils import timezone
+
+NONE = "–"  # noqa: RUF001 (an en dash stands for "no value")
+
+# https://docs.stripe.com/currencies#zero-decimal and #three-decimal
+ZERO_DECIMAL = frozenset(
+    "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split()  # noqa: SIM905
+)
+THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())  # noqa: SIM905
+
+
+def money(amount: int | None, currency: str) -> str:
+    """Integer minor units as people read them: 123450, "eur" -> "1,234.50 EUR"."""
+    if amount is None:
+        return NONE
+    code = currency.upper()
+    places = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
+    return f"{Decimal(amount).scaleb(-places):,.{places}f} {code}".rstrip()
+
+
+def number(value: float | int | None, places: int | None = None) -> str:
+    """1234567 -> "1,234,567"; fractions keep up to two digits, fewer when they are zero."""
+    if value is None:
+        return NONE
+    if places is not None:
+        return f"{value:,.{places}f}"
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def compact(value: float | int | None) -> str:
+    """1234 -> "1.2k", 3400000 -> "3.4M": for tight places; up to 9,999 is shown whole below a thousand only."""
+    if value is None:
+        return NONE
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size * 0.9995:
+            shown = value / size
+            return f"{shown:.0f}{sign}" if abs(shown) >= 99.95 else f"{shown:.1f}{sign}"
+    return number(value)
+
+
+def split_milliseconds(value: float | int | None) -> tuple[str, str]:
+    """(figure, unit) for a duration in milliseconds: 320 -> ("320", "ms"), 1240 -> ("1.24", "s")."""
+    if value is None:
+        return NONE, ""
+    if value < 10:
+        return number(value), "ms"
+    if value < 1000:
+        return f"{value:.0f}", "ms"
+    if value < 60_000:
+        return f"{value / 1000:.2f}", "s"
+    return f"{value / 60_000:.1f}", "min"
+
+
+def split_size(value: float | int | None) -> tuple[str, str]:
+    """(figure, unit) for bytes, in powers of 1000 as plans and disks are sold: 8e9 -> ("8", "GB")."""
+    if value is None:
+        return NONE, ""
+    size = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 999.95:
+            return (f"{size:.0f}" if unit == "B" else f"{size:.1f}".removesuffix(".0")), unit
+        size /= 1000
+    return f"{size:.1f}".removesuffix(".0"), "TB"
+
+
+def span(value: timedelta | float | int | None) -> str:
+    """A length of time (seconds or timedelta) in its two largest units: "3 d 4 h", "2 min", "45 s"."""
+    if value is None:
+        return NONE
+    seconds = abs(value.total_seconds() if isinstance(value, timedelta) else value)
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    left = round(seconds)
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return " ".join(parts) or "0 s"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """ "4 min ago", "in 2 h", "just now": one unit, as the page's script keeps it alive."""
+    seconds = (now - moment).total_seconds()
+    size = abs(seconds)
+    if size < 10:
+        return "just now"
+    for unit, length, limit in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 48 * 3600)):
+        if size < limit:
+            text = f"{int(size // length)} {unit}"
+            break
+    else:
+        text = f"{int(size // 86_400)} d"
+    return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+def stamp(moment: datetime) -> str:
+    """An instant with its zone: "22 Nov 2026, 14:10:17 UTC"."""
+    local = timezone.localtime(moment)
+    return f"{local.day} {local:%b %Y, %H:%M:%S %Z}"

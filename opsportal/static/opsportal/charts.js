@@ -1,0 +1,143 @@
+// Draws every <figure data-chart> from the JSON inside it; colours come from the style sheet's tokens.
+"use strict";
+(() => {
+  const drawn = new Map(); // figure -> { plot, observer }
+
+  // A token may be a light-dark() pair: let the browser resolve it on a probe.
+  const probe = document.createElement("i");
+  probe.hidden = true;
+  const color = (token) => {
+    if (!probe.isConnected) document.body.append(probe);
+    probe.style.color = `var(--${token})`;
+    return getComputedStyle(probe).color;
+  };
+  const faint = (rgb, share) => rgb.replace(/^rgba?\(([^)]+)\)$/, (_, inside) => {
+    const [r, g, b] = inside.split(/[ ,/]+/);
+    return `rgba(${r}, ${g}, ${b}, ${share})`;
+  });
+
+  const trim = (value, places) => value.toLocaleString("en-US", { maximumFractionDigits: places });
+  const spell = (value, unit) => {
+    if (value == null) return "–";
+    const size = Math.abs(value);
+    if (unit === "ms") return size < 1000 ? `${trim(value, size < 10 ? 1 : 0)} ms` : size < 60000 ? `${trim(value / 1000, 2)} s` : `${trim(value / 60000, 1)} min`;
+    if (unit === "bytes") {
+      let shown = value;
+      for (const name of ["B", "kB", "MB", "GB"]) { if (Math.abs(shown) < 1000) return `${trim(shown, 1)} ${name}`; shown /= 1000; }
+      return `${trim(shown, 1)} TB`;
+    }
+    const number = size >= 1e6 ? `${trim(value / 1e6, 1)}M` : size >= 1e4 ? `${trim(value / 1e3, 1)}k` : trim(value, 2);
+    return unit === "%" ? `${number} %` : number;
+  };
+
+  const thresholds = (lines) => ({
+    hooks: {
+      draw: [(plot) => {
+        const { ctx, bbox } = plot;
+        const ratio = devicePixelRatio;
+        ctx.save();
+        for (const line of lines) {
+          const y = plot.valToPos(line.value, "y", true);
+          if (y < bbox.top || y > bbox.top + bbox.height) continue;
+          ctx.strokeStyle = ctx.fillStyle = color(line.tone);
+          ctx.lineWidth = ratio;
+          ctx.setLineDash([4 * ratio, 4 * ratio]);
+          ctx.beginPath();
+          ctx.moveTo(bbox.left, y);
+          ctx.lineTo(bbox.left + bbox.width, y);
+          ctx.stroke();
+          ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+          ctx.textAlign = "right";
+          ctx.textBaseline = "bottom";
+          ctx.fillText(line.label, bbox.left + bbox.width - 4 * ratio, y - 2 * ratio);
+        }
+        ctx.restore();
+      }],
+    },
+  });
+
+  // With no pointer on the chart the legend shows the latest figures.
+  const latest = {
+    hooks: {
+      ready: [(plot) => plot.setLegend({ idx: plot.data[0].length - 1 })],
+      setCursor: [(plot) => { if (plot.cursor.idx == null) plot.setLegend({ idx: plot.data[0].length - 1 }); }],
+    },
+  };
+
+  function options(data, place) {
+    const { unit } = data;
+    const zone = document.body.dataset.zone || "UTC";
+    const bars = window.uPlot.paths.bars({ size: [0.8, 40], align: 1 });
+    const axis = { stroke: color("text-quiet"), font: "11px system-ui, sans-serif", grid: { stroke: color("chart-grid"), width: 1 }, ticks: { show: false } };
+    const span = data.times[data.times.length - 1] - data.times[0];
+    const time = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" });
+    const day = new Intl.DateTimeFormat("en-GB", { timeZone: zone, day: "numeric", month: "short" });
+    const short = (seconds) => {
+      const moment = new Date(seconds * 1000);
+      if (span > 3 * 86400) return day.format(moment);
+      const clock = time.format(moment);
+      return clock === "00:00" ? day.format(moment) : clock;
+    };
+    const full = (seconds) => `${day.format(new Date(seconds * 1000))}, ${time.format(new Date(seconds * 1000))} ${zone}`;
+    const top = Math.max(0, ...data.series.flatMap((one) => one.values.filter((value) => value != null)), ...data.thresholds.map((line) => line.value));
+    return {
+      width: place.clientWidth,
+      height: place.clientHeight - 26, // the legend's line
+      padding: [10, 12, 0, 4],
+      cursor: { drag: { x: false, y: false }, points: { size: 6 }, y: false },
+      legend: { live: true },
+      plugins: [thresholds(data.thresholds), latest],
+      scales: { x: { time: true }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
+      axes: [
+        { ...axis, space: 70, size: 28, values: (_, splits) => splits.map(short), grid: { show: false } },
+        { ...axis, space: 32, size: 58, values: (_, splits) => splits.map((value) => spell(value, unit)) },
+      ],
+      series: [
+        { label: "Time", value: (_, seconds) => (seconds == null ? "" : full(seconds)) },
+        ...data.series.map((one, index) => {
+          const stroke = color(one.tone || `chart-${(index % 5) + 1}`);
+          return {
+            label: unit && !["ms", "bytes", "%"].includes(unit) && !one.label.includes(unit) ? `${one.label} (${unit})` : one.label,
+            stroke,
+            width: one.kind === "bars" ? 0 : 1.75,
+            fill: one.kind === "line" ? undefined : faint(stroke, one.kind === "bars" ? 0.85 : 0.14),
+            paths: one.kind === "bars" ? bars : undefined,
+            points: { show: one.kind !== "bars" && one.values.length < 3 },
+            spanGaps: false,
+            value: (_, value) => spell(value, unit),
+          };
+        }),
+      ],
+    };
+  }
+
+  function draw(figure) {
+    const place = figure.querySelector(".chart__plot");
+    const source = figure.querySelector('script[type="application/json"]');
+    if (!place || !source || !window.uPlot) return;
+    const data = JSON.parse(source.textContent);
+    if (!data.times.length) return;
+    figure.classList.add("is-drawn");
+    drawn.get(figure)?.plot.destroy();
+    const known = drawn.get(figure);
+    const plot = new window.uPlot(options(data, place), [data.times, ...data.series.map((one) => one.values)], place);
+    if (known) { known.plot = plot; return; }
+    const observer = new ResizeObserver(() => {
+      const entry = drawn.get(figure);
+      if (!figure.isConnected) { observer.disconnect(); entry?.plot.destroy(); drawn.delete(figure); return; }
+      if (entry && place.clientWidth && place.clientWidth !== entry.plot.width) entry.plot.setSize({ width: place.clientWidth, height: place.clientHeight - 26 });
+    });
+    observer.observe(place);
+    drawn.set(figure, { plot, observer });
+  }
+  function drawAll() {
+    for (const [figure, { plot, observer }] of drawn) if (!figure.isConnected) { observer.disconnect(); plot.destroy(); drawn.delete(figure); }
+    for (const figure of document.querySelectorAll("[data-chart]")) if (!drawn.has(figure)) draw(figure);
+  }
+  const redraw = () => { for (const figure of [...drawn.keys()]) if (figure.isConnected) draw(figure); };
+
+  drawAll();
+  document.addEventListener("htmx:afterSettle", drawAll);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+})();

@@ -1,0 +1,170 @@
+// What the pages do beyond HTML. Everything here is a convenience: forms and links work without it.
+"use strict";
+(() => {
+  const csrf = () =>
+    document.querySelector("[name=csrfmiddlewaretoken]")?.value ||
+    document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] || "";
+  const isTyping = (element) => element.matches?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
+
+  // --- htmx: the CSRF token, polls that rest while nobody looks, focus and scroll kept -------------------
+  const missed = new Set();
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.detail.verb !== "get") event.detail.headers["X-CSRFToken"] = csrf();
+  });
+  document.addEventListener("htmx:confirm", (event) => {
+    const polls = /(^|,)\s*every\b/.test(event.detail.elt.getAttribute("hx-trigger") || "");
+    if (polls && !event.detail.triggeringEvent && document.hidden) {
+      missed.add(event.detail.elt);
+      event.preventDefault();
+    }
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    for (const element of missed) if (element.isConnected) window.htmx.trigger(element, "refresh");
+    missed.clear();
+    tick();
+  });
+  let kept = null;
+  const pathTo = (element, root) => {
+    if (element.id) return `#${CSS.escape(element.id)}`;
+    const key = element.getAttribute("data-focus-key");
+    if (key) return `[data-focus-key="${CSS.escape(key)}"]`;
+    const like = [...root.querySelectorAll(element.tagName)];
+    return { tag: element.tagName, index: like.indexOf(element) };
+  };
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const target = event.detail.target;
+    if (!target?.contains) return;
+    const focused = document.activeElement;
+    kept = {
+      focus: target.contains(focused) && focused !== document.body ? pathTo(focused, target) : null,
+      scrolls: [...target.querySelectorAll("[id], .table-wrap")]
+        .map((element, index) => [element.id, index, element.scrollTop, element.scrollLeft])
+        .filter(([, , top, left]) => top || left),
+      open: [...target.querySelectorAll("details[open][id], figure[data-chart] details[open]")].map((element) => element.id || element.closest("[id]")?.id),
+      target: target.id,
+    };
+  });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    tick();
+    if (!kept) return;
+    const root = (kept.target && document.getElementById(kept.target)) || event.detail.elt;
+    if (kept.focus) {
+      const again = typeof kept.focus === "string" ? root.querySelector(kept.focus) : root.querySelectorAll(kept.focus.tag)[kept.focus.index];
+      (again || root.querySelector("h2, h3, button, a"))?.focus?.({ preventScroll: true });
+    }
+    const scrollers = [...root.querySelectorAll("[id], .table-wrap")];
+    for (const [id, index, top, left] of kept.scrolls) {
+      const element = (id && document.getElementById(id)) || scrollers[index];
+      if (element) { element.scrollTop = top; element.scrollLeft = left; }
+    }
+    for (const id of kept.open) document.getElementById(id)?.querySelector("details")?.setAttribute("open", "");
+    kept = null;
+  });
+  document.addEventListener("htmx:responseError", () => toast("The portal could not answer that. Nothing was changed; try again.", "critical"));
+  document.addEventListener("htmx:sendError", () => toast("The portal cannot be reached. It will be tried again.", "warning"));
+  document.addEventListener("portal:message", (event) => toast(event.detail.text || event.detail.value, event.detail.tone || "ok"));
+
+  // --- toasts: for what happened without a page load; `HX-Trigger: {"portal:message": {"text": …}}` ------------
+  function toast(text, tone = "info") {
+    let place = document.querySelector(".toasts");
+    if (!place) {
+      place = Object.assign(document.createElement("div"), { className: "toasts" });
+      place.setAttribute("role", "status");
+      document.body.append(place);
+    }
+    if ([...place.children].some((one) => one.dataset.text === text)) return;
+    const one = Object.assign(document.createElement("div"), { className: `banner banner--${tone}` });
+    one.dataset.text = text;
+    const words = Object.assign(document.createElement("p"), { textContent: text });
+    const close = Object.assign(document.createElement("button"), { className: "btn btn--quiet btn--small", type: "button", textContent: "Close" });
+    close.addEventListener("click", () => one.remove());
+    one.append(words, close);
+    place.append(one);
+    if (tone === "ok" || tone === "info") setTimeout(() => one.remove(), 8000);
+  }
+
+  // --- ages stay true: <time data-live datetime="…"> --------------------------------------------------------------
+  const age = (moment) => {
+    const seconds = (Date.now() - moment) / 1000;
+    const size = Math.abs(seconds);
+    if (size < 10) return "just now";
+    const [length, unit] = size < 60 ? [1, "s"] : size < 3600 ? [60, "min"] : size < 172800 ? [3600, "h"] : [86400, "d"];
+    const text = `${Math.floor(size / length)} ${unit}`;
+    return seconds > 0 ? `${text} ago` : `in ${text}`;
+  };
+  function tick() {
+    for (const element of document.querySelectorAll("time[data-live]")) {
+      const text = age(Date.parse(element.dateTime));
+      if (element.textContent !== text) element.textContent = text;
+    }
+  }
+  setInterval(() => document.hidden || tick(), 5000);
+
+  // --- copy, confirm, select all, filters that submit themselves ------------------------------------------------------
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const source = button.dataset.copy.startsWith("#") ? document.querySelector(button.dataset.copy)?.textContent : button.dataset.copy;
+    try {
+      await navigator.clipboard.writeText(source.trim());
+      toast("Copied.", "ok");
+    } catch {
+      toast("The browser did not allow copying. Select the text instead.", "warning");
+    }
+  });
+  document.addEventListener("submit", (event) => {
+    const question = event.submitter?.dataset.confirm || event.target.dataset.confirm;
+    if (question && !window.confirm(question)) { event.preventDefault(); event.stopImmediatePropagation(); }
+  }, true);
+  const countSelected = (form) => {
+    if (!form) return;
+    const rows = [...form.querySelectorAll("input[data-row]")];
+    const chosen = rows.filter((row) => row.checked).length;
+    const all = form.querySelector("input[data-select-all]");
+    if (all) { all.checked = rows.length > 0 && chosen === rows.length; all.indeterminate = chosen > 0 && chosen < rows.length; }
+    const counter = form.querySelector("[data-selected-count]");
+    if (counter) counter.textContent = chosen ? `${chosen} selected` : counter.dataset.selectedCount;
+  };
+  document.addEventListener("change", (event) => {
+    const element = event.target;
+    if (element.matches("input[data-select-all]")) for (const row of element.form.querySelectorAll("input[data-row]")) row.checked = element.checked;
+    if (element.matches("input[data-select-all], input[data-row]")) countSelected(element.form);
+    if (element.closest("form[data-autosubmit]") && element.matches("select, input[type=checkbox], input[type=radio]")) element.form.requestSubmit();
+  });
+
+  // --- keyboard in lists: <… data-keys> with rows [data-row-item]; j/k move, x selects, Enter opens -------------------
+  // A letter in data-key presses that button for the current row: <button data-key="d">Dismiss</button>.
+  const move = (list, step) => {
+    const items = [...list.querySelectorAll("[data-row-item]")];
+    if (!items.length) return;
+    const at = items.findIndex((item) => item.hasAttribute("data-current"));
+    items[at]?.removeAttribute("data-current");
+    const next = items[at < 0 ? 0 : Math.max(0, Math.min(items.length - 1, at + step))];
+    next.setAttribute("data-current", "");
+    next.querySelector("a, button")?.focus({ preventScroll: true });
+    next.scrollIntoView({ block: "nearest" });
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (event.key === "/") {
+      const search = document.querySelector("[data-search]");
+      if (search) { event.preventDefault(); search.focus(); search.select(); }
+      return;
+    }
+    const list = document.querySelector("[data-keys]");
+    if (!list) return;
+    if (event.key === "j" || event.key === "k") { event.preventDefault(); move(list, event.key === "j" ? 1 : -1); return; }
+    const current = list.querySelector("[data-row-item][data-current]") || document.activeElement?.closest?.("[data-row-item]");
+    if (event.key === "x" && current) { current.querySelector("input[data-row]")?.click(); return; }
+    if (!/^[a-z]$/.test(event.key)) return;
+    const own = current?.querySelector(`[data-key="${event.key}"]`);
+    if (own) { event.preventDefault(); own.click(); return; }
+    const bulk = list.querySelector(`.bulk [data-key="${event.key}"]`);
+    if (!bulk) return;
+    if (current && !list.querySelector("input[data-row]:checked")) current.querySelector("input[data-row]")?.click();
+    if (list.querySelector("input[data-row]:checked")) { event.preventDefault(); bulk.click(); }
+  });
+
+  tick();
+})();

@@ -1,0 +1,108 @@
+"""The components: what the tags of `{% load portal %}` put on a page."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.template import Context, Template
+from django.test import Client
+
+from opsportal.lib import formats
+from opsportal.lib.charts import Chart, Series, Threshold
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def shown(source: str, **context: object) -> str:
+    return Template("{% load portal %}" + source).render(Context(context))
+
+
+def test_severity_is_told_by_colour_shape_and_word() -> None:
+    pill = shown("{% severity 'critical' %}")
+
+    assert "pill--critical" in pill
+    assert "#critical" in pill
+    assert "Critical" in pill
+
+
+def test_an_unknown_state_gets_a_neutral_pill_and_is_escaped() -> None:
+    pill = shown("{% state word %}", word="<b>odd</b>")
+
+    assert "pill--info" in pill
+    assert "<b>" not in pill
+
+
+def test_a_time_carries_its_instant_and_zone() -> None:
+    text = shown("{% when moment 'both' %}", moment=NOON)
+
+    assert 'datetime="2026-11-22T12:00:00.000000Z"' in text
+    assert "22 Nov 2026, 12:00:00 UTC" in text
+
+
+def test_a_missing_time_is_a_dash() -> None:
+    assert formats.NONE in shown("{% when moment %}", moment=None)
+
+
+def test_a_chart_brings_its_figures_as_data_and_as_a_table() -> None:
+    chart = Chart(
+        "Response time",
+        [NOON, NOON + timedelta(minutes=1)],
+        [Series("p95", [240, None])],
+        unit="ms",
+        thresholds=[Threshold(1000, "slow")],
+    )
+
+    text = shown("{% chart chart %}", chart=chart)
+
+    assert '"values": [240, null]' in text
+    assert '"label": "slow"' in text
+    assert "240 ms" in text
+    assert formats.NONE in text
+    assert "style=" not in text
+
+
+def test_a_chart_without_data_says_so() -> None:
+    assert "No data in this time yet." in shown("{% chart chart %}", chart=Chart("Errors", [], []))
+
+
+def test_chart_labels_cannot_end_the_data_block() -> None:
+    chart = Chart("x", [NOON], [Series("</script><script>alert(1)</script>", [1])])
+
+    assert "<script>alert" not in shown("{% chart chart %}", chart=chart)
+
+
+def test_a_sparkline_needs_no_script_and_no_style() -> None:
+    text = shown("{% sparkline values 'Errors' %}", values=[0, 3, 1])
+
+    assert text.count("<rect") == 2
+    assert 'aria-label="Errors"' in text
+    assert "style=" not in text
+
+
+def test_a_meter_warns_near_its_limit() -> None:
+    assert "meter--warning" in shown("{% meter 85 100 %}")
+    assert "meter--critical" in shown("{% meter 120 100 %}")
+
+
+def test_a_post_button_is_a_form_with_its_token_and_fields() -> None:
+    text = shown("{% post_button '/x' 'Dismiss' id=7 %}", csrf_token="token")
+
+    assert 'method="post"' in text
+    assert 'value="token"' in text
+    assert 'name="id" value="7"' in text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/admin/", "/admin/auth/user/", "/admin/auth/user/add/"])
+def test_staff_pages_have_the_chrome_and_nothing_the_policy_refuses(
+    client: Client, path: str
+) -> None:
+    client.force_login(User.objects.create_superuser("owner"))
+
+    text = client.get(path).content.decode()
+
+    assert 'aria-label="Main"' in text
+    assert "opsportal/portal" in text
+    assert "<style" not in text
+    assert " style=" not in text
+    assert "onclick=" not in text
