@@ -1,0 +1,134 @@
+"""Every log line is one JSON object, bounded, with its facts and without personal data."""
+
+import json
+import logging
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsportal.lib import logs, request_id
+
+
+def line_of(message: str, *args: object, **extra: object) -> str:
+    record = logging.getLogger("shop").makeRecord(
+        "shop", logging.INFO, __file__, 1, message, args, None, extra=extra
+    )
+    line = logs.JsonFormatter().format(record)
+    assert "\n" not in line
+    assert len(line) <= logs.LONGEST_LINE
+    return line
+
+
+def fields(message: str, *args: object, **extra: object) -> dict[str, object]:
+    parsed: dict[str, object] = json.loads(line_of(message, *args, **extra))
+    return parsed
+
+
+def test_a_line_says_when_what_who_and_where() -> None:
+    with request_id.use("req-12345678"):
+        said = fields("delivery failed", channel="slack", attempt=2)
+
+    assert said["message"] == "delivery failed"
+    assert said["level"] == "info"
+    assert said["logger"] == "shop"
+    assert said["request_id"] == "req-12345678"
+    assert said["channel"] == "slack"
+    assert said["attempt"] == 2
+    assert said["instance"]
+    assert str(said["time"]).endswith("+00:00")
+
+
+def test_facts_of_the_request_are_on_each_of_its_lines_and_end_with_it() -> None:
+    with logs.fresh_context():
+        logs.add_context(app="shop")
+        assert fields("one")["app"] == "shop"
+        assert fields("two")["app"] == "shop"
+    assert "app" not in fields("three")
+
+
+def test_personal_data_and_secrets_do_not_reach_a_line() -> None:
+    line = line_of(
+        "mail to ada@example.com failed",
+        password="hunter22",
+        note="from 203.0.113.77 with sk_live_abcdefghijklmnop1234",
+    )
+    for secret in ("ada@example.com", "hunter22", "203.0.113.77", "sk_live_abcdef"):
+        assert secret not in line
+
+
+def test_an_exception_is_a_field_scrubbed() -> None:
+    try:
+        raise ValueError("no mail to ada@example.com")
+    except ValueError:
+        record = logging.LogRecord("shop", 40, "x.py", 1, "it broke", (), sys.exc_info())
+    said = json.loads(logs.JsonFormatter().format(record))
+
+    assert said["exception"].startswith("Traceback")
+    assert "ValueError" in said["exception"]
+    assert "ada@example.com" not in said["exception"]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"text": "x" * 50_000},
+        {"quotes": '"\n' * 20_000},
+        {"a": "x" * 20_000, "b": {"c": ["y" * 20_000]}},
+        {f"field_{n}": "z" * 90 for n in range(300)},
+        {"snow": "☃" * 20_000, "nul": "\0" * 9_000},
+    ],
+)
+def test_a_long_line_is_cut_and_still_parses(extra: dict[str, object]) -> None:
+    said = fields("long", **extra)
+    assert said["message"] == "long"
+    assert said["cut"] is True
+
+
+def test_the_end_of_a_long_stack_trace_is_kept() -> None:
+    said = fields("long", trace="begin" + "x" * 50_000 + "the error itself")
+    assert str(said["trace"]).startswith("begin")
+    assert str(said["trace"]).endswith("the error itself")
+
+
+def test_what_json_cannot_hold_is_told_all_the_same() -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    said = fields("odd", thing=Odd(), keys={(1, 2): "x"}, blob=b"abc", number=float("nan"))
+    assert said["message"] == "odd"
+    assert "bad \\ud800" in line_of("bad \ud800") or "ud800" in line_of("bad \ud800")
+
+
+@given(
+    st.text(),
+    st.dictionaries(
+        st.sampled_from(["a", "b", "level", "time", "message_"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        ),
+    ),
+)
+def test_any_line_is_one_json_object(message: str, extra: dict[str, object]) -> None:
+    record = logging.LogRecord("shop", 20, "x.py", 1, "%s", (message,), None)
+    vars(record).update(extra)
+    line = logs.JsonFormatter().format(record)
+
+    assert isinstance(json.loads(line), dict)
+    assert "\n" not in line
+
+
+def test_on_a_terminal_it_is_text() -> None:
+    record = logging.getLogger("shop").makeRecord(
+        "shop", 30, "x.py", 1, "delivery failed", (), None, extra={"channel": "slack"}
+    )
+    line = logs.TextFormatter().format(record)
+    assert "WARNING shop: delivery failed channel=slack" in line
+
+
+def test_django_is_not_heard_twice(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("django.request").warning("Not Found: /x", extra={"status_code": 404})
+    assert caplog.records == []
