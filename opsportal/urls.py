@@ -9,3 +9,8 @@ urlpatterns = [
     path("", include("health.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "opsportal.error_pages.bad_request"
+handler403 = "opsportal.error_pages.permission_denied"
+handler404 = "opsportal.error_pages.page_not_found"
+handler500 = "opsportal.error_pages.server_error"

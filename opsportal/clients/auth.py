@@ -5,6 +5,7 @@ import re
 from django.http import HttpRequest
 
 from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Scope, hash_secret
+from opsportal.lib import logs
 
 _BEARER = re.compile(r"\s*bearer\s+(\S+)\s*", re.IGNORECASE)
 
@@ -38,6 +39,7 @@ def authenticate(request: HttpRequest, scope: Scope) -> ClientApp:
     app = app_for_key(key, scope)
     if app is None:
         raise NotAllowed("this key is unknown, revoked, or may not do this")
+    logs.add_context(app=app.slug)
     return app
 
 

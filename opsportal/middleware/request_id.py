@@ -1,0 +1,55 @@
+import logging
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from opsportal.lib import logs, request_id
+
+log = logging.getLogger("opsportal.access")
+
+# Asked all the time, and of no interest when they answer well.
+_QUIET = ("/livez", "/readyz", "/health", "/metrics", f"/{settings.STATIC_URL.strip('/')}/")
+
+
+class RequestIdMiddleware:
+    """The request's id in, out, and on every log line in between; one access line a request."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with (
+            request_id.use(request_id.accept(request.headers.get("X-Request-ID"))),
+            logs.fresh_context(),
+        ):
+            began = time.perf_counter()
+            response = self.get_response(request)
+            response["X-Request-ID"] = request_id.current()
+            _write_access_line(request, response, (time.perf_counter() - began) * 1000)
+            return response
+
+
+def _write_access_line(
+    request: HttpRequest, response: HttpResponseBase, duration_ms: float
+) -> None:
+    status = response.status_code
+    level = logging.INFO
+    if status >= 500:
+        level = logging.WARNING
+    elif status < 400 and request.path.startswith(_QUIET):
+        level = logging.DEBUG
+    if not log.isEnabledFor(level):
+        return
+    facts: dict[str, object] = {
+        "method": request.method,
+        "path": request.path[:500],  # never the query: it may hold anything
+        "status": status,
+        "duration_ms": round(duration_ms, 1),
+    }
+    user = getattr(request, "_cached_user", None)  # only if something asked for it already
+    if user is not None and user.is_authenticated:
+        facts["user_id"] = user.pk
+    log.log(level, "request", extra=facts)

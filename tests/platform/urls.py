@@ -1,0 +1,54 @@
+"""The portal's addresses, and some that break on purpose."""
+
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from opsportal import urls
+from opsportal.clients.auth import authenticate
+from opsportal.clients.models import Scope
+from opsportal.lib import request_id
+from opsportal.lib.http import BadRequest
+
+handler400, handler403 = urls.handler400, urls.handler403
+handler404, handler500 = urls.handler404, urls.handler500
+
+
+def breaks(request: HttpRequest, how: str) -> HttpResponse:
+    match how:
+        case "bug":
+            raise RuntimeError("for ada@example.com")
+        case "database":
+            raise OperationalError("gone")
+        case "suspicious":
+            raise SuspiciousOperation
+        case "denied":
+            raise PermissionDenied
+        case "unreadable":
+            raise BadRequest("the body is not JSON", 422)
+        case "key":
+            authenticate(request, Scope.METRICS)
+    return HttpResponse(f"fine {request_id.current()}")
+
+
+@csrf_exempt
+@require_POST
+def only_post(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(len(request.body)))
+
+
+def form(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("sent")
+
+
+urlpatterns = [
+    path("breaks/<slug:how>", breaks),
+    path("api/breaks/<slug:how>", breaks),
+    path("only-post", only_post),
+    path("api/only-post", only_post),
+    path("form", form),
+    *urls.urlpatterns,
+]
