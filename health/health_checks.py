@@ -6,8 +6,10 @@ from django.conf import settings
 from django.core.cache import caches
 from django.db import connection
 from django.db.utils import load_backend
+from django.utils import timezone
 
-from health.checks import NotConfigured, health_check
+from health.checks import Degraded, NotConfigured, health_check
+from opsportal.jobs.services import queue_state
 
 
 @health_check(
@@ -43,3 +45,24 @@ def cache() -> str:
         raise RuntimeError("Redis lost what was just written")
     client.delete(key)
     return "Redis answers"
+
+
+# Degraded: a tick is late or work waits; beyond the second bound nobody works.
+TICK_LATE, TICK_GONE = 150, 300  # seconds
+WAITS_LONG, WAITS_TOO_LONG = 60, 300  # seconds
+
+
+@health_check("queue", summary="Task queue", critical=True, timeout=3.0)
+def queue() -> str:
+    state = queue_state(timezone.now())
+    if not state.nodes and state.tick_age_seconds is None:
+        raise Degraded("no worker has reported yet; start one with `make run`")
+    tick = state.tick_age_seconds if state.tick_age_seconds is not None else TICK_GONE + 1
+    waiting = f"{state.backlog} waiting, the oldest for {state.oldest_seconds:.0f} s"
+    if not state.nodes or tick > TICK_GONE:
+        raise RuntimeError(f"no worker works: last tick {tick:.0f} s ago; {waiting}")
+    if state.oldest_seconds > WAITS_TOO_LONG:
+        raise RuntimeError(f"work does not get done: {waiting}")
+    if tick > TICK_LATE or state.oldest_seconds > WAITS_LONG:
+        raise Degraded(f"slow: last tick {tick:.0f} s ago; {waiting}")
+    return f"{len(state.nodes)} node{'s' * (len(state.nodes) != 1)}, {waiting}"

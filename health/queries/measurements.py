@@ -1,0 +1,253 @@
+"""Figures from the roll-ups: percentiles, sums and levels over a span, and in slots of it for charts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Max, QuerySet, Sum
+
+from health import histogram
+from health.models import Latency, Series, SeriesKind, Tier, Value
+from opsportal.clients.models import ClientApp
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """How a span is drawn: from which points, in slots of which length."""
+
+    tier: Tier
+    slot: timedelta
+
+    def floor(self, moment: datetime) -> datetime:
+        size = self.slot.total_seconds()
+        return datetime.fromtimestamp(moment.timestamp() // size * size, tz=moment.tzinfo)
+
+    def slots(self, since: datetime, until: datetime) -> list[datetime]:
+        start, found = self.floor(since), []
+        while start < until:
+            found.append(start)
+            start += self.slot
+        return found
+
+
+def resolution_for(span: timedelta) -> Resolution:
+    if span <= timedelta(hours=2):
+        return Resolution(Tier.MINUTE, timedelta(minutes=1))
+    if span <= timedelta(hours=24):
+        return Resolution(Tier.MINUTE, timedelta(minutes=15))
+    if span <= timedelta(days=8):
+        return Resolution(Tier.HOUR, timedelta(hours=1))
+    if span <= timedelta(days=31):
+        return Resolution(Tier.HOUR, timedelta(hours=6))
+    return Resolution(Tier.DAY, timedelta(days=1))
+
+
+@dataclass
+class LatencySummary:
+    """Calls of a span, added up."""
+
+    count: int = 0
+    failed: int = 0
+    total_ms: float = 0.0
+    highest_ms: float = 0.0
+    buckets: list[int] = field(default_factory=lambda: [0] * histogram.SIZE)
+
+    def add(self, count: int, failed: int, total_ms: float, highest: float, *b: int) -> None:
+        self.count += count
+        self.failed += failed
+        self.total_ms += total_ms
+        self.highest_ms = max(self.highest_ms, highest)
+        self.buckets = [x + y for x, y in zip(self.buckets, b, strict=True)]
+
+    @property
+    def mean_ms(self) -> float | None:
+        return self.total_ms / self.count if self.count else None
+
+    @property
+    def failure_share(self) -> float | None:
+        return self.failed / self.count if self.count else None
+
+    def percentile(self, q: float) -> float | None:
+        return histogram.quantile(self.buckets, q, highest=self.highest_ms)
+
+
+_SUMS = {name: Sum(name) for name in ("count", "failed", "total_ms")}
+_BUCKETS = {f"sum_{name}": Sum(name) for name in Latency.BUCKETS}
+
+
+def _latencies(
+    series: QuerySet[Series], since: datetime, until: datetime, tier: Tier
+) -> QuerySet[Latency]:
+    return Latency.objects.filter(
+        series__in=series, tier=tier, start__gte=tier.floor(since), start__lt=until
+    )
+
+
+def tier_of(span: timedelta) -> Tier:
+    """Points fine enough that the ends of `span` hardly matter, and few."""
+    return resolution_for(span).tier
+
+
+def latency(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
+    """All calls of these series in the span (to the minute up to a day, to the hour beyond)."""
+    rows = _latencies(series, since, until, tier_of(until - since)).aggregate(
+        **_SUMS, highest=Max("highest_ms"), **_BUCKETS
+    )
+    summary = LatencySummary()
+    if rows["count"]:
+        summary.add(*rows.values())
+    return summary
+
+
+def latency_in_slots(
+    series: QuerySet[Series], since: datetime, until: datetime
+) -> dict[datetime, LatencySummary]:
+    """Every slot of the span in order, with what was called in it."""
+    resolution = resolution_for(until - since)
+    slots = {slot: LatencySummary() for slot in resolution.slots(since, until)}
+    rows = _latencies(series, since, until, resolution.tier).values_list(
+        "start", "count", "failed", "total_ms", "highest_ms", *Latency.BUCKETS
+    )
+    for start, *figures in rows.iterator():
+        if (slot := resolution.floor(start)) in slots:
+            slots[slot].add(*figures)
+    return slots
+
+
+@dataclass(frozen=True)
+class SeriesLatency:
+    app: str
+    name: str
+    summary: LatencySummary
+
+
+def slowest_and_failing(
+    kind: str, since: datetime, until: datetime, *, limit: int = 8
+) -> list[SeriesLatency]:
+    """The series of a kind that deserve a look first: those that fail, then those that take most of the time."""
+    tier = tier_of(until - since)
+    tier = Tier.HOUR if tier is Tier.MINUTE and until - since > timedelta(hours=2) else tier
+    series = Series.objects.of_apps(kind)
+    first = (
+        _latencies(series, since, until, tier)
+        .values("series_id")
+        .annotate(failures=Sum("failed"), time=Sum("total_ms"))
+        .order_by("-failures", "-time")[:limit]
+    )
+    chosen = [row["series_id"] for row in first]
+    rows = (
+        _latencies(Series.objects.filter(pk__in=chosen), since, until, tier)
+        .values_list("series_id")
+        .annotate(**_SUMS, highest=Max("highest_ms"), **_BUCKETS)
+    )
+    summaries: dict[int, LatencySummary] = {}
+    for series_id, *figures in rows:
+        summaries[series_id] = LatencySummary()
+        summaries[series_id].add(*figures)
+    named = Series.objects.select_related("app").in_bulk(chosen)
+    return [
+        SeriesLatency(app.name if (app := named[pk].app) else "", named[pk].name, summaries[pk])
+        for pk in chosen
+        if pk in summaries
+    ]
+
+
+# --- counters and gauges -----------------------------------------------------------------------------
+
+
+def _values(
+    series: QuerySet[Series], since: datetime, until: datetime, tier: Tier
+) -> QuerySet[Value]:
+    return Value.objects.filter(
+        series__in=series, tier=tier, start__gte=tier.floor(since), start__lt=until
+    )
+
+
+def counted(
+    kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
+) -> dict[str, float]:
+    """The sums of counters or delivery outcomes over all apps, by name; names without any are 0."""
+    names = list(names)
+    series = Series.objects.filter(kind=kind, name__in=names)
+    rows = (
+        _values(series, since, until, tier_of(until - since))
+        .values_list("series__name")
+        .annotate(sum=Sum("total"))
+    )
+    return dict.fromkeys(names, 0.0) | dict(rows)
+
+
+def counted_in_slots(
+    kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
+) -> dict[datetime, dict[str, float]]:
+    names = list(names)
+    resolution = resolution_for(until - since)
+    slots = {slot: dict.fromkeys(names, 0.0) for slot in resolution.slots(since, until)}
+    rows = _values(
+        Series.objects.filter(kind=kind, name__in=names), since, until, resolution.tier
+    ).values_list("start", "series__name", "total")
+    for start, name, total in rows.iterator():
+        if (slot := resolution.floor(start)) in slots:
+            slots[slot][name] += total
+    return slots
+
+
+@dataclass(frozen=True)
+class Level:
+    """A gauge's newest value."""
+
+    app: str
+    name: str
+    value: float
+    at: datetime
+
+
+def levels(name: str, *, since: datetime) -> list[Level]:
+    """The newest level of a gauge in each app that reported it since then."""
+    newest: dict[int, Level] = {}
+    rows = (
+        Value.objects.filter(
+            series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=name),
+            tier=Tier.HOUR,
+            start__gte=Tier.HOUR.floor(since),
+        )
+        .order_by("start")
+        .values_list("series_id", "series__app__name", "last", "start")
+    )
+    for series_id, app, value, at in rows:
+        newest[series_id] = Level(app or "", name, value, at)
+    return list(newest.values())
+
+
+def level_in_slots(
+    name: str, since: datetime, until: datetime, *, highest: bool = False
+) -> dict[datetime, float | None]:
+    """A gauge over time, added up over apps: its last (or highest) value in each slot; None where nobody reported."""
+    resolution = resolution_for(until - since)
+    slots: dict[datetime, float | None] = dict.fromkeys(resolution.slots(since, until))
+    rows = (
+        _values(
+            Series.objects.filter(kind=SeriesKind.GAUGE, name=name), since, until, resolution.tier
+        )
+        .order_by("start")
+        .values_list("series_id", "start", "highest" if highest else "last")
+    )
+    by_series: dict[tuple[datetime, int], float] = {}
+    for series_id, start, value in rows.iterator():
+        place = (resolution.floor(start), series_id)
+        by_series[place] = max(value, by_series.get(place, value)) if highest else value
+    for (slot, _), value in by_series.items():
+        if slot in slots:
+            slots[slot] = (slots[slot] or 0.0) + value
+    return slots
+
+
+def request_count(since: datetime, until: datetime, *, app: ClientApp | None = None) -> int:
+    """How many requests apps (or one of them) served, as they measured it: what an error rate divides by."""
+    series = (
+        Series.objects.filter(app=app, kind=SeriesKind.REQUEST)
+        if app
+        else Series.objects.total(SeriesKind.REQUEST)
+    )
+    rows = _latencies(series, since, until, tier_of(until - since))
+    return rows.aggregate(sum=Sum("count"))["sum"] or 0

@@ -1,0 +1,138 @@
+"""The page owners open first. Every widget renders, refreshes and fails by itself."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from health import dashboard
+from health.dashboard import Widget, WidgetContext
+
+log = logging.getLogger(__name__)
+
+RANGES = {
+    "1h": ("1 h", timedelta(hours=1)),
+    "24h": ("24 h", timedelta(hours=24)),
+    "7d": ("7 d", timedelta(days=7)),
+    "30d": ("30 d", timedelta(days=30)),
+}
+DEFAULT_RANGE = "24h"
+# The first page holds what can be rendered in this time; the rest fetches itself, and without script a link does.
+PAGE_BUDGET = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class Range:
+    key: str
+    label: str
+    length: timedelta
+    is_current: bool = False
+
+
+def chosen_range(request: HttpRequest) -> Range:
+    key = request.GET.get("range", DEFAULT_RANGE)
+    key = key if key in RANGES else DEFAULT_RANGE
+    return Range(key, *RANGES[key], is_current=True)
+
+
+@never_cache
+@admin.site.admin_view
+@require_safe
+def page(request: HttpRequest) -> HttpResponse:
+    """The whole page; for an htmx request that targets one widget (after its form was posted), that widget."""
+    now, span = timezone.now(), chosen_range(request)
+    target = request.htmx.target  # type: ignore[attr-defined]
+    for found in dashboard.registry:
+        if target and target == dom_id(found):
+            return HttpResponse(render(found, request, now, span))
+    is_wall = request.GET.get("wall") == "1"
+    context = {
+        **admin.site.each_context(request),
+        "title": "System health",
+        "ranges": [Range(key, *value, key == span.key) for key, value in RANGES.items()],
+        "range": span,
+        "is_wall": is_wall,
+        "widgets": rendered(request, now, span, everything=request.GET.get("all") == "1"),
+        "zone": settings.TIME_ZONE,
+    }
+    template = "health/wall.html" if is_wall else "health/system_health.html"
+    return HttpResponse(render_to_string(template, context, request))
+
+
+@never_cache
+@admin.site.admin_view
+@require_safe
+def widget(request: HttpRequest, name: str) -> HttpResponse:
+    """One widget: the part that htmx swaps in, or a page with just it."""
+    if name not in dashboard.registry:
+        raise Http404(name)
+    now, span = timezone.now(), chosen_range(request)
+    card = render(dashboard.registry.get(name), request, now, span)
+    if request.htmx:  # type: ignore[attr-defined]
+        return HttpResponse(card)
+    context = {**admin.site.each_context(request), "title": "System health", "widgets": [card]}
+    return HttpResponse(render_to_string("health/one_widget.html", context, request))
+
+
+def dom_id(found: Widget) -> str:
+    return f"widget-{found.name.replace('.', '-').replace('_', '-')}"
+
+
+def in_order() -> list[Widget]:
+    return sorted(dashboard.registry, key=lambda found: (found.order, found.name))
+
+
+def rendered(
+    request: HttpRequest, now: datetime, span: Range, *, everything: bool
+) -> Iterator[SafeString]:
+    deadline = time.monotonic() + PAGE_BUDGET
+    for found in in_order():
+        if everything or time.monotonic() < deadline:
+            yield render(found, request, now, span)
+        else:
+            yield _card("health/_widget_later.html", found, request, now, span, {})
+
+
+def render(found: Widget, request: HttpRequest, now: datetime, span: Range) -> SafeString:
+    """The widget's card; when its figures cannot be had, a quiet card that says so and tries again."""
+    began = time.perf_counter()
+    try:
+        values = found.context(WidgetContext(request, now, span.length))
+        card = _card(found.template, found, request, now, span, values)
+    except Exception:
+        # One panel must never take the page with it, whatever is wrong with it.
+        log.exception("widget failed", extra={"widget": found.name})
+        return _card("health/_widget_failed.html", found, request, now, span, {})
+    took = time.perf_counter() - began
+    if took > 0.25:
+        log.warning("widget slow", extra={"widget": found.name, "ms": round(took * 1000)})
+    return card
+
+
+def _card(
+    template: str,
+    found: Widget,
+    request: HttpRequest,
+    now: datetime,
+    span: Range,
+    values: dict[str, object],
+) -> SafeString:
+    context = {
+        "widget": found,
+        "id": dom_id(found),
+        "now": now,
+        "range": span,
+        "refresh": found.refresh,
+        **values,
+    }
+    return mark_safe(render_to_string(template, context, request))  # noqa: S308  our own templates

@@ -1,0 +1,128 @@
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from health import dashboard
+from health.dashboard import WidgetContext, widget
+from health.models import Component
+from health.services import record_measurements, record_results
+from health.signals import Performance
+from health.verdict import Result, Status
+from tests.factories import make_app
+
+pytestmark = pytest.mark.django_db
+PAGE = "/admin/system-health/"
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(User.objects.create_user("owner", is_staff=True, is_superuser=True))
+    return client
+
+
+def make_component(name: str, *, status: Status = Status.HEALTHY, required: bool = False) -> None:
+    now = timezone.now()
+    component = Component.objects.create(
+        kind="check", name=name, title=name.title(), is_required=required
+    )
+    result = Result(status, now - timedelta(minutes=4), 12, "refused by db.internal")
+    record_results([(component, [result])], now=now)
+
+
+def test_only_staff_see_it(client: Client) -> None:
+    assert client.get(PAGE).status_code == 302
+    client.force_login(User.objects.create_user("nobody"))
+    assert client.get(PAGE).status_code == 302
+
+
+def test_the_first_words_are_that_all_is_well(staff: Client) -> None:
+    make_component("database", required=True)
+
+    page = staff.get(PAGE).content.decode()
+
+    assert "All systems operational" in page
+    assert page.index("All systems operational") < page.index("Checks")
+
+
+def test_what_is_wrong_is_said_first_with_its_reason(staff: Client) -> None:
+    make_component("database", status=Status.UNHEALTHY, required=True)
+    make_component("stripe", status=Status.DEGRADED)
+
+    page = staff.get(PAGE).content.decode()
+
+    assert "All systems operational" not in page
+    assert "Database down since" in page
+    assert "refused by db.internal" in page
+
+
+def test_every_widget_is_on_the_page_without_any_script(staff: Client) -> None:
+    page = staff.get(PAGE + "?all=1").content.decode()
+
+    for found in dashboard.registry:
+        assert reverse("health:widget", args=[found.name]) in page
+    assert "Loading…" not in page
+    assert "cannot be had" not in page
+
+
+@pytest.mark.parametrize("span", ["1h", "24h", "7d", "30d", "nonsense"])
+def test_every_widget_answers_in_every_range(staff: Client, span: str) -> None:
+    record_measurements([Performance("checkout", 250)], app=make_app(), now=timezone.now())
+    for found in dashboard.registry:
+        response = staff.get(
+            reverse("health:widget", args=[found.name]),
+            {"range": span},
+            headers={"HX-Request": "true"},
+        )
+        body = response.content.decode()
+        assert response.status_code == 200
+        assert body.lstrip().startswith("<section")
+        assert "cannot be had" not in body, found.name
+
+
+def test_a_widget_that_fails_is_one_quiet_card(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = type(dashboard.registry)("dashboard_widgets")
+    monkeypatch.setattr(dashboard, "registry", registry)
+    make_component("database")
+
+    @widget("test.broken", title="Broken", template="health/_widget_checks.html", order=1)
+    def broken(context: WidgetContext) -> dict[str, object]:
+        raise ZeroDivisionError
+
+    @widget("test.fine", title="Fine", template="health/_widget_checks.html", order=2)
+    def fine(context: WidgetContext) -> dict[str, object]:
+        return {"components": list(Component.objects.all())}
+
+    response = staff.get(PAGE)
+
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert page.count("cannot be had right now") == 1
+    assert "refused by db.internal" in page
+    alone = staff.get(
+        reverse("health:widget", args=["test.broken"]), headers={"HX-Request": "true"}
+    )
+    assert alone.status_code == 200
+    assert "every 60s" in alone.content.decode()
+
+
+def test_a_widget_without_script_is_a_page(staff: Client) -> None:
+    page = staff.get(reverse("health:widget", args=["health.checks"])).content.decode()
+
+    assert "<html" in page
+    assert "Checks" in page
+
+
+def test_an_unknown_widget_is_not_found(staff: Client) -> None:
+    assert staff.get(reverse("health:widget", args=["no.such"])).status_code == 404
+
+
+def test_an_answer_to_a_posted_form_replaces_only_its_widget(staff: Client) -> None:
+    response = staff.get(PAGE, headers={"HX-Request": "true", "HX-Target": "widget-health-checks"})
+
+    assert response.content.decode().lstrip().startswith('<section id="widget-health-checks"')
