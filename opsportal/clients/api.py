@@ -1,0 +1,67 @@
+"""Views for apps: `@api(Scope.X, "POST")` checks method and key, and turns every refusal into a problem."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from opsportal.clients.auth import NotAllowed, NotAuthenticated, authenticate
+from opsportal.clients.models import ClientApp, Scope
+from opsportal.lib.http import BadRequest, problem
+
+P = ParamSpec("P")
+ApiView = Callable[Concatenate[HttpRequest, ClientApp, P], HttpResponse]
+
+
+def api(
+    scope: Scope, *methods: str
+) -> Callable[[ApiView[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
+    """The view gets the calling app as its second argument."""
+
+    def decorate(view: ApiView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+        @csrf_exempt
+        @wraps(view)
+        def called(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            if request.method not in methods:
+                return problem(
+                    405, f"use {' or '.join(methods)}", headers={"Allow": ", ".join(methods)}
+                )
+            try:
+                return view(request, authenticate(request, scope), *args, **kwargs)
+            except NotAuthenticated as refusal:
+                return problem(401, str(refusal), headers={"WWW-Authenticate": "Bearer"})
+            except NotAllowed as refusal:
+                return problem(403, str(refusal))
+            except BadRequest as refusal:
+                return problem(refusal.status, refusal.detail)
+
+        return called
+
+    return decorate
+
+
+def accepted_key(request: HttpRequest) -> str:
+    """The idempotency key of `Idempotency-Key` or `X-Idempotency-Key`, or "". Raises BadRequest for an unusable one."""
+    given = [
+        _unquoted(value)
+        for name in ("Idempotency-Key", "X-Idempotency-Key")
+        if (value := request.headers.get(name)) is not None
+    ]
+    if len(set(given)) > 1:
+        raise BadRequest("Idempotency-Key and X-Idempotency-Key differ: send one of them")
+    if not given:
+        return ""
+    key = given[0]
+    if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()):
+        raise BadRequest("an idempotency key has 1 to 255 printable ASCII characters")
+    return key
+
+
+def _unquoted(value: str) -> str:
+    """A key sent as an RFC 8941 string ("abc") is the same key as the bare one."""
+    value = value.strip()
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return value
