@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("", include("health.urls")),
+    path("", include("reservations.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -1,0 +1,55 @@
+"""Figures about reservations, for the API, the health page, metrics and the admin."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+from django.db.models import Count, Min, Sum
+
+from reservations.models import Cleanup, Discrepancy, Line, Reservation, Status
+from reservations.services import find_drift
+
+
+class CleanupStats(msgspec.Struct):
+    at: datetime
+    reservations: int
+    seats: int
+    duration_ms: int
+
+
+class ReservationStats(msgspec.Struct):
+    reservations: dict[str, int]
+    seats: dict[str, int]
+    oldest_active_at: datetime | None
+    expired_not_reclaimed: int
+    refund_needed: int
+    drift: list[str]
+    cleanups: list[CleanupStats]
+
+
+def reservation_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
+    """Counts by state (of reservations made since `since`, or ever), and what staff should worry about."""
+    counted = Reservation.objects.all() if since is None else Reservation.objects.made_since(since)
+    return ReservationStats(
+        reservations=dict.fromkeys(Status.values, 0)
+        | dict(counted.values_list("status").annotate(count=Count("pk")).order_by()),
+        seats=dict.fromkeys(Status.values, 0)
+        | dict(
+            Line.objects.filter(reservation__in=counted)
+            .values_list("reservation__status")
+            .annotate(seats=Sum("quantity"))
+            .order_by()
+        ),
+        oldest_active_at=Reservation.objects.active().aggregate(at=Min("created_at"))["at"],
+        expired_not_reclaimed=Reservation.objects.overdue(now).count(),
+        refund_needed=Discrepancy.objects.open().count(),
+        drift=[str(found) for found in find_drift()],
+        cleanups=[
+            CleanupStats(run.at, run.reservation_count, run.seat_count, run.duration_ms)
+            for run in Cleanup.objects.order_by("-at", "-pk")[:12]
+        ],
+    )
+
+
+def overdue_longer_than(age: timedelta, *, now: datetime) -> int:
+    """Holds that should have been released long ago: the clean-up does not run."""
+    return Reservation.objects.overdue(now - age).count()

@@ -1,0 +1,207 @@
+"""Reservations for apps: reserve, read, extend, cancel, complete. An app sees its own reservations only."""
+
+import hashlib
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from opsportal.clients.api import accepted_key, api
+from opsportal.clients.models import ClientApp, Scope
+from opsportal.lib.http import BadRequest, json_response, problem, read_json
+from payments.customers import customer_reference
+from payments.models import Payment
+from reservations import services
+from reservations.models import Line, Reservation
+from reservations.models.holds import MAX_EXTENSIONS
+from reservations.stats import reservation_stats
+
+Text = Annotated[str, msgspec.Meta(max_length=100)]
+
+
+class Item(msgspec.Struct, forbid_unknown_fields=True):
+    ticket_type: Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+    quantity: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+
+
+class NewReservation(msgspec.Struct, forbid_unknown_fields=True):
+    items: Annotated[list[Item], msgspec.Meta(min_length=1, max_length=20)]
+    customer: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    order_id: Text = ""
+
+
+class Completion(msgspec.Struct, forbid_unknown_fields=True):
+    payment: uuid.UUID | None = None
+    paid_elsewhere: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+@api(Scope.RESERVATIONS, "POST")
+def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
+    """201 with the reservation; 200 with the first one when the key was used before."""
+    wanted = _wanted(read_json(request, NewReservation), accepted_key(request))
+    now = timezone.now()
+    try:
+        made = services.reserve(app=app, wanted=wanted, now=now)
+    except services.SoldOut as refusal:
+        return problem(
+            409,
+            f"not enough tickets left: {refusal}",
+            type="sold-out",
+            title="Sold out",
+            ticket_type=refusal.ticket_type.pk,
+            left=refusal.left,
+        )
+    except services.LimitReached as refusal:
+        return problem(
+            409,
+            str(refusal),
+            type="limit",
+            title="Limit reached",
+            ticket_type=refusal.ticket_type.pk,
+            limit=refusal.limit,
+            owned=refusal.owned,
+        )
+    except services.Busy:
+        return _busy()
+    except services.KeyReused:
+        return problem(422, "this idempotency key was used for another request", type="key-reused")
+    except services.UnknownTicketType as refusal:
+        return problem(422, str(refusal), type="unknown-ticket-type")
+    except services.NotOnSale as refusal:
+        return problem(409, str(refusal), type="not-on-sale", title="Not on sale")
+    headers = {"Idempotency-Key": wanted.key}
+    if not made.is_new:
+        headers["Idempotent-Replayed"] = "true"
+    return json_response(
+        as_json(made.reservation, made.lines, now), 201 if made.is_new else 200, headers
+    )
+
+
+@api(Scope.RESERVATIONS, "GET")
+def read(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResponse:
+    reservation = _find(app, reference)
+    return _answer(reservation, timezone.now()) if reservation else _unknown()
+
+
+@api(Scope.RESERVATIONS, "POST")
+def extend(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResponse:
+    reservation, now = _find(app, reference), timezone.now()
+    if reservation is None:
+        return _unknown()
+    try:
+        return _answer(services.extend(reservation=reservation, now=now), now)
+    except services.CannotChange as refusal:
+        return _refused(refusal, reservation, now)
+
+
+@api(Scope.RESERVATIONS, "POST")
+def cancel(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResponse:
+    reservation, now = _find(app, reference), timezone.now()
+    if reservation is None:
+        return _unknown()
+    try:
+        return _answer(services.cancel(reservation=reservation, now=now), now)
+    except services.CannotChange as refusal:
+        return _refused(refusal, reservation, now)
+
+
+@api(Scope.RESERVATIONS, "POST")
+def complete(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResponse:
+    said = read_json(request, Completion) if request.body else Completion()
+    reservation, now = _find(app, reference), timezone.now()
+    if reservation is None:
+        return _unknown()
+    payment = Payment.objects.filter(uuid=said.payment).first() if said.payment else None
+    if said.payment and payment is None:
+        return problem(422, "no such payment", type="payment-missing")
+    try:
+        return _answer(
+            services.complete(
+                reservation=reservation,
+                payment=payment,
+                paid_elsewhere=said.paid_elsewhere,
+                now=now,
+            ),
+            now,
+        )
+    except services.CannotChange as refusal:
+        return _refused(refusal, reservation, now)
+
+
+@api(Scope.RESERVATIONS, "GET")
+def stats(request: HttpRequest, app: ClientApp) -> HttpResponse:
+    """Counts over all apps: the portal's view, no customer in it."""
+    return json_response(reservation_stats(now=timezone.now()))
+
+
+def _wanted(asked: NewReservation, key: str) -> services.Wanted:
+    quantities = {item.ticket_type: item.quantity for item in asked.items}
+    if len(quantities) < len(asked.items):
+        raise BadRequest("name each ticket type once, with its quantity", 422)
+    normalised = (sorted(quantities.items()), asked.customer, asked.order_id)
+    return services.Wanted(
+        items=tuple(sorted(quantities.items())),
+        customer=customer_reference(asked.customer),
+        order_id=asked.order_id,
+        key=key or uuid.uuid4().hex,
+        fingerprint=hashlib.sha256(msgspec.json.encode(normalised)).hexdigest(),
+    )
+
+
+def as_json(reservation: Reservation, lines: Iterable[Line], now: datetime) -> dict[str, object]:
+    lines = list(lines)
+    return {
+        "id": reservation.uuid,
+        "status": reservation.shown_status(now),
+        "order_id": reservation.order_id,
+        "items": [
+            {"ticket_type": line.ticket_type_id, "quantity": line.quantity, "price": line.price}
+            for line in lines
+        ],
+        "amount": sum(line.amount for line in lines),
+        "currency": lines[0].currency,
+        "created_at": reservation.created_at,
+        "expires_at": reservation.expires_at,
+        "seconds_left": max(0, int((reservation.expires_at - now).total_seconds()))
+        if reservation.is_live(now)
+        else 0,
+        "extensions_left": MAX_EXTENSIONS - reservation.extensions,
+    }
+
+
+def _find(app: ClientApp, reference: uuid.UUID) -> Reservation | None:
+    return Reservation.objects.filter(app=app, uuid=reference).first()
+
+
+def _answer(reservation: Reservation, now: datetime) -> HttpResponse:
+    return json_response(as_json(reservation, reservation.lines.all(), now))
+
+
+def _unknown() -> HttpResponse:
+    return problem(404, "no such reservation")
+
+
+def _busy() -> HttpResponse:
+    return problem(
+        503,
+        "many are buying this at once; trying again is safe",
+        type="busy",
+        title="Busy",
+        headers={"Retry-After": "1"},
+    )
+
+
+def _refused(
+    refusal: services.CannotChange, reservation: Reservation, now: datetime
+) -> HttpResponse:
+    return problem(
+        409,
+        str(refusal),
+        type=refusal.reason,
+        title="Not possible now",
+        status_now=reservation.shown_status(now),
+    )
