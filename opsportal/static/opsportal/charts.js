@@ -56,6 +56,8 @@
     },
   });
 
+  const heightOf = (place) => (parseInt(getComputedStyle(place).minHeight) || 220) - 26; // less the legend's line
+
   // With no pointer on the chart the legend shows the latest figures.
   const latest = {
     hooks: {
@@ -82,7 +84,7 @@
     const top = Math.max(0, ...data.series.flatMap((one) => one.values.filter((value) => value != null)), ...data.thresholds.map((line) => line.value));
     return {
       width: place.clientWidth,
-      height: place.clientHeight - 26, // the legend's line
+      height: heightOf(place),
       padding: [10, 12, 0, 4],
       cursor: { drag: { x: false, y: false }, points: { size: 6 }, y: false },
       legend: { live: true },
@@ -125,7 +127,7 @@
     const observer = new ResizeObserver(() => {
       const entry = drawn.get(figure);
       if (!figure.isConnected) { observer.disconnect(); entry?.plot.destroy(); drawn.delete(figure); return; }
-      if (entry && place.clientWidth && place.clientWidth !== entry.plot.width) entry.plot.setSize({ width: place.clientWidth, height: place.clientHeight - 26 });
+      if (entry && place.clientWidth && place.clientWidth !== entry.plot.width) entry.plot.setSize({ width: place.clientWidth, height: heightOf(place) });
     });
     observer.observe(place);
     drawn.set(figure, { plot, observer });
