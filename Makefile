@@ -1,4 +1,4 @@
-# make run    the portal on http://127.0.0.1:8000, one machine, no other service
+# make run    the portal on http://127.0.0.1:8000, one machine, no other service   (PORT=9000 for another port)
 # make demo   the same, with a simulated shop that sends live traffic
 # make test   the whole suite, on SQLite and again on PostgreSQL and Redis   (ARGS="tests/errors -x" for a part)
 # make check  format, lint, types, floors, missing migrations, deployment settings
@@ -14,12 +14,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 run:
 	@$(PYTHON) scripts/bootstrap.py run
-	@$(PYTHON) scripts/bootstrap.py static
-	@exec $(BIN)/python manage.py serve
+	@exec $(BIN)/python manage.py serve $(if $(PORT),--port $(PORT)) $(ARGS)
 
 demo:
 	@$(PYTHON) scripts/bootstrap.py run
-	@$(PYTHON) scripts/bootstrap.py static
 	@exec $(BIN)/python -m demo
 
 install:

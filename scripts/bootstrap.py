@@ -2,7 +2,6 @@
 """Makes .venv from the hash-locked requirements: `bootstrap.py run`, or `bootstrap.py dev` for tests and checks too.
 
 Needs nothing but Python and its standard library. Done once, it is a no-op until a lock changes.
-`bootstrap.py static` collects the static files, again only when they have changed.
 """
 
 from __future__ import annotations  # so that an old Python gets far enough to be told
@@ -35,10 +34,8 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start compiles everything again
     if what in ("run", "dev"):
         install(what)
-    elif what == "static":
-        collect_static()
     else:
-        sys.exit(f"usage: {sys.argv[0]} run|dev|static")
+        sys.exit(f"usage: {sys.argv[0]} run|dev")
 
 
 # --- packages -------------------------------------------------------------------------------------
@@ -225,24 +222,6 @@ def uv_settings() -> dict[str, str]:
         said["UV_FIND_LINKS"] = ",".join(said["UV_FIND_LINKS"].split())
     # As pip does: the best version of all indexes. Hashes decide what may be installed.
     return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_LINK_MODE": "copy", **said}
-
-
-# --- static files --------------------------------------------------------------------------------------
-
-
-def collect_static() -> None:
-    """Compressing takes seconds, so it is done when our own files or the packages have changed."""
-    data_dir = Path(os.environ.get("DATA_DIR") or ROOT / "data")
-    sources = sorted(p for p in ROOT.glob("*/static/**/*") if p.is_file())
-    seen = hashlib.sha256((REQUIREMENTS / "run.txt").read_bytes())
-    for path in sources:
-        seen.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
-    seen.update(os.environ.get("STATICFILES_STORAGE", "").encode())
-    stamp = data_dir / ".static-stamp"
-    if stamp.exists() and stamp.read_text() == seen.hexdigest() and (data_dir / "static").exists():
-        return
-    _run(PYTHON, "manage.py", "collectstatic", "--noinput", "--clear", "-v0")
-    stamp.write_text(seen.hexdigest())
 
 
 # --- small things ------------------------------------------------------------------------------------

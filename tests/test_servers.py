@@ -99,7 +99,8 @@ def test_the_mail_server_keeps_mails(mail_server: MailServer) -> None:
 
 def test_the_portal_serves_and_survives_kill_and_restart(portal: Portal) -> None:
     assert portal.client.get("/admin/", headers=portal.staff).status_code == 200
-    assert portal.value("SELECT slug FROM clients_clientapp WHERE id = %s", (1,)) == "shop"
+    app = portal.seeded.app_id
+    assert portal.value("SELECT slug FROM clients_clientapp WHERE id = %s", (app,)) == "shop"
 
     portal.kill()
     with pytest.raises(httpx.TransportError):

@@ -17,6 +17,7 @@ import httpx
 import psycopg
 import redis
 
+from opsportal.management.commands.serve import web_command
 from tests.servers import process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -141,12 +142,7 @@ class Portal:
 
     def start(self) -> None:
         self.web = process.spawn(
-            [
-                *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"),
-                *("--host", "127.0.0.1", "--port", str(self.port)),
-                *("--workers", "1", "--blocking-threads", "8", "--workers-kill-timeout", "3"),
-                "opsportal.wsgi:application",
-            ],
+            web_command("127.0.0.1", self.port, threads=16),
             log=self.web_log,
             env=self.environment,
             cwd=ROOT,
@@ -161,7 +157,7 @@ class Portal:
     def start_worker(self) -> None:
         """Start the worker cluster: jobs and queued tasks run from now on."""
         self.worker = process.spawn(
-            [sys.executable, "manage.py", "qcluster"],
+            [sys.executable, "manage.py", "worker"],
             log=self.worker_log,
             env=self.environment,
             cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Run as `python -m tests.servers.seed` with a portal's environment: migrates its database and makes what every
+"""Run as `python -m tests.servers.seed` with a portal's environment: prepares its database and makes what every
 portal of the tests has: an app with all keys, and a staff member with a session. Prints them as one line of JSON."""
 
 import json
@@ -18,8 +18,7 @@ def main() -> None:
 
     from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Scope
 
-    call_command("migrate", verbosity=0)
-    call_command("collectstatic", interactive=False, verbosity=0)
+    call_command("prepare")
     app = ClientApp.objects.create(name="Shop", slug="shop", platform="python")
     key = ClientKey.objects.create(app=app)
     _, secret = ApiKey.issue(app=app, scopes=list(Scope.values))
