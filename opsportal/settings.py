@@ -57,8 +57,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "django_linear_migrations",
+    "opsportal.apps.PortalConfig",  # before django_q: its `qcluster` is ours
     "django_q",
-    "opsportal.apps.PortalConfig",
     "opsportal.clients",
     "opsportal.jobs",
     "alerts",

@@ -18,6 +18,7 @@ from django_q import cluster
 from django_q.signals import post_execute_in_worker
 
 from opsportal.jobs.services import note_alive
+from opsportal.lib.database import keep_one_connection
 from opsportal.lib.processes import die_with_parent
 
 log = logging.getLogger(__name__)
@@ -79,11 +80,7 @@ def _report_progress(**_: Any) -> None:
 
 def run() -> None:
     """Run a cluster until SIGTERM or SIGINT, in this process and its children."""
-    if connection.vendor == "postgresql":
-        # A connection pool must not be forked; each process keeps one connection instead.
-        connection.settings_dict["OPTIONS"]["pool"] = False
-    connection.settings_dict["CONN_MAX_AGE"] = 300
-    connection.settings_dict["CONN_HEALTH_CHECKS"] = True
+    keep_one_connection()
     try:
         note_alive(timezone.now(), pid=os.getpid())
     except DatabaseError as error:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def die_with_parent(signum: int) -> None:
@@ -20,10 +20,15 @@ def die_with_parent(signum: int) -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
 
 
-def _in_child(parent_pid: int) -> None:
-    die_with_parent(signal.SIGTERM)
-    if os.getppid() != parent_pid:  # it died before the line above
-        os._exit(1)
+# Popen's preexec_fn could say this too, but may deadlock in a process with threads.
+_LAUNCH = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit("the supervisor is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 @dataclass
@@ -38,13 +43,13 @@ class Child:
     failures: int = 0
 
     def start(self) -> None:
-        parent = os.getpid()
+        """Call it from the main thread only: the child ends with the thread that started it."""
+        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid())]
         self.process = subprocess.Popen(  # noqa: S603 - our own command line
-            self.command,
+            [*launcher, *self.command],
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=lambda: _in_child(parent),  # so start from the main thread only
         )
         self.started_at = time.monotonic()
 

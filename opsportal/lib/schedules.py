@@ -5,7 +5,7 @@ Times of day are in settings.TIME_ZONE. `opsportal.jobs` keeps one row per sched
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -25,9 +25,13 @@ class Scheduled:
     timeout: timedelta
 
     def next_after(self, moment: datetime) -> datetime:
-        """The first due instant strictly after `moment`; both aware."""
+        """The first due instant strictly after `moment`, an aware one, in UTC.
+
+        On the nights the clocks change it does as Debian's cron: a time of day that is skipped runs right after the gap,
+        one that comes twice runs once, and what runs by the hour keeps its pace.
+        """
         zone = ZoneInfo(settings.TIME_ZONE)
-        return next(CronSim(self.cron, moment.astimezone(zone)))
+        return next(CronSim(self.cron, moment.astimezone(zone))).astimezone(UTC)
 
 
 DEFAULT_TIMEOUT = timedelta(seconds=50)

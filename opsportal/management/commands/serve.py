@@ -18,6 +18,7 @@ from django.utils.crypto import get_random_string
 from opsportal.clients.models import ClientKey
 from opsportal.clients.services import ensure_first_app
 from opsportal.jobs.supervisor import Supervisor, say
+from opsportal.lib.database import keep_one_connection
 from opsportal.lib.prepare import prepare_node
 from opsportal.lib.processes import Child
 
@@ -42,6 +43,7 @@ class Command(BaseCommand):
             port = free_port(host, port)
             if "BASE_URL" not in os.environ:
                 settings.BASE_URL = f"http://{_reachable(host)}:{port}"
+        keep_one_connection()
         check_database()
         try:
             prepare_node(timezone.now())
@@ -53,7 +55,7 @@ class Command(BaseCommand):
 
         environment = {"BASE_URL": settings.BASE_URL}
         web = Child("web", web_command(host, port, options["threads"]), environment)
-        worker = Child("worker", [sys.executable, sys.argv[0], "worker"], dict(environment))
+        worker = Child("worker", [sys.executable, sys.argv[0], "qcluster"], dict(environment))
         if options["workers"]:
             worker.environment["WORKERS"] = str(options["workers"])
         children = []

@@ -1,0 +1,13 @@
+from django.db import connection
+
+
+def keep_one_connection() -> None:
+    """For processes that fork or that run one thing at a time: a connection kept open, instead of a pool.
+
+    A pool must not be forked: both processes would talk on its connections. Call it before the first query.
+    """
+    connection.close()
+    if connection.vendor == "postgresql":
+        connection.settings_dict["OPTIONS"]["pool"] = False
+    connection.settings_dict["CONN_MAX_AGE"] = 300
+    connection.settings_dict["CONN_HEALTH_CHECKS"] = True

@@ -1,0 +1,23 @@
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from opsportal.lib import schedules
+from opsportal.lib.registry import Registry
+from opsportal.lib.schedules import Scheduled
+
+AddJob = Callable[..., str]
+
+
+@pytest.fixture
+def add_job(monkeypatch: pytest.MonkeyPatch) -> AddJob:
+    """A registry with nothing in it; `add_job("tests.jobs.x.task")` schedules a task there."""
+    registry: Registry[Scheduled] = Registry("tasks")
+    monkeypatch.setattr(schedules, "registry", registry)
+
+    def add(name: str, cron: str = "* * * * *", seconds: int = 50) -> str:
+        registry.add(name, Scheduled(name, cron, "A test's job", timedelta(seconds=seconds)))
+        return name
+
+    return add

@@ -1,0 +1,120 @@
+"""`manage.py serve` as an owner runs it, with its process tree in sight."""
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django_q.signing import SignedPackage
+
+from tests.servers import process
+from tests.servers.portal import ROOT, Portal
+
+
+def parents() -> dict[int, int]:
+    """Every living process and its parent; zombies are not living."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if fields[0] != "Z":
+                found[int(entry.name)] = int(fields[1])
+    return found
+
+
+def children(pid: int) -> list[int]:
+    return sorted(child for child, parent in parents().items() if parent == pid)
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+@dataclass
+class Cluster:
+    """django-q2's processes; the sentinel starts the workers first, then monitor and pusher."""
+
+    main: int
+    sentinel: int
+    workers: list[int]
+    monitor: int
+    pusher: int
+
+
+class Serving:
+    def __init__(self, portal: Portal, *options: str) -> None:
+        self.portal = portal
+        self.log = portal.data_dir / "serve.log"
+        self.process: subprocess.Popen[bytes] = process.spawn(
+            [sys.executable, "manage.py", "serve", "--port", str(portal.port), *options],
+            log=self.log,
+            env=portal.environment,
+            cwd=ROOT,
+        )
+
+    def wait_until_up(self) -> None:
+        process.wait_until(
+            lambda: "is up" in self.log.read_text(), process=self.process, log=self.log
+        )
+
+    def child(self, named: str) -> int:
+        """The pid of the main process whose command line contains `named`, or 0."""
+        return next((c for c in children(self.process.pid) if named in command_line(c)), 0)
+
+    def cluster(self) -> Cluster | None:
+        """The worker cluster's processes, once all of them are there."""
+        main = self.child("qcluster")
+        for sentinel in children(main) if main else []:
+            members = children(sentinel)
+            if len(members) == 4:
+                return Cluster(main, sentinel, members[:2], members[2], members[3])
+        return None
+
+    def wait_for_cluster(self, other_than: int = 0) -> Cluster:
+        def there() -> Cluster | None:
+            found = self.cluster()
+            return found if found and found.main != other_than else None
+
+        found: Cluster = self.portal.wait_for(there, 30, "a whole cluster")
+        return found
+
+    def descendants(self) -> set[int]:
+        known = parents()
+        found = {self.process.pid}
+        while grown := {c for c, p in known.items() if p in found and c not in found}:
+            found |= grown
+        return found
+
+    def enqueue(self, task: str, **arguments: object) -> None:
+        """What `queue.enqueue` does in a web process of this portal; the signing key is the tests' own."""
+        package = SignedPackage.dumps(
+            {
+                "id": uuid.uuid4().hex,
+                "name": task,
+                "func": "opsportal.lib.queue.run",
+                "args": (task, "", arguments),
+                "kwargs": {},
+                "started": datetime.now(UTC),
+                "ack_failure": True,
+            }
+        )
+        self.portal.rows(
+            "INSERT INTO django_q_ormq (key, payload, lock) VALUES ('opsportal', %s, %s)",
+            (package, datetime.now(UTC).replace(tzinfo=None).isoformat(" ")),
+        )
+
+    def stop(self) -> None:
+        left = self.descendants()
+        process.stop(self.process, signal.SIGTERM, grace_seconds=20)
+        for pid in left & set(parents()):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,360 @@
+"""Scheduled jobs: each due instant is run once, whoever is killed, and what happened is kept."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.db import connections
+from django_q.exceptions import TimeoutException
+from django_q.models import OrmQ, Schedule
+
+from opsportal.jobs import services
+from opsportal.jobs.models import Job, JobRun, Node, Outcome
+from opsportal.jobs.running import claim, run_job
+from opsportal.lib import queue, schedules
+from tests.jobs.conftest import AddJob
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+ran: list[str] = []
+
+
+def hello() -> dict[str, int]:
+    ran.append("hello")
+    return {"greeted": 3}
+
+
+def fail() -> None:
+    raise ValueError("the card 4111 1111 1111 1111 of anna@example.com")
+
+
+def never_ends() -> None:
+    raise TimeoutException("Task exceeded maximum timeout value (50 seconds)")
+
+
+HELLO, FAIL, NEVER_ENDS = (f"{__name__}.{task}" for task in ("hello", "fail", "never_ends"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran() -> None:
+    ran.clear()
+
+
+@pytest.fixture
+def job(db: None, add_job: AddJob) -> Job:
+    add_job(HELLO)
+    services.sync_jobs(NOON - MINUTE)
+    return Job.objects.get()
+
+
+# --- rows and code agree ---------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_syncing_makes_one_row_per_scheduled_task_and_one_that_ticks(add_job: AddJob) -> None:
+    add_job(HELLO, "15 * * * *")
+
+    services.sync_jobs(NOON)
+    services.sync_jobs(NOON)
+
+    job = Job.objects.get()
+    assert (job.name, job.cron, job.summary) == (HELLO, "15 * * * *", "A test's job")
+    assert job.next_run_at == NOON + timedelta(minutes=15)
+    assert Schedule.objects.get().func == "opsportal.jobs.tasks.tick"
+
+
+def test_a_task_that_is_gone_from_the_code_loses_its_row(job: Job, add_job: AddJob) -> None:
+    schedules.registry._items.clear()
+    add_job(FAIL)
+
+    services.sync_jobs(NOON)
+
+    assert [row.name for row in Job.objects.all()] == [FAIL]
+
+
+def test_syncing_keeps_what_staff_switched_off_and_what_is_due(job: Job) -> None:
+    Job.objects.update(is_enabled=False, next_run_at=NOON - timedelta(days=1))
+
+    services.sync_jobs(NOON)
+
+    job.refresh_from_db()
+    assert not job.is_enabled
+    assert job.next_run_at == NOON - timedelta(days=1)
+
+
+def test_the_tick_restores_jobs_that_an_older_node_took_away(job: Job) -> None:
+    job.delete()
+
+    services.tick(NOON)
+
+    assert Job.objects.filter(name=HELLO).exists()
+
+
+@pytest.mark.django_db
+def test_the_portals_own_schedule_can_be_synced() -> None:
+    services.sync_jobs(NOON)
+
+    assert Job.objects.filter(name="opsportal.jobs.tasks.prune_history").exists()
+
+
+# --- the tick ----------------------------------------------------------------------------------------------
+
+
+def test_the_tick_nudges_a_due_job_once_and_again_when_the_nudge_seems_lost(
+    job: Job, django_capture_on_commit_callbacks: object
+) -> None:
+    assert services.tick(NOON - timedelta(seconds=1)) == []
+    assert services.tick(NOON) == [HELLO]
+    assert services.tick(NOON + timedelta(seconds=5)) == []
+    assert services.tick(NOON + MINUTE) == [HELLO]
+
+
+def test_a_job_switched_off_is_not_nudged(job: Job) -> None:
+    Job.objects.update(is_enabled=False)
+
+    assert services.tick(NOON) == []
+    assert run_job(HELLO, NOON) is None
+
+
+def test_a_clock_set_back_does_not_silence_a_job(job: Job) -> None:
+    Job.objects.update(next_run_at=NOON + timedelta(days=400))
+
+    services.tick(NOON)
+
+    job.refresh_from_db()
+    assert job.next_run_at == NOON + MINUTE
+
+
+def test_a_node_whose_clock_is_late_does_not_bring_a_run_back(job: Job) -> None:
+    run_job(HELLO, NOON)
+
+    services.tick(NOON - timedelta(seconds=20))
+
+    job.refresh_from_db()
+    assert job.next_run_at == NOON + MINUTE
+
+
+# --- runs ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_moves_the_job_on_and_keeps_its_outcome(job: Job) -> None:
+    assert run_job(HELLO, NOON) == Outcome.SUCCEEDED
+
+    job.refresh_from_db()
+    run = JobRun.objects.get()
+    assert ran == ["hello"]
+    assert (job.next_run_at, job.owner, job.lease_until) == (NOON + MINUTE, "", None)
+    assert (run.outcome, run.result) == (Outcome.SUCCEEDED, "{'greeted': 3}")
+    assert run.finished_at is not None
+
+
+def test_a_second_nudge_finds_nothing_to_do(job: Job) -> None:
+    run_job(HELLO, NOON)
+
+    assert run_job(HELLO, NOON) is None
+    assert ran == ["hello"]
+
+
+def test_hours_of_downtime_are_made_up_by_one_run(job: Job) -> None:
+    later = NOON + timedelta(hours=5)
+
+    assert run_job(HELLO, later) == Outcome.SUCCEEDED
+
+    assert services.tick(later) == []
+    job.refresh_from_db()
+    assert job.next_run_at == later + MINUTE
+
+
+@pytest.mark.django_db
+def test_a_failure_is_kept_without_the_errors_text(add_job: AddJob) -> None:
+    add_job(FAIL)
+    services.sync_jobs(NOON - MINUTE)
+
+    assert run_job(FAIL, NOON) == Outcome.FAILED
+
+    run = JobRun.objects.get()
+    assert run.result.startswith("ValueError in fail, line ")
+    assert Job.objects.get().owner == ""
+
+
+@pytest.mark.django_db
+def test_a_run_over_its_time_limit_is_recorded_and_the_worker_hears_of_it(add_job: AddJob) -> None:
+    add_job(NEVER_ENDS)
+    services.sync_jobs(NOON - MINUTE)
+
+    with pytest.raises(TimeoutException):
+        run_job(NEVER_ENDS, NOON)
+
+    run = JobRun.objects.get()
+    assert (run.outcome, run.result) == (Outcome.FAILED, "took longer than it may")
+    assert Job.objects.due(NOON + MINUTE).exists()
+
+
+def test_a_job_that_this_nodes_code_does_not_know_is_left_to_others(job: Job) -> None:
+    schedules.registry._items.clear()
+
+    assert services.nudge_due(NOON) == []
+    assert run_job(HELLO, NOON) is None
+    assert Job.objects.due(NOON).exists()
+
+
+# --- lost runs ---------------------------------------------------------------------------------------------
+
+
+def test_while_a_worker_holds_the_job_nobody_else_runs_it(job: Job) -> None:
+    assert claim(HELLO, NOON)
+
+    assert claim(HELLO, NOON + MINUTE - timedelta(seconds=1)) is None
+
+
+def test_a_run_whose_worker_died_is_marked_lost_and_starts_again(job: Job) -> None:
+    claim(HELLO, NOON)
+    after_lease = NOON + timedelta(seconds=61)
+
+    assert services.nudge_due(after_lease) == [HELLO]
+    assert run_job(HELLO, after_lease) == Outcome.SUCCEEDED
+
+    outcomes = JobRun.objects.order_by("started_at").values_list("outcome", flat=True)
+    assert list(outcomes) == [Outcome.LOST, Outcome.SUCCEEDED]
+
+
+def test_a_worker_that_comes_back_late_does_not_end_anothers_run(job: Job) -> None:
+    from opsportal.jobs.running import _finish
+
+    late = claim(HELLO, NOON)
+    assert late
+    current = claim(HELLO, NOON + timedelta(seconds=61))
+    assert current
+
+    _finish(late, Outcome.SUCCEEDED, "too late")
+
+    job.refresh_from_db()
+    assert job.owner == current.token
+    assert JobRun.objects.get(pk=late.run_id).outcome == Outcome.LOST
+    assert JobRun.objects.get(pk=current.run_id).outcome == Outcome.RUNNING
+
+
+def test_when_a_cluster_was_killed_its_jobs_start_again_at_once(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTER_ID", "aaaa")
+    claim(HELLO, NOON)
+
+    assert services.release_cluster(NOON, cluster_id="bbbb") == 0
+    assert claim(HELLO, NOON + timedelta(seconds=1)) is None
+    assert services.release_cluster(NOON, cluster_id="aaaa") == 1
+    assert run_job(HELLO, NOON + timedelta(seconds=1)) == Outcome.SUCCEEDED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_workers_one_runs_each_due_instant(add_job: AddJob) -> None:
+    """Twelve workers, ten minutes, all nudged at once each minute: ten runs."""
+    add_job(HELLO)
+    services.sync_jobs(NOON - MINUTE)
+    barrier = threading.Barrier(12)
+
+    def worker() -> None:
+        for minute in range(10):
+            barrier.wait()
+            run_job(HELLO, NOON + minute * MINUTE)
+        connections.close_all()
+
+    threads = [threading.Thread(target=worker) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(ran) == 10
+    assert JobRun.objects.filter(outcome=Outcome.SUCCEEDED).count() == 10
+
+
+# --- how it goes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_the_queue_state_tells_backlog_age_and_nodes() -> None:
+    OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
+    OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))  # taken
+    services.note_alive(NOON - timedelta(seconds=70), ticked=True)
+
+    state = services.queue_state(NOON)
+
+    assert (state.backlog, state.oldest_seconds, state.tick_age_seconds) == (1, 40, 70)
+    assert state.alive
+    assert len(state.nodes) == 1
+
+
+@pytest.mark.django_db
+def test_without_a_node_or_a_tick_the_queue_is_not_alive() -> None:
+    assert not services.queue_state(NOON).alive
+
+    services.note_alive(NOON)
+    assert not services.queue_state(NOON).alive
+
+    services.note_alive(NOON, ticked=True)
+    assert services.queue_state(NOON).alive
+    assert not services.queue_state(NOON + timedelta(seconds=151)).alive
+
+
+@pytest.mark.django_db
+def test_a_cluster_is_hung_when_work_waits_and_nothing_gets_finished() -> None:
+    start = NOON - timedelta(hours=1)
+    services.note_alive(NOON - timedelta(seconds=160), progressed=True)
+    assert not services.is_hung(NOON, since=start)  # nothing waits
+
+    OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
+
+    assert services.is_hung(NOON, since=start)
+    assert not services.is_hung(NOON, since=NOON - timedelta(seconds=100))  # just started
+    services.note_alive(NOON - timedelta(seconds=100), progressed=True)
+    assert not services.is_hung(NOON, since=start)
+
+
+@pytest.mark.django_db
+def test_what_a_killed_cluster_had_taken_is_handed_back_only_when_no_other_works() -> None:
+    OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))
+    Node.objects.create(name="another", version="1", seen_at=NOON)
+
+    services.release_cluster(NOON, cluster_id="aaaa")
+    assert queue.waiting(NOON).count == 0
+
+    services.release_cluster(NOON + timedelta(minutes=5), cluster_id="aaaa")
+    assert queue.waiting(NOON + timedelta(minutes=5)).count == 1
+
+
+def test_the_overview_shows_each_job_with_its_last_result(job: Job) -> None:
+    run_job(HELLO, NOON)
+    run_job(HELLO, NOON + MINUTE)
+
+    (line,) = services.job_overview(NOON + 2 * MINUTE)
+
+    assert (line.name, line.last_outcome, line.last_result) == (
+        HELLO,
+        "succeeded",
+        "{'greeted': 3}",
+    )
+    assert not line.is_late
+    assert services.job_overview(NOON + 10 * MINUTE)[0].is_late
+
+
+def test_old_history_is_pruned_in_batches_failures_last(job: Job) -> None:
+    for days, outcome in ((8, "succeeded"), (8, "failed"), (31, "failed"), (6, "succeeded")):
+        JobRun.objects.create(job=job, started_at=NOON - timedelta(days=days), outcome=outcome)
+
+    assert services.prune_runs(now=NOON, limit=1) == 1
+    assert services.prune_runs(now=NOON, limit=100) == 1
+    assert services.prune_runs(now=NOON, limit=100) == 0
+    assert sorted(JobRun.objects.values_list("outcome", flat=True)) == ["failed", "succeeded"]
+
+
+@pytest.mark.django_db
+def test_the_daily_clean_up_says_what_it_removed() -> None:
+    from opsportal.jobs.tasks import prune_history
+
+    Node.objects.create(name="gone", version="1", seen_at=NOON)
+
+    with time_machine.travel(NOON + timedelta(days=2), tick=False):
+        assert prune_history() == "0 runs, 0 queue records, 1 nodes"

@@ -1,0 +1,163 @@
+"""`manage.py serve` for real: what happens when things are killed."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.jobs.serving import Cluster, Serving, parents
+from tests.servers.portal import Portal
+
+
+@pytest.fixture(scope="module")
+def serving(portal_template: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    portal = Portal(portal_template, tmp_path_factory.mktemp("served"))  # type: ignore[arg-type]
+    serving = Serving(portal)
+    serving.wait_until_up()
+    yield serving
+    serving.stop()
+    portal.stop()
+
+
+def works(serving: Serving, tmp_path: Path, text: str, seconds: float = 30) -> float:
+    """Have a worker do something; how long it took."""
+    begun = time.monotonic()
+    notes = tmp_path / "notes"
+    serving.enqueue("tests.jobs.probe.note", path=str(notes), text=text)
+    serving.portal.wait_for(
+        lambda: notes.exists() and text in notes.read_text().split("\n"), seconds, text
+    )
+    return time.monotonic() - begun
+
+
+def test_it_says_how_to_get_in_and_the_page_answers(serving: Serving) -> None:
+    printed = serving.log.read_text()
+
+    assert f"{serving.portal.base_url}/admin/system-health/" in printed
+    assert "curl -sS" in printed or "DSN" not in printed
+    assert httpx.get(f"{serving.portal.base_url}/admin/login/").status_code == 200
+
+
+def test_a_nudge_is_picked_up_within_a_second(serving: Serving, tmp_path: Path) -> None:
+    serving.wait_for_cluster()
+    works(serving, tmp_path, "warm")
+
+    assert min(works(serving, tmp_path, f"nudge {n}") for n in range(3)) < 1
+
+
+@pytest.mark.parametrize("role", ["an idle worker", "the monitor", "the sentinel", "all of it"])
+def test_work_goes_on_by_itself_after_killing(serving: Serving, tmp_path: Path, role: str) -> None:
+    cluster = serving.wait_for_cluster()
+    victims: dict[str, Callable[[Cluster], list[int]]] = {
+        "an idle worker": lambda c: [c.workers[0]],
+        "the monitor": lambda c: [c.monitor],
+        "the sentinel": lambda c: [c.sentinel],
+        "all of it": lambda c: [c.main, c.sentinel, *c.workers, c.monitor, c.pusher],
+    }
+    killed = victims[role](cluster)
+    works(serving, tmp_path, "before")
+
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+
+    works(serving, tmp_path, "after")
+    serving.wait_for_cluster(other_than=cluster.main)
+    whole = {cluster.main, cluster.sentinel, *cluster.workers, cluster.monitor, cluster.pusher}
+    assert not whole & set(parents()), "an orphan works on unguarded"
+
+
+def test_a_busy_worker_killed_is_replaced_and_the_others_are_left_alone(
+    serving: Serving, tmp_path: Path
+) -> None:
+    cluster = serving.wait_for_cluster()
+    notes = tmp_path / "busy"
+    serving.enqueue("tests.jobs.probe.start_then_wait", path=str(notes), seconds=30)
+    serving.portal.wait_for(notes.exists)
+    busy = int(notes.read_text().split()[1])
+
+    os.kill(busy, signal.SIGKILL)
+
+    works(serving, tmp_path, "after")
+    assert serving.wait_for_cluster().main == cluster.main
+
+
+def test_the_web_process_killed_is_started_again(serving: Serving) -> None:
+    os.kill(serving.child("granian"), signal.SIGKILL)
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{serving.portal.base_url}/admin/login/").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    serving.portal.wait_for(lambda: not answers(), 5, "its end")
+    serving.portal.wait_for(answers, 15, "its return")
+    assert "web killed by SIGKILL; starting it again in 1 s" in serving.log.read_text()
+
+
+def test_ctrl_c_ends_everything_within_seconds(make_portal: Callable[..., Portal]) -> None:
+    serving = Serving(make_portal())
+    serving.wait_until_up()
+    serving.wait_for_cluster()
+    everything = serving.descendants()
+    assert len(everything) >= 9
+
+    begun = time.monotonic()
+    serving.process.send_signal(signal.SIGINT)
+
+    assert serving.process.wait(timeout=10) == 0
+    assert time.monotonic() - begun < 10
+    assert not everything & set(parents())
+
+
+def test_a_killed_supervisor_leaves_no_orphans(make_portal: Callable[..., Portal]) -> None:
+    serving = Serving(make_portal())
+    serving.wait_until_up()
+    serving.wait_for_cluster()
+    everything = serving.descendants()
+
+    serving.process.kill()
+    serving.process.wait()
+
+    serving.portal.wait_for(lambda: not everything & set(parents()), 12, "the end of all")
+
+
+def test_a_busy_port_is_one_clear_line(make_portal: Callable[..., Portal]) -> None:
+    portal = make_portal()
+    with socket.create_server(("127.0.0.1", portal.port)):
+        refused = portal.manage("serve", "--port", str(portal.port))
+
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert f"cannot listen on 127.0.0.1:{portal.port}" in refused.stderr
+
+
+def test_a_broken_database_is_one_clear_line(make_portal: Callable[..., Portal]) -> None:
+    portal = make_portal()
+    broken = portal.data_dir / "broken.sqlite3"
+    broken.write_bytes(b"this is no database" * 100)
+
+    portal.environment["DATABASE_URL"] = f"sqlite:///{broken}"
+    refused = portal.manage("serve", "--port", "0")
+
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert f"cannot use the database {broken}: file is not a database" in refused.stderr
+
+
+def test_a_database_server_that_is_away_is_one_clear_line(
+    make_portal: Callable[..., Portal],
+) -> None:
+    portal = make_portal()
+    portal.environment["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:9/nothing"
+
+    refused = portal.manage("serve", "--port", "0")
+
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "cannot use the database 127.0.0.1:9/nothing" in refused.stderr
