@@ -15,7 +15,7 @@ from typing import Any
 from django.db import DatabaseError, connection
 from django.utils import timezone
 from django_q import cluster
-from django_q.signals import post_execute_in_worker
+from django_q.signals import pre_execute
 
 from opsportal.jobs.services import note_alive
 from opsportal.lib.database import keep_one_connection
@@ -86,6 +86,7 @@ def run() -> None:
     except DatabaseError as error:
         raise SystemExit(f"the worker cannot use the database: {error}") from None
     connection.close()
-    post_execute_in_worker.connect(_report_progress)
+    # Not after the task: then the worker holds a lock that the sentinel waits for, and could be killed with it.
+    pre_execute.connect(_report_progress)
     cluster.Sentinel = Sentinel
     cluster.Cluster().start()

@@ -90,7 +90,7 @@ def _realign(job: Job, scheduled: schedules.Scheduled, now: datetime) -> None:
 def note_alive(
     now: datetime, *, pid: int = 0, ticked: bool = False, progressed: bool = False
 ) -> None:
-    """Say that this node's cluster runs; `ticked`: its worker got the minute tick; `progressed`: it finished a task."""
+    """Say that this node's cluster runs; `ticked`: its worker got the minute tick; `progressed`: it takes up tasks."""
     reported: dict[str, object] = {"version": settings.VERSION, "seen_at": now}
     if pid:
         reported["pid"] = pid
@@ -102,7 +102,7 @@ def note_alive(
 
 
 def is_hung(now: datetime, *, since: datetime) -> bool:
-    """True when this node's cluster, running since then, leaves work waiting and has finished nothing for too long."""
+    """True when this node's cluster, running since then, leaves work waiting and has taken nothing up for too long."""
     patience = timedelta(seconds=2 * settings.Q_CLUSTER["timeout"] + 30)
     if queue.waiting(now).oldest_seconds < 30:
         return False

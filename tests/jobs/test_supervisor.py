@@ -61,6 +61,9 @@ def test_work_goes_on_by_itself_after_killing(serving: Serving, tmp_path: Path, 
     }
     killed = victims[role](cluster)
     works(serving, tmp_path, "before")
+    serving.portal.wait_for(
+        lambda: not serving.portal.value("SELECT count(*) FROM django_q_ormq"), 10, "idle workers"
+    )
 
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
