@@ -1,0 +1,72 @@
+"""The inventory: everything the apps bring to the registries. A misspelt file name is found by nobody, so each name
+stands here; add yours where you add the thing."""
+
+import inspect
+from typing import Any
+
+import pytest
+from django.utils.module_loading import import_string
+
+from alerts import impact, rules
+from health import checks, dashboard, metrics_registry
+from opsportal.lib import schedules, startup
+from opsportal.lib.registry import Registry
+
+INVENTORY: dict[str, list[str]] = {
+    "alert_rules": [],
+    "impact_sources": [],
+    "health_checks": [
+        "cache",
+        "database",
+        "queue",
+    ],
+    "dashboard_widgets": [
+        "health.checks",
+        "health.jobs",
+        "health.queue",
+        "health.response_times",
+        "health.verdict",
+    ],
+    "metrics": [],
+    "tasks": [
+        "health.tasks.prune",
+        "health.tasks.run_checks",
+        "opsportal.jobs.tasks.prune_history",
+        "reservations.tasks.check_integrity",
+        "reservations.tasks.release_expired",
+    ],
+    "startup": [
+        "clients.portal_app",
+        "jobs.sync",
+    ],
+}
+REGISTRIES: dict[str, Registry[Any]] = {
+    registry.module_name: registry
+    for registry in (
+        rules.registry,
+        impact.registry,
+        checks.registry,
+        dashboard.registry,
+        metrics_registry.registry,
+        schedules.registry,
+        startup.registry,
+    )
+}
+
+
+@pytest.mark.parametrize("module_name", INVENTORY)
+def test_the_registry_holds_exactly_what_the_inventory_names(module_name: str) -> None:
+    assert REGISTRIES[module_name].names() == sorted(INVENTORY[module_name])
+
+
+def test_every_schedule_says_what_it_does() -> None:
+    assert [job.name for job in schedules.registry if not job.summary] == []
+
+
+def test_scheduled_tasks_take_no_arguments() -> None:
+    for job in schedules.registry:
+        parameters = inspect.signature(import_string(job.name)).parameters.values()
+        needed = [
+            p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD
+        ]
+        assert not needed, f"{job.name} cannot run by itself: it wants {needed}"
