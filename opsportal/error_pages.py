@@ -4,6 +4,7 @@ The pages need no database and no session, because they are also shown when thos
 handlers; Django has logged the exception, once, with the request's id, when they are called.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils.http import url_has_allowed_host_and_scheme
+from django_ratelimit.exceptions import Ratelimited
 
 from opsportal.lib import request_id
 from opsportal.lib.http import problem
@@ -151,7 +153,22 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, Ratelimited):
+        return too_many_requests(request, 60)
     return answer(request, 403)
+
+
+def too_many_requests(request: HttpRequest, retry_after: float) -> HttpResponse:
+    """The one 429 of the portal: by the middleware's limits and by django-ratelimit's on single views."""
+    seconds = max(1, math.ceil(retry_after))
+    return answer(
+        request,
+        429,
+        f"Try again in {seconds} seconds.",
+        retry_after=seconds,
+        error="Too many requests",
+        retryAfter=seconds,
+    )
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

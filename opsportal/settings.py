@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "django_q",
     "opsportal.clients",
     "opsportal.jobs",
+    "opsportal.limits",
     "alerts",
     "health",
     "payments",
@@ -70,6 +71,7 @@ INSTALLED_APPS = [
 FIRST_PARTY_APPS = [
     "opsportal.clients",
     "opsportal.jobs",
+    "opsportal.limits",
     "alerts",
     "health",
     "payments",
@@ -80,6 +82,7 @@ FIRST_PARTY_APPS = [
 MIDDLEWARE = [
     "opsportal.middleware.RequestIdMiddleware",
     "opsportal.middleware.SecurityHeadersMiddleware",
+    "opsportal.middleware.RateLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "opsportal.middleware.ErrorPagesMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -183,6 +186,7 @@ CACHES = {
     "shared": _redis("shared") if REDIS_URL else _files("shared"),
 }
 RATELIMIT_USE_CACHE = "ratelimit"
+RATELIMIT_IP_META_KEY = "opsportal.lib.addresses.address_of"
 
 # --- background work (why these values: docs/architecture.md) -----------------------------------------
 Q_CLUSTER: dict[str, Any] = {

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Scope, hash_secret
 from opsportal.lib import logs
 
+APP_IN_META = "opsportal.app"  # whose request it turned out to be, for the middleware
 _BEARER = re.compile(r"\s*bearer\s+(\S+)\s*", re.IGNORECASE)
 
 
@@ -40,6 +41,7 @@ def authenticate(request: HttpRequest, scope: Scope) -> ClientApp:
     if app is None:
         raise NotAllowed("this key is unknown, revoked, or may not do this")
     logs.add_context(app=app.slug)
+    request.META[APP_IN_META] = app
     return app
 
 

@@ -22,7 +22,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         with (
-            request_id.use(request_id.accept(request.headers.get("X-Request-ID"))),
+            request_id.use(request_id.accept(request.META.get("HTTP_X_REQUEST_ID"))),
             logs.fresh_context(),
         ):
             began = time.perf_counter()

@@ -6,6 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
+from django_ratelimit.core import is_ratelimited
+from django_ratelimit.exceptions import Ratelimited
 
 from opsportal import urls
 from opsportal.clients.auth import authenticate
@@ -31,6 +33,11 @@ def breaks(request: HttpRequest, how: str) -> HttpResponse:
             raise BadRequest("the body is not JSON", 422)
         case "key":
             authenticate(request, Scope.METRICS)
+        case "user":
+            return HttpResponse(str(request.user))
+        case "often":
+            if is_ratelimited(request, group="often", key="ip", rate="1/m", increment=True):
+                raise Ratelimited
     return HttpResponse(f"fine {request_id.current()}")
 
 

@@ -1,0 +1,20 @@
+from django.contrib import admin
+
+from opsportal.lib.admin import LogAdmin
+from opsportal.limits.models import BlockedCall, RateLimitTier
+
+
+@admin.register(RateLimitTier)
+class RateLimitTierAdmin(admin.ModelAdmin[RateLimitTier]):
+    list_display = ["tier", "app", "limit", "window_seconds", "is_enabled"]
+    list_editable = ["limit", "window_seconds", "is_enabled"]
+    list_filter = ["tier"]
+    list_select_related = ["app"]
+
+
+@admin.register(BlockedCall)
+class BlockedCallAdmin(LogAdmin):
+    list_display = ["minute", "tier", "subject", "count", "path"]
+    list_filter = ["tier", "minute"]
+    search_fields = ["subject", "path"]
+    date_hierarchy = "minute"
