@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import dj_database_url
 import django_stubs_ext
-from environs import FileAwareEnv
+from environs import validate
 
+from opsportal.lib.env import PortalEnv
 from opsportal.lib.secret_key import installation_secret_key
 
 django_stubs_ext.monkeypatch()  # makes ModelAdmin[...] and friends subscriptable at run time
@@ -20,17 +20,22 @@ django_stubs_ext.monkeypatch()  # makes ModelAdmin[...] and friends subscriptabl
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
-env = FileAwareEnv(eager=False)
+env = PortalEnv()
 
 # --- where and who --------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", False)
 DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "data")) or BASE_DIR / "data")
-BASE_URL = (env.str("BASE_URL", "http://127.0.0.1:8000") or "").rstrip("/")
+BASE_URL: str = env.base_url("BASE_URL", "http://127.0.0.1:8000") or ""
 INSTANCE = env.str("INSTANCE", "") or os.uname().nodename
 REGION = env.str("REGION", "")
 IS_HTTPS = BASE_URL.startswith("https://")
 
-SECRET_KEY = env.str("SECRET_KEY", "") or installation_secret_key(DATA_DIR)
+SECRET_KEY = env.str("SECRET_KEY", "")
+if not SECRET_KEY:
+    try:
+        SECRET_KEY = installation_secret_key(DATA_DIR)
+    except OSError as error:
+        env.wrong("DATA_DIR", f"cannot be written: {error}.")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", []) or [
     urlsplit(BASE_URL).hostname or "127.0.0.1",
@@ -40,7 +45,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", []) or [
 ]
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", []) or ([BASE_URL] if IS_HTTPS else [])
 # How many proxies stand before the portal; X-Forwarded-For is believed that many hops and no further.
-TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0)
+TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(min=0))
 
 # Calls to URLs that staff enter never lead into private networks, except to these hosts and networks.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
@@ -113,8 +118,11 @@ TEMPLATES = [
 ]
 
 # --- data ------------------------------------------------------------------------------------------
-DATABASE_URL = env.str("DATABASE_URL", "") or f"sqlite:///{DATA_DIR / 'opsportal.sqlite3'}"
-DATABASES: dict[str, dict[str, Any]] = {"default": dict(dj_database_url.parse(DATABASE_URL))}
+DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'opsportal.sqlite3'}")
+DATABASE_POOL = env.int("DATABASE_POOL", 20, validate=validate.Range(min=0))
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.database("DATABASE_URL", DATABASE_URL) or {"ENGINE": ""}
+}
 DATABASES["default"]["ATOMIC_REQUESTS"] = False
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # IMMEDIATE takes the write lock when a transaction starts: DEFERRED gave hundreds of "database is
@@ -136,8 +144,8 @@ else:
     DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
     DATABASES["default"]["OPTIONS"] = {
         **DATABASES["default"].get("OPTIONS", {}),
-        "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", 20), "timeout": 5}
-        if env.int("DATABASE_POOL", 20)
+        "pool": {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 5}
+        if DATABASE_POOL
         else False,
         "connect_timeout": 5,
         "prepare_threshold": None,
@@ -192,7 +200,7 @@ RATELIMIT_IP_META_KEY = "opsportal.lib.addresses.address_of"
 Q_CLUSTER: dict[str, Any] = {
     "name": "opsportal",
     "orm": "default",
-    "workers": env.int("WORKERS", 2),
+    "workers": env.int("WORKERS", 2, validate=validate.Range(min=1)),
     "queue_limit": 2,
     "bulk": 1,
     "timeout": 60,
@@ -223,7 +231,7 @@ LOGIN_REDIRECT_URL = "/admin/system-health/"
 
 # --- language, time -------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-us"
-TIME_ZONE = env.str("TIME_ZONE", "UTC")
+TIME_ZONE: str = env.zone("TIME_ZONE", "UTC") or "UTC"
 USE_I18N = True
 FORMAT_MODULE_PATH = "opsportal.formats"  # every time is shown with its zone
 USE_TZ = True
@@ -285,7 +293,9 @@ STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", "https://api.stripe.com")
 
 # --- logs, own errors -----------------------------------------------------------------------------------------
-LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOG_LEVEL = env.str(
+    "LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+)
 LOG_FORMAT = env.str("LOG_FORMAT", "")  # json, text; empty: text on a terminal, JSON otherwise
 LOGGING_CONFIG = None  # opsportal.lib.logs.configure, called by PortalConfig.ready
 SENTRY_DSN = env.str("SENTRY_DSN", "")

@@ -1,0 +1,87 @@
+"""Scheduled jobs in the admin: staff see how they went, start them and switch them off."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from opsportal.jobs import services
+from opsportal.jobs.models import Job
+from opsportal.jobs.running import run_job
+from opsportal.lib import queue
+
+JOBS = "/admin/jobs/job/"
+NAME = "opsportal.jobs.tasks.prune_history"
+
+
+@pytest.fixture
+def job(db: None) -> Job:
+    services.sync_jobs(timezone.now())
+    return Job.objects.get(name=NAME)
+
+
+def act(client: Client, action: str, job: Job) -> None:
+    response = client.post(JOBS, {"action": action, "_selected_action": [job.pk]})
+    assert response.status_code == 302
+
+
+def test_the_lists_and_forms_open(admin_client: Client, job: Job) -> None:
+    Job.objects.filter(pk=job.pk).run_now(now=timezone.now())
+    run_job(NAME, timezone.now() + timedelta(seconds=1))
+    OrmQ.objects.all().delete()
+    queue.enqueue("opsportal.jobs.tasks.run", name=NAME)
+
+    for page in (
+        JOBS, f"{JOBS}{job.pk}/change/", "/admin/jobs/jobrun/", "/admin/jobs/node/",
+        "/admin/django_q/failure/", "/admin/django_q/ormq/",
+        f"/admin/jobs/jobrun/{job.runs.get().pk}/change/",
+    ):  # fmt: skip
+        assert admin_client.get(page).status_code == 200, page
+
+
+@pytest.mark.parametrize("model", ["schedule", "success"])
+def test_django_q2s_own_pages_that_could_break_it_are_not_there(
+    admin_client: Client, model: str
+) -> None:
+    assert admin_client.get(f"/admin/django_q/{model}/").status_code == 404
+
+
+def test_a_job_is_started_now_by_a_post(
+    admin_client: Client, job: Job, django_capture_on_commit_callbacks: object
+) -> None:
+    act(admin_client, "run_now", job)
+
+    job.refresh_from_db()
+    assert job.next_run_at <= timezone.now()
+    assert job.nudged_at is not None
+
+
+def test_a_job_is_switched_off_and_on(admin_client: Client, job: Job) -> None:
+    act(admin_client, "disable", job)
+    job.refresh_from_db()
+    assert not job.is_enabled
+
+    act(admin_client, "enable", job)
+    job.refresh_from_db()
+    assert job.is_enabled
+
+
+def test_jobs_are_neither_added_nor_deleted_by_hand(admin_client: Client, job: Job) -> None:
+    assert admin_client.get(f"{JOBS}add/").status_code == 403
+    assert admin_client.post(f"{JOBS}{job.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_who_may_only_look_cannot_start_a_job(client: Client, job: Job) -> None:
+    reader = User.objects.create_user("reader", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_job"))
+    client.force_login(reader)
+    before = job.next_run_at
+
+    assert client.get(JOBS).status_code == 200
+    client.post(JOBS, {"action": "run_now", "_selected_action": [job.pk]})
+
+    job.refresh_from_db()
+    assert job.next_run_at == before
