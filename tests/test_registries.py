@@ -32,6 +32,7 @@ INVENTORY: dict[str, list[str]] = {
         "health.tasks.prune",
         "health.tasks.run_checks",
         "opsportal.jobs.tasks.prune_history",
+        "opsportal.limits.tasks.remove_old_blocked_calls",
         "reservations.tasks.check_integrity",
         "reservations.tasks.release_expired",
     ],
