@@ -298,6 +298,8 @@ LOG_LEVEL = env.str(
 )
 LOG_FORMAT = env.str("LOG_FORMAT", "")  # json, text; empty: text on a terminal, JSON otherwise
 LOGGING_CONFIG = None  # opsportal.lib.logs.configure, called by PortalConfig.ready
+# The portal's own requests and errors are recorded as those of its first registered app.
+SELF_MONITORING = env.bool("SELF_MONITORING", True)
 SENTRY_DSN = env.str("SENTRY_DSN", "")
 BETTER_STACK_TOKEN = env.str("BETTER_STACK_TOKEN", "")
 

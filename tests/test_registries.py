@@ -26,8 +26,14 @@ INVENTORY: dict[str, list[str]] = {
         "health.queue",
         "health.response_times",
         "health.verdict",
+        "opsportal.blocked_calls",
+        "opsportal.dependencies",
     ],
-    "metrics": [],
+    "metrics": [
+        "opsportal.breakers",
+        "opsportal.rate_limits",
+        "opsportal.self_monitoring",
+    ],
     "tasks": [
         "health.tasks.prune",
         "health.tasks.run_checks",

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from opsportal.lib import logs, request_id
+from opsportal.self_monitoring import record_request
 
 log = logging.getLogger("opsportal.access")
 
@@ -15,7 +16,7 @@ _QUIET = ("/livez", "/readyz", "/health", "/metrics", f"/{settings.STATIC_URL.st
 
 
 class RequestIdMiddleware:
-    """The request's id in, out, and on every log line in between; one access line a request."""
+    """The request's id in, out, and on every log line in between; one access line and one measurement a request."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -28,7 +29,9 @@ class RequestIdMiddleware:
             began = time.perf_counter()
             response = self.get_response(request)
             response["X-Request-ID"] = request_id.current()
-            _write_access_line(request, response, (time.perf_counter() - began) * 1000)
+            duration_ms = (time.perf_counter() - began) * 1000
+            _write_access_line(request, response, duration_ms)
+            record_request(request, status=response.status_code, duration_ms=duration_ms)
             return response
 
 

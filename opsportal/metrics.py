@@ -1,0 +1,57 @@
+"""Figures of the platform itself for /metrics."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.db.models import Sum
+from django.utils import timezone
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from health.metrics_registry import metric_source
+from opsportal import self_monitoring
+from opsportal.lib import outbound, ratelimit
+from opsportal.limits.models import BlockedCall, Tier
+
+_NUMBERS = {"closed": 0, "half-open": 1, "open": 2}
+
+
+@metric_source("opsportal.breakers")
+def breakers() -> Iterator[Metric]:
+    family = GaugeMetricFamily(
+        "opsportal_breaker_state",
+        "Circuit breaker of a service the portal calls: 0 closed, 1 half-open, 2 open.",
+        labels=["dependency"],
+    )
+    for state in outbound.breaker_states():
+        family.add_metric([state.name], _NUMBERS[state.state])
+    yield family
+
+
+@metric_source("opsportal.rate_limits")
+def rate_limits() -> Iterator[Metric]:
+    since = timezone.now() - timedelta(minutes=5)
+    totals = dict(
+        BlockedCall.objects.since(since).values_list("tier").annotate(Sum("count")).order_by()
+    )
+    family = GaugeMetricFamily(
+        "opsportal_rate_limit_blocked_calls",
+        "Calls refused by rate limits in the last five minutes.",
+        labels=["tier"],
+    )
+    for tier in Tier.values:
+        family.add_metric([tier], totals.get(tier, 0))
+    yield family
+    yield GaugeMetricFamily(
+        "opsportal_rate_limit_degraded",
+        "1 while Redis is away and each process counts for itself.",
+        value=float(ratelimit.degraded()),
+    )
+
+
+@metric_source("opsportal.self_monitoring")
+def own() -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "opsportal_self_monitoring_dropped",
+        "The portal's own measurements that this process could not write, since it started.",
+        value=float(self_monitoring.dropped),
+    )

@@ -1,0 +1,79 @@
+"""The portal is its own first registered app: how long its requests take, and what breaks in it, is recorded like anybody's.
+
+Nothing here may slow a request or raise into it. Durations are added up in memory and written by the background thread;
+what cannot be written is dropped and counted.
+"""
+
+import logging
+import math
+import re
+import threading
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+
+from health.services import record_measurements
+from health.signals import Performance
+from opsportal.clients.models import ClientApp
+from opsportal.lib import background
+
+log = logging.getLogger(__name__)
+
+# Machines ask these all day, or they have measurements of their own.
+_UNINTERESTING = re.compile(
+    rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics|favicon\.ico)\b"
+    r"|api/\d+/(?:envelope|store)|api/v1/(?:errors|signals)/)"
+)
+MOST_KINDS = 2_000
+HURRY_AT = 50
+
+_lock = threading.Lock()
+# (name, ok, step) -> (count, sum of ms); a step is an eighth of a power of ten, so the mean of its members says enough.
+_durations: dict[tuple[str, bool, int], tuple[int, float]] = {}
+_waiting = 0
+dropped = 0
+
+
+def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> None:
+    """Count one of the portal's own requests, under its address's pattern (ids in paths would be a series each)."""
+    global _waiting, dropped
+    if not settings.SELF_MONITORING or _UNINTERESTING.match(request.path_info):
+        return
+    match = request.resolver_match
+    name = f"{request.method} /{match.route}" if match else f"{request.method} (no such page)"
+    step = round(8 * math.log10(max(duration_ms, 0.01)))
+    key = (name[:200], status < 500, step)
+    with _lock:
+        if key not in _durations and len(_durations) >= MOST_KINDS:
+            dropped += 1
+            return
+        count, total = _durations.get(key, (0, 0.0))
+        _durations[key] = (count + 1, total + duration_ms)
+        _waiting += 1
+        hurry = _waiting == HURRY_AT
+    if hurry:
+        background.hurry()
+
+
+@background.chore("self-monitoring: requests", seconds=3)
+def write_durations() -> int:
+    """Hands what was counted to health. Returns how many requests that were."""
+    global _durations, _waiting, dropped
+    with _lock:
+        durations, _durations = _durations, {}
+        _waiting = 0
+    requests = sum(count for count, _ in durations.values())
+    if not requests:
+        return 0
+    measurements = [
+        Performance(name, round(total / count, 3), kind="request", ok=ok, count=count)
+        for (name, ok, _), (count, total) in durations.items()
+    ]
+    try:
+        app = ClientApp.objects.get(slug=ClientApp.PORTAL_SLUG)
+        record_measurements(measurements, app=app, now=timezone.now())
+    except Exception:
+        dropped += requests
+        raise
+    return requests

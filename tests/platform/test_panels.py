@@ -1,0 +1,66 @@
+"""The platform's panels and figures, in good times and bad."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from health import metrics_registry
+from opsportal.lib.outbound import breaker
+from opsportal.limits.models import BlockedCall, Tier
+
+pytestmark = pytest.mark.django_db
+
+
+def shown(client: Client, name: str) -> str:
+    response = client.get(reverse("health:widget", args=[name]), headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    page = response.content.decode()
+    assert "could not" not in page.lower()
+    return page
+
+
+def figures(name: str) -> dict[tuple[str, str], float]:
+    return {
+        (sample.name, next(iter(sample.labels.values()), "")): sample.value
+        for metric in metrics_registry.registry.get(name)()
+        for sample in metric.samples
+    }
+
+
+def test_an_open_breaker_is_shown_and_measured(admin_client: Client) -> None:
+    breaker.forget_all()
+    for _ in range(5):
+        breaker.breaker_for("slack").failed(probe=False)
+    breaker.breaker_for("sms")
+
+    page = shown(admin_client, "opsportal.dependencies")
+    assert "slack" in page
+    assert "Not called" in page
+    assert figures("opsportal.breakers")["opsportal_breaker_state", "slack"] == 2
+    assert figures("opsportal.breakers")["opsportal_breaker_state", "sms"] == 0
+    breaker.forget_all()
+
+
+def test_refused_calls_are_shown_and_measured(admin_client: Client) -> None:
+    now = timezone.now()
+    for subject, count in (("app:shop", 7), ("address:3f9a", 5)):
+        BlockedCall.objects.create(
+            minute=now.replace(second=0, microsecond=0),
+            tier=Tier.READ,
+            subject=subject,
+            path="/x",
+            count=count,
+        )
+
+    page = shown(admin_client, "opsportal.blocked_calls")
+    assert ">12<" in page
+    assert "app:shop" in page
+    assert figures("opsportal.rate_limits")["opsportal_rate_limit_blocked_calls", "read"] == 12
+
+
+def test_quiet_times_have_their_words_too(admin_client: Client) -> None:
+    breaker.forget_all()
+    assert "Nothing called yet" in shown(admin_client, "opsportal.dependencies")
+    assert ">0<" in shown(admin_client, "opsportal.blocked_calls")
+    assert ("opsportal_self_monitoring_dropped", "") in figures("opsportal.self_monitoring")
