@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class AlertsConfig(AppConfig):
@@ -6,7 +7,16 @@ class AlertsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from alerts import impact, rules
+        from alerts import impact, metric_readers, rules
 
         rules.registry.autodiscover()
         impact.registry.autodiscover()
+        metric_readers.registry.autodiscover()
+        post_migrate.connect(seed, sender=self, dispatch_uid="alerts.seed")
+
+
+def seed(**signal: object) -> None:
+    """After migrating, the channels, types and rules that the code knows have their rows."""
+    from alerts.defaults import sync_defaults
+
+    sync_defaults()

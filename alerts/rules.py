@@ -19,6 +19,11 @@ class Severity(models.TextChoices):
     HIGH = "high"
     CRITICAL = "critical"
 
+    @property
+    def rank(self) -> int:
+        """0 for info up to 4 for critical."""
+        return list(Severity).index(self)
+
 
 @dataclass(frozen=True)
 class Reading:

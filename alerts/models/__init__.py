@@ -1,0 +1,43 @@
+from alerts.models.alert import ACTIVE, OWNS_ITS_KEY, AlertEvent, AlertState, SystemAlert
+from alerts.models.delivery import (
+    LEASE,
+    UNFINISHED,
+    Channel,
+    DeliveryAttempt,
+    Notification,
+    NotificationState,
+)
+from alerts.models.people import Person, Team
+from alerts.models.rule import (
+    AlertRule,
+    AlertType,
+    Cadence,
+    EscalationStep,
+    NoData,
+    RuleReading,
+)
+from alerts.models.silence import Recurrence, Silence
+
+__all__ = [
+    "ACTIVE",
+    "LEASE",
+    "OWNS_ITS_KEY",
+    "UNFINISHED",
+    "AlertEvent",
+    "AlertRule",
+    "AlertState",
+    "AlertType",
+    "Cadence",
+    "Channel",
+    "DeliveryAttempt",
+    "EscalationStep",
+    "NoData",
+    "Notification",
+    "NotificationState",
+    "Person",
+    "Recurrence",
+    "RuleReading",
+    "Silence",
+    "SystemAlert",
+    "Team",
+]

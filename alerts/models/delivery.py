@@ -1,0 +1,204 @@
+"""The outbox: what is to be told to whom, and every attempt to do so. The row is the truth, the queue a nudge."""
+
+import uuid
+from datetime import datetime, time, timedelta
+from typing import ClassVar
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
+
+from alerts.models.alert import SystemAlert
+
+# One attempt may take 10 s (the HTTP timeout); a lease this long outlives it, and a dead worker's is soon taken over.
+LEASE = timedelta(minutes=2)
+
+
+def is_a_time_zone(value: str) -> None:
+    if value not in available_timezones():
+        raise ValidationError(f"{value!r} is not a time zone such as Europe/Berlin")
+
+
+class QuietHours(models.Model):
+    """Hours of the night, by the clock of a zone, in which only critical alerts get through."""
+
+    time_zone = models.CharField(max_length=50, default="UTC", validators=[is_a_time_zone])
+    quiet_from = models.TimeField(null=True, blank=True)
+    quiet_until = models.TimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def quiet_hours(self) -> tuple[time, time, ZoneInfo] | None:
+        if self.quiet_from is None or self.quiet_until is None:
+            return None
+        return self.quiet_from, self.quiet_until, ZoneInfo(self.time_zone)
+
+
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def enabled(self) -> "ChannelQuerySet":
+        return self.filter(is_enabled=True)
+
+
+class Channel(QuietHours):
+    """A place where people are told. What it can do is in `alerts.channels`, by its kind."""
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=20)
+    config = models.JSONField(default=dict, blank=True)
+    uses_environment = models.BooleanField(
+        default=False, help_text="What is not filled in here is taken from the portal's settings."
+    )
+    is_enabled = models.BooleanField(default=True)
+    max_per_minute = models.PositiveIntegerField(
+        default=30, help_text="More than this wait for the next minute."
+    )
+    teams = models.ManyToManyField("alerts.Team", blank=True, related_name="channels")
+    people = models.ManyToManyField("alerts.Person", blank=True, related_name="channels")
+
+    disabled_reason = models.TextField(blank=True, editable=False)
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_error = models.TextField(blank=True, editable=False)
+    last_revived_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ChannelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class NotificationState(models.TextChoices):
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+
+UNFINISHED = (NotificationState.WAITING, NotificationState.SENDING)
+
+
+class NotificationQuerySet(models.QuerySet["Notification"]):
+    def unfinished(self) -> "NotificationQuerySet":
+        return self.filter(state__in=UNFINISHED)
+
+    def failed(self) -> "NotificationQuerySet":
+        return self.filter(state=NotificationState.FAILED)
+
+    def due(self, now: datetime) -> "NotificationQuerySet":
+        """Whose time has come, or whose worker died; of each stream only the first, so that order is kept."""
+        earlier = Notification.objects.filter(
+            stream=OuterRef("stream"), pk__lt=OuterRef("pk"), state__in=UNFINISHED
+        )
+        return self.filter(
+            Q(state=NotificationState.WAITING, next_attempt_at__lte=now)
+            | Q(state=NotificationState.SENDING, lease_until__lt=now)
+        ).exclude(Exists(earlier))
+
+    def claim(self, pk: int, *, now: datetime) -> uuid.UUID | None:
+        """The token of a lease on a due notification, its attempt counted; None when it is not to be had."""
+        lease = uuid.uuid4()
+        # Whether it is due is asked twice: once by order in its stream, once by its own state, which is
+        # what PostgreSQL looks at again after waiting for another worker's update.
+        taken = (
+            self.filter(pk__in=Notification.objects.due(now).filter(pk=pk).values("pk"))
+            .filter(
+                Q(state=NotificationState.WAITING)
+                | Q(state=NotificationState.SENDING, lease_until__lt=now)
+            )
+            .update(
+                state=NotificationState.SENDING,
+                lease=lease,
+                lease_until=now + LEASE,
+                attempt_count=F("attempt_count") + 1,
+            )
+        )
+        return lease if taken else None
+
+
+class Notification(models.Model):
+    """One message to one channel. `payload` is frozen when it is written; what is sent later says what was true then."""
+
+    class Kind(models.TextChoices):
+        TRIGGERED = "triggered"
+        REOPENED = "reopened"
+        RAISED = "raised"
+        REMINDER = "reminder"
+        ESCALATED = "escalated"
+        ACKNOWLEDGED = "acknowledged"
+        FLAPPING = "flapping"
+        RESOLVED = "resolved"
+        STORM = "storm"
+        DIGEST = "digest"
+        REPORT = "report"
+        NOTICE = "notice"
+        TEST = "test"
+
+    alert = models.ForeignKey(
+        SystemAlert, models.CASCADE, null=True, blank=True, related_name="notifications"
+    )
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="notifications")
+    kind = models.CharField(max_length=15, choices=Kind)
+    idempotency_key = models.CharField(max_length=200, unique=True)
+    stream = models.CharField(
+        max_length=100, help_text="Messages of one stream are sent in the order they were written."
+    )
+    payload = models.JSONField()
+    state = models.CharField(
+        max_length=12, choices=NotificationState, default=NotificationState.WAITING
+    )
+    created_at = models.DateTimeField()
+    next_attempt_at = models.DateTimeField()
+    deadline_at = models.DateTimeField()
+    attempt_count = models.PositiveSmallIntegerField(default=0)
+    attempts_allowed = models.PositiveSmallIntegerField(default=3)
+    lease = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    is_permanent_failure = models.BooleanField(default=False)
+    provider_reference = models.CharField(max_length=200, blank=True)
+
+    objects = NotificationQuerySet.as_manager()
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(state__in=["waiting", "sending"]),
+                name="notifications_due",
+            ),
+            models.Index(fields=["stream", "id"], name="notifications_by_stream"),
+            models.Index(fields=["channel", "-created_at"], name="notifications_by_channel"),
+            models.Index(fields=["-created_at"], name="notifications_newest_first"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.channel_id} ({self.state})"
+
+
+class DeliveryAttempt(models.Model):
+    """One try at a notification, with what the provider answered."""
+
+    notification = models.ForeignKey(Notification, models.CASCADE, related_name="attempts")
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="+")
+    number = models.PositiveSmallIntegerField()
+    started_at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField(default=0)
+    is_success = models.BooleanField(default=False)
+    answer = models.TextField(blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["notification", "number"], name="attempts_in_order"),
+            models.Index(fields=["channel", "-started_at"], name="attempts_by_channel"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}: {self.answer[:60]}"

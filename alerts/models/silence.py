@@ -1,0 +1,61 @@
+"""Times in which people are not told: silences and maintenance windows."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from alerts.models.delivery import is_a_time_zone
+
+
+class Recurrence(models.TextChoices):
+    ONCE = "once"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+
+
+class SilenceQuerySet(models.QuerySet["Silence"]):
+    def current_or_recurring(self, now: datetime) -> "SilenceQuerySet":
+        """Those that may be in force at `now`; `alerts.silencing` tells whether a recurring one is."""
+        return self.filter(starts_at__lte=now).filter(
+            Q(recurrence=Recurrence.ONCE, ends_at__gt=now)
+            | (~Q(recurrence=Recurrence.ONCE) & (Q(until=None) | Q(until__gt=now)))
+        )
+
+
+class Silence(models.Model):
+    """Alerts that match all of its matchers are not announced while it lasts. They are evaluated all the same."""
+
+    comment = models.CharField(max_length=300)
+    is_maintenance = models.BooleanField(
+        default=False, help_text="Planned work: also shown on the status page."
+    )
+    matchers = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='All must match, * stands for any text: {"rule": "errors.*", "severity": "warning", '
+        '"alert_type": "…", "source": "…", "key": "…"}. {} matches every alert.',
+    )
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    recurrence = models.CharField(max_length=10, choices=Recurrence, default=Recurrence.ONCE)
+    until = models.DateTimeField(null=True, blank=True, help_text="A recurring one ends for good.")
+    time_zone = models.CharField(max_length=50, default="UTC", validators=[is_a_time_zone])
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = SilenceQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(ends_at__gt=F("starts_at")), name="silences_end_after_they_start"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.comment} ({self.starts_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M})"

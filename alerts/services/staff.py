@@ -1,0 +1,120 @@
+"""What people do about alerts. Each returns how many alerts it changed; what is not possible any more is left alone."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+
+from alerts.models import ACTIVE, AlertEvent, AlertState, SystemAlert
+from alerts.services import lifecycle, notices
+from alerts.services.timeline import move, note
+
+Kind = AlertEvent.Kind
+TRIES = 5
+
+
+def acknowledge(
+    alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now: datetime
+) -> int:
+    """Somebody works on it: no reminders, no escalation, until its severity rises or it comes back."""
+
+    def step(alert: SystemAlert) -> bool:
+        if alert.state != AlertState.OPEN:
+            return False
+        if not move(
+            alert,
+            state=AlertState.ACKNOWLEDGED,
+            acknowledged_at=now,
+            acknowledged_by_id=user.pk if user else None,
+            read_at=alert.read_at or now,
+            read_by_id=alert.read_by_id or (user.pk if user else None),
+            respond_by=None,
+            escalate_at=None,
+            is_unanswered=False,
+        ):
+            raise _Overtaken
+        note(alert, Kind.ACKNOWLEDGED, now=now, user_id=user.pk if user else None)
+        notices.tell_acknowledged(alert, now=now)
+        return True
+
+    return _each(alerts, step)
+
+
+def dismiss(
+    alerts: Iterable[SystemAlert],
+    *,
+    user: AbstractBaseUser | None,
+    now: datetime,
+    until: datetime | None = None,
+) -> int:
+    """Nobody wants to see it: it keeps its key, so it cannot come back until the condition has cleared (or `until`)."""
+
+    def step(alert: SystemAlert) -> bool:
+        if alert.state not in ACTIVE:
+            return False
+        if not move(
+            alert,
+            state=AlertState.DISMISSED,
+            dismissed_at=now,
+            dismissed_by_id=user.pk if user else None,
+            dismissed_until=until,
+            read_at=alert.read_at or now,
+            read_by_id=alert.read_by_id or (user.pk if user else None),
+            respond_by=None,
+            escalate_at=None,
+            is_unanswered=False,
+        ):
+            raise _Overtaken
+        text = f"until {until:%Y-%m-%d %H:%M %Z}" if until else ""
+        note(alert, Kind.DISMISSED, text, now=now, user_id=user.pk if user else None)
+        return True
+
+    return _each(alerts, step)
+
+
+def resolve(alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now: datetime) -> int:
+    """Somebody says it is over. A rule that is still breached opens it again."""
+
+    def step(alert: SystemAlert) -> bool:
+        if alert.state in (AlertState.RESOLVED, AlertState.PENDING):
+            return False
+        if not lifecycle.finish(alert, now=now, text="by hand", user_id=user.pk if user else None):
+            raise _Overtaken
+        return True
+
+    return _each(alerts, step)
+
+
+def mark_read(
+    alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now: datetime
+) -> int:
+    changed = 0
+    for alert in alerts:
+        with transaction.atomic():
+            unread = SystemAlert.objects.filter(pk=alert.pk, read_at=None)
+            if unread.update(read_at=now, read_by_id=user.pk if user else None):
+                note(alert, Kind.READ, now=now, user_id=user.pk if user else None)
+                changed += 1
+    return changed
+
+
+def comment(alert: SystemAlert, *, text: str, user: AbstractBaseUser | None, now: datetime) -> None:
+    note(alert, Kind.COMMENT, text.strip()[:5000], now=now, user_id=user.pk if user else None)
+
+
+class _Overtaken(Exception):
+    """The alert changed between reading and writing; look again."""
+
+
+def _each(alerts: Iterable[SystemAlert], step: Callable[[SystemAlert], bool]) -> int:
+    changed = 0
+    for alert in alerts:
+        for _ in range(TRIES):
+            try:
+                with transaction.atomic():
+                    changed += step(alert)
+                break
+            except _Overtaken:
+                alert.refresh_from_db()
+    return changed
