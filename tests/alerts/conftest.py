@@ -1,0 +1,101 @@
+"""A rule whose value the test sets, and channels that lead to loopback."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from alerts import rules, services
+from alerts.models import AlertRule, Channel, Notification, SystemAlert
+from alerts.rules import Measured, Severity
+from opsportal.lib.outbound import breaker
+from tests.servers.fake_http import FakeHTTP
+from tests.servers.mail import MailServer
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class Gauge:
+    """A registered rule that reads what the test says."""
+
+    name: str
+    value: Measured = 0.0
+
+    def row(self, **changes: object) -> AlertRule:
+        services.evaluate_rules(now=NOON - timedelta(days=1))
+        AlertRule.objects.filter(name=self.name).update(**changes)
+        return AlertRule.objects.get(name=self.name)
+
+    def evaluate(self, value: Measured, *, now: datetime) -> services.Evaluated:
+        self.value = value
+        return services.evaluate_rule(self.name, now=now)
+
+    def alerts(self) -> list[SystemAlert]:
+        return list(SystemAlert.objects.filter(rule__name=self.name).order_by("pk"))
+
+    def alert(self) -> SystemAlert:
+        (alert,) = self.alerts()
+        return alert
+
+
+@pytest.fixture
+def only_test_rules() -> Iterator[None]:
+    """No app's own rules: their data is not what these tests are about."""
+    kept = dict(rules.registry._items)
+    rules.registry._items.clear()
+    AlertRule.objects.exclude(name="").delete()
+    yield
+    rules.registry._items.clear()
+    rules.registry._items.update(kept)
+
+
+@pytest.fixture
+def gauge(db: None, only_test_rules: None) -> Gauge:
+    """Breached above 5 errors; critical; over at 4 or less."""
+    gauge = Gauge("test.gauge")
+    rules.alert_rule(
+        gauge.name,
+        summary="Test gauge",
+        unit="errors",
+        threshold=5,
+        window=timedelta(hours=1),
+        severity=Severity.CRITICAL,
+        alert_type="high-error-rate",
+    )(lambda since, until: gauge.value)
+    return gauge
+
+
+@pytest.fixture(autouse=True)
+def closed_breakers() -> None:
+    breaker.forget_all()
+
+
+@pytest.fixture
+def slack(db: None, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
+    """Slack's webhook, configured on the channel that every portal has."""
+    server = fake_http()
+    server.default.body = b"ok"
+    Channel.objects.filter(name="slack").update(config={"webhook_url": f"{server.url}/hook"})
+    return server
+
+
+@pytest.fixture
+def mail(db: None, mail_server: MailServer, settings: object) -> MailServer:
+    """A real SMTP server, and the e-mail channel leading to it."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # type: ignore[attr-defined]
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port  # type: ignore[attr-defined]
+    settings.EMAIL_USE_TLS = False  # type: ignore[attr-defined]
+    Channel.objects.filter(name="email").update(config={"recipients": "ops@example.com"})
+    return mail_server
+
+
+def deliver(now: datetime) -> dict[str, int]:
+    return services.deliver_waiting(now=now)
+
+
+def sent(kind: str = "") -> list[Notification]:
+    rows = Notification.objects.filter(state="sent").order_by("pk")
+    return list(rows.filter(kind=kind) if kind else rows)

@@ -1,0 +1,212 @@
+"""The pure part: hammered, because everything else believes it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.evaluation import Action, Limits, Previous, Stage, Verdict, decide, judge
+from alerts.rules import Severity
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+CEILING = Limits(threshold=5, severity=Severity.HIGH)
+FLOOR = Limits(threshold=100, severity=Severity.HIGH, below=True)
+
+finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
+limits = st.builds(
+    Limits,
+    threshold=finite,
+    severity=st.sampled_from(Severity),
+    below=st.booleans(),
+    clear_threshold=st.none() | finite,
+    critical_threshold=st.none() | finite,
+    breaches_needed=st.integers(1, 3),
+    out_of=st.integers(3, 5),
+    clear_after=st.integers(1, 4),
+    no_data=st.sampled_from(["ok", "keep", "alert"]),
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [(5.01, Verdict.BREACH), (5, Verdict.BETWEEN), (4.01, Verdict.BETWEEN), (4, Verdict.CLEAR)],
+)
+def test_a_ceiling_is_breached_above_and_over_at_eighty_percent(
+    value: float, verdict: Verdict
+) -> None:
+    assert judge(value, None, CEILING) is verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [(100, Verdict.BREACH), (101, Verdict.BETWEEN), (124, Verdict.BETWEEN), (125, Verdict.CLEAR)],
+)
+def test_a_floor_is_breached_at_it_and_over_at_a_quarter_more(
+    value: float, verdict: Verdict
+) -> None:
+    assert judge(value, None, FLOOR) is verdict
+
+
+@pytest.mark.parametrize("value", [None, float("nan")])
+@pytest.mark.parametrize(
+    ("no_data", "verdict"),
+    [("ok", Verdict.CLEAR), ("keep", Verdict.UNKNOWN), ("alert", Verdict.BREACH)],
+)
+def test_no_data_means_what_the_rule_says(
+    value: float | None, no_data: str, verdict: Verdict
+) -> None:
+    assert judge(value, None, Limits(5, Severity.HIGH, no_data=no_data)) is verdict
+
+
+def test_too_few_samples_are_no_data() -> None:
+    rule = Limits(5, Severity.HIGH, min_samples=10)
+
+    assert judge(100, 9, rule) is Verdict.CLEAR
+    assert judge(100, 10, rule) is Verdict.BREACH
+
+
+@given(value=finite, rule=limits)
+def test_a_value_is_never_both_breached_and_clear_whatever_staff_type(
+    value: float, rule: Limits
+) -> None:
+    breached = value <= rule.threshold if rule.below else value > rule.threshold
+
+    assert (judge(value, None, rule) is Verdict.BREACH) == breached
+
+
+@given(rule=limits)
+def test_the_clear_threshold_is_never_on_the_bad_side(rule: Limits) -> None:
+    if rule.below:
+        assert rule.clear_at() >= rule.threshold
+    else:
+        assert rule.clear_at() <= rule.threshold
+
+
+@given(rule=limits, values=st.lists(st.none() | finite, max_size=40))
+def test_any_walk_keeps_the_promises_of_the_life_cycle(
+    rule: Limits, values: list[float | None]
+) -> None:
+    previous: Previous | None = None
+    breaches: list[bool] = []
+    for minute, value in enumerate(values):
+        now = NOON + minute * MINUTE
+        verdict = judge(value, None, rule)
+        decision = decide(verdict, value, previous, rule, now)
+        if verdict is not Verdict.UNKNOWN:
+            breaches.append(verdict is Verdict.BREACH)
+        stage = previous.stage if previous else None
+
+        if decision.action in (Action.OPEN, Action.REOPEN):
+            assert stage in (None, Stage.PENDING, Stage.RESOLVED)
+            assert verdict is Verdict.BREACH
+            assert sum(breaches[-rule.out_of :]) >= rule.breaches_needed
+        if decision.action is Action.RESOLVE:
+            assert stage is Stage.ACTIVE
+            assert verdict is Verdict.CLEAR
+            assert not any(breaches[-rule.clear_after :])
+        if decision.action in (Action.UPDATE, Action.RAISE):
+            assert stage is Stage.ACTIVE
+            assert verdict is Verdict.BREACH
+        if verdict is Verdict.UNKNOWN:
+            assert decision.action is Action.NOTHING
+        previous = after(previous, decision.action, decision, now)
+
+
+def after(
+    previous: Previous | None, action: Action, decision: object, now: datetime
+) -> Previous | None:
+    """What the services make of a decision."""
+    from alerts.evaluation import Decision
+
+    assert isinstance(decision, Decision)
+    kept = dict(
+        severity=decision.severity,
+        recent=decision.recent,
+        evaluated_at=now,
+        clear_since=decision.clear_since,
+    )
+    match action:
+        case Action.NOTHING:
+            return previous
+        case Action.FORGET:
+            return None
+        case Action.PEND:
+            return Previous(Stage.PENDING, **kept)
+        case Action.OPEN | Action.REOPEN | Action.UPDATE | Action.RAISE:
+            return Previous(Stage.ACTIVE, **kept)
+        case Action.RESOLVE:
+            return Previous(Stage.RESOLVED, decision.severity, evaluated_at=now, resolved_at=now)
+        case Action.REMEMBER:
+            assert previous is not None
+            return Previous(previous.stage, **kept, resolved_at=previous.resolved_at)
+
+
+@given(rule=limits, value=finite)
+def test_what_was_dismissed_never_opens_by_itself(rule: Limits, value: float) -> None:
+    dismissed = Previous(Stage.DISMISSED, rule.severity, "b", NOON)
+
+    decision = decide(judge(value, None, rule), value, dismissed, rule, NOON + MINUTE)
+
+    assert decision.action in (
+        Action.UPDATE,
+        Action.REMEMBER,
+        Action.RESOLVE,
+        Action.NOTHING,
+    )
+
+
+def test_two_of_three_breaches_open_and_one_is_pending() -> None:
+    rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
+
+    first = decide(Verdict.BREACH, 6, None, rule, NOON)
+    pending = Previous(Stage.PENDING, Severity.HIGH, first.recent, NOON)
+    calm = decide(Verdict.CLEAR, 0, pending, rule, NOON + MINUTE)
+    pending = Previous(Stage.PENDING, Severity.HIGH, calm.recent, NOON + MINUTE)
+    second = decide(Verdict.BREACH, 6, pending, rule, NOON + 2 * MINUTE)
+
+    assert [first.action, calm.action, second.action] == [
+        Action.PEND,
+        Action.REMEMBER,
+        Action.OPEN,
+    ]
+
+
+def test_asking_often_within_a_minute_does_not_count_as_many_breaches() -> None:
+    rule = Limits(5, Severity.HIGH, breaches_needed=3, out_of=3)
+    pending = Previous(Stage.PENDING, Severity.HIGH, "b", NOON)
+    for second in range(1, 40):
+        decision = decide(Verdict.BREACH, 6, pending, rule, NOON + timedelta(seconds=second))
+        assert decision.action is Action.REMEMBER
+        pending = Previous(Stage.PENDING, Severity.HIGH, decision.recent, NOON)
+
+
+def test_a_return_within_the_window_reopens_and_later_is_new() -> None:
+    ended = Previous(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
+
+    soon = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15))
+    later = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15, seconds=1))
+
+    assert (soon.action, later.action) == (Action.REOPEN, Action.OPEN)
+
+
+def test_severity_rises_beyond_the_critical_threshold_and_never_falls() -> None:
+    rule = Limits(5, Severity.WARNING, critical_threshold=50)
+    mild = Previous(Stage.ACTIVE, Severity.WARNING, "b", NOON)
+    grave = Previous(Stage.ACTIVE, Severity.CRITICAL, "b", NOON)
+
+    raised = decide(Verdict.BREACH, 51, mild, rule, NOON + MINUTE)
+    kept = decide(Verdict.BREACH, 6, grave, rule, NOON + MINUTE)
+
+    assert (raised.action, raised.severity) == (Action.RAISE, Severity.CRITICAL)
+    assert (kept.action, kept.severity) == (Action.UPDATE, Severity.CRITICAL)
+
+
+def test_a_flapping_problem_ends_only_after_it_was_calm_long_enough() -> None:
+    flapping = Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True)
+
+    early = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=59))
+    calm = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=60))
+
+    assert (early.action, calm.action) == (Action.REMEMBER, Action.RESOLVE)
