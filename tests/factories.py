@@ -6,6 +6,9 @@ from typing import Any
 
 from django.utils import timezone
 
+from alerts.models import SystemAlert
+from alerts.rules import Severity
+from alerts.services import report_problem
 from opsportal.clients.models import ClientApp
 from payments.models import Payment
 from reservations.models import Event, TicketType
@@ -68,3 +71,23 @@ def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
     if given["status"] == "succeeded":
         given.setdefault("amount_received", given["amount"])
     return Payment.objects.create(**given)
+
+
+def make_alert(**fields: Any) -> SystemAlert:
+    """An alert as a report makes it: open and told; `state` and other fields are set on the row afterwards."""
+    number = next(_numbers)
+    reported = {
+        "key": f"problem-{number}",
+        "alert_type": "high-error-rate",
+        "title": f"Problem {number}",
+        "message": "Something is wrong.",
+        "severity": Severity.CRITICAL,
+        "source": "tests",
+        "now": timezone.now(),
+    }
+    given = {name: fields.pop(name) for name in list(fields) if name in reported}
+    alert = report_problem(**{**reported, **given})
+    if fields:
+        SystemAlert.objects.filter(pk=alert.pk).update(**fields)
+        alert.refresh_from_db()
+    return alert

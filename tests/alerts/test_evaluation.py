@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.evaluation import Action, Limits, Previous, Stage, Verdict, decide, judge
+from alerts.evaluation import Action, Decision, Limits, Previous, Stage, Verdict, decide, judge
 from alerts.rules import Severity
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -111,36 +111,31 @@ def test_any_walk_keeps_the_promises_of_the_life_cycle(
             assert verdict is Verdict.BREACH
         if verdict is Verdict.UNKNOWN:
             assert decision.action is Action.NOTHING
-        previous = after(previous, decision.action, decision, now)
+        previous = after(previous, decision, now)
 
 
-def after(
-    previous: Previous | None, action: Action, decision: object, now: datetime
-) -> Previous | None:
+def after(previous: Previous | None, decision: Decision, now: datetime) -> Previous | None:
     """What the services make of a decision."""
-    from alerts.evaluation import Decision
-
-    assert isinstance(decision, Decision)
-    kept = dict(
-        severity=decision.severity,
-        recent=decision.recent,
-        evaluated_at=now,
-        clear_since=decision.clear_since,
+    if decision.action is Action.NOTHING:
+        return previous
+    if decision.action is Action.FORGET:
+        return None
+    if decision.action is Action.RESOLVE:
+        return Previous(Stage.RESOLVED, decision.severity, evaluated_at=now, resolved_at=now)
+    if decision.action is Action.PEND:
+        stage = Stage.PENDING
+    elif decision.action is Action.REMEMBER and previous:
+        stage = previous.stage
+    else:
+        stage = Stage.ACTIVE
+    return Previous(
+        stage,
+        decision.severity,
+        decision.recent,
+        now,
+        decision.clear_since,
+        previous.resolved_at if previous and stage is Stage.RESOLVED else None,
     )
-    match action:
-        case Action.NOTHING:
-            return previous
-        case Action.FORGET:
-            return None
-        case Action.PEND:
-            return Previous(Stage.PENDING, **kept)
-        case Action.OPEN | Action.REOPEN | Action.UPDATE | Action.RAISE:
-            return Previous(Stage.ACTIVE, **kept)
-        case Action.RESOLVE:
-            return Previous(Stage.RESOLVED, decision.severity, evaluated_at=now, resolved_at=now)
-        case Action.REMEMBER:
-            assert previous is not None
-            return Previous(previous.stage, **kept, resolved_at=previous.resolved_at)
 
 
 @given(rule=limits, value=finite)

@@ -1,0 +1,325 @@
+"""The outbox against real peers on loopback that are slow, wrong or gone."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from alerts import services
+from alerts.models import Channel, DeliveryAttempt, Notification
+from alerts.rules import Severity
+from alerts.services import outbox
+from alerts.services.delivery import backoff
+from opsportal.lib.outbound import breaker
+from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver, sent
+from tests.factories import make_alert
+from tests.servers.fake_http import FakeHTTP
+from tests.servers.mail import MailServer
+
+pytestmark = pytest.mark.django_db
+
+
+def titles(server: FakeHTTP) -> list[str]:
+    return [request.json()["text"] for request in server.requests]
+
+
+def test_an_alert_is_told_once_on_each_channel_and_so_is_its_end(
+    gauge: Gauge, slack: FakeHTTP, mail: MailServer
+) -> None:
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    for minute in range(1, 6):
+        gauge.evaluate(7, now=NOON + minute * MINUTE)
+        deliver(NOON + minute * MINUTE)
+    gauge.evaluate(0, now=NOON + 6 * MINUTE)
+    deliver(NOON + 6 * MINUTE)
+
+    assert titles(slack) == ["⛔ Test gauge", "✅ Resolved: Test gauge"]
+    assert [mail["Subject"] for mail in mail.mails] == [
+        "[critical] Test gauge",
+        "[resolved] Resolved: Test gauge",
+    ]
+
+
+def test_slack_gets_a_header_a_section_and_a_context(gauge: Gauge, slack: FakeHTTP) -> None:
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+
+    (attachment,) = slack.requests[0].json()["attachments"]
+    header, section, context, actions = attachment["blocks"]
+    assert attachment["color"] == "#b3261e"
+    assert header["text"]["text"] == "⛔ Test gauge"
+    assert section["text"]["text"] == "6 errors, above the threshold of 5 errors (over 1 h)."
+    assert {"type": "mrkdwn", "text": "*Value*\n6 errors"} in section["fields"]
+    assert context["elements"][0]["text"].startswith("test · <!date^")
+    assert actions["elements"][0]["url"].endswith(f"/admin/alerts/{gauge.alert().pk}/")
+
+
+def test_slack_markup_in_an_error_stays_text_and_long_texts_are_cut(slack: FakeHTTP) -> None:
+    services.report_problem(
+        key="x",
+        alert_type="high-error-rate",
+        title="<!channel> " + "x" * 180,
+        message="a & b <@U1> " + "y" * 4000,
+        severity=Severity.CRITICAL,
+        source="<b>",
+        now=NOON,
+    )
+    deliver(NOON)
+
+    body = slack.requests[0].json()
+    header, section, context, _ = body["attachments"][0]["blocks"]
+    assert body["text"].startswith("⛔ &lt;!channel&gt;")
+    assert len(header["text"]["text"]) == 150
+    assert section["text"]["text"].startswith("a &amp; b &lt;@U1&gt;")
+    assert len(section["text"]["text"]) <= 3000
+    assert context["elements"][0]["text"].startswith("&lt;b&gt; · ")
+
+
+def test_a_mail_has_html_and_text_and_its_thread_stays_together(
+    gauge: Gauge, mail: MailServer
+) -> None:
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    gauge.evaluate(0, now=NOON + MINUTE)
+    deliver(NOON + MINUTE)
+
+    first, second = mail.mails
+    text, html = first.iter_parts()
+    assert "6 errors, above the threshold" in text.get_content()
+    assert "6 errors, above the threshold" in html.get_content()
+    assert re.search(r"<h1[^>]*>Test gauge</h1>", html.get_content())
+    assert first["References"] == second["References"] == second["In-Reply-To"]
+    assert first["Message-ID"] != second["Message-ID"]
+
+
+def test_a_failure_is_tried_three_times_and_then_shown(gauge: Gauge, slack: FakeHTTP) -> None:
+    slack.answer(500, body="oops", times=None)
+    gauge.evaluate(6, now=NOON)
+
+    for minute in range(10):
+        breaker.forget_all()
+        deliver(NOON + minute * MINUTE)
+        if minute == 5:
+            break
+
+    notification = Notification.objects.get(channel__kind="slack")
+    assert (notification.state, notification.attempt_count) == ("failed", 3)
+    assert notification.error == "500 oops"
+    assert [a.answer for a in notification.attempts.all()] == ["500 oops"] * 3
+    assert "undelivered" in [event.kind for event in gauge.alert().events.all()]
+
+
+def test_500_then_429_then_200_is_one_delivery(gauge: Gauge, slack: FakeHTTP) -> None:
+    slack.answer(500)
+    slack.answer(429, headers={"Retry-After": "90"})
+    gauge.evaluate(6, now=NOON)
+
+    deliver(NOON)
+    deliver(NOON + MINUTE)
+    deliver(NOON + 2 * MINUTE)  # not before the 90 s are over
+    assert len(slack.requests) == 2
+    deliver(NOON + 3 * MINUTE)
+
+    (notification,) = sent("triggered")
+    assert (notification.attempt_count, len(slack.requests)) == (3, 3)
+
+
+def test_a_peer_that_accepts_and_drops_the_connection_is_tried_again(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
+    slack.drop()
+    gauge.evaluate(6, now=NOON)
+
+    deliver(NOON)
+    deliver(NOON + MINUTE)
+
+    assert [a.is_success for a in DeliveryAttempt.objects.order_by("pk")] == [False, True]
+
+
+def test_an_outage_of_an_hour_loses_nothing(gauge: Gauge, slack: FakeHTTP) -> None:
+    slack.refuse()
+    gauge.evaluate(6, now=NOON)
+    for minute in range(60):
+        breaker.forget_all()
+        tick(NOON + minute * MINUTE)
+    channel = Channel.objects.get(name="slack")
+    assert channel.failing_since == NOON
+
+    slack.start()
+    for minute in range(60, 70):
+        breaker.forget_all()
+        tick(NOON + minute * MINUTE)
+
+    assert titles(slack) == ["⛔ Test gauge"]
+    channel.refresh_from_db()
+    assert channel.failing_since is None
+
+
+def tick(now: object) -> None:
+    services.revive_failing(now=now)  # type: ignore[arg-type]
+    services.deliver_waiting(now=now)  # type: ignore[arg-type]
+
+
+def test_a_problem_that_ended_before_anybody_was_told_is_one_message(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
+    slack.answer(500)
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    gauge.evaluate(0, now=NOON + 4 * MINUTE)
+    for minute in range(4, 8):
+        deliver(NOON + minute * MINUTE)
+
+    assert titles(slack)[1:] == ["✅ Was a problem for 4 min: Test gauge"]
+    assert Notification.objects.get(kind="triggered").state == "superseded"
+
+
+def test_a_webhook_that_is_gone_disables_its_channel_and_another_one_says_so(
+    gauge: Gauge, slack: FakeHTTP, mail: MailServer
+) -> None:
+    slack.answer(404, body="no_service", times=None)
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    deliver(NOON + MINUTE)
+
+    channel = Channel.objects.get(name="slack")
+    assert (channel.is_enabled, channel.disabled_reason) == (False, "404 no_service")
+    assert len(slack.requests) == 1
+    assert "The channel slack was disabled" in [mail["Subject"] for mail in mail.mails]
+
+
+def test_a_mail_server_that_says_later_is_asked_later(gauge: Gauge, mail: MailServer) -> None:
+    mail.refuse_with("451 later")
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    mail.refuse_with("")
+    deliver(NOON + MINUTE)
+
+    assert [n.attempt_count for n in sent("triggered")] == [2]
+    assert len(mail.mails) == 1
+
+
+def test_a_mail_server_that_says_never_is_not_asked_again(gauge: Gauge, mail: MailServer) -> None:
+    mail.refuse_with("550 no such user")
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    deliver(NOON + 5 * MINUTE)
+
+    notification = Notification.objects.get(kind="triggered")
+    assert (notification.state, notification.attempt_count) == ("failed", 1)
+    assert notification.is_permanent_failure
+
+
+def test_a_worker_that_died_while_sending_is_taken_over_when_its_lease_is_up(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
+    gauge.evaluate(6, now=NOON)
+    notification = Notification.objects.get(channel__kind="slack")
+    assert Notification.objects.claim(notification.pk, now=NOON)  # and then the power went
+
+    deliver(NOON + MINUTE)
+    assert slack.requests == []
+    deliver(NOON + 2 * MINUTE + timedelta(seconds=1))
+
+    (notification,) = sent("triggered")
+    assert notification.attempt_count == 2
+
+
+def test_a_claim_is_had_by_one(gauge: Gauge, slack: FakeHTTP) -> None:
+    gauge.evaluate(6, now=NOON)
+    notification = Notification.objects.get(channel__kind="slack")
+
+    claims = [Notification.objects.claim(notification.pk, now=NOON) for _ in range(3)]
+
+    assert [bool(claim) for claim in claims] == [True, False, False]
+
+
+def test_messages_of_one_alert_keep_their_order(gauge: Gauge, slack: FakeHTTP) -> None:
+    gauge.evaluate(6, now=NOON)
+    trigger = Notification.objects.get(channel__kind="slack")
+    Notification.objects.claim(trigger.pk, now=NOON)
+    gauge.evaluate(0, now=NOON + MINUTE)
+    end = Notification.objects.get(kind="resolved")
+
+    assert services.deliver(notification_id=end.pk, now=NOON + MINUTE) == "not due"
+    assert deliver(NOON + 3 * MINUTE) == {"sent": 2}
+
+    assert titles(slack) == ["⛔ Test gauge", "✅ Resolved: Test gauge"]
+
+
+def test_a_slow_or_failing_channel_does_not_hold_up_the_others(
+    gauge: Gauge, slack: FakeHTTP, mail: MailServer
+) -> None:
+    slack.answer(503, times=None)
+    for _ in range(5):
+        make_alert(now=NOON)
+    outcomes = deliver(NOON)
+
+    assert len(mail.mails) == 5
+    assert len(slack.requests) == 1
+    assert outcomes == {"sent": 5, "retry": 1}
+
+
+def test_more_than_the_cap_wait_for_the_next_minute(slack: FakeHTTP) -> None:
+    Channel.objects.filter(name="slack").update(max_per_minute=3)
+    for _ in range(5):
+        make_alert(now=NOON)
+
+    deliver(NOON)
+    assert len(slack.requests) == 3
+    deliver(NOON + MINUTE)
+    assert len(slack.requests) == 5
+    assert {n.attempt_count for n in sent()} == {1}
+
+
+def test_what_is_too_old_is_not_sent_but_shown(gauge: Gauge, slack: FakeHTTP) -> None:
+    gauge.evaluate(6, now=NOON)
+
+    deliver(NOON + outbox.DEADLINE + MINUTE)
+
+    notification = Notification.objects.get(channel__kind="slack")
+    assert (notification.state, slack.requests) == ("failed", [])
+    assert "deadline" in notification.error
+
+
+def test_staff_can_send_a_failed_one_again(gauge: Gauge, slack: FakeHTTP) -> None:
+    slack.answer(400, body="invalid_blocks")
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    notification = Notification.objects.get(channel__kind="slack")
+    assert notification.state == "failed"
+
+    assert services.resend(notification, now=NOON + MINUTE)
+    assert not services.resend(notification, now=NOON + MINUTE)
+    deliver(NOON + MINUTE)
+
+    notification.refresh_from_db()
+    assert (notification.state, notification.attempts.count()) == ("sent", 2)
+
+
+def test_a_channel_that_is_not_configured_breaks_nothing(gauge: Gauge) -> None:
+    gauge.evaluate(6, now=NOON)
+
+    assert not Notification.objects.exists()
+    assert "none of its type's channels is configured" in [
+        event.text for event in gauge.alert().events.all()
+    ]
+
+
+def test_waits_double_and_have_jitter_and_obey_the_provider() -> None:
+    for attempt in range(1, 12):
+        waits = [backoff(attempt, None) for _ in range(50)]
+        assert max(waits) <= min(timedelta(seconds=30) * 2 ** (attempt - 1), timedelta(minutes=10))
+        assert len(set(waits)) > 40
+    assert backoff(1, 90) == timedelta(seconds=90)
+
+
+def test_a_storm_is_one_message_a_channel(slack: FakeHTTP) -> None:
+    Channel.objects.update(max_per_minute=1000)
+    for second in range(60):
+        make_alert(now=NOON + timedelta(seconds=second))
+    deliver(NOON + MINUTE)
+
+    assert len(slack.requests) == 21
+    assert titles(slack)[-1] == "⛔ Alert storm: 21 alerts are active"
