@@ -35,6 +35,13 @@ INVENTORY: dict[str, list[str]] = {
         "opsportal.self_monitoring",
     ],
     "tasks": [
+        "alerts.tasks.check_deliveries",
+        "alerts.tasks.check_errors",
+        "alerts.tasks.check_performance",
+        "alerts.tasks.clean_up",
+        "alerts.tasks.deliver_waiting",
+        "alerts.tasks.evaluate_all",
+        "alerts.tasks.follow_up",
         "health.tasks.prune",
         "health.tasks.run_checks",
         "opsportal.jobs.tasks.prune_history",
