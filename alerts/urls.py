@@ -8,6 +8,7 @@ from alerts import views
 app_name = "alerts"
 
 urlpatterns = [
+    path("", admin.site.admin_view(views.inbox), name="alert-list"),
     path("<int:pk>/", admin.site.admin_view(views.page), name="alert-page"),
     path("<int:pk>/dismiss/", admin.site.admin_view(views.dismiss), name="alert-dismiss"),
     path(

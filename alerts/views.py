@@ -19,6 +19,11 @@ may_change = permission_required("alerts.change_systemalert", raise_exception=Tr
 
 
 @may_view
+def inbox(request: HttpRequest) -> HttpResponse:
+    return redirect("admin:alerts_systemalert_changelist")
+
+
+@may_view
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("admin:alerts_systemalert_change", pk)
 
@@ -55,4 +60,4 @@ def safe_next(request: HttpRequest) -> str:
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     ):
         return wanted
-    return reverse("admin:alerts_systemalert_changelist")
+    return reverse("alerts:alert-list")
