@@ -1,0 +1,77 @@
+"""`POST /api/v1/signals/`: measurements, deliveries, activity, gauges and counters of an app, in batches."""
+
+import re
+
+import msgspec
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from health.models import SignalBatch
+from health.services import record_measurements
+from health.signals import Measurement, Name
+from opsportal.clients.api import api
+from opsportal.clients.models import ClientApp, Scope
+from opsportal.lib import ratelimit
+from opsportal.lib.http import BadRequest, json_response, problem
+
+MOST_SIGNALS = 1_000
+_PLACE = re.compile(r"`\$\.signals\[(\d+)\]")
+
+
+class Batch(msgspec.Struct, forbid_unknown_fields=True):
+    signals: list[Measurement]
+    batch_id: Name | None = None
+
+
+_decoder = msgspec.json.Decoder(Batch)
+
+
+@api(Scope.METRICS, "POST")
+def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
+    """All of the batch is counted or none of it. A `batch_id` that came before is answered the same and not counted again."""
+    try:
+        batch = _decoder.decode(request.body)
+    except msgspec.ValidationError as error:
+        place = _PLACE.search(str(error))
+        return problem(422, str(error), index=int(place[1]) if place else None)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"not readable as JSON: {error}") from error
+    count = len(batch.signals)
+    if count > MOST_SIGNALS:
+        return problem(413, f"{count} signals; send at most {MOST_SIGNALS} at once")
+    limit = settings.SIGNALS_PER_MINUTE
+    quota = ratelimit.hit(f"signals:{app.pk}", limit, 60, cost=max(1, count))
+    if not quota.allowed:
+        return problem(
+            429,
+            f"more than {limit} signals a minute",
+            headers={"Retry-After": str(max(1, round(quota.retry_after)))},
+            retryAfter=max(1, round(quota.retry_after)),
+        )
+    is_new = _record(batch, app)
+    return json_response(
+        {"accepted": count, "duplicate": not is_new}, status=202 if is_new else 200
+    )
+
+
+def _record(batch: Batch, app: ClientApp) -> bool:
+    """False when the batch was taken before. Its id and its counts are committed together, or neither is."""
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            if batch.batch_id:
+                with transaction.atomic():
+                    SignalBatch.objects.create(
+                        app=app,
+                        batch_id=batch.batch_id[:100],
+                        received_at=now,
+                        accepted=len(batch.signals),
+                    )
+            record_measurements(batch.signals, app=app, now=now)
+    except IntegrityError:
+        if SignalBatch.objects.filter(app=app, batch_id=(batch.batch_id or "")[:100]).exists():
+            return False
+        raise
+    return True
