@@ -15,6 +15,7 @@ from django.db import connections
 
 from health.checks import Check, Degraded, NotConfigured
 from health.verdict import Result, Status
+from opsportal.lib import outbound
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ def run(
 
 def _late(now: datetime, began: float, message: str) -> Result:
     passed = time.monotonic() - began
-    return Result(Status.UNHEALTHY, now + timedelta(seconds=passed), passed * 1000, message)
+    return Result(
+        Status.UNHEALTHY, now + timedelta(seconds=passed), passed * 1000, message, unreachable=True
+    )
 
 
 def _answer(
@@ -65,24 +68,26 @@ def _answer(
 ) -> None:
     began = time.perf_counter()
     try:
-        status, message = _ask(check)
+        status, message, unreachable = _ask(check)
     finally:
         with _lock:
             _busy.discard(check.name)
         connections.close_all()
     passed = time.perf_counter() - began
     at = now + timedelta(seconds=passed)
-    answers.put((check, Result(status, at, passed * 1000, message)))
+    answers.put((check, Result(status, at, passed * 1000, message, unreachable)))
 
 
-def _ask(check: Check) -> tuple[Status, str]:
+def _ask(check: Check) -> tuple[Status, str, bool]:
     try:
-        return Status.HEALTHY, check.run() or ""
+        return Status.HEALTHY, check.run() or "", False
     except NotConfigured as reason:
-        return Status.NOT_CONFIGURED, str(reason)
+        return Status.NOT_CONFIGURED, str(reason), False
     except Degraded as reason:
-        return Status.DEGRADED, str(reason)
+        return Status.DEGRADED, str(reason), False
     except Exception as error:  # a check may fail in any way; that is its answer
         log.info("check failed", extra={"check": check.name, "error": repr(error)[:500]})
         lines = str(error).strip().splitlines()
-        return Status.UNHEALTHY, f"{type(error).__name__}: {lines[0] if lines else ''}"[:500]
+        text = lines[0] if lines else type(error).__name__
+        unreachable = isinstance(error, outbound.Unavailable | OSError)
+        return Status.UNHEALTHY, text[:500], unreachable

@@ -12,6 +12,18 @@ def run_checks() -> dict[str, int]:
     return dict(Counter(services.run_checks(now=timezone.now()).values()))
 
 
+@every(minutes=1)
+def record_gauges() -> dict[str, float]:
+    """Measure the database's size, who is active and how much work waits."""
+    return services.record_gauges(now=timezone.now())
+
+
+@every(minutes=1)
+def sweep_heartbeats() -> str:
+    """Notice jobs that did not check in or run too long."""
+    return f"{services.sweep_heartbeats(now=timezone.now())} late"
+
+
 @hourly(minute=40)
 def prune() -> str:
     """Remove measurements and check results whose time is over."""

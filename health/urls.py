@@ -1,12 +1,15 @@
 from django.urls import path
 
-from health.views import api, system_health
+from health.views import api, heartbeats, signals, system_health
 
 app_name = "health"
 urlpatterns = [
     path("livez", api.livez, name="liveness"),
     path("readyz", api.readyz, name="readiness"),
     path("health", api.health, name="health"),
+    path("api/v1/signals/", signals.signals, name="signal-post"),
+    path("api/v1/heartbeats/<uuid:key>/", heartbeats.ping, name="heartbeat-ping"),
+    path("api/v1/heartbeats/<uuid:key>/<str:step>/", heartbeats.ping, name="heartbeat-step"),
     path("admin/system-health/", system_health.page, name="system-health"),
     path("admin/system-health/widgets/<str:name>/", system_health.widget, name="widget"),
 ]

@@ -35,6 +35,7 @@ class Result:
     at: datetime
     duration_ms: float = 0.0
     message: str = ""
+    unreachable: bool = False  # no answer at all, as when our own network is down
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,10 @@ TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(
 
 # Calls to URLs that staff enter never lead into private networks, except to these hosts and networks.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
+# How many measurements one app may send a minute.
+SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
+# Asked only when no outside monitor answers, to tell their failure from our own network's.
+NETWORK_PROBES: list[str] = env.list("NETWORK_PROBES", ["1.1.1.1:443", "9.9.9.9:443"])
 
 # --- apps ------------------------------------------------------------------------------------------
 INSTALLED_APPS = [

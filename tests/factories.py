@@ -9,6 +9,7 @@ from django.utils import timezone
 from alerts.models import SystemAlert
 from alerts.rules import Severity
 from alerts.services import report_problem
+from health.models import Component, Monitor
 from opsportal.clients.models import ClientApp
 from payments.models import Payment
 from reservations.models import Event, TicketType
@@ -91,3 +92,18 @@ def make_alert(**fields: Any) -> SystemAlert:
         SystemAlert.objects.filter(pk=alert.pk).update(**fields)
         alert.refresh_from_db()
     return alert
+
+
+# --- health --------------------------------------------------------------------------------------------
+
+
+def make_component(name: str = "", **fields: Any) -> Component:
+    name = name or f"component-{next(_numbers)}"
+    return Component.objects.create(**{"kind": "check", "name": name, "title": name, **fields})
+
+
+def make_monitor(url: str, **fields: Any) -> Monitor:
+    name = f"monitor-{next(_numbers)}"
+    return Monitor.objects.create(
+        **{"kind": "monitor", "name": name, "title": name.title(), "url": url, **fields}
+    )

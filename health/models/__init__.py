@@ -6,6 +6,7 @@ from health.models.components import (
     StatusChoice,
     Uptime,
 )
+from health.models.incidents import Incident, IncidentState, IncidentUpdate
 from health.models.measurements import (
     KEPT,
     ActiveUser,
@@ -17,15 +18,30 @@ from health.models.measurements import (
     Value,
     tier_for,
 )
+from health.models.monitors import (
+    CheckIn,
+    CheckInStatus,
+    Heartbeat,
+    MaintenanceWindow,
+    Monitor,
+)
 
 __all__ = [
     "KEPT",
     "RAW_KEPT",
     "ActiveUser",
+    "CheckIn",
+    "CheckInStatus",
     "CheckResult",
     "Component",
     "ComponentKind",
+    "Heartbeat",
+    "Incident",
+    "IncidentState",
+    "IncidentUpdate",
     "Latency",
+    "MaintenanceWindow",
+    "Monitor",
     "Series",
     "SeriesKind",
     "SignalBatch",

@@ -64,6 +64,7 @@ class Component(models.Model):
     last_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_duration_ms = models.FloatField(default=0, editable=False)
     last_message = models.CharField(max_length=500, blank=True, editable=False)
+    is_alerted = models.BooleanField(default=False, editable=False)
 
     objects = ComponentQuerySet.as_manager()
 

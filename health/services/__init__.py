@@ -1,7 +1,19 @@
 """What other apps call."""
 
-from health.services.checks import record_results, run_checks
+from health.services.checks import run_checks
+from health.services.gauges import record_gauges
+from health.services.heartbeats import TooManyHeartbeats, record_check_in, sweep_heartbeats
 from health.services.measurements import record_measurements
+from health.services.recording import record_results
 from health.services.retention import prune
 
-__all__ = ["prune", "record_measurements", "record_results", "run_checks"]
+__all__ = [
+    "TooManyHeartbeats",
+    "prune",
+    "record_check_in",
+    "record_gauges",
+    "record_measurements",
+    "record_results",
+    "run_checks",
+    "sweep_heartbeats",
+]

@@ -1,54 +1,83 @@
-"""Runs the checks, keeps what they said: the result, the verdict, and the hour's and day's uptime in one transaction."""
+"""The minute's round: every registered check and every due monitor is asked, and what they said is recorded."""
 
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.db import transaction
-
-from health import checks, runner, verdict
-from health.models import CheckResult, Component, ComponentKind, Tier, Uptime
+from health import checks, probes, runner, verdict
+from health.checks import Check
+from health.models import Component, ComponentKind, Monitor
+from health.services.recording import record_results
+from health.services.turning import report_own_network
 from health.verdict import Result, State, Status
-from opsportal.lib.upsert import upsert
 
 PAUSE_BEFORE_ASKING_AGAIN = 4.0  # seconds
+AT_ONCE = 64  # threads
 
 
 def run_checks(*, now: datetime, pause: float = PAUSE_BEFORE_ASKING_AGAIN) -> dict[str, Status]:
-    """Ask every registered check, and again (up to the damping's limit) where an answer speaks against the verdict.
+    """Ask all that is due. Returns the status of each, after recording it.
 
-    So a real failure turns the verdict within the minute, and a single slow answer never does.
-    Returns the status of each, after recording it.
+    Where an answer speaks against the verdict it is asked again at once, up to the damping's limit: so a real failure
+    turns the verdict within the minute, and a single slow answer never does.
     """
-    components = sync_components()
-    asked = list(checks.registry)
-    results: dict[str, list[Result]] = {check.name: [] for check in asked}
-    states = {name: component.state for name, component in components.items()}
-    rounds = max((max(check.fail_after, check.recover_after) for check in asked), default=0)
-    began = time.monotonic()
-    for round_number in range(rounds):
-        if round_number:
-            asked = [check for check in asked if _is_undecided(states[check.name])]
-            if not asked:
-                break
-            time.sleep(pause)
-        later = now + timedelta(seconds=time.monotonic() - began)
-        for check, result in runner.run(asked, now=later):
-            results[check.name].append(result)
-            states[check.name] = verdict.after(
-                states[check.name],
-                result,
-                fail_after=check.fail_after,
-                recover_after=check.recover_after,
-            )
+    components: dict[str, Component] = dict(sync_components())
+    monitors = list(Monitor.objects.due(now))
+    components |= {monitor.name: monitor for monitor in monitors}
+    asked = [*checks.registry, *map(probes.as_check, monitors)]
+    results = ask_until_decided(asked, {n: c.state for n, c in components.items()}, now, pause)
+    outside = {monitor.name for monitor in monitors}
+    is_cut_off = looks_cut_off([results[name] for name in outside]) and probes.is_own_network_down()
+    if is_cut_off:  # what could not be reached from here says nothing about them
+        results = {
+            name: [r for r in found if name not in outside or not r.unreachable]
+            for name, found in results.items()
+        }
     record_results([(components[name], found) for name, found in results.items()], now=now)
+    report_own_network(is_cut_off, now=now)
+    for monitor in monitors:
+        monitor.next_run_at = now.replace(second=0, microsecond=0) + timedelta(
+            minutes=monitor.interval_minutes
+        )
+    Monitor.objects.bulk_update(monitors, ["next_run_at"])
     return {
         name: component.state.status for name, component in components.items() if component.state
     }
 
 
+def ask_until_decided(
+    asked: Sequence[Check], known: Mapping[str, State | None], now: datetime, pause: float
+) -> dict[str, list[Result]]:
+    states = dict(known)
+    results: dict[str, list[Result]] = {check.name: [] for check in asked}
+    rounds = max((max(check.fail_after, check.recover_after) for check in asked), default=0)
+    began = time.monotonic()
+    for round_number in range(min(rounds, 4)):
+        if round_number:
+            asked = [check for check in asked if _is_undecided(states[check.name])]
+            if not asked:
+                break
+            time.sleep(pause)
+        for start in range(0, len(asked), AT_ONCE):
+            later = now + timedelta(seconds=time.monotonic() - began)
+            for check, result in runner.run(asked[start : start + AT_ONCE], now=later):
+                results[check.name].append(result)
+                states[check.name] = verdict.after(
+                    states[check.name],
+                    result,
+                    fail_after=check.fail_after,
+                    recover_after=check.recover_after,
+                )
+    return results
+
+
 def _is_undecided(state: State | None) -> bool:
     return state is not None and verdict.is_undecided(state)
+
+
+def looks_cut_off(found: Sequence[Sequence[Result]]) -> bool:
+    """Whether outside addresses (two at least) were asked and not one answered anything."""
+    return len(found) >= 2 and all(results and results[-1].unreachable for results in found)
 
 
 def sync_components() -> dict[str, Component]:
@@ -70,64 +99,6 @@ def sync_components() -> dict[str, Component]:
             Component.objects.filter(pk=component.pk).update(**fields)
             known[check.name] = Component.objects.get(pk=component.pk)
     return {check.name: known[check.name] for check in checks.registry}
-
-
-@transaction.atomic
-def record_results(
-    answers: Sequence[tuple[Component, Sequence[Result]]], *, now: datetime
-) -> list[tuple[Component, Status]]:
-    """Store results (oldest first), turn verdicts, add to uptime. Returns the components that turned, with their old status."""
-    turned: list[tuple[Component, Status]] = []
-    rows: list[CheckResult] = []
-    hours: dict[tuple[int, int, datetime], dict[str, float]] = {}
-    for component, results in answers:
-        before = Status(component.status)
-        for result in results:
-            component.state = verdict.after(
-                component.state,
-                result,
-                fail_after=component.fail_after,
-                recover_after=component.recover_after,
-            )
-            if result.status in (Status.NOT_CONFIGURED, Status.UNKNOWN):
-                continue
-            rows.append(
-                CheckResult(
-                    component=component,
-                    at=result.at,
-                    status=result.status,
-                    duration_ms=result.duration_ms,
-                    message=result.message[:500],
-                )
-            )
-            _count(hours, component, result)
-        if Status(component.status) is not before:
-            turned.append((component, before))
-    CheckResult.objects.bulk_create(rows)
-    upsert(
-        Uptime,
-        [{"component": c, "tier": t, "start": s, **point} for (c, t, s), point in hours.items()],
-        key=Uptime.KEY,
-        add=("healthy", "degraded", "unhealthy", "maintenance", "total_ms"),
-        greatest=("highest_ms",),
-    )
-    Component.objects.bulk_update([component for component, _ in answers], Component.STATE)
-    return turned
-
-
-def _count(
-    points: dict[tuple[int, int, datetime], dict[str, float]], component: Component, result: Result
-) -> None:
-    for tier in (Tier.HOUR, Tier.DAY):
-        point = points.setdefault(
-            (component.pk, tier, tier.floor(result.at)),
-            dict.fromkeys(
-                ("healthy", "degraded", "unhealthy", "maintenance", "total_ms", "highest_ms"), 0
-            ),
-        )
-        point[result.status] += 1
-        point["total_ms"] += result.duration_ms
-        point["highest_ms"] = max(point["highest_ms"], result.duration_ms)
 
 
 def load_states() -> Mapping[str, tuple[Component, State]]:

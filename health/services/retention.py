@@ -8,6 +8,7 @@ from health.models import (
     KEPT,
     RAW_KEPT,
     ActiveUser,
+    CheckIn,
     CheckResult,
     Latency,
     SignalBatch,
@@ -17,6 +18,7 @@ from health.models import (
 
 AT_ONCE = 5_000
 ACTIVITY_KEPT = timedelta(days=1)
+CHECK_INS_KEPT = timedelta(days=35)
 BATCH_IDS_KEPT = timedelta(hours=48)
 
 
@@ -25,6 +27,7 @@ def prune(*, now: datetime, limit: int = 20 * AT_ONCE) -> int:
     old: list[QuerySet] = [  # type: ignore[type-arg]
         CheckResult.objects.filter(at__lt=now - RAW_KEPT),
         ActiveUser.objects.filter(seen_at__lt=now - ACTIVITY_KEPT),
+        CheckIn.objects.filter(at__lt=now - CHECK_INS_KEPT),
         SignalBatch.objects.filter(received_at__lt=now - BATCH_IDS_KEPT),
     ]
     for tier, kept in KEPT.items():

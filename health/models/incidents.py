@@ -1,0 +1,89 @@
+"""What went wrong, as it is told to people: opened by a check or by staff, with updates and what was learned."""
+
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from health.models.components import Component
+
+
+class IncidentState(models.TextChoices):
+    INVESTIGATING = "investigating"
+    IDENTIFIED = "identified"
+    MONITORING = "monitoring"
+    RESOLVED = "resolved"
+
+
+class IncidentQuerySet(models.QuerySet["Incident"]):
+    def open(self) -> "IncidentQuerySet":
+        return self.exclude(state=IncidentState.RESOLVED)
+
+    def public(self) -> "IncidentQuerySet":
+        return self.filter(is_public=True)
+
+    def newest_first(self) -> "IncidentQuerySet":
+        return self.order_by("-started_at", "-pk")
+
+
+class Incident(models.Model):
+    """One failure from its start to its end. A component has one open automatic incident at a time."""
+
+    title = models.CharField(max_length=200)
+    component = models.ForeignKey(
+        Component, models.SET_NULL, null=True, blank=True, related_name="incidents"
+    )
+    state = models.CharField(
+        max_length=15, choices=IncidentState, default=IncidentState.INVESTIGATING
+    )
+    is_major = models.BooleanField("major outage", default=False)
+    is_automatic = models.BooleanField(default=False, editable=False)
+    is_public = models.BooleanField("on the status page", default=False)
+    started_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    postmortem = models.TextField(
+        "post-mortem", blank=True, help_text="What happened, why, and what was changed"
+    )
+
+    objects = IncidentQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["component"],
+                condition=Q(is_automatic=True, resolved_at=None),
+                name="one_open_incident_per_component",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="resolved", resolved_at__isnull=False)
+                | (~Q(state="resolved") & Q(resolved_at=None)),
+                name="resolved_incidents_have_an_end",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["-started_at"], name="incidents_newest_first")]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def duration(self, now: datetime) -> timedelta:
+        return (self.resolved_at or now) - self.started_at
+
+
+class IncidentUpdate(models.Model):
+    """One message of an incident's story."""
+
+    incident = models.ForeignKey(Incident, models.CASCADE, related_name="updates")
+    at = models.DateTimeField()
+    state = models.CharField(max_length=15, choices=IncidentState)
+    text = models.TextField()
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.state} at {self.at:%Y-%m-%d %H:%M:%S}"

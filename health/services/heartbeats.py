@@ -1,0 +1,222 @@
+"""Jobs of apps check in; who stays away is noticed."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.text import slugify
+
+from health.models import CheckIn, CheckInStatus, ComponentKind, Heartbeat
+from health.models.monitors import validate_crontab, validate_zone
+from health.services.recording import record_results
+from health.verdict import Result, Status
+from opsportal.clients.models import ClientApp
+
+MAX_PER_APP = 200
+_MINUTES = {"minute": 1, "hour": 60, "day": 1_440, "week": 10_080, "month": 43_200, "year": 525_600}
+
+
+class TooManyHeartbeats(Exception):
+    """The app has as many as it may; names made up on the fly would fill the page."""
+
+
+@transaction.atomic
+def record_check_in(
+    *,
+    app: ClientApp,
+    slug: str,
+    status: str,
+    now: datetime,
+    check_in_id: uuid.UUID | None = None,
+    duration: float | None = None,
+    environment: str = "",
+    monitor_config: Mapping[str, object] | None = None,
+) -> CheckIn:
+    """A job starts ("in_progress") or ends ("ok", "error"; `duration` in seconds). Makes and updates its heartbeat.
+
+    `monitor_config` is Sentry's. Without one a new heartbeat has no schedule: it can fail, but not be missed.
+    Raises TooManyHeartbeats, or ValueError for an unknown status.
+    """
+    slug = slugify(slug)[:50] or "job"
+    heartbeat = Heartbeat.objects.filter(app=app, slug=slug, environment=environment[:64]).first()
+    settings = _from_config(monitor_config or {})
+    if heartbeat is None:
+        heartbeat = _new_heartbeat(app, slug, environment[:64], settings)
+    elif any(getattr(heartbeat, name) != value for name, value in settings.items()):
+        for name, value in settings.items():
+            setattr(heartbeat, name, value)
+        heartbeat.save(update_fields=list(settings))
+    return check_in(
+        heartbeat,
+        status=CheckInStatus(status),
+        now=now,
+        check_in_id=check_in_id,
+        duration_ms=None if duration is None else duration * 1000,
+    )
+
+
+@transaction.atomic
+def check_in(
+    heartbeat: Heartbeat,
+    *,
+    status: CheckInStatus,
+    now: datetime,
+    check_in_id: uuid.UUID | None = None,
+    duration_ms: float | None = None,
+    message: str = "",
+) -> CheckIn:
+    """One check-in of a known heartbeat; the end of a run finds its start by id, or as the one that is running."""
+    run = _run(heartbeat, check_in_id)
+    if run is None:
+        run = CheckIn(heartbeat=heartbeat, at=now)
+        if check_in_id and check_in_id.int:  # all zeros is Sentry's word for "the latest"
+            run.check_in_id = check_in_id
+    elif status is CheckInStatus.RUNNING and run.finished_at:
+        return run  # told twice, or out of order
+    run.status = status
+    if status is not CheckInStatus.RUNNING:
+        run.finished_at = now
+        run.duration_ms = (
+            duration_ms if duration_ms is not None else (now - run.at).total_seconds() * 1000
+        )
+    run.save()
+    expected_at = heartbeat.expected_at
+    base = now
+    if (
+        expected_at
+        and expected_at - timedelta(minutes=heartbeat.margin_minutes) <= now < expected_at
+    ):
+        base = expected_at  # a little early is this one, not an extra one
+    heartbeat.expected_at = heartbeat.expected_after(base)
+    heartbeat.started_at = now if status is CheckInStatus.RUNNING else None
+    heartbeat.last_check_in_at = now
+    heartbeat.save(update_fields=["expected_at", "started_at", "last_check_in_at"])
+    if status is not CheckInStatus.RUNNING:
+        is_ok = status is CheckInStatus.OK
+        result = Result(
+            Status.HEALTHY if is_ok else Status.UNHEALTHY,
+            now,
+            run.duration_ms or 0.0,
+            message or ("" if is_ok else "the job reported a failure"),
+        )
+        record_results([(heartbeat, [result])], now=now)
+    return run
+
+
+def _run(heartbeat: Heartbeat, check_in_id: uuid.UUID | None) -> CheckIn | None:
+    if check_in_id and check_in_id.int:
+        return CheckIn.objects.filter(heartbeat=heartbeat, check_in_id=check_in_id).first()
+    running = CheckIn.objects.filter(heartbeat=heartbeat, status=CheckInStatus.RUNNING)
+    return running.order_by("-at", "-pk").first()
+
+
+def sweep_heartbeats(*, now: datetime) -> int:
+    """Note who did not check in and who runs too long. Returns how many."""
+    late = Heartbeat.objects.enabled()
+    missed = [
+        heartbeat
+        for heartbeat in late.filter(expected_at__lt=now)
+        if heartbeat.expected_at
+        and heartbeat.expected_at + timedelta(minutes=heartbeat.margin_minutes) < now
+    ]
+    for heartbeat in missed:
+        _miss(heartbeat, now)
+    overrun = [
+        heartbeat
+        for heartbeat in late.filter(started_at__lt=now - timedelta(minutes=1))
+        if heartbeat.started_at
+        and heartbeat.started_at + timedelta(minutes=heartbeat.max_runtime_minutes) < now
+    ]
+    for heartbeat in overrun:
+        _time_out(heartbeat, now)
+    return len(missed) + len(overrun)
+
+
+@transaction.atomic
+def _miss(heartbeat: Heartbeat, now: datetime) -> None:
+    due = heartbeat.expected_at
+    took = Heartbeat.objects.filter(pk=heartbeat.pk, expected_at=due).update(
+        expected_at=heartbeat.expected_after(now)
+    )
+    if not took or due is None:
+        return  # it checked in meanwhile
+    CheckIn.objects.create(
+        heartbeat=heartbeat, status=CheckInStatus.MISSED, at=due, finished_at=now
+    )
+    message = f"no check-in; it was due at {due:%Y-%m-%d %H:%M} UTC"
+    record_results([(heartbeat, [Result(Status.UNHEALTHY, now, 0.0, message)])], now=now)
+
+
+@transaction.atomic
+def _time_out(heartbeat: Heartbeat, now: datetime) -> None:
+    took = Heartbeat.objects.filter(pk=heartbeat.pk, started_at=heartbeat.started_at).update(
+        started_at=None
+    )
+    if not took:
+        return
+    CheckIn.objects.filter(heartbeat=heartbeat, status=CheckInStatus.RUNNING).update(
+        status=CheckInStatus.TIMEOUT, finished_at=now
+    )
+    message = f"still running after {heartbeat.max_runtime_minutes} min"
+    record_results([(heartbeat, [Result(Status.UNHEALTHY, now, 0.0, message)])], now=now)
+
+
+def _new_heartbeat(
+    app: ClientApp, slug: str, environment: str, settings: dict[str, object]
+) -> Heartbeat:
+    if Heartbeat.objects.filter(app=app).count() >= MAX_PER_APP:
+        raise TooManyHeartbeats(f"{app} has {MAX_PER_APP} heartbeats already")
+    name = slugify("-".join(part for part in (app.slug, slug, environment) if part))[:90]
+    heartbeat, _ = Heartbeat.objects.get_or_create(
+        app=app,
+        slug=slug,
+        environment=environment,
+        defaults={
+            "name": f"{name}-{uuid.uuid4().hex[:6]}",
+            "title": f"{app.name}: {slug}" + (f" ({environment})" if environment else ""),
+            "kind": ComponentKind.HEARTBEAT,
+            "fail_after": 1,
+            "recover_after": 1,
+            **settings,
+        },
+    )
+    return heartbeat
+
+
+def _from_config(config: Mapping[str, object]) -> dict[str, object]:
+    """Sentry's monitor_config as our fields; what it does not say, or says wrongly, is left as it is."""
+    found: dict[str, object] = {}
+    schedule = config.get("schedule")
+    if isinstance(schedule, Mapping):
+        value, unit = schedule.get("value"), schedule.get("unit")
+        if (
+            schedule.get("type") == "crontab"
+            and isinstance(value, str)
+            and _is_valid(validate_crontab, value)
+        ):
+            found |= {"crontab": value, "interval_minutes": None}
+        elif isinstance(value, int) and value > 0 and unit in _MINUTES:
+            found |= {"crontab": "", "interval_minutes": value * _MINUTES[str(unit)]}
+    for theirs, ours in (
+        ("checkin_margin", "margin_minutes"),
+        ("max_runtime", "max_runtime_minutes"),
+        ("failure_issue_threshold", "fail_after"),
+        ("recovery_threshold", "recover_after"),
+    ):
+        number = config.get(theirs)
+        if isinstance(number, int) and not isinstance(number, bool) and 0 < number <= 32_000:
+            found[ours] = number
+    zone = config.get("timezone")
+    if isinstance(zone, str) and _is_valid(validate_zone, zone):
+        found["time_zone"] = zone
+    return found
+
+
+def _is_valid(validate: Callable[[str], None], value: str) -> bool:
+    try:
+        validate(value)
+    except ValidationError:
+        return False
+    return len(value) <= 100

@@ -1,0 +1,89 @@
+"""Keeps results: the raw row, the verdict, the hour's and day's uptime, incident and alert, in one transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+
+from health import verdict
+from health.models import CheckResult, Component, MaintenanceWindow, Tier, Uptime
+from health.services.turning import announce
+from health.verdict import Result, Status
+from opsportal.lib.upsert import upsert
+
+COUNTS = ("healthy", "degraded", "unhealthy", "maintenance")
+PointKey = tuple[int, int, datetime]  # component, tier, start
+
+
+@transaction.atomic
+def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now: datetime) -> None:
+    """Store the results of each component (oldest first) and all that follows from them."""
+    rows: list[CheckResult] = []
+    points: dict[PointKey, dict[str, float]] = {}
+    maintained = Maintained(now)
+    for component, results in answers:
+        before = Status(component.status)
+        for result in results:
+            component.state = verdict.after(
+                component.state,
+                result,
+                fail_after=component.fail_after,
+                recover_after=component.recover_after,
+            )
+            if result.status in (Status.NOT_CONFIGURED, Status.UNKNOWN):
+                continue
+            rows.append(
+                CheckResult(
+                    component_id=component.pk,
+                    at=result.at,
+                    status=result.status,
+                    duration_ms=result.duration_ms,
+                    message=result.message[:500],
+                )
+            )
+            _count(points, component, result, is_maintained=component in maintained)
+        if results and component not in maintained:
+            announce(component, before=before, now=now)
+    CheckResult.objects.bulk_create(rows)
+    upsert(
+        Uptime,
+        [{"component": c, "tier": t, "start": s, **point} for (c, t, s), point in points.items()],
+        key=Uptime.KEY,
+        add=(*COUNTS, "total_ms"),
+        greatest=("highest_ms",),
+    )
+    Component.objects.bulk_update(
+        [component for component, results in answers if results], [*Component.STATE, "is_alerted"]
+    )
+
+
+class Maintained:
+    """Which components announced work concerns now."""
+
+    def __init__(self, now: datetime) -> None:
+        self.all = False
+        self.ids: set[int] = set()
+        for window in MaintenanceWindow.objects.running(now).prefetch_related("components"):
+            ids = {component.pk for component in window.components.all()}
+            self.all = self.all or not ids
+            self.ids |= ids
+
+    def __contains__(self, component: Component) -> bool:
+        return self.all or component.pk in self.ids
+
+
+def _count(
+    points: dict[PointKey, dict[str, float]],
+    component: Component,
+    result: Result,
+    *,
+    is_maintained: bool,
+) -> None:
+    for tier in (Tier.HOUR, Tier.DAY):
+        point = points.setdefault(
+            (component.pk, tier, tier.floor(result.at)),
+            dict.fromkeys((*COUNTS, "total_ms", "highest_ms"), 0),
+        )
+        point["maintenance" if is_maintained else result.status] += 1
+        point["total_ms"] += result.duration_ms
+        point["highest_ms"] = max(point["highest_ms"], result.duration_ms)

@@ -1,0 +1,40 @@
+"""`/api/v1/heartbeats/<key>/`: the plain address a cron job calls; its key is all it needs."""
+
+import uuid
+
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from health.models import CheckInStatus, Heartbeat
+from health.services.heartbeats import check_in
+from opsportal.lib.http import json_response
+
+_STATUS = {
+    "": CheckInStatus.OK,
+    "start": CheckInStatus.RUNNING,
+    "fail": CheckInStatus.ERROR,
+}
+
+
+@csrf_exempt
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def ping(request: HttpRequest, key: uuid.UUID, step: str = "") -> HttpResponse:
+    """`…/start` before the work, the bare address after it, `…/fail` when it failed. GET works, for curl and wget."""
+    if step not in _STATUS:
+        raise Http404(step)
+    heartbeat = get_object_or_404(Heartbeat.objects.enabled(), ping_key=key)
+    with transaction.atomic():
+        run = check_in(heartbeat, status=_STATUS[step], now=timezone.now())
+    return json_response(
+        {
+            "status": run.status,
+            "check_in_id": run.check_in_id,
+            "next_expected": heartbeat.expected_at,
+        }
+    )

@@ -1,0 +1,152 @@
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.test import Client
+
+from alerts.models import SystemAlert
+from health.models import CheckIn, CheckInStatus, Heartbeat
+from health.services import TooManyHeartbeats, heartbeats, record_check_in, sweep_heartbeats
+from tests.factories import make_app
+
+pytestmark = pytest.mark.django_db
+THREE = datetime(2026, 3, 10, 3, 0, tzinfo=UTC)
+NIGHTLY = {
+    "schedule": {"type": "crontab", "value": "0 3 * * *"},
+    "checkin_margin": 5,
+    "max_runtime": 30,
+    "timezone": "UTC",
+}
+
+
+def test_a_job_that_stays_away_raises_one_alert_and_clears_it_when_it_returns() -> None:
+    app = make_app("shop")
+    record_check_in(app=app, slug="nightly", status="ok", now=THREE, monitor_config=NIGHTLY)
+    tomorrow = THREE + timedelta(days=1)
+
+    assert sweep_heartbeats(now=tomorrow + timedelta(minutes=4)) == 0  # within the margin
+    assert sweep_heartbeats(now=tomorrow + timedelta(minutes=6)) == 1
+    assert sweep_heartbeats(now=tomorrow + timedelta(minutes=7)) == 0
+
+    alert = SystemAlert.objects.active().get()
+    assert "nightly" in alert.title
+    assert "due at 2026-03-11 03:00 UTC" in alert.message
+    assert CheckIn.objects.filter(status=CheckInStatus.MISSED).count() == 1
+
+    record_check_in(app=app, slug="nightly", status="ok", now=tomorrow + timedelta(hours=1))
+    assert not SystemAlert.objects.active().exists()
+
+
+def test_a_little_early_counts_for_the_time_it_was_due() -> None:
+    app = make_app()
+    record_check_in(app=app, slug="nightly", status="ok", now=THREE, monitor_config=NIGHTLY)
+    early = THREE + timedelta(days=1, seconds=-30)
+
+    record_check_in(app=app, slug="nightly", status="ok", now=early)
+
+    assert sweep_heartbeats(now=early + timedelta(hours=2)) == 0
+    assert Heartbeat.objects.get().expected_at == THREE + timedelta(days=2)
+
+
+def test_start_and_end_are_one_run_with_its_duration() -> None:
+    app, run = make_app(), uuid.uuid4()
+    record_check_in(
+        app=app,
+        slug="job",
+        status="in_progress",
+        now=THREE,
+        check_in_id=run,
+        monitor_config=NIGHTLY,
+    )
+    record_check_in(
+        app=app, slug="job", status="ok", now=THREE + timedelta(minutes=2), check_in_id=run
+    )
+
+    check_in = CheckIn.objects.get()
+    assert (check_in.status, check_in.duration_ms) == (CheckInStatus.OK, 120_000)
+
+
+def test_the_nil_id_means_the_run_in_progress() -> None:
+    app, nil = make_app(), uuid.UUID(int=0)
+    record_check_in(app=app, slug="job", status="in_progress", now=THREE, check_in_id=nil)
+    record_check_in(app=app, slug="job", status="error", now=THREE, check_in_id=nil, duration=1.5)
+    record_check_in(app=app, slug="job", status="ok", now=THREE, check_in_id=nil)
+
+    assert list(CheckIn.objects.order_by("pk").values_list("status", "duration_ms")) == [
+        ("error", 1500),
+        ("ok", 0),
+    ]
+
+
+def test_a_job_that_fails_alerts_at_once() -> None:
+    record_check_in(app=make_app(), slug="job", status="error", now=THREE)
+
+    assert SystemAlert.objects.active().get().alert_type == "missed-heartbeat"
+
+
+def test_a_job_that_runs_too_long_is_noticed() -> None:
+    app = make_app()
+    record_check_in(app=app, slug="job", status="in_progress", now=THREE, monitor_config=NIGHTLY)
+
+    assert sweep_heartbeats(now=THREE + timedelta(minutes=29)) == 0
+    assert sweep_heartbeats(now=THREE + timedelta(minutes=31)) == 1
+
+    assert CheckIn.objects.get().status == CheckInStatus.TIMEOUT
+    assert "still running after 30 min" in SystemAlert.objects.active().get().message
+
+
+def test_sentrys_thresholds_are_kept() -> None:
+    config = {**NIGHTLY, "failure_issue_threshold": 2, "recovery_threshold": 2}
+    app = make_app()
+    record_check_in(app=app, slug="job", status="ok", now=THREE, monitor_config=config)
+    for minute, alerts in ((1, 0), (2, 1)):
+        now = THREE + timedelta(minutes=minute)
+        record_check_in(app=app, slug="job", status="error", now=now)
+        assert SystemAlert.objects.active().count() == alerts
+
+
+def test_nonsense_in_a_config_is_passed_over() -> None:
+    record_check_in(
+        app=make_app(),
+        slug="job",
+        status="ok",
+        now=THREE,
+        monitor_config={
+            "schedule": {"type": "crontab", "value": "every night"},
+            "checkin_margin": -3,
+            "max_runtime": "long",
+            "timezone": "Mars/Olympus",
+        },
+    )
+    heartbeat = Heartbeat.objects.get()
+    assert (heartbeat.schedule, heartbeat.margin_minutes) == ("no schedule", 5)
+    assert sweep_heartbeats(now=THREE + timedelta(days=400)) == 0
+
+
+def test_an_interval_is_counted_from_the_last_check_in() -> None:
+    app = make_app()
+    config = {"schedule": {"type": "interval", "value": 2, "unit": "hour"}}
+    record_check_in(app=app, slug="job", status="ok", now=THREE, monitor_config=config)
+
+    assert Heartbeat.objects.get().expected_at == THREE + timedelta(hours=2)
+
+
+def test_names_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeats, "MAX_PER_APP", 1)
+    app = make_app()
+    record_check_in(app=app, slug="a", status="ok", now=THREE)
+    with pytest.raises(TooManyHeartbeats):
+        record_check_in(app=app, slug="b", status="ok", now=THREE)
+
+
+def test_a_cron_job_pings_a_plain_address(client: Client) -> None:
+    record_check_in(app=make_app(), slug="job", status="ok", now=THREE, monitor_config=NIGHTLY)
+    url = Heartbeat.objects.get().ping_path
+
+    assert client.get(url + "start/").json()["status"] == "in_progress"
+    assert client.post(url + "fail/").json()["status"] == "error"
+    assert SystemAlert.objects.active().count() == 1
+    assert client.get(url).json()["status"] == "ok"
+    assert SystemAlert.objects.active().count() == 0
+    assert client.get(url + "explode/").status_code == 404
+    assert client.get(f"/api/v1/heartbeats/{uuid.uuid4()}/").status_code == 404
