@@ -13,7 +13,23 @@ from opsportal.lib import schedules, startup
 from opsportal.lib.registry import Registry
 
 INVENTORY: dict[str, list[str]] = {
-    "alert_rules": [],
+    "alert_rules": [
+        "activity.concurrent_users",
+        "business.credit_balance",
+        "business.failed_gift_cards",
+        "delivery.failed_emails",
+        "delivery.failed_sms",
+        "delivery.sms_failure_rate",
+        "performance.page_load",
+        "performance.slow_response",
+        "performance.very_slow_response",
+        "uptime.burn_fast",
+        "uptime.burn_medium",
+        "uptime.burn_slow",
+        "usage.bandwidth",
+        "usage.database_size",
+        "usage.function_calls",
+    ],
     "impact_sources": [],
     "health_checks": [
         "cache",
@@ -21,6 +37,7 @@ INVENTORY: dict[str, list[str]] = {
         "queue",
     ],
     "dashboard_widgets": [
+        "alerts.active",
         "health.checks",
         "health.jobs",
         "health.queue",
@@ -43,7 +60,9 @@ INVENTORY: dict[str, list[str]] = {
         "alerts.tasks.evaluate_all",
         "alerts.tasks.follow_up",
         "health.tasks.prune",
+        "health.tasks.record_gauges",
         "health.tasks.run_checks",
+        "health.tasks.sweep_heartbeats",
         "opsportal.jobs.tasks.prune_history",
         "opsportal.limits.tasks.remove_old_blocked_calls",
         "reservations.tasks.check_integrity",

@@ -152,6 +152,30 @@ def slowest_and_failing(
     ]
 
 
+def highest(
+    kinds: Iterable[SeriesKind], since: datetime, until: datetime, *, above: float, limit: int = 20
+) -> list[SeriesLatency]:
+    """The series with a call that took longer than `above` ms, slowest first."""
+    rows = (
+        Latency.objects.filter(
+            series__in=Series.objects.filter(kind__in=list(kinds), app__isnull=False),
+            tier=Tier.MINUTE,
+            start__gte=Tier.MINUTE.floor(since),
+            start__lt=until,
+            highest_ms__gt=above,
+        )
+        .values_list("series__app__name", "series__name")
+        .annotate(**_SUMS, highest=Max("highest_ms"), **_BUCKETS)
+        .order_by("-highest")[:limit]
+    )
+    found = []
+    for app, name, *figures in rows:
+        summary = LatencySummary()
+        summary.add(*figures)
+        found.append(SeriesLatency(app or "", name, summary))
+    return found
+
+
 # --- counters and gauges -----------------------------------------------------------------------------
 
 
@@ -251,3 +275,18 @@ def request_count(since: datetime, until: datetime, *, app: ClientApp | None = N
     )
     rows = _latencies(series, since, until, tier_of(until - since))
     return rows.aggregate(sum=Sum("count"))["sum"] or 0
+
+
+def function_calls(since: datetime, until: datetime) -> float:
+    """Calls of functions: those measured one by one, and those an app only counts (counter function_calls)."""
+    rows = _latencies(
+        Series.objects.total(SeriesKind.FUNCTION), since, until, tier_of(until - since)
+    )
+    measured = rows.aggregate(sum=Sum("count"))["sum"] or 0
+    name = "function_calls"
+    return measured + counted(SeriesKind.COUNTER, [name], since, until)[name]
+
+
+def bandwidth_bytes(since: datetime, until: datetime) -> float:
+    name = "bandwidth_bytes"
+    return counted(SeriesKind.COUNTER, [name], since, until)[name]

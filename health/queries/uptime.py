@@ -1,0 +1,135 @@
+"""How much of the time things worked, against the goal: from hours and days, and from raw results for the last hours.
+
+Degraded is up. Maintenance is nobody's downtime. A time without results is not counted at all.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Q, Sum
+
+from health.models import CheckResult, Component, Tier, Uptime
+from health.verdict import Status
+
+GOAL = 0.999
+WINDOWS: dict[str, timedelta] = {
+    "24 h": timedelta(hours=24),
+    "7 d": timedelta(days=7),
+    "30 d": timedelta(days=30),
+    "90 d": timedelta(days=90),
+}
+
+
+@dataclass(frozen=True)
+class Share:
+    """Results of a window that say up and down."""
+
+    up: int = 0
+    down: int = 0
+
+    @property
+    def percent(self) -> float | None:
+        total = self.up + self.down
+        return 100 * self.up / total if total else None
+
+    @property
+    def meets_goal(self) -> bool:
+        return self.percent is None or self.percent >= 100 * GOAL
+
+    @property
+    def budget_left(self) -> float | None:
+        """What is left of the error budget, as a share: 1 is untouched, below 0 is overdrawn."""
+        total = self.up + self.down
+        return 1 - self.down / total / (1 - GOAL) if total else None
+
+    @property
+    def burn_rate(self) -> float | None:
+        """How many times faster than allowed the budget is used up."""
+        total = self.up + self.down
+        return self.down / total / (1 - GOAL) if total else None
+
+
+def _tier(window: timedelta) -> Tier:
+    return Tier.HOUR if window <= timedelta(days=7) else Tier.DAY
+
+
+def shares(
+    components: Iterable[Component], window: timedelta, *, now: datetime
+) -> dict[int, Share]:
+    """Each component's share in the window that ends now, by its id."""
+    tier = _tier(window)
+    rows = (
+        Uptime.objects.filter(
+            component__in=list(components), tier=tier, start__gt=tier.floor(now - window)
+        )
+        .values_list("component_id")
+        .annotate(up=Sum("healthy") + Sum("degraded"), down=Sum("unhealthy"))
+    )
+    return {pk: Share(up, down) for pk, up, down in rows}
+
+
+@dataclass(frozen=True)
+class Day:
+    """One bar."""
+
+    date: datetime
+    share: Share
+    was_degraded: bool = False
+    was_maintained: bool = False
+
+    @property
+    def tone(self) -> str:
+        if self.share.percent is None:
+            return "none"
+        if self.share.down and not self.share.meets_goal:
+            return "critical" if (self.share.percent or 0) < 99 else "warning"
+        return "warning" if self.was_degraded else "ok"
+
+
+def days(
+    components: Iterable[Component], *, now: datetime, count: int = 90
+) -> dict[int, list[Day]]:
+    """The last `count` (UTC) days of each component, oldest first; days without results are empty."""
+    components = list(components)
+    today = Tier.DAY.floor(now)
+    dates = [today - timedelta(days=ago) for ago in reversed(range(count))]
+    found: dict[tuple[int, datetime], Day] = {}
+    rows = Uptime.objects.filter(
+        component__in=components, tier=Tier.DAY, start__gte=dates[0]
+    ).values_list("component_id", "start", "healthy", "degraded", "unhealthy", "maintenance")
+    for pk, start, healthy, degraded, unhealthy, maintenance in rows.iterator():
+        found[pk, start] = Day(
+            start,
+            Share(healthy + degraded, unhealthy),
+            # A few degraded answers do not colour a day.
+            was_degraded=degraded * 100 > healthy + degraded,
+            was_maintained=maintenance > 0,
+        )
+    return {
+        component.pk: [found.get((component.pk, date)) or Day(date, Share()) for date in dates]
+        for component in components
+    }
+
+
+RAW_UP_TO = timedelta(hours=12)
+
+
+def recent_shares(window: timedelta, *, now: datetime) -> dict[int, Share]:
+    """Every component's share in the window, to the minute up to 12 hours, to the hour beyond."""
+    if window > RAW_UP_TO:
+        hours = (
+            Uptime.objects.filter(tier=Tier.HOUR, start__gt=Tier.HOUR.floor(now - window))
+            .values_list("component_id")
+            .annotate(up=Sum("healthy") + Sum("degraded"), down=Sum("unhealthy"))
+        )
+        return {pk: Share(up, down) for pk, up, down in hours}
+    rows = (
+        CheckResult.objects.filter(at__gt=now - window, at__lte=now)
+        .values_list("component_id")
+        .annotate(
+            up=Count("pk", filter=~Q(status=Status.UNHEALTHY)),
+            down=Count("pk", filter=Q(status=Status.UNHEALTHY)),
+        )
+    )
+    return {pk: Share(up, down) for pk, up, down in rows}
