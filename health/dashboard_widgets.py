@@ -2,6 +2,9 @@
 
 from datetime import timedelta
 
+from django.urls import reverse
+
+from alerts.queries import active_summary
 from health import verdict
 from health.dashboard import WidgetContext, widget
 from health.models import Component, Series, SeriesKind
@@ -28,6 +31,33 @@ def verdict_in_words(context: WidgetContext) -> dict[str, object]:
         "failing": sorted(failing, key=lambda c: (c.status != Status.UNHEALTHY, not c.is_required)),
         "component_count": len(components),
         "checked_at": max((c.last_at for c in components if c.last_at), default=None),
+    }
+
+
+@widget(
+    "alerts.active",
+    title="Active alerts",
+    template="health/_widget_alerts.html",
+    refresh=30,
+    order=20,
+    size="medium",
+)
+def active_alerts(context: WidgetContext) -> dict[str, object]:
+    summary = active_summary(limit=5, now=context.now)
+    return {
+        "summary": summary,
+        "alerts": [
+            {
+                "alert": alert,
+                "is_overdue": alert.is_overdue(context.now),
+                "dismiss_url": reverse("alerts:alert-dismiss", args=[alert.pk]),
+            }
+            for alert in summary.alerts
+        ],
+        "may_change": context.request.user.has_perm("alerts.change_systemalert"),
+        "back": reverse("health:system-health"),
+        "here": "#widget-alerts-active",
+        "all_url": reverse("admin:alerts_systemalert_changelist"),
     }
 
 
