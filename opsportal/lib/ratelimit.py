@@ -61,21 +61,39 @@ def degraded() -> bool:
     return bool(settings.REDIS_URL) and _link.failures >= FAILURES_UNTIL_AWAY
 
 
-class _Entry:
-    __slots__ = ("began", "count", "last")
-
-    def __init__(self, now: float, count: int) -> None:
-        self.began = self.last = now
-        self.count = count
-
-
 class _Log:
-    __slots__ = ("entries", "total", "window")
+    """The hits of one key, oldest first: when, and how many each stands for where that is not one."""
+
+    __slots__ = ("began", "counts", "times", "total", "window")
 
     def __init__(self, window: float) -> None:
-        self.entries: deque[_Entry] = deque()
+        self.times: deque[float] = deque()
+        self.counts: deque[int] | None = None
+        self.began = 0.0  # the newest entry's first hit
         self.total = 0
         self.window = window
+
+    def forget_until(self, moment: float) -> None:
+        times, counts = self.times, self.counts
+        while times and times[0] <= moment:
+            times.popleft()
+            self.total -= counts.popleft() if counts else 1
+
+    def add(self, now: float, cost: int, apart: float) -> None:
+        """Into the newest entry if that began less than `apart` ago, which then is as old as its youngest hit."""
+        self.total += cost
+        if not apart and cost == 1 and self.counts is None:
+            self.times.append(now)
+            return
+        if self.counts is None:
+            self.counts = deque([1] * len(self.times))
+        if self.times and apart and now - self.began < apart:
+            self.times[-1] = now
+            self.counts[-1] += cost
+        else:
+            self.began = now
+            self.times.append(now)
+            self.counts.append(cost)
 
 
 class Memory:
@@ -97,29 +115,27 @@ class Memory:
                 log_ = _Log(window)
             self._logs[key] = log_
             log_.window = window
-            entries = log_.entries
-            while entries and entries[0].last <= now - window:
-                log_.total -= entries.popleft().count
+            times = log_.times
+            if times and times[0] <= now - window:
+                log_.forget_until(now - window)
             allowed = log_.total + cost <= limit
             if allowed:
-                log_.total += cost
-                newest = entries[-1] if entries and limit > MOST_ENTRIES else None
-                if newest and now - newest.began < window / MOST_ENTRIES:
-                    newest.last = now
-                    newest.count += cost
-                else:
-                    entries.append(_Entry(now, cost))
-            wait = entries[0].last + window - now if entries else window
+                log_.add(now, cost, window / MOST_ENTRIES if limit > MOST_ENTRIES else 0.0)
+            wait = times[0] + window - now if times else window
             remaining = limit - log_.total
         return Verdict(
-            allowed, limit, max(0, remaining), time.time() + wait, 0.0 if allowed else wait
+            allowed,
+            limit,
+            remaining if remaining > 0 else 0,
+            time.time() + wait,
+            0.0 if allowed else wait,
         )
 
     def _make_room(self, now: float) -> None:
         gone = [
             key
             for key, log_ in self._logs.items()
-            if not log_.entries or log_.entries[-1].last <= now - log_.window
+            if not log_.times or log_.times[-1] <= now - log_.window
         ]
         # Nothing to forget: then those that were quiet longest, so that a flood of keys pushes out itself, not others.
         for key in gone or list(self._logs)[: max(1, self._most_keys // 10)]:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from django.conf import settings
@@ -40,6 +41,7 @@ _AUTH = re.compile(r"/(?:admin/login|admin/password_change|accounts|admin/two-fa
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
+@lru_cache(maxsize=2048)
 def tier_of(method: str, path: str) -> str | None:
     """The tier's name, or None for what is not limited. Who is signed in is the caller's to know."""
     if _EXEMPT.match(path):

@@ -3,6 +3,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from opsportal.limits import blocked
 from opsportal.limits.models import Tier
 from opsportal.limits.tiers import limit_of, tier_of
 
+AUTH, STAFF = Tier.AUTH.value, Tier.STAFF.value
 KNOWN_FOR = 60.0
 MOST_KNOWN = 10_000
 
@@ -24,6 +26,11 @@ MOST_KNOWN = 10_000
 class Caller(NamedTuple):
     subject: str  # "app:…", "user:…" or "address:…"
     app: str = ""  # its slug
+
+
+@lru_cache(maxsize=4096)
+def _by_address(address: str) -> Caller:
+    return Caller("address:" + addresses.network_of(address))
 
 
 class KnownCallers:
@@ -64,31 +71,29 @@ class RateLimitMiddleware:
         if tier is None:
             return self.get_response(request)
         credential = _credential(request)
-        known = self.known.get(credential) if credential else None
-        if known and tier != Tier.AUTH:
-            caller = known
-            if known.subject.startswith("user:"):
-                tier = Tier.STAFF.value
-        else:
-            caller = Caller(
-                "address:" + addresses.network_of(addresses.client_address(request.META))
-            )
+        caller = self.known.get(credential) if credential else None
+        is_known = caller is not None
+        if caller is None or tier == AUTH:
+            caller = _by_address(addresses.client_address(request.META))
+        elif caller.subject.startswith("user:"):
+            tier = STAFF
         limit = limit_of(tier, caller.app)
         if limit is None:
             return self.get_response(request)
         verdict = ratelimit.hit(f"{tier}:{caller.subject}", limit.limit, limit.window_seconds)
         if verdict.allowed:
             response = self.get_response(request)
-            if credential and not known:
+            if credential and not is_known:
                 self._learn(request, credential, tier)
         else:
             blocked.record(
                 tier=tier, subject=caller.subject, path=request.path_info, now=timezone.now()
             )
             response = error_pages.too_many_requests(request, verdict.retry_after)
-        response.headers["X-RateLimit-Limit"] = str(verdict.limit)
-        response.headers["X-RateLimit-Remaining"] = str(verdict.remaining)
-        response.headers["X-RateLimit-Reset"] = str(math.ceil(verdict.reset_at))
+        headers = response.headers
+        headers["X-RateLimit-Limit"] = str(limit.limit)
+        headers["X-RateLimit-Remaining"] = str(verdict.remaining)
+        headers["X-RateLimit-Reset"] = str(math.ceil(verdict.reset_at))
         return response
 
     def _learn(self, request: HttpRequest, credential: str, tier: str) -> None:
@@ -97,12 +102,12 @@ class RateLimitMiddleware:
         if app is not None:
             caller = Caller(f"app:{app.slug}", app.slug)
         elif user is not None and user.is_authenticated:
-            caller, tier = Caller(f"user:{user.pk}"), Tier.STAFF.value
+            caller, tier = Caller(f"user:{user.pk}"), STAFF
         else:
             return
         self.known.remember(credential, caller)
         # This call was counted by address; it is theirs, and counts there too: a limit is a limit.
-        if tier != Tier.AUTH and (limit := limit_of(tier, caller.app)):
+        if tier != AUTH and (limit := limit_of(tier, caller.app)):
             ratelimit.hit(f"{tier}:{caller.subject}", limit.limit, limit.window_seconds)
 
 

@@ -117,7 +117,7 @@ class TestMemory:
         for _ in range(5_000):
             memory.hit("k", 1_000_000, 86_400)
 
-        assert len(memory._logs["k"].entries) == 1
+        assert len(memory._logs["k"].times) == 1
         assert memory.hit("k", 1_000_000, 86_400).remaining == 1_000_000 - 5_001
 
 
