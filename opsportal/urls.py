@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("", include("health.urls")),
+    path("", include("opsportal.clients.urls")),
     path("", include("reservations.urls")),
     path("admin/alerts/", include("alerts.urls")),
     path("admin/", admin.site.urls),

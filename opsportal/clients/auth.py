@@ -4,6 +4,7 @@ import re
 
 from django.http import HttpRequest
 
+from opsportal.clients import keys
 from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Scope, hash_secret
 from opsportal.lib import logs
 
@@ -50,10 +51,12 @@ def app_for_key(key: str, scope: Scope) -> ClientApp | None:
         if scope not in (Scope.INGEST, Scope.METRICS):
             return None
         public = ClientKey.objects.live().select_related("app").filter(public_key=key).first()
-        return public.app if public else None
-    api_key = (
-        ApiKey.objects.filter(key_hash=hash_secret(key), revoked_at=None, app__is_active=True)
-        .select_related("app")
-        .first()
-    )
-    return api_key.app if api_key and scope in api_key.scopes else None
+        if public is None:
+            return None
+        keys.note_used(ClientKey, public.pk)
+        return public.app
+    found = ApiKey.objects.live().select_related("app").filter(key_hash=hash_secret(key)).first()
+    if found is None or scope not in found.scopes:
+        return None
+    keys.note_used(ApiKey, found.pk)
+    return found.app

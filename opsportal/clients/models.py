@@ -2,13 +2,13 @@
 
 import hashlib
 import secrets
-from datetime import datetime
 from typing import ClassVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 
 def new_public_key() -> str:
@@ -78,10 +78,12 @@ class ClientApp(models.Model):
 
 class ClientKeyQuerySet(models.QuerySet["ClientKey"]):
     def live(self) -> "ClientKeyQuerySet":
-        return self.filter(revoked_at=None, app__is_active=True)
+        return self.filter(_not_revoked(), app__is_active=True)
 
-    def revoke(self, *, now: datetime) -> int:
-        return self.filter(revoked_at=None).update(revoked_at=now)
+
+def _not_revoked() -> Q:
+    """A rotated key is revoked at an instant ahead, so that apps have time to change theirs."""
+    return Q(revoked_at=None) | Q(revoked_at__gt=timezone.now())
 
 
 class ClientKey(models.Model):
@@ -94,6 +96,7 @@ class ClientKey(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ClientKeyQuerySet.as_manager()
 
@@ -115,6 +118,11 @@ def hash_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def live(self) -> "ApiKeyQuerySet":
+        return self.filter(_not_revoked(), app__is_active=True)
+
+
 class ApiKey(models.Model):
     """A secret key for servers: `Authorization: Bearer ops_…`, with scopes. Only its hash is stored."""
 
@@ -125,6 +133,9 @@ class ApiKey(models.Model):
     scopes = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         verbose_name = "API key"

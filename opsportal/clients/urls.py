@@ -1,0 +1,24 @@
+from collections.abc import Callable
+
+from django.contrib import admin
+from django.http import HttpResponse
+from django.urls import path
+
+from opsportal.clients import views
+
+app_name = "clients"
+
+
+def staff(route: str, view: Callable[..., HttpResponse], name: str) -> object:
+    return path(f"admin/apps/{route}", admin.site.admin_view(view), name=name)
+
+
+urlpatterns = [
+    staff("<int:app_id>/keys/", views.key_list, "key-list"),
+    staff("<int:app_id>/keys/dsn/add/", views.dsn_key_add, "dsn-key-add"),
+    staff("<int:app_id>/keys/dsn/<int:key_id>/rotate/", views.dsn_key_rotate, "dsn-key-rotate"),
+    staff("<int:app_id>/keys/dsn/<int:key_id>/revoke/", views.dsn_key_revoke, "dsn-key-revoke"),
+    staff("<int:app_id>/keys/api/add/", views.api_key_add, "api-key-add"),
+    staff("<int:app_id>/keys/api/<int:key_id>/rotate/", views.api_key_rotate, "api-key-rotate"),
+    staff("<int:app_id>/keys/api/<int:key_id>/revoke/", views.api_key_revoke, "api-key-revoke"),
+]
