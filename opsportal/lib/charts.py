@@ -86,7 +86,7 @@ def sparkline(
 ) -> SafeString:
     """Inline SVG, 28 px high: bars for counts, a line for levels."""
     height = 28
-    top = max([*values, 0]) or 1
+    top = max([*values, 4 if kind == "bars" else 0]) or 1  # a lone event is no peak
     count = max(len(values), 1)
     step = width / count
     if kind == "line":

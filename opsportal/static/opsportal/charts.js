@@ -69,6 +69,7 @@
   function options(data, place) {
     const { unit } = data;
     const zone = document.body.dataset.zone || "UTC";
+    const step = data.series.some((one) => one.kind === "bars") && data.times.length > 1 ? data.times[1] - data.times[0] : 0; // the last bar's width
     const bars = window.uPlot.paths.bars({ size: [0.8, 40], align: 1 });
     const axis = { stroke: color("text-quiet"), font: "11px system-ui, sans-serif", grid: { stroke: color("chart-grid"), width: 1 }, ticks: { show: false } };
     const span = data.times[data.times.length - 1] - data.times[0];
@@ -89,7 +90,7 @@
       cursor: { drag: { x: false, y: false }, points: { size: 6 }, y: false },
       legend: { live: true },
       plugins: [thresholds(data.thresholds), latest],
-      scales: { x: { time: true }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
+      scales: { x: { time: true, range: (_, least, most) => [least, most + step] }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
       axes: [
         { ...axis, space: 70, size: 28, values: (_, splits) => splits.map(short), grid: { show: false } },
         { ...axis, space: 32, size: 58, values: (_, splits) => splits.map((value) => spell(value, unit)) },
@@ -99,7 +100,7 @@
         ...data.series.map((one, index) => {
           const stroke = color(one.tone || `chart-${(index % 5) + 1}`);
           return {
-            label: unit && !["ms", "bytes", "%"].includes(unit) && !one.label.includes(unit) ? `${one.label} (${unit})` : one.label,
+            label: unit && !["ms", "bytes", "%"].includes(unit) && !one.label.toLowerCase().includes(unit.toLowerCase()) ? `${one.label} (${unit})` : one.label,
             stroke,
             width: one.kind === "bars" ? 0 : 1.75,
             fill: one.kind === "line" ? undefined : faint(stroke, one.kind === "bars" ? 0.85 : 0.14),

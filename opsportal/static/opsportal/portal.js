@@ -42,6 +42,8 @@
         .map((element, index) => [element.id, index, element.scrollTop, element.scrollLeft])
         .filter(([, , top, left]) => top || left),
       open: [...target.querySelectorAll("details[open][id], figure[data-chart] details[open]")].map((element) => element.id || element.closest("[id]")?.id),
+      checked: new Set([...target.querySelectorAll("input[data-row]:checked")].map((row) => row.value)),
+      current: target.querySelector("[data-row-item][data-current] input[data-row]")?.value,
       target: target.id,
     };
   });
@@ -58,6 +60,11 @@
       const element = (id && document.getElementById(id)) || scrollers[index];
       if (element) { element.scrollTop = top; element.scrollLeft = left; }
     }
+    for (const row of root.querySelectorAll("input[data-row]")) {
+      if (kept.checked.has(row.value)) row.checked = true;
+      if (kept.current === row.value) row.closest("[data-row-item]").setAttribute("data-current", "");
+    }
+    if (kept.checked.size) countSelected(root.closest("form") || root.querySelector("form"));
     for (const id of kept.open) document.getElementById(id)?.querySelector("details")?.setAttribute("open", "");
     kept = null;
   });
@@ -145,7 +152,14 @@
     next.querySelector("a, button")?.focus({ preventScroll: true });
     next.scrollIntoView({ block: "nearest" });
   };
+  const closeMenus = (except) => { for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false; };
+  document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      const menu = document.querySelector("details.menu[open]");
+      if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
     if (event.key === "/") {
       const search = document.querySelector("[data-search]");

@@ -1,0 +1,51 @@
+"""Pages of a long list without counting or skipping: each page starts after the last row of the one before.
+
+The cost of a page does not grow with its place, and rows that arrive meanwhile shift nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from django.db.models import Model, QuerySet
+
+Row = TypeVar("Row", bound=Model)
+
+
+@dataclass(frozen=True)
+class KeysetPage(Generic[Row]):
+    rows: list[Row]
+    next_cursor: str  # "" on the last page
+
+
+def keyset_page(
+    rows: "QuerySet[Row, Row]", *, field: str, cursor: str, size: int
+) -> "KeysetPage[Row]":
+    """The rows after `cursor` ("" for the first page) by `field` descending, ties by primary key descending.
+
+    A cursor that cannot be read is taken as the first page.
+    """
+    rows = rows.order_by(f"-{field}", "-pk")
+    after = _read(rows.model, field, cursor)
+    if after:
+        value, key = after
+        # `field <= value` alone is a range of the index; the rest only drops the ties already shown.
+        rows = rows.filter(**{f"{field}__lte": value}).exclude(**{field: value, "pk__gte": key})
+    found = list(rows[: size + 1])
+    more = len(found) > size
+    return KeysetPage(found[:size], _write(found[size - 1], field) if more else "")
+
+
+def _write(row: Model, field: str) -> str:
+    value = getattr(row, field)
+    return f"{value.isoformat() if isinstance(value, datetime) else value}~{row.pk}"
+
+
+def _read(model: type[Model], field: str, cursor: str) -> tuple[Any, int] | None:
+    value, _, key = cursor.rpartition("~")
+    to_python: Callable[[object], Any] = model._meta.get_field(field).to_python  # type: ignore[union-attr]
+    try:
+        return to_python(value), int(key)
+    except Exception:
+        return None
