@@ -18,7 +18,7 @@ run:
 
 demo:
 	@$(PYTHON) scripts/bootstrap.py run
-	@exec $(BIN)/python -m demo
+	@PORT=$(PORT) exec $(BIN)/python -m demo
 
 install:
 	@$(PYTHON) scripts/bootstrap.py dev

@@ -1,0 +1,59 @@
+"""`make demo`: the portal, and a shop that sends it live traffic. Ctrl-C ends both."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from demo.portal import Keys, Portal
+from demo.shop import Shop
+
+ROOT = Path(__file__).resolve().parent.parent
+MANAGE = [sys.executable, str(ROOT / "manage.py")]
+
+
+def main() -> int:
+    port = os.environ.get("PORT") or "8000"
+    base_url = f"http://127.0.0.1:{port}"
+    # Without a line for each of the shop's calls.
+    environment = {"LOG_LEVEL": "WARNING", **os.environ, "BASE_URL": base_url}
+    seeded = subprocess.run(
+        [*MANAGE, "seed_demo"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    if seeded.returncode:
+        return seeded.returncode
+    keys = json.loads(seeded.stdout.splitlines()[-1])
+    portal = subprocess.Popen([*MANAGE, "serve", "--port", port], cwd=ROOT, env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: portal.terminate())
+    shop = Shop(*(Portal(base_url, Keys(**keys[slug])) for slug in ("shop", "gate")))
+    try:
+        if _is_up(base_url, portal):
+            shop.open()
+            print(
+                f"The shop is open (its DSN: {shop.shop.dsn}). Trouble comes and goes.", flush=True
+            )
+        return portal.wait()
+    except KeyboardInterrupt:
+        return portal.wait()  # it got the Ctrl-C too
+    finally:
+        shop.close()
+
+
+def _is_up(base_url: str, portal: subprocess.Popen[bytes]) -> bool:
+    while portal.poll() is None:
+        try:
+            httpx.get(f"{base_url}/livez", timeout=1)
+        except httpx.HTTPError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

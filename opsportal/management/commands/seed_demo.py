@@ -1,0 +1,71 @@
+"""`manage.py seed_demo`: the apps, keys and tickets the demonstration shop needs. Prints them as one line of JSON."""
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Platform, Scope, hash_secret
+from opsportal.lib.prepare import prepare_node
+from reservations.models import Event, TicketType
+
+APPS = [
+    ("shop", "Shop site", Platform.PYTHON),
+    ("gate", "Ticket gate", Platform.OTHER),
+]
+TICKETS = [
+    # event, ticket type, capacity, price in cents
+    ("Harbour Lights Festival", "harbour-lights", [("Day ticket", 400, 4500), ("VIP", 40, 14900)]),
+    (
+        "Night at the Museum",
+        "night-at-the-museum",
+        [("Entry", 250, 1800), ("Guided tour", 30, 3200)],
+    ),
+]
+
+
+class Command(BaseCommand):
+    help = "Make the apps, keys and tickets of the demonstration shop; safe to run again."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        prepare_node(timezone.now())
+        kept = Path(settings.DATA_DIR) / "demo.json"
+        known = json.loads(kept.read_text()) if kept.exists() else {}
+        seeded = {
+            slug: self._app(slug, name, platform, known.get(slug, {}))
+            for slug, name, platform in APPS
+        }
+        self._tickets()
+        with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(seeded, file)
+        self.stdout.write(json.dumps(seeded))
+
+    def _app(self, slug: str, name: str, platform: str, known: dict[str, Any]) -> dict[str, Any]:
+        """An API key's secret is kept nowhere else, so the file is; a key that is gone is made anew."""
+        app, _ = ClientApp.objects.get_or_create(
+            slug=slug, defaults={"name": name, "platform": platform}
+        )
+        key = ClientKey.objects.live().filter(app=app).first() or ClientKey.objects.create(app=app)
+        secret = known.get("api_key", "")
+        if not ApiKey.objects.filter(key_hash=hash_secret(secret), revoked_at=None).exists():
+            scopes = [str(s) for s in Scope if s != Scope.ADMIN]
+            _, secret = ApiKey.issue(app=app, scopes=scopes, label="demonstration")
+        return {"id": app.pk, "dsn_key": key.public_key, "api_key": secret}
+
+    def _tickets(self) -> None:
+        starts_at = timezone.now() + timedelta(days=30)
+        for name, slug, types in TICKETS:
+            event, _ = Event.objects.get_or_create(
+                slug=slug, defaults={"name": name, "starts_at": starts_at}
+            )
+            for type_name, capacity, price in types:
+                TicketType.objects.get_or_create(
+                    event=event,
+                    name=type_name,
+                    defaults={"capacity": capacity, "price": price, "currency": "EUR"},
+                )
