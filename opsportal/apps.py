@@ -12,8 +12,10 @@ class PortalConfig(AppConfig):
     name = "opsportal"
 
     def ready(self) -> None:
-        from opsportal.lib import logs, schedules, startup
+        from opsportal.lib import log_shipping, logs, schedules, sentry, startup
 
         logs.configure()
+        log_shipping.install()
+        sentry.install()
         schedules.registry.autodiscover()
         startup.registry.autodiscover()

@@ -305,6 +305,8 @@ LOGGING_CONFIG = None  # opsportal.lib.logs.configure, called by PortalConfig.re
 # The portal's own requests and errors are recorded as those of its first registered app.
 SELF_MONITORING = env.bool("SELF_MONITORING", True)
 SENTRY_DSN = env.str("SENTRY_DSN", "")
+SENTRY_TRACES_SAMPLE_RATE = env.float("SENTRY_TRACES_SAMPLE_RATE", 0.1)
 BETTER_STACK_TOKEN = env.str("BETTER_STACK_TOKEN", "")
+BETTER_STACK_URL = env.str("BETTER_STACK_URL", "https://in.logs.betterstack.com")
 
 env.seal()

@@ -8,10 +8,11 @@ from django.db.models import Q
 
 
 class Tier(models.TextChoices):
-    """Which calls count together. Ingestion has each app's own quota; webhooks, health and static files have none."""
+    """Which calls count together. Errors have each app's own quota; webhooks, health and static files have none."""
 
     AUTH = "auth", "Signing in"
     PAYMENT = "payment", "Creating and changing payments"
+    INGEST = "ingest", "Reporting measurements"
     WRITE = "write", "Other API calls that change something"
     READ = "read", "Everything else"
     STAFF = "staff", "People who are signed in"

@@ -24,14 +24,15 @@ class Limit(NamedTuple):
 DEFAULTS: dict[str, Limit] = {
     Tier.AUTH: Limit(20, 60),
     Tier.PAYMENT: Limit(20, 60),
+    Tier.INGEST: Limit(6_000, 60),
     Tier.WRITE: Limit(600, 60),
     Tier.READ: Limit(200, 60),
     # The health page alone asks some 40 times a minute, and people keep several open: never lock an owner out.
     Tier.STAFF: Limit(1_200, 60),
 }
 
-# Health and metrics are for machines that ask all day; webhooks come from many addresses and are signed; ingestion has
-# its app's quota (errors), which a limit by address would defeat for apps behind one proxy.
+# Health and metrics are for machines that ask all day; webhooks come from many addresses and are signed; errors have
+# their app's quota, which a limit by address would defeat for apps behind one proxy.
 _EXEMPT = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics)/?$|favicon\.ico$"
     r"|(?:api/v1/)?(?:[a-z]+/)?webhooks?/"
@@ -51,6 +52,8 @@ def tier_of(method: str, path: str) -> str | None:
     if path.startswith("/api/"):
         if path.startswith("/api/v1/payments"):
             return Tier.PAYMENT.value
+        if path.startswith("/api/v1/signals"):
+            return Tier.INGEST.value
         return Tier.WRITE.value
     if _AUTH.match(path):
         return Tier.AUTH.value

@@ -48,6 +48,7 @@ def statuses(client: Client, count: int, path: str = "/breaks/fine", **headers: 
         ("POST", "/api/v1/payments/intents/", "payment"),
         ("GET", "/api/v1/payments/intents/", "read"),
         ("POST", "/api/v1/reservations/", "write"),
+        ("POST", "/api/v1/signals/", "ingest"),
         ("GET", "/admin/system-health/", "read"),
         ("POST", "/admin/alerts/systemalert/", "read"),
         ("GET", "/static/x.css", None),

@@ -1,0 +1,56 @@
+"""sentry-sdk for the portal itself: off without SENTRY_DSN."""
+
+import logging
+from typing import Any
+from urllib.parse import urlsplit
+
+import sentry_sdk
+from django.conf import settings
+from sentry_sdk.integrations.django import DjangoIntegration
+
+from opsportal.lib import request_id
+from opsportal.lib.scrub import scrub
+
+log = logging.getLogger(__name__)
+
+
+def install() -> bool:
+    """Report the portal's own errors and 10 % of its traces to SENTRY_DSN. Returns whether it does."""
+    if not settings.SENTRY_DSN:
+        return False
+    if (
+        urlsplit(settings.SENTRY_DSN).netloc.rpartition("@")[2]
+        == urlsplit(settings.BASE_URL).netloc
+    ):
+        log.warning("SENTRY_DSN is this portal's own, which records its errors anyway: ignored")
+        return False
+    sentry_sdk.init(
+        dsn=settings.SENTRY_DSN,
+        release=f"opsportal@{settings.VERSION}",
+        environment="development" if settings.DEBUG else "production",
+        server_name=settings.INSTANCE,
+        traces_sample_rate=settings.SENTRY_TRACES_SAMPLE_RATE,
+        send_default_pii=False,
+        max_request_body_size="never",
+        before_send=_clean,
+        before_send_transaction=_clean,
+        integrations=[DjangoIntegration(middleware_spans=False, signals_spans=False)],
+        shutdown_timeout=2,
+    )
+    # On the global scope: for every event of this process. What a request adds stays in its own isolation scope.
+    scope = sentry_sdk.get_global_scope()
+    scope.set_tag("instance", settings.INSTANCE)
+    if settings.REGION:
+        scope.set_tag("region", settings.REGION)
+    return True
+
+
+def _clean(event: Any, hint: dict[str, Any]) -> Any:
+    """Every text of an event scrubbed, and the request's id on it. Events that cannot be cleaned are not sent."""
+    if request_id.current():
+        event.setdefault("tags", {})["request_id"] = request_id.current()
+    try:
+        return scrub(event)
+    except Exception:
+        log.warning("an event for Sentry could not be cleaned and was not sent", exc_info=True)
+        return None
