@@ -1,0 +1,126 @@
+"""Official SDKs, unmodified, each as its users run it: with our DSN and nothing else changed."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.fake_http import Answer, FakeHTTP, Received
+
+HERE = Path(__file__).resolve().parent
+PROGRAMS = HERE / "programs"
+CACHE = HERE.parent.parent / ".cache" / "sdks"
+HOW_TO_GET_NODE = "install Node.js 18 or newer with npm"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without Node.js its SDKs cannot run, and the end of the run says so."""
+    from tests.conftest import left_out
+
+    needing = [item for item in items if "npm_folder" in getattr(item, "fixturenames", ())]
+    if needing and not (shutil.which("node") and shutil.which("npm")):
+        for item in needing:
+            items.remove(item)
+        config.hook.pytest_deselected(items=needing)
+        left_out(config, f"{len(needing)} JavaScript SDK tests did not run: {HOW_TO_GET_NODE}")
+
+
+@pytest.fixture(scope="session")
+def npm_folder() -> Path:
+    """A folder whose node_modules hold the JavaScript SDKs, installed once from the lock file beside this one."""
+    lock = (HERE / "package-lock.json").read_bytes()
+    folder = CACHE / hashlib.sha256(lock).hexdigest()[:16]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            for name in ("package.json", "package-lock.json", ".npmrc"):
+                shutil.copy(HERE / name, folder)
+            subprocess.run(["npm", "ci"], cwd=folder, check=True, capture_output=True, timeout=300)
+            (folder / "complete").touch()
+    return folder
+
+
+def run_program(command: list[str], **environment: str) -> dict[str, str]:
+    """Run a program to its end; the `name id` lines it printed. Event ids are without dashes."""
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.count(" ") == 1]
+    return {name: value for name, value in lines}
+
+
+@pytest.fixture
+def run_python() -> Callable[..., dict[str, str]]:
+    def run(program: str, *arguments: str, **environment: str) -> dict[str, str]:
+        return run_program([sys.executable, str(PROGRAMS / program), *arguments], **environment)
+
+    return run
+
+
+@pytest.fixture
+def run_node(npm_folder: Path) -> Callable[..., dict[str, str]]:
+    def run(program: str, *arguments: str) -> dict[str, str]:
+        return run_program(
+            ["node", str(PROGRAMS / program), *arguments], NODE_PATH=str(npm_folder / "node_modules")
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def bundles(npm_folder: Path) -> Path:
+    """The browser programs with their SDKs, bundled as a shop would bundle its own."""
+    folder = npm_folder / "bundles"
+    with (CACHE / "lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        for program in ("browser_sdk.js", "react_sdk.jsx"):
+            source = PROGRAMS / program
+            target = folder / f"{source.stem}.js"
+            if target.exists() and target.stat().st_mtime > source.stat().st_mtime:
+                continue
+            subprocess.run(
+                [
+                    *("node_modules/.bin/esbuild", str(source), "--bundle", "--log-level=error"),
+                    *(f"--outfile={target}", '--define:process.env.NODE_ENV="production"'),
+                ],
+                cwd=npm_folder,
+                check=True,
+                capture_output=True,
+                timeout=120,
+                env={**os.environ, "NODE_PATH": str(npm_folder / "node_modules")},
+            )
+    return folder
+
+
+@pytest.fixture
+def shop_site(bundles: Path, fake_http: Callable[[], FakeHTTP]) -> Iterator[FakeHTTP]:
+    """A shop's web site on another origin than the portal: `/browser_sdk.html?dsn=…`."""
+    site = fake_http()
+
+    def serve(request: Received) -> Answer:
+        name, _, ending = request.path.removeprefix("/").rpartition(".")
+        if ending == "html":
+            page = f'<!doctype html><title>Shop</title><div id="root"></div><script src="/{name}.js"></script>'
+            return Answer(200, page.encode(), {"Content-Type": "text/html"})
+        if ending == "js":
+            return Answer(
+                200, (bundles / f"{name}.js").read_bytes(), {"Content-Type": "text/javascript"}
+            )
+        return Answer(204)
+
+    site.respond_with(serve)
+    yield site

@@ -1,0 +1,29 @@
+// A page with an unmodified @sentry/browser; the address carries the DSN and, for a tunnel, its path.
+import * as Sentry from "@sentry/browser";
+
+const asked = new URLSearchParams(location.search);
+Sentry.init({
+  dsn: asked.get("dsn"),
+  tunnel: asked.get("tunnel") || undefined,
+  release: "site@3.0.0",
+  environment: "test",
+  integrations: [Sentry.browserTracingIntegration()],
+  tracesSampleRate: 1.0,
+});
+Sentry.addBreadcrumb({ category: "ui", message: "clicked buy" });
+
+function buySeat(seat) {
+  throw new RangeError(`seat ${seat} is gone`);
+}
+
+try {
+  buySeat("A-12");
+} catch (error) {
+  window.eventId = Sentry.captureException(error);
+}
+if (asked.get("feedback")) {
+  Sentry.captureFeedback({ message: "the seat map froze", name: "A visitor", associatedEventId: window.eventId });
+}
+Sentry.flush(8000).then((sent) => {
+  window.sent = sent;
+});
