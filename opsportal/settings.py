@@ -52,7 +52,7 @@ ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
 # How many measurements one app may send a minute.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
 # Asked only when no outside monitor answers, to tell their failure from our own network's.
-NETWORK_PROBES: list[str] = env.list("NETWORK_PROBES", ["1.1.1.1:443", "9.9.9.9:443"])
+NETWORK_PROBES: list[str] = env.list("NETWORK_PROBES", [])
 
 # --- apps ------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
