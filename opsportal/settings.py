@@ -51,7 +51,7 @@ TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
 # How many measurements one app may send a minute.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
-# Asked only when no outside monitor answers, to tell their failure from our own network's.
+# host:port places, asked only when no outside monitor answers, to tell their failure from our own network's.
 NETWORK_PROBES: list[str] = env.list("NETWORK_PROBES", [])
 
 # --- apps ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,7 +60,7 @@ def run_program(command: list[str], **environment: str) -> dict[str, str]:
     )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines() if line.count(" ") == 1]
-    return {name: value for name, value in lines}
+    return dict(lines)
 
 
 @pytest.fixture
@@ -75,7 +75,8 @@ def run_python() -> Callable[..., dict[str, str]]:
 def run_node(npm_folder: Path) -> Callable[..., dict[str, str]]:
     def run(program: str, *arguments: str) -> dict[str, str]:
         return run_program(
-            ["node", str(PROGRAMS / program), *arguments], NODE_PATH=str(npm_folder / "node_modules")
+            ["node", str(PROGRAMS / program), *arguments],
+            NODE_PATH=str(npm_folder / "node_modules"),
         )
 
     return run
@@ -107,7 +108,7 @@ def bundles(npm_folder: Path) -> Path:
 
 
 @pytest.fixture
-def shop_site(bundles: Path, fake_http: Callable[[], FakeHTTP]) -> Iterator[FakeHTTP]:
+def shop_site(bundles: Path, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
     """A shop's web site on another origin than the portal: `/browser_sdk.html?dsn=…`."""
     site = fake_http()
 
@@ -123,4 +124,4 @@ def shop_site(bundles: Path, fake_http: Callable[[], FakeHTTP]) -> Iterator[Fake
         return Answer(204)
 
     site.respond_with(serve)
-    yield site
+    return site
