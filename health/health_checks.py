@@ -1,6 +1,9 @@
-"""What the portal itself cannot work without."""
+"""What the portal itself needs: required first, then what it can do without for a while."""
 
 import secrets
+import shutil
+import smtplib
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.cache import caches
@@ -9,7 +12,9 @@ from django.db.utils import load_backend
 from django.utils import timezone
 
 from health.checks import Degraded, NotConfigured, health_check
+from health.models import Monitor
 from opsportal.jobs.services import queue_state
+from opsportal.lib import outbound
 
 
 @health_check(
@@ -66,3 +71,95 @@ def queue() -> str:
     if tick > TICK_LATE or state.oldest_seconds > WAITS_LONG:
         raise Degraded(f"slow: last tick {tick:.0f} s ago; {waiting}")
     return f"{len(state.nodes)} node{'s' * (len(state.nodes) != 1)}, {waiting}"
+
+
+# --- optional: without these the portal is degraded -----------------------------------------------------
+
+# One attempt and no breaker: asking whether it is back is the whole point.
+_stripe = outbound.Client("stripe-health", timeout=3, connect=2, attempts=1, breaker=False)
+_resend = outbound.Client("resend-health", timeout=3, connect=2, attempts=1, breaker=False)
+
+
+def _held_back(name: str) -> None:
+    """Raises Degraded while the breaker of that dependency keeps our calls back."""
+    for state in outbound.breaker_states():
+        if state.name == name and state.state == "open":
+            raise Degraded("it answers, but after recent failures our calls are still held back")
+
+
+@health_check("stripe", summary="Stripe", timeout=4.0)
+def stripe() -> str:
+    if not settings.STRIPE_SECRET_KEY:
+        raise NotConfigured("no STRIPE_SECRET_KEY")
+    # Public, and made for this: https://docs.stripe.com/upgrades (api.stripe.com/healthcheck)
+    response = _stripe.request("GET", f"{settings.STRIPE_API_BASE}/healthcheck")
+    if response.status_code != 200:
+        raise RuntimeError(f"Stripe answered HTTP {response.status_code}")
+    _held_back("stripe")
+    return "Stripe answers"
+
+
+@health_check("resend", summary="Resend", timeout=4.0)
+def resend() -> str:
+    if not settings.RESEND_API_KEY:
+        raise NotConfigured("no RESEND_API_KEY")
+    response = _resend.request(
+        "GET",
+        f"{settings.RESEND_API_URL.rstrip('/')}/domains",
+        headers={"Authorization": f"Bearer {settings.RESEND_API_KEY}"},
+    )
+    if "restricted_api_key" in response.text:
+        return "Resend answers; the key may only send"
+    if response.status_code != 200:
+        raise RuntimeError(f"Resend answered HTTP {response.status_code}")
+    domains = response.json().get("data") or []
+    unverified = [str(d.get("name")) for d in domains if d.get("status") != "verified"]
+    if domains and len(unverified) == len(domains):
+        raise Degraded(f"no verified domain: {', '.join(unverified)[:200]}")
+    return f"Resend answers; {len(domains) - len(unverified)} verified domains"
+
+
+@health_check("mail", summary="Mail server", timeout=5.0)
+def mail() -> str:
+    if not settings.EMAIL_HOST or settings.RESEND_API_KEY:
+        raise NotConfigured("no EMAIL_HOST")
+    with smtplib.SMTP(settings.EMAIL_HOST, settings.EMAIL_PORT, timeout=3) as server:
+        code, text = server.noop()
+    if code != 250:
+        raise RuntimeError(f"the mail server answered {code} {text.decode(errors='replace')[:100]}")
+    return "the mail server answers"
+
+
+DISK_LOW, DISK_FULL = 0.10, 0.03  # free, as a share
+
+
+@health_check("disk", summary="Disk", timeout=2.0)
+def disk() -> str:
+    usage = shutil.disk_usage(settings.DATA_DIR)
+    free = usage.free / usage.total
+    message = f"{usage.free / 1e9:.1f} GB free ({free:.0%})"
+    if free < DISK_FULL:
+        raise RuntimeError(message)
+    if free < DISK_LOW:
+        raise Degraded(message)
+    return message
+
+
+CERTIFICATE_WARNING = timedelta(days=14)
+
+
+@health_check("certificates", summary="Certificates of monitored addresses", timeout=2.0)
+def certificates() -> str:
+    """What the hourly task found; an expired one also fails its own monitor."""
+    now = timezone.now()
+    known = Monitor.objects.filter(is_enabled=True, certificate_until__isnull=False)
+    soonest = known.order_by("certificate_until", "pk").first()
+    if soonest is None or soonest.certificate_until is None:
+        raise NotConfigured("no https monitor yet")
+    left = soonest.certificate_until - now
+    when = f"{soonest.title}: {soonest.certificate_until:%Y-%m-%d}"
+    if left <= timedelta():
+        raise RuntimeError(f"expired: {when}")
+    if left < CERTIFICATE_WARNING:
+        raise Degraded(f"expires in {left.days} days: {when}")
+    return f"{known.count()} watched, the next to expire is {when}"

@@ -24,6 +24,12 @@ def sweep_heartbeats() -> str:
     return f"{services.sweep_heartbeats(now=timezone.now())} late"
 
 
+@hourly(minute=20)
+def check_certificates() -> str:
+    """Look when the certificates of monitored addresses expire."""
+    return f"{services.check_certificates(now=timezone.now())} looked at"
+
+
 @hourly(minute=40)
 def prune() -> str:
     """Remove measurements and check results whose time is over."""

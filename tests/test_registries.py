@@ -33,8 +33,13 @@ INVENTORY: dict[str, list[str]] = {
     "impact_sources": [],
     "health_checks": [
         "cache",
+        "certificates",
         "database",
+        "disk",
+        "mail",
         "queue",
+        "resend",
+        "stripe",
     ],
     "dashboard_widgets": [
         "alerts.active",
@@ -59,6 +64,7 @@ INVENTORY: dict[str, list[str]] = {
         "alerts.tasks.deliver_waiting",
         "alerts.tasks.evaluate_all",
         "alerts.tasks.follow_up",
+        "health.tasks.check_certificates",
         "health.tasks.prune",
         "health.tasks.record_gauges",
         "health.tasks.run_checks",

@@ -1,5 +1,6 @@
 """What other apps call."""
 
+from health.services.certificates import check_certificates
 from health.services.checks import run_checks
 from health.services.gauges import record_gauges
 from health.services.heartbeats import TooManyHeartbeats, record_check_in, sweep_heartbeats
@@ -9,6 +10,7 @@ from health.services.retention import prune
 
 __all__ = [
     "TooManyHeartbeats",
+    "check_certificates",
     "prune",
     "record_check_in",
     "record_gauges",

@@ -1,3 +1,4 @@
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -25,3 +26,10 @@ def set_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetChecks]:
     yield replace
     board.board.forget()
     board.readiness.forget()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]

@@ -1,5 +1,4 @@
 import socket
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -37,13 +36,6 @@ def loopback_is_allowed(settings: Settings) -> None:
 @pytest.fixture(autouse=True)
 def no_checks_but_ours(set_checks: SetChecks) -> None:
     set_checks()
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
 
 
 def status_of(monitor: Monitor) -> str:
