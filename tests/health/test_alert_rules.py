@@ -1,0 +1,153 @@
+"""Every threshold of health, crossed: just under it nothing happens, past it an alert opens."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from alerts import rules
+from alerts.models import SystemAlert
+from alerts.services import evaluate_rule
+from health.models import ActiveUser, Component, Series
+from health.queries import measurements
+from health.services import record_measurements, record_results
+from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
+from health.verdict import Result, Status
+from tests.factories import make_app, make_component
+
+NOON = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
+pytestmark = pytest.mark.django_db
+
+Given = Callable[[], Sequence[Measurement]]
+CROSSINGS: dict[str, tuple[Given, Given]] = {
+    "performance.slow_response": (
+        lambda: [Performance("f", 3_000, count=6)],
+        lambda: [Performance("f", 3_100, count=6)],
+    ),
+    "performance.very_slow_response": (
+        lambda: [Performance("f", 10_000)],
+        lambda: [Performance("f", 10_001), Performance("f", 20, count=500)],
+    ),
+    "performance.page_load": (
+        lambda: [Performance("/", 4_900, kind="page", count=9)],
+        lambda: [Performance("/", 5_001, kind="page", count=9)],
+    ),
+    "delivery.failed_sms": (
+        lambda: [Delivery("sms", "failed", 10)],
+        lambda: [Delivery("sms", "failed", 11)],
+    ),
+    "delivery.failed_emails": (
+        lambda: [Delivery("email", "failed", 20)],
+        lambda: [Delivery("email", "failed", 21)],
+    ),
+    "delivery.sms_failure_rate": (
+        lambda: [Delivery("sms", "sent", 100), Delivery("sms", "failed", 10)],
+        lambda: [Delivery("sms", "sent", 100), Delivery("sms", "bounced", 11)],
+    ),
+    "usage.database_size": (
+        lambda: [Gauge("database_size_bytes", 8e9)],
+        lambda: [Gauge("database_size_bytes", 8.1e9)],
+    ),
+    "usage.function_calls": (
+        lambda: [Performance("f", 5, count=400_000)],
+        lambda: [Performance("f", 5, count=400_000), Counter("function_calls", 1)],
+    ),
+    "usage.bandwidth": (
+        lambda: [Counter("bandwidth_bytes", 40e9)],
+        lambda: [Counter("bandwidth_bytes", 40.1e9)],
+    ),
+    "business.credit_balance": (
+        lambda: [Gauge("credit_balance", 101)],
+        lambda: [Gauge("credit_balance", 500), Gauge("credit_balance", 99)],
+    ),
+    "business.failed_gift_cards": (
+        lambda: [Counter("gift_card_provision_failed", 5)],
+        lambda: [Counter("gift_card_provision_failed", 6)],
+    ),
+    "activity.concurrent_users": (
+        lambda: [Activity(f"u{n}") for n in range(100)],
+        lambda: [Activity(f"u{n}") for n in range(101)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CROSSINGS)
+def test_the_threshold_is_where_it_says(name: str) -> None:
+    under, past = CROSSINGS[name]
+    app = make_app()
+    record_measurements(under(), app=app, now=NOON)
+    evaluate_rule(name, now=NOON)
+    assert not SystemAlert.objects.active().exists()
+
+    _forget_totals()
+    record_measurements(past(), app=app, now=NOON + timedelta(minutes=1))
+    evaluate_rule(name, now=NOON + timedelta(minutes=1))
+    assert SystemAlert.objects.active().count() == 1
+
+
+def _forget_totals() -> None:
+    Series.objects.all().delete()
+    ActiveUser.objects.all().delete()
+
+
+def test_every_rule_of_health_is_crossed_here() -> None:
+    ours = {rule.name for rule in rules.registry if rule.measure.__module__ == "health.alert_rules"}
+    assert ours == {*CROSSINGS, "uptime.burn_fast", "uptime.burn_medium", "uptime.burn_slow"}
+
+
+def test_nothing_sent_is_no_verdict_on_sms() -> None:
+    rule = rules.registry.get("delivery.sms_failure_rate")
+    assert rule.measure(NOON - timedelta(hours=1), NOON) is None
+
+
+def test_what_was_slow_two_hours_ago_is_over() -> None:
+    record_measurements([Performance("f", 20_000, count=9)], app=make_app(), now=NOON)
+    later = NOON + timedelta(hours=2)
+    for name in ("performance.slow_response", "performance.very_slow_response"):
+        evaluate_rule(name, now=later)
+    assert not SystemAlert.objects.exists()
+
+
+def test_the_very_slow_function_is_named() -> None:
+    app = make_app("shop")
+    record_measurements(
+        [Performance("checkout", 30_000), Performance("search", 20)], app=app, now=NOON
+    )
+    evaluate_rule("performance.very_slow_response", now=NOON)
+
+    assert "checkout (Shop) took 30,000 ms" in SystemAlert.objects.get().message
+
+
+def test_the_month_begins_again_for_bandwidth() -> None:
+    app = make_app()
+    record_measurements([Counter("bandwidth_bytes", 90e9)], app=app, now=NOON)
+    april = datetime(2026, 4, 2, tzinfo=UTC)
+    assert measurements.bandwidth_bytes(april.replace(day=1), april) == 0
+
+
+def _answers(component: Component, minutes: range, *, bad: set[int]) -> None:
+    for minute in minutes:
+        at = NOON - timedelta(minutes=minute)
+        status = Status.UNHEALTHY if minute in bad else Status.HEALTHY
+        record_results([(component, [Result(status, at)])], now=at)
+
+
+def test_a_burning_error_budget_pages_and_a_single_bad_minute_does_not() -> None:
+    component = make_component("shop", fail_after=100)
+    _answers(component, range(59, -1, -1), bad={1})
+    evaluate_rule("uptime.burn_fast", now=NOON)
+    assert not SystemAlert.objects.exists()
+
+    component = make_component("api", fail_after=100)
+    _answers(component, range(59, -1, -1), bad={1, 2, 3})
+    evaluate_rule("uptime.burn_fast", now=NOON)
+    alert = SystemAlert.objects.get()
+    assert alert.severity == "critical"
+    assert "3 of 60 answers failed" in alert.message
+
+
+def test_a_budget_that_burned_earlier_no_longer_pages() -> None:
+    component = make_component("api", fail_after=100)
+    _answers(component, range(59, -1, -1), bad=set(range(20, 40)))
+    evaluate_rule("uptime.burn_fast", now=NOON)
+    assert not SystemAlert.objects.exists()
