@@ -1,0 +1,319 @@
+"""A Stripe to test against: localstripe in a process of its own, behind a proxy with what it lacks.
+
+localstripe keeps the state (intents, charges, refunds, events). The proxy adds what a payment's safety rests on:
+idempotency (stored answers, `Idempotent-Replayed`, a clash, 409 while in use), faults on demand, and lists filtered by
+`created`, newest first. By hand: `python -m tests.payments.stripe_double PORT` and
+`STRIPE_API_BASE=http://127.0.0.1:PORT STRIPE_SECRET_KEY=sk_test_double`.
+"""
+
+import http.client
+import json
+import os
+import secrets
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from tests.servers import process
+
+# The stock program listens on every interface; this one on loopback only.
+_BACKEND = """
+import sys
+from aiohttp import web
+from localstripe import server
+web.run_app(server.app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+"""
+LISTED = ("/v1/payment_intents", "/v1/events")
+
+
+@dataclass
+class Fault:
+    """What happens to the next `times` calls whose path begins with `path` (and are writes, if `writes`)."""
+
+    kind: str  # "drop_before", "drop_after", "delay", "status", "status_after"
+    value: float = 0  # seconds, or the status
+    path: str = "/v1/payment_intents"
+    writes: bool = True
+    times: int = 1
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class Stored:
+    """What Stripe remembers of an idempotency key."""
+
+    asked: str
+    status: int = 0  # 0: still at work
+    body: bytes = b""
+
+
+Reply = tuple[int, dict[str, str], bytes]
+
+
+class StripeDouble:
+    secret = "whsec_double"
+
+    def __init__(self, port: int = 0) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="stripe-double-"))
+        self.backend_port = process.free_port()
+        # localstripe keeps a pickle in the folder for temporary files.
+        environment = {**os.environ, "TMPDIR": str(self.folder)}
+        log = self.folder / "log"
+        self.process = process.spawn(
+            [sys.executable, "-c", _BACKEND, str(self.backend_port)],
+            log=log,
+            env=environment,
+            cwd=self.folder,
+        )
+        process.wait_until(
+            lambda: process.answers(self.backend_port),
+            process=self.process,
+            log=log,
+            what="localstripe",
+        )
+        self.calls: Counter[str] = Counter()  # "POST /v1/payment_intents", as they came in
+        self.faults: list[Fault] = []
+        self.keys: dict[str, Stored] = {}
+        self.before_answer: Callable[[str], None] | None = None
+        self._lock = threading.Lock()
+        self._connections = threading.local()
+        double = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def handle_one(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                key = self.headers.get("Idempotency-Key", "")
+                reply = double.serve(self.command, self.path, body, key)
+                if reply is None:  # hang up without an answer
+                    self.close_connection = True
+                    return
+                status, headers, answer = reply
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_POST = do_DELETE = handle_one
+
+            def finish(self) -> None:
+                double.hang_up()
+                super().finish()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+        self.server = Server(("127.0.0.1", port), Handler)
+        self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self.hang_up()
+        self.server.shutdown()
+        self.server.server_close()
+        process.stop(self.process, grace_seconds=2)
+        process.remove(self.folder)
+
+    def reset(self) -> None:
+        """As new: no intents, keys or faults."""
+        self.faults.clear()
+        self.calls.clear()
+        self.keys.clear()
+        self.before_answer = None
+        self._ask("DELETE", "/_config/data", b"")
+
+    # --- what the proxy does ------------------------------------------------------------------------
+
+    def serve(self, method: str, target: str, body: bytes, key: str) -> Reply | None:
+        path = urlsplit(target).path
+        with self._lock:
+            self.calls[f"{method} {path}"] += 1
+        if path == "/healthcheck":
+            return 200, {}, b"ok"
+        fault = self._next_fault(path, method == "POST")
+        if fault and fault.kind == "drop_before":
+            return None
+        if fault and fault.kind == "delay":
+            time.sleep(fault.value)
+        if method == "POST" and key:
+            reply = self._once(path, target, body, key, fault)
+        elif fault and fault.kind == "status":
+            reply = _error(int(fault.value), "api_error", headers=dict(fault.headers))
+        else:
+            reply = self._answer(method, target, body)
+        if self.before_answer:
+            self.before_answer(path)
+        if fault and fault.kind == "drop_after":
+            return None
+        return reply
+
+    def _once(self, path: str, target: str, body: bytes, key: str, fault: Fault | None) -> Reply:
+        asked = f"{path} {sorted(parse_qsl(body.decode()))}"
+        with self._lock:
+            known = self.keys.get(key)
+            if known is None:
+                self.keys[key] = mine = Stored(asked)
+        if known is not None:
+            if known.asked != asked:
+                return _error(400, "idempotency_error", "Keys for idempotent requests differ")
+            if not known.status:
+                return _error(409, "idempotency_error", code="idempotency_key_in_use")
+            return known.status, _json(**{"Idempotent-Replayed": "true"}), known.body
+        if fault and fault.kind == "status" and fault.value in (401, 403, 409, 429):
+            # Refused at the door: nothing was begun, so nothing is remembered.
+            del self.keys[key]
+            kind = "rate_limit_error" if fault.value == 429 else "invalid_request_error"
+            return _error(int(fault.value), kind, headers=dict(fault.headers))
+        status, headers, answer = 0, _json(), b""
+        if not (fault and fault.kind == "status"):
+            status, headers, answer = self._answer("POST", target, body)
+        if fault and fault.kind in ("status", "status_after"):
+            status, headers, answer = _error(int(fault.value), "api_error")
+        mine.body, mine.status = answer, status
+        return status, headers, answer
+
+    def _next_fault(self, path: str, is_write: bool) -> Fault | None:
+        with self._lock:
+            for fault in self.faults:
+                if path.startswith(fault.path) and (is_write or not fault.writes):
+                    fault.times -= 1
+                    if not fault.times:
+                        self.faults.remove(fault)
+                    return fault
+        return None
+
+    def _answer(self, method: str, target: str, body: bytes) -> Reply:
+        parts = urlsplit(target)
+        if method == "GET" and parts.path in LISTED:
+            return 200, _json(), json.dumps(self._list(parts.path, parts.query)).encode()
+        return self._ask(method, target, body)
+
+    def _list(self, path: str, query: str) -> dict[str, Any]:
+        asked = dict(parse_qsl(query))
+        items = self._everything(path)
+        items = [item for item in items if item["created"] >= int(asked.get("created[gte]", 0))]
+        items.sort(key=lambda item: item["created"], reverse=True)
+        after = (
+            [item["id"] for item in items].index(asked["starting_after"]) + 1
+            if "starting_after" in asked
+            else 0
+        )
+        limit = int(asked.get("limit", 10))
+        page = items[after : after + limit]
+        return {"object": "list", "data": page, "has_more": len(items) > after + limit, "url": path}
+
+    def _everything(self, path: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        while True:
+            after = {"starting_after": items[-1]["id"]} if items else {}
+            page = self.get(f"{path}?{urlencode({'limit': 100, **after})}")
+            items += page["data"]
+            if not page["has_more"]:
+                return items
+
+    def _ask(self, method: str, target: str, body: bytes) -> Reply:
+        """One call to localstripe, over this thread's connection."""
+        connection = getattr(self._connections, "value", None)
+        headers = {
+            "Authorization": "Bearer sk_test_double",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        for fresh in (False, True):
+            if connection is None or fresh:
+                connection = http.client.HTTPConnection("127.0.0.1", self.backend_port, timeout=20)
+                self._connections.value = connection
+            try:
+                connection.request(method, target, body, headers)
+                response = connection.getresponse()
+                return response.status, _json(), response.read()
+            except (http.client.HTTPException, ConnectionError):
+                if fresh:
+                    raise
+        raise AssertionError
+
+    def hang_up(self) -> None:
+        """Close this thread's connection to localstripe."""
+        connection = getattr(self._connections, "value", None)
+        if connection is not None:
+            connection.close()
+            self._connections.value = None
+
+    # --- what tests do with it ------------------------------------------------------------------------
+
+    def get(self, target: str) -> Any:
+        return json.loads(self._ask("GET", target, b"")[2])
+
+    def post(self, target: str, **form: Any) -> Any:
+        return json.loads(self._ask("POST", target, urlencode(form).encode())[2])
+
+    def intents(self) -> list[dict[str, Any]]:
+        return self._everything("/v1/payment_intents")
+
+    def events(self) -> list[dict[str, Any]]:
+        return self._everything("/v1/events")
+
+    def pay(self, intent_id: str) -> dict[str, Any]:
+        """The buyer pays with a good card; the event that tells of it."""
+        card = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2034, "cvc": "123"}
+        method = self.post(
+            "/v1/payment_methods",
+            type="card",
+            **{f"card[{name}]": value for name, value in card.items()},
+        )
+        self.post(f"/v1/payment_intents/{intent_id}", payment_method=method["id"])
+        paid = self.post(f"/v1/payment_intents/{intent_id}/confirm")
+        assert paid["status"] == "succeeded", paid
+        return next(event for event in self.events() if event["data"]["object"]["id"] == intent_id)
+
+
+def event(type_: str, object_: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """An event as Stripe would send it, made up."""
+    return {
+        "id": f"evt_{secrets.token_hex(8)}",
+        "object": "event",
+        "type": type_,
+        "created": int(time.time()),
+        "livemode": False,
+        "data": {"object": object_},
+        **fields,
+    }
+
+
+def _json(**headers: str) -> dict[str, str]:
+    return {"Content-Type": "application/json", **headers}
+
+
+def _error(
+    status: int,
+    type_: str,
+    message: str = "made to fail",
+    code: str = "",
+    headers: dict[str, str] | None = None,
+) -> Reply:
+    error = {"type": type_, "message": message, **({"code": code} if code else {})}
+    return status, _json(**(headers or {})), json.dumps({"error": error}).encode()
+
+
+if __name__ == "__main__":
+    double = StripeDouble(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    print(double.base, flush=True)
+    try:
+        threading.Event().wait()
+    finally:
+        double.close()
