@@ -295,6 +295,18 @@ SLACK_WEBHOOK_URL = env.str("SLACK_WEBHOOK_URL", "")
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", "")
 STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", "https://api.stripe.com")
+PAYMENT_CURRENCIES: list[str] = env.list(
+    "PAYMENT_CURRENCIES",
+    ["EUR", "USD", "GBP", "CHF", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "JPY"],
+)
+# The least Stripe charges, in the smallest unit: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+PAYMENT_MINIMUMS: dict[str, int] = env.dict(
+    "PAYMENT_MINIMUMS",
+    {"EUR": 50, "USD": 50, "GBP": 30, "CHF": 50, "CAD": 50, "AUD": 50, "SEK": 300, "NOK": 300}
+    | {"DKK": 250, "PLN": 200, "JPY": 50},
+    subcast_values=int,
+)
+PAYMENT_KEY_HOURS = env.int("PAYMENT_KEY_HOURS", 24)  # how long a repeat is answered; up to 72
 
 # --- logs, own errors -----------------------------------------------------------------------------------------
 LOG_LEVEL = env.str(

@@ -8,6 +8,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("", include("health.urls")),
     path("", include("opsportal.clients.urls")),
+    path("", include("payments.urls")),
     path("", include("reservations.urls")),
     path("admin/alerts/", include("alerts.urls")),
     path("admin/", admin.site.urls),

@@ -1,30 +1,26 @@
-"""Money as Stripe counts it: integers in the currency's smallest unit. Pure."""
+"""Rules about amounts: integers in the currency's smallest unit. Pure."""
 
-from decimal import Decimal
+from opsportal.lib.formats import THREE_DECIMAL, money
 
-# https://docs.stripe.com/currencies#zero-decimal, #three-decimal
-ZERO_DECIMAL = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"}
-    | {"PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"}
-)
-THREE_DECIMAL = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 MAX_AMOUNT = 99_999_999  # Stripe takes eight digits
 
 
-def decimals(currency: str) -> int:
-    currency = currency.upper()
-    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+def amount_problem(
+    amount: int, currency: str, *, currencies: list[str], minimums: dict[str, int]
+) -> str:
+    """Why this cannot be charged, or ""."""
+    if currency not in currencies:
+        return f"payments in {currency[:10]} are not taken here"
+    if not 0 < amount <= MAX_AMOUNT:
+        return f"an amount is from 1 to {MAX_AMOUNT} in the currency's smallest unit"
+    if amount < minimums.get(currency, 1):
+        return f"the least that can be charged is {money(minimums[currency], currency)}"
+    # https://docs.stripe.com/currencies#three-decimal
+    if currency in THREE_DECIMAL and amount % 10:
+        return f"an amount in {currency} ends with 0: the last of its three decimals is not used"
+    return ""
 
 
-def to_decimal(amount: int, currency: str) -> Decimal:
-    return Decimal(amount).scaleb(-decimals(currency))
-
-
-def format_money(amount: int, currency: str) -> str:
-    """`format_money(123450, "EUR")` is "1,234.50 EUR"; never without its currency."""
-    return f"{to_decimal(amount, currency):,.{decimals(currency)}f} {currency.upper()}"
-
-
-def format_sums(sums: dict[str, int]) -> str:
+def money_sums(sums: dict[str, int]) -> str:
     """Several currencies side by side: they are never added up."""
-    return ", ".join(format_money(amount, currency) for currency, amount in sorted(sums.items()))
+    return ", ".join(money(amount, currency) for currency, amount in sorted(sums.items()))

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from opsportal.clients.models import ClientApp
-from payments.money import format_money
+from opsportal.lib.formats import money
 
 # An unfinished attempt older than this is never sent again: Stripe forgets idempotency keys after 24 h
 # (https://docs.stripe.com/api/idempotent_requests), and a second send would then be a second charge.
@@ -158,8 +158,8 @@ class Payment(models.Model):
         return f"ops_{self.uuid}_{self.attempt}"
 
     @property
-    def money(self) -> str:
-        return format_money(self.amount, self.currency)
+    def shown_amount(self) -> str:
+        return money(self.amount, self.currency)
 
     @property
     def duplicates_prevented(self) -> int:

@@ -5,8 +5,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from opsportal.lib.formats import money
 from payments.models.intents import Payment
-from payments.money import format_money
 
 
 class Refund(models.Model):
@@ -47,8 +47,8 @@ class Refund(models.Model):
         return f"refund {self.uuid}"
 
     @property
-    def money(self) -> str:
-        return format_money(self.amount, self.payment.currency)
+    def shown_amount(self) -> str:
+        return money(self.amount, self.payment.currency)
 
     @property
     def stripe_key(self) -> str:

@@ -1,0 +1,56 @@
+from django.utils import timezone
+
+from opsportal.lib.schedules import daily, every
+from payments import services, stripe_api
+from payments.services.refund import sweep_refunds
+
+
+def process(*, event_pk: int, **newer_arguments: object) -> None:
+    """Process one webhook event. Another worker may have it already; then there is nothing to do."""
+    services.process_event(event_pk=event_pk, now=timezone.now())
+
+
+@every(minutes=1)
+def process_waiting_events() -> dict[str, int]:
+    """Process webhook events that a lost nudge or a failure left waiting."""
+    return {"processed": services.process_waiting(now=timezone.now())}
+
+
+@every(minutes=1)
+def finish_payments() -> dict[str, int] | str:
+    """Finish payments and refunds that a crash or a lost answer left unfinished."""
+    if not stripe_api.is_configured():
+        return "not configured"
+    now = timezone.now()
+    return {**services.sweep(now=now), "refunds": sweep_refunds(now=now)}
+
+
+@every(minutes=15)
+def reconcile() -> dict[str, int] | str:
+    """Compare payments with Stripe's books."""
+    return _reconcile(is_full=False)
+
+
+@daily(hour=3, minute=10)
+def reconcile_in_full() -> dict[str, int] | str:
+    """Compare 30 days of payments with Stripe's books."""
+    return _reconcile(is_full=True)
+
+
+@daily(hour=2, minute=20)
+def reap_keys() -> dict[str, int]:
+    """Forget idempotency keys and stored answers that have lived their time."""
+    return {"keys": services.reap_keys(now=timezone.now())}
+
+
+def _reconcile(*, is_full: bool) -> dict[str, int] | str:
+    if not stripe_api.is_configured():
+        return "not configured"
+    run = services.reconcile(now=timezone.now(), is_full=is_full)
+    return {
+        "events": run.event_count,
+        "inserted": run.inserted_count,
+        "intents": run.intent_count,
+        "healed": run.healed_count,
+        "mismatches": run.mismatch_count,
+    }
