@@ -2,9 +2,13 @@
 
 from datetime import datetime
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
+from alerts import services as alerts
+from alerts.impact import References
+from alerts.rules import Severity
+from opsportal.lib.formats import money
 from payments.models import Payment
 from reservations.models import Discrepancy, Reservation, Status, TicketType
 
@@ -18,13 +22,41 @@ def note_discrepancy(
     now: datetime,
 ) -> Discrepancy:
     """The open discrepancy of this kind for this payment, made if there is none. Runs in the caller's transaction."""
-    noted, _ = Discrepancy.objects.open().get_or_create(
+    noted, is_new = Discrepancy.objects.open().get_or_create(
         payment=payment,
         kind=kind,
         settled_at=None,
         defaults={"reservation": reservation, "detail": detail[:500], "opened_at": now},
     )
+    if is_new:
+        _alert(noted, now)
     return noted
+
+
+def _alert(noted: Discrepancy, now: datetime) -> None:
+    payment = noted.payment
+    amount = money(payment.amount_received or payment.amount, payment.currency)
+    alerts.report_problem(
+        key=_alert_key(noted),
+        alert_type="money-without-seat" if noted.needs_refund else "seat-and-money-differ",
+        title=f"{noted.get_kind_display()}: {amount}",
+        message=f"Payment {payment.uuid} for reservation {payment.reservation_id or '?'}. "
+        "Decide in the inbox: refund it, or settle it another way.",
+        severity=Severity.HIGH
+        if noted.kind == Discrepancy.Kind.SEAT_WITHOUT_MONEY
+        else Severity.CRITICAL,
+        source="reservations",
+        metadata={"kind": noted.kind, "detail": noted.detail, "order_id": payment.order_id},
+        references=References(
+            payment_ids=frozenset({str(payment.uuid)}),
+            reservation_ids=frozenset({payment.reservation_id} - {""}),
+        ),
+        now=now,
+    )
+
+
+def _alert_key(discrepancy: Discrepancy) -> str:
+    return f"reservations.{discrepancy.kind}.{discrepancy.payment.uuid}"
 
 
 def settle_by_refund(*, payment: Payment, now: datetime) -> int:
@@ -43,7 +75,7 @@ def settle(
     discrepancy: Discrepancy,
     settlement: str,
     give_seats_back: bool = False,
-    user: AbstractBaseUser,
+    user: User,
     now: datetime,
 ) -> bool:
     """Staff's decision. With `give_seats_back` the completed reservation's seats are for sale again.
@@ -63,11 +95,12 @@ def settle(
     return True
 
 
-def _close(
-    discrepancy: Discrepancy, *, settlement: str, user: AbstractBaseUser | None, now: datetime
-) -> bool:
-    return bool(
+def _close(discrepancy: Discrepancy, *, settlement: str, user: User | None, now: datetime) -> bool:
+    closed = (
         Discrepancy.objects.open()
         .filter(pk=discrepancy.pk)
         .update(settled_at=now, settled_by=user, settlement=settlement[:200])
     )
+    if closed:
+        alerts.clear_problem(key=_alert_key(discrepancy), now=now, text=settlement)
+    return bool(closed)

@@ -6,7 +6,11 @@ from datetime import datetime
 from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 
+from alerts import services as alerts
+from alerts.rules import Severity
 from reservations.models import Status, TicketType
+
+ALERT_KEY = "reservations.drift"
 
 
 @dataclass(frozen=True)
@@ -37,5 +41,18 @@ def find_drift() -> list[Drift]:
 
 
 def check_integrity(*, now: datetime) -> list[Drift]:
-    """The drift found, which is a fault of ours and never mended silently: staff hear of it."""
-    return find_drift()
+    """The drift found. It is a fault of ours and never mended silently: staff hear of it, until it is gone."""
+    drift = find_drift()
+    if drift:
+        alerts.report_problem(
+            key=ALERT_KEY,
+            alert_type="inventory-drift",
+            title=f"Ticket counters of {len(drift)} types are wrong",
+            message="; ".join(str(found) for found in drift),
+            severity=Severity.CRITICAL,
+            source="reservations",
+            now=now,
+        )
+    else:
+        alerts.clear_problem(key=ALERT_KEY, now=now)
+    return drift

@@ -1,0 +1,22 @@
+"""What payments tell us, heard inside the transaction that saves them."""
+
+from datetime import datetime
+from typing import Any
+
+from django.dispatch import receiver
+
+from payments.models import Payment
+from payments.signals import payment_refunded, payment_succeeded
+from reservations import services
+
+
+@receiver(payment_succeeded)
+def give_seats(sender: type[Payment], *, payment: Payment, now: datetime, **_: Any) -> None:
+    if payment.reservation_id:
+        services.complete_paid(payment=payment, now=now)
+
+
+@receiver(payment_refunded)
+def question_seats(sender: type[Payment], *, payment: Payment, now: datetime, **_: Any) -> None:
+    if payment.reservation_id:
+        services.note_refund(payment=payment, now=now)
