@@ -255,7 +255,7 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
                 {
                     "fields": (
                         "uses_environment",
-                        *(setting_name(field.name) for field in transport.fields),
+                        *(setting_name(field.name) for field in transport.fields if field.is_shown),
                     )
                 },
             ),
@@ -337,7 +337,8 @@ def form_for(channel: Channel) -> type[ChannelForm]:
     transport = TRANSPORTS[channel.kind]
     config = configuration(channel)
     fields: dict[str, Any] = {}
-    for field in transport.fields:
+    shown_fields = [field for field in transport.fields if field.is_shown]
+    for field in shown_fields:
         own = str(channel.config.get(field.name) or "")
         hint = field.help
         if not own and config[field.name] and channel.uses_environment and field.setting:
@@ -357,7 +358,7 @@ def form_for(channel: Channel) -> type[ChannelForm]:
 
     def save(self: ChannelForm, commit: bool = True) -> Channel:
         new = dict(self.instance.config)
-        for field in transport.fields:
+        for field in shown_fields:
             value = self.cleaned_data[setting_name(field.name)].strip()
             if value or not field.is_secret:
                 new[field.name] = value

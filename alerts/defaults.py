@@ -68,7 +68,7 @@ def sync_channels() -> None:
     """One channel of each kind that the settings can configure; the kinds without settings are added by staff."""
     known = set(Channel.objects.values_list("name", flat=True))
     for transport in TRANSPORTS.values():
-        if transport.kind not in known and any(field.setting for field in transport.fields):
+        if transport.kind not in known and any(f.setting and f.is_shown for f in transport.fields):
             Channel.objects.get_or_create(
                 name=transport.kind,
                 defaults={

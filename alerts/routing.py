@@ -62,6 +62,10 @@ def _of_channel(channel: Channel, *, severity: str, now: datetime) -> list[Desti
         else:
             later = now if passes else max(not_before, end_of_quiet(person.quiet_hours, now))
             alone.append(Destination(channel, later, (address,), f":person-{person.pk}"))
+    if transport.is_one_by_one:
+        return [
+            Destination(channel, not_before, (address,), f":{address}") for address in shared
+        ] + alone
     together = [Destination(channel, not_before, tuple(shared))] if shared else []
     return together + alone
 

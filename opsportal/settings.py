@@ -279,17 +279,31 @@ EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", EMAIL_HOST not in ("", "127.0.0.1", "localhost"))
 EMAIL_TIMEOUT = 10
 EMAIL_BACKEND = (
-    "anymail.backends.resend.EmailBackend"
+    "alerts.channels.resend.EmailBackend"
     if RESEND_API_KEY
     else "django.core.mail.backends.smtp.EmailBackend"
     if EMAIL_HOST
     else "django.core.mail.backends.console.EmailBackend"
 )
 RESEND_API_URL = env.str("RESEND_API_URL", "https://api.resend.com/")
-ANYMAIL = {"RESEND_API_KEY": RESEND_API_KEY, "RESEND_API_URL": RESEND_API_URL}
+ANYMAIL = {
+    "RESEND_API_KEY": RESEND_API_KEY,
+    "RESEND_API_URL": RESEND_API_URL,
+    "REQUESTS_TIMEOUT": 10,
+}
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", "opsportal@localhost")
 ALERT_EMAILS: list[str] = env.list("ALERT_EMAILS", [])
 SLACK_WEBHOOK_URL = env.str("SLACK_WEBHOOK_URL", "")
+PAGERDUTY_ROUTING_KEY = env.str("PAGERDUTY_ROUTING_KEY", "")
+PAGERDUTY_API_URL = env.str("PAGERDUTY_API_URL", "https://events.pagerduty.com")
+TWILIO_ACCOUNT_SID = env.str("TWILIO_ACCOUNT_SID", "")
+TWILIO_AUTH_TOKEN = env.str("TWILIO_AUTH_TOKEN", "")
+TWILIO_FROM = env.str("TWILIO_FROM", "")
+TWILIO_API_URL = env.str("TWILIO_API_URL", "https://api.twilio.com")
+TELEGRAM_API_URL = env.str("TELEGRAM_API_URL", "https://api.telegram.org")
+ALERT_PHONES: list[str] = env.list("ALERT_PHONES", [])
+# Pinged each minute while rules are evaluated and messages go out, so that someone outside notices when they do not.
+WATCHDOG_URL = env.str("WATCHDOG_URL", "")
 
 # --- payments -----------------------------------------------------------------------------------------------
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", "")

@@ -6,13 +6,31 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from alerts.channels.base import DeliveryFailed, Message, Receipt, Transport
+from alerts.channels.discord import Discord
 from alerts.channels.email import Mail
+from alerts.channels.pagerduty import PagerDuty
 from alerts.channels.slack import Slack
+from alerts.channels.sms import Sms
+from alerts.channels.teams import Teams
+from alerts.channels.telegram import Telegram
+from alerts.channels.webhook import Webhook
 
 if TYPE_CHECKING:
     from alerts.models import Channel
 
-TRANSPORTS: dict[str, Transport] = {transport.kind: transport for transport in (Mail(), Slack())}
+TRANSPORTS: dict[str, Transport] = {
+    transport.kind: transport
+    for transport in (
+        Mail(),
+        Slack(),
+        Sms(),
+        PagerDuty(),
+        Webhook(),
+        Teams(),
+        Discord(),
+        Telegram(),
+    )
+}
 
 
 def transport_of(channel: "Channel") -> Transport:
@@ -24,7 +42,7 @@ def configuration(channel: "Channel") -> dict[str, str]:
     result = {}
     for field in transport_of(channel).fields:
         value = str(channel.config.get(field.name) or "")
-        if not value and field.setting and channel.uses_environment:
+        if not value and field.setting and (channel.uses_environment or not field.is_shown):
             setting = getattr(settings, field.setting, "")
             value = ", ".join(setting) if isinstance(setting, list) else str(setting or "")
         result[field.name] = value or field.default

@@ -74,6 +74,7 @@ class Field:
     is_secret: bool = False
     is_required: bool = True
     setting: str = ""
+    is_shown: bool = True  # False: comes from the settings only
     default: str = ""
     help: str = ""
 
@@ -87,6 +88,8 @@ class Transport(ABC):
     fields: ClassVar[tuple[Field, ...]]
     # "email" or "phone" when people can be added to it, "" when the address is part of the configuration.
     reaches_people_by: ClassVar[str] = ""
+    # True: each address gets a message of its own, because a retry would reach the others again.
+    is_one_by_one: ClassVar[bool] = False
     tells_acknowledged: ClassVar[bool] = False
     # False: of a problem that ended before anybody was told, nothing is said.
     tells_unannounced_end: ClassVar[bool] = True

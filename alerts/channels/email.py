@@ -4,6 +4,7 @@ import smtplib
 from email.utils import make_msgid
 from urllib.parse import urlsplit
 
+from anymail.exceptions import AnymailAPIError
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
@@ -18,6 +19,7 @@ from alerts.channels.base import (
     addresses,
     clipped,
 )
+from alerts.channels.resend import KEY_HEADER
 
 
 class Mail(Transport):
@@ -56,11 +58,18 @@ class Mail(Transport):
             raise DeliveryFailed(
                 f"{error.smtp_code} {answer}", permanent=500 <= error.smtp_code < 600
             ) from error
+        except AnymailAPIError as error:  # before OSError: a network error of Resend's is both
+            status = getattr(error, "status_code", None)
+            raise DeliveryFailed(
+                clipped(str(error), 1000),
+                permanent=status in (400, 401, 403, 404, 422),
+                gone=status in (401, 403),
+            ) from error
         except (smtplib.SMTPException, OSError) as error:
             raise DeliveryFailed(f"{type(error).__name__}: {error}") from error
-        return Receipt(
-            f"accepted for {', '.join(message.recipients)}", str(mail.extra_headers["Message-ID"])
-        )
+        esp = getattr(mail, "anymail_status", None)
+        reference = esp.message_id if esp else mail.extra_headers["Message-ID"]
+        return Receipt(f"accepted for {', '.join(message.recipients)}", str(reference))
 
 
 def compose(message: Message, *, sender: str, key: str) -> EmailMultiAlternatives:
@@ -68,7 +77,7 @@ def compose(message: Message, *, sender: str, key: str) -> EmailMultiAlternative
     headers = {
         "Message-ID": f"<{key.replace(':', '.')}@{domain}>" if key else make_msgid(domain=domain),
         "Auto-Submitted": "auto-generated",
-        "X-Opsportal-Key": key,
+        KEY_HEADER: key,
         "List-Unsubscribe": f"<{settings.BASE_URL}/admin/alerts/channel/>",
     }
     if message.thread:

@@ -1,5 +1,7 @@
 """Slack, through an incoming webhook: https://api.slack.com/messaging/webhooks"""
 
+from django.conf import settings
+
 from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
 from alerts.channels.web import post
 
@@ -82,4 +84,6 @@ class Slack(Transport):
             "text": clipped(escaped(headline(message)), 3000),
             "attachments": [{"color": color, "blocks": blocks(message)}],
         }
-        return post("slack", config["webhook_url"], json=body)[1]
+        url = config["webhook_url"]
+        # What the portal's own settings say is trusted; what was typed into the admin is not.
+        return post("slack", url, json=body, guard=url != settings.SLACK_WEBHOOK_URL)[1]

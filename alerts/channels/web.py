@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 
 import httpx
+import msgspec
 
 from alerts.channels.base import DeliveryFailed, Receipt, clipped
 from opsportal.lib import outbound
@@ -66,5 +67,21 @@ def post(
         permanent=400 <= response.status_code < 500
         and response.status_code not in WORTH_ANOTHER_TRY,
         gone=response.status_code in GONE,
-        retry_after=retry_after(response),
+        retry_after=retry_after(response) or _retry_after_in_body(response),
     )
+
+
+def json_of(response: httpx.Response) -> dict[str, object]:
+    """The object a provider answered with, or an empty one: what it took is taken, however it words that."""
+    try:
+        found = msgspec.json.decode(response.content)
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _retry_after_in_body(response: httpx.Response) -> float | None:
+    """Telegram says it there: {"parameters": {"retry_after": 5}}."""
+    parameters = json_of(response).get("parameters")
+    seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    return float(seconds) if isinstance(seconds, (int, float)) else None

@@ -139,7 +139,7 @@ def _send(notification: Notification, message: Message, *, now: datetime) -> str
         if lacking:
             raise DeliveryFailed(f"not configured: {', '.join(lacking)}", permanent=True)
         receipt = transport_of(channel).send(
-            message, configuration(channel), idempotency_key=notification.idempotency_key
+            message, configuration(channel), idempotency_key=_key_for_provider(notification)
         )
     except DeliveryFailed as error:
         failure = error
@@ -164,6 +164,12 @@ def _send(notification: Notification, message: Message, *, now: datetime) -> str
         if failure:
             return _record_failure(notification, failure, now=now)
         return _record_success(notification, receipt, now=now)
+
+
+def _key_for_provider(notification: Notification) -> str:
+    """The same for every retry; a new one when staff want a message that was taken sent again."""
+    again = f":again-{notification.sent_at.timestamp():.0f}" if notification.sent_at else ""
+    return f"{notification.idempotency_key}{again}"
 
 
 def _record_success(notification: Notification, receipt: Receipt, *, now: datetime) -> str:

@@ -94,11 +94,13 @@ def tell(alert: SystemAlert, kind: str, channels: Iterable[Channel], *, now: dat
         if kind in FIRING and is_storm(way.channel, now):
             _tell_of_storm(way, now=now)
             continue
+        stream = _stream(alert, way.label)
+        _supersede_held(stream, way.not_before, now)
         outbox.put(
             channel=way.channel,
             kind=kind,
             key=f"{alert.pk}:{alert.episode}:{kind}:{number}:{way.label}",
-            stream=_stream(alert, way.label),
+            stream=stream,
             message=messages.compose(alert, kind, now=now, recipients=way.recipients),
             now=now,
             alert=alert,
@@ -108,7 +110,7 @@ def tell(alert: SystemAlert, kind: str, channels: Iterable[Channel], *, now: dat
     set_fields(alert, notice_count=number)
     if told:
         if kind in FIRING:
-            set_fields(alert, last_notified_at=now)
+            set_fields(alert, last_notified_at=now, is_announced=True)
         text = f"{Kind(kind).label}: {', '.join(dict.fromkeys(told))}"
         note(alert, messages.event_kind(kind), text, now=now)
     return len(told)
@@ -179,6 +181,17 @@ def is_storm(channel: Channel, now: datetime) -> bool:
 
 def _stream(alert: SystemAlert, label: str) -> str:
     return f"alert-{alert.pk}/{label}"
+
+
+def _supersede_held(stream: str, due_at: datetime, now: datetime) -> None:
+    """What waits for somebody's morning does not hold up what is to wake them, which says the same and more."""
+    Notification.objects.filter(
+        stream=stream,
+        kind__in=FIRING,
+        state=NotificationState.WAITING,
+        attempt_count=0,
+        next_attempt_at__gt=max(due_at, now),
+    ).update(state=NotificationState.SUPERSEDED, error="a later message about it could go at once")
 
 
 def _tell_of_storm(way: Destination, *, now: datetime) -> None:

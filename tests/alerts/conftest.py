@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pytest_django import Settings
 
 from alerts import rules, services
 from alerts.models import AlertRule, Channel, Notification, SystemAlert
@@ -69,7 +70,9 @@ def gauge(db: None, only_test_rules: None) -> Gauge:
 
 
 @pytest.fixture(autouse=True)
-def closed_breakers() -> None:
+def loopback(settings: Settings) -> None:
+    """The fake services are on addresses that staff could not enter; no breaker remembers another test's."""
+    settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
     breaker.forget_all()
 
 
@@ -83,11 +86,11 @@ def slack(db: None, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
 
 
 @pytest.fixture
-def mail(db: None, mail_server: MailServer, settings: object) -> MailServer:
+def mail(db: None, mail_server: MailServer, settings: Settings) -> MailServer:
     """A real SMTP server, and the e-mail channel leading to it."""
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # type: ignore[attr-defined]
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port  # type: ignore[attr-defined]
-    settings.EMAIL_USE_TLS = False  # type: ignore[attr-defined]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port
+    settings.EMAIL_USE_TLS = False
     Channel.objects.filter(name="email").update(config={"recipients": "ops@example.com"})
     return mail_server
 

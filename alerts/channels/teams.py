@@ -1,0 +1,71 @@
+"""Microsoft Teams, through a Workflows webhook that takes an adaptive card.
+
+https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook
+"""
+
+from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
+from alerts.channels.web import post
+
+COLORS = {"critical": "attention", "high": "attention", "warning": "warning", "medium": "warning"}
+
+
+def card(message: Message) -> dict[str, object]:
+    color = "good" if message.is_over else COLORS.get(message.severity, "accent")
+    word = "resolved" if message.is_over else message.severity
+    body: list[dict[str, object]] = [
+        {
+            "type": "TextBlock",
+            "text": word.upper(),
+            "color": color,
+            "weight": "bolder",
+            "size": "small",
+        },
+        {
+            "type": "TextBlock",
+            "text": clipped(message.title, 300),
+            "weight": "bolder",
+            "size": "large",
+            "wrap": True,
+        },
+        # A RichTextBlock shows text as it is; a TextBlock would read Markdown out of an error's message.
+        {
+            "type": "RichTextBlock",
+            "inlines": [{"type": "TextRun", "text": clipped(message.text or " ", 5000)}],
+        },
+        {
+            "type": "FactSet",
+            "facts": [{"title": n, "value": clipped(v, 500)} for n, v in message.facts],
+        },
+        {
+            "type": "TextBlock",
+            "text": f"{message.source} · {message.at:%Y-%m-%d %H:%M:%S %Z}",
+            "isSubtle": True,
+            "size": "small",
+        },
+    ]
+    content: dict[str, object] = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "body": body,
+    }
+    if message.url:
+        content["actions"] = [
+            {"type": "Action.OpenUrl", "title": "Open in opsportal", "url": message.url}
+        ]
+    return content
+
+
+class Teams(Transport):
+    kind = "teams"
+    label = "Microsoft Teams"
+    fields = (Field("webhook_url", "Workflow's webhook URL", is_secret=True),)
+
+    def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
+        attachment = {
+            "contentType": "application/vnd.microsoft.card.adaptive",
+            "contentUrl": None,
+            "content": card(message),
+        }
+        body = {"type": "message", "attachments": [attachment]}
+        return post("teams", config["webhook_url"], json=body, guard=True)[1]

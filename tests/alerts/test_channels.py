@@ -1,0 +1,419 @@
+"""Each service's own words, checked at a loopback server that speaks them."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from datetime import time, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_django import Settings
+
+from alerts import services
+from alerts.channels import DeliveryFailed, Message, configuration, transport_of
+from alerts.channels.sms import gsm7, length, one_segment
+from alerts.channels.webhook import signature
+from alerts.models import AlertType, Channel, Notification, Person, Team
+from alerts.services.channel_state import send_test
+from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver, sent
+from tests.servers.fake_http import FakeHTTP
+from tests.servers.mail import MailServer
+
+pytestmark = pytest.mark.django_db
+
+MESSAGE = Message(
+    kind="triggered",
+    title="Gate <north> is slow & sad",
+    text="3,200 ms, above the threshold of 3,000 ms",
+    severity="high",
+    source="performance",
+    url="https://ops.example/admin/alerts/7/",
+    facts=[("Value", "3,200 ms"), ("gate", "north")],
+    at=NOON,
+    started_at=NOON - MINUTE,
+    thread="opsportal:7:1",
+    component="performance",
+    group="slow-performance",
+)
+
+Make = Callable[..., Channel]
+
+
+@pytest.fixture
+def channel() -> Make:
+    """A channel of a kind that every new alert of the gauge is told on."""
+
+    def make(kind: str, **config: str) -> Channel:
+        made, _ = Channel.objects.update_or_create(
+            name=kind, defaults={"kind": kind, "config": config, "uses_environment": True}
+        )
+        AlertType.objects.get(slug="high-error-rate").channels.set([made])
+        return made
+
+    return make
+
+
+def send(channel: Channel, message: Message = MESSAGE, key: str = "7:1:triggered:1:3") -> str:
+    receipt = transport_of(channel).send(message, configuration(channel), idempotency_key=key)
+    return receipt.reference
+
+
+# --- PagerDuty ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pagerduty(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
+    settings.PAGERDUTY_API_URL = fake.url
+    channel("pagerduty", routing_key="R1")
+
+    def enqueue(received: object) -> None:
+        fake.answer(202, json={"status": "success", "dedup_key": "d"}, path="/v2/enqueue")
+
+    fake.respond_with(enqueue)
+    return fake
+
+
+def test_pagerduty_keeps_one_incident_from_trigger_over_acknowledge_to_resolve(
+    gauge: Gauge, pagerduty: FakeHTTP
+) -> None:
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    services.acknowledge([gauge.alert()], user=None, now=NOON + MINUTE)
+    deliver(NOON + MINUTE)
+    gauge.evaluate(0, now=NOON + 2 * MINUTE)
+    deliver(NOON + 2 * MINUTE)
+
+    events = [request.json() for request in pagerduty.requests]
+    assert [event["event_action"] for event in events] == ["trigger", "acknowledge", "resolve"]
+    assert {event["dedup_key"] for event in events} == {f"opsportal:{gauge.alert().pk}:1"}
+    trigger = events[0]
+    assert trigger["routing_key"] == "R1"
+    assert trigger["payload"]["summary"] == "Test gauge"
+    assert trigger["payload"]["severity"] == "critical"
+    assert trigger["payload"]["timestamp"] == "2026-03-02T12:00:00+00:00"
+    assert trigger["client"] == "opsportal"
+    assert trigger["links"][0]["href"] == trigger["client_url"]
+    assert "payload" not in events[1]
+
+
+def test_pagerduty_hears_nothing_of_what_was_over_before_it_was_told(
+    gauge: Gauge, pagerduty: FakeHTTP
+) -> None:
+    gauge.evaluate(6, now=NOON)
+    gauge.evaluate(0, now=NOON + MINUTE)
+
+    assert deliver(NOON + MINUTE) == {"superseded": 1}
+    assert pagerduty.requests == []
+
+
+def test_a_later_episode_is_a_new_incident_and_a_reopened_one_the_same(
+    gauge: Gauge, pagerduty: FakeHTTP
+) -> None:
+    for minute, value in enumerate([6, 0, 6, 0]):
+        gauge.evaluate(value, now=NOON + minute * MINUTE)
+        deliver(NOON + minute * MINUTE)
+    gauge.evaluate(6, now=NOON + 60 * MINUTE)
+    deliver(NOON + 60 * MINUTE)
+
+    first, second = gauge.alerts()
+    assert [request.json()["dedup_key"] for request in pagerduty.requests] == [
+        *[f"opsportal:{first.pk}:1"] * 4,
+        f"opsportal:{second.pk}:2",
+    ]
+
+
+def test_testing_pagerduty_leaves_no_incident_behind(pagerduty: FakeHTTP) -> None:
+    send_test(Channel.objects.get(name="pagerduty"), now=NOON)
+    deliver(NOON)
+
+    trigger, end = [request.json() for request in pagerduty.requests]
+    assert (trigger["event_action"], end["event_action"]) == ("trigger", "resolve")
+    assert trigger["dedup_key"] == end["dedup_key"]
+
+
+# --- SMS --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def twilio(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
+    settings.TWILIO_API_URL = fake.url
+    fake.default.status = 201
+    fake.default.body = b'{"sid": "SM1", "status": "queued"}'
+    channel(
+        "sms",
+        account_sid="AC1",
+        auth_token="secret",
+        sender="+15550001",
+        recipients="+15550100, +15550101",
+    )
+    return fake
+
+
+def test_an_sms_goes_to_each_number_once_also_when_one_of_them_fails(
+    gauge: Gauge, twilio: FakeHTTP
+) -> None:
+    twilio.answer(500)
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    deliver(NOON + MINUTE)
+    deliver(NOON + 2 * MINUTE)
+
+    assert sorted(request.form()["To"] for request in twilio.requests) == [
+        "+15550100",
+        "+15550100",
+        "+15550101",
+    ]
+    first = twilio.requests[0]
+    assert first.path == "/2010-04-01/Accounts/AC1/Messages.json"
+    assert first.headers["authorization"] == "Basic QUMxOnNlY3JldA=="
+    assert first.form()["Body"].startswith("CRITICAL: Test gauge\n6 errors")
+    assert [n.provider_reference for n in sent()] == ["SM1", "SM1"]
+
+
+@given(
+    title=st.text(max_size=300),
+    text=st.text(max_size=300),
+    url=st.sampled_from(["", "https://ops.example/admin/alerts/123456/", "https://x/" + "y" * 200]),
+)
+def test_an_sms_is_always_one_gsm7_segment(title: str, text: str, url: str) -> None:
+    message = Message(kind="triggered", title=title, text=text, url=url, severity="high", at=NOON)
+
+    body = one_segment(message)
+
+    assert length(body) <= 160
+    assert gsm7(body) == body
+
+
+def test_what_is_not_gsm7_becomes_what_resembles_it() -> None:
+    assert gsm7("Zoë — 5\u00a0€ … ≤ šč 中") == "Zoe - 5 € ... <= sc ?"
+
+
+# --- webhook ------------------------------------------------------------------------------------------------
+
+
+def test_a_webhook_is_signed_and_says_everything(channel: Make, fake: FakeHTTP) -> None:
+    send(channel("webhook", url=f"{fake.url}/in", secret="s3cret"))
+
+    (request,) = fake.requests
+    stamp = request.headers["x-opsportal-signature"].split(",")[0].removeprefix("t=")
+    expected = hmac.new(b"s3cret", f"{stamp}.".encode() + request.body, hashlib.sha256).hexdigest()
+    assert request.headers["x-opsportal-signature"] == f"t={stamp},v1={expected}"
+    assert signature("s3cret", int(stamp), request.body).endswith(expected)
+    assert request.headers["idempotency-key"] == request.json()["id"] == "7:1:triggered:1:3"
+    assert request.json()["facts"] == {"Value": "3,200 ms", "gate": "north"}
+
+
+@pytest.mark.parametrize("kind", ["webhook", "slack", "teams", "discord"])
+def test_addresses_typed_by_staff_do_not_lead_into_our_own_network(
+    channel: Make, fake: FakeHTTP, settings: Settings, kind: str
+) -> None:
+    settings.ALLOW_PRIVATE_URLS = []
+    url = f"{fake.url}/admin/"
+    made = channel(kind, url=url, webhook_url=url, secret="s")
+
+    with pytest.raises(DeliveryFailed, match="not a public address") as failure:
+        send(made)
+
+    assert failure.value.permanent
+    assert fake.requests == []
+
+
+def test_slacks_address_from_the_portals_own_settings_is_trusted(
+    channel: Make, fake: FakeHTTP, settings: Settings
+) -> None:
+    settings.ALLOW_PRIVATE_URLS = []
+    settings.SLACK_WEBHOOK_URL = f"{fake.url}/hook"
+
+    send(channel("slack"))
+
+    assert len(fake.requests) == 1
+
+
+# --- Teams, Discord, Telegram -----------------------------------------------------------------------------------
+
+
+def test_teams_gets_an_adaptive_card(channel: Make, fake: FakeHTTP) -> None:
+    fake.default.status = 202
+    send(channel("teams", webhook_url=f"{fake.url}/flow"))
+
+    body = fake.requests[0].json()
+    content = body["attachments"][0]["content"]
+    assert (body["type"], content["type"], content["version"]) == ("message", "AdaptiveCard", "1.4")
+    assert content["body"][1]["text"] == "Gate <north> is slow & sad"
+    assert content["actions"][0]["url"] == MESSAGE.url
+
+
+def test_discord_gets_an_embed_that_pings_nobody(channel: Make, fake: FakeHTTP) -> None:
+    fake.answer(200, json={"id": "99"})
+    reference = send(channel("discord", webhook_url=f"{fake.url}/api/webhooks/1/x"))
+
+    (request,) = fake.requests
+    assert (request.query, reference) == ("wait=true", "99")
+    assert request.json()["allowed_mentions"] == {"parse": []}
+    (embed,) = request.json()["embeds"]
+    assert embed["title"] == "🔶 Gate <north> is slow & sad"
+    assert embed["fields"][1] == {"name": "gate", "value": "north", "inline": True}
+
+
+def test_telegram_gets_escaped_html(channel: Make, fake: FakeHTTP, settings: Settings) -> None:
+    settings.TELEGRAM_API_URL = fake.url
+    fake.answer(200, json={"ok": True, "result": {"message_id": 5}})
+
+    reference = send(channel("telegram", token="1:abc", chat_id="-100"))
+
+    (request,) = fake.requests
+    assert (request.path, reference) == ("/bot1:abc/sendMessage", "5")
+    assert "<b>🔶 Gate &lt;north&gt; is slow &amp; sad</b>" in request.json()["text"]
+
+
+def test_telegrams_wait_is_in_its_body(channel: Make, fake: FakeHTTP, settings: Settings) -> None:
+    settings.TELEGRAM_API_URL = fake.url
+    fake.answer(429, json={"ok": False, "parameters": {"retry_after": 17}})
+
+    with pytest.raises(DeliveryFailed) as failure:
+        send(channel("telegram", token="1:abc", chat_id="-100"))
+
+    assert (failure.value.retry_after, failure.value.permanent) == (17, False)
+
+
+def test_a_token_never_appears_in_what_is_kept_of_a_failure(
+    gauge: Gauge, channel: Make, fake: FakeHTTP, settings: Settings
+) -> None:
+    settings.TELEGRAM_API_URL = fake.url
+    channel("telegram", token="1:very-secret", chat_id="-100")
+    fake.refuse()
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+
+    notification = Notification.objects.get()
+    assert notification.error
+    assert "very-secret" not in notification.error
+
+
+@pytest.mark.parametrize("kind", ["slack", "teams", "discord", "webhook"])
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_an_address_that_is_no_longer_good_says_so(
+    channel: Make, fake: FakeHTTP, kind: str, status: int
+) -> None:
+    fake.answer(status)
+
+    with pytest.raises(DeliveryFailed) as failure:
+        send(channel(kind, url=fake.url, webhook_url=fake.url, secret="s"))
+
+    assert (failure.value.permanent, failure.value.gone) == (True, True)
+
+
+# --- Resend -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def resend(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
+    settings.EMAIL_BACKEND = "alerts.channels.resend.EmailBackend"
+    settings.ANYMAIL = {"RESEND_API_KEY": "re_1", "RESEND_API_URL": f"{fake.url}/"}
+    fake.default.body = b'{"id": "mail-1"}'
+    channel("email", recipients="ops@example.com")
+    return fake
+
+
+def test_resend_can_tell_a_retry_from_a_second_mail(gauge: Gauge, resend: FakeHTTP) -> None:
+    resend.drop()  # it may have taken the mail before the connection went
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    deliver(NOON + MINUTE)
+
+    first, second = resend.requests
+    assert first.path == "/emails"
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert first.headers["idempotency-key"].startswith(f"{gauge.alert().pk}:1:triggered:1:")
+    assert first.body == second.body
+    (notification,) = sent()
+    assert notification.provider_reference == "mail-1"
+
+    services.resend(notification, now=NOON + 2 * MINUTE)
+    deliver(NOON + 2 * MINUTE)
+    assert resend.requests[2].headers["idempotency-key"] != first.headers["idempotency-key"]
+
+
+@pytest.mark.parametrize(("status", "state"), [(500, "waiting"), (429, "waiting"), (422, "failed")])
+def test_resends_refusals_are_told_apart(
+    gauge: Gauge, resend: FakeHTTP, status: int, state: str
+) -> None:
+    resend.answer(status, json={"message": "no"})
+    gauge.evaluate(6, now=NOON)
+
+    deliver(NOON)
+
+    assert Notification.objects.get().state == state
+
+
+# --- people ---------------------------------------------------------------------------------------------------------
+
+
+def test_people_and_teams_are_told_each_once(gauge: Gauge, twilio: FakeHTTP) -> None:
+    channel = Channel.objects.get(name="sms")
+    anna = Person.objects.create(name="Anna", phone="+15550200")
+    away = Person.objects.create(name="Away", phone="+15550201", is_active=False)
+    silent = Person.objects.create(name="No phone")
+    team = Team.objects.create(name="Night shift")
+    team.people.set([anna, away, silent])
+    channel.teams.set([team])
+    channel.people.set([anna])
+
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+
+    numbers = sorted(request.form()["To"] for request in twilio.requests)
+    assert numbers == ["+15550100", "+15550101", "+15550200"]
+
+
+def test_who_sleeps_is_told_in_the_morning_unless_it_is_critical(
+    gauge: Gauge, twilio: FakeHTTP
+) -> None:
+    channel = Channel.objects.get(name="sms")
+    channel.config["recipients"] = ""
+    channel.save()
+    bo = Person.objects.create(
+        name="Bo",
+        phone="+15550300",
+        time_zone="Europe/Berlin",
+        quiet_from=time(22),
+        quiet_until=time(7),
+    )
+    channel.people.set([bo])
+    night = NOON + timedelta(hours=11)  # midnight in Berlin
+    gauge.row(severity="warning", critical_threshold=100)
+
+    gauge.evaluate(6, now=night)
+    deliver(night)
+    assert twilio.requests == []
+    gauge.evaluate(101, now=night + MINUTE)
+    deliver(night + MINUTE)
+
+    assert [n.kind for n in sent()] == ["raised"]
+
+
+def test_who_slept_through_it_reads_one_message_in_the_morning(
+    gauge: Gauge, channel: Make, mail: MailServer
+) -> None:
+    made = channel("email", recipients="ops@example.com")
+    sleeper = Person.objects.create(
+        name="Bo",
+        email="bo@example.com",
+        time_zone="Europe/Berlin",
+        quiet_from=time(22),
+        quiet_until=time(7),
+    )
+    made.people.set([sleeper])
+    gauge.row(severity="warning")
+    night = NOON + timedelta(hours=11)  # midnight in Berlin
+
+    gauge.evaluate(6, now=night)
+    deliver(night)
+    gauge.evaluate(0, now=night + 4 * MINUTE)
+    deliver(night + 4 * MINUTE)
+    assert {mail["To"] for mail in mail.mails} == {"ops@example.com"}
+    deliver(night + timedelta(hours=7))
+
+    (for_bo,) = [mail for mail in mail.mails if mail["To"] == "bo@example.com"]
+    assert for_bo["Subject"] == "[resolved] Was a problem for 4 min: Test gauge"
