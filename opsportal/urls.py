@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", include("errors.urls")),
     path("", include("health.urls")),
     path("", include("opsportal.clients.urls")),
     path("", include("payments.urls")),

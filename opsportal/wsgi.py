@@ -6,5 +6,9 @@ from opsportal.lib import background
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
 
-application = get_wsgi_application()
+django_application = get_wsgi_application()
+
+from errors.views.lean import in_front_of  # noqa: E402  (its models need Django set up)
+
+application = in_front_of(django_application)
 background.start()

@@ -20,6 +20,11 @@ INVENTORY: dict[str, list[str]] = {
         "delivery.failed_emails",
         "delivery.failed_sms",
         "delivery.sms_failure_rate",
+        "errors.critical",
+        "errors.high",
+        "errors.new_groups",
+        "errors.rate",
+        "errors.regressed",
         "performance.page_load",
         "performance.slow_response",
         "performance.very_slow_response",
@@ -43,6 +48,7 @@ INVENTORY: dict[str, list[str]] = {
     ],
     "dashboard_widgets": [
         "alerts.active",
+        "errors.live",
         "health.checks",
         "health.jobs",
         "health.queue",
@@ -52,6 +58,7 @@ INVENTORY: dict[str, list[str]] = {
         "opsportal.dependencies",
     ],
     "metrics": [
+        "errors",
         "opsportal.breakers",
         "opsportal.rate_limits",
         "opsportal.self_monitoring",

@@ -180,7 +180,8 @@ def scrub_text(text: str) -> str:
 # --- values -------------------------------------------------------------------------------------------------
 _SMALLEST_CARD = 10**11
 _LARGEST_CARD = 10**19
-_DEEPEST = 60
+_DEEPEST = 20
+TOO_DEEP = "[too deep]"
 _REMEMBERED = 30_000
 _LONGEST_REMEMBERED = 300
 
@@ -211,6 +212,9 @@ class Scrubber:
                 self._verdicts[name] = verdict
         return verdict
 
+    def _is_secret_pair(self, name: str) -> bool:
+        return " " not in name and self.is_secret(name)
+
     def text(self, text: str) -> str:
         if text in self._clean:
             return text
@@ -231,7 +235,7 @@ class Scrubber:
         if kind is str:
             return self.text(value)
         if depth > _DEEPEST:
-            return FILTERED
+            return TOO_DEEP
         clean = self._clean
         if kind is dict:
             verdicts = self._verdicts
@@ -256,7 +260,7 @@ class Scrubber:
                     filtered[name] = self._walk(item, depth + 1)
             return filtered
         if kind is list or kind is tuple:
-            if len(value) == 2 and type(value[0]) is str and self.is_secret(value[0]):
+            if len(value) == 2 and type(value[0]) is str and self._is_secret_pair(value[0]):
                 return [
                     self.text(value[0]),
                     FILTERED,

@@ -1,0 +1,171 @@
+"""Which events are the same bug. Pure; the version goes with every hash, so that a better algorithm never splits old groups.
+
+Line numbers never count. The client's own fingerprint wins; then types and frames of the exception chain; a value or a
+message only where there is no stack to go by.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+VERSION = 1
+
+_DEFAULT = re.compile(r"\{\{\s*default\s*\}\}")
+
+# --- frames ------------------------------------------------------------------------------------------------
+_LINES_TELL = frozenset(("python", "javascript", "node", "ruby"))
+_NO_FILES = frozenset(("", "<anonymous>", "[native code]", "native", "native code", "<unknown>"))
+_NO_FUNCTIONS = frozenset((
+    "", "?", "<anonymous>", "anonymous", "<unknown>", "eval", "eval code", "global code", "module code", "<lambda>",
+))  # fmt: skip
+_BUILD_HASH = re.compile(r"[.-](?=[0-9a-f]*\d)[0-9a-f]{6,40}(?=[.-]|$)")
+_JAVA_PROXY = re.compile(r"\$\$.*|(?<=Accessor)\d+|(?<=Proxy)\d+|\$\d+(?=\.|$)")
+_RUBY_BLOCK = re.compile(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+")
+_PHP_ANONYMOUS = re.compile(r"class@anonymous.*", re.DOTALL)
+_LONGEST_LINE = 120
+
+
+def _file(name: str) -> str:
+    name = name.split("?", 1)[0].split("#", 1)[0].replace("\\", "/").rstrip("/")
+    return _BUILD_HASH.sub("", name.rpartition("/")[2].lower())
+
+
+def _function(name: str, platform: str) -> str:
+    if platform in ("javascript", "node"):
+        # Object.handle, async handle, new Order, handle/< of Firefox: one function, four browsers.
+        name = name.removeprefix("async ").removeprefix("new ").split("/", 1)[0]
+        name = name.partition(" [as ")[0].rpartition(".")[2].strip("<>* ")
+    elif platform == "java":
+        name = "lambda" if name.startswith("lambda$") else _JAVA_PROXY.sub("", name)
+        name = "access" if name.startswith("access$") else name
+    elif platform == "ruby":
+        name = _RUBY_BLOCK.sub("", name)
+    elif platform == "php":
+        name = _PHP_ANONYMOUS.sub("class@anonymous", name)
+    return "" if name.lower() in _NO_FUNCTIONS else name
+
+
+@lru_cache(maxsize=20_000)
+def _frame(platform: str, module: str, filename: str, function: str, line: str) -> tuple[str, ...]:
+    """What of a frame counts, or () when it says nothing."""
+    if filename in _NO_FILES and not module:
+        return ()
+    if platform == "java":
+        module = _JAVA_PROXY.sub("", module)
+    if platform == "php":
+        module = _PHP_ANONYMOUS.sub("class@anonymous", module)
+    is_script = platform in ("javascript", "node")
+    where = module if module and not is_script else _file(filename) or module
+    line = line.strip()
+    return (
+        where,
+        _function(function, platform),
+        line if platform in _LINES_TELL and len(line) <= _LONGEST_LINE else "",
+    )
+
+
+def _frames(stacktrace: Any, platform: str) -> list[tuple[str, ...]]:
+    frames = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
+    if not frames:
+        return []
+    keys: list[tuple[str, ...]] = []
+    own = [frame for frame in frames if frame.get("in_app")]
+    for frame in own or frames:
+        get = frame.get
+        key = _frame(
+            get("platform") or platform,
+            get("module") or "",
+            get("filename") or get("abs_path") or "",
+            get("function") or "",
+            get("context_line") or "",
+        )
+        if key and (not keys or keys[-1] != key):  # direct recursion is one step, however deep
+            keys.append(key)
+    is_usable = any(key[1] or key[2] for key in keys)
+    return keys if is_usable else []
+
+
+# --- messages ---------------------------------------------------------------------------------------------------
+_VARIABLE = re.compile(
+    r"""(?P<filtered>\[Filtered\])
+      | (?P<url>\b[a-z][a-z0-9+.-]{1,20}://[^\s"'<>]{1,2000}+)
+      | (?P<email>[\w.+-]{1,64}+@[\w-]{1,64}+(?:\.[\w-]{1,64}+)+)
+      | (?P<uuid>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)
+      | (?P<date>\b\d{4}-\d\d-\d\d(?:[T\ ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?)
+      | (?P<ip>\b\d{1,3}(?:\.\d{1,3}){3}\b)
+      | (?P<hex>\b0x[0-9a-f]{1,64}\b|\b(?=[0-9a-f]{0,63}\d)[0-9a-f]{8,64}\b)
+      | (?P<duration>\b\d{1,20}(?:\.\d{1,20})?\ ?(?:ms|us|ns|s|min|h)\b)
+      | (?P<number>(?<![\w.])[-+]?\d{1,40}(?:[.,]\d{1,40})*(?![\w]))
+      | (?P<quoted>"[^"\n]{0,500}"|'[^'\n]{0,500}'(?!\w))
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_LONGEST_MESSAGE = 2_000
+
+
+def without_variables(message: str) -> str:
+    """A message's shape: what differs from one occurrence to the next is replaced by a placeholder."""
+    return _VARIABLE.sub(lambda match: f"<{match.lastgroup}>", message[:_LONGEST_MESSAGE])
+
+
+# --- events -------------------------------------------------------------------------------------------------------
+def _default_parts(event: Mapping[str, Any]) -> list[str]:
+    csp = event.get("csp")
+    if isinstance(csp, dict):
+        return ["csp", str(csp.get("effective_directive", "")), str(csp.get("blocked_origin", ""))]
+    platform = event.get("platform") or "other"
+    exceptions = (event.get("exception") or {}).get("values") or []
+    parts: list[str] = []
+    has_stack = False
+    for exception in exceptions:
+        is_synthetic = (exception.get("mechanism") or {}).get("synthetic")
+        parts += ["type", "" if is_synthetic else exception.get("type") or ""]
+        frames = _frames(exception.get("stacktrace"), platform)
+        has_stack = has_stack or bool(frames)
+        for frame in frames:
+            parts += frame
+    if exceptions:
+        if not has_stack:
+            for exception in exceptions:
+                parts += ["value", without_variables(exception.get("value") or "")]
+        return parts
+    entry = event.get("logentry") or {}
+    message = entry.get("message") or entry.get("formatted") or ""
+    if message:
+        return ["message", without_variables(message)]
+    frames = _frames(event.get("stacktrace"), platform)
+    return ["stack", *(part for frame in frames for part in frame)]
+
+
+def _digest(parts: Iterable[str]) -> str:
+    """Length-prefixed, so that ("ab", "c") and ("a", "bc") differ."""
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    return blake2b(
+        b"".join([b"%d:%b" % (len(part), part) for part in encoded]), digest_size=16
+    ).hexdigest()
+
+
+def _custom(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        return []
+    return [
+        part if isinstance(part, str) else str(part)
+        for part in value
+        if isinstance(part, str | int | float)
+    ]
+
+
+def fingerprint(event: Mapping[str, Any]) -> str:
+    """The hash of a normalized event's group, 32 hex digits."""
+    own = _custom(event.get("fingerprint"))
+    if not own or (len(own) == 1 and _DEFAULT.fullmatch(own[0])):
+        return _digest(_default_parts(event))
+    parts = ["custom"]
+    for part in own:
+        if _DEFAULT.fullmatch(part):
+            parts += _default_parts(event)
+        else:
+            parts.append(part)
+    return _digest(parts)

@@ -1,0 +1,142 @@
+"""A request's body, read and unpacked within bounds: no input makes the portal hold more than LIMIT_OUT bytes of it."""
+
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+import brotli
+import zstandard
+
+MIB = 1024 * 1024
+LIMIT_IN = 5 * MIB
+LIMIT_OUT = 20 * MIB
+_CHUNK = 64 * 1024
+
+
+class TooLarge(Exception):
+    """413"""
+
+
+class Unreadable(Exception):
+    """400: not what its Content-Encoding says, or cut short."""
+
+
+class Stream(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+def read(stream: Stream, content_length: str | None) -> bytes:
+    """The whole body, also a chunked one, which comes without a length. Raises TooLarge, Unreadable."""
+    if content_length:
+        try:
+            length = int(content_length)
+        except ValueError:
+            raise Unreadable("Content-Length is not a number") from None
+        if length < 0:
+            raise Unreadable("Content-Length is negative")
+        if length > LIMIT_IN:
+            raise TooLarge(f"the body is over {LIMIT_IN // MIB} MiB")
+        body = stream.read(length)
+        if len(body) < length:  # servers may hand it over in pieces
+            pieces = [body]
+            missing = length - len(body)
+            while missing and (piece := stream.read(missing)):
+                pieces.append(piece)
+                missing -= len(piece)
+            if missing:
+                raise Unreadable("the body ends before its Content-Length")
+            body = b"".join(pieces)
+        return body
+    pieces, size = [], 0
+    while piece := stream.read(_CHUNK):
+        size += len(piece)
+        if size > LIMIT_IN:
+            raise TooLarge(f"the body is over {LIMIT_IN // MIB} MiB")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _bounded(unpack: Callable[[bytes], bytes], body: bytes, limit: int) -> bytes:
+    pieces, size = [], 0
+    for start in range(0, len(body), 4096):
+        piece = unpack(body[start : start + 4096])
+        size += len(piece)
+        if size > limit:
+            raise TooLarge(f"the body unpacks to over {limit // MIB} MiB")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _inflate(body: bytes, limit: int, window: int) -> bytes:
+    """zlib in any wrapping; gzip may consist of several members."""
+    pieces, size = [], 0
+    while body:
+        stream = zlib.decompressobj(window)
+        piece = stream.decompress(body, limit - size + 1)
+        size += len(piece)
+        if size > limit:
+            raise TooLarge(f"the body unpacks to over {limit // MIB} MiB")
+        pieces.append(piece)
+        if not stream.eof:
+            raise Unreadable("the compressed body is cut short")
+        if stream.unused_data == body:
+            break
+        body = stream.unused_data
+        if window != _GZIP or not body.startswith(b"\x1f\x8b"):
+            break  # padding after the last member is harmless
+    return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+def _gzip(body: bytes, limit: int) -> bytes:
+    return _inflate(body, limit, _GZIP)
+
+
+def _deflate(body: bytes, limit: int) -> bytes:
+    try:
+        return _inflate(body, limit, zlib.MAX_WBITS)
+    except zlib.error:  # some clients send it without the wrapping
+        return _inflate(body, limit, -zlib.MAX_WBITS)
+
+
+def _brotli(body: bytes, limit: int) -> bytes:
+    stream = brotli.Decompressor()
+    unpacked = stream.process(body, output_buffer_limit=limit + 1)
+    while len(unpacked) <= limit and not stream.is_finished():
+        piece = stream.process(b"", output_buffer_limit=limit + 1 - len(unpacked))
+        if not piece:
+            raise Unreadable("the compressed body is cut short")
+        unpacked += piece
+    if len(unpacked) > limit:
+        raise TooLarge(f"the body unpacks to over {limit // MIB} MiB")
+    return bytes(unpacked)
+
+
+def _zstd(body: bytes, limit: int) -> bytes:
+    stream = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+    unpacked = _bounded(stream.decompress, body, limit)
+    if not stream.eof:
+        raise Unreadable("the compressed body is cut short")
+    return unpacked
+
+
+_UNPACKERS: dict[str, Callable[[bytes, int], bytes]] = {
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "deflate": _deflate,
+    "br": _brotli,
+    "zstd": _zstd,
+}
+
+
+def unpack(body: bytes, encoding: str, limit: int = LIMIT_OUT) -> bytes:
+    """The body without its Content-Encoding; an unknown or empty one counts as none. Raises TooLarge, Unreadable."""
+    unpacker = _UNPACKERS.get(encoding.strip().lower())
+    if unpacker is None or not body:
+        return body
+    try:
+        return unpacker(body, limit)
+    except (zlib.error, brotli.error, zstandard.ZstdError) as error:
+        raise Unreadable(f"not readable as {encoding}: {error}") from error

@@ -1,0 +1,53 @@
+"""Every way an SDK shows its key."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+_SENTRY_KEY = re.compile(r"(?:^|[\s,])sentry_key\s*=\s*\"?([^\s,\"]+)", re.IGNORECASE)
+_SENTRY = re.compile(r"\s*sentry\b", re.IGNORECASE)
+
+
+class Contradiction(Exception):
+    """400: the envelope's DSN and the address disagree."""
+
+
+def keys(environ: Mapping[str, Any]) -> list[str]:
+    """Keys found in headers and query, the most specific first; [] when there is none to read."""
+    found = []
+    for name in ("HTTP_X_SENTRY_AUTH", "HTTP_AUTHORIZATION"):
+        header = environ.get(name)
+        if not header:
+            continue
+        if name == "HTTP_X_SENTRY_AUTH" or _SENTRY.match(header):
+            match = _SENTRY_KEY.search(header)
+            if match:
+                found.append(match[1])
+        elif header[:6].lower() == "basic ":
+            try:
+                user = base64.b64decode(header[6:].strip(), validate=True).partition(b":")[0]
+                found.append(user.decode("ascii"))
+            except (binascii.Error, ValueError, UnicodeDecodeError):
+                pass
+    query = environ.get("QUERY_STRING")
+    if query and "sentry_key" in query:
+        found += parse_qs(query, max_num_fields=50).get("sentry_key", [])[:1]
+    return found
+
+
+def of_dsn(value: Any) -> tuple[str, int] | None:
+    """(key, project id) of a DSN, None when there is none to read."""
+    if not isinstance(value, str):
+        return None
+    try:
+        parts = urlsplit(value)
+        key = parts.username
+    except ValueError:
+        return None
+    project = parts.path.rstrip("/").rpartition("/")[2]
+    if not key or not (project.isascii() and project.isdigit() and len(project) < 19):
+        return None
+    return key, int(project)

@@ -1,0 +1,47 @@
+"""A client's idea of time, and what to make of it."""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+_FRACTION = re.compile(r"(\.\d{6})\d+")
+DRIFT_WORTH_MENDING = timedelta(minutes=55)
+_FUTURE = timedelta(seconds=60)
+_PAST = timedelta(days=30)
+
+
+def parse(value: Any) -> datetime | None:
+    """RFC 3339 or seconds since 1970 (also as text), UTC where no zone is given; None for anything else."""
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            moment = datetime.fromisoformat(_FRACTION.sub(r"\1", text))
+        except ValueError:
+            try:
+                value = float(text)
+            except ValueError:
+                return None
+        else:
+            try:
+                return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            except OverflowError:
+                return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def drift(sent_at: datetime | None, received_at: datetime) -> timedelta:
+    """How far the client's clock is behind ours, when that is too much to be the network."""
+    if sent_at is None:
+        return timedelta(0)
+    difference = received_at - sent_at
+    return difference if abs(difference) >= DRIFT_WORTH_MENDING else timedelta(0)
+
+
+def is_plausible(moment: datetime, received_at: datetime) -> bool:
+    return received_at - _PAST <= moment <= received_at + _FUTURE

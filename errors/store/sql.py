@@ -1,0 +1,219 @@
+"""The store's statements: one a table and batch, in the form each database is fast with."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+
+EVENT_COLUMNS = (
+    "id", "app_id", "group_id", "event_id", "occurred_at", "severity", "environment", "release", "category",
+    "function", "message", "request_id", "user_key", "organization", "order_ref", "payment_ref", "reservation_ref",
+)  # fmt: skip
+PAYLOAD_COLUMNS = ("event_id", "dictionary_id", "data")
+
+Row = tuple[Any, ...]
+Rows = Sequence[Row]
+
+
+class Dialect(Protocol):
+    """Rows come sorted by key, so that two writers never wait for each other in a circle."""
+
+    def new_ids(self, cursor: Any, seen: Rows) -> set[tuple[str, int]]:
+        """Insert (event_id hex, app_id, event) rows; which (event_id, app_id) were not there before."""
+
+    def group_states(self, cursor: Any, ids: Sequence[int]) -> list[Row]:
+        """(id, status, severity, merged_into_id, event_count) of the groups, locked until the end."""
+
+    def new_users(self, cursor: Any, users: Rows) -> list[int]:
+        """Insert (group_id, user_key) rows; the group ids of those that were not there before."""
+
+    def insert_events(self, cursor: Any, events: Rows, payloads: Rows) -> None: ...
+
+    def update_groups(self, cursor: Any, groups: Rows) -> None:
+        """(events, users, first_at, last_at, release, last_event, id)"""
+
+    def add_hours(self, cursor: Any, hours: Rows) -> None: ...
+
+    def add_minutes(self, cursor: Any, minutes: Rows) -> None: ...
+
+    def add_tags(self, cursor: Any, tags: Rows) -> None: ...
+
+    def moment(self, moment: datetime) -> Any: ...
+
+    def event_id(self, event_id: str) -> Any: ...
+
+
+_json = msgspec.json.Encoder()
+
+
+def _as_json(rows: Iterable[Any]) -> str:
+    return _json.encode(list(rows)).decode()
+
+
+def _marks(columns: Sequence[str]) -> str:
+    return f"({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
+
+
+class SQLite:
+    def moment(self, moment: datetime) -> str:
+        return str(moment.astimezone(UTC).replace(tzinfo=None))  # as Django writes it
+
+    def event_id(self, event_id: str) -> str:
+        return event_id
+
+    def new_ids(self, cursor: Any, seen: Rows) -> set[tuple[str, int]]:
+        cursor.execute(
+            "INSERT INTO errors_seenevent (event_id, app_id, event)"
+            " SELECT value->>0, value->>1, value->>2 FROM json_each(%s) WHERE true"
+            " ON CONFLICT DO NOTHING RETURNING event_id, app_id",
+            [_as_json(seen)],
+        )
+        return set(cursor.fetchall())
+
+    def group_states(self, cursor: Any, ids: Sequence[int]) -> list[Row]:
+        cursor.execute(
+            "SELECT id, status, severity, merged_into_id, event_count FROM errors_errorgroup"
+            " WHERE id IN (SELECT value FROM json_each(%s))",
+            [_as_json(ids)],
+        )
+        return list(cursor.fetchall())
+
+    def new_users(self, cursor: Any, users: Rows) -> list[int]:
+        cursor.execute(
+            "INSERT INTO errors_groupuser (group_id, user_key)"
+            " SELECT value->>0, value->>1 FROM json_each(%s) WHERE true"
+            " ON CONFLICT DO NOTHING RETURNING group_id",
+            [_as_json(users)],
+        )
+        return [group_id for (group_id,) in cursor.fetchall()]
+
+    def insert_events(self, cursor: Any, events: Rows, payloads: Rows) -> None:
+        cursor.executemany(f"INSERT INTO errors_errorevent {_marks(EVENT_COLUMNS)}", events)
+        cursor.executemany(f"INSERT INTO errors_eventpayload {_marks(PAYLOAD_COLUMNS)}", payloads)
+
+    def update_groups(self, cursor: Any, groups: Rows) -> None:
+        cursor.executemany(
+            "UPDATE errors_errorgroup SET event_count = event_count + %s, user_count = user_count + %s,"
+            " first_seen_at = min(first_seen_at, %s), last_seen_at = max(last_seen_at, %s),"
+            " last_release = coalesce(nullif(%s, ''), last_release), last_event = max(coalesce(last_event, 0), %s)"
+            " WHERE id = %s",
+            groups,
+        )
+
+    def add_hours(self, cursor: Any, hours: Rows) -> None:
+        cursor.executemany(
+            "INSERT INTO errors_grouphour (group_id, hour, count) VALUES (%s, %s, %s)"
+            " ON CONFLICT (group_id, hour) DO UPDATE SET count = count + excluded.count",
+            hours,
+        )
+
+    def add_minutes(self, cursor: Any, minutes: Rows) -> None:
+        cursor.executemany(
+            "INSERT INTO errors_minutecount (minute, app_id, severity, count) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (minute, app_id, severity) DO UPDATE SET count = count + excluded.count",
+            minutes,
+        )
+
+    def add_tags(self, cursor: Any, tags: Rows) -> None:
+        cursor.executemany(
+            "INSERT INTO errors_grouptag (group_id, key, value, count) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (group_id, key, value) DO UPDATE SET count = count + excluded.count",
+            tags,
+        )
+
+
+def _columns(rows: Rows) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+class PostgreSQL:
+    def moment(self, moment: datetime) -> datetime:
+        return moment
+
+    def event_id(self, event_id: str) -> UUID:
+        return UUID(event_id)
+
+    def new_ids(self, cursor: Any, seen: Rows) -> set[tuple[str, int]]:
+        cursor.execute(
+            "INSERT INTO errors_seenevent (event_id, app_id, event)"
+            " SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) ORDER BY 1, 2"
+            " ON CONFLICT DO NOTHING RETURNING event_id, app_id",
+            _columns(seen),
+        )
+        return {(event_id.hex, app_id) for event_id, app_id in cursor.fetchall()}
+
+    def group_states(self, cursor: Any, ids: Sequence[int]) -> list[Row]:
+        cursor.execute(
+            "SELECT id, status, severity, merged_into_id, event_count FROM errors_errorgroup"
+            " WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
+            [list(ids)],
+        )
+        return list(cursor.fetchall())
+
+    def new_users(self, cursor: Any, users: Rows) -> list[int]:
+        cursor.execute(
+            "INSERT INTO errors_groupuser (group_id, user_key)"
+            " SELECT * FROM unnest(%s::bigint[], %s::text[]) ORDER BY 1, 2"
+            " ON CONFLICT DO NOTHING RETURNING group_id",
+            _columns(users),
+        )
+        return [group_id for (group_id,) in cursor.fetchall()]
+
+    def insert_events(self, cursor: Any, events: Rows, payloads: Rows) -> None:
+        event_types = ["int8", "int8", "int8", "uuid", "timestamptz", *["text"] * 12]
+        self._copy(cursor, "errors_errorevent", EVENT_COLUMNS, event_types, events)
+        self._copy(
+            cursor, "errors_eventpayload", PAYLOAD_COLUMNS, ["int8", "int8", "bytea"], payloads
+        )
+
+    def _copy(
+        self, cursor: Any, table: str, columns: Sequence[str], types: Sequence[str], rows: Rows
+    ) -> None:
+        with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+
+    def update_groups(self, cursor: Any, groups: Rows) -> None:
+        cursor.execute(
+            "UPDATE errors_errorgroup g SET event_count = g.event_count + v.events,"
+            " user_count = g.user_count + v.users, first_seen_at = least(g.first_seen_at, v.first_at),"
+            " last_seen_at = greatest(g.last_seen_at, v.last_at),"
+            " last_release = coalesce(nullif(v.release, ''), g.last_release),"
+            " last_event = greatest(g.last_event, v.last_event)"
+            " FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::text[],"
+            " %s::bigint[], %s::bigint[]) AS v(events, users, first_at, last_at, release, last_event, id)"
+            " WHERE g.id = v.id",
+            _columns(groups),
+        )
+
+    def add_hours(self, cursor: Any, hours: Rows) -> None:
+        cursor.execute(
+            "INSERT INTO errors_grouphour AS t (group_id, hour, count)"
+            " SELECT * FROM unnest(%s::bigint[], %s::int[], %s::int[]) ORDER BY 1, 2"
+            " ON CONFLICT (group_id, hour) DO UPDATE SET count = t.count + excluded.count",
+            _columns(hours),
+        )
+
+    def add_minutes(self, cursor: Any, minutes: Rows) -> None:
+        cursor.execute(
+            "INSERT INTO errors_minutecount AS t (minute, app_id, severity, count)"
+            " SELECT * FROM unnest(%s::int[], %s::bigint[], %s::text[], %s::int[]) ORDER BY 1, 2, 3"
+            " ON CONFLICT (minute, app_id, severity) DO UPDATE SET count = t.count + excluded.count",
+            _columns(minutes),
+        )
+
+    def add_tags(self, cursor: Any, tags: Rows) -> None:
+        cursor.execute(
+            "INSERT INTO errors_grouptag AS t (group_id, key, value, count)"
+            " SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[]) ORDER BY 1, 2, 3"
+            " ON CONFLICT (group_id, key, value) DO UPDATE SET count = t.count + excluded.count",
+            _columns(tags),
+        )
+
+
+def dialect() -> Dialect:
+    return PostgreSQL() if connection.vendor == "postgresql" else SQLite()

@@ -1,0 +1,219 @@
+"""One batch of events, one transaction: stored, grouped and counted, or none of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+
+from errors import partitions
+from errors.models import SEVERITY_RANK, ErrorGroup, Severity, Status
+from errors.new_event import NewEvent
+from errors.payloads import Sample, pack
+from errors.store import groups, life
+from errors.store.groups import Key, Known
+from errors.store.ids import next_id
+from errors.store.sql import Dialect, Row, dialect
+from errors.store.tally import Tally
+
+_TRIES = 3
+
+
+@dataclass(slots=True)
+class Packed:
+    """An event with its payload as it will lie on the disk."""
+
+    event: NewEvent
+    data: bytes
+    sample_id: int | None
+
+    @classmethod
+    def of(cls, event: NewEvent) -> "Packed":
+        """Compressed against its group's sample, when this process knows one; done before the queue, by many threads."""
+        known = groups.memory.get((event.app_id, event.group_hash))
+        sample = known.sample if known else None
+        if sample is None:
+            return cls(event, pack(event.payload), None)
+        return cls(event, pack(event.payload, sample), sample.id)
+
+
+@dataclass(slots=True)
+class Written:
+    """What a batch came to. A duplicate counts as stored: it was, the first time."""
+
+    stored: int = 0
+    duplicates: int = 0
+    severities: set[str] = field(default_factory=set)
+    new_groups: int = 0
+    regressed: int = 0
+
+
+class _AfterCommit:
+    """What the process may believe once the transaction has committed."""
+
+    def __init__(self) -> None:
+        self.known: dict[Key, Known] = {}
+        self.samples: list[tuple[Known, Sample]] = []
+        self.days: set[datetime] = set()
+
+    def __call__(self) -> None:
+        for key, known in self.known.items():
+            groups.memory.put(key, known)
+        for known, sample in self.samples:
+            groups.memory.keep_sample(known, sample)
+        for day in self.days:
+            partitions.remember(day.date())
+
+
+def write(batch: Sequence[Packed]) -> Written:
+    """Store the batch in a transaction of its own, or in the caller's. Raises what the database raises."""
+    for attempt in range(_TRIES):
+        after = _AfterCommit()
+        try:
+            with transaction.atomic():
+                written = _write(batch, after)
+        except BaseException as error:
+            # What was remembered may be why it failed, or may not have come to be.
+            groups.memory.clear()
+            partitions.forget()
+            if isinstance(error, IntegrityError) and attempt < _TRIES - 1:
+                continue  # another process made the same id or group in this instant
+            raise
+        transaction.on_commit(after)
+        return written
+    raise AssertionError("unreachable")
+
+
+def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
+    sql = dialect()
+    written = Written()
+    with connection.cursor() as cursor:
+        firsts: dict[tuple[str, int], tuple[Packed, int]] = {}
+        for packed in batch:
+            event = packed.event
+            key = (event.event_id, event.app_id)
+            if key not in firsts:
+                firsts[key] = (packed, next_id(event.received_at))
+        fresh = sql.new_ids(cursor, [(*key, firsts[key][1]) for key in sorted(firsts)])
+        new = [firsts[key] for key in firsts if key in fresh]
+        written.stored = len(new)
+        written.duplicates = len(batch) - len(new)
+        if not new:
+            return written
+
+        for event in {packed.event.received_at.date(): packed.event for packed, _ in new}.values():
+            day = event.received_at.astimezone(UTC)
+            partitions.ensure(day.date())
+            after.days.add(day)
+
+        found = groups.resolve([packed.event for packed, _ in new])
+        states = _states(sql, cursor, found)
+        rows = [
+            (packed, found[packed.event.app_id, packed.event.group_hash], id) for packed, id in new
+        ]
+        tally = Tally.of((packed.event, known.group_id, id) for packed, known, id in rows)
+
+        gained: dict[int, int] = {}
+        if tally.users:
+            for group_id in sql.new_users(cursor, sorted(tally.users)):
+                gained[group_id] = gained.get(group_id, 0) + 1
+        sql.insert_events(
+            cursor,
+            [_event_row(sql, packed.event, known, id) for packed, known, id in rows],
+            [(id, packed.sample_id, packed.data) for packed, _, id in rows],
+        )
+        sql.update_groups(
+            cursor,
+            [
+                (
+                    group.count,
+                    gained.get(group_id, 0),
+                    sql.moment(group.first_at),  # type: ignore[arg-type]
+                    sql.moment(group.last_at),  # type: ignore[arg-type]
+                    group.release,
+                    group.last_event,
+                    group_id,
+                )
+                for group_id, group in sorted(tally.groups.items())
+            ],
+        )
+        sql.add_hours(cursor, [(*key, n) for key, n in sorted(tally.hours.items())])
+        if tally.tags:
+            sql.add_tags(cursor, [(*key, n) for key, n in sorted(tally.tags.items())])
+        sql.add_minutes(cursor, [(*key, n) for key, n in sorted(tally.minutes.items())])
+
+    _notice_samples(rows, states, after)
+    after.known.update(found)
+    written.severities = {packed.event.severity for packed, _ in new}
+    written.new_groups = sum(not states[group_id][4] for group_id in tally.groups)
+    for group_id, group in tally.groups.items():
+        state = states[group_id]
+        if SEVERITY_RANK[Severity(group.severity)] > SEVERITY_RANK[Severity(state[2])]:
+            ErrorGroup.objects.filter(pk=group_id).update(severity=group.severity)
+        if state[1] not in (Status.OPEN, Status.REGRESSED):
+            of_group = [packed.event for packed, known, _ in rows if known.group_id == group_id]
+            written.regressed += life.notice(group_id, of_group)
+    return written
+
+
+def _states(sql: Dialect, cursor: Any, found: dict[Key, Known]) -> dict[int, Row]:
+    """The groups' rows, locked. What the process remembered of a group that is gone or merged is put right."""
+    for _ in range(10):  # merges can form a chain
+        ids = sorted({known.group_id for known in found.values()})
+        states = {row[0]: row for row in sql.group_states(cursor, ids)}
+        moved = False
+        for known in found.values():
+            state = states.get(known.group_id)
+            if state is None:
+                raise IntegrityError(f"group {known.group_id} is gone")
+            if state[3] is not None:
+                known.group_id = state[3]
+                known.sample = None
+                moved = True
+        if not moved:
+            break
+    return states
+
+
+def _event_row(sql: Dialect, event: NewEvent, known: Known, id: int) -> Row:
+    return (
+        id,
+        event.app_id,
+        known.group_id,
+        sql.event_id(event.event_id),
+        sql.moment(event.occurred_at),
+        event.severity,
+        event.environment,
+        event.release,
+        event.category,
+        event.function,
+        event.title[:200],
+        event.request_id,
+        event.user_key,
+        event.organization,
+        event.order_ref,
+        event.payment_ref,
+        event.reservation_ref,
+    )
+
+
+def _notice_samples(
+    rows: Sequence[tuple[Packed, Known, int]], states: dict[int, Row], after: _AfterCommit
+) -> None:
+    """From a group's second event on there is a sample; a sample that no longer fits is replaced."""
+    used = {}
+    asked: set[int] = set()
+    for packed, known, _ in rows:
+        if packed.sample_id is not None and known.sample and packed.sample_id == known.sample.id:
+            known.notice(len(packed.data))
+            used[known.group_id] = known
+        if known.group_id in asked or not known.wants_sample():
+            continue
+        asked.add(known.group_id)
+        if states[known.group_id][4]:  # events it had before this batch
+            sample = groups.add_sample(known, packed.event.payload, packed.event.received_at)
+            if sample is not None:
+                after.samples.append((known, sample))
+    if rows and used:
+        groups.mark_used(used.values(), rows[0][0].event.received_at.date())
