@@ -13,6 +13,7 @@ import django_stubs_ext
 from environs import validate
 
 from opsportal.lib.env import PortalEnv
+from opsportal.lib.redis_link import connection_options
 from opsportal.lib.secret_key import installation_secret_key
 
 django_stubs_ext.monkeypatch()  # makes ModelAdmin[...] and friends subscriptable at run time
@@ -166,8 +167,7 @@ def _redis(db_prefix: str) -> dict[str, object]:
         "KEY_PREFIX": f"opsportal:{db_prefix}",
         # Redis away must cost little and break nothing: see docs/operations.md
         "OPTIONS": {
-            "SOCKET_CONNECT_TIMEOUT": 0.2,
-            "SOCKET_TIMEOUT": 0.2,
+            "CONNECTION_POOL_KWARGS": connection_options(REDIS_URL),
             "IGNORE_EXCEPTIONS": True,
         },
     }

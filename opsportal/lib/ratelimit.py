@@ -9,7 +9,6 @@ rotates stays for ever) and walks all of them in a new thread every 10 ms; its R
 clock and needs a second round trip for what remains.
 """
 
-import logging
 import math
 import threading
 import time
@@ -18,18 +17,13 @@ from typing import NamedTuple
 
 import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-log = logging.getLogger(__name__)
+from opsportal.lib import redis_link
 
 MOST_KEYS = 100_000
 # Up to this limit each hit is remembered on its own; above it, hits within a thousandth of the window are one entry,
 # which leaves the window with its youngest hit: never more than the limit, and a million a day cost no memory.
 MOST_ENTRIES = 1_000
-REDIS_TIMEOUT = 0.2
-FAILURES_UNTIL_AWAY = 3
-AWAY_FOR = 10.0
 
 
 class Verdict(NamedTuple):
@@ -45,20 +39,17 @@ def hit(key: str, limit: int, window_seconds: float, *, cost: int = 1) -> Verdic
 
     Different limits need different keys. Never raises, and never waits long: see `degraded`.
     """
-    if settings.REDIS_URL and not _link.is_away():
+    if settings.REDIS_URL and not redis_link.gate.is_shut:
         try:
-            verdict = _hit_in_redis(key, limit, window_seconds, cost)
+            return _hit_in_redis(key, limit, window_seconds, cost)
         except redis.RedisError:
-            _link.failed()
-        else:
-            _link.worked()
-            return verdict
+            pass  # the gate knows
     return memory.hit(key, limit, window_seconds, cost)
 
 
 def degraded() -> bool:
     """Whether Redis is configured but away, so that each process counts for itself."""
-    return bool(settings.REDIS_URL) and _link.failures >= FAILURES_UNTIL_AWAY
+    return bool(settings.REDIS_URL) and redis_link.gate.is_degraded
 
 
 class _Log:
@@ -190,45 +181,6 @@ return {allowed and 1 or 0, limit - total, wait}
 """
 
 
-class _Link:
-    """Whether Redis is worth asking: after three failures in a row only one call in ten seconds tries."""
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self._ask_again_at = 0.0
-        self._lock = threading.Lock()
-
-    def is_away(self) -> bool:
-        if self.failures < FAILURES_UNTIL_AWAY:
-            return False
-        with self._lock:
-            now = time.monotonic()
-            if now < self._ask_again_at:
-                return True
-            self._ask_again_at = now + AWAY_FOR  # this call tries; the others go on without
-            return False
-
-    def failed(self) -> None:
-        with self._lock:
-            self.failures += 1
-            if self.failures < FAILURES_UNTIL_AWAY:
-                return
-            self._ask_again_at = time.monotonic() + AWAY_FOR
-            is_news = self.failures == FAILURES_UNTIL_AWAY
-        if is_news:
-            log.warning("rate limits are counted in this process only: Redis is away")
-
-    def worked(self) -> None:
-        if not self.failures:
-            return
-        with self._lock:
-            is_news = self.failures >= FAILURES_UNTIL_AWAY
-            self.failures = 0
-        if is_news:
-            log.info("rate limits are counted in Redis again")
-
-
-_link = _Link()
 _redis: redis.Redis | None = None
 _redis_url = ""
 
@@ -236,12 +188,7 @@ _redis_url = ""
 def _hit_in_redis(key: str, limit: int, window: float, cost: int) -> Verdict:
     global _redis, _redis_url
     if _redis is None or _redis_url != settings.REDIS_URL:
-        _redis = redis.Redis.from_url(
-            settings.REDIS_URL,
-            socket_timeout=REDIS_TIMEOUT,
-            socket_connect_timeout=REDIS_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
+        _redis = redis_link.client(settings.REDIS_URL)
         _redis_url = settings.REDIS_URL
     name = f"opsportal:hits:{{{key}}}"
     allowed, remaining, wait_us = _redis.eval(

@@ -11,19 +11,20 @@ from pathlib import Path
 
 import pytest
 import redis
+from django_redis.cache import RedisCache
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from opsportal.lib import ratelimit
+from opsportal.lib import ratelimit, redis_link
 from tests.lib.loopback import free_port, hang, serving
 from tests.servers.redis_server import RedisServer
 
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(ratelimit, "_link", ratelimit._Link())
+    monkeypatch.setattr(redis_link, "gate", redis_link.Gate())
     ratelimit.memory.clear()
     yield
     ratelimit.memory.clear()
@@ -148,7 +149,7 @@ class TestRedisAway:
     def test_it_is_asked_again_after_a_while_by_one_call(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ratelimit, "AWAY_FOR", 0.3)
+        monkeypatch.setattr(redis_link, "AWAY_FOR", 0.3)
         with serving(hang) as black_hole:
             settings.REDIS_URL = f"redis://127.0.0.1:{black_hole.port}/0"
             for _ in range(3):
@@ -159,10 +160,29 @@ class TestRedisAway:
 
             assert black_hole.connections == 4
 
+    def test_a_cache_in_a_black_hole_is_left_alone_as_well(self) -> None:
+        with serving(hang) as black_hole:
+            cache = RedisCache(
+                f"redis://127.0.0.1:{black_hole.port}/0",
+                {
+                    "OPTIONS": {
+                        "CONNECTION_POOL_KWARGS": redis_link.connection_options("redis://"),
+                        "IGNORE_EXCEPTIONS": True,
+                    }
+                },
+            )
+            began = time.monotonic()
+            for _ in range(50):
+                assert cache.get("key") is None
+                cache.set("key", 1)
+
+            assert time.monotonic() - began < 3 * 0.25 + 1
+            assert black_hole.connections == 3
+
     def test_when_it_is_back_all_count_together_again(
         self, settings: Settings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ratelimit, "AWAY_FOR", 0.1)
+        monkeypatch.setattr(redis_link, "AWAY_FOR", 0.1)
         settings.REDIS_URL = redis_server.url()
         assert ratelimit.hit("k", 100, 60).remaining == 99
         redis_server.kill()
@@ -182,7 +202,7 @@ class TestRedisAway:
 HAMMER = """
 import django, sys
 django.setup()
-from opsportal.lib import ratelimit
+from opsportal.lib import ratelimit, redis_link
 print(sum(ratelimit.hit("k", 100, 60).allowed for _ in range(60)))
 """
 
