@@ -105,6 +105,7 @@ def replay_event(event: WebhookEvent, *, now: datetime) -> bool:
     """Have a dead, ignored or waiting event processed afresh. False when it was processed meanwhile."""
     again = WebhookEvent.objects.filter(pk=event.pk).exclude(state=WebhookEvent.State.PROCESSED)
     with transaction.atomic():
+        again.filter(state=WebhookEvent.State.DEAD).update(was_dead=True)
         set_ = again.update(
             state=WebhookEvent.State.PENDING,
             tries=0,

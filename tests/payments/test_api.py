@@ -1,0 +1,191 @@
+import uuid
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from opsportal.clients.models import ApiKey, ClientApp, Scope
+from payments.models import Payment
+from tests.factories import make_app, make_payment
+from tests.payments.stripe_double import Fault, StripeDouble
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/v1/payments/"
+
+
+def client_of(app: ClientApp, *scopes: str) -> Client:
+    _, secret = ApiKey.issue(app=app, scopes=list(scopes) or [Scope.PAYMENTS])
+    return Client(headers={"Authorization": f"Bearer {secret}"})
+
+
+@pytest.fixture
+def app() -> ClientApp:
+    return make_app("shop")
+
+
+@pytest.fixture
+def shop(app: ClientApp) -> Client:
+    return client_of(app)
+
+
+def post(client: Client, body: object, path: str = PATH, **headers: str) -> Any:
+    return client.post(
+        path,
+        body,
+        content_type="application/json",
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+    )
+
+
+ASKED = {"amount": 2500, "currency": "eur", "order_id": "o-1", "customer": "ann@example.org"}
+
+
+def test_an_app_creates_reads_and_cancels(stripe: StripeDouble, shop: Client) -> None:
+    made = post(shop, ASKED, Idempotency_Key="k-1")
+
+    assert (made.status_code, made["Idempotency-Key"]) == (201, "k-1")
+    said = made.json()
+    assert said["client_secret"].startswith(said["intent"])
+    assert (said["amount"], said["currency"], said["status"]) == (
+        2500,
+        "EUR",
+        "requires_payment_method",
+    )
+    path = f"{PATH}{said['id']}/"
+    read = shop.get(path).json()
+    assert read["intent"] == said["intent"]
+    assert "client_secret" not in read
+    assert post(shop, None, path + "cancel/").json()["status"] == "canceled"
+    assert post(shop, None, path + "cancel/").status_code == 200
+    assert stripe.intents()[0]["status"] == "canceled"
+
+
+def test_a_repeat_gets_the_same_bytes(stripe: StripeDouble, shop: Client) -> None:
+    first = post(shop, ASKED, Idempotency_Key="k-1")
+    again = post(shop, ASKED, X_Idempotency_Key='"k-1"')
+
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first
+
+
+def test_another_body_under_the_same_key_is_422(stripe: StripeDouble, shop: Client) -> None:
+    post(shop, ASKED, Idempotency_Key="k-1")
+
+    other = post(shop, {**ASKED, "amount": 2600}, Idempotency_Key="k-1")
+
+    assert (other.status_code, other.json()["type"]) == (422, "key-reused")
+
+
+def test_without_a_key_one_is_made_and_returned(stripe: StripeDouble, shop: Client) -> None:
+    first, second = post(shop, ASKED), post(shop, ASKED)
+
+    assert uuid.UUID(first["Idempotency-Key"])
+    assert first["Idempotency-Key"] != second["Idempotency-Key"]
+    assert len(stripe.intents()) == 2
+
+
+def test_without_a_key_a_reservation_and_amount_make_one(
+    stripe: StripeDouble, shop: Client
+) -> None:
+    body = {**ASKED, "reservation_id": str(uuid.uuid4())}
+
+    first, second = post(shop, body), post(shop, body)
+    dearer = post(shop, {**body, "amount": 5000})
+
+    assert first.json()["id"] == second.json()["id"]
+    assert dearer.json()["id"] != first.json()["id"]
+    assert len(stripe.intents()) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"amount": True}, 422),
+        ({"amount": 25.0}, 422),
+        ({"amount": "2500"}, 422),
+        ({"amount": 0}, 422),
+        ({"amount": -1}, 422),
+        ({"amount": 49}, 422),
+        ({"amount": 100_000_000}, 422),
+        ({"amount": 10**40}, 422),
+        ({"currency": "XXX"}, 422),
+        ({"currency": "EURO"}, 422),
+        ({"metadata": {"ops_payment": "mine"}}, 422),
+        ({"reservation_id": "12"}, 422),
+        ({"capture": True}, 422),
+    ],
+)
+def test_bad_input_is_refused_and_uses_up_no_key(
+    stripe: StripeDouble, shop: Client, change: dict[str, object], status: int
+) -> None:
+    assert post(shop, {**ASKED, **change}, Idempotency_Key="k").status_code == status
+    assert not Payment.objects.exists()
+    assert post(shop, ASKED, Idempotency_Key="k").status_code == 201
+
+
+def test_minimums_are_those_of_the_currency(
+    stripe: StripeDouble, shop: Client, settings: Settings
+) -> None:
+    settings.PAYMENT_CURRENCIES = ["EUR", "JPY", "KWD"]
+
+    assert post(shop, {"amount": 50, "currency": "JPY"}).status_code == 201
+    refused = post(shop, {"amount": 49, "currency": "JPY"})
+    assert "50 JPY" in refused.json()["detail"]
+    assert post(shop, {"amount": 1005, "currency": "KWD"}).status_code == 422
+    assert post(shop, {"amount": 1000, "currency": "KWD"}).status_code == 201
+
+
+def test_an_outage_is_503_with_a_time_to_wait(stripe: StripeDouble, shop: Client) -> None:
+    stripe.faults.append(Fault("drop_before", times=2))
+
+    refused = post(shop, ASKED, Idempotency_Key="k")
+
+    assert (refused.status_code, refused.json()["type"]) == (503, "stripe-unavailable")
+    assert int(refused["Retry-After"]) >= 1
+    assert post(shop, ASKED, Idempotency_Key="k").status_code == 201
+
+
+def test_a_refused_card_is_a_problem_and_is_replayed(stripe: StripeDouble, shop: Client) -> None:
+    stripe.faults.append(Fault("status", 402))
+
+    first = post(shop, ASKED, Idempotency_Key="k")
+    again = post(shop, ASKED, Idempotency_Key="k")
+
+    assert (first.status_code, first["Content-Type"]) == (402, "application/problem+json")
+    assert (again.status_code, again.content) == (402, first.content)
+
+
+def test_without_a_stripe_key_it_says_so(shop: Client) -> None:
+    refused = post(shop, ASKED)
+
+    assert (refused.status_code, refused.json()["type"]) == (503, "not-configured")
+
+
+def test_without_a_key_or_the_scope_nothing_is_done(stripe: StripeDouble, app: ClientApp) -> None:
+    assert post(Client(), ASKED).status_code == 401
+    assert post(client_of(app, Scope.RESERVATIONS), ASKED).status_code == 403
+    assert stripe.intents() == []
+
+
+def test_an_app_does_not_see_another_apps_payments(stripe: StripeDouble, shop: Client) -> None:
+    theirs = make_payment()
+
+    assert shop.get(f"{PATH}{theirs.uuid}/").status_code == 404
+    assert post(shop, None, f"{PATH}{theirs.uuid}/cancel/").status_code == 404
+
+
+def test_what_is_paid_is_not_cancelled(stripe: StripeDouble, shop: Client) -> None:
+    said = post(shop, ASKED).json()
+    stripe.pay(said["intent"])
+
+    refused = post(shop, None, f"{PATH}{said['id']}/cancel/")
+
+    assert (refused.status_code, refused.json()["type"]) == (409, "too-late")
+
+
+def test_an_email_address_is_kept_as_a_hash_only(stripe: StripeDouble, shop: Client) -> None:
+    post(shop, ASKED)
+
+    assert Payment.objects.get().customer.startswith("email:")

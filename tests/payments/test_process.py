@@ -1,0 +1,319 @@
+"""What webhook events do to payments: once, in order, and never lost."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from alerts.models import SystemAlert
+from payments import services
+from payments.intents import OURS
+from payments.models import Mismatch, Payment, WebhookEvent
+from payments.services.receive import record_event
+from reservations.models import Discrepancy, Reservation, Status
+from reservations.services import reserve
+from tests.factories import make_app, make_payment, make_ticket_type, wanted
+from tests.payments.stripe_double import StripeDouble, event
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+pytestmark = pytest.mark.django_db
+
+
+def news(
+    payment: Payment, status: str, *, at: int = 100, intent_id: str = "", **fields: Any
+) -> dict[str, Any]:
+    """An event of second `at` that says the payment's intent has this status."""
+    object_ = {
+        "id": intent_id or payment.intent_id,
+        "object": "payment_intent",
+        "amount": payment.amount,
+        "currency": payment.currency.lower(),
+        "status": status,
+        "created": 1,
+        "metadata": {OURS: str(payment.uuid)},
+    }
+    return event(f"payment_intent.{status}", {**object_, **fields}, created=at)
+
+
+def take_in(told: dict[str, Any], now: datetime = NOW) -> WebhookEvent:
+    received = record_event(told, endpoint="default", livemode=False, now=now)
+    services.process_event(event_pk=received.event.pk, now=now)
+    received.event.refresh_from_db()
+    return received.event
+
+
+def waiting_payment(reservation_id: str = "", **fields: Any) -> Payment:
+    return make_payment(reservation_id, **{"status": "requires_payment_method", **fields})
+
+
+def status_of(payment: Payment) -> str:
+    payment.refresh_from_db()
+    return payment.status
+
+
+def test_a_success_is_applied_with_its_amount() -> None:
+    payment = waiting_payment()
+
+    logged = take_in(news(payment, "succeeded", amount_received=2500))
+
+    assert (logged.state, logged.payment) == ("processed", payment)
+    assert (status_of(payment), payment.amount_received) == ("succeeded", 2500)
+
+
+def test_a_success_completes_the_reservation() -> None:
+    standing = make_ticket_type()
+    reservation = reserve(app=make_app(), wanted=wanted((standing, 2)), now=NOW).reservation
+    payment = waiting_payment(str(reservation.uuid))
+
+    take_in(news(payment, "succeeded"))
+
+    reservation.refresh_from_db()
+    standing.refresh_from_db()
+    assert (reservation.status, reservation.payment) == (Status.COMPLETED, payment)
+    assert (standing.held, standing.sold) == (0, 2)
+
+
+def test_money_without_a_seat_is_saved_and_raises_a_critical_alert() -> None:
+    standing = make_ticket_type(1)
+    app = make_app()
+    past = NOW - timedelta(minutes=20)
+    late = reserve(app=app, wanted=wanted((standing, 1)), now=past).reservation
+    reserve(app=app, wanted=wanted((standing, 1)), now=NOW)
+    payment = waiting_payment(str(late.uuid))
+
+    assert take_in(news(payment, "succeeded")).state == "processed"
+
+    assert status_of(payment) == "succeeded"
+    assert Discrepancy.objects.open().get().payment == payment
+    alert = SystemAlert.objects.get()
+    assert (alert.severity, alert.alert_type) == ("critical", "money-without-seat")
+    assert "25.00 EUR" in alert.title
+
+
+def test_an_event_processed_again_has_no_second_effect() -> None:
+    payment = waiting_payment()
+    logged = take_in(news(payment, "succeeded"))
+
+    assert services.process_event(event_pk=logged.pk, now=NOW) is False
+    assert payment.timeline.count() == 1
+
+
+def test_events_in_the_wrong_order_end_in_the_right_state() -> None:
+    payment = waiting_payment()
+
+    for status, at in (("succeeded", 30), ("processing", 20), ("requires_action", 10)):
+        assert take_in(news(payment, status, at=at)).state == "processed"
+
+    assert status_of(payment) == "succeeded"
+
+
+def test_a_later_decline_takes_the_payment_back_to_the_start() -> None:
+    payment = waiting_payment()
+
+    take_in(news(payment, "processing", at=20))
+    take_in(news(payment, "requires_payment_method", at=30))
+    assert status_of(payment) == "requires_payment_method"
+    take_in(news(payment, "requires_action", at=25))
+    assert status_of(payment) == "requires_payment_method"
+
+
+def test_a_terminal_state_never_regresses() -> None:
+    payment = waiting_payment()
+
+    take_in(news(payment, "succeeded", at=20))
+    take_in(news(payment, "canceled", at=30))
+
+    assert status_of(payment) == "succeeded"
+
+
+def test_two_pieces_of_news_of_one_second_are_settled_by_asking_stripe(
+    stripe: StripeDouble,
+) -> None:
+    intent = stripe.post("/v1/payment_intents", amount=2500, currency="eur")
+    payment = waiting_payment(intent_id=intent["id"])
+    take_in(news(payment, "processing", at=20))
+
+    take_in(news(payment, "requires_action", at=20))
+
+    assert status_of(payment) == "requires_payment_method"  # what the double says
+    assert stripe.calls[f"GET /v1/payment_intents/{intent['id']}"] == 1
+
+
+def test_an_intent_we_did_not_hear_the_answer_of_is_adopted(stripe: StripeDouble) -> None:
+    payment = waiting_payment(intent_id=None, state="started", status="asked", finished_at=None)
+    intent = stripe.post(
+        "/v1/payment_intents",
+        amount=2500,
+        currency="eur",
+        **{f"metadata[{OURS}]": str(payment.uuid)},
+    )
+
+    take_in(stripe.pay(intent["id"]))
+
+    assert (status_of(payment), payment.intent_id) == ("succeeded", intent["id"])
+
+
+def test_an_intent_of_somebody_else_is_none_of_our_business() -> None:
+    payment = waiting_payment()
+
+    logged = take_in(news(payment, "succeeded", intent_id="pi_other", metadata={}))
+
+    assert (logged.state, logged.payment) == ("processed", None)
+    assert not Mismatch.objects.exists()
+
+
+def test_money_with_our_mark_and_no_row_is_a_mismatch() -> None:
+    payment = waiting_payment()
+    told = news(payment, "succeeded")
+    payment.delete()
+
+    take_in(told)
+
+    assert Mismatch.objects.open().get().kind == Mismatch.Kind.MISSING
+    assert SystemAlert.objects.get().severity == "critical"
+
+
+def test_a_second_intent_for_one_payment_is_a_mismatch() -> None:
+    payment = waiting_payment()
+
+    take_in(news(payment, "succeeded", intent_id="pi_twin"))
+
+    assert Mismatch.objects.open().get().kind == Mismatch.Kind.TWO_CHARGES
+
+
+@pytest.mark.parametrize("broken", [{"amount": "much"}, {"status": "eaten"}, {"created": None}])
+def test_poison_is_kept_shown_and_blocks_nothing(broken: dict[str, Any]) -> None:
+    payment = waiting_payment()
+
+    told = news(payment, "succeeded")
+    told["data"]["object"] |= broken
+    poison = take_in(told)
+    take_in(news(payment, "processing"))
+
+    assert (poison.state, bool(poison.outcome)) == ("dead", True)
+    assert status_of(payment) == "processing"
+    assert SystemAlert.objects.get().alert_type == "dead-webhook"
+
+
+def test_a_dead_event_can_be_replayed_and_its_alert_ends() -> None:
+    payment = waiting_payment()
+    poison = take_in(news(payment, "succeeded", amount="much"))
+    WebhookEvent.objects.update(payload={**poison.payload, "amount": 2500})
+
+    assert services.replay_event(poison, now=NOW)
+    services.process_event(event_pk=poison.pk, now=NOW)
+
+    assert status_of(payment) == "succeeded"
+    assert SystemAlert.objects.get().state == "resolved"
+
+
+def test_a_dead_event_can_be_set_aside() -> None:
+    poison = take_in(news(waiting_payment(), "succeeded", amount="much"))
+
+    assert services.set_aside(poison, now=NOW)
+    assert not services.set_aside(poison, now=NOW)
+
+    poison.refresh_from_db()
+    assert poison.state == "ignored"
+    assert SystemAlert.objects.get().state == "resolved"
+
+
+def test_a_failing_event_is_tried_8_times_with_growing_pauses_then_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(**arguments: object) -> None:
+        raise RuntimeError("the database had a bad day")
+
+    monkeypatch.setattr("payments.services.process.apply_intent", broken)
+    logged = take_in(news(waiting_payment(), "succeeded"))
+    now, pauses = NOW, []
+    while logged.state == "pending":
+        pauses.append((logged.next_try_at - now).total_seconds())
+        now = logged.next_try_at
+        services.process_event(event_pk=logged.pk, now=now)
+        logged.refresh_from_db()
+
+    assert (logged.state, logged.tries) == ("dead", 8)
+    assert len(pauses) == 7
+    for expected, pause in zip([30, 60, 120, 240, 480, 960, 1920], pauses, strict=True):
+        assert 0.8 * expected <= pause <= 1.2 * expected
+    assert "bad day" in logged.outcome
+
+
+def test_an_event_is_not_tried_before_its_time_nor_under_a_lease() -> None:
+    told = news(waiting_payment(), "succeeded")
+    logged = record_event(told, endpoint="default", livemode=False, now=NOW).event
+
+    WebhookEvent.objects.update(next_try_at=NOW + timedelta(seconds=1))
+    assert not services.process_event(event_pk=logged.pk, now=NOW)
+    WebhookEvent.objects.update(next_try_at=NOW, locked_until=NOW + timedelta(seconds=60))
+    assert not services.process_event(event_pk=logged.pk, now=NOW)
+    assert services.process_event(event_pk=logged.pk, now=NOW + timedelta(seconds=60))
+
+
+def test_an_event_that_kills_its_workers_is_given_up() -> None:
+    told = news(waiting_payment(), "succeeded")
+    logged = record_event(told, endpoint="default", livemode=False, now=NOW).event
+    WebhookEvent.objects.update(tries=8)
+
+    services.process_event(event_pk=logged.pk, now=NOW)
+
+    logged.refresh_from_db()
+    assert logged.state == "dead"
+
+
+def test_what_a_lost_nudge_left_is_processed_by_the_sweeper_after_a_minute() -> None:
+    payment = waiting_payment()
+    record_event(news(payment, "succeeded"), endpoint="default", livemode=False, now=NOW)
+
+    assert services.process_waiting(now=NOW + timedelta(seconds=59)) == 0
+    assert services.process_waiting(now=NOW + timedelta(seconds=60)) == 1
+    assert status_of(payment) == "succeeded"
+
+
+def test_the_effect_is_undone_when_the_lease_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    payment = waiting_payment()
+    told = news(payment, "succeeded")
+    logged = record_event(told, endpoint="default", livemode=False, now=NOW).event
+
+    def steal(*arguments: object, **more: object) -> bool:
+        WebhookEvent.objects.update(owner="another worker")
+        Payment.objects.update(status="succeeded")
+        return True
+
+    monkeypatch.setattr("payments.services.process.apply_intent", steal)
+    assert not services.process_event(event_pk=logged.pk, now=NOW)
+
+    assert status_of(payment) == "requires_payment_method"
+
+
+def test_a_refund_made_at_stripe_is_noted() -> None:
+    payment = make_payment()
+    charge = {"id": "ch_1", "payment_intent": payment.intent_id, "amount_refunded": 1000}
+
+    take_in(event("charge.refunded", charge))
+    take_in(event("charge.refunded", {**charge, "amount_refunded": 500}))  # an older one, late
+
+    payment.refresh_from_db()
+    assert (payment.amount_refunded, payment.refundable) == (1000, 1500)
+
+
+def test_a_full_refund_questions_the_seats() -> None:
+    standing = make_ticket_type()
+    reservation = reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOW).reservation
+    payment = waiting_payment(str(reservation.uuid))
+    take_in(news(payment, "succeeded"))
+    charge = {"id": "ch_1", "payment_intent": payment.intent_id, "amount_refunded": 2500}
+
+    take_in(event("charge.refunded", charge))
+
+    assert Discrepancy.objects.open().get().kind == Discrepancy.Kind.SEAT_WITHOUT_MONEY
+    assert Reservation.objects.get().status == Status.COMPLETED
+
+
+def test_a_dispute_raises_an_alert() -> None:
+    payment = make_payment()
+
+    take_in(event("charge.dispute.created", {"id": "dp_1", "payment_intent": payment.intent_id}))
+
+    assert SystemAlert.objects.get().alert_type == "payment-dispute"

@@ -1,0 +1,204 @@
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import DatabaseError
+from django.test import Client
+from pytest_django import Settings
+
+from payments.models import RefusedDelivery, WebhookEvent
+from payments.webhooks import MAX_BYTES
+from tests.payments.deliveries import PATH, SECRET, deliver
+from tests.payments.stripe_double import StripeDouble, event
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stripe")]
+INTENT = {
+    "id": "pi_1",
+    "object": "payment_intent",
+    "amount": 2500,
+    "currency": "eur",
+    "status": "succeeded",
+    "created": 1_700_000_000,
+    "client_secret": "pi_1_secret_x",
+    "receipt_email": "ann@example.org",
+    "metadata": {"order_id": "o-1"},
+}
+
+
+def succeeded(**fields: Any) -> dict[str, Any]:
+    return event("payment_intent.succeeded", INTENT, **fields)
+
+
+def test_an_event_is_logged_before_it_is_processed() -> None:
+    told = succeeded()
+
+    answer = deliver(told)
+
+    assert (answer.status_code, answer.json()) == (200, {"received": True, "duplicate": False})
+    logged = WebhookEvent.objects.get()
+    assert (logged.event_id, logged.state, logged.object_id) == (told["id"], "pending", "pi_1")
+    assert logged.created_at == datetime.fromtimestamp(told["created"], UTC)
+
+
+def test_a_duplicate_is_200_and_counted() -> None:
+    told = succeeded()
+
+    deliver(told)
+    again = deliver(told)
+
+    assert (again.status_code, again.json()["duplicate"]) == (200, True)
+    assert WebhookEvent.objects.get().deliveries == 2
+
+
+def test_neither_client_secret_nor_address_is_kept() -> None:
+    deliver(succeeded())
+
+    kept = json.dumps(WebhookEvent.objects.get().payload)
+    assert "secret" not in kept
+    assert "ann@" not in kept
+
+
+def test_what_we_do_not_act_upon_is_kept_as_ignored() -> None:
+    deliver(event("customer.created", {"id": "cus_1"}))
+
+    assert WebhookEvent.objects.get().state == "ignored"
+
+
+def test_an_event_of_the_other_mode_is_kept_as_ignored() -> None:
+    assert deliver(succeeded(livemode=True)).status_code == 200
+
+    assert WebhookEvent.objects.get().state == "ignored"
+
+
+def test_the_previous_secret_is_good_while_rotating(settings: Settings) -> None:
+    settings.STRIPE_WEBHOOK_SECRETS = ["whsec_new", SECRET]
+
+    assert deliver(succeeded()).status_code == 200
+    assert deliver(succeeded(), secret="whsec_new").status_code == 200
+    assert deliver(succeeded(), secret="whsec_older").status_code == 400
+
+
+def test_each_endpoint_has_its_own_secrets(settings: Settings) -> None:
+    settings.STRIPE_WEBHOOK_SECRETS = [SECRET, "gate:whsec_gate"]
+
+    assert deliver(succeeded(), path=PATH + "gate/", secret="whsec_gate").status_code == 200
+    assert deliver(succeeded(), path=PATH + "gate/").status_code == 400
+    assert deliver(succeeded(), path=PATH + "other/").status_code == 503
+    assert WebhookEvent.objects.get().endpoint == "gate"
+
+
+ATTACKS: dict[str, dict[str, Any]] = {
+    "wrong secret": {"secret": "whsec_wrong"},
+    "replayed after 5 min": {"age": 301},
+    "signed in the future": {"age": -600},
+    "signed far in the future": {"age": -(10**12)},
+    "no signature": {"signature": ""},
+    "garbage": {"signature": "garbage"},
+    "no timestamp": {"signature": "v1=abc"},
+    "no v1": {"signature": f"t={int(time.time())},v0=abc"},
+    "truncated": {"signature": f"t={int(time.time())},v1=5257a869e7ec"},
+    "empty": {"signature": "t=,v1="},
+    "not a number": {"signature": "t=now,v1=abc"},
+    "not ASCII": {"signature": f"t={int(time.time())},v1=\xe9\xe9"},
+    "very long": {"signature": "t=1," + "v1=0," * 5000},
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_is_400_and_changes_nothing(attack: str) -> None:
+    answer = deliver(succeeded(), **ATTACKS[attack])
+
+    assert answer.status_code == 400
+    assert not WebhookEvent.objects.exists()
+
+
+def test_a_body_changed_after_signing_is_refused() -> None:
+    from payments import stripe_api
+
+    body = json.dumps(succeeded())
+    signature = stripe_api.sign(body, SECRET, int(time.time()))
+
+    assert deliver(body.replace("2500", "2501"), signature=signature).status_code == 400
+    assert deliver(body[:-1], signature=signature).status_code == 400
+    assert deliver(body, signature=signature).status_code == 200
+
+
+def test_a_body_that_is_not_utf_8_is_refused() -> None:
+    answer = Client().post(
+        PATH,
+        b"\xff\xfe{}",
+        content_type="application/json",
+        headers={"Stripe-Signature": "t=1,v1=ab"},
+    )
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]",
+        "nonsense",
+        "{}",
+        '{"id": 1, "type": "payment_intent.succeeded", "created": 1, "data": {"object": {}}}',
+        '{"id": "evt_1", "type": "x", "created": "soon", "data": {"object": {}}}',
+        '{"id": "evt_1", "type": "x", "created": 1e400, "data": {"object": {}}}',
+        '{"id": "evt_1", "type": "x", "created": 1, "data": {"object": []}}',
+        '{"id": "evt_1", "type": "x", "created": 1, "data": null}',
+        "[" * 100_000,
+    ],
+)
+def test_a_signed_body_that_is_no_event_is_refused(body: str) -> None:
+    assert deliver(body).status_code == 400
+    assert not WebhookEvent.objects.exists()
+
+
+def test_a_large_body_is_413() -> None:
+    assert deliver(succeeded(padding="x" * MAX_BYTES)).status_code == 413
+
+
+def test_refused_calls_are_counted_without_a_row_each() -> None:
+    for _ in range(20):
+        deliver(succeeded(), signature="")
+
+    [counted] = RefusedDelivery.objects.all()
+    assert (counted.reason, counted.count) == ("no signature", 1)  # the other 19 at the next flush
+
+
+def test_the_count_of_refused_calls_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(20):
+        deliver(succeeded(), signature="")
+    monkeypatch.setattr("payments.services.refusals.FLUSH_SECONDS", 0.0)
+    deliver(succeeded(), signature="")
+
+    assert RefusedDelivery.objects.get().count == 21
+
+
+def test_when_the_database_is_away_stripe_is_asked_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*args: object, **kwargs: object) -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr("payments.services.record_event", away)
+
+    assert deliver(succeeded()).status_code == 500
+
+
+def test_without_a_secret_it_says_so(settings: Settings) -> None:
+    settings.STRIPE_WEBHOOK_SECRETS = []
+
+    assert deliver(succeeded()).status_code == 503
+
+
+def test_only_post_is_taken() -> None:
+    assert Client().get(PATH).status_code == 405
+
+
+def test_a_real_delivery_by_the_double_is_taken(stripe: StripeDouble) -> None:
+    intent = stripe.post("/v1/payment_intents", amount=500, currency="eur")
+
+    assert deliver(stripe.pay(intent["id"])).status_code == 200
+    assert WebhookEvent.objects.get().object_id == intent["id"]
