@@ -180,5 +180,11 @@
     if (list.querySelector("input[data-row]:checked")) { event.preventDefault(); bulk.click(); }
   });
 
+  // --- Django's split date and time inputs have one label for two boxes -----------------------------------------------
+  for (const input of document.querySelectorAll("p.datetime input:not([aria-label])")) {
+    const label = input.closest(".form-row, td")?.querySelector("label")?.textContent.replace(":", "").trim() || "";
+    input.setAttribute("aria-label", `${label} ${input.classList.contains("vDateField") ? "date" : "time"}`.trim());
+  }
+
   tick();
 })();

@@ -1,0 +1,106 @@
+"""Server time and queries of the error pages on whatever the database holds: python bench/pages.py --rounds 20"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
+os.environ.setdefault("LOG_LEVEL", "ERROR")
+os.environ.setdefault(
+    "STATICFILES_STORAGE", "django.contrib.staticfiles.storage.StaticFilesStorage"
+)
+
+import django
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.contrib.auth.models import User  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.test import Client  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
+from django.urls import reverse  # noqa: E402
+
+from errors.models import ErrorEvent, ErrorGroup  # noqa: E402
+
+
+def addresses() -> dict[str, str]:
+    listed = reverse("errors:group-list")
+    busiest = ErrorGroup.objects.order_by("-event_count").first()
+    rare = ErrorGroup.objects.order_by("event_count").first()
+    assert busiest
+    assert rare
+    event = ErrorEvent.objects.filter(group=busiest).order_by("-pk")[100]
+    linked = ErrorEvent.objects.exclude(payment_ref="").order_by("-pk").first()
+    assert linked
+    return {
+        "list": listed,
+        "list, by events": f"{listed}?sort=events",
+        "list, by users, all": f"{listed}?sort=users&state=all",
+        "list, second page": f"{listed}?after={busiest.last_seen_at.isoformat().replace('+', '%2B')}~{busiest.pk}",
+        "list, muted": f"{listed}?state=muted",
+        "search text": f"{listed}?q=ticket&state=all",
+        "search text without a match": f"{listed}?q=nosuchthing&state=all",
+        "search app and severity": f"{listed}?app=shop&severity=critical",
+        "search release and environment": f"{listed}?q=release:2026.11.2&env=staging",
+        "search tag": f"{listed}?q=browser:%22Safari+18.1%22",
+        "search user": f"{listed}?q=user:{linked.user_key}&state=all",
+        "search request": f"{listed}?q=request:{linked.request_id}&state=all",
+        "search payment": f"{listed}?q=payment:{linked.payment_ref}&state=all",
+        "search event id": f"{listed}?q={linked.event_id.hex}&state=all",
+        "group, busiest": reverse("errors:group-detail", args=[busiest.pk]),
+        "group, busiest, 30 days": reverse("errors:group-detail", args=[busiest.pk]) + "?span=30d",
+        "group, rare": reverse("errors:group-detail", args=[rare.pk]),
+        "events of the busiest": reverse("errors:event-list", args=[busiest.pk]),
+        "event": reverse("errors:event-detail", args=[busiest.pk, event.pk]),
+        "event JSON": reverse("errors:event-raw", args=[busiest.pk, event.pk]),
+    }
+
+
+def measure(rounds: int, *, show: str) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    client = Client()
+    client.force_login(
+        User.objects.filter(username="bench").first() or User.objects.create_superuser("bench")
+    )
+    events = ErrorEvent.objects.count()
+    print(
+        f"{connection.vendor}, {events:,} events, {ErrorGroup.objects.count():,} groups, {rounds} rounds"
+    )
+    print(f"{'page':34} {'p50 ms':>7} {'p95 ms':>7} {'queries':>7} {'sql ms':>7} {'kB':>6}")
+    for name, url in addresses().items():
+        if show and show not in name:
+            continue
+        client.get(url)
+        times = []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            response = client.get(url)
+            times.append((time.perf_counter() - started) * 1000)
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            response = client.get(url)
+        assert response.status_code == 200, (url, response.status_code)
+        sql = sum(float(query["time"]) for query in captured.captured_queries) * 1000
+        p95 = statistics.quantiles(times, n=20)[18]
+        print(
+            f"{name:34} {statistics.median(times):7.1f} {p95:7.1f} {len(captured):7} {sql:7.1f} {len(response.content) / 1000:6.0f}"
+        )
+        if show:
+            for query in captured.captured_queries:
+                print(f"   {float(query['time']) * 1000:6.1f} ms  {query['sql'][:1500]}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument(
+        "--show", default="", help="print the queries of the pages whose name has this"
+    )
+    options = parser.parse_args()
+    measure(options.rounds, show=options.show)

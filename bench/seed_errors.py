@@ -1,0 +1,275 @@
+"""Fill the error store with a month of plausible events, straight into the tables: python bench/seed_errors.py --events 200000
+
+For measuring pages and queries at size; ingestion is measured by posting (ingest_load.py). Roll-ups, tags, users and groups are
+those the events would have made.
+"""
+
+import argparse
+import os
+import random
+import sys
+import uuid
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
+
+import django
+
+django.setup()
+
+import msgspec  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
+
+from errors import partitions  # noqa: E402
+from errors.models import (  # noqa: E402
+    ErrorEvent,
+    ErrorGroup,
+    EventPayload,
+    GroupHash,
+    GroupHour,
+    GroupTag,
+    GroupUser,
+    MinuteCount,
+    SeenEvent,
+    hour_of,
+    minute_of,
+    received_id,
+)
+from errors.payloads import pack  # noqa: E402
+from opsportal.clients.models import ClientApp, ClientKey, Platform  # noqa: E402
+
+APPS = [
+    ("Shop", "shop", Platform.PYTHON),
+    ("Ticket gate", "ticket-gate", Platform.NODE),
+    ("Payments function", "payments-function", Platform.NODE),
+    ("Messaging", "messaging", Platform.PYTHON),
+]
+BUGS = [
+    ("PaymentDeclined", "the bank declined card ending in {n}", "shop.checkout", "confirm_payment", "critical"),
+    ("SoldOut", "only {n} of 4 tickets are left for stand B", "shop.cart", "reserve_tickets", "high"),
+    ("TimeoutError", "no answer from the seat map within {n} ms", "shop.seats", "load_seat_map", "high"),
+    ("KeyError", "'voucher_{n}'", "shop.vouchers", "apply_voucher", "high"),
+    ("TypeError", "Cannot read properties of undefined (reading 'zone{n}')", "gate/scan.js", "openGate", "high"),
+    ("ConnectionResetError", "connection reset by printer {n}", "gate/print.js", "printTicket", "warning"),
+    ("StripeConnectionError", "no route to the payment provider, try {n}", "payments/intent.js", "createIntent", "critical"),
+    ("ValidationError", "phone number with {n} digits cannot be used", "messaging.sms", "send_sms", "warning"),
+    ("IntegrityError", "order {n} has a ticket already", "shop.orders", "issue_ticket", "critical"),
+    ("RateLimited", "the mail provider asks to wait {n} s", "messaging.mail", "send_mail", "info"),
+]  # fmt: skip
+RELEASES = ["2026.11.1", "2026.11.2", "2026.11.3", "2026.11.4"]
+BROWSERS = ["Chrome 131", "Firefox 133", "Safari 18.1", "Edge 131", "Chrome Mobile 131"]
+BATCH = 5_000
+
+
+def payload(
+    bug: tuple[str, str, str, str, str], number: int, event_id: str, moment: datetime
+) -> bytes:
+    kind, value, module, function, severity = bug
+    file = module if module.endswith(".js") else module.replace(".", "/") + ".py"
+    library = [
+        {"filename": f"django/core/handlers/{name}.py", "function": "inner", "lineno": line, "in_app": False,
+         "context_line": "    response = get_response(request)"}
+        for name, line in (("exception", 55), ("base", 197), ("base", 181))
+    ]  # fmt: skip
+    own = [
+        {"filename": "shop/views.py", "module": "shop.views", "function": "checkout", "lineno": 88, "in_app": True,
+         "pre_context": ["def checkout(request):", "    cart = Cart.of(request)", "    total = cart.total()"],
+         "context_line": "    order = place_order(cart, total)",
+         "post_context": ["    return redirect(order)", ""],
+         "vars": {"cart": "<Cart: 3 tickets>", "total": "Decimal('184.50')", "request": "<WSGIRequest: POST '/checkout/'>"}},
+        {"filename": file, "module": module, "function": function, "lineno": 42, "in_app": True,
+         "pre_context": ["", f"def {function}(order, attempt):", "    answer = provider.ask(order)"],
+         "context_line": f"    raise {kind}(answer.reason)",
+         "post_context": ["    return answer", ""],
+         "vars": {"order": f"<Order #{100000 + number}>", "attempt": str(number % 4), "answer": "<Answer 402>"}},
+    ]  # fmt: skip
+    cause = {
+        "type": "HTTPError",
+        "value": "402 from the provider",
+        "module": "httpx",
+        "stacktrace": {
+            "frames": [
+                {
+                    "filename": "httpx/_client.py",
+                    "function": "send",
+                    "lineno": 914,
+                    "in_app": False,
+                }
+            ]
+        },
+    }
+    return msgspec.json.encode(
+        {
+            "event_id": event_id,
+            "platform": "python",
+            "level": severity,
+            "environment": "production",
+            "exception": {
+                "values": [
+                    cause,
+                    {
+                        "type": kind,
+                        "value": value.format(n=number),
+                        "module": module,
+                        "mechanism": {"type": "django", "handled": False},
+                        "stacktrace": {"frames": [*library, *own]},
+                    },
+                ]
+            },
+            "breadcrumbs": {
+                "values": [
+                    {"timestamp": (moment - timedelta(seconds=9)).timestamp(), "category": "navigation", "message": "/cart/ → /checkout/"},
+                    {"timestamp": (moment - timedelta(seconds=4)).timestamp(), "category": "query", "message": "SELECT … FROM tickets WHERE order_id = %s", "data": {"duration_ms": 3}},
+                    {"timestamp": (moment - timedelta(seconds=1)).timestamp(), "category": "http", "level": "warning", "message": "POST /v1/payment_intents", "data": {"status_code": 402}},
+                ]
+            },
+            "request": {"method": "POST", "url": "https://shop.example/checkout/", "headers": {"User-Agent": "Mozilla/5.0", "Cookie": "[Filtered]"}, "data": {"tickets": 3, "card": "[Filtered]"}},
+            "user": {"id": f"user-{number % 4000}"},
+            "tags": {"browser": BROWSERS[number % 5], "stand": f"{number % 7}"},
+            "contexts": {"runtime": {"name": "CPython", "version": "3.11.2"}, "os": {"name": "Linux"}},
+            "extra": {"order_id": f"order-{100000 + number}"},
+            "sdk": {"name": "sentry.python.django", "version": "2.19.0"},
+            "modules": {"django": "5.2.8", "httpx": "0.28.1", "stripe": "12.0.0"},
+        }
+    )  # fmt: skip
+
+
+def seed(events: int, groups: int, days: int) -> None:
+    random.seed(7)
+    now = datetime.now(UTC)
+    apps = []
+    for name, slug, platform in APPS:
+        app, made = ClientApp.objects.get_or_create(
+            slug=slug, defaults={"name": name, "platform": platform}
+        )
+        if made:
+            ClientKey.objects.create(app=app)
+        apps.append(app)
+    made_groups = []
+    for number in range(groups):
+        kind, value, module, function, severity = BUGS[number % len(BUGS)]
+        made_groups.append(
+            ErrorGroup(
+                app=apps[number % len(apps)],
+                title=f"{kind}: {value.format(n=number)}",
+                culprit=f"{module} in {function}",
+                type=kind,
+                function=function,
+                severity=severity,
+                status=random.choices(["open", "resolved", "muted", "regressed"], [70, 18, 8, 4])[
+                    0
+                ],
+                first_seen_at=now,
+                last_seen_at=now,
+                platform="python",
+            )
+        )
+    ErrorGroup.objects.bulk_create(made_groups, batch_size=500)
+    GroupHash.objects.bulk_create(
+        [
+            GroupHash(app=group.app, hash=uuid.uuid4().hex, version=1, group=group, home=group)
+            for group in made_groups
+        ],
+        batch_size=500,
+    )
+    packed = [
+        pack(payload(BUGS[place % len(BUGS)], place, uuid.uuid4().hex, now))
+        for place in range(min(groups, 200))
+    ]
+    weights = [1 / (place + 1) ** 0.7 for place in range(groups)]
+    span = timedelta(days=days)
+    moments = sorted(now - span * random.random() for _ in range(events))
+    for day in range(days + 2):
+        with transaction.atomic():
+            partitions.ensure((now - timedelta(days=day)).date())
+    hours: Counter[tuple[int, int]] = Counter()
+    minutes: Counter[tuple[int, int, str]] = Counter()
+    tags: Counter[tuple[int, str, str]] = Counter()
+    users: dict[int, set[str]] = defaultdict(set)
+    for start in range(0, events, BATCH):
+        rows, bodies, seen = [], [], []
+        for number, moment in enumerate(moments[start : start + BATCH], start):
+            place = (
+                random.choices(range(groups), weights)[0]
+                if number % 64 == 0
+                else (number * 7919) % groups
+                if number % 3
+                else number % 40 % groups
+            )
+            group = made_groups[place]
+            event_id = uuid.UUID(int=random.getrandbits(128))
+            key = received_id(moment) + number % 2**21
+            release = RELEASES[min(3, int((moment - now + span) / span * 4))]
+            user = f"user-{(number * 31) % 4000}"
+            linked = number % 50 == 0
+            rows.append(
+                ErrorEvent(
+                    id=key, app_id=group.app_id, group=group, event_id=event_id, occurred_at=moment, severity=group.severity,
+                    environment="production" if number % 9 else "staging", release=release, function=group.function,
+                    message=group.title[:200], request_id=uuid.UUID(int=random.getrandbits(128)).hex, user_key=user,
+                    order_ref=f"order-{number}" if linked else "", payment_ref=f"pi_{number}" if linked else "",
+                )
+            )  # fmt: skip
+            bodies.append(EventPayload(event_id=key, data=packed[place % len(packed)]))
+            seen.append(SeenEvent(event_id=event_id, app_id=group.app_id, event=key))
+            hours[group.pk, hour_of(moment)] += 1
+            minutes[minute_of(moment), group.app_id, group.severity] += 1
+            for tag, value in (
+                ("environment", rows[-1].environment),
+                ("release", release),
+                ("browser", BROWSERS[number % 5]),
+                ("function", group.function),
+            ):
+                tags[group.pk, tag, value] += 1
+            users[group.pk].add(user)
+            if not group.event_count:
+                group.first_seen_at, group.first_release = moment, release
+            group.event_count += 1
+            group.last_seen_at, group.last_release, group.last_event = moment, release, key
+        with transaction.atomic():
+            ErrorEvent.objects.bulk_create(rows, batch_size=1000)
+            EventPayload.objects.bulk_create(bodies, batch_size=1000)
+            SeenEvent.objects.bulk_create(seen, batch_size=1000)
+        print(f"\r{start + len(rows):,} events", end="", flush=True)
+    with transaction.atomic():
+        GroupHour.objects.bulk_create(
+            [GroupHour(group_id=g, hour=h, count=n) for (g, h), n in hours.items()], batch_size=2000
+        )
+        MinuteCount.objects.bulk_create(
+            [
+                MinuteCount(minute=m, app_id=a, severity=s, count=n)
+                for (m, a, s), n in minutes.items()
+            ],
+            batch_size=2000,
+            ignore_conflicts=True,
+        )
+        GroupTag.objects.bulk_create(
+            [GroupTag(group_id=g, key=k, value=v, count=n) for (g, k, v), n in tags.items()],
+            batch_size=2000,
+        )
+        GroupUser.objects.bulk_create(
+            [GroupUser(group_id=g, user_key=u) for g, us in users.items() for u in us],
+            batch_size=2000,
+        )
+        for group in made_groups:
+            group.user_count = len(users[group.pk])
+        ErrorGroup.objects.bulk_update(
+            made_groups,
+            ["event_count", "user_count", "first_seen_at", "last_seen_at", "first_release", "last_release", "last_event"],
+            batch_size=200,
+        )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    print("\ndone")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--groups", type=int, default=2_000)
+    parser.add_argument("--days", type=int, default=30)
+    options = parser.parse_args()
+    seed(options.events, options.groups, options.days)

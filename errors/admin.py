@@ -1,0 +1,52 @@
+"""Errors are worked with on their own pages; the admin keeps what has no page."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from errors.models import Discarded, ErrorGroup, UserReport
+from opsportal.lib.admin import LogAdmin
+
+
+@admin.register(ErrorGroup)
+class ErrorGroupAdmin(LogAdmin):
+    """Leads every admin link about a group to the group's page."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
+    ) -> HttpResponse:
+        return redirect("errors:group-list")
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, object] | None = None,
+    ) -> HttpResponse:
+        return redirect("errors:group-detail", int(object_id))
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+@admin.register(Discarded)
+class DiscardedAdmin(LogAdmin):
+    """What was not stored, and why: quotas, unreadable reports, kinds the portal does not keep."""
+
+    list_display = ["date", "app", "source", "category", "reason", "count", "last_at"]
+    list_filter = ["source", "app", "category"]
+    list_select_related = ["app"]
+    date_hierarchy = "date"
+    ordering = ["-date", "-count"]
+
+
+@admin.register(UserReport)
+class UserReportAdmin(LogAdmin):
+    """What people wrote about errors they met."""
+
+    list_display = ["received_at", "app", "message", "url"]
+    list_filter = ["app"]
+    list_select_related = ["app"]
+    search_fields = ["message", "event_id"]
+    ordering = ["-received_at"]

@@ -1,0 +1,184 @@
+"""The search line above the list: words and `key:value` filters -> a queryset of groups.
+
+Words look at titles, culprits and types of groups, a 32-digit id at events; filters go through an index each.
+"""
+
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from errors.models import (
+    ErrorEvent,
+    ErrorGroup,
+    GroupTag,
+    GroupUser,
+    SeenEvent,
+    Severity,
+    Status,
+)
+
+_TERM = re.compile(r'(-?)(?:([A-Za-z][\w.-]*):)?("(?:[^"\\]|\\.)*"|\S+)')
+_SPAN = re.compile(r"(\d{1,4})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+LONGEST = 1000  # characters of a query that are read
+
+Groups = QuerySet[ErrorGroup]
+
+
+@dataclass(frozen=True)
+class Term:
+    value: str
+    key: str = ""  # "" for a word
+    is_negative: bool = False
+
+
+@dataclass
+class Found:
+    """The groups, and what in the query could not be used, as sentences."""
+
+    groups: Groups
+    problems: list[str] = field(default_factory=list)
+
+
+def parse(query: str) -> list[Term]:
+    terms = []
+    for minus, key, value in _TERM.findall(query[:LONGEST]):
+        bare = value[1:-1].replace('\\"', '"') if value[:1] == '"' == value[-1:] != value else value
+        if bare:
+            terms.append(Term(bare, key.lower(), bool(minus)))
+    return terms
+
+
+def search(
+    query: str, *, groups: Groups, user: User | AnonymousUser, now: datetime, state: str = ""
+) -> Found:
+    """`state` is what `is:` means when the query does not say: unresolved, all, or a status."""
+    found = Found(groups)
+    terms = parse(query)
+    if state and not any(term.key == "is" for term in terms):
+        terms.append(Term(state, "is"))
+    for term in terms:
+        try:
+            condition = _condition(term, user, now)
+        except ValueError as error:
+            found.problems.append(str(error))
+            continue
+        found.groups = found.groups.filter(~condition if term.is_negative else condition)
+    return found
+
+
+def _condition(term: Term, user: User | AnonymousUser, now: datetime) -> Q:
+    if not term.key:
+        return _word(term.value)
+    known = _FILTERS.get(term.key)
+    if known:
+        return known(term.value)
+    if term.key == "is":
+        return _is(term.value, user)
+    if term.key in ("since", "until"):
+        moment = _moment(term.value, now)
+        return Q(last_seen_at__gte=moment) if term.key == "since" else Q(first_seen_at__lte=moment)
+    if term.key == "assigned":
+        return Q(assigned_to=user.pk) if term.value == "me" else Q(assigned_to__username=term.value)
+    return _tag(term.key, term.value)
+
+
+def _word(word: str) -> Q:
+    event = _event_id(word)
+    if event:
+        return Q(pk__in=_groups_of(ErrorEvent.objects.with_event_id(event)))
+    return Q(title__icontains=word) | Q(culprit__icontains=word) | Q(type__icontains=word)
+
+
+def _event_id(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text) if len(text) in (32, 36) else None
+    except ValueError:
+        return None
+
+
+def _groups_of(events: QuerySet[ErrorEvent]) -> QuerySet[ErrorEvent, int]:
+    return events.values_list("group_id", flat=True)
+
+
+def _by_event(column: str) -> Callable[[str], Q]:
+    # The indexes leave empty values out; SQLite uses one only when the query says so too.
+    return lambda value: Q(
+        pk__in=_groups_of(ErrorEvent.objects.filter(~Q(**{column: ""}), **{column: value}))
+    )
+
+
+def _tag(key: str, value: str) -> Q:
+    return Q(Exists(GroupTag.objects.filter(group=OuterRef("pk"), key=key, value=value)))
+
+
+def _severity(value: str) -> Q:
+    word = {"error": "high", "fatal": "critical"}.get(value, value)
+    if word not in Severity.values:
+        raise ValueError(f"there is no severity {value!r}; there are {', '.join(Severity.values)}")
+    return Q(severity=word)
+
+
+def _user(value: str) -> Q:
+    return Q(Exists(GroupUser.objects.filter(group=OuterRef("pk"), user_key=value)))
+
+
+def _event(value: str) -> Q:
+    event = _event_id(value)
+    if event is None:
+        raise ValueError(f"{value!r} is no event id: 32 hexadecimal digits")
+    seen = SeenEvent.objects.filter(event_id=event).values_list("event", flat=True)
+    return Q(pk__in=_groups_of(ErrorEvent.objects.filter(pk__in=seen)))
+
+
+def _is(value: str, user: User | AnonymousUser) -> Q:
+    if value in ("all", "any"):
+        return Q()
+    if value in ("unresolved", "open"):
+        return Q(status__in=[Status.OPEN, Status.REGRESSED])
+    if value in Status.values:
+        return Q(status=value)
+    if value in ("assigned", "unassigned"):
+        return Q(assigned_to__isnull=value == "unassigned")
+    if value == "mine":
+        return Q(assigned_to=user.pk)
+    raise ValueError(
+        f"is:{value} means nothing; there are is:open, regressed, resolved, muted, assigned, unassigned, mine, all"
+    )
+
+
+def _moment(value: str, now: datetime) -> datetime:
+    """`24h`, `7d`, or a date or time; without a zone it is UTC."""
+    span = _SPAN.fullmatch(value)
+    if span:
+        return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no time: write 24h, 7d or 2026-11-22") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_FILTERS: dict[str, Callable[[str], Q]] = {
+    "app": lambda value: Q(app__slug=value),
+    "env": lambda value: _tag("environment", value),
+    "environment": lambda value: _tag("environment", value),
+    "release": lambda value: _tag("release", value),
+    "function": lambda value: Q(function=value) | _tag("function", value),
+    "category": lambda value: Q(category=value),
+    "type": lambda value: Q(type=value),
+    "severity": _severity,
+    "level": _severity,
+    "user": _user,
+    "event": _event,
+    "request": _by_event("request_id"),
+    "order": _by_event("order_ref"),
+    "payment": _by_event("payment_ref"),
+    "reservation": _by_event("reservation_ref"),
+    "org": _by_event("organization"),
+}

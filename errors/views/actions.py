@@ -1,0 +1,130 @@
+"""What staff do to groups: one at a time and in bulk, always by POST, with who and when kept by the services."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.contrib import messages
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
+
+from errors import handling
+from errors.models import ErrorGroup
+from errors.views.access import may_change
+
+MOST_AT_ONCE = 500
+Groups = QuerySet[ErrorGroup]
+Action = Callable[[HttpRequest, Groups, User, datetime], str]
+
+
+class Refused(Exception):
+    """The request does not say what it must; the text is for its sender."""
+
+
+def _number(request: HttpRequest, name: str, most: int = 10**9) -> int | None:
+    given = request.POST.get(name, "")
+    if not given:
+        return None
+    if not given.isdecimal() or not 1 <= int(given[:20]) <= most:
+        raise Refused(f"{name} must be a whole number from 1 to {most:,}")
+    return int(given)
+
+
+def _groups(count: int) -> str:
+    return "1 error" if count == 1 else f"{count} errors"
+
+
+def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+    release = request.POST.get("release", "").strip()[:200]
+    changed = handling.resolve_groups(groups, user=user, now=now, release=release)
+    return f"{_groups(changed)} resolved" + (f" in release {release}." if release else ".")
+
+
+def _mute(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+    hours = _number(request, "hours", 24 * 365)
+    events, users = _number(request, "events"), _number(request, "users")
+    changed = handling.mute_groups(
+        groups,
+        user=user,
+        now=now,
+        until=now + timedelta(hours=hours) if hours else None,
+        events=events,
+        users=users,
+    )
+    return f"{_groups(changed)} muted."
+
+
+def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+    return f"{_groups(handling.reopen_groups(groups, user=user, now=now))} reopened."
+
+
+def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+    """`user` names whom; without it (in bulk) it is the one who asks, and empty means nobody."""
+    given = request.POST.get("user", str(user.pk))
+    to: User | None = None
+    if given:
+        if not given.isdecimal():
+            raise Refused("nobody has that number")
+        to = get_object_or_404(
+            get_user_model().objects.filter(is_staff=True, is_active=True), pk=int(given[:18])
+        )
+    changed = handling.assign_groups(groups, user=user, now=now, to=to)
+    return f"{_groups(changed)} assigned to {to or 'nobody'}."
+
+
+def _comment(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+    text = request.POST.get("text", "").strip()[:5000]
+    if not text:
+        raise Refused("write something first")
+    for group in groups:
+        handling.comment(group, user=user, now=now, text=text)
+    return "Comment added."
+
+
+IN_BULK: dict[str, Action] = {
+    "resolve": _resolve,
+    "mute": _mute,
+    "reopen": _reopen,
+    "assign": _assign,
+}
+ON_ONE: dict[str, Action] = {**IN_BULK, "comment": _comment}
+
+
+def _act(request: HttpRequest, actions: dict[str, Action], groups: Groups) -> None:
+    action = actions.get(request.POST.get("action", ""))
+    if action is None:
+        messages.error(request, "Nothing was done: that is no action.")
+        return
+    assert isinstance(request.user, User)
+    try:
+        messages.success(request, action(request, groups, request.user, timezone.now()))
+    except Refused as refusal:
+        messages.error(request, f"Nothing was done: {refusal}.")
+
+
+@require_POST
+@may_change
+def group_act(request: HttpRequest, group_id: int) -> HttpResponse:
+    get_object_or_404(ErrorGroup, pk=group_id)
+    _act(request, ON_ONE, ErrorGroup.objects.filter(pk=group_id))
+    return HttpResponseRedirect(reverse("errors:group-detail", args=[group_id]))
+
+
+@require_POST
+@may_change
+def group_bulk(request: HttpRequest) -> HttpResponse:
+    ids = [int(one) for one in request.POST.getlist("group") if one.isdecimal() and len(one) < 19]
+    if ids:
+        _act(request, IN_BULK, ErrorGroup.objects.visible().filter(pk__in=ids[:MOST_AT_ONCE]))
+    else:
+        messages.warning(request, "Nothing was done: select errors first.")
+    back = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure()):
+        back = reverse("errors:group-list")
+    return HttpResponseRedirect(back)

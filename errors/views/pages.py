@@ -1,0 +1,288 @@
+"""The staff's pages: the list across apps, a group, an event. Reading asks for view permission, writing for change."""
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from errors import payloads, queries
+from errors.event_page import EventPage, describe
+from errors.models import ErrorEvent, ErrorGroup, EventPayload, Severity, Status
+from errors.search import search
+from errors.views.access import may_view
+from opsportal.clients.models import ClientApp
+from opsportal.lib import formats
+from opsportal.lib.keyset import keyset_page
+
+PAGE = 50
+EVENTS_ON_GROUP = 10
+STATES = {
+    "": "Open",
+    "regressed": "Regressed",
+    "muted": "Muted",
+    "resolved": "Resolved",
+    "all": "All",
+}
+SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count"}
+SORT_LABELS = {"": "Last seen", "events": "Events", "users": "Users"}
+FILTERS = ("q", "app", "severity", "env")
+
+
+def _url(name: str, parameters: Mapping[str, str]) -> str:
+    kept = {key: value for key, value in parameters.items() if value}
+    return reverse(name) + (f"?{urlencode(kept)}" if kept else "")
+
+
+def _may_change(request: HttpRequest) -> bool:
+    return request.user.has_perm("errors.change_errorgroup")
+
+
+@require_GET
+@may_view
+def group_list(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    filters = {key: request.GET.get(key, "") for key in (*FILTERS, "state", "sort")}
+    if filters["sort"] not in SORTS:
+        filters["sort"] = ""
+    if filters["state"] not in STATES:
+        filters["state"] = ""
+    line = " ".join(
+        [filters["q"], *(f'{key}:"{filters[key]}"' for key in FILTERS[1:] if filters[key])]
+    )
+    found = search(
+        line,
+        groups=ErrorGroup.objects.visible().select_related("app", "assigned_to"),
+        user=request.user,
+        now=now,
+        state=filters["state"] or "unresolved",
+    )
+    cursor = request.GET.get("after", "")
+    page = keyset_page(found.groups, field=SORTS[filters["sort"]], cursor=cursor, size=PAGE)
+    shapes = queries.sparks(page.rows, now)
+    context = {
+        **admin.site.each_context(request),
+        "title": "Errors",
+        "rows": [
+            {
+                "group": group,
+                "spark": shapes[group.pk],
+                "spark_label": f"{sum(shapes[group.pk]):,} events in the last 24 hours",
+            }
+            for group in page.rows
+        ],
+        "may_change": _may_change(request),
+        "filters": filters,
+        "has_filters": any(filters[key] for key in (*FILTERS, "state")),
+        "problem": "; ".join(found.problems).capitalize(),
+        "states": [
+            {
+                "label": label,
+                "url": _url("errors:group-list", {**filters, "state": key}),
+                "is_current": filters["state"] == key,
+            }
+            for key, label in STATES.items()
+        ],
+        "sorts": [
+            {
+                "label": SORT_LABELS[key],
+                "url": _url("errors:group-list", {**filters, "sort": key}),
+                "is_current": filters["sort"] == key,
+                "is_number": key != "",
+            }
+            for key in SORTS
+        ],
+        "is_first_page": not cursor,
+        "here": request.get_full_path(),
+        "first_url": _url("errors:group-list", filters),
+        "next_url": page.next_cursor
+        and _url("errors:group-list", {**filters, "after": page.next_cursor}),
+        "all_url": _url("errors:group-list", {"state": "all"}),
+        "apps_url": reverse("admin:clients_clientapp_changelist"),
+    }
+    if request.htmx:  # type: ignore[attr-defined]
+        return render(request, "errors/_group_table.html", context)
+    context["apps"] = ClientApp.objects.order_by("name").only("name", "slug")
+    context["severities"] = Severity.choices
+    context["environments"] = queries.environments()
+    return render(request, "errors/group_list.html", context)
+
+
+def _for_writing(request: HttpRequest, group: ErrorGroup) -> dict[str, object]:
+    staff = get_user_model().objects.filter(is_staff=True, is_active=True)
+    return {
+        "may_change": _may_change(request),
+        "act_url": reverse("errors:group-act", args=[group.pk]),
+        "staff": staff.order_by("username") if _may_change(request) else [],
+        "mute_ends": _mute_ends(group),
+    }
+
+
+def _mute_ends(group: ErrorGroup) -> str:
+    if group.status != Status.MUTED:
+        return ""
+    ends = [
+        group.muted_until and f"until {formats.stamp(group.muted_until)}",
+        group.muted_until_events and f"until {group.muted_until_events:,} events in all",
+        group.muted_until_users and f"until {group.muted_until_users:,} users in all",
+    ]
+    return " or ".join(end for end in ends if end) or "until reopened"
+
+
+@require_GET
+@may_view
+def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
+    now = timezone.now()
+    group = get_object_or_404(ErrorGroup.objects.select_related("app", "assigned_to"), pk=group_id)
+    if group.merged_into_id:
+        return redirect("errors:group-detail", group.merged_into_id)
+    span = request.GET.get("span", "24h")
+    span = span if span in queries.SPANS else "24h"
+    events = list(queries.latest_events(group)[: EVENTS_ON_GROUP + 1])
+    impact = queries.group_impact(group)
+    return render(
+        request,
+        "errors/group_detail.html",
+        {
+            **admin.site.each_context(request),
+            **_for_writing(request, group),
+            "title": group.title,
+            "group": group,
+            "chart": queries.group_chart(group, span, now),
+            "spans": [
+                {"label": label, "url": f"?span={key}", "is_current": key == span}
+                for key, label in (("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"))
+            ],
+            "event": events[0] if events else None,
+            "story": _story(events[0]) if events else None,
+            "events": events[:EVENTS_ON_GROUP],
+            "more_events_url": reverse("errors:event-list", args=[group.pk])
+            if len(events) > EVENTS_ON_GROUP
+            else "",
+            "tags": queries.tag_breakdown(group),
+            "users": [
+                {
+                    "key": key,
+                    "url": _url("errors:group-list", {"q": f'user:"{key}"', "state": "all"}),
+                }
+                for key in queries.affected_users(group)
+            ],
+            "impact": impact,
+            "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
+            "notes": queries.history(group),
+        },
+    )
+
+
+@require_GET
+@may_view
+def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
+    group = get_object_or_404(ErrorGroup, pk=group_id)
+    cursor = request.GET.get("before", "")
+    events = queries.latest_events(group)
+    if cursor.isdecimal() and len(cursor) < 20:
+        events = events.filter(pk__lt=int(cursor))
+    rows = list(events[: PAGE + 1])
+    here = reverse("errors:event-list", args=[group.pk])
+    return render(
+        request,
+        "errors/event_list.html",
+        {
+            **admin.site.each_context(request),
+            "title": "Events",
+            "lead": group.title,
+            "group": group,
+            "events": rows[:PAGE],
+            "is_first_page": not cursor,
+            "first_url": here,
+            "next_url": f"{here}?before={rows[PAGE - 1].pk}" if len(rows) > PAGE else "",
+        },
+    )
+
+
+def _event_of(group_id: int, event_id: int) -> ErrorEvent:
+    return get_object_or_404(
+        ErrorEvent.objects.select_related("group__app"), pk=event_id, group=group_id
+    )
+
+
+@require_GET
+@may_view
+def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
+    event = _event_of(group_id, event_id)
+    impact = queries.event_impact(event)
+    return render(
+        request,
+        "errors/event_detail.html",
+        {
+            **admin.site.each_context(request),
+            "title": f"Event {event.event_id.hex[:8]}",
+            "group": event.group,
+            "event": event,
+            "story": _story(event),
+            "around": queries.neighbors(event),
+            "impact": impact,
+            "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
+            "reports": queries.reports_on(event),
+            "facts": _facts(event),
+        },
+    )
+
+
+@require_GET
+@may_view
+def event_latest(request: HttpRequest, group_id: int) -> HttpResponse:
+    """A link that stays: to whichever event of the group is the newest."""
+    event = queries.latest_events(get_object_or_404(ErrorGroup, pk=group_id)).first()
+    if event is None:
+        raise Http404("no event of this group is kept any more")
+    return redirect("errors:event-detail", group_id, event.pk)
+
+
+def _story(event: ErrorEvent) -> EventPage | None:
+    try:
+        return describe(payloads.payload_of(event))
+    except (EventPayload.DoesNotExist, ValueError):
+        return None
+
+
+def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:
+    """What the event's columns say, each with the search that finds its like."""
+    named = [
+        ("Environment", event.environment, "env"),
+        ("Release", event.release, "release"),
+        ("Category", event.category, "category"),
+        ("Function", event.function, "function"),
+        ("Request", event.request_id, "request"),
+        ("User", event.user_key, "user"),
+        ("Organization", event.organization, "org"),
+        ("Order", event.order_ref, "order"),
+        ("Payment", event.payment_ref, "payment"),
+        ("Reservation", event.reservation_ref, "reservation"),
+    ]
+    return [
+        (name, value, _url("errors:group-list", {"q": f'{key}:"{value}"', "state": "all"}))
+        for name, value, key in named
+        if value
+    ]
+
+
+@require_GET
+@may_view
+def event_raw(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
+    """The stored event as a file. As a download of a harmless type it cannot act in this origin."""
+    event = _event_of(group_id, event_id)
+    try:
+        body = payloads.json_of(event)
+    except EventPayload.DoesNotExist:
+        raise Http404("the payload is not kept any more") from None
+    return HttpResponse(
+        body,
+        content_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="event-{event.event_id.hex}.json"'},
+    )

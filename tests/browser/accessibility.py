@@ -1,0 +1,20 @@
+"""What axe-core (tests/browser/axe, as published on npm) finds on a page, in words."""
+
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+SERIOUS = ("serious", "critical")
+
+
+def serious_faults(page: Page) -> list[str]:
+    """Faults that keep somebody from using the page: `id: help, at <element>`; contrast included."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{fault['id']}: {fault['help']}, at {node['html'][:200]}"
+        for fault in found["violations"]
+        if fault["impact"] in SERIOUS
+        for node in fault["nodes"]
+    ]

@@ -1,0 +1,119 @@
+"""The chrome every page stands in: themes, the phone's menu, keyboard, and nothing a screen reader stumbles over."""
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.accessibility import serious_faults
+from tests.browser.support import LOOKS, look, scrolls_sideways, settled
+from tests.errors.stored import PAYLOAD
+from tests.servers.portal import Portal
+
+PAGES = {
+    "system health": "/admin/system-health/",
+    "alerts": "/admin/alerts/",
+    "errors": "/admin/errors/",
+    "an error": "/admin/errors/1/",
+    "an event": "/admin/errors/1/events/latest/",
+    "settings": "/admin/",
+    "a list": "/admin/clients/clientapp/",
+    "a form": "/admin/clients/clientapp/add/",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reported_error(module_portal: Portal) -> None:
+    answer = httpx.post(
+        f"{module_portal.base_url}/api/{module_portal.seeded.app_id}/store/",
+        params={"sentry_key": module_portal.public_key, "sentry_version": "7"},
+        json={**PAYLOAD, "level": "fatal", "environment": "production", "release": "1.2"},
+    )
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture
+def owner_page(module_portal: Portal, page: Page) -> Page:
+    page.context.add_cookies(
+        [
+            {
+                "name": "sessionid",
+                "value": module_portal.seeded.session,
+                "url": module_portal.base_url,
+            }
+        ]
+    )
+    page.goto(module_portal.base_url + "/admin/")
+    return page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_main_pages_have_no_serious_accessibility_fault_in_any_look(
+    owner_page: Page, module_portal: Portal, name: str
+) -> None:
+    for each in LOOKS:
+        with look(owner_page, each):
+            owner_page.goto(module_portal.base_url + PAGES[name])
+            settled(owner_page)
+
+            assert serious_faults(owner_page) == [], each
+            assert not scrolls_sideways(owner_page), each
+
+
+def test_signing_in_is_accessible_and_stays_on_a_phone(page: Page, module_portal: Portal) -> None:
+    for each in LOOKS:
+        with look(page, each):
+            page.goto(module_portal.base_url + "/admin/login/")
+
+            assert serious_faults(page) == [], each
+            assert not scrolls_sideways(page), each
+
+
+def test_a_chosen_theme_is_kept_on_the_next_page(owner_page: Page, module_portal: Portal) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = owner_page.evaluate(background)
+
+    owner_page.get_by_role("button", name="Theme: system").click()
+
+    assert owner_page.evaluate(background) != light
+    owner_page.goto(module_portal.base_url + "/admin/errors/")
+    expect(owner_page.get_by_role("button", name="Theme: dark")).to_be_visible()
+    assert owner_page.evaluate(background) != light
+
+
+def test_the_phones_menu_opens_without_script(browser: Browser, module_portal: Portal) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 375, "height": 812})
+    context.add_cookies(
+        [
+            {
+                "name": "sessionid",
+                "value": module_portal.seeded.session,
+                "url": module_portal.base_url,
+            }
+        ]
+    )
+    page = context.new_page()
+    page.goto(module_portal.base_url + "/admin/errors/")
+    place = page.get_by_role("navigation", name="Main").get_by_role("link", name="Errors")
+
+    expect(place).to_be_hidden()
+    page.get_by_text("Menu", exact=True).click()
+    expect(place).to_be_visible()
+    expect(place).to_have_attribute("aria-current", "page")
+    context.close()
+
+
+def test_the_first_tab_skips_to_the_content(owner_page: Page) -> None:
+    owner_page.keyboard.press("Tab")
+
+    expect(owner_page.get_by_text("Skip to main content")).to_be_focused()
+    owner_page.keyboard.press("Enter")
+    expect(owner_page.locator("main")).to_be_focused()
+
+
+def test_charts_are_drawn_and_have_their_table(owner_page: Page, module_portal: Portal) -> None:
+    owner_page.goto(module_portal.base_url + "/admin/errors/1/")
+    chart = owner_page.locator("figure[data-chart]").first
+
+    expect(chart.locator("canvas")).to_be_visible()
+    chart.get_by_text("Show as table").click()
+    expect(chart.get_by_role("table").last).to_contain_text("1 events")

@@ -1,0 +1,41 @@
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from opsportal.clients.models import ClientApp
+from tests.factories import make_app
+
+
+@pytest.fixture
+def shop(db: None) -> ClientApp:
+    return make_app("shop", name="Shop")
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return User.objects.create_superuser("owner")
+
+
+@pytest.fixture
+def browse(owner: User, client: Client) -> Client:
+    """A client signed in as someone who may do everything."""
+    client.force_login(owner)
+    return client
+
+
+@pytest.fixture
+def staff_client(db: None) -> Callable[..., Client]:
+    """Clients of staff with just the permissions named: `staff_client("view_errorgroup")`."""
+
+    def make(*codenames: str) -> Client:
+        user = User.objects.create_user(f"staff-{'-'.join(codenames) or 'none'}", is_staff=True)
+        user.user_permissions.set(
+            Permission.objects.filter(content_type__app_label="errors", codename__in=codenames)
+        )
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return make

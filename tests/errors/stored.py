@@ -1,0 +1,71 @@
+"""Stored errors for page tests, by the way every error takes."""
+
+import itertools
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from errors.models import ErrorEvent, ErrorGroup
+from errors.services import NewEvent, record_events
+from opsportal.clients.models import ClientApp
+
+_numbers = itertools.count(1)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+PAYLOAD: dict[str, Any] = {
+    "exception": {
+        "values": [
+            {"type": "HTTPError", "value": "402 from the bank"},
+            {
+                "type": "PaymentDeclined",
+                "value": "card was declined",
+                "stacktrace": {
+                    "frames": [
+                        {"filename": "django/handlers.py", "function": "inner", "lineno": 55},
+                        {
+                            "filename": "shop/checkout.py",
+                            "function": "confirm",
+                            "lineno": 42,
+                            "in_app": True,
+                            "pre_context": ["def confirm(order):"],
+                            "context_line": "    raise PaymentDeclined(reason)",
+                            "vars": {"order": "<Order #7>", "script": "<script>alert(1)</script>"},
+                        },
+                    ]
+                },
+            },
+        ]
+    },
+    "breadcrumbs": {"values": [{"timestamp": 0, "category": "query", "message": "SELECT 1"}]},
+    "request": {"method": "POST", "url": "https://shop.example/pay", "headers": {"Accept": "*/*"}},
+    "tags": {"browser": "Firefox 133"},
+    "contexts": {"runtime": {"name": "CPython", "version": "3.11.2"}},
+}
+
+
+def make_error(
+    app: ClientApp, *, group: str = "", payload: dict[str, Any] | None = None, **fields: Any
+) -> ErrorEvent:
+    """An error of the app; those with the same `group` fall into one. Fields are NewEvent's."""
+    number = next(_numbers)
+    event_id = uuid.uuid4().hex
+    given = {
+        "app_id": app.pk,
+        "event_id": event_id,
+        "received_at": NOON,
+        "occurred_at": NOON,
+        "group_hash": (group or f"group-{number}").ljust(32, "0")[:32],
+        "title": "PaymentDeclined: card was declined",
+        "type": "PaymentDeclined",
+        "culprit": "shop.checkout in confirm",
+        "payload": msgspec.json.encode(PAYLOAD if payload is None else payload),
+        **fields,
+    }
+    record_events([NewEvent(**given)])
+    return ErrorEvent.objects.select_related("group").get(event_id=event_id)
+
+
+def group_of(event: ErrorEvent) -> ErrorGroup:
+    return ErrorGroup.objects.get(pk=event.group_id)

@@ -1,0 +1,254 @@
+"""/admin/errors/: what staff see of all apps, how they narrow it, and what they may do."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from errors.models import ErrorGroup, GroupNote
+from opsportal.clients.models import ClientApp
+from tests.errors.stored import NOON, group_of, make_error
+from tests.factories import make_app
+
+pytestmark = pytest.mark.django_db
+
+
+def titles(client: Client, query: str = "") -> list[str]:
+    response = client.get(f"/admin/errors/{query}")
+    assert response.status_code == 200
+    return [row["group"].title for row in response.context["rows"]]
+
+
+def test_open_groups_of_all_apps_come_newest_first(browse: Client, shop: ClientApp) -> None:
+    make_error(shop, title="older")
+    make_error(make_app("gate"), title="newer", received_at=NOON + timedelta(minutes=1))
+
+    assert titles(browse) == ["newer", "older"]
+
+
+def test_an_error_just_stored_is_on_the_page(browse: Client, shop: ClientApp) -> None:
+    make_error(shop, title="SoldOut: no seat left")
+
+    page = browse.get("/admin/errors/").content.decode()
+
+    assert "SoldOut: no seat left" in page
+    assert "Shop" in page
+
+
+def test_an_empty_list_says_what_to_do_next(browse: Client) -> None:
+    page = browse.get("/admin/errors/").content.decode()
+
+    assert "No open errors" in page
+    assert "See your apps" in page
+
+
+@pytest.mark.parametrize("sort", ["events", "users"])
+def test_groups_sort_by_how_many(browse: Client, shop: ClientApp, sort: str) -> None:
+    for user in ("a", "b"):
+        make_error(shop, group="many", title="many", user_key=user)
+    make_error(shop, title="one", user_key="a", received_at=NOON + timedelta(minutes=1))
+
+    assert titles(browse, f"?sort={sort}") == ["many", "one"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?q=declined",
+        "?q=confirm",
+        "?q=app:shop",
+        "?app=shop",
+        "?severity=critical",
+        "?q=severity:fatal",
+        "?q=env:production",
+        "?env=production",
+        "?q=release:1.2",
+        "?q=function:pay",
+        "?q=category:billing",
+        "?q=user:u-1",
+        "?q=request:req-12345",
+        "?q=order:o-1",
+        "?q=payment:pi_1",
+        "?q=reservation:r-1",
+        "?q=browser:%22Firefox+133%22",
+        "?q=-app:gate",
+        "?q=is:unassigned declined app:shop",
+        '?q="was declined"',
+    ],
+)
+def test_each_filter_finds_the_group_and_not_the_other(
+    browse: Client, shop: ClientApp, query: str
+) -> None:
+    make_error(make_app("gate"), title="other", culprit="", type="", severity="info")
+    make_error(
+        shop,
+        severity="critical",
+        environment="production",
+        release="1.2",
+        function="pay",
+        category="billing",
+        user_key="u-1",
+        request_id="req-12345",
+        order_ref="o-1",
+        payment_ref="pi_1",
+        reservation_ref="r-1",
+        tags=(("browser", "Firefox 133"),),
+    )
+
+    assert titles(browse, query) == ["PaymentDeclined: card was declined"]
+
+
+def test_an_event_id_finds_its_group(browse: Client, shop: ClientApp) -> None:
+    make_error(shop, title="other")
+    event = make_error(shop, title="wanted")
+
+    assert titles(browse, f"?q={event.event_id.hex}") == ["wanted"]
+    assert titles(browse, f"?q=event:{event.event_id}") == ["wanted"]
+
+
+def test_a_filter_that_means_nothing_is_named(browse: Client, shop: ClientApp) -> None:
+    make_error(shop, title="still here")
+
+    page = browse.get("/admin/errors/?q=severity:loud+since:yesterday").content.decode()
+
+    assert "There is no severity" in page
+    assert "is no time" in page
+    assert "still here" in page
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("?q=%00", "?q=%22", "?q=:", "?q=-", "?q=is:", "?q=event:zz", "?after=x", "?sort=x"),
+        *("?state=x", "?q=since:99999999999999w", "?q=since:9999w", "?q=%F0%9F%92%B3"),
+        "?q=" + "a:" * 2000,
+    ],
+)
+def test_no_query_breaks_the_page(browse: Client, shop: ClientApp, query: str) -> None:
+    make_error(shop)
+
+    assert browse.get(f"/admin/errors/{query}").status_code == 200
+
+
+def test_resolved_and_muted_groups_have_their_own_tabs(browse: Client, shop: ClientApp) -> None:
+    for status in ("resolved", "muted"):
+        group = group_of(make_error(shop, title=status))
+        ErrorGroup.objects.filter(pk=group.pk).update(status=status)
+
+    assert titles(browse) == []
+    assert titles(browse, "?state=resolved") == ["resolved"]
+    assert titles(browse, "?state=muted") == ["muted"]
+    assert sorted(titles(browse, "?state=all")) == ["muted", "resolved"]
+
+
+def test_long_lists_go_on_where_the_page_ended(browse: Client, shop: ClientApp) -> None:
+    for number in range(53):
+        make_error(shop, title=f"{number}", received_at=NOON + timedelta(seconds=number))
+
+    response = browse.get("/admin/errors/")
+    rest = browse.get(response.context["next_url"])
+
+    assert len(response.context["rows"]) == 50
+    assert [row["group"].title for row in rest.context["rows"]] == ["2", "1", "0"]
+    assert not rest.context["next_url"]
+
+
+def test_the_number_of_queries_does_not_grow_with_the_list(
+    browse: Client, shop: ClientApp, django_assert_max_num_queries: Callable[..., object]
+) -> None:
+    for _ in range(30):
+        make_error(shop)
+
+    with django_assert_max_num_queries(7):  # type: ignore[attr-defined]
+        assert len(titles(browse)) == 30
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "kind"),
+    [("resolve", "resolved", "resolved"), ("mute", "muted", "muted")],
+)
+def test_bulk_actions_change_what_was_selected_and_keep_who_and_when(
+    browse: Client, owner: User, shop: ClientApp, action: str, status: str, kind: str
+) -> None:
+    chosen, other = group_of(make_error(shop)), group_of(make_error(shop))
+
+    answer = browse.post("/admin/errors/bulk/", {"action": action, "group": [chosen.pk]})
+
+    assert answer.status_code == 302
+    assert ErrorGroup.objects.get(pk=chosen.pk).status == status
+    assert ErrorGroup.objects.get(pk=other.pk).status == "open"
+    note = GroupNote.objects.get()
+    assert (note.group_id, note.kind, note.by) == (chosen.pk, kind, owner)
+
+
+def test_assigning_in_bulk_means_me(browse: Client, owner: User, shop: ClientApp) -> None:
+    group = group_of(make_error(shop))
+
+    browse.post("/admin/errors/bulk/", {"action": "assign", "group": [group.pk]})
+
+    assert group_of(make_error(shop, group="x")).assigned_to is None
+    assert ErrorGroup.objects.get(pk=group.pk).assigned_to == owner
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"action": "resolve"}, {"group": ["1"]}, {"action": "x", "group": ["x", "1"]}]
+)
+def test_a_bulk_request_that_says_too_little_changes_nothing(
+    browse: Client, shop: ClientApp, fields: dict[str, object]
+) -> None:
+    group = group_of(make_error(shop))
+
+    answer = browse.post("/admin/errors/bulk/", fields, follow=True)
+
+    assert "Nothing was done" in answer.content.decode()
+    assert ErrorGroup.objects.get(pk=group.pk).status == "open"
+
+
+def test_after_a_bulk_action_one_is_back_where_one_was_and_nowhere_else(
+    browse: Client, shop: ClientApp
+) -> None:
+    sent = {"action": "resolve", "group": [group_of(make_error(shop)).pk]}
+
+    inside = browse.post("/admin/errors/bulk/", {**sent, "next": "/admin/errors/?app=shop"})
+    outside = browse.post("/admin/errors/bulk/", {**sent, "next": "https://evil.example/"})
+
+    assert inside["Location"] == "/admin/errors/?app=shop"
+    assert outside["Location"] == "/admin/errors/"
+
+
+def test_reading_needs_view_and_writing_needs_change_permission(
+    shop: ClientApp, staff_client: Callable[..., Client]
+) -> None:
+    group = group_of(make_error(shop))
+    sent = {"action": "resolve", "group": [group.pk]}
+
+    nobody, reader = staff_client(), staff_client("view_errorgroup")
+    writer = staff_client("view_errorgroup", "change_errorgroup")
+
+    assert nobody.get("/admin/errors/").status_code == 403
+    page = reader.get("/admin/errors/")
+    assert page.status_code == 200
+    assert 'value="resolve"' not in page.content.decode()
+    assert reader.post("/admin/errors/bulk/", sent).status_code == 403
+    assert ErrorGroup.objects.get(pk=group.pk).status == "open"
+    assert writer.post("/admin/errors/bulk/", sent).status_code == 302
+    assert ErrorGroup.objects.get(pk=group.pk).status == "resolved"
+
+
+def test_strangers_are_asked_to_sign_in(client: Client) -> None:
+    assert client.get("/admin/errors/")["Location"].startswith("/admin/login/")
+
+
+def test_writing_by_get_is_refused(browse: Client) -> None:
+    assert browse.get("/admin/errors/bulk/").status_code == 405
+
+
+def test_a_refresh_answers_with_the_list_alone(browse: Client, shop: ClientApp) -> None:
+    make_error(shop, title="fresh")
+
+    part = browse.get("/admin/errors/", headers={"HX-Request": "true"}).content.decode()
+
+    assert "fresh" in part
+    assert "<html" not in part
