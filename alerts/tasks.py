@@ -3,8 +3,8 @@
 from django.utils import timezone
 
 from alerts import services
-from alerts.services import cleanup
-from opsportal.lib.schedules import daily, every, hourly
+from alerts.services import cleanup, digests, watchdog
+from opsportal.lib.schedules import daily, every, hourly, weekly
 
 
 def deliver(*, notification_id: int, **newer_arguments: object) -> str:
@@ -54,3 +54,27 @@ def check_deliveries() -> str:
 def clean_up() -> dict[str, int]:
     """Resolved alerts, old notifications and readings that are kept no longer."""
     return cleanup.clean_up(now=timezone.now())
+
+
+@every(minutes=15)
+def send_error_digest() -> str:
+    """One mail of error groups that are new, worse or back."""
+    return digests.send_error_digest(now=timezone.now())
+
+
+@daily(hour=8)
+def send_daily_digest() -> str:
+    """One mail of what was not worth a message of its own."""
+    return digests.send_daily_digest(now=timezone.now())
+
+
+@weekly(weekday=1, hour=8)
+def send_weekly_report() -> str:
+    """How the week was, for the owners."""
+    return digests.send_weekly_report(now=timezone.now())
+
+
+@every(minutes=1)
+def ping_watchdog() -> str:
+    """A sign of life to someone outside, while evaluation and outbox both make progress."""
+    return watchdog.ping(now=timezone.now())

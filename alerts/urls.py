@@ -1,17 +1,17 @@
-"""Addresses of the alert pages, below /admin/alerts/."""
+"""Addresses of the alert pages and of "run all checks now"."""
 
 from django.contrib import admin
 from django.urls import path
 
-from alerts import views
+from alerts import api, views
 
 app_name = "alerts"
+staff = admin.site.admin_view
 
 urlpatterns = [
-    path("", admin.site.admin_view(views.inbox), name="alert-list"),
-    path("<int:pk>/", admin.site.admin_view(views.page), name="alert-page"),
-    path("<int:pk>/dismiss/", admin.site.admin_view(views.dismiss), name="alert-dismiss"),
-    path(
-        "<int:pk>/acknowledge/", admin.site.admin_view(views.acknowledge), name="alert-acknowledge"
-    ),
+    path("api/v1/checks/run/", api.run_checks, name="check-run"),
+    path("admin/alerts/", staff(views.inbox), name="alert-list"),
+    path("admin/alerts/<int:pk>/", staff(views.page), name="alert-page"),
+    path("admin/alerts/<int:pk>/dismiss/", staff(views.dismiss), name="alert-dismiss"),
+    path("admin/alerts/<int:pk>/acknowledge/", staff(views.acknowledge), name="alert-acknowledge"),
 ]

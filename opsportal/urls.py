@@ -11,7 +11,7 @@ urlpatterns = [
     path("", include("opsportal.clients.urls")),
     path("", include("payments.urls")),
     path("", include("reservations.urls")),
-    path("admin/alerts/", include("alerts.urls")),
+    path("", include("alerts.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils.module_loading import import_string
 
-from alerts import impact, rules
+from alerts import digest, impact, instant_checks, metric_readers, reports, rules
 from health import checks, dashboard, metrics_registry
 from opsportal.lib import schedules, startup
 from opsportal.lib.registry import Registry
@@ -71,6 +71,10 @@ INVENTORY: dict[str, list[str]] = {
         "alerts.tasks.deliver_waiting",
         "alerts.tasks.evaluate_all",
         "alerts.tasks.follow_up",
+        "alerts.tasks.ping_watchdog",
+        "alerts.tasks.send_daily_digest",
+        "alerts.tasks.send_error_digest",
+        "alerts.tasks.send_weekly_report",
         "health.tasks.check_certificates",
         "health.tasks.prune",
         "health.tasks.record_gauges",
@@ -86,6 +90,10 @@ INVENTORY: dict[str, list[str]] = {
         "reservations.tasks.check_integrity",
         "reservations.tasks.release_expired",
     ],
+    "metric_readers": [],
+    "digest_sources": [],
+    "report_sections": ["alerts"],
+    "instant_checks": [],
     "startup": [
         "clients.portal_app",
         "jobs.sync",
@@ -100,6 +108,10 @@ REGISTRIES: dict[str, Registry[Any]] = {
         dashboard.registry,
         metrics_registry.registry,
         schedules.registry,
+        metric_readers.registry,
+        digest.registry,
+        reports.registry,
+        instant_checks.registry,
         startup.registry,
     )
 }

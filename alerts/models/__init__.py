@@ -7,6 +7,7 @@ from alerts.models.delivery import (
     Notification,
     NotificationState,
 )
+from alerts.models.digest import DigestMention, DigestRun
 from alerts.models.people import Person, Team
 from alerts.models.rule import (
     AlertRule,
@@ -30,6 +31,8 @@ __all__ = [
     "Cadence",
     "Channel",
     "DeliveryAttempt",
+    "DigestMention",
+    "DigestRun",
     "EscalationStep",
     "NoData",
     "Notification",

@@ -55,6 +55,10 @@ class Channel(QuietHours):
     max_per_minute = models.PositiveIntegerField(
         default=30, help_text="More than this wait for the next minute."
     )
+    gets_digests = models.BooleanField(
+        default=True,
+        help_text="Digests and the weekly report, where the kind of channel takes them.",
+    )
     teams = models.ManyToManyField("alerts.Team", blank=True, related_name="channels")
     people = models.ManyToManyField("alerts.Person", blank=True, related_name="channels")
 

@@ -1,6 +1,7 @@
 """What can be done with alerts. Others call these; how they do it is in the modules beside."""
 
 from alerts.services.channel_state import enable, revive_failing, send_test
+from alerts.services.checkup import CheckUp, run_all_checks
 from alerts.services.delivery import deliver, deliver_waiting, resend
 from alerts.services.evaluate import Evaluated, evaluate_rule, evaluate_rules, problem_key
 from alerts.services.followup import follow_up
@@ -8,6 +9,7 @@ from alerts.services.problems import Contended, clear_problem, references_of, re
 from alerts.services.staff import acknowledge, comment, dismiss, mark_read, resolve
 
 __all__ = [
+    "CheckUp",
     "Contended",
     "Evaluated",
     "acknowledge",
@@ -27,5 +29,6 @@ __all__ = [
     "resend",
     "resolve",
     "revive_failing",
+    "run_all_checks",
     "send_test",
 ]

@@ -62,10 +62,21 @@ def evaluate_rules(*, now: datetime, cadence: str | None = None) -> Evaluated:
     rows = AlertRule.objects.enabled().order_by("name")
     if cadence:
         rows = rows.filter(cadence=cadence)
-    total = Evaluated()
+    total = Evaluated(resolved=_end_of_retired(now) if cadence is None else 0)
     for row in rows:
-        total.add(_evaluate(row, now=now))
+        if row.is_custom or row.name in rules.registry:
+            total.add(_evaluate(row, now=now))
     return total
+
+
+def _end_of_retired(now: datetime) -> int:
+    """Nobody looks any more whether the problems of rules that are disabled last; so their alerts end."""
+    alerts = SystemAlert.objects.owning_their_key().filter(rule__is_enabled=False)
+    ended = 0
+    for alert in alerts.select_related("rule").order_by("pk"):
+        with transaction.atomic():
+            ended += lifecycle.finish(alert, now=now, text="its rule was disabled")
+    return ended
 
 
 def evaluate_rule(name: str, *, now: datetime) -> Evaluated:

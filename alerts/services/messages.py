@@ -58,8 +58,13 @@ def compose(
 
 def frozen(message: Message) -> dict[str, object]:
     """As it is kept in the outbox."""
-    kept: dict[str, object] = msgspec.to_builtins(message)
+    kept: dict[str, object] = msgspec.to_builtins(message, enc_hook=_plain_text)
     return kept
+
+
+def _plain_text(value: object) -> str:
+    """msgspec takes no subclass of str, and templates and forms bring theirs."""
+    return value[:] if isinstance(value, str) else str(value)
 
 
 def thawed(payload: object) -> Message:

@@ -1,0 +1,51 @@
+"""Everything that is otherwise checked by schedule, checked now."""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from alerts import instant_checks
+from alerts.models import AlertEvent, SystemAlert
+from alerts.services.evaluate import Evaluated, evaluate_rules
+
+log = logging.getLogger(__name__)
+
+CHANGES = (
+    AlertEvent.Kind.OPENED,
+    AlertEvent.Kind.REOPENED,
+    AlertEvent.Kind.RAISED,
+    AlertEvent.Kind.RESOLVED,
+)
+
+
+@dataclass
+class CheckUp:
+    """What running everything came to: the unread alerts there are now, and which alerts changed how."""
+
+    evaluated: Evaluated
+    unread_count: int = 0
+    changes: list[tuple[str, SystemAlert]] = field(default_factory=list)
+    checks: dict[str, str] = field(default_factory=dict)
+
+
+def run_all_checks(*, now: datetime) -> CheckUp:
+    last = AlertEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    checks = {}
+    for name in instant_checks.registry.names():
+        try:
+            checks[name] = instant_checks.registry.get(name)(now)
+        except Exception as error:
+            log.exception("check failed", extra={"check": name})
+            checks[name] = f"failed: {error}"
+    evaluated = evaluate_rules(now=now)
+    events = (
+        AlertEvent.objects.filter(pk__gt=last, kind__in=CHANGES)
+        .select_related("alert")
+        .order_by("pk")
+    )
+    return CheckUp(
+        evaluated=evaluated,
+        unread_count=SystemAlert.objects.unread().count(),
+        changes=[(event.kind, event.alert) for event in events],
+        checks=checks,
+    )

@@ -1,0 +1,133 @@
+"""Running everything now, by command and by program; the test command; the sign of life."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from alerts import services
+from alerts.models import AlertRule, SystemAlert
+from alerts.services import watchdog
+from opsportal.clients.models import ApiKey, Scope
+from tests.alerts.conftest import MINUTE, NOON, Gauge
+from tests.factories import make_app
+from tests.servers.fake_http import FakeHTTP
+from tests.servers.mail import MailServer
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/checks/run/"
+
+
+@pytest.fixture
+def key() -> str:
+    return ApiKey.issue(app=make_app(), scopes=[Scope.ADMIN])[1]
+
+
+def test_a_program_runs_all_checks_and_learns_what_changed(
+    client: Client, gauge: Gauge, key: str
+) -> None:
+    gauge.value = 6
+
+    answer = client.post(URL, headers={"Authorization": f"Bearer {key}"})
+
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["unread"], told["rules"], told["failed"]) == (1, 1, [])
+    (change,) = told["changes"]
+    assert (change["change"], change["title"]) == ("opened", "Test gauge")
+    again = client.post(URL, headers={"Authorization": f"Bearer {key}"}).json()
+    assert (again["unread"], again["changes"]) == (1, [])
+
+
+def test_without_the_right_key_nothing_runs(client: Client, gauge: Gauge) -> None:
+    gauge.value = 6
+    reader = ApiKey.issue(app=make_app(), scopes=[Scope.METRICS])[1]
+
+    assert client.post(URL).status_code == 401
+    assert client.post(URL, headers={"Authorization": "Bearer ops_x"}).status_code == 403
+    assert client.post(URL, headers={"Authorization": f"Bearer {reader}"}).status_code == 403
+    assert client.get(URL, headers={"Authorization": f"Bearer {reader}"}).status_code == 405
+    assert not SystemAlert.objects.exists()
+
+
+def test_too_many_runs_are_refused(client: Client, only_test_rules: None, key: str) -> None:
+    answers = [
+        client.post(URL, headers={"Authorization": f"Bearer {key}"}).status_code for _ in range(8)
+    ]
+
+    assert answers == [200] * 6 + [429] * 2
+
+
+def test_the_command_says_what_changed(gauge: Gauge, capsys: pytest.CaptureFixture[str]) -> None:
+    gauge.value = 6
+
+    call_command("run_checks")
+
+    printed = capsys.readouterr().out
+    assert "1 rules: 1 opened, 0 reopened, 0 resolved" in printed
+    assert "Test gauge (critical)" in printed
+    assert "1 unread alerts" in printed
+
+
+def test_the_test_command_tries_every_step_and_cleans_up(
+    mail: MailServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    get_user_model().objects.create_superuser("owner", "o@example.com", "x")
+
+    call_command("alerts_test")
+
+    printed = capsys.readouterr().out
+    assert printed.count("ok") == 6, printed
+    assert mail.mails[0]["Subject"] == "Test from opsportal"
+    assert not SystemAlert.objects.exists()
+
+
+def test_the_test_command_says_which_step_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    get_user_model().objects.create_superuser("owner", "o@example.com", "x")
+
+    with pytest.raises(CommandError, match="1 of 6 steps failed"):
+        call_command("alerts_test")
+
+    assert "the channel email is not configured" in capsys.readouterr().out
+    assert not SystemAlert.objects.exists()
+
+
+@pytest.fixture
+def outside(fake: FakeHTTP, settings: Settings) -> FakeHTTP:
+    settings.WATCHDOG_URL = f"{fake.url}/ping"
+    return fake
+
+
+def test_the_sign_of_life_is_sent_while_everything_moves(gauge: Gauge, outside: FakeHTTP) -> None:
+    services.evaluate_rules(now=NOON)
+
+    assert watchdog.ping(now=NOON + MINUTE) == "answered 200"
+    assert len(outside.requests) == 1
+
+
+def test_it_stays_away_when_rules_or_messages_stand_still(
+    gauge: Gauge, slack: FakeHTTP, outside: FakeHTTP
+) -> None:
+    gauge.evaluate(6, now=NOON)
+
+    assert watchdog.ping(now=NOON + 6 * MINUTE).startswith("held back: no rule")
+    AlertRule.objects.update(last_evaluated_at=NOON + timedelta(minutes=11))
+    assert watchdog.ping(now=NOON + 11 * MINUTE).startswith("held back: messages are due")
+    assert outside.requests == []
+
+
+def test_without_an_address_it_is_off(gauge: Gauge) -> None:
+    assert watchdog.ping(now=timezone.now()) == "off"
+
+
+def test_disabling_a_rule_ends_its_alerts(gauge: Gauge) -> None:
+    gauge.evaluate(6, now=NOON)
+    gauge.row(is_enabled=False)
+
+    services.evaluate_rules(now=NOON + MINUTE)
+
+    assert gauge.alert().state == "resolved"

@@ -1,0 +1,157 @@
+"""Mails that gather: never doubled, never skipped, never twice about the same."""
+
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from alerts import digest, reports
+from alerts.digest import DigestItem
+from alerts.models import Notification
+from alerts.rules import Severity
+from alerts.services import digests
+from tests.alerts.conftest import MINUTE, NOON, deliver
+from tests.factories import make_alert
+from tests.servers.mail import MailServer
+
+pytestmark = pytest.mark.django_db
+QUARTER = 15 * MINUTE
+asked: list[tuple[datetime, datetime]] = []
+found: list[DigestItem] = []
+
+
+@pytest.fixture
+def groups() -> Iterator[list[DigestItem]]:
+    """What the one source of digests finds."""
+    kept = dict(digest.registry._items)
+    digest.registry._items.clear()
+
+    def source(since: datetime, until: datetime) -> list[DigestItem]:
+        asked.append((since, until))
+        return list(found)
+
+    digest.digest_source("test")(source)
+    asked.clear()
+    found.clear()
+    yield found
+    digest.registry._items.clear()
+    digest.registry._items.update(kept)
+
+
+def group(key: str = "1", **fields: object) -> DigestItem:
+    given = {
+        "key": f"group-{key}",
+        "title": f"KeyError: seat <{key}>",
+        "reason": "new",
+        "count": 3,
+        "first_at": NOON - MINUTE,
+        "last_at": NOON,
+        "sample": "in reserve(), line 12",
+        "url": f"/admin/errors/group/{key}/",
+        **fields,
+    }
+    return DigestItem(**given)  # type: ignore[arg-type]
+
+
+def test_a_new_group_is_mailed_once_a_day(groups: list[DigestItem], mail: MailServer) -> None:
+    groups.append(group())
+    for quarter in range(97):
+        digests.send_error_digest(now=NOON + quarter * QUARTER)
+        deliver(NOON + quarter * QUARTER)
+
+    first, _ = mail.mails  # at noon, and at noon of the next day
+    assert first["Subject"] == "1 error group new or worse"
+    text, html = (part.get_content().replace("\r\n", "\n") for part in first.iter_parts())
+    assert "NEW · high · 3 times\nKeyError: seat <1>\nin reserve(), line 12" in text
+    assert "KeyError: seat &lt;1&gt;" in html
+
+
+def test_one_that_came_back_is_mailed_again_the_same_day(
+    groups: list[DigestItem], mail: MailServer
+) -> None:
+    groups.append(group())
+    digests.send_error_digest(now=NOON)
+    groups[0] = group(reason="regressed", regressed_at=NOON + 5 * MINUTE)
+
+    digests.send_error_digest(now=NOON + QUARTER)
+    digests.send_error_digest(now=NOON + 2 * QUARTER)
+    deliver(NOON + 2 * QUARTER)
+
+    assert len(mail.mails) == 2
+    assert "REGRESSED" in mail.mails[1].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+
+
+def test_nothing_new_is_no_mail(groups: list[DigestItem], mail: MailServer) -> None:
+    assert digests.send_error_digest(now=NOON) == "nothing new"
+    assert not Notification.objects.exists()
+
+
+def test_a_late_run_covers_what_was_missed_in_one_mail(
+    groups: list[DigestItem], mail: MailServer
+) -> None:
+    digests.send_error_digest(now=NOON)
+    groups.extend([group("1"), group("2")])
+
+    digests.send_error_digest(now=NOON + 3 * QUARTER + MINUTE)
+    digests.send_error_digest(now=NOON + 3 * QUARTER + 2 * MINUTE)
+
+    assert asked[-1] == (NOON, NOON + 3 * QUARTER)
+    assert Notification.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "night",
+    [
+        datetime(2026, 3, 29, 0, 0, tzinfo=UTC),
+        datetime(2026, 10, 25, 0, 0, tzinfo=UTC),
+        datetime(2028, 2, 28, 23, 0, tzinfo=UTC),
+    ],
+)
+def test_a_night_of_clock_changes_or_a_leap_day_neither_doubles_nor_skips(
+    groups: list[DigestItem], night: datetime
+) -> None:
+    for minute in range(0, 240, 5):  # three ticks a quarter
+        digests.send_error_digest(now=night + minute * MINUTE)
+
+    covered = asked
+    assert len(covered) == 16
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(covered))
+
+
+def test_a_clock_that_is_set_back_doubles_nothing(groups: list[DigestItem]) -> None:
+    groups.append(group())
+    digests.send_error_digest(now=NOON)
+
+    assert digests.send_error_digest(now=NOON - timedelta(hours=1)) == "covered already"
+
+
+def test_info_is_gathered_for_the_day(mail: MailServer) -> None:
+    make_alert(alert_type="high-usage", severity=Severity.INFO, title="80 % of the plan", now=NOON)
+    assert not Notification.objects.exists()
+
+    digests.send_daily_digest(now=NOON + timedelta(hours=20))
+    digests.send_daily_digest(now=NOON + timedelta(hours=20))
+    deliver(NOON + timedelta(hours=20))
+
+    (arrived,) = mail.mails
+    assert arrived["Subject"] == "Daily digest: 1 notices"
+    assert "80 % of the plan" in arrived.get_body(("html",)).get_content()  # type: ignore[union-attr]
+
+
+def test_the_week_is_told_to_the_owners_even_if_a_part_fails(mail: MailServer) -> None:
+    def broken(since: datetime, until: datetime) -> list[reports.Fact]:
+        raise RuntimeError
+
+    reports.report_section("broken", title="Broken part")(broken)
+    try:
+        make_alert(now=NOON)
+        digests.send_weekly_report(now=NOON + timedelta(days=1))
+    finally:
+        del reports.registry._items["broken"]
+    deliver(NOON + timedelta(days=1))
+
+    report = next(m for m in mail.mails if m["Subject"] == "The week until 2026-03-03")
+    html = report.get_body(("html",)).get_content()  # type: ignore[union-attr]
+    assert "Broken part" in html
+    assert "Mean time to acknowledge" in html
