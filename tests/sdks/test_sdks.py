@@ -1,0 +1,135 @@
+"""What unmodified SDKs report is in the database, whole, once their call has been answered."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.servers.fake_http import FakeHTTP
+from tests.servers.portal import Portal
+
+Run = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def portal(module_portal: Portal) -> Portal:
+    """One for all: each test looks for its own events only."""
+    return module_portal
+
+
+def stored(portal: Portal, event_id: str) -> dict[str, Any]:
+    """The event of that id with its group, waited for a moment: browsers answer before we can look."""
+    columns = "e.severity, e.environment, e.release, e.user_key, g.title, g.id"
+    found = portal.wait_for(
+        lambda: portal.rows(
+            f"SELECT {columns} FROM errors_errorevent e JOIN errors_errorgroup g ON g.id = e.group_id"
+            " WHERE e.event_id = %s",
+            (event_id,),
+        ),
+        what=f"event {event_id}",
+    )
+    assert len(found) == 1
+    return dict(
+        zip(("severity", "environment", "release", "user", "title", "group"), found[0], strict=True)
+    )
+
+
+def tags(portal: Portal, group: int) -> dict[str, str]:
+    return dict(portal.rows("SELECT key, value FROM errors_grouptag WHERE group_id = %s", (group,)))
+
+
+@pytest.mark.parametrize("brotli", ["with brotli", "without brotli"])
+def test_python_reports_an_exception_and_a_message(
+    portal: Portal, run_python: Run, brotli: str, tmp_path: Path
+) -> None:
+    environment = {}
+    if brotli == "without brotli":  # then the SDK compresses with gzip
+        (tmp_path / "brotli.py").write_text("raise ImportError('not installed')")
+        environment["PYTHONPATH"] = str(tmp_path)
+
+    sent = run_python("python_sdk.py", portal.dsn, **environment)
+
+    exception = stored(portal, sent["exception"])
+    assert exception["title"].startswith("ValueError: cannot charge")
+    assert exception["severity"] == "high"
+    assert exception["environment"] == "test"
+    assert exception["release"] == "shop@2.1.0"
+    assert tags(portal, exception["group"])["checkout"] == "express"
+    assert stored(portal, sent["message"])["severity"] == "critical"
+    assert_nowhere_on_disk(portal, b"planted.person")
+
+
+def test_the_oldest_python_sdk_still_reports(portal: Portal, run_python: Run) -> None:
+    sent = run_python("raven_sdk.py", portal.dsn)
+
+    assert stored(portal, sent["exception"])["title"].startswith("KeyError")
+
+
+def test_node_reports_in_chunks(portal: Portal, run_node: Run) -> None:
+    sent = run_node("node_sdk.cjs", portal.dsn)
+
+    exception = stored(portal, sent["exception"])
+    assert exception["title"] == "TypeError: gate cannot read T-1"
+    assert exception["release"] == "gate@1.4.0"
+    assert tags(portal, exception["group"])["gate"] == "north"
+    assert stored(portal, sent["message"])["severity"] == "warning"
+
+
+def visit(page: Page, address: str) -> str:
+    """Open a page of the shop; the id of the event it reported, once the SDK says that all was sent."""
+    page.goto(address)
+    page.wait_for_function("window.sent !== undefined")
+    assert page.evaluate("window.sent") is True
+    return str(page.evaluate("window.eventId"))
+
+
+def test_a_browser_reports_from_another_origin(
+    portal: Portal, page: Page, shop_site: FakeHTTP
+) -> None:
+    event_id = visit(page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}")
+
+    event = stored(portal, event_id)
+    assert event["title"] == "RangeError: seat A-12 is gone"
+    assert event["release"] == "site@3.0.0"
+
+
+def test_a_browser_reports_through_a_tunnel(
+    portal: Portal, page: Page, shop_site: FakeHTTP
+) -> None:
+    tunnel = quote(f"{portal.base_url}/tunnel/")
+    event_id = visit(
+        page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}&tunnel={tunnel}"
+    )
+
+    assert stored(portal, event_id)["title"] == "RangeError: seat A-12 is gone"
+
+
+def test_react_reports_a_component_that_breaks(
+    portal: Portal, page: Page, shop_site: FakeHTTP, watch: Any
+) -> None:
+    watch.allow("seat map has no rows")  # React prints what its boundary caught
+
+    event_id = visit(page, f"{shop_site.url}/react_sdk.html?dsn={quote(portal.dsn)}")
+
+    assert stored(portal, event_id)["title"] == "Error: seat map has no rows"
+
+
+def test_an_sdk_stays_away_for_as_long_as_it_is_told(
+    make_portal: Callable[..., Portal], run_python: Run
+) -> None:
+    portal = make_portal()
+    portal.rows("UPDATE clients_clientapp SET events_per_hour = 1")
+    portal.start()
+
+    run_python("python_sdk.py", portal.dsn)  # one exception and one message
+
+    assert portal.value("SELECT count(*) FROM errors_errorevent") == 1
+
+
+def assert_nowhere_on_disk(portal: Portal, secret: bytes) -> None:
+    for path in portal.data_dir.rglob("*"):
+        if path.is_file():
+            assert secret not in path.read_bytes(), path
