@@ -1,0 +1,127 @@
+"""Two clicks, a network retry or a crash at any instant: one intent at Stripe, one answer for the app."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from opsportal.clients.models import ClientApp
+from payments import services
+from payments.models import Payment
+from payments.services import Answer
+from tests import subprocesses
+from tests.factories import make_app
+from tests.payments.dying import ASKED
+from tests.payments.stripe_double import Fault, StripeDouble
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def app() -> ClientApp:
+    return make_app("shop")
+
+
+def create(app: ClientApp, key: str = "k", *, after: float = 0) -> Answer:
+    now = timezone.now() + timedelta(seconds=after)
+    return services.create_payment(app=app, asked=ASKED, key=key, now=now)
+
+
+def in_threads(count: int, call: Callable[[], Answer]) -> list[Answer | Exception]:
+    barrier = threading.Barrier(count)
+
+    def run(_: int) -> Answer | Exception:
+        try:
+            barrier.wait(20)
+            return call()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_50_simultaneous_creates_with_one_key_make_one_intent(
+    stripe: StripeDouble, app: ClientApp
+) -> None:
+    stripe.faults.append(Fault("delay", 0.3))
+
+    outcomes = in_threads(50, lambda: create(app))
+
+    kinds = Counter(type(outcome).__name__ for outcome in outcomes)
+    assert set(kinds) <= {"Answer", "InProgress"}
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    assert [answer.is_replay for answer in answers].count(False) == 1
+    assert len(stripe.intents()) == 1
+    assert stripe.calls["POST /v1/payment_intents"] == 1
+    payment = Payment.objects.get()
+    assert payment.duplicates_prevented == 49
+    assert create(app).body == answers[0].body
+
+
+def test_50_impatient_repeats_past_the_lease_still_make_one_intent(
+    stripe: StripeDouble, app: ClientApp
+) -> None:
+    """Every thread believes the one before it to be dead, and takes over."""
+    stripe.faults.append(Fault("delay", 0.2, times=3))
+    late: Iterator[int] = iter(range(0, 50 * 31, 31))
+    lock = threading.Lock()
+
+    def impatient() -> Answer:
+        with lock:
+            after = next(late)
+        return create(app, after=after)
+
+    outcomes = in_threads(50, impatient)
+
+    assert {type(outcome) for outcome in outcomes} <= {Answer, services.InProgress}
+    assert len(stripe.intents()) == 1
+    assert len({outcome.body for outcome in outcomes if isinstance(outcome, Answer)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("instant", "rescue"),
+    [(instant, "a repeat") for instant in ("inserted", "asked", "answered", "storing", "stored")]
+    + [(instant, "the sweeper") for instant in ("inserted", "asked", "storing")],
+)
+def test_killed_at_any_instant_it_ends_with_one_intent_and_the_same_answer(
+    stripe: StripeDouble, app: ClientApp, instant: str, rescue: str
+) -> None:
+    environment = {"DOUBLE_KEY": "sk_test_double", "STRIPE_API_BASE": stripe.base}
+    victim = subprocesses.start("tests.payments.dying", instant, app.pk, "k", **environment)
+    if instant == "asked":
+        stripe.before_answer = lambda path: victim.kill()
+    victim.communicate(timeout=60)
+    stripe.before_answer = None
+    assert victim.returncode == -9
+
+    if rescue == "the sweeper":
+        services.sweep(now=timezone.now() + timedelta(seconds=60))
+    answer = create(app, after=31)
+
+    [intent] = stripe.intents()
+    payment = Payment.objects.get()
+    assert (answer.status, payment.state) == (201, "finished")
+    assert json.loads(answer.body)["client_secret"] == intent["client_secret"]
+    assert create(app).body == answer.body
+    assert len(stripe.intents()) == 1
+
+
+def test_while_the_killed_processs_lease_lives_a_repeat_waits(
+    stripe: StripeDouble, app: ClientApp
+) -> None:
+    environment = {"DOUBLE_KEY": "sk_test_double", "STRIPE_API_BASE": stripe.base}
+    victim = subprocesses.start("tests.payments.dying", "inserted", app.pk, "k", **environment)
+    victim.communicate(timeout=60)
+
+    with pytest.raises(services.InProgress):
+        create(app, after=10)
+    assert stripe.intents() == []
