@@ -1,5 +1,6 @@
 """`{% load portal %}`: icons, pills, times, numbers, charts. docs/look.md shows each with its result."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -191,7 +192,12 @@ def meter(value: float, limit: float, label: str = "", tone: str = "") -> SafeSt
 @register.inclusion_tag("portal/_chart.html")
 def chart(data: "charts.Chart", height: str = "") -> dict[str, object]:
     """A chart (opsportal.lib.charts.Chart) with the table behind it; `height` is "", "tall" or "short"."""
-    return {"chart": data, "payload": data.payload(), "rows": data.rows(), "height": height}
+    return {
+        "chart": data,
+        "payload": json.dumps(data.payload()),
+        "rows": data.rows(),
+        "height": height,
+    }
 
 
 @register.inclusion_tag("portal/_empty.html")

@@ -1,4 +1,4 @@
-// Draws every <figure data-chart> from the JSON inside it; colours come from the style sheet's tokens.
+// Draws every <figure data-chart> from the JSON in that attribute (htmx drops script tags); colours come from the style sheet's tokens.
 "use strict";
 (() => {
   const drawn = new Map(); // figure -> { plot, observer }
@@ -116,9 +116,8 @@
 
   function draw(figure) {
     const place = figure.querySelector(".chart__plot");
-    const source = figure.querySelector('script[type="application/json"]');
-    if (!place || !source || !window.uPlot) return;
-    const data = JSON.parse(source.textContent);
+    if (!place || !figure.dataset.chart || !window.uPlot) return;
+    const data = JSON.parse(figure.dataset.chart);
     if (!data.times.length) return;
     figure.classList.add("is-drawn");
     drawn.get(figure)?.plot.destroy();
