@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
+from django.db.models import Case, When
 
 from health.verdict import Result, State, Status
 
@@ -31,6 +32,13 @@ class ComponentQuerySet(models.QuerySet["Component"]):
 
     def failing(self) -> "ComponentQuerySet":
         return self.filter(is_enabled=True, status__in=[Status.DEGRADED, Status.UNHEALTHY])
+
+    def worst_first(self) -> "ComponentQuerySet":
+        """What fails, then what is required, then the portal's own, then the others by name."""
+        rank = Case(
+            When(status=Status.UNHEALTHY, then=0), When(status=Status.DEGRADED, then=1), default=2
+        )
+        return self.order_by(rank, "-is_required", "-is_public", "kind", "title", "pk")
 
     def in_order(self) -> "ComponentQuerySet":
         return self.order_by("-is_required", "kind", "title", "pk")

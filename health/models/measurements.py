@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from health import histogram
 from opsportal.clients.models import ClientApp
@@ -151,6 +151,11 @@ class ActiveUserQuerySet(models.QuerySet["ActiveUser"]):
     def people(self) -> int:
         """How many different ones, over all apps."""
         return self.values("user_hash").distinct().count()
+
+    def by_app(self) -> list[tuple[str, int]]:
+        """How many in each app, most first."""
+        rows = self.values_list("app__name").annotate(people=Count("pk"))
+        return list(rows.order_by("-people", "app__name"))
 
 
 class ActiveUser(models.Model):

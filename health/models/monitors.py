@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -169,6 +170,10 @@ class Heartbeat(Component):
     @property
     def ping_path(self) -> str:
         return reverse("health:heartbeat-ping", args=[self.ping_key])
+
+    @property
+    def ping_url(self) -> str:
+        return f"{settings.BASE_URL}{self.ping_path}"
 
     def expected_after(self, moment: datetime) -> datetime | None:
         """When the next check-in after `moment` is due, without the margin; None without a schedule."""
