@@ -1,8 +1,9 @@
 """Figures from the roll-ups: percentiles, sums and levels over a span, and in slots of it for charts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Max, QuerySet, Sum
 
@@ -42,6 +43,15 @@ def resolution_for(span: timedelta) -> Resolution:
     return Resolution(Tier.DAY, timedelta(days=1))
 
 
+def value_resolution_for(span: timedelta) -> Resolution:
+    """Coarser: there are many series of values, and their charts are bars and levels."""
+    if span <= timedelta(hours=2):
+        return Resolution(Tier.MINUTE, timedelta(minutes=1))
+    if span <= timedelta(days=8):
+        return Resolution(Tier.HOUR, timedelta(hours=1))
+    return Resolution(Tier.DAY, timedelta(days=1))
+
+
 @dataclass
 class LatencySummary:
     """Calls of a span, added up."""
@@ -52,12 +62,20 @@ class LatencySummary:
     highest_ms: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * histogram.SIZE)
 
-    def add(self, count: int, failed: int, total_ms: float, highest: float, *b: int) -> None:
-        self.count += count
-        self.failed += failed
-        self.total_ms += total_ms
-        self.highest_ms = max(self.highest_ms, highest)
-        self.buckets = [x + y for x, y in zip(self.buckets, b, strict=True)]
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[Any]]) -> "LatencySummary":
+        """From rows of count, failed, total_ms, highest_ms and the buckets."""
+        columns = list(zip(*rows, strict=True))
+        if not columns:
+            return cls()
+        count, failed, total_ms, highest, *buckets = columns
+        return cls(
+            sum(count),
+            sum(failed),
+            sum(total_ms),
+            max(highest),
+            [sum(bucket) for bucket in buckets],
+        )
 
     @property
     def mean_ms(self) -> float | None:
@@ -84,8 +102,10 @@ def _latencies(
 
 
 def tier_of(span: timedelta) -> Tier:
-    """Points fine enough that the ends of `span` hardly matter, and few."""
-    return resolution_for(span).tier
+    """Points fine enough that the ends of `span` hardly matter, and few: what sums are made of."""
+    if span <= timedelta(hours=3):
+        return Tier.MINUTE
+    return Tier.HOUR if span <= timedelta(days=31) else Tier.DAY
 
 
 def latency(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
@@ -93,10 +113,7 @@ def latency(series: QuerySet[Series], since: datetime, until: datetime) -> Laten
     rows = _latencies(series, since, until, tier_of(until - since)).aggregate(
         **_SUMS, highest=Max("highest_ms"), **_BUCKETS
     )
-    summary = LatencySummary()
-    if rows["count"]:
-        summary.add(*rows.values())
-    return summary
+    return LatencySummary.of([list(rows.values())]) if rows["count"] else LatencySummary()
 
 
 def latency_in_slots(
@@ -104,14 +121,16 @@ def latency_in_slots(
 ) -> dict[datetime, LatencySummary]:
     """Every slot of the span in order, with what was called in it."""
     resolution = resolution_for(until - since)
-    slots = {slot: LatencySummary() for slot in resolution.slots(since, until)}
+    rows_of: dict[datetime, list[Sequence[float]]] = {
+        slot: [] for slot in resolution.slots(since, until)
+    }
     rows = _latencies(series, since, until, resolution.tier).values_list(
         "start", "count", "failed", "total_ms", "highest_ms", *Latency.BUCKETS
     )
     for start, *figures in rows.iterator():
-        if (slot := resolution.floor(start)) in slots:
-            slots[slot].add(*figures)
-    return slots
+        if (slot := resolution.floor(start)) in rows_of:
+            rows_of[slot].append(figures)
+    return {slot: LatencySummary.of(rows) for slot, rows in rows_of.items()}
 
 
 @dataclass(frozen=True)
@@ -126,7 +145,6 @@ def slowest_and_failing(
 ) -> list[SeriesLatency]:
     """The series of a kind that deserve a look first: those that fail, then those that take most of the time."""
     tier = tier_of(until - since)
-    tier = Tier.HOUR if tier is Tier.MINUTE and until - since > timedelta(hours=2) else tier
     series = Series.objects.of_apps(kind)
     first = (
         _latencies(series, since, until, tier)
@@ -140,10 +158,7 @@ def slowest_and_failing(
         .values_list("series_id")
         .annotate(**_SUMS, highest=Max("highest_ms"), **_BUCKETS)
     )
-    summaries: dict[int, LatencySummary] = {}
-    for series_id, *figures in rows:
-        summaries[series_id] = LatencySummary()
-        summaries[series_id].add(*figures)
+    summaries = {series_id: LatencySummary.of([figures]) for series_id, *figures in rows}
     named = Series.objects.select_related("app").in_bulk(chosen)
     return [
         SeriesLatency(app.name if (app := named[pk].app) else "", named[pk].name, summaries[pk])
@@ -168,12 +183,21 @@ def highest(
         .annotate(**_SUMS, highest=Max("highest_ms"), **_BUCKETS)
         .order_by("-highest")[:limit]
     )
-    found = []
-    for app, name, *figures in rows:
-        summary = LatencySummary()
-        summary.add(*figures)
-        found.append(SeriesLatency(app or "", name, summary))
-    return found
+    return [
+        SeriesLatency(app or "", name, LatencySummary.of([figures])) for app, name, *figures in rows
+    ]
+
+
+def requests_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]:
+    """How many requests, function calls and page loads each app measured, most first."""
+    tier = tier_of(until - since)
+    rows = (
+        _latencies(Series.objects.filter(app__isnull=False), since, until, tier)
+        .values_list("series__app__name")
+        .annotate(calls=Sum("count"))
+        .order_by("-calls", "series__app__name")
+    )
+    return [(name or "", calls) for name, calls in rows]
 
 
 # --- counters and gauges -----------------------------------------------------------------------------
@@ -205,7 +229,7 @@ def counted_in_slots(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> dict[datetime, dict[str, float]]:
     names = list(names)
-    resolution = resolution_for(until - since)
+    resolution = value_resolution_for(until - since)
     slots = {slot: dict.fromkeys(names, 0.0) for slot in resolution.slots(since, until)}
     rows = _values(
         Series.objects.filter(kind=kind, name__in=names), since, until, resolution.tier
@@ -247,7 +271,7 @@ def level_in_slots(
     name: str, since: datetime, until: datetime, *, highest: bool = False
 ) -> dict[datetime, float | None]:
     """A gauge over time, added up over apps: its last (or highest) value in each slot; None where nobody reported."""
-    resolution = resolution_for(until - since)
+    resolution = value_resolution_for(until - since)
     slots: dict[datetime, float | None] = dict.fromkeys(resolution.slots(since, until))
     rows = (
         _values(

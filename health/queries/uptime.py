@@ -112,6 +112,31 @@ def days(
     }
 
 
+@dataclass(frozen=True)
+class Line:
+    """A component with everything its line on a page shows."""
+
+    component: Component
+    days: list[Day]
+    shares: list[Share]  # one per window of WINDOWS
+
+    @property
+    def budget_left_percent(self) -> float | None:
+        """Of the last 30 days' error budget."""
+        left = self.shares[list(WINDOWS).index("30 d")].budget_left
+        return None if left is None else 100 * left
+
+
+def lines(components: Iterable[Component], *, now: datetime, count: int = 90) -> list[Line]:
+    components = list(components)
+    by_window = [shares(components, window, now=now) for window in WINDOWS.values()]
+    history = days(components, now=now, count=count)
+    return [
+        Line(one, history[one.pk], [found.get(one.pk, Share()) for found in by_window])
+        for one in components
+    ]
+
+
 RAW_UP_TO = timedelta(hours=12)
 
 

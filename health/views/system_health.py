@@ -17,6 +17,8 @@ from django.views.decorators.http import require_safe
 
 from health import dashboard
 from health.dashboard import Widget, WidgetContext
+from health.models import Component
+from health.queries import uptime
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,17 @@ RANGES = {
     "30d": ("30 d", timedelta(days=30)),
 }
 DEFAULT_RANGE = "24h"
+# What is legible from across a room.
+WALL = (
+    "health.verdict",
+    "errors.live",
+    "alerts.active",
+    "health.users",
+    "health.response_times",
+    "health.uptime",
+    "payments.glance",
+    "reservations.glance",
+)
 # The first page holds what can be rendered in this time; the rest fetches itself, and without script a link does.
 PAGE_BUDGET = 0.5  # seconds
 
@@ -62,7 +75,13 @@ def page(request: HttpRequest) -> HttpResponse:
         "ranges": [Range(key, *value, key == span.key) for key, value in RANGES.items()],
         "range": span,
         "is_wall": is_wall,
-        "widgets": rendered(request, now, span, everything=request.GET.get("all") == "1"),
+        "widgets": rendered(
+            request,
+            now,
+            span,
+            names=WALL if is_wall else None,
+            everything=is_wall or request.GET.get("all") == "1",
+        ),
         "zone": settings.TIME_ZONE,
     }
     template = "health/wall.html" if is_wall else "health/system_health.html"
@@ -84,6 +103,22 @@ def widget(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse(render_to_string("health/one_widget.html", context, request))
 
 
+@never_cache
+@admin.site.admin_view
+@require_safe
+def uptime_page(request: HttpRequest) -> HttpResponse:
+    """Every component with its bars; the widget shows the first few."""
+    components = Component.objects.in_use().worst_first()
+    context = {
+        **admin.site.each_context(request),
+        "title": "Uptime",
+        "lead": f"Against the goal of {100 * uptime.GOAL:g} %. Maintenance is not counted; degraded is up.",
+        "lines": uptime.lines(components, now=timezone.now()),
+        "windows": list(uptime.WINDOWS),
+    }
+    return HttpResponse(render_to_string("health/uptime.html", context, request))
+
+
 def dom_id(found: Widget) -> str:
     return f"widget-{found.name.replace('.', '-').replace('_', '-')}"
 
@@ -93,10 +128,17 @@ def in_order() -> list[Widget]:
 
 
 def rendered(
-    request: HttpRequest, now: datetime, span: Range, *, everything: bool
+    request: HttpRequest,
+    now: datetime,
+    span: Range,
+    *,
+    names: tuple[str, ...] | None,
+    everything: bool,
 ) -> Iterator[SafeString]:
     deadline = time.monotonic() + PAGE_BUDGET
     for found in in_order():
+        if names is not None and found.name not in names:
+            continue
         if everything or time.monotonic() < deadline:
             yield render(found, request, now, span)
         else:

@@ -5,14 +5,16 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
+from alerts.rules import Severity
 from health import dashboard
 from health.dashboard import WidgetContext, widget
 from health.models import Component
 from health.services import record_measurements, record_results
 from health.signals import Performance
 from health.verdict import Result, Status
-from tests.factories import make_app
+from tests.factories import make_alert, make_app
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/system-health/"
@@ -55,8 +57,61 @@ def test_what_is_wrong_is_said_first_with_its_reason(staff: Client) -> None:
     page = staff.get(PAGE).content.decode()
 
     assert "All systems operational" not in page
-    assert "Database down since" in page
+    headline = strip_tags(page[page.index('class="verdict"') :])
+    assert " ".join(headline.split()).startswith('class="verdict">Database is down since 4 min ago')
     assert "refused by db.internal" in page
+
+
+def test_a_critical_alert_is_no_good_day_even_when_all_checks_pass(staff: Client) -> None:
+    make_component("database", required=True)
+    make_alert(title="Critical errors: 12 in the last hour", severity=Severity.CRITICAL)
+
+    page = staff.get(PAGE).content.decode()
+
+    verdict = page[page.index('class="verdict"') :][:400]
+    assert "Critical errors: 12 in the last hour" in verdict
+    assert "All systems operational" not in page
+
+
+def test_five_alerts_of_many_are_shown_each_with_a_button(staff: Client) -> None:
+    for number in range(10):
+        make_alert(key=f"k{number}", title=f"Trouble {number}", severity=Severity.HIGH)
+
+    page = staff.get(PAGE).content.decode()
+    card = page[page.index('id="widget-alerts-active"') :].split("</section>")[0]
+
+    assert card.count(">Dismiss</button>") == 5
+    assert "5 of 10 shown" in card
+    assert 'method="post"' in card
+
+
+def test_dismissing_without_script_comes_back_to_the_page(staff: Client) -> None:
+    alert = make_alert(title="Trouble", severity=Severity.HIGH)
+    response = staff.post(reverse("alerts:alert-dismiss", args=[alert.pk]), {"next": PAGE})
+
+    assert response["Location"] == PAGE
+    page = staff.get(PAGE).content.decode()
+    assert "No alert is active" in page
+
+
+def test_a_screen_on_the_wall_shows_what_matters_without_controls(staff: Client) -> None:
+    make_component("database", required=True)
+
+    page = staff.get(PAGE + "?wall=1").content.decode()
+
+    assert "All systems operational" in page
+    assert 'class="wall"' in page
+    assert "Scheduled jobs" not in page
+
+
+def test_all_components_have_a_page_of_their_own(staff: Client) -> None:
+    for number in range(12):
+        make_component(f"service-{number}")
+
+    page = staff.get(reverse("health:uptime")).content.decode()
+
+    assert page.count('class="uptime-line"') == 12
+    assert "Service-11: 90 days, 1 with results" in page
 
 
 def test_every_widget_is_on_the_page_without_any_script(staff: Client) -> None:

@@ -1,0 +1,87 @@
+"""What an owner asks first: is all well, what is not, who is here."""
+
+from django.urls import reverse
+
+from alerts.models import SystemAlert
+from alerts.queries import active_summary
+from health import problems
+from health.dashboard import WidgetContext, widget
+from health.models import ActiveUser, Component, Incident, MaintenanceWindow
+from health.queries import measurements
+from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
+from opsportal.lib.charts import Chart, Series
+
+
+@widget(
+    "health.verdict",
+    title="Right now",
+    template="health/_widget_verdict.html",
+    refresh=30,
+    order=10,
+    size="wide",
+)
+def verdict_in_words(context: WidgetContext) -> dict[str, object]:
+    components = list(Component.objects.in_use().in_order())
+    alerts = SystemAlert.objects.active().worst_first()[:20]
+    found = problems.troubles(components, alerts)
+    return {
+        "troubles": found[:6],
+        "more": max(0, len(found) - 6),
+        "tone": found[0].tone if found else "ok",
+        "cost": problems.cost(found, now=context.now),
+        "component_count": len(components),
+        "checked_at": max((c.last_at for c in components if c.last_at), default=None),
+        "maintenance": list(MaintenanceWindow.objects.running(context.now)[:3]),
+        "incidents": list(Incident.objects.open().filter(is_automatic=False).newest_first()[:3]),
+    }
+
+
+@widget(
+    "alerts.active",
+    title="Active alerts",
+    template="health/_widget_alerts.html",
+    refresh=30,
+    order=30,
+    size="medium",
+)
+def active_alerts(context: WidgetContext) -> dict[str, object]:
+    summary = active_summary(limit=5, now=context.now)
+    return {
+        "summary": summary,
+        "alerts": [
+            {
+                "alert": alert,
+                "is_overdue": alert.is_overdue(context.now),
+                "dismiss_url": reverse("alerts:alert-dismiss", args=[alert.pk]),
+            }
+            for alert in summary.alerts
+        ],
+        "may_change": context.request.user.has_perm("alerts.change_systemalert"),
+        "back": reverse("health:system-health"),
+        "here": "#widget-alerts-active",
+        "all_url": reverse("admin:alerts_systemalert_changelist"),
+    }
+
+
+@widget(
+    "health.users",
+    title="Active users",
+    template="health/_widget_users.html",
+    refresh=30,
+    order=40,
+    size="medium",
+)
+def active_users(context: WidgetContext) -> dict[str, object]:
+    recent = ActiveUser.objects.seen_since(context.now - ACTIVE_WITHIN)
+    slots = measurements.level_in_slots(ACTIVE_USERS, context.since, context.now, highest=True)
+    return {
+        "people": recent.people(),
+        "by_app": recent.by_app()[:5],
+        "chart": Chart(
+            title="People active within 15 minutes",
+            times=list(slots),
+            series=[Series("People", list(slots.values()))],
+            unit="people",
+            empty="No activity has been reported in this time.",
+        ),
+    }

@@ -1,0 +1,103 @@
+"""How fast, and how well, apps answer."""
+
+from health.dashboard import WidgetContext, widget
+from health.models import Series, SeriesKind
+from health.queries import measurements
+from opsportal.lib.charts import Chart, Threshold
+from opsportal.lib.charts import Series as Line
+
+SLOW_MS = 3_000
+KINDS = {
+    SeriesKind.REQUEST: "Requests",
+    SeriesKind.FUNCTION: "Functions",
+    SeriesKind.PAGE: "Page loads",
+}
+
+
+@widget(
+    "health.response_times",
+    title="Response times",
+    template="health/_widget_response_times.html",
+    refresh=60,
+    order=200,
+    size="medium",
+)
+def response_times(context: WidgetContext) -> dict[str, object]:
+    """The chart shows requests, or where none are measured what is measured most."""
+    sums = {
+        kind: measurements.latency(Series.objects.total(kind), context.since, context.now)
+        for kind in KINDS
+    }
+    shown = max(
+        sums,
+        key=lambda kind: (kind is SeriesKind.REQUEST and sums[kind].count > 0, sums[kind].count),
+    )
+    slots = measurements.latency_in_slots(Series.objects.total(shown), context.since, context.now)
+    lines = [
+        Line(label, [slot.percentile(q) for slot in slots.values()], kind="line")
+        for label, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    ]
+    highest = max((value for line in lines for value in line.values if value), default=0)
+    return {
+        "chart": Chart(
+            title=f"{KINDS[shown]}: how long they take",
+            times=list(slots),
+            series=lines,
+            unit="ms",
+            # far above everything it would only flatten the lines
+            thresholds=[Threshold(SLOW_MS, "slow: 3 s", "warning")]
+            if highest > SLOW_MS / 3
+            else [],
+            empty="Nothing measured in this time yet.",
+        ),
+        "shown": KINDS[shown],
+        "kinds": [
+            {
+                "label": label,
+                "count": sums[kind].count,
+                "p50": sums[kind].percentile(0.5),
+                "p95": sums[kind].percentile(0.95),
+                "p99": sums[kind].percentile(0.99),
+                "failure_percent": _percent(sums[kind].failure_share),
+            }
+            for kind, label in KINDS.items()
+        ],
+    }
+
+
+@widget(
+    "health.functions",
+    title="Function health",
+    template="health/_widget_functions.html",
+    refresh=60,
+    order=210,
+    size="medium",
+)
+def functions(context: WidgetContext) -> dict[str, object]:
+    found = measurements.slowest_and_failing(
+        SeriesKind.FUNCTION, context.since, context.now, limit=8
+    )
+    return {
+        "functions": [
+            {
+                "name": one.name,
+                "app": one.app,
+                "count": one.summary.count,
+                "p95": one.summary.percentile(0.95),
+                "failure_percent": _percent(one.summary.failure_share),
+                "state": _state(one.summary),
+            }
+            for one in found
+        ]
+    }
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _state(summary: measurements.LatencySummary) -> str:
+    """Failing past 5 %, the error rate's own limit; slow by the slow-response limit."""
+    if (summary.failure_share or 0) > 0.05:
+        return "failing"
+    return "degraded" if (summary.mean_ms or 0) > SLOW_MS else "healthy"

@@ -1,0 +1,88 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from health.models import Component, Uptime
+from health.queries import uptime
+from health.queries.uptime import Share
+from health.services import record_results
+from health.verdict import Result, Status
+from tests.factories import make_component
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+pytestmark = pytest.mark.django_db
+
+
+def answers(component: Component, *given: tuple[timedelta, Status]) -> None:
+    for ago, status in sorted(given, reverse=True):
+        at = NOON - ago
+        record_results([(component, [Result(status, at, 10)])], now=at)
+
+
+def test_each_window_counts_its_own_time() -> None:
+    component = make_component()
+    answers(
+        component,
+        (timedelta(hours=1), Status.HEALTHY),
+        (timedelta(hours=2), Status.DEGRADED),
+        (timedelta(days=3), Status.UNHEALTHY),
+        (timedelta(days=20), Status.HEALTHY),
+        (timedelta(days=60), Status.UNHEALTHY),
+    )
+
+    [line] = uptime.lines([component], now=NOON)
+
+    assert [(share.up, share.down) for share in line.shares] == [(2, 0), (2, 1), (3, 1), (3, 2)]
+
+
+def test_no_results_are_no_verdict() -> None:
+    [line] = uptime.lines([make_component()], now=NOON)
+
+    assert {share.percent for share in line.shares} == {None}
+    assert line.budget_left_percent is None
+    assert {day.tone for day in line.days} == {"none"}
+
+
+def test_the_error_budget_is_a_thousandth() -> None:
+    assert Share(999, 1).budget_left == pytest.approx(0)
+    assert Share(1999, 1).budget_left == pytest.approx(0.5)
+    assert (Share(990, 10).budget_left or 0) < 0
+    assert Share(999, 1).meets_goal
+    assert not Share(998, 2).meets_goal
+    assert Share(99, 1).burn_rate == pytest.approx(10)
+
+
+def test_bars_are_days_oldest_first_coloured_by_how_bad_they_were() -> None:
+    component = make_component()
+    today = NOON.replace(hour=0)
+    for ago, (healthy, degraded, down) in enumerate(
+        [(1440, 0, 0), (1439, 0, 1), (1430, 0, 10), (1300, 0, 140), (1200, 240, 0)]
+    ):
+        Uptime.objects.create(
+            component=component,
+            tier=86_400,
+            start=today - timedelta(days=ago),
+            healthy=healthy,
+            degraded=degraded,
+            unhealthy=down,
+        )
+
+    [line] = uptime.lines([component], now=NOON)
+
+    assert len(line.days) == 90
+    assert [day.tone for day in reversed(line.days)][:6] == [
+        "ok",
+        "ok",
+        "warning",
+        "critical",
+        "warning",
+        "none",
+    ]
+
+
+def test_the_figures_of_many_components_take_few_queries(
+    django_assert_max_num_queries: object,
+) -> None:
+    components = [make_component() for _ in range(30)]
+    with django_assert_max_num_queries(6):  # type: ignore[operator]
+        uptime.lines(components, now=NOON)
