@@ -12,10 +12,12 @@ class PortalConfig(AppConfig):
     name = "opsportal"
 
     def ready(self) -> None:
+        from opsportal import self_monitoring
         from opsportal.lib import log_shipping, logs, schedules, sentry, startup
 
         logs.configure()
         log_shipping.install()
         sentry.install()
+        self_monitoring.install()
         schedules.registry.autodiscover()
         startup.registry.autodiscover()

@@ -8,9 +8,9 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from health.metrics_registry import metric_source
-from opsportal import self_monitoring
 from opsportal.lib import outbound, ratelimit
 from opsportal.limits.models import BlockedCall, Tier
+from opsportal.self_monitoring import errors, requests
 
 _NUMBERS = {"closed": 0, "half-open": 1, "open": 2}
 
@@ -50,8 +50,11 @@ def rate_limits() -> Iterator[Metric]:
 
 @metric_source("opsportal.self_monitoring")
 def own() -> Iterator[Metric]:
-    yield GaugeMetricFamily(
+    family = GaugeMetricFamily(
         "opsportal_self_monitoring_dropped",
-        "The portal's own measurements that this process could not write, since it started.",
-        value=float(self_monitoring.dropped),
+        "The portal's own measurements and errors that this process could not write, since it started.",
+        labels=["kind"],
     )
+    family.add_metric(["requests"], requests.dropped)
+    family.add_metric(["errors"], errors.dropped)
+    yield family

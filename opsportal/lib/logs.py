@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from django.conf import settings
@@ -61,17 +62,21 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
     fields["instance"] = settings.INSTANCE
     if settings.REGION:
         fields["region"] = settings.REGION
-    extra = dict(_context.get() or {})
-    extra.update((key, value) for key, value in vars(record).items() if key not in _NOT_EXTRA)
-    if extra:
-        for key, value in scrub({key: _plain(value) for key, value in extra.items()}).items():
-            fields[f"{key}_" if key in fields else key] = value
+    for key, value in scrub(extra_of(record)).items():
+        fields[f"{key}_" if key in fields else key] = value
     if record.exc_info and record.exc_info[0]:
         trace = logging.Formatter().formatException(record.exc_info)
         fields["exception"] = scrub_text(trace)
     if record.stack_info:
         fields["stack"] = scrub_text(record.stack_info)
     return fields
+
+
+def extra_of(record: logging.LogRecord) -> dict[str, Any]:
+    """The facts of a record: what its request is known by and what came as `extra=`. Plain values, not scrubbed."""
+    extra = dict(_context.get() or {})
+    extra.update((key, value) for key, value in vars(record).items() if key not in _NOT_EXTRA)
+    return {key: _plain(value) for key, value in extra.items()}
 
 
 def _plain(value: object) -> object:

@@ -63,4 +63,4 @@ def test_quiet_times_have_their_words_too(admin_client: Client) -> None:
     breaker.forget_all()
     assert "Nothing called yet" in shown(admin_client, "opsportal.dependencies")
     assert ">0<" in shown(admin_client, "opsportal.blocked_calls")
-    assert ("opsportal_self_monitoring_dropped", "") in figures("opsportal.self_monitoring")
+    assert ("opsportal_self_monitoring_dropped", "errors") in figures("opsportal.self_monitoring")

@@ -1,26 +1,35 @@
-"""The portal's own requests are measured without slowing them, and without a series for every id."""
+"""The portal's own requests and errors are recorded, without slowing or breaking anything."""
 
+import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import OperationalError
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from errors import payloads
+from errors.models import ErrorEvent
 from health.models import Latency, Series, Tier
-from opsportal import self_monitoring
 from opsportal.clients.services import ensure_portal_app
+from opsportal.lib import background, ratelimit
+from opsportal.self_monitoring import errors, requests
 
 pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
 
 
 @pytest.fixture(autouse=True)
-def switched_on(settings: Settings) -> Iterator[None]:
+def switched_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.SELF_MONITORING = True
+    monkeypatch.setattr(background, "start", lambda: None)  # the tests write themselves
+    monkeypatch.setattr(errors, "_pace", ratelimit.Memory())
     ensure_portal_app()
-    self_monitoring._durations.clear()
+    requests._durations.clear()
+    errors._waiting.clear()
     yield
-    self_monitoring._durations.clear()
+    requests._durations.clear()
+    errors._waiting.clear()
 
 
 def test_requests_are_counted_under_their_pattern() -> None:
@@ -29,7 +38,7 @@ def test_requests_are_counted_under_their_pattern() -> None:
         client.get(f"/breaks/{how}")
     client.get("/nowhere/at/all")
 
-    assert self_monitoring.write_durations() == 4
+    assert requests.write_durations() == 4
     counts = {
         name: (count, failed)
         for name, count, failed in Latency.objects.filter(
@@ -45,7 +54,7 @@ def test_requests_are_counted_under_their_pattern() -> None:
 def test_probes_and_static_files_are_not_counted() -> None:
     for path in ("/livez", "/static/x.css", "/metrics"):
         Client().get(path)
-    assert self_monitoring.write_durations() == 0
+    assert requests.write_durations() == 0
 
 
 def test_no_request_waits_for_the_database(django_assert_num_queries: object) -> None:
@@ -58,21 +67,96 @@ def test_what_cannot_be_written_is_dropped_and_counted(monkeypatch: pytest.Monke
     def gone(*args: object, **options: object) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr(self_monitoring, "record_measurements", gone)
-    monkeypatch.setattr(self_monitoring, "dropped", 0)
+    monkeypatch.setattr(requests, "record_measurements", gone)
+    monkeypatch.setattr(requests, "dropped", 0)
     Client().get("/breaks/fine")
 
     with pytest.raises(OperationalError):
-        self_monitoring.write_durations()
-    assert self_monitoring.dropped == 1
-    assert self_monitoring.write_durations() == 0
+        requests.write_durations()
+    assert requests.dropped == 1
+    assert requests.write_durations() == 0
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(self_monitoring, "MOST_KINDS", 1)
-    monkeypatch.setattr(self_monitoring, "dropped", 0)
+    monkeypatch.setattr(requests, "MOST_KINDS", 1)
+    monkeypatch.setattr(requests, "dropped", 0)
     for path in ("/breaks/fine", "/only-post", "/form"):
         Client().get(path)
 
-    assert len(self_monitoring._durations) == 1
-    assert self_monitoring.dropped >= 2
+    assert len(requests._durations) == 1
+    assert requests.dropped >= 2
+
+
+def own_events() -> list[dict[str, Any]]:
+    """What is in the store after writing, newest first, as their payloads."""
+    errors.write_errors()
+    return [payloads.payload_of(event) for event in ErrorEvent.objects.order_by("-id")]
+
+
+def test_an_exception_in_a_view_becomes_an_event_with_its_frames_and_request() -> None:
+    client = Client(raise_request_exception=False)
+    client.get("/breaks/bug?token=x", headers={"X-Request-ID": "request-1234"})
+
+    [event] = own_events()
+    exception = event["exception"]["values"][0]
+    assert exception["type"] == "RuntimeError"
+    assert "ada@example.com" not in str(event)
+    frame = exception["stacktrace"]["frames"][-1]
+    assert frame["function"] == "breaks"
+    assert "RuntimeError" in frame["context_line"]
+    assert event["tags"]["request_id"] == "request-1234"
+    assert event["transaction"] == "GET /breaks/<slug:how>"
+    assert ErrorEvent.objects.get().request_id == "request-1234"
+
+
+def test_an_error_line_becomes_an_event_and_a_warning_does_not() -> None:
+    log = logging.getLogger("shop")
+    log.warning("soon")
+    log.error("delivery failed", extra={"channel": "slack"})
+
+    [event] = own_events()
+    assert event["logentry"]["formatted"] == "delivery failed"
+    assert event["extra"]["channel"] == "slack"
+
+
+def test_what_recording_has_to_say_is_not_recorded() -> None:
+    logging.getLogger("errors.store.writer").error("store failed")
+    assert own_events() == []
+
+
+def test_an_error_while_collecting_an_error_ends_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def breaks(record: logging.LogRecord) -> dict[str, Any]:
+        logging.getLogger("shop").error("again")
+        raise RuntimeError
+
+    monkeypatch.setattr(errors, "event_of", breaks)
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    logging.getLogger("shop").error("once")
+    assert not errors._waiting
+
+
+def test_a_storm_of_errors_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "dropped", 0)
+    for n in range(200):
+        logging.getLogger("shop").error("storm", extra={"n": n})
+
+    assert len(errors._waiting) <= errors.MOST_A_MINUTE
+    assert errors.dropped >= 200 - errors.MOST_A_MINUTE
+
+
+def test_errors_that_cannot_be_written_are_dropped_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(*args: object) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(errors, "record_events", gone)
+    monkeypatch.setattr(errors, "dropped", 0)
+    logging.getLogger("shop").error("lost")
+
+    with pytest.raises(OperationalError):
+        errors.write_errors()
+    assert errors.dropped == 1
+    assert errors.write_errors() == 0

@@ -1,10 +1,5 @@
-"""The portal is its own first registered app: how long its requests take, and what breaks in it, is recorded like anybody's.
+"""How long the portal's own requests take, added up in memory by address pattern."""
 
-Nothing here may slow a request or raise into it. Durations are added up in memory and written by the background thread;
-what cannot be written is dropped and counted.
-"""
-
-import logging
 import math
 import re
 import threading
@@ -17,8 +12,6 @@ from health.services import record_measurements
 from health.signals import Performance
 from opsportal.clients.models import ClientApp
 from opsportal.lib import background
-
-log = logging.getLogger(__name__)
 
 # Machines ask these all day, or they have measurements of their own.
 _UNINTERESTING = re.compile(
