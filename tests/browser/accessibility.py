@@ -8,10 +8,13 @@ AXE = Path(__file__).parent / "axe" / "axe.min.js"
 SERIOUS = ("serious", "critical")
 
 
-def serious_faults(page: Page) -> list[str]:
-    """Faults that keep somebody from using the page: `id: help, at <element>`; contrast included."""
+def serious_faults(page: Page, *rules: str) -> list[str]:
+    """Faults that keep somebody from using the page: `id: help, at <element>`; by all rules, or only those named."""
     page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    found = page.evaluate(
+        "rules => axe.run(document, {resultTypes: ['violations'], ...(rules.length && {runOnly: rules})})",
+        list(rules),
+    )
     return [
         f"{fault['id']}: {fault['help']}, at {node['html'][:200]}"
         for fault in found["violations"]

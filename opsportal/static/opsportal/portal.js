@@ -29,6 +29,9 @@
     if (element.id) return `#${CSS.escape(element.id)}`;
     const key = element.getAttribute("data-focus-key");
     if (key) return `[data-focus-key="${CSS.escape(key)}"]`;
+    const value = (name) => `[${name}="${CSS.escape(element.getAttribute(name))}"]`;
+    if (element.name && element.value && element.hasAttribute("value")) return `[name="${CSS.escape(element.name)}"]${value("value")}`;
+    if (element.hasAttribute("href")) return `a${value("href")}`;
     const like = [...root.querySelectorAll(element.tagName)];
     return { tag: element.tagName, index: like.indexOf(element) };
   };
@@ -47,8 +50,19 @@
       target: target.id,
     };
   });
+  // A table that scrolls must be reachable by keyboard; one that does not should not be a stop.
+  const reach = () => {
+    for (const area of document.querySelectorAll(".table-wrap, pre.code, div.code")) {
+      const scrolls = area.scrollWidth > area.clientWidth || area.scrollHeight > area.clientHeight;
+      if (scrolls) area.tabIndex = 0;
+      else if (area.getAttribute("role") !== "region") area.removeAttribute("tabindex");
+    }
+  };
+  window.addEventListener("resize", reach);
+  document.addEventListener("toggle", reach, true);
   document.addEventListener("htmx:afterSettle", (event) => {
     tick();
+    reach();
     if (!kept) return;
     const root = (kept.target && document.getElementById(kept.target)) || event.detail.elt;
     if (kept.focus) {
@@ -187,4 +201,5 @@
   }
 
   tick();
+  reach();
 })();
