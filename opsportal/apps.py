@@ -3,7 +3,7 @@ from django.contrib.admin.apps import AdminConfig
 
 
 class PortalAdminConfig(AdminConfig):
-    default_site = "opsportal.lib.admin.PortalAdminSite"
+    default_site = "opsportal.access.site.SignInSite"
 
 
 class PortalConfig(AppConfig):

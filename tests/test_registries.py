@@ -86,6 +86,7 @@ INVENTORY: dict[str, list[str]] = {
         "health.tasks.record_gauges",
         "health.tasks.run_checks",
         "health.tasks.sweep_heartbeats",
+        "opsportal.access.tasks.prune_access",
         "opsportal.jobs.tasks.prune_history",
         "opsportal.limits.tasks.remove_old_blocked_calls",
         "payments.tasks.finish_payments",
@@ -101,6 +102,7 @@ INVENTORY: dict[str, list[str]] = {
     "report_sections": ["alerts"],
     "instant_checks": [],
     "startup": [
+        "access.roles",
         "clients.portal_app",
         "jobs.sync",
     ],

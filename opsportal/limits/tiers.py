@@ -38,7 +38,9 @@ _EXEMPT = re.compile(
     r"|(?:api/v1/)?(?:[a-z]+/)?webhooks?/"
     r"|api/\d+/(?:envelope|store|security|minidump)/?$|api/v1/errors/?$)"
 )
-_AUTH = re.compile(r"/(?:admin/login|admin/password_change|accounts|admin/two-factor|admin/otp)\b")
+_AUTH = re.compile(
+    r"/(?:admin/login|admin/password_change|accounts|admin/two-factor|admin/password_reset|admin/reset)\b"
+)
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
 

@@ -105,8 +105,8 @@ def test_a_person_beyond_it_gets_a_page() -> None:
 def test_signing_in_has_its_own_low_limit() -> None:
     client = Client()
     codes = [
-        client.post("/admin/login/", {"username": "a", "password": "b"}).status_code
-        for _ in range(21)
+        client.post("/admin/login/", {"username": f"a{n}", "password": "b"}).status_code
+        for n in range(21)
     ]
     assert codes == [200] * 20 + [429]
     assert client.get("/admin/login/").status_code == 200

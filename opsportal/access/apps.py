@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+
+
+class AccessConfig(AppConfig):
+    name = "opsportal.access"
+    label = "access"
+    verbose_name = "People and access"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from opsportal.access import audit
+
+        audit.listen()

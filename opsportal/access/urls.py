@@ -1,0 +1,20 @@
+from django.contrib.auth import views as auth_views
+from django.urls import include, path
+
+from opsportal.access import password_reset, sign_in, views
+
+own = [
+    path("admin/login/verify/", sign_in.verify, name="login-verify"),
+    path("admin/two-factor/", views.two_factor_page, name="two-factor"),
+    path("admin/two-factor/confirm/", views.confirm, name="two-factor-confirm"),
+    path("admin/two-factor/codes/", views.renew_codes, name="two-factor-codes"),
+    path("admin/two-factor/off/", views.turn_off, name="two-factor-off"),
+]
+# Named as Django's own templates (the sign-in page among them) look for them.
+reset = [
+    path("admin/password_reset/", password_reset.PasswordReset.as_view(), name="admin_password_reset"),
+    path("admin/password_reset/done/", auth_views.PasswordResetDoneView.as_view(), name="password_reset_done"),
+    path("admin/reset/<uidb64>/<token>/", auth_views.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
+    path("admin/reset/done/", auth_views.PasswordResetCompleteView.as_view(), name="password_reset_complete"),
+]  # fmt: skip
+urlpatterns = [path("", include((own, "access"))), *reset]

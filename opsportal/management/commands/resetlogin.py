@@ -1,0 +1,34 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.crypto import get_random_string
+
+from opsportal.access import audit, two_factor
+
+CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
+
+
+class Command(BaseCommand):
+    help = "Let somebody in again: a new one-time password, printed here, and no second factor. Ends their sessions."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("--keep-password", action="store_true", help="only the second factor")
+        parser.add_argument("--keep-second-factor", action="store_true", help="only the password")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        user = User.objects.filter(username=options["username"]).first()
+        if user is None:
+            known = ", ".join(User.objects.filter(is_staff=True).values_list("username", flat=True))
+            raise CommandError(f"there is no {options['username']!r}; staff are: {known or 'none'}")
+        if not options["keep_second_factor"] and two_factor.remove(user):
+            self.stdout.write("The second factor is off.")
+        if not options["keep_password"]:
+            password = get_random_string(16, CLEAR_LETTERS)
+            user.set_password(password)
+            user.is_active = True
+            user.save(update_fields=["password", "is_active"])
+            self.stdout.write(f"New password of {user.username}: {password}")
+        audit.record(user, "sign-in reset on the command line")

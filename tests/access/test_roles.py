@@ -1,0 +1,128 @@
+"""The three groups, and the command that lets somebody in again."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from opsportal.access import roles, two_factor
+from opsportal.access.models import AuditEvent
+from opsportal.access.roles import OWNER, READ_ONLY, STAFF, ensure_roles
+from tests.access.test_sign_in import enrolled
+
+pytestmark = pytest.mark.django_db
+
+
+def member_of(role: str) -> User:
+    user = User.objects.create_user(role.lower(), is_staff=True)
+    user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+@pytest.fixture(autouse=True)
+def groups() -> None:
+    ensure_roles()
+
+
+def test_ensuring_them_again_changes_nothing_and_restores_what_was_taken() -> None:
+    before = {group.name: group.permissions.count() for group in Group.objects.all()}
+    Group.objects.get(name=STAFF).permissions.clear()
+
+    ensure_roles()
+
+    assert {group.name: group.permissions.count() for group in Group.objects.all()} == before
+    assert set(before) == {OWNER, STAFF, READ_ONLY}
+
+
+def test_read_only_sees_the_work_and_changes_nothing() -> None:
+    user = member_of(READ_ONLY)
+
+    assert user.has_perm("jobs.view_job")
+    assert user.has_perm("clients.view_clientapp")
+    assert {p.split(".")[1].split("_")[0] for p in user.get_all_permissions()} == {"view"}
+    assert not user.has_module_perms("auth")
+    assert not user.has_module_perms("access")
+
+
+def test_staff_do_the_work_but_settings_keys_and_people_are_the_owners() -> None:
+    user = member_of(STAFF)
+
+    for may in ("alerts.change_systemalert", "jobs.run_job", "jobs.view_jobrun"):
+        assert user.has_perm(may), may
+    for may_not in (
+        "alerts.change_alertrule", "alerts.change_channel", "clients.change_clientapp", "clients.add_apikey",
+        "clients.change_clientkey", "jobs.change_job", "limits.change_ratelimittier", "auth.change_user",
+        "auth.view_user", "access.view_auditevent", "access.change_accesspolicy",
+    ):  # fmt: skip
+        assert not user.has_perm(may_not), may_not
+
+
+def test_owners_may_everything_but_the_machinery() -> None:
+    user = member_of(OWNER)
+
+    for may in (
+        "auth.change_user",
+        "access.view_auditevent",
+        "clients.add_apikey",
+        "jobs.change_job",
+    ):
+        assert user.has_perm(may), may
+    assert not user.has_module_perms("django_q")
+    assert not user.has_module_perms("otp_totp")
+
+
+def test_each_pattern_of_what_staff_may_do_names_something() -> None:
+    named = [roles._named(p) for p in Permission.objects.select_related("content_type")]
+
+    present = {name.split(".")[0] for name in named}
+    for pattern in roles.STAFF_MAY:
+        if pattern.split(".")[0] in present:
+            assert any(roles._matches(name, (pattern,)) for name in named), pattern
+
+
+@pytest.mark.parametrize("role", [OWNER, STAFF, READ_ONLY])
+def test_each_role_opens_the_start_page(client: Client, role: str) -> None:
+    client.force_login(member_of(role))
+
+    assert client.get("/admin/").status_code == 200
+    assert client.get("/admin/two-factor/").status_code == 200
+
+
+def test_a_login_is_reset_on_the_command_line(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user = User.objects.create_superuser("anna", "anna@shop.example", "forgotten-horse")
+    enrolled(user)
+    client.force_login(user)
+
+    call_command("resetlogin", "anna")
+
+    printed = capsys.readouterr().out
+    password = re.search(r"New password of anna: (\w{16})", printed)
+    assert password
+    assert "The second factor is off." in printed
+    user.refresh_from_db()
+    assert user.check_password(password[1])
+    assert two_factor.device_of(user) is None
+    assert client.get("/admin/").status_code == 302
+    assert AuditEvent.objects.filter(action="sign-in reset on the command line").exists()
+
+
+def test_only_the_second_factor_can_be_reset() -> None:
+    user = User.objects.create_superuser("anna", "anna@shop.example", "kept-horse-battery")
+    enrolled(user)
+
+    call_command("resetlogin", "anna", "--keep-password")
+
+    user.refresh_from_db()
+    assert user.check_password("kept-horse-battery")
+    assert two_factor.device_of(user) is None
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    User.objects.create_superuser("anna", password="x")
+
+    with pytest.raises(CommandError, match="there is no 'bob'; staff are: anna"):
+        call_command("resetlogin", "bob")
