@@ -12,7 +12,6 @@ urlpatterns = [
     path("", include("payments.urls")),
     path("", include("reservations.urls")),
     path("", include("alerts.urls")),
-    path("admin/alerts/", include("alerts.urls")),
     path("", include("opsportal.access.urls")),
     path("admin/", admin.site.urls),
 ]
