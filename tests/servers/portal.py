@@ -157,7 +157,7 @@ class Portal:
     def start_worker(self) -> None:
         """Start the worker cluster: jobs and queued tasks run from now on."""
         self.worker = process.spawn(
-            [sys.executable, "manage.py", "worker"],
+            [sys.executable, "manage.py", "qcluster"],
             log=self.worker_log,
             env=self.environment,
             cwd=ROOT,
