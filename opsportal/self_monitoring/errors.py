@@ -34,6 +34,7 @@ dropped = 0
 _waiting: deque[dict[str, Any]] = deque()
 _pace = ratelimit.Memory(most_keys=1)
 _busy = threading.local()
+_writing = threading.Lock()
 
 
 class OwnErrors(logging.Handler):
@@ -104,6 +105,11 @@ def event_of(record: logging.LogRecord) -> dict[str, Any]:
 @background.chore("self-monitoring: errors", seconds=2)
 def write_errors() -> int:
     """Hands what was heard to errors. Returns how many events that were."""
+    with _writing:
+        return _write()
+
+
+def _write() -> int:
     global dropped
     waiting = []
     while _waiting:
@@ -132,6 +138,7 @@ def install() -> None:
 
 
 def _last_words() -> None:
+    """What still waits; and the thread, which ends with the process, may finish what it has begun."""
     try:
         write_errors()
     except Exception:
