@@ -52,7 +52,8 @@ Handler = Callable[[Received], Answer | None]
 class FakeHTTP:
     """Listens on loopback from construction until `close()`. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.requests: list[Received] = []
         self.default = Answer(times=None)
         self.handler: Handler | None = None  # asked first; None means "go on with the script"
@@ -64,7 +65,7 @@ class FakeHTTP:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     def answer(
         self,
@@ -115,7 +116,7 @@ class FakeHTTP:
 
     def start(self) -> None:
         """Listen (again, on the same port, after `refuse()`)."""
-        self._server = _Server(self, self._port)
+        self._server = _Server(self, self._host, self._port)
         self._port = self._server.server_address[1]
         threading.Thread(
             target=self._server.serve_forever,
@@ -167,9 +168,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, fake: FakeHTTP, port: int) -> None:
+    def __init__(self, fake: FakeHTTP, host: str, port: int) -> None:
         self.fake = fake
-        super().__init__(("127.0.0.1", port), _RequestHandler)
+        super().__init__((host, port), _RequestHandler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass  # a client that went away is often the point of the test

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -30,9 +31,10 @@ def find_binaries() -> Path | None:
 
 
 class PostgresServer:
-    """Started on construction; `url("name")` is a DATABASE_URL."""
+    """Started on construction; `url("name")` is a DATABASE_URL. It can be killed and started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> None:
+        self.host, self.prefix = host, prefix
         found = find_binaries()
         if found is None:
             raise process.DidNotStart(
@@ -45,10 +47,15 @@ class PostgresServer:
         self.binaries = self._reachable(found)
         self.data = self.folder / "data"
         self._initialize()
-        self._start()
+        self.port = 0
+        self.start()
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://opsportal@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://opsportal@{self.host}:{self.port}/{database}"
+
+    def kill(self) -> None:
+        """End it as a crash would: no checkpoint, every connection gone."""
+        process.stop(self.process, signal.SIGQUIT)
 
     def stop(self) -> None:
         # SIGINT: fast shutdown; SIGTERM would wait for clients to leave.
@@ -85,13 +92,31 @@ class PostgresServer:
                 user=self.user,
             )
             if made.wait(60) == 0:
+                with (self.data / "pg_hba.conf").open("a") as rules:
+                    rules.write("host all all samenet trust\n")
                 return
             process.remove(self.data)
         raise process.DidNotStart(f"initdb failed\n{self.log_for('initdb').read_text()[-3000:]}")
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start on a free port, or again on the port it had."""
+        kept = self.port
+        for attempts_left in (2, 1, 0):  # somebody may take a free port before we listen on it
+            self.port = kept or process.free_port(self.host)
+            self._spawn()
+            log = self.log_for("server")
+            try:
+                process.wait_until(self._accepts, process=self.process, log=log, what="PostgreSQL")
+            except process.DidNotStart:
+                process.kill_group(self.process)
+                if not attempts_left:
+                    raise
+            else:
+                return
+
+    def _spawn(self) -> None:
         options = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "unix_socket_directories": "",
             "max_connections": "300",
             "shared_buffers": "64MB",
@@ -100,31 +125,15 @@ class PostgresServer:
             "max_prepared_transactions": "0",
             "timezone": "UTC",
         }
-        for attempt in range(
-            3
-        ):  # between choosing a port and listening on it, somebody may take it
-            self.port = process.free_port()
-            flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
-            self.process = process.spawn(
-                [self.binaries / "postgres", "-D", self.data, "-p", str(self.port), *flags],
-                log=self.log_for("server"),
-                cwd=self.folder,
-                user=self.user,
-                death_signal=signal.SIGQUIT,
-            )
-            try:
-                process.wait_until(
-                    self._accepts,
-                    process=self.process,
-                    log=self.log_for("server"),
-                    what="PostgreSQL",
-                )
-            except process.DidNotStart:
-                process.kill_group(self.process)
-                if attempt == 2:
-                    raise
-            else:
-                return
+        flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+        self.process = process.spawn(
+            [self.binaries / "postgres", "-D", self.data, "-p", str(self.port), *flags],
+            log=self.log_for("server"),
+            cwd=self.folder,
+            user=self.user,
+            prefix=self.prefix,
+            death_signal=signal.SIGQUIT,
+        )
 
     def _accepts(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -36,9 +37,13 @@ class DidNotStart(Exception):
     pass
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that is free here, or just some port for an address that is another host's."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return 20_000 + secrets.randbelow(10_000)
         return int(probe.getsockname()[1])
 
 
@@ -49,13 +54,17 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     user: str = "",
+    prefix: Sequence[str] = (),
     death_signal: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in its own session, its output going to `log`. `user` drops root's privileges first."""
+    """Start a program in its own session, its output going to `log`.
+
+    `user` drops root's privileges first; `prefix` is what runs a command elsewhere (`ip netns exec name`).
+    """
     launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(int(death_signal))]
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*launcher, user, *map(str, command)],
+            [*prefix, *launcher, user, *map(str, command)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

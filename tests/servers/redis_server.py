@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import redis
@@ -26,7 +27,8 @@ def find_binary() -> Path | None:
 class RedisServer:
     """Started on construction; `url(n)` is a REDIS_URL for its database n. It can be stopped and started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> None:
+        self.host, self.prefix = host, prefix
         binary = find_binary()
         if binary is None:
             raise process.DidNotStart(
@@ -35,22 +37,24 @@ class RedisServer:
         self.binary = binary
         self.folder = Path(tempfile.mkdtemp(prefix="opsportal-redis-"))
         self.log = self.folder / "server.log"
-        self.port = process.free_port()
+        self.port = process.free_port(host)
         self.start()
 
     def url(self, database: int = 0) -> str:
-        return f"redis://127.0.0.1:{self.port}/{database}"
+        return f"redis://{self.host}:{self.port}/{database}"
 
     def start(self) -> None:
         if not os.access(self.binary, os.X_OK):  # some installers drop the bit
             self.binary.chmod(self.binary.stat().st_mode | 0o111)
         self.process = process.spawn(
             [
-                *(self.binary, "--port", str(self.port), "--bind", "127.0.0.1"),
+                *(self.binary, "--port", str(self.port), "--bind", self.host),
+                *("--protected-mode", "no"),
                 *("--dir", self.folder, "--save", "", "--appendonly", "no", "--databases", "64"),
             ],
             log=self.log,
             cwd=self.folder,
+            prefix=self.prefix,
         )
         process.wait_until(self._answers, process=self.process, log=self.log, what="Redis")
 
@@ -63,7 +67,7 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with redis.Redis(port=self.port, socket_timeout=1) as client:
+            with redis.Redis(host=self.host, port=self.port, socket_timeout=1) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False

@@ -1,0 +1,90 @@
+"""Hosts on one machine: network namespaces on a bridge when we are root, else several loopback addresses."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from types import TracebackType
+
+
+@dataclass(frozen=True)
+class Host:
+    name: str
+    address: str
+    prefix: tuple[str, ...] = ()  # what runs a command on this host
+
+
+class Network:
+    """`Network(["db", "web1"])` in a with statement; `kind` says which of the two ways it is."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._tag = f"ops{secrets.token_hex(2)}"
+        self._names = names
+        self._made = False
+        self.kind = "loopback addresses"
+        self.gateway = "127.0.0.1"  # where hosts reach the test process
+        self.hosts: dict[str, Host] = {}
+
+    def __enter__(self) -> "Network":
+        if os.geteuid() == 0 and sys.platform == "linux" and shutil.which("ip"):
+            try:
+                self._make_namespaces()
+            except subprocess.CalledProcessError:  # a container may forbid it
+                self._remove_namespaces()
+        if not self.hosts:
+            second = 16 + secrets.randbelow(200)
+            self.hosts = {
+                name: Host(name, f"127.{second}.0.{number + 2}")
+                for number, name in enumerate(self._names)
+            }
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._made:
+            self._remove_namespaces()
+
+    def cut(self, name: str) -> None:
+        """Unplug a host's cable. Only with namespaces."""
+        _ip("link", "set", self._cable(name), "down")
+
+    def mend(self, name: str) -> None:
+        _ip("link", "set", self._cable(name), "up")
+
+    def _make_namespaces(self) -> None:
+        self._made = True
+        net = f"10.{200 + secrets.randbelow(50)}.{secrets.randbelow(250)}"
+        _ip("link", "add", self._tag, "type", "bridge")
+        _ip("addr", "add", f"{net}.1/24", "dev", self._tag)
+        _ip("link", "set", self._tag, "up")
+        made = {}
+        for number, name in enumerate(self._names):
+            space, cable = f"{self._tag}-{name}", self._cable(name)
+            _ip("netns", "add", space)
+            _ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", space)
+            _ip("link", "set", cable, "master", self._tag)
+            _ip("link", "set", cable, "up")
+            _ip("-n", space, "addr", "add", f"{net}.{number + 2}/24", "dev", "eth0")
+            _ip("-n", space, "link", "set", "eth0", "up")
+            _ip("-n", space, "link", "set", "lo", "up")
+            made[name] = Host(name, f"{net}.{number + 2}", ("ip", "netns", "exec", space))
+        self.hosts, self.gateway, self.kind = made, f"{net}.1", "network namespaces"
+
+    def _remove_namespaces(self) -> None:
+        for name in self._names:
+            _ip("link", "del", self._cable(name), check=False)
+            _ip("netns", "del", f"{self._tag}-{name}", check=False)
+        _ip("link", "del", self._tag, check=False)
+
+    def _cable(self, name: str) -> str:
+        return f"{self._tag}{self._names.index(name)}"
+
+
+def _ip(*arguments: str, check: bool = True) -> None:
+    subprocess.run(["ip", *arguments], check=check, capture_output=True, timeout=10)

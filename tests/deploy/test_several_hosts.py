@@ -1,0 +1,216 @@
+"""deploy/ as it really runs: every part killed in turn under load, an upgrade rolled out, and the books balanced."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from django.db import connection
+
+from tests.conftest import left_out
+from tests.deploy.cluster import NAMES, WEB, WORKERS, Cluster, program
+from tests.deploy.hosts import Network
+from tests.deploy.load import Load
+from tests.servers import process
+from tests.servers.portal import ROOT
+
+NEEDED = ("nginx", "pgbouncer")
+SEED = """
+import json
+from opsportal.clients.models import ApiKey, ClientApp, Scope
+from reservations.models import Event, TicketType
+app = ClientApp.objects.create(name="Shop", slug="shop", platform="python")
+secret = ApiKey.issue(app=app, scopes=list(Scope.values))[1]
+event = Event.objects.create(name="Concert", slug="concert")
+type_ = TicketType.objects.create(event=event, name="Seat", capacity=100000)
+print(json.dumps({"api_key": secret, "ticket_type": type_.pk}))
+"""
+
+
+@pytest.fixture
+def cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    missing = [name for name in NEEDED if not program(name)]
+    if missing or not sys.platform.startswith("linux"):
+        why = f"it needs {' and '.join(missing)}" if missing else "it needs Linux"
+        left_out(request.config, f"the test of several hosts did not run: {why}")
+        pytest.skip(why)
+    with Network(NAMES) as network:
+        cluster = Cluster(network, tmp_path_factory.mktemp("cluster"))
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="part of the PostgreSQL run")
+def test_every_part_may_die_under_load_and_an_upgrade_may_roll(cluster: Cluster) -> None:
+    seeded = manage(cluster, "shell", "-v0", "-c", SEED)
+    load = Load(cluster.url, **json.loads(seeded.splitlines()[-1]))
+    alerts = cluster.run_beside("worker1", Path(__file__).parent / "raise_alerts.py")
+    began = time.time()
+    load.start()
+    goes_on(cluster, load, "at the start")
+
+    upgrade = with_migration(cluster)
+    for name in (
+        *WEB,
+        *WORKERS,
+    ):  # the first to come back migrates, while the others run the old code
+        cluster.kill(name)
+        goes_on(cluster, load, f"without {name}")
+        cluster.start(name, code=upgrade)
+        if name in WEB:
+            cluster.wait_until_up(name)
+    columns = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'note_of_next'"
+    assert cluster.rows(columns) == [(1,)]
+    goes_on(cluster, load, "after the upgrade")
+
+    cluster.redis.kill()
+    goes_on(cluster, load, "without Redis")
+    cluster.redis.start()
+
+    cluster.postgres.kill()
+    time.sleep(1)
+    cluster.postgres.start()
+    goes_on(cluster, load, "after PostgreSQL came back")
+
+    process.kill_group(cluster.nodes["proxy"])
+    cluster.start_proxy()
+    goes_on(cluster, load, "after nginx came back")
+
+    cluster.restart(WEB[0])
+    goes_on(cluster, load, "after a node was restarted as one should")
+
+    limit_holds(cluster)
+
+    (cluster.folder / "worker1" / "no-more-alerts").touch()
+    alerts.wait(10)
+    load.stop()
+    assert load.refused == []
+    everything_acknowledged_is_stored_once(cluster, load)
+    every_notification_went_out_once(cluster)
+    every_schedule_ran_once(cluster, began)
+
+
+# --- what is done ------------------------------------------------------------------------------------------
+
+
+def manage(cluster: Cluster, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=cluster.environment("web1"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def with_migration(cluster: Cluster) -> Path:
+    """A copy of the code that is one migration further."""
+    code = cluster.folder / "next"
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "data", "node_modules", "tests", "bench")
+    shutil.copytree(ROOT, code, ignore=ignored)
+    migrations = code / "reservations" / "migrations"
+    newest = (migrations / "max_migration.txt").read_text().strip()
+    (migrations / "max_migration.txt").write_text("9999_next\n")
+    (migrations / "9999_next.py").write_text(
+        "from django.db import migrations\n"
+        "class Migration(migrations.Migration):\n"
+        f"    dependencies = [('reservations', {newest!r})]\n"
+        "    operations = [migrations.RunSQL("
+        "'ALTER TABLE reservations_reservation ADD COLUMN note_of_next varchar(9) NULL')]\n"
+    )
+    return code
+
+
+def goes_on(cluster: Cluster, load: Load, when: str, seconds: float = 20) -> None:
+    """Each kind of call is acknowledged again, five times at least, by itself and soon."""
+    before = {path: len(ids) for path, ids in load.acknowledged.items()}
+    deadline = time.monotonic() + seconds
+    while True:
+        after = {path: len(ids) for path, ids in list(load.acknowledged.items())}
+        if len(after) == 3 and all(after[path] >= before.get(path, 0) + 5 for path in after):
+            return
+        assert time.monotonic() < deadline, f"stuck {when}: {before} {after}\n{cluster.log_ends()}"
+        time.sleep(0.05)
+
+
+def limit_holds(cluster: Cluster) -> None:
+    """20 log-ins a minute from one address, through whichever web node they come, whatever they claim to be."""
+
+    def attempt(number: int) -> int:
+        claimed = {"X-Forwarded-For": f"203.0.113.{number}"}
+        return httpx.post(f"{cluster.url}/admin/login/", headers=claimed, timeout=10).status_code
+
+    with ThreadPoolExecutor(8) as callers:
+        statuses = Counter(callers.map(attempt, range(60)))
+
+    assert statuses[429] == 40, statuses
+
+
+# --- the books ---------------------------------------------------------------------------------------------
+
+
+def everything_acknowledged_is_stored_once(cluster: Cluster, load: Load) -> None:
+    stored = {
+        "/api/v1/errors/": "SELECT event_id::text, count(*) FROM errors_errorevent GROUP BY 1",
+        "/api/v1/reservations/": "SELECT idempotency_key, count(*) FROM reservations_reservation GROUP BY 1",
+        "/api/v1/signals/": "SELECT batch_id, count(*) FROM health_signalbatch GROUP BY 1",
+    }
+    for path, sql in stored.items():
+        counts = {str(key).replace("-", ""): count for key, count in cluster.rows(sql)}
+        lost = [key for key in load.acknowledged[path] if key not in counts]
+        twice = [key for key in load.acknowledged[path] if counts.get(key, 0) != 1]
+        assert (lost, twice) == ([], []), f"{path}: {len(lost)} lost, {len(twice)} not once"
+
+
+def every_notification_went_out_once(cluster: Cluster) -> None:
+    said = cluster.log("raise_alerts").read_text().splitlines()
+    raised = [line for line in said if line.startswith("deploy.")]
+    waiting = (
+        "SELECT count(*) FROM alerts_notification n JOIN alerts_channel c ON c.id = n.channel_id "
+        "WHERE c.kind = 'slack' AND n.state IN ('waiting', 'sending')"
+    )
+    deadline = time.monotonic() + 40
+    while cluster.rows(waiting) != [(0,)] and time.monotonic() < deadline:
+        time.sleep(0.3)
+    texts = [request.body.decode() for request in cluster.slack.requests]
+
+    told = {key: sum(f"Problem number {key.split('.')[1]}." in t for t in texts) for key in raised}
+
+    assert len(raised) >= 8, said
+    states = cluster.rows(
+        "SELECT n.kind, n.state, n.attempt_count, n.error, count(*) FROM alerts_notification n "
+        "JOIN alerts_channel c ON c.id = n.channel_id WHERE c.kind = 'slack' GROUP BY 1, 2, 3, 4"
+    )
+    wrong = {key: times for key, times in told.items() if times != 1}
+    assert wrong == {}, f"{states}\n{cluster.log_ends()}"
+
+
+def every_schedule_ran_once(cluster: Cluster, began: float) -> None:
+    """Never more often than its minutes came round, whoever died; and it did run."""
+    runs = cluster.rows(
+        "SELECT j.name, date_trunc('minute', r.started_at), count(*) FROM jobs_jobrun r "
+        "JOIN jobs_job j ON j.id = r.job_id WHERE j.cron = '* * * * *' AND r.outcome <> 'lost' "
+        "GROUP BY 1, 2"
+    )
+    minutes = int(time.time() // 60) - int(began // 60) + 1
+    by_job = Counter[object]()
+    for name, _minute, count in runs:
+        assert isinstance(count, int)
+        by_job[name] += count
+
+    assert by_job, f"nothing ran by schedule\n{cluster.log_ends()}"
+    assert {name: count for name, count in by_job.items() if count > minutes} == {}
