@@ -99,7 +99,9 @@ INVENTORY: dict[str, list[str]] = {
     ],
     "metric_readers": [],
     "digest_sources": [],
-    "report_sections": ["alerts"],
+    "report_sections": [
+        "alerts",
+    ],
     "instant_checks": [],
     "startup": [
         "access.roles",
