@@ -36,11 +36,11 @@ DEFAULTS: dict[str, Limit] = {
 _EXEMPT = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics)/?$|favicon\.ico$"
     r"|(?:api/v1/)?(?:[a-z]+/)?webhooks?/"
-    r"|api/\d+/(?:envelope|store|security|minidump)/?$|api/v1/errors/?$)"
+    r"|/*api/+\d+/+(?:envelope|store|security|csp-report|nel|minidump|unreal|cron)\b"
+    r"|/*api/+v1/+errors/*$|/*tunnel/*$)"
 )
-_AUTH = re.compile(
-    r"/(?:admin/login|admin/password_change|accounts|admin/two-factor|admin/password_reset|admin/reset)\b"
-)
+_INGEST = re.compile(r"/api/v1/(?:signals|heartbeats)/")
+_AUTH = re.compile(r"/admin/(?:login|password_reset|password_change|reset|two-factor)/")
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -49,13 +49,13 @@ def tier_of(method: str, path: str) -> str | None:
     """The tier's name, or None for what is not limited. Who is signed in is the caller's to know."""
     if _EXEMPT.match(path):
         return None
+    if _INGEST.match(path):
+        return Tier.INGEST.value
     if method in _READING:
         return Tier.READ.value
     if path.startswith("/api/"):
         if path.startswith("/api/v1/payments"):
             return Tier.PAYMENT.value
-        if path.startswith("/api/v1/signals"):
-            return Tier.INGEST.value
         return Tier.WRITE.value
     if _AUTH.match(path):
         return Tier.AUTH.value
