@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, InterfaceError
 
 from opsportal.clients.auth import app_for_key
+from opsportal.clients.key_use import note_used
 from opsportal.clients.models import ClientApp, ClientKey, Scope
 from opsportal.lib import ratelimit
 from opsportal.lib.scrub import Scrubber, scrubber
@@ -108,7 +109,10 @@ class Door:
             .filter(public_key=key, app_id=project_id)
             .first()
         )
-        return _guest(public.app) if public else None
+        if public is None:
+            return None
+        note_used(ClientKey, public.pk)
+        return _guest(public.app)
 
     def forget(self) -> None:
         with self._lock:

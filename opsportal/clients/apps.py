@@ -6,8 +6,3 @@ class ClientsConfig(AppConfig):
     label = "clients"
     verbose_name = "Registered apps"
     default_auto_field = "django.db.models.BigAutoField"
-
-    def ready(self) -> None:
-        from opsportal.clients import keys
-
-        keys.listen()

@@ -4,7 +4,7 @@ import re
 
 from django.http import HttpRequest
 
-from opsportal.clients import keys
+from opsportal.clients.key_use import note_used
 from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Scope, hash_secret
 from opsportal.lib import logs
 
@@ -53,10 +53,10 @@ def app_for_key(key: str, scope: Scope) -> ClientApp | None:
         public = ClientKey.objects.live().select_related("app").filter(public_key=key).first()
         if public is None:
             return None
-        keys.note_used(ClientKey, public.pk)
+        note_used(ClientKey, public.pk)
         return public.app
     found = ApiKey.objects.live().select_related("app").filter(key_hash=hash_secret(key)).first()
     if found is None or scope not in found.scopes:
         return None
-    keys.note_used(ApiKey, found.pk)
+    note_used(ApiKey, found.pk)
     return found.app

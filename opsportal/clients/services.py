@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from opsportal.clients import keys
 from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Platform, Scope
 
 GRACE = timedelta(hours=24)  # for which a rotated key goes on working
@@ -58,7 +57,6 @@ def revoke(key: ClientKey | ApiKey, *, now: datetime) -> bool:
         return False
     key.revoked_at = now
     key.save(update_fields=["revoked_at"])
-    keys.forget()
     return True
 
 

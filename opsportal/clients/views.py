@@ -44,7 +44,7 @@ def dsn_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
 @permission_required("clients.change_clientkey", raise_exception=True)
 def dsn_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
     services.revoke(get_object_or_404(ClientKey, pk=key_id, app=app_id), now=timezone.now())
-    messages.success(request, "The key is revoked and stops working within 10 seconds.")
+    messages.success(request, "The key is revoked and stops working within seconds.")
     return redirect("clients:key-list", app_id)
 
 
