@@ -30,6 +30,7 @@ from alerts.models import (
     SystemAlert,
     Team,
 )
+from alerts.queries import state_in_words
 from alerts.services.messages import in_units, in_words
 from opsportal.lib.admin import LogAdmin
 
@@ -315,21 +316,6 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
         notification = services.send_test(channel, now=timezone.now())
         self.message_user(request, f"A test is on its way to {channel}. Its answer appears here.")
         return redirect("admin:alerts_notification_change", notification.pk)
-
-
-def state_in_words(channel: Channel) -> str:
-    if not channel.is_enabled:
-        return (
-            f"disabled because: {channel.disabled_reason}"
-            if channel.disabled_reason
-            else "disabled"
-        )
-    lacking = missing(channel)
-    if lacking:
-        return f"not configured: {', '.join(lacking)}"
-    if channel.failing_since:
-        return f"failing since {channel.failing_since:%Y-%m-%d %H:%M %Z}: {channel.last_error}"
-    return "working" if channel.last_success_at else "configured, nothing sent yet"
 
 
 def form_for(channel: Channel) -> type[ChannelForm]:

@@ -1,13 +1,19 @@
 """What others ask about alerts."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Count, Q
+from django.urls import reverse
 from django.utils import timezone
 
-from alerts.models import AlertState, SystemAlert
+from alerts.channels import missing
+from alerts.models import AlertRule, AlertState, AlertType, Channel, RuleReading, SystemAlert
+from alerts.models.alert import SystemAlertQuerySet
 from alerts.rules import Severity
+from alerts.services.messages import in_units
+from opsportal.lib import formats
+from opsportal.lib.charts import Chart, Series, Threshold
 
 
 @dataclass(frozen=True)
@@ -42,4 +48,102 @@ def active_summary(limit: int = 5, *, now: datetime | None = None) -> ActiveSumm
         overdue_count=counts["overdue"],
         unread_count=counts["unread"],
         unanswered_count=counts["unanswered"],
+    )
+
+
+Alerts = SystemAlertQuerySet
+CHART_POINTS = 400
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that keeps alerts from working as they should, for a banner."""
+
+    text: str
+    url: str
+    tone: str = "warning"
+
+
+def troubles(*, now: datetime) -> list[Trouble]:
+    """What staff must know before they trust a quiet inbox."""
+    found = []
+    unanswered = SystemAlert.objects.unanswered().count()
+    if unanswered:
+        text = "1 alert was" if unanswered == 1 else f"{unanswered} alerts were"
+        url = f"{reverse('alerts:alert-list')}?state=overdue"
+        found.append(
+            Trouble(f"{text} escalated to everybody and nobody answered.", url, "critical")
+        )
+    for channel in Channel.objects.filter(
+        Q(is_enabled=True, failing_since__isnull=False)
+        | (Q(is_enabled=False) & ~Q(disabled_reason=""))
+    ).order_by("name"):
+        url = reverse("admin:alerts_channel_change", args=[channel.pk])
+        found.append(Trouble(f"The channel {channel.name} is {state_in_words(channel)}.", url))
+    failing = list(AlertRule.objects.failing().values_list("name", flat=True)[:5])
+    if failing:
+        url = reverse("admin:alerts_alertrule_changelist")
+        found.append(Trouble(f"Rules that cannot be evaluated: {', '.join(failing)}.", url))
+    return found
+
+
+def state_in_words(channel: Channel) -> str:
+    """How a channel is doing, and since when or why."""
+    if not channel.is_enabled:
+        reason = channel.disabled_reason
+        return f"disabled because: {reason}" if reason else "disabled"
+    lacking = missing(channel)
+    if lacking:
+        return f"not configured: {', '.join(lacking)}"
+    if channel.failing_since:
+        return f"failing since {formats.stamp(channel.failing_since)}: {channel.last_error}"
+    return "working" if channel.last_success_at else "configured, nothing sent yet"
+
+
+def types_in_use() -> list[tuple[str, str]]:
+    return list(AlertType.objects.order_by("name").values_list("slug", "name"))
+
+
+def sources_in_use() -> list[str]:
+    """Few, and on an index of its own kind: every rule's app, and what reported in the open."""
+    of_rules = {name.partition(".")[0] for name in AlertRule.objects.values_list("name", flat=True)}
+    of_active = set(SystemAlert.objects.active().values_list("source", flat=True).distinct())
+    return sorted((of_rules | of_active) - {""})
+
+
+def type_of(alert: SystemAlert) -> AlertType | None:
+    return AlertType.objects.filter(slug=alert.alert_type).first()
+
+
+def earlier_episodes(alert: SystemAlert, limit: int = 10) -> list[SystemAlert]:
+    """The same problem's other alerts, newest first."""
+    others = SystemAlert.objects.visible().filter(key=alert.key).exclude(pk=alert.pk)
+    return list(others.order_by("-opened_at", "-pk")[:limit])
+
+
+def chart_of(alert: SystemAlert, *, now: datetime) -> Chart | None:
+    """The rule's value around the alert, against its threshold; None for a problem without a rule."""
+    if alert.rule is None:
+        return None
+    since = alert.opened_at - timedelta(hours=2)
+    until = min(now, (alert.resolved_at or now) + timedelta(hours=1))
+    readings = list(
+        RuleReading.objects.filter(rule=alert.rule, key=alert.key, at__gte=since, at__lte=until)
+        .order_by("at")
+        .values_list("at", "value")
+    )
+    step = max(1, len(readings) // CHART_POINTS)
+    readings = readings[::step]
+    rule = alert.rule
+    thresholds = [Threshold(rule.threshold, f"threshold: {in_units(rule.threshold, rule.unit)}")]
+    if rule.clear_threshold is not None:
+        clear = in_units(rule.clear_threshold, rule.unit)
+        thresholds.append(Threshold(rule.clear_threshold, f"over at: {clear}", "ok"))
+    return Chart(
+        title=rule.summary.partition(";")[0],
+        times=[at for at, _ in readings],
+        series=[Series("Value", [value for _, value in readings], kind="line")],
+        unit=rule.unit,
+        thresholds=thresholds,
+        empty="No reading is kept of that time; they are kept for eight days.",
     )

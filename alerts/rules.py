@@ -33,6 +33,9 @@ class Reading:
     samples: int | None = None  # how many observations it rests on; None: not applicable
     labels: tuple[tuple[str, str], ...] = ()
     message: str = ""  # a sentence for people, when the numbers alone do not tell
+    title: str = (
+        ""  # what the problem is called, when the rule's summary and the labels do not tell
+    )
     metadata: dict[str, object] = field(default_factory=dict)
 
 

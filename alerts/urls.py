@@ -3,15 +3,24 @@
 from django.contrib import admin
 from django.urls import path
 
-from alerts import api, views
+from alerts import api
+from alerts.views import actions, inbox, page
 
 app_name = "alerts"
 staff = admin.site.admin_view
 
 urlpatterns = [
     path("api/v1/checks/run/", api.run_checks, name="check-run"),
-    path("admin/alerts/", staff(views.inbox), name="alert-list"),
-    path("admin/alerts/<int:pk>/", staff(views.page), name="alert-page"),
-    path("admin/alerts/<int:pk>/dismiss/", staff(views.dismiss), name="alert-dismiss"),
-    path("admin/alerts/<int:pk>/acknowledge/", staff(views.acknowledge), name="alert-acknowledge"),
+    path("admin/alerts/", staff(inbox.inbox), name="alert-list"),
+    path("admin/alerts/act/", staff(actions.bulk), name="alert-bulk"),
+    path("admin/alerts/run-checks/", staff(actions.run_checks), name="check-run-now"),
+    path("admin/alerts/<int:pk>/", staff(page.page), name="alert-page"),
+    path("admin/alerts/<int:pk>/act/", staff(actions.act), name="alert-act"),
+    path("admin/alerts/<int:pk>/dismiss/", staff(actions.dismiss), name="alert-dismiss"),
+    path(
+        "admin/alerts/<int:pk>/acknowledge/", staff(actions.acknowledge), name="alert-acknowledge"
+    ),
+    path(
+        "admin/alerts/message/<int:pk>/resend/", staff(actions.resend), name="notification-resend"
+    ),
 ]

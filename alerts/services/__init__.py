@@ -6,6 +6,7 @@ from alerts.services.delivery import deliver, deliver_waiting, resend
 from alerts.services.evaluate import Evaluated, evaluate_rule, evaluate_rules, problem_key
 from alerts.services.followup import follow_up
 from alerts.services.problems import Contended, clear_problem, references_of, report_problem
+from alerts.services.silences import silence
 from alerts.services.staff import acknowledge, comment, dismiss, mark_read, resolve
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "revive_failing",
     "run_all_checks",
     "send_test",
+    "silence",
 ]

@@ -253,10 +253,11 @@ def _take(
 def _problem(row: AlertRule, key: str, reading: Reading | None, decision: Decision) -> Problem:
     labels = dict(reading.labels) if reading else {}
     named = ", ".join(labels.values())
+    summary = row.summary.partition(";")[0]  # what follows is about the rule, not the problem
     return Problem(
         key=key,
         alert_type=row.alert_type,
-        title=f"{row.summary}: {named}" if named else row.summary,
+        title=(reading and reading.title) or (f"{summary}: {named}" if named else summary),
         message=reading.message if reading and reading.message else _sentence(row, reading),
         severity=decision.severity,
         source=row.name.partition(".")[0],

@@ -1,38 +1,22 @@
 """What a notification says, frozen at the moment it is written."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 from django.conf import settings
-from django.utils import formats
 
 from alerts.channels import Message
 from alerts.models import AlertEvent, Notification, SystemAlert
+from opsportal.lib import formats
 
 Kind = Notification.Kind
 
 
-def in_words(duration: timedelta) -> str:
-    """For people: "4 min", "3 h 12 min", "2 d 5 h"."""
-    seconds = max(0, int(duration.total_seconds()))
-    minutes = seconds // 60
-    if minutes < 1:
-        return f"{seconds} s"
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    if days:
-        return f"{days} d {hours} h" if hours else f"{days} d"
-    if hours:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{minutes} min"
+in_words = formats.span
 
 
 def in_units(value: float | None, unit: str) -> str:
-    """A value as people read it: grouped digits, no more decimals than it needs, and its unit."""
-    if value is None:
-        return "no data"
-    decimals = 0 if value == int(value) else 2 if abs(value) < 100 else 1
-    number = formats.number_format(value, decimals, use_l10n=True, force_grouping=True)
-    return f"{number} {unit}".strip()
+    return "no data" if value is None else formats.quantity(value, unit)
 
 
 def compose(

@@ -72,13 +72,7 @@ class Chart:
         ]
 
     def text(self, value: float | int | None) -> str:
-        if value is None:
-            return formats.NONE
-        if self.unit == "ms":
-            return " ".join(formats.split_milliseconds(value))
-        if self.unit == "bytes":
-            return " ".join(formats.split_size(value))
-        return f"{formats.number(value)} {self.unit}".rstrip()
+        return formats.quantity(value, self.unit)
 
 
 def sparkline(

@@ -70,6 +70,17 @@ def split_size(value: float | int | None) -> tuple[str, str]:
     return f"{size:.1f}".removesuffix(".0"), "TB"
 
 
+def quantity(value: float | int | None, unit: str) -> str:
+    """A number with its unit in one text: "1.24 s", "8 GB", "12 errors"; "ms" and "bytes" scale by themselves."""
+    if value is None:
+        return NONE
+    if unit == "ms":
+        return " ".join(split_milliseconds(value))
+    if unit == "bytes":
+        return " ".join(split_size(value))
+    return f"{number(value)} {unit}".rstrip()
+
+
 def span(value: timedelta | float | int | None) -> str:
     """A length of time (seconds or timedelta) in its two largest units: "3 d 4 h", "2 min", "45 s"."""
     if value is None:

@@ -1,0 +1,135 @@
+"""The inbox: what is wrong now, worst first; what was, behind tabs. Filters are in the URL."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from alerts import queries
+from alerts.models import AlertState, SystemAlert
+from alerts.rules import Severity
+from alerts.services.messages import in_units
+from alerts.views.access import CHANGE, may_view
+
+PAGE = 50
+STATES = {
+    "": "Active",
+    "overdue": "Overdue",
+    "dismissed": "Dismissed",
+    "resolved": "Resolved",
+    "all": "All",
+}
+FILTERS = ("q", "severity", "type", "source")
+
+
+@require_GET
+@may_view
+def inbox(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    state = request.GET.get("state", "")
+    state = state if state in STATES else ""
+    filters = {name: request.GET.get(name, "").strip()[:200] for name in FILTERS}
+    alerts = _in_state(state, now=now).filter(_matching(filters))
+    page = Paginator(alerts.select_related("rule", "acknowledged_by"), PAGE).get_page(
+        request.GET.get("page")
+    )
+    given = {"state": state, **{k: v for k, v in filters.items() if v}}
+    summary = queries.active_summary(limit=0, now=now)
+    counts = {"": summary.total, "overdue": summary.overdue_count}
+    context = {
+        **admin.site.each_context(request),
+        "title": "Alerts",
+        "lead": _lead(summary),
+        "now": now,
+        "rows": [_row(alert, now) for alert in page],
+        "page": page,
+        "page_summary": f"{page.start_index()} to {page.end_index()} of {page.paginator.count}",
+        "run_url": reverse("alerts:check-run-now"),
+        "previous_url": _url({**given, "page": page.number - 1}) if page.has_previous() else "",
+        "next_url": _url({**given, "page": page.number + 1}) if page.has_next() else "",
+        "tabs": [
+            {
+                "label": label,
+                "url": _url({**filters, "state": name}),
+                "is_current": name == state,
+                "count": counts.get(name),
+            }
+            for name, label in STATES.items()
+        ],
+        "state": state,
+        "filters": filters,
+        "has_filters": any(filters.values()),
+        "severities": Severity.choices,
+        "types": queries.types_in_use(),
+        "sources": queries.sources_in_use(),
+        "summary": summary,
+        "troubles": queries.troubles(now=now),
+        "may_change": request.user.has_perm(CHANGE),
+        "here": request.get_full_path(),
+    }
+    is_part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
+    return render(request, "alerts/_inbox.html" if is_part else "alerts/inbox.html", context)
+
+
+def _in_state(state: str, *, now: datetime) -> queries.Alerts:
+    visible = SystemAlert.objects.visible()
+    match state:
+        case "overdue":
+            return SystemAlert.objects.overdue(now).worst_first()
+        case "dismissed":
+            return visible.filter(state=AlertState.DISMISSED).order_by("-dismissed_at", "-pk")
+        case "resolved":
+            return visible.filter(state=AlertState.RESOLVED).order_by("-resolved_at", "-pk")
+        case "all":
+            return visible.order_by("-opened_at", "-pk")
+    return SystemAlert.objects.active().worst_first()
+
+
+def _matching(filters: dict[str, str]) -> Q:
+    found = Q()
+    if text := filters["q"]:
+        found &= Q(title__icontains=text) | Q(message__icontains=text) | Q(key__icontains=text)
+    if filters["severity"] in Severity.values:
+        found &= Q(severity=filters["severity"])
+    if filters["type"]:
+        found &= Q(alert_type=filters["type"])
+    if filters["source"]:
+        found &= Q(source=filters["source"])
+    return found
+
+
+def _row(alert: SystemAlert, now: datetime) -> dict[str, object]:
+    return {
+        "alert": alert,
+        "is_overdue": alert.is_overdue(now),
+        "value": in_units(alert.value, alert.unit) if alert.threshold is not None else "",
+        "limit": in_units(alert.threshold, alert.unit) if alert.threshold is not None else "",
+        "relation": "≤" if alert.rule and alert.rule.below else ">",
+    }
+
+
+def _lead(summary: queries.ActiveSummary) -> str:
+    if not summary.total:
+        return "All systems operational."
+    parts = [f"{summary.total} active"]
+    for count, word in (
+        (summary.critical_count, "critical"),
+        (summary.overdue_count, "overdue"),
+        (summary.unread_count, "unread"),
+    ):
+        if count:
+            parts.append(f"{count} {word}")
+    return ", ".join(parts) + "."
+
+
+def _url(parameters: Mapping[str, object]) -> str:
+    kept = {name: value for name, value in parameters.items() if value}
+    return reverse("alerts:alert-list") + (f"?{urlencode(kept)}" if kept else "")

@@ -1,0 +1,101 @@
+"""One alert: what it is, how it went, who was told, what it touched."""
+
+from datetime import datetime, timedelta
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from alerts import queries, services, silencing
+from alerts.impact import Impact, References, impact_of
+from alerts.models import Notification, SystemAlert
+from alerts.services.messages import in_units
+from alerts.views.access import CHANGE, may_view
+
+TONES = {
+    "opened": "is-critical",
+    "reopened": "is-critical",
+    "raised": "is-critical",
+    "escalated": "is-warning",
+    "unanswered": "is-critical",
+    "undelivered": "is-warning",
+    "flapping": "is-warning",
+    "resolved": "is-ok",
+    "comment": "is-accent",
+    "acknowledged": "is-accent",
+    "dismissed": "is-accent",
+}
+
+
+@require_GET
+@may_view
+def page(request: HttpRequest, pk: int) -> HttpResponse:
+    alert = get_object_or_404(
+        SystemAlert.objects.visible().select_related(
+            "rule", "acknowledged_by", "dismissed_by", "read_by", "resolved_by"
+        ),
+        pk=pk,
+    )
+    now = timezone.now()
+    impact = _impact(alert, now)
+    silenced = silencing.silence_for(alert, now)
+    context = {
+        **admin.site.each_context(request),
+        "title": alert.title,
+        "alert": alert,
+        "now": now,
+        "is_overdue": alert.is_overdue(now),
+        "silence": silenced[0] if silenced else None,
+        "silence_ends_at": silenced[1] if silenced else None,
+        "duration": alert.duration(now),
+        "value": in_units(alert.value, alert.unit),
+        "limit": in_units(alert.threshold, alert.unit) if alert.threshold is not None else "",
+        "relation": "≤" if alert.rule and alert.rule.below else ">",
+        "chart": queries.chart_of(alert, now=now),
+        "timeline": [
+            {"event": event, "tone": TONES.get(event.kind, "")}
+            for event in alert.events.select_related("user").order_by("-at", "-pk")[:200]
+        ],
+        "deliveries": _deliveries(alert),
+        "impact": impact,
+        "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
+        "earlier": queries.earlier_episodes(alert),
+        "facts": sorted(alert.labels.items()),
+        "metadata": sorted(alert.metadata.items()),
+        "alert_type": queries.type_of(alert),
+        "may_change": request.user.has_perm(CHANGE),
+        "act_url": reverse("alerts:alert-act", args=[alert.pk]),
+        "here": request.path,
+    }
+    return render(request, "alerts/page.html", context)
+
+
+def _impact(alert: SystemAlert, now: datetime) -> Impact:
+    """What the alert's own references touch; without any, nothing is claimed."""
+    references = services.references_of(alert)
+    return impact_of(references) if references != References() else Impact()
+
+
+def _deliveries(alert: SystemAlert) -> list[dict[str, object]]:
+    rows = (
+        Notification.objects.filter(alert=alert)
+        .select_related("channel")
+        .prefetch_related("attempts")
+        .order_by("-pk")[:100]
+    )
+    return [
+        {
+            "notification": row,
+            "title": row.payload.get("title", ""),
+            "recipients": ", ".join(row.payload.get("recipients", [])),
+            "attempts": list(row.attempts.all()),
+            "took": timedelta(0) if row.sent_at is None else row.sent_at - row.created_at,
+            "resend_url": reverse("alerts:notification-resend", args=[row.pk])
+            if row.state in ("sent", "failed", "superseded")
+            else "",
+        }
+        for row in rows
+    ]
