@@ -121,7 +121,7 @@ def _resolve(request: HttpRequest, alerts: Alerts, user: User, now: datetime) ->
 
 
 def _silence(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
-    hours = _hours(request) or 1
+    hours = _hours(request) or _hours(request, "silence_hours") or 1
     count = services.silence(
         alerts, user=user, now=now, until=now + timedelta(hours=hours), comment="from the inbox"
     )
@@ -147,8 +147,8 @@ ACTIONS: dict[str, Callable[[HttpRequest, Alerts, User, datetime], str]] = {
 }
 
 
-def _hours(request: HttpRequest) -> int:
-    given = request.POST.get("hours", "")
+def _hours(request: HttpRequest, name: str = "hours") -> int:
+    given = request.POST.get(name, "")
     if not given:
         return 0
     if not given.isdecimal() or not 1 <= int(given[:9]) <= LONGEST_SILENCE_HOURS:
