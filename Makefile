@@ -16,8 +16,7 @@ run:
 	@$(PYTHON) scripts/bootstrap.py run
 	@exec $(BIN)/python manage.py serve $(if $(PORT),--port $(PORT)) $(ARGS)
 
-demo:
-	@$(PYTHON) scripts/bootstrap.py run
+demo: install
 	@PORT=$(PORT) exec $(BIN)/python -m demo
 
 install:

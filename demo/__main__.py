@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from demo.bank import Bank
 from demo.portal import Keys, Portal
 from demo.shop import Shop
 
@@ -28,9 +29,12 @@ def main() -> int:
     if seeded.returncode:
         return seeded.returncode
     keys = json.loads(seeded.stdout.splitlines()[-1])
+    bank = Bank.open()
+    environment.update(bank.settings if bank else {})
     portal = subprocess.Popen([*MANAGE, "serve", "--port", port], cwd=ROOT, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: portal.terminate())
-    shop = Shop(*(Portal(base_url, Keys(**keys[slug])) for slug in ("shop", "gate")))
+    site, gate = (Portal(base_url, Keys(**keys[slug])) for slug in ("shop", "gate"))
+    shop = Shop(site, gate, bank)
     try:
         if _is_up(base_url, portal):
             shop.open()
@@ -42,6 +46,8 @@ def main() -> int:
         return portal.wait()  # it got the Ctrl-C too
     finally:
         shop.close()
+        if bank:
+            bank.close()
 
 
 def _is_up(base_url: str, portal: subprocess.Popen[bytes]) -> bool:

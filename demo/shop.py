@@ -11,6 +11,7 @@ from typing import Any
 
 import sentry_sdk
 
+from demo.bank import Bank
 from demo.code import Basket, ask_for_payment, something_that_fails
 from demo.portal import Portal
 
@@ -23,8 +24,8 @@ TROUBLE = {4: "sms", 5: "sms", 7: "checkout", 8: "checkout"}
 class Shop:
     """Runs until `close()`. `said` counts what it did, for one line a minute."""
 
-    def __init__(self, shop: Portal, gate: Portal) -> None:
-        self.shop, self.gate = shop, gate
+    def __init__(self, shop: Portal, gate: Portal, bank: Bank | None) -> None:
+        self.shop, self.gate, self.bank = shop, gate, bank
         self.said: Counter[str] = Counter()
         self.started = time.monotonic()
         self._ending = threading.Event()
@@ -113,17 +114,40 @@ class Shop:
 
     def _decide(self, held: dict[str, Any], order: str) -> None:
         path, mind = f"/api/v1/reservations/{held['id']}", random.random()
-        if mind < 0.6:
+        if mind < 0.75:
             self._pay(held, order)
-        elif mind < 0.75:
-            self.shop.post(f"{path}/cancel/", {})
         elif mind < 0.85:
+            self.shop.post(f"{path}/cancel/", {})
+        elif mind < 0.92:
             self.shop.post(f"{path}/extend/", {})
         # else: they close the window, and the hold expires by itself
 
     def _pay(self, held: dict[str, Any], order: str) -> None:
-        path = f"/api/v1/reservations/{held['id']}"
-        self.shop.post(f"{path}/complete/", {"paid_elsewhere": f"cash desk, {order}"})
+        """The portal asks Stripe for an intent; the buyer pays there; Stripe tells the portal, which completes the hold."""
+        if self.bank is None:
+            path = f"/api/v1/reservations/{held['id']}/complete/"
+            self.shop.post(path, {"paid_elsewhere": f"cash desk, {order}"})
+            return
+        asked = {
+            "amount": held["amount"],
+            "currency": held["currency"],
+            "order_id": order,
+            "reservation_id": held["id"],
+        }
+        payment = None
+        for _ in range(2 if random.random() < 0.15 else 1):  # some click twice; that charges once
+            answer = self.shop.post("/api/v1/payments/", asked, Idempotency_Key=f"pay-{order}")
+            payment = answer or payment
+        if not payment:
+            return
+        mind = random.random()
+        if mind < 0.05:
+            return  # they think about it, and the intent stays open
+        paid = mind < 0.92
+        event = self.bank.pay(payment["intent"]) if paid else self.bank.decline(payment["intent"])
+        for _ in range(2 if random.random() < 0.1 else 1):  # Stripe sends an event more than once
+            self.bank.tell(self.shop.base_url, event)
+        self.said["payments" if paid else "cards declined"] += 1
 
     def something_breaks(self) -> None:
         busy = self.trouble() == "checkout"
