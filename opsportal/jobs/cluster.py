@@ -82,7 +82,7 @@ def run() -> None:
     """Run a cluster until SIGTERM or SIGINT, in this process and its children."""
     keep_one_connection()
     try:
-        note_alive(timezone.now(), pid=os.getpid())
+        note_alive(timezone.now(), pid=os.getpid(), started=True)
     except DatabaseError as error:
         raise SystemExit(f"the worker cannot use the database: {error}") from None
     connection.close()

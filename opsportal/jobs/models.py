@@ -82,6 +82,7 @@ class Node(models.Model):
     name = models.CharField(max_length=100, unique=True)
     pid = models.PositiveIntegerField(default=0)
     version = models.CharField(max_length=20)
+    started_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(help_text="When any of its processes last said so")
     last_tick_at = models.DateTimeField(null=True, blank=True)
     last_progress_at = models.DateTimeField(null=True, blank=True)

@@ -88,12 +88,19 @@ def _realign(job: Job, scheduled: schedules.Scheduled, now: datetime) -> None:
 
 
 def note_alive(
-    now: datetime, *, pid: int = 0, ticked: bool = False, progressed: bool = False
+    now: datetime,
+    *,
+    pid: int = 0,
+    started: bool = False,
+    ticked: bool = False,
+    progressed: bool = False,
 ) -> None:
     """Say that this node's cluster runs; `ticked`: its worker got the minute tick; `progressed`: it takes up tasks."""
     reported: dict[str, object] = {"version": settings.VERSION, "seen_at": now}
     if pid:
         reported["pid"] = pid
+    if started:
+        reported["started_at"] = now
     if ticked:
         reported["last_tick_at"] = now
     if progressed:
@@ -130,7 +137,9 @@ class QueueState:
 
     backlog: int
     oldest_seconds: float  # how long the oldest waiting nudge has waited; 0 when none waits
-    tick_age_seconds: float | None  # since a worker anywhere last got the minute tick; None: never
+    tick_age_seconds: (
+        float | None
+    )  # since a worker anywhere last got the minute tick or started; None: never
     nodes: tuple[Node, ...]  # those heard of lately, by name
     alive: bool  # at least one node, and it ticks
 
@@ -139,7 +148,10 @@ def queue_state(now: datetime) -> QueueState:
     waiting = queue.waiting(now)
     nodes = tuple(Node.objects.filter(seen_at__gte=now - NODE_GONE).order_by("name"))
     ticks = [
-        node.last_tick_at for node in Node.objects.exclude(last_tick_at=None) if node.last_tick_at
+        moment
+        for moments in Node.objects.values_list("last_tick_at", "started_at")
+        for moment in moments
+        if moment
     ]
     tick_age = (now - max(ticks)).total_seconds() if ticks else None
     return QueueState(

@@ -300,6 +300,15 @@ def test_without_a_node_or_a_tick_the_queue_is_not_alive() -> None:
 
 
 @pytest.mark.django_db
+def test_a_node_that_has_just_started_is_given_time_for_its_first_tick() -> None:
+    services.note_alive(NOON - timedelta(hours=2), ticked=True)  # before it was switched off
+    services.note_alive(NOON - timedelta(seconds=20), pid=4711, started=True)
+
+    assert services.queue_state(NOON).alive
+    assert services.queue_state(NOON).tick_age_seconds == 20
+
+
+@pytest.mark.django_db
 def test_a_cluster_is_hung_when_work_waits_and_nothing_gets_finished() -> None:
     start = NOON - timedelta(hours=1)
     services.note_alive(NOON - timedelta(seconds=160), progressed=True)
