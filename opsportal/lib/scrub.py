@@ -84,18 +84,17 @@ _VENDOR_KEY = re.compile(
     r"\b(?:sk|rk)_(?:live|test)_\w{6,}+|\bwhsec_[\w+/=]{6,}+|\bops_[\w-]{24,}+|(?<=_secret_)\w{6,}+"
     r"|\bgh[pousr]_\w{30,}+|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[\w-]{10,}+|\bAIza[\w-]{30,}+"
 )
-_VENDOR_HINT = re.compile(r"_live_|_test_|whsec_|ops_|_secret_|gh[pousr]_|AKIA|xox|AIza")
+_VENDOR_MARKERS = ("_live_", "_test_", "whsec_", "ops_", "_secret_", "gh", "AKIA", "xox", "AIza")
 # password=x, "token": "x", api_key='x' inside a text; quotes inside nested JSON come with backslashes.
-_ASSIGNED_HINT = re.compile(
-    r"pass|secret|api|credential|private|access|auth|pwd|otp|cvv|cvc|token|sess|csrf",
-    re.IGNORECASE,
-)
+_ASSIGNED_MARKERS = (
+    "pass", "auth", "token", "secret", "api", "sess", "access", "credential", "private", "pwd", "otp", "cv", "csrf",
+)  # fmt: skip
 _ASSIGNED = re.compile(
     r"((?:passw(?:or)?d|passphrase|passcode|secret|api[_-]?key|credentials?|private[_-]?key|access[_-]?key"
     r"|authorization|(?<![a-z])(?:auth|pwd|otp|cvv|cvc)(?![a-z])|token(?![\w-])|sess(?:ion)?[_-]?id|csrf)"
     r"[\w-]{0,40}+\\{0,4}+[\"']?\s{0,4}(?:=>?|:|%3D)\s{0,4}\\{0,4}+)"
     r"(?:\"[^\"\\]{1,4096}+|'[^'\\]{1,4096}+"
-    r"|(?!\[Filtered|(?:None|null|true|false)\b)[^\s\"'\\&,;)}\]]{1,4096}+)",
+    r"|(?!\[Filtered|(?:None|null|true|false)\b)(?:(?:basic|bearer|digest|token|negotiate)\s{1,4}+)?[^\s\"'\\&,;)}\]]{1,4096}+)",
     re.IGNORECASE,
 )
 _COOKIES = re.compile(
@@ -148,32 +147,46 @@ def _assigned(match: re.Match[str]) -> str:
 
 def scrub_text(text: str) -> str:
     """`text` with what looks personal or secret replaced; the rest of it stays readable."""
-    # Half of all strings are names and small numbers. The shortest secret that is all word characters has 14 of them.
-    if len(text) < 4 or (len(text) < 14 and (text.isidentifier() or text.isalnum())):
+    # Half of all strings are names and small numbers. The shortest secret that is all word characters has 12 of them.
+    if len(text) < 12 and (text.isalnum() or text.isidentifier()):
         return text
+    # Looking for a fixed piece of text costs a twentieth of a pattern, so no pattern runs without a reason.
     if "@" in text or "%40" in text:
         if "://" in text:
             text = _URL_PASSWORD.sub(r"\1" + FILTERED, text)
         text = _EMAIL.sub(_email, text)
-    if "-----BEGIN" in text:
-        text = _PEM.sub(FILTERED, text)
+    if len(text) >= 12:
+        text = _scrub_keys(text)
+    has_colon = ":" in text
+    if has_colon or "=" in text or "%3D" in text:
+        lowered = text.lower()
+        for marker in _ASSIGNED_MARKERS:
+            if marker in lowered:
+                text = _ASSIGNED.sub(_assigned, text)
+                break
+        if "cookie" in lowered:
+            text = _COOKIES.sub(r"\1" + FILTERED, text)
+        if has_colon and _IPV6_HINT.search(text):
+            text = _IPV6.sub(_ipv6, text)
+    if len(text) >= 12:
+        if _CARD_HINT.search(text):
+            text = _CARD.sub(_card, text)
+    if "." in text and _IPV4_HINT.search(text):
+        text = _IPV4.sub(FILTERED, text)
+    return text
+
+
+def _scrub_keys(text: str) -> str:
     if "earer" in text or "asic " in text or "BEARER" in text or "BASIC " in text:
         text = _SCHEME_AND_TOKEN.sub(_scheme_and_token, text)
     if "eyJ" in text:
         text = _JWT.sub(FILTERED, text)
-    if _VENDOR_HINT.search(text):
-        text = _VENDOR_KEY.sub(FILTERED, text)
-    if "=" in text or ":" in text or "%3D" in text:
-        if _ASSIGNED_HINT.search(text):
-            text = _ASSIGNED.sub(_assigned, text)
-        if "ookie" in text or "COOKIE" in text:
-            text = _COOKIES.sub(r"\1" + FILTERED, text)
-        if _IPV6_HINT.search(text):
-            text = _IPV6.sub(_ipv6, text)
-    if _CARD_HINT.search(text):
-        text = _CARD.sub(_card, text)
-    if "." in text and _IPV4_HINT.search(text):
-        text = _IPV4.sub(FILTERED, text)
+    for marker in _VENDOR_MARKERS:
+        if marker in text:
+            text = _VENDOR_KEY.sub(FILTERED, text)
+            break
+    if "-----BEGIN" in text:
+        text = _PEM.sub(FILTERED, text)
     return text
 
 
@@ -182,11 +195,30 @@ _SMALLEST_CARD = 10**11
 _LARGEST_CARD = 10**19
 _DEEPEST = 20
 TOO_DEEP = "[too deep]"
-_REMEMBERED = 30_000
+_REMEMBERED = 40_000
 _LONGEST_REMEMBERED = 300
 
 
-_known_clean: set[str] = set()  # shared: what a text looks like does not depend on the app
+class _Clean:
+    """Texts found clean, in two generations: what is still in use when the young one is full moves on with it."""
+
+    def __init__(self) -> None:
+        self.young: set[str] = set()
+        self._old: set[str] = set()
+
+    def text(self, text: str) -> str:
+        """Scrubbed; call it for what is not in `young`."""
+        if text not in self._old:
+            scrubbed = scrub_text(text)
+            if scrubbed != text or len(text) > _LONGEST_REMEMBERED:
+                return scrubbed
+        if len(self.young) > _REMEMBERED:
+            self._old, self.young = self.young, set()
+        self.young.add(text)
+        return text
+
+
+_clean = _Clean()  # shared: what a text looks like does not depend on the app
 
 
 class Scrubber:
@@ -200,7 +232,6 @@ class Scrubber:
         self._extra = frozenset("".join(_words(str(key))) for key in extra_keys)
         self._safe = frozenset("".join(_words(str(key))) for key in safe_keys)
         self._verdicts: dict[str, bool] = {}
-        self._clean = _known_clean
 
     def is_secret(self, name: str) -> bool:
         verdict = self._verdicts.get(name)
@@ -215,16 +246,6 @@ class Scrubber:
     def _is_secret_pair(self, name: str) -> bool:
         return " " not in name and self.is_secret(name)
 
-    def text(self, text: str) -> str:
-        if text in self._clean:
-            return text
-        scrubbed = scrub_text(text)
-        if scrubbed == text and len(text) <= _LONGEST_REMEMBERED:
-            if len(self._clean) > _REMEMBERED:
-                self._clean.clear()
-            self._clean.add(text)
-        return scrubbed
-
     def scrub(self, value: Any) -> Any:
         """A scrubbed copy of any JSON-like value."""
         return self._walk(value, 0)
@@ -233,10 +254,10 @@ class Scrubber:
         # The hot path of ingestion: leaves are settled inside the loops, a call for each would double its time.
         kind = type(value)
         if kind is str:
-            return self.text(value)
+            return _clean.text(value)
         if depth > _DEEPEST:
             return TOO_DEEP
-        clean = self._clean
+        clean = _clean.young
         if kind is dict:
             verdicts = self._verdicts
             filtered: dict[str, Any] = {}
@@ -246,14 +267,14 @@ class Scrubber:
                 if secret is None:
                     secret = self.is_secret(name)
                 if name not in clean:
-                    name = self.text(name)
+                    name = _clean.text(name)
                 kind = type(item)
                 if secret:
                     # Whether there was a password at all is worth knowing.
                     is_telling = item is None or kind is bool or item == ""
                     filtered[name] = item if is_telling else FILTERED
                 elif kind is str:
-                    filtered[name] = item if item in clean else self.text(item)
+                    filtered[name] = item if item in clean else _clean.text(item)
                 elif item is None or kind is bool:
                     filtered[name] = item
                 else:
@@ -262,11 +283,11 @@ class Scrubber:
         if kind is list or kind is tuple:
             if len(value) == 2 and type(value[0]) is str and self._is_secret_pair(value[0]):
                 return [
-                    self.text(value[0]),
+                    _clean.text(value[0]),
                     FILTERED,
                 ]  # headers and query strings come as pairs, too
             return [
-                (item if item in clean else self.text(item))
+                (item if item in clean else _clean.text(item))
                 if type(item) is str
                 else self._walk(item, depth + 1)
                 for item in value
@@ -285,7 +306,7 @@ class Scrubber:
             return self._walk(list(value), depth)
         if isinstance(value, int | float):
             return FILTERED if _is_card_number(value) else value
-        return self.text(str(value))
+        return _clean.text(str(value))
 
 
 def _is_card_number(value: float) -> bool:
