@@ -4,3 +4,8 @@ from django.apps import AppConfig
 class ErrorsConfig(AppConfig):
     name = "errors"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from errors import items
+
+        items.registry.autodiscover()

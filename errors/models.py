@@ -105,6 +105,10 @@ class ErrorGroup(models.Model):
     def __str__(self) -> str:
         return f"{self.title} (#{self.pk})"
 
+    def family(self) -> list[int]:
+        """Its id and those of the groups merged into it: whose events are shown as its own."""
+        return [self.pk, *ErrorGroup.objects.filter(merged_into=self).values_list("pk", flat=True)]
+
     def mute_is_over(self, now: datetime) -> bool:
         """Whether one of the mute's conditions has come true."""
         return (
@@ -195,6 +199,11 @@ class ErrorEvent(models.Model):
             ),
             models.Index(
                 fields=["user_key", "id"], condition=~Q(user_key=""), name="events_by_user"
+            ),
+            models.Index(
+                fields=["organization", "id"],
+                condition=~Q(organization=""),
+                name="events_by_organization",
             ),
             models.Index(fields=["order_ref"], condition=~Q(order_ref=""), name="events_by_order"),
             models.Index(

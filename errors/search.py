@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from errors.models import (
     ErrorEvent,
@@ -103,7 +104,8 @@ def _event_id(text: str) -> uuid.UUID | None:
 
 
 def _groups_of(events: QuerySet[ErrorEvent]) -> QuerySet[ErrorEvent, int]:
-    return events.values_list("group_id", flat=True)
+    """Their groups; what was merged is shown with the group that stayed."""
+    return events.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True)
 
 
 def _by_event(column: str) -> Callable[[str], Q]:

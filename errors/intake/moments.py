@@ -45,3 +45,11 @@ def drift(sent_at: datetime | None, received_at: datetime) -> timedelta:
 
 def is_plausible(moment: datetime, received_at: datetime) -> bool:
     return received_at - _PAST <= moment <= received_at + _FUTURE
+
+
+def number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,6 +1,7 @@
 """From a fingerprint to its group: remembered per process, looked up and made in the store's transaction."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -17,15 +18,17 @@ Key = tuple[int, str]  # app id, hash
 _MOST_KNOWN = 20_000
 _MOST_SAMPLES = 400
 _POOR_IN_A_ROW = 8
+_TRUSTED_FOR = 30.0  # seconds until another process's un-merge is noticed here
 
 
 class Known:
     """What a process remembers about a group. Everything here may be out of date; the store checks."""
 
-    __slots__ = ("group_id", "poor", "sample", "used_on")
+    __slots__ = ("checked_at", "group_id", "poor", "sample", "used_on")
 
     def __init__(self, group_id: int) -> None:
         self.group_id = group_id
+        self.checked_at = time.monotonic()
         self.sample: Sample | None = None
         self.used_on: date | None = None  # the last day the sample's row was marked as used
         self.poor = 0  # payloads in a row that the sample did not help much
@@ -89,9 +92,10 @@ def resolve(events: Sequence[NewEvent]) -> dict[Key, Known]:
         firsts.setdefault((event.app_id, event.group_hash), event)
     found: dict[Key, Known] = {}
     missing: list[Key] = []
+    trusted_since = time.monotonic() - _TRUSTED_FOR
     for key in sorted(firsts):
         known = memory.get(key)
-        if known is None:
+        if known is None or known.checked_at < trusted_since:
             missing.append(key)
         else:
             found[key] = known
@@ -118,13 +122,21 @@ def _look_up(keys: Sequence[Key]) -> dict[Key, Known]:
         app_id__in={app_id for app_id, _ in keys}, hash__in=[hash_ for _, hash_ in keys]
     ).values_list("app_id", "hash", "group_id")
     wanted = set(keys)
-    found = {
-        (app_id, hash_): Known(group_id)
-        for app_id, hash_, group_id in hashes
-        if (app_id, hash_) in wanted
-    }
-    if found:
-        _find_samples(list(found.values()))
+    found: dict[Key, Known] = {}
+    new: list[Known] = []
+    for app_id, hash_, group_id in hashes:
+        key = (app_id, hash_)
+        if key not in wanted:
+            continue
+        known = memory.get(key)
+        if known is not None and known.group_id == group_id:
+            known.checked_at = time.monotonic()
+        else:
+            known = Known(group_id)
+            new.append(known)
+        found[key] = known
+    if new:
+        _find_samples(new)
     return found
 
 

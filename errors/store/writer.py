@@ -112,7 +112,7 @@ class Writer:
 
     def _write(self, batch: list[_Waiting]) -> None:
         try:
-            with _turn():
+            with turn():
                 written = write([one for waiting in batch for one in waiting.packed])
         except (OperationalError, InterfaceError) as error:
             _reopen()
@@ -157,7 +157,7 @@ _lock_pid = 0
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
+def turn() -> Iterator[None]:
     """This process's turn to write, on SQLite."""
     global _lock_file, _lock_pid
     if connection.vendor != "sqlite":

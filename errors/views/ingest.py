@@ -12,12 +12,14 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs
 
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 from django.utils import timezone
 
 from errors import discarded
 from errors.door import Guest, NotOpen, Refusal, check_quotas, door
+from errors.envelope_items import take_check_in
 from errors.intake import credentials, envelope, jsons, moments, plain, reports
 from errors.intake.accept import LONGEST_EVENT, Circumstances, accept, event_id_of
 from errors.intake.body import MIB, TooLarge, Unreadable, read, unpack
@@ -295,6 +297,36 @@ def _minidump(call: _Call, project_id: int) -> Answer:
     raise _Refuse(415, "minidumps and Unreal crash reports are not supported")
 
 
+def _cron(call: _Call, project_id: int, parts: list[str]) -> Answer:
+    """A job's check-in, as `curl` in a crontab sends it: slug, then perhaps the key; GET or POST."""
+    method = call.environ.get("REQUEST_METHOD")
+    if method not in ("GET", "POST"):
+        raise _Refuse(405, "get or post here", ("Allow", "GET, POST, OPTIONS"))
+    query = {
+        name: values[-1]
+        for name, values in parse_qs(
+            call.environ.get("QUERY_STRING", ""), max_num_fields=50
+        ).items()
+    }
+    guest = call.admit(project_id, parts[1:] or credentials.keys(call.environ))
+    payload: dict[str, Any] = dict(query)
+    if "duration" in payload:
+        payload["duration"] = moments.number(payload["duration"])
+    body = call.body() if method == "POST" else b""
+    if len(body) > _CHECK_IN_LIMIT:
+        raise TooLarge("the check-in is over 100 KiB")
+    if body.lstrip().startswith(b"{"):  # anything else `curl -d` may add says nothing
+        given = jsons.decode(body)
+        if not isinstance(given, dict):
+            raise Unreadable("the check-in is not a JSON object")
+        payload.update(given)
+    try:
+        take_check_in(Received(guest, payload, {}, "", call.now), parts[0], payload)
+    except ValueError as error:
+        raise _Refuse(400, str(error)) from None
+    return Answer(202, [_JSON], b"{}")
+
+
 MOST_PLAIN = 1_000
 
 
@@ -350,7 +382,7 @@ def _plain(call: _Call) -> Answer:
 
 _ADDRESS = re.compile(
     r"/+(?:api/+(?P<project>\d{1,18})/+(?P<what>envelope|store|security|csp-report|nel|minidump"
-    r"|unreal(?:/[^/]*)*)|tunnel|api/+v1/+errors)/*"
+    r"|unreal(?:/[^/]*)*|cron/+[^/]+(?:/+[^/]+)?)|tunnel|api/+v1/+errors)/*"
 )
 _HANDLERS: dict[str, Callable[[_Call, int], Answer]] = {
     "envelope": _envelope,
@@ -383,6 +415,10 @@ def handle(environ: Environ, address: re.Match[str]) -> Answer:
         except (Unavailable, NotOpen) as error:
             wait = str(getattr(error, "retry_after", Unavailable.retry_after))
             status, headers, body = _refused(503, str(error), ("Retry-After", wait))
+        except (DatabaseError, InterfaceError):
+            log.warning("ingestion: the database is away", exc_info=True)
+            wait = str(Unavailable.retry_after)
+            status, headers, body = _refused(503, "the store is away", ("Retry-After", wait))
         except Refused:
             status, headers, body = _refused(500, "this event could not be stored")
         except Exception:
@@ -405,6 +441,8 @@ def _dispatch(call: _Call, address: re.Match[str]) -> Answer:
     if method == "OPTIONS":
         return Answer(200, [], b"")
     what = address["what"]
+    if what is not None and what.startswith("cron"):
+        return _cron(call, int(address["project"]), [part for part in what.split("/") if part][1:])
     if method != "POST":
         raise _Refuse(405, "post here", ("Allow", "POST, OPTIONS"))
     if what is None:

@@ -50,10 +50,9 @@ def make_error(
 ) -> ErrorEvent:
     """An error of the app; those with the same `group` fall into one. Fields are NewEvent's."""
     number = next(_numbers)
-    event_id = uuid.uuid4().hex
-    given = {
+    given: dict[str, Any] = {
         "app_id": app.pk,
-        "event_id": event_id,
+        "event_id": uuid.uuid4().hex,
         "received_at": NOON,
         "occurred_at": NOON,
         "group_hash": (group or f"group-{number}").ljust(32, "0")[:32],
@@ -64,7 +63,7 @@ def make_error(
         **fields,
     }
     record_events([NewEvent(**given)])
-    return ErrorEvent.objects.select_related("group").get(event_id=event_id)
+    return ErrorEvent.objects.select_related("group").get(event_id=given["event_id"])
 
 
 def group_of(event: ErrorEvent) -> ErrorGroup:

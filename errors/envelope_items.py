@@ -1,0 +1,167 @@
+"""What Sentry SDKs send besides errors, each kind to its place: transactions, sessions, check-ins, reports."""
+
+import uuid
+from typing import Any
+
+from errors import discarded, measured
+from errors.intake import moments
+from errors.intake.accept import event_id_of
+from errors.items import Received, item_type
+from errors.models import Discarded, UserReport
+from health.services import TooManyHeartbeats, record_check_in
+from health.signals import Activity, Counter, Performance
+from opsportal.lib.scrub import scrub_text
+
+_FAILED = frozenset((
+    "internal_error", "internal", "unknown_error", "unknown", "unavailable", "data_loss", "deadline_exceeded",
+    "resource_exhausted", "aborted", "unimplemented",
+))  # fmt: skip
+_PAGES = frozenset(("pageload", "navigation", "ui.load"))
+_LONGEST_MS = 86_400_000.0
+_MOST_WEIGHT = 1_000
+
+
+@item_type("transaction")
+def transaction(received: Received) -> None:
+    """Its name, duration and status; the spans are dropped."""
+    payload = _object(received.payload)
+    start = moments.parse(payload.get("start_timestamp"))
+    end = moments.parse(payload.get("timestamp"))
+    if start is None or end is None:
+        raise ValueError("a transaction without its times")
+    contexts = payload.get("contexts")
+    trace = contexts.get("trace") if isinstance(contexts, dict) else None
+    trace = trace if isinstance(trace, dict) else {}
+    operation = str(trace.get("op") or "")
+    kind = "page" if operation in _PAGES else "request" if operation.startswith("http") else "function"  # fmt: skip
+    name = scrub_text(str(payload.get("transaction") or "").strip())[:200] or "(unnamed)"
+    duration = min(max((end - start).total_seconds() * 1000, 0.0), _LONGEST_MS)
+    measurement = Performance(
+        name=name,
+        duration_ms=duration,
+        kind=kind,  # type: ignore[arg-type]
+        ok=str(trace.get("status") or "ok") not in _FAILED,
+        count=_weight(received.envelope),
+    )
+    measured.add(received.guest.app, [measurement])
+
+
+def _weight(envelope: dict[str, Any]) -> int:
+    """An app that samples every tenth transaction had ten."""
+    trace = envelope.get("trace")
+    try:
+        rate = float(trace.get("sample_rate")) if isinstance(trace, dict) else 1.0  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return 1
+    return max(1, min(_MOST_WEIGHT, round(1 / rate))) if 0 < rate <= 1 else 1
+
+
+@item_type("session", limit=100 * 1024)
+def session(received: Received) -> None:
+    payload = _object(received.payload)
+    user = payload.get("did") or payload.get("sid")
+    if not user:
+        raise ValueError("a session of nobody")
+    measured.add(received.guest.app, [Activity(str(user)[:200])])
+
+
+@item_type("sessions", limit=100 * 1024)
+def sessions(received: Received) -> None:
+    """Sums that a server's SDK sends each minute. Those with a user count as activity, the rest as numbers."""
+    payload = _object(received.payload)
+    sums = payload.get("aggregates")
+    found: list[Activity | Counter] = []
+    counts: dict[str, float] = {}
+    for one in sums[:1_000] if isinstance(sums, list) else ():
+        if not isinstance(one, dict):
+            continue
+        if one.get("did"):
+            found.append(Activity(str(one["did"])[:200]))
+        for outcome in ("exited", "errored", "crashed", "abnormal"):
+            number = one.get(outcome)
+            if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 10**9:
+                counts[outcome] = counts.get(outcome, 0) + number
+    found += [Counter(f"sessions.{outcome}", number) for outcome, number in counts.items()]
+    measured.add(received.guest.app, found)
+
+
+@item_type("check_in", limit=100 * 1024)
+def check_in(received: Received) -> None:
+    payload = _object(received.payload)
+    take_check_in(received, str(payload.get("monitor_slug") or ""), payload)
+
+
+def take_check_in(received: Received, slug: str, payload: dict[str, Any]) -> None:
+    """Raises ValueError for an unknown status or a missing slug."""
+    if not slug:
+        raise ValueError("a check-in without its monitor's slug")
+    config = payload.get("monitor_config")
+    duration = payload.get("duration")
+    given_id = event_id_of(payload.get("check_in_id"))
+    try:
+        record_check_in(
+            app=received.guest.app,
+            slug=slug,
+            status=str(payload.get("status") or ""),
+            now=received.now,
+            check_in_id=uuid.UUID(given_id) if given_id and given_id.strip("0") else None,
+            duration=float(duration) if isinstance(duration, int | float) else None,
+            environment=str(payload.get("environment") or ""),
+            monitor_config=config if isinstance(config, dict) else None,
+        )
+    except TooManyHeartbeats:
+        discarded.count(received.guest.app_id, Discarded.Source.PORTAL, "check_in", "too many jobs")
+
+
+@item_type("user_report", limit=100 * 1024)
+def user_report(received: Received) -> None:
+    payload = _object(received.payload)
+    _keep_report(received, payload.get("event_id") or received.event_id, payload.get("comments"))
+
+
+@item_type("feedback")
+def feedback(received: Received) -> None:
+    payload = _object(received.payload)
+    contexts = payload.get("contexts")
+    given = contexts.get("feedback") if isinstance(contexts, dict) else None
+    given = given if isinstance(given, dict) else {}
+    _keep_report(received, given.get("associated_event_id"), given.get("message"), given.get("url"))
+
+
+def _keep_report(received: Received, event_id: Any, message: Any, url: Any = "") -> None:
+    """The name and address people leave are personal data and are not kept."""
+    text = scrub_text(str(message or "").strip())[:10_000]
+    if not text:
+        raise ValueError("a report that says nothing")
+    about = event_id_of(event_id)
+    UserReport.objects.create(
+        app=received.guest.app,
+        event_id=uuid.UUID(about) if about else None,
+        message=text,
+        received_at=received.now,
+        url=scrub_text(str(url or ""))[:500],
+    )
+
+
+@item_type("client_report", limit=100 * 1024)
+def client_report(received: Received) -> None:
+    """What the SDK itself dropped, by category and reason."""
+    payload = _object(received.payload)
+    for kind in ("discarded_events", "rate_limited_events", "filtered_events"):
+        listed = payload.get(kind)
+        for one in listed[:200] if isinstance(listed, list) else ():
+            number = one.get("quantity") if isinstance(one, dict) else None
+            if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 10**9:
+                discarded.count(
+                    received.guest.app_id,
+                    Discarded.Source.CLIENT,
+                    str(one.get("category") or "default"),
+                    str(one.get("reason") or ""),
+                    number,
+                )
+
+
+def _object(payload: Any) -> dict[str, Any]:
+    if not isinstance(payload, dict):
+        raise TypeError("not a JSON object")
+    return payload

@@ -1,0 +1,82 @@
+"""Two groups that are one bug, and the way back.
+
+A merge moves fingerprints, not events: what comes in afterwards goes to the group that stays, what the others had stays
+theirs and is shown with it. So merging a group of a million events takes no longer than one of two, and an un-merge
+gives back exactly what was merged; events that came in between stay where they went.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from errors.models import ErrorGroup, GroupHash, GroupNote, GroupUser
+from errors.store.groups import memory, worse
+
+
+class CannotMerge(Exception):
+    """The groups belong to different apps, or there is only one."""
+
+
+@transaction.atomic
+def merge_groups(groups: Sequence[ErrorGroup], *, user: User | None, now: datetime) -> ErrorGroup:
+    """All into the oldest of them, which is returned. Raises CannotMerge."""
+    ids = sorted({group.pk for group in groups})
+    locked = list(
+        ErrorGroup.objects.visible().filter(pk__in=ids).select_for_update().order_by("pk")
+    )
+    if len(locked) < 2:
+        raise CannotMerge("merging takes two groups at least")
+    if len({group.app_id for group in locked}) > 1:
+        raise CannotMerge("groups of different apps stay apart")
+    kept = min(locked, key=lambda group: (group.first_seen_at, group.pk))
+    for other in locked:
+        if other != kept:
+            _absorb(kept, other)
+            _note(kept, GroupNote.Kind.MERGED, f"with #{other.pk}: {other.title}", user, now)
+    kept.user_count = _users_of(kept)
+    kept.save()
+    transaction.on_commit(memory.clear)
+    return kept
+
+
+def _absorb(kept: ErrorGroup, other: ErrorGroup) -> None:
+    ErrorGroup.objects.filter(merged_into=other).update(merged_into=kept)
+    GroupHash.objects.filter(group=other).update(group=kept)
+    other.merged_into = kept
+    other.save(update_fields=["merged_into"])
+    kept.event_count += other.event_count
+    kept.first_seen_at = min(kept.first_seen_at, other.first_seen_at)
+    kept.last_seen_at = max(kept.last_seen_at, other.last_seen_at)
+    kept.severity = worse(kept.severity, other.severity)
+
+
+@transaction.atomic
+def unmerge_group(other: ErrorGroup, *, user: User | None, now: datetime) -> ErrorGroup:
+    """Give a merged group its fingerprints and its events back. Returns it; one that is not merged stays as it is."""
+    other = ErrorGroup.objects.select_for_update().get(pk=other.pk)
+    if other.merged_into_id is None:
+        return other
+    kept = ErrorGroup.objects.select_for_update().get(pk=other.merged_into_id)
+    GroupHash.objects.filter(home=other).update(group=other)
+    other.merged_into = None
+    other.save(update_fields=["merged_into"])
+    kept.event_count = max(0, kept.event_count - other.event_count)
+    kept.user_count = _users_of(kept)
+    kept.save(update_fields=["event_count", "user_count"])
+    _note(kept, GroupNote.Kind.UNMERGED, f"from #{other.pk}: {other.title}", user, now)
+    _note(other, GroupNote.Kind.UNMERGED, f"from #{kept.pk}: {kept.title}", user, now)
+    transaction.on_commit(memory.clear)
+    return other
+
+
+def _users_of(group: ErrorGroup) -> int:
+    users = GroupUser.objects.filter(group_id__in=group.family())
+    return users.values("user_key").distinct().count()
+
+
+def _note(
+    group: ErrorGroup, kind: GroupNote.Kind, text: str, user: User | None, now: datetime
+) -> None:
+    GroupNote.objects.create(group=group, kind=kind, at=now, by=user, text=text)

@@ -1,0 +1,168 @@
+"""What arrives in envelopes besides errors, and where it ends up."""
+
+import json
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from errors.models import Discarded, ErrorEvent, UserReport
+from health.models import ActiveUser, CheckIn, Heartbeat, Latency, Series, SeriesKind, Value
+from tests.errors.support import Sender, raised
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sender() -> Sender:
+    return Sender()
+
+
+def with_items(*items: tuple[dict[str, Any], Any], **header: Any) -> bytes:
+    lines = [json.dumps(header)]
+    for head, payload in items:
+        lines += [json.dumps(head), payload if isinstance(payload, str) else json.dumps(payload)]
+    return "\n".join(lines).encode()
+
+
+def transaction(name: str = "/pay/{id}", **more: Any) -> dict[str, Any]:
+    end = timezone.now()
+    return {
+        "type": "transaction",
+        "transaction": name,
+        "start_timestamp": (end - timedelta(milliseconds=250)).timestamp(),
+        "timestamp": end.isoformat(),
+        "contexts": {"trace": {"op": "http.server", "status": "ok"}},
+        "spans": [{"op": "db"}],
+        **more,
+    }
+
+
+def test_a_transaction_becomes_a_measured_duration(sender: Sender) -> None:
+    answer = sender.post(with_items(({"type": "transaction"}, transaction())))
+
+    assert answer.status_code == 200
+    series = Series.objects.get(app=sender.app, kind=SeriesKind.REQUEST)
+    assert series.name == "/pay/{id}"
+    assert 249 < Latency.objects.filter(series=series).first().total_ms < 251  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("trace", "kind", "failed"),
+    [
+        ({"op": "pageload", "status": "ok"}, SeriesKind.PAGE, 0),
+        ({"op": "http.server", "status": "internal_error"}, SeriesKind.REQUEST, 1),
+        ({"op": "queue.task"}, SeriesKind.FUNCTION, 0),
+    ],
+)
+def test_its_operation_says_what_was_measured(
+    sender: Sender, trace: Any, kind: SeriesKind, failed: int
+) -> None:
+    sender.post(with_items(({"type": "transaction"}, transaction(contexts={"trace": trace}))))
+
+    series = Series.objects.get(app=sender.app, kind=kind)
+    assert Latency.objects.filter(series=series).first().failed == failed  # type: ignore[union-attr]
+
+
+def test_a_sampled_transaction_counts_for_those_that_were_not_sent(sender: Sender) -> None:
+    sender.post(with_items(({"type": "transaction"}, transaction()), trace={"sample_rate": "0.25"}))
+
+    series = Series.objects.get(app=sender.app, kind=SeriesKind.REQUEST)
+    assert Latency.objects.filter(series=series).first().count == 4  # type: ignore[union-attr]
+
+
+def test_a_session_shows_that_somebody_is_there(sender: Sender) -> None:
+    sender.post(with_items(({"type": "session"}, {"sid": "s-1", "did": "u-7", "status": "ok"})))
+
+    assert ActiveUser.objects.filter(app=sender.app).count() == 1
+
+
+def test_summed_sessions_are_counted(sender: Sender) -> None:
+    sums = {"aggregates": [{"exited": 4, "errored": 1}, {"exited": 2, "did": "u-1"}, "x"]}
+
+    sender.post(with_items(({"type": "sessions"}, sums)))
+
+    series = Series.objects.get(app=sender.app, name="sessions.exited")
+    assert Value.objects.filter(series=series).first().total == 6  # type: ignore[union-attr]
+    assert ActiveUser.objects.filter(app=sender.app).count() == 1
+
+
+def test_a_check_in_makes_its_heartbeat(sender: Sender) -> None:
+    config = {"schedule": {"type": "crontab", "value": "0 * * * *"}, "checkin_margin": 5}
+    start = {"check_in_id": uuid.uuid4().hex, "monitor_slug": "nightly", "status": "in_progress", "monitor_config": config}  # fmt: skip
+
+    sender.post(with_items(({"type": "check_in"}, start)))
+    sender.post(with_items(({"type": "check_in"}, {**start, "status": "ok", "duration": 1.5})))
+
+    assert Heartbeat.objects.get(app=sender.app).slug == "nightly"
+    assert CheckIn.objects.get().duration_ms == 1500
+
+
+@pytest.mark.parametrize("with_key", [True, False])
+def test_a_crontab_checks_in_with_curl(sender: Sender, with_key: bool) -> None:
+    base = f"/api/{sender.app.pk}/cron/nightly/"
+    url = f"{base}{sender.key}/?status=ok" if with_key else f"{base}?status=ok&sentry_key={sender.key}"  # fmt: skip
+
+    answers = [sender.client.get(url), sender.client.post(url, {}, content_type="application/x-www-form-urlencoded"), sender.client.get(url.replace("=ok", "=sleeping"))]  # fmt: skip
+
+    assert [answer.status_code for answer in answers] == [202, 202, 400]
+    assert Heartbeat.objects.get(app=sender.app).slug == "nightly"
+
+
+def test_what_a_user_writes_is_attached_to_the_event_without_who_it_was(sender: Sender) -> None:
+    event_id = uuid.uuid4().hex
+    sender.send(raised(event_id=event_id))
+    report = {"event_id": event_id, "name": "Jane", "email": "jane@example.com", "comments": "It broke, mail jane@example.com"}  # fmt: skip
+    feedback = {"contexts": {"feedback": {"message": "Still broken", "associated_event_id": event_id, "url": "https://shop.example/pay"}}}  # fmt: skip
+
+    sender.post(with_items(({"type": "user_report"}, report)))
+    sender.post(with_items(({"type": "feedback"}, feedback)))
+
+    found = UserReport.objects.filter(event_id=uuid.UUID(event_id)).order_by("pk")
+    assert [one.message for one in found] == ["It broke, mail [Filtered]", "Still broken"]
+
+
+def test_what_the_sdk_dropped_itself_is_added_up_by_day(sender: Sender) -> None:
+    report = {"discarded_events": [{"category": "error", "reason": "sample_rate", "quantity": 5}]}
+
+    for _ in range(2):
+        sender.post(with_items(({"type": "client_report"}, report)))
+
+    row = Discarded.objects.get()
+    assert (row.source, row.category, row.reason, row.count) == ("client", "error", "sample_rate", 10)  # fmt: skip
+
+
+def test_what_is_not_kept_is_counted_so_that_owners_see_it(sender: Sender) -> None:
+    answer = sender.post(
+        with_items(
+            ({"type": "replay_event"}, {}),
+            ({"type": "profile"}, "not even json"),
+            ({"type": "check_in"}, {"monitor_slug": "x", "status": "asleep"}),
+            ({"type": "session"}, "[]"),
+            ({"type": "log", "content_type": "application/vnd.sentry.items.log+json"}, {}),
+            ({}, {}),
+            ({"type": "event"}, raised()),
+        )
+    )
+
+    assert answer.status_code == 200
+    assert ErrorEvent.objects.count() == 1
+    counted = set(Discarded.objects.values_list("source", "category", "count"))
+    assert counted == {
+        ("portal", "replay_event", 1),
+        ("portal", "profile", 1),
+        ("portal", "log", 1),
+        ("portal", "(none)", 1),
+        ("invalid", "check_in", 1),
+        ("invalid", "session", 1),
+    }
+
+
+def test_ordinary_answers_name_what_need_not_be_sent(sender: Sender) -> None:
+    answer = sender.send(raised())
+
+    category_list = answer["X-Sentry-Rate-Limits"].split(":")[1].split(";")
+    assert {"span", "profile", "replay"} <= set(category_list)
+    assert not {"error", "default", "security", "monitor", "feedback", "transaction", "session"} & set(category_list)  # fmt: skip

@@ -1,0 +1,81 @@
+from datetime import timedelta
+
+import pytest
+
+from errors import merging, queries
+from errors.merging import CannotMerge
+from errors.models import GroupNote
+from errors.store.groups import memory
+from opsportal.clients.models import ClientApp
+from tests.errors.stored import NOON, group_of, make_error
+from tests.factories import make_app
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def app() -> ClientApp:
+    memory.clear()
+    return make_app()
+
+
+def test_merged_groups_are_one_and_further_events_come_in_there(app: ClientApp) -> None:
+    one = make_error(app, group="a", user_key="u1", tags=(("browser", "Firefox"),))
+    other = make_error(app, group="b", user_key="u1", received_at=NOON + timedelta(hours=1))
+    make_error(app, group="b", user_key="u2")
+
+    kept = merging.merge_groups([group_of(other), group_of(one)], user=None, now=NOON)
+    memory.clear()
+    later = make_error(app, group="b", user_key="u3")
+
+    kept.refresh_from_db()
+    assert kept.pk == one.group_id == later.group_id
+    assert (kept.event_count, kept.user_count) == (4, 3)
+    assert kept.last_seen_at == NOON + timedelta(hours=1)
+    assert queries.latest_events(kept).count() == 4
+    assert queries.neighbors(other).older is not None
+    assert not group_of(other).__class__.objects.visible().filter(pk=other.group_id).exists()
+    assert GroupNote.objects.get(group=kept).kind == "merged"
+
+
+def test_an_unmerge_gives_back_what_was_merged(app: ClientApp) -> None:
+    one, other = make_error(app, group="a"), make_error(app, group="b", user_key="u2")
+    kept = merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)
+
+    merging.unmerge_group(group_of(other), user=None, now=NOON)
+    memory.clear()
+    again = make_error(app, group="b")
+
+    kept.refresh_from_db()
+    assert again.group_id == other.group_id
+    assert (kept.event_count, kept.user_count) == (1, 0)
+    assert group_of(other).event_count == 2
+
+
+def test_a_process_that_does_not_know_of_the_merge_puts_events_right(app: ClientApp) -> None:
+    one, other = make_error(app, group="a"), make_error(app, group="b")
+    remembered = dict(memory._known)
+
+    merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)
+    memory._known.update(remembered)
+
+    assert make_error(app, group="b").group_id == one.group_id
+
+
+def test_merges_of_merges_end_in_one_group(app: ClientApp) -> None:
+    events = [make_error(app, group=name) for name in "abc"]
+    middle = merging.merge_groups([group_of(events[1]), group_of(events[2])], user=None, now=NOON)
+
+    kept = merging.merge_groups([group_of(events[0]), middle], user=None, now=NOON)
+
+    assert set(kept.family()) == {event.group_id for event in events}
+    assert kept.event_count == 3
+
+
+def test_groups_of_different_apps_stay_apart(app: ClientApp) -> None:
+    one, other = make_error(app), make_error(make_app())
+
+    with pytest.raises(CannotMerge):
+        merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)
+    with pytest.raises(CannotMerge):
+        merging.merge_groups([group_of(one)], user=None, now=NOON)
