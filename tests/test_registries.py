@@ -81,6 +81,7 @@ INVENTORY: dict[str, list[str]] = {
         "alerts.tasks.send_daily_digest",
         "alerts.tasks.send_error_digest",
         "alerts.tasks.send_weekly_report",
+        "errors.tasks.prune",
         "health.tasks.check_certificates",
         "health.tasks.prune",
         "health.tasks.record_gauges",
