@@ -10,6 +10,7 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 
 from errors.models import ErrorGroup, GroupHash, GroupNote, GroupUser
 from errors.store.groups import memory, worse
@@ -72,7 +73,8 @@ def unmerge_group(other: ErrorGroup, *, user: User | None, now: datetime) -> Err
 
 
 def _users_of(group: ErrorGroup) -> int:
-    users = GroupUser.objects.filter(group_id__in=group.family())
+    family = ErrorGroup.objects.filter(Q(pk=group.pk) | Q(merged_into=group))
+    users = GroupUser.objects.filter(group__in=family)
     return users.values("user_key").distinct().count()
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.functional import cached_property
 
 from opsportal.clients.models import ClientApp
 
@@ -105,6 +106,7 @@ class ErrorGroup(models.Model):
     def __str__(self) -> str:
         return f"{self.title} (#{self.pk})"
 
+    @cached_property
     def family(self) -> list[int]:
         """Its id and those of the groups merged into it: whose events are shown as its own."""
         return [self.pk, *ErrorGroup.objects.filter(merged_into=self).values_list("pk", flat=True)]

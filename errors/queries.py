@@ -49,7 +49,7 @@ def group_chart(group: ErrorGroup, span: str, now: datetime) -> Chart:
     first = last - bars + 1
     counts = [0] * bars
     counted = GroupHour.objects.filter(
-        group_id__in=group.family(), hour__gte=first * step, hour__lt=(last + 1) * step
+        group_id__in=group.family, hour__gte=first * step, hour__lt=(last + 1) * step
     )
     for hour, count in counted.values_list("hour", "count"):
         counts[hour // step - first] += count
@@ -82,7 +82,7 @@ def tag_breakdown(group: ErrorGroup) -> list[tuple[str, list[TagValue]]]:
     """Each tag key with its most frequent values, the commonest keys first."""
     found: dict[str, list[tuple[str, int]]] = {}
     counted = (
-        GroupTag.objects.filter(group_id__in=group.family())
+        GroupTag.objects.filter(group_id__in=group.family)
         .values_list("key", "value")
         .annotate(sum=Sum("count"))
         .order_by("-sum")[:TAG_ROWS]
@@ -98,14 +98,14 @@ def tag_breakdown(group: ErrorGroup) -> list[tuple[str, list[TagValue]]]:
 
 def affected_users(group: ErrorGroup, limit: int = 10) -> list[str]:
     return list(
-        GroupUser.objects.filter(group_id__in=group.family())
+        GroupUser.objects.filter(group_id__in=group.family)
         .values_list("user_key", flat=True)
         .distinct()[:limit]
     )
 
 
 def latest_events(group: ErrorGroup) -> QuerySet[ErrorEvent]:
-    return ErrorEvent.objects.filter(group_id__in=group.family()).newest_first()
+    return ErrorEvent.objects.filter(group_id__in=group.family).newest_first()
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Neighbors:
 def neighbors(event: ErrorEvent) -> Neighbors:
     """The ids of the events before and after this one in its group."""
     group = event.group.merged_into or event.group
-    of_group = ErrorEvent.objects.filter(group_id__in=group.family())
+    of_group = ErrorEvent.objects.filter(group_id__in=group.family)
     return Neighbors(
         newer=of_group.filter(pk__gt=event.pk).order_by("pk").values_list("pk", flat=True).first(),
         older=of_group.filter(pk__lt=event.pk).order_by("-pk").values_list("pk", flat=True).first(),
@@ -137,7 +137,7 @@ def reports_on(event: ErrorEvent) -> list[UserReport]:
 def group_impact(group: ErrorGroup) -> Impact:
     """The money and seats the group's newest events with references touched."""
     with_references = ErrorEvent.objects.filter(
-        ~Q(order_ref="") | ~Q(payment_ref="") | ~Q(reservation_ref=""), group_id__in=group.family()
+        ~Q(order_ref="") | ~Q(payment_ref="") | ~Q(reservation_ref=""), group_id__in=group.family
     ).newest_first()
     rows = list(
         with_references.values_list("order_ref", "payment_ref", "reservation_ref", "request_id")[

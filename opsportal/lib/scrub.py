@@ -168,9 +168,8 @@ def scrub_text(text: str) -> str:
             text = _COOKIES.sub(r"\1" + FILTERED, text)
         if has_colon and _IPV6_HINT.search(text):
             text = _IPV6.sub(_ipv6, text)
-    if len(text) >= 12:
-        if _CARD_HINT.search(text):
-            text = _CARD.sub(_card, text)
+    if len(text) >= 12 and _CARD_HINT.search(text):
+        text = _CARD.sub(_card, text)
     if "." in text and _IPV4_HINT.search(text):
         text = _IPV4.sub(FILTERED, text)
     return text

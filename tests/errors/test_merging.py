@@ -68,7 +68,7 @@ def test_merges_of_merges_end_in_one_group(app: ClientApp) -> None:
 
     kept = merging.merge_groups([group_of(events[0]), middle], user=None, now=NOON)
 
-    assert set(kept.family()) == {event.group_id for event in events}
+    assert set(kept.family) == {event.group_id for event in events}
     assert kept.event_count == 3
 
 
