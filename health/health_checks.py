@@ -61,7 +61,7 @@ WAITS_LONG, WAITS_TOO_LONG = 60, 300  # seconds
 def queue() -> str:
     state = queue_state(timezone.now())
     if not state.nodes and state.tick_age_seconds is None:
-        raise Degraded("no worker has reported yet; start one with `make run`")
+        raise Degraded("no worker has reported yet; start one with make run")
     tick = state.tick_age_seconds if state.tick_age_seconds is not None else TICK_GONE + 1
     waiting = f"{state.backlog} waiting, the oldest for {state.oldest_seconds:.0f} s"
     if not state.nodes or tick > TICK_GONE:
