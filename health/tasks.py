@@ -2,7 +2,8 @@ from collections import Counter
 
 from django.utils import timezone
 
-from health import services
+from health import services, status
+from health.services import subscribers
 from opsportal.lib.schedules import every, hourly
 
 
@@ -24,6 +25,22 @@ def sweep_heartbeats() -> str:
     return f"{services.sweep_heartbeats(now=timezone.now())} late"
 
 
+@every(minutes=1)
+def keep_status() -> str:
+    """Keep the public status for the case that the database goes away."""
+    made = status.make(now=timezone.now())
+    status.keep(made)
+    return made.status
+
+
+@every(minutes=1)
+def send_status_mails() -> dict[str, int]:
+    """Tell subscribers of the status page about incidents."""
+    now = timezone.now()
+    subscribers.queue_updates(now=now)
+    return subscribers.send_waiting(now=now)
+
+
 @hourly(minute=20)
 def check_certificates() -> str:
     """Look when the certificates of monitored addresses expire."""
@@ -33,4 +50,6 @@ def check_certificates() -> str:
 @hourly(minute=40)
 def prune() -> str:
     """Remove measurements and check results whose time is over."""
-    return f"{services.prune(now=timezone.now())} rows removed"
+    now = timezone.now()
+    forgotten = subscribers.forget_unconfirmed(now=now)
+    return f"{services.prune(now=now)} rows removed, {forgotten} unconfirmed addresses forgotten"

@@ -25,6 +25,7 @@ from health.models.monitors import (
     MaintenanceWindow,
     Monitor,
 )
+from health.models.subscribers import MailState, StatusMail, Subscriber
 
 __all__ = [
     "KEPT",
@@ -40,12 +41,15 @@ __all__ = [
     "IncidentState",
     "IncidentUpdate",
     "Latency",
+    "MailState",
     "MaintenanceWindow",
     "Monitor",
     "Series",
     "SeriesKind",
     "SignalBatch",
     "StatusChoice",
+    "StatusMail",
+    "Subscriber",
     "Tier",
     "Uptime",
     "Value",

@@ -11,6 +11,7 @@ from django.db.models import Count, Q, Sum
 
 from health.models import CheckResult, Component, Tier, Uptime
 from health.verdict import Status
+from opsportal.lib import formats
 
 GOAL = 0.999
 WINDOWS: dict[str, timedelta] = {
@@ -85,6 +86,21 @@ class Day:
         if self.share.down and not self.share.meets_goal:
             return "critical" if (self.share.percent or 0) < 99 else "warning"
         return "warning" if self.was_degraded else "ok"
+
+
+def day_in_words(day: Day) -> str:
+    date = f"{day.date.day} {day.date:%b %Y}"
+    if day.share.percent is None:
+        return f"{date}: {'maintenance' if day.was_maintained else 'no data'}"
+    maintained = ", with maintenance" if day.was_maintained else ""
+    return f"{date}: {percent_in_words(day.share.percent)} up{maintained}"
+
+
+def percent_in_words(value: float | None) -> str:
+    """99.95 -> "99.95 %"; never rounded up to 100."""
+    if value is None:
+        return formats.NONE
+    return "100 %" if value == 100 else f"{min(value, 99.99):.2f} %"
 
 
 def days(

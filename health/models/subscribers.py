@@ -1,0 +1,80 @@
+"""Who wants to hear of incidents. An address is personal data: kept encrypted, with a keyed hash to find it again."""
+
+import secrets
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F
+
+from health.models.incidents import IncidentUpdate
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(24)
+
+
+class SubscriberQuerySet(models.QuerySet["Subscriber"]):
+    def confirmed(self) -> "SubscriberQuerySet":
+        return self.filter(confirmed_at__isnull=False)
+
+
+class Subscriber(models.Model):
+    """An address that asked for mails, and means it once confirmed. Unconfirmed ones are removed after two days."""
+
+    address_hash = models.CharField(max_length=64, unique=True, editable=False)
+    sealed_address = models.TextField(editable=False)
+    token = models.CharField(max_length=40, unique=True, default=new_token, editable=False)
+    asked_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SubscriberQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"subscriber {self.pk}"
+
+
+class MailState(models.TextChoices):
+    WAITING = "waiting"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+class StatusMailQuerySet(models.QuerySet["StatusMail"]):
+    def due(self, now: datetime) -> "StatusMailQuerySet":
+        return self.filter(state=MailState.WAITING, next_attempt_at__lte=now)
+
+    def claim(self, pk: int, *, now: datetime, until: datetime) -> bool:
+        """Take one that is due: the attempt is counted before it is made, and nobody else takes it until then."""
+        return bool(
+            self.due(now).filter(pk=pk).update(attempts=F("attempts") + 1, next_attempt_at=until)
+        )
+
+
+class StatusMail(models.Model):
+    """One mail to one subscriber: about an update, or (without one) asking to confirm."""
+
+    subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="mails")
+    update = models.ForeignKey(
+        IncidentUpdate, models.CASCADE, null=True, blank=True, related_name="mails"
+    )
+    state = models.CharField(max_length=10, choices=MailState, default=MailState.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    objects = StatusMailQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["subscriber", "update"], name="one_mail_per_update_and_subscriber"
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["state", "next_attempt_at"], name="status_mails_due")
+        ]
+
+    def __str__(self) -> str:
+        return f"mail {self.pk} ({self.state})"

@@ -1,0 +1,215 @@
+"""/status/: what the public sees, also when the database is away."""
+
+import re
+import time
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.db import connections
+from django.test import Client
+from django.utils import timezone
+
+from health import status
+from health.models import (
+    Component,
+    Incident,
+    IncidentState,
+    IncidentUpdate,
+    MaintenanceWindow,
+    StatusMail,
+    Subscriber,
+)
+from health.services import record_results, subscribers
+from health.tasks import keep_status
+from health.verdict import Result, Status
+from tests.factories import make_component
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    status.desk.forget()
+    status._file().unlink(missing_ok=True)
+
+
+def public(title: str, verdict: Status = Status.HEALTHY) -> Component:
+    component = make_component(title.lower(), title=title, is_public=True)
+    result = Result(verdict, timezone.now(), 12, "refused by db.internal:5432")
+    record_results([(component, [result])], now=timezone.now())
+    return component
+
+
+def database_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "NAME", "/nowhere/opsportal.sqlite3")
+    monkeypatch.setitem(connections["default"].settings_dict, "HOST", "/nowhere")
+    connections["default"].close()
+
+
+def test_all_is_well(client: Client) -> None:
+    public("Shop")
+    page = client.get("/status/").content.decode()
+
+    assert "All systems operational" in page
+    assert "Shop" in page
+    assert page.count("<rect") == 90
+    assert "<script" not in page
+
+
+def test_an_outage_is_told_without_private_details(client: Client) -> None:
+    public("Shop", Status.UNHEALTHY)
+    make_component("secret-billing-db", title="Secret billing", status="unhealthy")
+
+    page = client.get("/status/").content.decode()
+
+    assert "degraded" in page
+    assert "Shop is down" in page  # its automatic incident
+    for private in ("db.internal", "Secret billing", "secret-billing"):
+        assert private not in page + client.get("/status/status.json").content.decode()
+
+
+def test_incidents_and_maintenance_are_told_in_their_order(client: Client) -> None:
+    now = timezone.now()
+    incident = Incident.objects.create(
+        title="Slow <checkout>", started_at=now - timedelta(hours=1), is_public=True
+    )
+    for minutes, state, text in ((50, "investigating", "We look."), (20, "identified", "Found.")):
+        IncidentUpdate.objects.create(
+            incident=incident, at=now - timedelta(minutes=minutes), state=state, text=text
+        )
+    Incident.objects.create(title="Internal only", started_at=now)
+    MaintenanceWindow.objects.create(
+        title="Move to a new host",
+        starts_at=now + timedelta(days=1),
+        ends_at=now + timedelta(days=1, hours=2),
+    )
+
+    page = client.get("/status/").content.decode()
+
+    assert "Slow &lt;checkout&gt;" in page
+    assert page.index("Found.") < page.index("We look.")
+    assert "Move to a new host" in page
+    assert "Internal only" not in page
+    feed = client.get("/status/feed.atom")
+    assert feed["Content-Type"].startswith("application/atom+xml")
+    assert "Slow &lt;checkout&gt;" in feed.content.decode()
+
+
+def test_it_can_be_cached_and_knows_what_a_visitor_has(client: Client) -> None:
+    public("Shop")
+    first = client.get("/status/")
+    again = client.get("/status/", headers={"If-None-Match": first["ETag"]})
+
+    assert "public" in first["Cache-Control"]
+    assert not first.cookies
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_the_second_visitor_costs_no_query(
+    client: Client, django_assert_num_queries: object
+) -> None:
+    public("Shop")
+    client.get("/status/")
+    with django_assert_num_queries(0):  # type: ignore[operator]
+        began = time.process_time()
+        client.get("/status/")
+        assert time.process_time() - began < 0.02
+
+
+def test_when_the_database_is_away_the_last_known_state_is_shown_as_such(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public("Shop")
+    assert keep_status() == "healthy"
+    status.desk.forget()
+    database_goes_away(monkeypatch)
+
+    began = time.monotonic()
+    response = client.get("/status/")
+
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert "Live data cannot be read right now" in page
+    assert "All systems operational" not in page
+    assert "Shop" in page
+    assert "Traceback" not in page
+    assert time.monotonic() - began < 2
+    assert client.get("/status/status.json").json()["stale"] is True
+
+
+def test_with_nothing_known_it_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    database_goes_away(monkeypatch)
+
+    page = client.get("/status/").content.decode()
+
+    assert "The state cannot be told right now" in page
+    assert client.get("/status/status.json").status_code == 503
+
+
+# --- mails ----------------------------------------------------------------------------------------------
+
+
+def link(word: str) -> str:
+    found = re.search(rf"http\S+(/status/{word}/\S+)", str(mail.outbox[-1].body))
+    assert found
+    return found[1]
+
+
+def send_all() -> None:
+    now = timezone.now()
+    subscribers.queue_updates(now=now)
+    subscribers.send_waiting(now=now)
+
+
+def test_a_subscriber_confirms_hears_of_incidents_once_and_leaves(client: Client) -> None:
+    assert client.post("/status/subscribe/", {"address": "Ada@example.com"}).status_code == 200
+    send_all()
+    assert mail.outbox[-1].to == ["Ada@example.com"]
+    confirm = link("confirm")
+    assert client.get(confirm).status_code == 200  # a mail scanner
+    assert not Subscriber.objects.confirmed().exists()
+    assert client.post(confirm).status_code == 200
+
+    incident = Incident.objects.create(title="Outage", started_at=timezone.now(), is_public=True)
+    IncidentUpdate.objects.create(
+        incident=incident,
+        at=timezone.now(),
+        state=IncidentState.IDENTIFIED,
+        text="A disk is full.",
+    )
+    send_all()
+    send_all()
+
+    assert len(mail.outbox) == 2
+    assert mail.outbox[-1].subject == "[Identified] Outage"
+    assert "A disk is full." in mail.outbox[-1].body
+    assert mail.outbox[-1].extra_headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert client.post(link("leave")).status_code == 200
+    assert not Subscriber.objects.exists()
+    assert not StatusMail.objects.exists()
+
+
+def test_addresses_are_not_readable_in_the_database() -> None:
+    subscribers.subscribe("ada@example.com", now=timezone.now())
+    row = Subscriber.objects.values().get()
+    assert "ada" not in str(row).lower()
+
+
+def test_what_is_no_address_or_comes_too_often_is_refused(client: Client) -> None:
+    assert client.post("/status/subscribe/", {"address": "ada"}).status_code == 400
+    codes = [
+        client.post("/status/subscribe/", {"address": f"a{n}@example.com"}).status_code
+        for n in range(6)
+    ]
+    assert codes == [200] * 5 + [429]
+
+
+def test_asking_twice_sends_one_mail_and_unconfirmed_addresses_are_forgotten() -> None:
+    now = timezone.now()
+    subscribers.subscribe("ada@example.com", now=now)
+    subscribers.subscribe("ADA@example.com ", now=now)
+    assert StatusMail.objects.count() == 1
+
+    assert subscribers.forget_unconfirmed(now=now + timedelta(hours=47)) == 0
+    assert subscribers.forget_unconfirmed(now=now + timedelta(hours=49)) > 0
