@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -15,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from django_ratelimit.core import is_ratelimited
 
-from alerts import services
+from alerts import metric_readers, services
 from alerts.channels import TRANSPORTS, configuration, missing
 from alerts.models import (
     AlertEvent,
@@ -93,8 +94,8 @@ class SystemAlertAdmin(LogAdmin):
         if not alert.is_active:
             return SafeString("")
         return format_html(
-            '<button class="button" formaction="{}">Acknowledge</button> '
-            '<button class="button" formaction="{}">Dismiss</button>',
+            '<button class="btn btn--small" formaction="{}">Acknowledge</button> '
+            '<button class="btn btn--small" formaction="{}">Dismiss</button>',
             reverse("alerts:alert-acknowledge", args=[alert.pk]),
             reverse("alerts:alert-dismiss", args=[alert.pk]),
         )
@@ -187,6 +188,29 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
         code = ("name", "summary", "unit", "below") if obj and not obj.is_custom else ()
         return (*self.readonly_fields, *code)
 
+    def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
+        """A rule that staff make says which recorded metric it reads."""
+        if obj and not obj.is_custom:
+            return self.fieldsets
+        reads = ("Reads", {"fields": ("reader", "selector")})
+        return (self.fieldsets[0], reads, *self.fieldsets[1:])
+
+    def formfield_for_dbfield(
+        self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        if db_field.name == "reader":
+            names = metric_readers.registry.names()
+            return forms.ChoiceField(choices=[(name, name) for name in names])
+        if db_field.name == "alert_type":
+            kwargs["widget"] = forms.Select(
+                choices=list(AlertType.objects.values_list("slug", "name"))
+            )
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: AlertRule | None = None) -> bool:
+        """Code's rules would come back; they are disabled instead."""
+        return super().has_delete_permission(request, obj) and (obj is None or obj.is_custom)
+
     @admin.display(description="threshold", ordering="threshold")
     def limit(self, rule: AlertRule) -> str:
         return f"{'≤' if rule.below else '>'} {in_units(rule.threshold, rule.unit)}"
@@ -263,6 +287,8 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
         ]
         if transport.reaches_people_by:
             sections.append(("Who", {"fields": ("teams", "people")}))
+        if transport.takes_digests:
+            sections[-1][1]["fields"] = (*sections[-1][1]["fields"], "gets_digests")
         sections.append(
             ("When", {"fields": ("max_per_minute", "time_zone", "quiet_from", "quiet_until")})
         )
@@ -292,7 +318,9 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
         if missing(channel):
             return SafeString("")
         url = reverse("admin:alerts_channel_test", args=[channel.pk])
-        return format_html('<button class="button" formaction="{}">Send a test</button>', url)
+        return format_html(
+            '<button class="btn btn--small" formaction="{}">Send a test</button>', url
+        )
 
     @admin.action(description="Enable again")
     def enable(self, request: HttpRequest, channels: QuerySet[Channel]) -> None:

@@ -188,3 +188,27 @@ def _while_it_lasts(
     return Decision(
         Action.RESOLVE if over else Action.REMEMBER, verdict, previous.severity, recent, clear_since
     )
+
+
+def advance(previous: Previous | None, decision: Decision, now: datetime) -> Previous | None:
+    """What is known of a problem once the decision was carried out; None when nothing is."""
+    if decision.action is Action.NOTHING:
+        return previous
+    if decision.action is Action.FORGET:
+        return None
+    if decision.action is Action.RESOLVE:
+        return Previous(Stage.RESOLVED, decision.severity, evaluated_at=now, resolved_at=now)
+    if decision.action is Action.PEND:
+        stage = Stage.PENDING
+    elif decision.action is Action.REMEMBER and previous:
+        stage = previous.stage
+    else:
+        stage = Stage.ACTIVE
+    return Previous(
+        stage,
+        decision.severity,
+        decision.recent,
+        now,
+        decision.clear_since,
+        previous.resolved_at if previous and stage is Stage.RESOLVED else None,
+    )

@@ -107,6 +107,7 @@ def regressions(since: datetime, until: datetime) -> Iterator[Reading]:
         yield Reading(
             1,
             labels=(("group", str(group.pk)),),
+            title=f"Back again: {group.title}"[:200],
             message=f"{group.title} ({group.app}) is back since {group.regressed_at:%Y-%m-%d %H:%M} UTC",
             metadata={"group": group.pk, "app": group.app.slug},
         )

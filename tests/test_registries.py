@@ -100,12 +100,17 @@ INVENTORY: dict[str, list[str]] = {
         "reservations.tasks.check_integrity",
         "reservations.tasks.release_expired",
     ],
-    "metric_readers": [],
-    "digest_sources": [],
-    "report_sections": [
-        "alerts",
+    "metric_readers": [
+        "calls: number in the window",
+        "counter: sum over the window",
+        "duration: 95th percentile, ms",
+        "duration: mean, ms",
+        "failures: share of calls, %",
+        "gauge: latest level, by app",
     ],
-    "instant_checks": [],
+    "digest_sources": ["errors"],
+    "report_sections": ["alerts", "errors", "health.response_times", "health.uptime"],
+    "instant_checks": ["health checks"],
     "startup": [
         "access.roles",
         "clients.portal_app",

@@ -74,8 +74,11 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _impact(alert: SystemAlert, now: datetime) -> Impact:
-    """What the alert's own references touch; without any, nothing is claimed."""
+    """What the alert's own references touch; a rule's alert touches what was going on while it was breached."""
     references = services.references_of(alert)
+    if references == References() and alert.rule:
+        since = alert.opened_at - alert.rule.window
+        references = References(since=since, until=alert.resolved_at or now)
     return impact_of(references) if references != References() else Impact()
 
 

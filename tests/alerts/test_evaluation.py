@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.evaluation import Action, Decision, Limits, Previous, Stage, Verdict, decide, judge
+from alerts.evaluation import Action, Limits, Previous, Stage, Verdict, advance, decide, judge
 from alerts.rules import Severity
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -111,31 +111,7 @@ def test_any_walk_keeps_the_promises_of_the_life_cycle(
             assert verdict is Verdict.BREACH
         if verdict is Verdict.UNKNOWN:
             assert decision.action is Action.NOTHING
-        previous = after(previous, decision, now)
-
-
-def after(previous: Previous | None, decision: Decision, now: datetime) -> Previous | None:
-    """What the services make of a decision."""
-    if decision.action is Action.NOTHING:
-        return previous
-    if decision.action is Action.FORGET:
-        return None
-    if decision.action is Action.RESOLVE:
-        return Previous(Stage.RESOLVED, decision.severity, evaluated_at=now, resolved_at=now)
-    if decision.action is Action.PEND:
-        stage = Stage.PENDING
-    elif decision.action is Action.REMEMBER and previous:
-        stage = previous.stage
-    else:
-        stage = Stage.ACTIVE
-    return Previous(
-        stage,
-        decision.severity,
-        decision.recent,
-        now,
-        decision.clear_since,
-        previous.resolved_at if previous and stage is Stage.RESOLVED else None,
-    )
+        previous = advance(previous, decision, now)
 
 
 @given(rule=limits, value=finite)

@@ -1,0 +1,45 @@
+"""Beside a rule's form: what its limits would have come to."""
+
+from datetime import timedelta
+
+from django.forms import modelform_factory
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from alerts import preview
+from alerts.models import AlertRule
+from alerts.views.access import may_view
+
+LIMITS = (
+    "threshold",
+    "clear_threshold",
+    "critical_threshold",
+    "window",
+    "breaches_needed",
+    "out_of",
+    "clear_after",
+    "min_samples",
+    "no_data",
+    "severity",
+    "reopen_window",
+)
+LimitsForm = modelform_factory(AlertRule, fields=LIMITS)
+
+
+@require_GET
+@may_view
+def rule_preview(request: HttpRequest, pk: int) -> HttpResponse:
+    """Takes the form's values, saved or not."""
+    rule = get_object_or_404(AlertRule, pk=pk)
+    context: dict[str, object] = {"days": preview.DAYS}
+    form = LimitsForm(request.GET, instance=rule) if "threshold" in request.GET else None
+    if form is not None and not form.is_valid():
+        context["problem"] = "These limits cannot be: " + " ".join(
+            str(message) for messages in form.errors.values() for message in messages
+        )
+    else:
+        result = preview.preview(rule, now=timezone.now())
+        context |= {"result": result, "firing": timedelta(minutes=result.firing_minutes)}
+    return render(request, "alerts/_preview.html", context)

@@ -1,0 +1,56 @@
+"""What staff can write rules over: everything that is recorded, read by its name."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from alerts.metric_readers import metric_reader
+from alerts.rules import Measured, Reading
+from health.models import Series, SeriesKind
+from health.queries import measurements
+from health.queries.measurements import LatencySummary
+
+
+@metric_reader("gauge: latest level, by app")
+def gauge(selector: str, since: datetime, until: datetime) -> Iterator[Reading]:
+    for level in measurements.levels(selector, since=since):
+        yield Reading(level.value, labels=(("app", level.app),) if level.app else ())
+
+
+@metric_reader("counter: sum over the window")
+def counter(selector: str, since: datetime, until: datetime) -> Measured:
+    return measurements.counted(SeriesKind.COUNTER, [selector], since, until)[selector]
+
+
+@metric_reader("calls: number in the window")
+def calls(selector: str, since: datetime, until: datetime) -> Measured:
+    return float(_called(selector, since, until).count)
+
+
+@metric_reader("duration: mean, ms")
+def mean(selector: str, since: datetime, until: datetime) -> Measured:
+    return _reading(_called(selector, since, until), 0)
+
+
+@metric_reader("duration: 95th percentile, ms")
+def p95(selector: str, since: datetime, until: datetime) -> Measured:
+    return _reading(_called(selector, since, until), 0.95)
+
+
+@metric_reader("failures: share of calls, %")
+def failures(selector: str, since: datetime, until: datetime) -> Measured:
+    called = _called(selector, since, until)
+    return (
+        Reading(100 * (called.failure_share or 0), samples=called.count) if called.count else None
+    )
+
+
+def _called(selector: str, since: datetime, until: datetime) -> LatencySummary:
+    """All apps' functions, pages and requests of that name."""
+    kinds = [SeriesKind.FUNCTION, SeriesKind.PAGE, SeriesKind.REQUEST]
+    series = Series.objects.filter(name=selector, kind__in=kinds, app__isnull=False)
+    return measurements.latency(series, since, until)
+
+
+def _reading(called: LatencySummary, quantile: float) -> Reading | None:
+    value = called.percentile(quantile) if quantile else called.mean_ms
+    return None if value is None else Reading(value, samples=called.count)
