@@ -8,6 +8,7 @@ class AccessConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from opsportal.access import audit
+        from opsportal.access import audit, two_factor
 
         audit.listen()
+        two_factor.listen()

@@ -7,7 +7,9 @@ from datetime import datetime
 import qrcode
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.cache import cache
 from django.db import transaction
+from django.db.models.signals import post_save
 from django.http import HttpRequest
 from django_otp import DEVICE_ID_SESSION_KEY, verify_token
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -23,11 +25,26 @@ def device_of(user: AbstractBaseUser | AnonymousUser) -> TOTPDevice | None:
 
 def is_satisfied(request: HttpRequest) -> bool:
     """Whether this session has proved all that is asked of its user."""
-    if DEVICE_ID_SESSION_KEY in request.session:
-        return True
-    if device_of(request.user) is not None:
+    return DEVICE_ID_SESSION_KEY in request.session or not _is_asked(request.user)
+
+
+def _is_asked(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """That nothing is asked of a user is remembered for ten seconds, as every part of a page wants to know."""
+    key = f"access.no_second_factor.{user.pk}"
+    if cache.get(key):
         return False
-    return not AccessPolicy.current().require_second_factor
+    if device_of(user) is not None or AccessPolicy.current().require_second_factor:
+        return True
+    cache.set(key, True, timeout=10)
+    return False
+
+
+def _forget_not_asked(instance: TOTPDevice, **_: object) -> None:
+    cache.delete(f"access.no_second_factor.{instance.user_id}")
+
+
+def listen() -> None:
+    post_save.connect(_forget_not_asked, sender=TOTPDevice, dispatch_uid="access.two_factor")
 
 
 def remember_verified(session: SessionBase, device: TOTPDevice) -> None:
