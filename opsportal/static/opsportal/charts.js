@@ -49,7 +49,13 @@
           ctx.font = `${11 * ratio}px system-ui, sans-serif`;
           ctx.textAlign = "right";
           ctx.textBaseline = "bottom";
-          ctx.fillText(line.label, bbox.left + bbox.width - 4 * ratio, y - 2 * ratio);
+          const right = bbox.left + bbox.width - 4 * ratio;
+          const wide = ctx.measureText(line.label).width;
+          const ink = ctx.fillStyle;
+          ctx.fillStyle = faint(color("surface"), 0.85); // legible over bars too
+          ctx.fillRect(right - wide - 3 * ratio, y - 15 * ratio, wide + 6 * ratio, 14 * ratio);
+          ctx.fillStyle = ink;
+          ctx.fillText(line.label, right, y - 2 * ratio);
         }
         ctx.restore();
       }],
@@ -58,11 +64,23 @@
 
   const heightOf = (place) => (parseInt(getComputedStyle(place).minHeight) || 220) - 26; // less the legend's line
 
+  // Several sets of bars stand on each other, the first on top: what is drawn is the sum of it and those below.
+  const stacked = (data) => {
+    const bars = data.series.filter((one) => one.kind === "bars");
+    return data.series.map((one) => bars.length < 2 || one.kind !== "bars" ? one.values : one.values.map((value, at) =>
+      value == null ? null : bars.slice(bars.indexOf(one)).reduce((sum, below) => sum + (below.values[at] || 0), 0)));
+  };
+
   // With no pointer on the chart the legend shows the latest figures.
+  const newest = (plot) => {
+    const [times, ...drawnValues] = plot.data;
+    for (let at = times.length - 1; at > 0; at--) if (drawnValues.some((values) => values[at] != null)) return at;
+    return times.length - 1;
+  };
   const latest = {
     hooks: {
-      ready: [(plot) => plot.setLegend({ idx: plot.data[0].length - 1 })],
-      setCursor: [(plot) => { if (plot.cursor.idx == null) plot.setLegend({ idx: plot.data[0].length - 1 }); }],
+      ready: [(plot) => plot.setLegend({ idx: newest(plot) })],
+      setCursor: [(plot) => { if (plot.cursor.idx == null) plot.setLegend({ idx: newest(plot) }); }],
     },
   };
 
@@ -82,11 +100,11 @@
       return clock === "00:00" ? day.format(moment) : clock;
     };
     const full = (seconds) => `${day.format(new Date(seconds * 1000))}, ${time.format(new Date(seconds * 1000))} ${zone}`;
-    const top = Math.max(0, ...data.series.flatMap((one) => one.values.filter((value) => value != null)), ...data.thresholds.map((line) => line.value));
+    const top = Math.max(0, ...stacked(data).flat().filter((value) => value != null), ...data.thresholds.map((line) => line.value));
     return {
       width: place.clientWidth,
       height: heightOf(place),
-      padding: [10, 12, 0, 4],
+      padding: [10, 20, 0, 4],
       cursor: { drag: { x: false, y: false }, points: { size: 6 }, y: false },
       legend: { live: true },
       plugins: [thresholds(data.thresholds), latest],
@@ -107,7 +125,7 @@
             paths: one.kind === "bars" ? bars : undefined,
             points: { show: one.kind !== "bars" && one.values.length < 3 },
             spanGaps: false,
-            value: (_, value) => spell(value, unit),
+            value: (_, __, ___, at) => spell(at == null ? null : one.values[at], unit),
           };
         }),
       ],
@@ -122,7 +140,7 @@
     figure.classList.add("is-drawn");
     drawn.get(figure)?.plot.destroy();
     const known = drawn.get(figure);
-    const plot = new window.uPlot(options(data, place), [data.times, ...data.series.map((one) => one.values)], place);
+    const plot = new window.uPlot(options(data, place), [data.times, ...stacked(data)], place);
     if (known) { known.plot = plot; return; }
     const observer = new ResizeObserver(() => {
       const entry = drawn.get(figure);
