@@ -1,0 +1,41 @@
+"""Every page somebody signed in can reach by links, one of each kind."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from urllib.parse import urljoin, urlsplit
+
+from playwright.sync_api import Page
+
+from tests.browser.support import settled
+
+STARTS = ["/admin/", "/admin/system-health/?all=1", "/admin/errors/", "/admin/alerts/", "/status/"]
+# Leaving, files, and what only says that the browser should go elsewhere.
+_LEFT_OUT = re.compile(r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|json|svg|txt|xml)$")
+
+
+def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) -> Iterator[str]:
+    """Visits pages, one of each kind, and yields the address of each once it has settled."""
+    waiting = list(STARTS)
+    seen: set[str] = set()
+    kinds: Counter[str] = Counter()
+    while waiting and len(seen) < most:
+        path = waiting.pop(0)
+        kind = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+", "N", path.split("?")[0])
+        kind += "?" if "?" in path else ""
+        if path in seen or kinds[kind] or re.search(without, path):
+            continue
+        seen.add(path)
+        kinds[kind] += 1
+        response = page.goto(base_url + path)
+        if response is None or response.status == 404:
+            continue
+        settled(page)
+        yield path
+        for href in page.eval_on_selector_all(
+            "a[href]", "links => links.map(link => link.getAttribute('href'))"
+        ):
+            target = urlsplit(urljoin(base_url + path, href))
+            link = target.path + (f"?{target.query}" if target.query else "")
+            if f"{target.scheme}://{target.netloc}" == base_url and not _LEFT_OUT.search(link):
+                waiting.append(link)

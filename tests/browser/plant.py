@@ -1,0 +1,89 @@
+"""Run as `python -m tests.browser.plant` with a portal's environment: one row and more of everything, and a planted
+payload in every text that came from outside or was typed in. What is on a page afterwards must be text, never markup."""
+
+import os
+from datetime import timedelta
+
+import django
+
+PAYLOAD = (
+    """"><b data-planted>'><b data-planted></script></textarea></title><b data-planted>"""
+    """<img src=x onerror="window.planted=1"><script>window.planted=2</script>"""
+    """{{ 7|add:1 }}${window.planted=3}"""
+)
+LINK = "javascript:window.planted=4//https://x.example"
+
+# What the portal itself writes and reads back: identifiers, digests, dotted paths, cron lines.
+KEPT = {
+    "cron", "key_hash", "prefix", "public_key", "token", "secret", "public_id", "timezone", "currency",
+    "fingerprint", "owner", "func", "hook", "password", "session_key", "app_label", "model", "codename",
+    "group_hash", "key", "kind",
+}  # fmt: skip
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
+    django.setup()
+    make_rows()
+    plant()
+
+
+def make_rows() -> None:
+    from django.utils import timezone
+
+    from alerts.rules import Severity
+    from opsportal.limits.models import BlockedCall
+    from tests import factories
+
+    now = timezone.now()
+    app = factories.make_app("planted")
+    factories.make_payment(app=app)
+    factories.make_payment(app=app, status="requires_payment_method")
+    factories.make_ticket_type(event=factories.make_event())
+    factories.make_component()
+    factories.make_monitor("https://x.example/")
+    for severity in Severity:
+        factories.make_alert(
+            severity=severity,
+            title=PAYLOAD[:150],
+            message=PAYLOAD,
+            source=PAYLOAD[:60],
+            metadata={PAYLOAD: [PAYLOAD, {PAYLOAD: PAYLOAD}], "url": LINK},
+        )
+    BlockedCall.objects.create(
+        minute=now - timedelta(minutes=1), tier="read", subject="app:x", path="/", count=3
+    )
+
+
+def plant() -> None:
+    """Into each text column of each first-party table, as far as it fits."""
+    from django.apps import apps
+    from django.db import models, transaction
+
+    for model in apps.get_models():
+        if not model.__module__.startswith(
+            ("errors", "alerts", "health", "payments", "reservations", "opsportal", "django_q")
+        ):
+            continue
+        constrained = {
+            name
+            for constraint in model._meta.constraints
+            if isinstance(constraint, models.UniqueConstraint)
+            for name in constraint.fields
+        }
+        for field in model._meta.concrete_fields:
+            is_text = isinstance(field, models.CharField | models.TextField)
+            if not is_text or isinstance(field, models.SlugField | models.UUIDField):
+                continue
+            if field.unique or field.choices or field.name in KEPT or field.name in constrained:
+                continue
+            value = LINK if "url" in field.name else PAYLOAD
+            try:
+                with transaction.atomic():
+                    model._default_manager.update(**{field.name: value[: field.max_length or None]})
+            except Exception as error:  # a check constraint knows what may stand there
+                print(f"kept {model.__name__}.{field.name}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""What an app sends, or somebody types, is text on every page: nothing of it runs, and nothing becomes markup.
+
+The pages are visited with the content security policy switched off, so that escaping alone has to hold; and again with
+the policy on, which must not be violated by anything of our own.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.crawl import crawl
+from tests.browser.plant import LINK, PAYLOAD
+from tests.browser.support import Watch
+from tests.servers.portal import ROOT, Portal
+
+P = PAYLOAD
+
+
+def plain_error(n: int) -> dict[str, Any]:
+    return {
+        "message": f"{n} {P}",
+        "severity": "critical",
+        "type": P,
+        "stack": f'Traceback (most recent call last):\n  File "{P}", line 3, in {P}\n    {P}\n{P}: {P}',
+        "category": P[:60],
+        "function": P,
+        "request_id": P[:100],
+        "user_id": P[:100],
+        "organization_id": P[:100],
+        "order_id": P[:100],
+        "payment_id": P[:100],
+        "reservation_id": P[:100],
+        "environment": P[:60],
+        "release": P,
+        "platform": P[:40],
+        "context": {P: P, "nested": {P: [P, {P: P}]}},
+        "tags": {P[:30]: P, "url": LINK},
+        "fingerprint": [P, str(n)],
+    }
+
+
+def sentry_event() -> dict[str, Any]:
+    frame = {
+        "filename": P,
+        "abs_path": LINK,
+        "module": P,
+        "function": P,
+        "lineno": 3,
+        "pre_context": [P, P],
+        "context_line": P,
+        "post_context": [P],
+        "vars": {P: P, "dict": {P: P}},
+        "in_app": True,
+    }
+    exception = {
+        "type": P,
+        "value": P,
+        "module": P,
+        "mechanism": {"type": P, "handled": False, "data": {P: P}, "help_link": LINK},
+        "stacktrace": {"frames": [frame, {**frame, "in_app": False}]},
+    }
+    return {
+        "level": "fatal",
+        "platform": "python",
+        "logger": P,
+        "transaction": P,
+        "server_name": P,
+        "release": P,
+        "dist": P[:60],
+        "environment": P[:60],
+        "logentry": {"message": P + "%s", "params": [P], "formatted": P + P},
+        "exception": {"values": [exception, exception]},
+        "threads": {"values": [{"id": P, "name": P, "stacktrace": {"frames": [frame]}}]},
+        "breadcrumbs": {
+            "values": [
+                {"type": P, "category": P, "level": P, "message": P, "data": {P: P, "url": LINK}},
+                {"type": "http", "category": "fetch", "data": {"url": LINK, "method": P}},
+            ]
+        },
+        "tags": [[P[:30], P], ["url", LINK]],
+        "user": {"id": P, "username": P, "name": P, "geo": {"city": P}, "data": {P: P}},
+        "request": {
+            "url": LINK,
+            "method": P,
+            "query_string": [[P, P]],
+            "headers": [[P, P], ["Referer", LINK]],
+            "data": {P: P},
+            "env": {P: P},
+            "fragment": P,
+        },
+        "contexts": {
+            "browser": {"name": P, "version": P},
+            "os": {"name": P, "version": P},
+            "trace": {"trace_id": P, "op": P},
+            P: {P: P},
+        },
+        "extra": {P: P, "list": [P]},
+        "modules": {P: P},
+        "sdk": {"name": P, "version": P, "packages": [{"name": P, "version": P}]},
+        "debug_meta": {"images": [{"type": P, "code_file": P}]},
+        "errors": [{"type": P, "name": P, "value": P}],
+    }
+
+
+@pytest.fixture(scope="module")
+def planted(module_portal: Portal) -> Portal:
+    """Everything an app can send, sent through the public addresses; then every text column of every table."""
+    portal, client = module_portal, module_portal.client
+    for n in range(7):
+        sent = client.post("/api/v1/errors/", headers=portal.api, json=plain_error(n))
+        assert sent.status_code == 200, sent.text
+    sent = client.post(
+        f"/api/{portal.seeded.app_id}/store/",
+        params={"sentry_key": portal.public_key, "sentry_version": "7"},
+        json=sentry_event(),
+    )
+    assert sent.status_code == 200, sent.text
+    signals = [
+        *({"type": "performance", "name": P[:190], "duration_ms": 9, "kind": kind}
+          for kind in ("function", "page", "request")),
+        {"type": "activity", "user": P[:190]},
+        {"type": "gauge", "name": P[:190], "value": 3},
+        {"type": "counter", "name": P[:190], "value": 3},
+        {"type": "delivery", "channel": "sms", "outcome": "failed", "count": 30},
+    ]  # fmt: skip
+    sent = client.post("/api/v1/signals/", headers=portal.api, json={"signals": signals})
+    assert sent.status_code in (200, 202, 204), sent.text
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.browser.plant"],
+        env=portal.environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    (ticket_type,) = portal.rows("SELECT MAX(id) FROM reservations_tickettype")[0]
+    sent = client.post(
+        "/api/v1/reservations/",
+        headers={**portal.api, "Idempotency-Key": "planted-key-1"},
+        json={
+            "items": [{"ticket_type": ticket_type, "quantity": 1}],
+            "customer": P[:200],
+            "order_id": P[:100],
+        },
+    )
+    assert sent.status_code in (201, 422), sent.text
+    return portal
+
+
+def sign_in(page: Page, portal: Portal) -> Page:
+    page.context.add_cookies(
+        [{"name": "sessionid", "value": portal.seeded.session, "url": portal.base_url}]
+    )
+    return page
+
+
+@pytest.fixture
+def unprotected_page(browser: Browser) -> Iterator[Page]:
+    """A page on which an injected script would really run."""
+    context = browser.new_context(bypass_csp=True)
+    yield context.new_page()
+    context.close()
+
+
+def test_no_payload_runs_or_becomes_markup_anywhere(
+    planted: Portal, unprotected_page: Page
+) -> None:
+    page = sign_in(unprotected_page, planted)
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    found: list[str] = []
+    shown = 0
+    visited = []
+    for path in crawl(page, planted.base_url, without="/add/"):
+        visited.append(path)
+        ran = page.evaluate("window.planted")
+        markup = page.locator("[data-planted]").count()
+        links = page.locator("[href^='javascript:' i], [src^='javascript:' i]").count()
+        evaluated = page.get_by_text("}} 8").count()
+        shown += "data-planted" in page.locator("body").inner_text()
+        if ran or markup or links or evaluated or dialogs:
+            found.append(f"{path}: ran {ran}, markup {markup}, links {links}, dialogs {dialogs}")
+
+    assert found == []
+    assert len(visited) > 40, visited
+    assert shown > 15, f"the payload is shown on {shown} pages only: is it planted?"
+
+
+def test_no_page_violates_the_content_security_policy(
+    planted: Portal, page: Page, watch: Watch
+) -> None:
+    watch.allow(r"^404 ")  # planted ids lead nowhere
+    # Django's own forms are all made alike; one of them will do.
+    stock = r"/(?:add|delete|history)/|/admin/(?!errors|alerts)\w+/\w+/\w+/change/"
+    visited = list(crawl(sign_in(page, planted), planted.base_url, without=stock))
+    assert len(visited) > 30, visited
