@@ -1,0 +1,215 @@
+"""Every threshold of R2.3, crossed up and down: one alert, one message on each configured channel, one end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pytest_django import Settings
+
+from alerts import services
+from alerts.models import AlertRule, AlertType, Channel, Notification, SystemAlert
+from errors.models import MinuteCount, Severity, minute_of
+from health.services import record_measurements
+from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
+from opsportal.clients.models import ClientApp
+from opsportal.lib.outbound import breaker
+from tests.factories import make_app
+from tests.servers.fake_http import FakeHTTP
+from tests.servers.mail import MailServer
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+Act = Callable[[ClientApp, datetime], object]
+
+
+def errors(severity: Severity, count: int) -> Act:
+    return lambda app, now: MinuteCount.objects.create(
+        minute=minute_of(now), app=app, severity=severity, count=count
+    )
+
+
+def measured(*measurements: Measurement) -> Act:
+    return lambda app, now: record_measurements(list(measurements), app=app, now=now)
+
+
+def active(people: int) -> Sequence[Activity]:
+    return [Activity(f"person-{number}") for number in range(people)]
+
+
+def error_rate(errors_in_a_thousand: int) -> Act:
+    def act(app: ClientApp, now: datetime) -> None:
+        record_measurements([Performance("view", 20, kind="request", count=1000)], app=app, now=now)
+        errors(Severity.HIGH, errors_in_a_thousand)(app, now)
+
+    return act
+
+
+def nothing(app: ClientApp, now: datetime) -> None:
+    """Time alone ends it."""
+
+
+@dataclass(frozen=True)
+class Crossing:
+    rule: str
+    threshold: float
+    under: Act
+    over: Act
+    later: timedelta = timedelta(hours=2)  # when it has ended
+    end: Act = nothing
+
+
+CROSSINGS = [
+    Crossing("errors.critical", 5, errors(Severity.CRITICAL, 5), errors(Severity.CRITICAL, 1)),
+    Crossing("errors.high", 20, errors(Severity.HIGH, 20), errors(Severity.HIGH, 1)),
+    Crossing("errors.rate", 5, error_rate(50), errors(Severity.CRITICAL, 1)),
+    Crossing(
+        "performance.slow_response",
+        3000,
+        measured(Performance("f", 3000, count=10)),
+        measured(Performance("f", 3200, count=10)),
+    ),
+    Crossing(
+        "performance.very_slow_response",
+        10_000,
+        measured(Performance("f", 10_000)),
+        measured(Performance("f", 10_001)),
+    ),
+    Crossing(
+        "performance.page_load",
+        5000,
+        measured(Performance("/", 5000, kind="page", count=10)),
+        measured(Performance("/", 5200, kind="page", count=10)),
+    ),
+    Crossing(
+        "delivery.failed_sms",
+        10,
+        measured(Delivery("sms", "failed", 10)),
+        measured(Delivery("sms", "failed", 1)),
+    ),
+    Crossing(
+        "delivery.failed_emails",
+        20,
+        measured(Delivery("email", "failed", 20)),
+        measured(Delivery("email", "failed", 1)),
+    ),
+    Crossing(
+        "delivery.sms_failure_rate",
+        10,
+        measured(Delivery("sms", "sent", 100), Delivery("sms", "failed", 10)),
+        measured(Delivery("sms", "bounced", 1)),
+    ),
+    Crossing(
+        "usage.database_size",
+        8,
+        measured(Gauge("database_size_bytes", 8e9)),
+        measured(Gauge("database_size_bytes", 8.1e9)),
+        end=measured(Gauge("database_size_bytes", 6e9)),
+    ),
+    Crossing(
+        "usage.function_calls",
+        400_000,
+        measured(Performance("f", 5, count=400_000)),
+        measured(Performance("f", 5, count=1)),
+        later=2 * DAY,
+    ),
+    Crossing(
+        "usage.bandwidth",
+        40,
+        measured(Counter("bandwidth_bytes", 40e9)),
+        measured(Counter("bandwidth_bytes", 1e9)),
+        later=30 * DAY,
+    ),
+    Crossing(
+        "business.credit_balance",
+        100,
+        measured(Gauge("credit_balance", 101)),
+        measured(Gauge("credit_balance", 100)),
+        end=measured(Gauge("credit_balance", 200)),
+    ),
+    Crossing(
+        "business.failed_gift_cards",
+        5,
+        measured(Counter("gift_card_provision_failed", 5)),
+        measured(Counter("gift_card_provision_failed", 1)),
+        later=2 * DAY,
+    ),
+    Crossing("activity.concurrent_users", 100, measured(*active(100)), measured(*active(101))),
+]
+
+
+@pytest.fixture
+def channels(
+    settings: Settings, fake: FakeHTTP, mail_server: MailServer
+) -> tuple[FakeHTTP, MailServer]:
+    """E-mail and Slack, configured for every type of alert."""
+    settings.SLACK_WEBHOOK_URL = fake.url
+    settings.ALERT_EMAILS = ["ops@example.com"]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port
+    settings.EMAIL_USE_TLS = False
+    breaker.forget_all()
+    return fake, mail_server
+
+
+@pytest.mark.parametrize("crossing", CROSSINGS, ids=lambda crossing: crossing.rule)
+def test_crossing_it_tells_once_and_its_end_once(
+    crossing: Crossing, channels: tuple[FakeHTTP, MailServer]
+) -> None:
+    app = make_app("shop")
+    AlertRule.objects.exclude(name=crossing.rule).update(is_enabled=False)
+    rule = AlertRule.objects.get(name=crossing.rule)
+    assert rule.threshold == crossing.threshold
+    kind = AlertType.objects.get_or_create(slug=rule.alert_type, defaults={"name": "Its type"})[0]
+    AlertType.objects.filter(pk=kind.pk).update(digest_only=False)
+    kind.channels.set(Channel.objects.filter(name__in=["email", "slack"]))
+
+    crossing.under(app, NOON)
+    sweep(NOON)
+    assert not SystemAlert.objects.exists()
+
+    crossing.over(app, NOON + 2 * MINUTE)
+    for minute in (3, 4, 5):
+        sweep(NOON + minute * MINUTE)
+    alert = SystemAlert.objects.get()
+    assert (alert.state, alert.occurrence_count) == ("open", 3)
+
+    ended = NOON + crossing.later
+    crossing.end(app, ended)
+    for minute in (1, 2, 3):
+        sweep(ended + minute * MINUTE)
+    alert.refresh_from_db()
+    assert alert.state == "resolved"
+    told = Notification.objects.exclude(kind__in=["escalated", "reminder"])
+    assert sorted(told.values_list("channel__name", "kind", "state")) == [
+        ("email", "resolved", "sent"),
+        ("email", "triggered", "sent"),
+        ("slack", "resolved", "sent"),
+        ("slack", "triggered", "sent"),
+    ]
+
+
+@pytest.mark.parametrize("crossing", CROSSINGS, ids=lambda crossing: crossing.rule)
+def test_a_threshold_that_staff_move_is_the_one_that_counts(crossing: Crossing) -> None:
+    app = make_app("shop")
+    rule = AlertRule.objects.get(name=crossing.rule)
+    moved = rule.threshold * 3 if not rule.below else rule.threshold - 50
+    AlertRule.objects.filter(pk=rule.pk).update(threshold=moved)
+
+    crossing.under(app, NOON)
+    crossing.over(app, NOON + 2 * MINUTE)
+    services.evaluate_rule(crossing.rule, now=NOON + 3 * MINUTE)
+    assert not SystemAlert.objects.exists()
+
+    closer = rule.threshold * 0.9 if not rule.below else rule.threshold + 10
+    AlertRule.objects.filter(pk=rule.pk).update(threshold=closer)
+    services.evaluate_rule(crossing.rule, now=NOON + 4 * MINUTE)
+    assert SystemAlert.objects.get().state == "open"
+
+
+def sweep(now: datetime) -> None:
+    services.evaluate_rules(now=now)
+    services.follow_up(now=now)
+    services.deliver_waiting(now=now)
