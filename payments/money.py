@@ -1,6 +1,8 @@
 """Rules about amounts: integers in the currency's smallest unit. Pure."""
 
-from opsportal.lib.formats import THREE_DECIMAL, money
+from decimal import Decimal
+
+from opsportal.lib.formats import THREE_DECIMAL, ZERO_DECIMAL, money
 
 MAX_AMOUNT = 99_999_999  # Stripe takes eight digits
 
@@ -24,3 +26,18 @@ def amount_problem(
 def money_sums(sums: dict[str, int]) -> str:
     """Several currencies side by side: they are never added up."""
     return ", ".join(money(amount, currency) for currency, amount in sorted(sums.items()))
+
+
+def places(currency: str) -> int:
+    """How many decimals people write."""
+    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+
+
+def to_decimal(amount: int, currency: str) -> Decimal:
+    return Decimal(amount).scaleb(-places(currency))
+
+
+def from_decimal(amount: Decimal, currency: str) -> int | None:
+    """In the smallest unit; None when there are more decimals than the currency has."""
+    scaled = amount.scaleb(places(currency))
+    return int(scaled) if scaled == scaled.to_integral_value() else None

@@ -1,8 +1,13 @@
+"""Addresses of the reservation API, of availability, and of the staff's pages."""
+
+from django.contrib import admin
 from django.urls import path
 
-from reservations.views import api, availability
+from reservations.views import actions, api, availability, pages
 
 app_name = "reservations"
+staff = admin.site.admin_view
+
 urlpatterns = [
     path("api/v1/availability/", availability.availability, name="availability"),
     path("api/v1/availability/<slug:slug>/", availability.availability, name="availability-event"),
@@ -13,5 +18,24 @@ urlpatterns = [
     path("api/v1/reservations/<uuid:reference>/cancel/", api.cancel, name="reservation-cancel"),
     path(
         "api/v1/reservations/<uuid:reference>/complete/", api.complete, name="reservation-complete"
+    ),
+    path("admin/reservations/", staff(pages.overview), name="overview"),
+    path("admin/reservations/inbox/", staff(pages.inbox), name="inbox"),
+    path("admin/reservations/inbox/<int:pk>/settle/", staff(actions.settle), name="settle"),
+    path("admin/reservations/events/<slug:slug>/", staff(pages.event_page), name="event-page"),
+    path(
+        "admin/reservations/<uuid:reference>/",
+        staff(pages.reservation_page),
+        name="reservation-page",
+    ),
+    path(
+        "admin/reservations/<uuid:reference>/release/",
+        staff(actions.release),
+        name="reservation-release",
+    ),
+    path(
+        "admin/reservations/<uuid:reference>/prolong/",
+        staff(actions.extend),
+        name="reservation-prolong",
     ),
 ]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.http import HttpRequest
@@ -82,3 +83,11 @@ class PortalAdminSite(admin.AdminSite):
         if not issubclass(given, PortalAdmin):
             given = type(given.__name__, (PortalAdmin, given), {"__module__": given.__module__})
         super().register(model_or_iterable, given, **options)
+
+
+def log_change(request: HttpRequest, changed: models.Model, message: str) -> None:
+    """Keep in the object's history (and so in the audit log) what somebody did to it on a page of ours."""
+    assert request.user.pk is not None
+    LogEntry.objects.log_actions(
+        request.user.pk, [changed], CHANGE, change_message=message, single_object=True
+    )

@@ -58,7 +58,6 @@ class WebhookEvent(models.Model):
     locked_until = models.DateTimeField(null=True, blank=True)
     processed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=300, blank=True)
-    was_dead = models.BooleanField(default=False, help_text="Given up before, and replayed.")
     payment = models.ForeignKey(
         Payment, models.SET_NULL, null=True, blank=True, related_name="events"
     )

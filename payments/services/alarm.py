@@ -7,6 +7,8 @@ from alerts.impact import References
 from alerts.rules import Severity
 from payments.models import Payment, WebhookEvent
 
+DEAD_EVENTS = "dead-events"
+
 
 def alarm(
     key: str,
@@ -37,16 +39,21 @@ def all_clear(key: str, *, now: datetime) -> None:
     alerts.clear_problem(key=f"payments.{key}", now=now)
 
 
-def event_died(event: WebhookEvent, reason: str, *, now: datetime) -> None:
-    alarm(
-        f"dead-event.{event.event_id}",
-        f"Stripe event given up: {event.type}",
-        f"{event.event_id}: {reason}. Look at it in the admin; it can be processed again or set aside.",
+def tell_of_dead_events(*, now: datetime) -> None:
+    """One alert for all events that were given up, however many; it ends with the last of them."""
+    dead = WebhookEvent.objects.dead()
+    latest = list(dead.order_by("-received_at", "-pk")[:20])
+    if not latest:
+        all_clear(DEAD_EVENTS, now=now)
+        return
+    alerts.report_problem(
+        key=f"payments.{DEAD_EVENTS}",
         alert_type="dead-webhook",
-        intent_id=event.object_id,
+        title=f"Stripe events given up: {dead.count()}",
+        message=f"The latest: {latest[0].type} {latest[0].event_id}, {latest[0].outcome}. "
+        "Each can be processed again or set aside.",
+        severity=Severity.CRITICAL,
+        source="payments",
+        references=References(payment_ids=frozenset(event.object_id for event in latest) - {""}),
         now=now,
     )
-
-
-def event_settled(event: WebhookEvent, *, now: datetime) -> None:
-    all_clear(f"dead-event.{event.event_id}", now=now)

@@ -13,7 +13,7 @@ from payments import stripe_api
 from payments.intents import Intent, NotAnIntent
 from payments.models import Mismatch, Payment, WebhookEvent
 from payments.models.webhooks import WebhookEventQuerySet
-from payments.services.alarm import alarm, event_died, event_settled
+from payments.services.alarm import alarm, tell_of_dead_events
 from payments.services.apply import AskStripe, apply_intent, apply_refund
 from payments.services.mismatches import note_mismatch
 from payments.services.refund import settle_refund
@@ -95,8 +95,6 @@ def _process(event: WebhookEvent, fetched: Intent | None, now: datetime) -> None
             outcome=outcome[:300],
         ):
             raise LeaseLost
-        if event.was_dead:
-            event_settled(event, now=now)
 
 
 def _effect(
@@ -200,7 +198,7 @@ def _try_later(event: WebhookEvent, error: Exception, now: datetime) -> None:
 def _bury(event: WebhookEvent, reason: str, now: datetime) -> None:
     with transaction.atomic():
         if _mine(event).update(state=State.DEAD, locked_until=None, outcome=reason[:300]):
-            event_died(event, reason[:200], now=now)
+            tell_of_dead_events(now=now)
 
 
 def _mine(event: WebhookEvent) -> WebhookEventQuerySet:

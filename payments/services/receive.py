@@ -11,7 +11,7 @@ from django.db.models import F
 from opsportal.lib import request_id
 from opsportal.lib.queue import enqueue
 from payments.models import WebhookEvent
-from payments.services.alarm import event_settled
+from payments.services.alarm import tell_of_dead_events
 
 # What we act upon; everything else is kept and ignored.
 HANDLED = ("payment_intent.", "charge.refunded", "charge.dispute.created", "refund.")
@@ -105,7 +105,6 @@ def replay_event(event: WebhookEvent, *, now: datetime) -> bool:
     """Have a dead, ignored or waiting event processed afresh. False when it was processed meanwhile."""
     again = WebhookEvent.objects.filter(pk=event.pk).exclude(state=WebhookEvent.State.PROCESSED)
     with transaction.atomic():
-        again.filter(state=WebhookEvent.State.DEAD).update(was_dead=True)
         set_ = again.update(
             state=WebhookEvent.State.PENDING,
             tries=0,
@@ -114,6 +113,7 @@ def replay_event(event: WebhookEvent, *, now: datetime) -> bool:
             outcome="",
         )
         if set_:
+            tell_of_dead_events(now=now)
             enqueue("payments.tasks.process", event_pk=event.pk)
     return bool(set_)
 
@@ -128,5 +128,5 @@ def set_aside(event: WebhookEvent, *, now: datetime) -> bool:
             state=WebhookEvent.State.IGNORED, outcome="set aside by staff", processed_at=now
         )
         if done:
-            event_settled(event, now=now)
+            tell_of_dead_events(now=now)
     return bool(done)

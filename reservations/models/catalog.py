@@ -42,6 +42,15 @@ class Event(models.Model):
 
 
 class TicketTypeQuerySet(models.QuerySet["TicketType"]):
+    def for_sale(self, now: datetime) -> "TicketTypeQuerySet":
+        """What can be bought now: on sale, in its window, of an event that has not begun."""
+        return self.filter(
+            Q(event__starts_at=None) | Q(event__starts_at__gt=now),
+            Q(sale_starts_at=None) | Q(sale_starts_at__lte=now),
+            Q(sale_ends_at=None) | Q(sale_ends_at__gt=now),
+            event__is_on_sale=True,
+        )
+
     def available(self, now: datetime) -> dict[int, int]:
         """Tickets left by type id. Expired holds count as free, because the next buyer gets them."""
         live = Q(lines__reservation__status="active", lines__reservation__expires_at__gt=now)

@@ -1,0 +1,170 @@
+"""Payments, events, refunds and differences as lists. They are written by the portal; staff act on the pages."""
+
+from datetime import timedelta
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from opsportal.lib.admin import LogAdmin
+from opsportal.lib.formats import money, span
+from payments.customers import customer_reference
+from payments.models import (
+    Mismatch,
+    Payment,
+    ReconciliationRun,
+    Refund,
+    RefusedDelivery,
+    WebhookEvent,
+)
+
+
+class StuckFilter(admin.SimpleListFilter):
+    title = "attention"
+    parameter_name = "attention"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Payment]
+    ) -> list[tuple[str, str]]:
+        return [("stuck", "Stuck"), ("repeated", "Repeated by the app")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment]:
+        if self.value() == "stuck":
+            stuck = Payment.objects.stuck(timezone.now())
+            return queryset.filter(pk__in=stuck)
+        if self.value() == "repeated":
+            return queryset.exclude(replay_count=0, conflict_count=0)
+        return queryset
+
+
+@admin.register(Payment)
+class PaymentAdmin(LogAdmin):
+    """A payment's page is ours: it tells the whole story. Stored answers (with client secrets) are never shown."""
+
+    list_display = ("story", "status", "amount_in_words", "app", "age", "duplicates", "error")
+    list_filter = (StuckFilter, "status", "app", "currency", "livemode")
+    search_fields = ("order_id", "intent_id", "reservation_id", "uuid", "customer", "request_id")
+    search_help_text = "Order, intent, reservation, payment or request id, customer id or e-mail"
+    date_hierarchy = "created_at"
+    ordering = ("-created_at", "-pk")
+    list_select_related = ("app",)
+    list_display_links = None
+    exclude = ("response_body", "request_body", "owner", "fingerprint")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
+    ) -> tuple[QuerySet[Payment], bool]:
+        if "@" in search_term:
+            return queryset.filter(customer=customer_reference(search_term)), False
+        return super().get_search_results(request, queryset, search_term)
+
+    @admin.display(description="payment", ordering="created_at")
+    def story(self, payment: Payment) -> SafeString:
+        url = reverse("payments:payment-page", args=[payment.uuid])
+        return format_html('<a href="{}">{}</a>', url, payment.order_id or payment.uuid)
+
+    @admin.display(description="amount", ordering="amount")
+    def amount_in_words(self, payment: Payment) -> str:
+        return payment.shown_amount
+
+    @admin.display(description="age", ordering="created_at")
+    def age(self, payment: Payment) -> str:
+        return span(timezone.now() - payment.created_at)
+
+    @admin.display(description="duplicates prevented")
+    def duplicates(self, payment: Payment) -> int:
+        return payment.duplicates_prevented
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(LogAdmin):
+    list_display = (
+        "type",
+        "state",
+        "object_id",
+        "received_at",
+        "lag",
+        "deliveries",
+        "tries",
+        "outcome",
+    )
+    list_filter = ("state", "type", "endpoint", "livemode")
+    search_fields = ("event_id", "object_id", "request_id")
+    date_hierarchy = "received_at"
+    ordering = ("-received_at", "-pk")
+
+    @admin.display(description="took")
+    def lag(self, event: WebhookEvent) -> str:
+        if event.processed_at is None:
+            return span(None)
+        return span(max(timedelta(0), event.processed_at - event.received_at))
+
+
+@admin.register(Refund)
+class RefundAdmin(LogAdmin):
+    list_display = (
+        "payment",
+        "amount_in_words",
+        "state",
+        "asked_at",
+        "asked_by",
+        "reason",
+        "error",
+    )
+    list_filter = ("state",)
+    search_fields = ("payment__order_id", "payment__intent_id", "stripe_id")
+    ordering = ("-asked_at", "-pk")
+    list_select_related = ("payment", "asked_by")
+
+    @admin.display(description="amount", ordering="amount")
+    def amount_in_words(self, refund: Refund) -> str:
+        return money(refund.amount, refund.payment.currency)
+
+
+@admin.register(Mismatch)
+class MismatchAdmin(LogAdmin):
+    list_display = (
+        "kind",
+        "intent_id",
+        "detail",
+        "found_at",
+        "healed",
+        "settled_at",
+        "settled_by",
+        "settlement",
+    )
+    list_filter = ("kind", "healed", ("settled_at", admin.EmptyFieldListFilter))
+    search_fields = ("intent_id", "payment__order_id")
+    ordering = ("-found_at", "-pk")
+    list_select_related = ("settled_by",)
+
+
+@admin.register(ReconciliationRun)
+class ReconciliationRunAdmin(LogAdmin):
+    list_display = (
+        "started_at",
+        "took",
+        "is_full",
+        "event_count",
+        "inserted_count",
+        "intent_count",
+        "healed_count",
+        "mismatch_count",
+    )
+    list_filter = ("is_full",)
+    ordering = ("-started_at",)
+
+    @admin.display(description="took")
+    def took(self, run: ReconciliationRun) -> str:
+        return span(run.finished_at - run.started_at) if run.finished_at else "did not finish"
+
+
+@admin.register(RefusedDelivery)
+class RefusedDeliveryAdmin(LogAdmin):
+    list_display = ("hour", "reason", "count", "last_at", "sample")
+    list_filter = ("reason",)
+    ordering = ("-hour", "reason")

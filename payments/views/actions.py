@@ -1,0 +1,174 @@
+"""What staff do about payments. Each by POST, each kept with who and when."""
+
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods, require_POST
+
+from opsportal.lib.admin import log_change
+from opsportal.lib.formats import money
+from payments import services, stripe_api
+from payments.models import Mismatch, Payment, WebhookEvent
+from payments.money import from_decimal, places, to_decimal
+from payments.services.receive import NotAnEvent
+
+may_refund = permission_required("payments.change_payment", raise_exception=True)
+may_handle_events = permission_required("payments.change_webhookevent", raise_exception=True)
+may_settle = permission_required("payments.change_mismatch", raise_exception=True)
+
+
+class RefundForm(forms.Form):
+    amount = forms.DecimalField(min_value=Decimal("0.001"))
+    reason = forms.CharField(max_length=200, help_text="Kept with the refund.")
+    form = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, payment: Payment, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.payment = payment
+        amount = self.fields["amount"]
+        amount.label = f"Amount in {payment.currency}"
+        amount.help_text = f"At most {money(payment.refundable, payment.currency)}."
+        for name in ("amount", "reason"):
+            self.fields[name].widget.attrs["class"] = "input"
+
+    def clean_amount(self) -> int:
+        """In the smallest unit."""
+        given: Decimal = self.cleaned_data["amount"]
+        amount = from_decimal(given, self.payment.currency)
+        if amount is None:
+            decimals = places(self.payment.currency)
+            raise forms.ValidationError(f"{self.payment.currency} has {decimals} decimals.")
+        if not 0 < amount <= self.payment.refundable:
+            raise forms.ValidationError("More than what is left of the payment.")
+        return amount
+
+
+@may_refund
+@require_http_methods(["GET", "POST"])
+def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
+    """Two steps: what and why, then a confirmation. The form's id makes sending it twice one refund."""
+    payment = get_object_or_404(Payment, uuid=reference)
+    if request.method == "GET":
+        left = to_decimal(payment.refundable, payment.currency)
+        form = RefundForm(payment, initial={"amount": left, "form": uuid.uuid4()})
+        return _refund_page(request, payment, form, is_confirming=False)
+    form = RefundForm(payment, request.POST)
+    if not form.is_valid():
+        return _refund_page(request, payment, form, is_confirming=False)
+    if request.POST.get("step") != "confirmed":
+        return _refund_page(request, payment, form, is_confirming=True)
+    assert isinstance(request.user, User)
+    try:
+        made = services.refund(
+            payment=payment,
+            amount=form.cleaned_data["amount"],
+            reason=form.cleaned_data["reason"],
+            form=form.cleaned_data["form"],
+            user=request.user,
+            now=timezone.now(),
+        )
+    except services.CannotRefund as refusal:
+        messages.error(request, f"Not refunded: {refusal}.")
+    else:
+        log_change(request, payment, f"refund of {made.shown_amount}: {made.reason}")
+        _tell_refund(request, made.state, made.error)
+    return redirect("payments:payment-page", payment.uuid)
+
+
+def _tell_refund(request: HttpRequest, state: str, error: str) -> None:
+    if state == "failed":
+        messages.error(request, f"Stripe refused the refund: {error}")
+    elif state == "asked":
+        messages.warning(request, "Stripe has not answered yet; it is asked again by itself.")
+    else:
+        messages.success(request, f"Refund {state}.")
+
+
+def _refund_page(
+    request: HttpRequest, payment: Payment, form: RefundForm, *, is_confirming: bool
+) -> HttpResponse:
+    context = {
+        **admin.site.each_context(request),
+        "title": f"Refund {payment.shown_amount}",
+        "payment": payment,
+        "form": form,
+        "is_confirming": is_confirming,
+        "shown": money(form.cleaned_data["amount"], payment.currency) if is_confirming else "",
+    }
+    return render(request, "payments/refund.html", context, status=400 if form.errors else 200)
+
+
+@may_handle_events
+@require_POST
+def replay_event(request: HttpRequest, pk: int) -> HttpResponse:
+    event = get_object_or_404(WebhookEvent, pk=pk)
+    if services.replay_event(event, now=timezone.now()):
+        log_change(request, event, "replayed")
+        services.process_event(event_pk=event.pk, now=timezone.now())
+        event.refresh_from_db()
+        messages.info(request, f"{event.event_id}: {event.state}. {event.outcome}")
+    else:
+        messages.info(request, f"{event.event_id} was processed already.")
+    return _back(request)
+
+
+@may_handle_events
+@require_POST
+def ignore_event(request: HttpRequest, pk: int) -> HttpResponse:
+    event = get_object_or_404(WebhookEvent, pk=pk)
+    if services.set_aside(event, now=timezone.now()):
+        log_change(request, event, "set aside")
+        messages.success(request, f"{event.event_id} is set aside.")
+    else:
+        messages.info(request, f"{event.event_id} is {event.state} already.")
+    return _back(request)
+
+
+@may_handle_events
+@require_POST
+def fetch_event(request: HttpRequest) -> HttpResponse:
+    """An event Stripe's dashboard shows and we never got."""
+    event_id = request.POST.get("event_id", "").strip()
+    if not event_id.startswith("evt_") or len(event_id) > 100:
+        messages.error(request, "An event's id begins with evt_.")
+        return _back(request)
+    try:
+        event = services.fetch_missing(event_id=event_id, now=timezone.now())
+    except (stripe_api.StripeTrouble, NotAnEvent) as trouble:
+        messages.error(request, f"Not fetched: {trouble}")
+    else:
+        log_change(request, event, "fetched from Stripe")
+        messages.success(request, f"{event_id}: {event.state}. {event.outcome}")
+    return _back(request)
+
+
+@may_settle
+@require_POST
+def settle_mismatch(request: HttpRequest, pk: int) -> HttpResponse:
+    mismatch = get_object_or_404(Mismatch, pk=pk)
+    assert isinstance(request.user, User)
+    how = request.POST.get("settlement", "").strip() or "settled by staff"
+    if services.settle_mismatch(
+        mismatch=mismatch, settlement=how, user=request.user, now=timezone.now()
+    ):
+        log_change(request, mismatch, f"settled: {how}"[:200])
+        messages.success(request, "Settled.")
+    else:
+        messages.info(request, "It was settled already.")
+    return _back(request)
+
+
+def _back(request: HttpRequest) -> HttpResponse:
+    wanted = request.POST.get("next", "")
+    if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+        return redirect(wanted)
+    return redirect("payments:overview")

@@ -1,0 +1,82 @@
+"""Payments for staff: how they are doing, and the story of one."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.decorators import permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+
+from alerts.impact import References, registry
+from payments import stats, stripe_api
+from payments.models import Mismatch, Payment, Refund, WebhookEvent
+from payments.timeline import story_of
+
+DAY = timedelta(days=1)
+may_see = permission_required("payments.view_payment", raise_exception=True)
+
+
+@may_see
+def overview(request: HttpRequest) -> HttpResponse:
+    """What needs somebody first, then the day's figures."""
+    now = timezone.now()
+    webhooks = stats.webhook_stats(since=now - DAY)
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": "Payments",
+        "is_configured": stripe_api.is_configured(),
+        "stuck": Payment.objects.stuck(now).select_related("app").order_by("created_at")[:20],
+        "stuck_count": Payment.objects.stuck(now).count(),
+        "at_risk": sorted(stats.amounts_at_risk(now=now).items()),
+        "dead": WebhookEvent.objects.dead().order_by("-received_at", "-pk")[:20],
+        "mismatches": Mismatch.objects.open()
+        .select_related("payment")
+        .order_by("-found_at", "-pk")[:20],
+        "refunds": Refund.objects.exclude(state=Refund.State.SUCCEEDED)
+        .select_related("payment", "asked_by")
+        .order_by("-asked_at", "-pk")[:20],
+        "by_status": sorted(stats.counts_by_status(now - DAY).items()),
+        "attempts": sum(stats.counts_by_status(now - DAY).values()),
+        "received": sorted(stats.received_amounts(now - DAY).items()),
+        "prevented": stats.duplicates_prevented(now - DAY),
+        "prevented_amounts": sorted(stats.duplicates_prevented(now - DAY).amounts.items()),
+        "webhooks": webhooks,
+        "event_states": sorted(webhooks.by_state.items()),
+        "reconciliation": stats.last_reconciliation(),
+        "may_handle_events": request.user.has_perm("payments.change_webhookevent"),
+        "may_settle": request.user.has_perm("payments.change_mismatch"),
+    }
+    return render(request, "payments/overview.html", context)
+
+
+@may_see
+def payment_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
+    payment = get_object_or_404(Payment.objects.select_related("app"), uuid=reference)
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": f"Payment of {payment.shown_amount}",
+        "lead": str(payment.uuid),
+        "payment": payment,
+        "is_stuck": Payment.objects.stuck(timezone.now()).filter(pk=payment.pk).exists(),
+        "story": story_of(payment),
+        "events": payment.events.order_by("received_at", "pk"),
+        "refunds": payment.refunds.select_related("asked_by").order_by("asked_at"),
+        "mismatches": payment.mismatches.order_by("found_at"),
+        "reservations": _reservations_of(payment),
+        "may_refund": request.user.has_perm("payments.change_payment") and payment.refundable > 0,
+        "may_handle_events": request.user.has_perm("payments.change_webhookevent"),
+    }
+    return render(request, "payments/payment.html", context)
+
+
+def _reservations_of(payment: Payment) -> list[Any]:
+    """What it paid for, told by whoever knows: the floor above registers itself."""
+    if not payment.reservation_id:
+        return []
+    asked = References(reservation_ids=frozenset({payment.reservation_id}))
+    return [
+        touched for source in registry for touched in source(asked) if touched.kind != "payment"
+    ]

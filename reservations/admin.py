@@ -1,0 +1,140 @@
+"""Events and ticket types are kept here; reservations are written by the portal, and staff act on their page."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from opsportal.lib.admin import LogAdmin
+from opsportal.lib.formats import money, span
+from opsportal.templatetags.portal import state
+from payments.customers import customer_reference
+from reservations.models import Cleanup, Discrepancy, Event, Line, Reservation, TicketType
+
+
+class TicketTypeForm(ModelForm[TicketType]):
+    def clean_capacity(self) -> int:
+        capacity: int = self.cleaned_data["capacity"]
+        taken = self.instance.held + self.instance.sold
+        if capacity < taken:
+            raise ValidationError(f"{taken} tickets are held or sold already.")
+        return capacity
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"]).upper()
+
+
+class TicketTypeInline(admin.TabularInline[TicketType, Event]):
+    model = TicketType
+    form = TicketTypeForm
+    extra = 1
+    readonly_fields = ("held", "sold")
+
+
+@admin.register(Event)
+class EventAdmin(admin.ModelAdmin[Event]):
+    list_display = ("name", "starts_at", "is_on_sale", "hold_minutes", "stock")
+    list_filter = ("is_on_sale",)
+    search_fields = ("name", "slug")
+    prepopulated_fields = {"slug": ("name",)}
+    ordering = ("-starts_at", "name")
+    inlines = (TicketTypeInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        return super().get_queryset(request).prefetch_related("ticket_types")
+
+    @admin.display(description="sold, held, of")
+    def stock(self, event: Event) -> SafeString:
+        types = list(event.ticket_types.all())
+        return format_html(
+            '<a href="{}">{} sold, {} held of {}</a>',
+            reverse("reservations:event-page", args=[event.slug]),
+            sum(type_.sold for type_ in types),
+            sum(type_.held for type_ in types),
+            sum(type_.capacity for type_ in types),
+        )
+
+
+class LineInline(admin.TabularInline[Line, Reservation]):
+    model = Line
+    extra = 0
+    can_delete = False
+    fields = readonly_fields = ("ticket_type", "quantity", "price", "currency")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Reservation)
+class ReservationAdmin(LogAdmin):
+    list_display = (
+        "story",
+        "shown_status",
+        "seats",
+        "app",
+        "age",
+        "expires_at",
+        "order_id",
+        "customer",
+    )
+    list_filter = ("status", "app", "lines__ticket_type__event")
+    search_fields = ("uuid", "order_id", "customer", "request_id", "payment__intent_id")
+    search_help_text = "Reservation, order, intent or request id, customer id or e-mail"
+    date_hierarchy = "created_at"
+    ordering = ("-created_at", "-pk")
+    list_select_related = ("app",)
+    list_display_links = None
+    inlines = (LineInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Reservation]:
+        return super().get_queryset(request).prefetch_related("lines")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Reservation], search_term: str
+    ) -> tuple[QuerySet[Reservation], bool]:
+        if "@" in search_term:
+            return queryset.filter(customer=customer_reference(search_term)), False
+        return super().get_search_results(request, queryset, search_term)
+
+    @admin.display(description="reservation", ordering="created_at")
+    def story(self, reservation: Reservation) -> SafeString:
+        url = reverse("reservations:reservation-page", args=[reservation.uuid])
+        return format_html('<a class="mono" href="{}">{}</a>', url, str(reservation.uuid)[:8])
+
+    @admin.display(description="status", ordering="status")
+    def shown_status(self, reservation: Reservation) -> SafeString:
+        return state(reservation.shown_status(timezone.now()))
+
+    @admin.display(description="seats")
+    def seats(self, reservation: Reservation) -> int:
+        return sum(line.quantity for line in reservation.lines.all())
+
+    @admin.display(description="age", ordering="created_at")
+    def age(self, reservation: Reservation) -> str:
+        return span(timezone.now() - reservation.created_at)
+
+
+@admin.register(Discrepancy)
+class DiscrepancyAdmin(LogAdmin):
+    list_display = ("kind", "amount", "opened_at", "settled_at", "settled_by", "settlement")
+    list_filter = ("kind", ("settled_at", admin.EmptyFieldListFilter))
+    search_fields = ("payment__order_id", "payment__intent_id", "reservation__uuid")
+    ordering = ("-opened_at", "-pk")
+    list_select_related = ("payment", "settled_by")
+
+    @admin.display(description="amount")
+    def amount(self, discrepancy: Discrepancy) -> str:
+        return money(discrepancy.payment.amount_received, discrepancy.payment.currency)
+
+
+@admin.register(Cleanup)
+class CleanupAdmin(LogAdmin):
+    list_display = ("at", "reservation_count", "seat_count", "duration_ms")
+    ordering = ("-at", "-pk")

@@ -1,0 +1,58 @@
+"""Holds, sales and expiries of an event over time, for its chart."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db.models import QuerySet, Sum
+from django.db.models.functions import TruncDay, TruncHour
+from django.utils import timezone
+
+from opsportal.lib.charts import Chart, Series
+from reservations.models import Event, Line, Status
+
+HOURLY_UP_TO = timedelta(days=7)
+
+
+def event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
+    """Seats an hour (a day, over more than a week): reserved, sold, and given back because nobody paid."""
+    is_hourly = now - since <= HOURLY_UP_TO
+    lines = Line.objects.filter(ticket_type__event=event)
+    truncate: Callable[..., TruncHour | TruncDay] = TruncHour if is_hourly else TruncDay
+
+    def seats(of: QuerySet[Line], field: str) -> dict[datetime, int]:
+        within = of.filter(**{f"reservation__{field}__gte": times[0]})
+        found = within.annotate(slot=truncate(f"reservation__{field}")).values_list("slot")
+        return dict(found.annotate(seats=Sum("quantity")).order_by())
+
+    times = _slots(since, now, hourly=is_hourly)
+    held = seats(lines, "created_at")
+    sold = seats(lines.filter(reservation__status=Status.COMPLETED), "ended_at")
+    lost = seats(lines.filter(reservation__status=Status.EXPIRED), "ended_at")
+    return Chart(
+        f"Seats per {'hour' if is_hourly else 'day'}",
+        times,
+        [
+            Series("reserved", [held.get(slot, 0) for slot in times], kind="line"),
+            Series("sold", [sold.get(slot, 0) for slot in times], kind="area", tone="ok"),
+            Series("expired", [lost.get(slot, 0) for slot in times], kind="bars", tone="warning"),
+        ],
+        unit="seats",
+        empty="Nothing was reserved in this time.",
+    )
+
+
+def _slots(since: datetime, now: datetime, *, hourly: bool) -> list[datetime]:
+    """The instants the database truncates to, in the portal's zone: days there have 23 to 25 hours."""
+    start = timezone.localtime(since).replace(minute=0, second=0, microsecond=0)
+    slots = []
+    if hourly:
+        moment = start.astimezone(timezone.get_fixed_timezone(0))
+        while moment <= now:
+            slots.append(timezone.localtime(moment))
+            moment += timedelta(hours=1)
+    else:
+        day = start.replace(hour=0)
+        while day <= now:
+            slots.append(day)
+            day += timedelta(days=1)  # wall-clock arithmetic: midnight to midnight
+    return slots

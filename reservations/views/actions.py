@@ -1,0 +1,67 @@
+"""What staff do about reservations. Each by POST, each kept with who and when."""
+
+import uuid
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from opsportal.lib.admin import log_change
+from reservations import services
+from reservations.models import Discrepancy, Reservation
+
+may_change = permission_required("reservations.change_reservation", raise_exception=True)
+
+
+@may_change
+@require_POST
+def release(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
+    reservation = get_object_or_404(Reservation, uuid=reference)
+    try:
+        services.cancel(reservation=reservation, now=timezone.now())
+    except services.CannotChange as refusal:
+        messages.error(request, f"Not released: {refusal}.")
+    else:
+        log_change(request, reservation, "released")
+        messages.success(request, "Released: its seats are for sale again.")
+    return redirect("reservations:reservation-page", reference)
+
+
+@may_change
+@require_POST
+def extend(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
+    reservation = get_object_or_404(Reservation, uuid=reference)
+    try:
+        services.extend(reservation=reservation, now=timezone.now())
+    except services.CannotChange as refusal:
+        messages.error(request, f"Not extended: {refusal}.")
+    else:
+        log_change(request, reservation, "extended")
+        messages.success(request, "Extended: 15 minutes from now.")
+    return redirect("reservations:reservation-page", reference)
+
+
+@may_change
+@require_POST
+def settle(request: HttpRequest, pk: int) -> HttpResponse:
+    discrepancy = get_object_or_404(Discrepancy, pk=pk)
+    assert isinstance(request.user, User)
+    how = request.POST.get("settlement", "").strip()
+    give_seats_back = request.POST.get("seats") == "back"
+    settled = services.settle(
+        discrepancy=discrepancy,
+        settlement=how or ("seats given back" if give_seats_back else "settled by staff"),
+        give_seats_back=give_seats_back,
+        user=request.user,
+        now=timezone.now(),
+    )
+    if settled:
+        log_change(request, discrepancy, f"settled: {how or 'no remark'}"[:200])
+        messages.success(request, "Settled.")
+    else:
+        messages.info(request, "It was settled already.")
+    return redirect("reservations:inbox")

@@ -1,0 +1,136 @@
+"""Reservations for staff: events, one event, the inbox of discrepancies, one reservation."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.decorators import permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+
+from opsportal.lib.formats import span
+from payments.models import Payment
+from reservations.forecast import sold_lately, sold_out_in
+from reservations.history import event_chart
+from reservations.models import Cleanup, Discrepancy, Event, Reservation, Status, TicketType
+from reservations.models.catalog import TicketTypeQuerySet
+from reservations.models.holds import MAX_EXTENSIONS
+from reservations.services import find_drift
+from reservations.stats import reservation_stats
+
+RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+may_see = permission_required("reservations.view_reservation", raise_exception=True)
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A ticket type as staff look at it."""
+
+    type: TicketType
+    left: int
+    is_low: bool
+    lasts: str  # "3 h" at the present pace, or ""
+
+
+def stock_of(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
+    ordered = list(types.select_related("event").order_by("event", "pk"))
+    left = types.available(now)
+    lately = sold_lately(ordered, now=now)
+    stocks = []
+    for type_ in ordered:
+        remaining = left[type_.pk]
+        lasts = sold_out_in(remaining, lately.get(type_.pk, 0))
+        stocks.append(
+            Stock(type_, remaining, remaining <= type_.low_at, span(lasts) if lasts else "")
+        )
+    return stocks
+
+
+@may_see
+def overview(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    events = Event.objects.order_by("-is_on_sale", "starts_at", "-pk")[:50]
+    stocks = stock_of(TicketType.objects.filter(event__in=[e.pk for e in events]), now=now)
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": "Reservations",
+        "stats": reservation_stats(now=now, since=now - timedelta(hours=24)),
+        "inbox_count": Discrepancy.objects.open().count(),
+        "drift": find_drift(),
+        "events": [
+            (event, [stock for stock in stocks if stock.type.event_id == event.pk])
+            for event in events
+        ],
+        "cleanups": Cleanup.objects.order_by("-at", "-pk")[:12],
+    }
+    return render(request, "reservations/overview.html", context)
+
+
+@may_see
+def event_page(request: HttpRequest, slug: str) -> HttpResponse:
+    event = get_object_or_404(Event, slug=slug)
+    now = timezone.now()
+    asked = request.GET.get("range", "7d")
+    chosen = asked if asked in RANGES else "7d"
+    lines = Reservation.objects.filter(lines__ticket_type__event=event)
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": event.name,
+        "event": event,
+        "stocks": stock_of(TicketType.objects.filter(event=event), now=now),
+        "chart": event_chart(event, since=now - RANGES[chosen], now=now),
+        "ranges": RANGES,
+        "chosen": chosen,
+        "recent": lines.distinct().select_related("app").order_by("-created_at", "-pk")[:25],
+        "now": now,
+    }
+    return render(request, "reservations/event.html", context)
+
+
+@may_see
+def inbox(request: HttpRequest) -> HttpResponse:
+    """What must be decided, oldest first: that buyer has waited longest."""
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": "Money and seats that differ",
+        "open": Discrepancy.objects.open()
+        .select_related("payment", "reservation")
+        .order_by("opened_at", "pk")[:100],
+        "settled": Discrepancy.objects.exclude(settled_at=None)
+        .select_related("payment", "reservation", "settled_by")
+        .order_by("-settled_at", "-pk")[:20],
+        "may_settle": request.user.has_perm("reservations.change_reservation"),
+        "may_refund": request.user.has_perm("payments.change_payment"),
+    }
+    return render(request, "reservations/inbox.html", context)
+
+
+@may_see
+def reservation_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
+    found = Reservation.objects.select_related("app", "payment")
+    reservation = get_object_or_404(found, uuid=reference)
+    now = timezone.now()
+    lines = list(reservation.lines.select_related("ticket_type__event").order_by("ticket_type"))
+    may_change = request.user.has_perm("reservations.change_reservation")
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": "Reservation",
+        "lead": str(reservation.uuid),
+        "reservation": reservation,
+        "status": reservation.shown_status(now),
+        "lines": lines,
+        "amount": sum(line.amount for line in lines),
+        "currency": lines[0].currency if lines else "",
+        "payments": Payment.objects.filter(reservation_id=str(reservation.uuid)).order_by(
+            "created_at"
+        ),
+        "discrepancies": reservation.discrepancies.order_by("opened_at"),
+        "may_release": may_change and reservation.status == Status.ACTIVE,
+        "may_extend": may_change
+        and reservation.is_live(now)
+        and reservation.extensions < MAX_EXTENSIONS,
+    }
+    return render(request, "reservations/reservation.html", context)

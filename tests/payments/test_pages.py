@@ -1,0 +1,270 @@
+"""What staff see and do about payments."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from opsportal.access.roles import READ_ONLY, STAFF, ensure_roles
+from payments.models import Mismatch, Payment, Refund, WebhookEvent
+from payments.services.mismatches import note_mismatch
+from tests.factories import make_app, make_payment
+from tests.payments.stripe_double import StripeDouble
+
+pytestmark = pytest.mark.django_db
+
+
+def signed_in(role: str = "") -> Client:
+    from django.contrib.auth.models import Group
+
+    ensure_roles()
+    user = User.objects.create_user("ann", is_staff=True, is_superuser=not role)
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def staff() -> Client:
+    return signed_in()
+
+
+def stuck_payment() -> Payment:
+    long_ago = timezone.now() - timedelta(minutes=10)
+    return make_payment(
+        state="started", status="asked", intent_id=None, order_id="o-77", now=long_ago
+    )
+
+
+def dead_event(**fields: Any) -> WebhookEvent:
+    now = timezone.now()
+    return WebhookEvent.objects.create(
+        **{
+            "event_id": f"evt_{uuid.uuid4().hex}",
+            "type": "payment_intent.succeeded",
+            "livemode": False,
+            "created_at": now,
+            "received_at": now,
+            "next_try_at": now,
+            "payload": {"id": "pi_1"},
+            "state": "dead",
+            "outcome": "unreadable",
+            **fields,
+        }
+    )
+
+
+def page(client: Client, name: str, *args: object) -> str:
+    response = client.get(reverse(name, args=args))
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_the_overview_says_first_what_needs_somebody(staff: Client, stripe: StripeDouble) -> None:
+    assert "Nothing stuck, nothing lost" in page(staff, "payments:overview")
+
+    stuck_payment()
+    dead_event()
+    note_mismatch(
+        Mismatch.Kind.AMOUNT, intent_id="pi_9", payment=None, detail="25 there", now=timezone.now()
+    )
+
+    shown = page(staff, "payments:overview")
+    for expected in ("o-77", "unreadable", "25 there", "may or may not be charged", "25.00 EUR"):
+        assert expected in shown
+
+
+def test_without_a_stripe_key_the_overview_says_what_to_set(staff: Client) -> None:
+    assert "STRIPE_SECRET_KEY" in page(staff, "payments:overview")
+
+
+def test_a_payments_page_tells_its_story(staff: Client) -> None:
+    payment = make_payment(order_id="o-1", replay_count=2)
+    dead_event(payment=payment, state="processed", processed_at=timezone.now(), deliveries=3)
+
+    shown = page(staff, "payments:payment-page", payment.uuid)
+
+    for expected in ("asked for 25.00 EUR", "payment_intent.succeeded", "delivered 3 times", "o-1"):
+        assert expected in shown
+
+
+def test_neither_client_secret_nor_stored_answer_is_ever_shown(staff: Client) -> None:
+    payment = make_payment(response_body='{"client_secret": "pi_1_secret_topsecret"}')
+
+    for address in (
+        reverse("payments:payment-page", args=[payment.uuid]),
+        reverse("admin:payments_payment_change", args=[payment.pk]),
+        reverse("admin:payments_payment_changelist"),
+    ):
+        response = staff.get(address)
+        assert response.status_code == 200
+        assert b"topsecret" not in response.content
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["payment", "webhookevent", "refund", "mismatch", "reconciliationrun", "refuseddelivery"],
+)
+def test_every_list_opens_and_nothing_is_added_by_hand(staff: Client, name: str) -> None:
+    make_payment()
+    dead_event()
+
+    assert staff.get(reverse(f"admin:payments_{name}_changelist")).status_code == 200
+    assert staff.get(reverse(f"admin:payments_{name}_add")).status_code == 403
+
+
+@pytest.mark.parametrize("term", ["o-55", "pi_findme", "Ann@Example.org"])
+def test_a_payment_is_found_by_order_intent_and_email_address(staff: Client, term: str) -> None:
+    from payments.customers import customer_reference
+
+    make_payment(
+        order_id="o-55", intent_id="pi_findme", customer=customer_reference("ann@example.org")
+    )
+    make_payment(order_id="other")
+
+    shown = staff.get(reverse("admin:payments_payment_changelist"), {"q": term}).content.decode()
+
+    assert "o-55" in shown
+    assert ">other<" not in shown
+
+
+def test_stuck_payments_can_be_listed(staff: Client) -> None:
+    stuck_payment()
+    make_payment(order_id="fine")
+
+    address = reverse("admin:payments_payment_changelist")
+    shown = staff.get(address, {"attention": "stuck"}).content.decode()
+
+    assert "o-77" in shown
+    assert ">fine<" not in shown
+
+
+def paid(stripe: StripeDouble) -> Payment:
+    intent = stripe.post("/v1/payment_intents", amount=2500, currency="eur")
+    stripe.pay(intent["id"])
+    return make_payment(intent_id=intent["id"], order_id="o-1")
+
+
+def test_a_refund_takes_two_steps_and_is_made_once(staff: Client, stripe: StripeDouble) -> None:
+    payment = paid(stripe)
+    address = reverse("payments:payment-refund", args=[payment.uuid])
+    form = {"amount": "10.00", "reason": "did not come", "form": str(uuid.uuid4())}
+
+    first = staff.post(address, form)
+    assert "10.00 EUR" in first.content.decode()
+    assert not Refund.objects.exists()
+    for _ in range(2):
+        assert staff.post(address, {**form, "step": "confirmed"}).status_code == 302
+
+    payment.refresh_from_db()
+    made = Refund.objects.get()
+    assert (made.amount, made.state, payment.amount_refunded) == (1000, "succeeded", 1000)
+    assert made.asked_by is not None
+    assert stripe.calls["POST /v1/refunds"] == 1
+    assert "refund of 10.00 EUR: did not come" in page(staff, "payments:payment-page", payment.uuid)
+
+
+@pytest.mark.parametrize("amount", ["25.01", "0", "-1", "1.005", "x", ""])
+def test_a_wrong_amount_is_refused_before_anything_is_asked(
+    staff: Client, stripe: StripeDouble, amount: str
+) -> None:
+    payment = paid(stripe)
+    form = {"amount": amount, "reason": "r", "form": str(uuid.uuid4()), "step": "confirmed"}
+
+    answer = staff.post(reverse("payments:payment-refund", args=[payment.uuid]), form)
+
+    assert answer.status_code == 400
+    assert not Refund.objects.exists()
+
+
+def test_amounts_without_decimals_are_typed_without(staff: Client, stripe: StripeDouble) -> None:
+    payment = make_payment(amount=3000, currency="JPY")
+    address = reverse("payments:payment-refund", args=[payment.uuid])
+
+    assert 'value="3000"' in staff.get(address).content.decode()
+    form = {"amount": "10.5", "reason": "r", "form": str(uuid.uuid4())}
+    assert staff.post(address, form).status_code == 400
+
+
+def test_a_dead_event_is_replayed_or_set_aside_and_that_is_kept(staff: Client) -> None:
+    first, second = dead_event(), dead_event()
+
+    staff.post(reverse("payments:event-replay", args=[first.pk]))
+    staff.post(reverse("payments:event-ignore", args=[second.pk]))
+
+    second.refresh_from_db()
+    assert second.state == "ignored"
+    assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == [
+        "replayed",
+        "set aside",
+    ]
+
+
+def test_a_missing_event_is_fetched(staff: Client, stripe: StripeDouble) -> None:
+    intent = stripe.post("/v1/payment_intents", amount=2500, currency="eur")
+    told = stripe.pay(intent["id"])
+
+    staff.post(reverse("payments:event-fetch"), {"event_id": told["id"]})
+
+    assert WebhookEvent.objects.get().event_id == told["id"]
+
+
+@pytest.mark.parametrize("event_id", ["evt_none", "../v1/charges", ""])
+def test_an_event_that_cannot_be_fetched_is_told(
+    staff: Client, stripe: StripeDouble, event_id: str
+) -> None:
+    answer = staff.post(reverse("payments:event-fetch"), {"event_id": event_id}, follow=True)
+
+    assert answer.status_code == 200
+    assert not WebhookEvent.objects.exists()
+
+
+def test_a_mismatch_is_settled_with_a_word(staff: Client) -> None:
+    note_mismatch(
+        Mismatch.Kind.AMOUNT, intent_id="pi_9", payment=None, detail="25 there", now=timezone.now()
+    )
+
+    address = reverse("payments:mismatch-settle", args=[Mismatch.objects.get().pk])
+    staff.post(address, {"settlement": "invoice corrected"})
+
+    settled = Mismatch.objects.get()
+    assert (settled.settlement, settled.settled_by) == ("invoice corrected", User.objects.get())
+
+
+def test_roles_say_who_may_do_what(stripe: StripeDouble) -> None:
+    payment, event = paid(stripe), dead_event()
+    refund = reverse("payments:payment-refund", args=[payment.uuid])
+    replay = reverse("payments:event-replay", args=[event.pk])
+
+    reader = signed_in(READ_ONLY)
+    assert reader.get(reverse("payments:overview")).status_code == 200
+    assert reader.get(refund).status_code == 403
+    assert reader.post(replay).status_code == 403
+    User.objects.all().delete()
+    worker = signed_in(STAFF)
+    assert worker.get(refund).status_code == 200
+    assert worker.post(replay).status_code == 302
+
+
+def test_writes_need_a_post(staff: Client) -> None:
+    assert staff.get(reverse("payments:event-replay", args=[dead_event().pk])).status_code == 405
+
+
+def test_the_overview_costs_a_fixed_number_of_queries(
+    staff: Client, django_assert_max_num_queries: Any
+) -> None:
+    app = make_app()
+    for _ in range(15):
+        make_payment(app=app)
+        dead_event()
+
+    with django_assert_max_num_queries(30):
+        page(staff, "payments:overview")
