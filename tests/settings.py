@@ -40,6 +40,11 @@ if os.environ.get("REDIS_URL"):
 
 from opsportal.settings import *  # noqa: E402, F403
 
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    # Waiting for the disk at each commit is most of a run's time, and no test pulls the plug.
+    options = DATABASES["default"]["OPTIONS"]  # noqa: F405
+    options["init_command"] = options["init_command"].replace("FULL", "OFF")
+
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Nothing writes in the background of a test; those about self-monitoring switch it on.
 SELF_MONITORING = False

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, Route
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, Route, expect
 
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "::1"}
 LOOKS = {
@@ -61,7 +61,8 @@ def settled(page: Page) -> None:
     """Wait until the page, its fonts and htmx's first loads are there."""
     page.wait_for_load_state("load")
     page.evaluate("document.fonts.ready.then(() => true)")
-    page.wait_for_function("!document.querySelector('.htmx-request, .htmx-swapping')")
+    # Not wait_for_function: it evaluates text in the page, which the pages' policy forbids.
+    expect(page.locator(".htmx-request, .htmx-swapping")).to_have_count(0)
 
 
 @contextmanager

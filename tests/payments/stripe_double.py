@@ -243,6 +243,7 @@ class StripeDouble:
                 response = connection.getresponse()
                 return response.status, _json(), response.read()
             except (http.client.HTTPException, ConnectionError):
+                connection.close()
                 if fresh:
                     raise
         raise AssertionError
