@@ -39,7 +39,10 @@ INVENTORY: dict[str, list[str]] = {
         "usage.database_size",
         "usage.function_calls",
     ],
-    "impact_sources": ["payments", "reservations"],
+    "impact_sources": [
+        "payments",
+        "reservations",
+    ],
     "health_checks": [
         "cache",
         "certificates",
@@ -120,9 +123,18 @@ INVENTORY: dict[str, list[str]] = {
         "failures: share of calls, %",
         "gauge: latest level, by app",
     ],
-    "digest_sources": ["errors"],
-    "report_sections": ["alerts", "errors", "health.response_times", "health.uptime"],
-    "instant_checks": ["health checks"],
+    "digest_sources": [
+        "errors",
+    ],
+    "report_sections": [
+        "alerts",
+        "errors",
+        "health.response_times",
+        "health.uptime",
+    ],
+    "instant_checks": [
+        "health checks",
+    ],
     "startup": [
         "access.roles",
         "clients.portal_app",
