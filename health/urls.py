@@ -1,12 +1,13 @@
 from django.urls import path
 
-from health.views import api, heartbeats, signals, status_page, system_health
+from health.views import api, heartbeats, metrics, signals, status_page, system_health
 
 app_name = "health"
 urlpatterns = [
     path("livez", api.livez, name="liveness"),
     path("readyz", api.readyz, name="readiness"),
     path("health", api.health, name="health"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("status/", status_page.page, name="status-page"),
     path("status/status.json", status_page.as_json, name="status-json"),
     path("status/feed.atom", status_page.feed, name="status-feed"),

@@ -50,6 +50,9 @@ TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(
 
 # Calls to URLs that staff enter never lead into private networks, except to these hosts and networks.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
+# /metrics is read with this token, or from these addresses.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+METRICS_ALLOW: list[str] = env.list("METRICS_ALLOW", ["127.0.0.0/8", "::1"])
 # How many measurements one app may send a minute.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
 # host:port places, asked only when no outside monitor answers, to tell their failure from our own network's.
@@ -261,7 +264,9 @@ STORAGES = {
 # --- security ----------------------------------------------------------------------------------------------
 SECURE_SSL_REDIRECT = IS_HTTPS and env.bool("SSL_REDIRECT", True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
-SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|health)$"]  # probes come by plain HTTP from inside
+SECURE_REDIRECT_EXEMPT = [
+    r"^(livez|readyz|health|metrics)$"
+]  # probes come by plain HTTP from inside
 # Probes come from inside, without TLS.
 SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|health|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0

@@ -76,6 +76,11 @@ INVENTORY: dict[str, list[str]] = {
     ],
     "metrics": [
         "errors",
+        "health.alerts",
+        "health.business",
+        "health.calls",
+        "health.components",
+        "health.portal",
         "opsportal.breakers",
         "opsportal.rate_limits",
         "opsportal.self_monitoring",

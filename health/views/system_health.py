@@ -37,8 +37,8 @@ WALL = (
     "health.users",
     "health.response_times",
     "health.uptime",
-    "payments.glance",
-    "reservations.glance",
+    "payments.at_a_glance",
+    "reservations.at_a_glance",
 )
 # The first page holds what can be rendered in this time; the rest fetches itself, and without script a link does.
 PAGE_BUDGET = 0.5  # seconds
