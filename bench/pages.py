@@ -71,16 +71,20 @@ def measure(rounds: int, *, show: str) -> None:
     print(
         f"{connection.vendor}, {events:,} events, {ErrorGroup.objects.count():,} groups, {rounds} rounds"
     )
-    print(f"{'page':34} {'p50 ms':>7} {'p95 ms':>7} {'queries':>7} {'sql ms':>7} {'kB':>6}")
+    print(
+        f"{'page':34} {'p50 ms':>7} {'p95 ms':>7} {'cpu ms':>7} {'queries':>7} {'sql ms':>7} {'kB':>6}"
+    )
     for name, url in addresses().items():
         if show and show not in name:
             continue
         client.get(url)
         times = []
+        cpu = time.process_time()
         for _ in range(rounds):
             started = time.perf_counter()
             response = client.get(url)
             times.append((time.perf_counter() - started) * 1000)
+        cpu = (time.process_time() - cpu) * 1000 / rounds
         with CaptureQueriesContext(
             connection,
         ) as captured:
@@ -89,7 +93,7 @@ def measure(rounds: int, *, show: str) -> None:
         sql = sum(float(query["time"]) for query in captured.captured_queries) * 1000
         p95 = statistics.quantiles(times, n=20)[18]
         print(
-            f"{name:34} {statistics.median(times):7.1f} {p95:7.1f} {len(captured):7} {sql:7.1f} {len(response.content) / 1000:6.0f}"
+            f"{name:34} {statistics.median(times):7.1f} {p95:7.1f} {cpu:7.1f} {len(captured):7} {sql:7.1f} {len(response.content) / 1000:6.0f}"
         )
         if show:
             for query in captured.captured_queries:
