@@ -1,5 +1,8 @@
 """What unmodified SDKs report is in the database, whole, once their call has been answered."""
 
+import os
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,24 @@ def test_python_reports_an_exception_and_a_message(
     assert_nowhere_on_disk(portal, b"planted.person")
 
 
+def test_python_reports_a_transaction_as_a_measurement(portal: Portal, run_python: Run) -> None:
+    run_python("python_sdk.py", portal.dsn)
+
+    portal.wait_for(
+        lambda: portal.rows("SELECT 1 FROM health_series WHERE name = 'nightly import'"),
+        what="the transaction's measurement",
+    )
+
+
+def test_a_cron_job_checks_in(portal: Portal, run_python: Run) -> None:
+    run_python("python_cron.py", portal.dsn)
+
+    portal.wait_for(
+        lambda: portal.rows("SELECT 1 FROM health_heartbeat WHERE slug = 'nightly-export'"),
+        what="the heartbeat",
+    )
+
+
 def test_the_oldest_python_sdk_still_reports(portal: Portal, run_python: Run) -> None:
     sent = run_python("raven_sdk.py", portal.dsn)
 
@@ -89,11 +110,14 @@ def visit(page: Page, address: str) -> str:
 def test_a_browser_reports_from_another_origin(
     portal: Portal, page: Page, shop_site: FakeHTTP
 ) -> None:
-    event_id = visit(page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}")
+    event_id = visit(page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}&feedback=1")
 
     event = stored(portal, event_id)
     assert event["title"] == "RangeError: seat A-12 is gone"
     assert event["release"] == "site@3.0.0"
+    assert portal.wait_for(
+        lambda: portal.rows("SELECT message FROM errors_userreport"), what="the feedback"
+    ) == [("the seat map froze",)]
 
 
 def test_a_browser_reports_through_a_tunnel(
@@ -115,6 +139,33 @@ def test_react_reports_a_component_that_breaks(
     event_id = visit(page, f"{shop_site.url}/react_sdk.html?dsn={quote(portal.dsn)}")
 
     assert stored(portal, event_id)["title"] == "Error: seat map has no rows"
+
+
+def test_a_page_counts_as_activity(portal: Portal, page: Page, shop_site: FakeHTTP) -> None:
+    """Browsers send a session with every visit."""
+    portal.rows("DELETE FROM health_activeuser")
+
+    visit(page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}")
+
+    portal.wait_for(lambda: portal.rows("SELECT 1 FROM health_activeuser"), what="the session")
+
+
+def test_sentry_cli_reports_and_keeps_the_environment_to_itself(
+    portal: Portal, npm_folder: Path
+) -> None:
+    cli = npm_folder / "node_modules/@sentry/cli-linux-x64/bin/sentry-cli"
+    sent = subprocess.run(
+        [str(cli), "send-event", "-m", "deployment failed", "-l", "fatal"],
+        env={"SENTRY_DSN": portal.dsn, "PATH": os.environ["PATH"], "SHOP_PASSWORD": "planted-word"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert sent.returncode == 0, sent.stderr
+
+    event_id = re.findall(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", sent.stdout)[0]
+    assert stored(portal, event_id.replace("-", ""))["severity"] == "critical"
+    assert_nowhere_on_disk(portal, b"planted-word")
 
 
 def test_an_sdk_stays_away_for_as_long_as_it_is_told(
