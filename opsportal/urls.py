@@ -5,7 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", RedirectView.as_view(pattern_name="health:system-health")),
     path("", include("errors.urls")),
     path("", include("health.urls")),
     path("", include("opsportal.clients.urls")),

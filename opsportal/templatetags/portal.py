@@ -172,6 +172,12 @@ def compact(value: float | int | None) -> str:
 
 
 @register.filter
+def words(value: object) -> str:
+    """`requires_payment_method` as people read it: "requires payment method"."""
+    return str(value).replace("_", " ")
+
+
+@register.filter
 def span(value: timedelta | float | int | None) -> str:
     """Seconds or a timedelta: "3 d 4 h"."""
     return formats.span(value)
