@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 
 from alerts import routing, silencing
 from alerts.defaults import type_for
@@ -17,12 +17,11 @@ Kind = AlertEvent.Kind
 
 AT_ONCE = 500
 LAST_STEP_REPEATS = 3
-REPEAT_EVERY: dict[str, timedelta | None] = {
+REPEAT_EVERY = {
     Severity.CRITICAL: timedelta(hours=4),
     Severity.HIGH: timedelta(hours=4),
     Severity.WARNING: timedelta(hours=24),
     Severity.MEDIUM: timedelta(hours=24),
-    Severity.INFO: None,
 }
 
 
@@ -36,18 +35,20 @@ def follow_up(*, now: datetime) -> dict[str, int]:
         "returned": _each(returned, lifecycle.return_dismissed, now),
         "announced": _each(open_alerts.filter(is_announced=False), _announce, now),
         "escalated": _each(open_alerts.filter(escalate_at__lte=now), _escalate, now),
-        "reminded": _each(
-            open_alerts.filter(is_announced=True, last_notified_at__lte=now - timedelta(minutes=5)),
-            _remind,
-            now,
-        ),
+        "reminded": _each(open_alerts.filter(_is_reminder_due(now), is_flapping=False), _remind, now),
     }
 
 
-def repeat_every(alert: SystemAlert) -> timedelta | None:
-    if alert.rule and alert.rule.repeat_every is not None:
-        return alert.rule.repeat_every
-    return REPEAT_EVERY[alert.severity]
+def _is_reminder_due(now: datetime) -> Q:
+    """By the rule's own interval, else by the severity's."""
+    due = Q(rule__repeat_every__isnull=False, last_notified_at__lte=now - F("rule__repeat_every"))
+    for severity, every in REPEAT_EVERY.items():
+        due |= Q(
+            Q(rule=None) | Q(rule__repeat_every=None),
+            severity=severity,
+            last_notified_at__lte=now - every,
+        )
+    return due
 
 
 def _each(
@@ -93,10 +94,6 @@ def _after(alert: SystemAlert, steps: list[EscalationStep], taken: int, now: dat
 
 
 def _remind(alert: SystemAlert, now: datetime) -> bool:
-    every = repeat_every(alert)
-    told = alert.last_notified_at
-    if not every or told is None or now - told < every or alert.is_flapping:
-        return False
     if silencing.silence_for(alert, now) or not move(alert, last_notified_at=now):
         return False
     channels = routing.channels_for(alert)
