@@ -33,6 +33,7 @@ from alerts.models import (
 )
 from alerts.queries import state_in_words
 from alerts.services.messages import in_units, in_words
+from alerts.silencing import read_matchers
 from opsportal.lib.admin import LogAdmin
 
 
@@ -449,11 +450,32 @@ class TeamAdmin(admin.ModelAdmin[Team]):
     filter_horizontal = ("people",)
 
 
+class SilenceForm(forms.ModelForm[Silence]):
+    class Meta:
+        model = Silence
+        fields = (
+            "comment",
+            "is_maintenance",
+            "matchers",
+            "starts_at",
+            "ends_at",
+            "recurrence",
+            "until",
+            "time_zone",
+        )
+
+    def clean_matchers(self) -> dict[str, str]:
+        try:
+            return read_matchers(self.cleaned_data["matchers"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+
 @admin.register(Silence)
 class SilenceAdmin(admin.ModelAdmin[Silence]):
     list_display = ("comment", "is_maintenance", "starts_at", "ends_at", "recurrence", "created_by")
     list_filter = ("is_maintenance", "recurrence")
-    exclude = ("created_by",)
+    form = SilenceForm
 
     def save_model(
         self, request: HttpRequest, obj: Silence, form: forms.ModelForm[Silence], change: bool

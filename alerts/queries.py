@@ -1,5 +1,6 @@
 """What others ask about alerts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -7,8 +8,17 @@ from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
 
+from alerts import silencing
 from alerts.channels import missing
-from alerts.models import AlertRule, AlertState, AlertType, Channel, RuleReading, SystemAlert
+from alerts.models import (
+    AlertRule,
+    AlertState,
+    AlertType,
+    Channel,
+    RuleReading,
+    Silence,
+    SystemAlert,
+)
 from alerts.models.alert import SystemAlertQuerySet
 from alerts.rules import Severity
 from alerts.services.messages import in_units
@@ -147,3 +157,31 @@ def chart_of(alert: SystemAlert, *, now: datetime) -> Chart | None:
         thresholds=thresholds,
         empty="No reading is kept of that time; they are kept for eight days.",
     )
+
+
+@dataclass(frozen=True)
+class InForce:
+    """A silence or maintenance window that goes on now."""
+
+    silence: Silence
+    ends_at: datetime
+
+
+def silences_in_force(now: datetime) -> list[InForce]:
+    """Those that keep people from being told now, the one that ends last first."""
+    found = [
+        InForce(silence, end)
+        for silence in Silence.objects.current_or_recurring(now).order_by("pk")
+        if (end := silencing.end_of(silence, now))
+    ]
+    return sorted(found, key=lambda one: one.ends_at, reverse=True)
+
+
+def matched_by(matchers: Mapping[str, str], limit: int = 10) -> tuple[int, list[SystemAlert]]:
+    """How many active alerts a silence with these matchers would keep quiet, and the worst of them."""
+    found = [
+        alert
+        for alert in SystemAlert.objects.active().select_related("rule").worst_first()
+        if silencing.matches(matchers, silencing.properties(alert))
+    ]
+    return len(found), found[:limit]

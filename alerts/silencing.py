@@ -28,6 +28,18 @@ def matches(matchers: Mapping[str, str], facts: Mapping[str, str]) -> bool:
     )
 
 
+def read_matchers(value: object) -> dict[str, str]:
+    """What somebody wrote as matchers. Raises ValueError with a sentence for them."""
+    if not isinstance(value, dict):
+        raise ValueError('Write an object such as {"rule": "errors.*"}.')
+    for name, pattern in value.items():
+        if name not in MATCHABLE:
+            raise ValueError(f"There is no {name!r} to match; there are {', '.join(MATCHABLE)}.")
+        if not isinstance(pattern, str):
+            raise ValueError(f"What {name} is compared with must be a text.")
+    return value
+
+
 def end_of(silence: Silence, now: datetime) -> datetime | None:
     """When the silence that is in force at `now` ends; None when it is not in force.
 

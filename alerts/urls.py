@@ -14,6 +14,7 @@ urlpatterns = [
     path("admin/alerts/", staff(inbox.inbox), name="alert-list"),
     path("admin/alerts/act/", staff(actions.bulk), name="alert-bulk"),
     path("admin/alerts/run-checks/", staff(actions.run_checks), name="check-run-now"),
+    path("admin/alerts/silence-preview/", staff(preview.silence_preview), name="silence-preview"),
     path("admin/alerts/rule/<int:pk>/preview/", staff(preview.rule_preview), name="rule-preview"),
     path("admin/alerts/<int:pk>/", staff(page.page), name="alert-page"),
     path("admin/alerts/<int:pk>/act/", staff(actions.act), name="alert-act"),

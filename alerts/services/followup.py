@@ -35,7 +35,9 @@ def follow_up(*, now: datetime) -> dict[str, int]:
         "returned": _each(returned, lifecycle.return_dismissed, now),
         "announced": _each(open_alerts.filter(is_announced=False), _announce, now),
         "escalated": _each(open_alerts.filter(escalate_at__lte=now), _escalate, now),
-        "reminded": _each(open_alerts.filter(_is_reminder_due(now), is_flapping=False), _remind, now),
+        "reminded": _each(
+            open_alerts.filter(_is_reminder_due(now), is_flapping=False), _remind, now
+        ),
     }
 
 

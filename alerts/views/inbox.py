@@ -71,6 +71,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
         "types": queries.types_in_use(),
         "sources": queries.sources_in_use(),
         "summary": summary,
+        "silences": queries.silences_in_force(now),
         "troubles": queries.troubles(now=now),
         "may_change": request.user.has_perm(CHANGE),
         "here": request.get_full_path(),

@@ -1,5 +1,6 @@
 """Beside a rule's form: what its limits would have come to."""
 
+import json
 from datetime import timedelta
 
 from django.forms import modelform_factory
@@ -8,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from alerts import preview
+from alerts import preview, queries, silencing
 from alerts.models import AlertRule
 from alerts.views.access import may_view
 
@@ -43,3 +44,19 @@ def rule_preview(request: HttpRequest, pk: int) -> HttpResponse:
         result = preview.preview(rule, now=timezone.now())
         context |= {"result": result, "firing": timedelta(minutes=result.firing_minutes)}
     return render(request, "alerts/_preview.html", context)
+
+
+@require_GET
+@may_view
+def silence_preview(request: HttpRequest) -> HttpResponse:
+    """Which alerts the matchers would keep quiet now, as they stand in the form."""
+    context: dict[str, object] = {}
+    try:
+        matchers = silencing.read_matchers(json.loads(request.GET.get("matchers") or "{}"))
+    except json.JSONDecodeError:
+        context["problem"] = "The matchers are not readable as JSON."
+    except ValueError as error:
+        context["problem"] = str(error)
+    else:
+        context["count"], context["alerts"] = queries.matched_by(matchers)
+    return render(request, "alerts/_silence_preview.html", context)

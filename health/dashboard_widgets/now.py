@@ -59,7 +59,7 @@ def active_alerts(context: WidgetContext) -> dict[str, object]:
         "may_change": context.request.user.has_perm("alerts.change_systemalert"),
         "back": reverse("health:system-health"),
         "here": "#widget-alerts-active",
-        "all_url": reverse("admin:alerts_systemalert_changelist"),
+        "all_url": reverse("alerts:alert-list"),
     }
 
 

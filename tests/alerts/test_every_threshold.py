@@ -14,7 +14,8 @@ from health.services import record_measurements
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
 from opsportal.clients.models import ClientApp
 from opsportal.lib.outbound import breaker
-from tests.factories import make_app
+from reservations.models import TicketType
+from tests.factories import make_app, make_ticket_type
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.mail import MailServer
 
@@ -43,6 +44,14 @@ def error_rate(errors_in_a_thousand: int) -> Act:
     def act(app: ClientApp, now: datetime) -> None:
         record_measurements([Performance("view", 20, kind="request", count=1000)], app=app, now=now)
         errors(Severity.HIGH, errors_in_a_thousand)(app, now)
+
+    return act
+
+
+def tickets_left(left: int) -> Act:
+    def act(app: ClientApp, now: datetime) -> None:
+        type_ = TicketType.objects.first() or make_ticket_type(100, low_inventory_threshold=10)
+        TicketType.objects.filter(pk=type_.pk).update(sold=100 - left)
 
     return act
 
@@ -137,6 +146,9 @@ CROSSINGS = [
         later=2 * DAY,
     ),
     Crossing("activity.concurrent_users", 100, measured(*active(100)), measured(*active(101))),
+    Crossing(
+        "reservations.low_inventory", 0, tickets_left(11), tickets_left(10), end=tickets_left(50)
+    ),
 ]
 
 

@@ -1,0 +1,256 @@
+"""The inbox and the page of an alert, as their HTML says it."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.utils import timezone
+
+from alerts import services
+from alerts.impact import References, Touched, impact_source, registry
+from alerts.models import AlertEvent, Channel, Notification, Silence, SystemAlert
+from alerts.rules import Severity
+from tests.alerts.conftest import MINUTE, Gauge, deliver
+from tests.factories import make_alert
+from tests.servers.fake_http import FakeHTTP
+
+pytestmark = pytest.mark.django_db
+INBOX = "/admin/alerts/"
+
+
+@pytest.fixture
+def owner(client: Client) -> Client:
+    client.force_login(get_user_model().objects.create_superuser("owner", "o@example.com", "x"))
+    return client
+
+
+def html(client: Client, url: str, **filters: str) -> str:
+    answer = client.get(url, filters)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def order(page: str, *titles: str) -> list[str]:
+    return sorted(titles, key=page.index)
+
+
+def test_the_worst_open_alert_is_first_and_the_acknowledged_last(owner: Client) -> None:
+    make_alert(title="Mild", severity=Severity.INFO)
+    taken = make_alert(title="Taken")
+    make_alert(title="Grave")
+    services.acknowledge([taken], user=None, now=timezone.now())
+
+    page = html(owner, INBOX)
+
+    assert order(page, "Mild", "Taken", "Grave") == ["Grave", "Mild", "Taken"]
+    assert "3 active, 2 critical, 2 unread." in page
+
+
+def test_filters_are_in_the_address(owner: Client) -> None:
+    make_alert(title="Gate north", severity=Severity.HIGH, source="gates")
+    make_alert(title="Pay desk", severity=Severity.CRITICAL, source="payments")
+
+    assert "Pay desk" not in html(owner, INBOX, q="gate")
+    assert "Gate north" not in html(owner, INBOX, severity="critical")
+    assert "Pay desk" not in html(owner, INBOX, source="gates")
+    assert "Nothing matches" in html(owner, INBOX, q="nowhere")
+
+
+def test_tabs_show_what_was(owner: Client) -> None:
+    now = timezone.now()
+    old = make_alert(title="Old", now=now - timedelta(hours=1))
+    gone, away = make_alert(title="Gone"), make_alert(title="Away")
+    services.resolve([gone], user=None, now=now)
+    services.dismiss([away], user=None, now=now)
+
+    assert "Gone" not in html(owner, INBOX)
+    assert "Gone" in html(owner, INBOX, state="resolved")
+    assert "Away" in html(owner, INBOX, state="dismissed")
+    assert "Overdue" in html(owner, INBOX, state="overdue")
+    assert old.title in html(owner, INBOX, state="overdue")
+    assert order(html(owner, INBOX, state="all"), "Old", "Gone", "Away")[-1] == "Old"
+
+
+def test_an_empty_inbox_says_that_all_is_well(owner: Client) -> None:
+    assert html(owner, INBOX).count("All systems operational") == 2
+
+
+def test_a_quiet_inbox_says_what_keeps_it_from_being_believed(owner: Client) -> None:
+    now = timezone.now()
+    Channel.objects.filter(name="email").update(
+        is_enabled=False, disabled_reason="550 no such user"
+    )
+    make_alert(is_unanswered=True)
+    Silence.objects.create(comment="Move", starts_at=now, ends_at=now + timedelta(hours=1))
+
+    page = html(owner, INBOX)
+
+    assert "1 alert was escalated to everybody and nobody answered." in page
+    assert "The channel email is disabled because: 550 no such user." in page
+    assert "Move" in page
+
+
+@pytest.mark.parametrize(
+    ("action", "state"),
+    [("acknowledge", "acknowledged"), ("dismiss", "dismissed"), ("resolve", "resolved")],
+)
+def test_many_are_acted_on_at_once(owner: Client, action: str, state: str) -> None:
+    alerts = [make_alert() for _ in range(3)]
+
+    owner.post(f"{INBOX}act/", {"action": action, "alert": [a.pk for a in alerts[:2]]})
+
+    for alert in alerts:
+        alert.refresh_from_db()
+    assert [alert.state for alert in alerts] == [state, state, "open"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"action": "explode", "alert": "1"},
+        {"action": "dismiss"},
+        {"action": "dismiss", "alert": "x"},
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_changes(
+    owner: Client, sent: dict[str, str]
+) -> None:
+    alert = make_alert()
+
+    answer = owner.post(f"{INBOX}act/", sent, follow=True)
+
+    assert answer.status_code == 200
+    alert.refresh_from_db()
+    assert alert.state == "open"
+
+
+def test_silencing_from_the_inbox_keeps_an_alert_quiet(
+    owner: Client, gauge: Gauge, slack: FakeHTTP
+) -> None:
+    now = timezone.now()
+    gauge.evaluate(6, now=now - MINUTE)
+    gauge.evaluate(0, now=now - MINUTE)
+
+    owner.post(
+        f"{INBOX}act/", {"action": "silence", "alert": gauge.alert().pk, "silence_hours": "4"}
+    )
+    gauge.evaluate(6, now=now + MINUTE)
+
+    silence = Silence.objects.get()
+    assert silence.ends_at - silence.starts_at == timedelta(hours=4)
+    assert "reopened" not in Notification.objects.values_list("kind", flat=True)
+
+
+@pytest.mark.parametrize("hours", ["-1", "x", "99999", "1.5"])
+def test_hours_that_make_no_sense_are_refused(owner: Client, hours: str) -> None:
+    alert = make_alert()
+
+    owner.post(f"{INBOX}{alert.pk}/act/", {"action": "dismiss", "hours": hours})
+
+    alert.refresh_from_db()
+    assert alert.state == "open"
+
+
+def test_the_page_tells_the_whole_story(owner: Client, gauge: Gauge, slack: FakeHTTP) -> None:
+    now = timezone.now()
+    slack.answer(500, body="try later")
+    gauge.row(runbook="Restart the gate server")
+    gauge.evaluate(6, now=now - 3 * MINUTE)
+    deliver(now - 3 * MINUTE)
+    deliver(now - 2 * MINUTE)
+    alert = gauge.alert()
+
+    owner.post(f"{INBOX}{alert.pk}/act/", {"action": "comment", "text": "<b>Looking</b>"})
+    page = html(owner, f"{INBOX}{alert.pk}/")
+
+    assert "Test gauge" in page
+    assert "6 errors" in page
+    assert "&gt; 5 errors" in page
+    assert "Restart the gate server" in page
+    assert "&lt;b&gt;Looking&lt;/b&gt;" in page
+    assert "500 try later" in page
+    assert "2 attempts" in page
+    assert "data-chart" in page
+    assert AlertEvent.objects.get(kind="comment").user is not None
+
+
+def test_the_page_shows_what_it_costs(owner: Client) -> None:
+    def source(references: References) -> list[Touched]:
+        return [
+            Touched("payment", order, "processing", 4200, "EUR", at_risk=True)
+            for order in references.order_ids
+        ]
+
+    kept = dict(registry._items)
+    registry._items.clear()
+    impact_source("test")(source)
+    try:
+        alert = make_alert()
+        SystemAlert.objects.filter(pk=alert.pk).update(references={"order_ids": ["o-1", "o-2"]})
+        page = html(owner, f"{INBOX}{alert.pk}/")
+    finally:
+        registry._items.clear()
+        registry._items.update(kept)
+
+    assert "84.00 EUR" in page
+
+
+def test_a_delivery_is_sent_again_from_the_page(
+    owner: Client, gauge: Gauge, slack: FakeHTTP
+) -> None:
+    gauge.evaluate(6, now=timezone.now())
+    deliver(timezone.now())
+    notification = Notification.objects.get()
+
+    owner.post(f"{INBOX}message/{notification.pk}/resend/")
+
+    notification.refresh_from_db()
+    assert notification.state == "waiting"
+
+
+def test_an_alert_that_is_not_there_is_not_found(owner: Client) -> None:
+    assert owner.get(f"{INBOX}999/").status_code == 404
+    assert owner.post(f"{INBOX}999/act/", {"action": "dismiss"}).status_code == 404
+
+
+def test_run_all_checks_now_is_a_button(owner: Client, gauge: Gauge) -> None:
+    gauge.value = 6
+
+    page = owner.post(f"{INBOX}run-checks/", follow=True).content.decode()
+
+    assert "1 rules: 1 opened" in page
+    assert gauge.alert().state == "open"
+
+
+def test_a_silence_says_beforehand_what_it_would_keep_quiet(owner: Client) -> None:
+    make_alert(title="Gate", source="gates")
+    make_alert(title="Desk", source="payments")
+    url = f"{INBOX}silence-preview/"
+
+    page = html(owner, url, matchers='{"source": "gat*"}')
+    assert "1 active alert" in page
+    assert "Gate" in page
+    assert "Desk" not in page
+    assert "not readable" in html(owner, url, matchers="{")
+    assert "There is no &#x27;colour&#x27; to match" in html(owner, url, matchers='{"colour": "x"}')
+
+
+def test_matchers_that_match_nothing_there_is_are_refused(owner: Client) -> None:
+    form = {
+        "comment": "x",
+        "matchers": '{"colour": "red"}',
+        "starts_at_0": "2026-03-01",
+        "starts_at_1": "10:00",
+        "ends_at_0": "2026-03-01",
+        "ends_at_1": "11:00",
+        "recurrence": "once",
+        "time_zone": "UTC",
+    }
+
+    refused = owner.post("/admin/alerts/silence/add/", form)
+    assert "There is no &#x27;colour&#x27; to match" in refused.content.decode()
+    taken = owner.post("/admin/alerts/silence/add/", {**form, "matchers": '{"rule": "errors.*"}'})
+
+    assert taken.status_code == 302
+    assert str(Silence.objects.get().created_by) == "owner"
