@@ -159,7 +159,7 @@ class NotTwice(logging.Filter):
     """Django logs each 4xx and 5xx answer; the access line says that already. An exception is logged, once."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return bool(record.exc_info)
+        return bool(record.exc_info) and record.levelno >= logging.ERROR
 
 
 def configure() -> None:

@@ -130,5 +130,8 @@ def test_on_a_terminal_it_is_text() -> None:
 
 
 def test_django_is_not_heard_twice(caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("django.request").warning("Not Found: /x", extra={"status_code": 404})
+    log = logging.getLogger("django.request")
+    log.warning("Not Found: /x", extra={"status_code": 404})
+    log.warning("Forbidden", exc_info=ValueError())
+    log.error("Service Unavailable")
     assert caplog.records == []
