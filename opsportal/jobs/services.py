@@ -16,7 +16,7 @@ from opsportal.jobs.running import LEASE_GRACE
 from opsportal.lib import locks, queue, schedules
 
 TICK = "opsportal.jobs.tasks.tick"
-NUDGE_AGAIN = timedelta(seconds=55)  # a nudge may be lost with the worker that took it
+NUDGE_AGAIN = timedelta(seconds=25)  # a nudge may be lost with the worker that took it
 
 
 def sync_jobs(now: datetime) -> None:

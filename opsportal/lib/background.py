@@ -18,6 +18,20 @@ _chores: dict[str, tuple[float, Chore]] = {}
 _wake = threading.Event()
 _started_in = 0
 _lock = threading.Lock()
+_working = threading.RLock()
+
+
+def _forked() -> None:
+    """In a new child: whatever the thread that it does not have was holding, nobody holds here."""
+    global _wake, _lock
+    _wake, _lock = threading.Event(), threading.Lock()
+    _working.release()
+
+
+# The worker cluster forks. Between chores it may; in one, the child would inherit locks that nobody ever releases.
+os.register_at_fork(
+    before=_working.acquire, after_in_parent=_working.release, after_in_child=_forked
+)
 
 
 def chore(name: str, *, seconds: float) -> Callable[[Chore], Chore]:
@@ -53,7 +67,8 @@ def run_all() -> None:
 
 def _do(name: str, function: Chore) -> None:
     try:
-        function()
+        with _working:
+            function()
     except Exception:
         # A chore must not end the others. Those that write say what they dropped.
         log.warning("chore failed", extra={"chore": name}, exc_info=True)

@@ -76,9 +76,9 @@ class Child:
             self.process.wait()
 
     def backoff(self) -> float:
-        """How long to wait before starting it again: 1 s, doubling to 30 s while it keeps dying within a minute."""
+        """How long to wait before starting it again: 1 s, doubling to 30 s while it lives less than 15 s."""
         lived = time.monotonic() - self.started_at
-        self.failures = self.failures + 1 if lived < 60 else 1
+        self.failures = self.failures + 1 if lived < 15 else 1
         return float(min(2 ** (self.failures - 1), 30))
 
     def _kill_session(self) -> None:

@@ -1,0 +1,46 @@
+"""A worker cluster outlives its database: what waits is done once the server is back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.serving import Serving
+from tests.servers.portal import Portal, make_template
+from tests.servers.postgres import PostgresServer
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()  # not the run's own, which other tests are using
+    yield server
+    server.stop()
+
+
+def test_work_goes_on_after_the_database_was_killed_and_came_back(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    (tmp_path / "template").mkdir()
+    (tmp_path / "portal").mkdir()
+    portal = Portal(make_template(tmp_path / "template", own_postgres.url()), tmp_path / "portal")
+    serving = Serving(portal, "--no-web")
+    try:
+        serving.wait_until_up()
+        before = serving.wait_for_cluster()
+        notes = tmp_path / "notes"
+        serving.enqueue("tests.jobs.probe.note", path=str(notes), text="before")
+        portal.wait_for(notes.exists, 40, "the first note")
+
+        own_postgres.kill()
+        serving.portal.wait_for(
+            lambda: "cannot ask the database" in serving.log.read_text(), 20, "the outage"
+        )
+        own_postgres.start()
+
+        serving.enqueue("tests.jobs.probe.note", path=str(notes), text="after")
+        portal.wait_for(lambda: "after" in notes.read_text(), 60, "the second note")
+        assert notes.read_text().split() == ["before", "after"]
+        assert serving.wait_for_cluster().main == before.main, "it need not be started anew"
+    finally:
+        serving.stop()
+        portal.stop()

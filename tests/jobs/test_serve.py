@@ -1,0 +1,68 @@
+"""What `manage.py serve` does for a newcomer before it starts anything."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.core.management import CommandError
+from pytest_django import Settings
+
+from opsportal.clients.models import ClientKey
+from opsportal.lib import prepare
+from opsportal.management.commands import serve
+
+
+@pytest.mark.django_db
+def test_the_first_start_makes_an_admin_whose_password_is_printed_once() -> None:
+    said = serve.first_admin()
+
+    password = re.search(r"admin, password (\w{16}) ", said)
+    assert password
+    assert authenticate(username="admin", password=password[1])
+    assert password[1] not in serve.first_admin()
+    assert "resetlogin" in serve.first_admin()
+
+
+@pytest.mark.django_db
+def test_who_has_an_admin_gets_no_second_one() -> None:
+    User.objects.create_superuser("anna", password="x")
+
+    assert "as before" in serve.first_admin()
+    assert User.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_the_banner_has_a_dsn_and_a_curl_line_with_the_same_live_key() -> None:
+    key = serve._key_to_show()
+    assert key is not None
+
+    said = serve.banner("admin", key)
+
+    assert key.dsn in said
+    assert f"Authorization: Bearer {key.public_key}" in said
+    assert ClientKey.objects.live().filter(pk=key.pk).exists()
+    assert serve._key_to_show() == key
+
+
+def test_a_free_port_is_found_and_a_forbidden_address_is_one_line() -> None:
+    assert serve.free_port("127.0.0.1", 0) > 1023
+    with pytest.raises(CommandError, match=r"^cannot listen on 192\.0\.2\.1:8000 \(.*\); choose"):
+        serve.free_port("192.0.2.1", 8000)
+    with pytest.raises(CommandError, match=r"cannot listen on 127\.0\.0\.1:99999"):
+        serve.free_port("127.0.0.1", 99999)
+
+
+def test_static_files_are_collected_when_one_changed(settings: Settings, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.css").write_text("a {}")
+    settings.STATIC_ROOT = tmp_path / "static"
+    settings.STATICFILES_DIRS = [source]
+
+    assert prepare.collect_static()
+    assert not prepare.collect_static()
+    (source / "a.css").write_text("a { color: red }")
+    assert prepare.collect_static()
+    assert "red" in (tmp_path / "static" / "a.css").read_text()

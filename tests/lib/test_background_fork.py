@@ -1,0 +1,29 @@
+"""The worker cluster forks while chores are done in a thread beside it."""
+
+import os
+import threading
+
+from opsportal.lib import background
+
+
+def test_a_fork_waits_for_the_chore_in_hand_and_inherits_no_lock() -> None:
+    held = threading.Lock()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        with held:
+            begun.set()
+            go_on.wait(5)
+
+    worker = threading.Thread(target=background._do, args=("slow", slow))
+    worker.start()
+    begun.wait(5)
+    threading.Timer(0.2, go_on.set).start()
+
+    pid = os.fork()
+    if pid == 0:
+        free = held.acquire(timeout=1) and background._working.acquire(timeout=1)
+        os._exit(0 if free else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    worker.join()
