@@ -13,6 +13,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from django_q.tasks import async_task
 
 from opsportal.lib import request_id
+from opsportal.lib.durability import quick_commit
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,9 @@ def enqueue_for(timeout: timedelta, task: str, **ids: int | str) -> None:
 
     def put() -> None:
         try:
-            async_task("opsportal.lib.queue.run", task, carried, ids, q_options=options)
+            # In a transaction, because out of one django-q2's broker closes this thread's connection.
+            with quick_commit():
+                async_task("opsportal.lib.queue.run", task, carried, ids, q_options=options)
         except Exception:
             # The row is committed; the sweep will find it. Losing the nudge must not fail the request.
             log.exception("nudge lost", extra={"task": task})

@@ -17,6 +17,7 @@ from django.db.models import F
 
 from opsportal.clients.models import ClientApp
 from opsportal.lib import request_id
+from opsportal.lib.durability import quick_commit
 from payments import stripe_api
 from payments.customers import customer_reference
 from payments.intents import Intent
@@ -131,11 +132,13 @@ def _repeat(payment: Payment, asked: NewPayment, now: datetime) -> Answer:
     if payment.fingerprint != asked.fingerprint:
         raise KeyReused
     if payment.state == Payment.State.FINISHED:
-        Payment.objects.filter(pk=payment.pk).update(replay_count=F("replay_count") + 1)
+        with quick_commit():
+            Payment.objects.filter(pk=payment.pk).update(replay_count=F("replay_count") + 1)
         return _stored(payment, is_replay=True)
     owner = uuid.uuid4().hex
     if not Payment.objects.all().claim(payment.pk, owner=owner, now=now, until=now + LEASE):
-        Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
+        with quick_commit():
+            Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
     payment.refresh_from_db()
     note(payment, "taken over", f"try {payment.tries}, by a repeat", now=now)

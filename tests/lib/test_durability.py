@@ -1,0 +1,39 @@
+import pytest
+from django.db import connection, transaction
+
+from opsportal.lib.durability import quick_commit
+from tests.factories import make_app
+
+
+def commit_setting() -> str:
+    """How the next commit waits for the disk."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA synchronous")
+            return {1: "quick", 2: "durable"}[cursor.fetchone()[0]]
+        cursor.execute("SHOW synchronous_commit")
+        return {"off": "quick", "on": "durable"}[cursor.fetchone()[0]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_only_what_is_written_inside_skips_the_wait() -> None:
+    with quick_commit():
+        inside = commit_setting()
+        app = make_app()
+
+    assert (inside, commit_setting()) == ("quick", "durable")
+    app.refresh_from_db()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_failure_inside_leaves_the_connection_durable() -> None:
+    with pytest.raises(ZeroDivisionError), quick_commit():
+        raise ZeroDivisionError
+
+    assert commit_setting() == "durable"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_inside_a_transaction_that_one_decides() -> None:
+    with transaction.atomic(), quick_commit():
+        assert commit_setting() == "durable"
