@@ -101,10 +101,14 @@ def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
 
 def _reserve_carefully(draft: Reservation, wanted: Wanted, now: datetime) -> Reserved:
     """Every case, on every database; also finds out why the one statement made nothing."""
-    repeat = _earlier(draft)
-    if repeat is not None:
+    try:
+        types = _sellable(wanted, now)
+    except (NotOnSale, UnknownTicketType):
+        # Perhaps it was when this was first asked. (While it is for sale, the insert finds a repeat by its key.)
+        repeat = _earlier(draft)
+        if repeat is None:
+            raise
         return repeat
-    types = _sellable(wanted, now)
     for _ in range(ROUNDS):
         try:
             return _hold(draft, wanted, types, now)

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -33,8 +33,13 @@ def find_binaries() -> Path | None:
 class PostgresServer:
     """Started on construction; `url("name")` is a DATABASE_URL. It can be killed and started again."""
 
-    def __init__(self, host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> None:
-        self.host, self.prefix = host, prefix
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.host, self.prefix, self.options = host, prefix, options or {}
         found = find_binaries()
         if found is None:
             raise process.DidNotStart(
@@ -124,6 +129,7 @@ class PostgresServer:
             "full_page_writes": "off",
             "max_prepared_transactions": "0",
             "timezone": "UTC",
+            **self.options,
         }
         flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         self.process = process.spawn(

