@@ -3,12 +3,10 @@
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
 
 from alerts import services
-from opsportal.clients.auth import NotAllowed, NotAuthenticated, authenticate
-from opsportal.clients.models import Scope
+from opsportal.clients.api import api
+from opsportal.clients.models import ClientApp, Scope
 from opsportal.lib import ratelimit
 from opsportal.lib.http import json_response, problem
 
@@ -29,15 +27,8 @@ class ChecksRun(msgspec.Struct):
     checks: dict[str, str]
 
 
-@csrf_exempt
-@require_POST
-def run_checks(request: HttpRequest) -> HttpResponse:
-    try:
-        app = authenticate(request, Scope.ADMIN)
-    except NotAuthenticated as error:
-        return problem(401, str(error), headers={"WWW-Authenticate": "Bearer"})
-    except NotAllowed as error:
-        return problem(403, str(error))
+@api(Scope.ADMIN, "POST")
+def run_checks(request: HttpRequest, app: ClientApp) -> HttpResponse:
     verdict = ratelimit.hit(f"run-checks:{app.pk}", 6, 60)
     if not verdict.allowed:
         wait = str(int(verdict.retry_after) + 1)

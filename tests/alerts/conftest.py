@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from pytest_django import Settings
 
-from alerts import rules, services
+from alerts import instant_checks, rules, services
 from alerts.models import AlertRule, Channel, Notification, SystemAlert
 from alerts.rules import Measured, Severity
 from opsportal.lib.outbound import breaker
+from opsportal.lib.registry import Registry
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.mail import MailServer
 
@@ -44,13 +46,16 @@ class Gauge:
 
 @pytest.fixture
 def only_test_rules() -> Iterator[None]:
-    """No app's own rules: their data is not what these tests are about."""
-    kept = dict(rules.registry._items)
-    rules.registry._items.clear()
-    AlertRule.objects.exclude(name="").delete()
+    """No app's own rules and checks: their data is not what these tests are about."""
+    registries: list[Registry[Any]] = [rules.registry, instant_checks.registry]
+    kept = [dict(registry._items) for registry in registries]
+    for registry in registries:
+        registry._items.clear()
+    AlertRule.objects.all().delete()
     yield
-    rules.registry._items.clear()
-    rules.registry._items.update(kept)
+    for registry, items in zip(registries, kept, strict=True):
+        registry._items.clear()
+        registry._items.update(items)
 
 
 @pytest.fixture

@@ -1,0 +1,93 @@
+"""Working through alerts in a real browser: by keyboard, by mouse, on a phone."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.accessibility import serious_faults
+from tests.browser.support import screenshots, scrolls_sideways, settled
+from tests.servers.portal import Portal
+
+
+@pytest.fixture
+def inbox(portal: Portal, staff_page: Page) -> Page:
+    """The inbox with three alerts that apps' numbers have raised."""
+    body = {
+        "signals": [
+            {"type": "counter", "name": "gift_card_provision_failed", "value": 9},
+            {"type": "gauge", "name": "credit_balance", "value": 12},
+            {"type": "delivery", "channel": "sms", "outcome": "failed", "count": 40},
+        ]
+    }
+    portal.client.post("/api/v1/signals/", headers=portal.api, json=body).raise_for_status()
+    run = portal.client.post("/api/v1/checks/run/", headers=portal.api, timeout=30)
+    run.raise_for_status()
+    staff_page.goto(f"{portal.base_url}/admin/alerts/?source=business")
+    return staff_page
+
+
+def rows(page: Page) -> list[str]:
+    return page.locator("[data-row-item] .title").all_inner_texts()
+
+
+def test_alerts_are_worked_through_by_keyboard(inbox: Page) -> None:
+    settled(inbox)
+    first, second = rows(inbox)
+    assert serious_faults(inbox) == []
+
+    inbox.keyboard.press("j")
+    inbox.keyboard.press("a")
+    expect(inbox.get_by_text(f"Acknowledged: {first}")).to_be_visible()
+    expect(inbox.locator("[data-row-item]", has_text=first)).to_contain_text("owner")
+
+    inbox.keyboard.press("j")  # the open one stands first now
+    inbox.keyboard.press("d")
+    expect(inbox.get_by_text(f"Dismissed: {second}")).to_be_visible()
+    expect(inbox.locator("[data-row-item]")).to_have_count(1)
+
+
+def test_several_are_dismissed_with_the_mouse(inbox: Page) -> None:
+    inbox.get_by_label("Select all").check()
+    inbox.get_by_role("button", name=re.compile("Dismiss")).click()
+
+    expect(inbox.get_by_text("Dismissed: 2 alerts")).to_be_visible()
+    expect(inbox.locator("[data-row-item]")).to_have_count(0)
+
+
+def test_the_page_of_an_alert_tells_and_takes_a_comment(inbox: Page) -> None:
+    title = rows(inbox)[0]
+    inbox.get_by_role("link", name=title).click()
+    expect(inbox.get_by_role("heading", level=1)).to_have_text(title)
+    settled(inbox)
+    assert serious_faults(inbox) == []
+
+    inbox.get_by_label("Comment").fill("Ordered more.")
+    inbox.get_by_role("button", name="Comment").click()
+    expect(inbox.locator("#timeline")).to_contain_text("Ordered more.")
+    inbox.get_by_role("button", name="Acknowledge").click()
+
+    expect(inbox.locator(".page-head")).to_contain_text("Acknowledged")
+    screenshots(inbox, "alert")
+
+
+def test_the_inbox_fits_a_phone(inbox: Page, portal: Portal) -> None:
+    inbox.goto(f"{portal.base_url}/admin/alerts/")
+    screenshots(inbox, "alerts")
+    inbox.set_viewport_size({"width": 375, "height": 800})
+
+    assert not scrolls_sideways(inbox)
+    inbox.get_by_role("link", name=rows(inbox)[0]).click()
+    assert not scrolls_sideways(inbox)
+
+
+def test_a_rules_form_says_how_often_it_would_have_fired(inbox: Page, portal: Portal) -> None:
+    rule = portal.value("SELECT id FROM alerts_alertrule WHERE name = 'business.failed_gift_cards'")
+    inbox.goto(f"{portal.base_url}/admin/alerts/alertrule/{rule}/change/")
+    preview = inbox.locator("#rule-preview")
+    expect(preview).to_contain_text("would have fired 1 time")
+
+    inbox.get_by_label("Threshold:", exact=True).fill("1000")
+    inbox.keyboard.press("Tab")
+
+    expect(preview).to_contain_text("would have fired 0 times")
