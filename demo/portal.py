@@ -26,6 +26,9 @@ class Portal:
         self._missing: set[str] = set()
         self._lock = threading.Lock()
 
+    def close(self) -> None:
+        self._http.close()
+
     @property
     def dsn(self) -> str:
         return self.base_url.replace("://", f"://{self.keys.dsn_key}@") + f"/{self.keys.id}"

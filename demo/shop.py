@@ -62,6 +62,8 @@ class Shop:
     def close(self) -> None:
         self._ending.set()
         sentry_sdk.get_client().close(timeout=2)
+        self.shop.close()
+        self.gate.close()
 
     # --- what happens ---------------------------------------------------------------------------------
 

@@ -1,0 +1,79 @@
+"""Setting up from nothing: what can be said of it without doing it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import bootstrap
+
+LOCK = """\
+django==5.2 \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+    # via -r run.in
+colorama==0.4 ; sys_platform == 'win32' \\
+    --hash=sha256:cc
+localstripe==1.0 \\
+    --hash=sha256:dd
+"""
+
+
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path)
+    path = tmp_path / "dev.txt"
+    path.write_text(LOCK)
+    return path
+
+
+def test_a_package_is_taken_out_of_a_lock_with_its_hashes(lock: Path) -> None:
+    rest = bootstrap._without(lock, "localstripe").read_text()
+
+    assert "localstripe" not in rest
+    assert "dd" not in rest
+    assert rest.count("--hash") == 3
+
+
+def test_what_is_locked_for_other_systems_is_not_counted_as_locked_here(lock: Path) -> None:
+    assert bootstrap.locked_here(lock) == ["django", "localstripe"]
+
+
+def test_a_mirror_told_to_pip_is_told_to_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://one.example https://two.example")
+    monkeypatch.setenv("PIP_FIND_LINKS", "/one /two")
+    monkeypatch.setenv("UV_INDEX", "https://already.example")
+
+    told = bootstrap.uv_settings()
+
+    assert told["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
+    assert told["UV_FIND_LINKS"] == "/one,/two"
+    assert "UV_INDEX" not in told  # what is set stays
+
+
+def test_it_is_readable_for_a_python_too_old_to_run_the_portal() -> None:
+    """So that such a Python says one clear line rather than a syntax error."""
+    source = (bootstrap.ROOT / "scripts" / "bootstrap.py").read_text()
+
+    compile(source, "bootstrap.py", "exec", flags=0, dont_inherit=True)
+    assert source.index("from __future__ import annotations") < source.index("import hashlib")
+    assert "match " not in source
+
+
+def test_an_unknown_word_is_refused_in_one_line() -> None:
+    told = subprocess.run(
+        [sys.executable, "scripts/bootstrap.py", "everything"],
+        cwd=bootstrap.ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+    assert told.returncode == 1
+    assert told.stderr.startswith("usage:")
