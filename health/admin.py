@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
 from health.models import (
+    Backup,
     CheckIn,
     Component,
     ComponentKind,
@@ -26,6 +27,7 @@ from health.models import (
 )
 from health.services import incidents
 from opsportal.lib import formats, outbound
+from opsportal.lib.admin import LogAdmin
 from opsportal.templatetags.portal import state, when
 
 
@@ -229,3 +231,22 @@ class MaintenanceAdmin(admin.ModelAdmin[MaintenanceWindow]):
     filter_horizontal = ("components",)
     search_fields = ("title", "text")
     ordering = ("-starts_at", "-pk")
+
+
+@admin.register(Backup)
+class BackupAdmin(LogAdmin):
+    list_display = (
+        "started_at",
+        "state",
+        "shown_size",
+        "file",
+        "verified_at",
+        "is_good",
+        "finding",
+    )
+    list_filter = ("state", "is_good")
+    ordering = ("-started_at", "-pk")
+
+    @admin.display(description="size", ordering="size_bytes")
+    def shown_size(self, obj: Backup) -> str:
+        return " ".join(formats.split_size(obj.size_bytes))

@@ -11,8 +11,9 @@ from django.db import connection
 from django.db.utils import load_backend
 from django.utils import timezone
 
+from health.backups.verifying import STALE_AFTER
 from health.checks import Degraded, NotConfigured, health_check
-from health.models import Monitor
+from health.models import Backup, Monitor
 from opsportal.jobs.services import queue_state
 from opsportal.lib import outbound
 
@@ -163,3 +164,30 @@ def certificates() -> str:
     if left < CERTIFICATE_WARNING:
         raise Degraded(f"expires in {left.days} days: {when}")
     return f"{known.count()} watched, the next to expire is {when}"
+
+
+VERIFIED_WITHIN = timedelta(days=8)  # weekly, and a day
+
+
+@health_check("backups", summary="Backups", timeout=2.0)
+def backups() -> str:
+    newest = Backup.objects.newest_first().first()
+    done = Backup.objects.done().newest_first().first()
+    if newest is None or done is None:
+        if newest is not None and newest.error:
+            raise RuntimeError(f"the first backup failed: {newest.error[:200]}")
+        raise NotConfigured("none yet: the first one is taken at 00:30, or by manage.py backup")
+    age = timezone.now() - done.started_at
+    hours = f"{age.total_seconds() / 3600:.0f} h old"
+    if done.is_good is False:
+        raise RuntimeError(f"the latest backup cannot be relied on: {done.finding[:200]}")
+    if settings.BACKUP_DAILY and age > STALE_AFTER:
+        raise RuntimeError(f"stale: the newest is {hours}. {newest.error[:200]}".strip())
+    verified = Backup.objects.filter(is_good=True).newest_first().first()
+    if verified is None or verified.verified_at is None:
+        return f"the newest is {hours}; none has been verified yet (Sundays at 01:00)"
+    if timezone.now() - verified.verified_at > VERIFIED_WITHIN:
+        raise Degraded(
+            f"the newest is {hours}, but none was verified since {verified.verified_at:%d %b}"
+        )
+    return f"the newest is {hours}; restored and counted {verified.verified_at:%d %b}"

@@ -1,10 +1,12 @@
 from collections import Counter
 
+from django.conf import settings
 from django.utils import timezone
 
 from health import services, status
+from health.backups import detached
 from health.services import subscribers
-from opsportal.lib.schedules import every, hourly
+from opsportal.lib.schedules import daily, every, hourly, weekly
 
 
 @every(minutes=1)
@@ -53,3 +55,17 @@ def prune() -> str:
     now = timezone.now()
     forgotten = subscribers.forget_unconfirmed(now=now)
     return f"{services.prune(now=now)} rows removed, {forgotten} unconfirmed addresses forgotten"
+
+
+@daily(hour=0, minute=30)
+def take_backup() -> str:
+    """Take the daily backup (unless BACKUP_DAILY is off)."""
+    if not settings.BACKUP_DAILY:
+        return "BACKUP_DAILY is off"
+    return f"started as process {detached.run_command('backup')}"
+
+
+@weekly(weekday=0, hour=1)
+def verify_backup() -> str:
+    """Restore the newest backup into a scratch database and count its rows."""
+    return f"started as process {detached.run_command('verify_backup')}"

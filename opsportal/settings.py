@@ -50,6 +50,11 @@ TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(
 
 # Calls to URLs that staff enter never lead into private networks, except to these hosts and networks.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
+# Backups (docs/operations.md). PG_BIN: the folder of pg_dump and its kin, where they are not on PATH.
+BACKUP_DAILY = env.bool("BACKUP_DAILY", True)
+BACKUP_DIR = env.str("BACKUP_DIR", "") or str(DATA_DIR / "backups")
+BACKUP_KEEP = env.int("BACKUP_KEEP", 14)
+PG_BIN = env.str("PG_BIN", "")
 # /metrics is read with this token, or from these addresses.
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 METRICS_ALLOW: list[str] = env.list("METRICS_ALLOW", ["127.0.0.0/8", "::1"])

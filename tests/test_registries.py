@@ -44,6 +44,7 @@ INVENTORY: dict[str, list[str]] = {
         "reservations",
     ],
     "health_checks": [
+        "backups",
         "cache",
         "certificates",
         "database",
@@ -109,6 +110,8 @@ INVENTORY: dict[str, list[str]] = {
         "health.tasks.run_checks",
         "health.tasks.send_status_mails",
         "health.tasks.sweep_heartbeats",
+        "health.tasks.take_backup",
+        "health.tasks.verify_backup",
         "opsportal.access.tasks.prune_access",
         "opsportal.jobs.tasks.prune_history",
         "opsportal.limits.tasks.remove_old_blocked_calls",

@@ -1,3 +1,4 @@
+from health.models.backups import Backup, BackupState
 from health.models.components import (
     RAW_KEPT,
     CheckResult,
@@ -31,6 +32,8 @@ __all__ = [
     "KEPT",
     "RAW_KEPT",
     "ActiveUser",
+    "Backup",
+    "BackupState",
     "CheckIn",
     "CheckInStatus",
     "CheckResult",

@@ -1,0 +1,144 @@
+"""Taking, rotating and proving backups, on whichever database the suite runs."""
+
+import gzip
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from alerts.models import SystemAlert
+from health import backups, health_checks
+from health.backups import databases
+from health.checks import Degraded, NotConfigured
+from health.models import Backup
+from tests.factories import make_app
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def folder(settings: Settings, tmp_path: Path) -> Path:
+    settings.BACKUP_DIR = str(tmp_path / "backups")
+    return tmp_path / "backups"
+
+
+def test_a_backup_can_be_restored_and_holds_every_row(folder: Path) -> None:
+    for _ in range(30):
+        make_app()
+    backup = backups.take(now=timezone.now())
+
+    assert backup.row_counts["clients_clientapp"] == 30
+    assert [path.name for path in folder.iterdir()] == [Path(backup.file).name]
+    assert Path(backup.file).stat().st_mode & 0o077 == 0
+    finding = backups.verify(now=timezone.now())
+    assert (finding.is_good, SystemAlert.objects.count()) == (True, 0)
+    assert "was restored" in finding.text
+    assert health_checks.backups() is not None
+
+
+def test_only_the_newest_are_kept_and_strangers_files_stay(
+    folder: Path, settings: Settings
+) -> None:
+    settings.BACKUP_KEEP = 2
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    now = timezone.now()
+    for hours in range(4):
+        backups.take(now=now + timedelta(hours=hours))
+
+    assert len(list(folder.iterdir())) == 3
+    assert (folder / "notes.txt").exists()
+
+
+def spoil(backup: Backup, how: str) -> None:
+    file = Path(backup.file)
+    match how:
+        case "missing":
+            file.unlink()
+        case "stale":
+            Backup.objects.update(started_at=timezone.now() - timedelta(hours=30))
+        case "small":
+            older = Backup.objects.get()
+            Backup.objects.create(
+                started_at=older.started_at - timedelta(days=1),
+                state="done",
+                size_bytes=older.size_bytes * 3,
+            )
+        case "checksum":
+            file.write_bytes(file.read_bytes()[:-20] + b"x" * 20)
+        case "broken":
+            content = b"not a database" * 99
+            file.write_bytes(gzip.compress(content) if file.name.endswith(".gz") else content)
+            Backup.objects.update(sha256=backups.taking.digest(file))
+        case "rows are missing":
+            Backup.objects.update(row_counts={"clients_clientapp": 500})
+
+
+@pytest.mark.parametrize(
+    "how", ["missing", "stale", "small", "checksum", "broken", "rows are missing"]
+)
+def test_a_backup_that_is_no_good_raises_an_alert_that_the_next_good_one_clears(how: str) -> None:
+    backup = backups.take(now=timezone.now())
+    spoil(backup, how)
+
+    finding = backups.verify(now=timezone.now())
+
+    assert not finding.is_good
+    assert how in finding.text
+    assert SystemAlert.objects.active().get().message == finding.text
+    with pytest.raises(RuntimeError):
+        health_checks.backups()
+    with pytest.raises(CommandError):
+        call_command("verify_backup")
+
+    Backup.objects.all().delete()
+    backups.take(now=timezone.now())
+    assert backups.verify(now=timezone.now()).is_good
+    assert not SystemAlert.objects.active().exists()
+
+
+def test_no_backup_at_all_is_an_alert_for_the_verifier_and_a_note_for_the_page() -> None:
+    assert backups.verify(now=timezone.now()).text.startswith("missing")
+    with pytest.raises(NotConfigured):
+        health_checks.backups()
+
+
+def test_one_that_was_not_verified_for_long_is_noticed() -> None:
+    backups.take(now=timezone.now())
+    backups.verify(now=timezone.now())
+    Backup.objects.update(verified_at=timezone.now() - timedelta(days=9))
+    with pytest.raises(Degraded):
+        health_checks.backups()
+
+
+def test_the_command_takes_one_and_says_where(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("backup")
+    assert str(folder) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        databases.SQLite(Path("/nowhere/opsportal.sqlite3")),
+        databases.PostgreSQL({"NAME": "opsportal", "HOST": "127.0.0.1", "PORT": 1}),
+    ],
+    ids=["SQLite", "PostgreSQL"],
+)
+def test_a_failure_is_kept_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, database: databases.Database
+) -> None:
+    monkeypatch.setattr(databases, "current", lambda: database)
+
+    with pytest.raises(backups.BackupFailed):
+        backups.take(now=timezone.now())
+
+    failed = Backup.objects.get()
+    assert (failed.state, bool(failed.error)) == ("failed", True)
+    assert list(folder.iterdir()) == []
+    with pytest.raises(RuntimeError, match="the first backup failed"):
+        health_checks.backups()
