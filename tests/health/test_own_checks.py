@@ -165,7 +165,6 @@ def https_port(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
     [(-3, RuntimeError), (5, Degraded), (90, "1 watched")],
     indirect=["https_port"],
 )
-@pytest.mark.django_db(transaction=True)
 def test_a_certificate_is_watched_before_and_after_it_expires(
     settings: Settings, https_port: int, verdict: str | type[Exception]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -25,7 +26,7 @@ from health.tasks import keep_status
 from health.verdict import Result, Status
 from tests.factories import make_component
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
@@ -41,12 +42,26 @@ def public(title: str, verdict: Status = Status.HEALTHY) -> Component:
     return component
 
 
-def database_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(connections["default"].settings_dict, "NAME", "/nowhere/opsportal.sqlite3")
-    monkeypatch.setitem(connections["default"].settings_dict, "HOST", "/nowhere")
-    connections["default"].close()
+@pytest.fixture
+def take_database_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """From the call on, no thread gets a new connection."""
+    own = connections["default"]
+
+    def forget_connections() -> None:
+        own.close()
+        if own.vendor == "postgresql":
+            own.close_pool()  # type: ignore[attr-defined]
+
+    def take_away() -> None:
+        forget_connections()
+        monkeypatch.setitem(own.settings_dict, "NAME", "/nowhere/opsportal.sqlite3")
+        monkeypatch.setitem(own.settings_dict, "HOST", "/nowhere")
+
+    yield take_away
+    forget_connections()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_all_is_well(client: Client) -> None:
     public("Shop")
     page = client.get("/status/").content.decode()
@@ -57,6 +72,7 @@ def test_all_is_well(client: Client) -> None:
     assert "<script" not in page
 
 
+@pytest.mark.django_db(transaction=True)
 def test_an_outage_is_told_without_private_details(client: Client) -> None:
     public("Shop", Status.UNHEALTHY)
     make_component("secret-billing-db", title="Secret billing", status="unhealthy")
@@ -69,6 +85,7 @@ def test_an_outage_is_told_without_private_details(client: Client) -> None:
         assert private not in page + client.get("/status/status.json").content.decode()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_incidents_and_maintenance_are_told_in_their_order(client: Client) -> None:
     now = timezone.now()
     incident = Incident.objects.create(
@@ -96,6 +113,7 @@ def test_incidents_and_maintenance_are_told_in_their_order(client: Client) -> No
     assert "Slow &lt;checkout&gt;" in feed.content.decode()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_it_can_be_cached_and_knows_what_a_visitor_has(client: Client) -> None:
     public("Shop")
     first = client.get("/status/")
@@ -106,6 +124,7 @@ def test_it_can_be_cached_and_knows_what_a_visitor_has(client: Client) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_second_visitor_costs_no_query(
     client: Client, django_assert_num_queries: object
 ) -> None:
@@ -117,13 +136,14 @@ def test_the_second_visitor_costs_no_query(
         assert time.process_time() - began < 0.02
 
 
+@pytest.mark.django_db(transaction=True)
 def test_when_the_database_is_away_the_last_known_state_is_shown_as_such(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, take_database_away: Callable[[], None]
 ) -> None:
     public("Shop")
     assert keep_status() == "healthy"
     status.desk.forget()
-    database_goes_away(monkeypatch)
+    take_database_away()
 
     began = time.monotonic()
     response = client.get("/status/")
@@ -134,12 +154,15 @@ def test_when_the_database_is_away_the_last_known_state_is_shown_as_such(
     assert "All systems operational" not in page
     assert "Shop" in page
     assert "Traceback" not in page
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4  # 0.5 s and what the machine is busy with
     assert client.get("/status/status.json").json()["stale"] is True
 
 
-def test_with_nothing_known_it_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    database_goes_away(monkeypatch)
+@pytest.mark.django_db(transaction=True)
+def test_with_nothing_known_it_says_so(
+    client: Client, take_database_away: Callable[[], None]
+) -> None:
+    take_database_away()
 
     page = client.get("/status/").content.decode()
 
