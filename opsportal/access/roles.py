@@ -15,14 +15,24 @@ OWNER, STAFF, READ_ONLY = "Owner", "Staff", "Read-only"
 
 # Apps whose rows nobody handles by hand.
 _INTERNAL = ("admin", "contenttypes", "sessions", "django_q", "otp_totp")
-# What only owners see: who is in, and what they did.
-_OWNERS_ONLY = ("auth.*", "access.*")
+# What only owners see: who is in and what they did, people's addresses, and channels with their secrets.
+_OWNERS_ONLY = (
+    "auth.*",
+    "access.*",
+    "alerts.*_channel",
+    "alerts.*_person",
+    "health.*_subscriber",
+    "health.*_statusmail",
+)
 # What staff change, as "app.permission"; a * stands for any run of letters.
 STAFF_MAY = (
     "alerts.change_systemalert",
     "alerts.change_notification",
     "alerts.*_silence",
     "errors.change_errorgroup",
+    "health.*_incident",
+    "health.*_incidentupdate",
+    "health.*_maintenancewindow",
     "payments.change_payment",
     "payments.change_webhookevent",
     "payments.change_mismatch",

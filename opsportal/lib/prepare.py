@@ -1,6 +1,7 @@
 """What a node does before it serves: migrate, put every app in order, collect static files. Safe for many nodes at once."""
 
 import hashlib
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -24,15 +25,24 @@ def collect_static() -> bool:
     fingerprint = _static_fingerprint()
     if stamp.is_file() and stamp.read_text() == fingerprint and Path(settings.STATIC_ROOT).is_dir():
         return False
+    # Django copies a file only when it is newer than its copy, which after an upgrade from an archive it may not be. The
+    # copies under hashed names stay, for pages that are still open.
+    for path, _ in _static_files():
+        (Path(settings.STATIC_ROOT) / path).unlink(missing_ok=True)
     call_command("collectstatic", interactive=False, clear=False, verbosity=0)
     stamp.write_text(fingerprint)
     return True
 
 
-def _static_fingerprint() -> str:
-    found = hashlib.sha256(settings.STATICFILES_STORAGE_BACKEND.encode())
+def _static_files() -> Iterator[tuple[str, Path]]:
     for finder in get_finders():
         for path, storage in finder.list([]):
-            file = Path(storage.path(path)).stat()
-            found.update(f"{path} {file.st_size} {file.st_mtime_ns}\n".encode())
+            yield path, Path(storage.path(path))
+
+
+def _static_fingerprint() -> str:
+    found = hashlib.sha256(settings.STATICFILES_STORAGE_BACKEND.encode())
+    for path, source in _static_files():
+        file = source.stat()
+        found.update(f"{path} {file.st_size} {file.st_mtime_ns}\n".encode())
     return found.hexdigest()
