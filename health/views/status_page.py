@@ -19,7 +19,7 @@ from health.services import subscribers
 from health.status import PublicStatus
 from health.verdict import Status
 from opsportal.lib import ratelimit
-from opsportal.lib.addresses import address_of
+from opsportal.lib.addresses import address_of, network_of
 from opsportal.lib.http import json_response
 
 CACHED_FOR = 30  # seconds
@@ -121,7 +121,7 @@ def subscribe(request: HttpRequest) -> HttpResponse:
             raise ValidationError("too long")
     except ValidationError:
         return _say(request, "That is not an e-mail address", "Go back and correct it.", 400)
-    if not ratelimit.hit(f"status-subscribe:{address_of(request)}", 5, 3600).allowed:
+    if not ratelimit.hit(f"status-subscribe:{network_of(address_of(request))}", 5, 3600).allowed:
         return _say(request, "Too many at once", "Try again in an hour.", 429)
     subscribers.subscribe(address, now=timezone.now())
     return _say(
