@@ -1,0 +1,173 @@
+"""What payments tell the others: rules, checks, metrics, impact, the panel."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from alerts import services as alerts
+from alerts.defaults import sync_rules
+from alerts.impact import References, impact_of
+from alerts.models import SystemAlert
+from health.checks import Degraded, NotConfigured
+from payments import stats
+from payments.health_checks import payments as check
+from payments.metrics import totals, trouble
+from payments.models import Payment, WebhookEvent
+from tests.factories import make_payment
+from tests.payments.stripe_double import StripeDouble
+
+pytestmark = pytest.mark.django_db
+
+
+def ago(minutes: float) -> Any:
+    return timezone.now() - timedelta(minutes=minutes)
+
+
+def stuck_payment(**fields: Any) -> Payment:
+    given = {"state": "started", "status": "asked", "intent_id": None, "now": ago(10), **fields}
+    return make_payment(**given)
+
+
+def waiting_event(**fields: Any) -> WebhookEvent:
+    now = timezone.now()
+    return WebhookEvent.objects.create(
+        **{
+            "event_id": f"evt_{uuid.uuid4().hex}",
+            "type": "payment_intent.succeeded",
+            "livemode": False,
+            "created_at": now,
+            "received_at": now,
+            "next_try_at": now,
+            "payload": {},
+            **fields,
+        }
+    )
+
+
+def evaluate(name: str) -> None:
+    sync_rules()
+    alerts.evaluate_rule(name, now=timezone.now())
+
+
+def test_stuck_payments_are_alerted_with_the_money() -> None:
+    stuck_payment()
+    make_payment()
+
+    evaluate("payments.stuck")
+
+    alert = SystemAlert.objects.get()
+    assert (alert.severity, alert.alert_type) == ("high", "payments-stuck")
+    assert "25.00 EUR may or may not be charged" in alert.message
+
+
+def test_a_payment_just_asked_for_is_not_stuck() -> None:
+    stuck_payment(now=ago(4))
+
+    evaluate("payments.stuck")
+
+    assert not SystemAlert.objects.exists()
+
+
+def test_events_that_wait_too_long_are_alerted() -> None:
+    waiting_event(received_at=ago(11))
+
+    evaluate("payments.webhook_lag")
+
+    assert SystemAlert.objects.get().alert_type == "webhooks-late"
+
+
+def test_the_check_says_what_is_wrong(stripe: StripeDouble) -> None:
+    assert check() == "nothing stuck"
+
+    stuck_payment()
+    waiting_event(state="dead")
+    with pytest.raises(Degraded, match="1 stuck payments, 0 late and 1 dead events"):
+        check()
+
+
+def test_without_stripe_the_check_is_not_configured() -> None:
+    with pytest.raises(NotConfigured):
+        check()
+
+
+def test_metrics_count_attempts_money_and_duplicates() -> None:
+    make_payment(amount=2500, replay_count=2)
+    make_payment(amount=500, currency="JPY", conflict_count=1)
+    stuck_payment()
+
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in (*totals(), *trouble())
+        for sample in family.samples
+    }
+
+    assert samples["opsportal_payments_total", "succeeded"] == 2
+    assert samples["opsportal_payments_received_total", "JPY"] == 500
+    assert samples["opsportal_payment_duplicates_prevented_total",] == 3
+    assert samples["opsportal_payments_stuck",] == 1
+
+
+def test_duplicates_are_counted_with_what_they_would_have_cost() -> None:
+    make_payment(amount=2500, replay_count=2, conflict_count=1)
+    make_payment(amount=500, currency="JPY", replay_count=1)
+    make_payment(amount=9900)
+
+    prevented = stats.duplicates_prevented()
+
+    assert (prevented.count, prevented.amounts) == (4, {"EUR": 7500, "JPY": 500})
+
+
+@pytest.mark.parametrize(
+    "by", ["order_ids", "payment_ids", "reservation_ids", "request_ids", "user_ids"]
+)
+def test_a_problem_shows_the_payments_it_touched(by: str) -> None:
+    reservation = str(uuid.uuid4())
+    mine = make_payment(
+        reservation,
+        order_id="o-1",
+        request_id="req-1",
+        customer="c-1",
+        status="requires_action",
+    )
+    make_payment(order_id="o-2", request_id="req-2", customer="c-2")
+    named = {
+        "order_ids": "o-1",
+        "payment_ids": mine.intent_id,
+        "reservation_ids": reservation,
+        "request_ids": "req-1",
+        "user_ids": "c-1",
+    }[by]
+
+    impact = impact_of(References(**{by: frozenset({named})}))  # type: ignore[arg-type]
+
+    [touched] = impact.touched
+    assert (touched.reference, touched.amount, touched.currency) == (str(mine.uuid), 2500, "EUR")
+    assert impact.amount_at_risk == {"EUR": 2500}
+
+
+@pytest.mark.parametrize("status", ["succeeded", "canceled", "refused", "abandoned"])
+def test_money_whose_fate_is_known_is_not_at_risk(status: str) -> None:
+    payment = make_payment(status=status)
+
+    impact = impact_of(References(payment_ids=frozenset({str(payment.uuid)})))
+
+    assert (len(impact.touched), impact.amount_at_risk) == (1, {})
+
+
+def test_the_panel_shows_money_at_risk_and_prevented() -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser("ann"))
+    stuck_payment(now=ago(20))
+    make_payment(amount=1000, replay_count=3)
+
+    shown = client.get(reverse("health:widget", args=["payments.at_a_glance"]))
+
+    assert shown.status_code == 200
+    for expected in ("25.00 EUR", "30.00 EUR", "not charged again", "at risk"):
+        assert expected in shown.content.decode()

@@ -1,0 +1,213 @@
+"""What reservations tell the others: rules, checks, metrics, impact, the panel."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from alerts import services as alerts
+from alerts.defaults import sync_rules
+from alerts.impact import References, impact_of
+from alerts.models import SystemAlert
+from health.checks import Degraded, NotConfigured
+from reservations import services
+from reservations.alert_rules import low_inventory
+from reservations.forecast import sold_out_in
+from reservations.health_checks import reservations as check
+from reservations.metrics import tickets, totals
+from reservations.models import Reservation, TicketType
+from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
+
+pytestmark = pytest.mark.django_db
+
+
+def reserved(type_: TicketType, quantity: int = 1, **fields: str) -> Reservation:
+    made = services.reserve(
+        app=make_app(), wanted=wanted((type_, quantity), **fields), now=timezone.now()
+    )
+    return made.reservation
+
+
+def sold(type_: TicketType, quantity: int) -> None:
+    services.complete(
+        reservation=reserved(type_, quantity), paid_elsewhere="desk", now=timezone.now()
+    )
+
+
+def evaluate(name: str) -> None:
+    sync_rules()
+    alerts.evaluate_rule(name, now=timezone.now())
+
+
+def test_low_inventory_is_alerted_per_ticket_type_with_a_forecast() -> None:
+    event = make_event("gala")
+    seated = make_ticket_type(100, event=event, name="Seated", low_inventory_threshold=20)
+    make_ticket_type(100, event=event, name="Standing", low_inventory_threshold=20)
+    sold(seated, 80)
+
+    evaluate("reservations.low_inventory")
+
+    alert = SystemAlert.objects.get()
+    assert (alert.alert_type, alert.severity) == ("low-inventory", "high")
+    assert "Seated: 20 of 100 left; sold out in about 1 h 30 min at this pace" in alert.message
+
+
+def test_low_inventory_clears_when_tickets_come_back() -> None:
+    seated = make_ticket_type(10, low_inventory_threshold=5)
+    reservation = reserved(seated, 6)
+    evaluate("reservations.low_inventory")
+    assert SystemAlert.objects.get().state == "open"
+
+    services.cancel(reservation=reservation, now=timezone.now())
+    for minute in range(1, 6):
+        alerts.evaluate_rule(
+            "reservations.low_inventory", now=timezone.now() + timedelta(minutes=minute)
+        )
+
+    assert SystemAlert.objects.get().state == "resolved"
+
+
+def test_what_is_not_for_sale_is_not_low() -> None:
+    past = timezone.now() - timedelta(days=1)
+    make_ticket_type(0)
+    make_ticket_type(10, event=make_event(is_on_sale=False), low_inventory_threshold=10)
+    make_ticket_type(10, event=make_event(starts_at=past), low_inventory_threshold=10)
+    make_ticket_type(10, sale_ends_at=past, low_inventory_threshold=10)
+
+    assert list(low_inventory(timezone.now(), timezone.now())) == []  # type: ignore[arg-type]
+
+
+def test_without_a_mark_of_its_own_a_tenth_is_low() -> None:
+    assert make_ticket_type(200).low_at == 20
+
+
+@pytest.mark.parametrize(
+    ("left", "sold_", "lasts"), [(0, 5, 0), (10, 0, None), (30, 60, 3), (60, 60, 6)]
+)
+def test_the_forecast_is_the_pace_of_the_last_six_hours(
+    left: int, sold_: int, lasts: int | None
+) -> None:
+    assert sold_out_in(left, sold_) == (None if lasts is None else timedelta(hours=lasts))
+
+
+def test_overdue_holds_are_alerted() -> None:
+    reserved(make_ticket_type())
+    Reservation.objects.update(expires_at=timezone.now() - timedelta(minutes=11))
+
+    evaluate("reservations.overdue_holds")
+
+    assert SystemAlert.objects.get().alert_type == "holds-overdue"
+
+
+def test_the_check_says_what_is_wrong() -> None:
+    with pytest.raises(NotConfigured):
+        check()
+
+    standing = make_ticket_type()
+    reserved(standing)
+    assert check() == "holds end in time, counters add up"
+
+    TicketType.objects.update(held=5)
+    with pytest.raises(Degraded, match="held 5 for 1"):
+        check()
+    Reservation.objects.update(expires_at=timezone.now() - timedelta(minutes=11))
+    with pytest.raises(Degraded, match="clean-up does not run"):
+        check()
+
+
+def test_drift_raises_one_critical_alert_which_ends_with_it() -> None:
+    reserved(make_ticket_type())
+    TicketType.objects.update(held=5)
+
+    for _ in range(2):
+        services.check_integrity(now=timezone.now())
+    assert SystemAlert.objects.get().severity == "critical"
+
+    TicketType.objects.update(held=1)
+    services.check_integrity(now=timezone.now())
+    assert SystemAlert.objects.get().state == "resolved"
+
+
+def test_metrics_count_reservations_and_tickets() -> None:
+    standing = make_ticket_type(10, event=make_event("gala"), name="Standing")
+    sold(standing, 3)
+    reserved(standing, 2)
+
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in (*totals(), *tickets())
+        for sample in family.samples
+    }
+
+    assert samples["opsportal_reservations_total", "completed"] == 1
+    assert samples["opsportal_tickets", "gala", "Standing", "capacity"] == 10
+    assert samples["opsportal_tickets", "gala", "Standing", "sold"] == 3
+    assert samples["opsportal_tickets", "gala", "Standing", "left"] == 5
+
+
+@pytest.mark.parametrize("by", ["order_ids", "reservation_ids", "user_ids"])
+def test_a_problem_shows_the_seats_and_money_it_touched(by: str) -> None:
+    mine = reserved(make_ticket_type(price=2500), 2, order_id="o-1", customer="c-1")
+    reserved(make_ticket_type(), order_id="o-2", customer="c-2")
+    named = {"order_ids": "o-1", "reservation_ids": str(mine.uuid), "user_ids": "c-1"}[by]
+
+    impact = impact_of(References(**{by: frozenset({named})}))  # type: ignore[arg-type]
+
+    [touched] = impact.touched
+    assert (touched.reference, touched.seats, touched.at_risk) == (str(mine.uuid), 2, True)
+    assert impact.amount_at_risk == {"EUR": 5000}
+    assert touched.url == reverse("reservations:reservation-page", args=[mine.uuid])
+
+
+def test_money_of_a_reservation_under_payment_is_counted_once() -> None:
+    reservation = reserved(make_ticket_type(price=2500), 2, order_id="o-1")
+    make_payment(str(reservation.uuid), status="processing", amount=5000, order_id="o-1")
+
+    impact = impact_of(References(order_ids=frozenset({"o-1"})))
+
+    assert {touched.kind for touched in impact.touched} == {"payment", "reservation"}
+    assert impact.amount_at_risk == {"EUR": 5000}
+
+
+def test_what_is_paid_and_seated_is_not_at_risk() -> None:
+    reservation = reserved(make_ticket_type(price=2500), 2, order_id="o-1")
+    payment = make_payment(str(reservation.uuid), amount=5000, order_id="o-1")
+    services.complete_paid(payment=payment, now=timezone.now())
+
+    impact = impact_of(References(payment_ids=frozenset({payment.intent_id or ""})))
+
+    assert len(impact.touched) == 2
+    assert (impact.amount_at_risk, impact.seats) == ({}, 2)
+
+
+def test_an_outage_touched_what_was_open_in_its_time() -> None:
+    reservation = reserved(make_ticket_type(price=2500), 2)
+    now = timezone.now()
+
+    during = impact_of(References(since=now - timedelta(minutes=5), until=now))
+    before = impact_of(References(since=now - timedelta(hours=2), until=now - timedelta(hours=1)))
+
+    assert [touched.reference for touched in during.touched] == [str(reservation.uuid)]
+    assert before.touched == ()
+
+
+def test_nothing_named_touches_nothing() -> None:
+    reserved(make_ticket_type())
+
+    assert impact_of(References()).touched == ()
+
+
+def test_the_panel_shows_what_runs_out() -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser("ann"))
+    seated = make_ticket_type(10, name="Seated", low_inventory_threshold=5)
+    sold(seated, 6)
+
+    shown = client.get(reverse("health:widget", args=["reservations.at_a_glance"]))
+
+    assert shown.status_code == 200
+    for expected in ("Seated: 4 of 10 left", "add up", "Money without a seat"):
+        assert expected in shown.content.decode()
