@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from opsportal.clients.auth import app_for_key
 from opsportal.clients.key_use import note_used
@@ -72,6 +72,12 @@ def _names(value: object) -> frozenset[str]:
     return frozenset(str(item) for item in value) if isinstance(value, list) else frozenset()
 
 
+def release_connection() -> None:
+    """Ingestion's threads outnumber the connections; nobody else gives back what such a thread used for a moment."""
+    if not connection.in_atomic_block:
+        close_old_connections()
+
+
 class Door:
     def __init__(self) -> None:
         # Negative answers are remembered by (project, key) too, never by project alone.
@@ -92,6 +98,8 @@ class Door:
             if remembered is not None and now - remembered[0] < KEPT_FOR:
                 return remembered[1]
             raise NotOpen("the store is away") from None
+        finally:
+            release_connection()
         with self._lock:
             self._remembered[project_id, key] = (now, guest)
             self._remembered.move_to_end((project_id, key))

@@ -11,15 +11,14 @@ from typing import Any
 from errors.door import Guest
 from opsportal.lib.registry import Registry
 
-Payload = dict[str, Any] | list[Any]
-
 
 @dataclass(slots=True, frozen=True)
 class Received:
     """One item, with what its handler may want to know about its envelope."""
 
     guest: Guest
-    payload: Payload
+    type: str
+    payload: Any  # decoded JSON; None when it could not be read
     envelope: dict[str, Any]  # the envelope's header
     event_id: str
     now: datetime

@@ -14,4 +14,4 @@ def record_events(events: Sequence[NewEvent]) -> Written:
 
     Raises store.writer.Unavailable when the database is away.
     """
-    return store([Packed.of(event) for event in events])
+    return store(lambda: [Packed.of(event) for event in events])

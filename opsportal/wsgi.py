@@ -1,3 +1,4 @@
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -12,3 +13,7 @@ from errors.views.lean import in_front_of  # noqa: E402  (its models need Django
 
 application = in_front_of(django_application)
 background.start()
+
+gc.collect()
+gc.freeze()
+gc.set_threshold(25_000, 20, 50)

@@ -11,7 +11,8 @@ from typing import Any
 from django.conf import settings
 
 from errors import fingerprint
-from errors.intake import jsons, moments, references
+from errors.intake import fragments, jsons, moments, references
+from errors.intake.body import Unreadable
 from errors.intake.normalize import Normalizer, culprit_of, severity_of, title_of
 from errors.new_event import NewEvent
 from opsportal.lib.scrub import Scrubber, scrub_text
@@ -94,10 +95,32 @@ def _within_extra_limit(event: dict[str, Any]) -> dict[str, Any] | None:
     return {"type": "trimmed", "name": "extra"}
 
 
-def accept(
-    raw: dict[str, Any], *, app_id: int, scrubber: Scrubber, around: Circumstances, size: int = 0
+def accept_json(
+    payload: bytes, *, app_id: int, scrubber: Scrubber, around: Circumstances
 ) -> NewEvent:
-    """Never refuses a JSON object, however wrong its members are. `size` is the raw length, if known."""
+    """An event as it came. Raises Unreadable for anything but a JSON object."""
+    parts = fragments.split(payload, scrubber)
+    raw, ready = parts or (jsons.decode(payload), None)
+    if not isinstance(raw, dict):
+        raise Unreadable("the event is not a JSON object")
+    return accept(
+        raw, app_id=app_id, scrubber=scrubber, around=around, size=len(payload), ready=ready
+    )
+
+
+def accept(
+    raw: dict[str, Any],
+    *,
+    app_id: int,
+    scrubber: Scrubber,
+    around: Circumstances,
+    size: int = 0,
+    ready: fragments.Ready | None = None,
+) -> NewEvent:
+    """Never refuses a JSON object, however wrong its members are. `size` is the raw length, if known.
+
+    `ready` are members that are normalized and filtered already.
+    """
     received_at = around.received_at
     normalizer = Normalizer(raw)
     event_id = around.event_id or event_id_of(raw.get("event_id"))
@@ -138,6 +161,10 @@ def accept(
         event["release"] = release
     if dist:
         event["dist"] = dist
+    document = event
+    if ready:
+        document = {**event, **{name: encoded for name, (_, encoded) in ready.items()}}
+        event.update({name: read for name, (read, _) in ready.items()})
     found = references.find(event)
     title, kind = title_of(event)
     tags = event.get("tags") or {}
@@ -149,7 +176,7 @@ def accept(
         occurred_at=occurred_at,
         group_hash=fingerprint.fingerprint(event),
         title=title[:300],
-        payload=jsons.encode(event),
+        payload=jsons.encode(document),
         severity=severity_of(event.get("level")).value,
         culprit=culprit_of(event)[:300],
         type=kind[:200],

@@ -216,22 +216,27 @@ class Normalizer:
             stacktrace["frames_omitted"] = True
             self.note("trimmed", "frames")
         for frame in frames:
-            for key in ("filename", "abs_path", "module", "function", "context_line"):
-                value = frame.get(key)
-                if value is not None and (type(value) is not str or len(value) > LONGEST_NAME):
-                    frame[key] = _as_text(value)[:LONGEST_NAME]
-            for key in ("pre_context", "post_context"):
-                lines = frame.get(key)
-                if lines is not None and type(lines) is not list:
-                    del frame[key]
-            if "vars" in frame and type(frame["vars"]) is not dict:
-                variables = frame.pop("vars")
-                if type(variables) is list:
-                    frame["vars"] = {str(n): item for n, item in enumerate(variables)}
-            number = frame.get("lineno")
-            if number is not None and type(number) is not int:
-                frame["lineno"] = int(number) if _is_digits(number) else None
+            self.frame(frame)
         stacktrace["frames"] = frames
+
+    @staticmethod
+    def frame(frame: dict[str, Any]) -> dict[str, Any]:
+        for key in ("filename", "abs_path", "module", "function", "context_line"):
+            value = frame.get(key)
+            if value is not None and (type(value) is not str or len(value) > LONGEST_NAME):
+                frame[key] = _as_text(value)[:LONGEST_NAME]
+        for key in ("pre_context", "post_context"):
+            lines = frame.get(key)
+            if lines is not None and type(lines) is not list:
+                del frame[key]
+        if "vars" in frame and type(frame["vars"]) is not dict:
+            variables = frame.pop("vars")
+            if type(variables) is list:
+                frame["vars"] = {str(n): item for n, item in enumerate(variables)}
+        number = frame.get("lineno")
+        if number is not None and type(number) is not int:
+            frame["lineno"] = int(number) if _is_digits(number) else None
+        return frame
 
     def _tags(self) -> None:
         given = self.event.get("tags")

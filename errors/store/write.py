@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from errors import partitions
 from errors.models import SEVERITY_RANK, ErrorGroup, Severity, Status
@@ -88,7 +88,7 @@ def write(batch: Sequence[Packed]) -> Written:
 def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
     sql = dialect()
     written = Written()
-    with connection.cursor() as cursor:
+    with sql.cursor() as cursor:
         firsts: dict[tuple[str, int], tuple[Packed, int]] = {}
         for packed in batch:
             event = packed.event

@@ -9,20 +9,21 @@ import base64
 import binascii
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from random import getrandbits
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from errors import discarded
-from errors.door import Guest, NotOpen, Refusal, check_quotas, door
+from errors.door import Guest, NotOpen, Refusal, check_quotas, door, release_connection
 from errors.envelope_items import take_check_in
 from errors.intake import credentials, envelope, jsons, moments, plain, reports
-from errors.intake.accept import LONGEST_EVENT, Circumstances, accept, event_id_of
-from errors.intake.body import MIB, TooLarge, Unreadable, read, unpack
+from errors.intake.accept import LONGEST_EVENT, Circumstances, accept, accept_json, event_id_of
+from errors.intake.body import TooLarge, Unreadable, read, unpack
 from errors.items import Received
 from errors.items import registry as items
 from errors.models import Discarded
@@ -100,7 +101,8 @@ class _Call:
         self.now = timezone.now()
         self.guest: Guest | None = None
 
-    def body(self, limit: int = 20 * MIB) -> bytes:
+    def raw_body(self) -> bytes:
+        """As it came over the wire."""
         environ = self.environ
         length = environ.get("CONTENT_LENGTH")
         if not length and not environ.get("wsgi.input_terminated"):
@@ -109,8 +111,13 @@ class _Call:
             if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
                 raise _Refuse(411, "this server cannot read chunked bodies")
             return b""
-        raw = read(environ["wsgi.input"], length)
-        return unpack(raw, environ.get("HTTP_CONTENT_ENCODING", ""), limit)
+        return read(environ["wsgi.input"], length)
+
+    def unpack(self, raw: bytes) -> bytes:
+        return unpack(raw, self.environ.get("HTTP_CONTENT_ENCODING", ""))
+
+    def body(self) -> bytes:
+        return self.unpack(self.raw_body())
 
     def admit(self, project_id: int | None, keys: list[str]) -> Guest:
         """Raises _Refuse: 401 without a key, 403 with one that does not open this project."""
@@ -133,6 +140,19 @@ class _Call:
             event_id=event_id,
             client_address=client_address(self.environ),
         )
+
+    def take(self, guest: Guest, payload: bytes, around: Circumstances) -> Packed:
+        """An event on its way to the store."""
+        if len(payload) > LONGEST_EVENT:
+            raise TooLarge("the event is over 1 MiB")
+        return Packed.of(
+            accept_json(payload, app_id=guest.app_id, scrubber=guest.scrubber, around=around)
+        )
+
+    def store(self, read: Callable[[bytes], Sequence[Packed]]) -> None:
+        """Have the body read and its events stored: by the writer's thread, and not before it is this call's turn."""
+        raw = self.raw_body()
+        store(lambda: read(raw), size=3 * len(raw))
 
     def check_quotas(self, guest: Guest, count: int = 1) -> None:
         if not guest.quotas:
@@ -159,85 +179,98 @@ def _envelope(call: _Call, project_id: int | None) -> Answer:
     keys = credentials.keys(call.environ)
     if keys and project_id is not None:
         call.admit(project_id, keys)  # before any work on the body
-    parsed = envelope.parse(call.body())
-    dsn = credentials.of_dsn(parsed.header.get("dsn"))
+    others: list[Received] = []
+    event_id = ""
+
+    def read_events(raw: bytes) -> Sequence[Packed]:
+        nonlocal event_id
+        parsed = envelope.parse(call.unpack(raw))
+        guest = _admit_by_dsn(call, project_id, keys, parsed.header.get("dsn"))
+        event_id = event_id_of(parsed.header.get("event_id"))
+        event = _event_among(guest, parsed)
+        others.extend(_others_among(call, guest, parsed, event_id))
+        if event is None:
+            if parsed.fault and not parsed.items:
+                raise Unreadable(parsed.fault)
+            if not any(item.type for item in parsed.items):
+                event_id = ""
+            return ()
+        call.check_quotas(guest)
+        sent_at = moments.parse(parsed.header.get("sent_at"))
+        packed = call.take(guest, event.payload, call.circumstances(event_id, sent_at))
+        event_id = packed.event.event_id
+        return [packed]
+
+    try:
+        call.store(read_events)
+    except _Refuse as refusal:
+        if refusal.status == 429:  # a quota of errors is no reason to lose a check-in
+            _hand_on(others)
+        raise
+    _hand_on(others)
+    return _accepted(event_id)
+
+
+def _admit_by_dsn(call: _Call, project_id: int | None, keys: list[str], given: Any) -> Guest:
+    """The envelope's own dsn may be the only key, and must not contradict the address."""
+    dsn = credentials.of_dsn(given)
     if project_id is None:
         if dsn is None:
             raise _Refuse(401, "the envelope's header has no readable dsn")
-        key, project_id = dsn
-        call.admit(project_id, [key])
-    elif dsn is not None:
-        if dsn[1] != project_id:
-            raise _Refuse(400, "the envelope's dsn is another project's")
-        if dsn[0] not in keys:
-            keys = [*keys, dsn[0]]
-            call.admit(project_id, keys)
-    elif not keys:
-        call.admit(project_id, keys)
-    assert call.guest is not None
-    return _take_envelope(call, call.guest, parsed)
+        return call.admit(dsn[1], [dsn[0]])
+    if dsn is not None and dsn[1] != project_id:
+        raise _Refuse(400, "the envelope's dsn is another project's")
+    if dsn is not None and dsn[0] not in keys:
+        return call.admit(project_id, [*keys, dsn[0]])
+    return call.guest or call.admit(project_id, keys)
 
 
-def _take_envelope(call: _Call, guest: Guest, parsed: envelope.Envelope) -> Answer:
-    header = parsed.header
-    event_id = event_id_of(header.get("event_id"))
-    event: envelope.Item | None = None
+_EVENTS = ("event", "error", "default")
+
+
+def _event_among(guest: Guest, parsed: envelope.Envelope) -> envelope.Item | None:
+    events = [item for item in parsed.items if item.type in _EVENTS]
+    if len(events) > 1:
+        discarded.count(guest.app_id, Discarded.Source.PORTAL, "event", "several", len(events) - 1)
+    return events[0] if events else None
+
+
+def _others_among(
+    call: _Call, guest: Guest, parsed: envelope.Envelope, event_id: str
+) -> list[Received]:
+    """The items that are no events but have a place to go. None of them is a reason to refuse the envelope."""
+    found = []
     for item in parsed.items:
-        if item.type in ("event", "error", "default"):
-            if event is None:
-                event = item
-            else:
-                discarded.count(guest.app_id, Discarded.Source.PORTAL, "event", "several")
+        if item.type in _EVENTS:
+            continue
+        is_container = str(item.header.get("content_type", "")).startswith(
+            "application/vnd.sentry.items"
+        )
+        if item.type not in items or is_container:
+            kind = item.type or "(none)"
+            discarded.count(guest.app_id, Discarded.Source.PORTAL, kind, "unsupported")
+        elif len(item.payload) > items.get(item.type).limit:
+            discarded.count(guest.app_id, Discarded.Source.INVALID, item.type, "too large")
         else:
-            _take_item(call, guest, item, header, event_id)
-    if event is None:
-        if parsed.fault and not parsed.items:
-            raise Unreadable(parsed.fault)
-        return _accepted(event_id if any(item.type for item in parsed.items) else "")
-    if len(event.payload) > LONGEST_EVENT:
-        raise TooLarge("the event is over 1 MiB")
-    raw = jsons.decode(event.payload)
-    if not isinstance(raw, dict):
-        raise Unreadable("the event is not a JSON object")
-    call.check_quotas(guest)
-    sent_at = moments.parse(header.get("sent_at"))
-    new = accept(
-        raw,
-        app_id=guest.app_id,
-        scrubber=guest.scrubber,
-        around=call.circumstances(event_id, sent_at),
-        size=len(event.payload),
-    )
-    store([Packed.of(new)])
-    return _accepted(new.event_id)
+            try:
+                payload = jsons.decode(item.payload)
+            except Unreadable:
+                payload = None
+            found.append(Received(guest, item.type, payload, parsed.header, event_id, call.now))
+    return found
 
 
-def _take_item(
-    call: _Call, guest: Guest, item: envelope.Item, header: dict[str, Any], event_id: str
-) -> None:
-    """An item that is no event is never a reason to refuse the envelope."""
-    kind = item.type
-    if kind not in items or str(item.header.get("content_type", "")).startswith(
-        "application/vnd.sentry.items"
-    ):
-        discarded.count(guest.app_id, Discarded.Source.PORTAL, kind or "(none)", "unsupported")
-        return
-    taker = items.get(kind)
-    if len(item.payload) > taker.limit:
-        discarded.count(guest.app_id, Discarded.Source.INVALID, kind, "too large")
-        return
-    try:
-        payload = jsons.decode(item.payload)
-    except Unreadable:
-        payload = None
-    if not isinstance(payload, dict | list):
-        discarded.count(guest.app_id, Discarded.Source.INVALID, kind, "unreadable")
-        return
-    try:
-        taker.handle(Received(guest, payload, header, event_id, call.now))
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        log.info("item not taken", extra={"kind": kind, "error": str(error)[:200]})
-        discarded.count(guest.app_id, Discarded.Source.INVALID, kind, "unreadable")
+def _hand_on(others: list[Received]) -> None:
+    for received in others:
+        try:
+            items.get(received.type).handle(received)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            log.info("item not taken", extra={"kind": received.type, "error": str(error)[:200]})
+            discarded.count(
+                received.guest.app_id, Discarded.Source.INVALID, received.type, "unreadable"
+            )
+        finally:
+            release_connection()
 
 
 def _accepted(event_id: str) -> Answer:
@@ -250,46 +283,47 @@ def _accepted(event_id: str) -> Answer:
 
 def _store(call: _Call, project_id: int) -> Answer:
     guest = call.admit(project_id, credentials.keys(call.environ))
-    body = call.body()
-    if not body:
-        raise Unreadable("the body is empty")
-    if body[:1] not in b"{ \n\r\t[":  # raven-node: base64(zlib(JSON)), and no header says so
-        try:
-            body = unpack(base64.b64decode(body), "deflate")
-        except (binascii.Error, ValueError):
-            raise Unreadable("neither JSON nor base64") from None
-    if len(body) > LONGEST_EVENT:
-        raise TooLarge("the event is over 1 MiB")
-    raw = jsons.decode(body)
-    if not isinstance(raw, dict):
-        raise Unreadable("the event is not a JSON object")
-    call.check_quotas(guest)
-    new = accept(
-        raw,
-        app_id=guest.app_id,
-        scrubber=guest.scrubber,
-        around=call.circumstances(),
-        size=len(body),
-    )
-    store([Packed.of(new)])
-    return _accepted(new.event_id)
+    taken: list[Packed] = []
+
+    def read_event(raw: bytes) -> Sequence[Packed]:
+        body = call.unpack(raw)
+        if not body:
+            raise Unreadable("the body is empty")
+        if body[:1] not in b"{ \n\r\t[":  # raven-node: base64(zlib(JSON)), and no header says so
+            try:
+                body = unpack(base64.b64decode(body), "deflate")
+            except (binascii.Error, ValueError):
+                raise Unreadable("neither JSON nor base64") from None
+        call.check_quotas(guest)
+        taken.append(call.take(guest, body, call.circumstances()))
+        return taken
+
+    call.store(read_event)
+    return _accepted(taken[0].event.event_id)
 
 
 def _security(call: _Call, project_id: int) -> Answer:
     guest = call.admit(project_id, credentials.keys(call.environ))
-    body = call.body()
-    if len(body) > _REPORT_LIMIT:
-        raise TooLarge("the report is over 64 KiB")
-    events = reports.events_of(jsons.decode(body))
-    if not events:
-        raise Unreadable("no report in the body")
-    call.check_quotas(guest, len(events))
-    new = [
-        accept(event, app_id=guest.app_id, scrubber=guest.scrubber, around=call.circumstances())
-        for event in events
-    ]
-    store([Packed.of(event) for event in new])
-    return _accepted(new[0].event_id)
+    taken: list[Packed] = []
+
+    def read_reports(raw: bytes) -> Sequence[Packed]:
+        body = call.unpack(raw)
+        if len(body) > _REPORT_LIMIT:
+            raise TooLarge("the report is over 64 KiB")
+        events = reports.events_of(jsons.decode(body))
+        if not events:
+            raise Unreadable("no report in the body")
+        call.check_quotas(guest, len(events))
+        taken.extend(_packed(call, guest, event) for event in events)
+        return taken
+
+    call.store(read_reports)
+    return _accepted(taken[0].event.event_id)
+
+
+def _packed(call: _Call, guest: Guest, event: dict[str, Any]) -> Packed:
+    around = call.circumstances()
+    return Packed.of(accept(event, app_id=guest.app_id, scrubber=guest.scrubber, around=around))
 
 
 def _minidump(call: _Call, project_id: int) -> Answer:
@@ -321,7 +355,8 @@ def _cron(call: _Call, project_id: int, parts: list[str]) -> Answer:
             raise Unreadable("the check-in is not a JSON object")
         payload.update(given)
     try:
-        take_check_in(Received(guest, payload, {}, "", call.now), parts[0], payload)
+        take_check_in(Received(guest, "check_in", payload, {}, "", call.now), parts[0], payload)
+        release_connection()
     except ValueError as error:
         raise _Refuse(400, str(error)) from None
     return Answer(202, [_JSON], b"{}")
@@ -339,41 +374,45 @@ def _plain(call: _Call) -> Answer:
     if not key:
         raise _Refuse(401, "send your key as `Authorization: Bearer <key>`")
     guest = call.admit(None, [key])
-    body = call.body()
-    if not body.strip():
-        raise Unreadable("the body is empty")
-    given = jsons.decode(body)
-    is_batch = isinstance(given, list) or (isinstance(given, dict) and "events" in given)
-    listed = given["events"] if isinstance(given, dict) and "events" in given else given
-    if not isinstance(listed, list):
-        if is_batch:
-            raise _Refuse(422, "`events` is not a list")
-        listed = [listed]
-    if len(listed) > MOST_PLAIN:
-        raise TooLarge(f"more than {MOST_PLAIN} errors at once")
     results: list[dict[str, Any]] = []
-    new: list[Packed] = []
-    for item in listed:
-        try:
-            event = plain.read(item)
-            if len(body) > LONGEST_EVENT and len(jsons.encode(item)) > LONGEST_EVENT:
-                raise plain.Invalid("the error is over 1 MiB")
-        except plain.Invalid as problem:
-            results.append({"status": 422, "detail": str(problem)})
-            continue
-        accepted = accept(
-            event, app_id=guest.app_id, scrubber=guest.scrubber, around=call.circumstances()
-        )
-        new.append(Packed.of(accepted))
-        results.append({"status": 200, "id": accepted.event_id})
-    if new:
-        call.check_quotas(guest, len(new))
-        store(new)
+    is_batch = False
+
+    def read_errors(raw: bytes) -> Sequence[Packed]:
+        nonlocal is_batch
+        body = call.unpack(raw)
+        if not body.strip():
+            raise Unreadable("the body is empty")
+        given = jsons.decode(body)
+        is_batch = isinstance(given, list) or (isinstance(given, dict) and "events" in given)
+        listed = given["events"] if isinstance(given, dict) and is_batch else given
+        if is_batch and not isinstance(listed, list):
+            raise _Refuse(422, "`events` is not a list")
+        if not is_batch:
+            listed = [given]
+        if len(listed) > MOST_PLAIN:
+            raise TooLarge(f"more than {MOST_PLAIN} errors at once")
+        taken: list[Packed] = []
+        for item in listed:
+            try:
+                event = plain.read(item)
+                if len(body) > LONGEST_EVENT and len(jsons.encode(item)) > LONGEST_EVENT:
+                    raise plain.Invalid("the error is over 1 MiB")
+            except plain.Invalid as problem:
+                results.append({"status": 422, "detail": str(problem)})
+                continue
+            taken.append(_packed(call, guest, event))
+            results.append({"status": 200, "id": taken[-1].event.event_id})
+        if taken:
+            call.check_quotas(guest, len(taken))
+        return taken
+
+    call.store(read_errors)
+    accepted = sum(result["status"] == 200 for result in results)
     if is_batch:
-        status = 200 if new or not results else 422
-        answer = {"accepted": len(new), "rejected": len(results) - len(new), "results": results}
+        status = 200 if accepted or not results else 422
+        answer = {"accepted": accepted, "rejected": len(results) - accepted, "results": results}
         return Answer(status, [_JSON], jsons.encode(answer))
-    if not new:
+    if not accepted:
         raise _Refuse(422, str(results[0]["detail"]))
     return Answer(200, [_JSON], jsons.encode({"id": results[0]["id"]}))
 
@@ -403,7 +442,10 @@ def match(path: str) -> re.Match[str] | None:
 def handle(environ: Environ, address: re.Match[str]) -> Answer:
     """Answers any request to an ingestion address; never raises."""
     call = _Call(environ)
-    with request_id.use(request_id.accept(environ.get("HTTP_X_REQUEST_ID"))):
+    offered = environ.get("HTTP_X_REQUEST_ID")
+    # As good as a uuid4 here, and without a system call that gives the interpreter's lock away.
+    id = request_id.accept(offered) if offered else f"{getrandbits(128):032x}"
+    with request_id.use(id):
         try:
             status, headers, body = _dispatch(call, address)
         except _Refuse as refusal:
@@ -424,14 +466,11 @@ def handle(environ: Environ, address: re.Match[str]) -> Answer:
         except Exception:
             log.exception("ingestion failed")
             status, headers, body = _refused(500, "internal error")
-        finally:
-            if not connection.in_atomic_block:
-                close_old_connections()
         headers = [
             *headers,
             *_CORS,
             ("Access-Control-Allow-Origin", _allowed_origin(call)),
-            ("X-Request-ID", request_id.current()),
+            ("X-Request-ID", id),
         ]
     return Answer(status, headers, body)
 

@@ -10,6 +10,7 @@ Every repetition in the patterns is bounded or possessive, so that no text takes
 import base64
 import binascii
 import ipaddress
+import itertools
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -220,6 +221,9 @@ class _Clean:
 _clean = _Clean()  # shared: what a text looks like does not depend on the app
 
 
+_serials = itertools.count()
+
+
 class Scrubber:
     """Scrubbing with an app's own extra and safe field names.
 
@@ -231,6 +235,9 @@ class Scrubber:
         self._extra = frozenset("".join(_words(str(key))) for key in extra_keys)
         self._safe = frozenset("".join(_words(str(key))) for key in safe_keys)
         self._verdicts: dict[str, bool] = {}
+        self.serial = next(
+            _serials
+        )  # tells it from every other scrubber, also from those long gone
 
     def is_secret(self, name: str) -> bool:
         verdict = self._verdicts.get(name)

@@ -1,0 +1,195 @@
+"""The parts of an event that are the same in thousands of others, mended and filtered once.
+
+Frames of libraries, the list of modules, the SDK's description: most of an event repeats byte for byte. Such a part is
+looked up by its bytes instead of being decoded, walked and encoded again; everything that differs (locals,
+breadcrumbs, the request, the user) takes the ordinary way. What does not have the usual shape takes it altogether:
+`split` returns None, and nothing here decides what is kept.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from errors.intake import jsons
+from errors.intake.normalize import LONGEST_MESSAGE, LONGEST_NAME, MOST_FRAMES, Normalizer
+from opsportal.lib.scrub import Scrubber
+
+LONGEST_REMEMBERED = 16 * 1024
+MOST_REMEMBERED_BYTES = 3 * 1024 * 1024  # of raw parts in one of two generations
+
+Ready = dict[str, tuple[Any, Any]]  # name -> what is read of it, what is encoded of it
+_Fragment = tuple[Any, Raw]
+
+
+class _Stack(msgspec.Struct, gc=False):
+    frames: list[Raw]
+    registers: Any = UNSET
+    lang: Any = UNSET
+
+
+class _Value(msgspec.Struct, gc=False):
+    type: str | None = None
+    value: str | None = None
+    module: str | None = None
+    thread_id: Any = UNSET
+    mechanism: Any = UNSET
+    stacktrace: _Stack | None = None
+
+
+class _Exception(msgspec.Struct, gc=False):
+    values: list[_Value]
+
+
+class _Event(msgspec.Struct, gc=False):
+    """The members a normalized event keeps; others are skipped without being decoded."""
+
+    exception: _Exception | UnsetType | None = UNSET
+    modules: Raw | UnsetType = UNSET
+    sdk: Raw | UnsetType = UNSET
+    contexts: Raw | UnsetType = UNSET
+    debug_meta: Raw | UnsetType = UNSET
+    extra: Raw | UnsetType = UNSET
+    event_id: Any = UNSET
+    timestamp: Any = UNSET
+    platform: Any = UNSET
+    level: Any = UNSET
+    logger: Any = UNSET
+    transaction: Any = UNSET
+    server_name: Any = UNSET
+    release: Any = UNSET
+    dist: Any = UNSET
+    environment: Any = UNSET
+    logentry: Any = UNSET
+    message: Any = UNSET
+    threads: Any = UNSET
+    stacktrace: Any = UNSET
+    template: Any = UNSET
+    breadcrumbs: Any = UNSET
+    user: Any = UNSET
+    request: Any = UNSET
+    tags: Any = UNSET
+    fingerprint: Any = UNSET
+    culprit: Any = UNSET
+    csp: Any = UNSET
+    type: Any = UNSET
+    errors: Any = UNSET
+
+
+_REMEMBERED = ("modules", "sdk", "contexts", "debug_meta", "extra")
+_ORDINARY = tuple(
+    name for name in _Event.__struct_fields__ if name not in _REMEMBERED and name != "exception"
+)
+_decode = msgspec.json.Decoder(_Event).decode
+
+
+class _Memory:
+    """Parts by their bytes, in two generations: what is still in use when the young one is full moves on with it."""
+
+    def __init__(self) -> None:
+        self._young: dict[tuple[int, bytes], _Fragment] = {}
+        self._old: dict[tuple[int, bytes], _Fragment] = {}
+        self._size = 0
+
+    def get(self, key: tuple[int, bytes]) -> _Fragment | None:
+        found = self._young.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self.put(key, found)
+        return found
+
+    def put(self, key: tuple[int, bytes], fragment: _Fragment) -> None:
+        if self._size > MOST_REMEMBERED_BYTES:
+            self._old, self._young, self._size = self._young, {}, 0
+        self._young[key] = fragment
+        self._size += len(key[1])
+
+
+_memory = _Memory()
+
+
+def split(payload: bytes, scrubber: Scrubber) -> tuple[dict[str, Any], Ready] | None:
+    """The members that take the ordinary way, and the parts that are ready; None when the event is unusual."""
+    if b"\\u0000" in payload or b"sentry.interfaces" in payload:
+        return None
+    try:
+        event = _decode(payload)
+        ready: Ready = {}
+        for name in _REMEMBERED:
+            raw = getattr(event, name)
+            if raw is not UNSET and raw != b"null":
+                part = _part(bytes(raw), scrubber)
+                if type(part[0]) is not dict:
+                    return None
+                ready[name] = part
+        if isinstance(event.exception, _Exception) and event.exception.values:
+            chain = _chain(event.exception.values, scrubber)
+            if chain is None:
+                return None
+            ready["exception"] = chain
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        return None
+    ordinary = {}
+    for name in _ORDINARY:
+        value = getattr(event, name)
+        if value is not UNSET and value is not None:
+            ordinary[name] = value
+    return ordinary, ready
+
+
+def _part(raw: bytes, scrubber: Scrubber) -> _Fragment:
+    key = (scrubber.serial, raw)
+    found = _memory.get(key)
+    if found is None:
+        value = scrubber.scrub(jsons.decode(raw))
+        found = (value, Raw(jsons.encode(value)))
+        if len(raw) <= LONGEST_REMEMBERED:
+            _memory.put(key, found)
+    return found
+
+
+def _frame(raw: bytes, scrubber: Scrubber) -> _Fragment | None:
+    key = (scrubber.serial, raw)
+    found = _memory.get(key)
+    if found is None:
+        frame = jsons.decode(raw)
+        if type(frame) is not dict:
+            return None
+        frame = scrubber.scrub(Normalizer.frame(frame))
+        found = (frame, Raw(jsons.encode(frame)))
+        # A frame's locals are different every time.
+        if len(raw) <= LONGEST_REMEMBERED and b'"vars"' not in raw:
+            _memory.put(key, found)
+    return found
+
+
+def _chain(values: list[_Value], scrubber: Scrubber) -> tuple[Any, Any] | None:
+    read, encoded = [], []
+    for given in values:
+        if len(given.value or "") > LONGEST_MESSAGE or len(given.type or "") > LONGEST_NAME:
+            return None
+        value: dict[str, Any] = {"type": given.type, "value": given.value, "module": given.module}
+        if type(given.mechanism) is dict:
+            value["mechanism"] = given.mechanism
+        if given.thread_id is not UNSET:
+            value["thread_id"] = given.thread_id
+        value = scrubber.scrub({name: one for name, one in value.items() if one is not None})
+        if given.stacktrace is None:
+            read.append(value)
+            encoded.append(value)
+            continue
+        if len(given.stacktrace.frames) > MOST_FRAMES:
+            return None
+        frames = [_frame(bytes(raw), scrubber) for raw in given.stacktrace.frames if raw != b"null"]
+        rest: dict[str, Any] = {}
+        if given.stacktrace.registers is not UNSET:
+            rest["registers"] = scrubber.scrub(given.stacktrace.registers)
+        if given.stacktrace.lang is not UNSET:
+            rest["lang"] = scrubber.scrub(given.stacktrace.lang)
+        known = [frame for frame in frames if frame is not None]
+        if len(known) < len(frames):
+            return None
+        read.append({**value, "stacktrace": {**rest, "frames": [frame[0] for frame in known]}})
+        encoded.append({**value, "stacktrace": {**rest, "frames": [frame[1] for frame in known]}})
+    return {"values": read}, {"values": encoded}
