@@ -99,7 +99,7 @@ def wait_until(
     *,
     process: subprocess.Popen[bytes] | None = None,
     log: Path | None = None,
-    seconds: float = 20,
+    seconds: float = 60,
     what: str = "the server",
 ) -> None:
     """Poll until `ready()`. Raises DidNotStart with the log's end when the process died or the time is up."""
