@@ -25,7 +25,7 @@ from django.test import Client  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 from django.urls import reverse  # noqa: E402
 
-from errors.models import ErrorEvent, ErrorGroup  # noqa: E402
+from errors.models import ErrorEvent, ErrorGroup, EventPayload  # noqa: E402
 
 
 def addresses() -> dict[str, str]:
@@ -34,7 +34,8 @@ def addresses() -> dict[str, str]:
     rare = ErrorGroup.objects.order_by("event_count").first()
     assert busiest
     assert rare
-    event = ErrorEvent.objects.filter(group=busiest).order_by("-pk")[100]
+    stored = EventPayload.objects.filter(event__group=busiest).order_by("-pk")[5]
+    event = ErrorEvent.objects.get(pk=stored.pk)
     linked = ErrorEvent.objects.exclude(payment_ref="").order_by("-pk").first()
     assert linked
     return {

@@ -17,7 +17,6 @@ from errors.models import (
     ErrorEvent,
     ErrorGroup,
     GroupTag,
-    GroupUser,
     SeenEvent,
     Severity,
     Status,
@@ -48,7 +47,7 @@ class Found:
 
 def parse(query: str) -> list[Term]:
     terms = []
-    for minus, key, value in _TERM.findall(query[:LONGEST]):
+    for minus, key, value in _TERM.findall(query[:LONGEST].replace("\0", "")):
         bare = value[1:-1].replace('\\"', '"') if value[:1] == '"' == value[-1:] != value else value
         if bare:
             terms.append(Term(bare, key.lower(), bool(minus)))
@@ -126,10 +125,6 @@ def _severity(value: str) -> Q:
     return Q(severity=word)
 
 
-def _user(value: str) -> Q:
-    return Q(Exists(GroupUser.objects.filter(group=OuterRef("pk"), user_key=value)))
-
-
 def _event(value: str) -> Q:
     event = _event_id(value)
     if event is None:
@@ -176,7 +171,7 @@ _FILTERS: dict[str, Callable[[str], Q]] = {
     "type": lambda value: Q(type=value),
     "severity": _severity,
     "level": _severity,
-    "user": _user,
+    "user": _by_event("user_key"),  # events have an index by user; who a group touched has none
     "event": _event,
     "request": _by_event("request_id"),
     "order": _by_event("order_ref"),

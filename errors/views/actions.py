@@ -36,12 +36,16 @@ def _number(request: HttpRequest, name: str, most: int = 10**9) -> int | None:
     return int(given)
 
 
+def _text(request: HttpRequest, name: str, longest: int) -> str:
+    return request.POST.get(name, "").replace("\0", "").strip()[:longest]  # PostgreSQL keeps no NUL
+
+
 def _groups(count: int) -> str:
     return "1 error" if count == 1 else f"{count} errors"
 
 
 def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
-    release = request.POST.get("release", "").strip()[:200]
+    release = _text(request, "release", 200)
     changed = handling.resolve_groups(groups, user=user, now=now, release=release)
     return f"{_groups(changed)} resolved" + (f" in release {release}." if release else ".")
 
@@ -79,7 +83,7 @@ def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime) -> 
 
 
 def _comment(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
-    text = request.POST.get("text", "").strip()[:5000]
+    text = _text(request, "text", 5000)
     if not text:
         raise Refused("write something first")
     for group in groups:

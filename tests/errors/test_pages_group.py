@@ -168,7 +168,7 @@ def test_a_group_is_assigned_to_staff_and_taken_away(
 def test_a_comment_is_shown_with_who_wrote_it(browse: Client, shop: ClientApp) -> None:
     event = make_error(shop)
 
-    page = act(browse, event, action="comment", text="The bank was <down>.")
+    page = act(browse, event, action="comment", text="The bank was <down>.\0")
 
     assert "The bank was &lt;down&gt;." in page
     assert "by owner" in page
