@@ -6,7 +6,12 @@ class HealthConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from health import checks, dashboard, metrics_registry
+        from health import (
+            checks,
+            dashboard,
+            last_resort,  # noqa: F401  its chore is registered by importing it
+            metrics_registry,
+        )
 
         checks.registry.autodiscover()
         dashboard.registry.autodiscover()

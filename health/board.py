@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import connections
 
 from health import checks, runner, verdict
@@ -21,7 +22,7 @@ from health.verdict import Result, State, Status
 log = logging.getLogger(__name__)
 
 DATABASE = "database"
-MAX_AGE = timedelta(seconds=15)
+MAX_AGE = timedelta(seconds=settings.HEALTH_FRESH_SECONDS)
 # With no answer for this long a required check is down, whatever it said before.
 BELIEVED = timedelta(seconds=60)
 
@@ -105,7 +106,8 @@ class Board:
         began = time.monotonic()
         try:
             everything = self._checks()
-            first = [check for check in everything if check.name == DATABASE]
+            # The database first: when it answers, the stored results may spare asking the others.
+            first = [check for check in everything if check.name == DATABASE or self._names]
             for check, result in runner.run(first, now=now):
                 self._take(check, result)
                 if result.status is Status.HEALTHY and not self._names:
@@ -113,7 +115,7 @@ class Board:
             rest = [
                 check
                 for check in everything
-                if check.name != DATABASE and not self._is_fresh(check.name, now)
+                if check not in first and not self._is_fresh(check.name, now)
             ]
             for check, result in runner.run(rest, now=now):
                 self._take(check, result)

@@ -50,6 +50,8 @@ TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(
 
 # Calls to URLs that staff enter never lead into private networks, except to these hosts and networks.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
+# How old the results may be from which /health answers without asking again.
+HEALTH_FRESH_SECONDS = env.int("HEALTH_FRESH_SECONDS", 15)
 # Backups (docs/operations.md). PG_BIN: the folder of pg_dump and its kin, where they are not on PATH.
 BACKUP_DAILY = env.bool("BACKUP_DAILY", True)
 BACKUP_DIR = env.str("BACKUP_DIR", "") or str(DATA_DIR / "backups")

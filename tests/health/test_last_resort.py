@@ -1,0 +1,102 @@
+"""The database is down: who is told, how often, and what is written down when it is back."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from alerts.models import AlertState, SystemAlert
+from health import last_resort
+from health.models import Component, Incident, Tier, Uptime
+from tests.health.conftest import SetChecks
+from tests.servers.fake_http import FakeHTTP
+
+pytestmark = pytest.mark.django_db
+
+
+class Database:
+    is_up = False
+
+    def __call__(self) -> str:
+        if not self.is_up:
+            raise ConnectionRefusedError("connection refused")
+        return "answers"
+
+
+@pytest.fixture
+def database(
+    set_checks: SetChecks, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Database:
+    settings.DATA_DIR = tmp_path
+    monkeypatch.setattr(last_resort, "_failures", 0)
+    database = Database()
+    set_checks(database=(database, {"critical": True, "fail_after": 1, "recover_after": 1}))
+    return database
+
+
+@pytest.fixture
+def slack(fake: FakeHTTP, settings: Settings) -> FakeHTTP:
+    settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
+    settings.SLACK_WEBHOOK_URL = f"{fake.url}/services/T/B/x"
+    fake.answer(200, body=b"ok", times=None)
+    return fake
+
+
+def test_one_failure_tells_nobody_and_a_lasting_one_tells_once(
+    database: Database, slack: FakeHTTP
+) -> None:
+    last_resort.watch()
+    assert slack.requests == []
+
+    for _ in range(4):
+        last_resort.watch()
+
+    [sent] = slack.requests
+    assert "database is down" in str(sent.json())
+    assert "connection refused" in str(sent.json())
+
+
+def test_another_process_of_the_host_does_not_tell_again(
+    database: Database, slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        last_resort.watch()
+    monkeypatch.setattr(last_resort, "_failures", 0)  # the other process
+    for _ in range(3):
+        last_resort.watch()
+
+    assert len(slack.requests) == 1
+
+
+def test_when_it_is_back_the_outage_is_written_down(database: Database) -> None:
+    for _ in range(2):
+        last_resort.watch()
+    file = last_resort._file()
+    since = timezone.now() - timedelta(minutes=5, seconds=10)
+    file.write_bytes(msgspec.json.encode(last_resort.Outage(since, "connection refused")))
+    database.is_up = True
+
+    last_resort.watch()
+    last_resort.watch()
+
+    assert not file.exists()
+    component = Component.objects.get(name="database")
+    assert component.status == "healthy"
+    days = Uptime.objects.filter(component=component, tier=Tier.DAY)
+    assert sum(day.unhealthy for day in days) == 6
+    alert = SystemAlert.objects.get()
+    assert (alert.state, alert.alert_type) == (AlertState.RESOLVED, "database-down")
+    incident = Incident.objects.get()
+    assert incident.resolved_at
+    assert incident.duration(timezone.now()) > timedelta(minutes=5)
+
+
+def test_channels_that_are_not_configured_are_left_alone(
+    database: Database, settings: Settings
+) -> None:
+    settings.SLACK_WEBHOOK_URL, settings.ALERT_EMAILS = "", []
+    for _ in range(3):
+        last_resort.watch()  # raises nothing
