@@ -1,0 +1,128 @@
+"""Selling tickets as an owner lives it: set up an event, watch it sell, and put right what went wrong."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from payments import stripe_api
+from tests.browser.accessibility import serious_faults
+from tests.browser.support import screenshots, scrolls_sideways
+from tests.payments.stripe_double import StripeDouble
+from tests.servers.portal import Portal
+
+
+@pytest.fixture
+def double() -> Iterator[StripeDouble]:
+    double = StripeDouble()
+    yield double
+    double.close()
+
+
+@pytest.fixture
+def shop(make_portal: Callable[..., Portal], double: StripeDouble) -> Portal:
+    portal = make_portal(
+        STRIPE_SECRET_KEY="sk_test_double",
+        STRIPE_API_BASE=double.base,
+        STRIPE_WEBHOOK_SECRETS=double.secret,
+    )
+    portal.start()
+    portal.start_worker()
+    return portal
+
+
+@pytest.fixture
+def owner(shop: Portal, context: BrowserContext, page: Page) -> Page:
+    context.add_cookies([{"name": "sessionid", "value": shop.seeded.session, "url": shop.base_url}])
+    return page
+
+
+def call(portal: Portal, path: str, body: object) -> Any:
+    answer = httpx.post(portal.base_url + path, json=body, headers=portal.api, timeout=30)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def pay(portal: Portal, double: StripeDouble, reservation: str, order: str) -> Any:
+    """The buyer pays 25.00 EUR, and Stripe tells of it."""
+    body = {"amount": 2500, "currency": "EUR", "reservation_id": reservation, "order_id": order}
+    payment = call(portal, "/api/v1/payments/", body)
+    told = json.dumps(double.pay(payment["intent"]))
+    answer = httpx.post(
+        f"{portal.base_url}/api/v1/webhooks/stripe/",
+        content=told,
+        headers={"Stripe-Signature": stripe_api.sign(told, double.secret, int(time.time()))},
+    )
+    assert answer.status_code == 200, answer.text
+    status = "SELECT status FROM payment_intents_log WHERE intent_id = %s"
+    portal.wait_for(
+        lambda: portal.value(status, (payment["intent"],)) == "succeeded", 60, "the payment"
+    )
+    return payment
+
+
+def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, owner: Page) -> None:
+    page = owner
+    page.goto(f"{shop.base_url}/admin/reservations/")
+    page.get_by_role("link", name="Add an event").click()
+    page.get_by_label("Name:", exact=True).fill("Summer gala")
+    page.locator("#id_ticket_types-0-name").fill("Standing")
+    page.locator("#id_ticket_types-0-capacity").fill("1")
+    page.locator("#id_ticket_types-0-price").fill("2500")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("was added successfully")).to_be_visible()
+    type_id = shop.value("SELECT id FROM reservations_tickettype")
+
+    # A buyer gives up, another takes the seat, and then the first pays after all.
+    wanted = {"items": [{"ticket_type": type_id, "quantity": 1}], "order_id": "o-late"}
+    late = call(shop, "/api/v1/reservations/", wanted)
+    page.goto(f"{shop.base_url}/admin/reservations/{late['id']}/")
+    assert serious_faults(page) == []
+    page.get_by_role("button", name="Extend by 15 min").click()
+    expect(page.get_by_text("Extended: 15 minutes from now.")).to_be_visible()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Release").click()
+    expect(page.get_by_text("its seats are for sale again")).to_be_visible()
+    other = call(shop, "/api/v1/reservations/", {**wanted, "order_id": "o-first"})
+    pay(shop, double, other["id"], "o-first")
+    pay(shop, double, late["id"], "o-late")
+
+    page.goto(f"{shop.base_url}/admin/reservations/")
+    expect(page.get_by_text("in which money and seats differ")).to_be_visible()
+    assert serious_faults(page) == []
+    screenshots(page, "reservations")
+    page.goto(f"{shop.base_url}/admin/reservations/events/summer-gala/")
+    expect(page.locator(".chart canvas")).to_be_visible()
+    assert serious_faults(page) == []
+    screenshots(page, "reservations-event")
+
+    page.goto(f"{shop.base_url}/admin/reservations/inbox/")
+    expect(page.get_by_role("heading", name="Paid, and the seats are gone")).to_be_visible()
+    assert serious_faults(page) == []
+    screenshots(page, "reservations-inbox")
+    page.get_by_role("link", name="Refund…").click()
+    page.get_by_label("Reason").fill("seats were gone")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("This cannot be undone.")).to_be_visible()
+    assert serious_faults(page) == []
+    page.get_by_role("button", name="Refund 25.00 EUR").click()
+    expect(page.get_by_text("Refund succeeded.")).to_be_visible()
+    expect(page.get_by_text("refund of 25.00 EUR: seats were gone")).to_be_visible()
+    assert serious_faults(page) == []
+    screenshots(page, "payment")
+    assert not scrolls_sideways(page)
+
+    page.goto(f"{shop.base_url}/admin/reservations/inbox/")
+    expect(page.get_by_text("Nothing to decide")).to_be_visible()
+    page.goto(f"{shop.base_url}/admin/payments/")
+    expect(page.get_by_text("Nothing stuck, nothing lost")).to_be_visible()
+    assert serious_faults(page) == []
+    screenshots(page, "payments")
+    page.get_by_label("Find a payment").fill("o-late")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="o-late").click()
+    expect(page.get_by_role("heading", name="What happened")).to_be_visible()
