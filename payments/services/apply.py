@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from opsportal.lib.formats import money
 from payments.intents import Intent, is_news
 from payments.models import Payment
 from payments.services.timeline import note
@@ -53,7 +54,8 @@ def apply_refund(*, payment_id: int, amount_refunded: int, now: datetime) -> boo
         return False
     payment.amount_refunded = amount_refunded
     payment.save(update_fields=["amount_refunded"])
-    note(payment, "refunded", f"{amount_refunded} of {payment.amount_received}", now=now)
+    detail = f"{money(amount_refunded, payment.currency)} in all"
+    note(payment, "refunded", detail, now=now)
     if payment.refundable == 0:
         payment_refunded.send(Payment, payment=payment, now=now)
     return True

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from alerts.rules import Severity
+from opsportal.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent, NotAnIntent
 from payments.models import Mismatch, Payment, WebhookEvent
@@ -109,7 +110,8 @@ def _effect(
     if event.type == "charge.refunded":
         told = int(event.payload.get("amount_refunded") or 0)
         changed = apply_refund(payment_id=payment.pk, amount_refunded=told, now=now)
-        return payment, f"{told} refunded" if changed else "known already"
+        shown = money(told, payment.currency)
+        return payment, f"{shown} refunded in all" if changed else "known already"
     if event.type.startswith("refund."):
         return payment, settle_refund(payment=payment, told=event.payload, now=now)
     return payment, _dispute(payment, event, now)
@@ -174,7 +176,7 @@ def _of_nobody(intent: Intent, now: datetime) -> str:
             Mismatch.Kind.MISSING,
             intent_id=intent.id,
             payment=None,
-            detail=f"{intent.amount_received} {intent.currency}",
+            detail=money(intent.amount_received, intent.currency),
             now=now,
         )
         return "paid, with our mark, and unknown here"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Count
 from django.utils import timezone
 
+from opsportal.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent
 from payments.models import Mismatch, Payment, ReconciliationRun, WebhookEvent
@@ -87,7 +88,7 @@ def _compare_intents(run: ReconciliationRun, told: dict[str, datetime], now: dat
             payment = _unlinked(intent)
             if payment is None:
                 if intent.status == "succeeded":
-                    detail = f"{intent.amount_received} {intent.currency}"
+                    detail = money(intent.amount_received, intent.currency)
                     _note(run, Kind.MISSING, intent, None, detail, now)
                 continue
         if payment is not None:
@@ -125,9 +126,8 @@ def _compare(
     now: datetime,
 ) -> None:
     if (payment.amount, payment.currency) != (intent.amount, intent.currency):
-        detail = (
-            f"{payment.amount} {payment.currency} here, {intent.amount} {intent.currency} there"
-        )
+        there = money(intent.amount, intent.currency)
+        detail = f"{payment.shown_amount} here, {there} there"
         _note(run, Kind.AMOUNT, intent, payment, detail, now)
     if payment.status == intent.status and payment.intent_id:
         return

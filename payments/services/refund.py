@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
+from opsportal.lib.formats import money
 from payments import stripe_api
 from payments.models import Payment, Refund
 from payments.models.intents import NEVER_RESEND_AFTER
@@ -64,7 +65,7 @@ def _note_request(
     ]
     if not 0 < amount <= payment.refundable - under_way:
         raise CannotRefund("more than what is left of the payment")
-    note(payment, "refund asked", f"{amount} by {user.get_username()}: {reason}", now=now)
+    note(payment, "refund asked for", money(amount, payment.currency), now=now)
     return Refund.objects.create(
         uuid=form, payment=payment, amount=amount, reason=reason[:200], asked_by=user, asked_at=now
     )
