@@ -24,6 +24,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.redis_server import RedisServer
 
 LEFT_OUT = pytest.StashKey[list[str]]()  # sentences about what this run could not do
+_skipped: list[str] = []
 
 
 # --- the session: the right servers, and nothing left out silently -----------------------------------
@@ -68,6 +69,14 @@ def left_out(config: pytest.Config, sentence: str) -> None:
         config.stash[LEFT_OUT].append(sentence)
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A skipped test is told too, unless the other of the two runs has it."""
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not reason.startswith("part of the "):
+            _skipped.append(f"{report.nodeid} did not run: {reason}")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object, error: object) -> None:
     """Under xdist each worker hands what it left out to the controller."""
@@ -77,6 +86,8 @@ def pytest_testnodedown(node: object, error: object) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    for sentence in _skipped:
+        left_out(session.config, sentence)
     sentences = session.config.stash[LEFT_OUT]
     output = getattr(session.config, "workeroutput", None)
     if output is not None:

@@ -47,6 +47,9 @@ def on_real_servers(arguments: list[str]) -> int:
                 "DATABASE_URL": postgres.url("opsportal"),
                 "REDIS_URL": redis.url(0),
             }
+            if "-m" not in arguments:
+                # What a browser shows does not depend on the database, and the first run has shown it.
+                arguments = ["-m", "not browser", *arguments]
             return run_pytest("PostgreSQL and Redis", environment, arguments)
         finally:
             postgres.stop()
@@ -60,6 +63,8 @@ def main() -> int:
     options, arguments = parser.parse_known_args()
     if not any(argument.startswith("-n") for argument in arguments):
         arguments = ["-n", str(min(os.cpu_count() or 1, 4)), *arguments]
+    if not any(argument.startswith("-r") for argument in arguments):
+        arguments = ["-rs", *arguments]
     runs = {"sqlite": on_sqlite, "postgresql": on_real_servers}
     codes = [run(arguments) for name, run in runs.items() if options.only in (None, name)]
     return next((code for code in codes if code), 0)

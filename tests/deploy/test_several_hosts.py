@@ -14,7 +14,6 @@ import httpx
 import pytest
 from django.db import connection
 
-from tests.conftest import left_out
 from tests.deploy.cluster import NAMES, WEB, WORKERS, Cluster, program
 from tests.deploy.hosts import Network
 from tests.deploy.load import Load
@@ -35,13 +34,10 @@ print(json.dumps({"api_key": secret, "ticket_type": type_.pk}))
 
 
 @pytest.fixture
-def cluster(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     missing = [name for name in NEEDED if not program(name)]
     if missing or not sys.platform.startswith("linux"):
         why = f"it needs {' and '.join(missing)}" if missing else "it needs Linux"
-        left_out(request.config, f"the test of several hosts did not run: {why}")
         pytest.skip(why)
     with Network(NAMES) as network:
         cluster = Cluster(network, tmp_path_factory.mktemp("cluster"))

@@ -96,7 +96,9 @@ def test_what_users_wrote_goes_with_the_events() -> None:
     assert UserReport.objects.count() == 1
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no partitions")
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="part of the PostgreSQL run: SQLite has no partitions"
+)
 def test_on_postgresql_whole_days_are_dropped() -> None:
     make_error(make_app(), **days_ago(35))
     make_error(make_app(), **days_ago(1))
