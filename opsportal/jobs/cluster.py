@@ -17,7 +17,8 @@ from django.utils import timezone
 from django_q import cluster
 from django_q.signals import pre_execute
 
-from opsportal.jobs.services import note_alive
+from opsportal.jobs.services import TICK, note_alive
+from opsportal.lib import queue
 from opsportal.lib.database import keep_one_connection
 from opsportal.lib.processes import die_with_parent
 
@@ -83,6 +84,7 @@ def run() -> None:
     keep_one_connection()
     try:
         note_alive(timezone.now(), pid=os.getpid(), started=True)
+        queue.enqueue(TICK)  # the scheduler's first comes after half a minute
     except DatabaseError as error:
         raise SystemExit(f"the worker cannot use the database: {error}") from None
     connection.close()

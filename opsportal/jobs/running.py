@@ -3,9 +3,10 @@
 import logging
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from time import sleep
 
 from django.conf import settings
@@ -77,7 +78,18 @@ def run_job(name: str, now: datetime) -> Outcome | None:
     except SystemExit:  # django-q2's TimeoutException is one
         _finish(claimed, Outcome.FAILED, "took longer than it may")
         raise
-    return _finish(claimed, Outcome.SUCCEEDED, "" if result is None else str(result))
+    return _finish(claimed, Outcome.SUCCEEDED, _in_words(result))
+
+
+def _in_words(result: object) -> str:
+    """What a task returned, for the history: `{"opened": 2}` reads "2 opened"."""
+    if isinstance(result, Mapping):
+        return ", ".join(f"{value} {_word(key)}" for key, value in result.items())
+    return "" if result is None else str(result)
+
+
+def _word(key: object) -> str:
+    return str(key.value if isinstance(key, Enum) else key).replace("_", " ")
 
 
 def _without_data(error: Exception) -> str:

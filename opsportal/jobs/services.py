@@ -37,11 +37,17 @@ def sync_jobs(now: datetime) -> None:
                 name=scheduled.name,
                 cron=scheduled.cron,
                 summary=scheduled.summary[:300],
-                next_run_at=scheduled.next_after(now),
+                next_run_at=_first_run(scheduled, now),
             )
             for scheduled in known.values()
         )
         queue.keep_ticking("opsportal tick", TICK)
+
+
+def _first_run(scheduled: schedules.Scheduled, now: datetime) -> datetime:
+    """What runs each minute starts at once, so that a newcomer's first page is not an empty one."""
+    following = scheduled.next_after(now)
+    return now if following - now <= timedelta(minutes=1) else following
 
 
 def nudge_due(now: datetime) -> list[str]:

@@ -45,7 +45,7 @@ def nothing_ran() -> None:
 @pytest.fixture
 def job(db: None, add_job: AddJob) -> Job:
     add_job(HELLO)
-    services.sync_jobs(NOON - MINUTE)
+    services.sync_jobs(NOON)
     return Job.objects.get()
 
 
@@ -63,6 +63,10 @@ def test_syncing_makes_one_row_per_scheduled_task_and_one_that_ticks(add_job: Ad
     assert (job.name, job.cron, job.summary) == (HELLO, "15 * * * *", "A test's job")
     assert job.next_run_at == NOON + timedelta(minutes=15)
     assert Schedule.objects.get().func == "opsportal.jobs.tasks.tick"
+
+
+def test_what_runs_each_minute_is_due_at_once_when_it_is_new(job: Job) -> None:
+    assert job.next_run_at == NOON
 
 
 def test_a_task_that_is_gone_from_the_code_loses_its_row(job: Job, add_job: AddJob) -> None:
@@ -146,7 +150,7 @@ def test_a_run_moves_the_job_on_and_keeps_its_outcome(job: Job) -> None:
     run = JobRun.objects.get()
     assert ran == ["hello"]
     assert (job.next_run_at, job.owner, job.lease_until) == (NOON + MINUTE, "", None)
-    assert (run.outcome, run.result) == (Outcome.SUCCEEDED, "{'greeted': 3}")
+    assert (run.outcome, run.result) == (Outcome.SUCCEEDED, "3 greeted")
     assert run.finished_at is not None
 
 
@@ -343,7 +347,7 @@ def test_the_overview_shows_each_job_with_its_last_result(job: Job) -> None:
     assert (line.name, line.last_outcome, line.last_result) == (
         HELLO,
         "succeeded",
-        "{'greeted': 3}",
+        "3 greeted",
     )
     assert not line.is_late
     assert services.job_overview(NOON + 10 * MINUTE)[0].is_late
