@@ -150,9 +150,9 @@ def chart_of(alert: SystemAlert, *, now: datetime) -> Chart | None:
         clear = in_units(rule.clear_threshold, rule.unit)
         thresholds.append(Threshold(rule.clear_threshold, f"over at: {clear}", "ok"))
     return Chart(
-        title=rule.summary.partition(";")[0],
-        times=[at for at, _ in readings],
-        series=[Series("Value", [value for _, value in readings], kind="line")],
+        title=rule.problem_name,
+        times=[since, *(at for at, _ in readings), until],
+        series=[Series("Value", [None, *(value for _, value in readings), None], kind="line")],
         unit=rule.unit,
         thresholds=thresholds,
         empty="No reading is kept of that time; they are kept for eight days.",

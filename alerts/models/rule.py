@@ -1,5 +1,6 @@
 """What can be wrong, as staff set it: rules (thresholds) and alert types (how fast, and who is told)."""
 
+import re
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -145,6 +146,7 @@ class AlertRule(models.Model):
             models.CheckConstraint(
                 condition=Q(breaches_needed__gte=1) & Q(breaches_needed__lte=F("out_of")),
                 name="n_of_m_can_be_reached",
+                violation_error_message="More breaches are needed than evaluations are looked at.",
             ),
             models.CheckConstraint(condition=Q(clear_after__gte=1), name="clears_after_something"),
             models.CheckConstraint(
@@ -154,6 +156,11 @@ class AlertRule(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def problem_name(self) -> str:
+        """The summary without what is about the rule and not about the problem: "…; also …", "… (gauge x)"."""
+        return re.split(r"; | \(", self.summary)[0]
 
     @property
     def is_custom(self) -> bool:

@@ -164,8 +164,14 @@ def _apply(row: AlertRule, readings: list[Reading], *, now: datetime) -> Evaluat
     if not steps and not is_new_slot:
         return result
     with transaction.atomic():
+        again = []
         for key, reading, alert, decision in steps:
-            _take(row, key, reading, alert, decision, now=now, result=result)
+            if decision.action is Action.UPDATE and alert is not None:
+                again.append((alert, _problem(row, key, reading, decision)))
+            else:
+                _take(row, key, reading, alert, decision, now=now, result=result)
+        if again:
+            lifecycle.add_occurrences(again, now=now)
         if is_new_slot:
             _remember(row, by_key, now=now)
     return result
@@ -233,9 +239,6 @@ def _take(
             result.opened += lifecycle.open_pending(alert, problem, now=now)
         case Action.REOPEN:
             result.reopened += lifecycle.reopen(alert, problem, now=now)
-        case Action.UPDATE:
-            is_new_slot = alert.evaluated_at is None or abs(now - alert.evaluated_at) >= SLOT
-            lifecycle.again(alert, problem, now=now, is_new_slot=is_new_slot)
         case Action.RAISE:
             lifecycle.worsen(alert, problem, now=now)
         case Action.REMEMBER:
@@ -253,7 +256,7 @@ def _take(
 def _problem(row: AlertRule, key: str, reading: Reading | None, decision: Decision) -> Problem:
     labels = dict(reading.labels) if reading else {}
     named = ", ".join(labels.values())
-    summary = row.summary.partition(";")[0]  # what follows is about the rule, not the problem
+    summary = row.problem_name
     return Problem(
         key=key,
         alert_type=row.alert_type,

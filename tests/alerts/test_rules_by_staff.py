@@ -94,7 +94,7 @@ def test_limits_that_cannot_be_are_refused(owner: Client) -> None:
     )
 
     assert answer.status_code == 200
-    assert "n_of_m_can_be_reached" in answer.content.decode()
+    assert "More breaches are needed than evaluations" in answer.content.decode()
 
 
 def history(rule: AlertRule, values: list[int]) -> None:
