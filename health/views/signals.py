@@ -14,7 +14,7 @@ from health.signals import Measurement, Name
 from opsportal.clients.api import api
 from opsportal.clients.models import ClientApp, Scope
 from opsportal.lib import ratelimit
-from opsportal.lib.http import BadRequest, json_response, problem
+from opsportal.lib.http import BadRequest, json_response, problem, refuse_nul
 
 MOST_SIGNALS = 1_000
 _PLACE = re.compile(r"`\$\.signals\[(\d+)\]")
@@ -31,6 +31,7 @@ _decoder = msgspec.json.Decoder(Batch)
 @api(Scope.METRICS, "POST")
 def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """All of the batch is counted or none of it. A `batch_id` that came before is answered the same and not counted again."""
+    refuse_nul(request.body)
     try:
         batch = _decoder.decode(request.body)
     except msgspec.ValidationError as error:

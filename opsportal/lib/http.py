@@ -1,5 +1,6 @@
 """JSON in, JSON out: one reader, one shape for every refusal (RFC 9457)."""
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,8 +20,18 @@ class BadRequest(Exception):
         self.status = status
 
 
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an escape of its own, not a backslash and a text
+
+
+def refuse_nul(body: bytes) -> None:
+    """PostgreSQL keeps no NUL in a text. Raises BadRequest (422) where JSON has one, so that it is not a 500 later."""
+    if b"\\u0000" in body and _NUL.search(body):
+        raise BadRequest("a text contains a NUL character (\\u0000)", 422)
+
+
 def read_json(request: HttpRequest, shape: type[T]) -> T:
     """The body as a `shape` (a msgspec.Struct). Raises BadRequest (400, 413, 422) with a sentence the caller can act on."""
+    refuse_nul(request.body)
     try:
         return msgspec.json.decode(request.body, type=shape)
     except msgspec.ValidationError as error:

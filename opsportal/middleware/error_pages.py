@@ -16,6 +16,9 @@ class ErrorPagesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            # No text of ours has it, and PostgreSQL takes none: every search would be a 500.
+            return error_pages.answer(request, 400, "The address contains a NUL character.")
         response = self.get_response(request)
         if (
             response.status_code < 400

@@ -15,7 +15,7 @@ from health import probes
 from health.models import Monitor
 from opsportal.access import password_reset
 from opsportal.clients.models import ApiKey, Scope
-from opsportal.lib import outbound, ratelimit
+from opsportal.lib import outbound
 from tests.factories import make_app, make_monitor
 from tests.lib.loopback import Loopback, answer, serving
 from tests.security.addresses import api, pages
@@ -75,7 +75,6 @@ def test_no_form_leads_to_another_site(owner: Client) -> None:
         if "logout" in path:
             continue
         for next_url in ELSEWHERE[:2]:
-            ratelimit.memory.clear()
             response = owner.post(
                 f"{path}?next={next_url}", {"next": next_url, "action": "dismiss", "id": "1"}
             )
@@ -151,7 +150,6 @@ def test_the_form_says_so_before_anything_is_called(owner: Client, internal: Loo
 def test_nothing_a_caller_sends_becomes_a_header_of_the_answer(owner: Client, name: str) -> None:
     planted = "abcdefgh\r\nX-Planted: 1"
     for path in [*api(), "/admin/system-health/", "/livez"]:
-        ratelimit.memory.clear()
         response = owner.get(path, headers={name: planted})
         assert response.status_code < 500, path
         assert "X-Planted" not in response.headers
@@ -176,7 +174,6 @@ def test_bodies_that_are_too_large_too_deep_or_no_json_are_refused() -> None:
     wrong = {}
     for path in api():
         for name, body in bodies.items():
-            ratelimit.memory.clear()
             response = client.post(
                 path,
                 body,
@@ -186,6 +183,47 @@ def test_bodies_that_are_too_large_too_deep_or_no_json_are_refused() -> None:
             if response.status_code >= 500 and response.status_code != 503:
                 wrong[f"{path} {name}"] = response.status_code
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            "/api/v1/reservations/",
+            {"items": [{"ticket_type": 1, "quantity": 1}], "customer": "a\0b"},
+        ),
+        ("/api/v1/payments/", {"amount": 100, "currency": "EUR", "order_id": "a\0b"}),
+        ("/api/v1/payments/", {"amount": 100, "currency": "EUR", "metadata": {"a\0b": "c"}}),
+        ("/api/v1/signals/", {"signals": [{"type": "counter", "name": "a\0b"}]}),
+        ("/api/v1/signals/", {"signals": [{"type": "activity", "user": "a\0b"}]}),
+    ],
+)
+def test_nul_which_postgresql_cannot_keep_is_refused(path: str, body: dict[str, object]) -> None:
+    _, key = ApiKey.issue(app=make_app("shop"), scopes=list(Scope.values))
+    response = Client().post(
+        path,
+        body,
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {key}", "Idempotency-Key": "key-with-nul"},
+    )
+    assert response.status_code == 422
+    assert "NUL" in response.json()["detail"]
+
+
+def test_a_backslash_that_only_looks_like_nul_is_none() -> None:
+    _, key = ApiKey.issue(app=make_app("shop"), scopes=list(Scope.values))
+    response = Client().post(
+        "/api/v1/signals/",
+        {"signals": [{"type": "counter", "name": "a\\u0000b"}]},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    assert response.status_code < 300
+
+
+@pytest.mark.parametrize("path", ["/admin/errors/?q=%00", "/status/confirm/a%00b/", "/a%00"])
+def test_nul_in_an_address_is_refused(owner: Client, path: str) -> None:
+    assert owner.get(path).status_code == 400
 
 
 def test_forms_with_too_many_fields_or_too_much_in_them_are_refused(owner: Client) -> None:

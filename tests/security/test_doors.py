@@ -7,7 +7,6 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from opsportal.lib import ratelimit
 from tests.security.addresses import api, every_address, pages
 
 
@@ -46,7 +45,6 @@ def test_strangers_see_no_page(client: Client, method: str) -> None:
     for path in pages():
         if path.startswith(OPEN_PAGES):
             continue
-        ratelimit.memory.clear()
         response = getattr(client, method)(path)
         leads_to_sign_in = response.status_code == 302 and "/admin/login/" in response["Location"]
         if not leads_to_sign_in and response.status_code not in (301, 401, 403, 404, 405):
@@ -61,7 +59,6 @@ def test_people_who_are_not_staff_see_no_page(client: Client, method: str) -> No
     for path in pages():
         if path.startswith(OPEN_PAGES):
             continue
-        ratelimit.memory.clear()
         response = getattr(client, method)(path)
         if response.status_code == 200 or response.status_code >= 500:
             seen[path] = response.status_code
@@ -76,7 +73,6 @@ def test_staff_without_any_permission_change_nothing(client: Client) -> None:
             (*OPEN_PAGES, "/admin/two-factor/", "/admin/password_change/")
         ):
             continue
-        ratelimit.memory.clear()
         response = client.post(path)
         if response.status_code in (200, 201, 204) or response.status_code >= 500:
             seen[path] = response.status_code
@@ -91,7 +87,6 @@ def test_programs_without_a_right_key_are_refused(client: Client, method: str, k
     for path in api():
         if path.startswith(OPEN_API):
             continue
-        ratelimit.memory.clear()
         response = getattr(client, method)(path, headers=headers)
         if response.status_code not in (401, 403, 404, 405):
             wrong[path] = response.status_code
@@ -105,7 +100,6 @@ def test_no_form_of_staff_is_taken_without_its_token(admin_user: User) -> None:
     client.force_login(admin_user)
     taken = {}
     for path in pages():
-        ratelimit.memory.clear()
         response = client.post(path, {"action": "delete_selected", "_selected_action": "1"})
         if response.status_code != 403:
             taken[path] = response.status_code
@@ -116,7 +110,6 @@ def test_every_answer_carries_the_security_headers(client: Client, admin_user: U
     client.force_login(admin_user)
     missing = []
     for path in every_address():
-        ratelimit.memory.clear()
         response = client.get(path)
         csp = response.get("Content-Security-Policy", "")
         if "default-src 'none'" not in csp or "unsafe" in csp:
@@ -155,14 +148,12 @@ def test_no_page_breaks_whatever_is_asked_of_it(client: Client, admin_user: User
         if path.endswith(("/login/", "/logout/", "/change/", "/delete/", "/history/")):
             continue
         for text in imagination:
-            ratelimit.memory.clear()
             response = client.get(path, dict.fromkeys(names, text))
             if response.status_code >= 500:
                 broken[path] = text
                 break
         # A few at a time too: one that is refused early hides what the others would do.
         for few in batched(names, 8):
-            ratelimit.memory.clear()
             response = client.get(path, dict.fromkeys(few, imagination[0]))
             if response.status_code >= 500:
                 broken[f"{path}?{few}"] = imagination[0]
@@ -173,7 +164,6 @@ def test_a_wrong_host_is_refused_everywhere(client: Client, settings: Settings) 
     settings.ALLOWED_HOSTS = ["ops.example.com"]
     answered = {}
     for path in every_address():
-        ratelimit.memory.clear()
         response = client.get(path, headers={"Host": "evil.example"})
         if response.status_code != 400:
             answered[path] = response.status_code
