@@ -134,12 +134,7 @@ INVENTORY: dict[str, list[str]] = {
     "digest_sources": [
         "errors",
     ],
-    "report_sections": [
-        "alerts",
-        "errors",
-        "health.response_times",
-        "health.uptime",
-    ],
+    "report_sections": ["alerts", "errors", "health.response_times", "health.uptime", "payments"],
     "instant_checks": [
         "health checks",
     ],
