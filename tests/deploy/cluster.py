@@ -48,7 +48,7 @@ class Cluster:
             cwd=ROOT,
             env=self.environment("web1"),
             check=True,
-            timeout=60,
+            timeout=180,
         )
         self.meant_to_run: set[str] = set()
         for name in (*WEB, *WORKERS):

@@ -107,7 +107,7 @@ def manage(cluster: Cluster, *arguments: str) -> str:
         env=cluster.environment("web1"),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -131,7 +131,7 @@ def with_migration(cluster: Cluster) -> Path:
     return code
 
 
-def goes_on(cluster: Cluster, load: Load, when: str, seconds: float = 20) -> None:
+def goes_on(cluster: Cluster, load: Load, when: str, seconds: float = 60) -> None:
     """Each kind of call is acknowledged again, five times at least, by itself and soon."""
     before = {path: len(ids) for path, ids in load.acknowledged.items()}
     deadline = time.monotonic() + seconds

@@ -69,7 +69,7 @@ def make_template(folder: Path, postgres_url: str = "") -> Template:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     if made.returncode:
         raise process.DidNotStart(f"the portal's template was not made\n{made.stderr[-4000:]}")
