@@ -134,7 +134,13 @@ INVENTORY: dict[str, list[str]] = {
     "digest_sources": [
         "errors",
     ],
-    "report_sections": ["alerts", "errors", "health.response_times", "health.uptime", "payments"],
+    "report_sections": [
+        "alerts",
+        "errors",
+        "health.response_times",
+        "health.uptime",
+        "payments",
+    ],
     "instant_checks": [
         "health checks",
     ],
