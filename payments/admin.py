@@ -154,6 +154,7 @@ class ReconciliationRunAdmin(LogAdmin):
         "intent_count",
         "healed_count",
         "mismatch_count",
+        "late_count",
     )
     list_filter = ("is_full",)
     ordering = ("-started_at",)

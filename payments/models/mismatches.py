@@ -64,6 +64,9 @@ class ReconciliationRun(models.Model):
     intent_count = models.PositiveIntegerField(default=0)
     healed_count = models.PositiveIntegerField(default=0)
     mismatch_count = models.PositiveIntegerField(default=0)
+    late_count = models.PositiveIntegerField(
+        default=0, help_text="News older than 15 minutes that never reached us."
+    )
 
     def __str__(self) -> str:
         return f"reconciliation at {self.started_at:%Y-%m-%d %H:%M}"

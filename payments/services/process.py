@@ -73,15 +73,16 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
 
 def process_waiting(*, now: datetime) -> int:
     """Work off what nudges left behind, oldest first. How many were dealt with."""
-    ends_at = time.monotonic() + SWEEP_SECONDS
+    begun = time.monotonic()
     waiting = WebhookEvent.objects.due(now).filter(received_at__lte=now - SWEEP_AFTER)
     done = 0
     # Those that fail are due later and leave the set, so each round starts at its front.
     while chunk := list(waiting.order_by("created_at", "pk").values_list("pk", flat=True)[:200]):
         for pk in chunk:
-            done += process_event(event_pk=pk, now=now)
-            if time.monotonic() > ends_at:
+            elapsed = time.monotonic() - begun
+            if elapsed > SWEEP_SECONDS:
                 return done
+            done += process_event(event_pk=pk, now=now + timedelta(seconds=elapsed))
     return done
 
 

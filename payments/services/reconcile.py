@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Count
 from django.utils import timezone
 
+from alerts.rules import Severity
 from opsportal.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent
 from payments.models import Mismatch, Payment, ReconciliationRun, WebhookEvent
-from payments.services.alarm import all_clear
+from payments.services.alarm import alarm, all_clear
 from payments.services.apply import apply_intent
 from payments.services.exchange import KEY_ALARM
 from payments.services.mismatches import note_mismatch
@@ -24,6 +25,7 @@ FULL_BACK = timedelta(days=30)  # as long as Stripe keeps events
 OVERLAP = timedelta(hours=1)
 LATE = timedelta(minutes=15)
 EVENTS_AT_ONCE = 500
+SILENCE_ALARM = "webhooks-missing"
 
 
 def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
@@ -38,6 +40,7 @@ def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
     _find_double_charges(run, now)
     run.finished_at = timezone.now()
     run.save()
+    _tell_of_silence(run, now)
     all_clear(KEY_ALARM, now=now)  # Stripe accepted it just now
     return run
 
@@ -53,13 +56,13 @@ def _fetch_events(run: ReconciliationRun, now: datetime) -> dict[str, datetime]:
         told.setdefault(intent_id, datetime.fromtimestamp(int(data["created"]), UTC))
         missing.append(data)
         if len(missing) >= EVENTS_AT_ONCE:
-            run.inserted_count += _insert_missing(missing, now)
+            run.inserted_count += _insert_missing(run, missing, now)
             missing = []
-    run.inserted_count += _insert_missing(missing, now)
+    run.inserted_count += _insert_missing(run, missing, now)
     return told
 
 
-def _insert_missing(events: list[dict[str, object]], now: datetime) -> int:
+def _insert_missing(run: ReconciliationRun, events: list[dict[str, object]], now: datetime) -> int:
     ids = [str(data.get("id")) for data in events]
     known = set(WebhookEvent.objects.filter(event_id__in=ids).values_list("event_id", flat=True))
     inserted = 0
@@ -74,6 +77,7 @@ def _insert_missing(events: list[dict[str, object]], now: datetime) -> int:
             continue
         if received.is_new:
             inserted += 1
+            run.late_count += received.event.created_at < now - LATE
             process_event(event_pk=received.event.pk, now=now)
     return inserted
 
@@ -140,6 +144,7 @@ def _compare(
     if not healed:
         _note(run, Kind.BEHIND, intent, payment, detail, now)
     elif was_linked and (told_at is None or told_at < now - LATE):
+        run.late_count += 1
         note_mismatch(
             Kind.BEHIND,
             intent_id=intent.id,
@@ -148,6 +153,21 @@ def _compare(
             healed=True,
             now=now,
         )
+
+
+def _tell_of_silence(run: ReconciliationRun, now: datetime) -> None:
+    """News that is older than 15 minutes and never reached us: Stripe's calls do not come through."""
+    if not run.late_count:
+        all_clear(SILENCE_ALARM, now=now)
+        return
+    alarm(
+        SILENCE_ALARM,
+        f"{run.late_count} of Stripe's events never came",
+        "They were fetched and processed. Look at the endpoint in Stripe's dashboard, and at the refused deliveries.",
+        alert_type="webhooks-missing",
+        severity=Severity.WARNING,
+        now=now,
+    )
 
 
 def _find_double_charges(run: ReconciliationRun, now: datetime) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -103,8 +104,9 @@ class StripeDouble:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                with suppress(ConnectionError):  # whoever asked has lost patience
+                    self.end_headers()
+                    self.wfile.write(answer)
 
             do_GET = do_POST = do_DELETE = handle_one
 
@@ -149,8 +151,6 @@ class StripeDouble:
         fault = self._next_fault(path, method == "POST")
         if fault and fault.kind == "drop_before":
             return None
-        if fault and fault.kind == "delay":
-            time.sleep(fault.value)
         if method == "POST" and key:
             reply = self._once(path, target, body, key, fault)
         elif fault and fault.kind == "status":
@@ -180,6 +180,8 @@ class StripeDouble:
             del self.keys[key]
             kind = "rate_limit_error" if fault.value == 429 else "invalid_request_error"
             return _error(int(fault.value), kind, headers=dict(fault.headers))
+        if fault and fault.kind == "delay":
+            time.sleep(fault.value)
         status, headers, answer = 0, _json(), b""
         if not (fault and fault.kind == "status"):
             status, headers, answer = self._answer("POST", target, body)

@@ -1,4 +1,5 @@
 import dataclasses
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -129,6 +130,24 @@ def test_when_all_answers_are_lost_a_repeat_or_the_sweeper_finishes_it(
 
     answer = create(app, now=NOW + seconds(70))
     assert (answer.status, answer.is_replay) == (201, True)
+    [intent] = stripe.intents()
+    assert intent["id"] in answer.body
+
+
+def test_an_answer_that_comes_too_late_is_the_one_a_repeat_gets(
+    stripe: StripeDouble, app: ClientApp, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stripe_api, "READ_SECONDS", 0.2)
+    settings.STRIPE_SECRET_KEY = "sk_test_impatient"  # a client of its own, with that patience
+    stripe.faults.append(Fault("delay", 1.5))
+
+    with pytest.raises((services.NotNow, services.InProgress)):
+        create(app)
+    deadline = time.monotonic() + 10
+    while not stripe.intents() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    answer = create(app, now=NOW + seconds(3))
     [intent] = stripe.intents()
     assert intent["id"] in answer.body
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from alerts.models import SystemAlert
 from payments import services
 from payments.intents import OURS
 from payments.models import Mismatch, Payment, WebhookEvent
@@ -128,3 +129,20 @@ def test_staff_fetch_an_event_by_its_id(stripe: StripeDouble) -> None:
     assert (fetched.state, fetched.endpoint) == ("processed", "staff")
     assert status_of(payment) == "succeeded"
     assert json.dumps(fetched.payload).count("secret") == 0
+
+
+def test_events_that_never_came_are_warned_of_until_they_come_again(stripe: StripeDouble) -> None:
+    payment = created(stripe)
+    stripe.pay(payment.intent_id or "")
+
+    services.reconcile(now=timezone.now() + timedelta(minutes=16))
+    alert = SystemAlert.objects.get()
+    assert (alert.alert_type, alert.severity, alert.state) == (
+        "webhooks-missing",
+        "warning",
+        "open",
+    )
+
+    services.reconcile(now=timezone.now() + timedelta(minutes=31))
+    alert.refresh_from_db()
+    assert alert.state == "resolved"
