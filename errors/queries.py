@@ -31,15 +31,23 @@ SPANS = {  # of the group's chart: length, hours in one bar
 
 
 def sparks(groups: Sequence[ErrorGroup], now: datetime) -> dict[int, list[int]]:
-    """Events per hour of the last day, by group id; one query for all."""
+    """Events per hour of the last day, by group id, with those of the groups merged into it."""
     first = hour_of(now) - SPARK_HOURS + 1
     shapes = {group.pk: [0] * SPARK_HOURS for group in groups}
+    shown_at = {pk: pk for pk in shapes}
+    for merged in ErrorGroup.objects.filter(merged_into__in=shapes).only("merged_into"):
+        assert merged.merged_into_id
+        shown_at[merged.pk] = merged.merged_into_id
     counted = GroupHour.objects.filter(
-        group_id__in=shapes, hour__gte=first, hour__lt=first + SPARK_HOURS
+        group_id__in=shown_at, hour__gte=first, hour__lt=first + SPARK_HOURS
     )
     for group_id, hour, count in counted.values_list("group_id", "hour", "count"):
-        shapes[group_id][hour - first] = count
+        shapes[shown_at[group_id]][hour - first] += count
     return shapes
+
+
+def merged_into(group: ErrorGroup) -> list[ErrorGroup]:
+    return list(group.merged.order_by("pk")) if len(group.family) > 1 else []
 
 
 def group_chart(group: ErrorGroup, span: str, now: datetime) -> Chart:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from errors import handling
+from errors import handling, merging
 from errors.models import ErrorGroup
 from errors.views.access import may_change
 
@@ -82,6 +82,24 @@ def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime) -> 
     return f"{_groups(changed)} assigned to {to or 'nobody'}."
 
 
+def _merge(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+    chosen = list(groups)
+    try:
+        kept = merging.merge_groups(chosen, user=user, now=now)
+    except merging.CannotMerge as refusal:
+        raise Refused(str(refusal)) from refusal
+    return f"{_groups(len(chosen))} merged into: {kept.title}"
+
+
+def _unmerge(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+    given = request.POST.get("merged", "")
+    if not given.isdecimal():
+        raise Refused("say which error to take out")
+    other = get_object_or_404(ErrorGroup, pk=int(given[:18]), merged_into__in=groups)
+    merging.unmerge_group(other, user=user, now=now)
+    return f"Taken apart: {other.title}"
+
+
 def _comment(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
     text = _text(request, "text", 5000)
     if not text:
@@ -96,8 +114,9 @@ IN_BULK: dict[str, Action] = {
     "mute": _mute,
     "reopen": _reopen,
     "assign": _assign,
+    "merge": _merge,
 }
-ON_ONE: dict[str, Action] = {**IN_BULK, "comment": _comment}
+ON_ONE: dict[str, Action] = {**IN_BULK, "comment": _comment, "unmerge": _unmerge}
 
 
 def _act(request: HttpRequest, actions: dict[str, Action], groups: Groups) -> None:

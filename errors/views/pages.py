@@ -161,6 +161,8 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
             "event": events[0] if events else None,
             "story": _story(events[0]) if events else None,
             "events": events[:EVENTS_ON_GROUP],
+            "show_messages": any(event.message != group.title for event in events),
+            "merged": queries.merged_into(group),
             "more_events_url": reverse("errors:event-list", args=[group.pk])
             if len(events) > EVENTS_ON_GROUP
             else "",
@@ -198,6 +200,7 @@ def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
             "lead": group.title,
             "group": group,
             "events": rows[:PAGE],
+            "show_messages": any(event.message != group.title for event in rows),
             "is_first_page": not cursor,
             "first_url": here,
             "next_url": f"{here}?before={rows[PAGE - 1].pk}" if len(rows) > PAGE else "",
@@ -205,16 +208,17 @@ def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
     )
 
 
-def _event_of(group_id: int, event_id: int) -> ErrorEvent:
-    return get_object_or_404(
-        ErrorEvent.objects.select_related("group__app"), pk=event_id, group=group_id
-    )
+def _event_of(group_id: int, event_id: int) -> tuple[ErrorGroup, ErrorEvent]:
+    """The event as one of the group's, be it from a group merged into that one."""
+    group = get_object_or_404(ErrorGroup.objects.select_related("app"), pk=group_id)
+    events = ErrorEvent.objects.select_related("group__merged_into")
+    return group, get_object_or_404(events, pk=event_id, group__in=group.family)
 
 
 @require_GET
 @may_view
 def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
-    event = _event_of(group_id, event_id)
+    group, event = _event_of(group_id, event_id)
     impact = queries.event_impact(event)
     return render(
         request,
@@ -222,7 +226,7 @@ def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
         {
             **admin.site.each_context(request),
             "title": f"Event {event.event_id.hex[:8]}",
-            "group": event.group,
+            "group": group,
             "event": event,
             "story": _story(event),
             "around": queries.neighbors(event),
@@ -276,7 +280,7 @@ def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:
 @may_view
 def event_raw(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
     """The stored event as a file. As a download of a harmless type it cannot act in this origin."""
-    event = _event_of(group_id, event_id)
+    _, event = _event_of(group_id, event_id)
     try:
         body = payloads.json_of(event)
     except EventPayload.DoesNotExist:

@@ -161,7 +161,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
     for _ in range(30):
         make_error(shop)
 
-    with django_assert_max_num_queries(9):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(10):  # type: ignore[attr-defined]
         assert len(titles(browse)) == 30
 
 
@@ -190,6 +190,33 @@ def test_assigning_in_bulk_means_me(browse: Client, owner: User, shop: ClientApp
 
     assert group_of(make_error(shop, group="x")).assigned_to is None
     assert ErrorGroup.objects.get(pk=group.pk).assigned_to == owner
+
+
+def test_groups_are_merged_and_taken_apart_again(browse: Client, shop: ClientApp) -> None:
+    first = group_of(make_error(shop, title="first"))
+    event = make_error(shop, title="second", request_id="req-12345")
+    second = group_of(event)
+
+    browse.post("/admin/errors/bulk/", {"action": "merge", "group": [first.pk, second.pk]})
+
+    assert titles(browse) == ["first"]
+    assert titles(browse, "?q=request:req-12345") == ["first"]
+    page = browse.get(f"/admin/errors/{first.pk}/").content.decode()
+    assert f"/admin/errors/{first.pk}/events/{event.pk}/" in page
+    assert browse.get(f"/admin/errors/{first.pk}/events/{event.pk}/").status_code == 200
+
+    browse.post(f"/admin/errors/{first.pk}/act/", {"action": "unmerge", "merged": second.pk})
+
+    assert sorted(titles(browse)) == ["first", "second"]
+
+
+def test_groups_of_different_apps_are_not_merged(browse: Client, shop: ClientApp) -> None:
+    groups = [group_of(make_error(app)).pk for app in (shop, make_app("gate"))]
+
+    answer = browse.post("/admin/errors/bulk/", {"action": "merge", "group": groups}, follow=True)
+
+    assert "groups of different apps stay apart" in answer.content.decode()
+    assert len(titles(browse)) == 2
 
 
 @pytest.mark.parametrize(
