@@ -105,7 +105,7 @@ def tier_of(span: timedelta) -> Tier:
     """Points fine enough that the ends of `span` hardly matter, and few: what sums are made of."""
     if span <= timedelta(hours=3):
         return Tier.MINUTE
-    return Tier.HOUR if span <= timedelta(days=31) else Tier.DAY
+    return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY
 
 
 def latency(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
