@@ -1,0 +1,115 @@
+"""The system-health page and the status page, as owners and the public use them in a browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.accessibility import serious_faults
+from tests.browser.support import LOOKS, Watch, look, settled
+from tests.servers.portal import Portal
+
+HEALTH = "/admin/system-health/"
+
+
+@pytest.fixture
+def owner_page(module_portal: Portal, context: BrowserContext, page: Page) -> Page:
+    portal = module_portal
+    context.add_cookies(
+        [{"name": "sessionid", "value": portal.seeded.session, "url": portal.base_url}]
+    )
+    return page
+
+
+def six_critical_errors(portal: Portal, name: str) -> None:
+    errors = [
+        {"message": f"{name} broke", "severity": "critical", "function": name} for _ in range(6)
+    ]
+    answer = portal.client.post("/api/v1/errors/", headers=portal.api, json=errors)
+    assert answer.status_code < 300, answer.text
+
+
+def number_of_errors(page: Page) -> int:
+    text = page.locator("#widget-errors-live .stat__value").first.inner_text()
+    return int(re.sub(r"\D", "", text.split()[0]))
+
+
+def test_a_new_error_moves_the_number_without_a_reload(
+    owner_page: Page, module_portal: Portal
+) -> None:
+    owner_page.goto(module_portal.base_url + HEALTH)
+    settled(owner_page)
+    owner_page.evaluate("window.stillTheSamePage = true")
+    before = number_of_errors(owner_page)
+
+    six_critical_errors(module_portal, "checkout")
+    owner_page.evaluate("htmx.trigger('#widget-errors-live', 'refresh')")  # as every 60 s
+
+    owner_page.wait_for_function(
+        "before => parseInt(document.querySelector('#widget-errors-live .stat__value')"
+        ".innerText.replace(/\\D/g, '')) >= before + 6",
+        arg=before,
+    )
+    assert owner_page.evaluate("window.stillTheSamePage")
+    chart = owner_page.locator("#widget-errors-live .chart__plot canvas")
+    expect(chart).to_be_visible()  # drawn again from what was swapped in
+
+
+@pytest.mark.parametrize("way", ["mouse", "keyboard", "without script"])
+def test_an_owner_dismisses_an_alert(
+    module_portal: Portal, browser_context_without_script: Page, owner_page: Page, way: str
+) -> None:
+    module_portal.rows("DELETE FROM alerts_alertevent")
+    module_portal.rows("DELETE FROM alerts_notification")
+    module_portal.rows("DELETE FROM alerts_systemalert")
+    six_critical_errors(module_portal, f"dismiss-{way.replace(' ', '-')}")
+    page = browser_context_without_script if way == "without script" else owner_page
+    page.goto(module_portal.base_url + HEALTH)
+    card = page.locator("#widget-alerts-active")
+    button = card.get_by_role("button", name="Dismiss").first
+    expect(button).to_be_visible()
+    before = card.get_by_role("button", name="Dismiss").count()
+
+    if way == "keyboard":
+        button.focus()
+        page.keyboard.press("Enter")
+    else:
+        button.click()
+
+    expect(card.get_by_role("button", name="Dismiss")).to_have_count(before - 1)
+    assert HEALTH in page.url
+    assert module_portal.value("SELECT count(*) FROM alerts_systemalert WHERE state = 'dismissed'")
+
+
+@pytest.fixture
+def browser_context_without_script(context: BrowserContext, module_portal: Portal) -> Page:
+    assert context.browser
+    plain = context.browser.new_context(java_script_enabled=False)
+    plain.add_cookies(
+        [
+            {
+                "name": "sessionid",
+                "value": module_portal.seeded.session,
+                "url": module_portal.base_url,
+            }
+        ]
+    )
+    return plain.new_page()
+
+
+@pytest.mark.parametrize(
+    "path", [f"{HEALTH}?range=24h", f"{HEALTH}?wall=1", f"{HEALTH}uptime/", "/status/"]
+)
+def test_the_pages_have_no_serious_accessibility_fault_and_fit_a_phone(
+    owner_page: Page, module_portal: Portal, watch: Watch, path: str
+) -> None:
+    for each in LOOKS:
+        with look(owner_page, each):
+            owner_page.goto(module_portal.base_url + path)
+            settled(owner_page)
+            watch.verify()
+            assert owner_page.evaluate(
+                "document.documentElement.scrollWidth <= window.innerWidth"
+            ), each
+            assert serious_faults(owner_page) == [], each
+            watch.faults.clear()  # axe styles elements of its own, which the policy refuses
