@@ -256,7 +256,9 @@ def _over_its_cap(channel: Channel, now: datetime) -> timedelta | None:
     recent = DeliveryAttempt.objects.filter(channel=channel, started_at__gt=now - minute)
     if recent.count() < channel.max_per_minute:
         return None
-    oldest = recent.order_by("started_at")[0]
+    oldest = recent.order_by("started_at").first()
+    if oldest is None:  # a cap of none
+        return minute
     return max(oldest.started_at + minute - now, timedelta(seconds=1))
 
 

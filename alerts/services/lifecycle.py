@@ -257,7 +257,7 @@ def _opened(
     note(alert, kind, alert.message, now=now)
     _set_clock(alert, now=now)
     if becomes_flapping:
-        set_fields(alert, is_flapping=True, is_announced=True)
+        set_fields(alert, is_flapping=True)
         note(alert, Kind.FLAPPING, "held open until it has been quiet for a while", now=now)
         notices.announce_flapping(alert, now=now)
     else:

@@ -62,9 +62,16 @@ def announce_flapping(alert: SystemAlert, *, now: datetime) -> int:
 
 
 def kind_of_announcement(alert: SystemAlert) -> str:
-    if alert.last_notified_at and alert.last_notified_at >= alert.opened_at:
-        return Kind.RAISED
-    return Kind.REOPENED if alert.reopen_count else Kind.TRIGGERED
+    """A first message, or what is new since the last one of this opening."""
+    told = (
+        alert.notifications.filter(kind__in=FIRING, created_at__gte=alert.opened_at)
+        .order_by("-pk")
+        .values_list("payload__severity", flat=True)
+        .first()
+    )
+    if told is None:
+        return Kind.REOPENED if alert.reopen_count else Kind.TRIGGERED
+    return Kind.REMINDER if told == alert.severity else Kind.RAISED
 
 
 def reason_to_hold(alert: SystemAlert, kind: str, now: datetime) -> str:

@@ -186,6 +186,32 @@ def test_a_rise_in_severity_during_silence_is_told_when_it_ends(
     assert kinds()[:2] == ["triggered", "raised"]
 
 
+def test_what_came_and_went_in_silence_and_lasts_is_told_when_it_ends(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
+    silence()
+    for minute in range(0, 8, 2):
+        gauge.evaluate(6, now=NOON + minute * MINUTE)
+        gauge.evaluate(0, now=NOON + (minute + 1) * MINUTE)
+    gauge.evaluate(6, now=NOON + 10 * MINUTE)
+    assert (gauge.alert().is_flapping, kinds()) == (True, [])
+
+    services.follow_up(now=NOON + 60 * MINUTE)
+
+    assert "reopened" in kinds()
+
+
+def test_what_returns_from_a_dismissal_is_called_what_it_is(gauge: Gauge, slack: FakeHTTP) -> None:
+    gauge.evaluate(6, now=NOON)
+    services.dismiss(gauge.alerts(), user=None, now=NOON, until=NOON + 60 * MINUTE)
+
+    services.follow_up(now=NOON + 60 * MINUTE)
+
+    last = Notification.objects.order_by("pk").last()
+    assert last is not None
+    assert last.payload["title"] == "Still firing for 1 h: Test gauge"
+
+
 def test_matchers_are_anded_and_unknown_ones_match_nothing() -> None:
     facts = {"rule": "errors.critical", "severity": "critical", "source": "errors"}
 

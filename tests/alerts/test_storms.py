@@ -50,6 +50,14 @@ def test_no_more_is_sent_in_a_minute_than_the_channels_cap(gauge: Gauge, slack: 
     assert counts == [7, 14, 15, 15]
 
 
+def test_a_cap_of_none_pauses_a_channel(gauge: Gauge, slack: FakeHTTP) -> None:
+    Channel.objects.filter(name="slack").update(max_per_minute=0)
+    gauge.evaluate(6, now=NOON)
+
+    assert deliver(NOON) == {"postponed": 1}
+    assert slack.requests == []
+
+
 def test_two_thousand_open_alerts_keep_the_inbox_quick(
     client: Client, gauge: Gauge, django_assert_max_num_queries: object
 ) -> None:
