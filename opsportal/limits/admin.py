@@ -1,15 +1,16 @@
 from django.contrib import admin
 
-from opsportal.lib.admin import LogAdmin
+from opsportal.lib.admin import LogAdmin, PortalAdmin
 from opsportal.limits.models import BlockedCall, RateLimitTier
 
 
 @admin.register(RateLimitTier)
-class RateLimitTierAdmin(admin.ModelAdmin[RateLimitTier]):
+class RateLimitTierAdmin(PortalAdmin):
     list_display = ["tier", "app", "limit", "window_seconds", "is_enabled"]
     list_editable = ["limit", "window_seconds", "is_enabled"]
     list_filter = ["tier"]
     list_select_related = ["app"]
+    empty_value_display = "everybody"
 
 
 @admin.register(BlockedCall)
