@@ -1,0 +1,317 @@
+"""Ingestion as it runs: granian, chunked bodies, real SDKs, and what survives a kill."""
+
+import gzip
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.errors.support import envelope, raised
+from tests.servers.portal import Portal
+from tests.servers.process import wait_until
+
+
+def post(portal: Portal, body: bytes, **headers: str) -> httpx.Response:
+    url = f"/api/{portal.seeded.app_id}/envelope/?sentry_key={portal.public_key}"
+    return portal.client.post(url, content=body, headers=headers)
+
+
+def stored(portal: Portal) -> set[str]:
+    rows = portal.rows("SELECT event_id FROM errors_errorevent")
+    return {uuid.UUID(str(event_id)).hex for (event_id,) in rows}
+
+
+# --- the wire ----------------------------------------------------------------------------------------------
+
+
+def test_a_chunked_body_without_length_or_type_arrives(portal: Portal) -> None:
+    """As Node's SDK sends it; with Django's test client this cannot be seen."""
+    event_id = uuid.uuid4().hex
+    body = gzip.compress(envelope(raised(event_id=event_id)))
+    head = (
+        f"POST /api/{portal.seeded.app_id}/envelope/?sentry_key={portal.public_key} HTTP/1.1\r\n"
+        "Host: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
+    ).encode()
+    with socket.create_connection(("127.0.0.1", portal.port), timeout=10) as connection:
+        connection.sendall(head)
+        for start in range(0, len(body), 50):
+            piece = body[start : start + 50]
+            connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+        connection.sendall(b"0\r\n\r\n")
+        answer = connection.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert event_id in stored(portal)
+
+
+def test_the_lean_path_answers_as_the_views_do(portal: Portal) -> None:
+    url = f"//api/{portal.seeded.app_id}//envelope"
+
+    with_doubled_slashes = portal.client.post(
+        f"{portal.base_url}{url}?sentry_key={portal.public_key}", content=envelope(raised())
+    )
+    empty = post(portal, b"")
+    preflight = portal.client.options(f"/api/{portal.seeded.app_id}/envelope/")
+
+    assert with_doubled_slashes.status_code == 200
+    assert (empty.status_code, preflight.status_code) == (400, 200)
+    for answer in (with_doubled_slashes, empty, preflight):
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert answer.headers["X-Request-ID"]
+        assert "Set-Cookie" not in answer.headers
+
+
+def test_what_is_sent_at_once_is_stored_grouped_and_counted_exactly(portal: Portal) -> None:
+    """Forty senders, each event twice: first events of a group, duplicates and counts all meet in one commit."""
+    events = [raised(event_id=uuid.uuid4().hex, function=f"f{n % 3}") for n in range(60)] * 2
+
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda event: post(portal, envelope(event)).status_code, events))
+
+    assert set(answers) == {200}
+    assert len(stored(portal)) == 60
+    assert portal.rows("SELECT event_count FROM errors_errorgroup") == [(20,), (20,), (20,)]
+    assert portal.value("SELECT sum(count) FROM errors_minutecount") == 60
+    assert portal.value("SELECT sum(count) FROM errors_grouphour") == 60
+
+
+def test_no_planted_secret_is_anywhere_in_the_data_folder(portal: Portal) -> None:
+    secrets = {
+        "email": "planted.person@secret-mail.example",
+        "address": "203.0.113.199",
+        "card": "4242 4242 4242 4242",
+        "password": "pl4nted-p4ssw0rd",
+        "key": "sk_live_plAnt3dK3yplAnt3dK3y",
+    }
+    for place, secret in secrets.items():
+        event = raised(
+            value=f"{place}: {secret}" if place != "password" else f"password={secret}",
+            user={"email": secret if place == "email" else "x", "ip_address": secrets["address"]},
+            request={
+                "url": f"https://shop.example/?token={secret}",
+                "headers": {"Cookie": secret, "Authorization": f"Bearer {secrets['key']}"},
+                "cookies": {"sid": secret},
+                "query_string": f"password={secrets['password']}&mail={secrets['email']}",
+                "data": {"password": secret, "note": f"card {secrets['card']}"},
+            },
+            breadcrumbs=[{"message": f"login {secrets['email']}", "data": {"token": secret}}],
+            tags={"mail": secrets["email"]},
+            extra={"deep": {"list": [secrets["card"], {"passwd": secret}]}},
+        )
+        event["exception"]["values"][0]["stacktrace"]["frames"][1]["vars"] = {
+            "password": secret,
+            "who": secrets["email"],
+            "note": f"from {secrets['address']}",
+        }
+        assert post(portal, envelope(event)).status_code == 200
+
+    files = [path for path in portal.data_dir.rglob("*") if path.is_file()]
+    found = [
+        (secret, path.name)
+        for path in files
+        for secret in secrets.values()
+        if secret.encode() in path.read_bytes()
+    ]
+    assert not found
+    for (pk,) in portal.rows("SELECT id FROM errors_errorevent"):
+        page = portal.client.get(
+            f"/admin/errors/{portal.value('SELECT group_id FROM errors_errorevent WHERE id = %s', (pk,))}/events/{pk}/",
+            headers=portal.staff,
+        )
+        assert page.status_code == 200
+        assert not [secret for secret in secrets.values() if secret in page.text]
+
+
+# --- what survives --------------------------------------------------------------------------------------------
+
+
+def test_whatever_was_acknowledged_survives_a_kill_under_load(portal: Portal) -> None:
+    acknowledged: set[str] = set()
+    lock = threading.Lock()
+
+    def send() -> None:
+        with httpx.Client(base_url=portal.base_url, timeout=5) as client:
+            while True:
+                event_id = uuid.uuid4().hex
+                url = f"/api/{portal.seeded.app_id}/envelope/?sentry_key={portal.public_key}"
+                try:
+                    answer = client.post(url, content=envelope(raised(event_id=event_id)))
+                except httpx.HTTPError:
+                    return
+                if answer.status_code == 200:
+                    with lock:
+                        acknowledged.add(event_id)
+
+    senders = [threading.Thread(target=send) for _ in range(8)]
+    for sender in senders:
+        sender.start()
+    wait_until(lambda: len(acknowledged) > 200, what="two hundred events")
+    portal.kill()
+    for sender in senders:
+        sender.join()
+    portal.restart()
+
+    kept = stored(portal)
+    assert not acknowledged - kept
+    assert portal.value("SELECT sum(event_count) FROM errors_errorgroup") == len(kept)
+    assert post(portal, envelope(raised())).status_code == 200
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_full_disk_is_503_and_nothing_acknowledged_is_lost(
+    portal_template: Any, tmp_path: Any
+) -> None:
+    if portal_template.postgres_url:
+        pytest.skip("PostgreSQL's disk is not ours to fill")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)], capture_output=True
+    )
+    assert mounted.returncode == 0, mounted.stderr
+    portal = Portal(portal_template, disk)
+    try:
+        portal.start()
+        acknowledged, refused = set(), []
+        for _ in range(2_000):
+            event_id = uuid.uuid4().hex
+            noise = {"noise": os.urandom(60_000).hex()}
+            answer = post(portal, envelope(raised(event_id=event_id, extra=noise)))
+            if answer.status_code == 200:
+                acknowledged.add(event_id)
+            else:
+                refused.append(answer)
+                if len(refused) > 3:
+                    break
+
+        assert refused
+        assert {answer.status_code for answer in refused} == {503}
+        assert refused[0].headers["Retry-After"]
+        assert acknowledged <= stored(portal)
+    finally:
+        portal.stop()
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def test_while_the_database_is_away_it_is_503_and_then_goes_on_by_itself(portal: Portal) -> None:
+    if portal.template.postgres_url:
+        pytest.skip("see test_postgresql_away")
+    assert post(portal, envelope(raised())).status_code == 200
+    # Somebody else holds the write lock for longer than anyone waits.
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sqlite3, sys, time\n"
+            f"c = sqlite3.connect({str(portal.data_dir / 'opsportal.sqlite3')!r}, isolation_level=None)\n"
+            "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout
+    holder.stdout.readline()
+    with httpx.Client(base_url=portal.base_url, timeout=40) as client:
+        url = f"/api/{portal.seeded.app_id}/envelope/?sentry_key={portal.public_key}"
+        refused = client.post(url, content=envelope(raised()))
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate()
+
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    assert post(portal, envelope(raised())).status_code == 200
+
+
+# --- official SDKs ------------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import sys
+import sentry_sdk
+from sentry_sdk.crons import capture_checkin
+if sys.argv[2] == "without brotli":
+    sys.modules["brotli"] = None
+sentry_sdk.init(sys.argv[1], traces_sample_rate=1.0, release="shop@1.2.0", environment="staging",
+                auto_session_tracking=True, debug=False)
+def pay(order_id):
+    password = "hunter2-in-locals"
+    amount = 100
+    return amount / 0
+sentry_sdk.set_user({"id": "u-7"})
+sentry_sdk.set_tag("order_id", "o-77")
+with sentry_sdk.start_transaction(op="http.server", name="/pay"):
+    sentry_sdk.add_breadcrumb(category="cart", message="two seats")
+    try:
+        pay("o-77")
+    except ZeroDivisionError as error:
+        print(sentry_sdk.capture_exception(error))
+sentry_sdk.capture_message("running low", level="warning")
+capture_checkin(monitor_slug="nightly", status="ok", duration=1.0)
+sentry_sdk.flush(10)
+"""
+
+
+@pytest.mark.parametrize("encoding", ["with brotli", "without brotli"])
+def test_the_python_sdk_reports_here_unmodified(portal: Portal, encoding: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, portal.dsn, encoding],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    event_id = ran.stdout.split()[0]
+
+    assert event_id in stored(portal)
+    row = portal.rows(
+        "SELECT release, environment, user_key, order_ref, function FROM errors_errorevent WHERE message LIKE %s",
+        ("ZeroDivisionError%",),
+    )
+    assert row == [("shop@1.2.0", "staging", "u-7", "o-77", "/pay")]
+    assert portal.value("SELECT count(*) FROM errors_errorevent WHERE severity = 'warning'") == 1
+    assert portal.value("SELECT count(*) FROM health_checkin") == 1
+    wait_until(
+        lambda: portal.value("SELECT count(*) FROM health_series WHERE name = '/pay'") == 1,
+        what="the transaction",
+    )
+
+
+def test_the_python_sdk_backs_off_when_it_is_told_to(portal: Portal) -> None:
+    portal.rows(
+        "UPDATE clients_clientapp SET events_per_hour = 1 WHERE id = %s", (portal.seeded.app_id,)
+    )
+    program = (
+        "import sys, sentry_sdk\n"
+        "sentry_sdk.init(sys.argv[1], default_integrations=False)\n"
+        "for n in range(5):\n"
+        "    sentry_sdk.capture_message(f'm{n}'); sentry_sdk.flush(5)\n"
+    )
+    time.sleep(0.1)
+
+    subprocess.run([sys.executable, "-c", program, portal.dsn], timeout=60, check=True)
+
+    wait_until(
+        lambda: bool(portal.rows("SELECT 1 FROM errors_discarded WHERE source = 'quota'")),
+        what="the refusal",
+    )
+    assert len(stored(portal)) == 1
+    # Refused once; the SDK kept the other three to itself.
+    assert portal.value("SELECT count FROM errors_discarded WHERE source = 'quota'") == 1
+
+
+def test_a_curl_reports_an_error(portal: Portal) -> None:
+    ran = subprocess.run(
+        ["curl", "-sS", f"{portal.base_url}/api/v1/errors/", "-H", f"Authorization: Bearer {portal.api_key}",
+         "-d", '{"message": "gate 4 is stuck", "severity": "critical", "order_id": "o-9"}'],
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+
+    assert json.loads(ran.stdout)["id"] in stored(portal)
