@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# ruff: noqa
 """Load generator for Sentry-envelope ingestion endpoints.  Standard library only, one process, one epoll loop.
 
 It posts realistic Python and JavaScript exception events to a DSN over N keep-alive connections and reports what the

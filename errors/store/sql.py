@@ -1,13 +1,14 @@
 """The store's statements: one a table and batch, in the form each database is fast with."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
+import psycopg
 from django.db import connection
 
 EVENT_COLUMNS = (
@@ -25,6 +26,9 @@ class Dialect(Protocol):
 
     def cursor(self) -> AbstractContextManager[Any]:
         """The cursor that the other methods take; the database's errors come as Django's."""
+
+    def together(self, cursor: Any) -> AbstractContextManager[Any]:
+        """Statements inside share a round trip, where there are round trips; none of them returns rows."""
 
     def new_ids(self, cursor: Any, seen: Rows) -> set[tuple[str, int]]:
         """Insert (event_id hex, app_id, event) rows; which (event_id, app_id) were not there before."""
@@ -65,6 +69,9 @@ class SQLite:
         connection.ensure_connection()
         with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
             yield cursor
+
+    def together(self, cursor: Any) -> AbstractContextManager[Any]:
+        return nullcontext()
 
     def moment(self, moment: datetime) -> str:
         return str(moment.astimezone(UTC).replace(tzinfo=None))  # as Django writes it
@@ -160,7 +167,14 @@ def _columns(rows: Rows) -> list[list[Any]]:
 class PostgreSQL:
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        with connection.cursor() as cursor:
+        # Bound and prepared by the server: planning an insert into forty partitions costs more than doing it.
+        connection.ensure_connection()
+        raw: psycopg.Connection[Any] = connection.connection
+        if connection.settings_dict.get("OPTIONS", {}).get(
+            "pool"
+        ):  # without: pgbouncer may be there
+            raw.prepare_threshold = 1
+        with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             yield cursor
 
     def moment(self, moment: datetime) -> datetime:
@@ -195,20 +209,23 @@ class PostgreSQL:
         )
         return [group_id for (group_id,) in cursor.fetchall()]
 
-    def insert_events(self, cursor: Any, events: Rows, payloads: Rows) -> None:
-        event_types = ["int8", "int8", "int8", "uuid", "timestamptz", *["text"] * 12]
-        self._copy(cursor, "errors_errorevent", EVENT_COLUMNS, event_types, events)
-        self._copy(
-            cursor, "errors_eventpayload", PAYLOAD_COLUMNS, ["int8", "int8", "bytea"], payloads
-        )
+    def together(self, cursor: Any) -> AbstractContextManager[Any]:
+        pipeline: AbstractContextManager[Any] = cursor.connection.pipeline()
+        return pipeline
 
-    def _copy(
-        self, cursor: Any, table: str, columns: Sequence[str], types: Sequence[str], rows: Rows
-    ) -> None:
-        with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(types)
-            for row in rows:
-                copy.write_row(row)
+    def insert_events(self, cursor: Any, events: Rows, payloads: Rows) -> None:
+        # Not COPY: it cannot share a round trip with other statements, and that is worth more at these sizes.
+        types = ("int8", "int8", "int8", "uuid", "timestamptz", *["text"] * 12)
+        arrays = ", ".join(f"%s::{type}[]" for type in types)
+        cursor.execute(
+            f"INSERT INTO errors_errorevent ({', '.join(EVENT_COLUMNS)}) SELECT * FROM unnest({arrays})",  # noqa: S608
+            _columns(events),
+        )
+        cursor.execute(
+            f"INSERT INTO errors_eventpayload ({', '.join(PAYLOAD_COLUMNS)})"  # noqa: S608
+            " SELECT * FROM unnest(%s::int8[], %s::int8[], %b::bytea[])",
+            _columns(payloads),
+        )
 
     def update_groups(self, cursor: Any, groups: Rows) -> None:
         cursor.execute(

@@ -118,30 +118,31 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
         if tally.users:
             for group_id in sql.new_users(cursor, sorted(tally.users)):
                 gained[group_id] = gained.get(group_id, 0) + 1
-        sql.insert_events(
-            cursor,
-            [_event_row(sql, packed.event, known, id) for packed, known, id in rows],
-            [(id, packed.sample_id, packed.data) for packed, _, id in rows],
-        )
-        sql.update_groups(
-            cursor,
-            [
-                (
-                    group.count,
-                    gained.get(group_id, 0),
-                    sql.moment(group.first_at),  # type: ignore[arg-type]
-                    sql.moment(group.last_at),  # type: ignore[arg-type]
-                    group.release,
-                    group.last_event,
-                    group_id,
-                )
-                for group_id, group in sorted(tally.groups.items())
-            ],
-        )
-        sql.add_hours(cursor, [(*key, n) for key, n in sorted(tally.hours.items())])
-        if tally.tags:
-            sql.add_tags(cursor, [(*key, n) for key, n in sorted(tally.tags.items())])
-        sql.add_minutes(cursor, [(*key, n) for key, n in sorted(tally.minutes.items())])
+        with sql.together(cursor):
+            sql.insert_events(
+                cursor,
+                [_event_row(sql, packed.event, known, id) for packed, known, id in rows],
+                [(id, packed.sample_id, packed.data) for packed, _, id in rows],
+            )
+            sql.update_groups(
+                cursor,
+                [
+                    (
+                        group.count,
+                        gained.get(group_id, 0),
+                        sql.moment(group.first_at),  # type: ignore[arg-type]
+                        sql.moment(group.last_at),  # type: ignore[arg-type]
+                        group.release,
+                        group.last_event,
+                        group_id,
+                    )
+                    for group_id, group in sorted(tally.groups.items())
+                ],
+            )
+            sql.add_hours(cursor, [(*key, n) for key, n in sorted(tally.hours.items())])
+            if tally.tags:
+                sql.add_tags(cursor, [(*key, n) for key, n in sorted(tally.tags.items())])
+            sql.add_minutes(cursor, [(*key, n) for key, n in sorted(tally.minutes.items())])
 
     _notice_samples(rows, states, after)
     after.known.update(found)

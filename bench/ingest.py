@@ -1,0 +1,237 @@
+"""How many errors a second the portal takes, each answered only when it is stored, grouped, counted and visible.
+
+    python -m bench.ingest                      on SQLite and on PostgreSQL, against an empty Django view in the same run
+    python -m bench.ingest --seconds 10 --write also writes docs/performance.md
+
+The portal runs in production settings under granian; the load is `ingest_load.py`: Sentry envelopes of 15.6 KB (3.7 KB
+gzipped), 200 groups, every event with its own id, user, time and breadcrumbs. Absolute figures move from machine to
+machine; the ratio to the empty view, taken in the same minute, says more.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MARK = "<!-- ingestion: written by `make bench` -->"
+CONNECTIONS = (1, 8, 32)
+BUGSINK, GLITCHTIP = 28, 60  # digested a second, measured with the same load on a machine like this
+
+
+def granian(application: str, port: int, processes: int, threads: int) -> list[str]:
+    return [
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--http", "1",
+        "--no-ws", "--workers", str(processes), "--blocking-threads", str(threads), "--backlog", "2048",
+        "--log-level", "error", application,
+    ]  # fmt: skip
+
+
+@contextmanager
+def serving(
+    application: str, environment: dict[str, str], processes: int
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    from tests.servers import process
+
+    port = process.free_port()
+    server = subprocess.Popen(
+        granian(application, port, processes, 64 // processes),
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not process.answers(port) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield port, server
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def load(port: int, key: str, app: int, connections: int, seconds: float, ids: str = "") -> dict:
+    command = [
+        sys.executable, str(ROOT / "bench" / "ingest_load.py"), "--dsn", f"http://{key}@127.0.0.1:{port}/{app}",
+        "--connections", str(connections), "--seconds", str(seconds), "--json", "--variants", "12",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [*command, *(["--ids-out", ids] if ids else [])],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return json.loads(done.stdout)
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+    return [pid, *(int(line) for line in found.stdout.split())]
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pids: list[int]) -> float:
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+MANAGE = """
+import json, sys
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from opsportal.clients.models import ClientApp, ClientKey
+app, _ = ClientApp.objects.get_or_create(slug="bench", defaults={"name": "Bench"})
+key = app.keys.first() or ClientKey.objects.create(app=app)
+print(json.dumps([key.public_key, app.pk]))
+"""
+
+SIZE = """
+import json
+import django; django.setup()
+from django.db import connection
+from errors.models import ErrorEvent
+with connection.cursor() as cursor:
+    if connection.vendor == "postgresql":
+        cursor.execute("SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname LIKE 'errors_%%' AND relkind IN ('r', 'p')")
+    else:
+        cursor.execute("SELECT sum(pgsize) FROM dbstat WHERE name LIKE 'errors_%%' OR name LIKE 'events_%%' OR name LIKE 'sqlite_autoindex_errors%%'")
+    size = cursor.fetchone()[0]
+print(json.dumps([ErrorEvent.objects.count(), int(size)]))
+"""
+
+
+def run_python(program: str, environment: dict[str, str]) -> list:
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(name: str, environment: dict[str, str], seconds: float, processes: int) -> list[dict]:
+    key, app = run_python(MANAGE, environment)
+    rows = []
+    acknowledged = 0
+    with (
+        serving("bench.empty_view:application", {}, processes) as (empty_port, _),
+        serving("opsportal.wsgi:application", environment, processes) as (port, server),
+    ):
+        acknowledged += load(port, key, app, 8, 2)["acked"]  # first events of groups, imports
+        for connections in CONNECTIONS:
+            empty = load(empty_port, key, app, connections, max(2.0, seconds / 2))
+            pids = children(server.pid)
+            before = cpu_seconds(pids)
+            ours = load(port, key, app, connections, seconds)
+            ours["cpu_us"] = 1e6 * (cpu_seconds(pids) - before) / max(1, ours["acked"])
+            ours["empty_per_s"] = empty["acked_per_s"]
+            ours["store"] = name
+            acknowledged += ours["acked"]
+            rows.append(ours)
+        memory = memory_mb(children(server.pid))
+    stored, size = run_python(SIZE, environment)
+    for row in rows:
+        row |= {"memory_mb": memory, "lost": acknowledged - stored, "bytes_each": size / stored}
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    lines = [
+        "| store | connections | events/s | p50 ms | p99 ms | CPU µs an event | empty view/s | of the empty view | times Bugsink | times GlitchTip |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        rate = row["acked_per_s"]
+        lines.append(
+            f"| {row['store']} | {row['connections']} | {rate:,.0f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f}"
+            f" | {row['cpu_us']:,.0f} | {row['empty_per_s']:,.0f} | {100 * rate / row['empty_per_s']:.0f} %"
+            f" | {rate / BUGSINK:.0f} | {rate / GLITCHTIP:.0f} |"
+        )
+    for store in dict.fromkeys(row["store"] for row in rows):
+        last = next(row for row in reversed(rows) if row["store"] == store)
+        lines.append(
+            f"\n{store}: acknowledged but not stored {last['lost']}, {last['bytes_each']:,.0f} bytes on disk an event with"
+            f" everything about it, {last['memory_mb']:.0f} MB of memory in all web processes."
+        )
+    return "\n".join(lines)
+
+
+def write(text: str, processes: int) -> None:
+    page = ROOT / "docs" / "performance.md"
+    known = page.read_text() if page.exists() else "# How fast it is\n"
+    cores = os.cpu_count()
+    section = (
+        f"## Taking errors\n\n{MARK}\n\n"
+        f"{cores} cores, {platform.python_implementation()} {platform.python_version()}, {processes} web processes, the load"
+        " generator on the same machine. An event counts when it is answered, which is when it is committed"
+        " (SQLite `synchronous=FULL`, PostgreSQL `synchronous_commit=on`), grouped and counted."
+        f" Peers with the same load on such a machine: Bugsink {BUGSINK}/s, GlitchTip {GLITCHTIP}/s digested.\n\n{text}\n"
+    )
+    before, mark, after = known.partition("## Taking errors")
+    rest = after[after.find("\n## ") :] if mark and "\n## " in after else ""
+    page.write_text(f"{before.rstrip()}\n\n{section}{rest}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--store", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/performance.md"
+    )
+    options = parser.parse_args()
+    rows: list[dict] = []
+    base = {
+        "DJANGO_SETTINGS_MODULE": "opsportal.settings",
+        "LOG_LEVEL": "ERROR",
+        "SECRET_KEY": "bench" * 10,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        if options.store in ("sqlite", "both"):
+            environment = {**base, "DATA_DIR": folder, "DATABASE_URL": ""}
+            rows += measure("SQLite", environment, options.seconds, options.processes)
+        if options.store in ("postgresql", "both"):
+            from tests.servers.postgres import PostgresServer
+
+            durable = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+            server = PostgresServer(options=durable)
+            try:
+                environment = {**base, "DATA_DIR": folder, "DATABASE_URL": server.url()}
+                rows += measure("PostgreSQL", environment, options.seconds, options.processes)
+            finally:
+                server.stop()
+    text = table(rows)
+    print(text)
+    if options.write:
+        write(text, options.processes)
+
+
+if __name__ == "__main__":
+    main()
