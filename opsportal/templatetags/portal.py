@@ -51,6 +51,7 @@ STATES = {
     "down": ("critical", "critical"),
     "not configured": ("info", "none"),
     "unknown": ("info", "none"),
+    "ok": ("ok", "ok"),
     "maintenance": ("medium", "gear"),
     # jobs, deliveries, webhooks
     "running": ("medium", "play"),
