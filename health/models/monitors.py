@@ -77,7 +77,7 @@ class Monitor(Component):
         null=True, blank=True, help_text="Slower than this is degraded. Empty: no limit"
     )
     timeout_seconds = models.PositiveSmallIntegerField(
-        default=5, validators=[MinValueValidator(1), MaxValueValidator(30)]
+        default=5, validators=[MinValueValidator(1), MaxValueValidator(15)]
     )
     interval_minutes = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(1440)]
