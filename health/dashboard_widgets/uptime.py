@@ -3,6 +3,7 @@
 from health.dashboard import WidgetContext, widget
 from health.models import Component
 from health.queries import uptime
+from health.verdict import Status
 
 
 @widget(
@@ -32,4 +33,8 @@ def uptime_bars(context: WidgetContext) -> dict[str, object]:
     size="medium",
 )
 def all_checks(context: WidgetContext) -> dict[str, object]:
-    return {"components": list(Component.objects.checks().filter(is_enabled=True).in_order())}
+    every = list(Component.objects.checks().filter(is_enabled=True).worst_first())
+    return {
+        "components": [one for one in every if one.status != Status.NOT_CONFIGURED],
+        "unused": [one for one in every if one.status == Status.NOT_CONFIGURED],
+    }
