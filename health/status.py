@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connections
 from django.utils.safestring import SafeString
 
+from alerts.queries import silences_in_force
 from health import verdict
 from health.bars import bars
 from health.models import Component, Incident, MaintenanceWindow
@@ -113,8 +114,25 @@ def make(*, now: datetime) -> PublicStatus:
                 [c.title for c in window.components.all() if c.is_public],
             )
             for window in windows.prefetch_related("components")[:10]
-        ],
+        ]
+        + _silenced_for_maintenance(now),
     )
+
+
+def _silenced_for_maintenance(now: datetime) -> list[PublicMaintenance]:
+    """Alerts' own windows for planned work, while they last. They have numbers of their own: these are negative."""
+    return [
+        PublicMaintenance(
+            -one.silence.pk,
+            one.silence.comment,
+            "",
+            one.ends_at - (one.silence.ends_at - one.silence.starts_at),
+            one.ends_at,
+            [],
+        )
+        for one in silences_in_force(now)
+        if one.silence.is_maintenance
+    ]
 
 
 def _incidents(now: datetime) -> list[Incident]:

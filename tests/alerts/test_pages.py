@@ -11,6 +11,7 @@ from alerts import services
 from alerts.impact import References, Touched, impact_source, registry
 from alerts.models import AlertEvent, Channel, Notification, Silence, SystemAlert
 from alerts.rules import Severity
+from health import status
 from tests.alerts.conftest import MINUTE, Gauge, deliver
 from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
@@ -254,3 +255,20 @@ def test_matchers_that_match_nothing_there_is_are_refused(owner: Client) -> None
 
     assert taken.status_code == 302
     assert str(Silence.objects.get().created_by) == "owner"
+
+
+def test_planned_work_is_on_the_status_page_and_a_mere_silence_is_not() -> None:
+    now = timezone.now()
+    span = {"starts_at": now - timedelta(days=3), "ends_at": now - timedelta(days=3, hours=-2)}
+    Silence.objects.create(comment="Noisy rule", **span, recurrence="daily")
+    Silence.objects.create(
+        comment="New database",
+        **span,
+        recurrence="daily",
+        is_maintenance=True,
+        matchers={"key": "x"},
+    )
+
+    (planned,) = status.make(now=now).maintenance
+
+    assert (planned.title, planned.starts_at) == ("New database", now)
