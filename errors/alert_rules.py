@@ -15,7 +15,7 @@ HIGH_ERROR_RATE = "high-error-rate"
 
 @alert_rule(
     "errors.critical",
-    summary="Critical errors in the last hour; also looked at as soon as one arrives",
+    summary="Critical errors",
     unit="errors",
     threshold=5,
     window=HOUR,
@@ -29,7 +29,7 @@ def critical_errors(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "errors.high",
-    summary="High-severity errors in the last hour",
+    summary="High-severity errors",
     unit="errors",
     threshold=20,
     window=HOUR,
@@ -43,7 +43,7 @@ def high_errors(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "errors.rate",
-    summary="Errors as a share of the requests that apps served in the last hour",
+    summary="High error rate",
     unit="%",
     threshold=5,
     window=HOUR,
@@ -67,7 +67,7 @@ def error_rate(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "errors.new_groups",
-    summary="New kinds of errors in the last 15 minutes: a release gone wrong",
+    summary="Many new kinds of errors",
     unit="groups",
     threshold=10,
     window=timedelta(minutes=15),
@@ -89,7 +89,7 @@ _MOST_REGRESSIONS = 20
 
 @alert_rule(
     "errors.regressed",
-    summary="Resolved errors that came back",
+    summary="Resolved errors came back",
     unit="groups",
     threshold=0,
     clear_threshold=0,

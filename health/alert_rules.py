@@ -45,7 +45,7 @@ def _slowest(
 
 @alert_rule(
     "performance.slow_response",
-    summary="Slow responses: the mean of functions and requests in the last hour",
+    summary="Slow responses",
     unit="ms",
     threshold=3_000,
     window=HOUR,
@@ -65,7 +65,7 @@ def slow_response(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "performance.very_slow_response",
-    summary="A very slow response in the last hour",
+    summary="Very slow response",
     unit="ms",
     threshold=10_000,
     window=HOUR,
@@ -79,7 +79,7 @@ def very_slow_response(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "performance.page_load",
-    summary="Slow page loads: the mean of the last hour",
+    summary="Slow page loads",
     unit="ms",
     threshold=5_000,
     window=HOUR,
@@ -105,7 +105,7 @@ def _deliveries(channel: str, since: datetime, until: datetime) -> dict[str, flo
 
 @alert_rule(
     "delivery.failed_sms",
-    summary="Failed SMS in the last hour",
+    summary="Failed SMS",
     unit="messages",
     threshold=10,
     window=HOUR,
@@ -119,7 +119,7 @@ def failed_sms(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "delivery.failed_emails",
-    summary="Failed e-mails in the last hour",
+    summary="Failed e-mails",
     unit="messages",
     threshold=20,
     window=HOUR,
@@ -133,7 +133,7 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "delivery.sms_failure_rate",
-    summary="Share of SMS that failed or bounced in the last hour",
+    summary="High SMS failure rate",
     unit="%",
     threshold=10,
     window=HOUR,
@@ -156,7 +156,7 @@ def sms_failure_rate(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "usage.database_size",
-    summary="Size of the database",
+    summary="Database nearly full",
     unit="GB",
     threshold=8,
     window=timedelta(hours=3),
@@ -170,7 +170,7 @@ def database_size(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "usage.function_calls",
-    summary="Function calls in the last 24 hours",
+    summary="Many function calls",
     unit="calls",
     threshold=400_000,
     window=timedelta(days=1),
@@ -183,7 +183,7 @@ def function_calls(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "usage.bandwidth",
-    summary="Bandwidth since the month began (counter bandwidth_bytes)",
+    summary="High bandwidth this month",
     unit="GB",
     threshold=40,
     window=timedelta(days=31),
@@ -200,7 +200,7 @@ def bandwidth(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "business.credit_balance",
-    summary="Low credit balance (gauge credit_balance)",
+    summary="Low credit balance",
     unit="credits",
     threshold=100,
     below=True,
@@ -217,7 +217,7 @@ def credit_balance(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "business.failed_gift_cards",
-    summary="Failed gift-card provisions (counter gift_card_provision_failed)",
+    summary="Failed gift-card provisions",
     unit="provisions",
     threshold=5,
     window=timedelta(days=1),
@@ -230,7 +230,7 @@ def failed_gift_cards(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "activity.concurrent_users",
-    summary="People active in the last 15 minutes",
+    summary="Many concurrent users",
     unit="people",
     threshold=100,
     window=timedelta(minutes=15),

@@ -11,7 +11,7 @@ from payments.money import money_sums
 
 @alert_rule(
     "payments.stuck",
-    summary="Payments nobody knows the outcome of for 5 minutes",
+    summary="Payments with an unknown outcome",
     unit="payments",
     threshold=0,
     window=timedelta(hours=1),
@@ -29,7 +29,7 @@ def stuck_payments(since: datetime, until: datetime) -> Reading:
 
 @alert_rule(
     "payments.webhook_lag",
-    summary="Oldest Stripe event that waits to be processed",
+    summary="Stripe events wait to be processed",
     unit="s",
     threshold=600,
     window=timedelta(hours=1),

@@ -9,7 +9,7 @@ from reservations.models import Reservation, TicketType
 
 @alert_rule(
     "reservations.low_inventory",
-    summary="Tickets left above a ticket type's own mark",
+    summary="Low ticket inventory",
     unit="tickets",
     threshold=0,
     below=True,
@@ -47,7 +47,7 @@ def _in_words(type_: TicketType, left: int, sold: int) -> str:
 
 @alert_rule(
     "reservations.overdue_holds",
-    summary="Holds that should have been released 10 minutes ago",
+    summary="Expired holds not released",
     unit="holds",
     threshold=0,
     window=timedelta(minutes=10),
