@@ -1,0 +1,126 @@
+"""Reservations a second through HTTP, beside what the ingestion endpoint does with the same clients in the same run.
+
+python -m bench.reserve_http             granian, SQLite, eight keep-alive clients in two processes
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIENTS, PROCESSES = 4, 2
+
+
+def work(port: int, key: str, path: str, body: str, seconds: float) -> None:
+    """One process of clients; prints how many 2xx answers a second it got, and the others by status."""
+    counts: dict[int, int] = {}
+    lock = threading.Lock()
+
+    def ask() -> None:
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            headers = {
+                "Authorization": f"Bearer {key}",
+                "Content-Type": "application/json",
+                "Idempotency-Key": uuid.uuid4().hex,
+            }
+            connection.request("POST", path, body, headers)
+            response = connection.getresponse()
+            response.read()
+            with lock:
+                counts[response.status] = counts.get(response.status, 0) + 1
+        connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    good = sum(count for status, count in counts.items() if status < 300)
+    print(json.dumps([good / seconds, {s: n for s, n in counts.items() if s >= 300}]))
+
+
+def rate(port: int, key: str, path: str, body: object, seconds: float) -> float:
+    command = [sys.executable, "-m", "bench.reserve_http", "--work", str(port), key, path]
+    command += [json.dumps(body), str(seconds)]
+    started = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(PROCESSES)
+    ]
+    total = 0.0
+    for process in started:
+        good, bad = json.loads(process.communicate()[0])
+        total += good
+        if bad:
+            print(f"  refused: {bad}")
+    return total
+
+
+def measure(seconds: float) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
+    import django
+
+    django.setup()
+    from tests.servers.portal import Portal, make_template
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "template").mkdir()
+        (folder / "portal").mkdir()
+        portal = Portal(
+            make_template(folder / "template"),
+            folder / "portal",
+            environment={"LOG_LEVEL": "ERROR"},
+        )
+        portal.rows("UPDATE limits_ratelimittier SET is_enabled = false")
+        portal.rows(
+            "INSERT INTO reservations_event (name, slug, is_on_sale, hold_minutes, created_at)"
+            " VALUES ('Hot', 'hot', true, 15, '2026-01-01 00:00:00')"
+        )
+        portal.rows(
+            "INSERT INTO reservations_tickettype (event_id, name, capacity, held, sold, price, currency)"
+            " VALUES ((SELECT max(id) FROM reservations_event), 'Hot', 1000000, 0, 0, 2500, 'EUR')"
+        )
+        type_id = portal.value("SELECT max(id) FROM reservations_tickettype")
+        portal.start()
+        time.sleep(6)  # until the lifted limits have been read
+        try:
+            ask: Callable[[str, object], float] = lambda path, body: rate(  # noqa: E731
+                portal.port, portal.api_key, path, body, seconds
+            )
+            error = {"message": "Bench", "severity": "error", "function": "bench"}
+            ingest = ask("/api/v1/errors/", error)
+            reserve = ask(
+                "/api/v1/reservations/", {"items": [{"ticket_type": type_id, "quantity": 1}]}
+            )
+            print(f"{'post an error, HTTP, SQLite, 8 clients':<48} {ingest:>8,.0f}/s")
+            share = f"{reserve / ingest:.0%} of ingestion" if ingest else ""
+            print(f"{'reserve, HTTP, SQLite, 8 clients':<48} {reserve:>8,.0f}/s  {share}")
+        finally:
+            portal.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--work", nargs=5, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.work:
+        port, key, path, body, seconds = given.work
+        work(int(port), key, path, body, float(seconds))
+    else:
+        measure(given.seconds)
+
+
+if __name__ == "__main__":
+    main()
