@@ -9,12 +9,14 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from opsportal.clients.models import ClientApp
 from opsportal.lib import request_id
+from opsportal.lib.group_commit import GroupCommit
 from reservations.models import Line, Reservation, TicketType
 from reservations.services import one_statement
 from reservations.services.locks import limit_lock_wait
 from reservations.services.release import reclaim
 
 ROUNDS = 3
+_group = GroupCommit()
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _reserve_carefully(draft: Reservation, wanted: Wanted, now: datetime) -> Res
         return repeat
     for _ in range(ROUNDS):
         try:
-            return _hold(draft, wanted, types, now)
+            return _group.run(lambda: _hold(draft, wanted, types, now))
         except SoldOut as refusal:
             if refusal.is_final:
                 raise
