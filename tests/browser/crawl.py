@@ -16,6 +16,9 @@ _LEFT_OUT = re.compile(r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|jso
 
 def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) -> Iterator[str]:
     """Visits pages, one of each kind, and yields the address of each once it has settled."""
+    page.set_default_navigation_timeout(
+        60_000
+    )  # this is about what a page holds, not how quickly it comes
     waiting = list(STARTS)
     seen: set[str] = set()
     kinds: Counter[str] = Counter()
