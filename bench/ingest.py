@@ -61,7 +61,7 @@ def serving(
 def load(port: int, key: str, app: int, connections: int, seconds: float, ids: str = "") -> dict:
     command = [
         sys.executable, str(ROOT / "bench" / "ingest_load.py"), "--dsn", f"http://{key}@127.0.0.1:{port}/{app}",
-        "--connections", str(connections), "--seconds", str(seconds), "--json", "--variants", "12",
+        "--connections", str(connections), "--seconds", str(seconds), "--json",
     ]  # fmt: skip
     done = subprocess.run(
         [*command, *(["--ids-out", ids] if ids else [])],
