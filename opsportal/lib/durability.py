@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
+NORMAL = 1
+
 
 @contextmanager
 def quick_commit() -> Iterator[None]:
@@ -16,13 +18,15 @@ def quick_commit() -> Iterator[None]:
         yield
     elif connection.vendor == "sqlite":
         with connection.cursor() as cursor:
+            cursor.execute("PRAGMA synchronous")
+            [kept] = cursor.fetchone()
             # In WAL mode NORMAL does not sync at a commit; the next FULL commit, or checkpoint, syncs these too.
-            cursor.execute("PRAGMA synchronous=NORMAL")
+            cursor.execute(f"PRAGMA synchronous={min(kept, NORMAL)}")
             try:
                 with transaction.atomic():
                     yield
             finally:
-                cursor.execute("PRAGMA synchronous=FULL")
+                cursor.execute(f"PRAGMA synchronous={kept}")
     else:
         with transaction.atomic():
             with connection.cursor() as cursor:

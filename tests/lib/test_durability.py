@@ -15,7 +15,14 @@ def commit_setting() -> str:
         return {"off": "quick", "on": "durable"}[cursor.fetchone()[0]]
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.fixture(autouse=True)
+def durable(transactional_db: None) -> None:
+    """As the portal runs; tests otherwise spare themselves the disk."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA synchronous=FULL")
+
+
 def test_only_what_is_written_inside_skips_the_wait() -> None:
     with quick_commit():
         inside = commit_setting()
@@ -25,7 +32,6 @@ def test_only_what_is_written_inside_skips_the_wait() -> None:
     app.refresh_from_db()
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_failure_inside_leaves_the_connection_durable() -> None:
     with pytest.raises(ZeroDivisionError), quick_commit():
         raise ZeroDivisionError
@@ -33,7 +39,6 @@ def test_a_failure_inside_leaves_the_connection_durable() -> None:
     assert commit_setting() == "durable"
 
 
-@pytest.mark.django_db(transaction=True)
 def test_inside_a_transaction_that_one_decides() -> None:
     with transaction.atomic(), quick_commit():
         assert commit_setting() == "durable"
