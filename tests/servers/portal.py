@@ -98,6 +98,8 @@ class Portal:
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.database_url = self._copy_database()
         (data_dir / "static").symlink_to(template.folder / "static")
+        # Collected already: doing it again would take the shared files away under other portals.
+        shutil.copy(template.folder / "static.stamp", data_dir)
         self.environment = {
             **base_environment(data_dir, self.database_url),
             "BASE_URL": self.base_url,
