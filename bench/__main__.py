@@ -1,0 +1,88 @@
+"""`make bench`: every benchmark in turn; their tables are printed and written to docs/performance.md.
+
+    make bench                          all of it, about a quarter of an hour on two quiet cores
+    make bench ARGS="reserve payments"  some of it
+
+Each runs in a process of its own with data of its own. Compare ratios within one run, not figures of two machines.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "performance.md"
+
+# name -> heading, and the commands that make its table: the last one prints it
+BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
+    "reserve": ("Reservations", [["-m", "bench.reserve"]]),
+    "reserve-http": ("Reservations through HTTP", [["-m", "bench.reserve_http"]]),
+    "payments": ("Payments and webhooks", [["-m", "bench.payments"]]),
+    "alert-latency": ("From a critical error to its message", [["-m", "bench.alert_latency", "50"]]),
+    "health-pages": (
+        "The health page with 90 days of history",
+        [["manage.py", "prepare"], ["bench/seed_health.py"], ["bench/health_page.py"]],
+    ),
+    "error-pages": (
+        "Error pages over a million events",
+        [["manage.py", "prepare"], ["bench/seed_errors.py", "--events", "1000000"], ["bench/pages.py"]],
+    ),
+}  # fmt: skip
+
+
+def run(commands: list[list[str]]) -> tuple[int, str]:
+    """The exit code of the first command that failed, or 0, and what the last one printed."""
+    printed = ""
+    with tempfile.TemporaryDirectory() as folder:
+        for command in commands:
+            done = subprocess.run(
+                [sys.executable, *command],
+                cwd=ROOT,
+                env={**os.environ, "DATA_DIR": folder, "LOG_LEVEL": "ERROR"},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            printed = done.stdout.strip()
+            print(printed, flush=True)
+            if done.returncode:
+                return done.returncode, printed
+    return 0, printed
+
+
+def write(heading: str, table: str) -> None:
+    """Put the table under its heading, in place of what was there."""
+    title = f"## {heading}\n"
+    known = PAGE.read_text() if PAGE.exists() else "# How fast it is\n"
+    before, found, after = known.partition(title)
+    rest = after[after.find("\n## ") :] if found and "\n## " in after else ""
+    PAGE.write_text(f"{before.rstrip()}\n\n{title}\n```text\n{table}\n```\n{rest}")
+
+
+def main() -> int:
+    names = ["ingest", *BENCHMARKS]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("names", nargs="*", help=f"some of: {', '.join(names)}")
+    chosen = parser.parse_args().names or names
+    if unknown := [name for name in chosen if name not in names]:
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(names)}")
+    worst = 0
+    for name in chosen:
+        print(f"--- {name}", flush=True)
+        if name == "ingest":
+            worst |= subprocess.call([sys.executable, "-m", "bench.ingest", "--write"], cwd=ROOT)
+            continue
+        heading, commands = BENCHMARKS[name]
+        code, printed = run(commands)
+        if code:
+            print(f"--- {name} failed with exit code {code}", flush=True)
+            worst |= code
+        else:
+            write(heading, printed)
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
