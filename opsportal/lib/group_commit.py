@@ -2,7 +2,7 @@
 
 For SQLite, which has one writer: while one thread commits, the others queue up, and the next one to come through does
 the work of all of them. Nobody returns before the commit. On PostgreSQL, which shares its syncs between connections,
-and inside a transaction, each call simply runs.
+and inside a transaction, each call simply runs; hence what belongs together in it is atomic by itself.
 """
 
 import threading

@@ -19,6 +19,7 @@ def in_threads(group: GroupCommit, count: int) -> list[object]:
     """Each thread makes an app, every third one fails after having made it."""
     barrier = threading.Barrier(count)
 
+    @transaction.atomic
     def make(number: int) -> int:
         made = make_app(f"app-{number}").pk
         if number % 3 == 0:
