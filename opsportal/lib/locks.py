@@ -19,12 +19,7 @@ def one_at_a_time(name: str) -> Iterator[None]:
         return
     import psycopg
 
-    parameters = connection.get_connection_params()
-    dsn = {
-        k: v
-        for k, v in parameters.items()
-        if k in {"dbname", "user", "password", "host", "port", "sslmode", "connect_timeout"}
-    }
-    with psycopg.connect(**dsn) as own:  # a transaction, held open until the block ends
+    # A transaction, held open until the block ends.
+    with psycopg.connect(**connection.get_connection_params()) as own:
         own.execute("SELECT pg_advisory_xact_lock(%s)", [zlib.crc32(name.encode())])
         yield

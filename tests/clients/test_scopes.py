@@ -1,0 +1,121 @@
+"""Every address of the API asks for a key, and takes only one that may do this."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from errors.door import door
+from opsportal.clients import services
+from opsportal.clients.models import ClientApp, Scope
+from opsportal.lib import ratelimit
+from tests.factories import make_app
+
+pytestmark = pytest.mark.django_db
+
+SCOPES = {
+    "alerts:check-run": Scope.ADMIN,
+    "errors:error-report": Scope.INGEST,
+    "health:signal-post": Scope.METRICS,
+    "payments:payment-create": Scope.PAYMENTS,
+    "payments:payment-read": Scope.PAYMENTS,
+    "payments:payment-cancel": Scope.PAYMENTS,
+    "reservations:availability": Scope.RESERVATIONS,
+    "reservations:availability-event": Scope.RESERVATIONS,
+    "reservations:reservation-create": Scope.RESERVATIONS,
+    "reservations:reservation-stats": Scope.RESERVATIONS,
+    "reservations:reservation-read": Scope.RESERVATIONS,
+    "reservations:reservation-extend": Scope.RESERVATIONS,
+    "reservations:reservation-cancel": Scope.RESERVATIONS,
+    "reservations:reservation-complete": Scope.RESERVATIONS,
+}
+# Signed by Stripe; a secret in the address itself.
+WITHOUT_A_KEY = {
+    "payments:webhook-receive",
+    "payments:webhook-endpoint",
+    "health:heartbeat-ping",
+    "health:heartbeat-step",
+}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "payments:payment-read": {"reference": uuid.uuid4()},
+    "payments:payment-cancel": {"reference": uuid.uuid4()},
+    "reservations:availability-event": {"slug": "event"},
+    "reservations:reservation-read": {"reference": uuid.uuid4()},
+    "reservations:reservation-extend": {"reference": uuid.uuid4()},
+    "reservations:reservation-cancel": {"reference": uuid.uuid4()},
+    "reservations:reservation-complete": {"reference": uuid.uuid4()},
+}
+
+
+def addresses(
+    resolver: URLResolver, prefix: str = "", namespace: str = ""
+) -> Iterator[tuple[str, str]]:
+    for entry in resolver.url_patterns:
+        path = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from addresses(entry, path, entry.namespace or namespace)
+        elif isinstance(entry, URLPattern):
+            yield path, f"{namespace}:{entry.name}"
+
+
+def call(name: str, key: str) -> HttpResponse:
+    ratelimit.memory.clear()
+    door.forget()
+    url = reverse(name, kwargs=ARGUMENTS.get(name))
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    answer = Client().post(url, b"{}", "application/json", headers=headers)
+    if answer.status_code == 405:
+        answer = Client().get(url, headers=headers)
+    return answer  # type: ignore[return-value]
+
+
+@pytest.fixture
+def app() -> ClientApp:
+    return make_app("shop")
+
+
+def test_every_address_of_the_api_is_in_the_list_above() -> None:
+    found = {name for path, name in addresses(get_resolver()) if path.startswith("api/v1/")}
+
+    assert found == set(SCOPES) | WITHOUT_A_KEY
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_without_a_key_it_is_401_and_with_a_made_up_one_403(name: str) -> None:
+    assert call(name, "").status_code == 401
+    assert call(name, "ops_made-up").status_code == 403
+    assert call(name, "0" * 32).status_code == 403
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_a_key_with_every_other_scope_is_refused(app: ClientApp, name: str) -> None:
+    others = [scope for scope in Scope.values if scope != SCOPES[name]]
+    _, wrong = services.issue_api_key(app=app, scopes=others)
+    _, right = services.issue_api_key(app=app, scopes=[SCOPES[name]])
+
+    assert call(name, wrong).status_code == 403
+    assert call(name, right).status_code not in (401, 403, 405)
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_a_dsn_key_only_posts(app: ClientApp, name: str) -> None:
+    key = services.issue_dsn_key(app=app).public_key
+    may = SCOPES[name] in (Scope.INGEST, Scope.METRICS)
+
+    assert (call(name, key).status_code != 403) is may
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_a_revoked_key_or_a_switched_off_app_is_refused(app: ClientApp, name: str) -> None:
+    key, secret = services.issue_api_key(app=app, scopes=[SCOPES[name]])
+    services.revoke(key, now=timezone.now())
+    assert call(name, secret).status_code == 403
+
+    _, another = services.issue_api_key(app=app, scopes=[SCOPES[name]])
+    ClientApp.objects.update(is_active=False)
+    assert call(name, another).status_code == 403
