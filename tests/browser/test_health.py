@@ -63,6 +63,9 @@ def test_an_owner_dismisses_an_alert(
     module_portal.rows("DELETE FROM alerts_notification")
     module_portal.rows("DELETE FROM alerts_systemalert")
     six_critical_errors(module_portal, f"dismiss-{way.replace(' ', '-')}")
+    module_portal.wait_for(
+        lambda: module_portal.rows("SELECT 1 FROM alerts_systemalert"), what="the alert"
+    )
     page = browser_context_without_script if way == "without script" else owner_page
     page.goto(module_portal.base_url + HEALTH)
     card = page.locator("#widget-alerts-active")
