@@ -47,7 +47,7 @@ def run_pytest(title: str, environment: dict[str, str], arguments: list[str]) ->
     left_out = code == FAILED_AND_LEFT_OUT
     if (code == TESTS_FAILED or left_out) and 0 < len(failed) <= MOST_UNSTEADY:
         print(f"--- {title}: {len(failed)} failed beside others; once more, alone", flush=True)
-        code = pytest("-n0", "-rs", *failed)
+        code = pytest("-n0", "-rfEs", *failed)
         if code == 0:
             for name in failed:
                 print(f"UNSTEADY: {name} failed beside others and passed alone")
@@ -78,6 +78,7 @@ def on_real_servers(arguments: list[str]) -> int:
                 "EXPECT_REDIS": "1",
                 "DATABASE_URL": postgres.url("opsportal"),
                 "REDIS_URL": redis.url(0),
+                "PG_BIN": str(postgres.binaries),  # pg_dump refuses a server newer than itself
             }
             if "-m" not in arguments:
                 # What a browser shows does not depend on the database, and the first run has shown it.
@@ -96,7 +97,7 @@ def main() -> int:
     if not any(argument.startswith("-n") for argument in arguments):
         arguments = ["-n", str(min(os.cpu_count() or 1, 4)), *arguments]
     if not any(argument.startswith("-r") for argument in arguments):
-        arguments = ["-rs", *arguments]
+        arguments = ["-rfEs", *arguments]
     runs = {"sqlite": on_sqlite, "postgresql": on_real_servers}
     codes = [run(arguments) for name, run in runs.items() if options.only in (None, name)]
     return next((code for code in codes if code), 0)

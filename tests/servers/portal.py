@@ -41,7 +41,7 @@ class Template:
 
 
 def base_environment(data_dir: Path, database_url: str) -> dict[str, str]:
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "SYSTEMROOT")
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PG_BIN")
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         "DATA_DIR": str(data_dir),
