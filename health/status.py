@@ -219,8 +219,8 @@ class Desk:
         if done is not None:
             done.wait(PATIENCE)
         with self._lock:
-            if self._known is None:
-                self._known = kept()
+            if self._known is None:  # never read here: however new the file is, that is not fresh
+                return kept(), False
             return self._known, self._is_fresh(now)
 
     def forget(self) -> None:
