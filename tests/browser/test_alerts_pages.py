@@ -41,6 +41,7 @@ def test_alerts_are_worked_through_by_keyboard(inbox: Page) -> None:
     expect(inbox.get_by_text(f"Acknowledged: {first}")).to_be_visible()
     expect(inbox.locator("[data-row-item]", has_text=first)).to_contain_text("owner")
 
+    settled(inbox)  # the answer is a new page, whose keys work once it is loaded
     inbox.keyboard.press("j")  # the open one stands first now
     inbox.keyboard.press("d")
     expect(inbox.get_by_text(f"Dismissed: {second}")).to_be_visible()
