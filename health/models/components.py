@@ -118,6 +118,9 @@ class CheckResult(models.Model):
     status = models.CharField(max_length=15, choices=StatusChoice)
     duration_ms = models.FloatField()
     message = models.CharField(max_length=500, blank=True)
+    is_maintained = models.BooleanField(
+        default=False, db_default=False, help_text="Given while work was announced"
+    )
 
     class Meta:
         indexes: ClassVar = [

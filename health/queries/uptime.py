@@ -166,7 +166,7 @@ def recent_shares(window: timedelta, *, now: datetime) -> dict[int, Share]:
         )
         return {pk: Share(up, down) for pk, up, down in hours}
     rows = (
-        CheckResult.objects.filter(at__gt=now - window, at__lte=now)
+        CheckResult.objects.filter(at__gt=now - window, at__lte=now, is_maintained=False)
         .values_list("component_id")
         .annotate(
             up=Count("pk", filter=~Q(status=Status.UNHEALTHY)),

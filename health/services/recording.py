@@ -22,7 +22,7 @@ def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now
     points: dict[PointKey, dict[str, float]] = {}
     maintained = Maintained(now)
     for component, results in answers:
-        before = Status(component.status)
+        before, is_maintained = Status(component.status), component in maintained
         for result in results:
             component.state = verdict.after(
                 component.state,
@@ -39,10 +39,11 @@ def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now
                     status=result.status,
                     duration_ms=result.duration_ms,
                     message=result.message[:500],
+                    is_maintained=is_maintained,
                 )
             )
-            _count(points, component, result, is_maintained=component in maintained)
-        if results and component not in maintained:
+            _count(points, component, result, is_maintained=is_maintained)
+        if results and not is_maintained:
             announce(component, before=before, now=now)
     CheckResult.objects.bulk_create(rows)
     upsert(

@@ -1,5 +1,6 @@
-"""Every threshold of R2.3, crossed up and down: one alert, one message on each configured channel, one end."""
+"""Every rule that an app registers, crossed up and down: one alert, one message on each configured channel, one end."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,15 +8,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pytest_django import Settings
 
-from alerts import services
+from alerts import rules, services
 from alerts.models import AlertRule, AlertType, Channel, Notification, SystemAlert
-from errors.models import MinuteCount, Severity, minute_of
-from health.services import record_measurements
+from errors.models import ErrorGroup, MinuteCount, Severity, Status, minute_of
+from health import verdict
+from health.models import Component
+from health.services import record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
 from opsportal.clients.models import ClientApp
 from opsportal.lib.outbound import breaker
-from reservations.models import TicketType
-from tests.factories import make_app, make_ticket_type
+from payments.models import Payment, WebhookEvent
+from reservations.models import Reservation, TicketType
+from tests.factories import make_app, make_component, make_payment, make_ticket_type
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.mail import MailServer
 
@@ -52,6 +56,99 @@ def tickets_left(left: int) -> Act:
     def act(app: ClientApp, now: datetime) -> None:
         type_ = TicketType.objects.first() or make_ticket_type(100, low_inventory_threshold=10)
         TicketType.objects.filter(pk=type_.pk).update(sold=100 - left)
+
+    return act
+
+
+_numbers = itertools.count(1)
+
+
+def groups(count: int) -> Act:
+    """New kinds of errors."""
+
+    def act(app: ClientApp, now: datetime) -> None:
+        for _ in range(count):
+            ErrorGroup.objects.create(
+                app=app,
+                title=f"Kind {next(_numbers)}",
+                severity=Severity.HIGH,
+                first_seen_at=now,
+                last_seen_at=now,
+            )
+
+    return act
+
+
+def regressed(status: Status) -> Act:
+    def act(app: ClientApp, now: datetime) -> None:
+        ErrorGroup.objects.update_or_create(
+            title="It was mended",
+            defaults={
+                "app": app,
+                "severity": Severity.HIGH,
+                "status": status,
+                "regressed_at": now,
+                "first_seen_at": now - 9 * DAY,
+                "last_seen_at": now,
+            },
+        )
+
+    return act
+
+
+def unfinished_payment(age: timedelta) -> Act:
+    return lambda app, now: make_payment(
+        app=app,
+        now=now - age,
+        state=Payment.State.STARTED,
+        status="asked",
+        intent_id=f"pi_{next(_numbers)}",
+        finished_at=None,
+    )
+
+
+def payments_finish(app: ClientApp, now: datetime) -> None:
+    Payment.objects.update(state=Payment.State.FINISHED, status="succeeded", finished_at=now)
+
+
+def waiting_event(age: timedelta) -> Act:
+    return lambda app, now: WebhookEvent.objects.create(
+        event_id=f"evt_{next(_numbers)}",
+        type="charge.updated",
+        livemode=False,
+        created_at=now - age,
+        received_at=now - age,
+        next_try_at=now,
+        payload={},
+    )
+
+
+def events_are_processed(app: ClientApp, now: datetime) -> None:
+    WebhookEvent.objects.update(state=WebhookEvent.State.PROCESSED, processed_at=now)
+
+
+def hold(expired: timedelta) -> Act:
+    """A hold whose end is past, and that nobody released."""
+    return lambda app, now: Reservation.objects.create(
+        app=app,
+        idempotency_key=f"hold-{next(_numbers)}",
+        created_at=now - expired - timedelta(minutes=15),
+        expires_at=now - expired,
+    )
+
+
+def holds_are_released(app: ClientApp, now: datetime) -> None:
+    Reservation.objects.update(status="expired", ended_at=now)
+
+
+def answers(good: int, bad: int) -> Act:
+    """Of something whose verdict never turns: only its error budget burns."""
+
+    def act(app: ClientApp, now: datetime) -> None:
+        component = Component.objects.filter(name="shop-api").first()
+        component = component or make_component("shop-api", fail_after=10_000)
+        given = [verdict.Status.HEALTHY] * good + [verdict.Status.UNHEALTHY] * bad
+        record_results([(component, [verdict.Result(word, now) for word in given])], now=now)
 
     return act
 
@@ -149,7 +246,55 @@ CROSSINGS = [
     Crossing(
         "reservations.low_inventory", 0, tickets_left(11), tickets_left(10), end=tickets_left(50)
     ),
+    Crossing(
+        "reservations.overdue_holds",
+        0,
+        hold(timedelta(minutes=4)),
+        hold(timedelta(minutes=10)),
+        end=holds_are_released,
+    ),
+    Crossing("errors.new_groups", 10, groups(10), groups(1)),
+    Crossing(
+        "errors.regressed", 0, regressed(Status.RESOLVED), regressed(Status.REGRESSED), 2 * DAY
+    ),
+    Crossing(
+        "payments.stuck",
+        0,
+        unfinished_payment(timedelta(minutes=-2)),
+        unfinished_payment(timedelta(minutes=5)),
+        end=payments_finish,
+    ),
+    Crossing(
+        "payments.webhook_lag",
+        600,
+        waiting_event(timedelta(minutes=4)),
+        waiting_event(timedelta(minutes=10)),
+        end=events_are_processed,
+    ),
+    # At the goal of 99.9 % one bad answer in a thousand burns the budget exactly as fast as it comes.
+    Crossing("uptime.burn_fast", 14.4, answers(206, 3), answers(0, 1), end=answers(99, 0)),
+    Crossing(
+        "uptime.burn_medium",
+        6,
+        answers(497, 3),
+        answers(0, 1),
+        later=timedelta(hours=8),
+        end=answers(99, 0),
+    ),
+    Crossing(
+        "uptime.burn_slow",
+        1,
+        answers(2997, 3),
+        answers(0, 1),
+        later=4 * DAY,
+        end=answers(99, 0),
+    ),
 ]
+
+
+def test_every_rule_that_an_app_registers_is_crossed_here() -> None:
+    crossed = [crossing.rule for crossing in CROSSINGS]
+    assert sorted(crossed) == sorted(rule.name for rule in rules.registry)
 
 
 @pytest.fixture
@@ -207,7 +352,7 @@ def test_crossing_it_tells_once_and_its_end_once(
 def test_a_threshold_that_staff_move_is_the_one_that_counts(crossing: Crossing) -> None:
     app = make_app("shop")
     rule = AlertRule.objects.get(name=crossing.rule)
-    moved = rule.threshold * 3 if not rule.below else rule.threshold - 50
+    moved = rule.threshold - 50 if rule.below else rule.threshold * 3 or 1
     AlertRule.objects.filter(pk=rule.pk).update(threshold=moved)
 
     crossing.under(app, NOON)

@@ -8,7 +8,7 @@ import pytest
 from alerts import rules
 from alerts.models import SystemAlert
 from alerts.services import evaluate_rule
-from health.models import ActiveUser, Component, Series
+from health.models import ActiveUser, Component, MaintenanceWindow, Series
 from health.queries import measurements
 from health.services import record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
@@ -150,4 +150,17 @@ def test_a_budget_that_burned_earlier_no_longer_pages() -> None:
     component = make_component("api", fail_after=100)
     _answers(component, range(59, -1, -1), bad=set(range(20, 40)))
     evaluate_rule("uptime.burn_fast", now=NOON)
+    assert not SystemAlert.objects.exists()
+
+
+def test_announced_work_burns_no_error_budget() -> None:
+    component = make_component("api", fail_after=100)
+    window = MaintenanceWindow.objects.create(
+        title="New database", starts_at=NOON - timedelta(minutes=40), ends_at=NOON
+    )
+    window.components.add(component)
+    _answers(component, range(59, -1, -1), bad=set(range(1, 40)))
+
+    for name in ("uptime.burn_fast", "uptime.burn_medium", "uptime.burn_slow"):
+        evaluate_rule(name, now=NOON)
     assert not SystemAlert.objects.exists()
