@@ -119,6 +119,23 @@ def empty_caches() -> None:
     ratelimit.memory.clear()
 
 
+# --- the database ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def test_database_can_be_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
+    """PostgreSQL drops no database that somebody uses: end what threads and servers of past tests still hold."""
+    request.getfixturevalue("django_db_setup")
+    yield
+    if connection.vendor == "postgresql":
+        blocker = request.getfixturevalue("django_db_blocker")
+        with blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+
 # --- outside services, on loopback -------------------------------------------------------------------
 
 
