@@ -2,14 +2,19 @@ import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
 
-from opsportal.lib import background
+from opsportal.lib import background, ratelimit
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
 
 django_application = get_wsgi_application()
 
 from errors.views.lean import in_front_of  # noqa: E402  (its models need Django set up)
+
+# Before the first request, not in it: the server takes calls only when this module is loaded, and then many at once.
+get_resolver().url_patterns  # noqa: B018  (imports every view)
+ratelimit.warm()
 
 application = in_front_of(django_application)
 background.start()

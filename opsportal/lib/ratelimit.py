@@ -2,13 +2,15 @@
 
 In no window of the given length are there more hits than the limit, wherever the window begins; a refused hit does
 not count. With Redis all processes and hosts count together, by Redis's clock, in one round trip; otherwise, and while
-Redis is away, each process counts for itself.
+Redis is away, each process counts for itself. It does so beside Redis too: what it has allowed by itself it tells Redis
+with the next hit, and it never allows more than the limit of its own, whatever Redis forgot.
 
 The `limits` package was measured first: its memory storage never forgets a key it has seen (an address an attacker
 rotates stays for ever) and walks all of them in a new thread every 10 ms; its Redis storage goes by each host's own
 clock and needs a second round trip for what remains.
 """
 
+import logging
 import math
 import threading
 import time
@@ -17,9 +19,13 @@ from typing import NamedTuple
 
 import redis
 from django.conf import settings
+from redis.commands.core import Script
 
-from opsportal.lib import redis_link
+from opsportal.lib import background, redis_link
 
+log = logging.getLogger(__name__)
+
+CONNECTIONS_AT_START = 8
 MOST_KEYS = 100_000
 # Up to this limit each hit is remembered on its own; above it, hits within a thousandth of the window are one entry,
 # which leaves the window with its youngest hit: never more than the limit, and a million a day cost no memory.
@@ -39,12 +45,31 @@ def hit(key: str, limit: int, window_seconds: float, *, cost: int = 1) -> Verdic
 
     Different limits need different keys. Never raises, and never waits long: see `degraded`.
     """
-    if settings.REDIS_URL and not redis_link.gate.is_shut:
-        try:
-            return _hit_in_redis(key, limit, window_seconds, cost)
-        except redis.RedisError:
-            pass  # the gate knows
-    return memory.hit(key, limit, window_seconds, cost)
+    if not settings.REDIS_URL:
+        return memory.hit(key, limit, window_seconds, cost)
+    if not redis_link.gate.is_shut:
+        verdict = _hit_in_both(key, limit, window_seconds, cost)
+        if verdict is not None:
+            return verdict
+    return memory.hit(key, limit, window_seconds, cost, owing=True)
+
+
+def _hit_in_both(key: str, limit: int, window: float, cost: int) -> Verdict | None:
+    """None when Redis did not answer, and then nothing is counted here."""
+    refused, owed = memory.look(key, limit, window, cost)
+    if refused:
+        return refused
+    try:
+        verdict = _hit_in_redis(key, limit, window, cost, owed)
+    except redis.RedisError as error:
+        if owed:
+            memory.owe(key, owed)
+        if not redis_link.gate.is_degraded and _pace.hit("", 6, 60).allowed:
+            log.warning("a limit was counted in this process only", extra={"reason": str(error)})
+        return None
+    if verdict.allowed:
+        memory.add(key, limit, window, cost)
+    return verdict
 
 
 def degraded() -> bool:
@@ -52,16 +77,38 @@ def degraded() -> bool:
     return bool(settings.REDIS_URL) and redis_link.gate.is_degraded
 
 
+@background.chore("redis: whether it is back", seconds=1)
+def look_again() -> None:
+    if settings.REDIS_URL:
+        redis_link.look_again(settings.REDIS_URL)
+
+
+def warm() -> None:
+    """Connect and load the script, for a process that is about to serve: its first requests come all at once."""
+    if not settings.REDIS_URL:
+        return
+    client = _script().registered_client
+    assert isinstance(client, redis.Redis)
+    pool = client.connection_pool
+    try:
+        client.script_load(_SCRIPT)
+        for connection in [pool.get_connection() for _ in range(CONNECTIONS_AT_START)]:
+            pool.release(connection)
+    except redis.RedisError as error:
+        log.warning("Redis does not answer at the start", extra={"reason": str(error)})
+
+
 class _Log:
     """The hits of one key, oldest first: when, and how many each stands for where that is not one."""
 
-    __slots__ = ("began", "counts", "times", "total", "window")
+    __slots__ = ("began", "counts", "owed", "times", "total", "window")
 
     def __init__(self, window: float) -> None:
         self.times: deque[float] = deque()
         self.counts: deque[int] | None = None
         self.began = 0.0  # the newest entry's first hit
         self.total = 0
+        self.owed = 0  # how many of them Redis does not know
         self.window = window
 
     def forget_until(self, moment: float) -> None:
@@ -95,32 +142,57 @@ class Memory:
         self._logs: dict[str, _Log] = {}
         self._lock = threading.Lock()
 
-    def hit(self, key: str, limit: int, window: float, cost: int = 1) -> Verdict:
+    def hit(
+        self, key: str, limit: int, window: float, cost: int = 1, *, owing: bool = False
+    ) -> Verdict:
+        """`owing`: Redis has not been asked, and is to be told."""
         with self._lock:
             now = time.monotonic()
-            # Taken out and put in again, so that the dict stays in the order of use.
-            log_ = self._logs.pop(key, None)
-            if log_ is None:
-                if len(self._logs) >= self._most_keys:
-                    self._make_room(now)
-                log_ = _Log(window)
-            self._logs[key] = log_
-            log_.window = window
-            times = log_.times
-            if times and times[0] <= now - window:
-                log_.forget_until(now - window)
+            log_ = self._log(key, window, now)
             allowed = log_.total + cost <= limit
             if allowed:
                 log_.add(now, cost, window / MOST_ENTRIES if limit > MOST_ENTRIES else 0.0)
-            wait = times[0] + window - now if times else window
-            remaining = limit - log_.total
-        return Verdict(
-            allowed,
-            limit,
-            remaining if remaining > 0 else 0,
-            time.time() + wait,
-            0.0 if allowed else wait,
-        )
+                if owing:
+                    log_.owed += cost
+            return _verdict(log_, allowed, limit, window, now)
+
+    def look(self, key: str, limit: int, window: float, cost: int) -> tuple[Verdict | None, int]:
+        """The refusal, if by what is counted here alone there must be one; otherwise what is owed to Redis, which
+        whoever asks now has to tell."""
+        with self._lock:
+            now = time.monotonic()
+            log_ = self._log(key, window, now)
+            if log_.total + cost > limit:
+                return _verdict(log_, False, limit, window, now), 0
+            owed = min(log_.owed, log_.total)
+            log_.owed = 0
+            return None, owed
+
+    def add(self, key: str, limit: int, window: float, cost: int) -> None:
+        """What Redis has allowed."""
+        with self._lock:
+            now = time.monotonic()
+            apart = window / MOST_ENTRIES if limit > MOST_ENTRIES else 0.0
+            self._log(key, window, now).add(now, cost, apart)
+
+    def owe(self, key: str, cost: int) -> None:
+        with self._lock:
+            if key in self._logs:
+                self._logs[key].owed += cost
+
+    def _log(self, key: str, window: float, now: float) -> _Log:
+        """Without what has left the window. Taken out and put in again, so that the dict stays in the order of use."""
+        log_ = self._logs.pop(key, None)
+        if log_ is None:
+            if len(self._logs) >= self._most_keys:
+                self._make_room(now)
+            log_ = _Log(window)
+        self._logs[key] = log_
+        log_.window = window
+        times = log_.times
+        if times and times[0] <= now - window:
+            log_.forget_until(now - window)
+        return log_
 
     def _make_room(self, now: float) -> None:
         gone = [
@@ -140,14 +212,29 @@ class Memory:
         return len(self._logs)
 
 
+def _verdict(log_: _Log, allowed: bool, limit: int, window: float, now: float) -> Verdict:
+    wait = log_.times[0] + window - now if log_.times else window
+    remaining = limit - log_.total
+    return Verdict(
+        allowed,
+        limit,
+        remaining if remaining > 0 else 0,
+        time.time() + wait,
+        0.0 if allowed else wait,
+    )
+
+
 memory = Memory()
+_pace = Memory(most_keys=1)  # of our own warnings
 
 
-# The same as Memory.hit: entries "began,last,count" in a list, newest first, and their sum beside it.
+# The same as Memory.hit: entries "began,last,count" in a list, newest first, and their sum beside it. What a process
+# allowed without asking goes in first, over the limit or not.
 _SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local limit, window, cost, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local owed = tonumber(ARGV[5])
 local total = tonumber(redis.call('GET', KEYS[2]) or '0')
 local oldest
 while true do
@@ -159,16 +246,19 @@ while true do
   redis.call('RPOP', KEYS[1])
   total = total - count
 end
-local allowed = total + cost <= limit
+local allowed = total + owed + cost <= limit
 if allowed then
-  total = total + cost
+  owed = owed + cost
+end
+if owed > 0 then
+  total = total + owed
   local entry = limit > most and redis.call('LINDEX', KEYS[1], 0)
-  local began, count = now, cost
+  local began, count = now, owed
   if entry then
     local before, sum = string.match(entry, '^(%d+),%d+,(%d+)$')
     if now - before < window / most then
       redis.call('LPOP', KEYS[1])
-      began, count = before, sum + cost
+      began, count = before, sum + owed
     end
   end
   redis.call('LPUSH', KEYS[1], string.format('%.0f,%.0f,%.0f', began, now, count))
@@ -181,18 +271,21 @@ return {allowed and 1 or 0, limit - total, wait}
 """
 
 
-_redis: redis.Redis | None = None
-_redis_url = ""
+_scripts: dict[str, Script] = {}  # by Redis's address
 
 
-def _hit_in_redis(key: str, limit: int, window: float, cost: int) -> Verdict:
-    global _redis, _redis_url
-    if _redis is None or _redis_url != settings.REDIS_URL:
-        _redis = redis_link.client(settings.REDIS_URL)
-        _redis_url = settings.REDIS_URL
+def _script() -> Script:
+    script = _scripts.get(settings.REDIS_URL)
+    if script is None:
+        script = redis_link.client(settings.REDIS_URL).register_script(_SCRIPT)
+        script = _scripts.setdefault(settings.REDIS_URL, script)
+    return script
+
+
+def _hit_in_redis(key: str, limit: int, window: float, cost: int, owed: int) -> Verdict:
     name = f"opsportal:hits:{{{key}}}"
-    allowed, remaining, wait_us = _redis.eval(
-        _SCRIPT, 2, name, f"{name}:sum", limit, math.ceil(window * 1_000_000), cost, MOST_ENTRIES
+    allowed, remaining, wait_us = _script()(
+        (name, f"{name}:sum"), (limit, math.ceil(window * 1_000_000), cost, MOST_ENTRIES, owed)
     )
     wait = wait_us / 1_000_000
     return Verdict(

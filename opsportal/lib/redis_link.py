@@ -1,7 +1,8 @@
 """How this process reaches Redis, for the cache and for rate limits alike: quickly, or not at all.
 
 A Redis that swallows packets would cost every call its time limit. After three failures in a row only one call in ten
-seconds tries to connect; all others fail at once, which the cache takes as a miss and the limiter as "count here".
+seconds tries; all others fail at once, which the cache takes as a miss and the limiter as "count here". In a process
+that serves requests a chore looks each second (`look_again`), so that none of them pays and Redis is soon found again.
 """
 
 import logging
@@ -37,7 +38,7 @@ class Gate:
         return self.is_degraded and time.monotonic() < self._ask_again_at
 
     def enter(self) -> None:
-        """Before connecting. Raises ConnectionError while Redis is away, except to one caller every AWAY_FOR."""
+        """Before a call. Raises ConnectionError while Redis is away, except to one caller every AWAY_FOR."""
         if not self.is_degraded:
             return
         with self._lock:
@@ -70,14 +71,35 @@ gate = Gate()
 
 
 class _Guarded:
-    def connect(self) -> None:
+    """Every answer and every silence counts, whether while connecting or later."""
+
+    _is_connecting = False
+
+    def connect(
+        self,
+    ) -> None:  # the pool calls it before each command, also on a connection that stands
         gate.enter()
+        if self._sock is not None:  # type: ignore[attr-defined]
+            return
+        self._is_connecting = True
         try:
             super().connect()  # type: ignore[misc]  # of the connection class beside this one
         except redis.RedisError:
             gate.failed()
             raise
+        finally:
+            self._is_connecting = False
         gate.worked()
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            response = super().read_response(*args, **options)  # type: ignore[misc]
+        except (redis.ConnectionError, redis.TimeoutError):
+            if not self._is_connecting:
+                gate.failed()
+            raise
+        gate.worked()
+        return response
 
 
 class GuardedConnection(_Guarded, Connection):
@@ -95,6 +117,7 @@ def connection_options(url: str) -> dict[str, Any]:
         "connection_class": GuardedSSLConnection if is_tls else GuardedConnection,
         "socket_timeout": TIMEOUT,
         "socket_connect_timeout": TIMEOUT,
+        "driver_info": None,  # two round trips less for each new connection
     }
 
 
@@ -103,3 +126,19 @@ def client(url: str) -> redis.Redis:
     # parse_url() names its own class for rediss:// and wins; ours must.
     pool.connection_class = connection_options(url)["connection_class"]
     return redis.Redis(connection_pool=pool)
+
+
+def look_again(url: str) -> None:
+    """While Redis is away: open the gate if it answers now. Waits as long as a call may, so it is no request's to do."""
+    if not gate.is_degraded:
+        return
+    options = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT, "driver_info": None}
+    pool = redis.ConnectionPool.from_url(url, **options)  # past the gate
+    try:
+        redis.Redis(connection_pool=pool).ping()
+    except redis.RedisError:
+        gate.failed()
+    else:
+        gate.worked()
+    finally:
+        pool.disconnect()

@@ -1,41 +1,49 @@
-"""Run on a host: raises one alert after another, each once, and prints the key when the database has it."""
+"""Run on a host: raises MOST alerts one after another, each once, and prints its key when the database has it."""
 
 import os
 import time
-from pathlib import Path
 
 import django
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
-django.setup()
-
-from django.db import Error, connections  # noqa: E402
-from django.utils import timezone  # noqa: E402
-
-from alerts.rules import Severity  # noqa: E402
-from alerts.services import report_problem  # noqa: E402
-
-ending = Path(os.environ["DATA_DIR"]) / "no-more-alerts"
 MOST = 12  # 20 within five minutes would be told as one storm
-number = 0
-while not ending.exists() and number < MOST:
-    number += 1
-    key = f"deploy.{number}"
-    while not ending.exists():
-        try:
-            report_problem(
-                key=key,
-                alert_type="database-down",
-                title=f"Problem number {number}.",
-                message="Raised while hosts come and go.",
-                severity=Severity.CRITICAL,
-                source="tests",
-                now=timezone.now(),
-            )
-        except (Error, OSError):
-            connections.close_all()
-            time.sleep(0.3)
-        else:
-            print(key, flush=True)
-            break
-    time.sleep(4)
+APART = 4  # seconds
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
+    django.setup()
+
+    from django.db import Error, connections
+
+    for number in range(1, MOST + 1):
+        while True:
+            try:
+                raise_alert(number)
+            except (Error, OSError):  # the database is away
+                connections.close_all()
+                time.sleep(0.3)
+            else:
+                break
+        print(f"deploy.{number}", flush=True)
+        time.sleep(APART)
+
+
+def raise_alert(number: int) -> None:
+    from django.utils import timezone
+
+    from alerts.rules import Severity
+    from alerts.services import report_problem
+
+    report_problem(
+        key=f"deploy.{number}",
+        alert_type="database-down",
+        title=f"Problem number {number}.",
+        message="Raised while hosts come and go.",
+        severity=Severity.CRITICAL,
+        source="tests",
+        now=timezone.now(),
+    )
+
+
+if __name__ == "__main__":
+    main()

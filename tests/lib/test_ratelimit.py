@@ -1,6 +1,7 @@
 """An adversary never gets more than the limit in any window; memory stays bounded; Redis away costs little."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -198,6 +199,80 @@ class TestRedisAway:
         with redis.Redis.from_url(redis_server.url()) as client:
             assert client.llen("opsportal:hits:{k}") == 1
 
+    def test_established_connections_into_a_black_hole_cost_a_few_calls_only(
+        self, settings: Settings, redis_server: RedisServer
+    ) -> None:
+        settings.REDIS_URL = redis_server.url()
+        ratelimit.warm()
+        ratelimit.hit("k", 1_000, 60)
+        redis_server.process.send_signal(signal.SIGSTOP)
+        try:
+            waits = []
+            for _ in range(200):
+                began = time.monotonic()
+                assert ratelimit.hit("k", 1_000, 60).allowed
+                waits.append(time.monotonic() - began)
+        finally:
+            redis_server.process.send_signal(signal.SIGCONT)
+
+        assert sum(wait > redis_link.TIMEOUT / 2 for wait in waits) == 3
+
+    def test_what_a_process_counted_alone_is_told_when_redis_is_back(
+        self, settings: Settings, redis_server: RedisServer
+    ) -> None:
+        settings.REDIS_URL = redis_server.url()
+        redis_server.kill()
+        assert [ratelimit.hit("k", 10, 60).allowed for _ in range(7)] == [True] * 7
+        redis_server.start()
+
+        ratelimit.look_again()
+
+        assert ratelimit.hit("k", 10, 60).remaining == 2
+        ratelimit.memory.clear()  # as another process
+        assert [ratelimit.hit("k", 10, 60).allowed for _ in range(4)] == [True, True, False, False]
+
+    def test_a_redis_that_forgot_everything_lifts_no_limit_of_a_process(
+        self, settings: Settings, redis_server: RedisServer
+    ) -> None:
+        settings.REDIS_URL = redis_server.url()
+        allowed = sum(ratelimit.hit("k", 10, 60).allowed for _ in range(6))
+        redis_server.kill()
+        allowed += sum(ratelimit.hit("k", 10, 60).allowed for _ in range(6))
+        redis_server.start()
+        ratelimit.look_again()
+        allowed += sum(ratelimit.hit("k", 10, 60).allowed for _ in range(6))
+
+        assert allowed == 10
+
+    def test_what_is_owed_is_never_more_than_the_window_holds(
+        self, settings: Settings, redis_server: RedisServer
+    ) -> None:
+        settings.REDIS_URL = redis_server.url()
+        redis_server.kill()
+        for _ in range(3):
+            ratelimit.hit("k", 2, 0.2)
+            ratelimit.hit("k", 2, 0.2)
+            time.sleep(0.21)
+        redis_server.start()
+        ratelimit.look_again()
+
+        assert ratelimit.hit("k", 2, 0.2).remaining == 1
+
+    def test_nobody_asks_again_while_a_chore_looks(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redis_link, "AWAY_FOR", 0.3)
+        with serving(hang) as black_hole:
+            settings.REDIS_URL = f"redis://127.0.0.1:{black_hole.port}/0"
+            for _ in range(3):
+                ratelimit.hit("k", 100, 60)
+            time.sleep(0.35)
+            ratelimit.look_again()
+            for _ in range(20):
+                ratelimit.hit("k", 100, 60)
+
+            assert black_hole.connections == 4  # three calls, one look
+
 
 HAMMER = """
 import django, sys
@@ -208,6 +283,21 @@ print(sum(ratelimit.hit("k", 100, 60).allowed for _ in range(60)))
 
 
 class TestRedis:
+    def test_a_flood_that_is_refused_here_does_not_reach_redis(
+        self, settings: Settings, redis_server: RedisServer
+    ) -> None:
+        settings.REDIS_URL = redis_server.url()
+        for _ in range(3):
+            ratelimit.hit("k", 3, 60)
+        with redis.Redis.from_url(redis_server.url()) as client:
+            before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+            refused = [ratelimit.hit("k", 3, 60) for _ in range(50)]
+            after = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+        assert after == before
+        assert not any(verdict.allowed for verdict in refused)
+        assert 0 < refused[0].retry_after <= 60
+
     def test_it_judges_as_memory_does(self, settings: Settings, redis_server: RedisServer) -> None:
         settings.REDIS_URL = redis_server.url()
         memory = ratelimit.Memory()
