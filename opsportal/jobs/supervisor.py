@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import FrameType
 
@@ -14,6 +14,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 
 from opsportal.jobs import services
+from opsportal.jobs.liveness import Watch
 from opsportal.lib.processes import Child, stop_all
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,12 @@ class Supervisor:
     another one, so that a database that hangs does not keep anybody from ending.
     """
 
-    def __init__(self, children: list[Child], worker: Child | None) -> None:
+    def __init__(
+        self, children: list[Child], worker: Child | None, watches: Sequence[Watch] = ()
+    ) -> None:
         self.children = children
         self.worker = worker
+        self.watches = watches
         self.stops = 0
         self.start_at: dict[str, float] = {}
         self.cluster_id = ""
@@ -52,12 +56,16 @@ class Supervisor:
             self._start(child)
         if self.worker:
             threading.Thread(target=self._watch, daemon=True, name="watch").start()
+        for watch in self.watches:
+            watch.start()
         ready = False
         while not self.stops:
             for child in self.children:
                 self._keep_running(child)
             if self.is_hung.is_set():
                 self._restart_hung_worker()
+            for watch in self.watches:
+                self._end_hung(watch)
             ready = ready or when_ready()
             time.sleep(0.1)
         return self._end()
@@ -91,6 +99,13 @@ class Supervisor:
         self._start(self.worker)
         self.is_hung.clear()
 
+    def _end_hung(self, watch: Watch) -> None:
+        """`_keep_running` starts it again."""
+        hung_pid, watch.hung_pid = watch.hung_pid, 0
+        if hung_pid and hung_pid == watch.child.pid and watch.child.ended() is None:
+            say(f"{watch.child.name} runs and does not answer; ending it")
+            watch.child.kill()
+
     def _watch(self) -> None:
         while not self.stops:
             try:
@@ -121,6 +136,8 @@ class Supervisor:
 
     def _end(self) -> int:
         say("ending: finishing what is in flight (again to force)")
+        for watch in self.watches:
+            watch.end()
         gently = stop_all(self.children, grace=GRACE)
         say("ended" if gently else "ended by force")
         return 0 if gently else 1

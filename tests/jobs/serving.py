@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,11 +53,13 @@ class Cluster:
 
 
 class Serving:
-    def __init__(self, portal: Portal, *options: str) -> None:
+    def __init__(
+        self, portal: Portal, *options: str, manage: Sequence[str] = ("manage.py",)
+    ) -> None:
         self.portal = portal
         self.log = portal.data_dir / "serve.log"
         self.process: subprocess.Popen[bytes] = process.spawn(
-            [sys.executable, "manage.py", "serve", "--port", str(portal.port), *options],
+            [sys.executable, *manage, "serve", "--port", str(portal.port), *options],
             log=self.log,
             env=portal.environment,
             cwd=ROOT,

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.jobs.serving import Cluster, Serving, parents
+from tests.jobs.serving import Cluster, Serving, children, parents
 from tests.servers.portal import Portal
 
 
@@ -89,18 +89,37 @@ def test_a_busy_worker_killed_is_replaced_and_the_others_are_left_alone(
     assert serving.wait_for_cluster().main == cluster.main
 
 
+def web_answers(serving: Serving) -> bool:
+    try:
+        page = httpx.get(f"{serving.portal.base_url}/admin/login/", timeout=1)
+    except httpx.TransportError:
+        return False
+    return page.status_code == 200
+
+
 def test_the_web_process_killed_is_started_again(serving: Serving) -> None:
     os.kill(serving.child("granian"), signal.SIGKILL)
 
-    def answers() -> bool:
-        try:
-            return httpx.get(f"{serving.portal.base_url}/admin/login/").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    serving.portal.wait_for(lambda: not answers(), 5, "its end")
-    serving.portal.wait_for(answers, 15, "its return")
+    serving.portal.wait_for(lambda: not web_answers(serving), 5, "its end")
+    serving.portal.wait_for(lambda: web_answers(serving), 15, "its return")
     assert "web killed by SIGKILL; starting it again in 1 s" in serving.log.read_text()
+
+
+def test_a_web_process_that_hangs_is_started_anew(make_portal: Callable[..., Portal]) -> None:
+    serving = Serving(make_portal(), "--no-worker", manage=["-m", "tests.jobs.impatient"])
+    try:
+        serving.wait_until_up()
+        hung = serving.child("granian")
+        serving.portal.wait_for(lambda: children(hung), 10, "the process that serves")
+
+        for pid in children(hung):
+            os.kill(pid, signal.SIGSTOP)
+
+        serving.portal.wait_for(lambda: serving.child("granian") not in (0, hung), 20, "its end")
+        serving.portal.wait_for(lambda: web_answers(serving), 20, "its return")
+        assert "web runs and does not answer; ending it" in serving.log.read_text()
+    finally:
+        serving.stop()
 
 
 def test_ctrl_c_ends_everything_within_seconds(make_portal: Callable[..., Portal]) -> None:

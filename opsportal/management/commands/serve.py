@@ -17,6 +17,7 @@ from django.utils.crypto import get_random_string
 
 from opsportal.clients.models import ClientKey
 from opsportal.clients.services import ensure_first_app
+from opsportal.jobs import liveness
 from opsportal.jobs.supervisor import Supervisor, say
 from opsportal.lib.database import keep_one_connection
 from opsportal.lib.prepare import prepare_node
@@ -72,7 +73,12 @@ class Command(BaseCommand):
                 return True
             return False
 
-        supervisor = Supervisor(children, None if options["no_worker"] else worker)
+        watch = liveness.Watch(web, lambda: answers(_reachable(host), port, liveness.TIMEOUT))
+        supervisor = Supervisor(
+            children,
+            None if options["no_worker"] else worker,
+            [] if options["no_web"] else [watch],
+        )
         code = supervisor.run(when_ready=ready)
         if code:
             sys.exit(code)
@@ -134,8 +140,8 @@ def web_command(host: str, port: int, threads: int) -> list[str]:
     ]  # fmt: skip
 
 
-def answers(host: str, port: int) -> bool:
-    probe = http.client.HTTPConnection(host, port, timeout=1)
+def answers(host: str, port: int, timeout: float = 1.0) -> bool:
+    probe = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
         probe.request("GET", "/livez")
         probe.getresponse().read()
