@@ -11,7 +11,8 @@ from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db(transaction=True)
 sqlite_only = pytest.mark.skipif(
-    connection.vendor != "sqlite", reason="part of the SQLite run: elsewhere each call runs by itself"
+    connection.vendor != "sqlite",
+    reason="part of the SQLite run: elsewhere each call runs by itself",
 )
 
 
