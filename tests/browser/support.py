@@ -101,3 +101,17 @@ def scrolls_sideways(page: Page) -> bool:
     return bool(
         page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     )
+
+
+def squeezed(page: Page) -> list[str]:
+    """Texts in a column so narrow that they break within their words: a table on a phone likes to do that."""
+    return list(
+        page.evaluate(
+            """
+            [...document.querySelectorAll("main :is(th, td, dd, p, li, h1, h2, h3)")]
+                .filter(e => e.checkVisibility() && !e.querySelector("th, td, dd, p, li, table, svg, canvas"))
+                .filter(e => e.innerText.trim().length > 12 && e.clientWidth < 80 && e.clientHeight > 120)
+                .map(e => e.innerText.trim().slice(0, 80))
+            """
+        )
+    )

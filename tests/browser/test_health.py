@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.accessibility import serious_faults
-from tests.browser.support import LOOKS, Watch, look, settled
+from tests.browser.support import LOOKS, Watch, look, scrolls_sideways, settled, squeezed
 from tests.servers.portal import Portal
 
 HEALTH = "/admin/system-health/"
@@ -111,8 +111,7 @@ def test_the_pages_have_no_serious_accessibility_fault_and_fit_a_phone(
             owner_page.goto(module_portal.base_url + path)
             settled(owner_page)
             watch.verify()
-            assert owner_page.evaluate(
-                "document.documentElement.scrollWidth <= window.innerWidth"
-            ), each
+            assert not scrolls_sideways(owner_page), each
+            assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page) == [], each
             watch.faults.clear()  # axe styles elements of its own, which the policy refuses

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.accessibility import serious_faults
-from tests.browser.support import LOOKS, Watch, look, scrolls_sideways, settled
+from tests.browser.support import LOOKS, Watch, look, scrolls_sideways, settled, squeezed
 from tests.errors.stored import PAYLOAD
 from tests.servers.portal import Portal
 
@@ -61,6 +61,7 @@ def test_main_pages_have_no_serious_accessibility_fault_in_any_look(
 
             watch.verify()
             assert not scrolls_sideways(owner_page), each
+            assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page, *CHANGES_BY_LOOK.get(each, [])) == [], each
             watch.faults.clear()  # axe styles elements of its own, which the policy refuses
 
