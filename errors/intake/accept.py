@@ -99,7 +99,8 @@ def accept_json(
     payload: bytes, *, app_id: int, scrubber: Scrubber, around: Circumstances
 ) -> NewEvent:
     """An event as it came. Raises Unreadable for anything but a JSON object."""
-    parts = fragments.split(payload, scrubber)
+    has_drift = bool(moments.drift(around.sent_at, around.received_at))  # moves breadcrumbs too
+    parts = None if has_drift else fragments.split(payload, scrubber)
     raw, ready = parts or (jsons.decode(payload), None)
     if not isinstance(raw, dict):
         raise Unreadable("the event is not a JSON object")

@@ -1,9 +1,9 @@
 """The parts of an event that are the same in thousands of others, mended and filtered once.
 
 Frames of libraries, the list of modules, the SDK's description: most of an event repeats byte for byte. Such a part is
-looked up by its bytes instead of being decoded, walked and encoded again; everything that differs (locals,
-breadcrumbs, the request, the user) takes the ordinary way. What does not have the usual shape takes it altogether:
-`split` returns None, and nothing here decides what is kept.
+looked up by its bytes instead of being decoded, walked and encoded again. What differs each time but always has the
+same few names (breadcrumbs, a frame's locals) is filtered name by name; everything else (the request, the user) takes
+the ordinary way, and so does all that is not shaped as usual: nothing here decides what is kept.
 """
 
 from typing import Any
@@ -12,7 +12,13 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from errors.intake import jsons
-from errors.intake.normalize import LONGEST_MESSAGE, LONGEST_NAME, MOST_FRAMES, Normalizer
+from errors.intake.normalize import (
+    LONGEST_MESSAGE,
+    LONGEST_NAME,
+    MOST_BREADCRUMBS,
+    MOST_FRAMES,
+    Normalizer,
+)
 from opsportal.lib.scrub import Scrubber
 
 LONGEST_REMEMBERED = 16 * 1024
@@ -41,6 +47,27 @@ class _Exception(msgspec.Struct, gc=False):
     values: list[_Value]
 
 
+class _Locals(msgspec.Struct, gc=False):
+    """A frame, of which only the locals are wanted."""
+
+    vars: Raw | UnsetType = UNSET
+
+
+class _Crumb(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A breadcrumb as nearly all are. None of its names is secret by itself; what an app adds is asked for."""
+
+    timestamp: int | float | str | UnsetType | None = UNSET
+    type: str | UnsetType | None = UNSET
+    category: str | UnsetType | None = UNSET
+    level: str | UnsetType | None = UNSET
+    message: str | UnsetType | None = UNSET
+    data: dict[str, Any] | UnsetType | None = UNSET
+
+
+class _Crumbs(msgspec.Struct, gc=False):
+    values: list[_Crumb]
+
+
 class _Event(msgspec.Struct, gc=False):
     """The members a normalized event keeps; others are skipped without being decoded."""
 
@@ -50,6 +77,7 @@ class _Event(msgspec.Struct, gc=False):
     contexts: Raw | UnsetType = UNSET
     debug_meta: Raw | UnsetType = UNSET
     extra: Raw | UnsetType = UNSET
+    breadcrumbs: Raw | UnsetType = UNSET
     event_id: Any = UNSET
     timestamp: Any = UNSET
     platform: Any = UNSET
@@ -65,7 +93,6 @@ class _Event(msgspec.Struct, gc=False):
     threads: Any = UNSET
     stacktrace: Any = UNSET
     template: Any = UNSET
-    breadcrumbs: Any = UNSET
     user: Any = UNSET
     request: Any = UNSET
     tags: Any = UNSET
@@ -78,9 +105,14 @@ class _Event(msgspec.Struct, gc=False):
 
 _REMEMBERED = ("modules", "sdk", "contexts", "debug_meta", "extra")
 _ORDINARY = tuple(
-    name for name in _Event.__struct_fields__ if name not in _REMEMBERED and name != "exception"
+    name
+    for name in _Event.__struct_fields__
+    if name not in (*_REMEMBERED, "exception", "breadcrumbs")
 )
 _decode = msgspec.json.Decoder(_Event).decode
+_decode_crumbs = msgspec.json.Decoder(_Crumbs | list[_Crumb]).decode
+_CRUMB_NAMES = ("breadcrumbs", "values", *_Crumb.__struct_fields__)
+_locals_of = msgspec.json.Decoder(_Locals).decode
 
 
 class _Memory:
@@ -128,6 +160,11 @@ def split(payload: bytes, scrubber: Scrubber) -> tuple[dict[str, Any], Ready] | 
             if chain is None:
                 return None
             ready["exception"] = chain
+        crumbs = None
+        if event.breadcrumbs is not UNSET and event.breadcrumbs != b"null":
+            crumbs = _breadcrumbs(event.breadcrumbs, scrubber)
+            if crumbs is not None:
+                ready["breadcrumbs"] = (crumbs, crumbs)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
     ordinary = {}
@@ -135,6 +172,8 @@ def split(payload: bytes, scrubber: Scrubber) -> tuple[dict[str, Any], Ready] | 
         value = getattr(event, name)
         if value is not UNSET and value is not None:
             ordinary[name] = value
+    if crumbs is None and event.breadcrumbs is not UNSET:
+        ordinary["breadcrumbs"] = jsons.decode(bytes(event.breadcrumbs))
     return ordinary, ready
 
 
@@ -153,15 +192,60 @@ def _frame(raw: bytes, scrubber: Scrubber) -> _Fragment | None:
     key = (scrubber.serial, raw)
     found = _memory.get(key)
     if found is None:
+        if raw.count(b'"vars"') == 1 and (found := _frame_with_locals(raw, scrubber)):
+            return found
         frame = jsons.decode(raw)
         if type(frame) is not dict:
             return None
         frame = scrubber.scrub(Normalizer.frame(frame))
         found = (frame, Raw(jsons.encode(frame)))
-        # A frame's locals are different every time.
-        if len(raw) <= LONGEST_REMEMBERED and b'"vars"' not in raw:
+        if len(raw) <= LONGEST_REMEMBERED and "vars" not in frame:
             _memory.put(key, found)
     return found
+
+
+def _frame_with_locals(raw: bytes, scrubber: Scrubber) -> _Fragment | None:
+    """A frame's locals are different every time, the rest of it is not; None when the two cannot be told apart."""
+    given = _locals_of(raw).vars
+    if given is UNSET:
+        return None
+    text = bytes(given)
+    before, found, after = raw.partition(b'"vars":' + text)
+    if not found or text[:1] != b"{":
+        return None
+    rest = _frame(before + b'"vars":null' + after, scrubber)
+    if rest is None or not rest[0]:
+        return None
+    variables = jsons.encode(scrubber.scrub({"vars": jsons.decode(text)}))
+    return rest[0], Raw(bytes(rest[1])[:-1] + b"," + variables[1:])
+
+
+def _breadcrumbs(raw: Raw, scrubber: Scrubber) -> _Crumbs | None:
+    """Decoded without a dict for each, which takes half the time; None for what is not as usual."""
+    if any(map(scrubber.is_secret, _CRUMB_NAMES)):
+        return None
+    try:
+        given = _decode_crumbs(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    crumbs = given if isinstance(given, _Crumbs) else _Crumbs(given)
+    if not 0 < len(crumbs.values) <= MOST_BREADCRUMBS:
+        return None
+    text, scrub = scrubber.text, scrubber.scrub
+    for crumb in crumbs.values:
+        if type(crumb.timestamp) is not float:
+            crumb.timestamp = scrub(crumb.timestamp) if crumb.timestamp is not UNSET else UNSET
+        if crumb.type:
+            crumb.type = text(crumb.type)
+        if crumb.category:
+            crumb.category = text(crumb.category)
+        if crumb.level:
+            crumb.level = text(crumb.level)
+        if crumb.message:
+            crumb.message = text(crumb.message)
+        if crumb.data:
+            crumb.data = scrub(crumb.data)
+    return crumbs
 
 
 def _chain(values: list[_Value], scrubber: Scrubber) -> tuple[Any, Any] | None:

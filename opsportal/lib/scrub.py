@@ -210,8 +210,10 @@ class _Clean:
         """Scrubbed; call it for what is not in `young`."""
         if text not in self._old:
             scrubbed = scrub_text(text)
-            if scrubbed != text or len(text) > _LONGEST_REMEMBERED:
+            if scrubbed != text:
                 return scrubbed
+            if len(text) > _LONGEST_REMEMBERED:
+                return text
         if len(self.young) > _REMEMBERED:
             self._old, self.young = self.young, set()
         self.young.add(text)
@@ -235,6 +237,7 @@ class Scrubber:
         self._extra = frozenset("".join(_words(str(key))) for key in extra_keys)
         self._safe = frozenset("".join(_words(str(key))) for key in safe_keys)
         self._verdicts: dict[str, bool] = {}
+        self._harmless: set[Any] = set()  # names to look up at once: no secret, and clean as a text
         self.serial = next(
             _serials
         )  # tells it from every other scrubber, also from those long gone
@@ -245,6 +248,7 @@ class Scrubber:
             verdict = _is_secret_name(name, self._extra, self._safe)
             if len(self._verdicts) > _REMEMBERED:  # names can be anything a client invents
                 self._verdicts.clear()
+                self._harmless.clear()
             if len(name) <= _LONGEST_REMEMBERED:
                 self._verdicts[name] = verdict
         return verdict
@@ -253,63 +257,93 @@ class Scrubber:
         return " " not in name and self.is_secret(name)
 
     def scrub(self, value: Any) -> Any:
-        """A scrubbed copy of any JSON-like value."""
+        """Any JSON-like value, scrubbed. The original stays as it is; what had nothing to hide in it is shared with it."""
         return self._walk(value, 0)
 
+    @staticmethod
+    def text(text: str) -> str:
+        """One text, scrubbed. Like scrub_text, which remembers nothing."""
+        return text if text in _clean.young else _clean.text(text)
+
     def _walk(self, value: Any, depth: int) -> Any:
-        # The hot path of ingestion: leaves are settled inside the loops, a call for each would double its time.
+        # The hot path of ingestion: leaves are settled inside the loops, a call for each would double its time, and
+        # what is clean is not copied.
         kind = type(value)
         if kind is str:
-            return _clean.text(value)
-        if depth > _DEEPEST:
-            return TOO_DEEP
-        clean = _clean.young
+            return value if value in _clean.young else _clean.text(value)
         if kind is dict:
-            verdicts = self._verdicts
-            filtered: dict[str, Any] = {}
-            for key, item in value.items():
-                name = key if type(key) is str else str(key)
-                secret = verdicts.get(name)
-                if secret is None:
-                    secret = self.is_secret(name)
-                if name not in clean:
-                    name = _clean.text(name)
-                kind = type(item)
-                if secret:
-                    # Whether there was a password at all is worth knowing.
-                    is_telling = item is None or kind is bool or item == ""
-                    filtered[name] = item if is_telling else FILTERED
-                elif kind is str:
-                    filtered[name] = item if item in clean else _clean.text(item)
-                elif item is None or kind is bool:
-                    filtered[name] = item
-                else:
-                    filtered[name] = self._walk(item, depth + 1)
-            return filtered
-        if kind is list or kind is tuple:
-            if len(value) == 2 and type(value[0]) is str and self._is_secret_pair(value[0]):
-                return [
-                    _clean.text(value[0]),
-                    FILTERED,
-                ]  # headers and query strings come as pairs, too
-            return [
-                (item if item in clean else _clean.text(item))
-                if type(item) is str
-                else self._walk(item, depth + 1)
-                for item in value
-            ]
+            return self._walk_dict(value, depth)
+        if kind is list:
+            return self._walk_list(value, depth)
         if kind is int or kind is float:
             return FILTERED if _is_card_number(value) else value
         if value is None or kind is bool:
             return value
         return self._walk_other(value, depth)
 
+    def _walk_dict(self, value: dict[Any, Any], depth: int) -> Any:
+        if depth > _DEEPEST:
+            return TOO_DEEP
+        harmless, clean = self._harmless, _clean.young
+        changed: dict[Any, Any] = {}
+        for name, item in value.items():
+            if name not in harmless:
+                if type(name) is not str or self.is_secret(name) or _clean.text(name) != name:
+                    return self._rebuilt(value, depth)
+                if len(name) <= _LONGEST_REMEMBERED:
+                    harmless.add(name)
+            kind = type(item)
+            if kind is str:
+                if item in clean:
+                    continue
+                scrubbed: Any = _clean.text(item)
+            elif (
+                item is None
+                or kind is bool
+                or (kind is int and -_SMALLEST_CARD < item < _SMALLEST_CARD)
+            ):
+                continue
+            else:
+                scrubbed = self._walk(item, depth + 1)
+            if scrubbed is not item:
+                changed[name] = scrubbed
+        return {**value, **changed} if changed else value
+
+    def _rebuilt(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
+        """A dict with a name that says "filter this", or one that must itself be filtered."""
+        filtered: dict[str, Any] = {}
+        for key, item in value.items():
+            name = key if type(key) is str else str(key)
+            if self.is_secret(name):
+                # Whether there was a password at all is worth knowing.
+                is_telling = item is None or type(item) is bool or item == ""
+                filtered[_clean.text(name)] = item if is_telling else FILTERED
+            else:
+                filtered[_clean.text(name)] = self._walk(item, depth + 1)
+        return filtered
+
+    def _walk_list(self, value: list[Any], depth: int) -> Any:
+        if depth > _DEEPEST:
+            return TOO_DEEP
+        if len(value) == 2 and type(value[0]) is str and self._is_secret_pair(value[0]):
+            return [_clean.text(value[0]), FILTERED]  # headers and query strings come as pairs, too
+        clean, changed = _clean.young, False
+        scrubbed = []
+        for item in value:
+            if type(item) is str:
+                kept: Any = item if item in clean else _clean.text(item)
+            else:
+                kept = self._walk(item, depth + 1)
+            changed = changed or kept is not item
+            scrubbed.append(kept)
+        return scrubbed if changed else value
+
     def _walk_other(self, value: Any, depth: int) -> Any:
         """What JSON does not know, and subclasses of what it does."""
         if isinstance(value, dict):
             return self._walk(dict(value), depth)
         if isinstance(value, list | tuple | set | frozenset):
-            return self._walk(list(value), depth)
+            return self._walk_list(list(value), depth)
         if isinstance(value, int | float):
             return FILTERED if _is_card_number(value) else value
         return _clean.text(str(value))
@@ -335,5 +369,5 @@ def scrub(
     extra_keys: frozenset[str] = frozenset(),
     safe_keys: frozenset[str] = frozenset(),
 ) -> Any:
-    """A copy of a JSON-like value in which secrets and personal data read "[Filtered]"."""
+    """A JSON-like value in which secrets and personal data read "[Filtered]"; the given one stays as it is."""
     return scrubber(extra_keys, safe_keys).scrub(value)
