@@ -48,7 +48,7 @@ def active_summary(limit: int = 5, *, now: datetime | None = None) -> ActiveSumm
         info=Count("pk", filter=Q(severity=Severity.INFO)),
         overdue=Count("pk", filter=is_overdue),
         unread=Count("pk", filter=Q(read_at=None)),
-        unanswered=Count("pk", filter=Q(is_unanswered=True)),
+        unanswered=Count("pk", filter=Q(state=AlertState.OPEN, is_unanswered=True)),
     )
     return ActiveSummary(
         alerts=list(SystemAlert.objects.active().worst_first()[:limit]),
@@ -74,10 +74,9 @@ class Trouble:
     tone: str = "warning"
 
 
-def troubles(*, now: datetime) -> list[Trouble]:
-    """What staff must know before they trust a quiet inbox."""
+def troubles(*, unanswered: int) -> list[Trouble]:
+    """What staff must know before they trust a quiet inbox; `unanswered` alerts are among it."""
     found = []
-    unanswered = SystemAlert.objects.unanswered().count()
     if unanswered:
         text = "1 alert was" if unanswered == 1 else f"{unanswered} alerts were"
         url = f"{reverse('alerts:alert-list')}?state=overdue"

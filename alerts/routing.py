@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from alerts.channels import configuration, configured, transport_of
 from alerts.defaults import type_for
-from alerts.models import Channel, EscalationStep, Person, SystemAlert
+from alerts.models import AlertType, Channel, EscalationStep, Person, SystemAlert
 from alerts.rules import Severity
 
 
@@ -29,7 +29,10 @@ class Destination:
 
 def channels_for(alert: SystemAlert) -> list[Channel]:
     """The configured, enabled channels of the alert's type."""
-    alert_type = type_for(alert.alert_type, alert.severity)
+    return channels_of(type_for(alert.alert_type, alert.severity))
+
+
+def channels_of(alert_type: AlertType) -> list[Channel]:
     return configured(alert_type.channels.filter(is_enabled=True).order_by("pk"))
 
 

@@ -157,7 +157,7 @@ def load(model: type[Model], columns: tuple[str, ...], rows: list[tuple[object, 
             cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
 
 
-def seed(events: int, groups: int, days: int, payload_every: int) -> None:
+def seed(events: int, groups: int, days: int, payload_every: int, *, only_rollups: bool) -> None:
     random.seed(7)
     now = datetime.now(UTC)
     apps = []
@@ -221,18 +221,19 @@ def seed(events: int, groups: int, days: int, payload_every: int) -> None:
             release = RELEASES[number * 4 // events]
             user = f"user-{number * 31 % 4000}"
             environment = "production" if number % 9 else "staging"
-            linked = number % 50 == 0
-            at = moment.strftime("%Y-%m-%d %H:%M:%S.%f")
-            rows.append(
-                (
-                    key, group.app_id, group.pk, event_id, at, group.severity, environment, release, "", group.function,
-                    group.title[:200], random.getrandbits(128).to_bytes(16).hex(), user, "",
-                    f"order-{number}" if linked else "", f"pi_{number}" if linked else "", "",
-                )
-            )  # fmt: skip
-            if number % payload_every == 0 or number >= events - 1000:
-                bodies.append((key, None, packed[place % len(packed)]))
-            seen.append((group.app_id, event_id, key))
+            if not only_rollups:
+                linked = number % 50 == 0
+                at = moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+                rows.append(
+                    (
+                        key, group.app_id, group.pk, event_id, at, group.severity, environment, release, "", group.function,
+                        group.title[:200], random.getrandbits(128).to_bytes(16).hex(), user, "",
+                        f"order-{number}" if linked else "", f"pi_{number}" if linked else "", "",
+                    )
+                )  # fmt: skip
+                if number % payload_every == 0 or number >= events - 1000:
+                    bodies.append((key, None, packed[place % len(packed)]))
+                seen.append((group.app_id, event_id, key))
             hours[group.pk, hour_of(moment)] += 1
             minutes[minute_of(moment), group.app_id, group.severity] += 1
             for tag, value in (
@@ -251,7 +252,7 @@ def seed(events: int, groups: int, days: int, payload_every: int) -> None:
             load(ErrorEvent, EVENT_COLUMNS, rows)
             load(EventPayload, ("event_id", "dictionary_id", "data"), bodies)
             load(SeenEvent, ("app_id", "event_id", "event"), seen)
-        print(f"\r{start + len(rows):,} events", end="", flush=True)
+        print(f"\r{min(start + BATCH, events):,} events", end="", flush=True)
     with transaction.atomic():
         GroupHour.objects.bulk_create(
             [GroupHour(group_id=g, hour=h, count=n) for (g, h), n in hours.items()], batch_size=2000
@@ -295,5 +296,14 @@ if __name__ == "__main__":
         default=1,
         help="keep so many events' payloads only: saves disk",
     )
+    parser.add_argument(
+        "--only-rollups", action="store_true", help="no events: only the counts that rules read"
+    )
     options = parser.parse_args()
-    seed(options.events, options.groups, options.days, options.payload_every)
+    seed(
+        options.events,
+        options.groups,
+        options.days,
+        options.payload_every,
+        only_rollups=options.only_rollups,
+    )

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 UPDATE_EVERY = timedelta(seconds=5)
 FAILURES_BEFORE_ALERT = 3
 READINGS_KEPT_PER_RULE = 100  # of one minute
+# Opening five hundred alerts takes seconds; SQLite's one writer must not be kept that long from those who report.
+STEPS_AT_ONCE = 25
+Step = tuple[str, Reading | None, SystemAlert | None, Decision]
 STAGES = {
     AlertState.PENDING: Stage.PENDING,
     AlertState.OPEN: Stage.ACTIVE,
@@ -149,10 +152,8 @@ def _apply(row: AlertRule, readings: list[Reading], *, now: datetime) -> Evaluat
     keys = by_key.keys() | known.keys()
     if not readings and row.no_data == "alert":
         keys |= {problem_key(row.name)}
-    steps = []
-    for key in sorted(
-        keys
-    ):  # in one order, so that two workers never wait for each other in a circle
+    steps: list[Step] = []
+    for key in sorted(keys):  # in one order: two workers never wait for each other in a circle
         reading, alert = by_key.get(key), known.get(key)
         value = reading.value if reading else None
         verdict = judge(value, reading.samples if reading else None, limits)
@@ -161,20 +162,24 @@ def _apply(row: AlertRule, readings: list[Reading], *, now: datetime) -> Evaluat
             steps.append((key, reading, alert, decision))
     is_new_slot = row.last_evaluated_at is None or abs(now - row.last_evaluated_at) >= SLOT
     result = Evaluated(rules=1)
-    if not steps and not is_new_slot:
-        return result
-    with transaction.atomic():
-        again = []
-        for key, reading, alert, decision in steps:
-            if decision.action is Action.UPDATE and alert is not None:
-                again.append((alert, _problem(row, key, reading, decision)))
-            else:
-                _take(row, key, reading, alert, decision, now=now, result=result)
-        if again:
-            lifecycle.add_occurrences(again, now=now)
-        if is_new_slot:
-            _remember(row, by_key, now=now)
+    # Each step stands for itself: what a crash leaves undone is found again by the next evaluation.
+    for start in range(0, len(steps), STEPS_AT_ONCE):
+        _take_steps(row, steps[start : start + STEPS_AT_ONCE], now=now, result=result)
+    if is_new_slot:
+        _remember(row, by_key, now=now)
     return result
+
+
+@transaction.atomic
+def _take_steps(row: AlertRule, steps: list[Step], *, now: datetime, result: Evaluated) -> None:
+    again = []
+    for key, reading, alert, decision in steps:
+        if decision.action is Action.UPDATE and alert is not None:
+            again.append((alert, _problem(row, key, reading, decision)))
+        else:
+            _take(row, key, reading, alert, decision, now=now, result=result)
+    if again:
+        lifecycle.add_occurrences(again, now=now)
 
 
 def _known_problems(row: AlertRule, now: datetime) -> dict[str, SystemAlert]:
@@ -289,6 +294,7 @@ def _plain(metadata: Mapping[str, object]) -> dict[str, object]:
     return kept
 
 
+@transaction.atomic
 def _remember(row: AlertRule, by_key: Mapping[str, Reading], *, now: datetime) -> None:
     """Once a minute: the rule's own state, and what it saw for charts and previews."""
     values = [reading.value for reading in by_key.values()]

@@ -36,7 +36,8 @@ def announce(alert: SystemAlert, *, now: datetime) -> int:
 
     What holds it back now (a silence, the cooldown) leaves it unannounced: the minute sweep comes back to it.
     """
-    if type_for(alert.alert_type, alert.severity).digest_only:
+    alert_type = type_for(alert.alert_type, alert.severity)
+    if alert_type.digest_only:
         set_fields(alert, is_announced=True)
         note(alert, AlertEvent.Kind.HELD_BACK, "listed in the daily digest", now=now)
         return 0
@@ -46,9 +47,10 @@ def announce(alert: SystemAlert, *, now: datetime) -> int:
         if not alert.events.filter(kind=AlertEvent.Kind.HELD_BACK, text=hold).exists():
             note(alert, AlertEvent.Kind.HELD_BACK, hold, now=now)
         return 0
-    channels = routing.channels_for(alert)
+    channels = routing.channels_of(alert_type)
     written = tell(alert, kind, channels, now=now)
-    set_fields(alert, is_announced=True)
+    if not alert.is_announced:
+        set_fields(alert, is_announced=True)
     if not channels:
         note(alert, AlertEvent.Kind.HELD_BACK, "none of its type's channels is configured", now=now)
     return written
@@ -63,6 +65,9 @@ def announce_flapping(alert: SystemAlert, *, now: datetime) -> int:
 
 def kind_of_announcement(alert: SystemAlert) -> str:
     """A first message, or what is new since the last one of this opening."""
+    first = Kind.REOPENED if alert.reopen_count else Kind.TRIGGERED
+    if not alert.notice_count:
+        return first
     told = (
         alert.notifications.filter(kind__in=FIRING, created_at__gte=alert.opened_at)
         .order_by("-pk")
@@ -70,7 +75,7 @@ def kind_of_announcement(alert: SystemAlert) -> str:
         .first()
     )
     if told is None:
-        return Kind.REOPENED if alert.reopen_count else Kind.TRIGGERED
+        return first
     return Kind.REMINDER if told == alert.severity else Kind.RAISED
 
 
@@ -102,7 +107,8 @@ def tell(alert: SystemAlert, kind: str, channels: Iterable[Channel], *, now: dat
             _tell_of_storm(way, now=now)
             continue
         stream = _stream(alert, way.label)
-        _supersede_held(stream, way.not_before, now)
+        if alert.notice_count:
+            _supersede_held(stream, way.not_before, now)
         outbox.put(
             channel=way.channel,
             kind=kind,
@@ -114,10 +120,11 @@ def tell(alert: SystemAlert, kind: str, channels: Iterable[Channel], *, now: dat
             not_before=way.not_before,
         )
         told.append(way.channel.name)
-    set_fields(alert, notice_count=number)
+    if told and kind in FIRING:
+        set_fields(alert, notice_count=number, last_notified_at=now, is_announced=True)
+    else:
+        set_fields(alert, notice_count=number)
     if told:
-        if kind in FIRING:
-            set_fields(alert, last_notified_at=now, is_announced=True)
         text = f"{Kind(kind).label}: {', '.join(dict.fromkeys(told))}"
         note(alert, messages.event_kind(kind), text, now=now)
     return len(told)
@@ -203,6 +210,9 @@ def _supersede_held(stream: str, due_at: datetime, now: datetime) -> None:
 
 def _tell_of_storm(way: Destination, *, now: datetime) -> None:
     slot = int(now.timestamp() // STORM_WINDOW.total_seconds())
+    key = f"storm:{way.label}:{slot}"
+    if Notification.objects.filter(idempotency_key=key).exists():
+        return
     active = SystemAlert.objects.active().count()
     message = Message(
         kind=Kind.STORM,
@@ -220,7 +230,7 @@ def _tell_of_storm(way: Destination, *, now: datetime) -> None:
     outbox.put(
         channel=way.channel,
         kind=Kind.STORM,
-        key=f"storm:{way.label}:{slot}",
+        key=key,
         stream=f"storm/{way.label}",
         message=message,
         now=now,

@@ -72,7 +72,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
         "sources": queries.sources_in_use(),
         "summary": summary,
         "silences": queries.silences_in_force(now),
-        "troubles": queries.troubles(now=now),
+        "troubles": queries.troubles(unanswered=summary.unanswered_count),
         "may_change": request.user.has_perm(CHANGE),
         "here": request.get_full_path(),
     }
