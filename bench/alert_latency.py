@@ -13,6 +13,7 @@ import tempfile
 import time
 import uuid
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import django
@@ -50,14 +51,23 @@ def main(tries: int) -> None:
         finally:
             portal.stop()
             slack.close()
-    took.sort()
-    p95 = took[min(len(took) - 1, int(len(took) * 0.95))]
-    print(
-        f"{tries} tries: median {statistics.median(took):.2f} s, p95 {p95:.2f} s, longest {took[-1]:.2f} s"
-    )
+    print(f"{tries} tries, in seconds      median    p95  longest")
+    for name, place in (
+        ("answered to written", 0),
+        ("written to picked up", 1),
+        ("picked up to received", 2),
+    ):
+        line(f"  {name}", [steps[place] for steps in took])
+    line("altogether", [sum(steps) for steps in took])
 
 
-def one(portal: Portal, slack: FakeHTTP) -> float:
+def line(name: str, seconds: list[float]) -> None:
+    seconds.sort()
+    p95 = seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))]
+    print(f"{name:26} {statistics.median(seconds):7.2f} {p95:6.2f} {seconds[-1]:8.2f}")
+
+
+def one(portal: Portal, slack: FakeHTTP) -> tuple[float, float, float]:
     with closing(sqlite3.connect(portal.data_dir / "opsportal.sqlite3", timeout=20)) as database:
         for table in TABLES:
             database.execute(f"DELETE FROM {table}")
@@ -77,7 +87,20 @@ def one(portal: Portal, slack: FakeHTTP) -> float:
         answer = portal.client.post("/api/v1/errors/", headers=portal.api, json=body)
         answer.raise_for_status()
         answered = time.monotonic()
-    return max(0.0, slack.wait_for(1, seconds=90)[0].at - answered)
+    received = slack.wait_for(1, seconds=90)[0].at
+    clock = time.time() - time.monotonic()  # from this process's clock to the database's
+    written, picked_up = (
+        datetime.fromisoformat(f"{at}+00:00").timestamp() - clock
+        for at in portal.wait_for(lambda: moments(portal), what="its delivery")
+    )
+    return written - answered, picked_up - written, received - picked_up
+
+
+def moments(portal: Portal) -> tuple[str, str] | None:
+    found = portal.rows(
+        "SELECT n.created_at, a.started_at FROM alerts_notification n JOIN alerts_deliveryattempt a ON a.notification_id = n.id"
+    )
+    return found[0] if found else None  # type: ignore[return-value]
 
 
 if __name__ == "__main__":

@@ -232,7 +232,7 @@ Q_CLUSTER: dict[str, Any] = {
     "save_limit": -1,  # successes are not kept: scheduled jobs have their own history, the rest their rows
     "recycle": 500,
     "max_rss": 300_000,
-    "poll": 0.5,
+    "poll": 0.2,  # what an alert waits at most until a worker takes it
     "guard_cycle": 1,
     "cache": "q2",
 }
