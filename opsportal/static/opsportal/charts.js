@@ -84,6 +84,8 @@
     },
   };
 
+  const ALONE = 1800; // seconds on either side of a single moment
+
   function options(data, place) {
     const { unit } = data;
     const zone = document.body.dataset.zone || "UTC";
@@ -108,7 +110,7 @@
       cursor: { drag: { x: false, y: false }, points: { size: 6 }, y: false },
       legend: { live: true },
       plugins: [thresholds(data.thresholds), latest],
-      scales: { x: { time: true, range: (_, least, most) => [least, most + step] }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
+      scales: { x: { time: true, range: (_, least, most) => (least === most && !step ? [least - ALONE, most + ALONE] : [least, most + step]) }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
       axes: [
         { ...axis, space: 70, size: 28, values: (_, splits) => splits.map(short), grid: { show: false } },
         { ...axis, space: 32, size: 58, values: (_, splits) => splits.map((value) => spell(value, unit)) },
@@ -123,7 +125,7 @@
             width: one.kind === "bars" ? 0 : 1.75,
             fill: one.kind === "line" ? undefined : faint(stroke, one.kind === "bars" ? 0.85 : 0.14),
             paths: one.kind === "bars" ? bars : undefined,
-            points: { show: one.kind !== "bars" && one.values.length < 3 },
+            points: { show: one.kind !== "bars" && one.values.filter((value) => value != null).length < 3 },
             spanGaps: false,
             value: (_, __, ___, at) => spell(at == null ? null : one.values[at], unit),
           };
