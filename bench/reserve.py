@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSES = 4
@@ -64,13 +65,49 @@ def work(seconds: float, threads: int) -> None:
     connection.ensure_connection()
     print("ready", flush=True)
     sys.stdin.readline()
-    started = time.monotonic()
+    started, cpu = time.monotonic(), time.process_time()
     workers = [threading.Thread(target=buy, args=(number,)) for number in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    print(sum(counts) / (time.monotonic() - started), flush=True)
+    tell_rate(sum(counts), started, cpu)
+
+
+def tell_rate(count: int, started: float, cpu: float) -> None:
+    print(count / (time.monotonic() - started), (time.process_time() - cpu) / count, flush=True)
+
+
+def floor(seconds: float, _threads: int) -> None:
+    """The very same rows by sqlite3 itself, one after the other: what pgbench is to PostgreSQL."""
+    import sqlite3
+
+    path = Path(os.environ["DATA_DIR"]) / "opsportal.sqlite3"
+    database = sqlite3.connect(path, timeout=20, isolation_level=None)
+    database.executescript(
+        "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-32000"
+    )
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started, cpu, count = time.monotonic(), time.process_time(), 0
+    while time.monotonic() < started + seconds:
+        now = "2026-06-01 12:00:00.123456"
+        database.execute("BEGIN IMMEDIATE")
+        [(id_,)] = database.execute(
+            "INSERT INTO reservations_reservation (uuid, app_id, idempotency_key, fingerprint, status, customer,"
+            " order_id, request_id, created_at, expires_at, extensions, paid_elsewhere)"
+            " VALUES (?, (SELECT max(id) FROM clients_clientapp), ?, 'f', 'active', '', '', '', ?, ?, 0, '') RETURNING id",
+            (uuid.uuid4().hex, uuid.uuid4().hex, now, now),
+        ).fetchall()
+        database.execute(
+            "INSERT INTO reservations_line (reservation_id, ticket_type_id, quantity, price, currency)"
+            " VALUES (?, 1, 1, 0, 'EUR')",
+            (id_,),
+        )
+        database.execute("UPDATE reservations_tickettype SET held = held + 1 WHERE id = 1")
+        database.execute("COMMIT")
+        count += 1
+    tell_rate(count, started, cpu)
 
 
 def prepare() -> None:
@@ -89,13 +126,20 @@ def prepare() -> None:
     )
 
 
-def crowd(environment: dict[str, str], seconds: float, processes: int, threads: int) -> float:
+class Rate(NamedTuple):
+    per_second: float
+    cpu_us: float  # of the processes that reserve, each
+
+
+def crowd(
+    environment: dict[str, str], seconds: float, processes: int, threads: int, what: str = "--work"
+) -> Rate:
     """Reservations a second of so many processes together."""
     command = [
         sys.executable,
         "-m",
         "bench.reserve",
-        "--work",
+        what,
         str(threads),
         "--seconds",
         str(seconds),
@@ -118,7 +162,10 @@ def crowd(environment: dict[str, str], seconds: float, processes: int, threads: 
         assert worker.stdin
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    return sum(float(worker.communicate()[0]) for worker in workers)
+    said = [worker.communicate()[0].split() for worker in workers]
+    rates = [float(rate) for rate, _ in said]
+    cpu = sum(float(rate) * float(cpu) for rate, cpu in said) / sum(rates)
+    return Rate(sum(rates), 1e6 * cpu)
 
 
 def pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
@@ -177,8 +224,14 @@ def on_sqlite(seconds: float) -> None:
             cwd=ROOT,
             check=True,
         )
-        tell("reserve, SQLite, 1 process of 4 threads", crowd(environment, seconds, 1, 4))
-        tell("reserve, SQLite, 4 processes", crowd(environment, seconds, PROCESSES, 1))
+        floors = [crowd(environment, seconds, PROCESSES, 1, "--floor")]
+        threads = crowd(environment, seconds, 1, 4)
+        processes = crowd(environment, seconds, PROCESSES, 1)
+        floors.append(crowd(environment, seconds, PROCESSES, 1, "--floor"))
+        both = Rate(*(sum(pair) / 2 for pair in zip(*floors, strict=True)))
+        tell("the same rows by sqlite3 alone, 4 processes", both)
+        tell("reserve, SQLite, 1 process of 4 threads", threads, share(threads, both, "sqlite3"))
+        tell("reserve, SQLite, 4 processes", processes, share(processes, both, "sqlite3"))
 
 
 def on_postgresql(seconds: float) -> None:
@@ -202,18 +255,23 @@ def on_postgresql(seconds: float) -> None:
                 check=True,
             )
             program = find_pgbench()
-            floor = [pgbench(program, server.url("postgres"), folder, seconds)]
+            floors = [pgbench(program, server.url("postgres"), folder, seconds)]
             ours = crowd(environment, seconds, PROCESSES, 1)
-            floor.append(pgbench(program, server.url("postgres"), folder, seconds))
-            rate = sum(floor) / 2
+            floors.append(pgbench(program, server.url("postgres"), folder, seconds))
+            rate = Rate(sum(floors) / 2, 0)
             tell("the same statement by pgbench, 4 clients", rate)
-            tell("reserve, PostgreSQL, 4 processes", ours, f"{ours / rate:.0%} of pgbench")
+            tell("reserve, PostgreSQL, 4 processes", ours, share(ours, rate, "pgbench"))
     finally:
         server.stop()
 
 
-def tell(what: str, rate: float, note: str = "") -> None:
-    print(f"{what:<48} {rate:>8,.0f}/s  {note}".rstrip(), flush=True)
+def share(rate: Rate, of: Rate, name: str) -> str:
+    return f"{rate.per_second / of.per_second:.0%} of {name}"
+
+
+def tell(what: str, rate: Rate, note: str = "") -> None:
+    cpu = f"{rate.cpu_us:>6,.0f} µs CPU each" if rate.cpu_us else ""
+    print(f"{what:<48} {rate.per_second:>8,.0f}/s  {cpu}  {note}".rstrip(), flush=True)
 
 
 def main() -> None:
@@ -221,12 +279,15 @@ def main() -> None:
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--floor", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.prepare:
         prepare()
     elif given.work:
         work(given.seconds, given.work)
+    elif given.floor:
+        floor(given.seconds, given.floor)
     else:
         if given.only != "postgresql":
             on_sqlite(given.seconds)

@@ -1,68 +1,105 @@
 """Short writes of many threads in one transaction, where a commit's wait for the disk costs more than the writes.
 
-For SQLite, which has one writer: while one thread commits, the others queue up, and the next one to come through does
-the work of all of them. Nobody returns before the commit. On PostgreSQL, which shares its syncs between connections,
-and inside a transaction, each call simply runs; hence what belongs together in it is atomic by itself.
+For SQLite, which has one writer. One thread a process does the work: what arrives during one commit goes into the next
+one, and nobody returns before that. Its one connection stays open; and threads that only wait do not fight for the
+interpreter's lock.
 """
 
+import logging
+import os
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+Asked = TypeVar("Asked")
+Made = TypeVar("Made")
 MOST_AT_ONCE = 64
+PATIENCE = 30.0  # seconds; longer than SQLite waits for its lock
 
 
-class _Waiting:
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self.call = call
-        self.is_done = False
-        self.result: Any = None
-        self.error: Exception | None = None
+class _Waiting(Generic[Asked, Made]):
+    __slots__ = ("asked", "done", "outcome")
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.outcome: Made | Exception = OperationalError("the writer ended")
+        self.done = threading.Lock()  # a bare lock is the cheapest thing a thread can wait for
+        self.done.acquire()
 
 
-class GroupCommit:
-    def __init__(self) -> None:
-        self._queue: deque[_Waiting] = deque()
-        self._turn = threading.Lock()
+class GroupCommit(Generic[Asked, Made]):
+    def __init__(self, work: Callable[[Sequence[Asked]], Sequence[Made | Exception]]) -> None:
+        """`work` runs inside a transaction, in another thread, and has an outcome for each; it undoes what it refuses."""
+        self._work = work
+        self._queue: deque[_Waiting[Asked, Made]] = deque()
+        self._condition = threading.Condition()
+        self._pid = 0
 
-    def run(self, call: Callable[[], T]) -> T:
-        """What `call` returns or raises, once it is committed. It may run in another thread: no thread-locals in it.
+    def run(self, asked: Asked) -> Made:
+        """The outcome once it is committed; an exception is raised. Inside a transaction that one decides, as ever."""
+        if connection.in_atomic_block:
+            [outcome] = self._work([asked])
+        else:
+            outcome = self._wait_for(asked)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-        A call that raises undoes only itself.
-        """
-        if connection.vendor != "sqlite" or connection.in_atomic_block:
-            return call()
-        mine = _Waiting(call)
-        self._queue.append(mine)
-        with self._turn:
-            if not mine.is_done:  # else whoever had the turn before did it too
-                self._commit([self._queue.popleft() for _ in range(len(self._queue))])
-        if mine.error is not None:
-            raise mine.error
-        result: T = mine.result
-        return result
+    def _wait_for(self, asked: Asked) -> Made | Exception:
+        waiting: _Waiting[Asked, Made] = _Waiting(asked)
+        with self._condition:
+            if self._pid != os.getpid():
+                self._start()
+            self._queue.append(waiting)
+            self._condition.notify()
+        if not waiting.done.acquire(timeout=PATIENCE):
+            return OperationalError("locked: the writer did not answer in time")
+        return waiting.outcome
 
-    def _commit(self, waiting: list[_Waiting]) -> None:
-        for start in range(0, len(waiting), MOST_AT_ONCE):
-            batch = waiting[start : start + MOST_AT_ONCE]
+    def _start(self) -> None:
+        """Threads do not survive a fork, so each process starts its own with its first call."""
+        self._pid = os.getpid()
+        self._queue.clear()
+        threading.Thread(target=self._serve, name="group commit", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            with self._condition:
+                while not self._queue:
+                    self._condition.wait()
+                count = min(len(self._queue), MOST_AT_ONCE)
+                batch = [self._queue.popleft() for _ in range(count)]
             try:
-                with transaction.atomic():
-                    for one in batch:
-                        _run(one)
-            except Exception as error:  # the commit itself failed: nothing of the batch was kept
-                for one in batch:
-                    one.error = error
-            for one in batch:
-                one.is_done = True
+                self._commit(batch)
+            except BaseException as error:  # whatever it was, nobody may wait for it in vain
+                log.exception("group commit failed")
+                _fail(batch, OperationalError(str(error)))
+            for waiting in batch:
+                waiting.done.release()
+
+    def _commit(self, batch: Sequence[_Waiting[Asked, Made]]) -> None:
+        try:
+            with transaction.atomic():
+                outcomes = self._work([waiting.asked for waiting in batch])
+        except OperationalError as error:  # the database is locked or away: so for everyone
+            connection.close()
+            _fail(batch, error)
+        except Exception as error:
+            connection.close()
+            if len(batch) == 1:
+                _fail(batch, error)
+            for waiting in batch if len(batch) > 1 else ():
+                self._commit([waiting])  # one that cannot be kept must not take the others with it
+        else:
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                waiting.outcome = outcome
 
 
-def _run(one: _Waiting) -> None:
-    try:
-        with transaction.atomic():
-            one.result = one.call()
-    except Exception as error:
-        one.error = error
+def _fail(batch: Sequence[_Waiting[Asked, Made]], error: Exception) -> None:
+    for waiting in batch:
+        waiting.outcome = error

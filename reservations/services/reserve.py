@@ -11,12 +11,11 @@ from opsportal.clients.models import ClientApp
 from opsportal.lib import request_id
 from opsportal.lib.group_commit import GroupCommit
 from reservations.models import Line, Reservation, TicketType
-from reservations.services import one_statement
+from reservations.services import one_statement, together
 from reservations.services.locks import limit_lock_wait
 from reservations.services.release import reclaim
 
 ROUNDS = 3
-_group = GroupCommit()
 
 
 @dataclass(frozen=True)
@@ -89,20 +88,46 @@ def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
         created_at=now,
     )
     try:
-        if len(wanted.items) == 1 and connection.vendor == "postgresql":
-            [(type_id, quantity)] = wanted.items
-            line = one_statement.reserve(draft, type_id=type_id, quantity=quantity)
-            if line is not None:
-                return Reserved(draft, [line], is_new=True)
-        return _reserve_carefully(draft, wanted, now)
+        if connection.vendor == "sqlite":
+            return _group.run((draft, wanted))
+        return _reserve_alone(draft, wanted)
     except OperationalError as error:
         if _is_lock_timeout(error):
             raise Busy from error
         raise
 
 
-def _reserve_carefully(draft: Reservation, wanted: Wanted, now: datetime) -> Reserved:
-    """Every case, on every database; also finds out why the one statement made nothing."""
+def _reserve_alone(draft: Reservation, wanted: Wanted) -> Reserved:
+    if len(wanted.items) == 1:
+        [(type_id, quantity)] = wanted.items
+        line = one_statement.reserve(draft, type_id=type_id, quantity=quantity)
+        if line is not None:
+            return Reserved(draft, [line], is_new=True)
+    return _reserve_carefully(draft, wanted)
+
+
+def _reserve_together(asked: Sequence[tuple[Reservation, Wanted]]) -> list[Reserved | Exception]:
+    made = together.reserve([together.Draft(draft, wanted.items) for draft, wanted in asked])
+    outcomes: list[Reserved | Exception] = []
+    for (draft, wanted), lines in zip(asked, made, strict=True):
+        if lines is not None:
+            outcomes.append(Reserved(draft, lines, is_new=True))
+            continue
+        try:
+            outcomes.append(_reserve_carefully(draft, wanted))
+        except OperationalError:
+            raise
+        except Exception as refusal:
+            outcomes.append(refusal)
+    return outcomes
+
+
+_group = GroupCommit(_reserve_together)
+
+
+def _reserve_carefully(draft: Reservation, wanted: Wanted) -> Reserved:
+    """Every case, on every database; also finds out why the quick way made nothing."""
+    now = draft.created_at
     try:
         types = _sellable(wanted, now)
     except (NotOnSale, UnknownTicketType):
@@ -113,7 +138,7 @@ def _reserve_carefully(draft: Reservation, wanted: Wanted, now: datetime) -> Res
         return repeat
     for _ in range(ROUNDS):
         try:
-            return _group.run(lambda: _hold(draft, wanted, types, now))
+            return _hold(draft, wanted, types, now)
         except SoldOut as refusal:
             if refusal.is_final:
                 raise

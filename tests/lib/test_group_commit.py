@@ -1,100 +1,127 @@
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from opsportal.clients.models import ClientApp
-from opsportal.lib.group_commit import GroupCommit, _Waiting
+from opsportal.lib.group_commit import GroupCommit
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db(transaction=True)
-sqlite_only = pytest.mark.skipif(
-    connection.vendor != "sqlite",
-    reason="part of the SQLite run: elsewhere each call runs by itself",
-)
 
 
-def in_threads(group: GroupCommit, count: int) -> list[object]:
-    """Each thread makes an app, every third one fails after having made it."""
-    barrier = threading.Barrier(count)
+class Maker:
+    """Makes an app for each number asked for, refuses every third one. What it did at once is in `batches`."""
 
-    @transaction.atomic
-    def make(number: int) -> int:
-        made = make_app(f"app-{number}").pk
-        if number % 3 == 0:
-            raise ValueError(number)
-        return made
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.has_begun = threading.Event()
+
+    def __call__(self, numbers: Sequence[int]) -> list[int | Exception]:
+        self.batches.append(list(numbers))
+        self.has_begun.set()
+        self.may_go_on.wait(10)
+        return [
+            ValueError(number) if number % 3 == 0 else make_app(f"app-{number}").pk
+            for number in numbers
+        ]
+
+
+def ask_for(group: GroupCommit[int, int], numbers: Sequence[int]) -> list[object]:
+    """What each thread got, or the exception that was raised for it."""
 
     def ask(number: int) -> object:
-        barrier.wait(10)
         try:
-            return group.run(lambda: make(number))
-        except ValueError as error:
-            return error.args[0]
+            return group.run(number)
+        except Exception as error:
+            return error
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(ask, range(count)))
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        return list(pool.map(ask, numbers))
 
 
-def test_each_thread_gets_its_own_result_and_a_failure_undoes_only_itself() -> None:
-    outcomes = in_threads(GroupCommit(), 12)
+def until_waiting(group: GroupCommit[int, int], count: int) -> None:
+    deadline = time.monotonic() + 10
+    while len(group._queue) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_each_thread_gets_its_own_result_once_it_is_stored() -> None:
+    outcomes = ask_for(GroupCommit(Maker()), range(12))
 
     for number, outcome in enumerate(outcomes):
         found = ClientApp.objects.filter(slug=f"app-{number}").first()
         if number % 3 == 0:
-            assert (found, outcome) == (None, number)
+            assert (found, type(outcome)) == (None, ValueError)
         else:
             assert found
             assert outcome == found.pk
 
 
-@sqlite_only
-def test_threads_that_wait_for_one_commit_share_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    group, commits = GroupCommit(), []
+def test_threads_that_wait_for_one_commit_share_the_next() -> None:
+    maker = Maker()
+    maker.may_go_on.clear()
+    group = GroupCommit(maker)
 
-    def counted(waiting: list[_Waiting]) -> None:
-        commits.append(waiting)
-        for one in waiting:
-            one.is_done = True
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(group.run, 1)]
+        assert maker.has_begun.wait(10)  # a commit is under way
+        asked += [pool.submit(group.run, number) for number in (2, 4, 5, 7, 8, 10, 11)]
+        until_waiting(group, 7)
+        maker.may_go_on.set()
+        made = {future.result(10) for future in asked}
 
-    monkeypatch.setattr(group, "_commit", counted)
-
-    def nothing() -> None: ...
-
-    with ThreadPoolExecutor(7) as pool:
-        with group._turn:  # a commit is under way
-            asked = [pool.submit(group.run, nothing) for _ in range(7)]
-            deadline = time.monotonic() + 10
-            while len(group._queue) < 7 and time.monotonic() < deadline:
-                time.sleep(0.005)
-        for future in asked:
-            future.result(10)
-
-    assert [len(waiting) for waiting in commits] == [7]
+    assert [sorted(batch) for batch in maker.batches] == [[1], [2, 4, 5, 7, 8, 10, 11]]
+    assert made == set(ClientApp.objects.values_list("pk", flat=True))
 
 
-@sqlite_only
-def test_when_the_commit_fails_nothing_is_kept_and_everybody_hears_of_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fails() -> None:
-        raise OperationalError("disk I/O error")
+def test_one_that_cannot_be_kept_does_not_take_the_others_with_it() -> None:
+    make_app("app-2")  # so that another one cannot be made
+    maker = Maker()
+    maker.may_go_on.clear()
+    group = GroupCommit(maker)
 
-    monkeypatch.setattr(connections["default"], "_commit", fails)
-    with pytest.raises(OperationalError):
-        GroupCommit().run(lambda: make_app("lost"))
-    monkeypatch.undo()
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(group.run, 1)
+        assert maker.has_begun.wait(10)
+        poison, other = pool.submit(group.run, 2), pool.submit(group.run, 4)
+        until_waiting(group, 2)
+        maker.may_go_on.set()
 
-    assert not ClientApp.objects.filter(slug="lost").exists()
+        assert isinstance(poison.exception(10), IntegrityError)
+        assert [first.result(10), other.result(10)] == [
+            ClientApp.objects.get(slug=f"app-{number}").pk for number in (1, 4)
+        ]
+
+
+def test_when_the_commit_fails_nothing_is_kept_everybody_hears_of_it_and_the_next_one_works() -> (
+    None
+):
+    def fails(numbers: Sequence[int]) -> list[int | Exception]:
+        made: list[int | Exception] = [make_app(f"lost-{number}").pk for number in numbers]
+        if 13 in numbers:
+            raise OperationalError("disk I/O error")
+        return made
+
+    group = GroupCommit(fails)
+    [error] = ask_for(group, [13])
+
+    assert isinstance(error, OperationalError)
+    assert not ClientApp.objects.filter(slug="lost-13").exists()
+    assert ask_for(group, [14]) == [ClientApp.objects.get(slug="lost-14").pk]
 
 
 def test_inside_a_transaction_that_one_decides() -> None:
     with transaction.atomic():
-        GroupCommit().run(lambda: make_app("undone"))
+        GroupCommit(Maker()).run(1)
         transaction.set_rollback(True)
 
-    assert not ClientApp.objects.filter(slug="undone").exists()
+    assert not ClientApp.objects.filter(slug="app-1").exists()

@@ -1,0 +1,109 @@
+"""Requests that share one transaction on SQLite: each is answered as if it had come alone."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from opsportal.clients.models import ClientApp
+from reservations.models import Line, Reservation, TicketType
+from reservations.services import find_drift
+from reservations.services.together import Draft, reserve
+from tests.factories import make_app, make_event, make_ticket_type
+
+NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has one statement for it"),
+]
+
+
+@pytest.fixture
+def app() -> ClientApp:
+    return make_app("shop")
+
+
+def draft(
+    app: ClientApp, *items: tuple[TicketType, int], key: str = "", now: datetime = NOON
+) -> Draft:
+    reservation = Reservation(
+        uuid=uuid4(), app=app, idempotency_key=key or uuid4().hex, fingerprint="f", created_at=now
+    )
+    return Draft(reservation, tuple((type_.pk, quantity) for type_, quantity in items))
+
+
+def test_each_gets_its_lines_and_the_counters_count_all(app: ClientApp) -> None:
+    event = make_event(hold_minutes=5)
+    standing, seated = make_ticket_type(9, price=100, event=event), make_ticket_type(9, event=event)
+    drafts = [draft(app, (standing, 1)), draft(app, (standing, 2), (seated, 3))]
+
+    made = reserve(drafts)
+
+    assert made == [list(one.reservation.lines.order_by("pk")) for one in drafts]
+    assert list(Line.objects.order_by("pk").values_list("quantity", "price")) == [
+        (1, 100),
+        (2, 100),
+        (3, seated.price),
+    ]
+    for one in drafts:
+        one.reservation.refresh_from_db()
+        assert one.reservation.expires_at == NOON + timedelta(minutes=5)
+        assert one.reservation.created_at == NOON
+    assert find_drift() == []
+
+
+def test_seats_go_to_who_came_first_and_an_order_that_does_not_fit_takes_none(
+    app: ClientApp,
+) -> None:
+    standing, seated = make_ticket_type(3), make_ticket_type(5)
+
+    made = reserve(
+        [
+            draft(app, (standing, 2)),
+            draft(app, (standing, 2), (seated, 5)),
+            draft(app, (seated, 5)),
+            draft(app, (standing, 1)),
+            draft(app, (standing, 1)),
+        ]
+    )
+
+    assert [lines is not None for lines in made] == [True, False, True, True, False]
+    assert find_drift() == []
+
+
+def test_a_key_that_comes_twice_or_is_known_reserves_once(app: ClientApp) -> None:
+    standing, other = make_ticket_type(10), make_app("other")
+    reserve([draft(app, (standing, 1), key="known")])
+
+    made = reserve(
+        [
+            draft(app, (standing, 1), key="known"),
+            draft(app, (standing, 1), key="twice"),
+            draft(app, (standing, 1), key="twice"),
+            draft(other, (standing, 1), key="known"),
+        ]
+    )
+
+    assert [lines is not None for lines in made] == [False, True, False, True]
+    standing.refresh_from_db()
+    assert standing.held == 3
+    assert find_drift() == []
+
+
+def test_what_needs_a_closer_look_is_left_alone(app: ClientApp) -> None:
+    second = timedelta(seconds=1)
+    closer = [
+        draft(app, (make_ticket_type(per_customer_limit=2), 1)),
+        draft(app, (make_ticket_type(event=make_event(is_on_sale=False)), 1)),
+        draft(app, (make_ticket_type(sale_starts_at=NOON + second), 1)),
+        draft(app, (make_ticket_type(sale_ends_at=NOON), 1)),
+        draft(app, (TicketType(pk=10**6), 1)),
+        draft(app, (make_ticket_type(currency="EUR"), 1), (make_ticket_type(currency="JPY"), 1)),
+    ]
+    assert reserve(closer) == [None] * len(closer)
+    assert not Reservation.objects.exists()
+
+    open_ = make_ticket_type(sale_starts_at=NOON, sale_ends_at=NOON + second / 2)
+    assert reserve([draft(app, (open_, 1))]) != [None]
+    assert reserve([draft(app, (open_, 1), now=NOON + second)]) == [None]
