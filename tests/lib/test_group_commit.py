@@ -10,7 +10,10 @@ from opsportal.clients.models import ClientApp
 from opsportal.lib.group_commit import GroupCommit
 from tests.factories import make_app
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="it serves SQLite's one writer"),
+]
 
 
 class Maker:
