@@ -16,9 +16,9 @@ ApiView = Callable[Concatenate[HttpRequest, ClientApp, P], HttpResponse]
 
 
 def api(
-    scope: Scope, *methods: str
+    scope: Scope, *methods: str, remembers_keys: bool = False
 ) -> Callable[[ApiView[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
-    """The view gets the calling app as its second argument."""
+    """The view gets the calling app as its second argument. `remembers_keys`: see authenticate."""
 
     def decorate(view: ApiView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
         @csrf_exempt
@@ -29,7 +29,8 @@ def api(
                     405, f"use {' or '.join(methods)}", headers={"Allow": ", ".join(methods)}
                 )
             try:
-                return view(request, authenticate(request, scope), *args, **kwargs)
+                app = authenticate(request, scope, remembered=remembers_keys)
+                return view(request, app, *args, **kwargs)
             except NotAuthenticated as refusal:
                 return problem(401, str(refusal), headers={"WWW-Authenticate": "Bearer"})
             except NotAllowed as refusal:

@@ -39,7 +39,7 @@ class Completion(msgspec.Struct, forbid_unknown_fields=True):
     paid_elsewhere: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
-@api(Scope.RESERVATIONS, "POST")
+@api(Scope.RESERVATIONS, "POST", remembers_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """201 with the reservation; 200 with the first one when the key was used before."""
     wanted = _wanted(read_json(request, NewReservation), accepted_key(request))
