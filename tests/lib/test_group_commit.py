@@ -12,7 +12,9 @@ from tests.factories import make_app
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(connection.vendor != "sqlite", reason="it serves SQLite's one writer"),
+    pytest.mark.skipif(
+        connection.vendor != "sqlite", reason="part of the SQLite run: it serves its one writer"
+    ),
 ]
 
 
