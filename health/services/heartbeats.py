@@ -175,7 +175,7 @@ def _new_heartbeat(
         environment=environment,
         defaults={
             "name": f"{name}-{uuid.uuid4().hex[:6]}",
-            "title": f"{app.name}: {slug}" + (f" ({environment})" if environment else ""),
+            "title": (f"{app.name}: {slug}" + (f" ({environment})" if environment else ""))[:100],
             "kind": ComponentKind.HEARTBEAT,
             "fail_after": 1,
             "recover_after": 1,
@@ -197,7 +197,7 @@ def _from_config(config: Mapping[str, object]) -> dict[str, object]:
             and _is_valid(validate_crontab, value)
         ):
             found |= {"crontab": value, "interval_minutes": None}
-        elif isinstance(value, int) and value > 0 and unit in _MINUTES:
+        elif isinstance(value, int) and 0 < value <= 1_000 and str(unit) in _MINUTES:
             found |= {"crontab": "", "interval_minutes": value * _MINUTES[str(unit)]}
     for theirs, ours in (
         ("checkin_margin", "margin_minutes"),
