@@ -5,12 +5,14 @@ message only where there is no stack to go by.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 VERSION = 1
+# Earlier versions, the newest first. A group that one of them made is found through it and gets the new hash, too.
+EARLIER: tuple[Callable[[Mapping[str, Any]], str], ...] = ()
 
 _DEFAULT = re.compile(r"\{\{\s*default\s*\}\}")
 
@@ -19,8 +21,10 @@ _LINES_TELL = frozenset(("python", "javascript", "node", "ruby"))
 _NO_FILES = frozenset(("", "<anonymous>", "[native code]", "native", "native code", "<unknown>"))
 _NO_FUNCTIONS = frozenset((
     "", "?", "<anonymous>", "anonymous", "<unknown>", "eval", "eval code", "global code", "module code", "<lambda>",
+    "anonymous function", "(anonymous function)",
 ))  # fmt: skip
 _BUILD_HASH = re.compile(r"[.-](?=[0-9a-f]*\d)[0-9a-f]{6,40}(?=[.-]|$)")
+_BUNDLE_HASH = re.compile(r"-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{8}(?=\.\w{1,5}$)", re.ASCII)  # Vite's
 _JAVA_PROXY = re.compile(r"\$\$.*|(?<=Accessor)\d+|(?<=Proxy)\d+|\$\d+(?=\.|$)")
 _RUBY_BLOCK = re.compile(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+")
 _PHP_ANONYMOUS = re.compile(r"class@anonymous.*", re.DOTALL)
@@ -29,14 +33,16 @@ _LONGEST_LINE = 120
 
 def _file(name: str) -> str:
     name = name.split("?", 1)[0].split("#", 1)[0].replace("\\", "/").rstrip("/")
-    return _BUILD_HASH.sub("", name.rpartition("/")[2].lower())
+    return _BUILD_HASH.sub("", _BUNDLE_HASH.sub("", name.rpartition("/")[2]).lower())
 
 
 def _function(name: str, platform: str) -> str:
     if platform in ("javascript", "node"):
-        # Object.handle, async handle, new Order, handle/< of Firefox: one function, four browsers.
-        name = name.removeprefix("async ").removeprefix("new ").split("/", 1)[0]
-        name = name.partition(" [as ")[0].rpartition(".")[2].strip("<>* ")
+        # Object.handle, async handle, new Order, get total: one function, four browsers. What Firefox calls total/< is a
+        # function without a name inside of total, setup/total is total.
+        name = name.removeprefix("async ").removeprefix("new ").rpartition("*")[2]
+        name = name.partition(" [as ")[0].rpartition("/")[2].rpartition(".")[2].strip("<>* ")
+        name = name.removeprefix("get ").removeprefix("set ")
     elif platform == "java":
         name = "lambda" if name.startswith("lambda$") else _JAVA_PROXY.sub("", name)
         name = "access" if name.startswith("access$") else name
@@ -70,6 +76,8 @@ def _frames(stacktrace: Any, platform: str) -> list[tuple[str, ...]]:
     frames = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
     if not frames:
         return []
+    if platform == "javascript":
+        frames = _since_await(frames)
     keys: list[tuple[str, ...]] = []
     own = [frame for frame in frames if frame.get("in_app")]
     for frame in own or frames:
@@ -85,6 +93,15 @@ def _frames(stacktrace: Any, platform: str) -> list[tuple[str, ...]]:
             keys.append(key)
     is_usable = any(key[1] or key[2] for key in keys)
     return keys if is_usable else []
+
+
+def _since_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what came before an await, a timer or an event: each browser tells something else of it, or nothing."""
+    for place in range(len(frames) - 1, -1, -1):
+        function = frames[place].get("function") or ""
+        if function.startswith("async ") or "*" in function:
+            return frames[place + 1 :] or frames
+    return frames
 
 
 # --- messages ---------------------------------------------------------------------------------------------------

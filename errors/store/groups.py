@@ -9,6 +9,7 @@ from datetime import date, datetime
 from django.db import connection
 
 from errors import fingerprint
+from errors.intake import jsons
 from errors.models import SEVERITY_RANK, ErrorGroup, GroupHash, PayloadDictionary, Severity
 from errors.new_event import NewEvent
 from errors.payloads import LARGEST_SAMPLE, Sample, pack, unpack
@@ -113,7 +114,7 @@ def resolve(events: Sequence[NewEvent]) -> dict[Key, Known]:
             found.update(_look_up(missing))
         for key in missing:
             if key not in found:
-                found[key] = Known(_make(firsts[key]))
+                found[key] = Known(_adopt(firsts[key]) or _make(firsts[key]))
     return found
 
 
@@ -152,6 +153,23 @@ def _find_samples(groups: Sequence[Known]) -> None:
             pk, content, used = newest[known.group_id]
             memory.keep_sample(known, Sample(pk, unpack(content), len(content)))
             known.used_on = used
+
+
+def _adopt(event: NewEvent) -> int | None:
+    """The group that an earlier version of the fingerprint made for the like; it gets the new hash beside its own."""
+    for earlier in fingerprint.EARLIER:
+        hash_ = earlier(jsons.decode(event.payload))
+        old = GroupHash.objects.filter(app_id=event.app_id, hash=hash_).first()
+        if old is not None:
+            GroupHash.objects.create(
+                app_id=event.app_id,
+                hash=event.group_hash,
+                version=fingerprint.VERSION,
+                group_id=old.group_id,
+                home_id=old.home_id,
+            )
+            return old.group_id
+    return None
 
 
 def _make(event: NewEvent) -> int:

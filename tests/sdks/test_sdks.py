@@ -1,5 +1,6 @@
 """What unmodified SDKs report is in the database, whole, once their call has been answered."""
 
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page
 
+from errors.fingerprint import fingerprint
+from errors.intake.normalize import Normalizer
+from tests.sdks.conftest import PROGRAMS
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.portal import Portal
 
@@ -184,3 +188,35 @@ def assert_nowhere_on_disk(portal: Portal, secret: bytes) -> None:
     for path in portal.data_dir.rglob("*"):
         if path.is_file():
             assert secret not in path.read_bytes(), path
+
+
+STACKS: dict[str, dict[str, str]] = json.loads((PROGRAMS / "stacks.json").read_text())
+MESSAGES = {
+    "Chrome": "Cannot read properties of undefined (reading 'price')",
+    "Edge": "Cannot read properties of undefined (reading 'price')",
+    "Firefox": 'can\'t access property "price", seat is undefined',
+    "Safari": "undefined is not an object (evaluating 'seat.price')",
+}
+
+
+@pytest.mark.parametrize("bug", STACKS)
+def test_one_bug_seen_from_four_browsers_is_one_group(bug: str, npm_folder: Path) -> None:
+    """What each browser writes as a stack, read by the SDK's own parser."""
+    done = subprocess.run(
+        ["node", str(PROGRAMS / "stacks.cjs")],
+        input=json.dumps(STACKS[bug]),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "NODE_PATH": str(npm_folder / "node_modules")},
+    )
+    assert done.returncode == 0, done.stderr
+
+    hashes = {}
+    for browser, frames in json.loads(done.stdout).items():
+        exception = {"type": "TypeError", "value": MESSAGES[browser], "stacktrace": {"frames": frames}}  # fmt: skip
+        event = {"platform": "javascript", "exception": {"values": [exception]}}
+        hashes[browser] = fingerprint(Normalizer(event).run())
+
+    assert set(hashes) == set(MESSAGES)
+    assert len(set(hashes.values())) == 1, hashes

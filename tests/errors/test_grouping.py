@@ -1,0 +1,248 @@
+"""What makes two errors the same bug."""
+
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import fingerprint, merging
+from errors.fingerprint import without_variables
+from errors.models import ErrorGroup, GroupHash
+from errors.store.groups import memory
+from tests.errors.fuzz.shapes import events, fuzz
+from tests.errors.stored import NOON, group_of, make_error
+from tests.errors.support import raised
+from tests.factories import make_app
+
+Event = dict[str, Any]
+
+
+def hash_of(event: Event) -> str:
+    return fingerprint.fingerprint(event)
+
+
+def script(*functions: str, value: str = "x") -> Event:
+    """A browser's error, the innermost function last."""
+    frames = [
+        {"function": name, "filename": "https://shop.example/static/app.js", "in_app": True}
+        for name in functions
+    ]
+    return raised("TypeError", value) | {
+        "platform": "javascript",
+        "exception": {"values": [{"type": "TypeError", "value": value, "stacktrace": {"frames": frames}}]},
+    }  # fmt: skip
+
+
+def without_stack(value: str) -> Event:
+    return {"platform": "python", "exception": {"values": [{"type": "ValueError", "value": value}]}}
+
+
+# --- what counts and what does not ------------------------------------------------------------------------------
+
+names = st.text("abcdefgh", min_size=1, max_size=6)
+frames = st.lists(
+    st.fixed_dictionaries(
+        {"module": names, "function": names, "context_line": names, "in_app": st.booleans()}
+    ),
+    min_size=1,
+    max_size=5,
+)
+# What differs between two occurrences of one bug.
+circumstances = st.fixed_dictionaries(
+    {},
+    optional={
+        "lineno": st.integers(),
+        "colno": st.integers(),
+        "vars": st.dictionaries(names, names),
+        "abs_path": names,
+        "pre_context": st.lists(names),
+        "instruction_addr": names,
+    },
+)
+
+
+@fuzz
+@given(frames, st.lists(circumstances, min_size=5, max_size=5), names, names)
+def test_lines_locals_and_values_do_not_count_beside_a_stack(
+    stack: list[Event], around: list[Event], value: str, other: str
+) -> None:
+    one = raised("E", value)
+    again = raised("E", other, environment=other, release=value, user={"id": other})
+    one["exception"]["values"][0]["stacktrace"]["frames"] = stack
+    again["exception"]["values"][0]["stacktrace"]["frames"] = [
+        {**frame, **more} for frame, more in zip(stack, around, strict=False)
+    ]
+
+    assert hash_of(one) == hash_of(again)
+
+
+@fuzz
+@given(frames, st.integers(0, 4), st.sampled_from(("module", "function", "context_line")))
+def test_another_function_of_the_app_is_another_bug(
+    stack: list[Event], place: int, name: str
+) -> None:
+    one, other = raised(), raised()
+    changed = [dict(frame) for frame in stack]
+    frame = changed[place % len(changed)]
+    frame[name] += "x"
+    one["exception"]["values"][0]["stacktrace"]["frames"] = stack
+    other["exception"]["values"][0]["stacktrace"]["frames"] = changed
+
+    own = any(frame["in_app"] for frame in stack)
+    if own and not frame["in_app"]:
+        assert hash_of(one) == hash_of(other)
+    elif not is_recursive(stack, own) and not is_recursive(
+        changed, own
+    ):  # that may hide the change
+        assert hash_of(one) != hash_of(other)
+
+
+def is_recursive(stack: list[Event], own: bool) -> bool:
+    steps = [
+        (frame["module"], frame["function"], frame["context_line"])
+        for frame in stack
+        if frame["in_app"] or not own
+    ]
+    return any(step == following for step, following in pairwise(steps))
+
+
+@fuzz
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_recursion_counts_once_however_deep(deep: int, deeper: int) -> None:
+    assert hash_of(script("f", *["g"] * deep)) == hash_of(script("f", *["g"] * deeper))
+
+
+@fuzz
+@given(st.lists(names, min_size=1, max_size=3), events)
+def test_the_apps_own_fingerprint_wins(own: list[str], event: Event) -> None:
+    assert hash_of({"fingerprint": own, "message": "a"}) == hash_of(
+        {"fingerprint": own, "logentry": {"formatted": "b"}}
+    )
+    assert hash_of({"fingerprint": own}) != hash_of({"fingerprint": [*own, "x"]})
+
+
+def test_the_default_inside_an_own_fingerprint_is_ours() -> None:
+    alone = raised()
+    named = {**raised(), "fingerprint": ["{{ default }}"]}
+    by_tenant = {**raised(), "fingerprint": ["{{default}}", 7]}
+    other_bug = {**raised(function="pay"), "fingerprint": ["{{default}}", 7]}
+
+    assert hash_of(alone) == hash_of(named) != hash_of(by_tenant) != hash_of(other_bug)
+    assert hash_of(by_tenant) == hash_of({**raised(), "fingerprint": ["{{ default }}", "7"]})
+
+
+@fuzz
+@given(st.lists(names, min_size=2, max_size=4), st.data())
+def test_where_parts_meet_matters(parts: list[str], data: st.DataObject) -> None:
+    place = data.draw(st.integers(1, len(parts) - 1))
+    joined = [*parts[: place - 1], parts[place - 1] + parts[place], *parts[place + 1 :]]
+
+    assert hash_of({"fingerprint": parts}) != hash_of({"fingerprint": joined})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("order 17 of ann@shop.example failed", "order 4711 of bob@mail.example failed"),
+        ("no answer from https://a.example/x?y=1", "no answer from http://b.example/"),
+        ("lost f47ac10b-58cc-4372-a567-0e02b2c3d479", "lost 00000000-0000-4000-8000-000000000000"),
+        ("at 2026-11-22T12:00:00Z", "at 2025-01-02 03:04:05.678+01:00"),
+        ("peer 192.0.2.7 gone", "peer 198.51.100.20 gone"),
+        ("took 3 ms", "took 12.5 ms"),
+        ("commit 3f786850e387 is bad", "commit 00dead12beef is bad"),
+        ("no seat 'A7'", "no seat 'B12'"),
+        ("wrote -3.5, not 7", "wrote 12, not 0.25"),
+    ],
+)
+def test_messages_that_differ_in_values_only_are_one_bug(one: str, other: str) -> None:
+    assert without_variables(one) == without_variables(other)
+    assert hash_of(without_stack(one)) == hash_of(without_stack(other))
+    assert hash_of(without_stack(one)) != hash_of(without_stack(f"{one} again"))
+
+
+# --- browsers ----------------------------------------------------------------------------------------------------
+
+
+def test_browsers_name_one_function_in_many_ways() -> None:
+    """Chrome and Edge, Firefox, Safari; with real stack texts in tests/sdks."""
+    assert len({hash_of(script("setup", name)) for name in (
+        "Cart.total", "Object.total", "total", "new total", "get total", "Cart.get total [as total]", "setup/total",
+    )}) == 1  # fmt: skip
+    assert len({hash_of(script("total", name)) for name in (
+        "?", "", "<anonymous>", "HTMLButtonElement.<anonymous>", "total/<", "total/</<", "global code", "Anonymous function",
+    )}) == 1  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "build", ["app.3f9c2b1a.js", "app.js?v=7", "app-DkX3_9aB.js", "app-0a1b2c3d4e5f.js"]
+)
+def test_the_next_build_of_a_bundle_is_the_same_file(build: str) -> None:
+    next_build = script("total")
+    frame = next_build["exception"]["values"][0]["stacktrace"]["frames"][0]
+    frame["filename"] = f"https://shop.example/static/{build}"
+
+    assert hash_of(next_build) == hash_of(script("total"))
+
+
+def test_what_came_before_an_await_is_told_by_some_browsers_only() -> None:
+    told = {
+        hash_of(script(*before, "refresh", "read"))
+        for before in ((), ("async start",), ("?", "async*start"), ("x", "EventListener.handleEvent*start"))
+    }  # fmt: skip
+
+    assert len(told) == 1
+    assert hash_of(script("async start")) != hash_of(script("async stop"))
+
+
+# --- groups --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def newer_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next version of the fingerprint, to which the one there is has become an earlier one."""
+    monkeypatch.setattr(fingerprint, "EARLIER", (fingerprint.fingerprint,))
+    monkeypatch.setattr(fingerprint, "VERSION", fingerprint.VERSION + 1)
+    memory.clear()
+
+
+@pytest.mark.django_db
+def test_a_newer_algorithm_finds_the_groups_of_the_one_before(newer_algorithm: None) -> None:
+    app, event = make_app(), raised()
+    make_error(app, payload=event, group=hash_of(event))
+    memory.clear()
+
+    again = make_error(app, payload=event, group="b" * 32)
+    once_more = make_error(app, payload=event, group="b" * 32)
+    other = make_error(app, payload=raised(function="pay"), group="c" * 32)
+
+    assert group_of(again).event_count == 3
+    assert once_more.group_id == again.group_id != other.group_id
+    assert set(GroupHash.objects.filter(group=again.group_id).values_list("hash", flat=True)) == {
+        hash_of(event),
+        "b" * 32,
+    }
+
+
+@pytest.mark.django_db
+def test_a_group_found_through_an_old_hash_is_the_one_it_was_merged_into(
+    newer_algorithm: None,
+) -> None:
+    app, event = make_app(), raised()
+    kept = make_error(app, group="a")
+    merged = make_error(
+        app, payload=event, group=hash_of(event), received_at=NOON + timedelta(hours=1)
+    )
+    merging.merge_groups([group_of(kept), group_of(merged)], user=None, now=NOON)
+    memory.clear()
+
+    again = make_error(app, payload=event, group="b" * 32)
+    merging.unmerge_group(group_of(merged), user=None, now=NOON)
+    memory.clear()
+    later = make_error(app, payload=event, group="b" * 32)
+
+    assert again.group_id == kept.group_id
+    assert later.group_id == merged.group_id
+    assert ErrorGroup.objects.count() == 2
