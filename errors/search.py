@@ -156,9 +156,9 @@ def _moment(value: str, now: datetime) -> datetime:
         return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise ValueError(f"{value!r} is no time: write 24h, 7d or 2026-11-22") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 _FILTERS: dict[str, Callable[[str], Q]] = {

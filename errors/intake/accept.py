@@ -21,7 +21,8 @@ LONGEST_EVENT = 1024 * 1024
 LONGEST_EXTRA = 256 * 1024
 MOST_COUNTED_TAGS = 20
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
-_EMAIL_OF_A_PERSON = re.compile(r"[\w.+-]+@[^\W\d_][\w-]*\.")  # portal@1.2.0-rc.beta is a release
+# portal@1.2.0-rc.beta is no person's address, 1.2.0.4 no machine's.
+_VERSION = re.compile(r"v?\d{1,9}(?:\.\d{1,9}){0,4}(?:[-+.][0-9A-Za-z.+-]{1,60})?")
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,8 +76,12 @@ def user_key_of(user: Any, client_address: str) -> str:
 
 
 def _release(value: Any) -> str:
+    """A version as it is; a name before it, and what is none, without personal data."""
     text = str(value or "").strip()
-    return scrub_text(text) if _EMAIL_OF_A_PERSON.search(text) else text
+    package, at, version = text.rpartition("@")
+    if _VERSION.fullmatch(version):
+        return scrub_text(package) + at + version
+    return scrub_text(text)
 
 
 def _within_extra_limit(event: dict[str, Any]) -> dict[str, Any] | None:
@@ -151,7 +156,7 @@ def accept(
     event["timestamp"] = occurred_at.isoformat()
     user_key = user_key_of(event.get("user"), around.client_address)
     release = _release(event.pop("release", None))
-    dist = event.pop("dist", None)
+    dist = _release(event.pop("dist", None))
     if size == 0 or size > LONGEST_EXTRA:
         note = _within_extra_limit(event)
         if note:

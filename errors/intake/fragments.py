@@ -22,7 +22,7 @@ from errors.intake.normalize import (
 from opsportal.lib.scrub import Scrubber
 
 LONGEST_REMEMBERED = 16 * 1024
-MOST_REMEMBERED_BYTES = 3 * 1024 * 1024  # of raw parts in one of two generations
+MOST_REMEMBERED_BYTES = 3 * 512 * 1024  # of raw parts, of each kind, in one of two generations
 
 Ready = dict[str, tuple[Any, Any]]  # name -> what is read of it, what is encoded of it
 _Fragment = tuple[Any, Raw]
@@ -138,7 +138,8 @@ class _Memory:
         self._size += len(key[1])
 
 
-_memory = _Memory()
+# Apart: what is a fine list of modules would be a frame that nobody mended.
+_parts, _frames = _Memory(), _Memory()
 
 
 def split(payload: bytes, scrubber: Scrubber) -> tuple[dict[str, Any], Ready] | None:
@@ -179,18 +180,18 @@ def split(payload: bytes, scrubber: Scrubber) -> tuple[dict[str, Any], Ready] | 
 
 def _part(raw: bytes, scrubber: Scrubber) -> _Fragment:
     key = (scrubber.serial, raw)
-    found = _memory.get(key)
+    found = _parts.get(key)
     if found is None:
         value = scrubber.scrub(jsons.decode(raw))
         found = (value, Raw(jsons.encode(value)))
         if len(raw) <= LONGEST_REMEMBERED:
-            _memory.put(key, found)
+            _parts.put(key, found)
     return found
 
 
 def _frame(raw: bytes, scrubber: Scrubber) -> _Fragment | None:
     key = (scrubber.serial, raw)
-    found = _memory.get(key)
+    found = _frames.get(key)
     if found is None:
         if raw.count(b'"vars"') == 1 and (found := _frame_with_locals(raw, scrubber)):
             return found
@@ -200,7 +201,7 @@ def _frame(raw: bytes, scrubber: Scrubber) -> _Fragment | None:
         frame = scrubber.scrub(Normalizer.frame(frame))
         found = (frame, Raw(jsons.encode(frame)))
         if len(raw) <= LONGEST_REMEMBERED and "vars" not in frame:
-            _memory.put(key, found)
+            _frames.put(key, found)
     return found
 
 

@@ -221,7 +221,7 @@ class Normalizer:
 
     @staticmethod
     def frame(frame: dict[str, Any]) -> dict[str, Any]:
-        for key in ("filename", "abs_path", "module", "function", "context_line"):
+        for key in ("filename", "abs_path", "module", "function", "context_line", "platform"):
             value = frame.get(key)
             if value is not None and (type(value) is not str or len(value) > LONGEST_NAME):
                 frame[key] = _as_text(value)[:LONGEST_NAME]

@@ -336,8 +336,9 @@ def _cron(call: _Call, project_id: int, parts: list[str]) -> Answer:
     method = call.environ.get("REQUEST_METHOD")
     if method not in ("GET", "POST"):
         raise _Refuse(405, "get or post here", ("Allow", "GET, POST, OPTIONS"))
+    slug = parts[0].replace("\0", "")  # PostgreSQL keeps no NUL
     query = {
-        name: values[-1]
+        name: values[-1].replace("\0", "")
         for name, values in parse_qs(
             call.environ.get("QUERY_STRING", ""), max_num_fields=50
         ).items()
@@ -355,7 +356,7 @@ def _cron(call: _Call, project_id: int, parts: list[str]) -> Answer:
             raise Unreadable("the check-in is not a JSON object")
         payload.update(given)
     try:
-        take_check_in(Received(guest, "check_in", payload, {}, "", call.now), parts[0], payload)
+        take_check_in(Received(guest, "check_in", payload, {}, "", call.now), slug, payload)
         release_connection()
     except ValueError as error:
         raise _Refuse(400, str(error)) from None

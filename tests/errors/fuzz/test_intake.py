@@ -1,0 +1,253 @@
+"""Whatever is in an event: it is kept, clean and within its columns, and read the same by both ways through the intake."""
+
+import gzip
+import json
+import random
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import event_page, fingerprint
+from errors.intake import body, credentials, envelope, fragments, jsons, moments, plain, reports
+from errors.intake.accept import Circumstances, accept, accept_json
+from errors.intake.body import TooLarge, Unreadable
+from errors.models import ErrorEvent, Severity
+from errors.new_event import NewEvent
+from opsportal.lib.scrub import FILTERED, Scrubber
+from tests.errors.fuzz.shapes import broken, events, fuzz, some_of, texts, values, written
+
+SCRUBBER = Scrubber()
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+AROUND = Circumstances(received_at=NOON, client_address="192.0.2.7")
+NAMED = Circumstances(received_at=NOON, event_id="c" * 32)
+LENGTHS: dict[str, int] = {
+    field.name: field.max_length for field in ErrorEvent._meta.fields if field.max_length
+} | {"title": 300, "culprit": 300, "type": 200, "platform": 40}
+
+
+def taken(payload: bytes) -> NewEvent:
+    return accept_json(payload, app_id=1, scrubber=SCRUBBER, around=AROUND)
+
+
+def is_storable(event: NewEvent) -> None:
+    """What each database takes, and every page can show."""
+    document = jsons.decode(event.payload)
+    assert isinstance(document, dict)
+    json.loads(event.payload, parse_constant=pytest.fail)
+    assert b"\\u0000" not in event.payload
+    assert uuid.UUID(event.event_id).hex == event.event_id
+    assert Severity(event.severity)
+    assert len(event.group_hash) == 32
+    columns = {name: getattr(event, name) for name in event.__struct_fields__}
+    for name, value in columns.items():
+        if isinstance(value, str) and name != "payload":
+            assert len(value) <= LENGTHS.get(name, 32), name
+            assert "\0" not in value
+            value.encode()  # no lone surrogate
+    for key, value in event.tags:
+        assert "\0" not in key + value
+        (key + value).encode()
+    event_page.describe(document)
+
+
+@fuzz
+@given(events)
+def test_every_event_is_kept_and_storable(event: dict[str, Any]) -> None:
+    kept = taken(written(event))
+
+    is_storable(kept)
+    # An earlier or later version of the fingerprint can be worked out from what is stored.
+    assert fingerprint.fingerprint(jsons.decode(kept.payload)) == kept.group_hash
+
+
+@fuzz
+@given(events)
+def test_remembered_parts_and_the_ordinary_way_come_to_the_same(event: dict[str, Any]) -> None:
+    payload = written(event)
+    if fragments.split(payload, SCRUBBER) is None:
+        return
+    given: dict[str, Any] = {"app_id": 1, "scrubber": SCRUBBER, "around": NAMED}
+    quick = accept_json(payload, **given)
+    from_memory = accept_json(payload, **given)
+    ordinary = accept(jsons.decode(payload), **given, size=len(payload))
+
+    assert jsons.decode(quick.payload) == jsons.decode(from_memory.payload)
+    for name in (
+        "group_hash",
+        "title",
+        "culprit",
+        "type",
+        "user_key",
+        "order_ref",
+        "request_id",
+        "function",
+        "tags",
+    ):
+        assert getattr(quick, name) == getattr(from_memory, name) == getattr(ordinary, name), name
+
+
+@fuzz
+@given(values)
+def test_no_json_at_all_breaks_the_intake(value: Any) -> None:
+    payload = written(value)
+    for read in (reports.events_of, lambda given: [plain.read(given)]):
+        try:
+            found = read(jsons.decode(payload))
+        except (Unreadable, plain.Invalid):
+            continue
+        for event in found:
+            is_storable(accept(event, app_id=1, scrubber=SCRUBBER, around=AROUND))
+    try:
+        is_storable(taken(payload))
+    except Unreadable:
+        assert not isinstance(value, dict)
+
+
+@fuzz
+@given(texts, some_of(*plain.PlainError.__struct_fields__))
+def test_every_plain_error_is_storable_or_named(message: str, error: dict[str, Any]) -> None:
+    error.setdefault("message", message)
+    try:
+        event = plain.read(jsons.decode(written(error)))
+    except plain.Invalid:
+        return
+    is_storable(accept(event, app_id=1, scrubber=SCRUBBER, around=AROUND))
+
+
+SECRETS = ("jane.doe@secret-mail.example", "203.0.113.199", "4242 4242 4242 4242", "Bearer 9f8e7d6c5b4a39281706",
+           "sk_live_4eC39HqLyjWDarjtT1zdp7dc", "https://ann:hunter2x9@db.example/")  # fmt: skip
+
+
+def planted(chance: random.Random, value: Any, secret: str) -> Any:
+    """The value with some of its texts and keys replaced by the secret, in prose."""
+    if isinstance(value, dict):
+        return {
+            f"{key} {secret}" if chance.random() < 0.1 else key: planted(chance, item, secret)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [planted(chance, item, secret) for item in value]
+    return f"before {secret} after" if chance.random() < 0.5 else value
+
+
+@fuzz
+@given(events, st.sampled_from(SECRETS), st.integers(0, 2**63))
+def test_no_planted_secret_gets_through(event: dict[str, Any], secret: str, seed: int) -> None:
+    kept = taken(written(planted(random.Random(seed), event, secret)))
+
+    core = "hunter2x9" if "hunter2x9" in secret else secret.removeprefix("Bearer ")
+    assert core not in kept.payload.decode()
+    assert core not in repr([getattr(kept, name) for name in kept.__struct_fields__])
+
+
+@fuzz
+@given(values)
+def test_scrubbing_twice_changes_nothing_more(value: Any) -> None:
+    once = SCRUBBER.scrub(jsons.decode(written(value)))
+
+    assert written(SCRUBBER.scrub(once)) == written(once)
+
+
+@fuzz
+@given(values, st.sampled_from(("password", "api_key", "X-Auth-Token", "sessionid", "Set-Cookie")))
+def test_a_secret_field_is_filtered_whatever_it_holds(value: Any, name: str) -> None:
+    filtered = SCRUBBER.scrub({name: value, "list": [{name: value}]})
+
+    for kept in (filtered[name], filtered["list"][0][name]):
+        assert kept == FILTERED or kept is None or isinstance(kept, bool) or kept == ""
+
+
+# --- framing and wire ------------------------------------------------------------------------------------------
+
+_payload = st.binary(max_size=40).filter(lambda payload: b"\n" not in payload) | values.map(written)
+_items = st.lists(
+    st.tuples(st.sampled_from(("event", "transaction", "x", "")), _payload, st.booleans()), max_size=5
+)  # fmt: skip
+
+
+def framed(items: list[tuple[str, bytes, bool]]) -> bytes:
+    lines = [b'{"event_id":"%b"}' % (b"d" * 32)]
+    for kind, payload, with_length in items:
+        header: dict[str, Any] = {"type": kind}
+        if with_length:
+            header["length"] = len(payload)
+        lines += [written(header), payload]
+    return b"\n".join(lines)
+
+
+@fuzz
+@given(_items, st.sampled_from((b"", b"\n", b"\n\n")))
+def test_items_are_read_as_they_were_framed(items: list[Any], end: bytes) -> None:
+    parsed = envelope.parse(framed(items) + end)
+
+    assert not parsed.fault
+    assert [(item.type, item.payload) for item in parsed.items] == [
+        (kind, payload) for kind, payload, _ in items
+    ]
+
+
+@fuzz
+@given(broken(_items.map(framed)))
+def test_a_damaged_envelope_is_read_as_far_as_it_goes_or_refused(damaged: bytes) -> None:
+    try:
+        parsed = envelope.parse(damaged)
+    except Unreadable:
+        return
+    assert all(item.payload in damaged for item in parsed.items)
+
+
+@fuzz
+@given(st.binary(max_size=200), st.sampled_from(("gzip", "deflate", "br", "zstd", "", "x")))
+def test_any_bytes_unpack_or_are_unreadable(packed: bytes, encoding: str) -> None:
+    try:
+        assert len(body.unpack(packed, encoding, 1000)) <= max(1000, len(packed))
+    except (Unreadable, TooLarge):
+        assert encoding not in ("", "x")
+
+
+@fuzz
+@given(
+    st.binary(min_size=1, max_size=3000),
+    st.sampled_from(("br", "zstd", "gzip")),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_a_packed_body_comes_back_whole_or_not_at_all(
+    plain_body: bytes, encoding: str, share: float
+) -> None:
+    packed = {"br": brotli.compress, "zstd": zstandard.compress, "gzip": gzip.compress}[encoding](
+        plain_body
+    )
+    assert body.unpack(packed, encoding) == plain_body
+    cut = packed[: max(1, int(share * len(packed)))]
+    with pytest.raises(Unreadable):
+        body.unpack(cut, encoding)
+
+
+@fuzz
+@given(texts, texts, texts, values)
+def test_any_credentials_are_read_or_passed_over(
+    header: str, other: str, query: str, dsn: Any
+) -> None:
+    environ = {
+        "HTTP_X_SENTRY_AUTH": f"Sentry sentry_key={header}",
+        "HTTP_AUTHORIZATION": other,
+        "QUERY_STRING": f"sentry_key={query}",
+    }
+    assert all(isinstance(key, str) for key in credentials.keys(environ))
+    for given_dsn in (dsn, f"https://{header}@{other}/{query}"):
+        found = credentials.of_dsn(given_dsn)
+        assert found is None or isinstance(found[1], int)
+
+
+@fuzz
+@given(values)
+def test_any_time_is_a_moment_with_a_zone_or_none(value: Any) -> None:
+    moment = moments.parse(value)
+
+    assert moment is None or moment.utcoffset() is not None

@@ -1,0 +1,86 @@
+"""No text makes a pattern slow: four times the text takes about four times the time, whatever it repeats."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from errors.event_page import describe
+from errors.fingerprint import without_variables
+from errors.intake import credentials, jsons, moments
+from errors.intake.accept import Circumstances, accept
+from errors.search import parse
+from opsportal.lib.scrub import Scrubber, scrub_text
+from tests.errors.fuzz.shapes import IS_LONG, fuzz
+from tests.errors.stored import NOON
+from tests.lib.linear import TAILS, UNITS, is_linear
+
+SCRUBBER = Scrubber()
+
+
+def as_event(text: str) -> object:
+    """Through the whole intake: every place that a text can have."""
+    stack = {
+        "frames": [
+            {
+                "function": text,
+                "filename": text,
+                "module": text,
+                "context_line": text,
+                "in_app": True,
+            }
+        ]
+    }
+    event = {
+        "platform": "javascript", "message": {"message": text, "params": [text]}, "release": text, "transaction": text,
+        "exception": [{"type": text, "value": text, "stacktrace": stack}], "tags": {text: text}, "user": {"username": text},
+        "request": {"url": text, "query_string": text, "cookies": text, "headers": [[text, text]]}, "timestamp": text,
+        "extra": {text: text}, "breadcrumbs": [{"message": text, "timestamp": text}], "event_id": text, "level": text,
+        "fingerprint": [text], "contexts": {text: {text: text}},
+    }  # fmt: skip
+    around = Circumstances(received_at=NOON)
+    kept = accept(event, app_id=1, scrubber=SCRUBBER, around=around, size=1)
+    return describe(jsons.decode(kept.payload))
+
+
+def as_headers(text: str) -> object:
+    environ = {
+        "HTTP_X_SENTRY_AUTH": text,
+        "HTTP_AUTHORIZATION": f"Basic {text}",
+        "QUERY_STRING": f"sentry_key={text}",
+    }
+    return credentials.keys(environ), credentials.of_dsn(text)
+
+
+READERS: tuple[Callable[[str], object], ...] = (
+    scrub_text,
+    as_event,
+    as_headers,
+    without_variables,
+    moments.parse,
+    parse,
+)
+
+
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+def test_known_traps_take_linear_time(read: Callable[[str], object]) -> None:
+    tails = TAILS if IS_LONG else ("", "!")
+
+    slow = [(u, t) for u in UNITS for t in tails if not is_linear(read, u, t, 2_500)]
+
+    assert not slow
+
+
+@fuzz
+@given(
+    st.sampled_from(READERS),
+    st.lists(st.sampled_from(UNITS), min_size=1, max_size=3).map("".join) | st.text(min_size=1, max_size=5),
+    st.sampled_from(TAILS),
+)  # fmt: skip
+def test_no_repetition_takes_more_than_linear_time(
+    read: Callable[[str], object], unit: str, tail: str
+) -> None:
+    assume("\0" not in unit)
+
+    assert is_linear(read, unit, tail, 1_500)
