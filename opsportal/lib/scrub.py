@@ -75,7 +75,9 @@ _CARD_HINT = re.compile(r"\d{4}[ -]?\d{4,6}[ -]?\d{4}", re.ASCII)
 _SCHEME_AND_TOKEN = re.compile(
     r"\b(bearer|basic)(\s{1,4})([\w.~+/=-]{6,4096}+)", re.IGNORECASE | re.ASCII
 )
-_JWT = re.compile(r"\beyJ[\w-]{8,}+\.[\w-]{4,}+(?:\.[\w-]*+)?")
+# Words with dots, each looked at once; which of them are JSON Web Tokens is decided below. (`eyJ[\w-]{8,}\.` would try again
+# at every `-eyJ` of a word, a megabyte of which takes hours.)
+_DOTTED = re.compile(r"(?<![\w.-])[\w.-]{16,}+")
 _PEM = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
     re.DOTALL,
@@ -141,6 +143,23 @@ def _scheme_and_token(match: re.Match[str]) -> str:
     return f"{match[1]}{match[2]}{FILTERED}" if is_token else match[0]
 
 
+def _jwt(match: re.Match[str]) -> str:
+    """Of `header.payload.signature` nothing is left; a header starts with eyJ, which is `{"` in base64."""
+    parts = match[0].split(".")
+    kept = []
+    place = 0
+    while place < len(parts):
+        part = parts[place]
+        start = 0 if part.startswith("eyJ") else part.find("-eyJ") + 1 or len(part)
+        if len(part) - start >= 11 and place + 1 < len(parts) and len(parts[place + 1]) >= 4:
+            kept.append(part[:start] + FILTERED)
+            place += 3
+        else:
+            kept.append(part)
+            place += 1
+    return ".".join(kept)
+
+
 def _assigned(match: re.Match[str]) -> str:
     quote = match[0][len(match[1])]
     return match[1] + (quote if quote in "\"'" else "") + FILTERED
@@ -180,7 +199,7 @@ def _scrub_keys(text: str) -> str:
     if "earer" in text or "asic " in text or "BEARER" in text or "BASIC " in text:
         text = _SCHEME_AND_TOKEN.sub(_scheme_and_token, text)
     if "eyJ" in text:
-        text = _JWT.sub(FILTERED, text)
+        text = _DOTTED.sub(_jwt, text)
     for marker in _VENDOR_MARKERS:
         if marker in text:
             text = _VENDOR_KEY.sub(FILTERED, text)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 # What patterns for names, addresses, keys, times and code could stumble over.
 UNITS = (
     "a", "@", "a@", "1 ", "1.", ":", "a:", "password=", "://a:", "-----BEGIN PRIVATE KEY-----", "bearer ", "a.b@",
-    "password", "eyJ", "eyJaaaaaaaa.", "4", "4 ", "4-", "0:", "password\\", "a%40", "1.1.1.", "cookie: ", "cookie'",
+    "password", "eyJ", "eyJaaaaaaaa.", "eyJ4-", "ops_-", "ghp_-", "xoxb-", "AIza-", "4", "4 ", "4-", "0:", "password\\", "a%40", "1.1.1.", "cookie: ", "cookie'",
     "://" + "a" * 99 + ":", "access-key", "_secret_", "sk_live_", "\n", "é@", "=", "::", "auth", '"', "'", "'a", "%s",
     "0x", "a-", "0a", "2026-", "2026-11-22T", "-1", ",1", "http://a", "/", "\\", "$1", "$$", "$", "%(", "{}", " ", "\t",
     "lambda$", "block in ", "<", "a b:c", "sentry_key=", "[Filtered]", "basic ", "12:", "aA1-", "x@1.",

@@ -25,6 +25,8 @@ SECRETS = {
     "abc123def456": "Authorization: Bearer abc123def456",
     "dXNlcjpwYXNz": "sent basic dXNlcjpwYXNz to upstream",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2ln": "jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2ln!",
+    "eyJhbGciOiJub25lIn0": "/confirm/token-eyJhbGciOiJub25lIn0.eyJzdWIiOjF9./next",
+    "eyJzdWIiOjE3fQ": "authentication.eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjE3fQ.c2lnbmF0dXJl.html",
     "sk_live_4eC39HqLyjWDarjtT1zdp7dc": "Invalid API Key provided: sk_live_4eC39HqLyjWDarjtT1zdp7dc",
     "whsec_5fGh78KlMn": "signing with whsec_5fGh78KlMn",
     "xYz987SecretPart": "confirm pi_3Nabc_secret_xYz987SecretPart now",
