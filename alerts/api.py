@@ -8,7 +8,7 @@ from alerts import services
 from opsportal.clients.api import api
 from opsportal.clients.models import ClientApp, Scope
 from opsportal.lib import ratelimit
-from opsportal.lib.http import json_response, problem
+from opsportal.lib.http import json_response, too_many_requests
 
 
 class Change(msgspec.Struct):
@@ -31,8 +31,7 @@ class ChecksRun(msgspec.Struct):
 def run_checks(request: HttpRequest, app: ClientApp) -> HttpResponse:
     verdict = ratelimit.hit(f"run-checks:{app.pk}", 6, 60)
     if not verdict.allowed:
-        wait = str(int(verdict.retry_after) + 1)
-        return problem(429, "six runs a minute are enough", headers={"Retry-After": wait})
+        return too_many_requests("six runs a minute are enough", verdict.retry_after)
     done = services.run_all_checks(now=timezone.now())
     return json_response(
         ChecksRun(

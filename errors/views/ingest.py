@@ -31,6 +31,7 @@ from errors.store.write import Packed
 from errors.store.writer import Refused, Unavailable, store
 from opsportal.lib import request_id
 from opsportal.lib.addresses import client_address
+from opsportal.lib.http import TITLES
 
 log = logging.getLogger(__name__)
 
@@ -467,6 +468,8 @@ def handle(environ: Environ, address: re.Match[str]) -> Answer:
         except Exception:
             log.exception("ingestion failed")
             status, headers, body = _refused(500, "internal error")
+        if status >= 400 and address["what"] is None and "tunnel" not in address[0]:
+            status, headers, body = _as_problem(status, headers, body, id)
         headers = [
             *headers,
             *_CORS,
@@ -498,6 +501,23 @@ def _refused(status: int, detail: str, *headers: tuple[str, str]) -> Answer:
     ascii_detail = detail.encode("ascii", "replace").decode().replace("\n", " ")[:300]
     body = jsons.encode({"detail": detail, "causes": [detail] if detail else []})
     return Answer(status, [_JSON, ("X-Sentry-Error", ascii_detail), *headers], body)
+
+
+def _as_problem(
+    status: int, headers: list[tuple[str, str]], body: bytes, id: str
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    """A refusal of the plain endpoint as all of the API's are; SDKs, which know another shape, do not come there."""
+    said = jsons.decode(body) if body else {}
+    if "results" in said:  # a batch with nothing right in it says what is wrong with each
+        return status, headers, body
+    problem = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status}
+    problem |= {"detail": said.get("detail", ""), "request_id": id}
+    if status == 429:
+        wait = int(dict(headers).get("Retry-After", 1))
+        detail = f"More errors than this app's quota. Try again in {wait} seconds."
+        problem |= {"detail": detail, "error": TITLES[429], "retryAfter": wait}
+    kept = [header for header in headers if header[0] != "Content-Type"]
+    return status, [("Content-Type", "application/problem+json"), *kept], jsons.encode(problem)
 
 
 def _allowed_origin(call: _Call) -> str:

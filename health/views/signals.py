@@ -14,7 +14,7 @@ from health.signals import Measurement, Name
 from opsportal.clients.api import api
 from opsportal.clients.models import ClientApp, Scope
 from opsportal.lib import ratelimit
-from opsportal.lib.http import BadRequest, json_response, problem, refuse_nul
+from opsportal.lib.http import BadRequest, json_response, problem, refuse_nul, too_many_requests
 
 MOST_SIGNALS = 1_000
 _PLACE = re.compile(r"`\$\.signals\[(\d+)\]")
@@ -45,12 +45,7 @@ def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
     limit = settings.SIGNALS_PER_MINUTE
     quota = ratelimit.hit(f"signals:{app.pk}", limit, 60, cost=max(1, count))
     if not quota.allowed:
-        return problem(
-            429,
-            f"more than {limit} signals a minute",
-            headers={"Retry-After": str(max(1, round(quota.retry_after)))},
-            retryAfter=max(1, round(quota.retry_after)),
-        )
+        return too_many_requests(f"more than {limit} signals a minute", quota.retry_after)
     is_new = _record(batch, app)
     return json_response(
         {"accepted": count, "duplicate": not is_new}, status=202 if is_new else 200

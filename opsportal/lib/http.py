@@ -1,5 +1,6 @@
 """JSON in, JSON out: one reader, one shape for every refusal (RFC 9457)."""
 
+import math
 import re
 from typing import Any, TypeVar
 
@@ -88,4 +89,12 @@ def problem(
         status=status,
         content_type="application/problem+json",
         headers=headers,
+    )
+
+
+def too_many_requests(detail: str, retry_after: float) -> HttpResponse:
+    """429, with the wait as every one of them tells it: in the header and in the body."""
+    wait = max(1, math.ceil(retry_after))
+    return problem(
+        429, detail, headers={"Retry-After": str(wait)}, error=TITLES[429], retryAfter=wait
     )
