@@ -14,6 +14,7 @@ from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from opsportal.lib import ratelimit
+from tests import described
 from tests import settings as test_settings
 from tests.browser.support import Watch
 from tests.servers import chromium, process
@@ -105,6 +106,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"NOT RUN: {sentence}", yellow=True, bold=True)
     if sentences and os.environ.get("CI") == "true":
         terminalreporter.write_line("with CI=true that is a failure", red=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_api_answers_as_described() -> None:
+    described.watch_test_client()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

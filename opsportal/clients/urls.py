@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpResponse
 from django.urls import path
 
-from opsportal.clients import views
+from opsportal.clients import reference, views
 
 app_name = "clients"
 
@@ -14,6 +14,8 @@ def staff(route: str, view: Callable[..., HttpResponse], name: str) -> object:
 
 
 urlpatterns = [
+    path("api/v1/openapi.json", reference.document, name="openapi"),
+    staff("api/", reference.page, "api-reference"),
     staff("<int:app_id>/keys/", views.key_list, "key-list"),
     staff("<int:app_id>/keys/dsn/add/", views.dsn_key_add, "dsn-key-add"),
     staff("<int:app_id>/keys/dsn/<int:key_id>/rotate/", views.dsn_key_rotate, "dsn-key-rotate"),

@@ -34,8 +34,9 @@ SCOPES = {
     "reservations:reservation-cancel": Scope.RESERVATIONS,
     "reservations:reservation-complete": Scope.RESERVATIONS,
 }
-# Signed by Stripe; a secret in the address itself.
+# What everybody may read; signed by Stripe; a secret in the address itself.
 WITHOUT_A_KEY = {
+    "clients:openapi",
     "payments:webhook-receive",
     "payments:webhook-endpoint",
     "health:heartbeat-ping",

@@ -26,7 +26,7 @@ OPEN_PAGES = (
     "/admin/jsi18n/",
 )
 # Anybody may see what anybody may buy; a DSN's or a heartbeat's own key stands in the address or body; Stripe signs.
-OPEN_API = ("/api/v1/webhooks/", "/api/v1/heartbeats/", "/api/987654/")
+OPEN_API = ("/api/v1/openapi.json", "/api/v1/webhooks/", "/api/v1/heartbeats/", "/api/987654/")
 
 
 @pytest.fixture

@@ -1,0 +1,11 @@
+from typing import Any
+
+from opsportal.lib.openapi import describe
+
+for method in ("GET", "HEAD"):
+    describe(
+        "clients:openapi",
+        method,
+        "This description.",
+        answers={200: dict[str, Any] if method == "GET" else None},
+    )

@@ -1,0 +1,133 @@
+"""The reservation API, described: see opsportal.lib.openapi."""
+
+import uuid
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from opsportal.lib.openapi import IDEMPOTENCY_KEY, describe
+from reservations.stats import ReservationStats
+from reservations.views.api import Completion, NewReservation
+
+State = Literal["active", "completed", "cancelled", "expired", "refund_needed", "refunded"]
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True):
+    """`price` of one, in the currency's smallest unit."""
+
+    ticket_type: int
+    quantity: int
+    price: int
+
+
+class Reservation(msgspec.Struct, forbid_unknown_fields=True):
+    id: uuid.UUID
+    status: State
+    order_id: str
+    items: list[Line]
+    amount: int
+    currency: str
+    created_at: datetime
+    expires_at: datetime
+    seconds_left: int
+    extensions_left: int
+
+
+class TicketTypeOnSale(msgspec.Struct, forbid_unknown_fields=True):
+    ticket_type: int
+    name: str
+    price: int
+    currency: str
+    on_sale: bool
+    left: int
+    is_low: bool
+    per_customer_limit: int | None
+
+
+class EventOnSale(msgspec.Struct, forbid_unknown_fields=True):
+    event: str
+    name: str
+    starts_at: datetime | None
+    ticket_types: list[TicketTypeOnSale]
+
+
+class Availability(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[EventOnSale]
+
+
+ETAG = {"If-None-Match": "The `ETag` of what you have."}
+UNKNOWN = {404: "No such reservation."}
+NOT_NOW = "Its state does not allow it: `type` says why, `status_now` what it is."
+
+for method in ("GET", "HEAD"):
+    describe(
+        "reservations:availability",
+        method,
+        "Events on sale with their ticket types, prices and what is left.",
+        scope="reservations",
+        answers={200: Availability if method == "GET" else None, 304: None},
+        headers=ETAG,
+    )
+    describe(
+        "reservations:availability-event",
+        method,
+        "One event on sale.",
+        scope="reservations",
+        answers={200: EventOnSale if method == "GET" else None, 304: None},
+        headers=ETAG,
+        refusals={404: "No such event on sale."},
+    )
+describe(
+    "reservations:reservation-create",
+    "POST",
+    "Hold tickets for a while; the same reservation again (200) for the same key.",
+    scope="reservations",
+    takes=NewReservation,
+    answers={200: Reservation, 201: Reservation},
+    headers=IDEMPOTENCY_KEY,
+    refusals={
+        409: "`type` is `sold-out` (with `ticket_type`, `left`), `limit` (with `ticket_type`, `limit`, `owned`) or `not-on-sale`."
+    },
+)
+describe(
+    "reservations:reservation-stats",
+    "GET",
+    "Counts by state over all apps, and what staff should worry about.",
+    scope="reservations",
+    answers={200: ReservationStats},
+)
+describe(
+    "reservations:reservation-read",
+    "GET",
+    "A reservation of the app's own.",
+    scope="reservations",
+    answers={200: Reservation},
+    refusals=UNKNOWN,
+)
+describe(
+    "reservations:reservation-extend",
+    "POST",
+    "Hold it longer.",
+    scope="reservations",
+    answers={200: Reservation},
+    refusals={**UNKNOWN, 409: NOT_NOW},
+)
+describe(
+    "reservations:reservation-cancel",
+    "POST",
+    "Give the tickets back.",
+    scope="reservations",
+    answers={200: Reservation},
+    refusals={**UNKNOWN, 409: NOT_NOW},
+)
+describe(
+    "reservations:reservation-complete",
+    "POST",
+    "Keep the tickets: paid through the portal, elsewhere, or free.",
+    scope="reservations",
+    takes=Completion,
+    takes_nothing_too=True,
+    answers={200: Reservation},
+    refusals={**UNKNOWN, 409: NOT_NOW},
+)

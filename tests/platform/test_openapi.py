@@ -1,0 +1,104 @@
+"""The API's description has all there is, and is a sound document. Whether answers are as described, tests/described.py
+sees to in every test that calls the API."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from jsonschema import Draft202012Validator
+
+from errors.door import door
+from opsportal.lib import openapi, ratelimit
+from tests import described
+from tests.factories import make_app
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+EXAMPLES = {
+    "reference": "7f0c2b86-0000-4000-8000-000000000000",
+    "key": "7f0c2b86-0000-4000-8000-000000000000",
+    "project_id": "1",
+    "slug": "event",
+    "step": "start",
+    "endpoint": "default",
+    "monitor": "nightly",
+}
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return described.document()
+
+
+def test_every_address_of_the_api_is_described(document: dict[str, Any]) -> None:
+    routes = {
+        name for name, route in openapi.routes().items() if re.match(r"\^?(\(.*\))?api/", route)
+    }
+
+    assert routes >= {"errors:error-report", "errors:envelope-receive", "payments:payment-create"}
+    assert {operation.url for operation in openapi.registry} == routes | {"errors:ingest-other"}
+
+
+def test_exactly_the_methods_that_an_address_takes_are_described(document: dict[str, Any]) -> None:
+    app = make_app("shop")
+    wrong = []
+    for path, operations in document["paths"].items():
+        address = re.sub(r"\{(\w+)\}", lambda match: EXAMPLES[match[1]], path)
+        address = address.replace("/api/1/", f"/api/{app.pk}/")
+        for method in METHODS:
+            ratelimit.memory.clear()
+            door.forget()
+            client = Client()
+            answer = client.generic(method, address, b"{}", "application/json")
+            if (answer.status_code != 405) != (method.lower() in operations):
+                wrong.append(f"{method} {path}: {answer.status_code}")
+
+    assert wrong == []
+
+
+def test_every_operation_describes_its_refusals(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            statuses = set(operation["responses"])
+            assert {"429", "503"} <= statuses, (method, path)
+            if operation["security"]:
+                assert {"401", "403"} <= statuses, (method, path)
+            if "requestBody" in operation:
+                assert {"400", "413"} <= statuses, (method, path)
+
+
+def test_it_is_a_sound_document(document: dict[str, Any]) -> None:
+    components = document["components"]["schemas"]
+    for name, schema in components.items():
+        Draft202012Validator.check_schema(schema)
+        assert schema["title"] == name
+    references = set(re.findall(r"#/components/schemas/([\w.]+)", str(document)))
+    assert references <= set(components)
+    ids = [o["operationId"] for methods in document["paths"].values() for o in methods.values()]
+    assert len(ids) == len(set(ids))
+    for path, operations in document["paths"].items():
+        named = set(re.findall(r"\{(\w+)\}", path))
+        for operation in operations.values():
+            given = [p for p in operation.get("parameters", []) if p["in"] == "path"]
+            assert {p["name"] for p in given} == named, path
+
+
+def test_it_is_served_to_programs_and_shown_to_staff(client: Client, admin_client: Client) -> None:
+    served = client.get("/api/v1/openapi.json")
+    page = admin_client.get("/admin/apps/api/")
+
+    assert served.json()["paths"] == described.document()["paths"]
+    assert served["Content-Type"] == "application/json"
+    for text in ("POST /api/v1/payments/", "CreatePayment", "list of Item", "at least 1"):
+        assert text in page.content.decode()
+    assert client.get("/admin/apps/api/").status_code == 302
+
+
+def test_an_answer_that_is_not_as_described_is_found_out() -> None:
+    good = b'{"accepted": 1, "duplicate": false}'
+    described.check("POST", "/api/v1/signals/", 202, "application/json", good)
+    for status, body in [(202, b'{"accepted": "1", "duplicate": false}'), (418, good)]:
+        with pytest.raises(AssertionError):
+            described.check("POST", "/api/v1/signals/", status, "application/json", body)
