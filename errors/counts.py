@@ -2,10 +2,20 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from django.db.models import Sum
+from django.db.models import F, QuerySet, Sum
 
-from errors.models import GroupHour, MinuteCount, Severity, hour_of, hour_start, minute_of
+from errors import hours
+from errors.models import (
+    GroupHour,
+    HourCount,
+    MinuteCount,
+    Severity,
+    hour_of,
+    hour_start,
+    minute_of,
+)
 from opsportal.clients.models import ClientApp
 
 
@@ -52,13 +62,29 @@ def slots(
     found: dict[Severity, dict[datetime, int]] = {
         severity: dict.fromkeys(starts.values(), 0) for severity in Severity
     }
-    rows = MinuteCount.objects.filter(minute__gte=first * width, minute__lt=(last + 1) * width)
+    from_minute = first * width
+    if step >= timedelta(hours=1):
+        known = min(hours.added_up_to(), (last + 1) * width // 60)
+        rows = HourCount.objects.filter(hour__gte=from_minute // 60, hour__lt=known)
+        _add(found, starts, rows.annotate(slot=F("hour") * 60 / width), app)
+        from_minute = max(from_minute, known * 60)
+    minutes = MinuteCount.objects.filter(minute__gte=from_minute, minute__lt=(last + 1) * width)
+    _add(found, starts, minutes.annotate(slot=F("minute") / width), app)
+    return found
+
+
+def _add(
+    found: dict[Severity, dict[datetime, int]],
+    starts: dict[int, datetime],
+    rows: QuerySet[Any],
+    app: ClientApp | None,
+) -> None:
     if app is not None:
         rows = rows.filter(app=app)
-    sums = rows.values_list("minute", "severity").annotate(sum=Sum("count")).order_by()
-    for minute, severity, number in sums:
-        found[Severity(severity)][starts[minute // width]] += number
-    return found
+    for slot, severity, number in (
+        rows.values_list("slot", "severity").annotate(sum=Sum("count")).order_by()
+    ):
+        found[Severity(severity)][starts[slot]] += number
 
 
 def group_hours(group_ids: Iterable[int], since: datetime, until: datetime) -> dict[int, list[int]]:

@@ -42,7 +42,7 @@ def live(context: WidgetContext) -> dict[str, object]:
         unit="/min",
         thresholds=[Threshold(WARNING_PER_MINUTE, f"warning: {WARNING_PER_MINUTE}/min", "warning")],
     )
-    sums = counts.count_by_severity(since, now)
+    sums = {severity: sum(by_slot[severity].values()) for severity in _TONES}
     return {
         "chart": chart,
         "count": sum(sums[severity] for severity in _TONES),

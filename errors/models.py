@@ -315,6 +315,21 @@ class MinuteCount(models.Model):
         return f"{self.count} in minute {self.minute}"
 
 
+class HourCount(models.Model):
+    """Minutes added up, hour by hour once each is over: what a month's chart reads. Written by `errors.hours` only."""
+
+    pk = models.CompositePrimaryKey("hour", "app_id", "severity")
+    hour = models.PositiveIntegerField()
+    app = models.ForeignKey(
+        ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    severity = models.CharField(max_length=8, choices=Severity)
+    count = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.count} in hour {self.hour}"
+
+
 class GroupHour(models.Model):
     """Events per group and hour (counted since 1970): sparklines and the group's chart."""
 

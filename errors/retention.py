@@ -16,10 +16,12 @@ from errors.models import (
     Discarded,
     ErrorEvent,
     EventPayload,
+    HourCount,
     MinuteCount,
     PayloadDictionary,
     SeenEvent,
     UserReport,
+    hour_of,
     minute_of,
     received_id,
 )
@@ -73,6 +75,7 @@ def prune(*, now: datetime, seconds: float = 40.0) -> dict[str, int]:
     for app_id, cut in cuts.items():
         UserReport.objects.filter(app_id=app_id, received_at__lt=cut).delete()
     MinuteCount.objects.filter(minute__lt=minute_of(now - KEEP_MINUTES)).delete()
+    HourCount.objects.filter(hour__lt=hour_of(now - KEEP_SUMS)).delete()
     Discarded.objects.filter(date__lt=(now - KEEP_SUMS).date()).delete()
     return removed
 

@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from errors import retention
+from errors import hours, retention
 from opsportal.lib.schedules import hourly
 
 
@@ -10,3 +10,9 @@ from opsportal.lib.schedules import hourly
 def prune() -> dict[str, int]:
     """Remove events past their app's retention, a chunk at a time."""
     return retention.prune(now=timezone.now())
+
+
+@hourly(minute=1)
+def add_up_hours() -> int:
+    """Add up the minutes of the hour that is over, for charts of a week and a month."""
+    return hours.add_up(now=timezone.now())

@@ -102,6 +102,7 @@ INVENTORY: dict[str, list[str]] = {
         "alerts.tasks.send_daily_digest",
         "alerts.tasks.send_error_digest",
         "alerts.tasks.send_weekly_report",
+        "errors.tasks.add_up_hours",
         "errors.tasks.prune",
         "health.tasks.check_certificates",
         "health.tasks.keep_status",

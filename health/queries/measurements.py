@@ -127,7 +127,7 @@ def latency_in_slots(
     rows = _latencies(series, since, until, resolution.tier).values_list(
         "start", "count", "failed", "total_ms", "highest_ms", *Latency.BUCKETS
     )
-    for start, *figures in rows.iterator():
+    for start, *figures in rows:
         if (slot := resolution.floor(start)) in rows_of:
             rows_of[slot].append(figures)
     return {slot: LatencySummary.of(rows) for slot, rows in rows_of.items()}

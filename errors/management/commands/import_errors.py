@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from errors import importing
+from errors import hours, importing
 from errors.intake.body import Unreadable
 from errors.services import record_events
 from opsportal.clients.models import ClientApp
@@ -50,6 +50,7 @@ class Command(BaseCommand):
                     f"\r[{bar}] {number:,} of {len(files):,} files, {stored:,} events", ending=""
                 )
         self.stderr.write("")
+        hours.add_up(now=timezone.now(), everything=True)
         self.stdout.write(f"{stored:,} events stored, {known:,} were known already")
         for line in unreadable[:20]:
             self.stdout.write(f"not read: {line}")
