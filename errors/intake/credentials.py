@@ -34,8 +34,16 @@ def keys(environ: Mapping[str, Any]) -> list[str]:
                 pass
     query = environ.get("QUERY_STRING")
     if query and "sentry_key" in query:
-        found += parse_qs(query, max_num_fields=50).get("sentry_key", [])[:1]
+        found += pairs_in(query).get("sentry_key", [])[:1]
     return found
+
+
+def pairs_in(query: str) -> dict[str, list[str]]:
+    """The query's names and values; nothing of one that has more than anybody needs."""
+    try:
+        return parse_qs(query, max_num_fields=50)
+    except ValueError:
+        return {}
 
 
 def of_dsn(value: Any) -> tuple[str, int] | None:

@@ -16,7 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+)
 
 from errors.store import aftermath
 from errors.store.write import Packed, Written, write
@@ -114,7 +120,7 @@ class Writer:
         try:
             with turn():
                 written = write([one for waiting in batch for one in waiting.packed])
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, InternalError) as error:
             _reopen()
             log.warning(
                 "events not stored: the database is away", extra={"error": str(error)[:300]}

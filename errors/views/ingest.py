@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from random import getrandbits
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
 
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
@@ -340,9 +339,7 @@ def _cron(call: _Call, project_id: int, parts: list[str]) -> Answer:
     slug = parts[0].replace("\0", "")  # PostgreSQL keeps no NUL
     query = {
         name: values[-1].replace("\0", "")
-        for name, values in parse_qs(
-            call.environ.get("QUERY_STRING", ""), max_num_fields=50
-        ).items()
+        for name, values in credentials.pairs_in(call.environ.get("QUERY_STRING", "")).items()
     }
     guest = call.admit(project_id, parts[1:] or credentials.keys(call.environ))
     payload: dict[str, Any] = dict(query)

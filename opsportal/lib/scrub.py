@@ -71,6 +71,12 @@ _IPV6_HINT = re.compile(r":(?:[0-9A-Fa-f]{1,4}:|:[0-9A-Fa-f])")
 _CARD = re.compile(
     r"(?<!\d)(?<!\d\.)(?:4|5[1-5]|2[2-7]|3[04-9]|6)(?:[ -]?\d){11,18}(?![ -]?\d)", re.ASCII
 )
+# As cards are printed: other numbers may stand beside it, such as the date and the code.
+_PRINTED_CARD = re.compile(
+    r"(?<!\d)(?<!\d\.)(?:(?:4\d|5[1-5]|2[2-7]|3[05-9]|6\d)\d\d(?:[ -]\d{4}){3}"
+    r"|3[04-9]\d\d[ -]\d{6}[ -]\d{4,5}|(?:4|5[1-5]|2[2-7]|3[04-9]|6)\d{11,18})(?!\d)",
+    re.ASCII,
+)
 _CARD_HINT = re.compile(r"\d{4}[ -]?\d{4,6}[ -]?\d{4}", re.ASCII)
 _SCHEME_AND_TOKEN = re.compile(
     r"\b(bearer|basic)(\s{1,4})([\w.~+/=-]{6,4096}+)", re.IGNORECASE | re.ASCII
@@ -189,7 +195,7 @@ def scrub_text(text: str) -> str:
         if has_colon and _IPV6_HINT.search(text):
             text = _IPV6.sub(_ipv6, text)
     if len(text) >= 12 and _CARD_HINT.search(text):
-        text = _CARD.sub(_card, text)
+        text = _CARD.sub(_card, _PRINTED_CARD.sub(_card, text))
     if "." in text and _IPV4_HINT.search(text):
         text = _IPV4.sub(FILTERED, text)
     return text
