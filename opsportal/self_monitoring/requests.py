@@ -19,18 +19,16 @@ _UNINTERESTING = re.compile(
     r"|api/\d+/(?:envelope|store)|api/v1/(?:errors|signals)/)"
 )
 MOST_KINDS = 2_000
-HURRY_AT = 50
 
 _lock = threading.Lock()
 # (name, ok, step) -> (count, sum of ms); a step is an eighth of a power of ten, so the mean of its members says enough.
 _durations: dict[tuple[str, bool, int], tuple[int, float]] = {}
-_waiting = 0
 dropped = 0
 
 
 def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> None:
     """Count one of the portal's own requests, under its address's pattern (ids in paths would be a series each)."""
-    global _waiting, dropped
+    global dropped
     if not settings.SELF_MONITORING or _UNINTERESTING.match(request.path_info):
         return
     match = request.resolver_match
@@ -43,19 +41,14 @@ def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> 
             return
         count, total = _durations.get(key, (0, 0.0))
         _durations[key] = (count + 1, total + duration_ms)
-        _waiting += 1
-        hurry = _waiting == HURRY_AT
-    if hurry:
-        background.hurry()
 
 
 @background.chore("self-monitoring: requests", seconds=3)
 def write_durations() -> int:
     """Hands what was counted to health. Returns how many requests that were."""
-    global _durations, _waiting, dropped
+    global _durations, dropped
     with _lock:
         durations, _durations = _durations, {}
-        _waiting = 0
     requests = sum(count for count, _ in durations.values())
     if not requests:
         return 0
