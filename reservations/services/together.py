@@ -6,17 +6,18 @@ all the same. The statements are written out because composing them would cost t
 other writers wait.
 """
 
+import sqlite3
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import msgspec
 from django.db import connection
 from django.utils import timezone
 
 from reservations.models import Line, Reservation
-
-Value = int | str
 
 
 class Draft(NamedTuple):
@@ -47,23 +48,23 @@ def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
     As for `one_statement` that is: the key is known, or a type is not for sale as it stands, has a limit, or looks
     sold out. Runs inside the caller's transaction.
     """
-    offers = _offers({type_id for draft in drafts for type_id, _ in draft.items})
-    new = _insert([draft.reservation for draft in _grant(drafts, offers)])
-    outcomes: list[list[Line] | None] = []
-    held: Counter[int] = Counter()
-    for reservation, items in drafts:
-        pk = new.get(reservation.uuid.hex)
-        if pk is None:
-            outcomes.append(None)
-            continue
-        reservation.pk = pk
-        outcomes.append([_line(reservation, offers[type_id], n) for type_id, n in items])
-        held.update(dict(items))
-    _insert_lines([line for lines in outcomes if lines for line in lines])
-    with connection.cursor() as cursor:
-        for type_id, quantity in held.items():
-            cursor.execute(_HOLD, [quantity, type_id])
-    return outcomes
+    # The driver's own cursor: Django's rewrites every statement's placeholders.
+    with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
+        offers = _offers(cursor, {type_id for draft in drafts for type_id, _ in draft.items})
+        granted = _grant(drafts, offers)
+        new = _insert(cursor, [draft.reservation for draft in granted]) if granted else {}
+        made: dict[int, list[Line]] = {}
+        held: Counter[int] = Counter()
+        for reservation, items in granted:
+            pk = new.get(reservation.uuid.hex)
+            if pk is not None:
+                reservation.pk = pk
+                made[id(reservation)] = [_line(reservation, offers[of], n) for of, n in items]
+                held.update(dict(items))
+        if made:
+            _insert_lines(cursor, [line for lines in made.values() for line in lines])
+            cursor.executemany(_HOLD, [(seats, type_id) for type_id, seats in held.items()])
+    return [made.get(id(draft.reservation)) for draft in drafts]
 
 
 def _grant(drafts: Sequence[Draft], offers: dict[int, _Offer]) -> list[Draft]:
@@ -89,50 +90,63 @@ def _grant(drafts: Sequence[Draft], offers: dict[int, _Offer]) -> list[Draft]:
     return granted
 
 
+# The rows come as one JSON text, so that a statement stays the same, and prepared, for any number of them.
 _OFFERS = """
 SELECT t.id, t.capacity - t.held - t.sold, t.price, t.currency, t.sale_starts_at, t.sale_ends_at, e.hold_minutes
 FROM reservations_tickettype t JOIN reservations_event e ON e.id = t.event_id
-WHERE e.is_on_sale AND t.per_customer_limit IS NULL AND t.id IN ({})
+WHERE e.is_on_sale AND t.per_customer_limit IS NULL AND t.id IN (SELECT value FROM json_each(?))
 """
 _RESERVE = """
 INSERT INTO reservations_reservation
     (uuid, app_id, idempotency_key, fingerprint, status, customer, order_id, request_id,
      created_at, expires_at, extensions, paid_elsewhere)
-VALUES {} ON CONFLICT (app_id, idempotency_key) DO NOTHING RETURNING uuid, id
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
+       value->>8, value->>9, 0, ''
+FROM json_each(?) WHERE true
+ON CONFLICT (app_id, idempotency_key) DO NOTHING RETURNING uuid, id
 """
 _LINES = """
 INSERT INTO reservations_line (reservation_id, ticket_type_id, quantity, price, currency)
-VALUES {} RETURNING reservation_id, ticket_type_id, id
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)
+RETURNING reservation_id, ticket_type_id, id
 """
-_HOLD = "UPDATE reservations_tickettype SET held = held + %s WHERE id = %s"
+_HOLD = "UPDATE reservations_tickettype SET held = held + ? WHERE id = ?"
 
 
-def _offers(ids: Collection[int]) -> dict[int, _Offer]:
+def _offers(cursor: sqlite3.Cursor, ids: set[int]) -> dict[int, _Offer]:
     """The types that are for sale to anybody, as far as time allows."""
-    places = ", ".join(["%s"] * len(ids))
-    return {row[0]: _Offer(*row) for row in _run(_OFFERS.format(places), list(ids))}
+    return {row[0]: _Offer(*row) for row in cursor.execute(_OFFERS, [_as_json(ids)])}
 
 
-def _insert(reservations: Sequence[Reservation]) -> dict[str, int]:
+def _insert(cursor: sqlite3.Cursor, reservations: Sequence[Reservation]) -> dict[str, int]:
     """Ids by uuid of those that were new; a known key is passed over, also one that comes twice here."""
     rows = [
         (
             one.uuid.hex, one.app_id, one.idempotency_key, one.fingerprint, one.status, one.customer,
-            one.order_id, one.request_id, _moment(one.created_at), _moment(one.expires_at), 0, "",
+            one.order_id, one.request_id, _moment(one.created_at), _moment(one.expires_at),
         )
         for one in reservations
     ]  # fmt: skip
-    return dict(_run_with(_RESERVE, rows))
+    return dict(cursor.execute(_RESERVE, [_as_json(rows)]).fetchall())
 
 
-def _insert_lines(lines: Sequence[Line]) -> None:
+def _insert_lines(cursor: sqlite3.Cursor, lines: Sequence[Line]) -> None:
     rows = [
         (line.reservation_id, line.ticket_type_id, line.quantity, line.price, line.currency)
         for line in lines
     ]
-    ids = {(made[0], made[1]): made[2] for made in _run_with(_LINES, rows)}
+    made = cursor.execute(_LINES, [_as_json(rows)])
+    ids = {(reservation, type_id): pk for reservation, type_id, pk in made}
     for line in lines:
         line.pk = ids[line.reservation_id, line.ticket_type_id]
+
+
+def _as_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _moment(instant: datetime) -> str:
+    return str(connection.ops.adapt_datetimefield_value(instant))
 
 
 def _line(reservation: Reservation, offer: _Offer, quantity: int) -> Line:
@@ -143,22 +157,3 @@ def _line(reservation: Reservation, offer: _Offer, quantity: int) -> Line:
         price=offer.price,
         currency=offer.currency,
     )
-
-
-def _moment(instant: datetime) -> str:
-    return str(connection.ops.adapt_datetimefield_value(instant))
-
-
-def _run_with(sql: str, rows: Sequence[Sequence[Value]]) -> list[tuple[Any, ...]]:
-    """What the statement returns for these rows of values; nothing for none."""
-    if not rows:
-        return []
-    places = f"({', '.join(['%s'] * len(rows[0]))})"
-    values = [value for row in rows for value in row]
-    return _run(sql.format(", ".join([places] * len(rows))), values)
-
-
-def _run(sql: str, parameters: Sequence[Value]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return list(cursor.fetchall())
