@@ -159,12 +159,14 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "OPTIONS": {},
     }
 else:
-    # psycopg's own pool; set DATABASE_POOL=0 behind pgbouncer in transaction mode.
+    DATABASES["default"]["ENGINE"] = "opsportal.lib.postgresql"
+    # psycopg's own pool; set DATABASE_POOL=0 behind pgbouncer in transaction mode. It gives up soon, because its
+    # pauses double: after an outage of minutes it would find out minutes later that the database is back.
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
     DATABASES["default"]["OPTIONS"] = {
         **DATABASES["default"].get("OPTIONS", {}),
-        "pool": {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 5}
+        "pool": {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 1, "reconnect_timeout": 5}
         if DATABASE_POOL
         else False,
         "connect_timeout": 5,

@@ -14,7 +14,7 @@ from opsportal.clients.models import Scope
 from opsportal.lib.http import json_response
 
 # /health answers within 200 ms throughout; the rest of the 200 is for everything around it.
-BUDGET = 0.15
+BUDGET = 0.12
 # RFC draft "Health Check Response Format for HTTP APIs"
 HEALTH_JSON = "application/health+json"
 _WORD = {
