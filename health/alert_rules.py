@@ -7,6 +7,7 @@ from alerts.rules import Measured, Reading, Severity, alert_rule
 from health.models import ActiveUser, Component, Series, SeriesKind
 from health.queries import measurements, uptime
 from health.services.gauges import DATABASE_SIZE
+from health.verdict import Status
 
 HOUR = timedelta(hours=1)
 SLOW = "slow-performance"
@@ -246,16 +247,21 @@ def concurrent_users(since: datetime, until: datetime) -> Measured:
 # https://sre.google/workbook/alerting-on-slos/
 
 
+# An outage has an alert of its own, and one problem is one alert: these two tell of what fails now and then, too
+# seldom in a row to be called down. The slow one is a ticket on the budget, outages included.
+
 # With one result a minute a single bad minute is already "too fast"; that is what damping is for.
 FEWEST_FAILURES = 3
 
 
-def _burning(until: datetime, long: timedelta, short: timedelta) -> list[Reading]:
+def _burning(
+    until: datetime, long: timedelta, short: timedelta, *, but_outages: bool = False
+) -> list[Reading]:
     """How many times faster than allowed each component uses up its error budget: the lesser of both windows."""
-    over_long = uptime.recent_shares(long, now=until)
-    over_short = uptime.recent_shares(short, now=until)
+    over_long = uptime.recent_shares(long, now=until, since_turned=but_outages)
+    over_short = uptime.recent_shares(short, now=until, since_turned=but_outages)
     found = []
-    for component in Component.objects.in_use():
+    for component in Component.objects.in_use().exclude(status=Status.UNHEALTHY):
         shares = (over_long.get(component.pk), over_short.get(component.pk))
         rates = [share.burn_rate or 0.0 for share in shares if share]
         if len(rates) == 2 and shares[0]:
@@ -281,7 +287,7 @@ def _burning(until: datetime, long: timedelta, short: timedelta) -> list[Reading
     alert_type="uptime-budget",
 )
 def burn_fast(since: datetime, until: datetime) -> Measured:
-    return _burning(until, HOUR, timedelta(minutes=5))
+    return _burning(until, HOUR, timedelta(minutes=5), but_outages=True)
 
 
 @alert_rule(
@@ -294,7 +300,7 @@ def burn_fast(since: datetime, until: datetime) -> Measured:
     alert_type="uptime-budget",
 )
 def burn_medium(since: datetime, until: datetime) -> Measured:
-    return _burning(until, timedelta(hours=6), timedelta(minutes=30))
+    return _burning(until, timedelta(hours=6), timedelta(minutes=30), but_outages=True)
 
 
 @alert_rule(
@@ -306,6 +312,7 @@ def burn_medium(since: datetime, until: datetime) -> Measured:
     severity=Severity.MEDIUM,
     alert_type="uptime-budget",
     cadence="performance",
+    min_samples=60,  # a monitor that was added this hour has no three days to speak of
 )
 def burn_slow(since: datetime, until: datetime) -> Measured:
     return _burning(until, timedelta(days=3), timedelta(hours=6))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum
 
 from health.models import CheckResult, Component, Tier, Uptime
 from health.verdict import Status
@@ -156,8 +156,13 @@ def lines(components: Iterable[Component], *, now: datetime, count: int = 90) ->
 RAW_UP_TO = timedelta(hours=12)
 
 
-def recent_shares(window: timedelta, *, now: datetime) -> dict[int, Share]:
-    """Every component's share in the window, to the minute up to 12 hours, to the hour beyond."""
+def recent_shares(
+    window: timedelta, *, now: datetime, since_turned: bool = False
+) -> dict[int, Share]:
+    """Every component's share in the window, to the minute up to 12 hours, to the hour beyond.
+
+    `since_turned`: only what came since its verdict last turned, and so nothing of an outage that is over and was told.
+    """
     if window > RAW_UP_TO:
         hours = (
             Uptime.objects.filter(tier=Tier.HOUR, start__gt=Tier.HOUR.floor(now - window))
@@ -165,12 +170,11 @@ def recent_shares(window: timedelta, *, now: datetime) -> dict[int, Share]:
             .annotate(up=Sum("healthy") + Sum("degraded"), down=Sum("unhealthy"))
         )
         return {pk: Share(up, down) for pk, up, down in hours}
-    rows = (
-        CheckResult.objects.filter(at__gt=now - window, at__lte=now, is_maintained=False)
-        .values_list("component_id")
-        .annotate(
-            up=Count("pk", filter=~Q(status=Status.UNHEALTHY)),
-            down=Count("pk", filter=Q(status=Status.UNHEALTHY)),
-        )
+    results = CheckResult.objects.filter(at__gt=now - window, at__lte=now, is_maintained=False)
+    if since_turned:
+        results = results.filter(at__gte=F("component__since"))
+    rows = results.values_list("component_id").annotate(
+        up=Count("pk", filter=~Q(status=Status.UNHEALTHY)),
+        down=Count("pk", filter=Q(status=Status.UNHEALTHY)),
     )
     return {pk: Share(up, down) for pk, up, down in rows}

@@ -2,7 +2,10 @@
 
 from datetime import datetime
 
+from django.db.models import Q
+
 from alerts.impact import References
+from alerts.models import SystemAlert
 from alerts.rules import Severity
 from alerts.services import clear_problem, report_problem
 from health.models import Component, ComponentKind, Incident, IncidentState, IncidentUpdate
@@ -16,11 +19,12 @@ _KIND_TYPES = {
     ComponentKind.MONITOR.value: "monitor-down",
     ComponentKind.HEARTBEAT.value: "missed-heartbeat",
 }
+_PREFIX = "health:"
 _OWN_NETWORK = "health:own-network"
 
 
 def problem_key(component: Component) -> str:
-    return f"health:{component.name}"
+    return f"{_PREFIX}{component.name}"
 
 
 def announce(component: Component, *, before: Status, now: datetime) -> None:
@@ -94,6 +98,33 @@ def _close_incident(component: Component, now: datetime) -> None:
             state=IncidentState.RESOLVED,
             text="Our checks find it working again.",
         )
+
+
+def end_of_retired(*, now: datetime) -> int:
+    """Nobody looks any more whether what was switched off or removed works; so its alert and its incident end."""
+    watched = set(Component.objects.filter(is_enabled=True).values_list("name", flat=True))
+    types = [*ALERT_TYPES.values(), *_KIND_TYPES.values()]
+    ours = SystemAlert.objects.owning_their_key().filter(alert_type__in=types, source="health")
+    retired = [
+        key
+        for key in ours.values_list("key", flat=True)
+        if key.removeprefix(_PREFIX) not in watched
+    ]
+    for key in retired:
+        clear_problem(key=key, now=now, text="it is not watched any more")
+    Component.objects.filter(is_enabled=False, is_alerted=True).update(is_alerted=False)
+    open_incidents = Incident.objects.filter(is_automatic=True, resolved_at=None)
+    for incident in open_incidents.filter(Q(component=None) | Q(component__is_enabled=False)):
+        Incident.objects.filter(pk=incident.pk).update(
+            state=IncidentState.RESOLVED, resolved_at=now
+        )
+        IncidentUpdate.objects.create(
+            incident=incident,
+            at=now,
+            state=IncidentState.RESOLVED,
+            text="This is not watched any more.",
+        )
+    return len(retired)
 
 
 def report_own_network(is_cut_off: bool, *, now: datetime) -> None:

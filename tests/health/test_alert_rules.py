@@ -164,3 +164,43 @@ def test_announced_work_burns_no_error_budget() -> None:
     for name in ("uptime.burn_fast", "uptime.burn_medium", "uptime.burn_slow"):
         evaluate_rule(name, now=NOON)
     assert not SystemAlert.objects.exists()
+
+
+def _in_turn(component: Component, words: list[Status], *, now: datetime = NOON) -> None:
+    """One answer a minute, the last of them now; what follows from each follows."""
+    for ago, status in zip(range(len(words) - 1, -1, -1), words, strict=True):
+        at = now - timedelta(minutes=ago)
+        record_results([(component, [Result(status, at)])], now=at)
+
+
+BURN_RULES = ("uptime.burn_fast", "uptime.burn_medium")
+
+
+def test_an_outage_is_one_alert_and_its_budget_no_second_one() -> None:
+    component = make_component("shop")
+    _in_turn(component, [Status.HEALTHY] * 60 + [Status.UNHEALTHY] * 10)
+    for name in (*BURN_RULES, "uptime.burn_slow"):
+        evaluate_rule(name, now=NOON)
+    assert [alert.key for alert in SystemAlert.objects.all()] == ["health:shop"]
+
+    later = NOON + timedelta(minutes=4)
+    _in_turn(component, [Status.HEALTHY] * 4, now=later)
+    for name in BURN_RULES:
+        evaluate_rule(name, now=later)
+    assert [alert.state for alert in SystemAlert.objects.all()] == ["resolved"]
+
+
+def test_what_fails_now_and_then_burns_the_budget_without_ever_being_down() -> None:
+    component = make_component("shop")
+    _in_turn(component, [Status.HEALTHY, Status.HEALTHY, Status.UNHEALTHY] * 20)
+    evaluate_rule("uptime.burn_fast", now=NOON)
+
+    assert SystemAlert.objects.get().title.startswith("Error budget burning fast")
+    assert Component.objects.get().status == "healthy"
+
+
+def test_a_monitor_that_was_just_added_has_no_three_days_to_judge() -> None:
+    component = make_component("shop", fail_after=100)
+    _in_turn(component, [Status.HEALTHY] * 5 + [Status.UNHEALTHY] * 4)
+    evaluate_rule("uptime.burn_slow", now=NOON)
+    assert not SystemAlert.objects.exists()

@@ -19,7 +19,7 @@ from health.models import (
 )
 from health.services import run_checks
 from opsportal.lib import outbound
-from tests.factories import make_monitor
+from tests.factories import make_alert, make_monitor
 from tests.health.conftest import SetChecks
 from tests.servers.fake_http import FakeHTTP
 
@@ -220,3 +220,30 @@ def test_a_dependency_that_swallows_everything_holds_up_nobody(
         run_checks(now=NOON, pause=0)
 
     assert (status_of(silent), status_of(fine)) == ("unhealthy", "healthy")
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_the_alert_of_a_monitor_ends_when_nobody_watches_it_any_more(
+    fake: FakeHTTP, is_deleted: bool
+) -> None:
+    fake.answer(500, times=None)
+    monitor = make_monitor(fake.url, is_public=True)
+    run_checks(now=NOON, pause=0)
+    assert SystemAlert.objects.active().count() == Incident.objects.open().count() == 1
+
+    if is_deleted:
+        monitor.delete()
+    else:
+        Monitor.objects.update(is_enabled=False)
+    run_checks(now=NOON + timedelta(minutes=1), pause=0)
+
+    alert = SystemAlert.objects.get()
+    assert alert.state == "resolved"
+    assert alert.events.get(kind="resolved").text == "it is not watched any more"
+    assert not Incident.objects.open().exists()
+
+
+def test_an_alert_about_no_component_is_nobody_elses_to_end(fake: FakeHTTP) -> None:
+    make_alert(key="health:backup-verification", alert_type="backup-broken", source="health")
+    run_checks(now=NOON, pause=0)
+    assert SystemAlert.objects.active().count() == 1
