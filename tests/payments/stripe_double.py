@@ -8,7 +8,6 @@ idempotency (stored answers, `Idempotent-Replayed`, a clash, 409 while in use), 
 
 import http.client
 import json
-import os
 import secrets
 import sys
 import tempfile
@@ -26,10 +25,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from tests.servers import process
 
 # The stock program listens on every interface; this one on loopback only.
+# localstripe writes all it knows into one file, the same for every process and user of the machine, at each change.
 _BACKEND = """
 import sys
 from aiohttp import web
-from localstripe import server
+from localstripe import resources, server
+resources.Store.dump_to_disk = lambda self: None
 web.run_app(server.app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
 """
 LISTED = ("/v1/payment_intents", "/v1/events")
@@ -65,13 +66,10 @@ class StripeDouble:
     def __init__(self, port: int = 0) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="stripe-double-"))
         self.backend_port = process.free_port()
-        # localstripe keeps a pickle in the folder for temporary files.
-        environment = {**os.environ, "TMPDIR": str(self.folder)}
         log = self.folder / "log"
         self.process = process.spawn(
             [sys.executable, "-c", _BACKEND, str(self.backend_port)],
             log=log,
-            env=environment,
             cwd=self.folder,
         )
         process.wait_until(
