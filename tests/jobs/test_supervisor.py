@@ -115,8 +115,8 @@ def test_a_web_process_that_hangs_is_started_anew(make_portal: Callable[..., Por
         for pid in children(hung):
             os.kill(pid, signal.SIGSTOP)
 
-        serving.portal.wait_for(lambda: serving.child("granian") not in (0, hung), 20, "its end")
-        serving.portal.wait_for(lambda: web_answers(serving), 20, "its return")
+        serving.portal.wait_for(lambda: serving.child("granian") not in (0, hung), 60, "its end")
+        serving.portal.wait_for(lambda: web_answers(serving), 60, "its return")
         assert "web runs and does not answer; ending it" in serving.log.read_text()
     finally:
         serving.stop()
