@@ -46,6 +46,8 @@ def addresses() -> dict[str, str]:
         "list, muted": f"{listed}?state=muted",
         "search text": f"{listed}?q=ticket&state=all",
         "search text without a match": f"{listed}?q=nosuchthing&state=all",
+        "search an order's number": f"{listed}?q={linked.order_ref}&state=all",
+        "search two words": f"{listed}?q=seat+answer&state=all",
         "search app and severity": f"{listed}?app=shop&severity=critical",
         "search release and environment": f"{listed}?q=release:2026.11.2&env=staging",
         "search tag": f"{listed}?q=browser:%22Safari+18.1%22",
@@ -73,7 +75,7 @@ def measure(rounds: int, *, show: str) -> None:
         f"{connection.vendor}, {events:,} events, {ErrorGroup.objects.count():,} groups, {rounds} rounds"
     )
     print(
-        f"{'page':34} {'p50 ms':>7} {'p95 ms':>7} {'cpu ms':>7} {'queries':>7} {'sql ms':>7} {'kB':>6}"
+        f"{'page':34} {'best ms':>7} {'p50 ms':>7} {'p95 ms':>7} {'cpu ms':>7} {'queries':>7} {'sql ms':>7} {'kB':>6}"
     )
     for name, url in addresses().items():
         if show and show not in name:
@@ -94,7 +96,7 @@ def measure(rounds: int, *, show: str) -> None:
         sql = sum(float(query["time"]) for query in captured.captured_queries) * 1000
         p95 = statistics.quantiles(times, n=20)[18]
         print(
-            f"{name:34} {statistics.median(times):7.1f} {p95:7.1f} {cpu:7.1f} {len(captured):7} {sql:7.1f} {len(response.content) / 1000:6.0f}"
+            f"{name:34} {min(times):7.1f} {statistics.median(times):7.1f} {p95:7.1f} {cpu:7.1f} {len(captured):7} {sql:7.1f} {len(response.content) / 1000:6.0f}"
         )
         if show:
             for query in captured.captured_queries:

@@ -32,6 +32,7 @@ from errors.models import (  # noqa: E402
     GroupHash,
     GroupHour,
     GroupTag,
+    GroupText,
     GroupUser,
     MinuteCount,
     SeenEvent,
@@ -191,6 +192,13 @@ def seed(events: int, groups: int, days: int, payload_every: int, *, only_rollup
     GroupHash.objects.bulk_create(
         [
             GroupHash(app=group.app, hash=uuid.uuid4().hex, version=1, group=group, home=group)
+            for group in made_groups
+        ],
+        batch_size=500,
+    )
+    GroupText.objects.bulk_create(
+        [
+            GroupText(group=group, text=f"{group.title}\n{group.culprit}\n{group.type}\n".lower())
             for group in made_groups
         ],
         batch_size=500,

@@ -375,6 +375,23 @@ class GroupTag(models.Model):
         return f"{self.key}: {self.value}"
 
 
+class GroupText(models.Model):
+    """What the search line's words look through: titles, culprits and messages of a group's events, in lower case.
+
+    Apart from the group, whose row changes with every event; this one changes when something new is said.
+    """
+
+    LONGEST = 6_000
+
+    group = models.OneToOneField(
+        ErrorGroup, models.CASCADE, primary_key=True, related_name="+", db_constraint=False
+    )
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
 class Discarded(models.Model):
     """What was not stored, per app and day: kinds the portal does not keep, quota refusals, what SDKs dropped themselves."""
 

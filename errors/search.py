@@ -1,6 +1,7 @@
 """The search line above the list: words and `key:value` filters -> a queryset of groups.
 
-Words look at titles, culprits and types of groups, a 32-digit id at events; filters go through an index each.
+Words look at what a group's events say (titles, culprits, messages, functions) and, where they have a digit, at the ids
+events carry; filters go through an index each. What was merged is found as the group that stayed.
 """
 
 import re
@@ -17,6 +18,7 @@ from errors.models import (
     ErrorEvent,
     ErrorGroup,
     GroupTag,
+    GroupText,
     SeenEvent,
     Severity,
     Status,
@@ -24,6 +26,7 @@ from errors.models import (
 
 _TERM = re.compile(r'(-?)(?:([A-Za-z][\w.-]*):)?("(?:[^"\\]|\\.)*"|\S+)')
 _SPAN = re.compile(r"(\d{1,4})([mhdw])")
+_IDS = ("request_id", "user_key", "order_ref", "payment_ref", "reservation_ref", "organization")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 LONGEST = 1000  # characters of a query that are read
 
@@ -92,7 +95,11 @@ def _word(word: str) -> Q:
     event = _event_id(word)
     if event:
         return Q(pk__in=_groups_of(ErrorEvent.objects.with_event_id(event)))
-    return Q(title__icontains=word) | Q(culprit__icontains=word) | Q(type__icontains=word)
+    said = Q(pk__in=_shown(GroupText.objects.filter(text__contains=word.lower())))
+    if len(word) >= 3 and any(character.isdigit() for character in word):
+        for column in _IDS:
+            said |= _by_event(column)(word)
+    return said
 
 
 def _event_id(text: str) -> uuid.UUID | None:
@@ -114,8 +121,19 @@ def _by_event(column: str) -> Callable[[str], Q]:
     )
 
 
+def _shown(parts: QuerySet[GroupText]) -> QuerySet[GroupText, int]:
+    return parts.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True)
+
+
+def _group(**fields: str) -> Q:
+    """The group itself, or one that was merged into it."""
+    return Q(**fields) | Q(Exists(ErrorGroup.objects.filter(merged_into=OuterRef("pk"), **fields)))
+
+
 def _tag(key: str, value: str) -> Q:
-    return Q(Exists(GroupTag.objects.filter(group=OuterRef("pk"), key=key, value=value)))
+    own = GroupTag.objects.filter(group=OuterRef("pk"), key=key, value=value)
+    merged = GroupTag.objects.filter(group__merged_into=OuterRef("pk"), key=key, value=value)
+    return Q(Exists(own)) | Q(Exists(merged))
 
 
 def _severity(value: str) -> Q:
@@ -165,10 +183,13 @@ _FILTERS: dict[str, Callable[[str], Q]] = {
     "app": lambda value: Q(app__slug=value),
     "env": lambda value: _tag("environment", value),
     "environment": lambda value: _tag("environment", value),
-    "release": lambda value: _tag("release", value),
-    "function": lambda value: Q(function=value) | _tag("function", value),
-    "category": lambda value: Q(category=value),
-    "type": lambda value: Q(type=value),
+    # The first and the last of a group that has had more than are counted one by one.
+    "release": lambda value: (
+        _group(first_release=value) | _group(last_release=value) | _tag("release", value)
+    ),
+    "function": lambda value: _group(function=value) | _tag("function", value),
+    "category": lambda value: _group(category=value) | _tag("category", value),
+    "type": lambda value: _group(type=value),
     "severity": _severity,
     "level": _severity,
     "user": _by_event("user_key"),  # events have an index by user; who a group touched has none

@@ -11,7 +11,7 @@ from errors import partitions
 from errors.models import SEVERITY_RANK, ErrorGroup, Severity, Status
 from errors.new_event import NewEvent
 from errors.payloads import Sample, pack
-from errors.store import groups, life
+from errors.store import groups, life, texts
 from errors.store.groups import Key, Known
 from errors.store.ids import next_id
 from errors.store.sql import Dialect, Row, dialect
@@ -76,6 +76,7 @@ def write(batch: Sequence[Packed]) -> Written:
         except BaseException as error:
             # What was remembered may be why it failed, or may not have come to be.
             groups.memory.clear()
+            texts.memory.clear()
             partitions.forget()
             if isinstance(error, IntegrityError) and attempt < _TRIES - 1:
                 continue  # another process made the same id or group in this instant
@@ -144,6 +145,10 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
                 sql.add_tags(cursor, [(*key, n) for key, n in sorted(tally.tags.items())])
             sql.add_minutes(cursor, [(*key, n) for key, n in sorted(tally.minutes.items())])
 
+    texts.add(
+        ((known.group_id, packed.event) for packed, known, _ in rows),
+        just_made={group_id for group_id, state in states.items() if not state[4]},
+    )
     _notice_samples(rows, states, after)
     after.known.update(found)
     written.severities = {packed.event.severity for packed, _ in new}

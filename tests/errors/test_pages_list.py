@@ -7,7 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from errors.models import ErrorGroup, GroupNote
+from errors.merging import merge_groups
+from errors.models import ErrorGroup, GroupNote, GroupText
 from opsportal.clients.models import ClientApp
 from tests.errors.stored import NOON, group_of, make_error
 from tests.factories import make_app
@@ -76,6 +77,11 @@ def test_groups_sort_by_how_many(browse: Client, shop: ClientApp, sort: str) -> 
         "?q=-app:gate",
         "?q=is:unassigned declined app:shop",
         '?q="was declined"',
+        "?q=DECLINED",
+        "?q=o-1&state=all",
+        "?q=pi_1",
+        "?q=req-12345",
+        "?q=type:PaymentDeclined",
     ],
 )
 def test_each_filter_finds_the_group_and_not_the_other(
@@ -98,6 +104,57 @@ def test_each_filter_finds_the_group_and_not_the_other(
     )
 
     assert titles(browse, query) == ["PaymentDeclined: card was declined"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["gate", "seventeen", "billing.charge", "env:production", "release:1.2", "function:charge", "category:money", "user:u-1",
+     "request:req-12345", "type:Refused", "browser:Firefox", "order:o-1", "req-12345"],
+)  # fmt: skip
+def test_what_was_merged_is_found_as_the_group_that_stayed(
+    browse: Client, shop: ClientApp, query: str
+) -> None:
+    """By every filter and word that would have found it alone."""
+    make_error(make_app("gate"), title="other", culprit="", type="")
+    kept = make_error(shop, title="kept", culprit="", type="")
+    merged = make_error(
+        shop,
+        title="at gate seventeen",
+        culprit="billing.charge",
+        type="Refused",
+        environment="production",
+        release="1.2",
+        function="charge",
+        category="money",
+        user_key="u-1",
+        request_id="req-12345",
+        order_ref="o-1",
+        tags=(("browser", "Firefox"),),
+        received_at=NOON + timedelta(minutes=1),
+    )
+    assert titles(browse, f"?q={query}") == ["at gate seventeen"]
+
+    merge_groups([group_of(kept), group_of(merged)], user=None, now=NOON)
+
+    assert titles(browse, f"?q={query}") == ["kept"]
+    assert titles(browse, f"?q=-{query}") == ["other"]
+
+
+def test_words_find_what_later_events_of_a_group_said(browse: Client, shop: ClientApp) -> None:
+    make_error(shop, title="other", culprit="", type="")
+    for title in ("no answer from Berlin", "no answer from Zürich", "no answer from Wien"):
+        make_error(shop, group="same", title=title)
+
+    assert titles(browse, "?q=zürich") == ["no answer from Berlin"]
+    assert titles(browse, "?q=ZÜRICH+answer") == ["no answer from Berlin"]
+    assert titles(browse, "?q=100%25") == []
+
+
+def test_texts_that_never_repeat_do_not_fill_the_database(shop: ClientApp) -> None:
+    for number in range(80):
+        make_error(shop, group="same", title=f"order {number} {'x' * 250}")
+
+    assert len(GroupText.objects.get().text) <= GroupText.LONGEST
 
 
 def test_an_event_id_finds_its_group(browse: Client, shop: ClientApp) -> None:
