@@ -1,6 +1,6 @@
 """Group commit: everything in flight shares one transaction, and nobody is answered before it has committed.
 
-One thread a process reads and writes events. What arrives during one commit goes into the next; with 32 requests in
+One thread a process reads and writes events. What arrives until the transaction starts goes into it; with 32 requests in
 flight a transaction holds about 32 events and costs little more than for one. The thread also does the reading (unpack,
 mend, filter, group), because forty threads that fight for the interpreter's lock cost more than the work. On SQLite the processes take turns by a file lock, because
 SQLite's own waiting polls and starves one of them (p99 at 32 connections: 250 ms without the lock, 30 ms with it).
@@ -96,29 +96,40 @@ class Writer:
         self._bytes = 0
         threading.Thread(target=self._run, name="errors.store.writer", daemon=True).start()
 
-    def _take(self) -> list[_Waiting]:
+    def _wait(self) -> None:
         with self._condition:
             while not self._waiting:
                 self._condition.wait()
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
-            self._bytes -= sum(waiting.size for waiting in batch)
-            return batch
+
+    def _take(self, most: int) -> list[_Waiting]:
+        with self._condition:
+            taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), most))]
+            self._bytes -= sum(waiting.size for waiting in taken)
+            return taken
 
     def _run(self) -> None:
         while True:
-            batch = self._take()
+            self._wait()
+            batch: list[_Waiting] = []
             try:
-                ready = [waiting for waiting in batch if _read(waiting)]
-                if ready:
-                    self._write(ready)
+                self._gather(batch)
+                if batch:
+                    self._write(batch, gather=True)
             except BaseException as error:  # whatever it was, nobody may wait for ever
                 log.exception("the store's writer failed")
                 for waiting in batch:
                     _answer(waiting, error=Unavailable(str(error)))
 
-    def _write(self, batch: list[_Waiting]) -> None:
+    def _gather(self, batch: list[_Waiting]) -> None:
+        """Read what waits, and what comes while it is being read: half of a small batch's cost is its transaction."""
+        while taken := self._take(MOST_AT_ONCE - len(batch)):
+            batch += [waiting for waiting in taken if _read(waiting)]
+
+    def _write(self, batch: list[_Waiting], *, gather: bool = False) -> None:
         try:
             with turn():
+                if gather:
+                    self._gather(batch)  # what came during the other process's turn
                 written = write([one for waiting in batch for one in waiting.packed])
         except (OperationalError, InterfaceError, InternalError) as error:
             _reopen()
