@@ -2,13 +2,18 @@
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -85,6 +90,15 @@ class Child:
         if self.process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def in_a_child(work: Callable[..., T], **arguments: object) -> T:
+    """What `work` returns or raises, done in a process of its own: the memory it takes ends with that process.
+
+    Call it before there are threads or connections.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        return pool.submit(work, **arguments).result()
 
 
 def stop_all(children: Sequence[Child], grace: float) -> bool:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseProblem
-from django.db import connection, connections
+from django.db import connection
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
@@ -21,7 +21,7 @@ from opsportal.jobs import liveness
 from opsportal.jobs.supervisor import Supervisor, say
 from opsportal.lib.database import keep_one_connection
 from opsportal.lib.prepare import prepare_node
-from opsportal.lib.processes import Child
+from opsportal.lib.processes import Child, in_a_child
 
 CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
 
@@ -45,14 +45,8 @@ class Command(BaseCommand):
             if "BASE_URL" not in os.environ:
                 settings.BASE_URL = f"http://{_reachable(host)}:{port}"
         keep_one_connection()
-        check_database()
-        try:
-            prepare_node(timezone.now())
-            login = first_admin()
-            key = _key_to_show()
-        except DatabaseProblem as error:
-            raise CommandError(f"the database refused: {_line(error)}") from None
-        connections.close_all()
+        # Migrating takes 80 MB that nobody needs afterwards.
+        greeting = in_a_child(prepare, is_web=not options["no_web"])
 
         environment = {"BASE_URL": settings.BASE_URL}
         web = Child("web", web_command(host, port, options["threads"]), environment)
@@ -69,7 +63,7 @@ class Command(BaseCommand):
 
         def ready() -> bool:
             if options["no_web"] or answers(_reachable(host), port):
-                say(banner(login, None if options["no_web"] else key))
+                say(greeting)
                 return True
             return False
 
@@ -82,6 +76,16 @@ class Command(BaseCommand):
         code = supervisor.run(when_ready=ready)
         if code:
             sys.exit(code)
+
+
+def prepare(*, is_web: bool) -> str:
+    """Put the node in order. Returns what to tell the person who started it."""
+    check_database()
+    try:
+        prepare_node(timezone.now())
+        return banner(first_admin(), _key_to_show() if is_web else None)
+    except DatabaseProblem as error:
+        raise CommandError(f"the database refused: {_line(error)}") from None
 
 
 def free_port(host: str, port: int) -> int:
