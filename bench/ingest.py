@@ -2,6 +2,7 @@
 
     python -m bench.ingest                      on SQLite and on PostgreSQL, against an empty Django view in the same run
     python -m bench.ingest --seconds 10 --write also writes docs/performance.md
+    python -m bench.ingest --memory             the whole portal, as `serve` runs it, over a million events on SQLite
 
 The portal runs in production settings under granian; the load is `ingest_load.py`: Sentry envelopes of 15.6 KB (3.7 KB
 gzipped), 200 groups, every event with its own id, user, time and breadcrumbs. Absolute figures move from machine to
@@ -22,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- ingestion: written by `make bench` -->"
+MEMORY_HEADING = "Memory over a million events"
 CONNECTIONS = (1, 8, 32)
 BUGSINK, GLITCHTIP = 28, 60  # digested a second, measured with the same load on a machine like this
 
@@ -74,8 +76,9 @@ def load(port: int, key: str, app: int, connections: int, seconds: float, ids: s
 
 
 def children(pid: int) -> list[int]:
+    """The process and all that descend from it."""
     found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
-    return [pid, *(int(line) for line in found.stdout.split())]
+    return [pid, *(below for line in found.stdout.split() for below in children(int(line)))]
 
 
 def cpu_seconds(pids: list[int]) -> float:
@@ -161,6 +164,72 @@ def measure(name: str, environment: dict[str, str], seconds: float, processes: i
     return rows
 
 
+def load_events(port: int, key: str, app: int, count: int) -> dict:
+    command = [
+        sys.executable, str(ROOT / "bench" / "ingest_load.py"), "--dsn", f"http://{key}@127.0.0.1:{port}/{app}",
+        "--connections", "16", "--events", str(count), "--json",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=7200)
+    return json.loads(done.stdout)
+
+
+def by_name(pid: int) -> dict[str, float]:
+    """MB of each part of the portal, shared pages divided by those who share them."""
+    supervisor, *direct = (
+        pid,
+        *map(
+            int,
+            subprocess.run(
+                ["pgrep", "-P", str(pid)], capture_output=True, text=True
+            ).stdout.split(),
+        ),
+    )
+    found = {"supervisor": memory_mb([supervisor])}
+    for child in direct:
+        command = Path(f"/proc/{child}/cmdline").read_text()
+        found["worker" if "qcluster" in command else "web"] = memory_mb(children(child))
+    return found
+
+
+def memory_run(environment: dict[str, str], total: int) -> str:
+    """Memory of all processes of `manage.py serve` at the start and after each quarter of the events."""
+    from tests.servers import process
+
+    key, app = run_python(MANAGE, environment)
+    port = process.free_port()
+    lines = [
+        "| events | supervisor | web | worker | all, MB | events/s |",
+        "|---|---|---|---|---|---|",
+    ]
+
+    def note(events: int, rate: float) -> None:
+        parts = by_name(server.pid)
+        shown = " | ".join(f"{parts.get(name, 0):.0f}" for name in ("supervisor", "web", "worker"))
+        lines.append(f"| {events:,} | {shown} | {sum(parts.values()):.0f} | {rate:,.0f} |")
+        print(lines[-1], flush=True)
+
+    server = subprocess.Popen(
+        [sys.executable, "manage.py", "serve", "--port", str(port)],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not process.answers(port) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(10)  # the worker's first round
+        note(0, 0)
+        for quarter in range(1, 5):
+            done = load_events(port, key, app, total // 4)
+            note(quarter * total // 4, done["acked_per_s"])
+    finally:
+        server.terminate()
+        server.wait(60)
+    return "\n".join(lines)
+
+
 def table(rows: list[dict]) -> str:
     lines = [
         "| store | connections | events/s | p50 ms | p99 ms | CPU µs an event | empty view/s | of the empty view | times Bugsink | times GlitchTip |",
@@ -193,9 +262,24 @@ def write(text: str, processes: int) -> None:
         " (SQLite `synchronous=FULL`, PostgreSQL `synchronous_commit=on`), grouped and counted."
         f" Peers with the same load on such a machine: Bugsink {BUGSINK}/s, GlitchTip {GLITCHTIP}/s digested.\n\n{text}\n"
     )
-    before, mark, after = known.partition("## Taking errors")
+    page.write_text(replaced(known, "Taking errors", section))
+
+
+def replaced(page: str, heading: str, section: str) -> str:
+    """The page with the section in place of the one that has this heading, or at its end."""
+    before, mark, after = page.partition(f"## {heading}\n")
     rest = after[after.find("\n## ") :] if mark and "\n## " in after else ""
-    page.write_text(f"{before.rstrip()}\n\n{section}{rest}")
+    return f"{before.rstrip()}\n\n{section}{rest}"
+
+
+def write_memory(text: str, events: int) -> None:
+    page = ROOT / "docs" / "performance.md"
+    section = (
+        f"## {MEMORY_HEADING}\n\nAll processes of `manage.py serve` on SQLite, under load on 16 connections;"
+        " memory that processes share is divided among them (PSS), in MB."
+        f" `python -m bench.ingest --memory --events {events}` makes this table.\n\n{text}\n"
+    )
+    page.write_text(replaced(page.read_text(), MEMORY_HEADING, section))
 
 
 def main() -> None:
@@ -206,6 +290,8 @@ def main() -> None:
     parser.add_argument(
         "--write", action="store_true", help="put the table into docs/performance.md"
     )
+    parser.add_argument("--memory", action="store_true", help="how memory grows with --events")
+    parser.add_argument("--events", type=int, default=1_000_000)
     options = parser.parse_args()
     rows: list[dict] = []
     base = {
@@ -214,6 +300,12 @@ def main() -> None:
         "SECRET_KEY": "bench" * 10,
     }
     with tempfile.TemporaryDirectory() as folder:
+        if options.memory:
+            environment = {**base, "DATA_DIR": folder, "DATABASE_URL": ""}
+            text = memory_run(environment, options.events)
+            if options.write:
+                write_memory(text, options.events)
+            return
         if options.store in ("sqlite", "both"):
             environment = {**base, "DATA_DIR": folder, "DATABASE_URL": ""}
             rows += measure("SQLite", environment, options.seconds, options.processes)
