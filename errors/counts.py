@@ -1,6 +1,5 @@
 """Reads the roll-ups: how many errors, when, how bad. Never the events themselves."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,12 +7,9 @@ from django.db.models import F, QuerySet, Sum
 
 from errors import hours
 from errors.models import (
-    GroupHour,
     HourCount,
     MinuteCount,
     Severity,
-    hour_of,
-    hour_start,
     minute_of,
 )
 from opsportal.clients.models import ClientApp
@@ -85,17 +81,3 @@ def _add(
         rows.values_list("slot", "severity").annotate(sum=Sum("count")).order_by()
     ):
         found[Severity(severity)][starts[slot]] += number
-
-
-def group_hours(group_ids: Iterable[int], since: datetime, until: datetime) -> dict[int, list[int]]:
-    """For each group its events per hour, oldest first, every hour present: sparklines in one query."""
-    first, last = hour_of(since), hour_of(until)
-    found = {group_id: [0] * (last - first + 1) for group_id in group_ids}
-    rows = GroupHour.objects.filter(group_id__in=list(found), hour__gte=first, hour__lte=last)
-    for group_id, hour, number in rows.values_list("group_id", "hour", "count"):
-        found[group_id][hour - first] = number
-    return found
-
-
-def hours_between(since: datetime, until: datetime) -> list[datetime]:
-    return [hour_start(hour) for hour in range(hour_of(since), hour_of(until) + 1)]

@@ -1,13 +1,13 @@
 """What the quarter-hourly digest lists: groups that are new, back, or much worse than they were."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Q
 from django.urls import reverse
 
 from alerts.digest import DigestItem, digest_source
-from errors import counts
+from errors import queries
 from errors.models import ErrorGroup, Severity
 
 MOST = 500
@@ -29,7 +29,7 @@ def error_groups(since: datetime, until: datetime) -> Iterator[DigestItem]:
         .order_by("-event_count", "pk")[:MOST]
     )
     groups = list(changed)
-    hours = counts.group_hours([group.pk for group in groups], until - timedelta(hours=24), until)
+    hours = queries.sparks(groups, until)
     for group in groups:
         reason = _reason(group, hours[group.pk], since)
         if reason:
