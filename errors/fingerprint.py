@@ -5,7 +5,7 @@ message only where there is no stack to go by.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -156,12 +156,16 @@ def _default_parts(event: Mapping[str, Any]) -> list[str]:
     return ["stack", *(part for frame in frames for part in frame)]
 
 
-def _digest(parts: Iterable[str]) -> str:
+def _digest(parts: tuple[str, ...]) -> str:
     """Length-prefixed, so that ("ab", "c") and ("a", "bc") differ."""
     encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
     return blake2b(
         b"".join([b"%d:%b" % (len(part), part) for part in encoded]), digest_size=16
     ).hexdigest()
+
+
+_remembered_digest = lru_cache(maxsize=500)(_digest)
+_MOST_PARTS_REMEMBERED = 100
 
 
 def _custom(value: Any) -> list[str]:
@@ -178,11 +182,13 @@ def fingerprint(event: Mapping[str, Any]) -> str:
     """The hash of a normalized event's group, 32 hex digits."""
     own = _custom(event.get("fingerprint"))
     if not own or (len(own) == 1 and _DEFAULT.fullmatch(own[0])):
-        return _digest(_default_parts(event))
+        default = tuple(_default_parts(event))
+        is_small = len(default) <= _MOST_PARTS_REMEMBERED
+        return _remembered_digest(default) if is_small else _digest(default)
     parts = ["custom"]
     for part in own:
         if _DEFAULT.fullmatch(part):
             parts += _default_parts(event)
         else:
             parts.append(part)
-    return _digest(parts)
+    return _digest(tuple(parts))
