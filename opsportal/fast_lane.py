@@ -35,7 +35,11 @@ MIDDLEWARE = (
     CommonMiddleware,
     XFrameOptionsMiddleware,
 )
-ADDRESSES = ("reservations:reservation-create", "reservations:availability")
+ADDRESSES = (
+    "reservations:reservation-create",
+    "reservations:availability",
+    "payments:payment-create",
+)
 
 
 class Lane(WSGIHandler):

@@ -87,7 +87,8 @@ def app_for_key(key: str, scope: Scope) -> ClientApp | None:
             return None
         note_used(ClientKey, public.pk)
         return public.app
-    found = ApiKey.objects.live().select_related("app").filter(key_hash=hash_secret(key)).first()
+    keys = ApiKey.objects.live().select_related("app").filter(key_hash=hash_secret(key))
+    found = next(iter(keys[:1]), None)  # there is one at most: no order to ask for
     if found is None or scope not in found.scopes:
         return None
     note_used(ApiKey, found.pk)

@@ -93,7 +93,7 @@ def create_payment(*, app: ClientApp, asked: NewPayment, key: str, now: datetime
     """
     if not stripe_api.is_configured():
         raise stripe_api.NotConfigured("payments are not configured")
-    known = Payment.objects.filter(app=app, livemode=stripe_api.livemode(), key=key).first()
+    known = _known(app, key)
     if known is not None:
         return _repeat(known, asked, now)
     try:
@@ -123,9 +123,18 @@ def create_payment(*, app: ClientApp, asked: NewPayment, key: str, now: datetime
             payment.save(force_insert=True)
     except IntegrityError:
         # Another request with this key was quicker, by less than a transaction.
-        known = Payment.objects.get(app=app, livemode=stripe_api.livemode(), key=key)
+        known = _known(app, key)
+        if known is None:
+            raise
         return _repeat(known, asked, now)
     return finish(payment, now=now)
+
+
+def _known(app: ClientApp, key: str) -> Payment | None:
+    """The payment under this key, with what a repeat's answer needs of it."""
+    found = Payment.objects.filter(app=app, livemode=stripe_api.livemode(), key=key)
+    found = found.only("key", "fingerprint", "state", "response_status", "response_body")
+    return next(iter(found[:1]), None)
 
 
 def _repeat(payment: Payment, asked: NewPayment, now: datetime) -> Answer:
@@ -140,7 +149,7 @@ def _repeat(payment: Payment, asked: NewPayment, now: datetime) -> Answer:
         with quick_commit():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
-    payment.refresh_from_db()
+    payment = Payment.objects.get(pk=payment.pk)  # all of it
     note(payment, "taken over", f"try {payment.tries}, by a repeat", now=now)
     return finish(payment, now=now)
 

@@ -39,7 +39,7 @@ class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
     metadata: Metadata = {}
 
 
-@api(Scope.PAYMENTS, "POST")
+@api(Scope.PAYMENTS, "POST", remembers_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """201 with the client secret; the same answer again for the same key."""
     asked = _validated(read_json(request, CreatePayment))
