@@ -345,6 +345,8 @@ PAYMENT_MINIMUMS: dict[str, int] = env.dict(
     | {"DKK": 250, "PLN": 200, "JPY": 50},
     subcast_values=int,
 )
+# Longer than Stripe keeps them (30 days): what it still has would be fetched again.
+WEBHOOK_EVENT_DAYS = env.int("WEBHOOK_EVENT_DAYS", 180, validate=validate.Range(min=32))
 PAYMENT_KEY_HOURS = env.int("PAYMENT_KEY_HOURS", 24)  # how long a repeat is answered; up to 72
 
 # --- logs, own errors -----------------------------------------------------------------------------------------

@@ -37,8 +37,8 @@ def totals() -> Iterator[Metric]:
         "Repeated requests that were not charged again.",
         value=prevented,
     )
-    states = CounterMetricFamily(
-        "opsportal_webhook_events", "Stripe events by state.", labels=["state"]
+    states = GaugeMetricFamily(
+        "opsportal_webhook_events", "Stripe events kept, by state.", labels=["state"]
     )
     for state, count in sorted(events.items()):
         states.add_metric([state], count)

@@ -43,6 +43,12 @@ def reap_keys() -> dict[str, int]:
     return {"keys": services.reap_keys(now=timezone.now())}
 
 
+@daily(hour=2, minute=40)
+def prune_events() -> dict[str, int]:
+    """Forget Stripe's events that were dealt with long ago."""
+    return services.prune_events(now=timezone.now())
+
+
 def _reconcile(*, is_full: bool) -> dict[str, int] | str:
     if not stripe_api.is_configured():
         return "not configured"

@@ -118,6 +118,7 @@ INVENTORY: dict[str, list[str]] = {
         "opsportal.limits.tasks.remove_old_blocked_calls",
         "payments.tasks.finish_payments",
         "payments.tasks.process_waiting_events",
+        "payments.tasks.prune_events",
         "payments.tasks.reap_keys",
         "payments.tasks.reconcile",
         "payments.tasks.reconcile_in_full",

@@ -275,7 +275,7 @@ BUSINESS = [
     ),
     Panel(
         "Stripe events by state",
-        (q("sum by (state) (opsportal_webhook_events_total) or vector(0)", "{{state}}"),),
+        (q("sum by (state) (opsportal_webhook_events) or vector(0)", "{{state}}"),),
     ),
     Panel(
         "Counters that apps post, an hour",

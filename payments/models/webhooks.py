@@ -14,6 +14,10 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
     def dead(self) -> "WebhookEventQuerySet":
         return self.filter(state=WebhookEvent.State.DEAD)
 
+    def settled(self) -> "WebhookEventQuerySet":
+        """Nothing is left to be done about these."""
+        return self.filter(state__in=[WebhookEvent.State.PROCESSED, WebhookEvent.State.IGNORED])
+
     def due(self, now: datetime) -> "WebhookEventQuerySet":
         """Waiting, its time has come, and no live lease on it."""
         return (

@@ -13,6 +13,7 @@ from payments.services.create import (
 )
 from payments.services.mismatches import settle_mismatch
 from payments.services.process import process_event, process_waiting
+from payments.services.prune import prune_events
 from payments.services.receive import Received, record_event, replay_event, set_aside
 from payments.services.reconcile import fetch_missing, reconcile
 from payments.services.refund import CannotRefund, refund
@@ -33,6 +34,7 @@ __all__ = [
     "fetch_missing",
     "process_event",
     "process_waiting",
+    "prune_events",
     "reap_keys",
     "reconcile",
     "record_event",
