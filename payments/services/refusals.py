@@ -5,35 +5,53 @@ import time
 from datetime import datetime
 
 from django.db import transaction
+from django.utils import timezone
 
+from opsportal.lib import background
 from opsportal.lib.upsert import upsert
 from payments.models import RefusedDelivery
 
 FLUSH_SECONDS = 5.0
 
 _lock = threading.Lock()
-_waiting: dict[str, int] = {}
+_waiting: dict[str, tuple[int, str]] = {}  # how many, and what the last one looked like, by reason
 _flushed_at: dict[str, float] = {}
 
 
 def count_refusal(reason: str, *, sample: str, now: datetime) -> None:
+    """Count a refused call: written at once, or within 5 s where there are many."""
     with _lock:
-        _waiting[reason] = _waiting.get(reason, 0) + 1
+        count, _ = _waiting.get(reason, (0, ""))
+        _waiting[reason] = (count + 1, sample)
         if time.monotonic() - _flushed_at.get(reason, -FLUSH_SECONDS) < FLUSH_SECONDS:
             return
         _flushed_at[reason] = time.monotonic()
-        count = _waiting.pop(reason)
-    row = {
-        "hour": now.replace(minute=0, second=0, microsecond=0),
-        "reason": reason,
-        "count": count,
-        "last_at": now,
-        "sample": sample[:200],
-    }
+        waiting = {reason: _waiting.pop(reason)}
+    _write(waiting, now)
+
+
+@background.chore("payments: refused webhook calls", seconds=FLUSH_SECONDS)
+def write_down_refusals() -> int:
+    """What has been counted and not been written yet. Returns how many calls."""
+    with _lock:
+        waiting = dict(_waiting)
+        _waiting.clear()
+    _write(waiting, timezone.now())
+    return sum(count for count, _ in waiting.values())
+
+
+def _write(waiting: dict[str, tuple[int, str]], now: datetime) -> None:
+    if not waiting:
+        return
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    rows = [
+        {"hour": hour, "reason": reason, "count": count, "last_at": now, "sample": sample[:200]}
+        for reason, (count, sample) in waiting.items()
+    ]
     with transaction.atomic():
         upsert(
             RefusedDelivery,
-            [row],
+            rows,
             key=["hour", "reason"],
             add=["count"],
             greatest=["last_at"],

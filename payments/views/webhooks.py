@@ -7,7 +7,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
+from opsportal.lib.addresses import client_address, network_of
 from opsportal.lib.http import json_response, problem
+from opsportal.lib.scrub import scrub_text
+from opsportal.limits.blocked import subject_of_address
 from payments import services, stripe_api, webhooks
 from payments.services.receive import NotAnEvent
 from payments.services.refusals import count_refusal
@@ -45,7 +48,8 @@ def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
 
 
 def _refuse(request: HttpRequest, reason: str, status: int) -> HttpResponse:
-    sample = f"from {request.META.get('REMOTE_ADDR', '')}, {request.headers.get('User-Agent', '')}"
+    caller = subject_of_address(network_of(client_address(request.META)))
+    sample = f"from {caller}, {scrub_text(request.headers.get('User-Agent', '')[:150])}"
     try:
         count_refusal(reason, sample=sample, now=timezone.now())
     except DatabaseError:

@@ -19,9 +19,10 @@ def deliver(
     age: int = 0,
     path: str = PATH,
     signature: str | None = None,
+    **meta: Any,
 ) -> Any:
     body = event if isinstance(event, str) else json.dumps(event)
     if signature is None:
         signature = stripe_api.sign(body, secret, int(time.time()) - age)
     headers = {"Stripe-Signature": signature} if signature else {}
-    return Client().post(path, body, content_type="application/json", headers=headers)
+    return Client().post(path, body, content_type="application/json", headers=headers, **meta)

@@ -9,6 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from payments.models import RefusedDelivery, WebhookEvent
+from payments.services.refusals import write_down_refusals
 from payments.webhooks import MAX_BYTES
 from tests.payments.deliveries import PATH, SECRET, deliver
 from tests.payments.stripe_double import StripeDouble, event
@@ -174,6 +175,26 @@ def test_the_count_of_refused_calls_catches_up(monkeypatch: pytest.MonkeyPatch) 
     deliver(succeeded(), signature="")
 
     assert RefusedDelivery.objects.get().count == 21
+
+
+def test_what_a_burst_left_uncounted_is_written_soon_after() -> None:
+    for _ in range(20):
+        deliver(succeeded(), signature="")
+
+    assert write_down_refusals() == 19
+    assert RefusedDelivery.objects.get().count == 20
+    assert write_down_refusals() == 0
+
+
+def test_a_refused_calls_sample_tells_callers_apart_and_not_who_they_are() -> None:
+    deliver(
+        succeeded(), signature="", REMOTE_ADDR="203.0.113.9", HTTP_USER_AGENT="curl ann@example.org"
+    )
+
+    sample = RefusedDelivery.objects.get().sample
+    assert sample.startswith("from address:")
+    assert "203.0.113.9" not in sample
+    assert "ann@example.org" not in sample
 
 
 def test_when_the_database_is_away_stripe_is_asked_to_come_again(
