@@ -12,6 +12,7 @@ from reservations.services.paid import complete_paid, note_refund
 from reservations.services.release import Released, reclaim, release_expired
 from reservations.services.reserve import (
     Busy,
+    CustomerMissing,
     KeyReused,
     LimitReached,
     NotOnSale,
@@ -25,6 +26,7 @@ from reservations.services.reserve import (
 __all__ = [
     "Busy",
     "CannotChange",
+    "CustomerMissing",
     "Drift",
     "KeyReused",
     "LimitReached",

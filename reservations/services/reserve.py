@@ -62,6 +62,10 @@ class KeyReused(Exception):
     """The idempotency key was used before, for something else."""
 
 
+class CustomerMissing(Exception):
+    """The type has a limit for each customer, and the request does not say who it is."""
+
+
 class LimitReached(Exception):
     """The customer would own more than the type allows."""
 
@@ -75,7 +79,8 @@ class LimitReached(Exception):
 def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
     """Hold all that is wanted, or answer the repeat of an earlier request with what that one made.
 
-    Raises SoldOut, LimitReached, NotOnSale, UnknownTicketType, KeyReused, Busy. None of them uses up the key.
+    Raises SoldOut, LimitReached, CustomerMissing, NotOnSale, UnknownTicketType, KeyReused, Busy. None of them uses up
+    the key.
     """
     draft = Reservation(
         uuid=uuid.uuid4(),
@@ -214,6 +219,8 @@ def _keep_limit(type_: TicketType, customer: str, quantity: int, now: datetime) 
     limit = type_.per_customer_limit
     if limit is None:
         return
+    if not customer:
+        raise CustomerMissing(f"{type_.name} has a limit for each customer: say whose order it is")
     owned = type_.lines.all().owned_by(customer, now).seats()
     if owned + quantity > limit:
         raise LimitReached(type_, limit, owned)

@@ -65,6 +65,8 @@ def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
             limit=refusal.limit,
             owned=refusal.owned,
         )
+    except services.CustomerMissing as refusal:
+        return problem(422, str(refusal), type="customer-missing")
     except services.Busy:
         return _busy()
     except services.KeyReused:

@@ -103,6 +103,17 @@ def test_the_limit_is_named(shop: Client) -> None:
     assert {"type": "limit", "limit": 2, "owned": 2}.items() <= refused.json().items()
 
 
+def test_who_buys_must_be_said_where_each_customer_has_a_limit(shop: Client) -> None:
+    """Else everybody who says nothing would share one limit, or have none."""
+    limited = make_ticket_type(10, per_customer_limit=2)
+
+    body = {"items": [{"ticket_type": limited.pk, "quantity": 1}]}
+    refused = post(shop, "/api/v1/reservations/", body)
+
+    assert (refused.status_code, refused.json()["type"]) == (422, "customer-missing")
+    assert not Reservation.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
