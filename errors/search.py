@@ -9,9 +9,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from errors.models import (
@@ -121,19 +122,21 @@ def _by_event(column: str) -> Callable[[str], Q]:
     )
 
 
-def _shown(parts: QuerySet[GroupText]) -> QuerySet[GroupText, int]:
+def _shown(parts: "QuerySet[GroupText] | QuerySet[GroupTag]") -> "QuerySet[Any, int]":
     return parts.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True)
+
+
+# No EXISTS in these: for each group SQLite would walk anew through all that have the value, or through all groups.
 
 
 def _group(**fields: str) -> Q:
     """The group itself, or one that was merged into it."""
-    return Q(**fields) | Q(Exists(ErrorGroup.objects.filter(merged_into=OuterRef("pk"), **fields)))
+    merged = ErrorGroup.objects.filter(merged_into__isnull=False, **fields)
+    return Q(**fields) | Q(pk__in=merged.values_list("merged_into_id", flat=True))
 
 
 def _tag(key: str, value: str) -> Q:
-    own = GroupTag.objects.filter(group=OuterRef("pk"), key=key, value=value)
-    merged = GroupTag.objects.filter(group__merged_into=OuterRef("pk"), key=key, value=value)
-    return Q(Exists(own)) | Q(Exists(merged))
+    return Q(pk__in=_shown(GroupTag.objects.filter(key=key, value=value)))
 
 
 def _severity(value: str) -> Q:
