@@ -149,7 +149,7 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
     list_filter = ("is_enabled", "severity", "cadence")
     list_editable = ("is_enabled",)
     search_fields = ("name", "summary")
-    readonly_fields = ("last_evaluated_at", "last_value", "last_error")
+    readonly_fields = ("last_evaluated_at", "last_seen", "last_error")
     fieldsets = (
         (None, {"fields": ("name", "summary", "is_enabled", "runbook")}),
         (
@@ -186,13 +186,15 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
-        code = ("name", "summary", "unit", "below") if obj and not obj.is_custom else ()
+        code = ("name", "summary", "unit", "direction") if obj and not obj.is_custom else ()
         return (*self.readonly_fields, *code)
 
     def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
         """A rule that staff make says which recorded metric it reads."""
         if obj and not obj.is_custom:
-            return self.fieldsets
+            name, breached = self.fieldsets[1]
+            fields = tuple("direction" if f == "below" else f for f in breached["fields"])
+            return (self.fieldsets[0], (name, {"fields": fields}), *self.fieldsets[2:])
         reads = ("Reads", {"fields": ("reader", "selector")})
         return (self.fieldsets[0], reads, *self.fieldsets[1:])
 
@@ -215,6 +217,10 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
     @admin.display(description="threshold", ordering="threshold")
     def limit(self, rule: AlertRule) -> str:
         return f"{'≤' if rule.below else '>'} {in_units(rule.threshold, rule.unit)}"
+
+    @admin.display(description="direction")
+    def direction(self, rule: AlertRule) -> str:
+        return "at the threshold or below it" if rule.below else "above the threshold"
 
     @admin.display(description="last value")
     def last_seen(self, rule: AlertRule) -> str:

@@ -6,6 +6,8 @@ from django.utils import timezone
 from health import services, status
 from health.backups import detached
 from health.services import subscribers
+from health.services.gauges import ACTIVE_USERS, DATABASE_SIZE, QUEUE_BACKLOG
+from opsportal.lib import formats
 from opsportal.lib.schedules import daily, every, hourly, weekly
 
 
@@ -16,9 +18,11 @@ def run_checks() -> dict[str, int]:
 
 
 @every(minutes=1)
-def record_gauges() -> dict[str, float]:
+def record_gauges() -> str:
     """Measure the database's size, who is active and how much work waits."""
-    return services.record_gauges(now=timezone.now())
+    levels = services.record_gauges(now=timezone.now())
+    size = formats.quantity(levels[DATABASE_SIZE], "bytes")
+    return f"{size}, {levels[ACTIVE_USERS]:.0f} active, {levels[QUEUE_BACKLOG]:.0f} waiting"
 
 
 @every(minutes=1)
