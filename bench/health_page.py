@@ -1,6 +1,6 @@
 """Server time and queries of every widget of the health page, and of the status page.
 
-python bench/seed_health.py && python bench/health_page.py --rounds 5
+python bench/seed_health.py && python bench/seed_errors.py --events 1000000 && python bench/health_page.py --rounds 5
 """
 
 import argparse
@@ -22,11 +22,15 @@ django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection  # noqa: E402
+from django.db.models import Sum  # noqa: E402
 from django.test import RequestFactory  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from errors import hours  # noqa: E402
+from errors.models import ErrorGroup  # noqa: E402
 from health import status  # noqa: E402
+from health.models import Monitor  # noqa: E402
 from health.views import status_page, system_health  # noqa: E402
 
 # The promise: https://… docs/operations.md; PostgreSQL 50 ms, SQLite 100 ms, the status page 20 ms.
@@ -51,6 +55,10 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     user = User(username="bench", is_staff=True, is_superuser=True)
     limit, late = LIMIT_MS[connection.vendor], 0
+    hours.add_up(now=timezone.now())  # as each hour
+    events = ErrorGroup.objects.aggregate(sum=Sum("event_count"))["sum"] or 0
+    monitors = Monitor.objects.count()
+    print(f"{connection.vendor}, {monitors} monitors, {events:,} error events, limit {limit} ms")
     for key in system_health.RANGES:
         request = RequestFactory().get("/", {"range": key})
         request.user = user

@@ -121,16 +121,17 @@ def latency_in_slots(
 ) -> dict[datetime, LatencySummary]:
     """Every slot of the span in order, with what was called in it."""
     resolution = resolution_for(until - since)
-    rows_of: dict[datetime, list[Sequence[float]]] = {
-        slot: [] for slot in resolution.slots(since, until)
-    }
+    slots = resolution.slots(since, until)
+    rows_of: list[list[Sequence[float]]] = [[] for _ in slots]
     rows = _latencies(series, since, until, resolution.tier).values_list(
         "start", "count", "failed", "total_ms", "highest_ms", *Latency.BUCKETS
     )
-    for start, *figures in rows:
-        if (slot := resolution.floor(start)) in rows_of:
-            rows_of[slot].append(figures)
-    return {slot: LatencySummary.of(rows) for slot, rows in rows_of.items()}
+    place = 0
+    for start, *figures in rows.order_by("start"):
+        while place + 1 < len(slots) and start >= slots[place + 1]:
+            place += 1
+        rows_of[place].append(figures)
+    return {slot: LatencySummary.of(rows) for slot, rows in zip(slots, rows_of, strict=True)}
 
 
 @dataclass(frozen=True)
