@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
     "reserve": ("Reservations", [["-m", "bench.reserve"]]),
     "reserve-http": ("Reservations through HTTP", [["-m", "bench.reserve_http"]]),
     "payments": ("Payments and webhooks", [["-m", "bench.payments"]]),
+    "limits": ("What the rate limit costs", [["-m", "bench.limits"]]),
     "alert-latency": ("From a critical error to its message", [["-m", "bench.alert_latency", "50"]]),
     "health-pages": (
         "The health page with 90 days of history and a million errors",

@@ -28,12 +28,11 @@ class NotAllowed(Exception):
 
 def key_of(request: HttpRequest) -> str:
     """The key in `Authorization: Bearer …`, `X-API-Key` or `X-Opsportal-Key`, or ""."""
-    bearer = _BEARER.fullmatch(request.headers.get("Authorization", ""))
-    return (
-        bearer[1]
-        if bearer
-        else request.headers.get("X-API-Key") or request.headers.get("X-Opsportal-Key") or ""
-    )
+    meta = request.META  # request.headers is a copy of all of them, made for each request that asks
+    bearer = _BEARER.fullmatch(meta.get("HTTP_AUTHORIZATION", ""))
+    if bearer:
+        return bearer[1]
+    return meta.get("HTTP_X_API_KEY") or meta.get("HTTP_X_OPSPORTAL_KEY") or ""
 
 
 def authenticate(request: HttpRequest, scope: Scope, *, remembered: bool = False) -> ClientApp:

@@ -1,11 +1,14 @@
 """Whose request it is: the client's address, believed only as far as our own proxies vouch for it."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.http import HttpRequest
 
 
@@ -17,7 +20,7 @@ def client_address(meta: Mapping[str, Any]) -> str:
     A header that is too short or no address: then REMOTE_ADDR, which nobody can forge.
     """
     remote: str = meta.get("REMOTE_ADDR") or ""
-    proxies: int = settings.TRUSTED_PROXY_COUNT
+    proxies = _proxy_count()
     if not proxies:
         return remote
     chain: list[str] = [*meta.get("HTTP_X_FORWARDED_FOR", "").split(","), remote]
@@ -26,9 +29,27 @@ def client_address(meta: Mapping[str, Any]) -> str:
     return _parsed(chain[-(proxies + 1)]) or remote
 
 
+_IPV4 = re.compile(r"[1-9]\d{0,2}(?:\.(?:0|[1-9]\d{0,2})){3}", re.ASCII)
+
+
+@cache
+def _proxy_count() -> int:
+    return int(
+        settings.TRUSTED_PROXY_COUNT
+    )  # kept: asking the settings takes longer than all the rest
+
+
+@receiver(setting_changed)
+def _forget_count(*, setting: str, **_: object) -> None:
+    if setting == "TRUSTED_PROXY_COUNT":  # in tests
+        _proxy_count.cache_clear()
+
+
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """What counts as one client: an IPv4 address, or an IPv6 /64, of which one subscriber has all addresses."""
+    if _IPV4.fullmatch(address):  # nearly all, and there is one way to write it
+        return address
     try:
         parsed = ipaddress.ip_address(address.split("%")[0])
     except ValueError:

@@ -15,10 +15,13 @@ import math
 import threading
 import time
 from collections import deque
+from functools import cache, partial
 from typing import NamedTuple
 
 import redis
 from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from redis.commands.core import Script
 
 from opsportal.lib import background, redis_link
@@ -40,18 +43,32 @@ class Verdict(NamedTuple):
     retry_after: float  # seconds to wait; 0 when allowed
 
 
+_make_verdict = partial(tuple.__new__, Verdict)  # half of what Verdict(…) costs
+
+
 def hit(key: str, limit: int, window_seconds: float, *, cost: int = 1) -> Verdict:
     """Counts one more use of `key` (or `cost` at once) unless that is more than `limit` within the window.
 
     Different limits need different keys. Never raises, and never waits long: see `degraded`.
     """
-    if not settings.REDIS_URL:
+    if not _redis_url():
         return memory.hit(key, limit, window_seconds, cost)
     if not redis_link.gate.is_shut:
         verdict = _hit_in_both(key, limit, window_seconds, cost)
         if verdict is not None:
             return verdict
     return memory.hit(key, limit, window_seconds, cost, owing=True)
+
+
+@cache
+def _redis_url() -> str:
+    return str(settings.REDIS_URL)  # asking the settings costs as much as half a hit
+
+
+@receiver(setting_changed)
+def _forget_url(*, setting: str, **_: object) -> None:
+    if setting == "REDIS_URL":  # in tests
+        _redis_url.cache_clear()
 
 
 def _hit_in_both(key: str, limit: int, window: float, cost: int) -> Verdict | None:
@@ -149,9 +166,14 @@ class Memory:
         with self._lock:
             now = time.monotonic()
             log_ = self._log(key, window, now)
-            allowed = log_.total + cost <= limit
+            total = log_.total + cost
+            allowed = total <= limit
             if allowed:
-                log_.add(now, cost, window / MOST_ENTRIES if limit > MOST_ENTRIES else 0.0)
+                if limit <= MOST_ENTRIES and cost == 1 and log_.counts is None:
+                    log_.times.append(now)  # what _Log.add does, without calling it
+                    log_.total = total
+                else:
+                    log_.add(now, cost, window / MOST_ENTRIES if limit > MOST_ENTRIES else 0.0)
                 if owing:
                     log_.owed += cost
             return _verdict(log_, allowed, limit, window, now)
@@ -181,13 +203,18 @@ class Memory:
                 self._logs[key].owed += cost
 
     def _log(self, key: str, window: float, now: float) -> _Log:
-        """Without what has left the window. Taken out and put in again, so that the dict stays in the order of use."""
-        log_ = self._logs.pop(key, None)
+        """Without what has left the window."""
+        logs = self._logs
+        log_ = logs.get(key)
         if log_ is None:
-            if len(self._logs) >= self._most_keys:
+            if len(logs) >= self._most_keys:
                 self._make_room(now)
-            log_ = _Log(window)
-        self._logs[key] = log_
+            log_ = logs[key] = _Log(window)
+            return log_
+        if len(logs) > self._most_keys >> 1:
+            # Taken out and put in again: where room may have to be made, the dict stays in the order of use.
+            del logs[key]
+            logs[key] = log_
         log_.window = window
         times = log_.times
         if times and times[0] <= now - window:
@@ -213,14 +240,17 @@ class Memory:
 
 
 def _verdict(log_: _Log, allowed: bool, limit: int, window: float, now: float) -> Verdict:
-    wait = log_.times[0] + window - now if log_.times else window
+    times = log_.times
+    wait = times[0] + window - now if times else window
     remaining = limit - log_.total
-    return Verdict(
-        allowed,
-        limit,
-        remaining if remaining > 0 else 0,
-        time.time() + wait,
-        0.0 if allowed else wait,
+    return _make_verdict(
+        (
+            allowed,
+            limit,
+            remaining if remaining > 0 else 0,
+            time.time() + wait,
+            0.0 if allowed else wait,
+        )
     )
 
 
