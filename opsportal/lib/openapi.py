@@ -190,6 +190,8 @@ def _refusals(operation: Operation) -> dict[int, str]:
         common |= {413: "Too large.", 422: "Readable, and not what it takes: `detail` says where."}
     if operation.scope:
         common |= {401: "No key.", 403: "The key is unknown, revoked, or may not do this."}
+    if operation.path_notes or "<" in operation.path:
+        common |= {404: "No such address."}
     common |= {429: "Too many calls.", 503: "Something it needs is away; trying again is safe."}
     return common | {status: text or TITLES[status] for status, text in operation.refusals.items()}
 
