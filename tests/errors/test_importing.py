@@ -1,14 +1,18 @@
 import gzip
 import json
+import os
+import re
 import uuid
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from errors.models import ErrorEvent
+from errors.models import ErrorEvent, ErrorGroup
+from errors.payloads import payload_of
 from tests.errors.support import envelope, raised
 from tests.factories import make_app
 
@@ -32,6 +36,77 @@ def test_envelopes_and_event_json_are_imported_once(tmp_path: Path) -> None:
     assert ErrorEvent.objects.count() == 6
     stored = ErrorEvent.objects.get(event_id=event["event_id"])
     assert abs(stored.received_at - happened) < timedelta(seconds=1)
+
+
+def test_what_sentrys_api_hands_out_becomes_the_event_it_was(tmp_path: Path) -> None:
+    """Its interfaces are a list of entries, spelled in another way than SDKs send them."""
+    frame = {"filename": "shop/cart.py", "absPath": "/app/shop/cart.py", "module": "shop.cart", "function": "total",
+             "lineNo": 12, "inApp": True, "context": [[11, "def total():"], [12, "    raise SoldOut"], [13, ""]]}  # fmt: skip
+    exported = {
+        "id": "f" * 32, "eventID": "f" * 32, "type": "error", "platform": "python", "title": "SoldOut: stand B",
+        "dateCreated": (timezone.now() - timedelta(days=2)).isoformat(), "release": {"version": "shop@1.2"},
+        "tags": [{"key": "environment", "value": "production"}], "user": {"id": "u-1"},
+        "entries": [
+            {"type": "exception", "data": {"values": [{"type": "SoldOut", "value": "stand B", "stacktrace": {"frames": [frame]}}]}},
+            {"type": "breadcrumbs", "data": {"values": [{"category": "cart", "message": "added"}]}},
+            {"type": "request", "data": {"method": "POST", "url": "https://shop.example/pay", "query": [["a", "b"]]}},
+        ],
+    }  # fmt: skip
+    transaction = {"type": "transaction", "level": "info", "transaction": "/pay", "spans": []}
+    (tmp_path / "export.json").write_text(json.dumps([exported, transaction]))
+    app = make_app()
+
+    call_command("import_errors", app.slug, str(tmp_path / "export.json"))
+
+    event = ErrorEvent.objects.get()
+    assert (event.event_id.hex, event.release, event.user_key) == ("f" * 32, "shop@1.2", "u-1")
+    assert event.group.title == "SoldOut: stand B"
+    payload = payload_of(event)
+    kept = payload["exception"]["values"][0]["stacktrace"]["frames"][0]
+    assert (kept["lineno"], kept["context_line"], kept["in_app"]) == (12, "    raise SoldOut", True)
+    assert kept["pre_context"] == ["def total():"]
+    assert payload["request"]["query_string"] == [["a", "b"]]
+    assert payload["breadcrumbs"]["values"][0]["message"] == "added"
+
+
+def test_a_file_larger_than_memory_may_be_is_read_line_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("errors.importing.LIMIT_OUT", 5_000)
+    lines = b"\n".join(json.dumps(raised(value=str(n))).encode() for n in range(450))
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines.replace(b"hold", b"pay")))
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(os.urandom(9_000))[:4_000])
+    app, told, progress = make_app(), StringIO(), StringIO()
+
+    call_command("import_errors", app.slug, str(tmp_path), stdout=told, stderr=progress)
+
+    assert ErrorEvent.objects.count() == 900
+    assert "900 events stored" in told.getvalue()
+    assert "cut.jsonl.gz: not readable" in told.getvalue()
+    shares = [int(share) for share in re.findall(r"(\d+) %", progress.getvalue())]
+    assert shares == sorted(shares)
+    assert shares[-1] == 100
+    assert len(shares) > 3
+
+
+def test_an_import_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    """What is stored already is passed over: nothing is lost, nothing counts twice."""
+    app, lines = make_app(), [json.dumps(raised(value=str(n))) for n in range(30)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines[:12]))
+    call_command("import_errors", app.slug, str(tmp_path))
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+
+    told = StringIO()
+    call_command("import_errors", app.slug, str(tmp_path), stdout=told)
+
+    assert "18 events stored, 12 were known already" in told.getvalue()
+    assert ErrorEvent.objects.count() == ErrorGroup.objects.get().event_count == 30
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"missing\.json"):
+        call_command("import_errors", make_app().slug, str(tmp_path / "missing.json"))
 
 
 def test_an_unknown_app_is_named(tmp_path: Path) -> None:

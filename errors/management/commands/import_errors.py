@@ -28,12 +28,16 @@ class Command(BaseCommand):
         app = ClientApp.objects.filter(slug=options["app"]).first()
         if app is None:
             raise CommandError(f"no app is registered as {options['app']!r}")
-        files = importing.files_in(options["paths"])
+        try:
+            files = [importing.EventFile(path) for path in importing.files_in(options["paths"])]
+        except OSError as error:
+            raise CommandError(str(error)) from error
         stored = known = 0
         unreadable: list[str] = []
-        for number, path in enumerate(files, 1):
+        shown = -1
+        for file in files:
             try:
-                events = importing.events_in(path)
+                events = iter(file)
                 while batch := list(islice(events, BATCH)):
                     now = timezone.now()
                     written = record_events(
@@ -41,14 +45,11 @@ class Command(BaseCommand):
                     )
                     stored += written.stored
                     known += written.duplicates
+                    shown = self._show(files, stored + known, shown)
             except (Unreadable, OSError) as error:
-                unreadable.append(f"{path}: {error}")
-            if number == len(files) or number % 20 == 0 or self.stderr.isatty():
-                share = 20 * number // len(files)
-                bar = "#" * share + "." * (20 - share)
-                self.stderr.write(
-                    f"\r[{bar}] {number:,} of {len(files):,} files, {stored:,} events", ending=""
-                )
+                unreadable.append(f"{file.path}: {error}")
+                file.position = file.size
+            shown = self._show(files, stored + known, shown)
         self.stderr.write("")
         hours.add_up(now=timezone.now(), everything=True)
         self.stdout.write(f"{stored:,} events stored, {known:,} were known already")
@@ -56,3 +57,17 @@ class Command(BaseCommand):
             self.stdout.write(f"not read: {line}")
         if unreadable and not stored and not known:
             raise CommandError("nothing could be read")
+
+    def _show(self, files: list[importing.EventFile], events: int, shown: int) -> int:
+        """The progress in percent of the bytes; on a file or a pipe a line at every twentieth of it."""
+        total = sum(file.size for file in files) or 1
+        percent = 100 * sum(file.position for file in files) // total
+        step = 1 if self.stderr.isatty() else 5
+        if percent // step > shown // step or (self.stderr.isatty() and percent < 100):
+            bar = ("#" * (percent // 5)).ljust(20, ".")
+            line = f"[{bar}] {percent} % of {total / 1e6:,.1f} MB, {events:,} events"
+            self.stderr.write(
+                f"\r{line}" if self.stderr.isatty() else line,
+                ending="" if self.stderr.isatty() else "\n",
+            )
+        return percent
