@@ -3,14 +3,16 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from opsportal.clients.models import ApiKey, ClientApp, Scope
-from opsportal.limits import blocked, tiers
+from opsportal.limits import blocked, tasks, tiers
 from opsportal.limits.models import BlockedCall, RateLimitTier, Tier
 from opsportal.middleware import rate_limits
 from tests.factories import make_app
@@ -251,6 +253,18 @@ def test_a_flood_of_refused_addresses_costs_bounded_memory() -> None:
     assert len(blocked._counts) <= blocked.MOST_SUBJECTS + 1
     blocked.write_down()
     assert sum(row.count for row in BlockedCall.objects.all()) == 700
+
+
+def test_blocked_calls_are_forgotten_after_thirty_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "AT_ONCE", 2)
+    now = timezone.now()
+    for days in (0, 29, 31, 32, 33, 400):
+        BlockedCall.objects.create(
+            minute=now - timedelta(days=days), tier="read", subject=f"app:{days}", path="/", count=1
+        )
+
+    assert tasks.remove_old_blocked_calls() == 4
+    assert {row.subject for row in BlockedCall.objects.all()} == {"app:0", "app:29"}
 
 
 def test_a_view_under_django_ratelimit_answers_in_the_same_way() -> None:
