@@ -151,7 +151,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-        "PRAGMA cache_size=-32000; PRAGMA temp_store=MEMORY;",
+        "PRAGMA cache_size=-8000; PRAGMA temp_store=MEMORY;",
     }
     # In a file also under test: threads cannot share an in-memory database.
     DATABASES["default"]["TEST"] = {
