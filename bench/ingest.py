@@ -16,7 +16,9 @@ import platform
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +100,35 @@ def memory_mb(pids: list[int]) -> float:
     return total / 1024
 
 
+@contextmanager
+def refreshing(port: int, session: str) -> Iterator[list[float]]:
+    """Somebody looks at the health page, which is fetched again a second after it came; yields the times it took."""
+    ended = threading.Event()
+    times: list[float] = []
+
+    def look() -> None:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/admin/system-health/",
+            headers={"Cookie": f"sessionid={session}"},
+        )
+        while not ended.is_set():
+            began = time.perf_counter()
+            with urllib.request.urlopen(request, timeout=60) as page:
+                if b"login" in page.url.encode():
+                    raise SystemExit("the health page asks for a login")
+                page.read()
+            times.append(time.perf_counter() - began)
+            ended.wait(1.0)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield times
+    finally:
+        ended.set()
+        thread.join()
+
+
 MANAGE = """
 import json, sys
 import django; django.setup()
@@ -106,7 +137,16 @@ call_command("migrate", verbosity=0)
 from opsportal.clients.models import ClientApp, ClientKey
 app, _ = ClientApp.objects.get_or_create(slug="bench", defaults={"name": "Bench"})
 key = app.keys.first() or ClientKey.objects.create(app=app)
-print(json.dumps([key.public_key, app.pk]))
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+staff = User.objects.create_superuser("bench", password=None)
+session = SessionStore()
+session[SESSION_KEY] = str(staff.pk)
+session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+session[HASH_SESSION_KEY] = staff.get_session_auth_hash()
+session.create()
+print(json.dumps([key.public_key, app.pk, session.session_key]))
 """
 
 SIZE = """
@@ -139,28 +179,37 @@ def run_python(program: str, environment: dict[str, str]) -> list:
 
 
 def measure(name: str, environment: dict[str, str], seconds: float, processes: int) -> list[dict]:
-    key, app = run_python(MANAGE, environment)
+    key, app, session = run_python(MANAGE, environment)
     rows = []
     acknowledged = 0
     with (
-        serving("bench.empty_view:application", {}, processes) as (empty_port, _),
+        serving("bench.empty_view:application", {}, processes) as (empty_port, empty_server),
         serving("opsportal.wsgi:application", environment, processes) as (port, server),
     ):
         acknowledged += load(port, key, app, 8, 2)["acked"]  # first events of groups, imports
         for connections in CONNECTIONS:
+            pids = children(empty_server.pid)
+            before = cpu_seconds(pids)
             empty = load(empty_port, key, app, connections, max(2.0, seconds / 2))
+            empty_cpu = (cpu_seconds(pids) - before) / max(1, empty["acked"])
             pids = children(server.pid)
             before = cpu_seconds(pids)
             ours = load(port, key, app, connections, seconds)
             ours["cpu_us"] = 1e6 * (cpu_seconds(pids) - before) / max(1, ours["acked"])
             ours["empty_per_s"] = empty["acked_per_s"]
+            ours["empty_cpu_us"] = 1e6 * empty_cpu
             ours["store"] = name
             acknowledged += ours["acked"]
             rows.append(ours)
+        with refreshing(port, session) as pages:
+            watched = load(port, key, app, 32, seconds)
+        acknowledged += watched["acked"]
         memory = memory_mb(children(server.pid))
     stored, size = run_python(SIZE, environment)
     for row in rows:
         row |= {"memory_mb": memory, "lost": acknowledged - stored, "bytes_each": size / stored}
+        row |= {"watched_per_s": watched["acked_per_s"], "watched_p99_ms": watched["p99_ms"]}
+        row |= {"pages": len(pages), "page_ms": 1000 * sorted(pages)[len(pages) // 2]}
     return rows
 
 
@@ -195,7 +244,7 @@ def memory_run(environment: dict[str, str], total: int) -> str:
     """Memory of all processes of `manage.py serve` at the start and after each quarter of the events."""
     from tests.servers import process
 
-    key, app = run_python(MANAGE, environment)
+    key, app, _ = run_python(MANAGE, environment)
     port = process.free_port()
     lines = [
         "| events | supervisor | web | worker | all, MB | events/s |",
@@ -232,21 +281,25 @@ def memory_run(environment: dict[str, str], total: int) -> str:
 
 def table(rows: list[dict]) -> str:
     lines = [
-        "| store | connections | events/s | p50 ms | p99 ms | CPU µs an event | empty view/s | of the empty view | times Bugsink | times GlitchTip |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| store | connections | events/s | p50 ms | p99 ms | CPU µs an event | of a core: load | empty view/s (CPU µs) | of the empty view (by CPU) | times Bugsink | times GlitchTip |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         rate = row["acked_per_s"]
         lines.append(
             f"| {row['store']} | {row['connections']} | {rate:,.0f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f}"
-            f" | {row['cpu_us']:,.0f} | {row['empty_per_s']:,.0f} | {100 * rate / row['empty_per_s']:.0f} %"
+            f" | {row['cpu_us']:,.0f} | {100 * row['client_cpu_share']:.0f} %"
+            f" | {row['empty_per_s']:,.0f} ({row['empty_cpu_us']:,.0f})"
+            f" | {100 * rate / row['empty_per_s']:.0f} % ({100 * row['empty_cpu_us'] / row['cpu_us']:.0f} %)"
             f" | {rate / BUGSINK:.0f} | {rate / GLITCHTIP:.0f} |"
         )
     for store in dict.fromkeys(row["store"] for row in rows):
         last = next(row for row in reversed(rows) if row["store"] == store)
         lines.append(
             f"\n{store}: acknowledged but not stored {last['lost']}, {last['bytes_each']:,.0f} bytes on disk an event with"
-            f" everything about it, {last['memory_mb']:.0f} MB of memory in all web processes."
+            f" everything about it, {last['memory_mb']:.0f} MB of memory in all web processes. While the health page was"
+            f" being looked at ({last['pages']} times, {last['page_ms']:.0f} ms each): {last['watched_per_s']:,.0f}/s on 32"
+            f" connections, p99 {last['watched_p99_ms']:.1f} ms."
         )
     return "\n".join(lines)
 
@@ -257,7 +310,7 @@ def write(text: str, processes: int) -> None:
     cores = os.cpu_count()
     section = (
         f"## Taking errors\n\n{MARK}\n\n"
-        f"{cores} cores, {platform.python_implementation()} {platform.python_version()}, {processes} web processes, the load"
+        f"{cores} cores, {platform.python_implementation()} {platform.python_version()}, {processes} web process{'es' if processes > 1 else ''}, the load"
         " generator on the same machine. An event counts when it is answered, which is when it is committed"
         " (SQLite `synchronous=FULL`, PostgreSQL `synchronous_commit=on`), grouped and counted."
         f" Peers with the same load on such a machine: Bugsink {BUGSINK}/s, GlitchTip {GLITCHTIP}/s digested.\n\n{text}\n"
@@ -285,7 +338,7 @@ def write_memory(text: str, events: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=1, help="of the web server; serve has 1")
     parser.add_argument("--store", choices=["sqlite", "postgresql", "both"], default="both")
     parser.add_argument(
         "--write", action="store_true", help="put the table into docs/performance.md"
@@ -298,6 +351,7 @@ def main() -> None:
         "DJANGO_SETTINGS_MODULE": "opsportal.settings",
         "LOG_LEVEL": "ERROR",
         "SECRET_KEY": "bench" * 10,
+        "STATICFILES_STORAGE": "django.contrib.staticfiles.storage.StaticFilesStorage",
     }
     with tempfile.TemporaryDirectory() as folder:
         if options.memory:
