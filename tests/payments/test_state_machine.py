@@ -15,6 +15,7 @@ from payments import services, stripe_api
 from payments.intents import OURS, Intent
 from payments.models import Payment, WebhookEvent
 from payments.services import NewPayment
+from payments.services.process import LEASE
 from payments.services.receive import record_event
 from tests.factories import make_app
 from tests.payments.stripe_double import event
@@ -145,13 +146,19 @@ class Shop(RuleBasedStateMachine):
         at = int(self.stripe.now.timestamp())
         self.events.append(event("payment_intent.succeeded", object_, created=at))
 
-    @rule(number=st.integers(0, 3), processed=st.booleans())
-    def stripe_calls(self, number: int, processed: bool) -> None:
+    @rule(number=st.integers(0, 3), worker=st.sampled_from(["works", "is nudged in vain", "dies"]))
+    def stripe_calls(self, number: int, worker: str) -> None:
         if number < len(self.events):
             told = self.events[number]
             received = record_event(told, endpoint="default", livemode=False, now=self.now)
-            if processed:
+            if worker == "works":
                 services.process_event(event_pk=received.event.pk, now=self.now)
+            elif (
+                worker == "dies" and received.event.tries < 5
+            ):  # with its effect goes its transaction; the claim was committed
+                until = self.now + LEASE
+                claimed = WebhookEvent.objects.all()
+                claimed.claim(received.event.pk, owner="dead", now=self.now, until=until)
 
     @property
     def now(self) -> datetime:

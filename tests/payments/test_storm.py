@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 import time
 
 import pytest
@@ -18,7 +19,39 @@ from tests.payments.stripe_double import StripeDouble, event
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EVENTS = int(os.environ.get("STORM_EVENTS", "150"))
-KILLS = 2
+WORKERS = 2
+PIECES = max(2, EVENTS // 500)
+
+
+class Crowd:
+    """Workers side by side; one of them is killed now and then, and another takes its place."""
+
+    def __init__(self) -> None:
+        self.workers = [self._start() for _ in range(WORKERS)]
+        self.kills = 0
+
+    def _start(self) -> "subprocess.Popen[str]":
+        worker = subprocesses.start("tests.payments.storm")
+        assert worker.stdout
+        assert worker.stdout.readline() == "ready\n"
+        return worker
+
+    def kill_one_at_work(self) -> None:
+        before = WebhookEvent.objects.waiting().count()
+        end = time.monotonic() + 20
+        while before and WebhookEvent.objects.waiting().count() == before:
+            assert time.monotonic() < end, "nobody works"
+            time.sleep(0.005)
+        victim = self.workers.pop(0)
+        victim.kill()
+        victim.communicate()
+        assert victim.returncode == -9
+        self.kills += 1
+        self.workers.append(self._start())
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.communicate("end\n", timeout=60)
 
 
 def test_each_effect_happens_once_none_is_lost_and_poison_is_visible(stripe: StripeDouble) -> None:
@@ -50,26 +83,20 @@ def test_each_effect_happens_once_none_is_lost_and_poison_is_visible(stripe: Str
     deliveries += shuffler.choices(deliveries, k=EVENTS - len(deliveries))
     shuffler.shuffle(deliveries)
 
-    for delivery in deliveries:
-        record_event(delivery, endpoint="default", livemode=False, now=timezone.now())
-
+    crowd = Crowd()
+    pieces = [deliveries[start::PIECES] for start in range(PIECES)]
+    for piece in pieces:  # they keep coming while workers work, and die
+        for delivery in piece:
+            record_event(delivery, endpoint="default", livemode=False, now=timezone.now())
+        crowd.kill_one_at_work()
     assert WebhookEvent.objects.count() == len(told) + len(poison)
     assert sum(WebhookEvent.objects.values_list("deliveries", flat=True)) == len(deliveries)
-    for _ in range(KILLS):
-        worker = subprocesses.start("tests.payments.storm")
-        assert worker.stdout
-        assert worker.stdout.readline() == "ready\n"
-        before = WebhookEvent.objects.waiting().count()
-        end = time.monotonic() + 20
-        while WebhookEvent.objects.waiting().count() > before * 0.8 and time.monotonic() < end:
-            time.sleep(0.01)
-        worker.kill()
-        worker.communicate()
-    worker = subprocesses.start("tests.payments.storm")
-    end = time.monotonic() + 30 + EVENTS / 20
+    end = time.monotonic() + 60 + EVENTS / 20
     while WebhookEvent.objects.waiting().exists() and time.monotonic() < end:
+        if EVENTS > 1000:
+            crowd.kill_one_at_work()
         time.sleep(0.05)
-    worker.communicate("end\n", timeout=60)
+    crowd.end()
 
     dead = WebhookEvent.objects.dead()
     assert {one.event_id for one in dead} == {one["id"] for one in poison}

@@ -1,10 +1,13 @@
 """Money and seats: together, or noted until staff settle it."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 from django.contrib.auth.models import User
 
+from alerts.models import SystemAlert
 from payments.models import Payment
 from reservations import services
 from reservations.models import Discrepancy, Reservation, Status, TicketType
@@ -101,6 +104,35 @@ def test_a_payment_whose_seats_are_gone_is_offered_for_refund() -> None:
     assert (reservation.status, reservation.payment) == (Status.REFUND_NEEDED, payment)
     assert counters(standing) == (1, 0)
     assert open_kinds() == [Kind.SOLD_OUT]
+
+
+@pytest.mark.parametrize("order", list(permutations(["pay", "expire", "snatch"])))
+def test_paid_and_expired_at_one_instant_in_any_order_is_a_seat_or_a_refund(
+    order: tuple[str, ...],
+) -> None:
+    """The very second the hold ends: the payment's news, the clean-up and the next buyer."""
+    ends = NOON + timedelta(minutes=15)
+    standing, got = make_ticket_type(1), []
+    reservation = reserved(standing)
+
+    for step in order:
+        if step == "pay":
+            paid(reservation, now=ends)
+        elif step == "expire":
+            services.release_expired(now=ends)
+        else:
+            with suppress(services.SoldOut):
+                got.append(reserved(standing, now=ends))
+
+    reservation.refresh_from_db()
+    if order.index("pay") < order.index("snatch"):
+        assert (reservation.status, got, open_kinds()) == (Status.COMPLETED, [], [])
+    else:
+        assert (reservation.status, len(got)) == (Status.REFUND_NEEDED, 1)
+        assert open_kinds() == [Kind.SOLD_OUT]
+        [alert] = SystemAlert.objects.active()
+        assert (alert.severity, alert.alert_type) == ("critical", "money-without-seat")
+    assert services.find_drift() == []
 
 
 def test_an_order_of_two_types_gets_all_its_seats_again_or_none() -> None:

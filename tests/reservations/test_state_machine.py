@@ -1,5 +1,7 @@
 """Any sequence of buyers, payments, refunds, crashes and clean-ups: the counters always add up, no money is lost."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,6 +29,18 @@ NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
 class Crash(Exception):
     """The process dies before its transaction commits."""
+
+
+@contextmanager
+def perhaps(crashes: bool) -> Iterator[None]:
+    """What is done in it, or, when the process dies before the commit, nothing of it."""
+    try:
+        with transaction.atomic():
+            yield
+            if crashes:
+                raise Crash
+    except Crash:
+        pass
 
 
 class Shop(RuleBasedStateMachine):
@@ -67,38 +81,49 @@ class Shop(RuleBasedStateMachine):
         assert all(left[type_.pk] >= n for type_, n in items)
         return made.reservation
 
-    @rule(reservation=reservations)
-    def extend(self, reservation: Reservation) -> None:
+    @rule(reservation=reservations, crashes=st.booleans())
+    def extend(self, reservation: Reservation, crashes: bool) -> None:
         before = Reservation.objects.get(pk=reservation.pk)
         try:
-            services.extend(reservation=reservation, now=self.now)
+            with perhaps(crashes):
+                services.extend(reservation=reservation, now=self.now)
         except services.CannotChange:
             assert reservation.expires_at == before.expires_at
 
-    @rule(reservation=reservations)
-    def cancel(self, reservation: Reservation) -> None:
+    @rule(reservation=reservations, crashes=st.booleans())
+    def cancel(self, reservation: Reservation, crashes: bool) -> None:
         try:
-            services.cancel(reservation=reservation, now=self.now)
+            with perhaps(crashes):
+                services.cancel(reservation=reservation, now=self.now)
         except services.CannotChange:
             assert reservation.status not in (Status.ACTIVE, Status.CANCELLED)
 
-    @rule(reservation=reservations)
-    def complete_free(self, reservation: Reservation) -> None:
+    @rule(reservation=reservations, crashes=st.booleans())
+    def complete_free(self, reservation: Reservation, crashes: bool) -> None:
         try:
-            services.complete(reservation=reservation, now=self.now)
+            with perhaps(crashes):
+                services.complete(reservation=reservation, now=self.now)
         except services.CannotChange:
             assert reservation.status != Status.ACTIVE
 
-    @rule(target=payments, reservation=reservations)
-    def pay(self, reservation: Reservation) -> Payment:
-        payment = make_payment(str(reservation.uuid), app=self.app, now=self.now)
-        services.complete_paid(payment=payment, now=self.now)
+    @rule(target=payments, reservation=reservations, crashes=st.booleans())
+    def pay(self, reservation: Reservation, crashes: bool) -> object:
+        with perhaps(crashes):
+            payment = make_payment(str(reservation.uuid), app=self.app, now=self.now)
+            services.complete_paid(payment=payment, now=self.now)
+        if crashes:
+            return multiple()  # money and seat are of one transaction; Stripe will tell again
         self.paid.append(payment)
         return payment
 
     @rule(payment=payments)
     def hear_of_it_again(self, payment: Payment) -> None:
         services.complete_paid(payment=payment, now=self.now)
+
+    @rule(payment=payments)
+    def refund_but_die(self, payment: Payment) -> None:
+        with perhaps(True):
+            services.note_refund(payment=payment, now=self.now)
 
     @rule(payment=consumes(payments))
     def refund(self, payment: Payment) -> None:
@@ -109,10 +134,11 @@ class Shop(RuleBasedStateMachine):
     def wait(self, minutes: int) -> None:
         self.now += timedelta(minutes=minutes)
 
-    @rule()
-    def clean_up(self) -> None:
-        services.release_expired(now=self.now)
-        assert not Reservation.objects.overdue(self.now).exists()
+    @rule(crashes=st.booleans())
+    def clean_up(self, crashes: bool) -> None:
+        with perhaps(crashes):
+            services.release_expired(now=self.now)
+            assert not Reservation.objects.overdue(self.now).exists()
 
     @invariant()
     def the_counters_add_up_and_nothing_is_oversold(self) -> None:
