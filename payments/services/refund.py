@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
-from opsportal.lib.formats import money
+from opsportal.lib.formats import THREE_DECIMAL, money
 from payments import stripe_api
 from payments.models import Payment, Refund
 from payments.models.intents import NEVER_RESEND_AFTER
@@ -65,6 +65,8 @@ def _note_request(
     ]
     if not 0 < amount <= payment.refundable - under_way:
         raise CannotRefund("more than what is left of the payment")
+    if payment.currency in THREE_DECIMAL and amount % 10:
+        raise CannotRefund(f"an amount in {payment.currency} ends with 0")  # as Stripe takes it
     note(payment, "refund asked for", money(amount, payment.currency), now=now)
     return Refund.objects.create(
         uuid=form, payment=payment, amount=amount, reason=reason[:200], asked_by=user, asked_at=now

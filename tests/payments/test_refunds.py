@@ -52,6 +52,17 @@ def test_no_more_than_was_paid_is_refunded(stripe: StripeDouble, paid: Payment) 
     assert paid.refundable == 0
 
 
+def test_a_third_decimal_that_stripe_does_not_take_is_refused_before_it_is_asked(
+    stripe: StripeDouble, paid: Payment
+) -> None:
+    Payment.objects.update(currency="KWD")
+
+    with pytest.raises(services.CannotRefund, match="KWD"):
+        refund(paid, 1005, "form 1")
+    assert not Refund.objects.exists()
+    assert stripe.calls["POST /v1/refunds"] == 0
+
+
 def test_a_refund_without_an_answer_is_asked_for_again_under_its_key(
     stripe: StripeDouble, paid: Payment
 ) -> None:
