@@ -42,7 +42,7 @@ def story_of(payment: Payment) -> list[Moment]:
 
 
 def _entries(payment: Payment) -> list[Moment]:
-    bad = ("no answer", "abandoned", "disputed")
+    bad = ("no answer", "abandoned", "disputed", "reservation refund needed")
     return [
         Moment(entry.at, "Portal", entry.what, entry.detail, is_bad=entry.what in bad)
         for entry in payment.timeline.all()

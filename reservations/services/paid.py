@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import OperationalError, transaction
 
 from payments.models import Payment
+from payments.services.timeline import note
 from reservations.models import Discrepancy, Line, Reservation, Status, TicketType
 from reservations.services.discrepancies import note_discrepancy, settle_by_refund
 from reservations.services.locks import lock_types
@@ -47,7 +48,7 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
         sell_held(reservation)
         _become(reservation, Status.COMPLETED, payment, now)
     elif reservation.status == Status.COMPLETED:
-        _become(reservation, Status.COMPLETED, payment, reservation.ended_at or now)
+        _become(reservation, Status.COMPLETED, payment, now, ended_at=reservation.ended_at)
     elif reservation.status in (Status.EXPIRED, Status.CANCELLED) and _reacquire(reservation, now):
         _become(reservation, Status.COMPLETED, payment, now)
     else:
@@ -69,11 +70,19 @@ def _locked(reservation_id: str) -> Reservation | None:
         return None
 
 
-def _become(reservation: Reservation, status: Status, payment: Payment, ended_at: datetime) -> None:
+def _become(
+    reservation: Reservation,
+    status: Status,
+    payment: Payment,
+    now: datetime,
+    *,
+    ended_at: datetime | None = None,
+) -> None:
     reservation.status = status
     reservation.payment = payment
-    reservation.ended_at = ended_at
+    reservation.ended_at = ended_at or now
     reservation.save(update_fields=["status", "payment", "ended_at"])
+    note(payment, f"reservation {status.label.lower()}", str(reservation.uuid), now=now)
 
 
 def sell_held(reservation: Reservation) -> None:

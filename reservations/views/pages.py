@@ -32,7 +32,8 @@ class Stock:
     type: TicketType
     left: int
     is_low: bool
-    lasts: str  # "3 h" at the present pace, or ""
+    lasts: str = ""  # "3 h" at the present pace
+    outlasts: bool = False  # at that pace there are some left when it begins
 
 
 def stock_of(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
@@ -43,9 +44,12 @@ def stock_of(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
     for type_ in ordered:
         remaining = left[type_.pk]
         lasts = sold_out_in(remaining, lately.get(type_.pk, 0))
-        stocks.append(
-            Stock(type_, remaining, remaining <= type_.low_at, span(lasts) if lasts else "")
-        )
+        is_low = remaining <= type_.low_at
+        begins = type_.event.starts_at
+        if lasts and begins and now + lasts > begins > now:
+            stocks.append(Stock(type_, remaining, is_low, outlasts=True))
+        else:
+            stocks.append(Stock(type_, remaining, is_low, span(lasts) if lasts else ""))
     return stocks
 
 

@@ -50,6 +50,19 @@ def test_a_payment_turns_held_tickets_into_sold_ones() -> None:
     assert open_kinds() == []
 
 
+def test_the_payments_story_ends_with_its_seats_or_with_why_it_has_none() -> None:
+    standing = make_ticket_type(1)
+    first, second = reserved(standing), reserved(make_ticket_type(1))
+    reserved(TicketType.objects.get(lines__reservation=second), now=LATER)
+
+    stories = [list(paid(one).timeline.values_list("what", "detail")) for one in (first, second)]
+
+    assert stories == [
+        [("reservation completed", str(first.uuid))],
+        [("reservation refund needed", str(second.uuid))],
+    ]
+
+
 def test_the_same_payment_again_changes_nothing() -> None:
     standing = make_ticket_type()
     reservation = reserved(standing, 2)
