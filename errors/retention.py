@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from errors import partitions
 from errors.models import (
@@ -31,6 +31,7 @@ from opsportal.clients.models import ClientApp
 _Row = tuple[int, UUID, int]
 
 CHUNK = 200
+DAY_CHUNK = 2_000  # ids of a day that PostgreSQL is about to drop
 PAUSE = 0.02  # seconds between chunks, in which ingestion has the database to itself
 KEEP_MINUTES = timedelta(days=100)
 KEEP_SUMS = timedelta(days=400)
@@ -84,8 +85,9 @@ def _end(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
 
 
-def _chunks(cut: int, app_id: int | None, start: int = 0) -> Iterable[list[_Row]]:
+def _chunks(cut: int, app_id: int | None) -> Iterable[list[_Row]]:
     """(id, event_id, app_id) of events before the cut, oldest first."""
+    start = 0
     while True:
         events = ErrorEvent.objects.filter(pk__gt=start, pk__lt=cut)
         if app_id is not None:
@@ -113,16 +115,35 @@ def _remove_events(cut: int, budget: Budget, *, app_id: int | None = None) -> in
 
 
 def _forget_ids(day: date, budget: Budget) -> int:
-    """The day's event ids leave SeenEvent, after which its partitions can be dropped."""
+    """The day's event ids leave SeenEvent, after which its partitions can be dropped. Goes on where the last run stopped."""
     count = 0
-    start = received_id(_end(day) - timedelta(days=1)) - 1
-    for chunk in _chunks(received_id(_end(day)), None, start):
-        if budget.is_spent:
-            break
-        with transaction.atomic():
-            _delete_seen(chunk)
-        count += len(chunk)
+    end = received_id(_end(day))
+    start = _first_known(received_id(_end(day) - timedelta(days=1)), end)
+    while start is not None and not budget.is_spent:
+        of_day = ErrorEvent.objects.filter(pk__gte=start, pk__lt=end).order_by("pk")
+        following = of_day.values_list("pk", flat=True)[DAY_CHUNK : DAY_CHUNK + 1].first()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM errors_seenevent s USING errors_errorevent e"
+                " WHERE e.id >= %s AND e.id < %s AND s.event_id = e.event_id AND s.app_id = e.app_id",
+                [start, following or end],
+            )
+            count += cursor.rowcount
+        start = following
+        time.sleep(PAUSE)
     return count
+
+
+def _first_known(start: int, end: int) -> int | None:
+    """The first event of the span whose id is not forgotten yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT e.id FROM errors_errorevent e JOIN errors_seenevent s USING (event_id, app_id)"
+            " WHERE e.id >= %s AND e.id < %s ORDER BY e.id LIMIT 1",
+            [start, end],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def _delete_seen(chunk: list[_Row]) -> None:

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -109,3 +110,24 @@ def test_on_postgresql_whole_days_are_dropped() -> None:
     days = partitions.days()
     assert (NOON - timedelta(days=35)).date() not in days
     assert (NOON + timedelta(days=7)).date() in days
+
+
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="part of the PostgreSQL run: SQLite has no partitions"
+)
+def test_forgetting_a_day_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large the day: a run whose time is over has come further than the one before."""
+    monkeypatch.setattr(retention, "DAY_CHUNK", 2)
+    app = make_app()
+    for _ in range(5):
+        make_error(app, **days_ago(35))
+    left = []
+    for _ in range(3):
+        ticks = iter((0.0, 0.0, 2.0, 2.0, 2.0))
+        budget = retention.Budget(1.0, clock=partial(next, ticks))
+        retention._forget_ids((NOON - timedelta(days=35)).date(), budget)
+        left.append(SeenEvent.objects.count())
+
+    assert left == [3, 1, 0]
+    assert retention.prune(now=NOON)["days"] == 1
+    assert not ErrorEvent.objects.exists()
