@@ -27,12 +27,14 @@ from errors.models import (
 )
 from errors.store.writer import turn
 from opsportal.clients.models import ClientApp
+from opsportal.lib.durability import quick_commit
 
 _Row = tuple[int, UUID, int]
 
-CHUNK = 200
-DAY_CHUNK = 2_000  # ids of a day that PostgreSQL is about to drop
-PAUSE = 0.02  # seconds between chunks, in which ingestion has the database to itself
+CHUNK = 40
+DAY_CHUNK = 500  # ids of a day that PostgreSQL is about to drop
+PAUSE = 0.02  # seconds between chunks, in which ingestion has the database to itself: this long at least,
+_REST = 5  # and so many times as long as the chunk took, on a machine that is busy
 KEEP_MINUTES = timedelta(days=100)
 KEEP_SUMS = timedelta(days=400)
 _SPARE_DAYS = timedelta(days=2)
@@ -105,12 +107,16 @@ def _remove_events(cut: int, budget: Budget, *, app_id: int | None = None) -> in
         if budget.is_spent:
             break
         ids = [id for id, _, _ in chunk]
-        with turn(), transaction.atomic():
-            _delete_seen(chunk)
-            EventPayload.objects.filter(pk__in=ids).delete()
-            ErrorEvent.objects.filter(pk__in=ids).delete()
+        with turn():
+            started = time.monotonic()
+            # Should a power cut undo it, the next run does it again.
+            with quick_commit(), transaction.atomic():
+                _delete_seen(chunk)
+                EventPayload.objects.filter(pk__in=ids).delete()
+                ErrorEvent.objects.filter(pk__in=ids).delete()
+            took = time.monotonic() - started
         count += len(chunk)
-        time.sleep(PAUSE)
+        time.sleep(max(PAUSE, _REST * took))
     return count
 
 
@@ -122,6 +128,7 @@ def _forget_ids(day: date, budget: Budget) -> int:
     while start is not None and not budget.is_spent:
         of_day = ErrorEvent.objects.filter(pk__gte=start, pk__lt=end).order_by("pk")
         following = of_day.values_list("pk", flat=True)[DAY_CHUNK : DAY_CHUNK + 1].first()
+        started = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute(
                 "DELETE FROM errors_seenevent s USING errors_errorevent e"
@@ -130,7 +137,7 @@ def _forget_ids(day: date, budget: Budget) -> int:
             )
             count += cursor.rowcount
         start = following
-        time.sleep(PAUSE)
+        time.sleep(max(PAUSE, _REST * (time.monotonic() - started)))
     return count
 
 
