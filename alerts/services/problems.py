@@ -14,7 +14,7 @@ from alerts.services import lifecycle
 from alerts.services.lifecycle import Problem
 
 REOPEN_WINDOW = timedelta(minutes=15)
-TRIES = 5  # each lost to another worker that changed the same alert meanwhile
+TRIES = 20  # each lost to another worker that changed the same alert meanwhile, and so at most one a worker
 
 
 class Contended(Exception):
