@@ -6,6 +6,7 @@ of a worker killed at the wrong instant) is ended by the kernel. And whoever out
 on unguarded.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -91,4 +92,7 @@ def run() -> None:
     # Not after the task: then the worker holds a lock that the sentinel waits for, and could be killed with it.
     pre_execute.connect(_report_progress)
     cluster.Sentinel = Sentinel
+    # The processes share what was imported until something writes to it, and each garbage collection would.
+    gc.collect()
+    gc.freeze()
     cluster.Cluster().start()
