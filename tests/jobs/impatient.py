@@ -11,4 +11,5 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
     liveness.EVERY = liveness.SOON = 0.2
     liveness.TIMEOUT = 1.0
+    liveness.MAY_START_FOR = 30.0  # it may hang before the watch has had its first answer
     execute_from_command_line(sys.argv)
