@@ -14,6 +14,7 @@ from django.core.management import get_commands, load_command_class
 from django.urls import resolve
 
 from tests.deploy.cluster import program
+from tests.servers import process
 from tests.servers.portal import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -163,11 +164,17 @@ def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
         "/etc/nginx/opsportal-proxy.conf": DEPLOY / "nginx" / "opsportal-proxy.conf",
         "web1:": "127.0.0.1:",
         "web2:": "127.0.0.2:",
+        "listen 80;": f"listen 127.0.0.1:{process.free_port()};",  # the check binds it
+        "listen 443 ssl;": f"listen 127.0.0.1:{process.free_port()} ssl;",
     }.items():
         assert there in site
         site = site.replace(there, str(here))
     config = tmp_path / "nginx.conf"
-    config.write_text(f"pid {tmp_path}/pid; events {{}} http {{ {site} }}")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")  # kept where only root may write
+    folders = " ".join(f"{kind}_temp_path {tmp_path / kind};" for kind in kinds)
+    config.write_text(
+        f"pid {tmp_path}/pid; events {{}} http {{ access_log off; {folders} {site} }}"
+    )
 
     checked = subprocess.run(
         [nginx, "-t", "-e", str(tmp_path / "log"), "-c", str(config)],
