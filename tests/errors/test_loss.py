@@ -217,8 +217,8 @@ def fill(portal: Portal) -> set[str]:
     return acknowledged
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 @needs_sqlite
-@pytest.mark.skipif(os.geteuid() != 0, reason="part of the run as root: only root may mount a disk")
 def test_on_a_full_disk_it_is_503_and_nothing_acknowledged_is_lost(
     portal_template: Any, tmp_path: Path
 ) -> None:
