@@ -25,7 +25,7 @@ from errors.models import (
     minute_of,
     received_id,
 )
-from errors.store.writer import turn
+from errors.store.turn import turn
 from opsportal.clients.models import ClientApp
 from opsportal.lib.durability import quick_commit
 

@@ -54,7 +54,7 @@ def ask_for(group: GroupCommit[int, int], numbers: Sequence[int]) -> list[object
 
 def until_waiting(group: GroupCommit[int, int], count: int) -> None:
     deadline = time.monotonic() + 10
-    while len(group._queue) < count:
+    while group.thread.waiting_count() < count:
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
