@@ -10,14 +10,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
 
 django_application = get_wsgi_application()
 
-from errors.views import lean  # noqa: E402  (its models need Django set up)
+from errors.views import ingest  # noqa: E402  (its models need Django set up)
 from opsportal import fast_lane  # noqa: E402
 
 # Before the first request, not in it: the server takes calls only when this module is loaded, and then many at once.
 get_resolver().url_patterns  # noqa: B018  (imports every view)
 ratelimit.warm()
 
-application = lean.in_front_of(fast_lane.in_front_of(django_application))
+application = ingest.in_front_of(fast_lane.in_front_of(django_application))
 background.start()
 
 gc.collect()

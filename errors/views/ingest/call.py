@@ -1,0 +1,112 @@
+"""One request to ingestion: who sends it, its body, and what becomes of the events in it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from errors import discarded
+from errors.door import Guest, Refusal, check_quotas, door
+from errors.intake.accept import LONGEST_EVENT, Circumstances, accept, accept_json
+from errors.intake.body import TooLarge, read, unpack
+from errors.models import Discarded
+from errors.store.write import Packed
+from errors.store.writer import store
+from opsportal.lib.addresses import client_address
+
+Environ = Mapping[str, Any]
+
+
+class Refuse(Exception):
+    def __init__(self, status: int, detail: str, *headers: tuple[str, str]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+
+class Call:
+    """One request: what was read of it so far."""
+
+    __slots__ = ("environ", "guest", "now")
+
+    def __init__(self, environ: Environ) -> None:
+        self.environ = environ
+        self.now = timezone.now()
+        self.guest: Guest | None = None
+
+    def raw_body(self) -> bytes:
+        """As it came over the wire."""
+        environ = self.environ
+        length = environ.get("CONTENT_LENGTH")
+        if not length and not environ.get("wsgi.input_terminated"):
+            # Without a length only a server that ends the stream itself can hand a chunked body over; never answer 200
+            # to a body that was not seen.
+            if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+                raise Refuse(411, "this server cannot read chunked bodies")
+            return b""
+        return read(environ["wsgi.input"], length)
+
+    def unpack(self, raw: bytes) -> bytes:
+        return unpack(raw, self.environ.get("HTTP_CONTENT_ENCODING", ""))
+
+    def body(self) -> bytes:
+        return self.unpack(self.raw_body())
+
+    def admit(self, project_id: int | None, keys: list[str]) -> Guest:
+        """Raises Refuse: 401 without a key, 403 with one that does not open this project."""
+        if not keys:
+            raise Refuse(401, "no key: send your DSN's key")
+        guests = {key: door.admit(project_id, key) for key in dict.fromkeys(keys[:4])}
+        guest = guests[keys[0]]
+        if guest is None or None in guests.values():
+            raise Refuse(403, "this key is unknown, revoked, or another project's")
+        self.guest = guest
+        origin = self.environ.get("HTTP_ORIGIN")
+        if origin and guest.origins and origin not in guest.origins and "*" not in guest.origins:
+            raise Refuse(403, "this origin may not post here")
+        return guest
+
+    def circumstances(self, event_id: str = "", sent_at: datetime | None = None) -> Circumstances:
+        return Circumstances(
+            received_at=self.now,
+            sent_at=sent_at,
+            event_id=event_id,
+            client_address=client_address(self.environ),
+        )
+
+    def take(self, guest: Guest, payload: bytes, around: Circumstances) -> Packed:
+        """An event on its way to the store."""
+        if len(payload) > LONGEST_EVENT:
+            raise TooLarge("the event is over 1 MiB")
+        return Packed.of(
+            accept_json(payload, app_id=guest.app_id, scrubber=guest.scrubber, around=around)
+        )
+
+    def pack(self, guest: Guest, event: dict[str, Any]) -> Packed:
+        """An event that was read already on its way to the store."""
+        around = self.circumstances()
+        return Packed.of(accept(event, app_id=guest.app_id, scrubber=guest.scrubber, around=around))
+
+    def store(self, read: Callable[[bytes], Sequence[Packed]]) -> None:
+        """Have the body read and its events stored: by the writer's thread, and not before it is this call's turn."""
+        raw = self.raw_body()
+        store(lambda: read(raw), size=3 * len(raw))
+
+    def check_quotas(self, guest: Guest, count: int = 1) -> None:
+        if not guest.quotas:
+            return
+        try:
+            check_quotas(guest, count)
+        except Refusal as refusal:
+            discarded.count(
+                guest.app_id, Discarded.Source.QUOTA, "error", refusal.quota.name, count
+            )
+            wait = refusal.retry_after
+            raise Refuse(
+                429,
+                "",
+                ("Retry-After", str(wait)),
+                ("X-Sentry-Rate-Limits", f"{wait}:error;default;security:project:quota"),
+            ) from None

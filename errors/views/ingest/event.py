@@ -1,0 +1,32 @@
+"""The older address of Sentry's SDKs: one event as JSON, without an envelope."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+from errors.intake import credentials
+from errors.intake.body import Unreadable, unpack
+from errors.store.write import Packed
+from errors.views.ingest.answers import Answer, accepted
+from errors.views.ingest.call import Call
+
+
+def receive_event(call: Call, project_id: int) -> Answer:
+    guest = call.admit(project_id, credentials.keys(call.environ))
+    taken: list[Packed] = []
+
+    def read_event(raw: bytes) -> Sequence[Packed]:
+        body = call.unpack(raw)
+        if not body:
+            raise Unreadable("the body is empty")
+        if body[:1] not in b"{ \n\r\t[":  # raven-node: base64(zlib(JSON)), and no header says so
+            try:
+                body = unpack(base64.b64decode(body), "deflate")
+            except (binascii.Error, ValueError):
+                raise Unreadable("neither JSON nor base64") from None
+        call.check_quotas(guest)
+        taken.append(call.take(guest, body, call.circumstances()))
+        return taken
+
+    call.store(read_event)
+    return accepted(taken[0].event.event_id)
