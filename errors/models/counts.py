@@ -1,0 +1,107 @@
+"""What is counted, in the transaction that stores what it counts. Minutes and hours are counted since 1970, by receiving."""
+
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from django.db import models
+
+from errors.models.groups import ErrorGroup, Severity
+from opsportal.clients.models import ClientApp
+
+
+def minute_of(moment: datetime) -> int:
+    return int(moment.timestamp()) // 60
+
+
+def hour_of(moment: datetime) -> int:
+    return int(moment.timestamp()) // 3600
+
+
+def hour_start(hour: int) -> datetime:
+    return datetime.fromtimestamp(hour * 3600, UTC)
+
+
+class MinuteCountQuerySet(models.QuerySet["MinuteCount"]):
+    def between(self, since: datetime, until: datetime) -> "MinuteCountQuerySet":
+        """The whole minutes that touch the span."""
+        return self.filter(minute__gte=minute_of(since), minute__lte=minute_of(until))
+
+
+class _AppCount(models.Model):
+    """Of an app's events, by severity."""
+
+    app = models.ForeignKey(
+        ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    severity = models.CharField(max_length=8, choices=Severity)
+    count = models.PositiveIntegerField()
+
+    class Meta:
+        abstract = True
+
+
+class MinuteCount(_AppCount):
+    """Events per app, severity and minute: what rules and the health page read."""
+
+    pk = models.CompositePrimaryKey("minute", "app_id", "severity")
+    minute = models.PositiveIntegerField()
+
+    objects = MinuteCountQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.count} in minute {self.minute}"
+
+
+class HourCount(_AppCount):
+    """Minutes added up, hour by hour once each is over: what a month's chart reads. Written by `errors.hours` only."""
+
+    pk = models.CompositePrimaryKey("hour", "app_id", "severity")
+    hour = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.count} in hour {self.hour}"
+
+
+class GroupHour(models.Model):
+    """Events per group and hour: sparklines and the group's chart."""
+
+    pk = models.CompositePrimaryKey("group_id", "hour")
+    group = models.ForeignKey(
+        ErrorGroup, models.DO_NOTHING, related_name="hours", db_constraint=False, db_index=False
+    )
+    hour = models.PositiveIntegerField()
+    count = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.count} in hour {self.hour}"
+
+
+class GroupUser(models.Model):
+    """Whom a group touched, each once."""
+
+    pk = models.CompositePrimaryKey("group_id", "user_key")
+    group = models.ForeignKey(
+        ErrorGroup, models.DO_NOTHING, related_name="users", db_constraint=False, db_index=False
+    )
+    user_key = models.CharField(max_length=128)
+
+    def __str__(self) -> str:
+        return self.user_key
+
+
+class GroupTag(models.Model):
+    """How often a group's events carried a tag's value; environment, release and function are among the keys."""
+
+    pk = models.CompositePrimaryKey("group_id", "key", "value")
+    group = models.ForeignKey(
+        ErrorGroup, models.DO_NOTHING, related_name="tags", db_constraint=False, db_index=False
+    )
+    key = models.CharField(max_length=64)
+    value = models.CharField(max_length=200)
+    count = models.PositiveIntegerField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["key", "value"], name="groups_by_tag")]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.value}"

@@ -1,0 +1,35 @@
+from typing import ClassVar
+
+from django.db import models
+
+from opsportal.clients.models import ClientApp
+
+
+class Discarded(models.Model):
+    """What was not stored, per app and day: kinds the portal does not keep, quota refusals, what SDKs dropped themselves."""
+
+    class Source(models.TextChoices):
+        PORTAL = "portal", "Not kept by the portal"
+        QUOTA = "quota", "Refused: over quota"
+        INVALID = "invalid", "Refused: not readable"
+        CLIENT = "client", "Dropped by the SDK"
+
+    app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
+    date = models.DateField()
+    source = models.CharField(max_length=8, choices=Source)
+    category = models.CharField(max_length=64)
+    reason = models.CharField(max_length=64, blank=True)
+    count = models.PositiveBigIntegerField()
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "discarded items"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["app", "date", "source", "category", "reason"], name="one_sum_per_day"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.category} on {self.date}"

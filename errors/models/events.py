@@ -1,0 +1,156 @@
+"""Each occurrence, and what it came with.
+
+An event's id is made by us and grows with the time we received it (`received_id`): ordering by id is ordering by receive
+time, a span of time is a span of ids, and PostgreSQL keeps one partition a day by it.
+"""
+
+import uuid
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from errors.models.groups import ErrorGroup, Severity
+from opsportal.clients.models import ClientApp
+
+# An event's id: milliseconds since 1970, then 21 bits that keep two events of one millisecond apart.
+ID_BITS = 21
+
+
+def received_id(moment: datetime) -> int:
+    """The smallest event id of that moment."""
+    return int(moment.timestamp() * 1000) << ID_BITS
+
+
+class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):
+    def received_between(
+        self, since: datetime | None, until: datetime | None = None
+    ) -> "ErrorEventQuerySet":
+        events = self
+        if since is not None:
+            events = events.filter(pk__gte=received_id(since))
+        if until is not None:
+            events = events.filter(pk__lt=received_id(until))
+        return events
+
+    def newest_first(self) -> "ErrorEventQuerySet":
+        return self.order_by("-pk")
+
+    def with_event_id(self, event_id: uuid.UUID) -> "ErrorEventQuerySet":
+        """By the id the app knows. Through SeenEvent, which is where that id is indexed."""
+        return self.filter(
+            pk__in=SeenEvent.objects.filter(event_id=event_id).values_list("event", flat=True)
+        )
+
+
+class ErrorEvent(models.Model):
+    """One occurrence: the columns that are searched. Everything else it came with is in its payload."""
+
+    id = models.BigIntegerField(primary_key=True, editable=False)
+    # No constraints in the database on the busiest table: each costs two look-ups a row.
+    app = models.ForeignKey(
+        ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    group = models.ForeignKey(
+        ErrorGroup, models.DO_NOTHING, related_name="events", db_constraint=False, db_index=False
+    )
+    event_id = models.UUIDField()
+    occurred_at = models.DateTimeField()
+    severity = models.CharField(max_length=8, choices=Severity)
+    environment = models.CharField(max_length=64, blank=True)
+    release = models.CharField(max_length=200, blank=True)
+    category = models.CharField(max_length=64, blank=True)
+    function = models.CharField(max_length=200, blank=True)
+    message = models.CharField(max_length=200, blank=True)
+    request_id = models.CharField(max_length=128, blank=True)
+    user_key = models.CharField(max_length=128, blank=True)
+    organization = models.CharField(max_length=128, blank=True)
+    order_ref = models.CharField(max_length=128, blank=True)
+    payment_ref = models.CharField(max_length=128, blank=True)
+    reservation_ref = models.CharField(max_length=128, blank=True)
+
+    objects = ErrorEventQuerySet.as_manager()
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["group", "id"], name="events_of_group"),
+            models.Index(
+                fields=["request_id"], condition=~Q(request_id=""), name="events_by_request"
+            ),
+            models.Index(
+                fields=["user_key", "id"], condition=~Q(user_key=""), name="events_by_user"
+            ),
+            models.Index(
+                fields=["organization", "id"],
+                condition=~Q(organization=""),
+                name="events_by_organization",
+            ),
+            models.Index(fields=["order_ref"], condition=~Q(order_ref=""), name="events_by_order"),
+            models.Index(
+                fields=["payment_ref"], condition=~Q(payment_ref=""), name="events_by_payment"
+            ),
+            models.Index(
+                fields=["reservation_ref"],
+                condition=~Q(reservation_ref=""),
+                name="events_by_reservation",
+            ),
+            models.Index(
+                fields=["group", "id"],
+                condition=~Q(order_ref="") | ~Q(payment_ref="") | ~Q(reservation_ref=""),
+                name="events_with_references",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} of group #{self.group_id}"
+
+    @property
+    def received_at(self) -> datetime:
+        return datetime.fromtimestamp((self.id >> ID_BITS) / 1000, UTC)
+
+
+class PayloadDictionary(models.Model):
+    """A sample of a group's payload. Others of the group are stored as what differs from it: a fifth of the space."""
+
+    group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="+")
+    content = models.BinaryField()
+    created_at = models.DateTimeField()
+    last_used_date = models.DateField()
+
+    def __str__(self) -> str:
+        return f"dictionary {self.pk} of group #{self.group_id}"
+
+
+class EventPayload(models.Model):
+    """The scrubbed, normalized event as zstd-compressed JSON; read it with `errors.payloads.payload_of`."""
+
+    event = models.OneToOneField(
+        ErrorEvent, models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
+    )
+    dictionary = models.ForeignKey(
+        PayloadDictionary,
+        models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    data = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"payload of {self.event_id}"
+
+
+class SeenEvent(models.Model):
+    """Makes an event id unique within its app, over all partitions: an error sent twice is stored once."""
+
+    pk = models.CompositePrimaryKey("event_id", "app_id")
+    app = models.ForeignKey(
+        ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    event_id = models.UUIDField()
+    event = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return str(self.event_id)

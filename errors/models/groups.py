@@ -1,0 +1,175 @@
+"""What is one bug, as far as a machine can tell, and what became of it."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils.functional import cached_property
+
+from opsportal.clients.models import ClientApp
+
+
+class Severity(models.TextChoices):
+    """How bad an error is. What a client calls `error` is high, its `fatal` critical."""
+
+    INFO = "info"
+    WARNING = "warning"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+SEVERITY_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.HIGH: 2, Severity.CRITICAL: 3}
+
+
+class Status(models.TextChoices):
+    OPEN = "open"
+    REGRESSED = "regressed"
+    RESOLVED = "resolved"
+    MUTED = "muted"
+
+
+class ErrorGroupQuerySet(models.QuerySet["ErrorGroup"]):
+    def visible(self) -> "ErrorGroupQuerySet":
+        """All but those merged into another."""
+        return self.filter(merged_into=None)
+
+    def unresolved(self) -> "ErrorGroupQuerySet":
+        """What asks for attention: open and regressed."""
+        return self.visible().filter(status__in=[Status.OPEN, Status.REGRESSED])
+
+    def for_app(self, app: ClientApp) -> "ErrorGroupQuerySet":
+        return self.filter(app=app)
+
+    def newest_first(self) -> "ErrorGroupQuerySet":
+        return self.order_by("-last_seen_at", "-pk")
+
+
+class ErrorGroup(models.Model):
+    """Events of one fingerprint: one bug, as far as a machine can tell."""
+
+    app = models.ForeignKey(ClientApp, models.CASCADE, related_name="error_groups")
+    title = models.CharField(max_length=300)
+    culprit = models.CharField(max_length=300, blank=True)
+    type = models.CharField(max_length=200, blank=True)
+    platform = models.CharField(max_length=40, blank=True)
+    category = models.CharField(max_length=64, blank=True)
+    function = models.CharField(max_length=200, blank=True)
+    status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    severity = models.CharField(max_length=8, choices=Severity, default=Severity.HIGH)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    event_count = models.PositiveBigIntegerField(default=0)
+    user_count = models.PositiveIntegerField(default=0)
+    first_release = models.CharField(max_length=200, blank=True)
+    last_release = models.CharField(max_length=200, blank=True)
+    last_event = models.BigIntegerField(null=True, blank=True, editable=False)
+
+    assigned_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolved_in_release = models.CharField(max_length=200, blank=True)
+    regressed_at = models.DateTimeField(null=True, blank=True)
+    # A mute ends at the first of these that comes true; without any, when staff say so.
+    muted_until = models.DateTimeField(null=True, blank=True)
+    muted_until_events = models.PositiveBigIntegerField(null=True, blank=True)
+    muted_until_users = models.PositiveIntegerField(null=True, blank=True)
+    merged_into = models.ForeignKey(
+        "self", models.CASCADE, null=True, blank=True, related_name="merged"
+    )
+
+    objects = ErrorGroupQuerySet.as_manager()
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["-last_seen_at", "-id"], name="groups_by_last_seen"),
+            models.Index(fields=["-first_seen_at"], name="groups_by_first_seen"),
+            # None for the counts: they change with every event, and sorting the groups of a search is quick.
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title} (#{self.pk})"
+
+    @cached_property
+    def family(self) -> list[int]:
+        """Its id and those of the groups merged into it: whose events are shown as its own."""
+        return [self.pk, *ErrorGroup.objects.filter(merged_into=self).values_list("pk", flat=True)]
+
+    def mute_is_over(self, now: datetime) -> bool:
+        """Whether one of the mute's conditions has come true."""
+        return (
+            (self.muted_until is not None and self.muted_until <= now)
+            or (self.muted_until_events is not None and self.event_count >= self.muted_until_events)
+            or (self.muted_until_users is not None and self.user_count >= self.muted_until_users)
+        )
+
+    def unmute(self) -> None:
+        self.status = Status.OPEN
+        self.muted_until = self.muted_until_events = self.muted_until_users = None
+
+
+class GroupHash(models.Model):
+    """Which group a fingerprint leads to. A group owns several after a merge or under a newer algorithm."""
+
+    app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
+    hash = models.CharField(max_length=32)
+    version = models.PositiveSmallIntegerField()
+    group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="hashes")
+    home = models.ForeignKey(
+        ErrorGroup, models.CASCADE, related_name="+", help_text="Where an un-merge takes it back."
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["app", "hash"], name="one_group_per_fingerprint")
+        ]
+
+    def __str__(self) -> str:
+        return self.hash
+
+
+class GroupText(models.Model):
+    """What the search line's words look through: titles, culprits and messages of a group's events, in lower case.
+
+    Apart from the group, whose row changes with every event; this one changes when something new is said.
+    """
+
+    LONGEST = 6_000
+
+    group = models.OneToOneField(
+        ErrorGroup, models.CASCADE, primary_key=True, related_name="+", db_constraint=False
+    )
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
+class GroupNote(models.Model):
+    """A line of a group's history: what staff did or said, and what the portal did by itself."""
+
+    class Kind(models.TextChoices):
+        COMMENT = "comment"
+        RESOLVED = "resolved"
+        REOPENED = "reopened"
+        MUTED = "muted"
+        UNMUTED = "unmuted"
+        REGRESSED = "regressed"
+        ASSIGNED = "assigned"
+        MERGED = "merged"
+        UNMERGED = "unmerged"
+
+    group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="notes")
+    kind = models.CharField(max_length=10, choices=Kind)
+    at = models.DateTimeField()
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    text = models.TextField(blank=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["group", "-at"], name="notes_of_group")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} at {self.at:%Y-%m-%d %H:%M}"

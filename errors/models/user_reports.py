@@ -1,0 +1,16 @@
+from django.db import models
+
+from opsportal.clients.models import ClientApp
+
+
+class UserReport(models.Model):
+    """What a person wrote about an error: an SDK's user report or feedback."""
+
+    app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
+    event_id = models.UUIDField(null=True, blank=True, db_index=True)
+    message = models.TextField()
+    received_at = models.DateTimeField()
+    url = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return self.message[:80]
