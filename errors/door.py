@@ -44,9 +44,7 @@ class Guest:
     quotas: tuple[Quota, ...]
 
 
-class Refusal(Exception):
-    """Over quota."""
-
+class OverQuota(Exception):
     def __init__(self, quota: Quota, retry_after: int) -> None:
         super().__init__(quota.name)
         self.quota = quota
@@ -133,10 +131,10 @@ door = Door()
 
 
 def check_quotas(guest: Guest, count: int = 1) -> None:
-    """Counts `count` events against the app's quotas. Raises Refusal for the first that is used up."""
+    """Counts `count` events against the app's quotas. Raises OverQuota for the first that is used up."""
     for quota in guest.quotas:
         verdict = ratelimit.hit(
             f"errors.{quota.name}:{guest.app_id}", quota.limit, quota.seconds, cost=count
         )
         if not verdict.allowed:
-            raise Refusal(quota, max(1, int(verdict.retry_after + 0.999)))
+            raise OverQuota(quota, max(1, int(verdict.retry_after + 0.999)))

@@ -11,10 +11,6 @@ _SENTRY_KEY = re.compile(r"(?:^|[\s,])sentry_key\s*=\s*\"?([^\s,\"]+)", re.IGNOR
 _SENTRY = re.compile(r"\s*sentry\b", re.IGNORECASE)
 
 
-class Contradiction(Exception):
-    """400: the envelope's DSN and the address disagree."""
-
-
 def keys(environ: Mapping[str, Any]) -> list[str]:
     """Keys found in headers and query, the most specific first; [] when there is none to read."""
     found = []

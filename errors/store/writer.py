@@ -37,7 +37,7 @@ class Unavailable(Exception):
     retry_after = 5
 
 
-class Refused(Exception):
+class NotStorable(Exception):
     """The database does not take this one event, whatever its neighbors: a fault of ours."""
 
 
@@ -53,7 +53,7 @@ def store(read: Reading, size: int = 0) -> Written:
     """Store the events that `read` makes: together with everything else in flight, or in the caller's own transaction if
     there is one. `size` is about how many bytes wait meanwhile.
 
-    Returns once they are committed. Raises what `read` raises, Unavailable or Refused; then nothing was promised.
+    Returns once they are committed. Raises what `read` raises, Unavailable or NotStorable; then nothing was promised.
     """
     if connection.in_atomic_block:
         packed = read()
@@ -118,7 +118,7 @@ def _write(batch: list[_Read], *, gather: bool = False) -> None:
                 _write([read])
             return
         log.exception("an event could not be stored")
-        batch[0].waiting.answer(Refused(str(error)[:300]))
+        batch[0].waiting.answer(NotStorable(str(error)[:300]))
     else:
         for read in batch:
             read.waiting.answer(written)

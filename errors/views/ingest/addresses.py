@@ -10,10 +10,10 @@ from django.db import DatabaseError, InterfaceError
 from errors.door import NotOpen
 from errors.intake import credentials
 from errors.intake.body import TooLarge, Unreadable
-from errors.store.writer import Refused, Unavailable
+from errors.store.writer import NotStorable, Unavailable
 from errors.views.ingest.answers import CORS, Answer, as_problem, refused
 from errors.views.ingest.browser_reports import receive_reports
-from errors.views.ingest.call import Call, Environ, Refuse
+from errors.views.ingest.call import Call, Environ, Refused
 from errors.views.ingest.check_in import receive_check_in
 from errors.views.ingest.envelope import receive_envelope
 from errors.views.ingest.event import receive_event
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def _refuse_crash_dump(call: Call, project_id: int) -> Answer:
     call.admit(project_id, credentials.keys(call.environ))
-    raise Refuse(415, "minidumps and Unreal crash reports are not supported")
+    raise Refused(415, "minidumps and Unreal crash reports are not supported")
 
 
 _ADDRESS = re.compile(
@@ -57,7 +57,7 @@ def handle(environ: Environ, address: re.Match[str]) -> Answer:
     with request_id.use(id):
         try:
             status, headers, body = _dispatch(call, address)
-        except Refuse as refusal:
+        except Refused as refusal:
             status, headers, body = refused(refusal.status, refusal.detail, *refusal.headers)
         except Unreadable as error:
             status, headers, body = refused(400, str(error))
@@ -70,7 +70,7 @@ def handle(environ: Environ, address: re.Match[str]) -> Answer:
             log.warning("ingestion: the database is away", exc_info=True)
             wait = str(Unavailable.retry_after)
             status, headers, body = refused(503, "the store is away", ("Retry-After", wait))
-        except Refused:
+        except NotStorable:
             status, headers, body = refused(500, "this event could not be stored")
         except Exception:
             log.exception("ingestion failed")
@@ -96,7 +96,7 @@ def _dispatch(call: Call, address: re.Match[str]) -> Answer:
             call, int(address["project"]), [part for part in what.split("/") if part][1:]
         )
     if method != "POST":
-        raise Refuse(405, "post here", ("Allow", "POST, OPTIONS"))
+        raise Refused(405, "post here", ("Allow", "POST, OPTIONS"))
     if what is None:
         if "tunnel" in address[0]:
             return receive_envelope(call, None)

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from errors import discarded
-from errors.door import Guest, Refusal, check_quotas, door
+from errors.door import Guest, OverQuota, check_quotas, door
 from errors.intake.accept import LONGEST_EVENT, Circumstances, accept, accept_json
 from errors.intake.body import TooLarge, read, unpack
 from errors.models import Discarded
@@ -18,7 +18,9 @@ from opsportal.lib.addresses import client_address
 Environ = Mapping[str, Any]
 
 
-class Refuse(Exception):
+class Refused(Exception):
+    """What the sender is told instead: a status, why, and perhaps more headers."""
+
     def __init__(self, status: int, detail: str, *headers: tuple[str, str]) -> None:
         super().__init__(detail)
         self.status = status
@@ -44,7 +46,7 @@ class Call:
             # Without a length only a server that ends the stream itself can hand a chunked body over; never answer 200
             # to a body that was not seen.
             if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-                raise Refuse(411, "this server cannot read chunked bodies")
+                raise Refused(411, "this server cannot read chunked bodies")
             return b""
         return read(environ["wsgi.input"], length)
 
@@ -55,17 +57,17 @@ class Call:
         return self.unpack(self.raw_body())
 
     def admit(self, project_id: int | None, keys: list[str]) -> Guest:
-        """Raises Refuse: 401 without a key, 403 with one that does not open this project."""
+        """Raises Refused: 401 without a key, 403 with one that does not open this project."""
         if not keys:
-            raise Refuse(401, "no key: send your DSN's key")
+            raise Refused(401, "no key: send your DSN's key")
         guests = {key: door.admit(project_id, key) for key in dict.fromkeys(keys[:4])}
         guest = guests[keys[0]]
         if guest is None or None in guests.values():
-            raise Refuse(403, "this key is unknown, revoked, or another project's")
+            raise Refused(403, "this key is unknown, revoked, or another project's")
         self.guest = guest
         origin = self.environ.get("HTTP_ORIGIN")
         if origin and guest.origins and origin not in guest.origins and "*" not in guest.origins:
-            raise Refuse(403, "this origin may not post here")
+            raise Refused(403, "this origin may not post here")
         return guest
 
     def circumstances(self, event_id: str = "", sent_at: datetime | None = None) -> Circumstances:
@@ -99,12 +101,10 @@ class Call:
             return
         try:
             check_quotas(guest, count)
-        except Refusal as refusal:
-            discarded.count(
-                guest.app_id, Discarded.Source.QUOTA, "error", refusal.quota.name, count
-            )
-            wait = refusal.retry_after
-            raise Refuse(
+        except OverQuota as over:
+            discarded.count(guest.app_id, Discarded.Source.QUOTA, "error", over.quota.name, count)
+            wait = over.retry_after
+            raise Refused(
                 429,
                 "",
                 ("Retry-After", str(wait)),

@@ -8,7 +8,7 @@ from errors.intake import credentials, jsons, moments
 from errors.intake.body import TooLarge, Unreadable
 from errors.items import Received
 from errors.views.ingest.answers import JSON, Answer
-from errors.views.ingest.call import Call, Refuse
+from errors.views.ingest.call import Call, Refused
 
 _LIMIT = 100 * 1024
 
@@ -17,7 +17,7 @@ def receive_check_in(call: Call, project_id: int, parts: list[str]) -> Answer:
     """`parts` of the address are the slug, then perhaps the key; GET or POST."""
     method = call.environ.get("REQUEST_METHOD")
     if method not in ("GET", "POST"):
-        raise Refuse(405, "get or post here", ("Allow", "GET, POST, OPTIONS"))
+        raise Refused(405, "get or post here", ("Allow", "GET, POST, OPTIONS"))
     slug = parts[0].replace("\0", "")  # PostgreSQL keeps no NUL
     query = {
         name: values[-1].replace("\0", "")
@@ -39,5 +39,5 @@ def receive_check_in(call: Call, project_id: int, parts: list[str]) -> Answer:
         take_check_in(Received(guest, "check_in", payload, {}, "", call.now), slug, payload)
         release_connection()
     except ValueError as error:
-        raise Refuse(400, str(error)) from None
+        raise Refused(400, str(error)) from None
     return Answer(202, [JSON], b"{}")

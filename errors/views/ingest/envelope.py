@@ -14,7 +14,7 @@ from errors.items import registry as items
 from errors.models import Discarded
 from errors.store.write import Packed
 from errors.views.ingest.answers import Answer, accepted
-from errors.views.ingest.call import Call, Refuse
+from errors.views.ingest.call import Call, Refused
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def receive_envelope(call: Call, project_id: int | None) -> Answer:
 
     try:
         call.store(read_events)
-    except Refuse as refusal:
+    except Refused as refusal:
         if refusal.status == 429:  # a quota of errors is no reason to lose a check-in
             _hand_on(others)
         raise
@@ -60,10 +60,10 @@ def _admit_by_dsn(call: Call, project_id: int | None, keys: list[str], given: An
     dsn = credentials.of_dsn(given)
     if project_id is None:
         if dsn is None:
-            raise Refuse(401, "the envelope's header has no readable dsn")
+            raise Refused(401, "the envelope's header has no readable dsn")
         return call.admit(dsn[1], [dsn[0]])
     if dsn is not None and dsn[1] != project_id:
-        raise Refuse(400, "the envelope's dsn is another project's")
+        raise Refused(400, "the envelope's dsn is another project's")
     if dsn is not None and dsn[0] not in keys:
         return call.admit(project_id, [*keys, dsn[0]])
     return call.guest or call.admit(project_id, keys)

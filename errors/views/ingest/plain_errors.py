@@ -8,7 +8,7 @@ from errors.intake.accept import LONGEST_EVENT
 from errors.intake.body import TooLarge, Unreadable
 from errors.store.write import Packed
 from errors.views.ingest.answers import JSON, Answer
-from errors.views.ingest.call import Call, Refuse
+from errors.views.ingest.call import Call, Refused
 
 MOST_AT_ONCE = 1_000
 
@@ -20,7 +20,7 @@ def receive_errors(call: Call) -> Answer:
     if scheme.lower() == "bearer" and value.strip():
         key = value.strip()
     if not key:
-        raise Refuse(401, "send your key as `Authorization: Bearer <key>`")
+        raise Refused(401, "send your key as `Authorization: Bearer <key>`")
     guest = call.admit(None, [key])
     results: list[dict[str, Any]] = []
     is_batch = False
@@ -34,7 +34,7 @@ def receive_errors(call: Call) -> Answer:
         is_batch = isinstance(given, list) or (isinstance(given, dict) and "events" in given)
         listed = given["events"] if isinstance(given, dict) and is_batch else given
         if is_batch and not isinstance(listed, list):
-            raise Refuse(422, "`events` is not a list")
+            raise Refused(422, "`events` is not a list")
         if not is_batch:
             listed = [given]
         if len(listed) > MOST_AT_ONCE:
@@ -61,5 +61,5 @@ def receive_errors(call: Call) -> Answer:
         answer = {"accepted": accepted, "rejected": len(results) - accepted, "results": results}
         return Answer(status, [JSON], jsons.encode(answer))
     if not accepted:
-        raise Refuse(422, str(results[0]["detail"]))
+        raise Refused(422, str(results[0]["detail"]))
     return Answer(200, [JSON], jsons.encode({"id": results[0]["id"]}))
