@@ -1,0 +1,131 @@
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from alerts import metric_readers
+from alerts.models import AlertRule, AlertType, EscalationStep
+from alerts.services.messages import in_units
+
+
+@admin.register(AlertRule)
+class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
+    list_display = (
+        "name",
+        "summary",
+        "is_enabled",
+        "limit",
+        "last_seen",
+        "severity",
+        "alert_type",
+        "window",
+        "last_evaluated_at",
+        "problem",
+    )
+    list_filter = ("is_enabled", "severity", "cadence")
+    list_editable = ("is_enabled",)
+    search_fields = ("name", "summary")
+    readonly_fields = ("last_evaluated_at", "last_seen", "last_error")
+    fieldsets = (
+        (None, {"fields": ("name", "summary", "is_enabled", "runbook")}),
+        (
+            "Breached when",
+            {
+                "fields": (
+                    "unit",
+                    "below",
+                    "threshold",
+                    "critical_threshold",
+                    "clear_threshold",
+                    "window",
+                    ("breaches_needed", "out_of"),
+                    "clear_after",
+                    "min_samples",
+                    "no_data",
+                )
+            },
+        ),
+        (
+            "Then",
+            {
+                "fields": (
+                    "severity",
+                    "alert_type",
+                    "repeat_every",
+                    "cooldown",
+                    "reopen_window",
+                    "cadence",
+                )
+            },
+        ),
+        ("As it stands", {"fields": readonly_fields}),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
+        code = ("name", "summary", "unit", "direction") if obj and not obj.is_custom else ()
+        return (*self.readonly_fields, *code)
+
+    def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
+        """A rule that staff make says which recorded metric it reads."""
+        if obj and not obj.is_custom:
+            name, breached = self.fieldsets[1]
+            fields = tuple("direction" if f == "below" else f for f in breached["fields"])
+            return (self.fieldsets[0], (name, {"fields": fields}), *self.fieldsets[2:])
+        reads = ("Reads", {"fields": ("reader", "selector")})
+        return (self.fieldsets[0], reads, *self.fieldsets[1:])
+
+    def formfield_for_dbfield(
+        self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        if db_field.name == "reader":
+            names = metric_readers.registry.names()
+            return forms.ChoiceField(choices=[(name, name) for name in names])
+        if db_field.name == "alert_type":
+            kwargs["widget"] = forms.Select(
+                choices=list(AlertType.objects.values_list("slug", "name"))
+            )
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: AlertRule | None = None) -> bool:
+        """Code's rules would come back; they are disabled instead."""
+        return super().has_delete_permission(request, obj) and (obj is None or obj.is_custom)
+
+    @admin.display(description="threshold", ordering="threshold")
+    def limit(self, rule: AlertRule) -> str:
+        return f"{'≤' if rule.below else '>'} {in_units(rule.threshold, rule.unit)}"
+
+    @admin.display(description="direction")
+    def direction(self, rule: AlertRule) -> str:
+        return "at the threshold or below it" if rule.below else "above the threshold"
+
+    @admin.display(description="last value")
+    def last_seen(self, rule: AlertRule) -> str:
+        return in_units(rule.last_value, rule.unit)
+
+    @admin.display(description="failing")
+    def problem(self, rule: AlertRule) -> str:
+        return rule.last_error[:80]
+
+
+class StepInline(admin.TabularInline[EscalationStep, AlertType]):
+    model = EscalationStep
+    extra = 0
+
+
+@admin.register(AlertType)
+class AlertTypeAdmin(admin.ModelAdmin[AlertType]):
+    list_display = ("name", "slug", "severity", "respond_within", "told_on", "digest_only")
+    search_fields = ("name", "slug")
+    filter_horizontal = ("channels",)
+    inlines = (StepInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AlertType]:
+        return super().get_queryset(request).prefetch_related("channels")
+
+    @admin.display(description="channels")
+    def told_on(self, alert_type: AlertType) -> str:
+        names = ", ".join(channel.name for channel in alert_type.channels.all())
+        return names or ("daily digest" if alert_type.digest_only else "none")
