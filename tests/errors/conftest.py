@@ -5,12 +5,18 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from opsportal.clients.models import ClientApp
+from tests.errors.support import Sender
 from tests.factories import make_app
 
 
 @pytest.fixture
 def shop(db: None) -> ClientApp:
     return make_app("shop", name="Shop")
+
+
+@pytest.fixture
+def sender(db: None) -> Sender:
+    return Sender()
 
 
 @pytest.fixture

@@ -15,11 +15,6 @@ from tests.errors.support import Sender, raised
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def sender() -> Sender:
-    return Sender()
-
-
 def with_items(*items: tuple[dict[str, Any], Any], **header: Any) -> bytes:
     lines = [json.dumps(header)]
     for head, payload in items:

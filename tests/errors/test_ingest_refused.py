@@ -1,0 +1,156 @@
+"""Sentry's addresses: who and what is refused, how SDKs and browsers are told, and quotas."""
+
+import gzip
+import zlib
+from typing import Any
+
+import brotli
+import pytest
+import zstandard
+from django.utils import timezone
+
+from errors.door import door
+from errors.models import Discarded, ErrorEvent
+from tests.errors.support import Sender, envelope, raised
+from tests.factories import make_app
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b'{"a":',
+        b'{}\n{"type":"event","length":999}\n{}',
+        b'{}\n{"type":"event","length":1}\n{}x',
+        b'{}\n{"type":"event","length":"x"}\n{}',
+        b'{}\n{"type":"event"}\nnot json',
+        b'{}\n{"type":"event"}\n[1]',
+        b"{}\n" + b'{"x":"' + b"a" * 9000 + b'"}\n{}',
+        b"\xff\xfe\x00",
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_a_reason(sender: Sender, body: bytes) -> None:
+    answer = sender.post(body)
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"]
+    assert answer["X-Sentry-Error"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("body", [b"not packed at all", b"\x1f\x8b\x08\x00"])
+def test_corrupt_compression_is_refused(sender: Sender, encoding: str, body: bytes) -> None:
+    answer = sender.post(body, headers={**sender.auth, "Content-Encoding": encoding})
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("br", brotli.compress),
+        ("zstd", lambda body: zstandard.ZstdCompressor().compress(body)),
+    ],
+)
+def test_a_decompression_bomb_is_refused_early(sender: Sender, encoding: str, pack: Any) -> None:
+    bomb = pack(b"\0" * (64 * 1024 * 1024))
+
+    answer = sender.post(bomb, headers={**sender.auth, "Content-Encoding": encoding})
+
+    assert answer.status_code == 413
+
+
+def test_what_is_too_large_is_refused(sender: Sender) -> None:
+    assert sender.post(b"x" * (5 * 1024 * 1024 + 1)).status_code == 413
+    assert sender.send(raised(extra={"x": "y" * 2_000_000})).status_code == 413
+
+
+def test_without_a_key_it_is_401_and_with_a_wrong_one_403(sender: Sender) -> None:
+    other = Sender()
+    wrong = {"X-Sentry-Auth": f"Sentry sentry_key={'0' * 32}"}
+    body = envelope(raised())
+
+    assert sender.post(body, headers={}).status_code == 401
+    assert sender.post(body, headers={"X-Sentry-Auth": "Sentry"}).status_code == 401
+    refused = [
+        sender.post(body, headers=wrong),
+        sender.post(body, headers=other.auth),
+        sender.post(body, "/api/999999/envelope/"),
+    ]
+    assert [answer.status_code for answer in refused] == [403, 403, 403]
+    assert len({answer.content for answer in refused}) == 1
+
+
+def test_a_revoked_key_is_refused(sender: Sender) -> None:
+    sender.app.keys.update(revoked_at=timezone.now())
+    door.forget()
+
+    assert sender.send(raised()).status_code == 403
+
+
+def test_a_dsn_that_disagrees_with_the_address_is_refused(sender: Sender) -> None:
+    other = {"dsn": f"https://{sender.key}@portal.example/{sender.app.pk + 1}"}
+
+    assert sender.send(raised(), header=other).status_code == 400
+
+
+def test_minidumps_are_refused_with_a_clear_text(sender: Sender) -> None:
+    answer = sender.post(b"MDMP", f"/api/{sender.app.pk}/minidump/")
+
+    assert answer.status_code == 415
+    assert "minidump" in answer.json()["detail"]
+
+
+def test_other_methods_are_refused(sender: Sender) -> None:
+    assert sender.client.get(sender.envelope_url).status_code == 405
+
+
+def test_every_answer_carries_the_cors_headers(sender: Sender) -> None:
+    answers = [
+        sender.send(raised()),
+        sender.post(b""),
+        sender.post(envelope(raised()), headers={}),
+        sender.client.options(sender.envelope_url, headers={"Origin": "https://shop.example"}),
+        sender.client.get(sender.envelope_url),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 400, 401, 200, 405]
+    for answer in answers:
+        assert answer["Access-Control-Allow-Origin"] == "*"
+        assert "Retry-After" in answer["Access-Control-Expose-Headers"]
+        assert "x-sentry-auth" in answer["Access-Control-Allow-Headers"]
+
+
+def test_an_app_with_origins_takes_errors_from_those_only() -> None:
+    sender = Sender(make_app(allowed_origins=["https://shop.example"]))
+    good = {**sender.auth, "Origin": "https://shop.example"}
+    bad = {**sender.auth, "Origin": "https://evil.example"}
+
+    taken, refused = (sender.post(envelope(raised()), headers=headers) for headers in (good, bad))
+
+    assert (taken.status_code, refused.status_code) == (200, 403)
+    assert taken["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert refused["Access-Control-Allow-Origin"] == "https://shop.example"
+
+
+def test_over_quota_is_429_with_the_headers_sdks_obey_and_no_body() -> None:
+    sender = Sender(make_app(events_per_hour=2))
+
+    statuses = [sender.send(raised()).status_code for _ in range(2)]
+    refused = sender.send(raised())
+
+    assert statuses == [200, 200]
+    assert (refused.status_code, refused.getvalue()) == (429, b"")
+    wait = int(refused["Retry-After"])
+    assert 0 < wait <= 3600
+    assert refused["X-Sentry-Rate-Limits"] == f"{wait}:error;default;security:project:quota"
+    assert refused["Access-Control-Allow-Origin"] == "*"
+    row = Discarded.objects.get()
+    assert (row.source, row.reason, row.count) == ("quota", "hour", 1)
+    assert ErrorEvent.objects.count() == 2
