@@ -1,16 +1,13 @@
 """/metrics, and what Prometheus and Grafana make of it."""
 
-import importlib.util
 import json
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -22,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
+from deploy.grafana import build
 from health import board, metrics_registry
 from health.services import record_gauges, record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Performance
@@ -154,18 +152,8 @@ def test_promtool_accepts_the_configuration_the_rules_and_the_metrics(
         assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
 
-def builder() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build", DEPLOY / "grafana" / "build.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["build"] = module  # dataclasses look it up
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_dashboards_are_what_their_builder_writes() -> None:
-    files = builder().files()
+    files = build.files()
     assert len(files) == 5
     for name, text in files.items():
         assert (DEPLOY / "grafana" / "dashboards" / name).read_text() == text
@@ -247,7 +235,7 @@ def test_every_query_of_every_dashboard_returns_data(prometheus: str, settings: 
     fill()
     queries = {
         (name, panel["title"], target["expr"].replace("$__rate_interval", "15s"))
-        for name, text in builder().files().items()
+        for name, text in build.files().items()
         for panel in json.loads(text)["panels"]
         for target in panel["targets"]
     }
