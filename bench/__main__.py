@@ -13,8 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.performance_page import write_section
+
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "performance.md"
 
 # name -> heading, and the commands that make its table: the last one prints it
 BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
@@ -27,24 +28,24 @@ BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
         "The health page with 90 days of history and a million errors",
         [
             ["manage.py", "prepare"],
-            ["bench/seed_health.py"],
-            ["bench/seed_errors.py", "--events", "1000000", "--payload-every", "100"],
-            ["bench/health_page.py"],
+            ["-m", "bench.seed_health"],
+            ["-m", "bench.seed_errors", "--events", "1000000", "--payload-every", "100"],
+            ["-m", "bench.health_page"],
         ],
     ),
     "alerts-at-size": (
         "Alerts over five million events",
         [
             ["manage.py", "prepare"],
-            ["bench/seed_health.py"],
-            ["bench/seed_errors.py", "--events", "5000000", "--groups", "8000", "--only-rollups"],
-            ["bench/alerts_load.py"],
+            ["-m", "bench.seed_health"],
+            ["-m", "bench.seed_errors", "--events", "5000000", "--groups", "8000", "--only-rollups"],
+            ["-m", "bench.alerts_load"],
         ],
     ),
     "outages": ("What it stands on, taken away", [["-m", "bench.outages"]]),
     "error-pages": (
         "Error pages over a million events",
-        [["manage.py", "prepare"], ["bench/seed_errors.py", "--events", "1000000"], ["bench/pages.py"]],
+        [["manage.py", "prepare"], ["-m", "bench.seed_errors", "--events", "1000000"], ["-m", "bench.pages"]],
     ),
 }  # fmt: skip
 
@@ -68,15 +69,6 @@ def run(commands: list[list[str]]) -> tuple[int, str]:
     return 0, printed
 
 
-def write(heading: str, table: str) -> None:
-    """Put the table under its heading, in place of what was there."""
-    title = f"## {heading}\n"
-    known = PAGE.read_text() if PAGE.exists() else "# How fast it is\n"
-    before, found, after = known.partition(title)
-    rest = after[after.find("\n## ") :] if found and "\n## " in after else ""
-    PAGE.write_text(f"{before.rstrip()}\n\n{title}\n```text\n{table}\n```\n{rest}")
-
-
 def main() -> int:
     names = ["ingest", *BENCHMARKS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -96,7 +88,7 @@ def main() -> int:
             print(f"--- {name} failed with exit code {code}", flush=True)
             worst |= code
         else:
-            write(heading, printed)
+            write_section(heading, f"```text\n{printed}\n```")
     return worst
 
 

@@ -1,28 +1,19 @@
 """Alerts at size, on whatever the database holds: one round over all rules, the inbox with 2,000 open alerts, a storm of 500.
 
-python bench/seed_errors.py --events 5000000 --payload-every 100 && python bench/seed_health.py && python bench/alerts_load.py
+python -m bench.seed_errors --events 5000000 --payload-every 100 && python -m bench.seed_health && python -m bench.alerts_load
 
 Everything it writes is rolled back, or removed at the end.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
-os.environ.setdefault("LOG_LEVEL", "CRITICAL")
-os.environ.setdefault(
-    "STATICFILES_STORAGE", "django.contrib.staticfiles.storage.StaticFilesStorage"
-)
+from bench.set_up import set_up_django
 
-import django
-
-django.setup()
+set_up_django()
 
 from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection, models, transaction  # noqa: E402

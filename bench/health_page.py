@@ -1,26 +1,17 @@
 """Server time and queries of every widget of the health page, and of the status page.
 
-python bench/seed_health.py && python bench/seed_errors.py --events 1000000 && python bench/health_page.py --rounds 5
+python -m bench.seed_health && python -m bench.seed_errors --events 1000000 && python -m bench.health_page --rounds 5
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
-os.environ.setdefault("LOG_LEVEL", "CRITICAL")
-os.environ.setdefault(
-    "STATICFILES_STORAGE", "django.contrib.staticfiles.storage.StaticFilesStorage"
-)
+from bench.set_up import set_up_django
 
-import django
-
-django.setup()
+set_up_django()
 
 from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection  # noqa: E402

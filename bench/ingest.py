@@ -4,7 +4,7 @@
     python -m bench.ingest --seconds 10 --write also writes docs/performance.md
     python -m bench.ingest --memory             the whole portal, as `serve` runs it, over a million events on SQLite
 
-The portal runs in production settings under granian; the load is `ingest_load.py`: Sentry envelopes of 15.6 KB (3.7 KB
+The portal runs in production settings under granian; the load is `bench.ingest_load`: Sentry envelopes of 15.6 KB (3.7 KB
 gzipped), 200 groups, every event with its own id, user, time and breadcrumbs. Absolute figures move from machine to
 machine; the ratio to the empty view, taken in the same minute, says more.
 """
@@ -23,9 +23,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.performance_page import write_section
+from bench.processes import cpu_seconds, family, memory_by_part, memory_mb
+from tests.servers import process
+from tests.servers.postgres import PostgresServer
+
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- ingestion: written by `make bench` -->"
-MEMORY_HEADING = "Memory over a million events"
 CONNECTIONS = (1, 8, 32)
 BUGSINK, GLITCHTIP = 28, 60  # digested a second, measured with the same load on a machine like this
 
@@ -39,65 +43,46 @@ def granian(application: str, port: int, processes: int, threads: int) -> list[s
 
 
 @contextmanager
-def serving(
-    application: str, environment: dict[str, str], processes: int
-) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    from tests.servers import process
-
-    port = process.free_port()
+def running(
+    command: list[str], port: int, environment: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that answers on its port by now, and is ended afterwards."""
     server = subprocess.Popen(
-        granian(application, port, processes, 64 // processes),
+        command,
         env={**os.environ, **environment},
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 30
-        while not process.answers(port) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        yield port, server
+        process.wait_until(lambda: process.answers(port), process=server, seconds=120)
+        yield server
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
-def load(port: int, key: str, app: int, connections: int, seconds: float, ids: str = "") -> dict:
+@contextmanager
+def serving(
+    application: str, environment: dict[str, str], processes: int
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    port = process.free_port()
+    with running(granian(application, port, processes, 64 // processes), port, environment) as web:
+        yield port, web
+
+
+def load(
+    port: int, key: str, app: int, connections: int, *, seconds: float = 0, events: int = 0
+) -> dict:
+    """What the load generator saw."""
     command = [
-        sys.executable, str(ROOT / "bench" / "ingest_load.py"), "--dsn", f"http://{key}@127.0.0.1:{port}/{app}",
-        "--connections", str(connections), "--seconds", str(seconds), "--json",
+        sys.executable, "-m", "bench.ingest_load", "--dsn", f"http://{key}@127.0.0.1:{port}/{app}", "--json",
+        "--connections", str(connections), "--seconds", str(seconds), "--events", str(events),
     ]  # fmt: skip
     done = subprocess.run(
-        [*command, *(["--ids-out", ids] if ids else [])],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
+        command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=7200
     )
     return json.loads(done.stdout)
-
-
-def children(pid: int) -> list[int]:
-    """The process and all that descend from it."""
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
-    return [pid, *(below for line in found.stdout.split() for below in children(int(line)))]
-
-
-def cpu_seconds(pids: list[int]) -> float:
-    total = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mb(pids: list[int]) -> float:
-    total = 0
-    for pid in pids:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1])
-    return total / 1024
 
 
 @contextmanager
@@ -186,15 +171,17 @@ def measure(name: str, environment: dict[str, str], seconds: float, processes: i
         serving("bench.empty_view:application", {}, processes) as (empty_port, empty_server),
         serving("opsportal.wsgi:application", environment, processes) as (port, server),
     ):
-        acknowledged += load(port, key, app, 8, 2)["acked"]  # first events of groups, imports
+        acknowledged += load(port, key, app, 8, seconds=2)[
+            "acked"
+        ]  # first events of groups, imports
         for connections in CONNECTIONS:
-            pids = children(empty_server.pid)
+            pids = family(empty_server.pid)
             before = cpu_seconds(pids)
-            empty = load(empty_port, key, app, connections, max(2.0, seconds / 2))
+            empty = load(empty_port, key, app, connections, seconds=max(2.0, seconds / 2))
             empty_cpu = (cpu_seconds(pids) - before) / max(1, empty["acked"])
-            pids = children(server.pid)
+            pids = family(server.pid)
             before = cpu_seconds(pids)
-            ours = load(port, key, app, connections, seconds)
+            ours = load(port, key, app, connections, seconds=seconds)
             ours["cpu_us"] = 1e6 * (cpu_seconds(pids) - before) / max(1, ours["acked"])
             ours["empty_per_s"] = empty["acked_per_s"]
             ours["empty_cpu_us"] = 1e6 * empty_cpu
@@ -202,9 +189,9 @@ def measure(name: str, environment: dict[str, str], seconds: float, processes: i
             acknowledged += ours["acked"]
             rows.append(ours)
         with refreshing(port, session) as pages:
-            watched = load(port, key, app, 32, seconds)
+            watched = load(port, key, app, 32, seconds=seconds)
         acknowledged += watched["acked"]
-        memory = memory_mb(children(server.pid))
+        memory = memory_mb(family(server.pid))
     stored, size = run_python(SIZE, environment)
     for row in rows:
         row |= {"memory_mb": memory, "lost": acknowledged - stored, "bytes_each": size / stored}
@@ -213,37 +200,8 @@ def measure(name: str, environment: dict[str, str], seconds: float, processes: i
     return rows
 
 
-def load_events(port: int, key: str, app: int, count: int) -> dict:
-    command = [
-        sys.executable, str(ROOT / "bench" / "ingest_load.py"), "--dsn", f"http://{key}@127.0.0.1:{port}/{app}",
-        "--connections", "16", "--events", str(count), "--json",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=7200)
-    return json.loads(done.stdout)
-
-
-def by_name(pid: int) -> dict[str, float]:
-    """MB of each part of the portal, shared pages divided by those who share them."""
-    supervisor, *direct = (
-        pid,
-        *map(
-            int,
-            subprocess.run(
-                ["pgrep", "-P", str(pid)], capture_output=True, text=True
-            ).stdout.split(),
-        ),
-    )
-    found = {"supervisor": memory_mb([supervisor])}
-    for child in direct:
-        command = Path(f"/proc/{child}/cmdline").read_text()
-        found["worker" if "qcluster" in command else "web"] = memory_mb(children(child))
-    return found
-
-
 def memory_run(environment: dict[str, str], total: int) -> str:
     """Memory of all processes of `manage.py serve` at the start and after each quarter of the events."""
-    from tests.servers import process
-
     key, app, _ = run_python(MANAGE, environment)
     port = process.free_port()
     lines = [
@@ -252,30 +210,18 @@ def memory_run(environment: dict[str, str], total: int) -> str:
     ]
 
     def note(events: int, rate: float) -> None:
-        parts = by_name(server.pid)
+        parts = memory_by_part(server.pid)
         shown = " | ".join(f"{parts.get(name, 0):.0f}" for name in ("supervisor", "web", "worker"))
         lines.append(f"| {events:,} | {shown} | {sum(parts.values()):.0f} | {rate:,.0f} |")
         print(lines[-1], flush=True)
 
-    server = subprocess.Popen(
-        [sys.executable, "manage.py", "serve", "--port", str(port)],
-        env={**os.environ, **environment},
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not process.answers(port) and time.monotonic() < deadline:
-            time.sleep(0.2)
+    serve = [sys.executable, "manage.py", "serve", "--port", str(port)]
+    with running(serve, port, environment) as server:
         time.sleep(10)  # the worker's first round
         note(0, 0)
         for quarter in range(1, 5):
-            done = load_events(port, key, app, total // 4)
+            done = load(port, key, app, 16, events=total // 4)
             note(quarter * total // 4, done["acked_per_s"])
-    finally:
-        server.terminate()
-        server.wait(60)
     return "\n".join(lines)
 
 
@@ -305,34 +251,23 @@ def table(rows: list[dict]) -> str:
 
 
 def write(text: str, processes: int) -> None:
-    page = ROOT / "docs" / "performance.md"
-    known = page.read_text() if page.exists() else "# How fast it is\n"
-    cores = os.cpu_count()
-    section = (
-        f"## Taking errors\n\n{MARK}\n\n"
-        f"{cores} cores, {platform.python_implementation()} {platform.python_version()}, {processes} web process{'es' if processes > 1 else ''}, the load"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    write_section(
+        "Taking errors",
+        f"{MARK}\n\n{os.cpu_count()} cores, {python}, {processes} web process{'es' if processes > 1 else ''}, the load"
         " generator on the same machine. An event counts when it is answered, which is when it is committed"
         " (SQLite `synchronous=FULL`, PostgreSQL `synchronous_commit=on`), grouped and counted."
-        f" Peers with the same load on such a machine: Bugsink {BUGSINK}/s, GlitchTip {GLITCHTIP}/s digested.\n\n{text}\n"
+        f" Peers with the same load on such a machine: Bugsink {BUGSINK}/s, GlitchTip {GLITCHTIP}/s digested.\n\n{text}",
     )
-    page.write_text(replaced(known, "Taking errors", section))
-
-
-def replaced(page: str, heading: str, section: str) -> str:
-    """The page with the section in place of the one that has this heading, or at its end."""
-    before, mark, after = page.partition(f"## {heading}\n")
-    rest = after[after.find("\n## ") :] if mark and "\n## " in after else ""
-    return f"{before.rstrip()}\n\n{section}{rest}"
 
 
 def write_memory(text: str, events: int) -> None:
-    page = ROOT / "docs" / "performance.md"
-    section = (
-        f"## {MEMORY_HEADING}\n\nAll processes of `manage.py serve` on SQLite, under load on 16 connections;"
+    write_section(
+        "Memory over a million events",
+        "All processes of `manage.py serve` on SQLite, under load on 16 connections;"
         " memory that processes share is divided among them (PSS), in MB."
-        f" `python -m bench.ingest --memory --events {events}` makes this table.\n\n{text}\n"
+        f" `python -m bench.ingest --memory --events {events}` makes this table.\n\n{text}",
     )
-    page.write_text(replaced(page.read_text(), MEMORY_HEADING, section))
 
 
 def main() -> None:
@@ -364,8 +299,6 @@ def main() -> None:
             environment = {**base, "DATA_DIR": folder, "DATABASE_URL": ""}
             rows += measure("SQLite", environment, options.seconds, options.processes)
         if options.store in ("postgresql", "both"):
-            from tests.servers.postgres import PostgresServer
-
             durable = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
             server = PostgresServer(options=durable)
             try:

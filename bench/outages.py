@@ -31,9 +31,8 @@ from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
 from cryptography.x509.oid import NameOID  # noqa: E402
 
-from tests.servers import process  # noqa: E402
 from tests.servers.fake_http import Answer, FakeHTTP, Received  # noqa: E402
-from tests.servers.portal import ROOT, Portal, make_template  # noqa: E402
+from tests.servers.portal import Portal, make_template  # noqa: E402
 from tests.servers.postgres import PostgresServer  # noqa: E402
 from tests.servers.redis_server import RedisServer  # noqa: E402
 
@@ -51,20 +50,8 @@ check_certificates(now=timezone.now())
 class Served(Portal):
     """Web and worker under the supervisor that people start."""
 
-    def start(self) -> None:
-        self.web = process.spawn(
-            [sys.executable, "manage.py", "serve", "--port", str(self.port)],
-            log=self.web_log,
-            env=self.environment,
-            cwd=ROOT,
-        )
-        process.wait_until(
-            lambda: process.answers(self.port),
-            process=self.web,
-            log=self.web_log,
-            what="the portal",
-            seconds=90,
-        )
+    def web_command(self) -> list[str]:
+        return [sys.executable, "manage.py", "serve", "--port", str(self.port)]
 
 
 class Asker(threading.Thread):

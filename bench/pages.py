@@ -1,22 +1,12 @@
-"""Server time and queries of the error pages on whatever the database holds: python bench/pages.py --rounds 20"""
+"""Server time and queries of the error pages on whatever the database holds: python -m bench.pages --rounds 20"""
 
 import argparse
-import os
 import statistics
-import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
-os.environ.setdefault("LOG_LEVEL", "ERROR")
-os.environ.setdefault(
-    "STATICFILES_STORAGE", "django.contrib.staticfiles.storage.StaticFilesStorage"
-)
+from bench.set_up import set_up_django
 
-import django
-
-django.setup()
+set_up_django()
 
 from django.conf import settings  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402

@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.ingest import children, cpu_seconds
+from bench.processes import cpu_seconds, family
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIENTS, PROCESSES = 4, 2
@@ -106,7 +106,7 @@ def measure(seconds: float, rounds: int) -> None:
         time.sleep(6)  # until the lifted limits have been read
         try:
             assert portal.web
-            pids = children(portal.web.pid)
+            pids = family(portal.web.pid)
             asked: dict[str, tuple[str, object]] = {
                 "post an error": (
                     "/api/v1/errors/",

@@ -1,24 +1,18 @@
-"""Fill the error store with a month of plausible events, straight into the tables: python bench/seed_errors.py --events 200000
+"""Fill the error store with a month of plausible events, straight into the tables: python -m bench.seed_errors --events 200000
 
-For measuring pages and queries at size; ingestion is measured by posting (ingest_load.py). Roll-ups, tags, users and groups are
+For measuring pages and queries at size; ingestion is measured by posting (bench.ingest_load). Roll-ups, tags, users and groups are
 those the events would have made.
 """
 
 import argparse
-import os
 import random
-import sys
 import uuid
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
+from bench.set_up import set_up_django
 
-import django
-
-django.setup()
+set_up_django()
 
 import msgspec  # noqa: E402
 from django.db import connection, transaction  # noqa: E402

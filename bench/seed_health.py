@@ -1,25 +1,20 @@
 # ruff: noqa: E402  Django is set up before its models are imported
 """Fills a database with history as a busy portal has it: 50 monitors for 90 days, 20 apps' metrics for 30 days.
 
-    DATA_DIR=/tmp/seeded python bench/seed_health.py [--small]
+    DATA_DIR=/tmp/seeded python -m bench.seed_health [--small]
 
 Everything is written as the roll-ups the portal itself keeps: raw 48 h, hours 35 days, days 400 days.
 """
 
 import math
-import os
 import random
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
+from bench.set_up import set_up_django
 
-import django
-
-django.setup()
+set_up_django()
 
 from django.db import transaction
 

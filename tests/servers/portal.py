@@ -142,9 +142,12 @@ class Portal:
 
     # --- running it -------------------------------------------------------------------------------
 
+    def web_command(self) -> list[str]:
+        return web_command("127.0.0.1", self.port, threads=16)
+
     def start(self) -> None:
         self.web = process.spawn(
-            web_command("127.0.0.1", self.port, threads=16),
+            self.web_command(),
             log=self.web_log,
             env=self.environment,
             cwd=ROOT,

@@ -1,0 +1,41 @@
+"""What running processes have used: CPU seconds, and memory with shared pages divided among those who share them."""
+
+import os
+import subprocess
+from pathlib import Path
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+    return [int(line) for line in found.stdout.split()]
+
+
+def family(pid: int) -> list[int]:
+    """The process and all that descend from it."""
+    return [pid, *(below for child in children(pid) for below in family(child))]
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pids: list[int]) -> float:
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+def memory_by_part(pid: int) -> dict[str, float]:
+    """MB of each part of the portal, shared pages divided by those who share them."""
+    found = {"supervisor": memory_mb([pid])}
+    for child in children(pid):
+        command = Path(f"/proc/{child}/cmdline").read_text()
+        found["worker" if "qcluster" in command else "web"] = memory_mb(family(child))
+    return found
