@@ -205,13 +205,13 @@ def memory_run(environment: dict[str, str], total: int) -> str:
     key, app, _ = run_python(MANAGE, environment)
     port = process.free_port()
     lines = [
-        "| events | supervisor | web | worker | all, MB | events/s |",
+        "| events | supervisor | web | tasks | all, MB | events/s |",
         "|---|---|---|---|---|---|",
     ]
 
     def note(events: int, rate: float) -> None:
         parts = memory_by_part(server.pid)
-        shown = " | ".join(f"{parts.get(name, 0):.0f}" for name in ("supervisor", "web", "worker"))
+        shown = " | ".join(f"{parts.get(name, 0):.0f}" for name in ("supervisor", "web", "tasks"))
         lines.append(f"| {events:,} | {shown} | {sum(parts.values()):.0f} | {rate:,.0f} |")
         print(lines[-1], flush=True)
 

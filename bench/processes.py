@@ -36,6 +36,6 @@ def memory_by_part(pid: int) -> dict[str, float]:
     """MB of each part of the portal, shared pages divided by those who share them."""
     found = {"supervisor": memory_mb([pid])}
     for child in children(pid):
-        command = Path(f"/proc/{child}/cmdline").read_text()
-        found["worker" if "qcluster" in command else "web"] = memory_mb(family(child))
+        name = Path(f"/proc/{child}/comm").read_text().strip()
+        found[name.removeprefix("opsportal ")] = memory_mb(family(child))
     return found

@@ -66,17 +66,6 @@ SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
 NETWORK_PROBES: list[str] = env.list("NETWORK_PROBES", [])
 
 # --- apps ------------------------------------------------------------------------------------------
-FIRST_PARTY_APPS = [
-    "opsportal.access",
-    "opsportal.clients",
-    "opsportal.jobs",
-    "opsportal.limits",
-    "alerts",
-    "health",
-    "payments",
-    "reservations",
-    "errors",
-]
 INSTALLED_APPS = [
     "opsportal.apps.PortalAdminConfig",
     "django.contrib.auth",
@@ -92,7 +81,26 @@ INSTALLED_APPS = [
     "django_q",
     "django_otp",
     "django_otp.plugins.otp_totp",
-    *FIRST_PARTY_APPS,
+    "opsportal.access",
+    "opsportal.clients",
+    "opsportal.jobs",
+    "opsportal.limits",
+    "alerts",
+    "health",
+    "payments",
+    "reservations",
+    "errors",
+]
+FIRST_PARTY_APPS = [
+    "opsportal.access",
+    "opsportal.clients",
+    "opsportal.jobs",
+    "opsportal.limits",
+    "alerts",
+    "health",
+    "payments",
+    "reservations",
+    "errors",
 ]
 
 MIDDLEWARE = [

@@ -102,7 +102,7 @@ class Transport(ABC):
 
     def recipients(self, config: Config) -> list[str]:
         """Addresses that are part of the configuration itself."""
-        return addresses(config.get("recipients", ""))
+        return []
 
 
 def clipped(text: str, limit: int) -> str:

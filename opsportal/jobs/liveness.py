@@ -1,9 +1,8 @@
 """Whether a child that runs also answers: a process may hang without dying."""
 
-import threading
+import socket
 import time
 from collections import deque
-from collections.abc import Callable
 
 from opsportal.lib.processes import Child
 
@@ -16,31 +15,77 @@ OF_THE_LAST = 6
 MAY_START_FOR = 180.0
 
 
-class Watch(threading.Thread):
-    """Names the process that has failed to answer. The main thread ends it, and starts another as always."""
+class Probe:
+    """One question to a web server. Who asks never waits, and needs no thread beside which it could not fork."""
 
-    def __init__(self, child: Child, answers: Callable[[], bool]) -> None:
-        super().__init__(daemon=True, name=f"watch {child.name}")
+    def __init__(self, host: str, port: int, timeout: float) -> None:
+        self._until = time.monotonic() + timeout
+        self._is_asked = False
+        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._socket.setblocking(False)
+        self._failed = False
+        try:
+            self._socket.connect((host, port))
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._failed = True
+
+    def outcome(self) -> bool | None:
+        """Whether it answered, whatever it said; None while nobody can tell."""
+        answered = self._look()
+        if answered is not None:
+            self._socket.close()
+        return answered
+
+    def _look(self) -> bool | None:
+        if self._failed:
+            return False
+        try:
+            if not self._is_asked:
+                self._socket.sendall(
+                    b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+                )
+                self._is_asked = True
+            return bool(self._socket.recv(1))
+        except BlockingIOError:
+            return None if time.monotonic() < self._until else False
+        except OSError:
+            return False
+
+
+class Watch:
+    """Finds the process that has failed to answer. `look` at it several times a second."""
+
+    def __init__(self, child: Child, host: str, port: int) -> None:
         self.child = child
-        self.answers = answers
-        self.hung_pid = 0
-        self._ending = threading.Event()
+        self.address = host, port
+        self.has_answered = False  # this process of the child's, ever
+        self._pid = 0
+        self._probe: Probe | None = None
+        self._probe_at = 0.0
+        self._outcomes: deque[bool] = deque(maxlen=OF_THE_LAST)
 
-    def end(self) -> None:
-        self._ending.set()
-
-    def run(self) -> None:
-        pid, has_answered = 0, False
-        outcomes: deque[bool] = deque(maxlen=OF_THE_LAST)
-        answered = True
-        while not self._ending.wait(EVERY if answered else SOON):
-            answered = self.answers()
-            if self.child.pid != pid:  # another process than before
-                pid, has_answered = self.child.pid, False
-                outcomes.clear()
-            has_answered = has_answered or answered
-            if has_answered or time.monotonic() - self.child.started_at > MAY_START_FOR:
-                outcomes.append(answered)
-            if outcomes.count(False) >= MOST_FAILURES:
-                outcomes.clear()
-                self.hung_pid = pid
+    def look(self) -> bool:
+        """Whether the child hangs; said once. It is for the caller to end it."""
+        if self.child.pid != self._pid:  # another process than before
+            self._pid, self.has_answered = self.child.pid, False
+            self._outcomes.clear()
+        if self._probe is None:
+            if time.monotonic() >= self._probe_at:
+                self._probe = Probe(*self.address, TIMEOUT)
+            return False
+        answered = self._probe.outcome()
+        if answered is None:
+            return False
+        self._probe = None
+        self.has_answered = self.has_answered or answered
+        is_starting = time.monotonic() - self.child.started_at <= MAY_START_FOR
+        if not self.has_answered and is_starting:
+            return False
+        self._probe_at = time.monotonic() + (EVERY if answered else SOON)
+        self._outcomes.append(answered)
+        is_hung = self._outcomes.count(False) >= MOST_FAILURES
+        if is_hung:
+            self._outcomes.clear()
+        return is_hung

@@ -1,22 +1,30 @@
-"""Child processes that end with us, whatever happens to us."""
+"""Child processes that end with us, whatever happens to us, and share with us what was loaded before they began.
+
+They are forked, so whoever starts them must have no thread and no connection: a lock that a thread held would stay
+locked in the child, and two processes would talk on one connection.
+"""
 
 import contextlib
 import ctypes
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 T = TypeVar("T")
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+M_ARENA_MAX = -8
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+_fork = multiprocessing.get_context("fork")
+_ASKED_TO_END = (signal.SIGINT, signal.SIGTERM)
 
 
 def die_with_parent(signum: int) -> None:
@@ -25,15 +33,19 @@ def die_with_parent(signum: int) -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
 
 
-# Popen's preexec_fn could say this too, but may deadlock in a process with threads.
-_LAUNCH = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit("the supervisor is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
+def call_me(name: str) -> None:
+    """What `ps -o comm` and `top` call this process, in at most 15 characters: all have one command line."""
+    if _libc is not None:
+        _libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def share_arenas(count: int) -> None:
+    """Have all threads allocate from so many arenas: what is freed in one of them is of no use to the others.
+
+    Otherwise glibc makes one for each thread, up to eight times the cores. For children, too; elsewhere nothing.
+    """
+    if _libc is not None and hasattr(_libc, "mallopt"):
+        _libc.mallopt(M_ARENA_MAX, count)
 
 
 @dataclass
@@ -41,44 +53,58 @@ class Child:
     """A process in a session of its own, so that a Ctrl-C at the terminal reaches only us, and we can end all of it."""
 
     name: str
-    command: Sequence[str]
-    environment: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    work: Callable[[], object]
+    process: BaseProcess | None = None
     started_at: float = 0.0
+    starts: int = 0
     failures: int = 0
 
     def start(self) -> None:
         """Call it from the main thread only: the child ends with the thread that started it."""
-        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid())]
-        self.process = subprocess.Popen(  # noqa: S603 - our own command line
-            [*launcher, *self.command],
-            env={**os.environ, **self.environment},
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self.starts += 1
+        self.process = _fork.Process(target=self._run, args=(os.getpid(),), name=self.name)
+        # Until the child has our handlers no more, a signal that tells it to end would be lost in them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKED_TO_END)
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.started_at = time.monotonic()
+
+    def _run(self, parent: int) -> None:
+        os.setsid()
+        die_with_parent(signal.SIGTERM)
+        if os.getppid() != parent:
+            sys.exit("the supervisor is gone")
+        for signum in _ASKED_TO_END:
+            signal.signal(signum, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED_TO_END)
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        self.work()
 
     @property
     def pid(self) -> int:
-        return self.process.pid if self.process else 0
+        return (self.process.pid or 0) if self.process else 0
 
     def ended(self) -> str | None:
         """None while it runs; otherwise how it ended, for people. What it left behind of its session is killed."""
-        if self.process is None or self.process.poll() is None:
+        code = self.process.exitcode if self.process else None
+        if code is None:
             return None
         self._kill_session()
-        code = self.process.returncode
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
 
     def terminate(self) -> None:
-        """Ask the main process only: django-q2 hangs when its whole group is asked."""
-        if self.process and self.process.poll() is None:
+        """Ask the main process only, which lets its own children finish what they do."""
+        if self.process:
             self.process.terminate()
 
     def kill(self) -> None:
         self._kill_session()
         if self.process:
-            self.process.wait()
+            self.process.kill()  # in its first instant it has no session yet
+            self.process.join()
 
     def backoff(self) -> float:
         """How long to wait before starting it again: 1 s, doubling to 30 s while it lives less than 15 s."""
@@ -87,9 +113,9 @@ class Child:
         return float(min(2 ** (self.failures - 1), 30))
 
     def _kill_session(self) -> None:
-        if self.process:
+        if self.pid:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+                os.killpg(self.pid, signal.SIGKILL)
 
 
 def in_a_child(work: Callable[..., T], **arguments: object) -> T:
@@ -97,7 +123,7 @@ def in_a_child(work: Callable[..., T], **arguments: object) -> T:
 
     Call it before there are threads or connections.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+    with ProcessPoolExecutor(1, mp_context=_fork) as pool:
         return pool.submit(work, **arguments).result()
 
 
@@ -106,11 +132,11 @@ def stop_all(children: Sequence[Child], grace: float) -> bool:
     for child in children:
         child.terminate()
     deadline = time.monotonic() + grace
-    while any(child.process and child.process.poll() is None for child in children):
+    while any(child.process and child.process.exitcode is None for child in children):
         if time.monotonic() > deadline:
             break
         time.sleep(0.05)
-    gently = all(child.process is None or child.process.poll() is not None for child in children)
+    gently = all(child.process is None or child.process.exitcode is not None for child in children)
     for child in children:
         child.kill()
     return gently

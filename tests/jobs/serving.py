@@ -1,6 +1,7 @@
 """`manage.py serve` as an owner runs it, with its process tree in sight."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,22 +35,23 @@ def children(pid: int) -> list[int]:
     return sorted(child for child, parent in parents().items() if parent == pid)
 
 
-def command_line(pid: int) -> str:
+def name(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
 
 
+def memory_mb(pid: int, kind: str) -> float:
+    """Rss: all that it has in memory; Pss: where several have the same, its share."""
+    [line] = re.findall(rf"\n{kind}: +([0-9]+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text())
+    return int(line) / 1024
+
+
 @dataclass
 class Cluster:
-    """django-q2's processes; the sentinel starts the workers first, then monitor and pusher."""
-
-    main: int
     sentinel: int
     workers: list[int]
-    monitor: int
-    pusher: int
 
 
 class Serving:
@@ -71,22 +73,19 @@ class Serving:
         )
 
     def child(self, named: str) -> int:
-        """The pid of the main process whose command line contains `named`, or 0."""
-        return next((c for c in children(self.process.pid) if named in command_line(c)), 0)
+        """The pid of the supervisor's child of that name, or 0."""
+        return next((c for c in children(self.process.pid) if name(c) == named), 0)
 
     def cluster(self) -> Cluster | None:
         """The worker cluster's processes, once all of them are there."""
-        main = self.child("qcluster")
-        for sentinel in children(main) if main else []:
-            members = children(sentinel)
-            if len(members) == 4:
-                return Cluster(main, sentinel, members[:2], members[2], members[3])
-        return None
+        sentinel = self.child("opsportal tasks")
+        workers = [c for c in children(sentinel) if name(c) == "opsportal work"]
+        return Cluster(sentinel, workers) if len(workers) == 2 else None
 
     def wait_for_cluster(self, other_than: int = 0) -> Cluster:
         def there() -> Cluster | None:
             found = self.cluster()
-            return found if found and found.main != other_than else None
+            return found if found and found.sentinel != other_than else None
 
         found: Cluster = self.portal.wait_for(there, 30, "a whole cluster")
         return found

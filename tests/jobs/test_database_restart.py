@@ -40,7 +40,7 @@ def test_work_goes_on_after_the_database_was_killed_and_came_back(
         serving.enqueue("tests.jobs.probe.note", path=str(notes), text="after")
         portal.wait_for(lambda: "after" in notes.read_text(), 60, "the second note")
         assert notes.read_text().split() == ["before", "after"]
-        assert serving.wait_for_cluster().main == before.main, "it need not be started anew"
+        assert serving.wait_for_cluster().sentinel == before.sentinel, "it need not be started anew"
     finally:
         serving.stop()
         portal.stop()

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.jobs.serving import Cluster, Serving, children, parents
+from tests.jobs.serving import Cluster, Serving, children, memory_mb, parents
 from tests.servers.portal import Portal
 
 
@@ -50,14 +50,13 @@ def test_a_nudge_is_picked_up_within_a_second(serving: Serving, tmp_path: Path) 
     assert min(works(serving, tmp_path, f"nudge {n}") for n in range(3)) < 1
 
 
-@pytest.mark.parametrize("role", ["an idle worker", "the monitor", "the sentinel", "all of it"])
+@pytest.mark.parametrize("role", ["an idle worker", "the sentinel", "all of it"])
 def test_work_goes_on_by_itself_after_killing(serving: Serving, tmp_path: Path, role: str) -> None:
     cluster = serving.wait_for_cluster()
     victims: dict[str, Callable[[Cluster], list[int]]] = {
         "an idle worker": lambda c: [c.workers[0]],
-        "the monitor": lambda c: [c.monitor],
         "the sentinel": lambda c: [c.sentinel],
-        "all of it": lambda c: [c.main, c.sentinel, *c.workers, c.monitor, c.pusher],
+        "all of it": lambda c: [c.sentinel, *c.workers],
     }
     killed = victims[role](cluster)
     works(serving, tmp_path, "before")
@@ -69,9 +68,8 @@ def test_work_goes_on_by_itself_after_killing(serving: Serving, tmp_path: Path, 
         os.kill(pid, signal.SIGKILL)
 
     works(serving, tmp_path, "after")
-    serving.wait_for_cluster(other_than=cluster.main)
-    whole = {cluster.main, cluster.sentinel, *cluster.workers, cluster.monitor, cluster.pusher}
-    assert not whole & set(parents()), "an orphan works on unguarded"
+    serving.wait_for_cluster(other_than=cluster.sentinel)
+    assert not {cluster.sentinel, *cluster.workers} & set(parents()), "an orphan works on unguarded"
 
 
 def test_a_busy_worker_killed_is_replaced_and_the_others_are_left_alone(
@@ -86,7 +84,15 @@ def test_a_busy_worker_killed_is_replaced_and_the_others_are_left_alone(
     os.kill(busy, signal.SIGKILL)
 
     works(serving, tmp_path, "after")
-    assert serving.wait_for_cluster().main == cluster.main
+    assert serving.wait_for_cluster().sentinel == cluster.sentinel
+
+
+def test_the_processes_share_what_they_have_loaded(serving: Serving) -> None:
+    serving.wait_for_cluster()
+
+    loaded = memory_mb(serving.process.pid, "Rss")
+
+    assert sum(memory_mb(pid, "Pss") for pid in serving.descendants()) < 2 * loaded
 
 
 def web_answers(serving: Serving) -> bool:
@@ -98,7 +104,7 @@ def web_answers(serving: Serving) -> bool:
 
 
 def test_the_web_process_killed_is_started_again(serving: Serving) -> None:
-    os.kill(serving.child("granian"), signal.SIGKILL)
+    os.kill(serving.child("opsportal web"), signal.SIGKILL)
 
     serving.portal.wait_for(lambda: not web_answers(serving), 5, "its end")
     serving.portal.wait_for(lambda: web_answers(serving), 15, "its return")
@@ -109,13 +115,15 @@ def test_a_web_process_that_hangs_is_started_anew(make_portal: Callable[..., Por
     serving = Serving(make_portal(), "--no-worker", manage=["-m", "tests.jobs.impatient"])
     try:
         serving.wait_until_up()
-        hung = serving.child("granian")
+        hung = serving.child("opsportal web")
         serving.portal.wait_for(lambda: children(hung), 10, "the process that serves")
 
         for pid in children(hung):
             os.kill(pid, signal.SIGSTOP)
 
-        serving.portal.wait_for(lambda: serving.child("granian") not in (0, hung), 60, "its end")
+        serving.portal.wait_for(
+            lambda: serving.child("opsportal web") not in (0, hung), 60, "its end"
+        )
         serving.portal.wait_for(lambda: web_answers(serving), 60, "its return")
         assert "web runs and does not answer; ending it" in serving.log.read_text()
     finally:
@@ -127,7 +135,7 @@ def test_ctrl_c_ends_everything_within_seconds(make_portal: Callable[..., Portal
     serving.wait_until_up()
     serving.wait_for_cluster()
     everything = serving.descendants()
-    assert len(everything) >= 9
+    assert len(everything) == 6
 
     begun = time.monotonic()
     serving.process.send_signal(signal.SIGINT)

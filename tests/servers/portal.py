@@ -17,7 +17,6 @@ import httpx
 import psycopg
 import redis
 
-from opsportal.management.commands.serve import web_command
 from tests.servers import process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -143,7 +142,7 @@ class Portal:
     # --- running it -------------------------------------------------------------------------------
 
     def web_command(self) -> list[str]:
-        return web_command("127.0.0.1", self.port, threads=16)
+        return [sys.executable, "-m", "tests.servers.web", str(self.port), "16"]
 
     def start(self) -> None:
         self.web = process.spawn(

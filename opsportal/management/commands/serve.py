@@ -1,11 +1,14 @@
 """`manage.py serve`: the whole portal on one machine, or one node of several."""
 
-import http.client
+import gc
 import os
 import socket
 import sys
+import uuid
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -14,15 +17,18 @@ from django.db import Error as DatabaseProblem
 from django.db import connection
 from django.utils import timezone
 from django.utils.crypto import get_random_string
+from django_q.brokers import get_broker
 
 from opsportal.clients.models import ClientKey
 from opsportal.clients.services import ensure_first_app
-from opsportal.jobs import liveness
-from opsportal.jobs.supervisor import Supervisor, say
+from opsportal.jobs import cluster
+from opsportal.jobs.liveness import Watch
+from opsportal.jobs.supervisor import Supervisor
 from opsportal.lib.database import keep_one_connection
 from opsportal.lib.prepare import prepare_node
-from opsportal.lib.processes import Child, in_a_child
+from opsportal.lib.processes import Child, call_me, in_a_child, share_arenas
 
+CLUSTER_ID = uuid.uuid4().hex[:12]  # of every cluster that this command starts, one after the other
 CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
 
 
@@ -43,43 +49,62 @@ class Command(BaseCommand):
         if not options["no_web"]:
             port = free_port(host, port)
             if "BASE_URL" not in os.environ:
-                settings.BASE_URL = f"http://{_reachable(host)}:{port}"
-        keep_one_connection()
+                answer_at(f"http://{_reachable(host)}:{port}")
         # Migrating takes 80 MB that nobody needs afterwards.
         greeting = in_a_child(prepare, is_web=not options["no_web"])
 
-        environment = {"BASE_URL": settings.BASE_URL}
-        web = Child("web", web_command(host, port, options["threads"]), environment)
-        worker = Child("worker", [sys.executable, sys.argv[0], "qcluster"], dict(environment))
-        if options["workers"]:
-            worker.environment["WORKERS"] = str(options["workers"])
-        children = []
-        if not options["no_web"]:
-            children.append(web)
-        if not options["no_worker"]:
-            children.append(worker)
+        web = Child("web", partial(run_web, host, port, options["threads"]))
+        worker = Child("worker", lambda: run_worker(worker.starts, options["workers"]))
+        children = [
+            child
+            for child, left_out in ((web, options["no_web"]), (worker, options["no_worker"]))
+            if not left_out
+        ]
         if not children:
             raise CommandError("--no-web and --no-worker leave nothing to serve")
-
-        def ready() -> bool:
-            if options["no_web"] or answers(_reachable(host), port):
-                say(greeting)
-                return True
-            return False
-
-        watch = liveness.Watch(web, lambda: answers(_reachable(host), port, liveness.TIMEOUT))
-        supervisor = Supervisor(
-            children,
-            None if options["no_worker"] else worker,
-            [] if options["no_web"] else [watch],
-        )
-        code = supervisor.run(when_ready=ready)
+        watch = None if options["no_web"] else Watch(web, _reachable(host), port)
+        load()
+        share_arenas(2)
+        call_me("opsportal")
+        code = Supervisor(children, watch).run(greeting)
         if code:
             sys.exit(code)
 
 
+def load() -> None:
+    """Import all that web and worker run, for both to have it in the same memory."""
+    from opsportal import application, web  # noqa: F401  (static files must be collected)
+
+    get_broker()
+    connection.ops.compiler("SQLCompiler")
+    # What is loaded stays shared until something writes to it, and each garbage collection would.
+    gc.collect()
+    gc.freeze()
+
+
+def run_web(host: str, port: int, threads: int) -> None:
+    from opsportal import web
+
+    call_me("opsportal web")
+    web.run(host, port, threads)
+
+
+def run_worker(starts: int, workers: int | None) -> None:
+    call_me("opsportal tasks")
+    cluster.run(cluster_id=CLUSTER_ID, is_restart=starts > 1, workers=workers)
+
+
+def answer_at(base_url: str) -> None:
+    """As if BASE_URL had been set to it."""
+    settings.BASE_URL = base_url
+    name = urlsplit(base_url).hostname or ""
+    settings.ALLOWED_HOSTS = list({*settings.ALLOWED_HOSTS, name})
+    settings.OTP_TOTP_ISSUER = f"opsportal ({name})"
+
+
 def prepare(*, is_web: bool) -> str:
     """Put the node in order. Returns what to tell the person who started it."""
+    keep_one_connection()
     check_database()
     try:
         prepare_node(timezone.now())
@@ -131,29 +156,6 @@ def first_admin() -> str:
 def _key_to_show() -> ClientKey | None:
     app = ensure_first_app()
     return ClientKey.objects.live().filter(app=app).order_by("pk").first() if app else None
-
-
-def web_command(host: str, port: int, threads: int) -> list[str]:
-    # One process: threads share caches, rate limits and the group commit of ingestion. More than `backpressure`
-    # requests at once wait in the kernel's backlog.
-    return [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port),
-        "--http", "1", "--no-ws", "--workers", "1", "--blocking-threads", str(threads),
-        "--backpressure", str(threads * 4), "--backlog", "2048", "--log-level", "error",
-        "--workers-kill-timeout", "10", "opsportal.wsgi:application",
-    ]  # fmt: skip
-
-
-def answers(host: str, port: int, timeout: float = 1.0) -> bool:
-    probe = http.client.HTTPConnection(host, port, timeout=timeout)
-    try:
-        probe.request("GET", "/livez")
-        probe.getresponse().read()
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        probe.close()
-    return True
 
 
 def banner(login: str, key: ClientKey | None) -> str:
