@@ -9,5 +9,7 @@ def keep_one_connection() -> None:
     connection.close()
     if connection.vendor == "postgresql":
         connection.settings_dict["OPTIONS"]["pool"] = False
+    else:  # the system keeps the file in its memory, too, and once for all processes
+        connection.settings_dict["OPTIONS"]["init_command"] += "PRAGMA cache_size=-2000;"
     connection.settings_dict["CONN_MAX_AGE"] = 300
     connection.settings_dict["CONN_HEALTH_CHECKS"] = True
