@@ -35,9 +35,3 @@ def quantile(counts: Sequence[int], q: float, *, highest: float | None = None) -
             return min(value, highest) if highest is not None else value
         seen += count
     return highest if highest is not None else BOUNDS[-1]
-
-
-def share_above(counts: Sequence[int], bound_ms: float) -> float | None:
-    """The share of calls that took longer than `bound_ms`, which must be one of BOUNDS; None when there were none."""
-    total = sum(counts)
-    return sum(counts[BOUNDS.index(bound_ms) + 1 :]) / total if total else None

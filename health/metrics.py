@@ -129,7 +129,13 @@ def _by_app() -> Iterator[Metric]:
 
 @metric_source("health.business")
 def business() -> Iterator[Metric]:
-    """Deliveries, counters and gauges that apps post."""
+    """Deliveries, counters and gauges that apps post, and who is active in them."""
+    yield from _counted()
+    yield _levels()
+    yield from _active_users()
+
+
+def _counted() -> Iterator[Metric]:
     deliveries = CounterMetricFamily(
         "opsportal_deliveries", "Messages to people by outcome.", labels=["channel", "outcome"]
     )
@@ -151,6 +157,10 @@ def business() -> Iterator[Metric]:
             counters.add_metric([app or "", name], total)
     for name, total in outcomes.items():
         deliveries.add_metric(name.split("."), total)
+    yield from (deliveries, counters)
+
+
+def _levels() -> Metric:
     gauges = GaugeMetricFamily(
         "opsportal_business_level", "Gauges that apps post.", labels=["app", "name"]
     )
@@ -164,14 +174,16 @@ def business() -> Iterator[Metric]:
     }
     for labels, last in sorted(levels.items()):
         gauges.add_metric(list(labels), last)
-    yield from (deliveries, counters, gauges)
+    return gauges
+
+
+def _active_users() -> Iterator[Metric]:
+    active = ActiveUser.objects.seen_since(timezone.now() - ACTIVE_WITHIN)
     yield GaugeMetricFamily(
-        "opsportal_active_users",
-        "People active in the last 15 minutes.",
-        value=ActiveUser.objects.seen_since(timezone.now() - ACTIVE_WITHIN).people(),
+        "opsportal_active_users", "People active in the last 15 minutes.", value=active.people()
     )
     by_app = GaugeMetricFamily("opsportal_app_active_users", "The same by app.", labels=["app"])
-    for app, people in ActiveUser.objects.seen_since(timezone.now() - ACTIVE_WITHIN).by_app():
+    for app, people in active.by_app():
         by_app.add_metric([app], people)
     yield by_app
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Avg, Count, F, Min, Sum
 
-from payments.models import Mismatch, Payment, ReconciliationRun, Refund, WebhookEvent
+from payments.models import Mismatch, Payment, ReconciliationRun, WebhookEvent
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,6 @@ def webhook_stats(*, since: datetime) -> WebhookStats:
         dead=WebhookEvent.objects.dead().count(),
         lag_ms=None if lag is None else lag.total_seconds() * 1000,
     )
-
-
-def open_refunds() -> int:
-    return Refund.objects.filter(state__in=[Refund.State.ASKED, Refund.State.PENDING]).count()
 
 
 def open_mismatches() -> int:

@@ -1,6 +1,6 @@
 """Figures about reservations, for the API, the health page, metrics and the admin."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 from django.db.models import Count, Min, Sum
@@ -48,8 +48,3 @@ def reservation_stats(*, now: datetime, since: datetime | None = None) -> Reserv
             for run in Cleanup.objects.order_by("-at", "-pk")[:12]
         ],
     )
-
-
-def overdue_longer_than(age: timedelta, *, now: datetime) -> int:
-    """Holds that should have been released long ago: the clean-up does not run."""
-    return Reservation.objects.overdue(now - age).count()

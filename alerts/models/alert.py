@@ -156,10 +156,6 @@ class SystemAlert(models.Model):
     def is_active(self) -> bool:
         return self.state in ACTIVE
 
-    @property
-    def is_dismissible(self) -> bool:
-        return self.state in ACTIVE
-
     def is_overdue(self, now: datetime) -> bool:
         return (
             self.state == AlertState.OPEN and self.respond_by is not None and self.respond_by < now

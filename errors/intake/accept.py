@@ -137,19 +137,7 @@ def accept(
     raw["event_id"] = event_id
 
     drift = moments.drift(around.sent_at, received_at)
-    occurred_at = moments.parse(raw.get("timestamp"))
-    if occurred_at is None:
-        if raw.get("timestamp") is not None:
-            normalizer.note("invalid", "timestamp")
-        occurred_at = received_at
-    else:
-        if drift:
-            occurred_at += drift
-            normalizer.note("clock drift mended", "timestamp")
-        if not moments.is_plausible(occurred_at, received_at):
-            normalizer.note("implausible", "timestamp")
-            occurred_at = received_at
-
+    occurred_at = _occurred_at(raw, normalizer, drift, received_at)
     event = normalizer.run()
     if drift:
         _shift_breadcrumbs(event, drift)
@@ -199,6 +187,24 @@ def accept(
         reservation_ref=found.get("reservation_ref", ""),
         tags=tuple(list(tags.items())[:MOST_COUNTED_TAGS]),
     )
+
+
+def _occurred_at(
+    raw: dict[str, Any], normalizer: Normalizer, drift: timedelta, received_at: datetime
+) -> datetime:
+    """When the client says it was, if that can be."""
+    moment = moments.parse(raw.get("timestamp"))
+    if moment is None:
+        if raw.get("timestamp") is not None:
+            normalizer.note("invalid", "timestamp")
+        return received_at
+    if drift:
+        moment += drift
+        normalizer.note("clock drift mended", "timestamp")
+    if not moments.is_plausible(moment, received_at):
+        normalizer.note("implausible", "timestamp")
+        return received_at
+    return moment
 
 
 def _shift_breadcrumbs(event: dict[str, Any], drift: timedelta) -> None:

@@ -33,13 +33,30 @@ def _header(line: bytes) -> dict[str, Any]:
     return header
 
 
+def _line_end(body: bytes, at: int) -> int:
+    end = body.find(b"\n", at)
+    return end if end >= 0 else len(body)
+
+
+def _payload_end(body: bytes, at: int, length: Any) -> int:
+    """Where the item's payload ends that begins at `at`. Raises Unreadable."""
+    if length is None:
+        return _line_end(body, at)
+    if type(length) is not int or length < 0:
+        raise Unreadable("an item's length is not a number")
+    end = at + length
+    if end > len(body) and length:
+        raise Unreadable("an item is shorter than its length says")
+    if end < len(body) and body[end] != 10:
+        raise Unreadable("an item is longer than its length says")
+    return end
+
+
 def parse(body: bytes) -> Envelope:
     """Raises Unreadable when not even the envelope's own header can be read."""
     if not body:
         raise Unreadable("the body is empty")
-    end = body.find(b"\n")
-    if end < 0:
-        end = len(body)
+    end = _line_end(body, 0)
     envelope = Envelope(_header(body[:end]))
     at = end + 1
     try:
@@ -47,29 +64,13 @@ def parse(body: bytes) -> Envelope:
             if body[at] == 10:  # blank lines between items are legal
                 at += 1
                 continue
-            end = body.find(b"\n", at)
-            if end < 0:
-                end = len(body)
+            end = _line_end(body, at)
             header = _header(body[at:end])
             at = end + 1
-            length = header.get("length")
-            if length is None:
-                stop = body.find(b"\n", at)
-                if stop < 0:
-                    stop = len(body)
-            elif type(length) is int and length >= 0:
-                stop = at + length
-                if stop > len(body) and length:
-                    raise Unreadable("an item is shorter than its length says")
-                if stop < len(body) and body[stop] != 10:
-                    raise Unreadable("an item is longer than its length says")
-            else:
-                raise Unreadable("an item's length is not a number")
+            end = _payload_end(body, at, header.get("length"))
             kind = header.get("type")
-            envelope.items.append(
-                Item(kind if isinstance(kind, str) else "", header, body[at:stop])
-            )
-            at = stop + 1
+            envelope.items.append(Item(kind if isinstance(kind, str) else "", header, body[at:end]))
+            at = end + 1
     except Unreadable as fault:
         envelope.fault = str(fault)
     return envelope

@@ -242,20 +242,7 @@ class Normalizer:
         given = self.event.get("tags")
         if given is None:
             return
-        if type(given) is dict:
-            pairs = list(given.items())
-        elif type(given) is list:
-            pairs = []
-            for pair in given:
-                if type(pair) is list and len(pair) == 2:
-                    pairs.append((_as_text(pair[0]), pair[1]))
-                elif type(pair) is dict and "key" in pair:
-                    pairs.append((_as_text(pair["key"]), pair.get("value")))
-                elif pair is not None:
-                    self.note("invalid", "tags")
-        else:
-            self.note("invalid", "tags")
-            pairs = []
+        pairs = list(given.items()) if type(given) is dict else self._listed_tags(given)
         tags: dict[str, str] = {}
         for key, value in pairs[:MOST_TAGS]:
             if value is None or not key:
@@ -265,6 +252,21 @@ class Normalizer:
         if len(pairs) > MOST_TAGS:
             self.note("trimmed", "tags")
         self.event["tags"] = tags
+
+    def _listed_tags(self, given: Any) -> list[tuple[str, Any]]:
+        """Some SDKs send lists of pairs, and old ones lists of objects."""
+        if type(given) is not list:
+            self.note("invalid", "tags")
+            return []
+        pairs = []
+        for pair in given:
+            if type(pair) is list and len(pair) == 2:
+                pairs.append((_as_text(pair[0]), pair[1]))
+            elif type(pair) is dict and "key" in pair:
+                pairs.append((_as_text(pair["key"]), pair.get("value")))
+            elif pair is not None:
+                self.note("invalid", "tags")
+        return pairs
 
     def _request(self, request: dict[str, Any]) -> None:
         for name in ("headers", "env", "cookies"):

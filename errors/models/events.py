@@ -24,16 +24,6 @@ def received_id(moment: datetime) -> int:
 
 
 class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):
-    def received_between(
-        self, since: datetime | None, until: datetime | None = None
-    ) -> "ErrorEventQuerySet":
-        events = self
-        if since is not None:
-            events = events.filter(pk__gte=received_id(since))
-        if until is not None:
-            events = events.filter(pk__lt=received_id(until))
-        return events
-
     def newest_first(self) -> "ErrorEventQuerySet":
         return self.order_by("-pk")
 

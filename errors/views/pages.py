@@ -43,20 +43,28 @@ def _may_change(request: HttpRequest) -> bool:
     return request.user.has_perm("errors.change_errorgroup")
 
 
-@require_GET
-@may_view
-def group_list(request: HttpRequest) -> HttpResponse:
-    now = timezone.now()
+def _filters(request: HttpRequest) -> dict[str, str]:
+    """What the address says; a state or an order nobody knows is none."""
     filters = {key: request.GET.get(key, "") for key in (*FILTERS, "state", "sort")}
     if filters["sort"] not in SORTS:
         filters["sort"] = ""
     if filters["state"] not in STATES:
         filters["state"] = ""
-    line = " ".join(
-        [filters["q"], *(f'{key}:"{filters[key]}"' for key in FILTERS[1:] if filters[key])]
-    )
+    return filters
+
+
+def _search_line(filters: dict[str, str]) -> str:
+    chosen = (f'{key}:"{filters[key]}"' for key in FILTERS[1:] if filters[key])
+    return " ".join([filters["q"], *chosen])
+
+
+@require_GET
+@may_view
+def group_list(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    filters = _filters(request)
     found = search(
-        line,
+        _search_line(filters),
         groups=ErrorGroup.objects.visible().select_related("app", "assigned_to"),
         user=request.user,
         now=now,

@@ -217,9 +217,6 @@ class MaintenanceQuerySet(models.QuerySet["MaintenanceWindow"]):
     def running(self, now: datetime) -> "MaintenanceQuerySet":
         return self.filter(starts_at__lte=now, ends_at__gt=now)
 
-    def upcoming(self, now: datetime) -> "MaintenanceQuerySet":
-        return self.filter(starts_at__gt=now).order_by("starts_at", "pk")
-
 
 class MaintenanceWindow(models.Model):
     """Work that was announced: failures in it raise no alert, open no incident and count as nobody's downtime."""

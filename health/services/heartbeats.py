@@ -82,12 +82,9 @@ def check_in(
             duration_ms if duration_ms is not None else (now - run.at).total_seconds() * 1000
         )
     run.save()
-    expected_at = heartbeat.expected_at
+    expected_at, margin = heartbeat.expected_at, timedelta(minutes=heartbeat.margin_minutes)
     base = now
-    if (
-        expected_at
-        and expected_at - timedelta(minutes=heartbeat.margin_minutes) <= now < expected_at
-    ):
+    if expected_at and expected_at - margin <= now < expected_at:
         base = expected_at  # a little early is this one, not an extra one
     heartbeat.expected_at = heartbeat.expected_after(base)
     heartbeat.started_at = now if status is CheckInStatus.RUNNING else None

@@ -59,12 +59,6 @@ def hurry() -> None:
     _wake.set()
 
 
-def run_all() -> None:
-    """Every chore once, in this thread."""
-    for name, (_, function) in list(_chores.items()):
-        _do(name, function)
-
-
 def _do(name: str, function: Chore) -> None:
     try:
         with _working:

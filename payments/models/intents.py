@@ -43,9 +43,6 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
     def succeeded(self) -> "PaymentQuerySet":
         return self.filter(status=PaymentStatus.SUCCEEDED)
 
-    def with_live_key(self, now: datetime) -> "PaymentQuerySet":
-        return self.filter(key__isnull=False, expires_at__gt=now)
-
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
         """Take over an attempt whose lease is dead."""
         return bool(

@@ -90,28 +90,30 @@ def _compare_intents(run: ReconciliationRun, told: dict[str, datetime], now: dat
         payment = Payment.objects.filter(intent_id=intent.id).first()
         if payment is None and intent.payment_uuid:
             payment = _unlinked(intent)
-            if payment is None:
-                if intent.status == "succeeded":
-                    detail = money(intent.amount_received, intent.currency)
-                    _note(run, Kind.MISSING, intent, None, detail, now)
-                continue
+            if payment is None and intent.status == "succeeded":
+                detail = money(intent.amount_received, intent.currency)
+                _note(run, Kind.MISSING, intent, None, detail, now)
         if payment is not None:
             _compare(run, payment, intent, told.get(intent.id), now)
     if run.is_full:
-        ours = Payment.objects.filter(
-            created_at__gte=run.since + OVERLAP,
-            created_at__lte=now - LATE,
-            intent_id__isnull=False,
-            livemode=stripe_api.livemode(),
+        _note_those_not_at_stripe(run, seen, now)
+
+
+def _note_those_not_at_stripe(run: ReconciliationRun, seen: set[str], now: datetime) -> None:
+    ours = Payment.objects.filter(
+        created_at__gte=run.since + OVERLAP,
+        created_at__lte=now - LATE,
+        intent_id__isnull=False,
+        livemode=stripe_api.livemode(),
+    )
+    for payment in ours.exclude(intent_id__in=seen).order_by("pk")[:100]:
+        run.mismatch_count += note_mismatch(
+            Kind.NOT_AT_STRIPE,
+            intent_id=payment.intent_id or "",
+            payment=payment,
+            detail=payment.status,
+            now=now,
         )
-        for payment in ours.exclude(intent_id__in=seen).order_by("pk")[:100]:
-            run.mismatch_count += note_mismatch(
-                Kind.NOT_AT_STRIPE,
-                intent_id=payment.intent_id or "",
-                payment=payment,
-                detail=payment.status,
-                now=now,
-            )
 
 
 def _unlinked(intent: Intent) -> Payment | None:
