@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +20,7 @@ def client_address(meta: Mapping[str, Any]) -> str:
     A header that is too short or no address: then REMOTE_ADDR, which nobody can forge.
     """
     remote: str = meta.get("REMOTE_ADDR") or ""
-    proxies = _proxy_count()
+    proxies = _proxies
     if not proxies:
         return remote
     chain: list[str] = [*meta.get("HTTP_X_FORWARDED_FOR", "").split(","), remote]
@@ -32,17 +32,14 @@ def client_address(meta: Mapping[str, Any]) -> str:
 _IPV4 = re.compile(r"[1-9]\d{0,2}(?:\.(?:0|[1-9]\d{0,2})){3}", re.ASCII)
 
 
-@cache
-def _proxy_count() -> int:
-    return int(
-        settings.TRUSTED_PROXY_COUNT
-    )  # kept: asking the settings takes longer than all the rest
+_proxies: int = settings.TRUSTED_PROXY_COUNT  # asking the settings takes longer than all the rest
 
 
 @receiver(setting_changed)
-def _forget_count(*, setting: str, **_: object) -> None:
+def _read_count(*, setting: str, **_: object) -> None:
+    global _proxies
     if setting == "TRUSTED_PROXY_COUNT":  # in tests
-        _proxy_count.cache_clear()
+        _proxies = settings.TRUSTED_PROXY_COUNT
 
 
 @lru_cache(maxsize=4096)

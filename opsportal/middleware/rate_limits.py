@@ -1,9 +1,6 @@
-import hashlib
-import math
-import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from math import ceil
 from typing import NamedTuple
 
 from django.conf import settings
@@ -13,7 +10,8 @@ from django.utils import timezone
 
 from opsportal import error_pages
 from opsportal.clients.auth import APP_IN_META, key_of
-from opsportal.lib import addresses, ratelimit
+from opsportal.lib import ratelimit
+from opsportal.lib.addresses import client_address, network_of
 from opsportal.limits import blocked
 from opsportal.limits.models import Tier
 from opsportal.limits.tiers import limit_of, tier_of
@@ -24,39 +22,32 @@ MOST_KNOWN = 10_000
 
 
 class Caller(NamedTuple):
-    subject: str  # "app:…", "user:…" or "address:…"
+    subject: str  # "app:…" or "user:…"
     app: str = ""  # its slug
 
 
-@lru_cache(maxsize=4096)
-def _by_address(address: str) -> Caller:
-    return Caller("address:" + addresses.network_of(address))
-
-
 class KnownCallers:
-    """Whose a key or session is, remembered for a minute once a view has verified it.
+    """Whose a key or session is, remembered for a minute at most once a view has verified it.
 
     Nobody is looked up before the limit is: whoever shows a key that is not known here counts by address, so that
     rotating invented keys lifts no limit.
     """
 
     def __init__(self) -> None:
-        self._callers: dict[bytes, tuple[Caller, float]] = {}
-        self._lock = threading.Lock()
+        self._callers: dict[str, Caller] = {}
+        # When all are forgotten: cheaper than an end for each, which each call would have to read.
+        self._until = time.monotonic() + KNOWN_FOR
 
     def get(self, credential: str) -> Caller | None:
-        found = self._callers.get(_digest(credential))
-        return found[0] if found and time.monotonic() < found[1] else None
+        if time.monotonic() >= self._until:
+            self._callers = {}
+            self._until = time.monotonic() + KNOWN_FOR
+        return self._callers.get(credential)
 
     def remember(self, credential: str, caller: Caller) -> None:
-        with self._lock:
-            if len(self._callers) >= MOST_KNOWN:
-                self._callers.clear()
-            self._callers[_digest(credential)] = (caller, time.monotonic() + KNOWN_FOR)
-
-
-def _digest(credential: str) -> bytes:
-    return hashlib.blake2b(credential.encode("utf-8", "replace"), digest_size=16).digest()
+        if len(self._callers) >= MOST_KNOWN:
+            self._callers = {}
+        self._callers[credential] = caller
 
 
 class RateLimitMiddleware:
@@ -70,37 +61,48 @@ class RateLimitMiddleware:
         tier = tier_of(request.method or "", request.path_info)
         if tier is None:
             return self.get_response(request)
-        credential = _credential(request)
-        caller = self.known.get(credential) if credential else None
-        is_known = caller is not None
+        meta = request.META
+        credential, caller = "", None
+        if (
+            "HTTP_AUTHORIZATION" in meta
+            or "HTTP_COOKIE" in meta
+            or "HTTP_X_API_KEY" in meta
+            or "HTTP_X_OPSPORTAL_KEY" in meta
+        ):
+            credential = _credential(request)
+            caller = self.known.get(credential)
         if caller is None or tier == AUTH:
-            caller = _by_address(addresses.client_address(request.META))
-        elif caller.subject.startswith("user:"):
-            tier = STAFF
-        limit = limit_of(tier, caller.app)
+            address = client_address(meta)
+            subject = "address:" + (network_of(address) if ":" in address else address)
+            app = ""
+        else:
+            subject, app = caller
+            if not app:
+                tier = STAFF
+        limit = limit_of(tier, app)
         if limit is None:
             return self.get_response(request)
-        verdict = ratelimit.hit(f"{tier}:{caller.subject}", limit.limit, limit.window_seconds)
-        if verdict.allowed:
+        count, window = limit
+        allowed, remaining, wait = ratelimit.take(f"{tier}:{subject}", count, window, 1)
+        reset = ceil(time.time() + wait)
+        if allowed:
             response = self.get_response(request)
-            if credential and not is_known:
+            if credential and caller is None:
                 self._learn(request, credential, tier)
         else:
-            blocked.record(
-                tier=tier, subject=caller.subject, path=request.path_info, now=timezone.now()
-            )
-            response = error_pages.too_many_requests(request, verdict.retry_after)
+            blocked.record(tier=tier, subject=subject, path=request.path_info, now=timezone.now())
+            response = error_pages.too_many_requests(request, wait)
         # What headers[name] = value comes to for digits, without asking whether they are ASCII (a third of all this costs).
         store = response.headers._store
-        store["x-ratelimit-limit"] = ("X-RateLimit-Limit", str(limit.limit))
-        store["x-ratelimit-remaining"] = ("X-RateLimit-Remaining", str(verdict.remaining))
-        store["x-ratelimit-reset"] = ("X-RateLimit-Reset", str(math.ceil(verdict.reset_at)))
+        store["x-ratelimit-limit"] = ("X-RateLimit-Limit", str(count))
+        store["x-ratelimit-remaining"] = ("X-RateLimit-Remaining", str(remaining))
+        store["x-ratelimit-reset"] = ("X-RateLimit-Reset", str(reset))
         return response
 
     def _learn(self, request: HttpRequest, credential: str, tier: str) -> None:
         app = request.META.get(APP_IN_META)
         user = getattr(request, "_cached_user", None)
-        if app is not None:
+        if app is not None and credential.rstrip().endswith(key_of(request)):
             caller = Caller(f"app:{app.slug}", app.slug)
         elif user is not None and user.is_authenticated:
             caller, tier = Caller(f"user:{user.pk}"), STAFF
@@ -113,10 +115,11 @@ class RateLimitMiddleware:
 
 
 def _credential(request: HttpRequest) -> str:
-    """What the request shows to say who it is: an API key or a session cookie."""
+    """What the request shows to say who it is: a header or an API key in one, or a session cookie."""
     meta = request.META
-    if "HTTP_AUTHORIZATION" in meta or "HTTP_X_API_KEY" in meta or "HTTP_X_OPSPORTAL_KEY" in meta:
+    authorization: str = meta.get("HTTP_AUTHORIZATION", "")
+    if authorization[:7] == "Bearer ":
+        return authorization  # as it stands, which saves taking it apart
+    if authorization or "HTTP_X_API_KEY" in meta or "HTTP_X_OPSPORTAL_KEY" in meta:
         return key_of(request)
-    if "HTTP_COOKIE" in meta:
-        return request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
-    return ""
+    return request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
