@@ -6,34 +6,28 @@ request id and access line, security headers, rate limits, refusals. Measured: 2
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.middleware.clickjacking import XFrameOptionsMiddleware
-from django.middleware.common import CommonMiddleware
-from django.middleware.security import SecurityMiddleware
 from django.urls import resolve, reverse
-
-from opsportal.middleware import (
-    ErrorPagesMiddleware,
-    RateLimitMiddleware,
-    RequestIdMiddleware,
-    SecurityHeadersMiddleware,
-)
+from django.utils.module_loading import import_string
 
 StartResponse = Callable[..., Any]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
-# As in settings.MIDDLEWARE, from the outside in.
-MIDDLEWARE = (
-    RequestIdMiddleware,
-    SecurityHeadersMiddleware,
-    RateLimitMiddleware,
-    SecurityMiddleware,
-    ErrorPagesMiddleware,
-    CommonMiddleware,
-    XFrameOptionsMiddleware,
+# What only pages need. All else in settings.MIDDLEWARE is in the lane, too, and in the same order.
+ONLY_FOR_PAGES = frozenset(
+    {
+        "whitenoise.middleware.WhiteNoiseMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "opsportal.access.middleware.AuditMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django_htmx.middleware.HtmxMiddleware",
+    }
 )
 ADDRESSES = (
     "reservations:reservation-create",
@@ -56,8 +50,9 @@ class Lane(WSGIHandler):
             return answer
 
         handler: Any = convert_exception_to_response(view)
-        for middleware in reversed(MIDDLEWARE):
-            handler = convert_exception_to_response(middleware(handler))
+        for name in reversed(settings.MIDDLEWARE):
+            if name not in ONLY_FOR_PAGES:
+                handler = convert_exception_to_response(import_string(name)(handler))
         self._middleware_chain = handler
 
 

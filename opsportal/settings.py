@@ -66,6 +66,17 @@ SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
 NETWORK_PROBES: list[str] = env.list("NETWORK_PROBES", [])
 
 # --- apps ------------------------------------------------------------------------------------------
+FIRST_PARTY_APPS = [
+    "opsportal.access",
+    "opsportal.clients",
+    "opsportal.jobs",
+    "opsportal.limits",
+    "alerts",
+    "health",
+    "payments",
+    "reservations",
+    "errors",
+]
 INSTALLED_APPS = [
     "opsportal.apps.PortalAdminConfig",
     "django.contrib.auth",
@@ -81,26 +92,7 @@ INSTALLED_APPS = [
     "django_q",
     "django_otp",
     "django_otp.plugins.otp_totp",
-    "opsportal.access",
-    "opsportal.clients",
-    "opsportal.jobs",
-    "opsportal.limits",
-    "alerts",
-    "health",
-    "payments",
-    "reservations",
-    "errors",
-]
-FIRST_PARTY_APPS = [
-    "opsportal.access",
-    "opsportal.clients",
-    "opsportal.jobs",
-    "opsportal.limits",
-    "alerts",
-    "health",
-    "payments",
-    "reservations",
-    "errors",
+    *FIRST_PARTY_APPS,
 ]
 
 MIDDLEWARE = [

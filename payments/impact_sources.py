@@ -1,12 +1,12 @@
 """Which payments a problem touched."""
 
-import uuid
 from collections.abc import Iterator
 
 from django.db.models import Q
 from django.urls import reverse
 
 from alerts.impact import References, Touched, impact_source
+from opsportal.lib.uuids import uuids_among
 from payments.customers import customer_reference
 from payments.models import Payment, PaymentStatus
 
@@ -40,7 +40,7 @@ def _named(references: References) -> Q:
     named = Q(pk__in=())
     if references.payment_ids:
         named |= Q(intent_id__in=references.payment_ids)
-        named |= Q(uuid__in=[i for text in references.payment_ids if (i := _uuid(text))])
+        named |= Q(uuid__in=uuids_among(references.payment_ids))
     if references.order_ids:
         named |= Q(order_id__in=references.order_ids)
     if references.reservation_ids:
@@ -54,10 +54,3 @@ def _named(references: References) -> Q:
         if references.until is not None:
             named &= Q(created_at__lte=references.until)
     return named
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

@@ -21,6 +21,7 @@ PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
 # The one package that comes as source only. It is built with the locked setuptools, not with a fetched one.
 BUILT = "localstripe"
+PIP_INSTALL = (PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes")  # fmt: skip
 
 
 def main() -> None:
@@ -51,18 +52,7 @@ def install(what: str) -> None:
     source = _without(lock, BUILT) if what == "dev" else lock
     if not (_uv_is_there() and _install_with_uv(source)):
         _say("going on with pip, which takes longer")
-        _run(
-            PYTHON,
-            "-m",
-            "pip",
-            "install",
-            "-qq",
-            "--require-hashes",
-            "--only-binary",
-            ":all:",
-            "-r",
-            source,
-        )
+        _run(*PIP_INSTALL, "--only-binary", ":all:", "-r", source)
     if what == "dev":
         _install_built(lock)
     _stamp(what).write_text(_fingerprint(what))
@@ -110,19 +100,7 @@ def _make_venv() -> None:
 def _uv_is_there() -> bool:
     if (VENV / "bin" / "uv").exists():
         return True
-    got = _quietly(
-        PYTHON,
-        "-m",
-        "pip",
-        "install",
-        "-qq",
-        "--disable-pip-version-check",
-        "--require-hashes",
-        "--only-binary",
-        ":all:",
-        "-r",
-        REQUIREMENTS / "uv.txt",
-    )
+    got = _quietly(*PIP_INSTALL, "--only-binary", ":all:", "-r", REQUIREMENTS / "uv.txt")
     return got.returncode == 0
 
 
@@ -152,13 +130,7 @@ def _install_built(lock: Path) -> None:
     only = VENV / f".{BUILT}.txt"
     only.write_text("\n".join(_entries(lock)[BUILT]) + "\n")
     _run(
-        PYTHON,
-        "-m",
-        "pip",
-        "install",
-        "-qq",
-        "--disable-pip-version-check",
-        "--require-hashes",
+        *PIP_INSTALL,
         "--no-deps",
         "--no-build-isolation",
         "--no-binary",

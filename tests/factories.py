@@ -11,7 +11,7 @@ from alerts.rules import Severity
 from alerts.services import report_problem
 from health.models import Component, Monitor
 from opsportal.clients.models import ClientApp
-from payments.models import Payment
+from payments.models import Payment, WebhookEvent
 from reservations.models import Event, TicketType
 from reservations.services import Wanted
 
@@ -107,3 +107,19 @@ def make_monitor(url: str, **fields: Any) -> Monitor:
     return Monitor.objects.create(
         **{"kind": "monitor", "name": name, "title": name.title(), "url": url, **fields}
     )
+
+
+def make_webhook_event(**fields: Any) -> WebhookEvent:
+    """What Stripe told us just now, or when `received_at` says; still to be dealt with, unless `state` says otherwise."""
+    at = fields.get("received_at") or timezone.now()
+    given = {
+        "event_id": f"evt_{next(_numbers)}",
+        "type": "payment_intent.succeeded",
+        "livemode": False,
+        "created_at": at,
+        "received_at": at,
+        "next_try_at": timezone.now(),
+        "payload": {},
+        **fields,
+    }
+    return WebhookEvent.objects.create(**given)

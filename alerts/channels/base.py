@@ -102,7 +102,7 @@ class Transport(ABC):
 
     def recipients(self, config: Config) -> list[str]:
         """Addresses that are part of the configuration itself."""
-        return []
+        return addresses(config.get("recipients", ""))
 
 
 def clipped(text: str, limit: int) -> str:

@@ -16,7 +16,6 @@ from alerts.channels.base import (
     Message,
     Receipt,
     Transport,
-    addresses,
     clipped,
 )
 from alerts.channels.resend import KEY_HEADER
@@ -38,9 +37,6 @@ class Mail(Transport):
     reaches_people_by = "email"
     takes_digests = True
     max_per_minute = 60
-
-    def recipients(self, config: Config) -> list[str]:
-        return addresses(config.get("recipients", ""))
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         mail = compose(message, sender=config.get("sender", ""), key=idempotency_key)

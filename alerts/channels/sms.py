@@ -3,7 +3,7 @@
 import unicodedata
 from urllib.parse import quote
 
-from alerts.channels.base import Config, Field, Message, Receipt, Transport, addresses
+from alerts.channels.base import Config, Field, Message, Receipt, Transport
 from alerts.channels.web import json_of, post
 
 # One segment of GSM-7 is 160 characters; one character outside of it makes the whole message UCS-2, 70 a segment.
@@ -91,9 +91,6 @@ class Sms(Transport):
     reaches_people_by = "phone"
     is_one_by_one = True
     max_per_minute = 20
-
-    def recipients(self, config: Config) -> list[str]:
-        return addresses(config.get("recipients", ""))
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         sid = config["account_sid"]

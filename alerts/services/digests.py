@@ -42,15 +42,14 @@ def send_error_digest(*, now: datetime) -> str:
         "more_count": max(0, len(items) - LISTED),
         "since": since,
         "until": until,
-        "base_url": settings.BASE_URL,
     }
     title = f"{len(items)} error group{'s' if len(items) > 1 else ''} new or worse"
     written = _put(
         name="digest",
         slot=f"{until:%Y%m%d%H%M}",
         title=title,
-        text=render_to_string("emails/digest.txt", context).strip(),
-        html=render_to_string("emails/digest.html", {**context, "title": title}),
+        template="digest",
+        context=context,
         now=now,
     )
     return f"{len(items)} groups to {written} recipients' mails"
@@ -77,8 +76,8 @@ def send_daily_digest(*, now: datetime) -> str:
         name="daily",
         slot=f"{now:%Y%m%d%H%M}",
         title=title,
-        text=render_to_string("emails/daily.txt", context).strip(),
-        html=render_to_string("emails/daily.html", {**context, "title": title}),
+        template="daily",
+        context=context,
         now=now,
     )
     return f"{len(listed)} notices in {written} mails"
@@ -102,14 +101,14 @@ def send_weekly_report(*, now: datetime) -> str:
             facts = [reports.Fact("This part could not be made", "see the log")]
         if facts:
             sections.append((section.title, facts))
-    context = {"sections": sections, "since": since, "until": now, "base_url": settings.BASE_URL}
+    context = {"sections": sections, "since": since, "until": now}
     title = f"The week until {now:%Y-%m-%d}"
     written = _put(
         name="weekly",
         slot=f"{now:%Y%m%d}",
         title=title,
-        text=render_to_string("emails/report.txt", context).strip(),
-        html=render_to_string("emails/report.html", {**context, "title": title}),
+        template="report",
+        context=context,
         now=now,
     )
     return f"{len(sections)} parts in {written} mails"
@@ -145,8 +144,13 @@ def _mention(items: list[DigestItem], *, now: datetime) -> None:
     DigestMention.objects.filter(mentioned_at__lt=now - KEPT).delete()
 
 
-def _put(*, name: str, slot: str, title: str, text: str, html: str, now: datetime) -> int:
+def _put(
+    *, name: str, slot: str, title: str, template: str, context: dict[str, object], now: datetime
+) -> int:
     """To every channel that gets digests; how many messages."""
+    context = {**context, "base_url": settings.BASE_URL}
+    text = render_to_string(f"emails/{template}.txt", context).strip()
+    html = render_to_string(f"emails/{template}.html", {**context, "title": title})
     written = 0
     kind = Notification.Kind.REPORT if name == "weekly" else Notification.Kind.DIGEST
     channels = Channel.objects.enabled().filter(gets_digests=True).order_by("pk")

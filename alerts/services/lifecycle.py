@@ -83,9 +83,8 @@ def begin(problem: Problem, *, now: datetime, is_pending: bool = False) -> Syste
     return alert
 
 
-def open_pending(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
-    """Its breaches have amounted to an alert."""
-    fields = problem.facts() | {
+def _opening(alert: SystemAlert, problem: Problem, now: datetime) -> dict[str, object]:
+    return problem.facts() | {
         "state": AlertState.OPEN,
         "severity": problem.severity,
         "opened_at": now,
@@ -93,7 +92,11 @@ def open_pending(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool
         "evaluated_at": now,
         "occurrence_count": alert.occurrence_count + 1,
     }
-    if not move(alert, **fields):
+
+
+def open_pending(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
+    """Its breaches have amounted to an alert."""
+    if not move(alert, **_opening(alert, problem, now)):
         return False
     _opened(alert, Kind.OPENED, now=now)
     return True
@@ -101,12 +104,7 @@ def open_pending(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool
 
 def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
     """The problem is back so soon that it is the same one."""
-    fields = problem.facts() | {
-        "state": AlertState.OPEN,
-        "severity": problem.severity,
-        "opened_at": now,
-        "last_seen_at": now,
-        "evaluated_at": now,
+    fields = _opening(alert, problem, now) | {
         "resolved_at": None,
         "resolved_by": None,
         "clear_since": None,
@@ -119,7 +117,6 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
         "read_by": None,
         "is_announced": False,
         "reopen_count": alert.reopen_count + 1,
-        "occurrence_count": alert.occurrence_count + 1,
     }
     try:
         with (

@@ -26,15 +26,11 @@ def acknowledge(
             alert,
             state=AlertState.ACKNOWLEDGED,
             acknowledged_at=now,
-            acknowledged_by_id=user.pk if user else None,
-            read_at=alert.read_at or now,
-            read_by_id=alert.read_by_id or (user.pk if user else None),
-            respond_by=None,
-            escalate_at=None,
-            is_unanswered=False,
+            acknowledged_by_id=_id(user),
+            **_answered(alert, user, now),
         ):
             raise _Overtaken
-        note(alert, Kind.ACKNOWLEDGED, now=now, user_id=user.pk if user else None)
+        note(alert, Kind.ACKNOWLEDGED, now=now, user_id=_id(user))
         notices.tell_acknowledged(alert, now=now)
         return True
 
@@ -57,17 +53,13 @@ def dismiss(
             alert,
             state=AlertState.DISMISSED,
             dismissed_at=now,
-            dismissed_by_id=user.pk if user else None,
+            dismissed_by_id=_id(user),
             dismissed_until=until,
-            read_at=alert.read_at or now,
-            read_by_id=alert.read_by_id or (user.pk if user else None),
-            respond_by=None,
-            escalate_at=None,
-            is_unanswered=False,
+            **_answered(alert, user, now),
         ):
             raise _Overtaken
         text = f"until {until:%Y-%m-%d %H:%M %Z}" if until else ""
-        note(alert, Kind.DISMISSED, text, now=now, user_id=user.pk if user else None)
+        note(alert, Kind.DISMISSED, text, now=now, user_id=_id(user))
         return True
 
     return _each(alerts, step)
@@ -79,7 +71,7 @@ def resolve(alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now
     def step(alert: SystemAlert) -> bool:
         if alert.state in (AlertState.RESOLVED, AlertState.PENDING):
             return False
-        if not lifecycle.finish(alert, now=now, text="by hand", user_id=user.pk if user else None):
+        if not lifecycle.finish(alert, now=now, text="by hand", user_id=_id(user)):
             raise _Overtaken
         return True
 
@@ -93,14 +85,31 @@ def mark_read(
     for alert in alerts:
         with transaction.atomic():
             unread = SystemAlert.objects.filter(pk=alert.pk, read_at=None)
-            if unread.update(read_at=now, read_by_id=user.pk if user else None):
-                note(alert, Kind.READ, now=now, user_id=user.pk if user else None)
+            if unread.update(read_at=now, read_by_id=_id(user)):
+                note(alert, Kind.READ, now=now, user_id=_id(user))
                 changed += 1
     return changed
 
 
 def comment(alert: SystemAlert, *, text: str, user: AbstractBaseUser | None, now: datetime) -> None:
-    note(alert, Kind.COMMENT, text.strip()[:5000], now=now, user_id=user.pk if user else None)
+    note(alert, Kind.COMMENT, text.strip()[:5000], now=now, user_id=_id(user))
+
+
+def _id(user: AbstractBaseUser | None) -> int | None:
+    return user.pk if user else None
+
+
+def _answered(
+    alert: SystemAlert, user: AbstractBaseUser | None, now: datetime
+) -> dict[str, object]:
+    """Somebody has read it, and nobody else need be called."""
+    return {
+        "read_at": alert.read_at or now,
+        "read_by_id": alert.read_by_id or _id(user),
+        "respond_by": None,
+        "escalate_at": None,
+        "is_unanswered": False,
+    }
 
 
 class _Overtaken(Exception):

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Annotated
 
@@ -91,24 +91,12 @@ def read(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResp
 
 @api(Scope.RESERVATIONS, "POST")
 def extend(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResponse:
-    reservation, now = _find(app, reference), timezone.now()
-    if reservation is None:
-        return _unknown()
-    try:
-        return _answer(services.extend(reservation=reservation, now=now), now)
-    except services.CannotChange as refusal:
-        return _refused(refusal, reservation, now)
+    return _change(app, reference, services.extend)
 
 
 @api(Scope.RESERVATIONS, "POST")
 def cancel(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResponse:
-    reservation, now = _find(app, reference), timezone.now()
-    if reservation is None:
-        return _unknown()
-    try:
-        return _answer(services.cancel(reservation=reservation, now=now), now)
-    except services.CannotChange as refusal:
-        return _refused(refusal, reservation, now)
+    return _change(app, reference, services.cancel)
 
 
 @api(Scope.RESERVATIONS, "POST")
@@ -138,6 +126,18 @@ def complete(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> Http
 def stats(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """Counts over all apps: the portal's view, no customer in it."""
     return json_response(reservation_stats(now=timezone.now()))
+
+
+def _change(
+    app: ClientApp, reference: uuid.UUID, change: Callable[..., Reservation]
+) -> HttpResponse:
+    reservation, now = _find(app, reference), timezone.now()
+    if reservation is None:
+        return _unknown()
+    try:
+        return _answer(change(reservation=reservation, now=now), now)
+    except services.CannotChange as refusal:
+        return _refused(refusal, reservation, now)
 
 
 def _wanted(asked: NewReservation, key: str) -> services.Wanted:

@@ -19,7 +19,13 @@ from opsportal.clients.models import ClientApp
 from opsportal.lib.outbound import breaker
 from payments.models import Payment, WebhookEvent
 from reservations.models import Reservation, TicketType
-from tests.factories import make_app, make_component, make_payment, make_ticket_type
+from tests.factories import (
+    make_app,
+    make_component,
+    make_payment,
+    make_ticket_type,
+    make_webhook_event,
+)
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.mail import MailServer
 
@@ -112,14 +118,8 @@ def payments_finish(app: ClientApp, now: datetime) -> None:
 
 
 def waiting_event(age: timedelta) -> Act:
-    return lambda app, now: WebhookEvent.objects.create(
-        event_id=f"evt_{next(_numbers)}",
-        type="charge.updated",
-        livemode=False,
-        created_at=now - age,
-        received_at=now - age,
-        next_try_at=now,
-        payload={},
+    return lambda app, now: make_webhook_event(
+        type="charge.updated", received_at=now - age, next_try_at=now
     )
 
 

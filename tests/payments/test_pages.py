@@ -14,7 +14,7 @@ from django.utils import timezone
 from opsportal.access.roles import READ_ONLY, STAFF, ensure_roles
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
 from payments.services.mismatches import note_mismatch
-from tests.factories import make_app, make_payment
+from tests.factories import make_app, make_payment, make_webhook_event
 from tests.payments.stripe_double import StripeDouble
 
 pytestmark = pytest.mark.django_db
@@ -45,21 +45,8 @@ def stuck_payment() -> Payment:
 
 
 def dead_event(**fields: Any) -> WebhookEvent:
-    now = timezone.now()
-    return WebhookEvent.objects.create(
-        **{
-            "event_id": f"evt_{uuid.uuid4().hex}",
-            "type": "payment_intent.succeeded",
-            "livemode": False,
-            "created_at": now,
-            "received_at": now,
-            "next_try_at": now,
-            "payload": {"id": "pi_1"},
-            "state": "dead",
-            "outcome": "unreadable",
-            **fields,
-        }
-    )
+    given = {"payload": {"id": "pi_1"}, "state": "dead", "outcome": "unreadable", **fields}
+    return make_webhook_event(**given)
 
 
 def page(client: Client, name: str, *args: object) -> str:

@@ -18,8 +18,8 @@ from health.checks import Degraded, NotConfigured
 from payments import stats
 from payments.health_checks import payments as check
 from payments.metrics import totals, trouble
-from payments.models import Payment, WebhookEvent
-from tests.factories import make_payment
+from payments.models import Payment
+from tests.factories import make_payment, make_webhook_event
 from tests.payments.stripe_double import StripeDouble
 
 pytestmark = pytest.mark.django_db
@@ -32,22 +32,6 @@ def ago(minutes: float) -> Any:
 def stuck_payment(**fields: Any) -> Payment:
     given = {"state": "started", "status": "asked", "intent_id": None, "now": ago(10), **fields}
     return make_payment(**given)
-
-
-def waiting_event(**fields: Any) -> WebhookEvent:
-    now = timezone.now()
-    return WebhookEvent.objects.create(
-        **{
-            "event_id": f"evt_{uuid.uuid4().hex}",
-            "type": "payment_intent.succeeded",
-            "livemode": False,
-            "created_at": now,
-            "received_at": now,
-            "next_try_at": now,
-            "payload": {},
-            **fields,
-        }
-    )
 
 
 def evaluate(name: str) -> None:
@@ -75,7 +59,7 @@ def test_a_payment_just_asked_for_is_not_stuck() -> None:
 
 
 def test_events_that_wait_too_long_are_alerted() -> None:
-    waiting_event(received_at=ago(11))
+    make_webhook_event(received_at=ago(11))
 
     evaluate("payments.webhook_lag")
 
@@ -86,7 +70,7 @@ def test_the_check_says_what_is_wrong(stripe: StripeDouble) -> None:
     assert check() == "nothing stuck"
 
     stuck_payment()
-    waiting_event(state="dead")
+    make_webhook_event(state="dead")
     with pytest.raises(Degraded, match="1 stuck payments, 0 late and 1 dead events"):
         check()
 
