@@ -274,6 +274,47 @@ def test_when_postgresql_cannot_grow_it_is_503_until_it_can(
     is_exact(on_postgresql, acknowledged | {event_id})
 
 
+@pytest.fixture
+def small_disk(own_postgres: PostgresServer) -> Iterator[Path]:
+    """PostgreSQL's data on a disk of its own with room for some hundred events; where a file `ballast` may be removed."""
+    usual = own_postgres.data
+    disk = own_postgres.folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", str(disk)], check=True)
+    try:
+        own_postgres.kill()
+        subprocess.run(["cp", "-a", str(usual), str(disk / "data")], check=True)
+        own_postgres.data = disk / "data"
+        own_postgres.start()
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+        with (disk / "ballast").open("wb") as ballast:
+            os.posix_fallocate(ballast.fileno(), 0, free - 24 * MIB)
+        yield disk
+    finally:
+        own_postgres.kill()
+        own_postgres.data = usual
+        own_postgres.start()
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+@needs_postgresql
+def test_on_a_full_disk_of_postgresql_it_is_503_and_nothing_acknowledged_is_lost(
+    on_postgresql: Portal, own_postgres: PostgresServer, small_disk: Path
+) -> None:
+    """Without room for its journal PostgreSQL stops itself; starting it again is for whatever runs it."""
+    acknowledged = fill(on_postgresql)
+
+    (small_disk / "ballast").unlink()
+    if own_postgres.process.poll() is not None:
+        own_postgres.start()
+    on_postgresql.wait_for(lambda: post(on_postgresql)[1].status_code == 200, what="recovery")
+    event_id, answer = post(on_postgresql)
+
+    assert answer.status_code == 200
+    is_exact(on_postgresql, acknowledged | {event_id})
+
+
 # --- away --------------------------------------------------------------------------------------------------------
 
 
