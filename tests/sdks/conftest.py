@@ -16,19 +16,30 @@ from tests.servers.fake_http import Answer, FakeHTTP, Received
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE / "programs"
 CACHE = HERE.parent.parent / ".cache" / "sdks"
-HOW_TO_GET_NODE = "install Node.js 18 or newer with npm"
+# fixture -> the programs that its tests need, whose tests these are, how to get the programs
+OTHER_LANGUAGES = {
+    "npm_folder": (("node", "npm"), "JavaScript SDK", "install Node.js 18 or newer with npm"),
+    "php": (("php",), "PHP", "install php-cli"),
+}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without Node.js its SDKs cannot run, and the end of the run says so."""
+    """Without Node.js its SDKs cannot run, nor PHP's example without PHP; the end of the run says so."""
     from tests.conftest import left_out
 
-    needing = [item for item in items if "npm_folder" in getattr(item, "fixturenames", ())]
-    if needing and not (shutil.which("node") and shutil.which("npm")):
-        for item in needing:
-            items.remove(item)
-        config.hook.pytest_deselected(items=needing)
-        left_out(config, f"{len(needing)} JavaScript SDK tests did not run: {HOW_TO_GET_NODE}")
+    for fixture, (programs, whose, how_to_get) in OTHER_LANGUAGES.items():
+        needing = [item for item in items if fixture in getattr(item, "fixturenames", ())]
+        if needing and not all(map(shutil.which, programs)):
+            for item in needing:
+                items.remove(item)
+            config.hook.pytest_deselected(items=needing)
+            left_out(config, f"{len(needing)} {whose} tests did not run: {how_to_get}")
+
+
+@pytest.fixture
+def php() -> str:
+    """The program, for tests that need it."""
+    return "php"
 
 
 @pytest.fixture(scope="session")
