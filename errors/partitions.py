@@ -3,13 +3,16 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 
-from django.db import connection
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
 
 from errors.models import received_id
 
 TABLES = ("errors_errorevent", "errors_eventpayload")
 _NAME = re.compile(r"errors_errorevent_(\d{8})")
 _made: set[date] = set()  # days this process has seen exist
+# Whoever waits for an exclusive lock makes everybody wait who comes after: dropping a day waits no longer than this.
+_PATIENCE_MS = 100
 
 
 def is_partitioned() -> bool:
@@ -27,13 +30,17 @@ def ensure(day: date) -> None:
         return
     start, end = _bounds(day)
     with connection.cursor() as cursor:
-        # Two nodes at midnight: IF NOT EXISTS alone would let the second fail.
+        # Two nodes at midnight: the second must see what the first made.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('errors.partitions'))")
         for table in TABLES:
-            cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS {table}_{day:%Y%m%d} PARTITION OF {table}"
-                f" FOR VALUES FROM ({start}) TO ({end})"
-            )
+            name = f"{table}_{day:%Y%m%d}"
+            cursor.execute("SELECT to_regclass(%s)", [name])
+            if cursor.fetchone() == (None,):
+                # CREATE ... PARTITION OF would lock out everybody; attaching an empty table disturbs nobody.
+                cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
+                cursor.execute(
+                    f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})"
+                )
 
 
 def remember(day: date) -> None:
@@ -61,9 +68,19 @@ def days() -> list[date]:
     ]
 
 
-def drop(day: date) -> None:
-    """Forget the day's events and payloads at once. What SeenEvent knows of them must be removed before."""
-    with connection.cursor() as cursor:
-        for table in TABLES:
-            cursor.execute(f"DROP TABLE IF EXISTS {table}_{day:%Y%m%d}")
+def drop(day: date) -> bool:
+    """Forget the day's events and payloads at once. What SeenEvent knows of them must be removed before.
+
+    False: another transaction has been reading for long, a backup for example; the next run may have more luck.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = {_PATIENCE_MS}")
+            for table in TABLES:
+                cursor.execute(f"DROP TABLE IF EXISTS {table}_{day:%Y%m%d}")
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            return False
+        raise
     _made.discard(day)
+    return True

@@ -68,8 +68,7 @@ def prune(*, now: datetime, seconds: float = 40.0) -> dict[str, int]:
             removed["events"] += _forget_ids(day_gone, budget)
             if budget.is_spent:
                 return removed
-            partitions.drop(day_gone)
-            removed["days"] += 1
+            removed["days"] += partitions.drop(day_gone)
     cuts = {app_id: now - timedelta(days=days) for app_id, days in retention.items()}
     for app_id, cut in cuts.items():
         removed["events"] += _remove_events(received_id(cut), budget, app_id=app_id)

@@ -131,3 +131,20 @@ def test_forgetting_a_day_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPat
     assert left == [3, 1, 0]
     assert retention.prune(now=NOON)["days"] == 1
     assert not ErrorEvent.objects.exists()
+
+
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="part of the PostgreSQL run: SQLite has no partitions"
+)
+def test_a_backup_that_reads_for_long_keeps_a_day_but_nobody_waiting() -> None:
+    """An exclusive lock that waits would keep ingestion waiting behind it."""
+    make_error(make_app(), **days_ago(35))
+    backup = connection.copy()
+    with backup.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("LOCK TABLE errors_errorevent, errors_eventpayload IN ACCESS SHARE MODE")
+        assert retention.prune(now=NOON)["days"] == 0
+        make_error(make_app(), **days_ago(36))  # makes a day
+    backup.close()
+
+    assert retention.prune(now=NOON)["days"] == 2
