@@ -155,6 +155,14 @@ class TextFormatter(logging.Formatter):
         return line
 
 
+# What anybody can send, and Django logs as an ERROR with its trace: the access line shows the 400 or 413. With no handler
+# at all such a line would go to stderr as plain text.
+_OF_CALLERS = (
+    "DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent",
+    "SuspiciousMultipartForm", "SuspiciousFileOperation", "BadRequest",
+)  # fmt: skip
+
+
 class NotTwice(logging.Filter):
     """Django logs each 4xx and 5xx answer; the access line says that already. An exception is logged, once."""
 
@@ -177,13 +185,16 @@ def configure() -> None:
                     "class": "logging.StreamHandler",
                     "stream": "ext://sys.stderr",
                     "formatter": style,
-                }
+                },
+                "nowhere": {"class": "logging.NullHandler"},
             },
             "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
             "loggers": {
                 "django.request": {"filters": ["not_twice"]},
-                # Anybody can send a wrong Host; the access line shows its 400.
-                "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+                **{
+                    f"django.security.{kind}": {"handlers": ["nowhere"], "propagate": False}
+                    for kind in _OF_CALLERS
+                },
                 "django-q": {"handlers": [], "propagate": True},
                 # These log each call's URL, and some URLs are secrets (incoming webhooks).
                 "httpx": quiet,

@@ -18,6 +18,8 @@ _UNINTERESTING = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics|favicon\.ico)\b"
     r"|api/\d+/(?:envelope|store)|api/v1/(?:errors|signals)/)"
 )
+# Anybody can make up methods, and each name is a series for ever.
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 MOST_KINDS = 2_000
 
 _lock = threading.Lock()
@@ -32,7 +34,8 @@ def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> 
     if not settings.SELF_MONITORING or _UNINTERESTING.match(request.path_info):
         return
     match = request.resolver_match
-    name = f"{request.method} /{match.route}" if match else f"{request.method} (no such page)"
+    method = request.method if request.method in _METHODS else "(other)"
+    name = f"{method} /{match.route}" if match else f"{method} (no such page)"
     step = round(8 * math.log10(max(duration_ms, 0.01)))
     key = (name[:200], status < 500, step)
     with _lock:

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import subprocess
 import sys
 
 import pytest
@@ -135,3 +137,15 @@ def test_django_is_not_heard_twice(caplog: pytest.LogCaptureFixture) -> None:
     log.warning("Forbidden", exc_info=ValueError())
     log.error("Service Unavailable")
     assert caplog.records == []
+
+
+def test_what_is_not_to_be_heard_does_not_get_out_as_plain_text() -> None:
+    says = "logging.getLogger('django.security.DisallowedHost').error('Invalid Host: evil.example')"
+    run = subprocess.run(
+        [sys.executable, "-c", f"import django, logging; django.setup(); {says}"],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "opsportal.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stderr == ""

@@ -1,8 +1,10 @@
 """The portal's own requests and errors are recorded, without slowing or breaking anything."""
 
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import OperationalError
@@ -51,6 +53,15 @@ def test_requests_are_counted_under_their_pattern() -> None:
     }
 
 
+def test_invented_methods_are_no_series_of_their_own() -> None:
+    for n in range(3):
+        Client().generic(f"INVENTED{n}", "/nowhere")
+
+    requests.write_durations()
+    names = Series.objects.exclude(name="").values_list("name", flat=True)
+    assert list(names) == ["(other) (no such page)"]
+
+
 def test_probes_and_static_files_are_not_counted() -> None:
     for path in ("/livez", "/static/x.css", "/metrics"):
         Client().get(path)
@@ -91,6 +102,28 @@ def own_events() -> list[dict[str, Any]]:
     """What is in the store after writing, newest first, as their payloads."""
     errors.write_errors()
     return [payloads.payload_of(event) for event in ErrorEvent.objects.order_by("-id")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "headers", "status"),
+    [
+        ({"a": "b"}, {"host": "evil.example"}, 400),
+        ({f"field{n}": "" for n in range(1_001)}, {}, 400),
+        ({"a": "b" * 6_000_000}, {}, 413),
+    ],
+    ids=["a wrong Host", "too many fields", "too large"],
+)
+def test_what_a_caller_does_wrong_is_no_error_of_the_portal(
+    sent: dict[str, str], headers: dict[str, str], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = urlencode(sent)
+    kind = "application/x-www-form-urlencoded"
+    response = Client().post("/admin/login/", body, content_type=kind, headers=headers)
+
+    assert response.status_code == status
+    assert own_events() == []
+    for line in capsys.readouterr().err.splitlines():
+        assert json.loads(line)["level"] == "info"
 
 
 def test_an_exception_in_a_view_becomes_an_event_with_its_frames_and_request() -> None:
