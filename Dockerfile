@@ -1,5 +1,5 @@
 # Written by the book, but not tried: no Docker engine was at hand. Please tell us what you find.
-FROM python:3.11-slim AS build
+FROM python:3.11-slim-trixie AS build
 WORKDIR /app
 COPY requirements/uv.txt requirements/run.txt requirements/
 RUN python -m venv /venv \
@@ -8,9 +8,13 @@ RUN python -m venv /venv \
       --compile-bytecode -r requirements/run.txt \
  && /venv/bin/uv pip uninstall --python /venv/bin/python uv
 
-FROM python:3.11-slim
-# /data holds the SQLite file, the secret key and the collected static files: mount it.
-RUN useradd --system --uid 10001 --home-dir /app opsportal && install -d -o opsportal /data
+FROM python:3.11-slim-trixie
+# For backups of PostgreSQL: pg_dump must not be older than the server.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends postgresql-client-17 \
+ && rm -rf /var/lib/apt/lists/*
+# /data holds the SQLite file, the secret key, the backups and the collected static files: mount it.
+RUN useradd --system --uid 10001 --home-dir /app opsportal && install -d -o opsportal /data /data/backups
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY . .

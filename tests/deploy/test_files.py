@@ -68,6 +68,16 @@ def test_compose(file: str) -> None:
         assert {int(port) for _, port in upstreams} == {roles[0]["port"]}
 
 
+def test_backups_of_the_composed_database_can_be_made_and_outlive_a_container() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    _, _, server = services["db"]["image"].partition(":")
+
+    assert f"postgresql-client-{server} " in DOCKERFILE
+    for worker in ("worker1", "worker2"):
+        assert services[worker]["volumes"] == ["backups:/data/backups"]
+    assert re.search(r"install -d -o opsportal .*/data/backups\b", DOCKERFILE)
+
+
 def test_kubernetes() -> None:
     documents = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "opsportal.yaml").read_text()))
     by_kind: dict[str, list[dict[str, Any]]] = {}
