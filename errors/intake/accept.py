@@ -13,7 +13,8 @@ from django.conf import settings
 from errors import fingerprint
 from errors.intake import fragments, jsons, moments, references
 from errors.intake.body import Unreadable
-from errors.intake.normalize import Normalizer, culprit_of, severity_of, title_of
+from errors.intake.normalize import Normalizer, severity_of
+from errors.intake.titles import culprit_of, title_of
 from errors.new_event import NewEvent
 from opsportal.lib.scrub import Scrubber, scrub_text
 

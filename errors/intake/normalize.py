@@ -19,7 +19,6 @@ MOST_TAGS = 100
 LONGEST_TAG = 200
 LONGEST_MESSAGE = 8 * 1024
 LONGEST_NAME = 512
-UNLABELED = "<unlabeled event>"
 
 _ALIASES = {
     "sentry.interfaces.Message": "logentry",
@@ -345,38 +344,3 @@ def _formatted(template: str, params: Any) -> str:
 
 
 # --- what people read ------------------------------------------------------------------------------------------
-
-
-def _first_line(text: str) -> str:
-    return text.strip().split("\n", 1)[0].strip()
-
-
-def title_of(event: dict[str, Any]) -> tuple[str, str]:
-    """The headline and the type: of the last exception, or the message."""
-    exceptions = (event.get("exception") or {}).get("values") or []
-    if exceptions:
-        last = exceptions[-1]
-        kind = last.get("type") or ""
-        value = _first_line(last.get("value") or "")
-        if (last.get("mechanism") or {}).get("synthetic") and value:
-            kind = kind or "Error"
-        if kind or value:
-            return (f"{kind}: {value}" if kind and value else kind or value), kind
-    entry = event.get("logentry") or {}
-    return _first_line(entry.get("formatted") or entry.get("message") or "") or UNLABELED, ""
-
-
-def culprit_of(event: dict[str, Any]) -> str:
-    """Where it happened: what the client says, the transaction, or the innermost frame of its own code."""
-    given = event.get("culprit") or event.get("transaction")
-    if given:
-        return str(given)
-    exceptions = (event.get("exception") or {}).get("values") or []
-    stacktrace = (exceptions[-1].get("stacktrace") if exceptions else event.get("stacktrace")) or {}
-    frames = stacktrace.get("frames") or []
-    for frame in reversed([frame for frame in frames if frame.get("in_app")] or frames):
-        where = frame.get("module") or frame.get("filename") or ""
-        function = frame.get("function") or ""
-        if where or function:
-            return f"{where} in {function}" if where and function else where or function
-    return ""
