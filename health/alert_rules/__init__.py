@@ -1,0 +1,5 @@
+"""Rules on what apps measure: performance, deliveries, usage, business, uptime. They read roll-ups only."""
+
+from health.alert_rules import business, deliveries, performance, uptime, usage
+
+__all__ = ["business", "deliveries", "performance", "uptime", "usage"]

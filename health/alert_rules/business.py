@@ -1,0 +1,50 @@
+"""What apps count: credit, gift cards, people at the same time."""
+
+from datetime import datetime, timedelta
+
+from alerts.rules import Measured, Reading, Severity, alert_rule
+from health.models import ActiveUser, SeriesKind
+from health.queries import measurements
+
+
+@alert_rule(
+    "business.credit_balance",
+    summary="Low credit balance",
+    unit="credits",
+    threshold=100,
+    below=True,
+    window=timedelta(days=1),
+    severity=Severity.HIGH,
+    no_data="keep",
+)
+def credit_balance(since: datetime, until: datetime) -> Measured:
+    return [
+        Reading(level.value, labels=(("app", level.app),))
+        for level in measurements.levels("credit_balance", since=since)
+    ]
+
+
+@alert_rule(
+    "business.failed_gift_cards",
+    summary="Failed gift-card provisions",
+    unit="provisions",
+    threshold=5,
+    window=timedelta(days=1),
+    severity=Severity.HIGH,
+)
+def failed_gift_cards(since: datetime, until: datetime) -> Measured:
+    name = "gift_card_provision_failed"
+    return measurements.counted(SeriesKind.COUNTER, [name], since, until)[name]
+
+
+@alert_rule(
+    "activity.concurrent_users",
+    summary="Many concurrent users",
+    unit="people",
+    threshold=100,
+    window=timedelta(minutes=15),
+    severity=Severity.INFO,
+    alert_type="high-usage",
+)
+def concurrent_users(since: datetime, until: datetime) -> Measured:
+    return ActiveUser.objects.seen_since(since).people()
