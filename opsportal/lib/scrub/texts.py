@@ -1,0 +1,183 @@
+"""Parts of texts that look like personal data or a secret.
+
+Every repetition in the patterns is bounded or possessive, so that no text takes more than linear time.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+
+FILTERED = "[Filtered]"
+_URL_PASSWORD = re.compile(r"(://[^/\s:@\"']{0,100}+:)[^\s/@\"']{1,200}+(?=@)")
+# Local parts start where their run starts: one attempt a run. %40 is the @ of query strings.
+_EMAIL = re.compile(
+    r"(?<![\w.+-])[\w.+-]++(?:@|%40)((?:[^\W_](?:[\w-]{0,62}+)\.){1,8}[^\W\d_]{2,24})(?![\w-])"
+)
+_NOT_A_DOMAIN = frozenset(("js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "map", "json", "html", "vue"))  # fmt: skip
+# Not after a word and a slash: Chrome/129.0.0.0 is a version.
+_IPV4 = re.compile(
+    r"(?<![\w.])(?<!\w/)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)"
+)
+_IPV4_HINT = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d")
+_IPV6 = re.compile(
+    r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{1,4})?(?![\w:])"
+)
+_IPV6_HINT = re.compile(r":(?:[0-9A-Fa-f]{1,4}:|:[0-9A-Fa-f])")
+# Visa, Mastercard, Amex, Diners, JCB, Discover; a moment in milliseconds starts with 1.
+_CARD = re.compile(
+    r"(?<!\d)(?<!\d\.)(?:4|5[1-5]|2[2-7]|3[04-9]|6)(?:[ -]?\d){11,18}(?![ -]?\d)", re.ASCII
+)
+# As cards are printed: other numbers may stand beside it, such as the date and the code.
+_PRINTED_CARD = re.compile(
+    r"(?<!\d)(?<!\d\.)(?:(?:4\d|5[1-5]|2[2-7]|3[05-9]|6\d)\d\d(?:[ -]\d{4}){3}"
+    r"|3[04-9]\d\d[ -]\d{6}[ -]\d{4,5}|(?:4|5[1-5]|2[2-7]|3[04-9]|6)\d{11,18})(?!\d)",
+    re.ASCII,
+)
+_CARD_HINT = re.compile(r"\d{4}[ -]?\d{4,6}[ -]?\d{4}", re.ASCII)
+_SCHEME_AND_TOKEN = re.compile(
+    r"\b(bearer|basic)(\s{1,4})([\w.~+/=-]{6,4096}+)", re.IGNORECASE | re.ASCII
+)
+# Words with dots, each looked at once; which of them are JSON Web Tokens is decided below. (`eyJ[\w-]{8,}\.` would try again
+# at every `-eyJ` of a word, a megabyte of which takes hours.)
+_DOTTED = re.compile(r"(?<![\w.-])[\w.-]{16,}+")
+_PEM = re.compile(
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
+# Stripe's; the intent's id before `_secret_` stays: it is no secret, and links to the payment.
+_VENDOR_KEY = re.compile(
+    r"\b(?:sk|rk)_(?:live|test)_\w{6,}+|\bwhsec_[\w+/=]{6,}+|\bops_[\w-]{24,}+|(?<=_secret_)\w{6,}+"
+    r"|\bgh[pousr]_\w{30,}+|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[\w-]{10,}+|\bAIza[\w-]{30,}+"
+)
+_VENDOR_MARKERS = ("_live_", "_test_", "whsec_", "ops_", "_secret_", "gh", "AKIA", "xox", "AIza")
+# password=x, "token": "x", api_key='x' inside a text; quotes inside nested JSON come with backslashes.
+_ASSIGNED_MARKERS = (
+    "pass", "auth", "token", "secret", "api", "sess", "access", "credential", "private", "pwd", "otp", "cv", "csrf",
+)  # fmt: skip
+_ASSIGNED = re.compile(
+    r"((?:passw(?:or)?d|passphrase|passcode|secret|api[_-]?key|credentials?|private[_-]?key|access[_-]?key"
+    r"|authorization|(?<![a-z])(?:auth|pwd|otp|cvv|cvc)(?![a-z])|token(?![\w-])|sess(?:ion)?[_-]?id|csrf)"
+    r"[\w-]{0,40}+\\{0,4}+[\"']?\s{0,4}(?:=>?|:|%3D)\s{0,4}\\{0,4}+)"
+    r"(?:\"[^\"\\]{1,4096}+|'[^'\\]{1,4096}+"
+    r"|(?!\[Filtered|(?:None|null|true|false)\b)(?:(?:basic|bearer|digest|token|negotiate)\s{1,4}+)?[^\s\"'\\&,;)}\]]{1,4096}+)",
+    re.IGNORECASE,
+)
+_COOKIES = re.compile(
+    r"((?<![a-z])cookies?\\{0,4}+[\"']?\s{0,4}[:=]\s{0,4})[^\n]{1,8192}+", re.IGNORECASE
+)
+
+
+def _email(match: re.Match[str]) -> str:
+    is_file = match[1].rpartition(".")[2].lower() in _NOT_A_DOMAIN
+    return match[0] if is_file else FILTERED
+
+
+def _ipv6(match: re.Match[str]) -> str:
+    try:
+        ipaddress.IPv6Address(match[0])
+    except ValueError:
+        return match[0]
+    # dead::beef could be an address, and more likely is code.
+    is_address = any(c.isdigit() for c in match[0]) or match[0].count(":") > 2
+    return FILTERED if is_address else match[0]
+
+
+def passes_luhn(digits: str) -> bool:
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (doubled + sum(int(digit) for digit in digits[-1::-2])) % 10 == 0
+
+
+def _card(match: re.Match[str]) -> str:
+    digits = match[0].replace(" ", "").replace("-", "")
+    return FILTERED if passes_luhn(digits) else match[0]
+
+
+def _scheme_and_token(match: re.Match[str]) -> str:
+    """`Bearer eyJ…` carries a token, "basic authentication failed" is prose."""
+    value = match[3]
+    if match[1].lower() == "basic":
+        try:
+            is_token = b":" in base64.b64decode(value + "=" * (-len(value) % 4))
+        except (binascii.Error, ValueError):
+            is_token = False
+    else:
+        is_token = len(value) >= 20 or any(character.isdigit() for character in value)
+    return f"{match[1]}{match[2]}{FILTERED}" if is_token else match[0]
+
+
+def _jwt(match: re.Match[str]) -> str:
+    """Of `header.payload.signature` nothing is left; a header starts with eyJ, which is `{"` in base64."""
+    parts = match[0].split(".")
+    kept = []
+    place = 0
+    while place < len(parts):
+        part = parts[place]
+        start = 0 if part.startswith("eyJ") else part.find("-eyJ") + 1 or len(part)
+        if len(part) - start >= 11 and place + 1 < len(parts) and len(parts[place + 1]) >= 4:
+            kept.append(part[:start] + FILTERED)
+            place += 3
+        else:
+            kept.append(part)
+            place += 1
+    return ".".join(kept)
+
+
+def _assigned(match: re.Match[str]) -> str:
+    quote = match[0][len(match[1])]
+    return match[1] + (quote if quote in "\"'" else "") + FILTERED
+
+
+def scrub_text(text: str) -> str:
+    """`text` with what looks personal or secret replaced; the rest of it stays readable."""
+    # Half of all strings are names and small numbers. The shortest secret that is all word characters has 12 of them.
+    if len(text) < 12 and (text.isalnum() or text.isidentifier()):
+        return text
+    # Looking for a fixed piece of text costs a twentieth of a pattern, so no pattern runs without a reason.
+    if "@" in text or "%40" in text:
+        if "://" in text:
+            text = _URL_PASSWORD.sub(r"\1" + FILTERED, text)
+        text = _EMAIL.sub(_email, text)
+    if len(text) >= 12:
+        text = _scrub_keys(text)
+    has_colon = ":" in text
+    if has_colon or "=" in text or "%3D" in text:
+        lowered = text.lower()
+        for marker in _ASSIGNED_MARKERS:
+            if marker in lowered:
+                text = _ASSIGNED.sub(_assigned, text)
+                break
+        if "cookie" in lowered:
+            text = _COOKIES.sub(r"\1" + FILTERED, text)
+        if has_colon and _IPV6_HINT.search(text):
+            text = _IPV6.sub(_ipv6, text)
+    if len(text) >= 12 and _CARD_HINT.search(text):
+        text = _CARD.sub(_card, _PRINTED_CARD.sub(_card, text))
+    if "." in text and _IPV4_HINT.search(text):
+        text = _IPV4.sub(FILTERED, text)
+    return text
+
+
+def _scrub_keys(text: str) -> str:
+    if "earer" in text or "asic " in text or "BEARER" in text or "BASIC " in text:
+        text = _SCHEME_AND_TOKEN.sub(_scheme_and_token, text)
+    if "eyJ" in text:
+        text = _DOTTED.sub(_jwt, text)
+    for marker in _VENDOR_MARKERS:
+        if marker in text:
+            text = _VENDOR_KEY.sub(FILTERED, text)
+            break
+    if "-----BEGIN" in text:
+        text = _PEM.sub(FILTERED, text)
+    return text
+
+
+SMALLEST_CARD = 10**11
+_LARGEST_CARD = 10**19
+
+
+def is_card_number(value: float) -> bool:
+    if not SMALLEST_CARD <= abs(value) < _LARGEST_CARD:
+        return False
+    digits = str(abs(int(value)))
+    return _CARD.sub(_card, digits) != digits
