@@ -112,7 +112,8 @@ def _event_id(text: str) -> uuid.UUID | None:
 
 def _groups_of(events: QuerySet[ErrorEvent]) -> QuerySet[ErrorEvent, int]:
     """Their groups; what was merged is shown with the group that stayed."""
-    return events.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True)
+    # Each group once: PostgreSQL would compare every group with every event of a busy user.
+    return events.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True).distinct()
 
 
 def _by_event(column: str) -> Callable[[str], Q]:
