@@ -44,6 +44,15 @@ def stored(portal: Portal, event_id: str) -> dict[str, Any]:
     )
 
 
+def breadcrumbs(portal: Portal, event_id: str) -> list[str]:
+    """Their messages, as the stored event has them."""
+    ((group, key),) = portal.rows(
+        "SELECT group_id, id FROM errors_errorevent WHERE event_id = %s", (event_id,)
+    )
+    event = portal.client.get(f"/admin/errors/{group}/events/{key}/json/", headers=portal.staff)
+    return [crumb["message"] for crumb in event.json()["breadcrumbs"]["values"]]
+
+
 def tags(portal: Portal, group: int) -> dict[str, str]:
     return dict(portal.rows("SELECT key, value FROM errors_grouptag WHERE group_id = %s", (group,)))
 
@@ -65,6 +74,7 @@ def test_python_reports_an_exception_and_a_message(
     assert exception["environment"] == "test"
     assert exception["release"] == "shop@2.1.0"
     assert tags(portal, exception["group"])["checkout"] == "express"
+    assert breadcrumbs(portal, sent["exception"]) == ["seat added", "stock is low"]
     assert stored(portal, sent["message"])["severity"] == "critical"
     assert_nowhere_on_disk(portal, b"planted.person")
 
@@ -100,6 +110,7 @@ def test_node_reports_in_chunks(portal: Portal, run_node: Run) -> None:
     assert exception["title"] == "TypeError: gate cannot read T-1"
     assert exception["release"] == "gate@1.4.0"
     assert tags(portal, exception["group"])["gate"] == "north"
+    assert "scanner ready" in breadcrumbs(portal, sent["exception"])
     assert stored(portal, sent["message"])["severity"] == "warning"
 
 
@@ -118,6 +129,7 @@ def test_a_browser_reports_from_another_origin(
 
     event = stored(portal, event_id)
     assert event["title"] == "RangeError: seat A-12 is gone"
+    assert "clicked buy" in breadcrumbs(portal, event_id)
     assert event["release"] == "site@3.0.0"
     assert portal.wait_for(
         lambda: portal.rows("SELECT message FROM errors_userreport"), what="the feedback"
