@@ -6,6 +6,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.middleware.security import SecurityMiddleware
 from django.utils import timezone
 
 from opsportal import error_pages
@@ -56,25 +57,25 @@ class RateLimitMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
         self.known = KnownCallers()
+        self._security = SecurityMiddleware(get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         tier = tier_of(request.method or "", request.path_info)
         if tier is None:
             return self.get_response(request)
-        meta = request.META
         credential = ""
-        authorization = meta.get("HTTP_AUTHORIZATION")
+        authorization = request.META.get("HTTP_AUTHORIZATION")
         caller = self.known.get(authorization) if authorization else None
         if caller is None and (
             authorization
-            or "HTTP_COOKIE" in meta
-            or "HTTP_X_API_KEY" in meta
-            or "HTTP_X_OPSPORTAL_KEY" in meta
+            or "HTTP_COOKIE" in request.META
+            or "HTTP_X_API_KEY" in request.META
+            or "HTTP_X_OPSPORTAL_KEY" in request.META
         ):
             credential = _credential(request)
             caller = self.known.get(credential)
         if caller is None or tier == AUTH:
-            address = client_address(meta)
+            address = client_address(request.META)
             subject = f"address:{network_of(address) if ':' in address else address}"
             app = ""
         else:
@@ -93,13 +94,19 @@ class RateLimitMiddleware:
                 self._learn(request, credential, tier)
         else:
             blocked.record(tier=tier, subject=subject, path=request.path_info, now=timezone.now())
-            response = error_pages.too_many_requests(request, wait)
+            response = self._refusal(request, wait)
         # What headers[name] = value comes to for digits, without asking whether they are ASCII (a third of all this costs).
         store = response.headers._store
         store["x-ratelimit-limit"] = ("X-RateLimit-Limit", str(count))
         store["x-ratelimit-remaining"] = ("X-RateLimit-Remaining", str(remaining))
         store["x-ratelimit-reset"] = ("X-RateLimit-Reset", str(reset))
         return response
+
+    def _refusal(self, request: HttpRequest, wait: float) -> HttpResponseBase:
+        """With the headers that Django's middleware, which it never comes to, puts on every other answer."""
+        response = error_pages.too_many_requests(request, wait)
+        response.headers["X-Frame-Options"] = settings.X_FRAME_OPTIONS
+        return self._security.process_response(request, response)
 
     def _learn(self, request: HttpRequest, credential: str, tier: str) -> None:
         app = request.META.get(APP_IN_META)

@@ -108,6 +108,18 @@ def test_a_person_beyond_it_gets_a_page() -> None:
     assert "script-src 'self'" in refused["Content-Security-Policy"]
 
 
+def test_a_refusal_carries_the_security_headers_of_any_answer(settings: Settings) -> None:
+    settings.SECURE_HSTS_SECONDS = 60
+    allowed = Client().get("/breaks/fine", secure=True)
+    set_limit(Tier.READ, 0)
+    refused = Client().get("/breaks/fine", secure=True)
+
+    assert refused.status_code == 429
+    assert "Strict-Transport-Security" in refused.headers
+    of_the_body = {"Content-Length", "Vary"}
+    assert set(allowed.headers) - of_the_body <= set(refused.headers)
+
+
 def test_signing_in_has_its_own_low_limit() -> None:
     client = Client()
     codes = [
