@@ -74,13 +74,17 @@ def _run() -> None:
         hurried = _wake.is_set()
         _wake.clear()
         now = time.monotonic()
-        worked = False
-        for name, (seconds, function) in list(_chores.items()):
-            if hurried or now >= due.get(name, 0):
-                due[name] = now + seconds
-                _do(name, function)
-                worked = True
-        if worked:
-            connections.close_all()  # a connection kept by an idle thread is one the requests miss
+        doing = [
+            (name, function)
+            for name, (seconds, function) in list(_chores.items())
+            if hurried or now >= due.get(name, 0)
+        ]
+        if doing:
+            with _working:
+                for name, function in doing:
+                    due[name] = now + _chores[name][0]
+                    _do(name, function)
+                # One kept by an idle thread is one the requests miss, and one that a fork would take along.
+                connections.close_all()
         next_due = min((due.get(name, 0) for name in _chores), default=now + 1)
         _wake.wait(max(0.05, min(5.0, next_due - time.monotonic())))

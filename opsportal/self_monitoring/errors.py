@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from sentry_sdk.serializer import serialize
 from sentry_sdk.utils import event_from_exception, handle_in_app
@@ -120,9 +121,14 @@ def _write() -> int:
         app = ClientApp.objects.get(slug=ClientApp.PORTAL_SLUG)
         around = Circumstances(received_at=timezone.now())
         scrubber = Scrubber()
-        record_events(
-            [accept(event, app_id=app.pk, scrubber=scrubber, around=around) for event in waiting]
-        )
+        # In this thread: the store's own keeps its connection, and the worker cluster's sentinel, who forks, must not.
+        with transaction.atomic():
+            record_events(
+                [
+                    accept(event, app_id=app.pk, scrubber=scrubber, around=around)
+                    for event in waiting
+                ]
+            )
     except Exception:
         dropped += len(waiting)
         raise
