@@ -2,7 +2,7 @@
 
     python -m bench.ingest                      on SQLite and on PostgreSQL, against an empty Django view in the same run
     python -m bench.ingest --seconds 10 --write also writes docs/performance.md
-    python -m bench.ingest --memory             the whole portal, as `serve` runs it, over a million events on SQLite
+    python -m bench.ingest --memory             the whole portal, as `serve` runs it, over a million events
 
 The portal runs in production settings under granian; the load is `bench.ingest_load`: Sentry envelopes of 15.6 KB (3.7 KB
 gzipped), 200 groups, every event with its own id, user, time and breadcrumbs. Absolute figures move from machine to
@@ -200,29 +200,28 @@ def measure(name: str, environment: dict[str, str], seconds: float, processes: i
     return rows
 
 
-def memory_run(environment: dict[str, str], total: int) -> str:
-    """Memory of all processes of `manage.py serve` at the start and after each quarter of the events."""
+def memory_run(name: str, environment: dict[str, str], total: int) -> list[str]:
+    """Memory of all processes of `manage.py serve` at the start and while the events come in."""
     key, app, _ = run_python(MANAGE, environment)
     port = process.free_port()
-    lines = [
-        "| events | supervisor | web | tasks | all, MB | events/s |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines: list[str] = []
 
     def note(events: int, rate: float) -> None:
         parts = memory_by_part(server.pid)
-        shown = " | ".join(f"{parts.get(name, 0):.0f}" for name in ("supervisor", "web", "tasks"))
-        lines.append(f"| {events:,} | {shown} | {sum(parts.values()):.0f} | {rate:,.0f} |")
+        shown = " | ".join(f"{parts.get(part, 0):.0f}" for part in ("supervisor", "web", "tasks"))
+        lines.append(f"| {name} | {events:,} | {shown} | {sum(parts.values()):.0f} | {rate:,.0f} |")
         print(lines[-1], flush=True)
 
     serve = [sys.executable, "manage.py", "serve", "--port", str(port)]
     with running(serve, port, environment) as server:
-        time.sleep(10)  # the worker's first round
+        time.sleep(30)  # the worker's first round
         note(0, 0)
-        for quarter in range(1, 5):
-            done = load(port, key, app, 16, events=total // 4)
-            note(quarter * total // 4, done["acked_per_s"])
-    return "\n".join(lines)
+        sent = 0
+        for reached in (total // 20, total // 4, total // 2, total):
+            done = load(port, key, app, 16, events=reached - sent)
+            sent = reached
+            note(reached, done["acked_per_s"])
+    return lines
 
 
 def table(rows: list[dict]) -> str:
@@ -261,13 +260,36 @@ def write(text: str, processes: int) -> None:
     )
 
 
-def write_memory(text: str, events: int) -> None:
+def write_memory(lines: list[str]) -> None:
+    heads = "| store | events | supervisor | web | tasks | all, MB | events/s |\n|---|---|---|---|---|---|---|\n"
     write_section(
         "Memory over a million events",
-        "All processes of `manage.py serve` on SQLite, under load on 16 connections;"
-        " memory that processes share is divided among them (PSS), in MB."
-        f" `python -m bench.ingest --memory --events {events}` makes this table.\n\n{text}",
+        "All processes of `manage.py serve`, under load on 16 connections; memory that processes share is divided among"
+        " them (PSS), in MB; without those of PostgreSQL. `python -m bench.ingest --memory --write` makes this table.\n\n"
+        + heads
+        + "\n".join(lines),
     )
+
+
+def stores(chosen: str, folder: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The name of each chosen store, and the environment of a portal on it."""
+    environment = {
+        "DJANGO_SETTINGS_MODULE": "opsportal.settings",
+        "LOG_LEVEL": "ERROR",
+        "SECRET_KEY": "bench" * 10,
+        "STATICFILES_STORAGE": "django.contrib.staticfiles.storage.StaticFilesStorage",
+        "DATA_DIR": folder,
+        "DATABASE_URL": "",
+    }
+    if chosen in ("sqlite", "both"):
+        yield "SQLite", environment
+    if chosen in ("postgresql", "both"):
+        durable = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+        server = PostgresServer(options=durable)
+        try:
+            yield "PostgreSQL", {**environment, "DATABASE_URL": server.url()}
+        finally:
+            server.stop()
 
 
 def main() -> None:
@@ -282,30 +304,17 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     options = parser.parse_args()
     rows: list[dict] = []
-    base = {
-        "DJANGO_SETTINGS_MODULE": "opsportal.settings",
-        "LOG_LEVEL": "ERROR",
-        "SECRET_KEY": "bench" * 10,
-        "STATICFILES_STORAGE": "django.contrib.staticfiles.storage.StaticFilesStorage",
-    }
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        if options.memory:
-            environment = {**base, "DATA_DIR": folder, "DATABASE_URL": ""}
-            text = memory_run(environment, options.events)
-            if options.write:
-                write_memory(text, options.events)
-            return
-        if options.store in ("sqlite", "both"):
-            environment = {**base, "DATA_DIR": folder, "DATABASE_URL": ""}
-            rows += measure("SQLite", environment, options.seconds, options.processes)
-        if options.store in ("postgresql", "both"):
-            durable = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
-            server = PostgresServer(options=durable)
-            try:
-                environment = {**base, "DATA_DIR": folder, "DATABASE_URL": server.url()}
-                rows += measure("PostgreSQL", environment, options.seconds, options.processes)
-            finally:
-                server.stop()
+        for name, environment in stores(options.store, folder):
+            if options.memory:
+                lines += memory_run(name, environment, options.events)
+            else:
+                rows += measure(name, environment, options.seconds, options.processes)
+    if options.memory:
+        if options.write:
+            write_memory(lines)
+        return
     text = table(rows)
     print(text)
     if options.write:
