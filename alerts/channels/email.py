@@ -4,7 +4,6 @@ import smtplib
 from email.utils import make_msgid
 from urllib.parse import urlsplit
 
-from anymail.exceptions import AnymailAPIError
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
@@ -18,7 +17,8 @@ from alerts.channels.base import (
     Transport,
     clipped,
 )
-from alerts.channels.resend import KEY_HEADER
+
+KEY_HEADER = "X-Opsportal-Key"  # by which Resend knows a mail it has taken already
 
 
 class Mail(Transport):
@@ -53,13 +53,6 @@ class Mail(Transport):
             answer = text.decode(errors="replace") if isinstance(text, bytes) else text
             raise DeliveryFailed(
                 f"{error.smtp_code} {answer}", permanent=500 <= error.smtp_code < 600
-            ) from error
-        except AnymailAPIError as error:  # before OSError: a network error of Resend's is both
-            status = getattr(error, "status_code", None)
-            raise DeliveryFailed(
-                clipped(str(error), 1000),
-                permanent=status in (400, 401, 403, 404, 422),
-                gone=status in (401, 403),
             ) from error
         except (smtplib.SMTPException, OSError) as error:
             raise DeliveryFailed(f"{type(error).__name__}: {error}") from error

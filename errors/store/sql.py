@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
-import psycopg
 from django.db import connection
 
 EVENT_COLUMNS = (
@@ -167,6 +166,8 @@ def _columns(rows: Rows) -> list[list[Any]]:
 class PostgreSQL:
     @contextmanager
     def cursor(self) -> Iterator[Any]:
+        import psycopg  # not by who is on SQLite: it takes 7 MB
+
         # Bound and prepared by the server: planning an insert into forty partitions costs more than doing it.
         connection.ensure_connection()
         raw: psycopg.Connection[Any] = connection.connection
