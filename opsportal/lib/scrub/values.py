@@ -10,7 +10,7 @@ from opsportal.lib.scrub.texts import FILTERED, SMALLEST_CARD, is_card_number, s
 
 _DEEPEST = 20
 TOO_DEEP = "[too deep]"
-_REMEMBERED = 40_000
+_REMEMBERED = 20_000
 _LONGEST_REMEMBERED = 300
 
 
