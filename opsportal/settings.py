@@ -13,7 +13,6 @@ import django_stubs_ext
 from environs import validate
 
 from opsportal.lib.env import PortalEnv
-from opsportal.lib.redis_link import connection_options
 from opsportal.lib.secret_key import installation_secret_key
 
 django_stubs_ext.monkeypatch()  # makes ModelAdmin[...] and friends subscriptable at run time
@@ -170,6 +169,8 @@ REDIS_URL = env.str("REDIS_URL", "")
 
 
 def _redis(db_prefix: str) -> dict[str, object]:
+    from opsportal.lib.redis_link import connection_options
+
     return {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,

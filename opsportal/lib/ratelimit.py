@@ -11,24 +11,20 @@ clock and needs a second round trip for what remains.
 """
 
 import logging
-import math
 import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
-import redis
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
-from redis.commands.core import Script
 
-from opsportal.lib import background, redis_link
+from opsportal.lib import background
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS_AT_START = 8
 MOST_KEYS = 100_000
 # Up to this limit each hit is remembered on its own; above it, hits within a thousandth of the window are one entry,
 # which leaves the window with its youngest hit: never more than the limit, and a million a day cost no memory.
@@ -60,56 +56,32 @@ def hit(key: str, limit: int, window_seconds: float, *, cost: int = 1) -> Verdic
     return Verdict.of(limit, take(key, limit, window_seconds, cost))
 
 
-def _take_with_redis(key: str, limit: int, window_seconds: float, cost: int = 1) -> Taken:
-    if not redis_link.gate.is_shut:
-        answer = _take_in_both(key, limit, window_seconds, cost)
-        if answer is not None:
-            return answer
-    return memory.take(key, limit, window_seconds, cost, True)
-
-
-def _take_in_both(key: str, limit: int, window: float, cost: int) -> Taken | None:
-    """None when Redis did not answer, and then nothing is counted here."""
-    refused, owed = memory.look(key, limit, window, cost)
-    if refused:
-        return refused
-    try:
-        answer = _take_in_redis(key, limit, window, cost, owed)
-    except redis.RedisError as error:
-        if owed:
-            memory.owe(key, owed)
-        if not redis_link.gate.is_degraded and _pace.hit("", 6, 60).allowed:
-            log.warning("a limit was counted in this process only", extra={"reason": str(error)})
-        return None
-    if answer[0]:
-        memory.add(key, limit, window, cost)
-    return answer
+# Only where there is a Redis is its client imported, which takes 5 MB.
 
 
 def degraded() -> bool:
     """Whether Redis is configured but away, so that each process counts for itself."""
-    return bool(settings.REDIS_URL) and redis_link.gate.is_degraded
+    if not settings.REDIS_URL:
+        return False
+    from opsportal.lib import redis_link
+
+    return redis_link.gate.is_degraded
 
 
 @background.chore("redis: whether it is back", seconds=1)
 def look_again() -> None:
     if settings.REDIS_URL:
+        from opsportal.lib import redis_link
+
         redis_link.look_again(settings.REDIS_URL)
 
 
 def warm() -> None:
-    """Connect and load the script, for a process that is about to serve: its first requests come all at once."""
-    if not settings.REDIS_URL:
-        return
-    client = _script().registered_client
-    assert isinstance(client, redis.Redis)
-    pool = client.connection_pool
-    try:
-        client.script_load(_SCRIPT)
-        for connection in [pool.get_connection() for _ in range(CONNECTIONS_AT_START)]:
-            pool.release(connection)
-    except redis.RedisError as error:
-        log.warning("Redis does not answer at the start", extra={"reason": str(error)})
+    """Connect to Redis, for a process that is about to serve: its first requests come all at once."""
+    if settings.REDIS_URL:
+        from opsportal.lib import redis_limits
+
+        redis_limits.warm()
 
 
 class _Log:
@@ -270,7 +242,11 @@ memory = Memory()
 def _take_first(key: str, limit: int, window: float, cost: int) -> Taken:
     """Chooses once: asking the settings costs as much as half a hit."""
     global take
-    take = _take_with_redis if settings.REDIS_URL else memory.take
+    take = memory.take
+    if settings.REDIS_URL:
+        from opsportal.lib import redis_limits
+
+        take = redis_limits.take
     return take(key, limit, window, cost)
 
 
@@ -283,68 +259,3 @@ def _choose_again(*, setting: str, **_: object) -> None:
     global take
     if setting == "REDIS_URL":  # in tests
         take = _take_first
-
-
-_pace = Memory(most_keys=1)  # of our own warnings
-
-
-# The same as Memory.take: entries "began,last,count" in a list, newest first, and their sum beside it. What a process
-# allowed without asking goes in first, over the limit or not.
-_SCRIPT = """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local limit, window, cost, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local owed = tonumber(ARGV[5])
-local total = tonumber(redis.call('GET', KEYS[2]) or '0')
-local oldest
-while true do
-  local entry = redis.call('LINDEX', KEYS[1], -1)
-  if not entry then total = 0 oldest = nil break end
-  local last, count = string.match(entry, ',(%d+),(%d+)$')
-  oldest = tonumber(last)
-  if oldest > now - window then break end
-  redis.call('RPOP', KEYS[1])
-  total = total - count
-end
-local allowed = total + owed + cost <= limit
-if allowed then
-  owed = owed + cost
-end
-if owed > 0 then
-  total = total + owed
-  local entry = limit > most and redis.call('LINDEX', KEYS[1], 0)
-  local began, count = now, owed
-  if entry then
-    local before, sum = string.match(entry, '^(%d+),%d+,(%d+)$')
-    if now - before < window / most then
-      redis.call('LPOP', KEYS[1])
-      began, count = before, sum + owed
-    end
-  end
-  redis.call('LPUSH', KEYS[1], string.format('%.0f,%.0f,%.0f', began, now, count))
-  oldest = oldest or now
-  redis.call('SET', KEYS[2], string.format('%.0f', total), 'PX', math.ceil(window / 1000))
-  redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
-end
-local wait = oldest and oldest + window - now or window
-return {allowed and 1 or 0, limit - total, wait}
-"""
-
-
-_scripts: dict[str, Script] = {}  # by Redis's address
-
-
-def _script() -> Script:
-    script = _scripts.get(settings.REDIS_URL)
-    if script is None:
-        script = redis_link.client(settings.REDIS_URL).register_script(_SCRIPT)
-        script = _scripts.setdefault(settings.REDIS_URL, script)
-    return script
-
-
-def _take_in_redis(key: str, limit: int, window: float, cost: int, owed: int) -> Taken:
-    name = f"opsportal:hits:{{{key}}}"
-    allowed, remaining, wait_us = _script()(
-        (name, f"{name}:sum"), (limit, math.ceil(window * 1_000_000), cost, MOST_ENTRIES, owed)
-    )
-    return bool(allowed), max(0, remaining), wait_us / 1_000_000
