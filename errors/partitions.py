@@ -4,7 +4,6 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 from django.db import OperationalError, connection, transaction
-from psycopg.errors import LockNotAvailable
 
 from errors.models import received_id
 
@@ -13,6 +12,7 @@ _NAME = re.compile(r"errors_errorevent_(\d{8})")
 _made: set[date] = set()  # days this process has seen exist
 # Whoever waits for an exclusive lock makes everybody wait who comes after: dropping a day waits no longer than this.
 _PATIENCE_MS = 100
+_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code for it
 
 
 def is_partitioned() -> bool:
@@ -79,7 +79,7 @@ def drop(day: date) -> bool:
             for table in TABLES:
                 cursor.execute(f"DROP TABLE IF EXISTS {table}_{day:%Y%m%d}")
     except OperationalError as error:
-        if isinstance(error.__cause__, LockNotAvailable):
+        if getattr(error.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
             return False
         raise
     _made.discard(day)
