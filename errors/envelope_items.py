@@ -1,6 +1,7 @@
 """What Sentry SDKs send besides errors, each kind to its place: transactions, sessions, check-ins, reports."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from errors import discarded, measured
@@ -32,25 +33,74 @@ def transaction(received: Received) -> None:
     contexts = payload.get("contexts")
     trace = contexts.get("trace") if isinstance(contexts, dict) else None
     trace = trace if isinstance(trace, dict) else {}
-    operation = str(trace.get("op") or "")
-    kind = "page" if operation in _PAGES else "request" if operation.startswith("http") else "function"  # fmt: skip
-    name = scrub_text(str(payload.get("transaction") or "").strip())[:200] or "(unnamed)"
-    duration = min(max((end - start).total_seconds() * 1000, 0.0), _LONGEST_MS)
-    measurement = Performance(
-        name=name,
-        duration_ms=duration,
-        kind=kind,  # type: ignore[arg-type]
+    header = received.envelope.get("trace")
+    measurement = _performance(
+        payload.get("transaction"),
+        start,
+        end,
+        operation=trace.get("op"),
         ok=str(trace.get("status") or "ok") not in _FAILED,
-        count=_weight(received.envelope),
+        sample_rate=header.get("sample_rate") if isinstance(header, dict) else None,
     )
     measured.add(received.guest.app, [measurement])
 
 
-def _weight(envelope: dict[str, Any]) -> int:
+@item_type("span", limit=4 * 1024 * 1024, is_container=True)
+def spans(received: Received) -> None:
+    """Version 11 of the JavaScript SDKs has no transactions: it sends all spans, and those that begin one are marked."""
+    listed = _object(received.payload).get("items")
+    listed = listed[:1_000] if isinstance(listed, list) else []
+    found = [measurement for one in listed if (measurement := _segment(one))]
+    measured.add(received.guest.app, found)
+    if others := len(listed) - len(found):
+        source = Discarded.Source.PORTAL
+        discarded.count(received.guest.app_id, source, "span", "unsupported", others)
+
+
+def _segment(span: Any) -> Performance | None:
+    """What was measured, if the span is the first of its kind here: a request, a page, a task."""
+    if not isinstance(span, dict) or span.get("is_segment") is not True:
+        return None
+    start, end = moments.parse(span.get("start_timestamp")), moments.parse(span.get("end_timestamp"))  # fmt: skip
+    if start is None or end is None:
+        return None
+    code = _attribute(span, "http.response.status_code")
+    # They call it an error when something was not found, too.
+    is_refusal = isinstance(code, int) and code < 500
+    return _performance(
+        span.get("name"),
+        start,
+        end,
+        operation=_attribute(span, "sentry.op"),
+        ok=span.get("status") != "error" or is_refusal,
+        sample_rate=_attribute(span, "sentry.sample_rate"),
+    )
+
+
+def _attribute(span: dict[str, Any], name: str) -> Any:
+    attributes = span.get("attributes")
+    found = attributes.get(name) if isinstance(attributes, dict) else None
+    return found.get("value") if isinstance(found, dict) else None
+
+
+def _performance(
+    name: Any, start: datetime, end: datetime, *, operation: Any, ok: bool, sample_rate: Any
+) -> Performance:
+    operation = str(operation or "")
+    kind = "page" if operation in _PAGES else "request" if operation.startswith("http") else "function"  # fmt: skip
+    return Performance(
+        name=scrub_text(str(name or "").strip())[:200] or "(unnamed)",
+        duration_ms=min(max((end - start).total_seconds() * 1000, 0.0), _LONGEST_MS),
+        kind=kind,  # type: ignore[arg-type]
+        ok=ok,
+        count=_weight(sample_rate),
+    )
+
+
+def _weight(sample_rate: Any) -> int:
     """An app that samples every tenth transaction had ten."""
-    trace = envelope.get("trace")
     try:
-        rate = float(trace.get("sample_rate")) if isinstance(trace, dict) else 1.0  # type: ignore[arg-type]
+        rate = float(1.0 if sample_rate is None else sample_rate)
     except (TypeError, ValueError):
         return 1
     return max(1, min(_MOST_WEIGHT, round(1 / rate))) if 0 < rate <= 1 else 1

@@ -32,14 +32,17 @@ class ItemType:
     name: str
     handle: ItemHandler
     limit: int  # bytes
+    is_container: bool  # many of a kind in one payload, `application/vnd.sentry.items…`
 
 
 registry: Registry[ItemType] = Registry("envelope_items")
 
 
-def item_type(name: str, *, limit: int = 1024 * 1024) -> Callable[[ItemHandler], ItemHandler]:
+def item_type(
+    name: str, *, limit: int = 1024 * 1024, is_container: bool = False
+) -> Callable[[ItemHandler], ItemHandler]:
     def register(handler: ItemHandler) -> ItemHandler:
-        registry.add(name, ItemType(name, handler, limit))
+        registry.add(name, ItemType(name, handler, limit, is_container))
         return handler
 
     return register

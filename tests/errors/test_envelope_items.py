@@ -61,6 +61,51 @@ def test_its_operation_says_what_was_measured(
     assert Latency.objects.filter(series=series).first().failed == failed  # type: ignore[union-attr]
 
 
+def span(name: str, *, status: str = "ok", is_segment: bool = True, **attributes: Any) -> Any:
+    end = timezone.now().timestamp()
+    return {
+        "name": name, "span_id": "b27c7c8e5c995dc3", "trace_id": "0c1993fdc30144f8915363a5a61055b8", "status": status,
+        "start_timestamp": end - 0.25, "end_timestamp": end, "is_segment": is_segment,
+        "attributes": {key.replace("__", "."): {"value": value} for key, value in attributes.items()},
+    }  # fmt: skip
+
+
+def spans(*listed: Any) -> bytes:
+    kind = "application/vnd.sentry.items.span.v2+json"
+    head = {"type": "span", "item_count": len(listed), "content_type": kind}
+    return with_items((head, {"version": 2, "items": listed}))
+
+
+def test_a_span_that_begins_a_trace_here_is_what_others_send_as_a_transaction(
+    sender: Sender,
+) -> None:
+    """As version 11 of the JavaScript SDKs has it."""
+    answer = sender.post(
+        spans(
+            span("GET /pay", sentry__op="http.server", sentry__sample_rate=0.5),
+            span("SELECT", is_segment=False, sentry__op="db"),
+            span("/seats", sentry__op="pageload", status="error"),
+            span("GET /gone", sentry__op="http.server", status="error", http__response__status_code=404),
+        )
+    )  # fmt: skip
+
+    assert answer.status_code == 200
+    found = Latency.objects.filter(series__app=sender.app)
+    assert {(one.series.kind, one.series.name, one.count, one.failed) for one in found} == {
+        (SeriesKind.REQUEST, "GET /pay", 2, 0),
+        (SeriesKind.PAGE, "/seats", 1, 1),
+        (SeriesKind.REQUEST, "GET /gone", 1, 0),
+    }
+    assert Discarded.objects.get(category="span").count == 1
+
+
+@pytest.mark.parametrize("odd", [None, 7, {}, {"is_segment": True}, {"is_segment": 1, "name": 3}])
+def test_an_odd_span_is_passed_over(sender: Sender, odd: Any) -> None:
+    assert sender.post(spans(odd, span("GET /pay"))).status_code == 200
+
+    assert Series.objects.get(app=sender.app).name == "GET /pay"
+
+
 def test_a_sampled_transaction_counts_for_those_that_were_not_sent(sender: Sender) -> None:
     sender.post(with_items(({"type": "transaction"}, transaction()), trace={"sample_rate": "0.25"}))
 
@@ -159,5 +204,5 @@ def test_ordinary_answers_name_what_need_not_be_sent(sender: Sender) -> None:
     answer = sender.send(raised())
 
     category_list = answer["X-Sentry-Rate-Limits"].split(":")[1].split(";")
-    assert {"span", "profile", "replay"} <= set(category_list)
-    assert not {"error", "default", "security", "monitor", "feedback", "transaction", "session"} & set(category_list)  # fmt: skip
+    assert {"profile", "replay"} <= set(category_list)
+    assert not {"error", "default", "security", "monitor", "feedback", "transaction", "session", "span"} & set(category_list)  # fmt: skip

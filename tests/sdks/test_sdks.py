@@ -111,6 +111,10 @@ def test_node_reports_in_chunks(portal: Portal, run_node: Run) -> None:
     assert exception["release"] == "gate@1.4.0"
     assert tags(portal, exception["group"])["gate"] == "north"
     assert "scanner ready" in breadcrumbs(portal, sent["exception"])
+    portal.wait_for(
+        lambda: portal.rows("SELECT 1 FROM health_series WHERE name = 'scan'"),
+        what="the span's measurement",
+    )
     assert stored(portal, sent["message"])["severity"] == "warning"
 
 

@@ -46,7 +46,7 @@ CORS = [
 ]
 JSON = ("Content-Type", "application/json")
 # What is dropped anyway need not be sent. Never what is stored: error, transaction, session, monitor, feedback …
-UNSUPPORTED = ("X-Sentry-Rate-Limits", "3600:span;profile;profile_chunk;replay;log_item:project:unsupported")  # fmt: skip
+UNSUPPORTED = ("X-Sentry-Rate-Limits", "3600:profile;profile_chunk;replay;log_item:project:unsupported")  # fmt: skip
 
 
 def accepted(event_id: str) -> Answer:

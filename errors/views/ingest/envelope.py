@@ -90,7 +90,7 @@ def _others_among(
         is_container = str(item.header.get("content_type", "")).startswith(
             "application/vnd.sentry.items"
         )
-        if item.type not in items or is_container:
+        if item.type not in items or items.get(item.type).is_container != is_container:
             kind = item.type or "(none)"
             discarded.count(guest.app_id, Discarded.Source.PORTAL, kind, "unsupported")
         elif len(item.payload) > items.get(item.type).limit:
