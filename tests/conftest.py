@@ -11,6 +11,8 @@ import pytest
 from django.conf import settings
 from django.core.cache import caches
 from django.db import connection
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from opsportal.lib import ratelimit
@@ -23,6 +25,10 @@ from tests.servers.mail import MailServer
 from tests.servers.portal import Portal, Seeded, Template, make_template
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis_server import RedisServer
+
+# How long examples take to be made says how busy the machine is, nothing about the portal.
+hypothesis_settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("shared")
 
 LEFT_OUT = pytest.StashKey[list[str]]()  # sentences about what this run could not do
 _skipped: list[str] = []

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from django.db import connection
 
 from tests.deploy.cluster import NAMES, WEB, WORKERS, Cluster, program
 from tests.deploy.hosts import Network
@@ -20,6 +19,7 @@ from tests.deploy.load import Load
 from tests.deploy.raise_alerts import MOST
 from tests.servers import process
 from tests.servers.portal import ROOT
+from tests.two_runs import in_the_postgresql_run
 
 NEEDED = ("nginx", "pgbouncer")
 SEED = """
@@ -48,7 +48,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             cluster.close()
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="part of the PostgreSQL run")
+@in_the_postgresql_run
 def test_every_part_may_die_under_load_and_an_upgrade_may_roll(cluster: Cluster) -> None:
     seeded = manage(cluster, "shell", "-v0", "-c", SEED)
     load = Load(cluster.url, **json.loads(seeded.splitlines()[-1]))

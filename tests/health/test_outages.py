@@ -11,6 +11,9 @@ from tests.servers.fake_http import FakeHTTP
 from tests.servers.portal import Portal, make_template
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis_server import RedisServer
+from tests.two_runs import in_the_postgresql_run
+
+pytestmark = in_the_postgresql_run
 
 # 200 ms is the promise; test machines are busy with other things at the same time.
 QUICK = 1.5

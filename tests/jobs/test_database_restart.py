@@ -8,6 +8,9 @@ import pytest
 from tests.jobs.serving import Serving
 from tests.servers.portal import Portal, make_template
 from tests.servers.postgres import PostgresServer
+from tests.two_runs import in_the_postgresql_run
+
+pytestmark = in_the_postgresql_run
 
 
 @pytest.fixture

@@ -14,6 +14,9 @@ import pytest
 from opsportal.lib import log_shipping
 from opsportal.lib.outbound import breaker
 from tests.lib.loopback import Behavior, Loopback, answer, answers, free_port, hang, serving
+from tests.two_runs import in_the_sqlite_run
+
+pytestmark = in_the_sqlite_run
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 
 from opsportal.lib.scrub import FILTERED, Scrubber, scrub, scrub_text
 from tests.lib.linear import TAILS, UNITS, is_linear
+from tests.two_runs import in_the_sqlite_run
+
+pytestmark = in_the_sqlite_run
 
 SECRETS = {
     "jane.doe+tickets@example.co.uk": "order for jane.doe+tickets@example.co.uk failed",

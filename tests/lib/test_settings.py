@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.servers.portal import ROOT
+from tests.two_runs import in_the_sqlite_run
+
+pytestmark = in_the_sqlite_run
 
 
 def check(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from scripts import bootstrap
+from tests.two_runs import in_the_sqlite_run
+
+pytestmark = in_the_sqlite_run
 
 LOCK = """\
 django==5.2 \\
