@@ -1,6 +1,9 @@
 """What `manage.py serve` does for a newcomer before it starts anything."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from pytest_django import Settings
 from opsportal.clients.models import ClientKey
 from opsportal.lib import prepare
 from opsportal.management.commands import serve
+from tests.servers.portal import ROOT
 
 
 @pytest.mark.django_db
@@ -66,3 +70,22 @@ def test_static_files_are_collected_when_one_changed(settings: Settings, tmp_pat
     (source / "a.css").write_text("a { color: red }")
     assert prepare.collect_static()
     assert "red" in (tmp_path / "static" / "a.css").read_text()
+
+
+def test_what_is_loaded_before_forking_leaves_no_connection_to_share() -> None:
+    program = (
+        "import django; django.setup()\n"
+        "from django.db import connection\n"
+        "from opsportal.management.commands.serve import load\n"
+        "load()\n"
+        "assert connection.connection is None\n"
+        "from psycopg_pool import ConnectionPool; import gc\n"
+        "assert not [one for one in gc.get_objects() if isinstance(one, ConnectionPool)]\n"
+    )
+    settings = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=settings, cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr

@@ -17,7 +17,6 @@ from django.db import Error as DatabaseProblem
 from django.db import connection
 from django.utils import timezone
 from django.utils.crypto import get_random_string
-from django_q.brokers import get_broker
 
 from opsportal.clients.models import ClientKey
 from opsportal.clients.services import ensure_first_app
@@ -72,10 +71,14 @@ class Command(BaseCommand):
 
 
 def load() -> None:
-    """Import all that web and worker run, for both to have it in the same memory."""
+    """Import all that web and worker run, for both to have it in the same memory.
+
+    Nothing here may ask the database: all that is forked would talk on one connection.
+    """
+    import django_q.brokers.orm  # noqa: F401  (an instance would connect)
+
     from opsportal import application, web  # noqa: F401  (static files must be collected)
 
-    get_broker()
     connection.ops.compiler("SQLCompiler")
     # What is loaded stays shared until something writes to it, and each garbage collection would.
     gc.collect()
