@@ -156,8 +156,10 @@ class Memory:
             if log_ is None or self._is_crowded:
                 log_ = self._log(key, window, now)
             times = log_.times
-            if times and times[0] <= now - window:
+            oldest = times[0] if times else now
+            if oldest <= now - window:
                 log_.forget_until(now - window)
+                oldest = times[0] if times else now
             total = log_.total + cost
             if total > limit:
                 return False, max(0, limit - log_.total), log_.wait(window, now)
@@ -168,7 +170,7 @@ class Memory:
                 log_.add(now, cost, window / MOST_ENTRIES if limit > MOST_ENTRIES else 0.0)
             if owing:
                 log_.owed += cost
-            return True, limit - total, times[0] + window - now
+            return True, limit - total, oldest + window - now
         finally:
             self._release()
 

@@ -73,7 +73,7 @@ def limit_of(tier: str, app: str = "") -> Limit | None:
     limits = _limits
     if app and (tier, app) in limits:
         return limits[tier, app]
-    return limits.get((tier, ""))
+    return limits[tier, ""]
 
 
 @background.chore("rate limits: read", seconds=5)

@@ -40,10 +40,12 @@ class KnownCallers:
         self._until = time.monotonic() + KNOWN_FOR
 
     def get(self, credential: str) -> Caller | None:
-        if time.monotonic() >= self._until:
-            self._callers = {}
-            self._until = time.monotonic() + KNOWN_FOR
-        return self._callers.get(credential)
+        caller = self._callers.get(credential)
+        if caller is None or time.monotonic() < self._until:
+            return caller
+        self._callers = {}
+        self._until = time.monotonic() + KNOWN_FOR
+        return None
 
     def remember(self, credential: str, caller: Caller) -> None:
         if len(self._callers) >= MOST_KNOWN:
@@ -76,8 +78,7 @@ class RateLimitMiddleware:
             caller = self.known.get(credential)
         if caller is None or tier == AUTH:
             address = client_address(request.META)
-            subject = f"address:{network_of(address) if ':' in address else address}"
-            app = ""
+            subject, app = "address:" + (network_of(address) if ":" in address else address), ""
         else:
             subject, app = caller
             if not app:
