@@ -20,7 +20,6 @@ def client_address(meta: Mapping[str, Any]) -> str:
     A header that is too short or no address: then REMOTE_ADDR, which nobody can forge.
     """
     remote: str = meta.get("REMOTE_ADDR") or ""
-    proxies = _proxies
     if not proxies:
         return remote
     chain: list[str] = [*meta.get("HTTP_X_FORWARDED_FOR", "").split(","), remote]
@@ -32,14 +31,14 @@ def client_address(meta: Mapping[str, Any]) -> str:
 _IPV4 = re.compile(r"[1-9]\d{0,2}(?:\.(?:0|[1-9]\d{0,2})){3}", re.ASCII)
 
 
-_proxies: int = settings.TRUSTED_PROXY_COUNT  # asking the settings takes longer than all the rest
+proxies: int = settings.TRUSTED_PROXY_COUNT  # asking the settings takes longer than all the rest
 
 
 @receiver(setting_changed)
 def _read_count(*, setting: str, **_: object) -> None:
-    global _proxies
+    global proxies
     if setting == "TRUSTED_PROXY_COUNT":  # in tests
-        _proxies = settings.TRUSTED_PROXY_COUNT
+        proxies = settings.TRUSTED_PROXY_COUNT
 
 
 @lru_cache(maxsize=4096)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from opsportal import error_pages
 from opsportal.clients.auth import APP_IN_META, key_of
-from opsportal.lib import ratelimit
+from opsportal.lib import addresses, ratelimit
 from opsportal.lib.addresses import client_address, network_of
 from opsportal.limits import blocked
 from opsportal.limits.models import Tier
@@ -77,23 +77,30 @@ class RateLimitMiddleware:
             credential = _credential(request)
             caller = self.known.get(credential)
         if caller is None or tier == AUTH:
-            address = client_address(request.META)
-            subject, app = "address:" + (network_of(address) if ":" in address else address), ""
+            # With no proxy before us client_address says the same, at the price of a call.
+            address = request.META.get("REMOTE_ADDR") or ""
+            if addresses.proxies:
+                address = client_address(request.META)
+            if ":" in address:
+                address = network_of(address)
+            key, app = f"{tier}:address:{address}", ""
         else:
             subject, app = caller
             if not app:
                 tier = STAFF
+            key = f"{tier}:{subject}"
         limit = limit_of(tier, app)
         if limit is None:
             return self.get_response(request)
         count, window = limit
-        allowed, remaining, wait = ratelimit.take(f"{tier}:{subject}", count, window, 1)
+        allowed, remaining, wait = ratelimit.take(key, count, window, 1)
         reset = ceil(time.time() + wait)
         if allowed:
             response = self.get_response(request)
             if credential and caller is None:
                 self._learn(request, credential, tier)
         else:
+            _, _, subject = key.partition(":")
             blocked.record(tier=tier, subject=subject, path=request.path_info, now=timezone.now())
             response = self._refusal(request, wait)
         # What headers[name] = value comes to for digits, without asking whether they are ASCII (a third of all this costs).
