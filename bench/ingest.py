@@ -4,7 +4,7 @@
     python -m bench.ingest --seconds 10 --write also writes docs/performance.md
     python -m bench.ingest --memory             the whole portal, as `serve` runs it, over a million events
 
-The portal runs in production settings under granian; the load is `bench.ingest_load`: Sentry envelopes of 15.6 KB (3.7 KB
+The portal runs in production settings under `serve`; the load is `bench.ingest_load`: Sentry envelopes of 15.6 KB (3.7 KB
 gzipped), 200 groups, every event with its own id, user, time and breadcrumbs. Absolute figures move from machine to
 machine; the ratio to the empty view, taken in the same minute, says more.
 """
@@ -31,15 +31,21 @@ from tests.servers.postgres import PostgresServer
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- ingestion: written by `make bench` -->"
 CONNECTIONS = (1, 8, 32)
+PARTS = ("supervisor", "web", "store", "tasks")  # the processes of a node
 BUGSINK, GLITCHTIP = 28, 60  # digested a second, measured with the same load on a machine like this
 
 
-def granian(application: str, port: int, processes: int, threads: int) -> list[str]:
+def granian(application: str, port: int) -> list[str]:
+    """The server that `serve` runs, with the same settings, for another application."""
     return [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--http", "1",
-        "--no-ws", "--workers", str(processes), "--blocking-threads", str(threads), "--backlog", "2048",
+        "--no-ws", "--workers", "1", "--blocking-threads", "64", "--backpressure", "256", "--backlog", "2048",
         "--log-level", "error", application,
     ]  # fmt: skip
+
+
+def serve(port: int, *options: str) -> list[str]:
+    return [sys.executable, "manage.py", "serve", "--port", str(port), *options]
 
 
 @contextmanager
@@ -60,15 +66,6 @@ def running(
     finally:
         server.terminate()
         server.wait(60)
-
-
-@contextmanager
-def serving(
-    application: str, environment: dict[str, str], processes: int
-) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    port = process.free_port()
-    with running(granian(application, port, processes, 64 // processes), port, environment) as web:
-        yield port, web
 
 
 def load(
@@ -163,13 +160,15 @@ def run_python(program: str, environment: dict[str, str]) -> list:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(name: str, environment: dict[str, str], seconds: float, processes: int) -> list[dict]:
+def measure(name: str, environment: dict[str, str], seconds: float) -> list[dict]:
     key, app, session = run_python(MANAGE, environment)
     rows = []
     acknowledged = 0
+    empty_port, port = process.free_port(), process.free_port()
+    empty_view = granian("bench.empty_view:application", empty_port)
     with (
-        serving("bench.empty_view:application", {}, processes) as (empty_port, empty_server),
-        serving("opsportal.wsgi:application", environment, processes) as (port, server),
+        running(empty_view, empty_port, {}) as empty_server,
+        running(serve(port, "--no-worker"), port, environment) as server,
     ):
         acknowledged += load(port, key, app, 8, seconds=2)[
             "acked"
@@ -208,12 +207,11 @@ def memory_run(name: str, environment: dict[str, str], total: int) -> list[str]:
 
     def note(events: int, rate: float) -> None:
         parts = memory_by_part(server.pid)
-        shown = " | ".join(f"{parts.get(part, 0):.0f}" for part in ("supervisor", "web", "tasks"))
+        shown = " | ".join(f"{parts.get(part, 0):.0f}" for part in PARTS)
         lines.append(f"| {name} | {events:,} | {shown} | {sum(parts.values()):.0f} | {rate:,.0f} |")
         print(lines[-1], flush=True)
 
-    serve = [sys.executable, "manage.py", "serve", "--port", str(port)]
-    with running(serve, port, environment) as server:
+    with running(serve(port), port, environment) as server:
         time.sleep(30)  # the worker's first round
         note(0, 0)
         sent = 0
@@ -242,18 +240,18 @@ def table(rows: list[dict]) -> str:
         last = next(row for row in reversed(rows) if row["store"] == store)
         lines.append(
             f"\n{store}: acknowledged but not stored {last['lost']}, {last['bytes_each']:,.0f} bytes on disk an event with"
-            f" everything about it, {last['memory_mb']:.0f} MB of memory in all web processes. While the health page was"
+            f" everything about it, {last['memory_mb']:.0f} MB of memory in all processes but the workers. While the health page was"
             f" being looked at ({last['pages']} times, {last['page_ms']:.0f} ms each): {last['watched_per_s']:,.0f}/s on 32"
             f" connections, p99 {last['watched_p99_ms']:.1f} ms."
         )
     return "\n".join(lines)
 
 
-def write(text: str, processes: int) -> None:
+def write(text: str) -> None:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     write_section(
         "Taking errors",
-        f"{MARK}\n\n{os.cpu_count()} cores, {python}, {processes} web process{'es' if processes > 1 else ''}, the load"
+        f"{MARK}\n\n{os.cpu_count()} cores, {python}, `serve --no-worker`, the load"
         " generator on the same machine. An event counts when it is answered, which is when it is committed"
         " (SQLite `synchronous=FULL`, PostgreSQL `synchronous_commit=on`), grouped and counted."
         f" Peers with the same load on such a machine: Bugsink {BUGSINK}/s, GlitchTip {GLITCHTIP}/s digested.\n\n{text}",
@@ -261,7 +259,7 @@ def write(text: str, processes: int) -> None:
 
 
 def write_memory(lines: list[str]) -> None:
-    heads = "| store | events | supervisor | web | tasks | all, MB | events/s |\n|---|---|---|---|---|---|---|\n"
+    heads = f"| store | events | {' | '.join(PARTS)} | all, MB | events/s |\n" + "|---" * 8 + "|\n"
     write_section(
         "Memory over a million events",
         "All processes of `manage.py serve`, under load on 16 connections; memory that processes share is divided among"
@@ -295,7 +293,6 @@ def stores(chosen: str, folder: str) -> Iterator[tuple[str, dict[str, str]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6)
-    parser.add_argument("--processes", type=int, default=1, help="of the web server; serve has 1")
     parser.add_argument("--store", choices=["sqlite", "postgresql", "both"], default="both")
     parser.add_argument(
         "--write", action="store_true", help="put the table into docs/performance.md"
@@ -310,7 +307,7 @@ def main() -> None:
             if options.memory:
                 lines += memory_run(name, environment, options.events)
             else:
-                rows += measure(name, environment, options.seconds, options.processes)
+                rows += measure(name, environment, options.seconds)
     if options.memory:
         if options.write:
             write_memory(lines)
@@ -318,7 +315,7 @@ def main() -> None:
     text = table(rows)
     print(text)
     if options.write:
-        write(text, options.processes)
+        write(text)
 
 
 if __name__ == "__main__":

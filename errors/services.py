@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from errors.new_event import NewEvent
-from errors.store.write import Packed, Written
+from errors.store.write import Written
 from errors.store.writer import store
 
 __all__ = ["NewEvent", "Written", "record_events"]
@@ -14,4 +14,4 @@ def record_events(events: Sequence[NewEvent]) -> Written:
 
     Raises store.writer.Unavailable when the database is away.
     """
-    return store(lambda: [Packed.of(event) for event in events])
+    return store(lambda: events)

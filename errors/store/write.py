@@ -66,13 +66,13 @@ class _AfterCommit:
             partitions.remember(day.date())
 
 
-def write(batch: Sequence[Packed]) -> Written:
+def write(events: Sequence[NewEvent]) -> Written:
     """Store the batch in a transaction of its own, or in the caller's. Raises what the database raises."""
     for attempt in range(_TRIES):
         after = _AfterCommit()
         try:
             with transaction.atomic():
-                written = _write(batch, after)
+                written = _write([Packed.of(event) for event in events], after)
         except BaseException as error:
             # What was remembered may be why it failed, or may not have come to be.
             groups.memory.clear()

@@ -1,52 +1,210 @@
-"""Group commit: everything in flight shares one transaction, and nobody is answered before it has committed.
+"""Group commit: everything in flight shares a transaction, and nobody is answered before it has committed.
 
-One thread a process reads and writes events. What arrives until the transaction starts goes into it; with 32 requests in
-flight a transaction holds about 32 events and costs little more than for one. The thread also does the reading (unpack,
-mend, filter, group), because forty threads that fight for the interpreter's lock cost more than the work.
+One thread a process reads events (unpack, mend, filter, group), because forty threads that fight for the interpreter's lock
+cost more than the work. What it has read it gives to the store's process, half of what waits at a time, and reads the other
+half while that is committed; with no such process it commits by itself.
 """
 
 import logging
+import os
+import select
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from pathlib import Path
 
-from django.db import (
-    DatabaseError,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    connection,
-)
+from django.db import connection
 
+from errors.new_event import NewEvent
 from errors.store import aftermath
-from errors.store.turn import turn
-from errors.store.write import Packed, Written, write
-from opsportal.lib import one_thread
-from opsportal.lib.one_thread import OneThread, Waiting
+from errors.store.commit import Outcome, Unavailable, commit
+from errors.store.process import Gone, Link
+from errors.store.write import Written, write
 
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 128
+MOST_BYTES_AT_ONCE = 8 * 1024 * 1024
 MOST_WAITING = 4_000
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 PATIENCE = 25.0  # seconds; SDKs have given up long before
+_CONNECT_EVERY = 1.0  # seconds
+
+Reading = Callable[[], Sequence[NewEvent]]  # makes the events of one request
 
 
-class Unavailable(Exception):
-    """Not stored, try again later: 503."""
+class _Waiting:
+    """A request whose sender waits. It is answered once."""
 
-    retry_after = 5
+    __slots__ = ("_unanswered", "events", "outcome", "read", "size")
+
+    def __init__(self, read: Reading, size: int) -> None:
+        self.read = read
+        self.size = size
+        self.events: Sequence[NewEvent] = ()
+        self.outcome: Written | Exception
+        self._unanswered = threading.Lock()  # the cheapest thing a thread can wait for
+        self._unanswered.acquire()
+
+    def answer(self, outcome: Written | Exception) -> None:
+        self.outcome = outcome
+        self._unanswered.release()
+
+    def is_answered_within(self, seconds: float) -> bool:
+        return self._unanswered.acquire(timeout=seconds)
+
+    def has_events(self) -> bool:
+        """Reads it. One without is answered at once."""
+        try:
+            self.events = self.read()
+        except Exception as error:
+            self.answer(error)
+            return False
+        if not self.events:
+            self.answer(Written())
+        return bool(self.events)
 
 
-class NotStorable(Exception):
-    """The database does not take this one event, whatever its neighbors: a fault of ours."""
+class Writer:
+    def __init__(self) -> None:
+        self.address: Path | None = None  # of the store's process
+        self._start_lock = threading.Lock()
+        self._pid = 0
+        self._sleeps = False
+
+    def store(self, read: Reading, size: int) -> Written:
+        waiting = _Waiting(read, size)
+        if self._pid != os.getpid():
+            self._start()
+        with self._size_lock:
+            if len(self._queue) >= MOST_WAITING or self._size() + size > MOST_WAITING_BYTES:
+                raise Unavailable("too many events are waiting to be stored")
+            self._size_in += size
+        self._queue.append(waiting)
+        if self._sleeps:
+            self._sleeps = False
+            os.write(self._bell, b"\0")
+        if not waiting.is_answered_within(PATIENCE):
+            raise Unavailable("the store did not answer in time")
+        if isinstance(waiting.outcome, Exception):
+            raise waiting.outcome
+        return waiting.outcome
+
+    def _size(self) -> int:
+        return self._size_in - self._size_out
+
+    def _start(self) -> None:
+        """Threads do not survive a fork, so each process starts its own with its first event."""
+        with self._start_lock:
+            if self._pid == os.getpid():
+                return
+            self._queue: deque[_Waiting] = deque()
+            self._read: list[_Waiting] = []
+            self._read_bytes = 0
+            self._sent: list[_Waiting] = []  # to the store's process
+            self._size_lock = threading.Lock()
+            self._size_in = self._size_out = 0  # bytes; the second is the writer's thread's alone
+            self._heard, self._bell = os.pipe()
+            self._sleeps = False
+            self._poll = select.poll()
+            self._poll.register(self._heard, select.POLLIN)
+            self._link: Link | None = None
+            self._connect_at = 0.0
+            threading.Thread(target=self._run, name="errors.store.writer", daemon=True).start()
+            self._pid = os.getpid()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._read_on()
+                if self._read and not self._sent:
+                    self._commit()
+                else:
+                    self._wait()
+            except BaseException as error:  # whatever it was, nobody may wait for ever
+                log.exception("the store's writer failed")
+                self._hang_up()
+                self._sent, self._read, self._read_bytes = [*self._sent, *self._read], [], 0
+                self._answer([Unavailable(str(error))] * len(self._sent))
+
+    def _read_on(self) -> None:
+        queue = self._queue
+        while queue and self._has_room():
+            waiting = queue.popleft()
+            self._size_out += waiting.size
+            if waiting.has_events():
+                self._read.append(waiting)
+                self._read_bytes += sum([len(event.payload) for event in waiting.events])
+            if self._link is not None:
+                if self._sent and self._link.has_answer():
+                    self._take_answer(self._link)
+                if not self._sent and len(self._read) >= len(queue):
+                    return
+
+    def _has_room(self) -> bool:
+        return len(self._read) < MOST_AT_ONCE and self._read_bytes < MOST_BYTES_AT_ONCE
+
+    def _commit(self) -> None:
+        self._sent, self._read, self._read_bytes = self._read, [], 0
+        requests = [waiting.events for waiting in self._sent]
+        link = self._connected()
+        if link is not None:
+            try:
+                link.send(requests)
+                return
+            except Gone:
+                self._hang_up()
+        self._answer(commit(requests))
+
+    def _take_answer(self, link: Link) -> None:
+        try:
+            outcomes = link.receive()
+        except Gone:
+            self._hang_up()
+            if not self._sent:
+                return
+            # Committed already or not: an event that is there is counted once.
+            log.warning("the store's process has ended; its last batch is committed here")
+            outcomes = commit([waiting.events for waiting in self._sent])
+        self._answer(outcomes)
+
+    def _answer(self, outcomes: Sequence[Outcome]) -> None:
+        sent, self._sent = self._sent, []
+        for waiting, outcome in zip(sent, outcomes, strict=True):
+            waiting.answer(outcome)
+
+    def _connected(self) -> Link | None:
+        if self._link is None and self.address and time.monotonic() >= self._connect_at:
+            self._connect_at = time.monotonic() + _CONNECT_EVERY
+            try:
+                self._link = Link(self.address)
+            except Gone:
+                return None
+            self._poll.register(self._link, select.POLLIN)
+        return self._link
+
+    def _hang_up(self) -> None:
+        if self._link is not None:
+            self._poll.unregister(self._link)
+            self._link.close()
+            self._link = None
+
+    def _wait(self) -> None:
+        """For more to read, or for the answer to what was sent."""
+        self._sleeps = True
+        if self._queue and self._has_room():
+            self._sleeps = False
+            return
+        for fd, _ in self._poll.poll():
+            if fd == self._heard:
+                os.read(fd, 4096)
+            elif self._link is not None:
+                self._take_answer(self._link)
+        self._sleeps = False
 
 
-Reading = Callable[[], Sequence[Packed]]  # makes the events of one request
-
-
-class _Read(NamedTuple):
-    waiting: Waiting[Reading, Written]
-    packed: Sequence[Packed]
+writer = Writer()
 
 
 def store(read: Reading, size: int = 0) -> Written:
@@ -56,88 +214,8 @@ def store(read: Reading, size: int = 0) -> Written:
     Returns once they are committed. Raises what `read` raises, Unavailable or NotStorable; then nothing was promised.
     """
     if connection.in_atomic_block:
-        packed = read()
-        written = write(packed) if packed else Written()
+        events = read()
+        written = write(events) if events else Written()
         aftermath.after_commit(written)
         return written
-    try:
-        return _thread.ask(read, size)
-    except one_thread.Full:
-        raise Unavailable("too many events are waiting to be stored") from None
-    except one_thread.Late:
-        raise Unavailable("the store did not answer in time") from None
-    except one_thread.Failed as error:
-        raise Unavailable(str(error)) from None
-
-
-def _serve(taken: list[Waiting[Reading, Written]]) -> None:
-    batch = _read_all(taken)
-    _gather(batch)
-    if batch:
-        _write(batch, gather=True)
-
-
-def _gather(batch: list[_Read]) -> None:
-    """Read what came while others were being read: half of a small batch's cost is its transaction."""
-    while taken := _thread.take(MOST_AT_ONCE - len(batch)):
-        batch += _read_all(taken)
-
-
-def _read_all(taken: list[Waiting[Reading, Written]]) -> list[_Read]:
-    """Those with something to write; the others are answered at once."""
-    found = []
-    for waiting in taken:
-        try:
-            packed = waiting.asked()
-        except Exception as error:
-            waiting.answer(error)
-            continue
-        if packed:
-            found.append(_Read(waiting, packed))
-        else:
-            waiting.answer(Written())
-    return found
-
-
-def _write(batch: list[_Read], *, gather: bool = False) -> None:
-    try:
-        with turn():
-            if gather:
-                _gather(batch)  # what came during the other process's turn
-            written = write([one for read in batch for one in read.packed])
-    except (OperationalError, InterfaceError, InternalError) as error:
-        _reopen()
-        log.warning("events not stored: the database is away", extra={"error": str(error)[:300]})
-        for read in batch:
-            read.waiting.answer(Unavailable("the store is away"))
-    except Exception as error:
-        if isinstance(error, DatabaseError):
-            _reopen()
-        if len(batch) > 1:
-            for read in batch:  # one poisonous event must not take the others with it
-                _write([read])
-            return
-        log.exception("an event could not be stored")
-        batch[0].waiting.answer(NotStorable(str(error)[:300]))
-    else:
-        for read in batch:
-            read.waiting.answer(written)
-        aftermath.of(written)
-
-
-def _reopen() -> None:
-    """The next batch gets a new connection: that is how the store recovers by itself."""
-    try:
-        connection.close()
-    except DatabaseError:
-        connection.connection = None
-
-
-_thread: OneThread[Reading, Written] = OneThread(
-    "errors.store.writer",
-    _serve,
-    at_once=MOST_AT_ONCE,
-    patience=PATIENCE,
-    most=MOST_WAITING,
-    most_size=MOST_WAITING_BYTES,
-)
+    return writer.store(read, size)

@@ -16,6 +16,7 @@ import pytest
 from django.db import connection
 
 from tests.errors.support import envelope, raised
+from tests.jobs.serving import children, name
 from tests.servers.portal import Portal, Template, make_template
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import wait_until
@@ -116,6 +117,28 @@ def test_whatever_was_acknowledged_survives_a_kill_of_the_web_process(portal: Po
 
     is_exact(portal, load.acknowledged)
     assert post(portal)[1].status_code == 200
+
+
+def test_when_the_stores_process_is_killed_nothing_is_lost_and_nobody_turned_away(
+    portal: Portal,
+) -> None:
+    load = Load(portal)
+    try:
+        load.wait_for_more()
+        os.kill(stores_process(portal), signal.SIGKILL)
+        load.wait_for_more()
+    finally:
+        load.stop()
+
+    is_exact(portal, load.acknowledged)
+    assert not load.refusals
+
+
+def stores_process(portal: Portal) -> int:
+    """The pid of the process that commits for the web process."""
+    assert portal.web
+    [found] = [pid for pid in children(portal.web.pid) if name(pid) == "opsportal store"]
+    return found
 
 
 # --- PostgreSQL --------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ import httpx
 import pytest
 
 from tests.jobs.serving import Cluster, Serving, children, memory_mb, parents
-from tests.servers.portal import Portal
+from tests.servers.portal import ROOT, Portal
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,30 @@ def test_a_busy_worker_killed_is_replaced_and_the_others_are_left_alone(
     assert serving.wait_for_cluster().sentinel == cluster.sentinel
 
 
+def test_nothing_that_a_fork_would_break_is_there_before_it(portal: Portal) -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-c", LOAD],
+        env=portal.environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert loaded.stdout == "1 thread, connected: False, pools: 0\n", loaded.stderr
+
+
+LOAD = """
+import threading
+from opsportal import application
+from opsportal.management.commands.serve import load
+load()
+from django.db import connection
+pools = getattr(connection, "_connection_pools", {})
+print(f"{threading.active_count()} thread, connected: {connection.connection is not None}, pools: {len(pools)}")
+"""
+
+
 def test_the_processes_share_what_they_have_loaded(serving: Serving) -> None:
     serving.wait_for_cluster()
 
@@ -109,6 +135,33 @@ def test_the_web_process_killed_is_started_again(serving: Serving) -> None:
     serving.portal.wait_for(lambda: not web_answers(serving), 5, "its end")
     serving.portal.wait_for(lambda: web_answers(serving), 15, "its return")
     assert "web killed by SIGKILL; starting it again in 1 s" in serving.log.read_text()
+
+
+def test_the_stores_process_killed_is_started_again_and_used(serving: Serving) -> None:
+    def is_used() -> bool:
+        assert post_error(serving).status_code == 200
+        store = serving.child("opsportal store")
+        return store != 0 and connections_of(store) > 1  # its door, and a web process
+
+    serving.portal.wait_for(is_used, 10, "the store's process with a web process on its line")
+
+    os.kill(serving.child("opsportal store"), signal.SIGKILL)
+
+    serving.portal.wait_for(is_used, 15, "its return")
+    assert "store killed by SIGKILL; starting it again in 1 s" in serving.log.read_text()
+
+
+def post_error(serving: Serving) -> httpx.Response:
+    return serving.portal.client.post(
+        "/api/v1/errors/", headers=serving.portal.api, json={"message": "no seats left"}
+    )
+
+
+def connections_of(pid: int) -> int:
+    """How many Unix sockets a process has open."""
+    unix = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+    open_files = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(name.removeprefix("socket:[").rstrip("]") in unix for name in open_files)
 
 
 def test_a_web_process_that_hangs_is_started_anew(make_portal: Callable[..., Portal]) -> None:
@@ -135,7 +188,7 @@ def test_ctrl_c_ends_everything_within_seconds(make_portal: Callable[..., Portal
     serving.wait_until_up()
     serving.wait_for_cluster()
     everything = serving.descendants()
-    assert len(everything) == 6
+    assert len(everything) == 7
 
     begun = time.monotonic()
     serving.process.send_signal(signal.SIGINT)

@@ -10,7 +10,7 @@ from django.db import DatabaseError, InterfaceError
 from errors.door import NotOpen
 from errors.intake import credentials
 from errors.intake.body import TooLarge, Unreadable
-from errors.store.writer import NotStorable, Unavailable
+from errors.store.commit import NotStorable, Unavailable
 from errors.views.ingest.answers import CORS, Answer, as_problem, refused
 from errors.views.ingest.browser_reports import receive_reports
 from errors.views.ingest.call import Call, Environ, Refused

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from errors.intake import credentials, jsons, reports
 from errors.intake.body import TooLarge, Unreadable
-from errors.store.write import Packed
+from errors.new_event import NewEvent
 from errors.views.ingest.answers import Answer, accepted
 from errors.views.ingest.call import Call
 
@@ -13,9 +13,9 @@ _LIMIT = 64 * 1024
 
 def receive_reports(call: Call, project_id: int) -> Answer:
     guest = call.admit(project_id, credentials.keys(call.environ))
-    taken: list[Packed] = []
+    taken: list[NewEvent] = []
 
-    def read_reports(raw: bytes) -> Sequence[Packed]:
+    def read_reports(raw: bytes) -> Sequence[NewEvent]:
         body = call.unpack(raw)
         if len(body) > _LIMIT:
             raise TooLarge("the report is over 64 KiB")
@@ -27,4 +27,4 @@ def receive_reports(call: Call, project_id: int) -> Answer:
         return taken
 
     call.store(read_reports)
-    return accepted(taken[0].event.event_id)
+    return accepted(taken[0].event_id)

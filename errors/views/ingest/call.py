@@ -11,7 +11,7 @@ from errors.door import Guest, OverQuota, check_quotas, door
 from errors.intake.accept import LONGEST_EVENT, Circumstances, accept, accept_json
 from errors.intake.body import TooLarge, read, unpack
 from errors.models import Discarded
-from errors.store.write import Packed
+from errors.new_event import NewEvent
 from errors.store.writer import store
 from opsportal.lib.addresses import client_address
 
@@ -78,20 +78,18 @@ class Call:
             client_address=client_address(self.environ),
         )
 
-    def take(self, guest: Guest, payload: bytes, around: Circumstances) -> Packed:
+    def take(self, guest: Guest, payload: bytes, around: Circumstances) -> NewEvent:
         """An event on its way to the store."""
         if len(payload) > LONGEST_EVENT:
             raise TooLarge("the event is over 1 MiB")
-        return Packed.of(
-            accept_json(payload, app_id=guest.app_id, scrubber=guest.scrubber, around=around)
-        )
+        return accept_json(payload, app_id=guest.app_id, scrubber=guest.scrubber, around=around)
 
-    def pack(self, guest: Guest, event: dict[str, Any]) -> Packed:
+    def pack(self, guest: Guest, event: dict[str, Any]) -> NewEvent:
         """An event that was read already on its way to the store."""
         around = self.circumstances()
-        return Packed.of(accept(event, app_id=guest.app_id, scrubber=guest.scrubber, around=around))
+        return accept(event, app_id=guest.app_id, scrubber=guest.scrubber, around=around)
 
-    def store(self, read: Callable[[bytes], Sequence[Packed]]) -> None:
+    def store(self, read: Callable[[bytes], Sequence[NewEvent]]) -> None:
         """Have the body read and its events stored: by the writer's thread, and not before it is this call's turn."""
         raw = self.raw_body()
         store(lambda: read(raw), size=3 * len(raw))

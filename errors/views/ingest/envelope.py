@@ -12,7 +12,7 @@ from errors.intake.body import Unreadable
 from errors.items import Received
 from errors.items import registry as items
 from errors.models import Discarded
-from errors.store.write import Packed
+from errors.new_event import NewEvent
 from errors.views.ingest.answers import Answer, accepted
 from errors.views.ingest.call import Call, Refused
 
@@ -26,7 +26,7 @@ def receive_envelope(call: Call, project_id: int | None) -> Answer:
     others: list[Received] = []
     event_id = ""
 
-    def read_events(raw: bytes) -> Sequence[Packed]:
+    def read_events(raw: bytes) -> Sequence[NewEvent]:
         nonlocal event_id
         parsed = envelope.parse(call.unpack(raw))
         guest = _admit_by_dsn(call, project_id, keys, parsed.header.get("dsn"))
@@ -42,7 +42,7 @@ def receive_envelope(call: Call, project_id: int | None) -> Answer:
         call.check_quotas(guest)
         sent_at = moments.parse(parsed.header.get("sent_at"))
         packed = call.take(guest, event.payload, call.circumstances(event_id, sent_at))
-        event_id = packed.event.event_id
+        event_id = packed.event_id
         return [packed]
 
     try:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from errors.intake import credentials
 from errors.intake.body import Unreadable, unpack
-from errors.store.write import Packed
+from errors.new_event import NewEvent
 from errors.views.ingest.answers import Answer, accepted
 from errors.views.ingest.call import Call
 
 
 def receive_event(call: Call, project_id: int) -> Answer:
     guest = call.admit(project_id, credentials.keys(call.environ))
-    taken: list[Packed] = []
+    taken: list[NewEvent] = []
 
-    def read_event(raw: bytes) -> Sequence[Packed]:
+    def read_event(raw: bytes) -> Sequence[NewEvent]:
         body = call.unpack(raw)
         if not body:
             raise Unreadable("the body is empty")
@@ -29,4 +29,4 @@ def receive_event(call: Call, project_id: int) -> Answer:
         return taken
 
     call.store(read_event)
-    return accepted(taken[0].event.event_id)
+    return accepted(taken[0].event_id)

@@ -6,7 +6,7 @@ from typing import Any
 from errors.intake import jsons, plain
 from errors.intake.accept import LONGEST_EVENT
 from errors.intake.body import TooLarge, Unreadable
-from errors.store.write import Packed
+from errors.new_event import NewEvent
 from errors.views.ingest.answers import JSON, Answer
 from errors.views.ingest.call import Call, Refused
 
@@ -25,7 +25,7 @@ def receive_errors(call: Call) -> Answer:
     results: list[dict[str, Any]] = []
     is_batch = False
 
-    def read_errors(raw: bytes) -> Sequence[Packed]:
+    def read_errors(raw: bytes) -> Sequence[NewEvent]:
         nonlocal is_batch
         body = call.unpack(raw)
         if not body.strip():
@@ -39,7 +39,7 @@ def receive_errors(call: Call) -> Answer:
             listed = [given]
         if len(listed) > MOST_AT_ONCE:
             raise TooLarge(f"more than {MOST_AT_ONCE} errors at once")
-        taken: list[Packed] = []
+        taken: list[NewEvent] = []
         for item in listed:
             try:
                 event = plain.read(item)
@@ -49,7 +49,7 @@ def receive_errors(call: Call) -> Answer:
                 results.append({"status": 422, "detail": str(problem)})
                 continue
             taken.append(call.pack(guest, event))
-            results.append({"status": 200, "id": taken[-1].event.event_id})
+            results.append({"status": 200, "id": taken[-1].event_id})
         if taken:
             call.check_quotas(guest, len(taken))
         return taken

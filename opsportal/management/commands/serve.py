@@ -2,11 +2,14 @@
 
 import gc
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import uuid
 from argparse import ArgumentParser
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,11 +21,14 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
+from errors.store.process import StoreProcess
+from errors.store.writer import writer
 from opsportal.clients.models import ClientKey
 from opsportal.clients.services import ensure_first_app
 from opsportal.jobs import cluster
 from opsportal.jobs.liveness import Watch
 from opsportal.jobs.supervisor import Supervisor
+from opsportal.lib import background
 from opsportal.lib.database import keep_one_connection
 from opsportal.lib.prepare import prepare_node
 from opsportal.lib.processes import Child, call_me, in_a_child, share_arenas
@@ -52,11 +58,17 @@ class Command(BaseCommand):
         # Migrating takes 80 MB that nobody needs afterwards.
         greeting = in_a_child(prepare, is_web=not options["no_web"])
 
+        folder = Path(tempfile.mkdtemp(prefix="opsportal-"))  # nobody else may open what is in it
+        store = store_child(folder / "store")
         web = Child("web", partial(run_web, host, port, options["threads"]))
         worker = Child("worker", lambda: run_worker(worker.starts, options["workers"]))
         children = [
             child
-            for child, left_out in ((web, options["no_web"]), (worker, options["no_worker"]))
+            for child, left_out in (
+                (store, options["no_web"]),
+                (web, options["no_web"]),
+                (worker, options["no_worker"]),
+            )
             if not left_out
         ]
         if not children:
@@ -65,13 +77,16 @@ class Command(BaseCommand):
         load()
         share_arenas(2)
         call_me("opsportal")
-        code = Supervisor(children, watch).run(greeting)
+        try:
+            code = Supervisor(children, watch).run(greeting)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         if code:
             sys.exit(code)
 
 
 def load() -> None:
-    """Import all that web and worker run, for both to have it in the same memory.
+    """Import all that web, store and worker run, for all to have it in the same memory.
 
     Nothing here may ask the database: all that is forked would talk on one connection.
     """
@@ -83,6 +98,20 @@ def load() -> None:
     # What is loaded stays shared until something writes to it, and each garbage collection would.
     gc.collect()
     gc.freeze()
+
+
+def store_child(address: Path) -> Child:
+    """The store's process, for the web processes that are forked from now on."""
+    writer.address = address
+    return Child("store", partial(run_store, address))
+
+
+def run_store(address: Path) -> None:
+    call_me("opsportal store")
+    writer.address = None  # what it has to tell itself, it writes down itself
+    gc.set_threshold(25_000, 20, 50)
+    background.start()
+    StoreProcess(address).run()
 
 
 def run_web(host: str, port: int, threads: int) -> None:
