@@ -47,6 +47,14 @@ BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
         "Error pages over a million events",
         [["manage.py", "prepare"], ["-m", "bench.seed_errors", "--events", "1000000"], ["-m", "bench.pages"]],
     ),
+    "retention": (
+        "Taking errors while old ones are removed",
+        [
+            ["manage.py", "prepare"],
+            ["-m", "bench.seed_errors", "--events", "600000", "--days", "15"],
+            ["-m", "bench.retention"],
+        ],
+    ),
 }  # fmt: skip
 
 
