@@ -29,7 +29,7 @@ from opsportal.jobs import cluster
 from opsportal.jobs.liveness import Watch
 from opsportal.jobs.supervisor import Supervisor
 from opsportal.lib import background
-from opsportal.lib.database import keep_one_connection
+from opsportal.lib.database import keep_little_in_memory, keep_one_connection
 from opsportal.lib.prepare import prepare_node
 from opsportal.lib.processes import Child, call_me, in_a_child, share_arenas
 
@@ -109,6 +109,7 @@ def store_child(address: Path) -> Child:
 def run_store(address: Path) -> None:
     call_me("opsportal store")
     writer.address = None  # what it has to tell itself, it writes down itself
+    keep_little_in_memory()
     gc.set_threshold(25_000, 20, 50)
     background.start()
     StoreProcess(address).run()
