@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
+from opsportal.lib import background
+
 T = TypeVar("T")
 
 PR_SET_PDEATHSIG = 1
@@ -46,6 +48,13 @@ def share_arenas(count: int) -> None:
     """
     if _libc is not None and hasattr(_libc, "mallopt"):
         _libc.mallopt(M_ARENA_MAX, count)
+
+
+@background.chore("memory: give back", seconds=20)
+def give_back() -> None:
+    """What this process has freed, to the system: glibc keeps the gaps between what is in use."""
+    if _libc is not None and hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
 
 
 @dataclass
