@@ -36,7 +36,11 @@ def url_of(portal: Portal) -> str:
 def post(portal: Portal, timeout: float = 10, **more: Any) -> tuple[str, httpx.Response]:
     event_id = uuid.uuid4().hex
     body = envelope(raised(event_id=event_id, **more))
-    return event_id, portal.client.post(url_of(portal), content=body, timeout=timeout)
+    # The server closes a connection on which an answer took long; the client would find that out with the next event.
+    alone = {"Connection": "close"}
+    return event_id, portal.client.post(
+        url_of(portal), content=body, headers=alone, timeout=timeout
+    )
 
 
 def stored(portal: Portal) -> set[str]:
