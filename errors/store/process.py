@@ -1,8 +1,8 @@
 """The store's own process: it compresses and commits one batch while a web process reads the next.
 
-Both need the interpreter most of the time; as two processes they have a core each (measured on two cores: 1.2 to 1.4 times
-the events a second). `manage.py serve` starts it and keeps it running. It answers on a socket that only this user may open;
-while it is away, web processes commit by themselves.
+Both need the interpreter most of the time; as two processes they have a core each (what that brings: docs/performance.md,
+"Which processes take errors"). `manage.py serve` starts it and keeps it running. It answers on a socket that only this user
+may open; while it is away, web processes commit by themselves.
 """
 
 import logging
