@@ -30,7 +30,7 @@ class Packed:
 
     @classmethod
     def of(cls, event: NewEvent) -> "Packed":
-        """Compressed against its group's sample, when this process knows one; done before the queue, by many threads."""
+        """Compressed against its group's sample, when this process knows one."""
         known = groups.memory.get((event.app_id, event.group_hash))
         sample = known.sample if known else None
         if sample is None:
@@ -45,8 +45,6 @@ class Written:
     stored: int = 0
     duplicates: int = 0
     severities: set[str] = field(default_factory=set)
-    new_groups: int = 0
-    regressed: int = 0
 
 
 class _AfterCommit:
@@ -152,14 +150,13 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
     _notice_samples(rows, states, after)
     after.known.update(found)
     written.severities = {packed.event.severity for packed, _ in new}
-    written.new_groups = sum(not states[group_id][4] for group_id in tally.groups)
     for group_id, group in tally.groups.items():
         state = states[group_id]
         if SEVERITY_RANK[Severity(group.severity)] > SEVERITY_RANK[Severity(state[2])]:
             ErrorGroup.objects.filter(pk=group_id).update(severity=group.severity)
         if state[1] not in (Status.OPEN, Status.REGRESSED):
             of_group = [packed.event for packed, known, _ in rows if known.group_id == group_id]
-            written.regressed += life.notice(group_id, of_group)
+            life.notice(group_id, of_group)
     return written
 
 
