@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -58,29 +57,21 @@ class Command(BaseCommand):
         # Migrating takes 80 MB that nobody needs afterwards.
         greeting = in_a_child(prepare, is_web=not options["no_web"])
 
-        folder = Path(tempfile.mkdtemp(prefix="opsportal-"))  # nobody else may open what is in it
-        store = store_child(folder / "store")
-        web = Child("web", partial(run_web, host, port, options["threads"]))
-        worker = Child("worker", lambda: run_worker(worker.starts, options["workers"]))
-        children = [
-            child
-            for child, left_out in (
-                (store, options["no_web"]),
-                (web, options["no_web"]),
-                (worker, options["no_worker"]),
-            )
-            if not left_out
-        ]
-        if not children:
-            raise CommandError("--no-web and --no-worker leave nothing to serve")
-        watch = None if options["no_web"] else Watch(web, _reachable(host), port)
-        load()
-        share_arenas(2)
-        call_me("opsportal")
-        try:
+        with tempfile.TemporaryDirectory(prefix="opsportal-") as folder:  # nobody else may open it
+            store = store_child(Path(folder) / "store")
+            web = Child("web", partial(run_web, host, port, options["threads"]))
+            worker = Child("worker", lambda: run_worker(worker.starts, options["workers"]))
+            children = [
+                *(() if options["no_web"] else (store, web)),
+                *(() if options["no_worker"] else (worker,)),
+            ]
+            if not children:
+                raise CommandError("--no-web and --no-worker leave nothing to serve")
+            watch = None if options["no_web"] else Watch(web, _reachable(host), port)
+            load()
+            share_arenas(2)
+            call_me("opsportal")
             code = Supervisor(children, watch).run(greeting)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         if code:
             sys.exit(code)
 
