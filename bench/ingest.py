@@ -254,7 +254,8 @@ def write(text: str) -> None:
         f"{MARK}\n\n{os.cpu_count()} cores, {python}, `serve --no-worker`, the load"
         " generator on the same machine. An event counts when it is answered, which is when it is committed"
         " (SQLite `synchronous=FULL`, PostgreSQL `synchronous_commit=on`), grouped and counted."
-        f" Peers with the same load on such a machine: Bugsink {BUGSINK}/s, GlitchTip {GLITCHTIP}/s digested.\n\n{text}",
+        f" Peers as published, with the same load: Bugsink {BUGSINK}/s, GlitchTip {GLITCHTIP}/s digested; what they did on"
+        f' this machine is below, under "Beside our peers".\n\n{text}',
     )
 
 
