@@ -21,6 +21,7 @@ from errors.store import aftermath
 from errors.store.commit import Outcome, Unavailable, commit
 from errors.store.process import Gone, Link
 from errors.store.write import Written, write
+from opsportal.lib.one_thread import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -34,30 +35,18 @@ _CONNECT_EVERY = 1.0  # seconds
 Reading = Callable[[], Sequence[NewEvent]]  # makes the events of one request
 
 
-class _Waiting:
-    """A request whose sender waits. It is answered once."""
-
-    __slots__ = ("_unanswered", "events", "outcome", "read", "size")
+class _Waiting(Waiting[Reading, Written]):
+    __slots__ = ("events", "size")
 
     def __init__(self, read: Reading, size: int) -> None:
-        self.read = read
+        super().__init__(read)
         self.size = size
         self.events: Sequence[NewEvent] = ()
-        self.outcome: Written | Exception
-        self._unanswered = threading.Lock()  # the cheapest thing a thread can wait for
-        self._unanswered.acquire()
-
-    def answer(self, outcome: Written | Exception) -> None:
-        self.outcome = outcome
-        self._unanswered.release()
-
-    def is_answered_within(self, seconds: float) -> bool:
-        return self._unanswered.acquire(timeout=seconds)
 
     def has_events(self) -> bool:
         """Reads it. One without is answered at once."""
         try:
-            self.events = self.read()
+            self.events = self.asked()
         except Exception as error:
             self.answer(error)
             return False

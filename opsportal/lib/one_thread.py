@@ -17,10 +17,6 @@ Asked = TypeVar("Asked")
 Made = TypeVar("Made")
 
 
-class Full(Exception):
-    """Too much is waiting already; this was not taken on."""
-
-
 class Late(Exception):
     """No answer in time. What was asked may still be done."""
 
@@ -32,15 +28,12 @@ class Failed(Exception):
 class Waiting(Generic[Asked, Made]):
     """What somebody waits for. It is answered once; later answers are passed over."""
 
-    __slots__ = ("_unanswered", "asked", "outcome", "size")
+    __slots__ = ("_unanswered", "asked", "outcome")
 
-    def __init__(self, asked: Asked, size: int) -> None:
+    def __init__(self, asked: Asked) -> None:
         self.asked = asked
-        self.size = size
         self.outcome: Made | Exception
-        self._unanswered = (
-            threading.Lock()
-        )  # a bare lock is the cheapest thing a thread can wait for
+        self._unanswered = threading.Lock()  # the cheapest thing a thread can wait for
         self._unanswered.acquire()
 
     def answer(self, outcome: Made | Exception) -> None:
@@ -60,35 +53,23 @@ class OneThread(Generic[Asked, Made]):
         *,
         at_once: int,
         patience: float,
-        most: int | None = None,
-        most_size: int | None = None,
     ) -> None:
-        """`work` answers each of up to `at_once`; it may `take` more meanwhile. `most` and `most_size` (the sum of what
-        the callers name, such as bytes) bound what waits; `patience` is in seconds."""
+        """`work` answers each of up to `at_once`; `patience` is in seconds."""
         self._name = name
         self._work = work
         self._at_once = at_once
         self._patience = patience
-        self._most = most
-        self._most_size = most_size
         self._queue: deque[Waiting[Asked, Made]] = deque()
-        self._size = 0
         self._condition = threading.Condition()
-        self._taken: list[Waiting[Asked, Made]] = []
         self._pid = 0
 
-    def ask(self, asked: Asked, size: int = 0) -> Made:
-        """What `work` answered; an exception is raised. Raises Full, Late or Failed, too."""
-        waiting: Waiting[Asked, Made] = Waiting(asked, size)
+    def ask(self, asked: Asked) -> Made:
+        """What `work` answered; an exception is raised. Raises Late or Failed, too."""
+        waiting: Waiting[Asked, Made] = Waiting(asked)
         with self._condition:
             if self._pid != os.getpid():
                 self._start()
-            if self._most is not None and len(self._queue) >= self._most:
-                raise Full
-            if self._most_size is not None and self._size + size > self._most_size:
-                raise Full
             self._queue.append(waiting)
-            self._size += size
             self._condition.notify()
         if not waiting.is_answered_within(self._patience):
             raise Late
@@ -99,20 +80,10 @@ class OneThread(Generic[Asked, Made]):
     def waiting_count(self) -> int:
         return len(self._queue)
 
-    def take(self, at_most: int) -> list[Waiting[Asked, Made]]:
-        """For `work`: what waits by now, perhaps nothing."""
-        with self._condition:
-            taken = [self._queue.popleft() for _ in range(min(len(self._queue), at_most))]
-            self._size -= sum(waiting.size for waiting in taken)
-        self._taken += taken
-        return taken
-
     def _start(self) -> None:
         """Threads do not survive a fork, so each process starts its own when first asked."""
         self._pid = os.getpid()
         self._queue.clear()
-        self._taken.clear()
-        self._size = 0
         threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def _run(self) -> None:
@@ -120,12 +91,13 @@ class OneThread(Generic[Asked, Made]):
             with self._condition:
                 while not self._queue:
                     self._condition.wait()
+                count = min(len(self._queue), self._at_once)
+                taken = [self._queue.popleft() for _ in range(count)]
             failed = Failed("left without an answer")
             try:
-                self._work(self.take(self._at_once))
+                self._work(taken)
             except BaseException as error:
                 log.exception("the work of one thread failed", extra={"of": self._name})
                 failed = Failed(str(error))
-            for waiting in self._taken:  # whatever it was, nobody may wait for it in vain
+            for waiting in taken:  # whatever it was, nobody may wait for it in vain
                 waiting.answer(failed)
-            self._taken.clear()

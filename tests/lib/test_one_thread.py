@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from opsportal.lib.one_thread import Failed, Full, Late, OneThread, Waiting
+from opsportal.lib.one_thread import Failed, Late, OneThread, Waiting
 
 Batch = list[Waiting[int, int]]
 
@@ -44,30 +44,6 @@ def test_everybody_gets_their_own_answer_or_exception(doubler: Doubler) -> None:
 
     assert isinstance(asked.pop(13).exception(), ValueError)
     assert all(future.result() == 2 * number for number, future in asked.items())
-
-
-def test_what_does_not_fit_is_refused_and_the_place_is_free_again_afterwards(
-    doubler: Doubler,
-) -> None:
-    thread = OneThread("doubler", doubler, at_once=1, patience=10, most=2, most_size=10)
-
-    with ThreadPoolExecutor(4) as pool:
-        working = pool.submit(thread.ask, 1, 10)
-        assert doubler.has_begun.wait(10)
-        waiting = pool.submit(thread.ask, 2, 6)
-        while thread.waiting_count() < 1:
-            pass
-        with pytest.raises(Full):
-            thread.ask(3, 5)
-        second = pool.submit(thread.ask, 4, 4)
-        while thread.waiting_count() < 2:
-            pass
-        with pytest.raises(Full):
-            thread.ask(5, 0)
-        doubler.may_go_on.set()
-
-        assert [working.result(), waiting.result(), second.result()] == [2, 4, 8]
-    assert thread.ask(6, 10) == 12
 
 
 def test_who_has_waited_long_enough_is_told_so(doubler: Doubler) -> None:
