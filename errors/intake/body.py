@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import brotli
+import deflate
 import zstandard
 
 MIB = 1024 * 1024
@@ -90,7 +91,19 @@ def _inflate(body: bytes, limit: int, window: int) -> bytes:
 _GZIP = 16 + zlib.MAX_WBITS
 
 
+_MEMBER = b"\x1f\x8b\x08"  # how each member of a gzip file begins
+_USUAL = 1024 * 1024
+
+
 def _gzip(body: bytes, limit: int) -> bytes:
+    """The usual body at once, in a third of zlib's time and without giving the interpreter's lock away; anything else
+    piece by piece."""
+    size = int.from_bytes(body[-4:], "little")  # as the last member says
+    if 0 < size <= min(limit, _USUAL) and body.find(_MEMBER, 1) < 0:
+        try:
+            return bytes(deflate.gzip_decompress(body, size))
+        except (deflate.DeflateError, ValueError):
+            pass  # zlib has better words for what is wrong
     return _inflate(body, limit, _GZIP)
 
 

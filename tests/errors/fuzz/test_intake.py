@@ -230,6 +230,17 @@ def test_a_packed_body_comes_back_whole_or_not_at_all(
 
 
 @fuzz
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=4), st.binary(max_size=12))
+def test_gzip_comes_back_whole_from_however_many_members(
+    members: list[bytes], padding: bytes
+) -> None:
+    packed = b"".join(map(gzip.compress, members))
+    padding = padding.removeprefix(b"\x1f")  # begins no further member
+
+    assert body.unpack(packed + padding, "gzip") == b"".join(members)
+
+
+@fuzz
 @given(texts, texts, texts, values)
 def test_any_credentials_are_read_or_passed_over(
     header: str, other: str, query: str, dsn: Any
