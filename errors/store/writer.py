@@ -30,9 +30,13 @@ MOST_BYTES_AT_ONCE = 8 * 1024 * 1024
 MOST_WAITING = 4_000
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 PATIENCE = 25.0  # seconds; SDKs have given up long before
+_LATE = "the store did not answer in time"
 _CONNECT_EVERY = 1.0  # seconds
 
+_GIVE_UP_EVERY = 1.0  # seconds
+
 Reading = Callable[[], Sequence[NewEvent]]  # makes the events of one request
+Then = Callable[[Outcome | Exception], None]
 
 
 class _Waiting(Waiting[Reading, Written]):
@@ -55,6 +59,29 @@ class _Waiting(Waiting[Reading, Written]):
         return bool(self.events)
 
 
+class _Calling(_Waiting):
+    """One that no thread waits for: it is told, once, by the thread that answers."""
+
+    __slots__ = ("_asked_at", "_then", "_turn")
+
+    def __init__(self, read: Reading, size: int, then: Then) -> None:
+        super().__init__(read, size)
+        self._then = then
+        self._turn = threading.Lock()
+        self._asked_at = time.monotonic()
+
+    def answer(self, outcome: Written | Exception) -> None:
+        if self._turn.acquire(blocking=False):
+            try:
+                self._then(outcome)
+            except Exception:  # whoever it was, the others are told all the same
+                log.exception("an answer of the store was not taken")
+
+    def answer_if_late(self, now: float) -> None:
+        if now - self._asked_at > PATIENCE:
+            self.answer(Unavailable(_LATE))
+
+
 class Writer:
     def __init__(self) -> None:
         self.address: Path | None = None  # of the store's process
@@ -64,6 +91,20 @@ class Writer:
 
     def store(self, read: Reading, size: int) -> Written:
         waiting = _Waiting(read, size)
+        self._ask(waiting)
+        if not waiting.is_answered_within(PATIENCE):
+            raise Unavailable(_LATE)
+        if isinstance(waiting.outcome, Exception):
+            raise waiting.outcome
+        return waiting.outcome
+
+    def store_and_call(self, read: Reading, size: int, then: Then) -> None:
+        """As `store`, for a thread with other things to do. `then` gets what came of it, soon or when patience has run
+        out, and must be quick: it is called by the thread that everybody waits for. Raises Unavailable when full."""
+        self._ask(_Calling(read, size, then))
+
+    def _ask(self, waiting: _Waiting) -> None:
+        size = waiting.size
         if self._pid != os.getpid():
             self._start()
         with self._size_lock:
@@ -74,11 +115,6 @@ class Writer:
         if self._sleeps:
             self._sleeps = False
             os.write(self._bell, b"\0")
-        if not waiting.is_answered_within(PATIENCE):
-            raise Unavailable("the store did not answer in time")
-        if isinstance(waiting.outcome, Exception):
-            raise waiting.outcome
-        return waiting.outcome
 
     def _size(self) -> int:
         return self._size_in - self._size_out
@@ -101,6 +137,7 @@ class Writer:
             self._link: Link | None = None
             self._connect_at = 0.0
             threading.Thread(target=self._run, name="errors.store.writer", daemon=True).start()
+            threading.Thread(target=self._give_up, name="errors.store.late", daemon=True).start()
             self._pid = os.getpid()
 
     def _run(self) -> None:
@@ -116,6 +153,15 @@ class Writer:
                 self._hang_up()
                 self._sent, self._read, self._read_bytes = [*self._sent, *self._read], [], 0
                 self._answer([Unavailable(str(error))] * len(self._sent))
+
+    def _give_up(self) -> None:
+        """Answers in place of a store that does not."""
+        while True:
+            time.sleep(_GIVE_UP_EVERY)
+            now = time.monotonic()
+            for waiting in [*self._queue, *self._read, *self._sent]:
+                if isinstance(waiting, _Calling):
+                    waiting.answer_if_late(now)
 
     def _read_on(self) -> None:
         queue = self._queue

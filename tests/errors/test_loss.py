@@ -2,12 +2,15 @@
 
 import os
 import pwd
+import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -345,10 +348,9 @@ def test_on_a_full_disk_of_postgresql_it_is_503_and_nothing_acknowledged_is_lost
 # --- away --------------------------------------------------------------------------------------------------------
 
 
-@needs_sqlite
-def test_while_somebody_holds_the_database_it_is_503_and_then_goes_on(portal: Portal) -> None:
-    """PostgreSQL's absence is part of its kill, above."""
-    assert post(portal)[1].status_code == 200
+@contextmanager
+def held(portal: Portal) -> Iterator[None]:
+    """Another process writes to the database and does not come to an end."""
     holder = subprocess.Popen(
         [
             sys.executable,
@@ -361,9 +363,45 @@ def test_while_somebody_holds_the_database_it_is_503_and_then_goes_on(portal: Po
     )
     assert holder.stdout
     holder.stdout.readline()
-    _, refused = post(portal, timeout=40)
-    holder.send_signal(signal.SIGKILL)
-    holder.communicate()
+    try:
+        yield
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+
+
+@needs_sqlite
+def test_while_somebody_holds_the_database_it_is_503_and_then_goes_on(portal: Portal) -> None:
+    """PostgreSQL's absence is part of its kill, above."""
+    assert post(portal)[1].status_code == 200
+    with held(portal):
+        _, refused = post(portal, timeout=40)
 
     is_a_promise_to_recover(refused)
     assert post(portal)[1].status_code == 200
+
+
+@needs_sqlite
+def test_errors_that_wait_for_the_store_keep_no_thread_from_others(portal: Portal) -> None:
+    assert post(portal)[1].status_code == 200
+    with ExitStack() as open_ones:
+        with held(portal):
+            senders = [open_ones.enter_context(sender(portal)) for _ in range(40)]  # 16 threads
+            answer = portal.client.get("/livez", timeout=4)
+            answered, _, _ = select.select(senders, [], [], 0)
+        answers = [sender.recv(65536).partition(b"\r\n")[0] for sender in senders]
+
+    assert answer.status_code == 200
+    assert not answered
+    assert set(answers) == {b"HTTP/1.1 200 OK"}
+
+
+def sender(portal: Portal) -> socket.socket:
+    """Has sent an event and not looked for the answer."""
+    body = envelope(raised(event_id=uuid.uuid4().hex))
+    head = (
+        f"POST {url_of(portal)} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    connection = socket.create_connection(("127.0.0.1", portal.port), timeout=40)
+    connection.sendall(head.encode() + body)
+    return connection

@@ -1,5 +1,6 @@
-"""How much may wait for the store."""
+"""How much may wait for the store, how long, and how those are told who do not wait themselves."""
 
+import queue
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,8 @@ import pytest
 
 from errors.new_event import NewEvent
 from errors.store import writer
-from errors.store.commit import Unavailable
+from errors.store.commit import Outcome, Unavailable
+from errors.store.write import Written
 from errors.store.writer import Writer
 
 
@@ -52,3 +54,39 @@ def test_what_does_not_fit_is_refused_and_the_place_is_free_again_afterwards(
 
         assert (being_read.result().stored, waiting.result().stored) == (0, 0)
     assert full.store(readings, 6).stored == 0
+
+
+def test_who_does_not_wait_is_told_once_when_patience_has_run_out(
+    readings: Readings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PATIENCE", 0.1)
+    monkeypatch.setattr(writer, "_GIVE_UP_EVERY", 0.05)
+    slow = Writer()
+    told: queue.Queue[Outcome | Exception] = queue.Queue()
+
+    slow.store_and_call(
+        readings, 1, lambda _: None
+    )  # is being read, and keeps the next one waiting
+    slow.store_and_call(list, 1, told.put)
+    late = told.get(timeout=10)
+    readings.may_go_on.set()
+
+    assert isinstance(late, Unavailable)
+    assert slow.store(list, 1).stored == 0  # after it, so the late one has been read by now
+    assert told.empty()
+
+
+def test_one_that_fails_to_listen_keeps_nobody_else_from_being_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: queue.Queue[Outcome | Exception] = queue.Queue()
+
+    def fail(_: Outcome | Exception) -> None:
+        raise RuntimeError("not listening")
+
+    some = Writer()
+    some.store_and_call(list, 1, fail)
+    some.store_and_call(list, 1, told.put)
+
+    assert told.get(timeout=10) == Written()
+    assert "not listening" in caplog.text

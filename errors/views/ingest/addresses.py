@@ -11,9 +11,11 @@ from errors.door import NotOpen
 from errors.intake import credentials
 from errors.intake.body import TooLarge, Unreadable
 from errors.store.commit import NotStorable, Unavailable
+from errors.store.write import Written
+from errors.store.writer import store
 from errors.views.ingest.answers import CORS, Answer, as_problem, refused
 from errors.views.ingest.browser_reports import receive_reports
-from errors.views.ingest.call import Call, Environ, Refused
+from errors.views.ingest.call import Call, Environ, Receiving, Refused, ToStore
 from errors.views.ingest.check_in import receive_check_in
 from errors.views.ingest.envelope import receive_envelope
 from errors.views.ingest.event import receive_event
@@ -23,23 +25,16 @@ from opsportal.lib import request_id
 log = logging.getLogger(__name__)
 
 
-def _refuse_crash_dump(call: Call, project_id: int) -> Answer:
-    call.admit(project_id, credentials.keys(call.environ))
-    raise Refused(415, "minidumps and Unreal crash reports are not supported")
-
-
 _ADDRESS = re.compile(
     r"/+(?:api/+(?P<project>\d{1,18})/+(?P<what>envelope|store|security|csp-report|nel|minidump"
     r"|unreal(?:/[^/]*)*|cron/+[^/]+(?:/+[^/]+)?)|tunnel|api/+v1/+errors)/*"
 )
-_HANDLERS: dict[str, Callable[[Call, int], Answer]] = {
+_HANDLERS: dict[str, Callable[[Call, int], Receiving]] = {
     "envelope": receive_envelope,
     "store": receive_event,
     "security": receive_reports,
     "csp-report": receive_reports,
     "nel": receive_reports,
-    "minidump": _refuse_crash_dump,
-    "unreal": _refuse_crash_dump,
 }
 
 
@@ -48,15 +43,42 @@ def match(path: str) -> re.Match[str] | None:
     return _ADDRESS.fullmatch(path)
 
 
-def handle(environ: Environ, address: re.Match[str]) -> Answer:
-    """Answers any request to an ingestion address; never raises."""
-    call = Call(environ)
-    offered = environ.get("HTTP_X_REQUEST_ID")
-    # As good as a uuid4 here, and without a system call that gives the interpreter's lock away.
-    id = request_id.accept(offered) if offered else f"{getrandbits(128):032x}"
-    with request_id.use(id):
+class Request:
+    """Any request to an ingestion address, up to its answer; nothing here raises."""
+
+    __slots__ = ("_call", "_id", "_steps")
+
+    def __init__(self, environ: Environ, address: re.Match[str]) -> None:
+        offered = environ.get("HTTP_X_REQUEST_ID")
+        # As good as a uuid4 here, and without a system call that gives the interpreter's lock away.
+        self._id = request_id.accept(offered) if offered else f"{getrandbits(128):032x}"
+        self._call = Call(environ)
+        self._steps = self._answering(address)
+
+    def begin(self) -> ToStore | Answer:
+        """Up to what it wants stored, if anything."""
+        with request_id.use(self._id):
+            try:
+                return next(self._steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    def finish(self, outcome: Written | Exception) -> Answer:
+        """What came of storing; to be called once, after `begin` said what to store."""
+        with request_id.use(self._id):
+            try:
+                if isinstance(outcome, Exception):
+                    self._steps.throw(outcome)
+                else:
+                    next(self._steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+        raise AssertionError("a request is stored once")
+
+    def _answering(self, address: re.Match[str]) -> Receiving:
+        call = self._call
         try:
-            status, headers, body = _dispatch(call, address)
+            status, headers, body = yield from _dispatch(call, address)
         except Refused as refusal:
             status, headers, body = refused(refusal.status, refusal.detail, *refusal.headers)
         except Unreadable as error:
@@ -76,17 +98,30 @@ def handle(environ: Environ, address: re.Match[str]) -> Answer:
             log.exception("ingestion failed")
             status, headers, body = refused(500, "internal error")
         if status >= 400 and address["what"] is None and "tunnel" not in address[0]:
-            status, headers, body = as_problem(status, headers, body, id)
+            status, headers, body = as_problem(status, headers, body, self._id)
         headers = [
             *headers,
             *CORS,
             ("Access-Control-Allow-Origin", _allowed_origin(call)),
-            ("X-Request-ID", id),
+            ("X-Request-ID", self._id),
         ]
-    return Answer(status, headers, body)
+        return Answer(status, headers, body)
 
 
-def _dispatch(call: Call, address: re.Match[str]) -> Answer:
+def handle(environ: Environ, address: re.Match[str]) -> Answer:
+    """Answers any request to an ingestion address; waits until its events are stored, and never raises."""
+    request = Request(environ, address)
+    begun = request.begin()
+    if isinstance(begun, Answer):
+        return begun
+    try:
+        written = store(begun.read, begun.size)
+    except Exception as error:
+        return request.finish(error)
+    return request.finish(written)
+
+
+def _dispatch(call: Call, address: re.Match[str]) -> Receiving:
     method = call.environ.get("REQUEST_METHOD")
     if method == "OPTIONS":
         return Answer(200, [], b"")
@@ -99,9 +134,13 @@ def _dispatch(call: Call, address: re.Match[str]) -> Answer:
         raise Refused(405, "post here", ("Allow", "POST, OPTIONS"))
     if what is None:
         if "tunnel" in address[0]:
-            return receive_envelope(call, None)
-        return receive_errors(call)
-    return _HANDLERS[what.partition("/")[0]](call, int(address["project"]))
+            return (yield from receive_envelope(call, None))
+        return (yield from receive_errors(call))
+    handler = _HANDLERS.get(what)
+    if handler is None:
+        call.admit(int(address["project"]), credentials.keys(call.environ))
+        raise Refused(415, "minidumps and Unreal crash reports are not supported")
+    return (yield from handler(call, int(address["project"])))
 
 
 def _allowed_origin(call: Call) -> str:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from errors.intake import credentials, jsons, reports
 from errors.intake.body import TooLarge, Unreadable
 from errors.new_event import NewEvent
-from errors.views.ingest.answers import Answer, accepted
-from errors.views.ingest.call import Call
+from errors.views.ingest.answers import accepted
+from errors.views.ingest.call import Call, Receiving
 
 _LIMIT = 64 * 1024
 
 
-def receive_reports(call: Call, project_id: int) -> Answer:
+def receive_reports(call: Call, project_id: int) -> Receiving:
     guest = call.admit(project_id, credentials.keys(call.environ))
     taken: list[NewEvent] = []
 
@@ -26,5 +26,5 @@ def receive_reports(call: Call, project_id: int) -> Answer:
         taken.extend(call.pack(guest, event) for event in events)
         return taken
 
-    call.store(read_reports)
+    yield call.to_store(read_reports)
     return accepted(taken[0].event_id)

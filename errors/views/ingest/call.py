@@ -1,6 +1,7 @@
 """One request to ingestion: who sends it, its body, and what becomes of the events in it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,8 @@ from errors.intake.accept import LONGEST_EVENT, Circumstances, accept, accept_js
 from errors.intake.body import TooLarge, read, unpack
 from errors.models import Discarded
 from errors.new_event import NewEvent
-from errors.store.writer import store
+from errors.store.writer import Reading
+from errors.views.ingest.answers import Answer
 from opsportal.lib.addresses import client_address
 
 Environ = Mapping[str, Any]
@@ -26,6 +28,21 @@ class Refused(Exception):
         self.status = status
         self.detail = detail
         self.headers = headers
+
+
+@dataclass(slots=True)
+class ToStore:
+    """What a request wants stored before it goes on."""
+
+    read: Reading
+    size: int  # about how many bytes wait meanwhile
+    others: Sequence[
+        object
+    ] = ()  # filled by `read`: what is handled afterwards, and may take its time
+
+
+# A request up to its answer. It yields at most once; then its events are stored, or it is thrown what came in between.
+Receiving = Generator[ToStore, None, Answer]
 
 
 class Call:
@@ -89,10 +106,12 @@ class Call:
         around = self.circumstances()
         return accept(event, app_id=guest.app_id, scrubber=guest.scrubber, around=around)
 
-    def store(self, read: Callable[[bytes], Sequence[NewEvent]]) -> None:
+    def to_store(
+        self, read: Callable[[bytes], Sequence[NewEvent]], others: Sequence[object] = ()
+    ) -> ToStore:
         """Have the body read and its events stored: by the writer's thread, and not before it is this call's turn."""
         raw = self.raw_body()
-        store(lambda: read(raw), size=3 * len(raw))
+        return ToStore(lambda: read(raw), 3 * len(raw), others)
 
     def check_quotas(self, guest: Guest, count: int = 1) -> None:
         if not guest.quotas:

@@ -13,13 +13,13 @@ from errors.items import Received
 from errors.items import registry as items
 from errors.models import Discarded
 from errors.new_event import NewEvent
-from errors.views.ingest.answers import Answer, accepted
-from errors.views.ingest.call import Call, Refused
+from errors.views.ingest.answers import accepted
+from errors.views.ingest.call import Call, Receiving, Refused
 
 log = logging.getLogger(__name__)
 
 
-def receive_envelope(call: Call, project_id: int | None) -> Answer:
+def receive_envelope(call: Call, project_id: int | None) -> Receiving:
     keys = credentials.keys(call.environ)
     if keys and project_id is not None:
         call.admit(project_id, keys)  # before any work on the body
@@ -46,7 +46,7 @@ def receive_envelope(call: Call, project_id: int | None) -> Answer:
         return [packed]
 
     try:
-        call.store(read_events)
+        yield call.to_store(read_events, others)
     except Refused as refusal:
         if refusal.status == 429:  # a quota of errors is no reason to lose a check-in
             _hand_on(others)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from errors.intake import credentials
 from errors.intake.body import Unreadable, unpack
 from errors.new_event import NewEvent
-from errors.views.ingest.answers import Answer, accepted
-from errors.views.ingest.call import Call
+from errors.views.ingest.answers import accepted
+from errors.views.ingest.call import Call, Receiving
 
 
-def receive_event(call: Call, project_id: int) -> Answer:
+def receive_event(call: Call, project_id: int) -> Receiving:
     guest = call.admit(project_id, credentials.keys(call.environ))
     taken: list[NewEvent] = []
 
@@ -28,5 +28,5 @@ def receive_event(call: Call, project_id: int) -> Answer:
         taken.append(call.take(guest, body, call.circumstances()))
         return taken
 
-    call.store(read_event)
+    yield call.to_store(read_event)
     return accepted(taken[0].event_id)

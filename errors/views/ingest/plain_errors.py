@@ -8,12 +8,12 @@ from errors.intake.accept import LONGEST_EVENT
 from errors.intake.body import TooLarge, Unreadable
 from errors.new_event import NewEvent
 from errors.views.ingest.answers import JSON, Answer
-from errors.views.ingest.call import Call, Refused
+from errors.views.ingest.call import Call, Receiving, Refused
 
 MOST_AT_ONCE = 1_000
 
 
-def receive_errors(call: Call) -> Answer:
+def receive_errors(call: Call) -> Receiving:
     environ = call.environ
     key = environ.get("HTTP_X_API_KEY") or environ.get("HTTP_X_OPSPORTAL_KEY") or ""
     scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
@@ -54,7 +54,7 @@ def receive_errors(call: Call) -> Answer:
             call.check_quotas(guest, len(taken))
         return taken
 
-    call.store(read_errors)
+    yield call.to_store(read_errors)
     accepted = sum(result["status"] == 200 for result in results)
     if is_batch:
         status = 200 if accepted or not results else 422
