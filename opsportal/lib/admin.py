@@ -1,6 +1,7 @@
 """The admin's look and the bases every app's admin shares."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -11,6 +12,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
+from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString
 
 from opsportal.templatetags.portal import severity, state, when
@@ -101,6 +103,10 @@ class PortalAdminSite(admin.AdminSite):
         if not issubclass(given, PortalAdmin):
             given = type(given.__name__, (PortalAdmin, given), {"__module__": given.__module__})
         super().register(model_or_iterable, given, **options)
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
+        """Django gives it to every page, for the sidebar we have not: found out only where it is shown."""
+        return SimpleLazyObject(partial(super().get_app_list, request, app_label))
 
 
 def log_change(request: HttpRequest, changed: models.Model, message: str) -> None:
