@@ -1,7 +1,7 @@
 from django.urls import reverse
 
 from health.dashboard import WidgetContext, widget
-from reservations.models import Cleanup, Status, TicketType
+from reservations.models import Status, TicketType
 from reservations.stats import reservation_stats
 from reservations.views.pages import stock_of
 
@@ -29,7 +29,7 @@ def at_a_glance(context: WidgetContext) -> dict[str, object]:
         "low": low[:5],
         "low_count": len(low),
         "on_sale": len(stocks),
-        "cleanup": Cleanup.objects.order_by("-at", "-pk").first(),
+        "cleanup": stats.cleanups[0] if stats.cleanups else None,
         "trouble": bool(stats.refund_needed or stats.drift),
         "url": reverse("reservations:overview"),
         "inbox_url": reverse("reservations:inbox"),

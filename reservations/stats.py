@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import msgspec
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Min, Q, Sum
 
 from reservations.models import Cleanup, Discrepancy, Line, Reservation, Status
 from reservations.services import find_drift
@@ -29,6 +29,9 @@ class ReservationStats(msgspec.Struct):
 def reservation_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
     """Counts by state (of reservations made since `since`, or ever), and what staff should worry about."""
     counted = Reservation.objects.all() if since is None else Reservation.objects.made_since(since)
+    held = Reservation.objects.active().aggregate(
+        oldest_at=Min("created_at"), overdue=Count("pk", filter=Q(expires_at__lte=now))
+    )
     return ReservationStats(
         reservations=dict.fromkeys(Status.values, 0)
         | dict(counted.values_list("status").annotate(count=Count("pk")).order_by()),
@@ -39,8 +42,8 @@ def reservation_stats(*, now: datetime, since: datetime | None = None) -> Reserv
             .annotate(seats=Sum("quantity"))
             .order_by()
         ),
-        oldest_active_at=Reservation.objects.active().aggregate(at=Min("created_at"))["at"],
-        expired_not_reclaimed=Reservation.objects.overdue(now).count(),
+        oldest_active_at=held["oldest_at"],
+        expired_not_reclaimed=held["overdue"],
         refund_needed=Discrepancy.objects.open().count(),
         drift=[str(found) for found in find_drift()],
         cleanups=[

@@ -33,11 +33,11 @@ def find_drift() -> list[Drift]:
         .exclude(held=F("by_holds"), sold=F("by_sales"))
         .order_by("pk")
     )
-    types = wrong.select_related("event").in_bulk()
-    return [
-        Drift(types[pk], held, sold)
-        for pk, held, sold in wrong.values_list("pk", "by_holds", "by_sales")
-    ]
+    found = list(wrong.values_list("pk", "by_holds", "by_sales"))
+    if not found:
+        return []
+    types = TicketType.objects.select_related("event").in_bulk([pk for pk, _, _ in found])
+    return [Drift(types[pk], held, sold) for pk, held, sold in found]
 
 
 def check_integrity(*, now: datetime) -> list[Drift]:
