@@ -52,10 +52,4 @@ def live(context: WidgetContext) -> dict[str, object]:
         "is_over": per_minute > WARNING_PER_MINUTE,
         "warning_per_minute": WARNING_PER_MINUTE,
         "open_groups": ErrorGroup.objects.unresolved().count(),
-        "latest": list(
-            ErrorGroup.objects.unresolved()
-            .exclude(severity=Severity.INFO)
-            .select_related("app")
-            .newest_first()[:5]
-        ),
     }
