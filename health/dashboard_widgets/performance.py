@@ -24,10 +24,7 @@ KINDS = {
 )
 def response_times(context: WidgetContext) -> dict[str, object]:
     """The chart shows requests, or where none are measured what is measured most."""
-    sums = {
-        kind: measurements.latency(Series.objects.total(kind), context.since, context.now)
-        for kind in KINDS
-    }
+    sums = measurements.total_latencies(KINDS, context.since, context.now)
     shown = max(
         sums,
         key=lambda kind: (kind is SeriesKind.REQUEST and sums[kind].count > 0, sums[kind].count),
