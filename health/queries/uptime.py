@@ -3,7 +3,7 @@
 Degraded is up. Maintenance is nobody's downtime. A time without results is not counted at all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -143,14 +143,23 @@ class Line:
         return None if left is None else 100 * left
 
 
-def lines(components: Iterable[Component], *, now: datetime, count: int = 90) -> list[Line]:
+def lines(components: Iterable[Component], *, now: datetime) -> list[Line]:
     components = list(components)
-    by_window = [shares(components, window, now=now) for window in WINDOWS.values()]
-    history = days(components, now=now, count=count)
+    history = days(components, now=now, count=max(WINDOWS.values()).days)
+    by_window = [
+        shares(components, window, now=now)
+        if _tier(window) is Tier.HOUR
+        else {pk: _added_up(found[-window.days :]) for pk, found in history.items()}
+        for window in WINDOWS.values()
+    ]
     return [
         Line(one, history[one.pk], [found.get(one.pk, Share()) for found in by_window])
         for one in components
     ]
+
+
+def _added_up(days: Sequence[Day]) -> Share:
+    return Share(sum(day.share.up for day in days), sum(day.share.down for day in days))
 
 
 RAW_UP_TO = timedelta(hours=12)
