@@ -3,7 +3,6 @@ from django.utils import timezone
 
 from health.dashboard import WidgetContext, widget
 from payments import stats, stripe_api
-from payments.models import Payment
 
 
 @widget(
@@ -15,25 +14,24 @@ from payments.models import Payment
     size="medium",
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
-    prevented = stats.duplicates_prevented(context.since)
+    attempts = stats.attempts(context.since)
     webhooks = stats.webhook_stats(since=context.since)
-    by_status = stats.counts_by_status(context.since)
-    stuck = Payment.objects.stuck(context.now).count()
+    stuck = stats.stuck(context.now)
     mismatches = stats.open_mismatches()
     return {
         "is_configured": stripe_api.is_configured(),
-        "attempts": sum(by_status.values()),
-        "succeeded": by_status.get("succeeded", 0),
-        "received": sorted(stats.received_amounts(context.since).items()),
-        "prevented": prevented.count,
-        "prevented_amounts": sorted(prevented.amounts.items()),
-        "stuck": stuck,
-        "at_risk": sorted(stats.amounts_at_risk(now=context.now).items()),
+        "attempts": attempts.count,
+        "succeeded": attempts.by_status.get("succeeded", 0),
+        "received": sorted(attempts.received.items()),
+        "prevented": attempts.prevented.count,
+        "prevented_amounts": sorted(attempts.prevented.amounts.items()),
+        "stuck": stuck.count,
+        "at_risk": sorted(stuck.amounts.items()),
         "webhooks": webhooks,
         "waiting_seconds": (timezone.now() - webhooks.oldest_waiting_at).total_seconds()
         if webhooks.oldest_waiting_at
         else None,
         "mismatches": mismatches,
-        "trouble": stuck + mismatches + webhooks.dead,
+        "trouble": stuck.count + mismatches + webhooks.dead,
         "url": reverse("payments:overview"),
     }

@@ -68,9 +68,5 @@ def trouble() -> Iterator[Metric]:
 
 def _count() -> tuple[dict[str, int], dict[str, int], int, dict[str, int]]:
     events = WebhookEvent.objects.values_list("state").annotate(count=Count("pk")).order_by()
-    return (
-        stats.counts_by_status(),
-        stats.received_amounts(),
-        stats.duplicates_prevented().count,
-        dict(events),
-    )
+    attempts = stats.attempts()
+    return attempts.by_status, attempts.received, attempts.prevented.count, dict(events)

@@ -23,14 +23,15 @@ may_see = permission_required("payments.view_payment", raise_exception=True)
 def overview(request: HttpRequest) -> HttpResponse:
     """What needs somebody first, then the day's figures."""
     now = timezone.now()
+    attempts, stuck = stats.attempts(now - DAY), stats.stuck(now)
     webhooks = stats.webhook_stats(since=now - DAY)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Payments",
         "is_configured": stripe_api.is_configured(),
         "stuck": Payment.objects.stuck(now).select_related("app").order_by("created_at")[:20],
-        "stuck_count": Payment.objects.stuck(now).count(),
-        "at_risk": sorted(stats.amounts_at_risk(now=now).items()),
+        "stuck_count": stuck.count,
+        "at_risk": sorted(stuck.amounts.items()),
         "dead": WebhookEvent.objects.dead().order_by("-received_at", "-pk")[:20],
         "mismatches": Mismatch.objects.open()
         .select_related("payment")
@@ -38,11 +39,11 @@ def overview(request: HttpRequest) -> HttpResponse:
         "refunds": Refund.objects.exclude(state=Refund.State.SUCCEEDED)
         .select_related("payment", "asked_by")
         .order_by("-asked_at", "-pk")[:20],
-        "by_status": sorted(stats.counts_by_status(now - DAY).items()),
-        "attempts": sum(stats.counts_by_status(now - DAY).values()),
-        "received": sorted(stats.received_amounts(now - DAY).items()),
-        "prevented": stats.duplicates_prevented(now - DAY),
-        "prevented_amounts": sorted(stats.duplicates_prevented(now - DAY).amounts.items()),
+        "by_status": sorted(attempts.by_status.items()),
+        "attempts": attempts.count,
+        "received": sorted(attempts.received.items()),
+        "prevented": attempts.prevented,
+        "prevented_amounts": sorted(attempts.prevented.amounts.items()),
         "webhooks": webhooks,
         "event_states": sorted(webhooks.by_state.items()),
         "reconciliation": stats.last_reconciliation(),

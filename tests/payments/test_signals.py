@@ -102,7 +102,7 @@ def test_duplicates_are_counted_with_what_they_would_have_cost() -> None:
     make_payment(amount=500, currency="JPY", replay_count=1)
     make_payment(amount=9900)
 
-    prevented = stats.duplicates_prevented()
+    prevented = stats.attempts().prevented
 
     assert (prevented.count, prevented.amounts) == (4, {"EUR": 7500, "JPY": 500})
 
