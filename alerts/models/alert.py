@@ -22,6 +22,18 @@ class AlertState(models.TextChoices):
 
 ACTIVE = (AlertState.OPEN, AlertState.ACKNOWLEDGED)
 OWNS_ITS_KEY = (*ACTIVE, AlertState.PENDING, AlertState.DISMISSED)
+STATE_RANK = Case(
+    When(state=AlertState.OPEN, then=Value(0)),
+    When(state=AlertState.ACKNOWLEDGED, then=Value(1)),
+    When(state=AlertState.DISMISSED, then=Value(2)),
+    default=Value(3),
+    output_field=IntegerField(),
+)
+SEVERITY_RANK = Case(
+    *(When(severity=severity, then=Value(severity.rank)) for severity in Severity),
+    default=Value(0),
+    output_field=IntegerField(),
+)
 
 
 class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
@@ -51,20 +63,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
 
     def worst_first(self) -> "SystemAlertQuerySet":
         """Open before the others, then by severity, newest first."""
-        return self.annotate(
-            state_rank=Case(
-                When(state=AlertState.OPEN, then=Value(0)),
-                When(state=AlertState.ACKNOWLEDGED, then=Value(1)),
-                When(state=AlertState.DISMISSED, then=Value(2)),
-                default=Value(3),
-                output_field=IntegerField(),
-            ),
-            severity_rank=Case(
-                *(When(severity=severity, then=Value(severity.rank)) for severity in Severity),
-                default=Value(0),
-                output_field=IntegerField(),
-            ),
-        ).order_by("state_rank", "-severity_rank", "-opened_at", "-pk")
+        return self.order_by(STATE_RANK, SEVERITY_RANK.desc(), "-opened_at", "-pk")
 
 
 class SystemAlert(models.Model):

@@ -23,6 +23,11 @@ class ComponentKind(models.TextChoices):
     HEARTBEAT = "heartbeat", "Heartbeat"
 
 
+STATUS_RANK = Case(
+    When(status=Status.UNHEALTHY, then=0), When(status=Status.DEGRADED, then=1), default=2
+)
+
+
 class ComponentQuerySet(models.QuerySet["Component"]):
     def checks(self) -> "ComponentQuerySet":
         return self.filter(kind=ComponentKind.CHECK)
@@ -35,10 +40,7 @@ class ComponentQuerySet(models.QuerySet["Component"]):
 
     def worst_first(self) -> "ComponentQuerySet":
         """What fails, then what is required, then the portal's own, then the others by name."""
-        rank = Case(
-            When(status=Status.UNHEALTHY, then=0), When(status=Status.DEGRADED, then=1), default=2
-        )
-        return self.order_by(rank, "-is_required", "-is_public", "kind", "title", "pk")
+        return self.order_by(STATUS_RANK, "-is_required", "-is_public", "kind", "title", "pk")
 
     def in_order(self) -> "ComponentQuerySet":
         return self.order_by("-is_required", "kind", "title", "pk")
