@@ -38,7 +38,10 @@ class Stock:
 
 def stock_of(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
     ordered = list(types.select_related("event").order_by("event", "pk"))
-    left = types.available(now)
+    if not ordered:
+        return []
+    # Of these, and not of `types` asked a second time: somebody may take one off sale in between.
+    left = TicketType.objects.filter(pk__in=[one.pk for one in ordered]).available(now)
     lately = sold_lately(ordered, now=now)
     stocks = []
     for type_ in ordered:
