@@ -18,7 +18,6 @@ def uptime_bars(context: WidgetContext) -> dict[str, object]:
     components = list(Component.objects.in_use().worst_first())
     return {
         "lines": uptime.lines(components[:8], now=context.now),
-        "windows": list(uptime.WINDOWS),
         "total": len(components),
         "goal": 100 * uptime.GOAL,
     }

@@ -137,6 +137,10 @@ class Line:
     shares: list[Share]  # one per window of WINDOWS
 
     @property
+    def by_window(self) -> list[tuple[str, Share]]:
+        return list(zip(WINDOWS, self.shares, strict=True))
+
+    @property
     def budget_left_percent(self) -> float | None:
         """Of the last 30 days' error budget."""
         left = self.shares[list(WINDOWS).index("30 d")].budget_left

@@ -119,7 +119,6 @@ def uptime_page(request: HttpRequest) -> HttpResponse:
         "title": "Uptime",
         "lead": f"Against the goal of {100 * uptime.GOAL:g} %. Maintenance is not counted; degraded is up.",
         "lines": uptime.lines(components, now=timezone.now()),
-        "windows": list(uptime.WINDOWS),
     }
     return HttpResponse(render_to_string("health/uptime.html", context, request))
 
