@@ -24,6 +24,8 @@ from opsportal.lib.scrub import Scrubber
 LONGEST_REMEMBERED = 16 * 1024
 MOST_REMEMBERED_BYTES = 3 * 512 * 1024  # of raw parts, of each kind, in one of two generations
 
+_ONLY_SHOWN = frozenset({"pre_context", "post_context"})  # most of a frame; nothing is read of it
+
 Ready = dict[str, tuple[Any, Any]]  # name -> what is read of it, what is encoded of it
 _Fragment = tuple[Any, Raw]
 
@@ -199,7 +201,9 @@ def _frame(raw: bytes, scrubber: Scrubber) -> _Fragment | None:
         if type(frame) is not dict:
             return None
         frame = scrubber.scrub(Normalizer.frame(frame))
-        found = (frame, Raw(jsons.encode(frame)))
+        encoded = jsons.encode(frame)
+        read = {name: value for name, value in frame.items() if name not in _ONLY_SHOWN}
+        found = (read, Raw(raw if raw == encoded else encoded))
         if len(raw) <= LONGEST_REMEMBERED and "vars" not in frame:
             _frames.put(key, found)
     return found
