@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -103,6 +104,7 @@ def _pill(tone: str, icon_name: str, word: str) -> SafeString:
 
 
 @register.simple_tag
+@cache  # they are few, and a page shows some hundred of them
 def icon(name: str, css: str = "") -> SafeString:
     """An icon of the sprite, hidden from screen readers: the word beside it says it."""
     return format_html(
