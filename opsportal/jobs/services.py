@@ -152,13 +152,9 @@ class QueueState:
 
 def queue_state(now: datetime) -> QueueState:
     waiting = queue.waiting(now)
-    nodes = tuple(Node.objects.filter(seen_at__gte=now - NODE_GONE).order_by("name"))
-    ticks = [
-        moment
-        for moments in Node.objects.values_list("last_tick_at", "started_at")
-        for moment in moments
-        if moment
-    ]
+    known = list(Node.objects.order_by("name"))
+    nodes = tuple(node for node in known if node.seen_at >= now - NODE_GONE)
+    ticks = [at for node in known for at in (node.last_tick_at, node.started_at) if at]
     tick_age = (now - max(ticks)).total_seconds() if ticks else None
     return QueueState(
         backlog=waiting.count,
