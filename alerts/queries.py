@@ -28,9 +28,8 @@ from opsportal.lib.charts import Chart, Series, Threshold
 
 @dataclass(frozen=True)
 class ActiveSummary:
-    """The worst few active alerts, and how many there are of which kind."""
+    """How many active alerts there are of which kind."""
 
-    alerts: list[SystemAlert]
     total: int
     critical_count: int
     warning_count: int  # everything active that is neither critical nor info
@@ -39,7 +38,7 @@ class ActiveSummary:
     unanswered_count: int
 
 
-def active_summary(limit: int = 5, *, now: datetime | None = None) -> ActiveSummary:
+def active_summary(*, now: datetime | None = None) -> ActiveSummary:
     now = now or timezone.now()
     is_overdue = Q(state=AlertState.OPEN, respond_by__lt=now)
     counts = SystemAlert.objects.active().aggregate(
@@ -51,7 +50,6 @@ def active_summary(limit: int = 5, *, now: datetime | None = None) -> ActiveSumm
         unanswered=Count("pk", filter=Q(state=AlertState.OPEN, is_unanswered=True)),
     )
     return ActiveSummary(
-        alerts=list(SystemAlert.objects.active().worst_first()[:limit]),
         total=counts["total"],
         critical_count=counts["critical"],
         warning_count=counts["total"] - counts["critical"] - counts["info"],

@@ -24,7 +24,7 @@ from django.utils import timezone  # noqa: E402
 from errors import hours  # noqa: E402
 from errors.models import ErrorGroup  # noqa: E402
 from health import status  # noqa: E402
-from health.dashboard import Widget  # noqa: E402
+from health.dashboard import Widget, WidgetContext  # noqa: E402
 from health.models import Monitor  # noqa: E402
 from health.views import status_page, system_health  # noqa: E402
 
@@ -34,7 +34,8 @@ LIMIT_MS = {"postgresql": 50, "sqlite": 100}
 
 
 def render(found: Widget, request: HttpRequest, span: system_health.Range) -> str:
-    return system_health.render(found, request, timezone.now(), span)
+    context = WidgetContext(request, timezone.now(), span.length)
+    return system_health.render(found, context, span)
 
 
 def measure(run: Callable[[], object]) -> tuple[float, int]:

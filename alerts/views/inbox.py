@@ -42,7 +42,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
         request.GET.get("page")
     )
     given = {"state": state, **{k: v for k, v in filters.items() if v}}
-    summary = queries.active_summary(limit=0, now=now)
+    summary = queries.active_summary(now=now)
     counts = {"": summary.total, "overdue": summary.overdue_count}
     context = {
         **admin.site.each_context(request),

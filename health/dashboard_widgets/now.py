@@ -12,6 +12,10 @@ from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
 from opsportal.lib.charts import Chart, Series
 
 
+def worst_alerts() -> list[SystemAlert]:
+    return list(SystemAlert.objects.active().worst_first()[:20])
+
+
 @widget(
     "health.verdict",
     title="Right now",
@@ -22,8 +26,7 @@ from opsportal.lib.charts import Chart, Series
 )
 def verdict_in_words(context: WidgetContext) -> dict[str, object]:
     components = list(Component.objects.in_use().in_order())
-    alerts = SystemAlert.objects.active().worst_first()[:20]
-    found = problems.troubles(components, alerts)
+    found = problems.troubles(components, context.once(worst_alerts))
     return {
         "troubles": found[:6],
         "more": max(0, len(found) - 6),
@@ -45,16 +48,15 @@ def verdict_in_words(context: WidgetContext) -> dict[str, object]:
     size="medium",
 )
 def active_alerts(context: WidgetContext) -> dict[str, object]:
-    summary = active_summary(limit=5, now=context.now)
     return {
-        "summary": summary,
+        "summary": active_summary(now=context.now),
         "alerts": [
             {
                 "alert": alert,
                 "is_overdue": alert.is_overdue(context.now),
                 "dismiss_url": reverse("alerts:alert-dismiss", args=[alert.pk]),
             }
-            for alert in summary.alerts
+            for alert in context.once(worst_alerts)[:5]
         ],
         "may_change": context.request.user.has_perm("alerts.change_systemalert"),
         "back": reverse("health:system-health"),

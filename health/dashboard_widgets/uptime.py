@@ -1,9 +1,13 @@
 """Checks, monitors and heartbeats: how they are, and how they have been."""
 
 from health.dashboard import WidgetContext, widget
-from health.models import Component
+from health.models import Component, ComponentKind
 from health.queries import uptime
 from health.verdict import Status
+
+
+def enabled() -> list[Component]:
+    return list(Component.objects.filter(is_enabled=True).worst_first())
 
 
 @widget(
@@ -15,7 +19,7 @@ from health.verdict import Status
     size="wide",
 )
 def uptime_bars(context: WidgetContext) -> dict[str, object]:
-    components = list(Component.objects.in_use().worst_first())
+    components = [one for one in context.once(enabled) if one.status != Status.NOT_CONFIGURED]
     return {
         "lines": uptime.lines(components[:8], now=context.now),
         "total": len(components),
@@ -32,7 +36,7 @@ def uptime_bars(context: WidgetContext) -> dict[str, object]:
     size="medium",
 )
 def all_checks(context: WidgetContext) -> dict[str, object]:
-    every = list(Component.objects.checks().filter(is_enabled=True).worst_first())
+    every = [one for one in context.once(enabled) if one.kind == ComponentKind.CHECK]
     return {
         "components": [one for one in every if one.status != Status.NOT_CONFIGURED],
         "unused": [one for one in every if one.status == Status.NOT_CONFIGURED],

@@ -10,12 +10,17 @@ from health.queries import measurements
 from health.services.gauges import DATABASE_SIZE, database_size_bytes
 from opsportal.lib.charts import Chart, Series, Threshold
 
+Levels = dict[datetime, float | None]
 # Rules warn at 80 % of a plan, so a rule's threshold says what the plan is.
 WARNING_SHARE = 0.8
 
 
-def thresholds(*names: str) -> dict[str, float]:
-    """What staff set for these rules, or the code's defaults."""
+WEEK = timedelta(days=7)
+
+
+def thresholds() -> dict[str, float]:
+    """What staff set for the rules about plans, or the code's defaults."""
+    names = ("usage.database_size", "usage.function_calls", "usage.bandwidth")
     found = {name: rules.get(name).threshold for name in names}
     found.update(AlertRule.objects.filter(name__in=names).values_list("name", "threshold"))
     return found
@@ -31,9 +36,10 @@ def thresholds(*names: str) -> dict[str, float]:
 )
 def database(context: WidgetContext) -> dict[str, object]:
     size = database_size_bytes()
-    warning = thresholds("usage.database_size")["usage.database_size"] * 1e9
-    slots = measurements.level_in_slots(DATABASE_SIZE, context.since, context.now)
-    growth = _growth_per_day(context.now)
+    warning = context.once(thresholds)["usage.database_size"] * 1e9
+    week = measurements.level_in_slots(DATABASE_SIZE, context.now - WEEK, context.now)
+    slots = _shown(week, context)
+    growth = _growth_per_day(week)
     days_left = (warning - size) / growth if growth and growth > 0 and size < warning else None
     return {
         "size": size,
@@ -52,9 +58,17 @@ def database(context: WidgetContext) -> dict[str, object]:
     }
 
 
-def _growth_per_day(now: datetime) -> float | None:
+def _shown(week: Levels, context: WidgetContext) -> Levels:
+    """The page's range, out of the week where that has the same slots."""
+    resolution = measurements.value_resolution_for(context.range)
+    if context.range > WEEK or resolution != measurements.value_resolution_for(WEEK):
+        return measurements.level_in_slots(DATABASE_SIZE, context.since, context.now)
+    first = resolution.floor(context.since)
+    return {at: size for at, size in week.items() if at >= first}
+
+
+def _growth_per_day(week: Levels) -> float | None:
     """Over the last week, or as long as there are figures; None in the first hour."""
-    week = measurements.level_in_slots(DATABASE_SIZE, now - timedelta(days=7), now)
     known = [(at, size) for at, size in week.items() if size is not None]
     if len(known) < 2:
         return None
@@ -71,7 +85,7 @@ def _growth_per_day(now: datetime) -> float | None:
     size="medium",
 )
 def usage(context: WidgetContext) -> dict[str, object]:
-    limits = thresholds("usage.function_calls", "usage.bandwidth")
+    limits = context.once(thresholds)
     month = context.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     calls = measurements.function_calls(context.now - timedelta(days=1), context.now)
     sent = measurements.bandwidth_bytes(month, context.now)

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.conf import settings
 from django.contrib import admin
@@ -68,7 +68,7 @@ def page(request: HttpRequest) -> HttpResponse:
     target = request.htmx.target  # type: ignore[attr-defined]
     for found in dashboard.registry:
         if target and target == dom_id(found):
-            return HttpResponse(render(found, request, now, span))
+            return HttpResponse(render(found, WidgetContext(request, now, span.length), span))
     is_wall = request.GET.get("wall") == "1"
     context = {
         **admin.site.each_context(request),
@@ -80,8 +80,7 @@ def page(request: HttpRequest) -> HttpResponse:
         # so deep, Python takes memory for its frame from the system and gives it back at once.
         "widgets": list(
             rendered(
-                request,
-                now,
+                WidgetContext(request, now, span.length),
                 span,
                 names=WALL if is_wall else None,
                 everything=is_wall or request.GET.get("all") == "1",
@@ -101,7 +100,7 @@ def widget(request: HttpRequest, name: str) -> HttpResponse:
     if name not in dashboard.registry:
         raise Http404(name)
     now, span = timezone.now(), chosen_range(request)
-    card = render(dashboard.registry.get(name), request, now, span)
+    card = render(dashboard.registry.get(name), WidgetContext(request, now, span.length), span)
     if request.htmx:  # type: ignore[attr-defined]
         return HttpResponse(card)
     context = {**admin.site.each_context(request), "title": "System health", "widgets": [card]}
@@ -132,8 +131,7 @@ def in_order() -> list[Widget]:
 
 
 def rendered(
-    request: HttpRequest,
-    now: datetime,
+    context: WidgetContext,
     span: Range,
     *,
     names: tuple[str, ...] | None,
@@ -144,21 +142,20 @@ def rendered(
         if names is not None and found.name not in names:
             continue
         if everything or found.name in NEVER_LATER or time.monotonic() < deadline:
-            yield render(found, request, now, span)
+            yield render(found, context, span)
         else:
-            yield _card("health/_widget_later.html", found, request, now, span, {})
+            yield _card("health/_widget_later.html", found, context, span, {})
 
 
-def render(found: Widget, request: HttpRequest, now: datetime, span: Range) -> SafeString:
+def render(found: Widget, context: WidgetContext, span: Range) -> SafeString:
     """The widget's card; when its figures cannot be had, a quiet card that says so and tries again."""
     began = time.perf_counter()
     try:
-        values = found.context(WidgetContext(request, now, span.length))
-        card = _card(found.template, found, request, now, span, values)
+        card = _card(found.template, found, context, span, found.context(context))
     except Exception:
         # One panel must never take the page with it, whatever is wrong with it.
         log.exception("widget failed", extra={"widget": found.name})
-        return _card("health/_widget_failed.html", found, request, now, span, {})
+        return _card("health/_widget_failed.html", found, context, span, {})
     took = time.perf_counter() - began
     if took > 0.25:
         log.warning("widget slow", extra={"widget": found.name, "ms": round(took * 1000)})
@@ -168,17 +165,16 @@ def render(found: Widget, request: HttpRequest, now: datetime, span: Range) -> S
 def _card(
     template: str,
     found: Widget,
-    request: HttpRequest,
-    now: datetime,
+    asked: WidgetContext,
     span: Range,
     values: dict[str, object],
 ) -> SafeString:
     context = {
         "widget": found,
         "id": dom_id(found),
-        "now": now,
+        "now": asked.now,
         "range": span,
         "refresh": found.refresh,
         **values,
     }
-    return mark_safe(render_to_string(template, context, request))  # noqa: S308  our own templates
+    return mark_safe(render_to_string(template, context, asked.request))  # noqa: S308  our own templates
