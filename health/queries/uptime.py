@@ -6,6 +6,7 @@ Degraded is up. Maintenance is nobody's downtime. A time without results is not 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from django.db.models import Count, F, Q, Sum
 
@@ -81,19 +82,25 @@ class Day:
 
     @property
     def tone(self) -> str:
-        if self.share.percent is None:
+        percent = self.share.percent
+        if percent is None:
             return "none"
-        if self.share.down and not self.share.meets_goal:
-            return "critical" if (self.share.percent or 0) < 99 else "warning"
+        if percent < 100 * GOAL:
+            return "critical" if percent < 99 else "warning"
         return "warning" if self.was_degraded else "ok"
 
 
 def day_in_words(day: Day) -> str:
-    date = f"{day.date.day} {day.date:%b %Y}"
-    if day.share.percent is None:
+    date, percent = _date_in_words(day.date), day.share.percent
+    if percent is None:
         return f"{date}: {'maintenance' if day.was_maintained else 'no data'}"
     maintained = ", with maintenance" if day.was_maintained else ""
-    return f"{date}: {percent_in_words(day.share.percent)} up{maintained}"
+    return f"{date}: {percent_in_words(percent)} up{maintained}"
+
+
+@lru_cache(maxsize=200)  # every component has the same ninety days
+def _date_in_words(date: datetime) -> str:
+    return f"{date.day} {date:%b %Y}"
 
 
 def percent_in_words(value: float | None) -> str:
