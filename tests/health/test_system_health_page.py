@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -181,3 +182,41 @@ def test_an_answer_to_a_posted_form_replaces_only_its_widget(staff: Client) -> N
     response = staff.get(PAGE, headers={"HX-Request": "true", "HX-Target": "widget-health-checks"})
 
     assert response.content.decode().lstrip().startswith('<section id="widget-health-checks"')
+
+
+def test_each_kind_and_each_function_is_told_with_its_own_figures(staff: Client) -> None:
+    app, now = make_app(name="Shop"), timezone.now()
+    calls = [Performance("seats", 40, kind="request")] * 3
+    calls += [Performance("scan", 900), Performance("refund", 20, ok=False)]
+    record_measurements(calls, app=app, now=now)
+
+    def rows(name: str) -> list[str]:
+        page = staff.get(reverse("health:widget", args=[name]), headers={"HX-Request": "true"})
+        table = page.content.decode().rpartition("<tbody>")[2]
+        return [
+            " ".join(strip_tags(row.replace("<", " <").replace("&nbsp;", " ")).split())
+            for row in table.split("</tr>")[:-1]
+        ]
+
+    assert rows("health.response_times") == [
+        "Requests 3 40 ms 40 ms 40 ms 0 %",
+        "Functions 2 20 ms 900 ms 900 ms 50 %",
+        "Page loads 0 – – – –",  # noqa: RUF001
+    ]
+    assert rows("health.functions") == [
+        "refund Shop Failing 1 20 ms 100 %",
+        "scan Shop Healthy 1 900 ms 0 %",
+    ]
+
+
+def test_the_whole_page_takes_few_queries(
+    staff: Client, django_assert_max_num_queries: Callable[..., object]
+) -> None:
+    make_component("database", status=Status.UNHEALTHY, required=True)
+    for number in range(10):
+        make_alert(key=f"k{number}", title=f"Trouble {number}", severity=Severity.HIGH)
+    record_measurements([Performance("checkout", 250)], app=make_app(), now=timezone.now())
+    staff.get(PAGE + "?all=1")
+
+    with django_assert_max_num_queries(52):  # type: ignore[attr-defined]
+        staff.get(PAGE + "?all=1")
