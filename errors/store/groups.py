@@ -83,6 +83,12 @@ class Memory:
 memory = Memory()
 
 
+def probable_ids(events: Iterable[NewEvent]) -> list[int]:
+    """The groups that this process remembers for the events; whether it is right is seen later."""
+    known = {memory.get((event.app_id, event.group_hash)) for event in events}
+    return sorted({one.group_id for one in known if one is not None})
+
+
 def resolve(events: Sequence[NewEvent]) -> dict[Key, Known]:
     """The groups of all events, made where they are missing; runs inside the store's transaction.
 

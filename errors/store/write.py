@@ -14,7 +14,7 @@ from errors.payloads import Sample, pack
 from errors.store import groups, life, texts
 from errors.store.groups import Key, Known
 from errors.store.ids import next_id
-from errors.store.sql import Dialect, Row, dialect
+from errors.store.sql import Batch, Dialect, Row, dialect
 from errors.store.tally import Tally
 
 _TRIES = 3
@@ -94,7 +94,11 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
             key = (event.event_id, event.app_id)
             if key not in firsts:
                 firsts[key] = (packed, next_id(event.received_at))
-        fresh = sql.new_ids(cursor, [(*key, firsts[key][1]) for key in sorted(firsts)])
+        fresh, states = sql.new_ids(
+            cursor,
+            [(*key, firsts[key][1]) for key in sorted(firsts)],
+            groups.probable_ids(packed.event for packed in batch),
+        )
         new = [firsts[key] for key in firsts if key in fresh]
         written.stored = len(new)
         written.duplicates = len(batch) - len(new)
@@ -107,28 +111,20 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
             after.days.add(day)
 
         found = groups.resolve([packed.event for packed, _ in new])
-        states = _states(sql, cursor, found)
+        by_id = _states(sql, cursor, found, states)
         rows = [
             (packed, found[packed.event.app_id, packed.event.group_hash], id) for packed, id in new
         ]
         tally = Tally.of((packed.event, known.group_id, id) for packed, known, id in rows)
 
-        gained: dict[int, int] = {}
-        if tally.users:
-            for group_id in sql.new_users(cursor, sorted(tally.users)):
-                gained[group_id] = gained.get(group_id, 0) + 1
-        with sql.together(cursor):
-            sql.insert_events(
-                cursor,
-                [_event_row(sql, packed.event, known, id) for packed, known, id in rows],
-                [(id, packed.sample_id, packed.data) for packed, _, id in rows],
-            )
-            sql.update_groups(
-                cursor,
-                [
+        sql.add(
+            cursor,
+            Batch(
+                events=[_event_row(sql, packed.event, known, id) for packed, known, id in rows],
+                payloads=[(id, packed.sample_id, packed.data) for packed, _, id in rows],
+                groups=[
                     (
                         group.count,
-                        gained.get(group_id, 0),
                         sql.moment(group.first_at),  # type: ignore[arg-type]
                         sql.moment(group.last_at),  # type: ignore[arg-type]
                         group.release,
@@ -137,21 +133,22 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
                     )
                     for group_id, group in sorted(tally.groups.items())
                 ],
-            )
-            sql.add_hours(cursor, [(*key, n) for key, n in sorted(tally.hours.items())])
-            if tally.tags:
-                sql.add_tags(cursor, [(*key, n) for key, n in sorted(tally.tags.items())])
-            sql.add_minutes(cursor, [(*key, n) for key, n in sorted(tally.minutes.items())])
+                users=sorted(tally.users),
+                hours=[(*key, n) for key, n in sorted(tally.hours.items())],
+                tags=[(*key, n) for key, n in sorted(tally.tags.items())],
+                minutes=[(*key, n) for key, n in sorted(tally.minutes.items())],
+            ),
+        )
 
     texts.add(
         ((known.group_id, packed.event) for packed, known, _ in rows),
-        just_made={group_id for group_id, state in states.items() if not state[4]},
+        just_made={id for id, state in by_id.items() if not state[4]},
     )
-    _notice_samples(rows, states, after)
+    _notice_samples(rows, by_id, after)
     after.known.update(found)
     written.severities = {packed.event.severity for packed, _ in new}
     for group_id, group in tally.groups.items():
-        state = states[group_id]
+        state = by_id[group_id]
         if SEVERITY_RANK[Severity(group.severity)] > SEVERITY_RANK[Severity(state[2])]:
             ErrorGroup.objects.filter(pk=group_id).update(severity=group.severity)
         if state[1] not in (Status.OPEN, Status.REGRESSED):
@@ -160,11 +157,15 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
     return written
 
 
-def _states(sql: Dialect, cursor: Any, found: dict[Key, Known]) -> dict[int, Row]:
+def _states(
+    sql: Dialect, cursor: Any, found: dict[Key, Known], at_hand: Sequence[Row]
+) -> dict[int, Row]:
     """The groups' rows, locked. What the process remembered of a group that is gone or merged is put right."""
+    states = {row[0]: row for row in at_hand}
     for _ in range(10):  # merges can form a chain
-        ids = sorted({known.group_id for known in found.values()})
-        states = {row[0]: row for row in sql.group_states(cursor, ids)}
+        ids = {known.group_id for known in found.values()} - states.keys()
+        if ids:
+            states |= {row[0]: row for row in sql.group_states(cursor, sorted(ids))}
         moved = False
         for known in found.values():
             state = states.get(known.group_id)
@@ -176,7 +177,7 @@ def _states(sql: Dialect, cursor: Any, found: dict[Key, Known]) -> dict[int, Row
                 moved = True
         if not moved:
             break
-    return states
+    return {known.group_id: states[known.group_id] for known in found.values()}
 
 
 def _event_row(sql: Dialect, event: NewEvent, known: Known, id: int) -> Row:

@@ -70,6 +70,18 @@ def test_further_events_of_a_group_are_read_back_from_what_differs(sender: Sende
     assert found == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("text", ["NULL", '{"a",b}', "a\\b\\", '"', "a,b c", "{}", "ß\n\t'"])
+def test_what_means_something_to_a_database_means_nothing_here(sender: Sender, text: str) -> None:
+    sender.send(
+        raised(value=text, environment=text, user={"id": text}, tags={"seat": text}, function=text)
+    )
+
+    event = ErrorEvent.objects.get()
+    assert (event.environment, event.user_key) == (text, text)
+    assert event.message == f"ValueError: {text}".splitlines()[0]
+    assert GroupTag.objects.get(key="seat").value == text
+
+
 @pytest.mark.parametrize(
     ("encoding", "pack"),
     [
