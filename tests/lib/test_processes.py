@@ -26,13 +26,45 @@ forget_code()
 print(before, mapped())
 """
 
+FILL = """
+import ctypes
+from opsportal.lib.processes import _libc, _MallocInfo, fill_gaps
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it does nothing")
-def test_code_that_is_not_called_again_leaves_the_memory() -> None:
-    said = subprocess.run(
-        [sys.executable, "-c", FORGET], cwd=ROOT, capture_output=True, text=True, timeout=60
+_libc.malloc.restype = ctypes.c_void_p
+taken = [_libc.malloc(200 + count % 800) for count in range(20_000)]
+for place in taken[::2]:
+    _libc.free(ctypes.c_void_p(place))
+_libc.mallinfo2.restype = _MallocInfo
+
+def gaps():
+    told = _libc.mallinfo2()
+    return (told.fordblks - told.keepcost) // 1024
+
+before = gaps()
+fill_gaps()
+print(before, gaps())
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they do nothing")
+
+
+def said(program: str) -> tuple[int, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    assert said.returncode == 0, said.stderr
+    assert done.returncode == 0, done.stderr
+    before, after = (int(kilobytes) for kilobytes in done.stdout.split())
+    return before, after
 
-    before, after = (int(kilobytes) for kilobytes in said.stdout.split())
+
+def test_code_that_is_not_called_again_leaves_the_memory() -> None:
+    before, after = said(FORGET)
+
     assert 0 < after < before / 2
+
+
+def test_what_is_forked_allocates_beside_what_it_shares() -> None:
+    before, after = said(FILL)
+
+    assert before > 4_000
+    assert after < before / 20
