@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from opsportal.lib import background
@@ -25,7 +24,6 @@ T = TypeVar("T")
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 M_ARENA_MAX = -8
-MADV_DONTNEED = 4
 LARGEST_GAP = 4096
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _fork = multiprocessing.get_context("fork")
@@ -51,20 +49,6 @@ def share_arenas(count: int) -> None:
     """
     if _libc is not None and hasattr(_libc, "mallopt"):
         _libc.mallopt(M_ARENA_MAX, count)
-
-
-def forget_code() -> None:
-    """Unmap what was read of programs and libraries so far: of most of it only loading had need.
-
-    What is called again is mapped again, from the system's cache of the file. Linux only; elsewhere nothing.
-    """
-    if _libc is None:
-        return
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        place, rights, _, _, inode = line.split()[:5]
-        if rights == "r-xp" and inode != "0":  # of a file, and never written to
-            start, end = (int(address, 16) for address in place.split("-"))
-            _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
 
 
 class _MallocInfo(ctypes.Structure):

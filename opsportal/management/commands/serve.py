@@ -30,7 +30,7 @@ from opsportal.jobs.supervisor import Supervisor
 from opsportal.lib import background
 from opsportal.lib.database import keep_little_in_memory, keep_one_connection
 from opsportal.lib.prepare import prepare_node
-from opsportal.lib.processes import Child, call_me, fill_gaps, forget_code, in_a_child, share_arenas
+from opsportal.lib.processes import Child, call_me, fill_gaps, in_a_child, share_arenas
 
 CLUSTER_ID = uuid.uuid4().hex[:12]  # of every cluster that this command starts, one after the other
 CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
@@ -70,7 +70,6 @@ class Command(BaseCommand):
             watch = None if options["no_web"] else Watch(web, _reachable(host), port)
             load()
             share_arenas(2)
-            forget_code()
             fill_gaps()
             call_me("opsportal")
             code = Supervisor(children, watch).run(greeting)
