@@ -24,9 +24,14 @@ def _bounds(day: date) -> tuple[int, int]:
     return received_id(start), received_id(start + timedelta(days=1))
 
 
+def is_made(day: date) -> bool:
+    """Whether this process has seen that the day needs nothing more."""
+    return day in _made or not is_partitioned()
+
+
 def ensure(day: date) -> None:
     """Make the day's partitions if they are missing; runs inside the caller's transaction."""
-    if day in _made or not is_partitioned():
+    if is_made(day):
         return
     start, end = _bounds(day)
     with connection.cursor() as cursor:

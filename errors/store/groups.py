@@ -83,10 +83,10 @@ class Memory:
 memory = Memory()
 
 
-def probable_ids(events: Iterable[NewEvent]) -> list[int]:
-    """The groups that this process remembers for the events; whether it is right is seen later."""
+def known_ids(events: Iterable[NewEvent]) -> list[int]:
+    """The groups that this process remembers for the events, if it remembers all; whether it is right is seen later."""
     known = {memory.get((event.app_id, event.group_hash)) for event in events}
-    return sorted({one.group_id for one in known if one is not None})
+    return sorted({one.group_id for one in known if one}) if None not in known else []
 
 
 def resolve(events: Sequence[NewEvent]) -> dict[Key, Known]:

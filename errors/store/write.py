@@ -97,7 +97,7 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
         fresh, states = sql.new_ids(
             cursor,
             [(*key, firsts[key][1]) for key in sorted(firsts)],
-            groups.probable_ids(packed.event for packed in batch),
+            _lockable_ids(batch),
         )
         new = [firsts[key] for key in firsts if key in fresh]
         written.stored = len(new)
@@ -155,6 +155,17 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
             of_group = [packed.event for packed, known, _ in rows if known.group_id == group_id]
             life.notice(group_id, of_group)
     return written
+
+
+def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
+    """The groups to lock before anything else: all, or none where something must be looked up or made first.
+
+    Who held some already and then waited for more, or for a lock on what is to be made, could wait in a circle with another
+    node's batch.
+    """
+    if not all(partitions.is_made(day) for day in {one.event.received_at.date() for one in batch}):
+        return []
+    return groups.known_ids(packed.event for packed in batch)
 
 
 def _states(

@@ -45,10 +45,10 @@ PAYLOAD: dict[str, Any] = {
 }
 
 
-def make_error(
+def new_error(
     app: ClientApp, *, group: str = "", payload: dict[str, Any] | None = None, **fields: Any
-) -> ErrorEvent:
-    """An error of the app; those with the same `group` fall into one. Fields are NewEvent's."""
+) -> NewEvent:
+    """An error of the app as it comes to the store; those with the same `group` fall into one. Fields are NewEvent's."""
     number = next(_numbers)
     given: dict[str, Any] = {
         "app_id": app.pk,
@@ -62,8 +62,16 @@ def make_error(
         "payload": msgspec.json.encode(PAYLOAD if payload is None else payload),
         **fields,
     }
-    record_events([NewEvent(**given)])
-    return ErrorEvent.objects.select_related("group").get(event_id=given["event_id"])
+    return NewEvent(**given)
+
+
+def make_error(
+    app: ClientApp, *, group: str = "", payload: dict[str, Any] | None = None, **fields: Any
+) -> ErrorEvent:
+    """An error of the app as `new_error` makes it, stored."""
+    event = new_error(app, group=group, payload=payload, **fields)
+    record_events([event])
+    return ErrorEvent.objects.select_related("group").get(event_id=event.event_id)
 
 
 def group_of(event: ErrorEvent) -> ErrorGroup:
