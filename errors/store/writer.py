@@ -125,6 +125,7 @@ class Writer:
             if self._pid == os.getpid():
                 return
             self._queue: deque[_Waiting] = deque()
+            self._reading: list[_Waiting] = []  # one, or none
             self._read: list[_Waiting] = []
             self._read_bytes = 0
             self._sent: list[_Waiting] = []  # to the store's process
@@ -151,7 +152,8 @@ class Writer:
             except BaseException as error:  # whatever it was, nobody may wait for ever
                 log.exception("the store's writer failed")
                 self._hang_up()
-                self._sent, self._read, self._read_bytes = [*self._sent, *self._read], [], 0
+                self._sent = [*self._sent, *self._read, *self._reading]
+                self._reading, self._read, self._read_bytes = [], [], 0
                 self._answer([Unavailable(str(error))] * len(self._sent))
 
     def _give_up(self) -> None:
@@ -159,7 +161,7 @@ class Writer:
         while True:
             time.sleep(_GIVE_UP_EVERY)
             now = time.monotonic()
-            for waiting in [*self._queue, *self._read, *self._sent]:
+            for waiting in [*self._queue, *self._reading, *self._read, *self._sent]:
                 if isinstance(waiting, _Calling):
                     waiting.answer_if_late(now)
 
@@ -168,9 +170,11 @@ class Writer:
         while queue and self._has_room():
             waiting = queue.popleft()
             self._size_out += waiting.size
+            self._reading = [waiting]
             if waiting.has_events():
                 self._read.append(waiting)
                 self._read_bytes += sum([len(event.payload) for event in waiting.events])
+            self._reading = []
             if self._link is not None:
                 if self._sent and self._link.has_answer():
                     self._take_answer(self._link)

@@ -76,6 +76,38 @@ def test_who_does_not_wait_is_told_once_when_patience_has_run_out(
     assert told.empty()
 
 
+def test_patience_runs_out_also_for_the_one_that_is_being_read(
+    readings: Readings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PATIENCE", 0.1)
+    monkeypatch.setattr(writer, "_GIVE_UP_EVERY", 0.05)
+    slow = Writer()
+    told: queue.Queue[Outcome | Exception] = queue.Queue()
+
+    slow.store_and_call(readings, 1, told.put)
+
+    assert isinstance(told.get(timeout=10), Unavailable)
+
+
+def test_whatever_reading_ends_with_there_is_an_answer_and_the_next_is_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Panic(BaseException):
+        """As extensions in Rust raise it."""
+
+    def panic() -> list[NewEvent]:
+        raise Panic("index out of bounds")
+
+    some = Writer()
+    told: queue.Queue[Outcome | Exception] = queue.Queue()
+
+    some.store_and_call(panic, 1, told.put)
+
+    assert isinstance(told.get(timeout=10), Unavailable)
+    assert some.store(list, 1) == Written()
+    assert "index out of bounds" in caplog.text
+
+
 def test_one_that_fails_to_listen_keeps_nobody_else_from_being_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
