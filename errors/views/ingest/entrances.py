@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -13,15 +12,13 @@ from errors.store.commit import Unavailable
 from errors.store.write import Written
 from errors.store.writer import writer
 from errors.views.ingest.addresses import Request, handle, match
+from errors.views.ingest.afterwards import afterwards
 from errors.views.ingest.answers import REASONS, Answer, Headers
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 Respond = Callable[[int, Headers, bytes], None]
-
-# What follows the storing of few requests (a check-in beside an event) and may take its time.
-_afterwards = ThreadPoolExecutor(8, thread_name_prefix="errors.afterwards")
 
 
 def _address(environ: Environ) -> re.Match[str] | None:
@@ -52,11 +49,10 @@ def answer_when_stored(environ: Environ, respond: Respond) -> bool:
     if isinstance(begun, Answer):
         respond(begun.status, _headers(begun), begun.body)
         return True
-    others = begun.others
 
     def stored(outcome: Written | Exception) -> None:
-        if others:
-            _afterwards.submit(finish, outcome)
+        if begun.others:
+            afterwards.finish(finish, outcome, begun.size)
         else:
             finish(outcome)
 
