@@ -76,12 +76,18 @@ def write(events: Sequence[NewEvent]) -> Written:
             groups.memory.clear()
             texts.memory.clear()
             partitions.forget()
-            if isinstance(error, IntegrityError) and attempt < _TRIES - 1:
-                continue  # another process made the same id or group in this instant
+            if _may_come_right(error) and attempt < _TRIES - 1:
+                continue
             raise
         transaction.on_commit(after)
         return written
     raise AssertionError("unreachable")
+
+
+def _may_come_right(error: BaseException) -> bool:
+    """Another process made the same id or group in this instant, or the two would have waited for each other for ever."""
+    is_deadlock = getattr(error.__cause__, "sqlstate", "") == "40P01"
+    return is_deadlock or isinstance(error, IntegrityError)
 
 
 def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:

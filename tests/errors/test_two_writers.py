@@ -35,6 +35,13 @@ def write_in_a_thread(app: ClientApp, *names: str) -> int:
         connection.close()
 
 
+def wait_for_somebody_waiting() -> None:
+    deadline = time.monotonic() + 10
+    while not is_somebody_waiting():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_batch_with_a_group_to_look_up_locks_its_groups_in_their_order_all_the_same() -> None:
     memory.clear()
     app = make_app()
@@ -48,11 +55,25 @@ def test_a_batch_with_a_group_to_look_up_locks_its_groups_in_their_order_all_the
         with transaction.atomic():
             ErrorGroup.objects.select_for_update().get(pk=unknown)
             batch = pool.submit(write_in_a_thread, app, "known", "unknown")
-            deadline = time.monotonic() + 10
-            while not is_somebody_waiting():
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_for_somebody_waiting()
             ErrorGroup.objects.select_for_update(nowait=True).get(pk=known)
+
+        assert batch.result(10) == 2
+    assert set(ErrorGroup.objects.values_list("event_count", flat=True)) == {2}
+
+
+def test_a_batch_that_a_deadlock_has_ended_is_written_all_the_same() -> None:
+    memory.clear()
+    app = make_app()
+    first, second = (make_error(app, group=name).group_id for name in ("first", "second"))
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            ErrorGroup.objects.select_for_update().get(pk=second)
+            batch = pool.submit(write_in_a_thread, app, "first", "second")
+            wait_for_somebody_waiting()
+            # Who has waited longer looks first whether they wait for each other, and is ended.
+            ErrorGroup.objects.select_for_update().get(pk=first)
 
         assert batch.result(10) == 2
     assert set(ErrorGroup.objects.values_list("event_count", flat=True)) == {2}
