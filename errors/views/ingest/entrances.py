@@ -33,7 +33,7 @@ def _headers(answer: Answer) -> Headers:
 def answer_when_stored(environ: Environ, respond: Respond) -> bool:
     """Have `respond` called with the answer, by whichever thread has it; False for an address that is not ingestion's.
 
-    A thread that waits for the store must be woken and win the interpreter's lock back, for each event (measured: a fifth
+    A thread that waits for the store must be woken and win the interpreter's lock back, for each event (measured: a sixth
     of all CPU time); so none does, and a few threads serve any number of senders.
     """
     address = _address(environ)
