@@ -89,15 +89,13 @@ def _inflate(body: bytes, limit: int, window: int) -> bytes:
 
 
 _GZIP = 16 + zlib.MAX_WBITS
-
-
 _MEMBER = b"\x1f\x8b\x08"  # how each member of a gzip file begins
 _USUAL = 1024 * 1024
 
 
 def _gzip(body: bytes, limit: int) -> bytes:
-    """The usual body at once, in a third of zlib's time and without giving the interpreter's lock away; anything else
-    piece by piece."""
+    """The usual body at once, in a third of zlib's time, so soon that no other thread takes the interpreter's lock meanwhile;
+    anything else piece by piece."""
     size = int.from_bytes(body[-4:], "little")  # as the last member says
     if 0 < size <= min(limit, _USUAL) and body.find(_MEMBER, 1) < 0:
         try:

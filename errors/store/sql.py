@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from django.db import connection
-
 EVENT_COLUMNS = (
     "id", "app_id", "group_id", "event_id", "occurred_at", "severity", "environment", "release", "category",
     "function", "message", "request_id", "user_key", "organization", "order_ref", "payment_ref", "reservation_ref",
@@ -40,7 +38,7 @@ class Dialect(Protocol):
     ) -> tuple[set[tuple[str, int]], list[Row]]:
         """Insert (event_id hex, app_id, event) rows; which (event_id, app_id) were not there before.
 
-        And the states of the groups that will probably be written to, as `group_states` has them.
+        And the states of these groups, as `group_states` has them.
         """
 
     def group_states(self, cursor: Any, ids: Sequence[int]) -> list[Row]:
@@ -52,10 +50,3 @@ class Dialect(Protocol):
     def moment(self, moment: datetime) -> Any: ...
 
     def event_id(self, event_id: str) -> Any: ...
-
-
-def dialect() -> Dialect:
-    from errors.store.postgresql import PostgreSQL
-    from errors.store.sqlite import SQLite
-
-    return PostgreSQL() if connection.vendor == "postgresql" else SQLite()

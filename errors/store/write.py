@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from errors import partitions
 from errors.models import SEVERITY_RANK, ErrorGroup, Severity, Status
@@ -14,7 +14,9 @@ from errors.payloads import Sample, pack
 from errors.store import groups, life, texts
 from errors.store.groups import Key, Known
 from errors.store.ids import next_id
-from errors.store.sql import Batch, Dialect, Row, dialect
+from errors.store.postgresql import PostgreSQL
+from errors.store.sql import Batch, Dialect, Row
+from errors.store.sqlite import SQLite
 from errors.store.tally import Tally
 
 _TRIES = 3
@@ -91,7 +93,7 @@ def _may_come_right(error: BaseException) -> bool:
 
 
 def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
-    sql = dialect()
+    sql: Dialect = PostgreSQL() if connection.vendor == "postgresql" else SQLite()
     written = Written()
     with sql.cursor() as cursor:
         firsts: dict[tuple[str, int], tuple[Packed, int]] = {}

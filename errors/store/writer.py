@@ -30,10 +30,9 @@ MOST_BYTES_AT_ONCE = 8 * 1024 * 1024
 MOST_WAITING = 4_000
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 PATIENCE = 25.0  # seconds; SDKs have given up long before
+_GIVE_UP_EVERY = 1.0  # seconds
 _LATE = "the store did not answer in time"
 _CONNECT_EVERY = 1.0  # seconds
-
-_GIVE_UP_EVERY = 1.0  # seconds
 
 Reading = Callable[[], Sequence[NewEvent]]  # makes the events of one request
 Then = Callable[[Outcome | Exception], None]

@@ -2,68 +2,30 @@
 
 import os
 import pwd
-import select
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from django.db import connection
 
+from tests.errors.sending import (
+    is_a_promise_to_recover,
+    is_exact,
+    needs_postgresql,
+    needs_sqlite,
+    post,
+    url_of,
+)
 from tests.errors.support import envelope, raised
 from tests.jobs.serving import children, name
 from tests.servers.portal import Portal, Template, make_template
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import wait_until
-
-needs_postgresql = pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="part of the PostgreSQL run: there it is the store"
-)
-needs_sqlite = pytest.mark.skipif(
-    connection.vendor == "postgresql", reason="part of the SQLite run: there it is the store"
-)
-
-
-def url_of(portal: Portal) -> str:
-    return f"/api/{portal.seeded.app_id}/envelope/?sentry_key={portal.public_key}"
-
-
-def post(portal: Portal, timeout: float = 10, **more: Any) -> tuple[str, httpx.Response]:
-    event_id = uuid.uuid4().hex
-    body = envelope(raised(event_id=event_id, **more))
-    # The server closes a connection on which an answer took long; the client would find that out with the next event.
-    alone = {"Connection": "close"}
-    return event_id, portal.client.post(
-        url_of(portal), content=body, headers=alone, timeout=timeout
-    )
-
-
-def stored(portal: Portal) -> set[str]:
-    rows = portal.rows("SELECT event_id FROM errors_errorevent")
-    return {uuid.UUID(str(event_id)).hex for (event_id,) in rows}
-
-
-def is_exact(portal: Portal, acknowledged: set[str]) -> None:
-    """All of it is there, and counted as often as it is there."""
-    kept = stored(portal)
-    assert not acknowledged - kept
-    assert portal.value("SELECT sum(event_count) FROM errors_errorgroup") == len(kept)
-    assert portal.value("SELECT sum(count) FROM errors_minutecount") == len(kept)
-    assert portal.value("SELECT count(*) FROM errors_eventpayload") == len(kept)
-
-
-def is_a_promise_to_recover(answer: httpx.Response) -> None:
-    assert answer.status_code == 503
-    assert int(answer.headers["Retry-After"]) > 0
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
 class Load:
@@ -343,65 +305,3 @@ def test_on_a_full_disk_of_postgresql_it_is_503_and_nothing_acknowledged_is_lost
 
     assert answer.status_code == 200
     is_exact(on_postgresql, acknowledged | {event_id})
-
-
-# --- away --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def held(portal: Portal) -> Iterator[None]:
-    """Another process writes to the database and does not come to an end."""
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sqlite3, sys, time\n"
-            f"c = sqlite3.connect({str(portal.data_dir / 'opsportal.sqlite3')!r}, isolation_level=None)\n"
-            "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); time.sleep(60)",
-        ],
-        stdout=subprocess.PIPE,
-    )
-    assert holder.stdout
-    holder.stdout.readline()
-    try:
-        yield
-    finally:
-        holder.send_signal(signal.SIGKILL)
-        holder.communicate()
-
-
-@needs_sqlite
-def test_while_somebody_holds_the_database_it_is_503_and_then_goes_on(portal: Portal) -> None:
-    """PostgreSQL's absence is part of its kill, above."""
-    assert post(portal)[1].status_code == 200
-    with held(portal):
-        _, refused = post(portal, timeout=40)
-
-    is_a_promise_to_recover(refused)
-    assert post(portal)[1].status_code == 200
-
-
-@needs_sqlite
-def test_errors_that_wait_for_the_store_keep_no_thread_from_others(portal: Portal) -> None:
-    assert post(portal)[1].status_code == 200
-    with ExitStack() as open_ones:
-        with held(portal):
-            senders = [open_ones.enter_context(sender(portal)) for _ in range(40)]  # 16 threads
-            answer = portal.client.get("/livez", timeout=4)
-            answered, _, _ = select.select(senders, [], [], 0)
-        answers = [sender.recv(65536).partition(b"\r\n")[0] for sender in senders]
-
-    assert answer.status_code == 200
-    assert not answered
-    assert set(answers) == {b"HTTP/1.1 200 OK"}
-
-
-def sender(portal: Portal) -> socket.socket:
-    """Has sent an event and not looked for the answer."""
-    body = envelope(raised(event_id=uuid.uuid4().hex))
-    head = (
-        f"POST {url_of(portal)} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    connection = socket.create_connection(("127.0.0.1", portal.port), timeout=40)
-    connection.sendall(head.encode() + body)
-    return connection

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from tests.errors.sending import stored
 from tests.errors.support import envelope, raised
 from tests.servers.portal import Portal
 from tests.servers.process import wait_until
@@ -20,11 +21,6 @@ from tests.servers.process import wait_until
 def post(portal: Portal, body: bytes, **headers: str) -> httpx.Response:
     url = f"/api/{portal.seeded.app_id}/envelope/?sentry_key={portal.public_key}"
     return portal.client.post(url, content=body, headers=headers)
-
-
-def stored(portal: Portal) -> set[str]:
-    rows = portal.rows("SELECT event_id FROM errors_errorevent")
-    return {uuid.UUID(str(event_id)).hex for (event_id,) in rows}
 
 
 # --- the wire ----------------------------------------------------------------------------------------------

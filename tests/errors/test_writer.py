@@ -34,6 +34,18 @@ def readings() -> Iterator[Readings]:
     readings.may_go_on.set()
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Writer:
+    monkeypatch.setattr(writer, "PATIENCE", 0.1)
+    monkeypatch.setattr(writer, "_GIVE_UP_EVERY", 0.05)
+    return Writer()
+
+
+@pytest.fixture
+def told() -> "queue.Queue[Outcome | Exception]":
+    return queue.Queue()
+
+
 @pytest.mark.parametrize(("most", "most_bytes"), [(1, 1_000), (9, 10)])
 def test_what_does_not_fit_is_refused_and_the_place_is_free_again_afterwards(
     readings: Readings, monkeypatch: pytest.MonkeyPatch, most: int, most_bytes: int
@@ -57,40 +69,28 @@ def test_what_does_not_fit_is_refused_and_the_place_is_free_again_afterwards(
 
 
 def test_who_does_not_wait_is_told_once_when_patience_has_run_out(
-    readings: Readings, monkeypatch: pytest.MonkeyPatch
+    readings: Readings, impatient: Writer, told: "queue.Queue[Outcome | Exception]"
 ) -> None:
-    monkeypatch.setattr(writer, "PATIENCE", 0.1)
-    monkeypatch.setattr(writer, "_GIVE_UP_EVERY", 0.05)
-    slow = Writer()
-    told: queue.Queue[Outcome | Exception] = queue.Queue()
-
-    slow.store_and_call(
-        readings, 1, lambda _: None
-    )  # is being read, and keeps the next one waiting
-    slow.store_and_call(list, 1, told.put)
+    impatient.store_and_call(readings, 1, lambda _: None)  # keeps the next one waiting
+    impatient.store_and_call(list, 1, told.put)
     late = told.get(timeout=10)
     readings.may_go_on.set()
 
     assert isinstance(late, Unavailable)
-    assert slow.store(list, 1).stored == 0  # after it, so the late one has been read by now
+    assert impatient.store(list, 1).stored == 0  # after it, so the late one has been read by now
     assert told.empty()
 
 
 def test_patience_runs_out_also_for_the_one_that_is_being_read(
-    readings: Readings, monkeypatch: pytest.MonkeyPatch
+    readings: Readings, impatient: Writer, told: "queue.Queue[Outcome | Exception]"
 ) -> None:
-    monkeypatch.setattr(writer, "PATIENCE", 0.1)
-    monkeypatch.setattr(writer, "_GIVE_UP_EVERY", 0.05)
-    slow = Writer()
-    told: queue.Queue[Outcome | Exception] = queue.Queue()
-
-    slow.store_and_call(readings, 1, told.put)
+    impatient.store_and_call(readings, 1, told.put)
 
     assert isinstance(told.get(timeout=10), Unavailable)
 
 
 def test_whatever_reading_ends_with_there_is_an_answer_and_the_next_is_read(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, told: "queue.Queue[Outcome | Exception]"
 ) -> None:
     class Panic(BaseException):
         """As extensions in Rust raise it."""
@@ -99,7 +99,6 @@ def test_whatever_reading_ends_with_there_is_an_answer_and_the_next_is_read(
         raise Panic("index out of bounds")
 
     some = Writer()
-    told: queue.Queue[Outcome | Exception] = queue.Queue()
 
     some.store_and_call(panic, 1, told.put)
 
@@ -109,9 +108,8 @@ def test_whatever_reading_ends_with_there_is_an_answer_and_the_next_is_read(
 
 
 def test_one_that_fails_to_listen_keeps_nobody_else_from_being_told(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, told: "queue.Queue[Outcome | Exception]"
 ) -> None:
-    told: queue.Queue[Outcome | Exception] = queue.Queue()
 
     def fail(_: Outcome | Exception) -> None:
         raise RuntimeError("not listening")

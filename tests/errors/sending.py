@@ -1,0 +1,52 @@
+"""Events sent to a running portal, and what has become of them there."""
+
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+from django.db import connection
+
+from tests.errors.support import envelope, raised
+from tests.servers.portal import Portal
+
+needs_postgresql = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="part of the PostgreSQL run: there it is the store"
+)
+needs_sqlite = pytest.mark.skipif(
+    connection.vendor == "postgresql", reason="part of the SQLite run: there it is the store"
+)
+
+
+def url_of(portal: Portal) -> str:
+    return f"/api/{portal.seeded.app_id}/envelope/?sentry_key={portal.public_key}"
+
+
+def post(portal: Portal, timeout: float = 10, **more: Any) -> tuple[str, httpx.Response]:
+    event_id = uuid.uuid4().hex
+    body = envelope(raised(event_id=event_id, **more))
+    # The server closes a connection on which an answer took long; the client would find that out with the next event.
+    alone = {"Connection": "close"}
+    return event_id, portal.client.post(
+        url_of(portal), content=body, headers=alone, timeout=timeout
+    )
+
+
+def stored(portal: Portal) -> set[str]:
+    rows = portal.rows("SELECT event_id FROM errors_errorevent")
+    return {uuid.UUID(str(event_id)).hex for (event_id,) in rows}
+
+
+def is_exact(portal: Portal, acknowledged: set[str]) -> None:
+    """All of it is there, and counted as often as it is there."""
+    kept = stored(portal)
+    assert not acknowledged - kept
+    assert portal.value("SELECT sum(event_count) FROM errors_errorgroup") == len(kept)
+    assert portal.value("SELECT sum(count) FROM errors_minutecount") == len(kept)
+    assert portal.value("SELECT count(*) FROM errors_eventpayload") == len(kept)
+
+
+def is_a_promise_to_recover(answer: httpx.Response) -> None:
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
