@@ -69,9 +69,6 @@ class ErrorEvent(models.Model):
                 fields=["request_id"], condition=~Q(request_id=""), name="events_by_request"
             ),
             models.Index(
-                fields=["user_key", "id"], condition=~Q(user_key=""), name="events_by_user"
-            ),
-            models.Index(
                 fields=["organization", "id"],
                 condition=~Q(organization=""),
                 name="events_by_organization",
