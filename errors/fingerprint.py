@@ -5,7 +5,7 @@ message only where there is no stack to go by.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -72,10 +72,39 @@ def _frame(platform: str, module: str, filename: str, function: str, line: str) 
     )
 
 
-def _frames(stacktrace: Any, platform: str) -> list[tuple[str, ...]]:
+class Frames(list[dict[str, Any]]):
+    """A stack's frames, and a key that no others have: what was made of them once is remembered."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, frames: Iterable[dict[str, Any]], key: tuple[int, ...]) -> None:
+        super().__init__(frames)
+        self.key = key
+
+
+_remembered_stacks: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+_MOST_STACKS = 500
+
+
+def _stack(stacktrace: Any, platform: str) -> list[str]:
+    """What of a stack counts."""
     frames = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
     if not frames:
         return []
+    if type(frames) is not Frames:
+        return _stack_parts(frames, platform)
+    key = (platform, frames.key)
+    parts = _remembered_stacks.get(key)
+    if parts is None:
+        parts = _stack_parts(frames, platform)
+        if len(frames) <= _MOST_PARTS_REMEMBERED:
+            if len(_remembered_stacks) >= _MOST_STACKS:
+                _remembered_stacks.clear()
+            _remembered_stacks[key] = parts
+    return parts
+
+
+def _stack_parts(frames: list[dict[str, Any]], platform: str) -> list[str]:
     if platform == "javascript":
         frames = _since_await(frames)
     keys: list[tuple[str, ...]] = []
@@ -92,7 +121,7 @@ def _frames(stacktrace: Any, platform: str) -> list[tuple[str, ...]]:
         if key and (not keys or keys[-1] != key):  # direct recursion is one step, however deep
             keys.append(key)
     is_usable = any(key[1] or key[2] for key in keys)
-    return keys if is_usable else []
+    return [part for key in keys for part in key] if is_usable else []
 
 
 def _since_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -139,10 +168,9 @@ def _default_parts(event: Mapping[str, Any]) -> list[str]:
     for exception in exceptions:
         is_synthetic = (exception.get("mechanism") or {}).get("synthetic")
         parts += ["type", "" if is_synthetic else exception.get("type") or ""]
-        frames = _frames(exception.get("stacktrace"), platform)
-        has_stack = has_stack or bool(frames)
-        for frame in frames:
-            parts += frame
+        stack = _stack(exception.get("stacktrace"), platform)
+        has_stack = has_stack or bool(stack)
+        parts += stack
     if exceptions:
         if not has_stack:
             for exception in exceptions:
@@ -152,8 +180,7 @@ def _default_parts(event: Mapping[str, Any]) -> list[str]:
     message = entry.get("message") or entry.get("formatted") or ""
     if message:
         return ["message", without_variables(message)]
-    frames = _frames(event.get("stacktrace"), platform)
-    return ["stack", *(part for frame in frames for part in frame)]
+    return ["stack", *_stack(event.get("stacktrace"), platform)]
 
 
 def _digest(parts: tuple[str, ...]) -> str:
