@@ -16,11 +16,12 @@ from errors.intake.body import Unreadable
 from errors.intake.normalize import Normalizer, severity_of
 from errors.intake.titles import culprit_of, title_of
 from errors.new_event import NewEvent
-from opsportal.lib.scrub import Scrubber, scrub_text
+from opsportal.lib.scrub import Scrubber
 
 LONGEST_EVENT = 1024 * 1024
 LONGEST_EXTRA = 256 * 1024
 MOST_COUNTED_TAGS = 20
+_TO_COME = 0  # in the place of the moment: what we write ourselves needs no filter
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 # portal@1.2.0-rc.beta is no person's address, 1.2.0.4 no machine's.
 _VERSION = re.compile(r"v?\d{1,9}(?:\.\d{1,9}){0,4}(?:[-+.][0-9A-Za-z.+-]{1,60})?")
@@ -70,7 +71,7 @@ def user_key_of(user: Any, client_address: str) -> str:
         if name == "ip_address":
             text = client_address if text == "{{auto}}" else text
             return pseudonym(text) if text else ""
-        if name == "email" or scrub_text(text) != text:
+        if name == "email" or Scrubber.text(text) != text:
             return pseudonym(text)
         return text
     return ""
@@ -78,11 +79,13 @@ def user_key_of(user: Any, client_address: str) -> str:
 
 def _release(value: Any) -> str:
     """A version as it is; a name before it, and what is none, without personal data."""
-    text = str(value or "").strip()
+    if not value:
+        return ""
+    text = str(value).strip()
     package, at, version = text.rpartition("@")
     if _VERSION.fullmatch(version):
-        return scrub_text(package) + at + version
-    return scrub_text(text)
+        return Scrubber.text(package) + at + version
+    return Scrubber.text(text)
 
 
 def _within_extra_limit(event: dict[str, Any]) -> dict[str, Any] | None:
@@ -142,7 +145,7 @@ def accept(
     event = normalizer.run()
     if drift:
         _shift_breadcrumbs(event, drift)
-    event["timestamp"] = occurred_at.isoformat()
+    event["timestamp"] = _TO_COME
     user_key = user_key_of(event.get("user"), around.client_address)
     release = _release(event.pop("release", None))
     dist = _release(event.pop("dist", None))
@@ -152,14 +155,16 @@ def accept(
             event["errors"] = [*event.get("errors", ()), note]
 
     event = scrubber.scrub(event)
+    if event["timestamp"] == _TO_COME:
+        event["timestamp"] = occurred_at.isoformat()
     if release:
         event["release"] = release
     if dist:
         event["dist"] = dist
     document = event
     if ready:
-        document = {**event, **{name: encoded for name, (_, encoded) in ready.items()}}
-        event.update({name: read for name, (read, _) in ready.items()})
+        document = {**event, **ready.encoded}
+        event.update(ready.read)
     found = references.find(event)
     title, kind = title_of(event)
     tags = event.get("tags") or {}

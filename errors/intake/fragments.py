@@ -9,7 +9,7 @@ the ordinary way, and so does all that is not shaped as usual: nothing here deci
 import itertools
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -17,6 +17,7 @@ from msgspec import UNSET, Raw, UnsetType
 from errors.fingerprint import Frames
 from errors.intake import jsons
 from errors.intake.normalize import (
+    ALIASES,
     LONGEST_MESSAGE,
     LONGEST_NAME,
     MOST_BREADCRUMBS,
@@ -30,7 +31,14 @@ MOST_REMEMBERED_BYTES = 3 * 512 * 1024  # of raw parts, of each kind, in one of 
 
 _ONLY_SHOWN = frozenset({"pre_context", "post_context"})  # most of a frame; nothing is read of it
 
-Ready = dict[str, tuple[Any, Any]]  # name -> what is read of it, what is encoded of it
+
+class Ready(NamedTuple):
+    """Members that are normalized and filtered already: what is read of them, and what is encoded of them."""
+
+    read: dict[str, Any]
+    encoded: dict[str, Any]
+
+
 _Fragment = tuple[Any, Raw]  # what is read of it, what is encoded of it
 _Frame = tuple[Any, Raw, int]  # as well, and a number that no other frame gets
 _AroundLocals = tuple[
@@ -79,7 +87,10 @@ class _Crumbs(msgspec.Struct, gc=False):
     values: list[_Crumb]
 
 
-class _Event(msgspec.Struct, gc=False):
+_OLD_NAMES = {f"old_{name}": old for old, name in ALIASES.items()}
+
+
+class _Event(msgspec.Struct, gc=False, rename=_OLD_NAMES):
     """The members a normalized event keeps; others are skipped without being decoded."""
 
     exception: _Exception | UnsetType | None = UNSET
@@ -112,15 +123,24 @@ class _Event(msgspec.Struct, gc=False):
     csp: Any = UNSET
     type: Any = UNSET
     errors: Any = UNSET
+    old_logentry: Any = UNSET
+    old_exception: Any = UNSET
+    old_stacktrace: Any = UNSET
+    old_request: Any = UNSET
+    old_user: Any = UNSET
+    old_breadcrumbs: Any = UNSET
+    old_contexts: Any = UNSET
+    old_template: Any = UNSET
 
 
 _REMEMBERED = ("modules", "sdk", "contexts", "debug_meta", "extra")
 _ORDINARY = tuple(
     name
     for name in _Event.__struct_fields__
-    if name not in (*_REMEMBERED, "exception", "breadcrumbs")
+    if name not in (*_REMEMBERED, *_OLD_NAMES, "exception", "breadcrumbs")
 )
-_ordinary_of = attrgetter(*_ORDINARY)
+_ordinary_of, _old_names_of = attrgetter(*_ORDINARY), attrgetter(*_OLD_NAMES)
+_NOTHING_OLD = (UNSET,) * len(_OLD_NAMES)
 _decode = msgspec.json.Decoder(_Event).decode
 _decode_any = msgspec.json.Decoder().decode
 _decode_crumbs = msgspec.json.Decoder(_Crumbs | list[_Crumb]).decode
@@ -161,28 +181,28 @@ def split(payload: bytes, scrubber: Scrubber) -> tuple[dict[str, Any], Ready] | 
     """The members that take the ordinary way, and the parts that are ready; None when the event is unusual."""
     if b"\\" in payload and b"\\u0000" in payload:  # one byte is found in a tenth of the time
         return None
-    if b"sentry.interfaces" in payload:
-        return None
     try:
         event = _decode(payload)
-        ready: Ready = {}
+        if _old_names_of(event) != _NOTHING_OLD:
+            return None
+        ready = Ready({}, {})
         for name in _REMEMBERED:
             raw = getattr(event, name)
             if raw is not UNSET and raw != b"null":
                 part = _part(bytes(raw), scrubber)
                 if type(part[0]) is not dict:
                     return None
-                ready[name] = part
+                ready.read[name], ready.encoded[name] = part
         if isinstance(event.exception, _Exception) and event.exception.values:
             chain = _chain(event.exception.values, scrubber)
             if chain is None:
                 return None
-            ready["exception"] = chain
+            ready.read["exception"], ready.encoded["exception"] = chain
         crumbs = None
         if event.breadcrumbs is not UNSET and event.breadcrumbs != b"null":
             crumbs = _breadcrumbs(event.breadcrumbs, scrubber)
             if crumbs is not None:
-                ready["breadcrumbs"] = (crumbs, crumbs)
+                ready.read["breadcrumbs"] = ready.encoded["breadcrumbs"] = crumbs
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
     ordinary = {

@@ -20,7 +20,7 @@ LONGEST_TAG = 200
 LONGEST_MESSAGE = 8 * 1024
 LONGEST_NAME = 512
 
-_ALIASES = {
+ALIASES = {
     "sentry.interfaces.Message": "logentry",
     "sentry.interfaces.Exception": "exception",
     "sentry.interfaces.Stacktrace": "stacktrace",
@@ -87,7 +87,7 @@ class Normalizer:
             self.notes += [note for note in given_notes if isinstance(note, dict)][:50]
         for name in [name for name in event if name not in _KEPT]:
             value = event.pop(name)
-            alias = _ALIASES.get(name)
+            alias = ALIASES.get(name)
             if alias and event.get(alias) is None:
                 event[alias] = value
         for name in [name for name, value in event.items() if value is None]:
@@ -289,16 +289,23 @@ class Normalizer:
         query = request.get("query_string")
         if type(query) is str and query:
             with contextlib.suppress(ValueError):  # as pairs the scrubber sees the names
-                request["query_string"] = [
-                    list(pair)
-                    for pair in parse_qsl(query.removeprefix("?"), True, max_num_fields=200)
-                ] or query
+                request["query_string"] = _pairs(query.removeprefix("?")) or query
         elif type(query) is dict:
             request["query_string"] = [[key, item] for key, item in query.items()]
         data = request.get("data")
         if data is not None and type(data) is str and len(data) > LONGEST_MESSAGE:
             request["data"] = data[:LONGEST_MESSAGE] + "…"
             self.note("trimmed", "request.data")
+
+
+_MOST_PAIRS = 200
+
+
+def _pairs(query: str) -> list[list[str]]:
+    """Like parse_qsl, which takes four times as long where nothing is encoded. Raises ValueError."""
+    if "%" in query or "+" in query or query.count("&") >= _MOST_PAIRS:
+        return [list(pair) for pair in parse_qsl(query, True, max_num_fields=_MOST_PAIRS)]
+    return [pair.split("=", 1) if "=" in pair else [pair, ""] for pair in query.split("&") if pair]
 
 
 def _breadcrumb(crumb: dict[str, Any]) -> None:

@@ -151,8 +151,8 @@ def test_a_usual_event_takes_the_short_way() -> None:
     parts = fragments.split(json.dumps(event, separators=(",", ":")).encode(), Scrubber())
 
     assert parts is not None
-    assert sorted(parts[1]) == ["breadcrumbs", "exception"]
-    assert jsons.decode(jsons.encode(parts[1]["breadcrumbs"][1])) == {
+    assert sorted(parts[1].read) == ["breadcrumbs", "exception"]
+    assert jsons.decode(jsons.encode(parts[1].encoded["breadcrumbs"])) == {
         "values": [{"message": "to [Filtered]", "data": {"password": "[Filtered]"}}]
     }
-    assert b"4111" not in jsons.encode(parts[1]["exception"][1])
+    assert b"4111" not in jsons.encode(parts[1].encoded["exception"])
