@@ -105,7 +105,7 @@ class Scrubber:
         if depth > _DEEPEST:
             return TOO_DEEP
         harmless, clean = self._harmless, _clean.young
-        changed: dict[Any, Any] = {}
+        changed: dict[Any, Any] | None = None
         for name, item in value.items():
             if name not in harmless:
                 if type(name) is not str or self.is_secret(name) or _clean.text(name) != name:
@@ -123,11 +123,15 @@ class Scrubber:
                 or (kind is int and -SMALLEST_CARD < item < SMALLEST_CARD)
             ):
                 continue
+            elif kind is dict:
+                scrubbed = self._walk_dict(item, depth + 1)
             else:
                 scrubbed = self._walk(item, depth + 1)
             if scrubbed is not item:
+                if changed is None:
+                    changed = value.copy()
                 changed[name] = scrubbed
-        return {**value, **changed} if changed else value
+        return value if changed is None else changed
 
     def _rebuilt(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
         """A dict with a name that says "filter this", or one that must itself be filtered."""
