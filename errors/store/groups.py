@@ -228,4 +228,6 @@ def mark_used(samples: Iterable[Known], today: date) -> None:
 
 
 def worse(one: str, other: str) -> str:
+    if one == other:  # nearly always: an enumeration is slow to look into
+        return one
     return max(one, other, key=lambda severity: SEVERITY_RANK[Severity(severity)])

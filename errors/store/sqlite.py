@@ -28,7 +28,7 @@ class SQLite:
             yield cursor
 
     def moment(self, moment: datetime) -> str:
-        return str(moment.astimezone(UTC).replace(tzinfo=None))  # as Django writes it
+        return moment.astimezone(UTC).isoformat(" ")[:-6]  # without the zone, as Django writes it
 
     def event_id(self, event_id: str) -> str:
         return event_id

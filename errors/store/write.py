@@ -8,7 +8,7 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 
 from errors import partitions
-from errors.models import SEVERITY_RANK, ErrorGroup, Severity, Status
+from errors.models import ErrorGroup, Status
 from errors.new_event import NewEvent
 from errors.payloads import Sample, pack
 from errors.store import groups, life, texts
@@ -157,7 +157,7 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
     written.severities = {packed.event.severity for packed, _ in new}
     for group_id, group in tally.groups.items():
         state = by_id[group_id]
-        if SEVERITY_RANK[Severity(group.severity)] > SEVERITY_RANK[Severity(state[2])]:
+        if groups.worse(state[2], group.severity) != state[2]:
             ErrorGroup.objects.filter(pk=group_id).update(severity=group.severity)
         if state[1] not in (Status.OPEN, Status.REGRESSED):
             of_group = [packed.event for packed, known, _ in rows if known.group_id == group_id]
