@@ -129,6 +129,17 @@ def test_locals_with_locals_inside_stay_whole() -> None:
     assert short[0]["exception"]["values"][0]["stacktrace"]["frames"] == [frame]
 
 
+def test_locals_that_end_elsewhere_than_in_the_frame_before_are_told_apart() -> None:
+    frame = {"function": "pay", "vars": {"a": "4111 1111 1111 1111"}, "in_app": True}
+    other = {"function": "pay", "vars": {"a": 1}, "data": {"b": {"vars": 2}}, "in_app": True}
+    scrubber = Scrubber()
+
+    for one in (frame, other, frame):
+        event = {"exception": {"values": [{"type": "E", "stacktrace": {"frames": [one]}}]}}
+        short, ordinary = both_ways({**event, "event_id": ID}, scrubber)
+        assert short == ordinary
+
+
 def test_breadcrumbs_of_a_client_with_a_wrong_clock_are_shifted() -> None:
     event = {"event_id": ID, "breadcrumbs": [{"message": "x", "timestamp": AT.timestamp() - 7200}]}
     around = Circumstances(received_at=AT, sent_at=AT - timedelta(hours=2))
