@@ -51,6 +51,17 @@ def share_arenas(count: int) -> None:
         _libc.mallopt(M_ARENA_MAX, count)
 
 
+def keep_to_one_core(number: int) -> None:
+    """Run this process, and what it starts, on one of the cores it may use: the same for the same number.
+
+    Threads that share the interpreter's lock run one at a time; on several cores each handing-over of it wakes another core.
+    Measured with two cores: docs/performance.md, "Which cores". Linux only; elsewhere nothing.
+    """
+    if sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+
 class _MallocInfo(ctypes.Structure):
     _fields_: ClassVar = [
         (name, ctypes.c_size_t)

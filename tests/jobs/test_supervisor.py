@@ -45,6 +45,13 @@ def test_it_says_how_to_get_in_and_the_page_answers(serving: Serving) -> None:
     assert httpx.get(f"{serving.portal.base_url}/admin/login/").status_code == 200
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere cores cannot be chosen")
+def test_web_keeps_to_one_core_and_nothing_else_does(serving: Serving) -> None:
+    assert len(os.sched_getaffinity(serving.child("opsportal web"))) == 1
+    for other in ("opsportal store", "opsportal tasks"):
+        assert os.sched_getaffinity(serving.child(other)) == os.sched_getaffinity(0)
+
+
 def test_a_nudge_is_picked_up_within_a_second(serving: Serving, tmp_path: Path) -> None:
     serving.wait_for_cluster()
     works(serving, tmp_path, "warm")

@@ -1,10 +1,12 @@
-"""What a process does with its memory."""
+"""What a process does with its memory, and where it runs."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from opsportal.lib.processes import in_a_child, keep_to_one_core
 from tests.servers.portal import ROOT
 
 FILL = """
@@ -36,3 +38,19 @@ def test_what_is_forked_allocates_beside_what_it_shares() -> None:
 
     assert before > 4_000
     assert after < before / 20
+
+
+def _cores_after(number: int) -> set[int]:
+    keep_to_one_core(number)
+    return os.sched_getaffinity(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it does nothing")
+def test_neighboring_numbers_keep_to_different_cores_where_there_are_several() -> None:
+    allowed = os.sched_getaffinity(0)
+
+    kept = [in_a_child(_cores_after, number=number) for number in range(8000, 8000 + len(allowed))]
+
+    assert all(len(cores) == 1 for cores in kept)
+    assert set().union(*kept) == allowed
+    assert os.sched_getaffinity(0) == allowed

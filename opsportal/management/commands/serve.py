@@ -30,7 +30,14 @@ from opsportal.jobs.supervisor import Supervisor
 from opsportal.lib import background
 from opsportal.lib.database import keep_little_in_memory, keep_one_connection
 from opsportal.lib.prepare import prepare_node
-from opsportal.lib.processes import Child, call_me, fill_gaps, in_a_child, share_arenas
+from opsportal.lib.processes import (
+    Child,
+    call_me,
+    fill_gaps,
+    in_a_child,
+    keep_to_one_core,
+    share_arenas,
+)
 
 CLUSTER_ID = uuid.uuid4().hex[:12]  # of every cluster that this command starts, one after the other
 CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
@@ -46,6 +53,9 @@ class Command(BaseCommand):
         parser.add_argument("--no-web", action="store_true", help="only background work")
         parser.add_argument("--no-worker", action="store_true", help="only web")
         parser.add_argument("--threads", type=int, default=64, help="requests served at once")
+        parser.add_argument(
+            "--any-core", action="store_true", help="let web's threads use all cores, not one"
+        )
         parser.add_argument("--workers", type=int, help="background tasks at once (WORKERS)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -59,7 +69,10 @@ class Command(BaseCommand):
 
         with tempfile.TemporaryDirectory(prefix="opsportal-") as folder:  # nobody else may open it
             store = store_child(Path(folder) / "store")
-            web = Child("web", partial(run_web, host, port, options["threads"]))
+            web = Child(
+                "web",
+                partial(run_web, host, port, options["threads"], any_core=options["any_core"]),
+            )
             worker = Child("worker", lambda: run_worker(worker.starts, options["workers"]))
             children = [
                 *(() if options["no_web"] else (store, web)),
@@ -107,10 +120,12 @@ def run_store(address: Path) -> None:
     StoreProcess(address).run()
 
 
-def run_web(host: str, port: int, threads: int) -> None:
+def run_web(host: str, port: int, threads: int, *, any_core: bool = False) -> None:
     from opsportal import web
 
     call_me("opsportal web")
+    if not any_core:
+        keep_to_one_core(port)  # two nodes on one machine have different ones
     web.run(host, port, threads)
 
 
