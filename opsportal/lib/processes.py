@@ -55,11 +55,12 @@ def keep_to_one_core(number: int) -> None:
     """Run this process, and what it starts, on one of the cores it may use: the same for the same number.
 
     Threads that share the interpreter's lock run one at a time; on several cores each handing-over of it wakes another core.
-    Measured with two cores: docs/performance.md, "Which cores". Linux only; elsewhere nothing.
+    Measured with two cores: docs/performance.md, "Which cores". Linux only; elsewhere, and where it is forbidden, nothing.
     """
     if sys.platform == "linux":
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
+        with contextlib.suppress(OSError):  # sandboxes and systemd's SystemCallFilter= refuse it
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
 class _MallocInfo(ctypes.Structure):

@@ -54,3 +54,16 @@ def test_neighboring_numbers_keep_to_different_cores_where_there_are_several() -
     assert all(len(cores) == 1 for cores in kept)
     assert set().union(*kept) == allowed
     assert os.sched_getaffinity(0) == allowed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it does nothing")
+def test_where_choosing_cores_is_forbidden_all_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(pid: int, cores: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    allowed = os.sched_getaffinity(0)
+
+    keep_to_one_core(8000)
+
+    assert os.sched_getaffinity(0) == allowed
