@@ -125,8 +125,13 @@ def run_web(host: str, port: int, threads: int, *, any_core: bool = False) -> No
 
     call_me("opsportal web")
     if not any_core:
-        keep_to_one_core(port)  # two nodes on one machine have different ones
+        keep_to_one_core(core_number(port))
     web.run(host, port, threads)
+
+
+def core_number(port: int) -> int:
+    """Two nodes on one machine have different cores: by port, and in containers, which all have the same, by name."""
+    return port + sum(settings.INSTANCE.encode("utf-8", "replace"))
 
 
 def run_worker(starts: int, workers: int | None) -> None:
