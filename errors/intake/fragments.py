@@ -28,6 +28,7 @@ from opsportal.lib.scrub import Scrubber
 
 LONGEST_REMEMBERED = 16 * 1024
 MOST_REMEMBERED_BYTES = 3 * 512 * 1024  # of raw parts, of each kind, in one of two generations
+LEAST_REMEMBERED_BYTES = 400  # that a part counts for: what is made of a tiny one takes more
 
 _ONLY_SHOWN = frozenset({"pre_context", "post_context"})  # most of a frame; nothing is read of it
 
@@ -168,7 +169,7 @@ class _Memory(Generic[Known]):
         if self._size > MOST_REMEMBERED_BYTES:
             self._old, self.young, self._size = self.young, {}, 0
         self.young[key] = known
-        self._size += len(key[1])
+        self._size += max(len(key[1]), LEAST_REMEMBERED_BYTES)
 
 
 # Apart: what is a fine list of modules would be a frame that nobody mended.

@@ -167,3 +167,16 @@ def test_a_usual_event_takes_the_short_way() -> None:
         "values": [{"message": "to [Filtered]", "data": {"password": "[Filtered]"}}]
     }
     assert b"4111" not in jsons.encode(parts[1].encoded["exception"])
+
+
+def test_tiny_frames_do_not_fill_the_memory() -> None:
+    scrubber = Scrubber()
+
+    for start in range(0, 10_000, 250):
+        frames = [{"a": number, "vars": {}} for number in range(start, start + 250)]
+        event = {"exception": {"values": [{"type": "E", "stacktrace": {"frames": frames}}]}}
+        assert fragments.split(json.dumps(event, separators=(",", ":")).encode(), scrubber)
+
+    most = fragments.MOST_REMEMBERED_BYTES // 400 + 2
+    assert len(fragments._frames.young) <= most
+    assert len(fragments._around_locals.young) <= most
