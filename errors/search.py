@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from errors.models import (
@@ -129,7 +129,7 @@ def _shown(parts: "QuerySet[GroupText] | QuerySet[GroupTag]") -> "QuerySet[Any, 
     return parts.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True)
 
 
-# No EXISTS by one column in these: for each group SQLite would walk anew through all that have the value, or through all groups.
+# No EXISTS in these: for each group SQLite would walk anew through all that have the value, or through all groups.
 
 
 def _group(**fields: str) -> Q:
@@ -143,10 +143,14 @@ def _tag(key: str, value: str) -> Q:
 
 
 def _user(value: str) -> Q:
-    """By asking each group for the user, a look-up by primary key: an index by user would be written with every event."""
-    touched = Exists(GroupUser.objects.filter(group=OuterRef("pk"), user_key=value))
-    groups = ErrorGroup.objects.filter(touched)
-    return Q(pk__in=groups.values_list(Coalesce("merged_into_id", "pk"), flat=True))
+    """By asking each group for the user, a look-up by primary key: an index by user would be written with every event.
+
+    With EXISTS PostgreSQL walks through all users of all groups instead, once they are many.
+    """
+    users = GroupUser.objects.filter(group=OuterRef("pk"), user_key=value).values("user_key")
+    touched = ErrorGroup.objects.alias(touched=Subquery(users)).filter(touched=value)
+    shown = touched.values_list(Coalesce("merged_into_id", "pk"), flat=True)
+    return Q(pk__in=shown.distinct())
 
 
 def _severity(value: str) -> Q:
