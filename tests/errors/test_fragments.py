@@ -177,6 +177,6 @@ def test_tiny_frames_do_not_fill_the_memory() -> None:
         event = {"exception": {"values": [{"type": "E", "stacktrace": {"frames": frames}}]}}
         assert fragments.split(json.dumps(event, separators=(",", ":")).encode(), scrubber)
 
-    most = fragments.MOST_REMEMBERED_BYTES // 400 + 2
+    most = fragments.MOST_REMEMBERED_BYTES // fragments.LEAST_REMEMBERED_BYTES + 2
     assert len(fragments._frames.young) <= most
     assert len(fragments._around_locals.young) <= most
