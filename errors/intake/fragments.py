@@ -25,6 +25,7 @@ from errors.intake.normalize import (
     Normalizer,
 )
 from opsportal.lib.scrub import Scrubber
+from opsportal.lib.scrub.texts import SMALLEST_CARD
 
 LONGEST_REMEMBERED = 16 * 1024
 MOST_REMEMBERED_BYTES = 3 * 512 * 1024  # of raw parts, of each kind, in one of two generations
@@ -294,7 +295,11 @@ def _breadcrumbs(raw: Raw, scrubber: Scrubber) -> _Crumbs | None:
     clean, text, scrub = scrubber.known_clean, scrubber.text, scrubber.scrub
     for crumb in crumbs.values:
         # Nearly every text was seen before: a call for each would double the time.
-        if type(at := crumb.timestamp) is not float and at is not UNSET:
+        at = crumb.timestamp
+        if type(at) is float:
+            if not -SMALLEST_CARD < at < SMALLEST_CARD:
+                crumb.timestamp = scrub(at)
+        elif at is not UNSET:
             crumb.timestamp = scrub(at)
         if (said := crumb.type) and said not in clean:
             crumb.type = text(said)

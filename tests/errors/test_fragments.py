@@ -151,6 +151,16 @@ def test_breadcrumbs_of_a_client_with_a_wrong_clock_are_shifted() -> None:
     assert crumb["timestamp"] == AT.isoformat()
 
 
+@pytest.mark.parametrize("at", [4111111111111111.0, -4111111111111111.0, 4111111111111111])
+def test_a_card_number_is_no_moment_of_a_breadcrumb(at: float) -> None:
+    event = {"event_id": ID, "breadcrumbs": {"values": [{"message": "x", "timestamp": at}]}}
+
+    short, ordinary = both_ways(event, Scrubber())
+
+    assert short == ordinary
+    assert short[0]["breadcrumbs"]["values"][0]["timestamp"] == "[Filtered]"
+
+
 def test_a_usual_event_takes_the_short_way() -> None:
     frame = {"function": "pay", "filename": "shop/pay.py", "vars": {"card": "4111 1111 1111 1111"}}
     event = {
