@@ -176,7 +176,7 @@ def measure(name: str, environment: dict[str, str], seconds: float) -> list[dict
         for connections in CONNECTIONS:
             pids = family(empty_server.pid)
             empty = load(empty_port, key, app, connections, seconds=max(2.0, seconds / 2))
-            with on_cores(pids, {0}):
+            with on_cores(pids, {min(os.sched_getaffinity(0))}):
                 on_one = load(empty_port, key, app, connections, seconds=max(2.0, seconds / 2))
             pids = family(server.pid)
             with on_cores(pids, os.sched_getaffinity(0)):

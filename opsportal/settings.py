@@ -139,7 +139,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # IMMEDIATE takes the write lock when a transaction starts: DEFERRED gave hundreds of "database is
     # locked" under load, IMMEDIATE none (measured). FULL makes a commit survive power loss.
     # What has been committed is moved from the log into the database every 32 MB instead of every 4: pages that change
-    # with every batch are moved less often (a tenth of the store's time), and one commit in a hundred waits, not one in ten.
+    # with every batch are moved less often, and one commit in a hundred waits for it, not one in ten (measured).
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
