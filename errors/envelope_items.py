@@ -42,7 +42,7 @@ def transaction(received: Received) -> None:
         ok=str(trace.get("status") or "ok") not in _FAILED,
         sample_rate=header.get("sample_rate") if isinstance(header, dict) else None,
     )
-    measured.add(received.guest.app, [measurement])
+    measured.add(received.project.app, [measurement])
 
 
 @item_type("span", limit=4 * 1024 * 1024, is_container=True)
@@ -51,10 +51,10 @@ def spans(received: Received) -> None:
     listed = _object(received.payload).get("items")
     listed = listed[:1_000] if isinstance(listed, list) else []
     found = [measurement for one in listed if (measurement := _segment(one))]
-    measured.add(received.guest.app, found)
+    measured.add(received.project.app, found)
     if others := len(listed) - len(found):
         source = Discarded.Source.PORTAL
-        discarded.count(received.guest.app_id, source, "span", "unsupported", others)
+        discarded.count(received.project.app_id, source, "span", "unsupported", others)
 
 
 def _segment(span: Any) -> Performance | None:
@@ -112,7 +112,7 @@ def session(received: Received) -> None:
     user = payload.get("did") or payload.get("sid")
     if not user:
         raise ValueError("a session of nobody")
-    measured.add(received.guest.app, [Activity(str(user)[:200])])
+    measured.add(received.project.app, [Activity(str(user)[:200])])
 
 
 @item_type("sessions", limit=100 * 1024)
@@ -132,7 +132,7 @@ def sessions(received: Received) -> None:
             if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 10**9:
                 counts[outcome] = counts.get(outcome, 0) + number
     found += [Counter(f"sessions.{outcome}", number) for outcome, number in counts.items()]
-    measured.add(received.guest.app, found)
+    measured.add(received.project.app, found)
 
 
 @item_type("check_in", limit=100 * 1024)
@@ -150,7 +150,7 @@ def take_check_in(received: Received, slug: str, payload: dict[str, Any]) -> Non
     given_id = event_id_of(payload.get("check_in_id"))
     try:
         record_check_in(
-            app=received.guest.app,
+            app=received.project.app,
             slug=slug,
             status=str(payload.get("status") or ""),
             now=received.now,
@@ -160,7 +160,9 @@ def take_check_in(received: Received, slug: str, payload: dict[str, Any]) -> Non
             monitor_config=config if isinstance(config, dict) else None,
         )
     except TooManyHeartbeats:
-        discarded.count(received.guest.app_id, Discarded.Source.PORTAL, "check_in", "too many jobs")
+        discarded.count(
+            received.project.app_id, Discarded.Source.PORTAL, "check_in", "too many jobs"
+        )
 
 
 @item_type("user_report", limit=100 * 1024)
@@ -185,7 +187,7 @@ def _keep_report(received: Received, event_id: Any, message: Any, url: Any = "")
         raise ValueError("a report that says nothing")
     about = event_id_of(event_id)
     UserReport.objects.create(
-        app=received.guest.app,
+        app=received.project.app,
         event_id=uuid.UUID(about) if about else None,
         message=text,
         received_at=received.now,
@@ -203,7 +205,7 @@ def client_report(received: Received) -> None:
             number = one.get("quantity") if isinstance(one, dict) else None
             if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 10**9:
                 discarded.count(
-                    received.guest.app_id,
+                    received.project.app_id,
                     Discarded.Source.CLIENT,
                     str(one.get("category") or "default"),
                     str(one.get("reason") or ""),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from errors.door import Guest
+from errors.ingest.authentication import Project
 from opsportal.lib.registry import Registry
 
 
@@ -16,7 +16,7 @@ from opsportal.lib.registry import Registry
 class Received:
     """One item, with what its handler may want to know about its envelope."""
 
-    guest: Guest
+    project: Project
     type: str
     payload: Any  # decoded JSON; None when it could not be read
     envelope: dict[str, Any]  # the envelope's header

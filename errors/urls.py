@@ -1,9 +1,10 @@
-"""The staff's pages, and ingestion's addresses, which in production opsportal.wsgi answers before Django is asked."""
+"""The staff's pages, and ingestion's addresses, which `serve` answers before Django's middleware."""
 
 from django.contrib import admin
 from django.urls import path, re_path
 
-from errors.views import actions, ingest, pages
+from errors.ingest import handler
+from errors.views import actions, pages
 
 app_name = "errors"
 
@@ -30,12 +31,12 @@ urlpatterns = [
         staff(pages.event_raw),
         name="event-raw",
     ),
-    path("api/v1/errors/", ingest.view, name="error-report"),
-    path("api/<int:project_id>/envelope/", ingest.view, name="envelope-receive"),
-    path("tunnel/", ingest.view, name="envelope-tunnel"),
+    path("api/v1/errors/", handler.view, name="error-report"),
+    path("api/<int:project_id>/envelope/", handler.view, name="envelope-receive"),
+    path("tunnel/", handler.view, name="envelope-tunnel"),
     re_path(
         r"^(?:/+)?(?:api/+\d+/+(?:envelope|store|security|csp-report|nel|minidump|unreal|cron)(?:/.*)?|api/+v1/+errors/*|tunnel/*)$",
-        ingest.view,
+        handler.view,
         name="ingest-other",
     ),
 ]

@@ -285,6 +285,10 @@ SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", 14 * 24 * 3600)
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "opsportal.error_pages.csrf_failure"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+# Clients that send slowly or keep idle connections open are disconnected; docs/operations.md, "Connections".
+MAX_CONNECTIONS = env.int("MAX_CONNECTIONS", 16_000, validate=validate.Range(min=16))
+HEADER_TIMEOUT_SECONDS = env.int("HEADER_TIMEOUT_SECONDS", 30, validate=validate.Range(min=1))
+BODY_TIMEOUT_SECONDS = env.int("BODY_TIMEOUT_SECONDS", 30, validate=validate.Range(min=1))
 
 # --- mail and channels --------------------------------------------------------------------------------------
 # console (default), smtp (EMAIL_HOST), resend (RESEND_API_KEY)

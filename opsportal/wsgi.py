@@ -1,13 +1,19 @@
-import gc
+"""Django as a WSGI application with every view imported.
 
-from opsportal.application import application
-from opsportal.lib import background, ratelimit
+`serve` runs it behind `opsportal.server.rsgi`. Nothing is started here, so that a process that forks may import it.
+"""
 
-__all__ = ["application"]
+import os
 
-ratelimit.warm()
-background.start()
+from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
 
-gc.collect()
-gc.freeze()
-gc.set_threshold(25_000, 20, 50)
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
+
+_django = get_wsgi_application()
+
+from opsportal.server.api_lane import in_front_of  # noqa: E402  (needs Django set up)
+
+get_resolver().url_patterns  # noqa: B018  (imports every view now rather than in the first request)
+
+application = in_front_of(_django)

@@ -18,6 +18,10 @@ class TooLarge(Exception):
     """413"""
 
 
+class BodyTimeout(Exception):
+    """408"""
+
+
 class Unreadable(Exception):
     """400: not what its Content-Encoding says, or cut short."""
 

@@ -1,4 +1,4 @@
-"""What was read, committed: the events of many requests in one transaction, and an outcome for each request."""
+"""Group commit: the events of many requests in one transaction, with an outcome for each request."""
 
 import logging
 from collections.abc import Sequence
@@ -12,37 +12,37 @@ from errors.store.write import Written, write
 
 log = logging.getLogger(__name__)
 
-Request = Sequence[NewEvent]
+Events = Sequence[NewEvent]  # of one request
 
 
 class Unavailable(Exception):
-    """Not stored, try again later: 503."""
+    """The events are not stored and the client should retry later: 503."""
 
-    retry_after = 5
+    retry_after = 5  # seconds
 
 
 class NotStorable(Exception):
-    """The database does not take this one event, whatever its neighbors: a fault of ours."""
+    """The database rejects this one event whatever is committed with it: a fault of the portal."""
 
 
 Outcome = Written | Unavailable | NotStorable
 
 
-def commit(requests: Sequence[Request]) -> list[Outcome]:
-    """One outcome for each request, in their order; never raises."""
+def commit(requests: Sequence[Events]) -> list[Outcome]:
+    """Return one outcome for each request, in their order. Never raises."""
     if not requests:
         return []
     try:
         with turn():
             written = write([event for request in requests for event in request])
     except (OperationalError, InterfaceError, InternalError) as error:
-        _reopen()
-        log.warning("events not stored: the database is away", extra={"error": str(error)[:300]})
-        return [Unavailable("the store is away")] * len(requests)
+        _reconnect()
+        log.warning("events not stored: the database is unavailable", extra={"error": str(error)[:300]})  # fmt: skip
+        return [Unavailable("the store is unavailable")] * len(requests)
     except Exception as error:
         if isinstance(error, DatabaseError):
-            _reopen()
-        if len(requests) > 1:  # one poisonous event must not take the others with it
+            _reconnect()
+        if len(requests) > 1:  # one event that cannot be stored must not fail the others
             return [outcome for request in requests for outcome in commit([request])]
         log.exception("an event could not be stored")
         return [NotStorable(str(error)[:300])]
@@ -50,8 +50,23 @@ def commit(requests: Sequence[Request]) -> list[Outcome]:
     return [written] * len(requests)
 
 
-def _reopen() -> None:
-    """The next batch gets a new connection: that is how the store recovers by itself."""
+def store_events(events: Events) -> Written:
+    """Store events and return once they are committed; within the caller's transaction if there is one.
+
+    Raises Unavailable or NotStorable; then nothing is stored.
+    """
+    if connection.in_atomic_block:
+        written = write(events) if events else Written()
+        aftermath.after_commit(written)
+        return written
+    [outcome] = commit([events])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _reconnect() -> None:
+    """Close the connection so that the next batch opens a new one."""
     try:
         connection.close()
     except DatabaseError:

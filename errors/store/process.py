@@ -1,45 +1,51 @@
-"""The store's own process: it compresses and commits one batch while a web process reads the next.
+"""The store process: it compresses and commits one batch while a web process parses the next.
 
-Both need the interpreter most of the time; as two processes they have a core each (what that brings: docs/performance.md,
-"Which processes take errors"). `manage.py serve` starts it and keeps it running. It answers on a socket that only this user
-may open; while it is away, web processes commit by themselves.
+Both need the interpreter most of the time; as two processes each has a core (figures: docs/performance.md, "Which
+processes take errors"). `manage.py serve` starts it and keeps it running. It listens on a Unix socket that only this user
+may open. While it is unavailable, web processes commit in a thread of their own.
+
+Messages in both directions are msgpack, preceded by their length.
 """
 
+import asyncio
 import logging
 import os
 import select
 import signal
 import socket
 import struct
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from errors.new_event import NewEvent
-from errors.store.commit import NotStorable, Outcome, Request, Unavailable, commit
+from errors.store.commit import Events, NotStorable, Outcome, Unavailable, commit
 from errors.store.write import Written
 
 log = logging.getLogger(__name__)
 
+RECONNECT_SECONDS = 1.0
 _LENGTH = struct.Struct("<Q")
-_BUFFER = 1024 * 1024
-_LOOK_EVERY = 0.25  # seconds, for being asked to end
+_BUFFER_BYTES = 1024 * 1024
+_POLL_SECONDS = 0.25  # how soon the process notices that it has been asked to end
 
 
-class Gone(Exception):
-    """The other side has ended. What it was given last may be committed, or not."""
+class StoreDisconnected(Exception):
+    """The other side has closed the connection. The last batch that it received may or may not be committed."""
 
 
-class _Said(msgspec.Struct, array_like=True):
-    """An Outcome on its way."""
+class _WireOutcome(msgspec.Struct, array_like=True):
+    """An Outcome as it is sent."""
 
     written: Written | None = None
     problem: str = ""
-    is_passing: bool = False
+    is_temporary: bool = False
 
     @classmethod
-    def of(cls, outcome: Outcome) -> "_Said":
+    def of(cls, outcome: Outcome) -> "_WireOutcome":
         if isinstance(outcome, Written):
             return cls(outcome)
         return cls(None, str(outcome), isinstance(outcome, Unavailable))
@@ -47,20 +53,66 @@ class _Said(msgspec.Struct, array_like=True):
     def outcome(self) -> Outcome:
         if self.written is not None:
             return self.written
-        return Unavailable(self.problem) if self.is_passing else NotStorable(self.problem)
+        return Unavailable(self.problem) if self.is_temporary else NotStorable(self.problem)
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_requests = msgspec.msgpack.Decoder(list[list[NewEvent]]).decode
-_outcomes = msgspec.msgpack.Decoder(list[_Said]).decode
+_decode_requests = msgspec.msgpack.Decoder(list[list[NewEvent]]).decode
+_decode_outcomes = msgspec.msgpack.Decoder(list[_WireOutcome]).decode
 
 
-class _Line:
-    """One end of a connection: whole messages, or Gone."""
+class StoreClient:
+    """Commits batches through the store process, or in a thread of this process while that is unavailable."""
+
+    def __init__(self, address: Path | None) -> None:
+        self._address = address
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._reconnect_at = 0.0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="errors.store.commit")
+
+    async def commit(self, requests: Sequence[Events]) -> list[Outcome]:
+        """Return one outcome for each request, in their order. One batch at a time."""
+        if await self._connect():
+            try:
+                return await self._exchange(requests)
+            except (OSError, asyncio.IncompleteReadError):
+                self._disconnect()
+                # Whether or not it was committed: an event that is already stored is counted once.
+                log.warning("the store process has ended; its last batch is committed here")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, commit, requests)
+
+    async def _connect(self) -> bool:
+        """Return True if there is a connection. Tries again every RECONNECT_SECONDS."""
+        if self._streams is None and self._address and time.monotonic() >= self._reconnect_at:
+            self._reconnect_at = time.monotonic() + RECONNECT_SECONDS
+            try:
+                self._streams = await asyncio.open_unix_connection(self._address)
+            except OSError:
+                return False
+        return self._streams is not None
+
+    def _disconnect(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+    async def _exchange(self, requests: Sequence[Events]) -> list[Outcome]:
+        assert self._streams is not None
+        reader, writer = self._streams
+        message = _encode(requests)
+        writer.write(_LENGTH.pack(len(message)) + message)
+        await writer.drain()
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        return [sent.outcome() for sent in _decode_outcomes(await reader.readexactly(length))]
+
+
+class _Connection:
+    """The store process's end of a connection: whole messages, or StoreDisconnected."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
 
     def fileno(self) -> int:
         return self._end.fileno()
@@ -70,114 +122,80 @@ class _Line:
 
     def send(self, message: bytes) -> None:
         try:
-            self._end.sendall(_LENGTH.pack(len(message)))
-            self._end.sendall(message)
+            self._end.sendall(_LENGTH.pack(len(message)) + message)
         except OSError as error:
-            raise Gone(str(error)) from None
+            raise StoreDisconnected(str(error)) from None
 
     def receive(self) -> bytearray:
-        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
-        return self._exactly(length)
+        (length,) = _LENGTH.unpack(self._receive_exactly(_LENGTH.size))
+        return self._receive_exactly(length)
 
-    def _exactly(self, size: int) -> bytearray:
+    def _receive_exactly(self, size: int) -> bytearray:
         buffer = bytearray(size)
         rest = memoryview(buffer)
         try:
             while rest:
                 count = self._end.recv_into(rest)
                 if not count:
-                    raise Gone("it has ended")
+                    raise StoreDisconnected("the connection is closed")
                 rest = rest[count:]
         except OSError as error:
-            raise Gone(str(error)) from None
+            raise StoreDisconnected(str(error)) from None
         return buffer
 
 
-class Link:
-    """A web process's line to the store's process; for one thread, one batch at a time."""
-
-    def __init__(self, address: Path) -> None:
-        """Raises Gone."""
-        end = socket.socket(socket.AF_UNIX)
-        try:
-            end.connect(str(address))
-        except OSError as error:
-            end.close()
-            raise Gone(str(error)) from None
-        self._line = _Line(end)
-        self._poll = select.poll()
-        self._poll.register(end, select.POLLIN)
-
-    def fileno(self) -> int:
-        return self._line.fileno()
-
-    def close(self) -> None:
-        self._line.close()
-
-    def send(self, requests: Sequence[Request]) -> None:
-        """Have them committed. Raises Gone."""
-        self._line.send(_encode(requests))
-
-    def has_answer(self) -> bool:
-        return bool(self._poll.poll(0))
-
-    def receive(self) -> list[Outcome]:
-        """The outcomes of what was sent; waits for them. Raises Gone."""
-        return [said.outcome() for said in _outcomes(self._line.receive())]
-
-
 class StoreProcess:
-    """Commits what comes on its socket, until it is asked to end and the last web process has hung up."""
+    """Commits the batches that arrive on its socket, until it is asked to end and the last web process has disconnected."""
 
     def __init__(self, address: Path) -> None:
         self._address = address
         self._is_asked_to_end = False
-        self._lines: dict[int, _Line] = {}
+        self._connections: dict[int, _Connection] = {}
         self._poll = select.poll()
 
     def run(self) -> None:
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._end)
         self._address.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX) as door:
-            before = os.umask(0o177)
+        with socket.socket(socket.AF_UNIX) as listener:
+            umask = os.umask(0o177)
             try:
-                door.bind(str(self._address))
+                listener.bind(str(self._address))
             finally:
-                os.umask(before)
-            door.listen()
-            self._poll.register(door, select.POLLIN)
+                os.umask(umask)
+            listener.listen()
+            self._poll.register(listener, select.POLLIN)
             try:
-                while self._lines or not self._is_asked_to_end:
-                    self._serve(door)
+                while self._connections or not self._is_asked_to_end:
+                    self._serve(listener)
             finally:
                 self._address.unlink(missing_ok=True)
 
     def _end(self, *_: object) -> None:
         self._is_asked_to_end = True
 
-    def _serve(self, door: socket.socket) -> None:
-        """One round: what all lines have, in one transaction."""
-        asked: list[tuple[_Line, list[list[NewEvent]]]] = []
-        for fd, _ in self._poll.poll(1000 * _LOOK_EVERY):
-            if fd == door.fileno():
-                line = _Line(door.accept()[0])
-                self._lines[line.fileno()] = line
-                self._poll.register(line, select.POLLIN)
+    def _serve(self, listener: socket.socket) -> None:
+        """Commit what all connections have sent, in one transaction."""
+        received: list[tuple[_Connection, list[list[NewEvent]]]] = []
+        for fd, _ in self._poll.poll(1000 * _POLL_SECONDS):
+            if fd == listener.fileno():
+                connection = _Connection(listener.accept()[0])
+                self._connections[connection.fileno()] = connection
+                self._poll.register(connection, select.POLLIN)
                 continue
-            line = self._lines[fd]
+            connection = self._connections[fd]
             try:
-                asked.append((line, _requests(line.receive())))
-            except Gone:
-                self._hang_up(fd)
-        outcomes = iter(commit([request for _, requests in asked for request in requests]))
-        for line, requests in asked:
-            said = [_Said.of(next(outcomes)) for _ in requests]
+                received.append((connection, _decode_requests(connection.receive())))
+            except StoreDisconnected:
+                self._disconnect(fd)
+        outcomes = iter(commit([request for _, requests in received for request in requests]))
+        for connection, requests in received:
+            answer = [_WireOutcome.of(next(outcomes)) for _ in requests]
             try:
-                line.send(_encode(said))
-            except Gone:
-                self._hang_up(line.fileno())
+                connection.send(_encode(answer))
+            except StoreDisconnected:
+                self._disconnect(connection.fileno())
 
-    def _hang_up(self, fd: int) -> None:
+    def _disconnect(self, fd: int) -> None:
         self._poll.unregister(fd)
-        self._lines.pop(fd).close()
+        self._connections.pop(fd).close()

@@ -33,7 +33,7 @@ from django_q.status import Stat
 from opsportal.jobs.services import TICK, is_hung, note_alive, nudge_due, release_cluster
 from opsportal.lib import queue
 from opsportal.lib.database import keep_one_connection
-from opsportal.lib.processes import call_me, die_with_parent
+from opsportal.lib.processes import die_with_parent, set_process_name
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class _Itself:
 def _work(*args: Any) -> None:
     die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    call_me("opsportal work")
+    set_process_name("opsportal work")
     cluster.worker(*args)
 
 

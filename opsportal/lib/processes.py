@@ -1,7 +1,7 @@
-"""Child processes that end with us, whatever happens to us, and share with us what was loaded before they began.
+"""Child processes that end with their parent and share the memory that it had loaded when they were forked.
 
-They are forked, so whoever starts them must have no thread and no connection: a lock that a thread held would stay
-locked in the child, and two processes would talk on one connection.
+The parent must have no thread and no connection: a lock held by a thread would stay locked in the child, and two
+processes would talk on one connection.
 """
 
 import contextlib
@@ -15,16 +15,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from typing import ClassVar, TypeVar
-
-from opsportal.lib import background
+from typing import TypeVar
 
 T = TypeVar("T")
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
-M_ARENA_MAX = -8
-LARGEST_GAP = 4096
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _fork = multiprocessing.get_context("fork")
 _ASKED_TO_END = (signal.SIGINT, signal.SIGTERM)
@@ -36,62 +32,10 @@ def die_with_parent(signum: int) -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
 
 
-def call_me(name: str) -> None:
-    """What `ps -o comm` and `top` call this process, in at most 15 characters: all have one command line."""
+def set_process_name(name: str) -> None:
+    """Set the name that `ps -o comm` and `top` show, at most 15 characters. Linux only."""
     if _libc is not None:
         _libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
-
-
-def share_arenas(count: int) -> None:
-    """Have all threads allocate from so many arenas: what is freed in one of them is of no use to the others.
-
-    Otherwise glibc makes one for each thread, up to eight times the cores. For children, too; elsewhere nothing.
-    """
-    if _libc is not None and hasattr(_libc, "mallopt"):
-        _libc.mallopt(M_ARENA_MAX, count)
-
-
-def keep_to_one_core(number: int) -> None:
-    """Run this process, and what it starts, on one of the cores it may use: the same for the same number.
-
-    Threads that share the interpreter's lock run one at a time; on several cores each handing-over of it wakes another core.
-    Measured with two cores: docs/performance.md, "Which cores". Linux only; elsewhere, and where it is forbidden, nothing.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # sandboxes and systemd's SystemCallFilter= refuse it
-            cores = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, {cores[number % len(cores)]})
-
-
-class _MallocInfo(ctypes.Structure):
-    _fields_: ClassVar = [
-        (name, ctypes.c_size_t)
-        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
-    ]  # fmt: skip
-
-
-def fill_gaps() -> None:
-    """Take the small gaps between what is in use, so that whoever is forked from us allocates where all is new.
-
-    In the gaps each process would have a copy of its own of the pages around them: hundreds, for some bytes each.
-    glibc only; elsewhere nothing. While there is no other thread.
-    """
-    if _libc is None or not hasattr(_libc, "mallinfo2"):
-        return
-    _libc.malloc.restype = _libc.sbrk.restype = ctypes.c_void_p
-    _libc.mallinfo2.restype = _MallocInfo
-    end = _libc.sbrk(0) - _libc.mallinfo2().keepcost  # from there on nothing is in use
-    for size in range(LARGEST_GAP, 0, -16):
-        while (taken := _libc.malloc(ctypes.c_size_t(size))) and taken < end:
-            pass
-        _libc.free(ctypes.c_void_p(taken))
-
-
-@background.chore("memory: give back", seconds=20)
-def give_back() -> None:
-    """What this process has freed, to the system: glibc keeps the gaps between what is in use."""
-    if _libc is not None and hasattr(_libc, "malloc_trim"):
-        _libc.malloc_trim(0)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from errors.door import door
+from errors.ingest.authentication import key_cache
 from opsportal.clients import services
 from opsportal.clients.models import ClientApp, Scope
 from opsportal.lib import ratelimit
@@ -66,7 +66,7 @@ def addresses(
 
 def call(name: str, key: str) -> HttpResponse:
     ratelimit.memory.clear()
-    door.forget()
+    key_cache.clear()
     url = reverse(name, kwargs=ARGUMENTS.get(name))
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     answer = Client().post(url, b"{}", "application/json", headers=headers)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.test import Client
 
-from errors.door import door
+from errors.ingest.authentication import key_cache
 from opsportal.clients.models import ClientApp, ClientKey
 from tests.factories import make_app
 
@@ -14,7 +14,7 @@ class Sender:
     """An app that reports errors as SDKs do, through Django's test client."""
 
     def __init__(self, app: ClientApp | None = None) -> None:
-        door.forget()
+        key_cache.clear()
         self.app = app or make_app()
         self.key = ClientKey.objects.create(app=self.app).public_key
         self.client = Client()

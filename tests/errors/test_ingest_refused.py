@@ -9,7 +9,7 @@ import pytest
 import zstandard
 from django.utils import timezone
 
-from errors.door import door
+from errors.ingest.authentication import key_cache
 from errors.models import Discarded, ErrorEvent
 from tests.errors.support import Sender, envelope, raised
 from tests.factories import make_app
@@ -89,7 +89,7 @@ def test_without_a_key_it_is_401_and_with_a_wrong_one_403(sender: Sender) -> Non
 
 def test_a_revoked_key_is_refused(sender: Sender) -> None:
     sender.app.keys.update(revoked_at=timezone.now())
-    door.forget()
+    key_cache.clear()
 
     assert sender.send(raised()).status_code == 403
 

@@ -4,6 +4,7 @@ import socket
 import time
 
 from opsportal.jobs.liveness import Probe
+
 from tests.servers import process
 from tests.servers.fake_http import FakeHTTP
 

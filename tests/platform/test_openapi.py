@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from jsonschema import Draft202012Validator
 
-from errors.door import door
+from errors.ingest.authentication import key_cache
 from opsportal.lib import openapi, ratelimit
 from tests import described
 from tests.factories import make_app
@@ -49,7 +49,7 @@ def test_exactly_the_methods_that_an_address_takes_are_described(document: dict[
         address = address.replace("/api/1/", f"/api/{app.pk}/")
         for method in METHODS:
             ratelimit.memory.clear()
-            door.forget()
+            key_cache.clear()
             client = Client()
             answer = client.generic(method, address, b"{}", "application/json")
             if (answer.status_code != 405) != (method.lower() in operations):

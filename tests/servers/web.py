@@ -1,11 +1,12 @@
-"""Web and store as `serve` runs them, with nobody above them: `python -m tests.servers.web PORT THREADS`."""
+"""Web and store processes as `serve` runs them, without a supervisor: `python -m tests.servers.web PORT THREADS`."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from opsportal import application  # noqa: F401  (sets Django up)
+from opsportal import wsgi  # noqa: F401  (sets Django up)
 from opsportal.management.commands.serve import load, run_web, store_child
+from opsportal.server.heartbeat import Heartbeat
 
 if __name__ == "__main__":
     load()
@@ -13,6 +14,6 @@ if __name__ == "__main__":
         store = store_child(Path(folder) / "store")
         store.start()
         try:
-            run_web("127.0.0.1", int(sys.argv[1]), int(sys.argv[2]))
+            run_web("127.0.0.1", int(sys.argv[1]), int(sys.argv[2]), Heartbeat())
         finally:
             store.terminate()

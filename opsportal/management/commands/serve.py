@@ -25,19 +25,12 @@ from errors.store.writer import writer
 from opsportal.clients.models import ClientKey
 from opsportal.clients.services import ensure_first_app
 from opsportal.jobs import cluster
-from opsportal.jobs.liveness import Watch
-from opsportal.jobs.supervisor import Supervisor
 from opsportal.lib import background
 from opsportal.lib.database import keep_little_in_memory, keep_one_connection
 from opsportal.lib.prepare import prepare_node
-from opsportal.lib.processes import (
-    Child,
-    call_me,
-    fill_gaps,
-    in_a_child,
-    keep_to_one_core,
-    share_arenas,
-)
+from opsportal.lib.processes import Child, in_a_child, set_process_name
+from opsportal.server.heartbeat import HangDetector, Heartbeat
+from opsportal.server.supervisor import Supervisor
 
 CLUSTER_ID = uuid.uuid4().hex[:12]  # of every cluster that this command starts, one after the other
 CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
@@ -53,9 +46,6 @@ class Command(BaseCommand):
         parser.add_argument("--no-web", action="store_true", help="only background work")
         parser.add_argument("--no-worker", action="store_true", help="only web")
         parser.add_argument("--threads", type=int, default=64, help="requests served at once")
-        parser.add_argument(
-            "--any-core", action="store_true", help="let web's threads use all cores, not one"
-        )
         parser.add_argument("--workers", type=int, help="background tasks at once (WORKERS)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -69,10 +59,8 @@ class Command(BaseCommand):
 
         with tempfile.TemporaryDirectory(prefix="opsportal-") as folder:  # nobody else may open it
             store = store_child(Path(folder) / "store")
-            web = Child(
-                "web",
-                partial(run_web, host, port, options["threads"], any_core=options["any_core"]),
-            )
+            heartbeat = Heartbeat()
+            web = Child("web", partial(run_web, host, port, options["threads"], heartbeat))
             worker = Child("worker", lambda: run_worker(worker.starts, options["workers"]))
             children = [
                 *(() if options["no_web"] else (store, web)),
@@ -80,12 +68,10 @@ class Command(BaseCommand):
             ]
             if not children:
                 raise CommandError("--no-web and --no-worker leave nothing to serve")
-            watch = None if options["no_web"] else Watch(web, _reachable(host), port)
+            detector = None if options["no_web"] else HangDetector(web, heartbeat)
             load()
-            share_arenas(2)
-            fill_gaps()
-            call_me("opsportal")
-            code = Supervisor(children, watch).run(greeting)
+            set_process_name("opsportal")
+            code = Supervisor(children, detector).run(greeting)
         if code:
             sys.exit(code)
 
@@ -97,7 +83,7 @@ def load() -> None:
     """
     import django_q.brokers.orm  # noqa: F401  (an instance would connect)
 
-    from opsportal import application, web  # noqa: F401  (static files must be collected)
+    from opsportal.server import web  # noqa: F401  (static files must be collected)
 
     connection.ops.compiler("SQLCompiler")
     # What is loaded stays shared until something writes to it, and each garbage collection would.
@@ -107,35 +93,27 @@ def load() -> None:
 
 def store_child(address: Path) -> Child:
     """The store's process, for the web processes that are forked from now on."""
-    writer.address = address
+    writer.store_address = address
     return Child("store", partial(run_store, address))
 
 
 def run_store(address: Path) -> None:
-    call_me("opsportal store")
-    writer.address = None  # what it has to tell itself, it writes down itself
+    set_process_name("opsportal store")
     keep_little_in_memory()
     gc.set_threshold(25_000, 20, 50)
     background.start()
     StoreProcess(address).run()
 
 
-def run_web(host: str, port: int, threads: int, *, any_core: bool = False) -> None:
-    from opsportal import web
+def run_web(host: str, port: int, threads: int, heartbeat: Heartbeat) -> None:
+    from opsportal.server import web
 
-    call_me("opsportal web")
-    if not any_core:
-        keep_to_one_core(core_number(port))
-    web.run(host, port, threads)
-
-
-def core_number(port: int) -> int:
-    """Two nodes on one machine have different cores: by port, and in containers, which all have the same, by name."""
-    return port + sum(settings.INSTANCE.encode("utf-8", "replace"))
+    set_process_name("opsportal web")
+    web.run(host, port, threads=threads, heartbeat=heartbeat)
 
 
 def run_worker(starts: int, workers: int | None) -> None:
-    call_me("opsportal tasks")
+    set_process_name("opsportal tasks")
     cluster.run(cluster_id=CLUSTER_ID, is_restart=starts > 1, workers=workers)
 
 

@@ -12,11 +12,12 @@ from django.db.models import Sum
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors.door import door
+from errors.ingest import handler
+from errors.ingest.authentication import key_cache
+from errors.ingest.responses import Response
 from errors.models import ErrorEvent, ErrorGroup, MinuteCount
 from errors.payloads import payload_of
 from errors.search import search
-from errors.views import ingest
 from opsportal.clients.models import ClientApp, ClientKey
 from tests.errors.fuzz.shapes import broken, events, fuzz, some_of, texts, values, written
 from tests.errors.stored import NOON
@@ -56,14 +57,14 @@ def shop(django_db_setup: None, django_db_blocker: Any) -> Any:
     with django_db_blocker.unblock():
         app = make_app(f"fuzzed-{uuid.uuid4().hex[:8]}")
         key = ClientKey.objects.create(app=app).public_key
-        door.forget()
+        key_cache.clear()
         yield app, key
         app.delete()
         connection.close()
 
 
-def call(path: str, body: bytes, key: str, method: str = "POST", query: str = "") -> ingest.Answer:
-    address = ingest.match(path)
+def call(path: str, body: bytes, key: str, method: str = "POST", query: str = "") -> Response:
+    address = handler.match(path)
     assert address
     environ = {
         "REQUEST_METHOD": method,
@@ -75,7 +76,7 @@ def call(path: str, body: bytes, key: str, method: str = "POST", query: str = ""
         "HTTP_AUTHORIZATION": f"Bearer {key}",
         "REMOTE_ADDR": "127.0.0.1",
     }
-    answer = ingest.handle(environ, address)
+    answer = handler.handle_sync(environ, address)
     assert answer.status < 500, (answer, path, body[:2000])
     json.loads(answer.body or b"{}")
     return answer

@@ -1,4 +1,4 @@
-"""What is answered: statuses, headers (also those that let browsers post from other sites), and refusals."""
+"""Responses of ingestion, with the headers that let browsers post from other sites."""
 
 from typing import NamedTuple
 
@@ -8,28 +8,11 @@ from opsportal.lib.http import TITLES
 Headers = list[tuple[str, str]]
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: Headers
     body: bytes
 
-
-REASONS = {
-    200: "200 OK",
-    202: "202 Accepted",
-    400: "400 Bad Request",
-    401: "401 Unauthorized",
-    403: "403 Forbidden",
-    404: "404 Not Found",
-    405: "405 Method Not Allowed",
-    411: "411 Length Required",
-    413: "413 Content Too Large",
-    415: "415 Unsupported Media Type",
-    422: "422 Unprocessable Content",
-    429: "429 Too Many Requests",
-    500: "500 Internal Server Error",
-    503: "503 Service Unavailable",
-}
 
 CORS = [
     ("Access-Control-Allow-Methods", "POST, OPTIONS"),
@@ -45,28 +28,28 @@ CORS = [
     ),
 ]
 JSON = ("Content-Type", "application/json")
-# What is dropped anyway need not be sent. Never what is stored: error, transaction, session, monitor, feedback …
+# Tell SDKs not to send what the portal drops. Never list what it stores: error, transaction, session, monitor, feedback.
 UNSUPPORTED = ("X-Sentry-Rate-Limits", "3600:profile;profile_chunk;replay;log_item:project:unsupported")  # fmt: skip
 
 
-def accepted(event_id: str) -> Answer:
+def accepted(event_id: str) -> Response:
     body = b'{"id":"%b"}' % event_id.encode() if event_id else b"{}"
-    return Answer(200, [JSON, UNSUPPORTED], body)
+    return Response(200, [JSON, UNSUPPORTED], body)
 
 
-def refused(status: int, detail: str, *headers: tuple[str, str]) -> Answer:
+def refused(status: int, detail: str, *headers: tuple[str, str]) -> Response:
     if status == 429:  # sentry-php reads the headers only when there is no body
-        return Answer(429, [("Content-Type", "text/plain"), *headers], b"")
+        return Response(429, [("Content-Type", "text/plain"), *headers], b"")
     ascii_detail = detail.encode("ascii", "replace").decode().replace("\n", " ")[:300]
     body = jsons.encode({"detail": detail, "causes": [detail] if detail else []})
-    return Answer(status, [JSON, ("X-Sentry-Error", ascii_detail), *headers], body)
+    return Response(status, [JSON, ("X-Sentry-Error", ascii_detail), *headers], body)
 
 
-def as_problem(status: int, headers: Headers, body: bytes, id: str) -> Answer:
-    """A refusal of the plain endpoint as all of the API's are; SDKs, which know another shape, do not come there."""
+def as_problem(status: int, headers: Headers, body: bytes, id: str) -> Response:
+    """Return a refusal of the plain endpoint as a problem document, like those of the rest of the API."""
     said = jsons.decode(body) if body else {}
-    if "results" in said:  # a batch with nothing right in it says what is wrong with each
-        return Answer(status, headers, body)
+    if "results" in said:  # a batch in which every error is invalid lists the reason for each
+        return Response(status, headers, body)
     problem = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status}
     problem |= {"detail": said.get("detail", ""), "request_id": id}
     if status == 429:
@@ -74,6 +57,6 @@ def as_problem(status: int, headers: Headers, body: bytes, id: str) -> Answer:
         detail = f"More errors than this app's quota. Try again in {wait} seconds."
         problem |= {"detail": detail, "error": TITLES[429], "retryAfter": wait}
     kept = [header for header in headers if header[0] != "Content-Type"]
-    return Answer(
+    return Response(
         status, [("Content-Type", "application/problem+json"), *kept], jsons.encode(problem)
     )

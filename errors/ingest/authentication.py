@@ -1,0 +1,155 @@
+"""Authentication of clients that report errors, with a short-lived cache of keys.
+
+A cached key is trusted for a few seconds and kept for an hour: while the database is unavailable, a known client
+gets a 503 from the store instead of a 401 for a valid key.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+
+from opsportal.clients.auth import app_for_key
+from opsportal.clients.key_use import note_used
+from opsportal.clients.models import ClientApp, ClientKey, Scope
+from opsportal.lib import ratelimit
+from opsportal.lib.scrub import Scrubber, scrubber
+
+TRUSTED_SECONDS = 5.0  # a revoked key is rejected everywhere after this time
+KEPT_SECONDS = 3600.0
+_MAX_CACHED_KEYS = 10_000
+
+
+class AuthUnavailable(Exception):
+    """The database is unavailable and this key is not cached: 503."""
+
+
+class NotCached(Exception):
+    """The key must be looked up in the database, which the caller does not allow."""
+
+
+class OverQuota(Exception):
+    """The app has used up one of its quotas: 429."""
+
+    def __init__(self, quota: "Quota", retry_after: int) -> None:
+        super().__init__(quota.name)
+        self.quota = quota
+        self.retry_after = retry_after  # seconds
+
+
+@dataclass(slots=True, frozen=True)
+class Quota:
+    name: str
+    limit: int
+    seconds: int
+
+
+@dataclass(slots=True, frozen=True)
+class Project:
+    """An authenticated app with the settings that ingestion needs."""
+
+    app: ClientApp
+    app_id: int
+    scrubber: Scrubber
+    origins: frozenset[str]
+    quotas: tuple[Quota, ...]
+
+    @classmethod
+    def of(cls, app: ClientApp) -> "Project":
+        limits = (
+            Quota("burst", app.events_per_second or 0, 1),
+            Quota("hour", app.events_per_hour or 0, 3600),
+            Quota("day", app.events_per_day or 0, 86_400),
+        )
+        return cls(
+            app=app,
+            app_id=app.pk,
+            scrubber=scrubber(_names(app.scrub_keys), _names(app.safe_keys)),
+            origins=_names(app.allowed_origins),
+            quotas=tuple(quota for quota in limits if quota.limit),
+        )
+
+
+def _names(value: object) -> frozenset[str]:
+    return frozenset(str(item) for item in value) if isinstance(value, list) else frozenset()
+
+
+def release_connection() -> None:
+    """Return this thread's connection to the pool; ingestion's threads may outnumber the connections."""
+    if not connection.in_atomic_block:
+        close_old_connections()
+
+
+class KeyCache:
+    """Map (project id, key) to a project, or to None for a key that is unknown, revoked or another project's."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[tuple[int | None, str], tuple[float, Project | None]] = (
+            OrderedDict()
+        )
+        self._lock = threading.Lock()
+
+    def authenticate(
+        self, project_id: int | None, key: str, *, may_query: bool = True
+    ) -> Project | None:
+        """Return the project that the key belongs to, or None if the key does not open it.
+
+        `project_id` is None where the address names no project. Raises NotCached instead of querying the database unless
+        `may_query`, and AuthUnavailable if the database does not answer and the key is not cached.
+        """
+        now = time.monotonic()
+        cached = self._entries.get((project_id, key))
+        if cached is not None and now - cached[0] < TRUSTED_SECONDS:
+            return cached[1]
+        if "\0" in key:  # PostgreSQL rejects a query with a NUL character
+            return None
+        if not may_query:
+            raise NotCached
+        try:
+            project = self._query(project_id, key)
+        except (DatabaseError, InterfaceError):
+            if cached is not None and now - cached[0] < KEPT_SECONDS:
+                return cached[1]
+            raise AuthUnavailable("the database is unavailable") from None
+        finally:
+            release_connection()
+        with self._lock:
+            self._entries[project_id, key] = (now, project)
+            self._entries.move_to_end((project_id, key))
+            while len(self._entries) > _MAX_CACHED_KEYS:
+                self._entries.popitem(last=False)
+        return project
+
+    def _query(self, project_id: int | None, key: str) -> Project | None:
+        if project_id is None:
+            app = app_for_key(key, Scope.INGEST)
+            return Project.of(app) if app else None
+        public = (
+            ClientKey.objects.live()
+            .select_related("app")
+            .filter(public_key=key, app_id=project_id)
+            .first()
+        )
+        if public is None:
+            return None
+        note_used(ClientKey, public.pk)
+        return Project.of(public.app)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+
+
+key_cache = KeyCache()
+
+
+def check_quotas(project: Project, count: int = 1) -> None:
+    """Count `count` events against the project's quotas. Raises OverQuota for the first one that is used up."""
+    for quota in project.quotas:
+        verdict = ratelimit.hit(
+            f"errors.{quota.name}:{project.app_id}", quota.limit, quota.seconds, cost=count
+        )
+        if not verdict.allowed:
+            raise OverQuota(quota, max(1, int(verdict.retry_after + 0.999)))

@@ -1,0 +1,23 @@
+"""Reports that browsers send on their own: content security policy, network errors, and the rest of the Reporting API."""
+
+from errors.ingest.request import EventBuilder, IngestRequest, Parsed, count_against_quotas
+from errors.ingest.responses import accepted
+from errors.intake import credentials, jsons, reports
+from errors.intake.body import TooLarge, Unreadable
+
+_MAX_BYTES = 64 * 1024
+
+
+def parse_reports(request: IngestRequest, project_id: int) -> Parsed:
+    project = request.authenticate(project_id, credentials.keys(request.environ))
+    body = request.decompressed_body()
+    if len(body) > _MAX_BYTES:
+        raise TooLarge("the report is over 64 KiB")
+    events = reports.events_of(jsons.decode(body))
+    if not events:
+        raise Unreadable("no report in the body")
+    count_against_quotas(project, len(events))
+    builder = EventBuilder(request, project)
+    for event in events:
+        builder.add(event)
+    return Parsed(accepted(builder.events[0].event_id), builder.events)

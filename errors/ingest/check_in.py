@@ -1,0 +1,43 @@
+"""A job's check-in, as `curl` in a crontab sends it."""
+
+from typing import Any
+
+from errors.envelope_items import take_check_in
+from errors.ingest.authentication import release_connection
+from errors.ingest.request import IngestRequest, Parsed, Refused
+from errors.ingest.responses import JSON, Response
+from errors.intake import credentials, jsons, moments
+from errors.intake.body import TooLarge, Unreadable
+from errors.items import Received
+
+_MAX_BYTES = 100 * 1024
+
+
+def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -> Parsed:
+    """Record the check-in and return its response. `parts` are the slug and, optionally, the key from the address."""
+    slug = parts[0].replace("\0", "")  # PostgreSQL stores no NUL
+    query = {
+        name: values[-1].replace("\0", "")
+        for name, values in credentials.pairs_in(request.environ.get("QUERY_STRING", "")).items()
+    }
+    project = request.authenticate(project_id, parts[1:] or credentials.keys(request.environ))
+    payload: dict[str, Any] = dict(query)
+    if "duration" in payload:
+        payload["duration"] = moments.number(payload["duration"])
+    body = request.decompressed_body() if request.environ.get("REQUEST_METHOD") == "POST" else b""
+    if len(body) > _MAX_BYTES:
+        raise TooLarge("the check-in is over 100 KiB")
+    if body.lstrip().startswith(b"{"):  # any other body that `curl -d` may add carries no data
+        given = jsons.decode(body)
+        if not isinstance(given, dict):
+            raise Unreadable("the check-in is not a JSON object")
+        payload.update(given)
+    try:
+        take_check_in(
+            Received(project, "check_in", payload, {}, "", request.received_at), slug, payload
+        )
+    except ValueError as error:
+        raise Refused(400, str(error)) from None
+    finally:
+        release_connection()
+    return Parsed(Response(202, [JSON], b"{}"))

@@ -1,0 +1,111 @@
+"""Sentry envelopes: an event, and other items with a place to go (check-ins, sessions, transactions, feedback …)."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from errors import discarded
+from errors.ingest.authentication import Project, release_connection
+from errors.ingest.request import (
+    EventBuilder,
+    IngestRequest,
+    Parsed,
+    Refused,
+    count_against_quotas,
+)
+from errors.ingest.responses import accepted, refused
+from errors.intake import credentials, envelope, jsons, moments
+from errors.intake.accept import event_id_of
+from errors.intake.body import Unreadable
+from errors.items import Received
+from errors.items import registry as items
+from errors.models import Discarded
+
+log = logging.getLogger(__name__)
+
+_EVENT_TYPES = ("event", "error", "default")
+
+
+def parse_envelope(request: IngestRequest, project_id: int | None) -> Parsed:
+    """Parse an envelope. `project_id` is None at the tunnel, where only the envelope's DSN names the project."""
+    parsed = envelope.parse(request.decompressed_body())
+    project = _authenticate_by_dsn(request, project_id, parsed.header.get("dsn"))
+    event_id = event_id_of(parsed.header.get("event_id"))
+    event = _first_event(project, parsed)
+    others = _other_items(request, project, parsed, event_id)
+    if event is None:
+        if parsed.fault and not parsed.items:
+            raise Unreadable(parsed.fault)
+        if not any(item.type for item in parsed.items):
+            event_id = ""
+        return Parsed(accepted(event_id), items=others)
+    try:
+        count_against_quotas(project)
+    except Refused as refusal:  # a quota for errors is no reason to lose a check-in
+        return Parsed(refused(refusal.status, refusal.detail, *refusal.headers), items=others)
+    builder = EventBuilder(request, project)
+    sent_at = moments.parse(parsed.header.get("sent_at"))
+    stored = builder.add_json(event.payload, event_id=event_id, sent_at=sent_at)
+    return Parsed(accepted(stored.event_id), builder.events, others)
+
+
+def _authenticate_by_dsn(request: IngestRequest, project_id: int | None, given: Any) -> Project:
+    """Return the envelope's project. Its DSN may be the only key, and must not contradict the address."""
+    dsn = credentials.of_dsn(given)
+    if project_id is None:
+        if dsn is None:
+            raise Refused(401, "the envelope's header has no readable dsn")
+        return request.authenticate(dsn[1], [dsn[0]])
+    if dsn is not None and dsn[1] != project_id:
+        raise Refused(400, "the envelope's dsn is another project's")
+    keys = credentials.keys(request.environ)
+    if dsn is not None and dsn[0] not in keys:
+        return request.authenticate(project_id, [*keys, dsn[0]])
+    return request.project or request.authenticate(project_id, keys)
+
+
+def _first_event(project: Project, parsed: envelope.Envelope) -> envelope.Item | None:
+    events = [item for item in parsed.items if item.type in _EVENT_TYPES]
+    if len(events) > 1:
+        source = Discarded.Source.PORTAL
+        discarded.count(project.app_id, source, "event", "several", len(events) - 1)
+    return events[0] if events else None
+
+
+def _other_items(
+    request: IngestRequest, project: Project, parsed: envelope.Envelope, event_id: str
+) -> list[Received]:
+    """Return the items that are not events but have a handler. None of them makes the envelope fail."""
+    found = []
+    for item in parsed.items:
+        if item.type in _EVENT_TYPES:
+            continue
+        is_container = str(item.header.get("content_type", "")).startswith(
+            "application/vnd.sentry.items"
+        )
+        if item.type not in items or items.get(item.type).is_container != is_container:
+            kind = item.type or "(none)"
+            discarded.count(project.app_id, Discarded.Source.PORTAL, kind, "unsupported")
+        elif len(item.payload) > items.get(item.type).limit:
+            discarded.count(project.app_id, Discarded.Source.INVALID, item.type, "too large")
+        else:
+            try:
+                payload = jsons.decode(item.payload)
+            except Unreadable:
+                payload = None
+            found.append(
+                Received(project, item.type, payload, parsed.header, event_id, request.received_at)
+            )
+    return found
+
+
+def handle_items(received: Sequence[Received]) -> None:
+    """Hand each item to the handler of its type. An item that its handler rejects is counted as discarded."""
+    for item in received:
+        try:
+            items.get(item.type).handle(item)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            log.info("item rejected", extra={"kind": item.type, "error": str(error)[:200]})
+            discarded.count(item.project.app_id, Discarded.Source.INVALID, item.type, "unreadable")
+        finally:
+            release_connection()

@@ -1,0 +1,268 @@
+"""Ingestion of one request, from a WSGI environ to a response: in the event loop, or synchronously as a Django view.
+
+A response of 200 means: stored, grouped, counted and visible.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from errors.ingest.authentication import AuthUnavailable, NotCached
+from errors.ingest.browser_reports import parse_reports
+from errors.ingest.check_in import record_check_in
+from errors.ingest.envelope import handle_items, parse_envelope
+from errors.ingest.plain_errors import key_of, parse_errors
+from errors.ingest.request import Environ, IngestRequest, Parsed, Refused
+from errors.ingest.responses import CORS, Response, as_problem, refused
+from errors.ingest.store_endpoint import parse_event
+from errors.intake import credentials
+from errors.intake.body import LIMIT_IN, BodyTimeout, TooLarge, Unreadable, read
+from errors.new_event import NewEvent
+from errors.store.commit import NotStorable, Unavailable, store_events
+from errors.store.writer import writer
+from opsportal.lib import request_id
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# A larger body is parsed in a thread: the event loop, which serves all clients, would be busy with it for too long.
+MAX_INLINE_BODY_BYTES = 64 * 1024
+THREADS = 8  # for key look-ups, large bodies, and items such as check-ins
+
+_ADDRESS = re.compile(
+    r"/+(?:api/+(?P<project>\d{1,18})/+(?P<what>envelope|store|security|csp-report|nel|minidump"
+    r"|unreal(?:/[^/]*)*|cron/+[^/]+(?:/+[^/]+)?)|tunnel|api/+v1/+errors)/*"
+)
+_PARSERS: dict[str | None, Callable[[IngestRequest, Any], Parsed]] = {
+    None: parse_errors,
+    "tunnel": parse_envelope,
+    "envelope": parse_envelope,
+    "store": parse_event,
+    "security": parse_reports,
+    "csp-report": parse_reports,
+    "nel": parse_reports,
+}
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="errors.ingest")
+
+
+def match(path: str) -> re.Match[str] | None:
+    """Return a match if the path is an ingestion address. Slashes may be doubled or missing: a redirect loses the body."""
+    return _ADDRESS.fullmatch(path)
+
+
+class _Route:
+    """The endpoint that an address names."""
+
+    __slots__ = ("cron_parts", "endpoint", "is_plain", "project_id")
+
+    def __init__(self, address: re.Match[str]) -> None:
+        what = address["what"]
+        self.cron_parts: list[str] = []
+        self.project_id = int(address["project"]) if address["project"] else None
+        self.endpoint: str | None = what
+        if what is None and "tunnel" in address[0]:
+            self.endpoint = "tunnel"
+        elif what is not None and what.startswith("cron"):
+            self.endpoint = "cron"
+            self.cron_parts = [part for part in what.split("/") if part][1:]
+        self.is_plain = self.endpoint is None
+
+    def check_method(self, method: str | None) -> None:
+        """Raises Refused (405)."""
+        if self.endpoint == "cron":
+            if method not in ("GET", "POST"):
+                raise Refused(405, "get or post here", ("Allow", "GET, POST, OPTIONS"))
+        elif method != "POST":
+            raise Refused(405, "post here", ("Allow", "POST, OPTIONS"))
+
+    def authenticate(self, request: IngestRequest) -> None:
+        """Authenticate before the body is read, where the key is not inside the body. Raises as IngestRequest does."""
+        if self.is_plain:
+            request.authenticate(None, [key_of(request)])
+            return
+        if self.endpoint in ("tunnel", "cron"):
+            return
+        keys = credentials.keys(request.environ)
+        if keys or self.endpoint != "envelope":
+            request.authenticate(self.project_id, keys)
+        if self.endpoint not in _PARSERS:
+            raise Refused(415, "minidumps and Unreal crash reports are not supported")
+
+    def parse(self, request: IngestRequest) -> Parsed:
+        if self.endpoint == "cron":
+            assert self.project_id is not None
+            return record_check_in(request, self.project_id, self.cron_parts)
+        return _PARSERS[self.endpoint](request, self.project_id)
+
+
+async def handle(
+    environ: Environ, address: re.Match[str], read_body: Callable[[int], Awaitable[bytes]]
+) -> Response:
+    """Answer a request in the event loop. `read_body` returns at most that many bytes, or raises TooLarge or BodyTimeout."""
+    route, request = _Route(address), IngestRequest(environ, may_query=False)
+    with request_id.use(request.id):
+        try:
+            response = await _process(route, request, read_body)
+        except Exception as error:
+            response = _refusal(error)
+        return _finished(route, request, response)
+
+
+def handle_sync(environ: Environ, address: re.Match[str]) -> Response:
+    """Answer a request in the calling thread, which waits until its events are stored."""
+    route, request = _Route(address), IngestRequest(environ)
+    with request_id.use(request.id):
+        try:
+            response = _process_sync(route, request)
+        except Exception as error:
+            response = _refusal(error)
+        return _finished(route, request, response)
+
+
+async def _process(
+    route: _Route, request: IngestRequest, read_body: Callable[[int], Awaitable[bytes]]
+) -> Response:
+    method = request.environ.get("REQUEST_METHOD")
+    if method == "OPTIONS":
+        return Response(200, [], b"")
+    route.check_method(method)
+    try:
+        route.authenticate(request)
+    except NotCached:
+        await _in_thread(request, partial(route.authenticate, request))
+    request.body = await read_body(LIMIT_IN)
+
+    parsed: Parsed | None = None
+
+    def parse() -> list[NewEvent]:
+        nonlocal parsed
+        parsed = parsed or route.parse(request)
+        return list(parsed.events)
+
+    try:
+        if _must_leave_the_loop(route, request):
+            raise NotCached
+        await writer.store(parse, 3 * len(request.body))
+    except NotCached:
+        if await _in_thread(request, parse):
+            await writer.store(parse, 3 * len(request.body))
+    assert parsed is not None
+    if parsed.items:
+        await _in_thread(request, partial(handle_items, parsed.items))
+    return parsed.response
+
+
+def _must_leave_the_loop(route: _Route, request: IngestRequest) -> bool:
+    """Return True if parsing this request may take long, or may wait for the database or Redis."""
+    if route.endpoint == "cron" or len(request.body) > MAX_INLINE_BODY_BYTES:
+        return True
+    may_have_quotas = request.project is None or bool(request.project.quotas)
+    return may_have_quotas and bool(settings.REDIS_URL)
+
+
+async def _in_thread(request: IngestRequest, function: Callable[[], T]) -> T:
+    """Return what the function returns, called in a thread that may query the database."""
+
+    def call() -> T:
+        request.may_query = True
+        with request_id.use(request.id):
+            return function()
+
+    return await asyncio.get_running_loop().run_in_executor(_threads, call)
+
+
+def _process_sync(route: _Route, request: IngestRequest) -> Response:
+    method = request.environ.get("REQUEST_METHOD")
+    if method == "OPTIONS":
+        return Response(200, [], b"")
+    route.check_method(method)
+    route.authenticate(request)
+    request.body = _read_body(request.environ)
+    parsed = route.parse(request)
+    if parsed.events:
+        store_events(parsed.events)
+    handle_items(parsed.items)
+    return parsed.response
+
+
+def _read_body(environ: Environ) -> bytes:
+    length = environ.get("CONTENT_LENGTH")
+    if not length and not environ.get("wsgi.input_terminated"):
+        # A server that does not end the stream cannot hand over a chunked body. Never answer 200 to a body not seen.
+        if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+            raise Refused(411, "this server cannot read chunked bodies")
+        return b""
+    return read(environ["wsgi.input"], length)
+
+
+def _refusal(error: Exception) -> Response:
+    retry_after = str(Unavailable.retry_after)
+    match error:
+        case Refused():
+            return refused(error.status, error.detail, *error.headers)
+        case Unreadable():
+            return refused(400, str(error))
+        case BodyTimeout():
+            return refused(408, str(error))
+        case TooLarge():
+            return refused(413, str(error))
+        case Unavailable() | AuthUnavailable():
+            return refused(503, str(error), ("Retry-After", retry_after))
+        case DatabaseError() | InterfaceError():
+            log.warning("ingestion: the database is unavailable", exc_info=error)
+            return refused(503, "the store is unavailable", ("Retry-After", retry_after))
+        case NotStorable():
+            return refused(500, "this event could not be stored")
+        case _:
+            log.error("ingestion failed", exc_info=error)
+            return refused(500, "internal error")
+
+
+def _finished(route: _Route, request: IngestRequest, response: Response) -> Response:
+    """Return the response with the headers that every response of ingestion has."""
+    status, headers, body = response
+    if status >= 400 and route.is_plain:
+        status, headers, body = as_problem(status, headers, body, request.id)
+    headers = [
+        *headers,
+        *CORS,
+        ("Access-Control-Allow-Origin", _allowed_origin(request)),
+        ("X-Request-ID", request.id),
+    ]
+    return Response(status, headers, body)
+
+
+def _allowed_origin(request: IngestRequest) -> str:
+    origins = request.project.origins if request.project else None
+    if not origins:
+        return "*"
+    origin = str(request.environ.get("HTTP_ORIGIN", ""))
+    return origin if origin in origins else next(iter(origins))
+
+
+@csrf_exempt
+def view(request: HttpRequest, **_: object) -> HttpResponseBase:
+    """Answer in a Django view: for tests, and for WSGI servers other than the one that `serve` starts."""
+    address = match(request.path_info)
+    if address is None:
+        return HttpResponse(status=404)
+    status, headers, body = handle_sync(request.environ, address)  # type: ignore[attr-defined]
+    # The middleware that explains empty refusals leaves a stream alone; sentry-php needs an empty 429.
+    response: HttpResponseBase = (
+        HttpResponse(body, status=status) if body else StreamingHttpResponse([], status=status)
+    )
+    del response["Content-Type"]
+    for name, value in headers:
+        response[name] = value
+    return response

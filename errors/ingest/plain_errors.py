@@ -1,0 +1,77 @@
+"""The portal's own endpoint: errors as plain JSON, one or a batch, with the app's secret key."""
+
+from typing import Any
+
+from errors.ingest.request import (
+    EventBuilder,
+    IngestRequest,
+    Parsed,
+    Refused,
+    count_against_quotas,
+)
+from errors.ingest.responses import JSON, Response
+from errors.intake import jsons, plain
+from errors.intake.accept import LONGEST_EVENT
+from errors.intake.body import TooLarge, Unreadable
+
+MAX_BATCH = 1_000
+
+
+def key_of(request: IngestRequest) -> str:
+    """Return the API key from the headers. Raises Refused (401) if there is none."""
+    environ = request.environ
+    scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return str(value.strip())
+    key = environ.get("HTTP_X_API_KEY") or environ.get("HTTP_X_OPSPORTAL_KEY")
+    if not key:
+        raise Refused(401, "send your key as `Authorization: Bearer <key>`")
+    return str(key)
+
+
+def parse_errors(request: IngestRequest, _project_id: None) -> Parsed:
+    project = request.authenticate(None, [key_of(request)])
+    body = request.decompressed_body()
+    given, is_batch = _listed(body)
+    builder = EventBuilder(request, project)
+    results: list[dict[str, Any]] = []
+    for item in given:
+        try:
+            event = plain.read(item)
+            if len(body) > LONGEST_EVENT and len(jsons.encode(item)) > LONGEST_EVENT:
+                raise plain.Invalid("the error is over 1 MiB")
+        except plain.Invalid as problem:
+            results.append({"status": 422, "detail": str(problem)})
+            continue
+        results.append({"status": 200, "id": builder.add(event).event_id})
+    if builder.events:
+        count_against_quotas(project, len(builder.events))
+    return Parsed(_response(results, is_batch), builder.events)
+
+
+def _listed(body: bytes) -> tuple[list[Any], bool]:
+    """Return the errors in the body, and True if they came as a batch. Raises Unreadable, Refused, TooLarge."""
+    if not body.strip():
+        raise Unreadable("the body is empty")
+    given = jsons.decode(body)
+    is_batch = isinstance(given, list) or (isinstance(given, dict) and "events" in given)
+    if not is_batch:
+        return [given], False
+    listed = given["events"] if isinstance(given, dict) else given
+    if not isinstance(listed, list):
+        raise Refused(422, "`events` is not a list")
+    if len(listed) > MAX_BATCH:
+        raise TooLarge(f"more than {MAX_BATCH} errors at once")
+    return listed, True
+
+
+def _response(results: list[dict[str, Any]], is_batch: bool) -> Response:
+    accepted_count = sum(result["status"] == 200 for result in results)
+    if is_batch:
+        status = 200 if accepted_count or not results else 422
+        rejected_count = len(results) - accepted_count
+        body = {"accepted": accepted_count, "rejected": rejected_count, "results": results}
+        return Response(status, [JSON], jsons.encode(body))
+    if not accepted_count:
+        raise Refused(422, str(results[0]["detail"]))
+    return Response(200, [JSON], jsons.encode({"id": results[0]["id"]}))

@@ -1,0 +1,140 @@
+"""One ingestion request: what the client sent, which project it authenticated as, and what is to be stored of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import getrandbits
+from typing import Any
+
+from django.utils import timezone
+
+from errors import discarded
+from errors.ingest.authentication import OverQuota, Project, check_quotas, key_cache
+from errors.ingest.responses import Response
+from errors.intake.accept import LONGEST_EVENT, Circumstances, accept, accept_json
+from errors.intake.body import TooLarge, unpack
+from errors.items import Received
+from errors.models import Discarded
+from errors.new_event import NewEvent
+from opsportal.lib import request_id
+from opsportal.lib.addresses import client_address
+
+Environ = Mapping[str, Any]
+
+_MAX_KEYS = 4  # that one request may present
+
+
+class Refused(Exception):
+    """A request that is refused: a status, the reason, and additional headers."""
+
+    def __init__(self, status: int, detail: str, *headers: tuple[str, str]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+
+@dataclass(slots=True)
+class Parsed:
+    """What a request asks to have stored, and the response that it gets once that has happened."""
+
+    response: Response
+    events: Sequence[NewEvent] = ()
+    items: Sequence[Received] = ()
+
+
+class IngestRequest:
+    """What the client sent. `project` is set as soon as a key has been accepted."""
+
+    __slots__ = ("body", "environ", "id", "may_query", "project", "received_at")
+
+    def __init__(self, environ: Environ, *, may_query: bool = True) -> None:
+        self.environ = environ
+        self.body = b""  # as received: still compressed
+        self.received_at = timezone.now()
+        self.project: Project | None = None
+        self.may_query = may_query  # False in the event loop, which must not wait for the database
+        offered = environ.get("HTTP_X_REQUEST_ID")
+        # As unique as uuid4 here, without its system call.
+        self.id = request_id.accept(offered) if offered else f"{getrandbits(128):032x}"
+
+    def decompressed_body(self) -> bytes:
+        """Return the body without its Content-Encoding. Raises TooLarge, Unreadable."""
+        return unpack(self.body, self.environ.get("HTTP_CONTENT_ENCODING", ""))
+
+    def authenticate(self, project_id: int | None, keys: Sequence[str]) -> Project:
+        """Return the project that all of the keys belong to.
+
+        Raises Refused (401 without a key, 403 for a key or origin that is not accepted), NotCached, AuthUnavailable.
+        """
+        if not keys:
+            raise Refused(401, "no key: send your DSN's key")
+        projects = [
+            key_cache.authenticate(project_id, key, may_query=self.may_query)
+            for key in dict.fromkeys(keys[:_MAX_KEYS])
+        ]
+        project = projects[0]
+        if project is None or None in projects:
+            raise Refused(403, "this key is unknown, revoked, or another project's")
+        self.project = project
+        origin = self.environ.get("HTTP_ORIGIN")
+        if (
+            origin
+            and project.origins
+            and origin not in project.origins
+            and "*" not in project.origins
+        ):
+            raise Refused(403, "this origin may not post here")
+        return project
+
+    def context(self, event_id: str = "", sent_at: datetime | None = None) -> Circumstances:
+        """Return what is known about an event besides its payload."""
+        return Circumstances(
+            received_at=self.received_at,
+            sent_at=sent_at,
+            event_id=event_id,
+            client_address=client_address(self.environ),
+        )
+
+
+@dataclass(slots=True)
+class EventBuilder:
+    """Builds the events of one request: normalized, scrubbed and grouped for its project."""
+
+    request: IngestRequest
+    project: Project
+    events: list[NewEvent] = field(default_factory=list)
+
+    def add_json(
+        self, payload: bytes, *, event_id: str = "", sent_at: datetime | None = None
+    ) -> NewEvent:
+        """Add an event from its JSON. Raises TooLarge over 1 MiB, Unreadable if it is not a JSON object."""
+        if len(payload) > LONGEST_EVENT:
+            raise TooLarge("the event is over 1 MiB")
+        return self._add(accept_json, payload, self.request.context(event_id, sent_at))
+
+    def add(self, event: dict[str, Any]) -> NewEvent:
+        """Add an event that is decoded already."""
+        return self._add(accept, event, self.request.context())
+
+    def _add(self, make: Callable[..., NewEvent], given: Any, context: Circumstances) -> NewEvent:
+        event = make(
+            given, app_id=self.project.app_id, scrubber=self.project.scrubber, around=context
+        )
+        self.events.append(event)
+        return event
+
+
+def count_against_quotas(project: Project, count: int = 1) -> None:
+    """Count events against the project's quotas. Raises Refused (429) if one is used up."""
+    try:
+        check_quotas(project, count)
+    except OverQuota as over:
+        discarded.count(project.app_id, Discarded.Source.QUOTA, "error", over.quota.name, count)
+        wait = over.retry_after
+        raise Refused(
+            429,
+            "",
+            ("Retry-After", str(wait)),
+            ("X-Sentry-Rate-Limits", f"{wait}:error;default;security:project:quota"),
+        ) from None

@@ -1,0 +1,25 @@
+"""The older endpoint of Sentry SDKs, `/api/<project>/store/`: one event as JSON, without an envelope."""
+
+import base64
+import binascii
+
+from errors.ingest.request import EventBuilder, IngestRequest, Parsed, count_against_quotas
+from errors.ingest.responses import accepted
+from errors.intake import credentials
+from errors.intake.body import Unreadable, unpack
+
+
+def parse_event(request: IngestRequest, project_id: int) -> Parsed:
+    project = request.authenticate(project_id, credentials.keys(request.environ))
+    body = request.decompressed_body()
+    if not body:
+        raise Unreadable("the body is empty")
+    if body[:1] not in b"{ \n\r\t[":  # raven-node sends base64(zlib(JSON)) without a header
+        try:
+            body = unpack(base64.b64decode(body), "deflate")
+        except (binascii.Error, ValueError):
+            raise Unreadable("neither JSON nor base64") from None
+    count_against_quotas(project)
+    builder = EventBuilder(request, project)
+    event = builder.add_json(body)
+    return Parsed(accepted(event.event_id), builder.events)

@@ -1,0 +1,93 @@
+"""One command for a whole node: starts the web, store and worker processes, keeps them running, ends them cleanly.
+
+It imports everything that its children need before it forks them, so that they share that memory. Hence it must never have
+a thread or a connection; only its children query the database.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from opsportal.lib.processes import Child, stop_all
+from opsportal.server.heartbeat import HangDetector
+
+GRACE_SECONDS = 15.0  # for tasks and requests in flight before they are killed
+HUNG_GRACE_SECONDS = (
+    5.0  # the same for a process that hangs: some of its threads may still be able to finish
+)
+TICK_SECONDS = 0.1
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class Supervisor:
+    """Keeps children running until SIGINT or SIGTERM; the second signal kills them."""
+
+    def __init__(self, children: Sequence[Child], detector: HangDetector | None = None) -> None:
+        self.children = children
+        self.detector = detector
+        self.stop_signals = 0
+        self.start_at: dict[str, float] = {}
+        self.kill_at: dict[str, float] = {}  # of children that hang and were asked to end
+
+    def run(self, greeting: str) -> int:
+        """Return the exit code: 0 if all children ended when they were asked to, 1 if one had to be killed."""
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self._asked_to_stop)
+        for child in self.children:
+            child.start()
+        while not self.stop_signals:
+            for child in self.children:
+                self._keep_running(child)
+            if self.detector:
+                self._end_hung(self.detector)
+            if greeting and (self.detector is None or self.detector.is_up):
+                say(greeting)
+                greeting = ""
+            time.sleep(TICK_SECONDS)
+        return self._end()
+
+    def _keep_running(self, child: Child) -> None:
+        if child.name in self.start_at:
+            if time.monotonic() >= self.start_at[child.name]:
+                del self.start_at[child.name]
+                child.start()
+            return
+        reason = child.ended()
+        if reason:
+            self.kill_at.pop(child.name, None)
+            wait = child.backoff()
+            say(f"{child.name} {reason}; starting it again in {wait:.0f} s")
+            self.start_at[child.name] = time.monotonic() + wait
+
+    def _end_hung(self, detector: HangDetector) -> None:
+        """Ask a hung child to end, and kill it after a grace period. `_keep_running` starts it again."""
+        child = detector.child
+        if child.name in self.start_at or child.ended() is not None:
+            return
+        if child.name in self.kill_at:
+            if time.monotonic() >= self.kill_at[child.name]:
+                child.kill()
+            return
+        reason = detector.hang()
+        if reason:
+            say(f"{child.name} hangs: {reason}; ending it")
+            child.terminate()
+            self.kill_at[child.name] = time.monotonic() + HUNG_GRACE_SECONDS
+
+    def _asked_to_stop(self, signum: int, frame: FrameType | None) -> None:
+        self.stop_signals += 1
+        if self.stop_signals > 1:
+            for child in self.children:
+                child.kill()
+
+    def _end(self) -> int:
+        say("ending: finishing what is in flight (again to force)")
+        gently = stop_all(self.children, grace=GRACE_SECONDS)
+        say("ended" if gently else "ended by force")
+        return 0 if gently else 1

@@ -1,0 +1,69 @@
+"""The web server of a node, as `serve` runs it."""
+
+import asyncio
+import gc
+import multiprocessing
+import resource
+
+from django.conf import settings
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from opsportal.lib import background, ratelimit
+from opsportal.server.heartbeat import Heartbeat
+from opsportal.server.rsgi import Application
+from opsportal.wsgi import application as django
+
+# Files that the process needs besides client connections: databases, logs, outbound calls.
+OTHER_FILES = 512
+
+application: Application  # granian looks it up in the process that it forks
+
+
+class _Served(Application):
+    """The application of a process that granian has forked: it starts what must not be forked."""
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        ratelimit.warm()
+        background.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(25_000, 20, 50)
+        super().__rsgi_init__(loop)
+
+
+def run(host: str, port: int, *, threads: int, heartbeat: Heartbeat) -> None:
+    """Serve until SIGTERM or SIGINT; granian does so in a child of this process."""
+    global application
+    multiprocessing.set_start_method("fork", force=True)  # the child shares what is loaded here
+    application = _Served(django, threads=threads, heartbeat=heartbeat)
+    # One process: threads share caches, rate limits and the group commit of ingestion. `backpressure` is the number of
+    # open connections; further ones wait in the kernel's backlog until idle connections are closed.
+    Granian(
+        f"{__name__}:application",
+        address=host,
+        port=port,
+        interface=Interfaces.RSGI,
+        loop=Loops.uvloop,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=1,
+        backpressure=raise_file_limit(settings.MAX_CONNECTIONS + OTHER_FILES) - OTHER_FILES,
+        backlog=2048,
+        http1_settings=HTTP1Settings(header_read_timeout=settings.HEADER_TIMEOUT_SECONDS * 1000),
+        log_level=LogLevels.error,
+        workers_kill_timeout=10,
+    ).serve()
+
+
+def raise_file_limit(wanted: int) -> int:
+    """Raise this process's limit of open files to `wanted`, or as far as allowed. Return the limit in force."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
