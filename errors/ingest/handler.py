@@ -26,7 +26,14 @@ from errors.ingest.request import Environ, IngestRequest, Parsed, Refused
 from errors.ingest.responses import CORS, Response, as_problem, refused
 from errors.ingest.store_endpoint import parse_event
 from errors.intake import credentials
-from errors.intake.body import LIMIT_IN, BodyTimeout, TooLarge, Unreadable, read
+from errors.intake.body import (
+    LIMIT_IN,
+    BodyTimeout,
+    ClientDisconnected,
+    TooLarge,
+    Unreadable,
+    read,
+)
 from errors.new_event import NewEvent
 from errors.store.commit import NotStorable, Unavailable, store_events
 from errors.store.writer import writer
@@ -109,11 +116,13 @@ class _Route:
 async def handle(
     environ: Environ, address: re.Match[str], read_body: Callable[[int], Awaitable[bytes]]
 ) -> Response:
-    """Answer a request in the event loop. `read_body` returns at most that many bytes, or raises TooLarge or BodyTimeout."""
+    """Answer a request in the event loop. `read_body` returns at most that many bytes, or raises TooLarge, BodyTimeout or ClientDisconnected."""
     route, request = _Route(address), IngestRequest(environ, may_query=False)
     with request_id.use(request.id):
         try:
             response = await _process(route, request, read_body)
+        except ClientDisconnected:
+            raise
         except Exception as error:
             response = _refusal(error)
         return _finished(route, request, response)

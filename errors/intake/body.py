@@ -18,6 +18,10 @@ class TooLarge(Exception):
     """413"""
 
 
+class ClientDisconnected(Exception):
+    """The client closed the connection before the whole body arrived, so there is no response."""
+
+
 class BodyTimeout(Exception):
     """408"""
 

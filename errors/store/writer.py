@@ -22,8 +22,6 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 MAX_WAITING = 4_000  # requests
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 TIMEOUT_SECONDS = 25.0  # SDKs give up long before
-# After so many requests the event loop serves other clients: parsing 2,000 requests in a row would take a second.
-PARSE_AT_ONCE = 8
 
 Parse = Callable[[], Sequence[NewEvent]]
 
@@ -103,17 +101,23 @@ class Writer:
             self._loop.call_soon(self._step)
 
     def _step(self) -> None:
+        """Parse one request, and commit once half of what waits is parsed: the other half is parsed meanwhile.
+
+        One request at a time, so that the event loop soon returns to the store's answers and to other clients.
+        """
         self._is_scheduled = False
-        for _ in range(PARSE_AT_ONCE):
-            if not self._queue or not self._has_room():
-                break
+        if self._queue and self._has_room():
             self._parse(self._queue.popleft())
-        # Parse on while more requests wait than are parsed: a batch costs about as much for one event as for ten.
-        if self._commit is None and self._batch and len(self._batch) >= min(len(self._queue), MAX_BATCH):  # fmt: skip
+        if self._may_commit():
             batch, self._batch, self._batch_bytes = self._batch, [], 0
             self._commit = asyncio.get_running_loop().create_task(self._commit_batch(batch))
         if self._queue and self._has_room():
             self._schedule()
+
+    def _may_commit(self) -> bool:
+        if self._commit is not None or not self._batch:
+            return False
+        return len(self._batch) >= len(self._queue) or not self._has_room()
 
     def _has_room(self) -> bool:
         return len(self._batch) < MAX_BATCH and self._batch_bytes < MAX_BATCH_BYTES

@@ -21,7 +21,7 @@ from django.conf import settings
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope
 
 from errors.ingest import handler
-from errors.intake.body import BodyTimeout, TooLarge
+from errors.intake.body import BodyTimeout, ClientDisconnected, TooLarge
 from opsportal.lib import request_id
 from opsportal.middleware.security_headers import HEADERS as SECURITY_HEADERS
 from opsportal.server.heartbeat import Heartbeat
@@ -70,8 +70,8 @@ class Application:
                 status, headers, body = await handler.handle(environ, address, read)
             else:
                 status, headers, body = await self._answer_by_django(environ, protocol)
-        except ProtocolClosed:
-            return  # the client has gone
+        except ClientDisconnected:
+            return
         protocol.response_bytes(status, headers, body)
 
     async def _answer_by_django(self, environ: Environ, protocol: HTTPProtocol) -> WSGIResponse:
@@ -123,7 +123,7 @@ def run_wsgi(application: WSGIApplication, environ: Environ) -> WSGIResponse:
 async def read_body(environ: Environ, protocol: HTTPProtocol, limit: int) -> bytes:
     """Return the request's body. A chunked one gets a CONTENT_LENGTH.
 
-    Raises TooLarge over `limit` bytes, BodyTimeout if it does not arrive within BODY_TIMEOUT_SECONDS, ProtocolClosed if it is cut short.
+    Raises TooLarge over `limit` bytes, BodyTimeout if it does not arrive within BODY_TIMEOUT_SECONDS, ClientDisconnected.
     """
     length = environ.get("CONTENT_LENGTH")
     is_chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
@@ -136,6 +136,8 @@ async def read_body(environ: Environ, protocol: HTTPProtocol, limit: int) -> byt
             body = await (_read_chunked(protocol, limit) if is_chunked else protocol())
     except TimeoutError:
         raise BodyTimeout("the body did not arrive in time") from None
+    except ProtocolClosed:
+        raise ClientDisconnected from None
     except TooLarge:
         environ["CONTENT_LENGTH"] = str(limit + 1)
         raise

@@ -22,7 +22,7 @@ from tests.errors.sending import (
     url_of,
 )
 from tests.errors.support import envelope, raised
-from tests.jobs.serving import children, name
+from tests.server.serving import children, name
 from tests.servers.portal import Portal, Template, make_template
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import wait_until

@@ -1,6 +1,6 @@
-"""Somebody else keeps the store busy: senders wait or are told to come back, and nobody else notices.
+"""Another process keeps the database busy: clients that report errors wait or get a 503, and other clients notice nothing.
 
-PostgreSQL's absence is part of its kill, in test_loss.
+An unavailable PostgreSQL is tested where it is killed, in test_loss.
 """
 
 import select
@@ -21,7 +21,7 @@ pytestmark = needs_sqlite
 
 @contextmanager
 def held(portal: Portal) -> Iterator[None]:
-    """Another process writes to the database and does not come to an end."""
+    """Another process holds the database's write lock."""
     holder = subprocess.Popen(
         [
             sys.executable,
@@ -41,7 +41,7 @@ def held(portal: Portal) -> Iterator[None]:
         holder.communicate()
 
 
-def test_while_somebody_holds_the_database_it_is_503_and_then_goes_on(portal: Portal) -> None:
+def test_while_the_database_is_locked_the_answer_is_503_and_afterwards_200(portal: Portal) -> None:
     assert post(portal)[1].status_code == 200
     with held(portal):
         _, refused = post(portal, timeout=40)
@@ -50,22 +50,23 @@ def test_while_somebody_holds_the_database_it_is_503_and_then_goes_on(portal: Po
     assert post(portal)[1].status_code == 200
 
 
-def test_errors_that_wait_for_the_store_keep_no_thread_from_others(portal: Portal) -> None:
+def test_errors_that_wait_for_the_store_occupy_no_thread(portal: Portal) -> None:
+    """Pages need one of the 16 threads, and are answered while 40 errors wait."""
     assert post(portal)[1].status_code == 200
     with ExitStack() as open_ones:
         with held(portal):
-            senders = [open_ones.enter_context(sender(portal)) for _ in range(40)]  # 16 threads
-            answer = portal.client.get("/livez", timeout=4)
+            senders = [open_ones.enter_context(sender(portal)) for _ in range(40)]
+            pages = [portal.client.get("/admin/login/", timeout=10) for _ in range(3)]
             answered, _, _ = select.select(senders, [], [], 0)
         answers = [sender.recv(65536).partition(b"\r\n")[0] for sender in senders]
 
-    assert answer.status_code == 200
+    assert [page.status_code for page in pages] == [200] * 3
     assert not answered
     assert set(answers) == {b"HTTP/1.1 200 OK"}
 
 
 def sender(portal: Portal) -> socket.socket:
-    """Has sent an event and not looked for the answer."""
+    """Return a connection on which an event has been sent; its response has not been read."""
     body = envelope(raised(event_id=uuid.uuid4().hex))
     head = (
         f"POST {url_of(portal)} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -1,122 +1,194 @@
-"""How much may wait for the store, how long, and how those are told who do not wait themselves."""
+"""The writer in the event loop: what forms a batch, how much may wait and for how long, and that everyone is answered."""
 
-import queue
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import pytest
 
 from errors.new_event import NewEvent
-from errors.store import writer
-from errors.store.commit import Outcome, Unavailable
+from errors.store import writer as module
+from errors.store.commit import Events, Outcome, Unavailable
 from errors.store.write import Written
 from errors.store.writer import Writer
+from tests.errors.stored import NOON
 
 
-class Readings:
-    """Requests without events, read once they may be."""
+class SlowStore:
+    """Stands in for the store: commits when it is allowed to, and remembers the batches."""
 
     def __init__(self) -> None:
-        self.may_go_on = threading.Event()
-        self.has_begun = threading.Event()
+        self.batches: list[int] = []
+        self.may_commit = asyncio.Event()
 
-    def __call__(self) -> list[NewEvent]:
-        self.has_begun.set()
-        assert self.may_go_on.wait(10)
-        return []
-
-
-@pytest.fixture
-def readings() -> Iterator[Readings]:
-    readings = Readings()
-    yield readings
-    readings.may_go_on.set()
+    async def commit(self, requests: Sequence[Events]) -> list[Outcome]:
+        self.batches.append(len(requests))
+        await self.may_commit.wait()
+        return [Written(stored=len(events)) for events in requests]
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Writer:
-    monkeypatch.setattr(writer, "PATIENCE", 0.1)
-    monkeypatch.setattr(writer, "_GIVE_UP_EVERY", 0.05)
-    return Writer()
+def run(test: Callable[[Writer, SlowStore], Coroutine[Any, Any, None]]) -> None:
+    async def with_store() -> None:
+        writer, store = Writer(), SlowStore()
+        assert await writer.store(list, 0) == Written()  # binds it to this event loop
+        writer._client = store  # type: ignore[assignment]
+        await test(writer, store)
+
+    asyncio.run(with_store())
 
 
-@pytest.fixture
-def told() -> "queue.Queue[Outcome | Exception]":
-    return queue.Queue()
+def one_event() -> list[NewEvent]:
+    return [
+        NewEvent(
+            app_id=1,
+            event_id=uuid.uuid4().hex,
+            received_at=NOON,
+            occurred_at=NOON,
+            group_hash="0" * 32,
+            title="PaymentDeclined",
+            payload=b"{}",
+        )
+    ]
 
 
-@pytest.mark.parametrize(("most", "most_bytes"), [(1, 1_000), (9, 10)])
-def test_what_does_not_fit_is_refused_and_the_place_is_free_again_afterwards(
-    readings: Readings, monkeypatch: pytest.MonkeyPatch, most: int, most_bytes: int
+async def settle() -> None:
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+def test_requests_that_arrive_during_a_commit_share_the_next_one() -> None:
+    async def test(writer: Writer, store: SlowStore) -> None:
+        first = asyncio.create_task(writer.store(one_event, 1))
+        await settle()
+        others = [asyncio.create_task(writer.store(one_event, 1)) for _ in range(40)]
+        await settle()
+
+        assert store.batches == [1]
+        assert not any(task.done() for task in (first, *others))
+
+        store.may_commit.set()
+        outcomes = await asyncio.gather(first, *others)
+
+        assert store.batches == [1, 40]
+        assert [outcome.stored for outcome in outcomes] == [1] * 41
+
+    run(test)
+
+
+def test_a_batch_has_a_greatest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_BATCH", 16)
+
+    async def test(writer: Writer, store: SlowStore) -> None:
+        tasks = [asyncio.create_task(writer.store(one_event, 1)) for _ in range(50)]
+        store.may_commit.set()
+        await asyncio.gather(*tasks)
+
+        assert max(store.batches) == 16
+        assert sum(store.batches) == 50
+
+    run(test)
+
+
+@pytest.mark.parametrize(("most", "most_bytes"), [(2, 1_000), (9, 20)])
+def test_a_request_that_does_not_fit_is_refused_and_there_is_room_again_afterwards(
+    monkeypatch: pytest.MonkeyPatch, most: int, most_bytes: int
 ) -> None:
-    monkeypatch.setattr(writer, "MOST_WAITING", most)
-    monkeypatch.setattr(writer, "MOST_WAITING_BYTES", most_bytes)
-    full = Writer()
+    monkeypatch.setattr(module, "MAX_WAITING", most)
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", most_bytes)
 
-    with ThreadPoolExecutor(2) as pool:
-        being_read = pool.submit(full.store, readings, 10)
-        assert readings.has_begun.wait(10)
-        waiting = pool.submit(full.store, readings, 6)
-        while not full._queue:
-            pass
+    async def test(writer: Writer, store: SlowStore) -> None:
+        waiting = [asyncio.create_task(writer.store(one_event, 10)) for _ in range(2)]
+        await settle()
+
         with pytest.raises(Unavailable, match="too many events"):
-            full.store(readings, 6)
-        readings.may_go_on.set()
+            await writer.store(one_event, 1)
 
-        assert (being_read.result().stored, waiting.result().stored) == (0, 0)
-    assert full.store(readings, 6).stored == 0
+        store.may_commit.set()
+        await asyncio.gather(*waiting)
+        assert (await writer.store(one_event, 10)).stored == 1
+
+    run(test)
 
 
-def test_who_does_not_wait_is_told_once_when_patience_has_run_out(
-    readings: Readings, impatient: Writer, told: "queue.Queue[Outcome | Exception]"
+def test_a_client_is_answered_when_the_store_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    impatient.store_and_call(readings, 1, lambda _: None)  # keeps the next one waiting
-    impatient.store_and_call(list, 1, told.put)
-    late = told.get(timeout=10)
-    readings.may_go_on.set()
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.05)
 
-    assert isinstance(late, Unavailable)
-    assert impatient.store(list, 1).stored == 0  # after it, so the late one has been read by now
-    assert told.empty()
+    async def test(writer: Writer, store: SlowStore) -> None:
+        being_committed = asyncio.create_task(writer.store(one_event, 1))
+        await settle()
+        waiting = asyncio.create_task(writer.store(one_event, 1))
+
+        for task in (being_committed, waiting):
+            with pytest.raises(Unavailable, match="did not answer in time"):
+                await task
+
+        store.may_commit.set()
+        await settle()
+        assert (await writer.store(one_event, 1)).stored == 1
+
+    run(test)
 
 
-def test_patience_runs_out_also_for_the_one_that_is_being_read(
-    readings: Readings, impatient: Writer, told: "queue.Queue[Outcome | Exception]"
+class Panic(BaseException):
+    """As extensions written in Rust raise it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(ValueError("no"), ValueError), (Panic("out of bounds"), Unavailable)]
+)
+def test_a_request_that_cannot_be_parsed_fails_alone(
+    error: BaseException, expected: type[Exception]
 ) -> None:
-    impatient.store_and_call(readings, 1, told.put)
+    def fail() -> list[NewEvent]:
+        raise error
 
-    assert isinstance(told.get(timeout=10), Unavailable)
+    async def test(writer: Writer, store: SlowStore) -> None:
+        store.may_commit.set()
+        failed, stored = await asyncio.gather(
+            writer.store(fail, 1), writer.store(one_event, 1), return_exceptions=True
+        )
+
+        assert isinstance(failed, expected)
+        assert stored == Written(stored=1)
+
+    run(test)
 
 
-def test_whatever_reading_ends_with_there_is_an_answer_and_the_next_is_read(
-    caplog: pytest.LogCaptureFixture, told: "queue.Queue[Outcome | Exception]"
+def test_a_fault_of_the_store_client_answers_the_whole_batch(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Panic(BaseException):
-        """As extensions in Rust raise it."""
+    async def test(writer: Writer, store: SlowStore) -> None:
+        async def fail(requests: Sequence[Events]) -> list[Outcome]:
+            raise RuntimeError("broken")
 
-    def panic() -> list[NewEvent]:
-        raise Panic("index out of bounds")
+        store.commit = fail  # type: ignore[method-assign]
+        tasks = [asyncio.create_task(writer.store(one_event, 1)) for _ in range(3)]
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
 
-    some = Writer()
+        assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
+        assert "broken" in caplog.text
 
-    some.store_and_call(panic, 1, told.put)
-
-    assert isinstance(told.get(timeout=10), Unavailable)
-    assert some.store(list, 1) == Written()
-    assert "index out of bounds" in caplog.text
+    run(test)
 
 
-def test_one_that_fails_to_listen_keeps_nobody_else_from_being_told(
-    caplog: pytest.LogCaptureFixture, told: "queue.Queue[Outcome | Exception]"
-) -> None:
+def test_a_client_that_is_gone_by_then_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
 
-    def fail(_: Outcome | Exception) -> None:
-        raise RuntimeError("not listening")
+    def parse() -> list[NewEvent]:
+        parsed.append(1)
+        return one_event()
 
-    some = Writer()
-    some.store_and_call(list, 1, fail)
-    some.store_and_call(list, 1, told.put)
+    async def test(writer: Writer, store: SlowStore) -> None:
+        task = asyncio.create_task(writer.store(parse, 1))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await settle()
 
-    assert told.get(timeout=10) == Written()
-    assert "not listening" in caplog.text
+        assert not parsed
+        assert not store.batches
+
+    run(test)

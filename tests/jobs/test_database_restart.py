@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.serving import Serving
+from tests.server.serving import Serving
 from tests.servers.portal import Portal, make_template
 from tests.servers.postgres import PostgresServer
 from tests.two_runs import in_the_postgresql_run

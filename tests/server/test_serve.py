@@ -89,12 +89,3 @@ def test_what_is_loaded_before_forking_leaves_no_connection_to_share() -> None:
     )
 
     assert done.returncode == 0, done.stderr
-
-
-def test_neighbors_on_one_machine_have_different_cores(settings: Settings) -> None:
-    settings.INSTANCE = "web1"
-    first, other_port = serve.core_number(8000), serve.core_number(8001)
-    settings.INSTANCE = "web2"  # in a container: the port is the same
-    other_name = serve.core_number(8000)
-
-    assert other_port == other_name == first + 1

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.jobs.serving import Cluster, Serving, children, memory_mb, parents
+from tests.server.serving import Cluster, Serving, children, memory_mb, parents
 from tests.servers.portal import ROOT, Portal
 
 
@@ -43,13 +44,6 @@ def test_it_says_how_to_get_in_and_the_page_answers(serving: Serving) -> None:
     assert f"{serving.portal.base_url}/admin/system-health/" in printed
     assert "curl -sS" in printed or "DSN" not in printed
     assert httpx.get(f"{serving.portal.base_url}/admin/login/").status_code == 200
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere cores cannot be chosen")
-def test_web_keeps_to_one_core_and_nothing_else_does(serving: Serving) -> None:
-    assert len(os.sched_getaffinity(serving.child("opsportal web"))) == 1
-    for other in ("opsportal store", "opsportal tasks"):
-        assert os.sched_getaffinity(serving.child(other)) == os.sched_getaffinity(0)
 
 
 def test_a_nudge_is_picked_up_within_a_second(serving: Serving, tmp_path: Path) -> None:
@@ -111,7 +105,7 @@ def test_nothing_that_a_fork_would_break_is_there_before_it(portal: Portal) -> N
 
 LOAD = """
 import threading
-from opsportal import application
+from opsportal import wsgi
 from opsportal.management.commands.serve import load
 load()
 from django.db import connection
@@ -171,23 +165,75 @@ def connections_of(pid: int) -> int:
     return sum(name.removeprefix("socket:[").rstrip("]") in unix for name in open_files)
 
 
-def test_a_web_process_that_hangs_is_started_anew(make_portal: Callable[..., Portal]) -> None:
-    serving = Serving(make_portal(), "--no-worker", manage=["-m", "tests.jobs.impatient"])
-    try:
-        serving.wait_until_up()
-        hung = serving.child("opsportal web")
-        serving.portal.wait_for(lambda: children(hung), 10, "the process that serves")
+@pytest.fixture
+def hanging(make_portal: Callable[..., Portal]) -> Iterator[Serving]:
+    """A portal whose web process can be made to hang; its supervisor finds out within seconds."""
+    serving = Serving(
+        make_portal(), "--no-worker", "--threads", "4", manage=["-m", "tests.server.hanging"]
+    )
+    serving.wait_until_up()
+    yield serving
+    serving.stop()
 
-        for pid in children(hung):
-            os.kill(pid, signal.SIGSTOP)
 
-        serving.portal.wait_for(
-            lambda: serving.child("opsportal web") not in (0, hung), 60, "its end"
-        )
-        serving.portal.wait_for(lambda: web_answers(serving), 60, "its return")
-        assert "web runs and does not answer; ending it" in serving.log.read_text()
-    finally:
-        serving.stop()
+def is_replaced(serving: Serving, hung: int) -> None:
+    portal = serving.portal
+    portal.wait_for(lambda: serving.child("opsportal web") not in (0, hung), 30, "its end")
+    portal.wait_for(lambda: web_answers(serving), 30, "its return")
+
+
+def test_a_web_process_that_is_stopped_is_replaced(hanging: Serving) -> None:
+    hung = hanging.child("opsportal web")
+    hanging.portal.wait_for(lambda: children(hung), 10, "the process that serves")
+
+    for pid in children(hung):
+        os.kill(pid, signal.SIGSTOP)
+
+    is_replaced(hanging, hung)
+    assert "web hangs: its event loop has not run" in hanging.log.read_text()
+
+
+def test_a_web_process_whose_event_loop_is_blocked_is_replaced(hanging: Serving) -> None:
+    hung = hanging.child("opsportal web")
+
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"{hanging.portal.base_url}/hang/loop", timeout=1)
+
+    is_replaced(hanging, hung)
+    assert "web hangs: its event loop has not run" in hanging.log.read_text()
+
+
+def test_a_web_process_whose_threads_are_all_blocked_is_replaced(hanging: Serving) -> None:
+    hung = hanging.child("opsportal web")
+
+    for _ in range(4):
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"{hanging.portal.base_url}/hang/thread", timeout=0.2)
+
+    is_replaced(hanging, hung)
+    assert "web hangs: requests wait" in hanging.log.read_text()
+
+
+def test_a_slow_request_beside_idle_threads_is_no_hang(hanging: Serving) -> None:
+    web = hanging.child("opsportal web")
+
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"{hanging.portal.base_url}/hang/thread", timeout=6)
+
+    assert hanging.child("opsportal web") == web
+    assert web_answers(hanging)
+
+
+def test_a_hung_web_process_may_finish_what_its_threads_are_doing(hanging: Serving) -> None:
+    """The event loop is blocked while a thread stores an error: the row is there afterwards."""
+    portal = hanging.portal
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(httpx.get, f"{portal.base_url}/slow/write", timeout=30)
+        portal.wait_for(lambda: (portal.data_dir / "slow.begun").exists(), 10, "the slow write")
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"{portal.base_url}/hang/loop", timeout=0.5)
+        portal.wait_for(lambda: (portal.data_dir / "slow.done").exists(), 20, "its end")
+        assert isinstance(slow.exception(), httpx.HTTPError)
 
 
 def test_ctrl_c_ends_everything_within_seconds(make_portal: Callable[..., Portal]) -> None:

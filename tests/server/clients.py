@@ -1,0 +1,63 @@
+"""Many HTTP clients in one event loop, each on a connection of its own."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+
+class Connection:
+    """One kept connection."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def open(self) -> "Connection":
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self._port)
+        return self
+
+    async def request(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, bytes]:
+        """Return the status and the body of the response."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode() if body else b""
+        lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(content)}"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        self.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        status, fields = head.decode("latin-1").split("\r\n", 1)
+        length = next(
+            int(line.partition(":")[2])
+            for line in fields.split("\r\n")
+            if line.lower().startswith("content-length:")
+        )
+        return int(status.split()[1]), await self.reader.readexactly(length)
+
+
+async def open_many(port: int, count: int) -> list[Connection]:
+    """Open so many connections, a few hundred at a time."""
+    made: list[Connection] = []
+    while len(made) < count:
+        some = min(250, count - len(made))
+        made += await asyncio.gather(*(Connection(port).open() for _ in range(some)))
+    return made
+
+
+def close(connections: Iterable[Connection]) -> None:
+    for connection in connections:
+        connection.writer.close()
+
+
+async def probe_liveness(port: int, stop: asyncio.Event) -> list[float]:
+    """Request /livez on a new connection ten times a second; return how long each answer took, in seconds."""
+    loop, times = asyncio.get_running_loop(), []
+    while not stop.is_set():
+        began = loop.time()
+        async with asyncio.timeout(10):
+            connection = await Connection(port).open()
+            status, _ = await connection.request("GET", "/livez")
+            close([connection])
+        assert status == 200
+        times.append(loop.time() - began)
+        await asyncio.sleep(0.1)
+    return times

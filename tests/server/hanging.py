@@ -1,0 +1,50 @@
+"""manage.py with a web process that can be made to hang, and a supervisor that finds out within seconds.
+
+`/hang/loop` blocks the event loop, `/hang/thread` one of the request threads. `/slow/write` works for 5 s in a thread and
+leaves a file when it begins and when it is done.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from django.core.management import execute_from_command_line
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
+
+
+def hang_on_request() -> None:
+    from opsportal.server import heartbeat, rsgi
+
+    heartbeat.LOOP_TIMEOUT_SECONDS = 3.0
+    heartbeat.THREADS_TIMEOUT_SECONDS = 4.0
+    heartbeat.START_TIMEOUT_SECONDS = 30.0
+    answer, run_wsgi = rsgi.Application.__rsgi__, rsgi.run_wsgi
+
+    async def blocking(self: Any, scope: Any, protocol: Any) -> None:
+        if scope.path == "/hang/loop":
+            time.sleep(3600)
+        await answer(self, scope, protocol)
+
+    def hanging(application: Any, environ: dict[str, Any]) -> Any:
+        if environ["PATH_INFO"] == "/hang/thread":
+            time.sleep(3600)
+        if environ["PATH_INFO"] == "/slow/write":
+            folder = Path(os.environ["DATA_DIR"])
+            (folder / "slow.begun").touch()
+            time.sleep(5)
+            (folder / "slow.done").touch()
+        return run_wsgi(application, environ)
+
+    rsgi.Application.__rsgi__ = blocking  # type: ignore[method-assign]
+    rsgi.run_wsgi = hanging
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    hang_on_request()
+    execute_from_command_line(sys.argv)
