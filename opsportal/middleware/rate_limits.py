@@ -103,11 +103,9 @@ class RateLimitMiddleware:
             _, _, subject = key.partition(":")
             blocked.record(tier=tier, subject=subject, path=request.path_info, now=timezone.now())
             response = self._refusal(request, wait)
-        # What headers[name] = value comes to for digits, without asking whether they are ASCII (a third of all this costs).
-        store = response.headers._store
-        store["x-ratelimit-limit"] = ("X-RateLimit-Limit", str(count))
-        store["x-ratelimit-remaining"] = ("X-RateLimit-Remaining", str(remaining))
-        store["x-ratelimit-reset"] = ("X-RateLimit-Reset", str(reset))
+        response.headers["X-RateLimit-Limit"] = str(count)
+        response.headers["X-RateLimit-Remaining"] = str(remaining)
+        response.headers["X-RateLimit-Reset"] = str(reset)
         return response
 
     def _refusal(self, request: HttpRequest, wait: float) -> HttpResponseBase:

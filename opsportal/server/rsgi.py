@@ -18,7 +18,7 @@ from io import BytesIO
 from typing import Any
 
 from django.conf import settings
-from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope
+from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]
 
 from errors.ingest import handler
 from errors.intake.body import BodyTimeout, ClientDisconnected, TooLarge

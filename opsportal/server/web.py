@@ -13,8 +13,7 @@ from granian.log import LogLevels
 
 from opsportal.lib import background, ratelimit
 from opsportal.server.heartbeat import Heartbeat
-from opsportal.server.rsgi import Application
-from opsportal.wsgi import application as django
+from opsportal.server.rsgi import Application, WSGIApplication
 
 # Files that the process needs besides client connections: databases, logs, outbound calls.
 OTHER_FILES = 512
@@ -34,7 +33,9 @@ class _Served(Application):
         super().__rsgi_init__(loop)
 
 
-def run(host: str, port: int, *, threads: int, heartbeat: Heartbeat) -> None:
+def run(
+    django: WSGIApplication, host: str, port: int, *, threads: int, heartbeat: Heartbeat
+) -> None:
     """Serve until SIGTERM or SIGINT; granian does so in a child of this process."""
     global application
     multiprocessing.set_start_method("fork", force=True)  # the child shares what is loaded here

@@ -40,13 +40,14 @@ def wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: now)
 
 
-def test_a_process_that_beats_does_not_hang(detector: HangDetector, beats: Heartbeat) -> None:
-    assert not detector.is_up
+def test_a_process_that_beats_is_up_and_does_not_hang(
+    detector: HangDetector, beats: Heartbeat
+) -> None:
+    was_up = detector.is_up
 
     beats.beat(threads=True)
 
-    assert detector.is_up
-    assert detector.hang() == ""
+    assert (was_up, detector.is_up, detector.hang()) == (False, True, "")
 
 
 def test_an_event_loop_that_stands_still_is_a_hang(

@@ -83,7 +83,8 @@ def load() -> None:
     """
     import django_q.brokers.orm  # noqa: F401  (an instance would connect)
 
-    from opsportal.server import web  # noqa: F401  (static files must be collected)
+    from opsportal import wsgi  # noqa: F401  (static files must be collected)
+    from opsportal.server import web  # noqa: F401
 
     connection.ops.compiler("SQLCompiler")
     # What is loaded stays shared until something writes to it, and each garbage collection would.
@@ -106,10 +107,11 @@ def run_store(address: Path) -> None:
 
 
 def run_web(host: str, port: int, threads: int, heartbeat: Heartbeat) -> None:
+    from opsportal import wsgi
     from opsportal.server import web
 
     set_process_name("opsportal web")
-    web.run(host, port, threads=threads, heartbeat=heartbeat)
+    web.run(wsgi.application, host, port, threads=threads, heartbeat=heartbeat)
 
 
 def run_worker(starts: int, workers: int | None) -> None:
