@@ -1,9 +1,7 @@
-"""What running processes have used: CPU seconds, and memory with shared pages divided among those who share them."""
+"""CPU seconds and memory of running processes; shared pages are divided among the processes that share them."""
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -41,21 +39,3 @@ def memory_by_part(pid: int) -> dict[str, float]:
         name = Path(f"/proc/{child}/comm").read_text().strip()
         found[name.removeprefix("opsportal ")] = memory_mb(family(child))
     return found
-
-
-@contextmanager
-def on_cores(pids: list[int], cores: set[int]) -> Iterator[None]:
-    """Meanwhile all threads of these processes run there."""
-    before = {pid: os.sched_getaffinity(pid) for pid in pids}
-    _allow(dict.fromkeys(pids, cores))
-    try:
-        yield
-    finally:
-        _allow(before)
-
-
-def _allow(cores_of: dict[int, set[int]]) -> None:
-    for pid, cores in cores_of.items():
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with suppress(ProcessLookupError):  # it has ended
-                os.sched_setaffinity(int(thread), cores)

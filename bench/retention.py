@@ -1,7 +1,7 @@
-"""What taking errors feels of retention, in pairs of runs without and with it: python -m bench.retention --pairs 4
+"""How much retention slows ingestion down, in pairs of runs without and with it: python -m bench.retention --pairs 4
 
-Wants a database that seed_errors has filled (DATABASE_URL, DATA_DIR). The web process runs here; retention runs in a process
-of its own, as in the worker, five weeks ahead of time, so that nearly all that was seeded is past its 30 days.
+Needs a database that seed_errors has filled (DATABASE_URL, DATA_DIR). Retention runs in a process of its own, as in the worker,
+with a clock five weeks ahead, so that nearly everything that was seeded is older than its 30 days.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from datetime import timedelta
 
-from bench.ingest import load, serving
+from bench.ingest import load, running, serve
 from bench.set_up import set_up_django
 
 set_up_django()
@@ -22,6 +22,7 @@ from django.utils import timezone  # noqa: E402
 from errors import retention  # noqa: E402
 from errors.models import ErrorEvent  # noqa: E402
 from opsportal.clients.models import ClientKey  # noqa: E402
+from tests.servers import process  # noqa: E402
 
 AHEAD = timedelta(days=35)
 
@@ -38,7 +39,8 @@ def compare(pairs: int, seconds: float, connections: int) -> None:
     )
     print(f"{'':10} {'events/s':>9} {'p50 ms':>7} {'p99 ms':>7} {'max ms':>7}  removed meanwhile")
     p99: dict[str, list[float]] = {"without": [], "with": []}
-    with serving("opsportal.wsgi:application", {}, 1) as (port, _):
+    port = process.free_port()
+    with running(serve(port, "--no-worker"), port, {}):
         load(port, key.public_key, key.app_id, connections, seconds=2)
         for name in ("without", "with") * pairs:
             command = [sys.executable, "-m", "bench.retention", "--prune", str(seconds)]

