@@ -44,13 +44,13 @@ def compare(pairs: int, seconds: float, connections: int) -> None:
         load(port, key.public_key, key.app_id, connections, seconds=2)
         for name in ("without", "with") * pairs:
             command = [sys.executable, "-m", "bench.retention", "--prune", str(seconds)]
-            process = (
+            remover = (
                 subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
                 if name == "with"
                 else None
             )
             seen = load(port, key.public_key, key.app_id, connections, seconds=seconds)
-            removed = process.communicate()[0].strip() if process else ""
+            removed = remover.communicate()[0].strip() if remover else ""
             p99[name].append(seen["p99_ms"])
             print(
                 f"{name:10} {seen['acked_per_s']:9,.0f} {seen['p50_ms']:7.1f} {seen['p99_ms']:7.1f} {seen['max_ms']:7.1f}  {removed}",
