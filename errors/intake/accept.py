@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from errors import fingerprint
-from errors.intake import fragments, jsons, moments, references
+from errors.intake import frame_cache, jsons, moments, references
 from errors.intake.body import Unreadable
 from errors.intake.normalize import Normalizer, severity_of
 from errors.intake.titles import culprit_of, title_of
@@ -108,14 +108,10 @@ def accept_json(
     payload: bytes, *, app_id: int, scrubber: Scrubber, around: Circumstances
 ) -> NewEvent:
     """An event as it came. Raises Unreadable for anything but a JSON object."""
-    has_drift = bool(moments.drift(around.sent_at, around.received_at))  # moves breadcrumbs too
-    parts = None if has_drift else fragments.split(payload, scrubber)
-    raw, ready = parts or (jsons.decode(payload), None)
+    raw = frame_cache.decode(payload, scrubber)
     if not isinstance(raw, dict):
         raise Unreadable("the event is not a JSON object")
-    return accept(
-        raw, app_id=app_id, scrubber=scrubber, around=around, size=len(payload), ready=ready
-    )
+    return accept(raw, app_id=app_id, scrubber=scrubber, around=around, size=len(payload))
 
 
 def accept(
@@ -125,12 +121,8 @@ def accept(
     scrubber: Scrubber,
     around: Circumstances,
     size: int = 0,
-    ready: fragments.Ready | None = None,
 ) -> NewEvent:
-    """Never refuses a JSON object, however wrong its members are. `size` is the raw length, if known.
-
-    `ready` are members that are normalized and filtered already.
-    """
+    """Never refuses a JSON object, however wrong its members are. `size` is the raw length, if known."""
     received_at = around.received_at
     normalizer = Normalizer(raw)
     event_id = around.event_id or event_id_of(raw.get("event_id"))
@@ -161,10 +153,6 @@ def accept(
         event["release"] = release
     if dist:
         event["dist"] = dist
-    document = event
-    if ready:
-        document = {**event, **ready.encoded}
-        event.update(ready.read)
     found = references.find(event)
     title, kind = title_of(event)
     tags = event.get("tags") or {}
@@ -176,7 +164,7 @@ def accept(
         occurred_at=occurred_at,
         group_hash=fingerprint.fingerprint(event),
         title=title[:300],
-        payload=jsons.encode(document),
+        payload=jsons.encode(event),
         severity=severity_of(event.get("level")).value,
         culprit=culprit_of(event)[:300],
         type=kind[:200],

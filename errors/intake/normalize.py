@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from errors.models import Severity
+from opsportal.lib.scrub import ScrubbedList
 
 MOST_FRAMES = 250
 MOST_BREADCRUMBS = 100
@@ -107,7 +108,7 @@ class Normalizer:
             self._stacktrace(event, "stacktrace")
         self._tags()
         for name in ("user", "contexts", "extra", "modules", "sdk", "debug_meta", "csp", "request"):
-            if name in event and type(event[name]) is not dict:
+            if name in event and not isinstance(event[name], dict):
                 self.note("invalid", name)
                 del event[name]
         if "request" in event:
@@ -203,6 +204,8 @@ class Normalizer:
     def _stacktrace(self, holder: dict[str, Any], name: str) -> None:
         stacktrace = holder[name]
         frames = stacktrace.get("frames") if type(stacktrace) is dict else None
+        if type(frames) is ScrubbedList:
+            return  # normalized when it was decoded
         if type(frames) is not list:
             if stacktrace is not None and frames is not None:
                 self.note("invalid", name)

@@ -6,6 +6,16 @@ an order, a payment or a reservation is kept.
 """
 
 from opsportal.lib.scrub.texts import FILTERED, passes_luhn, scrub_text
-from opsportal.lib.scrub.values import TOO_DEEP, Scrubber, scrub, scrubber
+from opsportal.lib.scrub.values import TOO_DEEP, ScrubbedDict, ScrubbedList, Scrubber, scrub, scrubber
 
-__all__ = ["FILTERED", "TOO_DEEP", "Scrubber", "passes_luhn", "scrub", "scrub_text", "scrubber"]
+__all__ = [
+    "FILTERED",
+    "TOO_DEEP",
+    "ScrubbedDict",
+    "ScrubbedList",
+    "Scrubber",
+    "passes_luhn",
+    "scrub",
+    "scrub_text",
+    "scrubber",
+]

@@ -1,7 +1,7 @@
 """JSON-like values, walked through: names and texts of whole events."""
 
 import itertools
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -41,6 +41,18 @@ _clean = _Clean()  # shared: what a text looks like does not depend on the app
 _serials = itertools.count()
 
 
+class ScrubbedDict(dict[str, Any]):
+    """A dict that the scrubber returned. The scrubber does not walk through it again."""
+
+    __slots__ = ()
+
+
+class ScrubbedList(list[Any]):
+    """A list of what the scrubber returned. The scrubber does not walk through it again."""
+
+    __slots__ = ()
+
+
 class Scrubber:
     """Scrubbing with an app's own extra and safe field names.
 
@@ -71,14 +83,12 @@ class Scrubber:
     def _is_secret_pair(self, name: str) -> bool:
         return " " not in name and self.is_secret(name)
 
-    def scrub(self, value: Any) -> Any:
-        """Any JSON-like value, scrubbed. The original stays as it is; what had nothing to hide in it is shared with it."""
-        return self._walk_dict(value, 0) if type(value) is dict else self._walk(value, 0)
+    def scrub(self, value: Any, depth: int = 0) -> Any:
+        """Return any JSON-like value scrubbed. The original is not changed; parts without secrets are shared with it.
 
-    @property
-    def known_clean(self) -> Set[str]:
-        """Texts that `text` returns as they are, for loops that look before they call."""
-        return _clean.young
+        `depth` is how deeply the value is nested in the whole that it belongs to.
+        """
+        return self._walk_dict(value, depth) if type(value) is dict else self._walk(value, depth)
 
     @staticmethod
     def text(text: str) -> str:
@@ -117,11 +127,11 @@ class Scrubber:
                 if item in clean:
                     continue
                 scrubbed: Any = _clean.text(item)
-            elif (
-                item is None
-                or kind is bool
-                or (kind is int and -SMALLEST_CARD < item < SMALLEST_CARD)
-            ):
+            elif kind is int or kind is float:
+                if -SMALLEST_CARD < item < SMALLEST_CARD or not is_card_number(item):
+                    continue
+                scrubbed = FILTERED
+            elif item is None or kind is bool:
                 continue
             elif kind is dict:
                 scrubbed = self._walk_dict(item, depth + 1)
@@ -151,19 +161,28 @@ class Scrubber:
             return TOO_DEEP
         if len(value) == 2 and type(value[0]) is str and self._is_secret_pair(value[0]):
             return [_clean.text(value[0]), FILTERED]  # headers and query strings come as pairs, too
-        clean, changed = _clean.young, False
-        scrubbed = []
-        for item in value:
-            if type(item) is str:
-                kept: Any = item if item in clean else _clean.text(item)
+        clean = _clean.young
+        changed: list[Any] | None = None
+        for place, item in enumerate(value):
+            kind = type(item)
+            if kind is str:
+                if item in clean:
+                    continue
+                scrubbed: Any = _clean.text(item)
+            elif kind is dict:
+                scrubbed = self._walk_dict(item, depth + 1)
             else:
-                kept = self._walk(item, depth + 1)
-            changed = changed or kept is not item
-            scrubbed.append(kept)
-        return scrubbed if changed else value
+                scrubbed = self._walk(item, depth + 1)
+            if scrubbed is not item:
+                if changed is None:
+                    changed = value.copy()
+                changed[place] = scrubbed
+        return value if changed is None else changed
 
     def _walk_other(self, value: Any, depth: int) -> Any:
         """What JSON does not know, and subclasses of what it does."""
+        if isinstance(value, ScrubbedDict | ScrubbedList):
+            return value
         if isinstance(value, dict):
             return self._walk(dict(value), depth)
         if isinstance(value, list | tuple | set | frozenset):
