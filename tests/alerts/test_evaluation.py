@@ -174,6 +174,31 @@ def test_severity_rises_beyond_the_critical_threshold_and_never_falls() -> None:
     assert (kept.action, kept.severity) == (Action.UPDATE, Severity.CRITICAL)
 
 
+@pytest.mark.parametrize(
+    ("value", "severity"),
+    [(100, Severity.HIGH), (21, Severity.HIGH), (20, Severity.CRITICAL), (0, Severity.CRITICAL)],
+)
+def test_a_floor_is_critical_at_its_critical_threshold_and_below(
+    value: float, severity: Severity
+) -> None:
+    rule = Limits(100, Severity.HIGH, below=True, critical_threshold=20)
+
+    opened = decide(judge(value, None, rule), value, None, rule, NOON)
+
+    assert (opened.action, opened.severity) == (Action.OPEN, severity)
+
+
+def test_a_falling_value_raises_an_alert_at_its_critical_threshold() -> None:
+    rule = Limits(100, Severity.HIGH, below=True, critical_threshold=20)
+    low = Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON)
+
+    lower = decide(Verdict.BREACH, 21, low, rule, NOON + MINUTE)
+    lowest = decide(Verdict.BREACH, 20, low, rule, NOON + MINUTE)
+
+    assert (lower.action, lower.severity) == (Action.UPDATE, Severity.HIGH)
+    assert (lowest.action, lowest.severity) == (Action.RAISE, Severity.CRITICAL)
+
+
 def test_a_flapping_problem_ends_only_after_it_was_calm_long_enough() -> None:
     flapping = Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True)
 
