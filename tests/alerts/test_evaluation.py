@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.evaluation import Action, Limits, Previous, Stage, Verdict, advance, decide, judge
+from alerts.evaluation import (
+    Action,
+    Limits,
+    Previous,
+    Stage,
+    Verdict,
+    advance,
+    decide,
+    judge,
+)
 from alerts.rules import Severity
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -58,6 +67,41 @@ def test_no_data_means_what_the_rule_says(
     value: float | None, no_data: str, verdict: Verdict
 ) -> None:
     assert judge(value, None, Limits(5, Severity.HIGH, no_data=no_data)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("below", "threshold", "value", "verdict"),
+    [
+        (False, 5, 4, Verdict.BETWEEN),
+        (False, 5, 3, Verdict.CLEAR),
+        (True, 100, 109, Verdict.BETWEEN),
+        (True, 100, 110, Verdict.CLEAR),
+    ],
+)
+def test_a_rule_may_say_itself_when_it_is_over(
+    below: bool, threshold: float, value: float, verdict: Verdict
+) -> None:
+    clear_threshold = 110 if below else 3
+    rule = Limits(threshold, Severity.HIGH, below=below, clear_threshold=clear_threshold)
+
+    assert judge(value, None, rule) is verdict
+
+
+@pytest.mark.parametrize(
+    ("below", "clear", "between"), [(False, -12, -11), (True, -7.5, -8)], ids=["ceiling", "floor"]
+)
+def test_a_negative_threshold_is_over_on_its_good_side_too(
+    below: bool, clear: float, between: float
+) -> None:
+    rule = Limits(-10, Severity.HIGH, below=below)
+
+    assert judge(-10.0 if below else -9.0, None, rule) is Verdict.BREACH
+    assert judge(between, None, rule) is Verdict.BETWEEN
+    assert judge(clear, None, rule) is Verdict.CLEAR
+
+
+def test_without_a_minimum_a_rule_is_judged_by_any_number_of_samples() -> None:
+    assert judge(6, 0, Limits(5, Severity.HIGH)) is Verdict.BREACH
 
 
 def test_too_few_samples_are_no_data() -> None:
@@ -128,40 +172,6 @@ def test_what_was_dismissed_never_opens_by_itself(rule: Limits, value: float) ->
     )
 
 
-def test_two_of_three_breaches_open_and_one_is_pending() -> None:
-    rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
-
-    first = decide(Verdict.BREACH, 6, None, rule, NOON)
-    pending = Previous(Stage.PENDING, Severity.HIGH, first.recent, NOON)
-    calm = decide(Verdict.CLEAR, 0, pending, rule, NOON + MINUTE)
-    pending = Previous(Stage.PENDING, Severity.HIGH, calm.recent, NOON + MINUTE)
-    second = decide(Verdict.BREACH, 6, pending, rule, NOON + 2 * MINUTE)
-
-    assert [first.action, calm.action, second.action] == [
-        Action.PEND,
-        Action.REMEMBER,
-        Action.OPEN,
-    ]
-
-
-def test_asking_often_within_a_minute_does_not_count_as_many_breaches() -> None:
-    rule = Limits(5, Severity.HIGH, breaches_needed=3, out_of=3)
-    pending = Previous(Stage.PENDING, Severity.HIGH, "b", NOON)
-    for second in range(1, 40):
-        decision = decide(Verdict.BREACH, 6, pending, rule, NOON + timedelta(seconds=second))
-        assert decision.action is Action.REMEMBER
-        pending = Previous(Stage.PENDING, Severity.HIGH, decision.recent, NOON)
-
-
-def test_a_return_within_the_window_reopens_and_later_is_new() -> None:
-    ended = Previous(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
-
-    soon = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15))
-    later = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15, seconds=1))
-
-    assert (soon.action, later.action) == (Action.REOPEN, Action.OPEN)
-
-
 def test_severity_rises_beyond_the_critical_threshold_and_never_falls() -> None:
     rule = Limits(5, Severity.WARNING, critical_threshold=50)
     mild = Previous(Stage.ACTIVE, Severity.WARNING, "b", NOON)
@@ -174,10 +184,54 @@ def test_severity_rises_beyond_the_critical_threshold_and_never_falls() -> None:
     assert (kept.action, kept.severity) == (Action.UPDATE, Severity.CRITICAL)
 
 
-def test_a_flapping_problem_ends_only_after_it_was_calm_long_enough() -> None:
-    flapping = Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True)
+@pytest.mark.parametrize(
+    ("value", "severity"),
+    [(100, Severity.HIGH), (21, Severity.HIGH), (20, Severity.CRITICAL), (0, Severity.CRITICAL)],
+)
+def test_a_floor_is_critical_at_its_critical_threshold_and_below(
+    value: float, severity: Severity
+) -> None:
+    rule = Limits(100, Severity.HIGH, below=True, critical_threshold=20)
 
-    early = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=59))
-    calm = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=60))
+    opened = decide(judge(value, None, rule), value, None, rule, NOON)
 
-    assert (early.action, calm.action) == (Action.REMEMBER, Action.RESOLVE)
+    assert (opened.action, opened.severity) == (Action.OPEN, severity)
+
+
+def test_a_falling_value_raises_an_alert_at_its_critical_threshold() -> None:
+    rule = Limits(100, Severity.HIGH, below=True, critical_threshold=20)
+    low = Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON)
+
+    lower = decide(Verdict.BREACH, 21, low, rule, NOON + MINUTE)
+    lowest = decide(Verdict.BREACH, 20, low, rule, NOON + MINUTE)
+
+    assert (lower.action, lower.severity) == (Action.UPDATE, Severity.HIGH)
+    assert (lowest.action, lowest.severity) == (Action.RAISE, Severity.CRITICAL)
+
+
+@pytest.mark.parametrize(
+    ("value", "severity"), [(6, Severity.WARNING), (50, Severity.WARNING), (51, Severity.CRITICAL)]
+)
+def test_a_ceiling_is_critical_above_its_critical_threshold_only(
+    value: float, severity: Severity
+) -> None:
+    rule = Limits(5, Severity.WARNING, critical_threshold=50)
+
+    assert decide(Verdict.BREACH, value, None, rule, NOON).severity is severity
+
+
+def test_no_data_that_alerts_has_the_severity_of_the_rule() -> None:
+    rule = Limits(5, Severity.WARNING, critical_threshold=50, no_data="alert")
+
+    opened = decide(judge(None, None, rule), None, None, rule, NOON)
+
+    assert (opened.action, opened.severity) == (Action.OPEN, Severity.WARNING)
+
+
+def test_a_dismissed_problem_that_gets_worse_stays_dismissed_at_its_severity() -> None:
+    rule = Limits(5, Severity.WARNING, critical_threshold=50)
+    dismissed = Previous(Stage.DISMISSED, Severity.WARNING, "b", NOON)
+
+    worse = decide(Verdict.BREACH, 51, dismissed, rule, NOON + MINUTE)
+
+    assert (worse.action, worse.severity) == (Action.UPDATE, Severity.WARNING)

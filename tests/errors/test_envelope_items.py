@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from errors import discarded, measured
 from errors.models import Discarded, ErrorEvent, UserReport
 from health.models import ActiveUser, CheckIn, Heartbeat, Latency, Series, SeriesKind, Value
 from tests.errors.support import Sender, raised
@@ -198,6 +199,39 @@ def test_what_is_not_kept_is_counted_so_that_owners_see_it(sender: Sender) -> No
         ("invalid", "check_in", 1),
         ("invalid", "session", 1),
     }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_measurements_beyond_what_may_wait_are_dropped_and_counted(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "MOST_WAITING", 3)
+    two = with_items(*[({"type": "transaction"}, transaction())] * 2)
+
+    answers = [sender.post(two) for _ in range(3)]
+    handed_over = measured.write_down()
+    discarded.write_down()
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert handed_over == 3
+    counts = Latency.objects.filter(series__app=sender.app).values_list("count", flat=True)
+    assert set(counts) == {3}
+    lost = Discarded.objects.get(app=sender.app)
+    assert (lost.source, lost.category, lost.reason, lost.count) == ("portal", "measurement", "too many", 3)  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_measurements_may_wait_again_once_those_before_were_written_down(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "MOST_WAITING", 2)
+    two = with_items(*[({"type": "transaction"}, transaction())] * 2)
+
+    sender.post(two)
+    assert measured.write_down() == 2
+    sender.post(two)
+
+    assert measured.write_down() == 2
 
 
 def test_ordinary_answers_name_what_need_not_be_sent(sender: Sender) -> None:

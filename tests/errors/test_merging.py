@@ -38,6 +38,22 @@ def test_merged_groups_are_one_and_further_events_come_in_there(app: ClientApp) 
     assert GroupNote.objects.get(group=kept).kind == "merged"
 
 
+@pytest.mark.parametrize(
+    ("oldest", "newer"), [("warning", "critical"), ("critical", "warning"), ("info", "high")]
+)
+def test_a_merged_group_is_as_severe_as_the_worse_of_the_two(
+    app: ClientApp, oldest: str, newer: str
+) -> None:
+    one = make_error(app, group="a", severity=oldest)
+    other = make_error(app, group="b", severity=newer, received_at=NOON + timedelta(hours=1))
+
+    kept = merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)
+
+    kept.refresh_from_db()
+    assert kept.pk == one.group_id
+    assert kept.severity == max(oldest, newer, key=["info", "warning", "high", "critical"].index)
+
+
 def test_an_unmerge_gives_back_what_was_merged(app: ClientApp) -> None:
     one, other = make_error(app, group="a"), make_error(app, group="b", user_key="u2")
     kept = merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)

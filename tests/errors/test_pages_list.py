@@ -63,6 +63,8 @@ def test_groups_sort_by_how_many(browse: Client, shop: ClientApp, sort: str) -> 
         "?app=shop",
         "?severity=critical",
         "?q=severity:fatal",
+        "?q=level:fatal",
+        "?q=level:critical",
         "?q=env:production",
         "?env=production",
         "?q=release:1.2",

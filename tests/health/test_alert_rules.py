@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alerts import rules
-from alerts.models import SystemAlert
+from alerts.defaults import sync_rules
+from alerts.models import AlertRule, SystemAlert
 from alerts.services import evaluate_rule
 from health.models import ActiveUser, Component, MaintenanceWindow, Series
 from health.queries import measurements
@@ -83,6 +84,21 @@ def test_the_threshold_is_where_it_says(name: str) -> None:
     record_measurements(past(), app=app, now=NOON + timedelta(minutes=1))
     evaluate_rule(name, now=NOON + timedelta(minutes=1))
     assert SystemAlert.objects.active().count() == 1
+
+
+def test_a_credit_balance_that_keeps_falling_becomes_critical() -> None:
+    app = make_app()
+    sync_rules()
+    AlertRule.objects.filter(name="business.credit_balance").update(critical_threshold=20)
+    severities = []
+
+    for minute, credits_left in enumerate((100, 21, 20)):
+        now = NOON + timedelta(minutes=minute)
+        record_measurements([Gauge("credit_balance", credits_left)], app=app, now=now)
+        evaluate_rule("business.credit_balance", now=now)
+        severities.append(SystemAlert.objects.get().severity)
+
+    assert severities == ["high", "high", "critical"]
 
 
 def _forget_totals() -> None:

@@ -31,6 +31,50 @@ def test_every_threshold_people_set_is_a_bound(threshold: float) -> None:
     assert threshold in histogram.BOUNDS
 
 
+def test_the_bounds_are_those_by_which_stored_rows_were_counted() -> None:
+    """Another bound would give the counts that are in the database another meaning."""
+    assert list(histogram.BOUNDS) == [
+        *(1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75),
+        *(100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500),
+        *(10_000, 15_000, 30_000, 60_000),
+    ]
+    assert histogram.SIZE == 28
+
+
+@pytest.mark.parametrize(
+    ("values", "q", "expected"),
+    [
+        pytest.param([2.5] * 10 + [4] * 10, 0.25, 2.5, id="halfway through the first bucket"),
+        pytest.param([2.5] * 10 + [4] * 10, 0.75, 4, id="halfway through the second bucket"),
+        pytest.param([2.5] * 10 + [4] * 10, 1, 5, id="the end of the last bucket in use"),
+        pytest.param([2.5] * 10 + [14] * 10, 0.5, 3, id="empty buckets between"),
+        pytest.param([2.5] * 10, 0, 2, id="the start of the first bucket in use"),
+        pytest.param([0.4] * 4, 0.5, 0.5, id="faster than the first bound"),
+        pytest.param([4], 0.5, 4, id="a single call"),
+        pytest.param([90_000] * 2, 0.5, 90_000, id="slower than the last bound"),
+        pytest.param([90_000] * 2, 1, 120_000, id="the end of the open bucket"),
+    ],
+)
+def test_a_percentile_lies_on_a_straight_line_through_its_bucket(
+    values: list[float], q: float, expected: float
+) -> None:
+    assert histogram.quantile(counts_of(values), q) == expected
+
+
+def test_the_slowest_call_closes_the_open_bucket() -> None:
+    counts = counts_of([70_000, 80_000])
+
+    assert histogram.quantile(counts, 0.5, highest=80_000) == 70_000
+    assert histogram.quantile(counts, 1, highest=80_000) == 80_000
+
+
+def test_no_percentile_is_above_the_slowest_call() -> None:
+    counts = counts_of([2.1, 2.2])
+
+    assert histogram.quantile(counts, 0.05, highest=2.2) == 2.05
+    assert histogram.quantile(counts, 0.95, highest=2.2) == 2.2
+
+
 @given(durations)
 def test_a_percentile_is_in_the_bucket_of_the_true_one(values: list[float]) -> None:
     counts, highest = counts_of(values), max(values)

@@ -7,6 +7,7 @@ from health import verdict
 from health.verdict import Result, State, Status
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 
 
 def after_all(*statuses: Status, fail_after: int = 2, recover_after: int = 2) -> State:
@@ -40,6 +41,44 @@ def test_a_target_that_answers_every_other_time_stays_what_it_was() -> None:
 def test_recovery_is_believed_after_as_many_successes_as_asked_for() -> None:
     assert after_all(DOWN, UP, UP, recover_after=3).status is DOWN
     assert after_all(DOWN, UP, UP, UP, recover_after=3).status is UP
+
+
+def test_two_results_in_a_row_turn_a_verdict_unless_a_component_says_otherwise() -> None:
+    up = State(UP, NOON, Result(UP, NOON))
+    down = State(DOWN, NOON, Result(DOWN, NOON))
+
+    failing = verdict.after(up, Result(DOWN, NOON + MINUTE))
+    failed = verdict.after(failing, Result(DOWN, NOON + 2 * MINUTE))
+    recovering = verdict.after(down, Result(UP, NOON + MINUTE))
+    recovered = verdict.after(recovering, Result(UP, NOON + 2 * MINUTE))
+
+    assert (failing.status, failed.status) == (UP, DOWN)
+    assert (recovering.status, recovered.status) == (DOWN, UP)
+
+
+def test_a_result_the_other_way_starts_the_count_again() -> None:
+    assert after_all(SLOW, DOWN, UP).status is SLOW
+    assert after_all(SLOW, DOWN, UP, UP).status is UP
+    assert after_all(SLOW, UP, DOWN).status is SLOW
+    assert after_all(SLOW, UP, DOWN, DOWN).status is DOWN
+
+
+def test_the_first_answer_of_a_component_that_never_answered_is_believed() -> None:
+    unknown = State(Status.UNKNOWN, NOON, Result(Status.UNKNOWN, NOON))
+
+    slow = verdict.after(unknown, Result(SLOW, NOON + MINUTE), fail_after=3, recover_after=3)
+
+    assert (slow.status, slow.since) == (SLOW, NOON + MINUTE)
+    assert not verdict.is_undecided(slow)
+
+
+def test_results_of_the_same_instant_all_count() -> None:
+    state = after_all(UP)
+
+    for _ in range(2):
+        state = verdict.after(state, Result(DOWN, state.result.at))
+
+    assert state.status is DOWN
 
 
 def test_since_is_when_the_verdict_turned_and_stays() -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from alerts import services as alerts
 from alerts.defaults import sync_rules
 from alerts.impact import References, impact_of
-from alerts.models import SystemAlert
+from alerts.models import AlertRule, SystemAlert
 from health.checks import Degraded, NotConfigured
 from reservations import services
 from reservations.alert_rules import low_inventory
@@ -68,6 +68,20 @@ def test_low_inventory_clears_when_tickets_come_back() -> None:
         )
 
     assert SystemAlert.objects.get().state == "resolved"
+
+
+def test_low_inventory_is_critical_once_it_is_sold_out() -> None:
+    seated = make_ticket_type(10, low_inventory_threshold=5)
+    sync_rules()
+    AlertRule.objects.filter(name="reservations.low_inventory").update(critical_threshold=-5)
+
+    sold(seated, 9)
+    evaluate("reservations.low_inventory")
+    assert SystemAlert.objects.get().severity == "high"
+    sold(seated, 1)
+    evaluate("reservations.low_inventory")
+
+    assert SystemAlert.objects.get().severity == "critical"
 
 
 def test_what_is_not_for_sale_is_not_low() -> None:

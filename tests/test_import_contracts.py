@@ -1,0 +1,86 @@
+"""The import contracts of pyproject.toml, tried on copies of the code that break them."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LINT_IMPORTS = Path(sys.executable).parent / "lint-imports"
+PACKAGES: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+    "root_packages"
+]
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """A copy of the checked code and its contracts."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for package in PACKAGES:
+        files = shutil.ignore_patterns("__pycache__", "static", "migrations")
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=files)
+    return tmp_path
+
+
+def broken_contracts(code: Path) -> list[str]:
+    run = subprocess.run(
+        [LINT_IMPORTS, "--no-cache", "--no-logo"], cwd=code, capture_output=True, text=True
+    )
+    lines = run.stdout.splitlines()
+    broken = [line.partition(" BROKEN")[0] for line in lines if " BROKEN" in line]
+    assert run.returncode == bool(broken), run.stdout + run.stderr
+    return broken
+
+
+def test_every_folder_with_an_app_is_checked() -> None:
+    apps = {path.parent.name for path in ROOT.glob("*/apps.py")}
+
+    assert apps <= set(PACKAGES)
+
+
+def test_the_code_keeps_its_contracts(code: Path) -> None:
+    assert broken_contracts(code) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("payments/services/cancel.py", "import stripe"),
+        ("payments/__init__.py", "from stripe import StripeError"),
+        ("payments/added_later.py", "from stripe.params import PaymentIntentCreateParams"),
+        ("opsportal/lib/added_later.py", "import stripe"),
+        ("reservations/receivers.py", "import stripe"),
+    ],
+)
+def test_only_payments_stripe_api_may_import_stripe(code: Path, module: str, line: str) -> None:
+    with (code / module).open("a") as source:
+        source.write(f"\n{line}\n")
+
+    assert broken_contracts(code) == ["only payments.stripe_api knows stripe"]
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        (
+            "alerts/routing.py",
+            "import errors.search",
+            "floors: imports point down, data comes up through registries",
+        ),
+        (
+            "errors/search.py",
+            "import payments.intents",
+            "errors and payments do not know each other",
+        ),
+    ],
+)
+def test_an_import_that_points_up_or_sideways_breaks_a_contract(
+    code: Path, module: str, line: str, contract: str
+) -> None:
+    with (code / module).open("a") as source:
+        source.write(f"\n{line}\n")
+
+    assert contract in broken_contracts(code)
