@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import connections
 
-from health import checks, runner, verdict
+from health import checks, verdict
+from health.checking import runner
 from health.checks import Check
 from health.services.checks import load_states
 from health.verdict import Result, State, Status

@@ -16,7 +16,8 @@ from django.utils import timezone
 from alerts.channels import TRANSPORTS, DeliveryFailed, Message, Transport
 from alerts.rules import Severity
 from alerts.services import clear_problem, report_problem
-from health import checks, runner
+from health import checks
+from health.checking import runner
 from health.models import Component, Incident, IncidentState, IncidentUpdate
 from health.services.checks import sync_components
 from health.services.recording import record_results

@@ -4,7 +4,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from health import probes
+from health.checking import probes
 from health.models import Monitor
 from opsportal.lib.outbound import ForbiddenAddress
 

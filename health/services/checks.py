@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from health import checks, probes, runner, verdict
+from health import checks, verdict
+from health.checking import probes, runner
 from health.checks import Check
 from health.models import Component, ComponentKind, Monitor
 from health.services.recording import record_results

@@ -5,7 +5,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from alerts.models import SystemAlert
-from health import probes
+from health.checking import probes
 from health.checks import Degraded
 from health.models import (
     CheckResult,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from health import runner
+from health.checking import runner
 from health.checks import Check, CheckFunction, Degraded, NotConfigured
 from health.verdict import Status
 

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from alerts import services
 from alerts.models import Channel
-from health import probes
+from health.checking import probes
 from health.models import Monitor
 from opsportal.access import password_reset
 from opsportal.clients.models import ApiKey, Scope
