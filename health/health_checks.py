@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.utils import load_backend
 from django.utils import timezone
 
-from health.backups.verifying import STALE_AFTER
+from health.backups.verification import STALE_AFTER
 from health.checks import Degraded, NotConfigured, health_check
 from health.models import Backup, Monitor
 from opsportal.jobs.services import queue_state

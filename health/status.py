@@ -16,10 +16,10 @@ from django.utils.safestring import SafeString
 
 from alerts.queries import silences_in_force
 from health import verdict
-from health.bars import bars
 from health.models import Component, Incident, MaintenanceWindow
 from health.queries import uptime
-from health.services.recording import Maintained
+from health.services.results import Maintained
+from health.uptime_bars import bars
 from health.verdict import Status
 
 log = logging.getLogger(__name__)

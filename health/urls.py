@@ -1,12 +1,12 @@
 from django.urls import path
 
-from health.views import api, heartbeats, metrics, signals, status_page, system_health
+from health.views import health, heartbeats, metrics, signals, status_page, system_health
 
 app_name = "health"
 urlpatterns = [
-    path("livez", api.livez, name="liveness"),
-    path("readyz", api.readyz, name="readiness"),
-    path("health", api.health, name="health"),
+    path("livez", health.livez, name="liveness"),
+    path("readyz", health.readyz, name="readiness"),
+    path("health", health.health, name="health"),
     path("metrics", metrics.metrics, name="metrics"),
     path("status/", status_page.page, name="status-page"),
     path("status/status.json", status_page.as_json, name="status-json"),

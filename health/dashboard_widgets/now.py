@@ -4,10 +4,9 @@ from django.urls import reverse
 
 from alerts.models import SystemAlert
 from alerts.queries import active_summary
-from health import problems
 from health.dashboard import WidgetContext, widget
 from health.models import ActiveUser, Component, Incident, MaintenanceWindow
-from health.queries import measurements
+from health.queries import measurements, problems
 from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
 from opsportal.lib.charts import Chart, Series
 

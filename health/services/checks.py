@@ -8,8 +8,8 @@ from health import checks, verdict
 from health.checking import probes, runner
 from health.checks import Check
 from health.models import Component, ComponentKind, Monitor
-from health.services.recording import record_results
-from health.services.turning import end_of_retired, report_own_network
+from health.services.results import record_results
+from health.services.status_changes import end_of_retired, report_own_network
 from health.verdict import Result, State, Status
 
 PAUSE_BEFORE_ASKING_AGAIN = 4.0  # seconds

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from django import template
 from django.utils.safestring import SafeString
 
-from health.bars import bars
 from health.queries.uptime import Day, day_in_words, percent_in_words
+from health.uptime_bars import bars
 
 register = template.Library()
 

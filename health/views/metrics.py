@@ -16,7 +16,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from health import board, metrics_registry
+from health import metrics_registry
+from health.caches.health import board
 from opsportal.clients.auth import app_for_key, key_of
 from opsportal.clients.models import Scope
 from opsportal.lib.addresses import address_of
@@ -79,7 +80,7 @@ class _Everything(Collector):
 
     def collect(self) -> Iterable[Metric]:
         # With the database away each source would wait for it in turn.
-        is_up = board.board.read(now=timezone.now(), budget=1.0).database_answers
+        is_up = board.read(now=timezone.now(), budget=1.0).database_answers
         yield GaugeMetricFamily(
             "opsportal_database_up", "1 when the database answers.", value=float(is_up)
         )

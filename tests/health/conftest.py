@@ -3,7 +3,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from health import board, checks
+from health import checks
+from health.caches.health import board, readiness
 from health.checks import Check, CheckFunction
 
 SetChecks = Callable[..., None]
@@ -20,12 +21,12 @@ def set_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetChecks]:
             values = {"critical": False, "timeout": 2.0, **fields}
             registry.add(name, Check(name, name.title(), run, **values))  # type: ignore[arg-type]
         monkeypatch.setattr(checks, "registry", registry)
-        board.board.forget()
-        board.readiness.forget()
+        board.forget()
+        readiness.forget()
 
     yield replace
-    board.board.forget()
-    board.readiness.forget()
+    board.forget()
+    readiness.forget()
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def spoil(backup: Backup, how: str) -> None:
         case "broken":
             content = b"not a database" * 99
             file.write_bytes(gzip.compress(content) if file.name.endswith(".gz") else content)
-            Backup.objects.update(sha256=backups.taking.digest(file))
+            Backup.objects.update(sha256=backups.creation.digest(file))
         case "rows are missing":
             Backup.objects.update(row_counts={"clients_clientapp": 500})
 

@@ -20,7 +20,8 @@ from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from deploy.grafana import build
-from health import board, metrics_registry
+from health import metrics_registry
+from health.caches.health import board
 from health.services import record_gauges, record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Performance
 from health.verdict import Result, Status
@@ -36,7 +37,7 @@ DEPLOY = Path(django_settings.BASE_DIR) / "deploy"
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    board.board.forget()
+    board.forget()
     metrics.forget()
     monkeypatch.setattr(metrics, "KEPT_FOR", 0.0)
 

@@ -9,7 +9,7 @@ from alerts.impact import References
 from alerts.models import SystemAlert
 from alerts.rules import Severity
 from health.models import Component
-from health.services.turning import problem_key
+from health.services.status_changes import problem_key
 from health.verdict import Status
 from opsportal.lib import formats
 

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from health import verdict
 from health.models import CheckResult, Component, MaintenanceWindow, Tier, Uptime
-from health.services.turning import announce
+from health.services.status_changes import announce
 from health.verdict import Result, Status
 from opsportal.lib.upsert import upsert
 

@@ -20,8 +20,8 @@ from health import checks
 from health.checking import runner
 from health.models import Component, Incident, IncidentState, IncidentUpdate
 from health.services.checks import sync_components
-from health.services.recording import record_results
-from health.services.turning import ALERT_TYPES, problem_key
+from health.services.results import record_results
+from health.services.status_changes import ALERT_TYPES, problem_key
 from health.verdict import Result, Status
 from opsportal.lib import background
 

@@ -6,8 +6,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from health import board
-from health.board import Entry, Reading
+from health.caches.health import Entry, Reading, board, readiness
 from health.verdict import Status
 from opsportal.clients.auth import app_for_key, key_of
 from opsportal.clients.models import Scope
@@ -37,7 +36,7 @@ def livez(request: HttpRequest) -> HttpResponse:
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
     """Send traffic here or not: the database, and Redis where it is configured, each within a second."""
-    reading = board.readiness.read(now=timezone.now(), budget=1.0)
+    reading = readiness.read(now=timezone.now(), budget=1.0)
     failing = [
         entry.name
         for entry in reading.entries
@@ -51,7 +50,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
     """The verdict with every check. 200 when healthy or degraded, 503 when unhealthy; messages only for staff or a token."""
-    reading = board.board.read(now=timezone.now(), budget=BUDGET)
+    reading = board.read(now=timezone.now(), budget=BUDGET)
     detailed = reading.database_answers and _may_see_details(request)
     status = 503 if reading.status is Status.UNHEALTHY else 200
     if HEALTH_JSON in request.headers.get("Accept", ""):

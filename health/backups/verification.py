@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alerts.rules import Severity
 from alerts.services import clear_problem, report_problem
-from health.backups import databases, taking
+from health.backups import creation, databases
 from health.backups.databases import BackupFailed
 from health.models import Backup
 
@@ -63,7 +63,7 @@ def _look(now: datetime) -> Finding:
             f"small: {newest.size_bytes:,} bytes, the one before had {before[0].size_bytes:,}",
             newest,
         )
-    if taking.digest(file) != newest.sha256:
+    if creation.digest(file) != newest.sha256:
         return Finding(False, f"broken: {file.name} is not what was written (checksum)", newest)
     try:
         restored = databases.current().restored_counts(file, newest.row_counts)

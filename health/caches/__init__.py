@@ -1,0 +1,1 @@
+"""Per-process caches that answer within a fixed time, and with the last known state while the database is down."""
