@@ -20,7 +20,8 @@ from health import histogram
 from health.metrics_registry import metric_source
 from health.models import ActiveUser, Component, Incident, Latency, Series, SeriesKind, Tier, Value
 from health.queries import uptime
-from health.services.gauges import ACTIVE_WITHIN, database_size_bytes
+from health.queries.database_size import database_size_bytes
+from health.services.gauges import ACTIVE_WITHIN
 from health.verdict import Status
 from opsportal.jobs import services as jobs
 

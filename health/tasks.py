@@ -3,8 +3,10 @@ from collections import Counter
 from django.conf import settings
 from django.utils import timezone
 
-from health import services, status
+from health import services
 from health.backups import detached
+from health.caches.status import write_snapshot
+from health.queries.public_status import load_public_status
 from health.services import subscribers
 from health.services.gauges import ACTIVE_USERS, DATABASE_SIZE, QUEUE_BACKLOG
 from opsportal.lib import formats
@@ -34,8 +36,8 @@ def sweep_heartbeats() -> str:
 @every(minutes=1)
 def keep_status() -> str:
     """Keep the public status for the case that the database goes away."""
-    made = status.make(now=timezone.now())
-    status.keep(made)
+    made = load_public_status(now=timezone.now())
+    write_snapshot(made)
     return made.status
 
 

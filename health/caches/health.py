@@ -17,7 +17,7 @@ from django.db import connections
 from health import checks, verdict
 from health.checking import runner
 from health.checks import Check
-from health.services.checks import load_states
+from health.queries.components import load_states
 from health.verdict import Result, State, Status
 
 log = logging.getLogger(__name__)

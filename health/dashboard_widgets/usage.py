@@ -7,7 +7,8 @@ from alerts.rules import registry as rules
 from health.dashboard import WidgetContext, widget
 from health.models import SeriesKind
 from health.queries import measurements
-from health.services.gauges import DATABASE_SIZE, database_size_bytes
+from health.queries.database_size import database_size_bytes
+from health.services.gauges import DATABASE_SIZE
 from opsportal.lib.charts import Chart, Series, Threshold
 
 Levels = dict[datetime, float | None]

@@ -103,12 +103,3 @@ def sync_components() -> dict[str, Component]:
             Component.objects.filter(pk=component.pk).update(**fields)
             known[check.name] = Component.objects.get(pk=component.pk)
     return {check.name: known[check.name] for check in checks.registry}
-
-
-def load_states() -> Mapping[str, tuple[Component, State]]:
-    """Every component in use that has a state, by name."""
-    return {
-        component.name: (component, state)
-        for component in Component.objects.filter(is_enabled=True)
-        if (state := component.state)
-    }

@@ -1,11 +1,9 @@
 """What the portal measures of itself each minute: its database's size, who is there, how work goes."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
-
-from django.db import connection
 
 from health.models import ActiveUser
+from health.queries.database_size import database_size_bytes
 from health.services.measurements import record_measurements
 from health.signals import Gauge
 from opsportal.clients.services import ensure_portal_app
@@ -28,14 +26,3 @@ def record_gauges(*, now: datetime) -> dict[str, float]:
         [Gauge(name, value) for name, value in levels.items()], app=ensure_portal_app(), now=now
     )
     return levels
-
-
-def database_size_bytes() -> int:
-    """All of the database on disk, with SQLite's write-ahead log."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_database_size(current_database())")
-            return int(cursor.fetchone()[0])
-    name = Path(str(connection.settings_dict["NAME"]))
-    files = [name, name.with_name(name.name + "-wal")]
-    return sum(file.stat().st_size for file in files if file.exists())

@@ -6,7 +6,8 @@ from datetime import datetime
 from django.db import transaction
 
 from health import verdict
-from health.models import CheckResult, Component, MaintenanceWindow, Tier, Uptime
+from health.models import CheckResult, Component, Tier, Uptime
+from health.queries.components import Maintained
 from health.services.status_changes import announce
 from health.verdict import Result, Status
 from opsportal.lib.upsert import upsert
@@ -56,21 +57,6 @@ def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now
     Component.objects.bulk_update(
         [component for component, results in answers if results], [*Component.STATE, "is_alerted"]
     )
-
-
-class Maintained:
-    """Which components announced work concerns now."""
-
-    def __init__(self, now: datetime) -> None:
-        self.all = False
-        self.ids: set[int] = set()
-        for window in MaintenanceWindow.objects.running(now).prefetch_related("components"):
-            ids = {component.pk for component in window.components.all()}
-            self.all = self.all or not ids
-            self.ids |= ids
-
-    def __contains__(self, component: Component) -> bool:
-        return self.all or component.pk in self.ids
 
 
 def _count(

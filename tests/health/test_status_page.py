@@ -11,7 +11,8 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
-from health import status
+from health.caches import status
+from health.caches.status import status_cache
 from health.models import (
     Component,
     Incident,
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
-    status.desk.forget()
+    status_cache.forget()
     status._file().unlink(missing_ok=True)
 
 
@@ -142,7 +143,7 @@ def test_when_the_database_is_away_the_last_known_state_is_shown_as_such(
 ) -> None:
     public("Shop")
     assert keep_status() == "healthy"
-    status.desk.forget()
+    status_cache.forget()
     take_database_away()
 
     began = time.monotonic()
