@@ -6,19 +6,19 @@ from datetime import datetime
 from alerts.metric_readers import metric_reader
 from alerts.rules import Measured, Reading
 from health.models import Series, SeriesKind
-from health.queries import measurements
-from health.queries.measurements import LatencySummary
+from health.queries import latencies, values
+from health.queries.latencies import LatencySummary
 
 
 @metric_reader("gauge: latest level, by app")
 def gauge(selector: str, since: datetime, until: datetime) -> Iterator[Reading]:
-    for level in measurements.levels(selector, since=since):
+    for level in values.levels(selector, since=since):
         yield Reading(level.value, labels=(("app", level.app),) if level.app else ())
 
 
 @metric_reader("counter: sum over the window")
 def counter(selector: str, since: datetime, until: datetime) -> Measured:
-    return measurements.counted(SeriesKind.COUNTER, [selector], since, until)[selector]
+    return values.counted(SeriesKind.COUNTER, [selector], since, until)[selector]
 
 
 @metric_reader("calls: number in the window")
@@ -48,7 +48,7 @@ def _called(selector: str, since: datetime, until: datetime) -> LatencySummary:
     """All apps' functions, pages and requests of that name."""
     kinds = [SeriesKind.FUNCTION, SeriesKind.PAGE, SeriesKind.REQUEST]
     series = Series.objects.filter(name=selector, kind__in=kinds, app__isnull=False)
-    return measurements.latency(series, since, until)
+    return latencies.latency(series, since, until)
 
 
 def _reading(called: LatencySummary, quantile: float) -> Reading | None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from alerts.reports import Fact, report_section
 from health.models import Component, Series, SeriesKind
-from health.queries import measurements, uptime
+from health.queries import latencies, uptime
 from opsportal.lib import formats
 
 
@@ -29,8 +29,8 @@ def response_times_of_the_week(since: datetime, until: datetime) -> list[Fact]:
     facts = []
     for kind, label in kinds:
         series = Series.objects.total(kind)
-        now = measurements.latency(series, since, until)
-        before = measurements.latency(series, since - (until - since), since)
+        now = latencies.latency(series, since, until)
+        before = latencies.latency(series, since - (until - since), since)
         if now.count:
             facts.append(Fact(f"{label}, mean", _ms(now.mean_ms), _ms(before.mean_ms)))
             facts.append(

@@ -4,14 +4,14 @@ from datetime import datetime, timedelta
 
 from alerts.rules import Measured, Reading, Severity, alert_rule
 from health.models import SeriesKind
-from health.queries import measurements
+from health.queries import values
 
 HOUR = timedelta(hours=1)
 
 
 def _deliveries(channel: str, since: datetime, until: datetime) -> dict[str, float]:
     outcomes = ("sent", "delivered", "failed", "bounced")
-    counts = measurements.counted(
+    counts = values.counted(
         SeriesKind.DELIVERY, [f"{channel}.{outcome}" for outcome in outcomes], since, until
     )
     return {outcome: counts[f"{channel}.{outcome}"] for outcome in outcomes}

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from alerts.rules import Measured, Reading, Severity, alert_rule
 from health.models import Series, SeriesKind
-from health.queries import measurements
+from health.queries import latencies
 
 HOUR = timedelta(hours=1)
 SLOW = "slow-performance"
@@ -14,7 +14,7 @@ NOTICEABLE_MS = 1_000
 
 
 def _mean(kind: SeriesKind, since: datetime, until: datetime) -> Reading | None:
-    summary = measurements.latency(Series.objects.total(kind), since, until)
+    summary = latencies.latency(Series.objects.total(kind), since, until)
     if summary.mean_ms is None:
         return None
     p95 = summary.percentile(0.95) or 0
@@ -29,7 +29,7 @@ def _slowest(
     kinds: tuple[SeriesKind, ...], since: datetime, until: datetime, bound: float
 ) -> Iterator[Reading]:
     """One reading per series whose slowest call passed the bound."""
-    for series in measurements.highest(kinds, since, until, above=bound):
+    for series in latencies.highest(kinds, since, until, above=bound):
         yield Reading(
             series.summary.highest_ms,
             samples=series.summary.count,

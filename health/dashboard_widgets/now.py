@@ -6,7 +6,7 @@ from alerts.models import SystemAlert
 from alerts.queries import active_summary
 from health.dashboard import WidgetContext, widget
 from health.models import ActiveUser, Component, Incident, MaintenanceWindow
-from health.queries import measurements, problems
+from health.queries import problems, values
 from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
 from opsportal.lib.charts import Chart, Series
 
@@ -74,7 +74,7 @@ def active_alerts(context: WidgetContext) -> dict[str, object]:
 )
 def active_users(context: WidgetContext) -> dict[str, object]:
     recent = ActiveUser.objects.seen_since(context.now - ACTIVE_WITHIN)
-    slots = measurements.level_in_slots(ACTIVE_USERS, context.since, context.now, highest=True)
+    slots = values.level_in_slots(ACTIVE_USERS, context.since, context.now, highest=True)
     return {
         "people": recent.people(),
         "by_app": recent.by_app()[:5],

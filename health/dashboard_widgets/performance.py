@@ -2,7 +2,7 @@
 
 from health.dashboard import WidgetContext, widget
 from health.models import Series, SeriesKind
-from health.queries import measurements
+from health.queries import latencies
 from opsportal.lib.charts import Chart, Threshold
 from opsportal.lib.charts import Series as Line
 
@@ -24,12 +24,12 @@ KINDS = {
 )
 def response_times(context: WidgetContext) -> dict[str, object]:
     """The chart shows requests, or where none are measured what is measured most."""
-    sums = measurements.total_latencies(KINDS, context.since, context.now)
+    sums = latencies.total_latencies(KINDS, context.since, context.now)
     shown = max(
         sums,
         key=lambda kind: (kind is SeriesKind.REQUEST and sums[kind].count > 0, sums[kind].count),
     )
-    slots = measurements.latency_in_slots(Series.objects.total(shown), context.since, context.now)
+    slots = latencies.latency_in_slots(Series.objects.total(shown), context.since, context.now)
     lines = [
         Line(label, [slot.percentile(q) for slot in slots.values()], kind="line")
         for label, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
@@ -71,7 +71,7 @@ def response_times(context: WidgetContext) -> dict[str, object]:
     size="medium",
 )
 def functions(context: WidgetContext) -> dict[str, object]:
-    found = measurements.slowest_and_failing(
+    found = latencies.slowest_and_failing(
         SeriesKind.FUNCTION, context.since, context.now, limit=8
     )
     return {
@@ -93,7 +93,7 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _state(summary: measurements.LatencySummary) -> str:
+def _state(summary: latencies.LatencySummary) -> str:
     """Failing past 5 %, the error rate's own limit; slow by the slow-response limit."""
     if (summary.failure_share or 0) > 0.05:
         return "failing"

@@ -17,7 +17,6 @@ from health.models.measurements import (
     SignalBatch,
     Tier,
     Value,
-    tier_for,
 )
 from health.models.monitors import (
     CheckIn,
@@ -56,5 +55,4 @@ __all__ = [
     "Tier",
     "Uptime",
     "Value",
-    "tier_for",
 ]

@@ -38,13 +38,6 @@ KEPT: dict[Tier, timedelta] = {
 }
 
 
-def tier_for(span: timedelta) -> Tier:
-    """The finest points that make a readable chart of `span` and are kept that long."""
-    if span <= timedelta(hours=3):
-        return Tier.MINUTE
-    return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY
-
-
 class SeriesKind(models.TextChoices):
     FUNCTION = "function"
     PAGE = "page"

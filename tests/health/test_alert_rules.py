@@ -9,7 +9,7 @@ from alerts import rules
 from alerts.models import SystemAlert
 from alerts.services import evaluate_rule
 from health.models import ActiveUser, Component, MaintenanceWindow, Series
-from health.queries import measurements
+from health.queries import usage
 from health.services import record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
 from health.verdict import Result, Status
@@ -126,7 +126,7 @@ def test_the_month_begins_again_for_bandwidth() -> None:
     app = make_app()
     record_measurements([Counter("bandwidth_bytes", 90e9)], app=app, now=NOON)
     april = datetime(2026, 4, 2, tzinfo=UTC)
-    assert measurements.bandwidth_bytes(april.replace(day=1), april) == 0
+    assert usage.bandwidth_bytes(april.replace(day=1), april) == 0
 
 
 def _answers(component: Component, minutes: range, *, bad: set[int]) -> None:
