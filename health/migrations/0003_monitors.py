@@ -2,6 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
+import health.models.heartbeats
 import health.models.monitors
 import uuid
 from django.conf import settings
@@ -28,8 +29,8 @@ class Migration(migrations.Migration):
                 ('component_ptr', models.OneToOneField(auto_created=True, on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, serialize=False, to='health.component')),
                 ('slug', models.SlugField()),
                 ('environment', models.CharField(blank=True, max_length=64)),
-                ('crontab', models.CharField(blank=True, help_text='e.g. 0 3 * * *', max_length=100, validators=[health.models.monitors.validate_crontab])),
-                ('time_zone', models.CharField(default='UTC', max_length=50, validators=[health.models.monitors.validate_zone])),
+                ('crontab', models.CharField(blank=True, help_text='e.g. 0 3 * * *', max_length=100, validators=[health.models.heartbeats.validate_crontab])),
+                ('time_zone', models.CharField(default='UTC', max_length=50, validators=[health.models.heartbeats.validate_zone])),
                 ('interval_minutes', models.PositiveIntegerField(blank=True, help_text='Instead of a crontab', null=True, validators=[django.core.validators.MinValueValidator(1)])),
                 ('margin_minutes', models.PositiveIntegerField(default=5, help_text='So late is still on time')),
                 ('max_runtime_minutes', models.PositiveIntegerField(default=30, help_text='A started run must end within')),

@@ -7,7 +7,9 @@ from health.models.components import (
     StatusChoice,
     Uptime,
 )
+from health.models.heartbeats import CheckIn, CheckInStatus, Heartbeat
 from health.models.incidents import Incident, IncidentState, IncidentUpdate
+from health.models.maintenance import MaintenanceWindow
 from health.models.measurements import (
     KEPT,
     ActiveUser,
@@ -18,13 +20,7 @@ from health.models.measurements import (
     Tier,
     Value,
 )
-from health.models.monitors import (
-    CheckIn,
-    CheckInStatus,
-    Heartbeat,
-    MaintenanceWindow,
-    Monitor,
-)
+from health.models.monitors import Monitor
 from health.models.subscribers import MailState, StatusMail, Subscriber
 
 __all__ = [

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from health.models import CheckIn, CheckInStatus, ComponentKind, Heartbeat
-from health.models.monitors import validate_crontab, validate_zone
+from health.models.heartbeats import validate_crontab, validate_zone
 from health.services.results import record_results
 from health.verdict import Result, Status
 from opsportal.clients.models import ClientApp
