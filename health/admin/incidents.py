@@ -51,7 +51,7 @@ class IncidentAdmin(admin.ModelAdmin[Incident]):
             update.save()
         for gone in formset.deleted_objects:
             gone.delete()
-        incidents.follow_updates(form.instance)
+        incidents.sync_with_updates(form.instance)
 
 
 @admin.register(MaintenanceWindow)

@@ -92,6 +92,11 @@ class Component(models.Model):
         return self.title
 
     @property
+    def alert_key(self) -> str:
+        """The key of the alert about this component."""
+        return f"health:{self.name}"
+
+    @property
     def state(self) -> State | None:
         """What `verdict` works with; None before the first result."""
         if self.last_at is None or self.since is None:

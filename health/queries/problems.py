@@ -9,7 +9,6 @@ from alerts.impact import References
 from alerts.models import SystemAlert
 from alerts.rules import Severity
 from health.models import Component
-from health.services.status_changes import problem_key
 from health.verdict import Status
 from opsportal.lib import formats
 
@@ -32,7 +31,7 @@ def troubles(components: Iterable[Component], alerts: Iterable[SystemAlert]) -> 
     found = [
         _of_component(c) for c in components if c.status in (Status.UNHEALTHY, Status.DEGRADED)
     ]
-    told = {problem_key(component) for component in components}
+    told = {component.alert_key for component in components}
     found += [
         Trouble(
             "critical" if alert.severity == Severity.CRITICAL else "warning",

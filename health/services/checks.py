@@ -9,7 +9,7 @@ from health.checking import probes, runner
 from health.checks import Check
 from health.models import Component, ComponentKind, Monitor
 from health.services.results import record_results
-from health.services.status_changes import end_of_retired, report_own_network
+from health.services.status_changes import report_own_network, resolve_unmonitored
 from health.verdict import Result, State, Status
 
 PAUSE_BEFORE_ASKING_AGAIN = 4.0  # seconds
@@ -38,7 +38,7 @@ def run_checks(*, now: datetime, pause: float = PAUSE_BEFORE_ASKING_AGAIN) -> di
         }
     record_results([(components[name], found) for name, found in results.items()], now=now)
     report_own_network(is_cut_off, now=now)
-    end_of_retired(now=now)
+    resolve_unmonitored(now=now)
     for monitor in monitors:
         monitor.next_run_at = now.replace(second=0, microsecond=0) + timedelta(
             minutes=monitor.interval_minutes

@@ -18,10 +18,10 @@ from alerts.rules import Severity
 from alerts.services import clear_problem, report_problem
 from health import checks
 from health.checking import runner
-from health.models import Component, Incident, IncidentState, IncidentUpdate
+from health.services import incidents
 from health.services.checks import sync_components
 from health.services.results import record_results
-from health.services.status_changes import ALERT_TYPES, problem_key
+from health.services.status_changes import ALERT_TYPES
 from health.verdict import Result, Status
 from opsportal.lib import background
 
@@ -148,8 +148,13 @@ def catch_up(outage: Outage, *, now: datetime) -> None:
         if outage.since + timedelta(minutes=n) < now
     ]
     record_results([(component, [*missed, Result(Status.HEALTHY, now)])], now=now)
-    _note(component, outage, now)
-    key = problem_key(component)
+    incidents.record_past_outage(
+        component,
+        started_at=outage.since,
+        resolved_at=now,
+        text="The database was unavailable. Data recorded before and after the outage is complete.",
+    )
+    key = component.alert_key
     report_problem(
         key=key,
         alert_type=ALERT_TYPES[DATABASE],
@@ -160,22 +165,3 @@ def catch_up(outage: Outage, *, now: datetime) -> None:
         now=outage.since,
     )
     clear_problem(key=key, now=now)
-
-
-def _note(component: Component, outage: Outage, now: datetime) -> None:
-    incident = Incident.objects.create(
-        title=f"{component.title} was down",
-        component=component,
-        state=IncidentState.RESOLVED,
-        is_major=True,
-        is_automatic=True,
-        is_public=component.is_public,
-        started_at=outage.since,
-        resolved_at=now,
-    )
-    IncidentUpdate.objects.create(
-        incident=incident,
-        at=now,
-        state=IncidentState.RESOLVED,
-        text="The database did not answer. What was recorded before and after is complete.",
-    )

@@ -8,7 +8,7 @@ from django.db import transaction
 from health import verdict
 from health.models import CheckResult, Component, Tier, Uptime
 from health.queries.components import Maintained
-from health.services.status_changes import announce
+from health.services.status_changes import update_alert_and_incident
 from health.verdict import Result, Status
 from opsportal.lib.upsert import upsert
 
@@ -23,7 +23,8 @@ def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now
     points: dict[PointKey, dict[str, float]] = {}
     maintained = Maintained(now)
     for component, results in answers:
-        before, is_maintained = Status(component.status), component in maintained
+        status_before = Status(component.status)
+        is_maintained = component in maintained
         for result in results:
             component.state = verdict.after(
                 component.state,
@@ -45,7 +46,7 @@ def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now
             )
             _count(points, component, result, is_maintained=is_maintained)
         if results and not is_maintained:
-            announce(component, before=before, now=now)
+            update_alert_and_incident(component, status_before=status_before, now=now)
     CheckResult.objects.bulk_create(rows)
     upsert(
         Uptime,

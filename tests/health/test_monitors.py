@@ -239,7 +239,7 @@ def test_the_alert_of_a_monitor_ends_when_nobody_watches_it_any_more(
 
     alert = SystemAlert.objects.get()
     assert alert.state == "resolved"
-    assert alert.events.get(kind="resolved").text == "it is not watched any more"
+    assert alert.events.get(kind="resolved").text == "monitoring of this component was stopped"
     assert not Incident.objects.open().exists()
 
 
