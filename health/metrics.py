@@ -92,7 +92,7 @@ def calls() -> Iterator[Metric]:
 
 def _cumulated(buckets: list[int]) -> list[tuple[str, float]]:
     found, sum_so_far = [], 0
-    bounds = [f"{bound / 1000:g}" for bound in histogram.BOUNDS] + ["+Inf"]
+    bounds = [f"{bound / 1000:g}" for bound in histogram.BOUNDS_MS] + ["+Inf"]
     for bound, count in zip(bounds, buckets, strict=True):
         sum_so_far += count
         found.append((bound, float(sum_so_far)))

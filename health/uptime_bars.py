@@ -1,4 +1,4 @@
-"""An uptime history as SVG, without script or style."""
+"""Render an uptime history as inline SVG that needs no script and no inline style. Pure functions."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 
-def bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
-    """One bar for each (tone, words), oldest first; the label says it all in words."""
+def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
+    """Render one bar per (tone, text) pair, oldest first. The label summarizes the bars for screen readers."""
     known = [tone for tone, _ in days if tone != "none"]
-    bad = [tone for tone in known if tone != "ok"]
+    imperfect = [tone for tone in known if tone != "ok"]
     label = (
-        f"{title}: {len(days)} days, {len(known)} with results, {len(bad)} of them not perfect"
+        f"{title}: {len(days)} days, {len(known)} with results,"
+        f" {len(imperfect)} of them with problems"
         if known
         else f"{title}: no results yet"
     )
@@ -19,12 +20,12 @@ def bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
         '<svg class="uptime-bars" viewBox="0 0 {} 32" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
         len(days) * 4,
         label,
-        # Nothing but our own words and numbers, and hundreds of them: escaping each would take most of the time.
+        # Not escaped: tones and texts are our own words and numbers, and escaping hundreds of them dominates rendering.
         mark_safe(  # noqa: S308
             "".join(
-                f'<rect class="{tone}" x="{place * 4}" width="3" height="32" rx="1">'
-                f"<title>{words}</title></rect>"
-                for place, (tone, words) in enumerate(days)
+                f'<rect class="{tone}" x="{index * 4}" width="3" height="32" rx="1">'
+                f"<title>{text}</title></rect>"
+                for index, (tone, text) in enumerate(days)
             )
         ),
     )

@@ -100,7 +100,7 @@ class Board:
             entries[check.name] = entry
         ordered = tuple(sorted(entries.values(), key=lambda e: (not e.required, e.name)))
         return Reading(
-            verdict.overall((entry.required, entry.state.status) for entry in ordered), ordered, now
+            verdict.overall_status((entry.required, entry.state.status) for entry in ordered), ordered, now
         )
 
     def _run_refresh(self, now: datetime, done: threading.Event) -> None:
@@ -137,7 +137,7 @@ class Board:
     def _take(self, check: Check, result: Result) -> None:
         with self._lock:
             known = self._entries.get(check.name)
-            state = verdict.after(
+            state = verdict.next_state(
                 known.state if known else None,
                 result,
                 fail_after=check.fail_after,

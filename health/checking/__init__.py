@@ -1,1 +1,1 @@
-"""Running checks: each in its own thread with its own timeout (`runner`), and probing one monitored address (`probes`)."""
+"""Run checks in parallel (`runner`) and probe monitored addresses (`probes`)."""

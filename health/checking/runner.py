@@ -1,7 +1,7 @@
-"""Runs checks at once, each in its own thread under its own timeout. One that hangs delays nobody.
+"""Run checks in parallel, each in a thread of its own with a timeout of its own.
 
-A thread cannot be stopped: a check that outlives its timeout is left behind, counted as failed, and not started
-again until it ends. So a dependency that swallows everything costs one thread, however often it is asked.
+Python cannot stop a thread. A check that exceeds its timeout is abandoned, counted as failed, and not started again
+until it returns. A dependency that never responds therefore blocks one thread, no matter how often it is checked.
 """
 
 import logging
@@ -19,75 +19,85 @@ from opsportal.lib import outbound
 
 log = logging.getLogger(__name__)
 
-_busy: set[str] = set()
+_running: set[str] = set()
 _lock = threading.Lock()
 
 
 def run(
-    checks: Iterable[Check], *, now: datetime, limit: float | None = None
+    checks: Iterable[Check], *, now: datetime, max_seconds: float | None = None
 ) -> Iterator[tuple[Check, Result]]:
-    """Each check with its result, in the order they answer. `limit` shortens every timeout (seconds)."""
-    answers: queue.SimpleQueue[tuple[Check, Result]] = queue.SimpleQueue()
-    began = time.monotonic()
-    waiting: dict[str, tuple[Check, float]] = {}
+    """Yield each check with its result, as soon as it is known. `max_seconds` caps the timeout of every check."""
+    finished: queue.SimpleQueue[tuple[Check, Result]] = queue.SimpleQueue()
+    started = time.monotonic()
+    pending: dict[str, tuple[Check, float]] = {}
     for check in checks:
-        timeout = min(check.timeout, limit) if limit is not None else check.timeout
+        timeout = min(check.timeout, max_seconds) if max_seconds is not None else check.timeout
         with _lock:
-            is_stuck = check.name in _busy
-            _busy.add(check.name)
-        waiting[check.name] = (check, timeout)
-        if is_stuck:
-            answers.put((check, _late(now, began, "the previous attempt still has no answer")))
+            is_still_running = check.name in _running
+            _running.add(check.name)
+        pending[check.name] = (check, timeout)
+        if is_still_running:
+            message = "the previous run has not finished yet"
+            finished.put((check, _timed_out(now, started, message)))
             continue
         threading.Thread(
-            target=_answer, args=(check, now, answers), name=f"check {check.name}", daemon=True
+            target=_run_in_thread,
+            args=(check, now, finished),
+            name=f"check {check.name}",
+            daemon=True,
         ).start()
-    while waiting:
-        next_timeout = min(timeout for _, timeout in waiting.values())
+    while pending:
+        next_timeout = min(timeout for _, timeout in pending.values())
         try:
-            check, result = answers.get(timeout=max(0.0, began + next_timeout - time.monotonic()))
+            check, result = finished.get(
+                timeout=max(0.0, started + next_timeout - time.monotonic())
+            )
         except queue.Empty:
-            for check, timeout in list(waiting.values()):
-                if time.monotonic() - began >= timeout:
-                    del waiting[check.name]
-                    yield check, _late(now, began, f"no answer within {timeout:g} s")
+            for check, timeout in list(pending.values()):
+                if time.monotonic() - started >= timeout:
+                    del pending[check.name]
+                    yield check, _timed_out(now, started, f"no response within {timeout:g} s")
             continue
-        if waiting.pop(check.name, None):
+        if pending.pop(check.name, None):
             yield check, result
 
 
-def _late(now: datetime, began: float, message: str) -> Result:
-    passed = time.monotonic() - began
+def _timed_out(now: datetime, started: float, message: str) -> Result:
+    seconds = time.monotonic() - started
     return Result(
-        Status.UNHEALTHY, now + timedelta(seconds=passed), passed * 1000, message, unreachable=True
+        Status.UNHEALTHY,
+        now + timedelta(seconds=seconds),
+        seconds * 1000,
+        message,
+        is_unreachable=True,
     )
 
 
-def _answer(
-    check: Check, now: datetime, answers: "queue.SimpleQueue[tuple[Check, Result]]"
+def _run_in_thread(
+    check: Check, now: datetime, finished: "queue.SimpleQueue[tuple[Check, Result]]"
 ) -> None:
-    began = time.perf_counter()
+    started = time.perf_counter()
     try:
-        status, message, unreachable = _ask(check)
+        status, message, is_unreachable = _run_check(check)
     finally:
         with _lock:
-            _busy.discard(check.name)
+            _running.discard(check.name)
         connections.close_all()
-    passed = time.perf_counter() - began
-    at = now + timedelta(seconds=passed)
-    answers.put((check, Result(status, at, passed * 1000, message, unreachable)))
+    seconds = time.perf_counter() - started
+    at = now + timedelta(seconds=seconds)
+    finished.put((check, Result(status, at, seconds * 1000, message, is_unreachable)))
 
 
-def _ask(check: Check) -> tuple[Status, str, bool]:
+def _run_check(check: Check) -> tuple[Status, str, bool]:
     try:
         return Status.HEALTHY, check.run() or "", False
     except NotConfigured as reason:
         return Status.NOT_CONFIGURED, str(reason), False
     except Degraded as reason:
         return Status.DEGRADED, str(reason), False
-    except Exception as error:  # a check may fail in any way; that is its answer
+    except Exception as error:  # checks may raise anything; every exception is a failure
         log.info("check failed", extra={"check": check.name, "error": repr(error)[:500]})
         lines = str(error).strip().splitlines()
         text = lines[0] if lines else type(error).__name__
-        unreachable = isinstance(error, outbound.Unavailable | OSError)
-        return Status.UNHEALTHY, text[:500], unreachable
+        is_unreachable = isinstance(error, outbound.Unavailable | OSError)
+        return Status.UNHEALTHY, text[:500], is_unreachable

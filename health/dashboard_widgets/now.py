@@ -25,7 +25,7 @@ def worst_alerts() -> list[SystemAlert]:
 )
 def verdict_in_words(context: WidgetContext) -> dict[str, object]:
     components = list(Component.objects.in_use().in_order())
-    found = problems.troubles(components, context.once(worst_alerts))
+    found = problems.troubles(components, context.load_once(worst_alerts))
     return {
         "troubles": found[:6],
         "more": max(0, len(found) - 6),
@@ -55,7 +55,7 @@ def active_alerts(context: WidgetContext) -> dict[str, object]:
                 "is_overdue": alert.is_overdue(context.now),
                 "dismiss_url": reverse("alerts:alert-dismiss", args=[alert.pk]),
             }
-            for alert in context.once(worst_alerts)[:5]
+            for alert in context.load_once(worst_alerts)[:5]
         ],
         "may_change": context.request.user.has_perm("alerts.change_systemalert"),
         "back": reverse("health:system-health"),

@@ -19,7 +19,7 @@ def enabled() -> list[Component]:
     size="wide",
 )
 def uptime_bars(context: WidgetContext) -> dict[str, object]:
-    components = [one for one in context.once(enabled) if one.status != Status.NOT_CONFIGURED]
+    components = [one for one in context.load_once(enabled) if one.status != Status.NOT_CONFIGURED]
     return {
         "lines": uptime.lines(components[:8], now=context.now),
         "total": len(components),
@@ -36,7 +36,7 @@ def uptime_bars(context: WidgetContext) -> dict[str, object]:
     size="medium",
 )
 def all_checks(context: WidgetContext) -> dict[str, object]:
-    every = [one for one in context.once(enabled) if one.kind == ComponentKind.CHECK]
+    every = [one for one in context.load_once(enabled) if one.kind == ComponentKind.CHECK]
     return {
         "components": [one for one in every if one.status != Status.NOT_CONFIGURED],
         "unused": [one for one in every if one.status == Status.NOT_CONFIGURED],

@@ -37,7 +37,7 @@ def thresholds() -> dict[str, float]:
 )
 def database(context: WidgetContext) -> dict[str, object]:
     size = database_size_bytes()
-    warning = context.once(thresholds)["usage.database_size"] * 1e9
+    warning = context.load_once(thresholds)["usage.database_size"] * 1e9
     week = values.level_in_slots(DATABASE_SIZE, context.now - WEEK, context.now)
     slots = _shown(week, context)
     growth = _growth_per_day(week)
@@ -86,7 +86,7 @@ def _growth_per_day(week: Levels) -> float | None:
     size="medium",
 )
 def api_usage(context: WidgetContext) -> dict[str, object]:
-    limits = context.once(thresholds)
+    limits = context.load_once(thresholds)
     month = context.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     calls = usage.function_calls(context.now - timedelta(days=1), context.now)
     sent = usage.bandwidth_bytes(month, context.now)

@@ -99,7 +99,7 @@ class Latency(Point):
     total_ms = models.FloatField(default=0)
     highest_ms = models.FloatField(default=0)
 
-    BUCKETS: ClassVar = tuple(f"b{n}" for n in range(histogram.SIZE))
+    BUCKETS: ClassVar = tuple(f"b{n}" for n in range(histogram.BUCKET_COUNT))
 
     class Meta:
         verbose_name_plural = "latencies"

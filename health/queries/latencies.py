@@ -21,7 +21,7 @@ class LatencySummary:
     failed: int = 0
     total_ms: float = 0.0
     highest_ms: float = 0.0
-    buckets: list[int] = field(default_factory=lambda: [0] * histogram.SIZE)
+    buckets: list[int] = field(default_factory=lambda: [0] * histogram.BUCKET_COUNT)
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> "LatencySummary":

@@ -13,7 +13,7 @@ from health import verdict
 from health.models import Component, Incident, MaintenanceWindow
 from health.queries import uptime
 from health.queries.components import Maintained
-from health.uptime_bars import bars
+from health.uptime_bars import render_bars
 from health.verdict import Status
 
 HISTORY = timedelta(days=14)
@@ -33,7 +33,7 @@ class PublicComponent(msgspec.Struct):
 
     @property
     def bars(self) -> SafeString:
-        return bars([(day.tone, day.words) for day in self.days], title=self.title)
+        return render_bars([(day.tone, day.words) for day in self.days], title=self.title)
 
     @property
     def uptime_text(self) -> str:
@@ -80,7 +80,7 @@ def load_public_status(*, now: datetime) -> PublicStatus:
     components = list(Component.objects.in_use().filter(is_public=True).order_by("title", "pk"))
     required = Component.objects.in_use().filter(is_required=True, is_public=False)
     maintained = Maintained(now)
-    overall = verdict.overall(
+    overall = verdict.overall_status(
         [(c.is_required, Status(c.status)) for c in [*components, *required] if c not in maintained]
     )
     windows = MaintenanceWindow.objects.filter(is_public=True, ends_at__gt=now).order_by(

@@ -34,7 +34,7 @@ def check_certificates(*, now: datetime) -> int:
 
 def _until(monitor: Monitor) -> datetime | None:
     try:
-        return probes.certificate_until(monitor.url)
+        return probes.fetch_certificate_expiry(monitor.url)
     except (OSError, ValueError, ForbiddenAddress) as error:
         log.info("certificate unreadable", extra={"monitor": monitor.name, "error": str(error)})
         return None

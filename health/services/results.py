@@ -26,7 +26,7 @@ def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now
         status_before = Status(component.status)
         is_maintained = component in maintained
         for result in results:
-            component.state = verdict.after(
+            component.state = verdict.next_state(
                 component.state,
                 result,
                 fail_after=component.fail_after,

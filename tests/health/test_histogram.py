@@ -10,25 +10,25 @@ durations = st.lists(
 
 
 def counts_of(values: list[float]) -> list[int]:
-    counts = [0] * histogram.SIZE
+    counts = [0] * histogram.BUCKET_COUNT
     for value in values:
         counts[histogram.bucket_of(value)] += 1
     return counts
 
 
 def test_a_duration_on_a_bound_belongs_to_the_bucket_that_ends_there() -> None:
-    assert histogram.BOUNDS[histogram.bucket_of(3_000)] == 3_000
-    assert histogram.BOUNDS[histogram.bucket_of(3_000.1)] == 5_000
-    assert histogram.bucket_of(1e9) == histogram.SIZE - 1
+    assert histogram.BOUNDS_MS[histogram.bucket_of(3_000)] == 3_000
+    assert histogram.BOUNDS_MS[histogram.bucket_of(3_000.1)] == 5_000
+    assert histogram.bucket_of(1e9) == histogram.BUCKET_COUNT - 1
 
 
 def test_nothing_measured_has_no_percentile() -> None:
-    assert histogram.quantile([0] * histogram.SIZE, 0.5) is None
+    assert histogram.quantile([0] * histogram.BUCKET_COUNT, 0.5) is None
 
 
 @pytest.mark.parametrize("threshold", [3_000, 5_000, 10_000])
 def test_every_threshold_people_set_is_a_bound(threshold: float) -> None:
-    assert threshold in histogram.BOUNDS
+    assert threshold in histogram.BOUNDS_MS
 
 
 @given(durations)
@@ -39,7 +39,7 @@ def test_a_percentile_is_in_the_bucket_of_the_true_one(values: list[float]) -> N
     for q in (0.5, 0.95, 0.99, 1.0):
         true = ordered[min(len(ordered) - 1, max(0, -int(-q * len(ordered) // 1) - 1))]
         bucket = histogram.bucket_of(true)
-        low = histogram.BOUNDS[bucket - 1] if bucket else 0
+        low = histogram.BOUNDS_MS[bucket - 1] if bucket else 0
         found = histogram.quantile(counts, q, highest=highest)
         assert found is not None
         assert min(low, highest) <= found <= highest

@@ -71,14 +71,14 @@ def test_an_answer_is_judged_by_what_the_monitor_expects(
     monitor = make_monitor(fake.url, **fields)
 
     if complaint:
-        with pytest.raises(probes.Failed, match=complaint.replace("[", r"\[")):
-            probes.ask(monitor)
+        with pytest.raises(probes.ProbeFailed, match=complaint.replace("[", r"\[")):
+            probes.probe(monitor)
     else:
-        probes.ask(monitor)
+        probes.probe(monitor)
 
 
 def test_headers_body_and_method_are_sent(fake: FakeHTTP) -> None:
-    probes.ask(make_monitor(fake.url, method="POST", headers={"X-Token": "t"}, body='{"ping": 1}'))
+    probes.probe(make_monitor(fake.url, method="POST", headers={"X-Token": "t"}, body='{"ping": 1}'))
     [sent] = fake.requests
     assert (sent.method, sent.headers["x-token"], sent.body) == ("POST", "t", b'{"ping": 1}')
 
@@ -86,21 +86,21 @@ def test_headers_body_and_method_are_sent(fake: FakeHTTP) -> None:
 def test_slower_than_its_limit_is_degraded(fake: FakeHTTP) -> None:
     fake.answer(200, delay=0.15)
     with pytest.raises(Degraded, match="the limit is 50 ms"):
-        probes.ask(make_monitor(fake.url, latency_limit_ms=50))
+        probes.probe(make_monitor(fake.url, latency_limit_ms=50))
 
 
 def test_a_port_is_asked_by_connecting(fake: FakeHTTP, closed_port: int) -> None:
     port = fake.url.rsplit(":", 1)[1].strip("/")
-    assert probes.ask(make_monitor(f"tcp://127.0.0.1:{port}")) == "connected"
+    assert probes.probe(make_monitor(f"tcp://127.0.0.1:{port}")) == "connected"
     with pytest.raises(ConnectionRefusedError):
-        probes.ask(make_monitor(f"tcp://127.0.0.1:{closed_port}"))
+        probes.probe(make_monitor(f"tcp://127.0.0.1:{closed_port}"))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "tcp://127.0.0.1:1", "http://[::1]/"])
 def test_our_own_network_is_out_of_bounds(settings: Settings, url: str) -> None:
     settings.ALLOW_PRIVATE_URLS = []
     with pytest.raises(outbound.ForbiddenAddress):
-        probes.ask(make_monitor(url))
+        probes.probe(make_monitor(url))
 
 
 def test_a_monitor_that_fails_opens_one_alert_and_one_incident_and_recovers(

@@ -60,11 +60,11 @@ def test_a_check_that_hangs_delays_no_other_and_is_not_started_twice() -> None:
         assert time.monotonic() - began < 0.25
         second, result = next(answers)
         assert (second.name, result.status) == ("hangs", Status.UNHEALTHY)
-        assert result.message == "no answer within 0.3 s"
+        assert result.message == "no response within 0.3 s"
         assert time.monotonic() - began < 1
 
         again = list(runner.run([check("hangs", hang, 0.3)], now=NOON))
-        assert again[0][1].message == "the previous attempt still has no answer"
+        assert again[0][1].message == "the previous run has not finished yet"
         assert len(started) == 1
     finally:
         release.set()
@@ -87,7 +87,7 @@ def test_a_limit_shortens_every_timeout(limit: float) -> None:
     release = threading.Event()
     try:
         [(_, result)] = runner.run(
-            [check("limited", lambda: str(release.wait(5)), 5.0)], now=NOON, limit=limit
+            [check("limited", lambda: str(release.wait(5)), 5.0)], now=NOON, max_seconds=limit
         )
         assert result.status is Status.UNHEALTHY
     finally:

@@ -13,7 +13,7 @@ def after_all(*statuses: Status, fail_after: int = 2, recover_after: int = 2) ->
     state = None
     for minute, status in enumerate(statuses):
         result = Result(status, NOON + timedelta(minutes=minute))
-        state = verdict.after(state, result, fail_after=fail_after, recover_after=recover_after)
+        state = verdict.next_state(state, result, fail_after=fail_after, recover_after=recover_after)
     assert state
     return state
 
@@ -53,16 +53,16 @@ def test_what_is_no_longer_configured_stops_failing_at_once() -> None:
 
 def test_a_result_older_than_the_known_one_changes_nothing() -> None:
     state = after_all(UP, UP)
-    assert verdict.after(state, Result(DOWN, NOON - timedelta(hours=1)), fail_after=1) == state
+    assert verdict.next_state(state, Result(DOWN, NOON - timedelta(hours=1)), fail_after=1) == state
 
 
 def test_only_what_is_required_makes_everything_unhealthy() -> None:
-    assert verdict.overall([]) is Status.HEALTHY
-    assert verdict.overall([(True, UP), (False, OFF)]) is Status.HEALTHY
-    assert verdict.overall([(True, UP), (False, DOWN)]) is Status.DEGRADED
-    assert verdict.overall([(True, SLOW)]) is Status.DEGRADED
-    assert verdict.overall([(True, DOWN), (False, UP)]) is Status.UNHEALTHY
-    assert verdict.overall([(True, Status.UNKNOWN)]) is Status.DEGRADED
+    assert verdict.overall_status([]) is Status.HEALTHY
+    assert verdict.overall_status([(True, UP), (False, OFF)]) is Status.HEALTHY
+    assert verdict.overall_status([(True, UP), (False, DOWN)]) is Status.DEGRADED
+    assert verdict.overall_status([(True, SLOW)]) is Status.DEGRADED
+    assert verdict.overall_status([(True, DOWN), (False, UP)]) is Status.UNHEALTHY
+    assert verdict.overall_status([(True, Status.UNKNOWN)]) is Status.DEGRADED
 
 
 @given(st.lists(st.sampled_from([UP, SLOW, DOWN]), min_size=1, max_size=60), st.integers(1, 5))
@@ -74,7 +74,7 @@ def test_the_verdict_turns_only_after_enough_results_against_it(
     for minute, status in enumerate(statuses):
         before = state
         result = Result(status, NOON + timedelta(minutes=minute))
-        state = verdict.after(state, result, fail_after=n, recover_after=n)
+        state = verdict.next_state(state, result, fail_after=n, recover_after=n)
         if before and level[before.status] != level[state.status]:
             last = [level[s] for s in statuses[minute + 1 - n : minute + 1]]
             old = level[before.status]
