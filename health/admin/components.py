@@ -176,5 +176,3 @@ class HeartbeatAdmin(ComponentBase):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"fail_after": 1, "recover_after": 1}
-
-

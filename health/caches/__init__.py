@@ -1,1 +1,1 @@
-"""Per-process caches that answer within a fixed time, and with the last known state while the database is down."""
+"""Per-process caches that answer within a time limit, with the last known state while the database is unavailable."""

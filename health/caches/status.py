@@ -1,6 +1,6 @@
-"""Keep the public status in memory and in a file.
+"""The public status as known to this process, with a copy in a file.
 
-When the database is away, the status page shows the last known value and says how old it is.
+While the database is unavailable, the status page shows the last known status together with its age.
 """
 
 import logging
@@ -17,92 +17,96 @@ from health.queries.public_status import PublicStatus, load_public_status
 
 log = logging.getLogger(__name__)
 
-FRESH_FOR = timedelta(seconds=30)
-PATIENCE = 0.5  # seconds a visitor waits for the database
+MAX_AGE = timedelta(seconds=30)
+RETRY_PAUSE = timedelta(seconds=5)
+READ_TIMEOUT_SECONDS = 0.5
 
 
-def _file() -> Path:
+def snapshot_path() -> Path:
     return Path(settings.DATA_DIR) / "status.json"
 
 
 def write_snapshot(status: PublicStatus) -> None:
-    """In the file, for a start while the database is away. Readers see the old or the new one, never half."""
-    path = _file()
+    """Write the status to a file, for a process that starts while the database is unavailable.
+
+    The file is replaced atomically.
+    """
+    path = snapshot_path()
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         draft.write_bytes(msgspec.json.encode(status))
         draft.replace(path)
     except OSError:
-        log.warning("status file cannot be written", exc_info=True)
+        log.warning("cannot write the status snapshot", exc_info=True)
 
 
 def read_snapshot() -> PublicStatus | None:
+    """Return the status from the file; None if there is no readable file."""
     try:
-        return msgspec.json.decode(_file().read_bytes(), type=PublicStatus)
+        return msgspec.json.decode(snapshot_path().read_bytes(), type=PublicStatus)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
 class StatusCache:
-    """This process's newest value. Nobody waits longer than PATIENCE; whoever comes too early gets the last known one."""
+    """Hold the newest status of this process, and refresh it in a background thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: PublicStatus | None = None
-        self._asked_at: datetime | None = None
-        self._making: threading.Event | None = None
+        self._status: PublicStatus | None = None
+        self._requested_at: datetime | None = None
+        self._refreshing: threading.Event | None = None
         self._has_failed = False
 
     def read(self, *, now: datetime) -> tuple[PublicStatus | None, bool]:
-        """The newest value, and whether it is fresh."""
+        """Return the last known status and whether it is fresh. Wait at most READ_TIMEOUT_SECONDS for a refresh."""
         with self._lock:
             if self._is_fresh(now):
-                return self._known, True
-            tried_lately = self._asked_at and timedelta() <= now - self._asked_at < timedelta(
-                seconds=5
+                return self._status, True
+            was_requested_recently = (
+                self._requested_at and timedelta() <= now - self._requested_at < RETRY_PAUSE
             )
-            done = self._making
-            if done is None and not tried_lately:
-                done = self._making = threading.Event()
-                self._asked_at = now
+            done = self._refreshing
+            if done is None and not was_requested_recently:
+                done = self._refreshing = threading.Event()
+                self._requested_at = now
                 threading.Thread(
-                    target=self._make, args=(now, done), name="status page", daemon=True
+                    target=self._refresh, args=(now, done), name="status cache", daemon=True
                 ).start()
         if done is not None:
-            done.wait(PATIENCE)
+            done.wait(READ_TIMEOUT_SECONDS)
         with self._lock:
-            if self._known is None:  # never read here: however new the file is, that is not fresh
+            if self._status is None:  # a status from the file is never fresh, however new the file
                 return read_snapshot(), False
-            return self._known, self._is_fresh(now)
+            return self._status, self._is_fresh(now)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         with self._lock:
-            self._known = self._asked_at = None
+            self._status = self._requested_at = None
             self._has_failed = False
 
     def _is_fresh(self, now: datetime) -> bool:
         return (
-            self._known is not None
+            self._status is not None
             and not self._has_failed
-            and now - self._known.made_at < FRESH_FOR
+            and now - self._status.made_at < MAX_AGE
         )
 
-    def _make(self, now: datetime, done: threading.Event) -> None:
+    def _refresh(self, now: datetime, done: threading.Event) -> None:
         try:
-            made = load_public_status(now=now)
+            status = load_public_status(now=now)
             with self._lock:
-                self._known, self._has_failed = made, False
-            write_snapshot(made)
-        except (
-            Exception
-        ) as error:  # whatever is wrong with the database: the last known value is shown
+                self._status, self._has_failed = status, False
+            write_snapshot(status)
+        except Exception as error:  # on any database error, the last known status stays on the page
             self._has_failed = True
             log.warning(
-                "status page shows the last known state", extra={"error": repr(error)[:300]}
+                "cannot refresh the public status, showing the last known one",
+                extra={"error": repr(error)[:300]},
             )
         finally:
             with self._lock:
-                self._making = None
+                self._refreshing = None
             done.set()
             connections.close_all()
 

@@ -25,12 +25,12 @@ def worst_alerts() -> list[SystemAlert]:
 )
 def verdict_in_words(context: WidgetContext) -> dict[str, object]:
     components = list(Component.objects.in_use().in_order())
-    found = problems.troubles(components, context.load_once(worst_alerts))
+    found = problems.list_problems(components, context.load_once(worst_alerts))
     return {
         "troubles": found[:6],
         "more": max(0, len(found) - 6),
         "tone": found[0].tone if found else "ok",
-        "cost": problems.cost(found, now=context.now),
+        "cost": problems.describe_impact(found, now=context.now),
         "component_count": len(components),
         "checked_at": max((c.last_at for c in components if c.last_at), default=None),
         "maintenance": list(MaintenanceWindow.objects.running(context.now)[:3]),

@@ -71,9 +71,7 @@ def response_times(context: WidgetContext) -> dict[str, object]:
     size="medium",
 )
 def functions(context: WidgetContext) -> dict[str, object]:
-    found = latencies.slowest_and_failing(
-        SeriesKind.FUNCTION, context.since, context.now, limit=8
-    )
+    found = latencies.slowest_and_failing(SeriesKind.FUNCTION, context.since, context.now, limit=8)
     return {
         "functions": [
             {

@@ -1,4 +1,4 @@
-"""Reads about components: their stored state, and which of them are under maintenance."""
+"""Read component states and maintenance windows."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,7 +8,7 @@ from health.verdict import State
 
 
 def load_states() -> Mapping[str, tuple[Component, State]]:
-    """Every component in use that has a state, by name."""
+    """Return every enabled component that has a state, by name."""
     return {
         component.name: (component, state)
         for component in Component.objects.filter(is_enabled=True)
@@ -16,16 +16,16 @@ def load_states() -> Mapping[str, tuple[Component, State]]:
     }
 
 
-class Maintained:
-    """Which components announced work concerns now."""
+class ComponentsUnderMaintenance:
+    """The set of components that a running maintenance window covers. A window without components covers all."""
 
     def __init__(self, now: datetime) -> None:
-        self.all = False
-        self.ids: set[int] = set()
+        self._covers_all = False
+        self._ids: set[int] = set()
         for window in MaintenanceWindow.objects.running(now).prefetch_related("components"):
             ids = {component.pk for component in window.components.all()}
-            self.all = self.all or not ids
-            self.ids |= ids
+            self._covers_all = self._covers_all or not ids
+            self._ids |= ids
 
     def __contains__(self, component: Component) -> bool:
-        return self.all or component.pk in self.ids
+        return self._covers_all or component.pk in self._ids

@@ -1,4 +1,4 @@
-"""The size of the database on disk."""
+"""Read the size of the database on disk."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from django.db import connection
 
 
 def database_size_bytes() -> int:
-    """All of the database on disk, with SQLite's write-ahead log."""
+    """Return the size of the database on disk, including SQLite's write-ahead log."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_database_size(current_database())")

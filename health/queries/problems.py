@@ -1,4 +1,4 @@
-"""What is wrong now, in words, worst first: components that fail and alerts that are active."""
+"""Describe current problems, most severe first: failing components and active alerts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from health.models import Component
 from health.verdict import Status
 from opsportal.lib import formats
 
-RANK = {"critical": 0, "warning": 1}
+_RANK = {"critical": 0, "warning": 1}
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """One thing that is wrong."""
+class Problem:
+    """A failing component or an active alert, ready to display."""
 
     tone: str  # "critical" or "warning"
     title: str
@@ -26,14 +26,18 @@ class Trouble:
     url: str = ""
 
 
-def troubles(components: Iterable[Component], alerts: Iterable[SystemAlert]) -> list[Trouble]:
-    """A failing component and the alert about it are one trouble. Alerts below high say nothing about the whole."""
-    found = [
-        _of_component(c) for c in components if c.status in (Status.UNHEALTHY, Status.DEGRADED)
+def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]) -> list[Problem]:
+    """Return one problem per failing component and per alert of severity high or critical.
+
+    A failing component and the alert about it are the same problem.
+    """
+    components = list(components)
+    problems = [
+        _problem_of(c) for c in components if c.status in (Status.UNHEALTHY, Status.DEGRADED)
     ]
-    told = {component.alert_key for component in components}
-    found += [
-        Trouble(
+    keys_of_components = {component.alert_key for component in components}
+    problems += [
+        Problem(
             "critical" if alert.severity == Severity.CRITICAL else "warning",
             alert.title,
             alert.message,
@@ -41,14 +45,15 @@ def troubles(components: Iterable[Component], alerts: Iterable[SystemAlert]) -> 
             alert.get_absolute_url(),
         )
         for alert in alerts
-        if alert.key not in told and alert.severity in (Severity.CRITICAL, Severity.HIGH)
+        if alert.key not in keys_of_components
+        and alert.severity in (Severity.CRITICAL, Severity.HIGH)
     ]
-    return sorted(found, key=lambda one: (RANK[one.tone], one.since is None, one.since))
+    return sorted(problems, key=lambda one: (_RANK[one.tone], one.since is None, one.since))
 
 
-def _of_component(component: Component) -> Trouble:
+def _problem_of(component: Component) -> Problem:
     is_down = component.status == Status.UNHEALTHY
-    return Trouble(
+    return Problem(
         "critical" if is_down and component.is_required else "warning",
         f"{component.title} is {component.get_status_display().lower()}",
         component.last_message,
@@ -56,18 +61,20 @@ def _of_component(component: Component) -> Trouble:
     )
 
 
-def cost(found: Sequence[Trouble], *, now: datetime) -> str:
-    """What the worst of it touched, as a sentence: money at risk and seats; "" when nothing is known."""
-    since = min((one.since for one in found if one.since and one.tone == "critical"), default=None)
+def describe_impact(problems: Sequence[Problem], *, now: datetime) -> str:
+    """Return the business impact of the critical problems as text: money at risk, seats, payments; "" if unknown."""
+    since = min(
+        (one.since for one in problems if one.since and one.tone == "critical"), default=None
+    )
     if since is None:
         return ""
-    touched = impact.impact_of(References(since=since, until=now))
+    found = impact.impact_of(References(since=since, until=now))
     parts = [
         f"{formats.money(amount, currency)} at risk"
-        for currency, amount in sorted(touched.amount_at_risk.items())
+        for currency, amount in sorted(found.amount_at_risk.items())
     ]
-    if touched.seats:
-        parts.append(f"{touched.seats} seats")
-    if touched.touched:
-        parts.append(f"{len(touched.touched)} payments and reservations touched")
+    if found.seats:
+        parts.append(f"{found.seats} seats")
+    if found.touched:
+        parts.append(f"{len(found.touched)} payments and reservations affected")
     return ", ".join(parts)

@@ -1,6 +1,6 @@
-"""What the public may know, as one plain value: made from the database, kept in memory and in a file.
+"""Load everything the public may know about the portal's health into plain values.
 
-When the database is away, the status page shows the last known value and says how old it is.
+The values are served as JSON at `/status/status.json`, so their field names are part of that interface.
 """
 
 from datetime import datetime, timedelta
@@ -12,14 +12,16 @@ from alerts.queries import silences_in_force
 from health import verdict
 from health.models import Component, Incident, MaintenanceWindow
 from health.queries import uptime
-from health.queries.components import Maintained
+from health.queries.components import ComponentsUnderMaintenance
 from health.uptime_bars import render_bars
 from health.verdict import Status
 
-HISTORY = timedelta(days=14)
+INCIDENT_HISTORY = timedelta(days=14)
+MAX_INCIDENTS = 20
+MAX_MAINTENANCE_WINDOWS = 10
 
 
-class Bar(msgspec.Struct):
+class DayBar(msgspec.Struct):
     date: datetime
     tone: str
     words: str
@@ -29,7 +31,7 @@ class PublicComponent(msgspec.Struct):
     title: str
     status: str  # a verdict.Status, or "maintenance"
     uptime_percent: float | None
-    days: list[Bar]
+    days: list[DayBar]
 
     @property
     def bars(self) -> SafeString:
@@ -37,7 +39,7 @@ class PublicComponent(msgspec.Struct):
 
     @property
     def uptime_text(self) -> str:
-        return f"{uptime.percent_in_words(self.uptime_percent)} in 90 days"
+        return f"{uptime.percent_in_words(self.uptime_percent)} over 90 days"
 
 
 class PublicUpdate(msgspec.Struct):
@@ -76,12 +78,16 @@ class PublicStatus(msgspec.Struct):
 
 
 def load_public_status(*, now: datetime) -> PublicStatus:
-    """From the database. Titles and states only: messages and addresses are nobody's business."""
+    """Load the public status. It contains titles and states only, no messages and no addresses."""
     components = list(Component.objects.in_use().filter(is_public=True).order_by("title", "pk"))
     required = Component.objects.in_use().filter(is_required=True, is_public=False)
-    maintained = Maintained(now)
+    under_maintenance = ComponentsUnderMaintenance(now)
     overall = verdict.overall_status(
-        [(c.is_required, Status(c.status)) for c in [*components, *required] if c not in maintained]
+        [
+            (c.is_required, Status(c.status))
+            for c in [*components, *required]
+            if c not in under_maintenance
+        ]
     )
     windows = MaintenanceWindow.objects.filter(is_public=True, ends_at__gt=now).order_by(
         "starts_at", "pk"
@@ -90,10 +96,10 @@ def load_public_status(*, now: datetime) -> PublicStatus:
         made_at=now,
         status=str(overall),
         components=[
-            _component(line, is_maintained=line.component in maintained)
+            _public_component(line, is_under_maintenance=line.component in under_maintenance)
             for line in uptime.lines(components, now=now)
         ],
-        incidents=[_incident(one) for one in _incidents(now)],
+        incidents=[_public_incident(one) for one in _load_incidents(now)],
         maintenance=[
             PublicMaintenance(
                 window.pk,
@@ -103,14 +109,14 @@ def load_public_status(*, now: datetime) -> PublicStatus:
                 window.ends_at,
                 [c.title for c in window.components.all() if c.is_public],
             )
-            for window in windows.prefetch_related("components")[:10]
+            for window in windows.prefetch_related("components")[:MAX_MAINTENANCE_WINDOWS]
         ]
-        + _silenced_for_maintenance(now),
+        + _maintenance_silences(now),
     )
 
 
-def _silenced_for_maintenance(now: datetime) -> list[PublicMaintenance]:
-    """Alerts' own windows for planned work, while they last. They have numbers of their own: these are negative."""
+def _maintenance_silences(now: datetime) -> list[PublicMaintenance]:
+    """Return the alert silences for planned work that are in force. Their ids are negative, to not clash with windows."""
     return [
         PublicMaintenance(
             -one.silence.pk,
@@ -125,24 +131,24 @@ def _silenced_for_maintenance(now: datetime) -> list[PublicMaintenance]:
     ]
 
 
-def _incidents(now: datetime) -> list[Incident]:
+def _load_incidents(now: datetime) -> list[Incident]:
     public = Incident.objects.public().select_related("component").prefetch_related("updates")
     return [
-        *public.open().newest_first()[:20],
-        *public.filter(resolved_at__gt=now - HISTORY).newest_first()[:20],
+        *public.open().newest_first()[:MAX_INCIDENTS],
+        *public.filter(resolved_at__gt=now - INCIDENT_HISTORY).newest_first()[:MAX_INCIDENTS],
     ]
 
 
-def _component(line: uptime.Line, *, is_maintained: bool) -> PublicComponent:
+def _public_component(line: uptime.Line, *, is_under_maintenance: bool) -> PublicComponent:
     return PublicComponent(
         line.component.title,
-        "maintenance" if is_maintained else line.component.status,
+        "maintenance" if is_under_maintenance else line.component.status,
         line.shares[-1].percent,
-        [Bar(day.date, day.tone, uptime.day_in_words(day)) for day in line.days],
+        [DayBar(day.date, day.tone, uptime.day_in_words(day)) for day in line.days],
     )
 
 
-def _incident(incident: Incident) -> PublicIncident:
+def _public_incident(incident: Incident) -> PublicIncident:
     return PublicIncident(
         incident.pk,
         incident.title,

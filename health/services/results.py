@@ -1,4 +1,4 @@
-"""Keeps results: the raw row, the verdict, the hour's and day's uptime, incident and alert, in one transaction."""
+"""Record check results: raw rows, component states, hourly and daily uptime, alerts and incidents."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,24 +7,29 @@ from django.db import transaction
 
 from health import verdict
 from health.models import CheckResult, Component, Tier, Uptime
-from health.queries.components import Maintained
+from health.queries.components import ComponentsUnderMaintenance
 from health.services.status_changes import update_alert_and_incident
 from health.verdict import Result, Status
 from opsportal.lib.upsert import upsert
 
 COUNTS = ("healthy", "degraded", "unhealthy", "maintenance")
-PointKey = tuple[int, int, datetime]  # component, tier, start
+PointKey = tuple[int, int, datetime]  # component id, tier, start
 
 
 @transaction.atomic
-def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now: datetime) -> None:
-    """Store the results of each component (oldest first) and all that follows from them."""
+def record_results(
+    results_by_component: Sequence[tuple[Component, Sequence[Result]]], *, now: datetime
+) -> None:
+    """Record the results of each component, oldest first, in one transaction.
+
+    Results without information (not configured, unknown) update the state only.
+    """
     rows: list[CheckResult] = []
     points: dict[PointKey, dict[str, float]] = {}
-    maintained = Maintained(now)
-    for component, results in answers:
+    under_maintenance = ComponentsUnderMaintenance(now)
+    for component, results in results_by_component:
         status_before = Status(component.status)
-        is_maintained = component in maintained
+        is_maintained = component in under_maintenance
         for result in results:
             component.state = verdict.next_state(
                 component.state,
@@ -44,7 +49,7 @@ def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now
                     is_maintained=is_maintained,
                 )
             )
-            _count(points, component, result, is_maintained=is_maintained)
+            _add_to_uptime(points, component, result, is_maintained=is_maintained)
         if results and not is_maintained:
             update_alert_and_incident(component, status_before=status_before, now=now)
     CheckResult.objects.bulk_create(rows)
@@ -56,11 +61,12 @@ def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now
         greatest=("highest_ms",),
     )
     Component.objects.bulk_update(
-        [component for component, results in answers if results], [*Component.STATE, "is_alerted"]
+        [component for component, results in results_by_component if results],
+        [*Component.STATE, "is_alerted"],
     )
 
 
-def _count(
+def _add_to_uptime(
     points: dict[PointKey, dict[str, float]],
     component: Component,
     result: Result,

@@ -69,9 +69,7 @@ def resolve_unmonitored(*, now: datetime) -> int:
     own_alerts = SystemAlert.objects.owning_their_key().filter(
         alert_type__in=types, source="health"
     )
-    stale_keys = [
-        key for key in own_alerts.values_list("key", flat=True) if key not in monitored
-    ]
+    stale_keys = [key for key in own_alerts.values_list("key", flat=True) if key not in monitored]
     for key in stale_keys:
         clear_problem(key=key, now=now, text="monitoring of this component was stopped")
     Component.objects.filter(is_enabled=False, is_alerted=True).update(is_alerted=False)

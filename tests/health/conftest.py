@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from health import checks
-from health.caches.health import board, readiness
+from health.caches.health import health_cache, readiness_cache
 from health.checks import Check, CheckFunction
 
 SetChecks = Callable[..., None]
@@ -21,12 +21,12 @@ def set_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetChecks]:
             values = {"critical": False, "timeout": 2.0, **fields}
             registry.add(name, Check(name, name.title(), run, **values))  # type: ignore[arg-type]
         monkeypatch.setattr(checks, "registry", registry)
-        board.forget()
-        readiness.forget()
+        health_cache.clear()
+        readiness_cache.clear()
 
     yield replace
-    board.forget()
-    readiness.forget()
+    health_cache.clear()
+    readiness_cache.clear()
 
 
 @pytest.fixture

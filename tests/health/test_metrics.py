@@ -21,7 +21,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from deploy.grafana import build
 from health import metrics_registry
-from health.caches.health import board
+from health.caches.health import health_cache
 from health.services import record_gauges, record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Performance
 from health.verdict import Result, Status
@@ -37,9 +37,9 @@ DEPLOY = Path(django_settings.BASE_DIR) / "deploy"
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    board.forget()
-    metrics.forget()
-    monkeypatch.setattr(metrics, "KEPT_FOR", 0.0)
+    health_cache.clear()
+    metrics.clear_cache()
+    monkeypatch.setattr(metrics, "CACHE_SECONDS", 0.0)
 
 
 def read(client: Client) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

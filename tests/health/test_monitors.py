@@ -78,7 +78,9 @@ def test_an_answer_is_judged_by_what_the_monitor_expects(
 
 
 def test_headers_body_and_method_are_sent(fake: FakeHTTP) -> None:
-    probes.probe(make_monitor(fake.url, method="POST", headers={"X-Token": "t"}, body='{"ping": 1}'))
+    probes.probe(
+        make_monitor(fake.url, method="POST", headers={"X-Token": "t"}, body='{"ping": 1}')
+    )
     [sent] = fake.requests
     assert (sent.method, sent.headers["x-token"], sent.body) == ("POST", "t", b'{"ping": 1}')
 

@@ -11,8 +11,7 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
-from health.caches import status
-from health.caches.status import status_cache
+from health.caches.status import snapshot_path, status_cache
 from health.models import (
     Component,
     Incident,
@@ -32,8 +31,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
-    status_cache.forget()
-    status._file().unlink(missing_ok=True)
+    status_cache.clear()
+    snapshot_path().unlink(missing_ok=True)
 
 
 def public(title: str, verdict: Status = Status.HEALTHY) -> Component:
@@ -143,7 +142,7 @@ def test_when_the_database_is_away_the_last_known_state_is_shown_as_such(
 ) -> None:
     public("Shop")
     assert keep_status() == "healthy"
-    status_cache.forget()
+    status_cache.clear()
     take_database_away()
 
     began = time.monotonic()

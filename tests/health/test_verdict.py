@@ -13,7 +13,9 @@ def after_all(*statuses: Status, fail_after: int = 2, recover_after: int = 2) ->
     state = None
     for minute, status in enumerate(statuses):
         result = Result(status, NOON + timedelta(minutes=minute))
-        state = verdict.next_state(state, result, fail_after=fail_after, recover_after=recover_after)
+        state = verdict.next_state(
+            state, result, fail_after=fail_after, recover_after=recover_after
+        )
     assert state
     return state
 
