@@ -12,13 +12,13 @@ from health.queries.latencies import LatencySummary
 
 @metric_reader("gauge: latest level, by app")
 def gauge(selector: str, since: datetime, until: datetime) -> Iterator[Reading]:
-    for level in values.levels(selector, since=since):
+    for level in values.latest_levels(selector, since=since):
         yield Reading(level.value, labels=(("app", level.app),) if level.app else ())
 
 
 @metric_reader("counter: sum over the window")
 def counter(selector: str, since: datetime, until: datetime) -> Measured:
-    return values.counted(SeriesKind.COUNTER, [selector], since, until)[selector]
+    return values.sum_values(SeriesKind.COUNTER, [selector], since, until)[selector]
 
 
 @metric_reader("calls: number in the window")
@@ -48,7 +48,7 @@ def _called(selector: str, since: datetime, until: datetime) -> LatencySummary:
     """All apps' functions, pages and requests of that name."""
     kinds = [SeriesKind.FUNCTION, SeriesKind.PAGE, SeriesKind.REQUEST]
     series = Series.objects.filter(name=selector, kind__in=kinds, app__isnull=False)
-    return latencies.latency(series, since, until)
+    return latencies.summarize(series, since, until)
 
 
 def _reading(called: LatencySummary, quantile: float) -> Reading | None:

@@ -54,7 +54,7 @@ def components() -> Iterator[Metric]:
             status.add_metric(labels, _LEVEL[Status(one.status)])
             answer.add_metric(labels, one.last_duration_ms / 1000)
     for label in ("24 h", "30 d"):
-        shares = uptime.shares(in_use, uptime.WINDOWS[label], now=now)
+        shares = uptime.load_availability(in_use, uptime.WINDOWS[label], now=now)
         for one in in_use:
             percent = shares[one.pk].percent if one.pk in shares else None
             if percent is not None:

@@ -11,7 +11,7 @@ from opsportal.lib import formats
 @report_section("health.uptime", title="Uptime", order=100)
 def uptime_of_the_week(since: datetime, until: datetime) -> list[Fact]:
     components = list(Component.objects.in_use().in_order())
-    shares = uptime.shares(components, until - since, now=until)
+    shares = uptime.load_availability(components, until - since, now=until)
     return [
         Fact(component.name, f"{share.percent:.3f} %")
         for component in components
@@ -29,8 +29,8 @@ def response_times_of_the_week(since: datetime, until: datetime) -> list[Fact]:
     facts = []
     for kind, label in kinds:
         series = Series.objects.total(kind)
-        now = latencies.latency(series, since, until)
-        before = latencies.latency(series, since - (until - since), since)
+        now = latencies.summarize(series, since, until)
+        before = latencies.summarize(series, since - (until - since), since)
         if now.count:
             facts.append(Fact(f"{label}, mean", _ms(now.mean_ms), _ms(before.mean_ms)))
             facts.append(

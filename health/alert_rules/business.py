@@ -20,7 +20,7 @@ from health.queries import values
 def credit_balance(since: datetime, until: datetime) -> Measured:
     return [
         Reading(level.value, labels=(("app", level.app),))
-        for level in values.levels("credit_balance", since=since)
+        for level in values.latest_levels("credit_balance", since=since)
     ]
 
 
@@ -34,7 +34,7 @@ def credit_balance(since: datetime, until: datetime) -> Measured:
 )
 def failed_gift_cards(since: datetime, until: datetime) -> Measured:
     name = "gift_card_provision_failed"
-    return values.counted(SeriesKind.COUNTER, [name], since, until)[name]
+    return values.sum_values(SeriesKind.COUNTER, [name], since, until)[name]
 
 
 @alert_rule(

@@ -11,7 +11,7 @@ HOUR = timedelta(hours=1)
 
 def _deliveries(channel: str, since: datetime, until: datetime) -> dict[str, float]:
     outcomes = ("sent", "delivered", "failed", "bounced")
-    counts = values.counted(
+    counts = values.sum_values(
         SeriesKind.DELIVERY, [f"{channel}.{outcome}" for outcome in outcomes], since, until
     )
     return {outcome: counts[f"{channel}.{outcome}"] for outcome in outcomes}

@@ -14,7 +14,7 @@ NOTICEABLE_MS = 1_000
 
 
 def _mean(kind: SeriesKind, since: datetime, until: datetime) -> Reading | None:
-    summary = latencies.latency(Series.objects.total(kind), since, until)
+    summary = latencies.summarize(Series.objects.total(kind), since, until)
     if summary.mean_ms is None:
         return None
     p95 = summary.percentile(0.95) or 0
@@ -29,7 +29,7 @@ def _slowest(
     kinds: tuple[SeriesKind, ...], since: datetime, until: datetime, bound: float
 ) -> Iterator[Reading]:
     """One reading per series whose slowest call passed the bound."""
-    for series in latencies.highest(kinds, since, until, above=bound):
+    for series in latencies.find_slowest(kinds, since, until, above_ms=bound):
         yield Reading(
             series.summary.highest_ms,
             samples=series.summary.count,

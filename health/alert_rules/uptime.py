@@ -25,8 +25,8 @@ def _burning(
     until: datetime, long: timedelta, short: timedelta, *, but_outages: bool = False
 ) -> list[Reading]:
     """How many times faster than allowed each component uses up its error budget: the lesser of both windows."""
-    over_long = uptime.recent_shares(long, now=until, since_turned=but_outages)
-    over_short = uptime.recent_shares(short, now=until, since_turned=but_outages)
+    over_long = uptime.load_recent_availability(long, now=until, since_status_change=but_outages)
+    over_short = uptime.load_recent_availability(short, now=until, since_status_change=but_outages)
     found = []
     for component in Component.objects.in_use().exclude(status=Status.UNHEALTHY):
         shares = (over_long.get(component.pk), over_short.get(component.pk))

@@ -17,7 +17,7 @@ from health.services.gauges import DATABASE_SIZE
     alert_type="high-usage",
 )
 def database_size(since: datetime, until: datetime) -> Measured:
-    levels = values.levels(DATABASE_SIZE, since=since)
+    levels = values.latest_levels(DATABASE_SIZE, since=since)
     return max((level.value for level in levels), default=0) / 1e9 if levels else None
 
 
@@ -31,7 +31,7 @@ def database_size(since: datetime, until: datetime) -> Measured:
     alert_type="high-usage",
 )
 def function_calls(since: datetime, until: datetime) -> Measured:
-    return usage.function_calls(since, until)
+    return usage.function_call_count(since, until)
 
 
 @alert_rule(

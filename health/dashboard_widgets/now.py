@@ -74,7 +74,7 @@ def active_alerts(context: WidgetContext) -> dict[str, object]:
 )
 def active_users(context: WidgetContext) -> dict[str, object]:
     recent = ActiveUser.objects.seen_since(context.now - ACTIVE_WITHIN)
-    slots = values.level_in_slots(ACTIVE_USERS, context.since, context.now, highest=True)
+    slots = values.level_per_slot(ACTIVE_USERS, context.since, context.now, highest=True)
     return {
         "people": recent.people(),
         "by_app": recent.by_app()[:5],

@@ -24,12 +24,12 @@ KINDS = {
 )
 def response_times(context: WidgetContext) -> dict[str, object]:
     """The chart shows requests, or where none are measured what is measured most."""
-    sums = latencies.total_latencies(KINDS, context.since, context.now)
+    sums = latencies.summarize_by_kind(KINDS, context.since, context.now)
     shown = max(
         sums,
         key=lambda kind: (kind is SeriesKind.REQUEST and sums[kind].count > 0, sums[kind].count),
     )
-    slots = latencies.latency_in_slots(Series.objects.total(shown), context.since, context.now)
+    slots = latencies.summarize_per_slot(Series.objects.total(shown), context.since, context.now)
     lines = [
         Line(label, [slot.percentile(q) for slot in slots.values()], kind="line")
         for label, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
@@ -71,7 +71,7 @@ def response_times(context: WidgetContext) -> dict[str, object]:
     size="medium",
 )
 def functions(context: WidgetContext) -> dict[str, object]:
-    found = latencies.slowest_and_failing(SeriesKind.FUNCTION, context.since, context.now, limit=8)
+    found = latencies.rank_series(SeriesKind.FUNCTION, context.since, context.now, limit=8)
     return {
         "functions": [
             {

@@ -21,7 +21,7 @@ def enabled() -> list[Component]:
 def uptime_bars(context: WidgetContext) -> dict[str, object]:
     components = [one for one in context.load_once(enabled) if one.status != Status.NOT_CONFIGURED]
     return {
-        "lines": uptime.lines(components[:8], now=context.now),
+        "lines": uptime.load_lines(components[:8], now=context.now),
         "total": len(components),
         "goal": 100 * uptime.GOAL,
     }

@@ -38,7 +38,7 @@ def thresholds() -> dict[str, float]:
 def database(context: WidgetContext) -> dict[str, object]:
     size = database_size_bytes()
     warning = context.load_once(thresholds)["usage.database_size"] * 1e9
-    week = values.level_in_slots(DATABASE_SIZE, context.now - WEEK, context.now)
+    week = values.level_per_slot(DATABASE_SIZE, context.now - WEEK, context.now)
     slots = _shown(week, context)
     growth = _growth_per_day(week)
     days_left = (warning - size) / growth if growth and growth > 0 and size < warning else None
@@ -63,7 +63,7 @@ def _shown(week: Levels, context: WidgetContext) -> Levels:
     """The page's range, out of the week where that has the same slots."""
     resolution = resolutions.value_resolution_for(context.range)
     if context.range > WEEK or resolution != resolutions.value_resolution_for(WEEK):
-        return values.level_in_slots(DATABASE_SIZE, context.since, context.now)
+        return values.level_per_slot(DATABASE_SIZE, context.since, context.now)
     first = resolution.floor(context.since)
     return {at: size for at, size in week.items() if at >= first}
 
@@ -88,7 +88,7 @@ def _growth_per_day(week: Levels) -> float | None:
 def api_usage(context: WidgetContext) -> dict[str, object]:
     limits = context.load_once(thresholds)
     month = context.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    calls = usage.function_calls(context.now - timedelta(days=1), context.now)
+    calls = usage.function_call_count(context.now - timedelta(days=1), context.now)
     sent = usage.bandwidth_bytes(month, context.now)
     return {
         "plans": [
@@ -105,7 +105,7 @@ def api_usage(context: WidgetContext) -> dict[str, object]:
                 "plan": limits["usage.bandwidth"] * 1e9 / WARNING_SHARE,
             },
         ],
-        "apps": usage.requests_by_app(context.since, context.now)[:5],
+        "apps": usage.call_count_by_app(context.since, context.now)[:5],
     }
 
 
@@ -123,7 +123,7 @@ OUTCOMES = ("sent", "delivered", "failed", "bounced")
 def deliveries(context: WidgetContext) -> dict[str, object]:
     channels = {"sms": "SMS", "email": "E-mail"}
     names = [f"{channel}.{outcome}" for channel in channels for outcome in OUTCOMES]
-    slots = values.counted_in_slots(SeriesKind.DELIVERY, names, context.since, context.now)
+    slots = values.sum_values_per_slot(SeriesKind.DELIVERY, names, context.since, context.now)
     rows = []
     for channel, label in channels.items():
         counts = {o: sum(slot[f"{channel}.{o}"] for slot in slots.values()) for o in OUTCOMES}

@@ -1,4 +1,4 @@
-"""Durations from the roll-ups: percentiles, means and failures over a span, and in slots of it for charts."""
+"""Read durations and failures from roll-ups, for a whole time span or per slot of a chart."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from health.queries.resolutions import resolution_for, tier_for
 
 @dataclass
 class LatencySummary:
-    """Calls of a span, added up."""
+    """The totals and the histogram of a number of calls."""
 
     count: int = 0
     failed: int = 0
@@ -25,7 +25,7 @@ class LatencySummary:
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> "LatencySummary":
-        """From rows of count, failed, total_ms, highest_ms and the buckets."""
+        """Add up rows of count, failed, total_ms, highest_ms and the buckets."""
         columns = list(zip(*rows, strict=True))
         if not columns:
             return cls()
@@ -51,7 +51,7 @@ class LatencySummary:
 
 
 Key = TypeVar("Key")
-_FIGURES = ("count", "failed", "total_ms", "highest_ms", *Latency.BUCKETS)  # as LatencySummary.of
+_COLUMNS = ("count", "failed", "total_ms", "highest_ms", *Latency.BUCKETS)  # as LatencySummary.of
 _SUMS = {name: Sum(name) for name in ("count", "failed", "total_ms")}
 _BUCKETS = {f"sum_{name}": Sum(name) for name in Latency.BUCKETS}
 
@@ -64,45 +64,50 @@ def latency_rows(
     )
 
 
-def latency(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
-    """All calls of these series in the span (to the minute up to a day, to the hour beyond)."""
+def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
+    """Summarize all calls of the series in the span. See `tier_for` for the precision of its ends."""
     rows = latency_rows(series, since, until, tier_for(until - since)).aggregate(
         **_SUMS, highest=Max("highest_ms"), **_BUCKETS
     )
     return LatencySummary.of([list(rows.values())]) if rows["count"] else LatencySummary()
 
 
-def total_latencies(
+def summarize_by_kind(
     kinds: Collection[SeriesKind], since: datetime, until: datetime
 ) -> dict[SeriesKind, LatencySummary]:
-    """All apps' calls of each kind in the span."""
+    """Summarize the calls of all apps in the span, by kind."""
     series = Series.objects.filter(app=None, kind__in=kinds, name="")
     rows = latency_rows(series, since, until, tier_for(until - since))
-    return _added_up(rows, "series__kind", kinds)
+    return _summarize_by(rows, "series__kind", kinds)
 
 
-def _added_up(rows: QuerySet[Latency], by: str, keys: Iterable[Key]) -> dict[Key, LatencySummary]:
-    """Added up here: to ask the database for thirty sums costs Django more than it takes to add some hundred rows."""
+def _summarize_by(
+    rows: QuerySet[Latency], by: str, keys: Iterable[Key]
+) -> dict[Key, LatencySummary]:
+    """Summarize rows by a column.
+
+    Adds up in Python: for some hundred rows that is cheaper than an aggregate query with thirty sums.
+    """
     found: dict[Key, list[Sequence[Any]]] = {key: [] for key in keys}
-    for key, *figures in rows.values_list(by, *_FIGURES):
+    for key, *figures in rows.values_list(by, *_COLUMNS):
         found[key].append(figures)
     return {key: LatencySummary.of(rows) for key, rows in found.items()}
 
 
-def latency_in_slots(
+def summarize_per_slot(
     series: QuerySet[Series], since: datetime, until: datetime
 ) -> dict[datetime, LatencySummary]:
-    """Every slot of the span in order, with what was called in it."""
+    """Return every slot of the span in order, with a summary of its calls."""
     resolution = resolution_for(until - since)
     slots = resolution.slots(since, until)
     rows_of: list[list[Sequence[float]]] = [[] for _ in slots]
-    rows = latency_rows(series, since, until, resolution.tier).values_list("start", *_FIGURES)
-    place = 0
-    # Sorted here: asked to do it, SQLite walks all series of that time by their start instead.
+    rows = latency_rows(series, since, until, resolution.tier).values_list("start", *_COLUMNS)
+    slot_number = 0
+    # Sorted in Python: with ORDER BY, SQLite scans all series of that time by the index on `start`.
     for start, *figures in sorted(rows, key=itemgetter(0)):
-        while place + 1 < len(slots) and start >= slots[place + 1]:
-            place += 1
-        rows_of[place].append(figures)
+        while slot_number + 1 < len(slots) and start >= slots[slot_number + 1]:
+            slot_number += 1
+        rows_of[slot_number].append(figures)
     return {slot: LatencySummary.of(rows) for slot, rows in zip(slots, rows_of, strict=True)}
 
 
@@ -113,38 +118,43 @@ class SeriesLatency:
     summary: LatencySummary
 
 
-def slowest_and_failing(
+def rank_series(
     kind: str, since: datetime, until: datetime, *, limit: int = 8
 ) -> list[SeriesLatency]:
-    """The series of a kind that deserve a look first: those that fail, then those that take most of the time."""
+    """Return the series of a kind with the most failures and, among equals, with the longest total duration."""
     tier = tier_for(until - since)
     series = Series.objects.of_apps(kind)
-    first = (
+    ranked = (
         latency_rows(series, since, until, tier)
         .values("series_id")
         .annotate(failures=Sum("failed"), time=Sum("total_ms"))
         .order_by("-failures", "-time")[:limit]
     )
-    chosen = [row["series_id"] for row in first]
+    chosen = [row["series_id"] for row in ranked]
     if not chosen:
         return []
     named = Series.objects.filter(pk__in=chosen)
-    summaries = _added_up(latency_rows(named, since, until, tier), "series_id", chosen)
+    summaries = _summarize_by(latency_rows(named, since, until, tier), "series_id", chosen)
     names = {pk: (app, name) for pk, app, name in named.values_list("pk", "app__name", "name")}
     return [SeriesLatency(*names[pk], summaries[pk]) for pk in chosen if pk in names]
 
 
-def highest(
-    kinds: Iterable[SeriesKind], since: datetime, until: datetime, *, above: float, limit: int = 20
+def find_slowest(
+    kinds: Iterable[SeriesKind],
+    since: datetime,
+    until: datetime,
+    *,
+    above_ms: float,
+    limit: int = 20,
 ) -> list[SeriesLatency]:
-    """The series with a call that took longer than `above` ms, slowest first."""
+    """Return the series with a call that took longer than `above_ms`, slowest first."""
     rows = (
         Latency.objects.filter(
             series__in=Series.objects.filter(kind__in=list(kinds), app__isnull=False),
             tier=Tier.MINUTE,
             start__gte=Tier.MINUTE.floor(since),
             start__lt=until,
-            highest_ms__gt=above,
+            highest_ms__gt=above_ms,
         )
         .values_list("series__app__name", "series__name")
         .annotate(**_SUMS, highest=Max("highest_ms"), **_BUCKETS)

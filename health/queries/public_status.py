@@ -97,7 +97,7 @@ def load_public_status(*, now: datetime) -> PublicStatus:
         status=str(overall),
         components=[
             _public_component(line, is_under_maintenance=line.component in under_maintenance)
-            for line in uptime.lines(components, now=now)
+            for line in uptime.load_lines(components, now=now)
         ],
         incidents=[_public_incident(one) for one in _load_incidents(now)],
         maintenance=[
@@ -139,11 +139,11 @@ def _load_incidents(now: datetime) -> list[Incident]:
     ]
 
 
-def _public_component(line: uptime.Line, *, is_under_maintenance: bool) -> PublicComponent:
+def _public_component(line: uptime.UptimeLine, *, is_under_maintenance: bool) -> PublicComponent:
     return PublicComponent(
         line.component.title,
         "maintenance" if is_under_maintenance else line.component.status,
-        line.shares[-1].percent,
+        line.availabilities[-1].percent,
         [DayBar(day.date, day.tone, uptime.day_in_words(day)) for day in line.days],
     )
 

@@ -1,4 +1,4 @@
-"""Which roll-ups a time span is read from, and in slots of which length it is drawn."""
+"""Choose the roll-ups and the slot length with which a time span is read and drawn. Pure functions."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,14 +8,15 @@ from health.models import Tier
 
 @dataclass(frozen=True)
 class Resolution:
-    """How a span is drawn: from which points, in slots of which length."""
+    """The roll-ups that a chart is drawn from, and the length of its slots."""
 
     tier: Tier
     slot: timedelta
 
-    def floor(self, moment: datetime) -> datetime:
+    def floor(self, timestamp: datetime) -> datetime:
+        """Return the start of the slot that contains `timestamp`."""
         size = self.slot.total_seconds()
-        return datetime.fromtimestamp(moment.timestamp() // size * size, tz=moment.tzinfo)
+        return datetime.fromtimestamp(timestamp.timestamp() // size * size, tz=timestamp.tzinfo)
 
     def slots(self, since: datetime, until: datetime) -> list[datetime]:
         start, found = self.floor(since), []
@@ -26,6 +27,7 @@ class Resolution:
 
 
 def resolution_for(span: timedelta) -> Resolution:
+    """Return the resolution for charts of durations."""
     if span <= timedelta(hours=2):
         return Resolution(Tier.MINUTE, timedelta(minutes=1))
     if span <= timedelta(hours=24):
@@ -38,7 +40,7 @@ def resolution_for(span: timedelta) -> Resolution:
 
 
 def value_resolution_for(span: timedelta) -> Resolution:
-    """Coarser: there are many series of values, and their charts are bars and levels."""
+    """Return the resolution for charts of counters and gauges: coarser, because there are many more series."""
     if span <= timedelta(hours=2):
         return Resolution(Tier.MINUTE, timedelta(minutes=1))
     if span <= timedelta(days=8):
@@ -47,7 +49,7 @@ def value_resolution_for(span: timedelta) -> Resolution:
 
 
 def tier_for(span: timedelta) -> Tier:
-    """Points fine enough that the ends of `span` hardly matter, and few: what sums are made of."""
+    """Return the roll-ups for totals over `span`: few rows, with negligible error at both ends of the span."""
     if span <= timedelta(hours=3):
         return Tier.MINUTE
     return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY

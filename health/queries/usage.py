@@ -1,4 +1,4 @@
-"""How much apps are used: requests, function calls and bandwidth."""
+"""Read how much apps are used: requests, function calls and bandwidth."""
 
 from collections import Counter
 from datetime import datetime
@@ -8,12 +8,12 @@ from django.db.models import Sum
 from health.models import Series, SeriesKind
 from health.queries.latencies import latency_rows
 from health.queries.resolutions import tier_for
-from health.queries.values import counted
+from health.queries.values import sum_values
 from opsportal.clients.models import ClientApp
 
 
 def request_count(since: datetime, until: datetime, *, app: ClientApp | None = None) -> int:
-    """How many requests apps (or one of them) served, as they measured it: what an error rate divides by."""
+    """Return the number of requests that all apps, or one app, measured: the denominator of error rates."""
     series = (
         Series.objects.filter(app=app, kind=SeriesKind.REQUEST)
         if app
@@ -23,26 +23,27 @@ def request_count(since: datetime, until: datetime, *, app: ClientApp | None = N
     return rows.aggregate(sum=Sum("count"))["sum"] or 0
 
 
-def function_calls(since: datetime, until: datetime) -> float:
-    """Calls of functions: those measured one by one, and those an app only counts (counter function_calls)."""
+def function_call_count(since: datetime, until: datetime) -> float:
+    """Return the number of function calls: those measured one by one plus those counted by the counter function_calls."""
     rows = latency_rows(
         Series.objects.total(SeriesKind.FUNCTION), since, until, tier_for(until - since)
     )
     measured = rows.aggregate(sum=Sum("count"))["sum"] or 0
     name = "function_calls"
-    return measured + counted(SeriesKind.COUNTER, [name], since, until)[name]
+    return measured + sum_values(SeriesKind.COUNTER, [name], since, until)[name]
 
 
 def bandwidth_bytes(since: datetime, until: datetime) -> float:
+    """Return the number of bytes that apps reported in the counter bandwidth_bytes."""
     name = "bandwidth_bytes"
-    return counted(SeriesKind.COUNTER, [name], since, until)[name]
+    return sum_values(SeriesKind.COUNTER, [name], since, until)[name]
 
 
-def requests_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]:
-    """How many requests, function calls and page loads each app measured, most first."""
+def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]:
+    """Return the number of requests, function calls and page loads that each app measured, highest first."""
     series = Series.objects.filter(app__isnull=False)
     app_of = dict(series.values_list("pk", "app__name"))
-    # Added up by series and only then by app: joining the names to each of the points costs twice as much.
+    # Sums by series first: joining the app's name to every single row would cost twice as much.
     rows = (
         latency_rows(series, since, until, tier_for(until - since))
         .values_list("series_id")

@@ -1,4 +1,4 @@
-"""Counters, delivery outcomes and gauges from the roll-ups: sums and levels over a span, and in slots of it for charts."""
+"""Read counters, delivery outcomes and gauges from roll-ups, for a whole time span or per slot of a chart."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ def _values(
     )
 
 
-def counted(
+def sum_values(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> dict[str, float]:
-    """The sums of counters or delivery outcomes over all apps, by name; names without any are 0."""
+    """Return the sum of each counter or delivery outcome over all apps, by name; 0 where nothing was reported."""
     names = list(names)
     series = Series.objects.filter(kind=kind, name__in=names)
     rows = (
@@ -32,9 +32,10 @@ def counted(
     return dict.fromkeys(names, 0.0) | dict(rows)
 
 
-def counted_in_slots(
+def sum_values_per_slot(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> dict[datetime, dict[str, float]]:
+    """Return the sums over all apps in each slot of the span, by name."""
     names = list(names)
     resolution = value_resolution_for(until - since)
     slots = {slot: dict.fromkeys(names, 0.0) for slot in resolution.slots(since, until)}
@@ -49,7 +50,7 @@ def counted_in_slots(
 
 @dataclass(frozen=True)
 class Level:
-    """A gauge's newest value."""
+    """The latest value of a gauge in one app."""
 
     app: str
     name: str
@@ -57,9 +58,9 @@ class Level:
     at: datetime
 
 
-def levels(name: str, *, since: datetime) -> list[Level]:
-    """The newest level of a gauge in each app that reported it since then."""
-    newest: dict[int, Level] = {}
+def latest_levels(name: str, *, since: datetime) -> list[Level]:
+    """Return the latest level of a gauge in each app that has reported it since then."""
+    latest: dict[int, Level] = {}
     rows = (
         Value.objects.filter(
             series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=name),
@@ -70,14 +71,14 @@ def levels(name: str, *, since: datetime) -> list[Level]:
         .values_list("series_id", "series__app__name", "last", "start")
     )
     for series_id, app, value, at in rows:
-        newest[series_id] = Level(app or "", name, value, at)
-    return list(newest.values())
+        latest[series_id] = Level(app or "", name, value, at)
+    return list(latest.values())
 
 
-def level_in_slots(
+def level_per_slot(
     name: str, since: datetime, until: datetime, *, highest: bool = False
 ) -> dict[datetime, float | None]:
-    """A gauge over time, added up over apps: its last (or highest) value in each slot; None where nobody reported."""
+    """Return the last (or highest) level of a gauge in each slot, summed over apps; None where no app reported it."""
     resolution = value_resolution_for(until - since)
     slots: dict[datetime, float | None] = dict.fromkeys(resolution.slots(since, until))
     rows = (
@@ -89,8 +90,8 @@ def level_in_slots(
     )
     by_series: dict[tuple[datetime, int], float] = {}
     for series_id, start, value in rows.iterator():
-        place = (resolution.floor(start), series_id)
-        by_series[place] = max(value, by_series.get(place, value)) if highest else value
+        key = (resolution.floor(start), series_id)
+        by_series[key] = max(value, by_series.get(key, value)) if highest else value
     for (slot, _), value in by_series.items():
         if slot in slots:
             slots[slot] = (slots[slot] or 0.0) + value

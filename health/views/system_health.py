@@ -117,7 +117,7 @@ def uptime_page(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "Uptime",
         "lead": f"Against the goal of {100 * uptime.GOAL:g} %. Maintenance is not counted; degraded is up.",
-        "lines": uptime.lines(components, now=timezone.now()),
+        "lines": uptime.load_lines(components, now=timezone.now()),
     }
     return HttpResponse(render_to_string("health/uptime.html", context, request))
 
