@@ -1,4 +1,4 @@
-"""What apps count: credit, gift cards, people at the same time."""
+"""Alert rules about business figures that apps report: credit, gift cards, concurrent users."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""SMS and e-mail that did not arrive."""
+"""Alert rules about SMS and e-mails that were not delivered."""
 
 from datetime import datetime, timedelta
 
@@ -58,8 +58,8 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
 def sms_failure_rate(since: datetime, until: datetime) -> Measured:
     counts = _deliveries("sms", since, until)
     bad = counts["failed"] + counts["bounced"]
-    # An app may report attempts ("sent", then an outcome) or outcomes only: the larger is how many went out.
+    # Some apps report attempts ("sent") and then outcomes, others only outcomes. The larger number is the total.
     total = max(counts["sent"], counts["delivered"] + bad)
     if not total:
-        return None  # nothing sent is no verdict
+        return None  # there is no failure rate without messages
     return Reading(100 * bad / total, samples=int(total), message=f"{bad:,.0f} of {total:,.0f} SMS")

@@ -1,4 +1,4 @@
-"""How much of what is paid for, or fits, is used."""
+"""Alert rules about limited resources: database size, function calls, bandwidth."""
 
 from datetime import datetime, timedelta
 

@@ -147,7 +147,7 @@ def test_a_burning_error_budget_pages_and_a_single_bad_minute_does_not() -> None
     evaluate_rule("uptime.burn_fast", now=NOON)
     alert = SystemAlert.objects.get()
     assert alert.severity == "critical"
-    assert "3 of 60 answers failed" in alert.message
+    assert "3 of 60 results failed" in alert.message
 
 
 def test_a_budget_that_burned_earlier_no_longer_pages() -> None:
