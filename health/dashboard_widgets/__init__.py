@@ -1,4 +1,4 @@
-"""The portal's own panels. Orders: now 10-99, performance 200, uptime 300, usage 400, work 500 and more."""
+"""Widgets about the portal's health. Their `order` is now: 10-99, performance: 200s, uptime: 300s, usage: 400s, work: 500s and up."""
 
 from health.dashboard_widgets import now, performance, uptime, usage, work
 

@@ -1,4 +1,4 @@
-"""What an owner asks first: is all well, what is not, who is here."""
+"""Widgets about the current state: overall status, active alerts, active users."""
 
 from django.urls import reverse
 
@@ -10,8 +10,13 @@ from health.queries import problems, values
 from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
 from opsportal.lib.charts import Chart, Series
 
+MAX_PROBLEMS = 6
+MAX_ALERTS = 5
+MAX_NOTICES = 3
+MAX_APPS = 5
 
-def worst_alerts() -> list[SystemAlert]:
+
+def load_worst_alerts() -> list[SystemAlert]:
     return list(SystemAlert.objects.active().worst_first()[:20])
 
 
@@ -23,18 +28,20 @@ def worst_alerts() -> list[SystemAlert]:
     order=10,
     size="wide",
 )
-def verdict_in_words(context: WidgetContext) -> dict[str, object]:
+def overall_status(context: WidgetContext) -> dict[str, object]:
     components = list(Component.objects.in_use().in_order())
-    found = problems.list_problems(components, context.load_once(worst_alerts))
+    found = problems.list_problems(components, context.load_once(load_worst_alerts))
     return {
-        "troubles": found[:6],
-        "more": max(0, len(found) - 6),
+        "problems": found[:MAX_PROBLEMS],
+        "hidden_count": max(0, len(found) - MAX_PROBLEMS),
         "tone": found[0].tone if found else "ok",
-        "cost": problems.describe_impact(found, now=context.now),
+        "impact": problems.describe_impact(found, now=context.now),
         "component_count": len(components),
         "checked_at": max((c.last_at for c in components if c.last_at), default=None),
-        "maintenance": list(MaintenanceWindow.objects.running(context.now)[:3]),
-        "incidents": list(Incident.objects.open().filter(is_automatic=False).newest_first()[:3]),
+        "maintenance": list(MaintenanceWindow.objects.running(context.now)[:MAX_NOTICES]),
+        "incidents": list(
+            Incident.objects.open().filter(is_automatic=False).newest_first()[:MAX_NOTICES]
+        ),
     }
 
 
@@ -55,11 +62,11 @@ def active_alerts(context: WidgetContext) -> dict[str, object]:
                 "is_overdue": alert.is_overdue(context.now),
                 "dismiss_url": reverse("alerts:alert-dismiss", args=[alert.pk]),
             }
-            for alert in context.load_once(worst_alerts)[:5]
+            for alert in context.load_once(load_worst_alerts)[:MAX_ALERTS]
         ],
         "may_change": context.request.user.has_perm("alerts.change_systemalert"),
-        "back": reverse("health:system-health"),
-        "here": "#widget-alerts-active",
+        "next_url": reverse("health:system-health"),
+        "target": "#widget-alerts-active",
         "all_url": reverse("alerts:alert-list"),
     }
 
@@ -76,13 +83,13 @@ def active_users(context: WidgetContext) -> dict[str, object]:
     recent = ActiveUser.objects.seen_since(context.now - ACTIVE_WITHIN)
     slots = values.level_per_slot(ACTIVE_USERS, context.since, context.now, highest=True)
     return {
-        "people": recent.people(),
-        "by_app": recent.by_app()[:5],
+        "user_count": recent.people(),
+        "by_app": recent.by_app()[:MAX_APPS],
         "chart": Chart(
-            title="People active within 15 minutes",
+            title="Users active within 15 minutes",
             times=list(slots),
-            series=[Series("People", list(slots.values()))],
-            unit="people",
-            empty="No activity has been reported in this time.",
+            series=[Series("Users", list(slots.values()))],
+            unit="users",
+            empty="No activity was reported in this time range.",
         ),
     }

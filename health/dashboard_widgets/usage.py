@@ -1,4 +1,4 @@
-"""What is used up: the database, calls and bandwidth against their plan; messages to people."""
+"""Widgets about usage: database size, calls and bandwidth against their limits, and deliveries."""
 
 from datetime import datetime, timedelta
 
@@ -12,15 +12,16 @@ from health.services.gauges import DATABASE_SIZE
 from opsportal.lib.charts import Chart, Series, Threshold
 
 Levels = dict[datetime, float | None]
-# Rules warn at 80 % of a plan, so a rule's threshold says what the plan is.
+# The usage rules warn at 80 % of a plan's limit, so the limit follows from the rule's threshold.
 WARNING_SHARE = 0.8
-
-
+MAX_APPS = 5
+MAX_BAD_PERCENT = 10
+MAX_DAYS_LEFT = 3_650
 WEEK = timedelta(days=7)
 
 
-def thresholds() -> dict[str, float]:
-    """What staff set for the rules about plans, or the code's defaults."""
+def load_thresholds() -> dict[str, float]:
+    """Return the thresholds of the usage rules: as set by staff, or the defaults."""
     names = ("usage.database_size", "usage.function_calls", "usage.bandwidth")
     found = {name: rules.get(name).threshold for name in names}
     found.update(AlertRule.objects.filter(name__in=names).values_list("name", "threshold"))
@@ -37,30 +38,32 @@ def thresholds() -> dict[str, float]:
 )
 def database(context: WidgetContext) -> dict[str, object]:
     size = database_size_bytes()
-    warning = context.load_once(thresholds)["usage.database_size"] * 1e9
+    warning = context.load_once(load_thresholds)["usage.database_size"] * 1e9
     week = values.level_per_slot(DATABASE_SIZE, context.now - WEEK, context.now)
-    slots = _shown(week, context)
+    slots = _slots_to_show(week, context)
     growth = _growth_per_day(week)
     days_left = (warning - size) / growth if growth and growth > 0 and size < warning else None
     return {
         "size": size,
+        "is_above_warning": size > warning,
         "warning": warning,
-        "plan": warning / WARNING_SHARE,
         "growth": growth,
-        "days_left": round(days_left) if days_left is not None and days_left < 3_650 else None,
+        "days_left": round(days_left)
+        if days_left is not None and days_left < MAX_DAYS_LEFT
+        else None,
         "chart": Chart(
-            title="Size of the database",
+            title="Database size",
             times=list(slots),
             series=[Series("Size", list(slots.values()))],
             unit="bytes",
             thresholds=[Threshold(warning, "warning", "warning")] if size > warning / 3 else [],
-            empty="The size is measured every minute; the first point comes soon.",
+            empty="The size is measured every minute. The first value will appear soon.",
         ),
     }
 
 
-def _shown(week: Levels, context: WidgetContext) -> Levels:
-    """The page's range, out of the week where that has the same slots."""
+def _slots_to_show(week: Levels, context: WidgetContext) -> Levels:
+    """Return the slots of the selected range, taken from `week` if the resolution is the same."""
     resolution = resolutions.value_resolution_for(context.range)
     if context.range > WEEK or resolution != resolutions.value_resolution_for(WEEK):
         return values.level_per_slot(DATABASE_SIZE, context.since, context.now)
@@ -69,7 +72,7 @@ def _shown(week: Levels, context: WidgetContext) -> Levels:
 
 
 def _growth_per_day(week: Levels) -> float | None:
-    """Over the last week, or as long as there are figures; None in the first hour."""
+    """Return the growth in bytes per day over the known part of the week; None within the first hour."""
     known = [(at, size) for at, size in week.items() if size is not None]
     if len(known) < 2:
         return None
@@ -86,26 +89,26 @@ def _growth_per_day(week: Levels) -> float | None:
     size="medium",
 )
 def api_usage(context: WidgetContext) -> dict[str, object]:
-    limits = context.load_once(thresholds)
+    thresholds = context.load_once(load_thresholds)
     month = context.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     calls = usage.function_call_count(context.now - timedelta(days=1), context.now)
     sent = usage.bandwidth_bytes(month, context.now)
     return {
-        "plans": [
+        "usages": [
             {
                 "label": "Function calls, last 24 h",
                 "value": calls,
                 "unit": "calls",
-                "plan": limits["usage.function_calls"] / WARNING_SHARE,
+                "limit": thresholds["usage.function_calls"] / WARNING_SHARE,
             },
             {
                 "label": f"Bandwidth since 1 {context.now:%b}",
                 "value": sent,
                 "unit": "bytes",
-                "plan": limits["usage.bandwidth"] * 1e9 / WARNING_SHARE,
+                "limit": thresholds["usage.bandwidth"] * 1e9 / WARNING_SHARE,
             },
         ],
-        "apps": usage.call_count_by_app(context.since, context.now)[:5],
+        "apps": usage.call_count_by_app(context.since, context.now)[:MAX_APPS],
     }
 
 
@@ -114,7 +117,7 @@ OUTCOMES = ("sent", "delivered", "failed", "bounced")
 
 @widget(
     "health.deliveries",
-    title="Messages to people",
+    title="SMS and e-mail delivery",
     template="health/_widget_deliveries.html",
     refresh=60,
     order=420,
@@ -129,12 +132,14 @@ def deliveries(context: WidgetContext) -> dict[str, object]:
         counts = {o: sum(slot[f"{channel}.{o}"] for slot in slots.values()) for o in OUTCOMES}
         bad = counts["failed"] + counts["bounced"]
         total = max(counts["sent"], counts["delivered"] + bad)
-        rows.append({"label": label, **counts, "bad_percent": 100 * bad / total if total else None})
+        percent = 100 * bad / total if total else None
+        is_high = percent is not None and percent > MAX_BAD_PERCENT
+        rows.append({"label": label, **counts, "bad_percent": percent, "is_high": is_high})
     has_any = any(any(slot.values()) for slot in slots.values())
     return {
         "rows": rows,
         "chart": Chart(
-            title="Messages that failed or bounced",
+            title="Failed and bounced messages",
             times=list(slots),
             series=[
                 Series(
@@ -148,6 +153,6 @@ def deliveries(context: WidgetContext) -> dict[str, object]:
                 for channel, label in channels.items()
             ],
             unit="messages",
-            empty="No messages were reported in this time.",
+            empty="No messages were reported in this time range.",
         ),
     }

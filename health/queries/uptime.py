@@ -160,6 +160,16 @@ class UptimeLine:
         left = self.availabilities[list(WINDOWS).index("30 d")].budget_left
         return None if left is None else 100 * left
 
+    @property
+    def is_budget_overspent(self) -> bool:
+        return (self.budget_left_percent or 0) < 0
+
+    @property
+    def budget_text(self) -> str:
+        if self.budget_left_percent is None:
+            return formats.NONE
+        return "overspent" if self.is_budget_overspent else f"{self.budget_left_percent:.0f} %"
+
 
 def load_lines(components: Iterable[Component], *, now: datetime) -> list[UptimeLine]:
     """Return the uptime line of each component."""

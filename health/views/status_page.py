@@ -1,4 +1,4 @@
-"""The public status page: no sign-in, no script, no session; it answers when the database does not."""
+"""The public status page. It needs no sign-in, script or session, and works while the database is unavailable."""
 
 import hashlib
 
@@ -15,85 +15,82 @@ from health.queries.public_status import PublicStatus
 from health.verdict import Status
 from opsportal.lib.http import json_response
 
-CACHED_FOR = 30  # seconds
+CACHE_SECONDS = 30
+CACHE_SECONDS_WHEN_STALE = 5
 HEADLINES = {
     Status.HEALTHY.value: ("ok", "All systems operational"),
     Status.DEGRADED.value: ("warning", "Some systems are degraded"),
-    Status.UNHEALTHY.value: ("critical", "There is an outage"),
+    Status.UNHEALTHY.value: ("critical", "Major outage"),
 }
-# The rendered page of this process, by what it shows.
+# The page as last rendered by this process, with the status it shows as its key.
 _rendered: dict[tuple[object, bool], bytes] = {}
 
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    shown, is_fresh = status_cache.read(now=timezone.now())
-    key = (shown.made_at if shown else None, is_fresh)
+    status, is_fresh = status_cache.read(now=timezone.now())
+    key = (status.made_at if status else None, is_fresh)
     body = _rendered.get(key)
     if body is None:
-        body = render_to_string("health/status.html", _context(shown, is_fresh)).encode()
+        body = render_to_string("health/status.html", _context(status, is_fresh)).encode()
         _rendered.clear()
         _rendered[key] = body
-    return _answer(request, HttpResponse(body), is_fresh)
+    return _make_cacheable(request, HttpResponse(body), is_fresh)
 
 
 @require_safe
 def as_json(request: HttpRequest) -> HttpResponse:
-    shown, is_fresh = status_cache.read(now=timezone.now())
-    if shown is None:
+    status, is_fresh = status_cache.read(now=timezone.now())
+    if status is None:
         return json_response({"status": "unknown", "stale": True}, status=503)
-    response = json_response({"stale": not is_fresh, "status": shown.status, "data": shown})
+    response = json_response({"stale": not is_fresh, "status": status.status, "data": status})
     response["Access-Control-Allow-Origin"] = "*"
-    return _answer(request, response, is_fresh)
+    return _make_cacheable(request, response, is_fresh)
 
 
 @require_safe
 def feed(request: HttpRequest) -> HttpResponse:
-    """Incidents as Atom, newest first."""
-    shown, is_fresh = status_cache.read(now=timezone.now())
+    """Return the incidents as an Atom feed, newest first."""
+    status, is_fresh = status_cache.read(now=timezone.now())
     incidents = sorted(
-        shown.incidents if shown else [], key=lambda one: one.started_at, reverse=True
+        status.incidents if status else [], key=lambda one: one.started_at, reverse=True
     )
-    stamps = [update.at for one in incidents for update in one.updates]
+    update_times = [update.at for one in incidents for update in one.updates]
     context = {
         "incidents": incidents,
-        "updated": max(stamps, default=shown.made_at if shown else timezone.now()),
-        "base": settings.BASE_URL,
+        "updated": max(update_times, default=status.made_at if status else timezone.now()),
         "home": settings.BASE_URL + reverse("health:status-page"),
         "self": settings.BASE_URL + reverse("health:status-feed"),
     }
     body = render_to_string("health/status.atom", context)
-    return _answer(
-        request, HttpResponse(body, content_type="application/atom+xml; charset=utf-8"), is_fresh
-    )
+    response = HttpResponse(body, content_type="application/atom+xml; charset=utf-8")
+    return _make_cacheable(request, response, is_fresh)
 
 
-def _context(shown: PublicStatus | None, is_fresh: bool) -> dict[str, object]:
-    tone, headline = HEADLINES.get(shown.status if shown else "", ("warning", ""))
-    if shown is None:
-        headline = "The state cannot be told right now"
+def _context(status: PublicStatus | None, is_fresh: bool) -> dict[str, object]:
+    tone, headline = HEADLINES.get(status.status if status else "", ("warning", ""))
+    if status is None:
+        headline = "Status unavailable"
     elif not is_fresh:
-        tone = "warning"
-        headline = "Live data cannot be read right now"
-    incidents = shown.incidents if shown else []
+        tone, headline = "warning", "Current status unavailable"
+    incidents = status.incidents if status else []
     return {
         "title": "System status",
         "tone": tone,
         "headline": headline,
         "is_fresh": is_fresh,
-        "status": shown,
+        "status": status,
         "open_incidents": [one for one in incidents if one.resolved_at is None],
         "past_incidents": [one for one in incidents if one.resolved_at is not None],
         "now": timezone.now(),
     }
 
 
-def _answer(request: HttpRequest, response: HttpResponse, is_fresh: bool) -> HttpResponse:
-    """Cacheable for half a minute; 304 to whoever has it already."""
-    patch_response_headers(response, CACHED_FOR if is_fresh else 5)
-    response["Cache-Control"] = (
-        f"public, max-age={CACHED_FOR if is_fresh else 5}, stale-if-error=86400"
-    )
+def _make_cacheable(request: HttpRequest, response: HttpResponse, is_fresh: bool) -> HttpResponse:
+    """Add caching headers, and turn the response into a 304 if the client already has it."""
+    seconds = CACHE_SECONDS if is_fresh else CACHE_SECONDS_WHEN_STALE
+    patch_response_headers(response, seconds)
+    response["Cache-Control"] = f"public, max-age={seconds}, stale-if-error=86400"
     response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:24]}"'
     if request.headers.get("If-None-Match") == response["ETag"]:
         response.status_code, response.content = 304, b""

@@ -1,4 +1,4 @@
-"""Subscribing to mails about incidents, and unsubscribing; no sign-in."""
+"""Subscribe to e-mails about incidents, and unsubscribe. These pages need no sign-in."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -13,25 +13,29 @@ from health.services import subscribers
 from opsportal.lib import ratelimit
 from opsportal.lib.addresses import address_of, network_of
 
+MAX_ADDRESS_LENGTH = 254
+MAX_REQUESTS_PER_HOUR = 5  # per client network
 
-@csrf_exempt  # the page is cached and knows no visitor; nothing here acts for somebody signed in
+
+@csrf_exempt  # the status page is cached and shared, so it cannot carry a token; the client is never signed in here
 @require_POST
 @never_cache
 def subscribe(request: HttpRequest) -> HttpResponse:
+    """Send a confirmation link. The response does not reveal whether the address is already subscribed."""
     address = request.POST.get("address", "").strip()
     try:
         validate_email(address)
-        if len(address) > 254:
+        if len(address) > MAX_ADDRESS_LENGTH:
             raise ValidationError("too long")
     except ValidationError:
-        return _say(request, "That is not an e-mail address", "Go back and correct it.", 400)
-    if not ratelimit.hit(f"status-subscribe:{network_of(address_of(request))}", 5, 3600).allowed:
-        return _say(request, "Too many at once", "Try again in an hour.", 429)
+        return _message("Invalid e-mail address", "Go back and correct the address.", status=400)
+    key = f"status-subscribe:{network_of(address_of(request))}"
+    if not ratelimit.hit(key, MAX_REQUESTS_PER_HOUR, 3600).allowed:
+        return _message("Too many requests", "Try again in an hour.", status=429)
     subscribers.subscribe(address, now=timezone.now())
-    return _say(
-        request,
-        "Check your mail",
-        "If the address is not subscribed yet, a mail with a link to confirm it is on its way.",
+    return _message(
+        "Check your inbox",
+        "If this address is not subscribed yet, you will receive an e-mail with a confirmation link.",
     )
 
 
@@ -39,26 +43,29 @@ def subscribe(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
-    """A button first: mail programs follow links by themselves."""
+    """Confirm on POST only: e-mail scanners follow links automatically."""
     if request.method != "POST":
-        return _say(request, "Mails about incidents", "", button="Yes, send me mails")
+        return _message("Incident updates by e-mail", button="Confirm subscription")
     if subscribers.confirm(token, now=timezone.now()):
-        return _say(request, "Confirmed", "You will hear of incidents, and of nothing else.")
-    return _say(request, "This link is not known", "It may have expired: subscribe again.", 404)
+        return _message("Subscription confirmed", "You will receive an e-mail about each incident.")
+    return _message(
+        "Unknown link",
+        "The link may have expired. Subscribe again on the status page.",
+        status=404,
+    )
 
 
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def leave(request: HttpRequest, token: str) -> HttpResponse:
+    """Unsubscribe on POST only: e-mail scanners follow links automatically."""
     if request.method != "POST":
-        return _say(request, "No more mails?", "", button="Unsubscribe")
+        return _message("Unsubscribe from incident updates?", button="Unsubscribe")
     subscribers.unsubscribe(token)
-    return _say(request, "Unsubscribed", "The address has been deleted.")
+    return _message("Unsubscribed", "Your address has been deleted.")
 
 
-def _say(
-    request: HttpRequest, headline: str, text: str, code: int = 200, *, button: str = ""
-) -> HttpResponse:
-    context = {"title": headline, "text": text, "button": button}
-    return HttpResponse(render_to_string("health/status_message.html", context), status=code)
+def _message(title: str, text: str = "", *, status: int = 200, button: str = "") -> HttpResponse:
+    context = {"title": title, "text": text, "button": button}
+    return HttpResponse(render_to_string("health/status_message.html", context), status=status)

@@ -96,7 +96,7 @@ def test_redis_and_then_postgresql_are_taken_away_and_come_back(
     page = portal.client.get("/status/")
     assert page.status_code == 200
     deadline = time.monotonic() + 40
-    while "Live data cannot be read right now" not in portal.client.get("/status/").text:
+    while "Current status unavailable" not in portal.client.get("/status/").text:
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert "opsportal_database_up 0.0" in portal.client.get("/metrics").text
