@@ -35,7 +35,7 @@ LIMIT_MS = {"postgresql": 50, "sqlite": 100}
 
 def render(found: Widget, request: HttpRequest, span: system_health.Range) -> str:
     context = WidgetContext(request, timezone.now(), span.length)
-    return system_health.render(found, context, span)
+    return system_health.render_card(found, context, span)
 
 
 def measure(run: Callable[[], object]) -> tuple[float, int]:
@@ -61,8 +61,8 @@ def main() -> int:
     for key in system_health.RANGES:
         request = RequestFactory().get("/", {"range": key})
         request.user = user
-        span = system_health.chosen_range(request)
-        for found in system_health.in_order():
+        span = system_health.selected_range(request)
+        for found in system_health.widgets_in_order():
             tasks[f"{key:4} {found.name:28}"] = partial(render, found, request, span)
     public = RequestFactory().get("/status/")
     tasks[f"     {MADE:28}"] = lambda: load_public_status(now=timezone.now())

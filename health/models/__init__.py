@@ -1,6 +1,6 @@
 from health.models.backups import Backup, BackupState
 from health.models.components import (
-    RAW_KEPT,
+    RESULT_RETENTION,
     CheckResult,
     Component,
     ComponentKind,
@@ -11,7 +11,7 @@ from health.models.heartbeats import CheckIn, CheckInStatus, Heartbeat
 from health.models.incidents import Incident, IncidentState, IncidentUpdate
 from health.models.maintenance import MaintenanceWindow
 from health.models.measurements import (
-    KEPT,
+    ROLLUP_RETENTION,
     ActiveUser,
     Latency,
     Series,
@@ -24,8 +24,8 @@ from health.models.monitors import Monitor
 from health.models.subscribers import MailState, StatusMail, Subscriber
 
 __all__ = [
-    "KEPT",
-    "RAW_KEPT",
+    "RESULT_RETENTION",
+    "ROLLUP_RETENTION",
     "ActiveUser",
     "Backup",
     "BackupState",

@@ -114,7 +114,7 @@ class Component(models.Model):
         self.last_message = state.result.message[:500]
 
 
-RAW_KEPT = timedelta(hours=48)
+RESULT_RETENTION = timedelta(hours=48)
 
 
 class CheckResult(models.Model):

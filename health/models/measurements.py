@@ -31,7 +31,7 @@ class Tier(models.IntegerChoices):
         )
 
 
-KEPT: dict[Tier, timedelta] = {
+ROLLUP_RETENTION: dict[Tier, timedelta] = {
     Tier.MINUTE: timedelta(hours=48),
     Tier.HOUR: timedelta(days=35),
     Tier.DAY: timedelta(days=400),

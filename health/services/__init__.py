@@ -1,4 +1,4 @@
-"""What other apps call."""
+"""The services that other apps may call."""
 
 from health.services.certificates import check_certificates
 from health.services.checks import run_checks

@@ -1,4 +1,4 @@
-"""What the portal measures of itself each minute: its database's size, who is there, how work goes."""
+"""Record gauges about the portal itself: database size, active users and queue backlog."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ ACTIVE_WITHIN = timedelta(minutes=15)
 
 
 def record_gauges(*, now: datetime) -> dict[str, float]:
-    """Measure and record; returns the levels."""
+    """Measure and record all gauges. Return their levels by name."""
     levels: dict[str, float] = {
         DATABASE_SIZE: database_size_bytes(),
         ACTIVE_USERS: ActiveUser.objects.seen_since(now - ACTIVE_WITHIN).people(),

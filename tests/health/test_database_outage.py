@@ -74,7 +74,7 @@ def test_another_process_of_the_host_does_not_tell_again(
 def test_when_it_is_back_the_outage_is_written_down(database: Database) -> None:
     for _ in range(2):
         database_outage.watch()
-    file = database_outage._file()
+    file = database_outage.outage_path()
     since = timezone.now() - timedelta(minutes=5, seconds=10)
     file.write_bytes(msgspec.json.encode(database_outage.Outage(since, "connection refused")))
     database.is_up = True

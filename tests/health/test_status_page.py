@@ -182,7 +182,7 @@ def link(word: str) -> str:
 def send_all() -> None:
     now = timezone.now()
     subscribers.queue_updates(now=now)
-    subscribers.send_waiting(now=now)
+    subscribers.send_pending(now=now)
 
 
 def test_a_subscriber_confirms_hears_of_incidents_once_and_leaves(client: Client) -> None:
@@ -234,5 +234,5 @@ def test_asking_twice_sends_one_mail_and_unconfirmed_addresses_are_forgotten() -
     subscribers.subscribe("ADA@example.com ", now=now)
     assert StatusMail.objects.count() == 1
 
-    assert subscribers.forget_unconfirmed(now=now + timedelta(hours=47)) == 0
-    assert subscribers.forget_unconfirmed(now=now + timedelta(hours=49)) > 0
+    assert subscribers.delete_unconfirmed(now=now + timedelta(hours=47)) == 0
+    assert subscribers.delete_unconfirmed(now=now + timedelta(hours=49)) > 0
