@@ -197,7 +197,7 @@ def _levels() -> Metric:
 def _active_users() -> Iterator[Metric]:
     active = ActiveUser.objects.seen_since(timezone.now() - ACTIVE_WITHIN)
     yield GaugeMetricFamily(
-        "opsportal_active_users", "Users active in the last 15 minutes.", value=active.people()
+        "opsportal_active_users", "Users active in the last 15 minutes.", value=active.user_count()
     )
     by_app = GaugeMetricFamily(
         "opsportal_app_active_users", "Users active in the last 15 minutes, by app.", labels=["app"]

@@ -1,4 +1,4 @@
-"""Backups, for reading only."""
+"""Backups (read-only)."""
 
 from django.contrib import admin
 

@@ -1,4 +1,4 @@
-"""Monitors, heartbeats, incidents and maintenance, as staff work with them."""
+"""Checks, monitors and heartbeats."""
 
 import uuid
 from datetime import timedelta
@@ -38,8 +38,8 @@ class ComponentBase(admin.ModelAdmin[Any]):
     def shown_since(self, obj: Component) -> SafeString:
         return when(obj.since)
 
-    @admin.display(description="last answer")
-    def shown_answer(self, obj: Component) -> str:
+    @admin.display(description="last result")
+    def shown_result(self, obj: Component) -> str:
         return f"{obj.last_duration_ms:.0f} ms, {obj.last_message}" if obj.last_at else formats.NONE
 
     def save_model(self, request: HttpRequest, obj: Component, form: Any, change: bool) -> None:
@@ -51,7 +51,7 @@ class ComponentBase(admin.ModelAdmin[Any]):
 
 @admin.register(Component)
 class CheckAdmin(ComponentBase):
-    """The portal's own checks: what they are called and how they are asked stands in the code."""
+    """The portal's own checks. They are defined in code; staff can only publish and disable them."""
 
     list_display = (
         "title",
@@ -59,7 +59,7 @@ class CheckAdmin(ComponentBase):
         "shown_since",
         "is_required",
         "is_public",
-        "shown_answer",
+        "shown_result",
     )
     fields = ("is_public", "is_enabled")
 
@@ -76,14 +76,14 @@ class CheckAdmin(ComponentBase):
 class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Monitor
-        fields = ("url",)  # the admin's fieldsets say which
+        fields = ("url",)  # required by ModelForm; the admin's fieldsets list the fields
 
     def clean_url(self) -> str:
         url: str = self.cleaned_data["url"]
         try:
             outbound.check_public_url(url.replace("tcp://", "http://", 1))
-        except outbound.ForbiddenAddress as refusal:
-            raise ValidationError(str(refusal)) from refusal
+        except outbound.ForbiddenAddress as error:
+            raise ValidationError(str(error)) from error
         return url
 
 
@@ -96,7 +96,7 @@ class MonitorAdmin(ComponentBase):
         "shown_status",
         "shown_since",
         "url",
-        "shown_answer",
+        "shown_result",
         "certificate_until",
     )
     search_fields = ("title", "url")
@@ -104,12 +104,12 @@ class MonitorAdmin(ComponentBase):
     fieldsets = (
         (None, {"fields": ("title", "url", "app", "is_enabled", "is_required", "is_public")}),
         (
-            "When",
+            "Schedule",
             {"fields": ("interval_minutes", "timeout_seconds", "fail_after", "recover_after")},
         ),
-        ("What is sent", {"fields": ("method", "headers", "body"), "classes": ("collapse",)}),
+        ("Request", {"fields": ("method", "headers", "body"), "classes": ("collapse",)}),
         (
-            "What is expected",
+            "Expected response",
             {
                 "fields": (
                     "expected_status",
@@ -133,7 +133,7 @@ class CheckInInline(admin.TabularInline[CheckIn, Heartbeat]):
     can_delete = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CheckIn]:
-        """The last three days: a job of each minute has thousands of runs."""
+        """Show the last three days only: a job that runs every minute has thousands of runs."""
         recent = timezone.now() - timedelta(days=3)
         return super().get_queryset(request).filter(at__gte=recent)
 
@@ -147,7 +147,7 @@ class HeartbeatAdmin(ComponentBase):
     fieldsets = (
         (None, {"fields": ("title", "app", "slug", "environment", "ping_address")}),
         (
-            "When",
+            "Schedule",
             {
                 "fields": (
                     "crontab",
@@ -160,17 +160,17 @@ class HeartbeatAdmin(ComponentBase):
                 )
             },
         ),
-        ("How it counts", {"fields": ("is_enabled", "is_required", "is_public")}),
+        ("Status", {"fields": ("is_enabled", "is_required", "is_public")}),
     )
     inlines = (CheckInInline,)
 
-    @admin.display(description="address to call")
+    @admin.display(description="check-in URL")
     def ping_address(self, obj: Heartbeat) -> SafeString | str:
         if not obj.pk:
-            return "is shown here once it is saved"
+            return "Shown here once the heartbeat is saved."
         url = obj.ping_url
         return format_html(
-            "<code>curl -fsS {}</code> after the work; …/start/ before it, …/fail/ when it failed",
+            "<code>curl -fsS {}</code> after the work; append start/ before it, or fail/ if it failed.",
             url,
         )
 

@@ -1,4 +1,4 @@
-"""Incidents and maintenance windows, as staff work with them."""
+"""Incidents and maintenance windows."""
 
 from typing import Any
 
@@ -45,12 +45,12 @@ class IncidentAdmin(admin.ModelAdmin[Incident]):
         return {"started_at": timezone.now(), "is_public": True}
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """The newest update says where the incident stands."""
+        """Save the updates with their author, and set the incident's state to that of the newest update."""
         for update in formset.save(commit=False):
             update.user = request.user
             update.save()
-        for gone in formset.deleted_objects:
-            gone.delete()
+        for deleted in formset.deleted_objects:
+            deleted.delete()
         incidents.sync_with_updates(form.instance)
 
 

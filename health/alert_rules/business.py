@@ -47,4 +47,4 @@ def failed_gift_cards(since: datetime, until: datetime) -> Measured:
     alert_type="high-usage",
 )
 def concurrent_users(since: datetime, until: datetime) -> Measured:
-    return ActiveUser.objects.seen_since(since).people()
+    return ActiveUser.objects.seen_since(since).user_count()

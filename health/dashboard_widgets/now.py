@@ -83,7 +83,7 @@ def active_users(context: WidgetContext) -> dict[str, object]:
     recent = ActiveUser.objects.seen_since(context.now - ACTIVE_WITHIN)
     slots = values.level_per_slot(ACTIVE_USERS, context.since, context.now, highest=True)
     return {
-        "user_count": recent.people(),
+        "user_count": recent.user_count(),
         "by_app": recent.by_app()[:MAX_APPS],
         "chart": Chart(
             title="Users active within 15 minutes",

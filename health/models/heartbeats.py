@@ -1,4 +1,4 @@
-"""Jobs that must check in, and their runs."""
+"""Heartbeats: jobs that must check in, and their runs."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -18,14 +18,14 @@ from opsportal.clients.models import ClientApp
 
 def validate_crontab(value: str) -> None:
     try:
-        CronSim(value, datetime.now())  # noqa: DTZ005  only parsed
+        CronSim(value, datetime.now())  # noqa: DTZ005  the time is irrelevant for parsing
     except CronSimError as error:
-        raise ValidationError("five fields, e.g. 0 3 * * *") from error
+        raise ValidationError("Enter five fields, such as 0 3 * * *.") from error
 
 
 def validate_zone(value: str) -> None:
     if value not in available_timezones():
-        raise ValidationError("e.g. Europe/Berlin")
+        raise ValidationError("Enter a time zone name, such as Europe/Berlin.")
 
 
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
@@ -34,21 +34,26 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
 
 
 class Heartbeat(Component):
-    """A job that checks in. It is down when it reports an error, stays away, or runs too long."""
+    """A job that checks in regularly. It is down if it reports an error, misses a check-in, or runs too long."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="heartbeats")
     slug = models.SlugField(max_length=50)
     environment = models.CharField(max_length=64, blank=True)
     crontab = models.CharField(
-        max_length=100, blank=True, validators=[validate_crontab], help_text="e.g. 0 3 * * *"
+        max_length=100, blank=True, validators=[validate_crontab], help_text="For example 0 3 * * *"
     )
     time_zone = models.CharField(max_length=50, default="UTC", validators=[validate_zone])
     interval_minutes = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Instead of a crontab"
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Alternative to a crontab",
     )
-    margin_minutes = models.PositiveIntegerField(default=5, help_text="So late is still on time")
+    margin_minutes = models.PositiveIntegerField(
+        default=5, help_text="How late a check-in may be without counting as missed"
+    )
     max_runtime_minutes = models.PositiveIntegerField(
-        default=30, help_text="A started run must end within"
+        default=30, help_text="A run that takes longer counts as failed"
     )
     ping_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     expected_at = models.DateTimeField(null=True, blank=True, editable=False, db_index=True)
@@ -66,7 +71,7 @@ class Heartbeat(Component):
 
     def clean(self) -> None:
         if bool(self.crontab) == bool(self.interval_minutes):
-            raise ValidationError("give either a crontab or an interval")
+            raise ValidationError("Enter either a crontab or an interval.")
 
     @property
     def schedule(self) -> str:
@@ -82,11 +87,13 @@ class Heartbeat(Component):
     def ping_url(self) -> str:
         return f"{settings.BASE_URL}{self.ping_path}"
 
-    def expected_after(self, moment: datetime) -> datetime | None:
-        """When the next check-in after `moment` is due, without the margin; None without a schedule."""
+    def expected_after(self, timestamp: datetime) -> datetime | None:
+        """Return when the first check-in after `timestamp` is due, without the margin; None without a schedule."""
         if self.crontab:
-            return next(CronSim(self.crontab, moment.astimezone(ZoneInfo(self.time_zone))))
-        return moment + timedelta(minutes=self.interval_minutes) if self.interval_minutes else None
+            return next(CronSim(self.crontab, timestamp.astimezone(ZoneInfo(self.time_zone))))
+        return (
+            timestamp + timedelta(minutes=self.interval_minutes) if self.interval_minutes else None
+        )
 
 
 class CheckInStatus(models.TextChoices):
@@ -98,7 +105,7 @@ class CheckInStatus(models.TextChoices):
 
 
 class CheckIn(models.Model):
-    """One run of a job, as it told us, or as we missed it. Kept 35 days."""
+    """One run of a job, as reported by the job, or recorded when it was missed. Deleted after 35 days."""
 
     heartbeat = models.ForeignKey(Heartbeat, models.CASCADE, related_name="check_ins")
     check_in_id = models.UUIDField(default=uuid.uuid4)

@@ -1,4 +1,4 @@
-"""Announced work."""
+"""Maintenance windows."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -15,14 +15,17 @@ class MaintenanceQuerySet(models.QuerySet["MaintenanceWindow"]):
 
 
 class MaintenanceWindow(models.Model):
-    """Work that was announced: failures in it raise no alert, open no incident and count as nobody's downtime."""
+    """Planned work. Failures during it raise no alert, open no incident and do not count as downtime."""
 
     title = models.CharField(max_length=200)
     text = models.TextField(blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     components = models.ManyToManyField(
-        Component, blank=True, related_name="maintenance_windows", help_text="None: everything"
+        Component,
+        blank=True,
+        related_name="maintenance_windows",
+        help_text="Leave empty for all components",
     )
     is_public = models.BooleanField("on the status page", default=True)
 

@@ -1,4 +1,4 @@
-"""What staff add: outside addresses to ask, and jobs that must check in. Each is a Component with its own questions."""
+"""Monitors: external addresses that are probed regularly."""
 
 import re
 from datetime import datetime, timedelta
@@ -18,25 +18,25 @@ _STATUS_RANGES = re.compile(r"\d{3}(-\d{3})?(\s*,\s*\d{3}(-\d{3})?)*")
 
 def validate_status_ranges(value: str) -> None:
     if not _STATUS_RANGES.fullmatch(value):
-        raise ValidationError("e.g. 200-299 or 200,204,301")
+        raise ValidationError("Enter status codes or ranges, such as 200-299 or 200,204,301.")
 
 
 def validate_headers(value: object) -> None:
     if not isinstance(value, dict) or not all(
         isinstance(k, str) and isinstance(v, str) and "\n" not in k + v for k, v in value.items()
     ):
-        raise ValidationError('an object of texts, e.g. {"Accept": "application/json"}')
+        raise ValidationError('Enter an object of strings, such as {"Accept": "application/json"}.')
 
 
 class MonitorQuerySet(models.QuerySet["Monitor"]):
     def due(self, now: datetime) -> "MonitorQuerySet":
-        # A little early is on time: the minute's tick is never exact.
+        # The minute tick is not exact, so a monitor that is due within seconds is due now.
         soon = now + timedelta(seconds=5)
         return self.filter(is_enabled=True).filter(Q(next_run_at=None) | Q(next_run_at__lte=soon))
 
 
 class Monitor(Component):
-    """An address that is asked regularly: `https://…`, `http://…` or `tcp://host:port`."""
+    """An address that is probed regularly: `https://…`, `http://…` or `tcp://host:port`."""
 
     METHODS: ClassVar = [(m, m) for m in ("GET", "HEAD", "POST", "PUT", "OPTIONS")]
 
@@ -50,14 +50,16 @@ class Monitor(Component):
         max_length=100, default="200-299", validators=[validate_status_ranges]
     )
     contains = models.CharField(
-        "body contains", max_length=200, blank=True, help_text="Empty: not looked at"
+        "body contains", max_length=200, blank=True, help_text="Leave empty to skip this check"
     )
     json_path = models.CharField(
-        max_length=200, blank=True, help_text="e.g. status.indicator or checks[0].state"
+        max_length=200, blank=True, help_text="For example status.indicator or checks[0].state"
     )
-    json_value = models.CharField(max_length=200, blank=True, help_text="What stands there")
+    json_value = models.CharField(max_length=200, blank=True, help_text="Expected value")
     latency_limit_ms = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Slower than this is degraded. Empty: no limit"
+        null=True,
+        blank=True,
+        help_text="Slower responses count as degraded. Leave empty for no limit",
     )
     timeout_seconds = models.PositiveSmallIntegerField(
         default=5, validators=[MinValueValidator(1), MaxValueValidator(15)]
@@ -71,7 +73,7 @@ class Monitor(Component):
         null=True,
         blank=True,
         related_name="monitors",
-        help_text="Whose function this is, if it is one's",
+        help_text="App this monitor belongs to (optional)",
     )
     next_run_at = models.DateTimeField(null=True, blank=True, editable=False)
     certificate_until = models.DateTimeField(null=True, blank=True, editable=False)
@@ -84,19 +86,20 @@ class Monitor(Component):
         try:
             port = parts.port
         except ValueError as error:
-            raise ValidationError({"url": "the port is not a number"}) from error
+            raise ValidationError({"url": "The port is not a number."}) from error
         if parts.scheme not in ("http", "https", "tcp") or not parts.hostname:
-            raise ValidationError({"url": "https://…, http://… or tcp://host:port"})
+            raise ValidationError({"url": "Enter https://…, http://… or tcp://host:port."})
         if parts.scheme == "tcp" and not port:
-            raise ValidationError({"url": "tcp:// needs a port, e.g. tcp://db.example.com:5432"})
+            raise ValidationError({"url": "Add a port, such as tcp://db.example.com:5432."})
         if parts.username or parts.password:
-            raise ValidationError({"url": "put credentials into a header, not into the address"})
+            raise ValidationError({"url": "Put credentials into a header, not into the address."})
 
     @property
     def is_tcp(self) -> bool:
         return self.url.startswith("tcp://")
 
     def accepts(self, status: int) -> bool:
+        """Return True if the HTTP status code is among the expected ones."""
         for part in self.expected_status.split(","):
             low, _, high = part.strip().partition("-")
             if int(low) <= status <= int(high or low):

@@ -19,7 +19,7 @@ def record_gauges(*, now: datetime) -> dict[str, float]:
     """Measure and record all gauges. Return their levels by name."""
     levels: dict[str, float] = {
         DATABASE_SIZE: database_size_bytes(),
-        ACTIVE_USERS: ActiveUser.objects.seen_since(now - ACTIVE_WITHIN).people(),
+        ACTIVE_USERS: ActiveUser.objects.seen_since(now - ACTIVE_WITHIN).user_count(),
         QUEUE_BACKLOG: queue_state(now).backlog,
     }
     record_measurements(

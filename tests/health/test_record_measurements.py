@@ -85,7 +85,7 @@ def test_somebody_active_twice_is_one_person_whose_id_is_nowhere(app: ClientApp)
     record_measurements([Activity("ada@example.com")], app=app, now=NOON - timedelta(minutes=9))
     record_measurements([Activity("ada@example.com"), Activity("u2")], app=app, now=NOON)
 
-    assert ActiveUser.objects.seen_since(NOON - timedelta(minutes=15)).people() == 2
+    assert ActiveUser.objects.seen_since(NOON - timedelta(minutes=15)).user_count() == 2
     assert ActiveUser.objects.seen_since(NOON - timedelta(minutes=15)).count() == 2
     assert not ActiveUser.objects.filter(user_hash__contains="ada").exists()
 

@@ -47,7 +47,7 @@ def test_a_batch_of_every_kind_is_counted(client: Client, app: ClientApp) -> Non
     assert request_count(now - timedelta(hours=1), now, app=app) == 3
     assert Latency.objects.get(series__name="checkout", tier=Tier.DAY).count == 1
     assert Value.objects.get(series__name="sms.failed", tier=Tier.DAY).total == 2
-    assert ActiveUser.objects.people() == 1
+    assert ActiveUser.objects.user_count() == 1
 
 
 def test_a_dsn_key_may_post_too(client: Client, app: ClientApp) -> None:
