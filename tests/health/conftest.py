@@ -12,7 +12,10 @@ SetChecks = Callable[..., None]
 
 @pytest.fixture
 def set_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetChecks]:
-    """`set_checks(name=function, …)`: the registry holds just these; a tuple adds Check fields."""
+    """Return a function that replaces all registered checks: `set_checks(name=function)`.
+
+    A tuple of a function and a dict sets further fields of the Check.
+    """
 
     def replace(**functions: CheckFunction | tuple[CheckFunction, dict[str, object]]) -> None:
         registry = type(checks.registry)("health_checks")
@@ -31,6 +34,6 @@ def set_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetChecks]:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield unused.getsockname()[1]

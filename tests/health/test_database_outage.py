@@ -1,4 +1,4 @@
-"""The database is down: who is told, how often, and what is written down when it is back."""
+"""Alerts about an outage of the database, and what is recorded afterwards."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -45,7 +45,7 @@ def slack(fake: FakeHTTP, settings: Settings) -> FakeHTTP:
     return fake
 
 
-def test_one_failure_tells_nobody_and_a_lasting_one_tells_once(
+def test_lasting_outage_sends_one_message_and_a_single_failure_sends_none(
     database: Database, slack: FakeHTTP
 ) -> None:
     database_outage.watch()
@@ -59,19 +59,19 @@ def test_one_failure_tells_nobody_and_a_lasting_one_tells_once(
     assert "connection refused" in str(sent.json())
 
 
-def test_another_process_of_the_host_does_not_tell_again(
+def test_other_processes_of_the_host_send_no_second_message(
     database: Database, slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(2):
         database_outage.watch()
-    monkeypatch.setattr(database_outage, "_failures", 0)  # the other process
+    monkeypatch.setattr(database_outage, "_failures", 0)  # simulates another process
     for _ in range(3):
         database_outage.watch()
 
     assert len(slack.requests) == 1
 
 
-def test_when_it_is_back_the_outage_is_written_down(database: Database) -> None:
+def test_outage_is_recorded_after_recovery(database: Database) -> None:
     for _ in range(2):
         database_outage.watch()
     file = database_outage.outage_path()
@@ -94,9 +94,7 @@ def test_when_it_is_back_the_outage_is_written_down(database: Database) -> None:
     assert incident.duration(timezone.now()) > timedelta(minutes=5)
 
 
-def test_channels_that_are_not_configured_are_left_alone(
-    database: Database, settings: Settings
-) -> None:
+def test_unconfigured_channels_are_skipped(database: Database, settings: Settings) -> None:
     settings.SLACK_WEBHOOK_URL, settings.ALERT_EMAILS = "", []
     for _ in range(3):
-        database_outage.watch()  # raises nothing
+        database_outage.watch()  # must not raise

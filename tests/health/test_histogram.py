@@ -16,23 +16,23 @@ def counts_of(values: list[float]) -> list[int]:
     return counts
 
 
-def test_a_duration_on_a_bound_belongs_to_the_bucket_that_ends_there() -> None:
+def test_upper_bounds_are_inclusive() -> None:
     assert histogram.BOUNDS_MS[histogram.bucket_of(3_000)] == 3_000
     assert histogram.BOUNDS_MS[histogram.bucket_of(3_000.1)] == 5_000
     assert histogram.bucket_of(1e9) == histogram.BUCKET_COUNT - 1
 
 
-def test_nothing_measured_has_no_percentile() -> None:
+def test_empty_histogram_has_no_percentile() -> None:
     assert histogram.quantile([0] * histogram.BUCKET_COUNT, 0.5) is None
 
 
 @pytest.mark.parametrize("threshold", [3_000, 5_000, 10_000])
-def test_every_threshold_people_set_is_a_bound(threshold: float) -> None:
+def test_usual_thresholds_are_bucket_bounds(threshold: float) -> None:
     assert threshold in histogram.BOUNDS_MS
 
 
 @given(durations)
-def test_a_percentile_is_in_the_bucket_of_the_true_one(values: list[float]) -> None:
+def test_estimated_percentile_lies_in_the_bucket_of_the_true_one(values: list[float]) -> None:
     counts, highest = counts_of(values), max(values)
     ordered = sorted(values)
 
@@ -46,7 +46,7 @@ def test_a_percentile_is_in_the_bucket_of_the_true_one(values: list[float]) -> N
 
 
 @given(durations)
-def test_percentiles_never_cross(values: list[float]) -> None:
+def test_higher_percentiles_are_never_lower(values: list[float]) -> None:
     counts = counts_of(values)
     p50, p95, p99 = (
         histogram.quantile(counts, q, highest=max(values)) or 0 for q in (0.5, 0.95, 0.99)

@@ -23,42 +23,42 @@ def after_all(*statuses: Status, fail_after: int = 2, recover_after: int = 2) ->
 UP, SLOW, DOWN, OFF = Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY, Status.NOT_CONFIGURED
 
 
-def test_the_first_result_is_believed() -> None:
+def test_first_result_sets_the_status() -> None:
     assert after_all(DOWN).status is DOWN
     assert after_all(UP).status is UP
 
 
-def test_one_failure_does_not_turn_the_verdict_and_two_do() -> None:
+def test_status_changes_after_two_failures_not_after_one() -> None:
     assert after_all(UP, DOWN).status is UP
     assert verdict.is_undecided(after_all(UP, DOWN))
     assert after_all(UP, DOWN, DOWN).status is DOWN
 
 
-def test_a_target_that_answers_every_other_time_stays_what_it_was() -> None:
+def test_alternating_results_do_not_change_the_status() -> None:
     assert after_all(UP, *[DOWN, UP] * 20).status is UP
     assert after_all(DOWN, *[UP, DOWN] * 20).status is DOWN
 
 
-def test_recovery_is_believed_after_as_many_successes_as_asked_for() -> None:
+def test_recovery_takes_the_configured_number_of_successes() -> None:
     assert after_all(DOWN, UP, UP, recover_after=3).status is DOWN
     assert after_all(DOWN, UP, UP, UP, recover_after=3).status is UP
 
 
-def test_since_is_when_the_verdict_turned_and_stays() -> None:
+def test_since_is_the_time_of_the_status_change() -> None:
     state = after_all(UP, DOWN, DOWN, DOWN, DOWN)
     assert state.since == NOON + timedelta(minutes=2)
 
 
-def test_what_is_no_longer_configured_stops_failing_at_once() -> None:
+def test_unconfigured_check_stops_failing_at_once() -> None:
     assert after_all(DOWN, OFF).status is OFF
 
 
-def test_a_result_older_than_the_known_one_changes_nothing() -> None:
+def test_late_result_is_ignored() -> None:
     state = after_all(UP, UP)
     assert verdict.next_state(state, Result(DOWN, NOON - timedelta(hours=1)), fail_after=1) == state
 
 
-def test_only_what_is_required_makes_everything_unhealthy() -> None:
+def test_only_required_components_make_the_portal_unhealthy() -> None:
     assert verdict.overall_status([]) is Status.HEALTHY
     assert verdict.overall_status([(True, UP), (False, OFF)]) is Status.HEALTHY
     assert verdict.overall_status([(True, UP), (False, DOWN)]) is Status.DEGRADED
@@ -68,7 +68,7 @@ def test_only_what_is_required_makes_everything_unhealthy() -> None:
 
 
 @given(st.lists(st.sampled_from([UP, SLOW, DOWN]), min_size=1, max_size=60), st.integers(1, 5))
-def test_the_verdict_turns_only_after_enough_results_against_it(
+def test_status_changes_only_after_enough_consecutive_results(
     statuses: list[Status], n: int
 ) -> None:
     level = {UP: 0, SLOW: 1, DOWN: 2}
