@@ -24,7 +24,7 @@ KEY_NOTE = {"key": "The heartbeat's secret key. No other authentication is neede
 describe(
     "health:signal-post",
     "POST",
-    "Post a batch of measurements, deliveries, activity, gauges and counters. A batch is recorded completely or not at all.",
+    "Post measurements, deliveries, activity, gauges and counters. A batch is recorded completely or not at all.",
     scope="metrics",
     takes=Batch,
     answers={200: BatchAccepted, 202: BatchAccepted},

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from django.http import HttpRequest
 
 from opsportal.lib.registry import Registry
 
 T = TypeVar("T")
+WidgetSize = Literal["small", "medium", "wide"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Widget:
     context: WidgetFunction
     refresh: int  # seconds
     order: int  # position on the page, ascending
-    size: str  # "small", "medium" or "wide": the number of grid columns it spans
+    size: WidgetSize  # the share of the page's width
 
 
 registry: Registry[Widget] = Registry("dashboard_widgets")
@@ -57,7 +58,7 @@ def widget(
     template: str,
     refresh: int = 60,
     order: int = 500,
-    size: str = "medium",
+    size: WidgetSize = "medium",
 ) -> Callable[[WidgetFunction], WidgetFunction]:
     """Register a widget: a function that takes a WidgetContext and returns the context of its template.
 

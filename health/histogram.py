@@ -1,4 +1,4 @@
-"""Durations in fixed logarithmic buckets. Histograms can be added, and any percentile can be estimated. Pure functions."""
+"""Durations in fixed logarithmic buckets, which can be added up and yield any percentile. Pure functions."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ def bucket_of(duration_ms: float) -> int:
 def quantile(counts: Sequence[int], q: float, *, highest: float | None = None) -> float | None:
     """Return the duration in ms that a share `q` of the calls did not exceed, or None without calls.
 
-    Interpolates linearly within a bucket. `highest` is the largest duration observed: it caps the result and serves as the
-    upper bound of the last bucket.
+    Interpolates linearly within a bucket. `highest` is the largest duration observed: it caps the result and serves as
+    the upper bound of the last bucket.
     """
     total = sum(counts)
     if not total:

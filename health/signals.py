@@ -1,7 +1,7 @@
 """Measurements that apps report, one struct per kind. They are also the wire format of `POST /api/v1/signals/`."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -9,6 +9,8 @@ from msgspec import Meta
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Instant = Annotated[datetime, Meta(tz=True)]
+DeliveryOutcome = Literal["sent", "delivered", "failed", "bounced"]
+DELIVERY_OUTCOMES: tuple[str, ...] = get_args(DeliveryOutcome)
 
 
 class Performance(msgspec.Struct, tag="performance", frozen=True):
@@ -26,7 +28,7 @@ class Delivery(msgspec.Struct, tag="delivery", frozen=True):
     """The outcome of one or more SMS or e-mails."""
 
     channel: Literal["sms", "email"]
-    outcome: Literal["sent", "delivered", "failed", "bounced"]
+    outcome: DeliveryOutcome
     count: Count = 1
     at: Instant | None = None
 

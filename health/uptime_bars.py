@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from health.verdict import Tone
+
 
 def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
     """Render one bar per (tone, text) pair, oldest first. The label summarizes the bars for screen readers."""
-    known = [tone for tone, _ in days if tone != "none"]
-    imperfect = [tone for tone in known if tone != "ok"]
+    known = [tone for tone, _ in days if tone != Tone.NONE]
+    imperfect = [tone for tone in known if tone != Tone.OK]
     label = (
         f"{title}: {len(days)} days, {len(known)} with results,"
         f" {len(imperfect)} of them with problems"

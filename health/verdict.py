@@ -18,6 +18,15 @@ class Status(StrEnum):
     UNKNOWN = "unknown"  # no result yet
 
 
+class Tone(StrEnum):
+    """The color in which a status is displayed."""
+
+    NONE = "none"
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
 # A dependency that is not configured does not count against the portal; one without a result does, slightly.
 _BADNESS = {
     Status.NOT_CONFIGURED: 0,

@@ -1,10 +1,10 @@
 """Alert rules about the error budget of the 99.9 % uptime goal.
 
-The burn rate must exceed the threshold in two windows: the long one shows that the loss is significant, the short one that
-it is still going on. See https://sre.google/workbook/alerting-on-slos/
+The burn rate must exceed the threshold in two windows: the long one shows that the loss is significant, the short one
+that it is still going on. See https://sre.google/workbook/alerting-on-slos/
 
-An outage already has an alert of its own. Therefore the two faster rules leave outages out, and cover components that fail
-intermittently without ever counting as down. The slow rule covers the whole budget, including outages.
+An outage already has an alert of its own. The two faster rules therefore leave outages out, and cover components that
+fail intermittently without ever counting as down. The slow rule covers the whole budget, including outages.
 """
 
 from datetime import datetime, timedelta

@@ -50,7 +50,7 @@ class SQLite:
         self.path = path
 
     def dump(self, file: Path) -> None:
-        """Use SQLite's online backup: it reads in one transaction, so the copy is consistent and writers are not blocked."""
+        """Use SQLite's online backup. It reads in one transaction: consistent, and without blocking writers."""
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             copy = Path(folder) / "copy.sqlite3"
             try:

@@ -1,4 +1,7 @@
-"""Widgets about the portal's health. Their `order` is now: 10-99, performance: 200s, uptime: 300s, usage: 400s, work: 500s and up."""
+"""Widgets about the portal's health.
+
+The `order` of widgets: now from 10, performance from 200, uptime from 300, usage from 400, work from 500.
+"""
 
 from health.dashboard_widgets import now, performance, uptime, usage, work
 

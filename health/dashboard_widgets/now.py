@@ -8,6 +8,7 @@ from health.dashboard import WidgetContext, widget
 from health.models import ActiveUser, Component, Incident, MaintenanceWindow
 from health.queries import problems, values
 from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
+from health.verdict import Tone
 from opsportal.lib.charts import Chart, Series
 
 MAX_PROBLEMS = 6
@@ -34,7 +35,7 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
     return {
         "problems": found[:MAX_PROBLEMS],
         "hidden_count": max(0, len(found) - MAX_PROBLEMS),
-        "tone": found[0].tone if found else "ok",
+        "tone": found[0].tone if found else Tone.OK,
         "impact": problems.describe_impact(found, now=context.now),
         "component_count": len(components),
         "checked_at": max((c.last_at for c in components if c.last_at), default=None),

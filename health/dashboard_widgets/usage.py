@@ -8,14 +8,16 @@ from health.dashboard import WidgetContext, widget
 from health.models import SeriesKind
 from health.queries import resolutions, usage, values
 from health.queries.database_size import database_size_bytes
+from health.queries.deliveries import DeliveryCounts, series_name
 from health.services.gauges import DATABASE_SIZE
+from health.signals import DELIVERY_OUTCOMES
 from opsportal.lib.charts import Chart, Series, Threshold
 
 Levels = dict[datetime, float | None]
 # The usage rules warn at 80 % of a plan's limit, so the limit follows from the rule's threshold.
 WARNING_SHARE = 0.8
 MAX_APPS = 5
-MAX_BAD_PERCENT = 10
+MAX_FAILURE_PERCENT = 10
 MAX_DAYS_LEFT = 3_650
 WEEK = timedelta(days=7)
 
@@ -112,7 +114,7 @@ def api_usage(context: WidgetContext) -> dict[str, object]:
     }
 
 
-OUTCOMES = ("sent", "delivered", "failed", "bounced")
+CHANNELS = {"sms": "SMS", "email": "E-mail"}
 
 
 @widget(
@@ -124,18 +126,21 @@ OUTCOMES = ("sent", "delivered", "failed", "bounced")
     size="medium",
 )
 def deliveries(context: WidgetContext) -> dict[str, object]:
-    channels = {"sms": "SMS", "email": "E-mail"}
-    names = [f"{channel}.{outcome}" for channel in channels for outcome in OUTCOMES]
-    slots = values.sum_values_per_slot(SeriesKind.DELIVERY, names, context.since, context.now)
-    rows = []
-    for channel, label in channels.items():
-        counts = {o: sum(slot[f"{channel}.{o}"] for slot in slots.values()) for o in OUTCOMES}
-        bad = counts["failed"] + counts["bounced"]
-        total = max(counts["sent"], counts["delivered"] + bad)
-        percent = 100 * bad / total if total else None
-        is_high = percent is not None and percent > MAX_BAD_PERCENT
-        rows.append({"label": label, **counts, "bad_percent": percent, "is_high": is_high})
+    series_names = [series_name(c, outcome) for c in CHANNELS for outcome in DELIVERY_OUTCOMES]
+    slots = values.sum_values_per_slot(
+        SeriesKind.DELIVERY, series_names, context.since, context.now
+    )
     has_any = any(any(slot.values()) for slot in slots.values())
+
+    def counts_in(slot: dict[str, float], channel: str) -> DeliveryCounts:
+        return DeliveryCounts(**{o: slot[series_name(channel, o)] for o in DELIVERY_OUTCOMES})
+
+    rows = []
+    for channel, label in CHANNELS.items():
+        total = {name: sum(slot[name] for slot in slots.values()) for name in series_names}
+        counts = counts_in(total, channel)
+        is_high = (counts.failure_percent or 0) > MAX_FAILURE_PERCENT
+        rows.append({"label": label, "counts": counts, "is_high": is_high})
     return {
         "rows": rows,
         "chart": Chart(
@@ -145,12 +150,12 @@ def deliveries(context: WidgetContext) -> dict[str, object]:
                 Series(
                     label,
                     [
-                        slot[f"{channel}.failed"] + slot[f"{channel}.bounced"] if has_any else None
+                        counts_in(slot, channel).undelivered if has_any else None
                         for slot in slots.values()
                     ],
-                    kind="bars" if len(channels) == 1 else "line",
+                    kind="line",
                 )
-                for channel, label in channels.items()
+                for channel, label in CHANNELS.items()
             ],
             unit="messages",
             empty="No messages were reported in this time range.",

@@ -57,7 +57,7 @@ class SeriesQuerySet(models.QuerySet["Series"]):
 
 
 class Series(models.Model):
-    """A measured quantity, such as a function, a gauge or a delivery outcome. Without an app, it is the total over all apps."""
+    """A measured quantity, such as a function, a gauge or a delivery outcome. Without an app: the total over all apps."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, null=True, blank=True, related_name="series")
     kind = models.CharField(max_length=10, choices=SeriesKind)
@@ -151,7 +151,7 @@ class ActiveUserQuerySet(models.QuerySet["ActiveUser"]):
 
 
 class ActiveUser(models.Model):
-    """The time a user was last active in an app. The user id is stored as a keyed hash; rows are deleted after a day."""
+    """The time a user was last active in an app. User ids are stored as keyed hashes; rows are deleted after a day."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     user_hash = models.CharField(max_length=32)

@@ -20,7 +20,7 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
 
 
 class Subscriber(models.Model):
-    """An address that asked for updates. It receives them once confirmed; unconfirmed ones are deleted after two days."""
+    """An address that asked for updates. It receives them once confirmed; otherwise it is deleted after two days."""
 
     address_hash = models.CharField(max_length=64, unique=True, editable=False)
     sealed_address = models.TextField(editable=False)

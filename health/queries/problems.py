@@ -9,17 +9,17 @@ from alerts.impact import References
 from alerts.models import SystemAlert
 from alerts.rules import Severity
 from health.models import Component
-from health.verdict import Status
+from health.verdict import Status, Tone
 from opsportal.lib import formats
 
-_RANK = {"critical": 0, "warning": 1}
+_RANK = {Tone.CRITICAL: 0, Tone.WARNING: 1}
 
 
 @dataclass(frozen=True)
 class Problem:
     """A failing component or an active alert, ready to display."""
 
-    tone: str  # "critical" or "warning"
+    tone: Tone  # CRITICAL or WARNING
     title: str
     message: str
     since: datetime | None
@@ -38,7 +38,7 @@ def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]
     keys_of_components = {component.alert_key for component in components}
     problems += [
         Problem(
-            "critical" if alert.severity == Severity.CRITICAL else "warning",
+            Tone.CRITICAL if alert.severity == Severity.CRITICAL else Tone.WARNING,
             alert.title,
             alert.message,
             alert.opened_at,
@@ -54,7 +54,7 @@ def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]
 def _problem_of(component: Component) -> Problem:
     is_down = component.status == Status.UNHEALTHY
     return Problem(
-        "critical" if is_down and component.is_required else "warning",
+        Tone.CRITICAL if is_down and component.is_required else Tone.WARNING,
         f"{component.title} is {component.get_status_display().lower()}",
         component.last_message,
         component.since,
@@ -64,7 +64,7 @@ def _problem_of(component: Component) -> Problem:
 def describe_impact(problems: Sequence[Problem], *, now: datetime) -> str:
     """Return the business impact of the critical problems as text: money at risk, seats, payments; "" if unknown."""
     since = min(
-        (one.since for one in problems if one.since and one.tone == "critical"), default=None
+        (one.since for one in problems if one.since and one.tone is Tone.CRITICAL), default=None
     )
     if since is None:
         return ""

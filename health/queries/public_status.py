@@ -116,7 +116,7 @@ def load_public_status(*, now: datetime) -> PublicStatus:
 
 
 def _maintenance_silences(now: datetime) -> list[PublicMaintenance]:
-    """Return the alert silences for planned work that are in force. Their ids are negative, to not clash with windows."""
+    """Return the alert silences for planned work that are in force. Negative ids keep them apart from windows."""
     return [
         PublicMaintenance(
             -one.silence.pk,

@@ -11,7 +11,7 @@ from functools import lru_cache
 from django.db.models import Count, F, Q, Sum
 
 from health.models import CheckResult, Component, Tier, Uptime
-from health.verdict import Status
+from health.verdict import Status, Tone
 from opsportal.lib import formats
 
 GOAL = 0.999
@@ -85,13 +85,13 @@ class Day:
     was_maintained: bool = False
 
     @property
-    def tone(self) -> str:
+    def tone(self) -> Tone:
         percent = self.availability.percent
         if percent is None:
-            return "none"
+            return Tone.NONE
         if percent < 100 * GOAL:
-            return "critical" if percent < CRITICAL_BELOW_PERCENT else "warning"
-        return "warning" if self.was_degraded else "ok"
+            return Tone.CRITICAL if percent < CRITICAL_BELOW_PERCENT else Tone.WARNING
+        return Tone.WARNING if self.was_degraded else Tone.OK
 
 
 def day_in_words(day: Day) -> str:
@@ -198,8 +198,8 @@ def load_recent_availability(
 ) -> dict[int, Availability]:
     """Return the availability of every component in the window, by component id.
 
-    Windows up to MAX_RAW_WINDOW are exact, longer ones are precise to the hour. `since_status_change` counts only results
-    since the component's last status change, which excludes outages that are over and have had their own alert.
+    Windows up to MAX_RAW_WINDOW are exact, longer ones are precise to the hour. `since_status_change` counts only
+    results since the component's last status change, which excludes outages that are over and had their own alert.
     """
     if window > MAX_RAW_WINDOW:
         hours = (

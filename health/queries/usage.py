@@ -24,7 +24,7 @@ def request_count(since: datetime, until: datetime, *, app: ClientApp | None = N
 
 
 def function_call_count(since: datetime, until: datetime) -> float:
-    """Return the number of function calls: those measured one by one plus those counted by the counter function_calls."""
+    """Return the number of function calls: measured ones plus those reported in the counter function_calls."""
     rows = latency_rows(
         Series.objects.total(SeriesKind.FUNCTION), since, until, tier_for(until - since)
     )

@@ -22,8 +22,8 @@ MAX_RETRY_SECONDS = 25.0
 def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str, Status]:
     """Run everything that is due and record the results. Return the new status of each component.
 
-    A check whose result contradicts its status is repeated at once, after `pause` seconds. A real failure therefore changes
-    the status within the minute, and a single slow response never does.
+    A check whose result contradicts its status is repeated after `pause` seconds. A real failure therefore changes the
+    status within the minute, and a single slow response never does.
     """
     components: dict[str, Component] = dict(sync_components())
     monitors = list(Monitor.objects.due(now))

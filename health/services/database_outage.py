@@ -1,8 +1,8 @@
 """Send and record alerts about an outage of the database itself.
 
-While the database is down, alerts cannot be stored in the outbox. One web process per host therefore sends a message to all
-configured channels directly. The channels are read from the settings, because their rows are unavailable. When the database
-is back, the missing results, an incident and an alert are recorded.
+While the database is down, alerts cannot be stored in the outbox. One web process per host therefore sends a message
+to all configured channels directly. The channels are read from the settings, because their rows are unavailable. When
+the database is back, the missing results, an incident and an alert are recorded.
 """
 
 import logging

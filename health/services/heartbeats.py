@@ -44,8 +44,8 @@ def record_check_in(
 ) -> CheckIn:
     """Record that a job has started ("in_progress") or ended ("ok", "error"), and create or update its heartbeat.
 
-    `duration` is in seconds. `monitor_config` has Sentry's format; without it, a new heartbeat has no schedule, so that runs
-    can fail but cannot be missed. Raises TooManyHeartbeats, or ValueError for an unknown status.
+    `duration` is in seconds. `monitor_config` has Sentry's format; without it, a new heartbeat has no schedule, so that
+    runs can fail but cannot be missed. Raises TooManyHeartbeats, or ValueError for an unknown status.
     """
     slug = slugify(slug)[:50] or "job"
     heartbeat = Heartbeat.objects.filter(app=app, slug=slug, environment=environment[:64]).first()
@@ -75,7 +75,7 @@ def check_in(
     duration_ms: float | None = None,
     message: str = "",
 ) -> CheckIn:
-    """Record a check-in. The end of a run is matched with its start by id or, without an id, with the latest running one."""
+    """Record a check-in. The end of a run is matched with its start by id or, without an id, with the latest one."""
     run = _find_run(heartbeat, check_in_id)
     if run is None:
         run = CheckIn(heartbeat=heartbeat, at=now)

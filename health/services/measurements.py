@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from health import histogram
 from health.models import ActiveUser, Latency, Series, SeriesKind, Tier, Value
+from health.queries.deliveries import series_name
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
 from opsportal.clients.models import ClientApp
 from opsportal.lib.upsert import upsert
@@ -28,7 +29,7 @@ PointKey = tuple[SeriesKey, datetime]
 def record_measurements(
     measurements: Sequence[Measurement], *, app: ClientApp, now: datetime
 ) -> None:
-    """Add the measurements to the roll-ups in one transaction. Timestamps older than MAX_AGE or in the future become `now`."""
+    """Add measurements to the roll-ups. Timestamps in the future or older than MAX_AGE become `now`."""
     latencies: dict[PointKey, dict[str, float]] = {}
     values: dict[PointKey, dict[str, float]] = {}
     seen_at: dict[str, datetime] = {}
@@ -43,8 +44,8 @@ def record_measurements(
                 user = hash_user(item.user)
                 seen_at[user] = max(at, seen_at.get(user, at))
             case Delivery():
-                outcome = f"{item.channel}.{item.outcome}"
-                _add_value(values, ((app.pk, SeriesKind.DELIVERY, outcome), minute), item.count)
+                name = series_name(item.channel, item.outcome)
+                _add_value(values, ((app.pk, SeriesKind.DELIVERY, name), minute), item.count)
             case Counter():
                 _add_value(values, ((app.pk, SeriesKind.COUNTER, item.name), minute), item.value)
             case Gauge():
@@ -137,7 +138,7 @@ def _roll_up(
 
 
 def _series_ids(wanted: set[SeriesKey], *, app: ClientApp) -> dict[SeriesKey, int]:
-    """Return the id of each series, and create missing ones. Series beyond the app's limit map to OTHER of their kind."""
+    """Return the id of each series, creating missing ones. Series beyond the app's limit map to OTHER."""
     found = _load_ids(wanted, app=app)
     missing = sorted(wanted - found.keys(), key=str)
     if missing:

@@ -26,8 +26,8 @@ def update_alert_and_incident(
 ) -> None:
     """Report a failing component, or clear the alert of one that recovered. Call it inside a transaction.
 
-    Each failing result reports the problem again, not only the first one after a status change. Therefore a failure that
-    began during maintenance raises its alert as soon as the maintenance window has ended.
+    Each failing result reports the problem again, not only the first one after a status change. A failure that began
+    during maintenance therefore raises its alert as soon as the maintenance window has ended.
     """
     status = Status(component.status)
     if status in FAILING:

@@ -12,15 +12,15 @@ from django.views.decorators.http import require_safe
 
 from health.caches.status import status_cache
 from health.queries.public_status import PublicStatus
-from health.verdict import Status
+from health.verdict import Status, Tone
 from opsportal.lib.http import json_response
 
 CACHE_SECONDS = 30
 CACHE_SECONDS_WHEN_STALE = 5
 HEADLINES = {
-    Status.HEALTHY.value: ("ok", "All systems operational"),
-    Status.DEGRADED.value: ("warning", "Some systems are degraded"),
-    Status.UNHEALTHY.value: ("critical", "Major outage"),
+    Status.HEALTHY.value: (Tone.OK, "All systems operational"),
+    Status.DEGRADED.value: (Tone.WARNING, "Some systems are degraded"),
+    Status.UNHEALTHY.value: (Tone.CRITICAL, "Major outage"),
 }
 # The page as last rendered by this process, with the status it shows as its key.
 _rendered: dict[tuple[object, bool], bytes] = {}
@@ -68,11 +68,11 @@ def feed(request: HttpRequest) -> HttpResponse:
 
 
 def _context(status: PublicStatus | None, is_fresh: bool) -> dict[str, object]:
-    tone, headline = HEADLINES.get(status.status if status else "", ("warning", ""))
+    tone, headline = HEADLINES.get(status.status if status else "", (Tone.WARNING, ""))
     if status is None:
         headline = "Status unavailable"
     elif not is_fresh:
-        tone, headline = "warning", "Current status unavailable"
+        tone, headline = Tone.WARNING, "Current status unavailable"
     incidents = status.incidents if status else []
     return {
         "title": "System status",
