@@ -13,7 +13,7 @@ from health.models import Backup
 
 ALERT_KEY = "health:backup-verification"
 STALE_AFTER = timedelta(hours=26)  # a day, plus time to create the backup
-MIN_SIZE_RATIO = 0.5  # to the previous backup
+MIN_SIZE_RATIO = 0.5  # relative to the previous backup
 # Rows may be deleted between counting and dumping, but not many of them.
 MIN_ROW_RATIO, MAX_LOST_ROWS = 0.9, 10
 

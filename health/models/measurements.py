@@ -57,7 +57,7 @@ class SeriesQuerySet(models.QuerySet["Series"]):
 
 
 class Series(models.Model):
-    """A measured quantity, such as a function, a gauge or a delivery outcome. Without an app: the total over all apps."""
+    """A measured quantity: a function, a gauge or a delivery outcome. Without an app: the total of all apps."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, null=True, blank=True, related_name="series")
     kind = models.CharField(max_length=10, choices=SeriesKind)

@@ -23,7 +23,7 @@ class DeliveryCounts:
 
     @property
     def total(self) -> float:
-        """Some apps report attempts ("sent") and then outcomes, others only outcomes. The larger number is the total."""
+        """Some apps report attempts ("sent") and then outcomes, others only outcomes. The larger one is the total."""
         return max(self.sent, self.delivered + self.undelivered)
 
     @property

@@ -52,7 +52,7 @@ class Availability:
 
     @property
     def burn_rate(self) -> float | None:
-        """How many times faster than allowed the error budget is spent."""
+        """The rate at which the error budget is spent, as a multiple of the allowed rate."""
         return self.down / self.total / (1 - GOAL) if self.total else None
 
 

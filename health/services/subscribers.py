@@ -74,7 +74,7 @@ def unsubscribe(token: str) -> None:
 
 @transaction.atomic
 def queue_updates(*, now: datetime) -> int:
-    """Queue an e-mail to each subscriber about every recent public update, once. Return the number of e-mails."""
+    """Queue one e-mail per subscriber and recent public update. Return the number of new e-mails."""
     recent = IncidentUpdate.objects.filter(
         incident__is_public=True, at__gt=now - MAX_UPDATE_AGE, at__lte=now
     )

@@ -25,7 +25,7 @@ _STATUS_OF_STEP = {
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def ping(request: HttpRequest, key: uuid.UUID, step: str = "") -> HttpResponse:
-    """Record a check-in: `start/` before the work, no suffix after it, `fail/` if it failed. GET works too, for curl."""
+    """Record a check-in: `start/` before the work, no suffix after it, `fail/` if it failed. GET works for curl."""
     if step not in _STATUS_OF_STEP:
         raise Http404(step)
     heartbeat = get_object_or_404(Heartbeat.objects.enabled(), ping_key=key)
