@@ -23,9 +23,9 @@ from django.utils import timezone  # noqa: E402
 
 from errors import hours  # noqa: E402
 from errors.models import ErrorGroup  # noqa: E402
-from health import status  # noqa: E402
 from health.dashboard import Widget, WidgetContext  # noqa: E402
 from health.models import Monitor  # noqa: E402
+from health.queries.public_status import load_public_status  # noqa: E402
 from health.views import status_page, system_health  # noqa: E402
 
 # The promise: https://… docs/operations.md; PostgreSQL 50 ms, SQLite 100 ms, the status page 20 ms.
@@ -35,7 +35,7 @@ LIMIT_MS = {"postgresql": 50, "sqlite": 100}
 
 def render(found: Widget, request: HttpRequest, span: system_health.Range) -> str:
     context = WidgetContext(request, timezone.now(), span.length)
-    return system_health.render(found, context, span)
+    return system_health.render_card(found, context, span)
 
 
 def measure(run: Callable[[], object]) -> tuple[float, int]:
@@ -61,11 +61,11 @@ def main() -> int:
     for key in system_health.RANGES:
         request = RequestFactory().get("/", {"range": key})
         request.user = user
-        span = system_health.chosen_range(request)
-        for found in system_health.in_order():
+        span = system_health.selected_range(request)
+        for found in system_health.widgets_in_order():
             tasks[f"{key:4} {found.name:28}"] = partial(render, found, request, span)
     public = RequestFactory().get("/status/")
-    tasks[f"     {MADE:28}"] = lambda: status.make(now=timezone.now())
+    tasks[f"     {MADE:28}"] = lambda: load_public_status(now=timezone.now())
     tasks[f"     {SERVED:28}"] = lambda: status_page.page(public)
     # The best of some rounds, and the rounds far apart: others use this machine too.
     best = dict.fromkeys(tasks, (float("inf"), 0))

@@ -287,13 +287,13 @@ def run(
     postgres.kill()
     drill.until("unhealthy, and 503", lambda: drill.verdict() == (503, "unhealthy"))
     drill.until("Slack was told directly", lambda: drill.told("database is down"))
-    drill.until("the status page is honest", lambda: drill.page("Live data cannot be read"))
+    drill.until("the status page is honest", lambda: drill.page("Current status unavailable"))
     drill.until("the health page says so and does not hang", lambda: portal.client.get("/admin/system-health/", headers=portal.staff).status_code == 503)  # fmt: skip
     drill.answers()
     postgres.start()
     drill.until("back: healthy", lambda: drill.verdict() == (200, "healthy"))
     drill.until("the outage was written down", lambda: drill.alert("health:database", "resolved"))
-    drill.until("the status page is live", lambda: not drill.page("Live data cannot be read"))
+    drill.until("the status page is live", lambda: not drill.page("Current status unavailable"))
     drill.answers()
 
     drill.section("nothing flapped")

@@ -32,7 +32,7 @@ from health.models import (
 )
 from health.services.checks import sync_components
 from health.services.gauges import ACTIVE_USERS, DATABASE_SIZE
-from health.services.measurements import hashed_user
+from health.services.measurements import hash_user
 from opsportal.clients.models import ClientApp
 from opsportal.clients.services import ensure_portal_app
 
@@ -253,7 +253,7 @@ def seed_metrics(now: datetime, app_count: int) -> None:
         [
             ActiveUser(
                 app=random.choice(apps),
-                user_hash=hashed_user(str(n)),
+                user_hash=hash_user(str(n)),
                 seen_at=now - timedelta(seconds=n * 20),
             )
             for n in range(120)

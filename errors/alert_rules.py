@@ -7,7 +7,7 @@ from alerts.rules import Measured, Reading, alert_rule
 from alerts.rules import Severity as AlertSeverity
 from errors import counts
 from errors.models import ErrorGroup, Severity, Status
-from health.queries.measurements import request_count
+from health.queries.usage import request_count
 
 HOUR = timedelta(hours=1)
 HIGH_ERROR_RATE = "high-error-rate"

@@ -1,4 +1,4 @@
-"""Measurements and heartbeats, described: see opsportal.lib.openapi."""
+"""OpenAPI descriptions of the measurement and heartbeat endpoints; see opsportal.lib.openapi."""
 
 from datetime import datetime
 
@@ -8,42 +8,44 @@ from health.views.signals import Batch
 from opsportal.lib.openapi import describe
 
 
-class BatchTaken(msgspec.Struct, forbid_unknown_fields=True):
+class BatchAccepted(msgspec.Struct, forbid_unknown_fields=True):
     accepted: int
     duplicate: bool
 
 
-class CheckedIn(msgspec.Struct, forbid_unknown_fields=True):
+class CheckInRecorded(msgspec.Struct, forbid_unknown_fields=True):
     status: str
     check_in_id: str
     next_expected: datetime | None
 
 
-KEY = {"key": "The heartbeat's own: it is all that is needed."}
+KEY_NOTE = {"key": "The heartbeat's secret key. No other authentication is needed."}
 
 describe(
     "health:signal-post",
     "POST",
-    "Measurements, deliveries, activity, gauges and counters; all of the batch is counted, or none of it.",
+    "Post measurements, deliveries, activity, gauges and counters. A batch is recorded completely or not at all.",
     scope="metrics",
     takes=Batch,
-    answers={200: BatchTaken, 202: BatchTaken},
-    refusals={422: "`detail` says what is wrong, `index` with which signal."},
+    answers={200: BatchAccepted, 202: BatchAccepted},
+    refusals={
+        422: "A signal is invalid: `detail` explains why, `index` is its position in the batch."
+    },
 )
 for method in ("GET", "HEAD", "POST"):
     describe(
         "health:heartbeat-ping",
         method,
-        "A job is done.",
-        answers={200: CheckedIn if method != "HEAD" else None},
-        path_notes=KEY,
-        refusals={404: "No such heartbeat."},
+        "Report that a job has finished.",
+        answers={200: CheckInRecorded if method != "HEAD" else None},
+        path_notes=KEY_NOTE,
+        refusals={404: "Unknown heartbeat."},
     )
     describe(
         "health:heartbeat-step",
         method,
-        "A job has begun (`start`) or failed (`fail`).",
-        answers={200: CheckedIn if method != "HEAD" else None},
-        path_notes={**KEY, "step": "`start` or `fail`."},
-        refusals={404: "No such heartbeat, or no such step."},
+        "Report that a job has started (`start`) or failed (`fail`).",
+        answers={200: CheckInRecorded if method != "HEAD" else None},
+        path_notes={**KEY_NOTE, "step": "`start` or `fail`."},
+        refusals={404: "Unknown heartbeat or step."},
     )

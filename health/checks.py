@@ -1,4 +1,4 @@
-"""The registry of health checks: `health_checks.py` of an app says whether something it needs is working."""
+"""The registry of health checks. An app registers its checks in its `health_checks.py`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from opsportal.lib.registry import Registry
 
 
 class NotConfigured(Exception):
-    """The dependency is not in use here: shown as such, and not a failure."""
+    """The dependency is not used in this installation. It is shown as such and does not count as a failure."""
 
 
 class Degraded(Exception):
-    """It works, but not well; the text says how."""
+    """The dependency works, but poorly. The message is shown to staff."""
 
 
-# Returns a short message for people (or None), or raises: NotConfigured, Degraded, anything else is a failure.
+# Returns a short message for staff (or None). Raises NotConfigured or Degraded; any other exception is a failure.
 CheckFunction = Callable[[], str | None]
 
 
@@ -23,10 +23,10 @@ class Check:
     name: str
     summary: str
     run: CheckFunction
-    critical: bool  # required: its failure makes the portal unhealthy; otherwise degraded
+    critical: bool  # a failure makes the whole portal unhealthy, not just degraded
     timeout: float  # seconds
-    fail_after: int = 2  # failures in a row before the verdict turns
-    recover_after: int = 2  # successes in a row before it turns back
+    fail_after: int = 2  # consecutive failures before it counts as down
+    recover_after: int = 2  # consecutive successes before it counts as up
 
 
 registry: Registry[Check] = Registry("health_checks")
@@ -41,6 +41,8 @@ def health_check(
     fail_after: int = 2,
     recover_after: int = 2,
 ) -> Callable[[CheckFunction], CheckFunction]:
+    """Register a function as a health check; `timeout` is in seconds."""
+
     def register(function: CheckFunction) -> CheckFunction:
         registry.add(
             name,

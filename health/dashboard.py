@@ -1,36 +1,37 @@
-"""The registry of panels on the system-health page: `dashboard_widgets.py` of an app brings its own."""
+"""The registry of widgets on the system-health page. An app registers its widgets in its `dashboard_widgets.py`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from django.http import HttpRequest
 
 from opsportal.lib.registry import Registry
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
+WidgetSize = Literal["small", "medium", "wide"]
 
 
 @dataclass(frozen=True)
 class WidgetContext:
-    """What a page's widgets are asked for: the request, the instant, and the time range (1 h, 24 h, 7 d, 30 d)."""
+    """The request, the current time and the selected time range (1 h, 24 h, 7 d or 30 d), as passed to each widget."""
 
     request: HttpRequest
     now: datetime
     range: timedelta
-    _known: dict[Callable[[], object], Any] = field(default_factory=dict, init=False, repr=False)
+    _loaded: dict[Callable[[], object], Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def since(self) -> datetime:
         return self.now - self.range
 
-    def once(self, ask: Callable[[], Answer]) -> Answer:
-        """What `ask` finds, asked once for all widgets of a page that need it."""
-        if ask not in self._known:
-            self._known[ask] = ask()
-        answer: Answer = self._known[ask]
-        return answer
+    def load_once(self, load: Callable[[], T]) -> T:
+        """Return the result of `load`, calling it only once for all widgets of the page."""
+        if load not in self._loaded:
+            self._loaded[load] = load()
+        result: T = self._loaded[load]
+        return result
 
 
 WidgetFunction = Callable[[WidgetContext], dict[str, object]]
@@ -43,8 +44,8 @@ class Widget:
     template: str
     context: WidgetFunction
     refresh: int  # seconds
-    order: int  # place on the page, ascending
-    size: str  # "small", "medium", "wide": columns of the grid it spans
+    order: int  # position on the page, ascending
+    size: WidgetSize  # the share of the page's width
 
 
 registry: Registry[Widget] = Registry("dashboard_widgets")
@@ -57,9 +58,12 @@ def widget(
     template: str,
     refresh: int = 60,
     order: int = 500,
-    size: str = "medium",
+    size: WidgetSize = "medium",
 ) -> Callable[[WidgetFunction], WidgetFunction]:
-    """Register a panel: `(WidgetContext) -> template context`, values ready to show."""
+    """Register a widget: a function that takes a WidgetContext and returns the context of its template.
+
+    The widget reloads every `refresh` seconds. Its template context holds values that are ready to display.
+    """
 
     def register(function: WidgetFunction) -> WidgetFunction:
         registry.add(name, Widget(name, title, template, function, refresh, order, size))

@@ -1,26 +1,27 @@
-"""Latencies in fixed logarithmic buckets: small, addable, and good for any percentile. Pure."""
+"""Durations in fixed logarithmic buckets, which can be added up and yield any percentile. Pure functions."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
 
-# Upper bounds in ms. About seven a decade, and every threshold people set (3 s, 5 s, 10 s) is one of them.
-BOUNDS: tuple[float, ...] = (
+# About seven bounds per decade. The usual alert thresholds (3 s, 5 s, 10 s) are among them.
+BOUNDS_MS: tuple[float, ...] = (
     *(1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75),
     *(100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500),
     *(10_000, 15_000, 30_000, 60_000),
 )
-SIZE = len(BOUNDS) + 1  # the last bucket holds whatever took longer
+BUCKET_COUNT = len(BOUNDS_MS) + 1  # the last bucket holds all longer durations
 
 
 def bucket_of(duration_ms: float) -> int:
-    """The bucket whose upper bound is the first that is not smaller."""
-    return bisect_left(BOUNDS, duration_ms)
+    """Return the index of the bucket that a duration belongs to. Upper bounds are inclusive."""
+    return bisect_left(BOUNDS_MS, duration_ms)
 
 
 def quantile(counts: Sequence[int], q: float, *, highest: float | None = None) -> float | None:
-    """The duration in ms that a share `q` of the calls did not exceed; None when there were none.
+    """Return the duration in ms that a share `q` of the calls did not exceed, or None without calls.
 
-    Straight lines inside a bucket. `highest` is the largest seen value: no answer is above it, and it closes the last bucket.
+    Interpolates linearly within a bucket. `highest` is the largest duration observed: it caps the result and serves as
+    the upper bound of the last bucket.
     """
     total = sum(counts)
     if not total:
@@ -29,9 +30,9 @@ def quantile(counts: Sequence[int], q: float, *, highest: float | None = None) -
     seen = 0
     for bucket, count in enumerate(counts):
         if count and seen + count >= rank:
-            low = BOUNDS[bucket - 1] if bucket else 0.0
-            high = BOUNDS[bucket] if bucket < len(BOUNDS) else (highest or 2 * BOUNDS[-1])
+            low = BOUNDS_MS[bucket - 1] if bucket else 0.0
+            high = BOUNDS_MS[bucket] if bucket < len(BOUNDS_MS) else (highest or 2 * BOUNDS_MS[-1])
             value = low + (max(high, low) - low) * max(0.0, rank - seen) / count
             return min(value, highest) if highest is not None else value
         seen += count
-    return highest if highest is not None else BOUNDS[-1]
+    return highest if highest is not None else BOUNDS_MS[-1]

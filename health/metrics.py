@@ -1,4 +1,4 @@
-"""Figures for Prometheus. They come from the database, so every process and every node tells the same."""
+"""Prometheus metrics. They are read from the database, so every process and every node reports the same values."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,7 +20,8 @@ from health import histogram
 from health.metrics_registry import metric_source
 from health.models import ActiveUser, Component, Incident, Latency, Series, SeriesKind, Tier, Value
 from health.queries import uptime
-from health.services.gauges import ACTIVE_WITHIN, database_size_bytes
+from health.queries.database_size import database_size_bytes
+from health.services.gauges import ACTIVE_WITHIN
 from health.verdict import Status
 from opsportal.jobs import services as jobs
 
@@ -32,18 +33,18 @@ CALL_KINDS = (SeriesKind.REQUEST, SeriesKind.FUNCTION, SeriesKind.PAGE)
 def components() -> Iterator[Metric]:
     now = timezone.now()
     yield InfoMetricFamily(
-        "opsportal_build", "The portal that answers.", value={"version": settings.VERSION}
+        "opsportal_build", "The version of the portal.", value={"version": settings.VERSION}
     )
     names = ["component", "kind", "required"]
     status = GaugeMetricFamily(
         "opsportal_component_status", "1 operational, 0.5 degraded, 0 down.", labels=names
     )
-    answer = GaugeMetricFamily(
-        "opsportal_component_response_seconds", "How long its last answer took.", labels=names
+    duration = GaugeMetricFamily(
+        "opsportal_component_response_seconds", "Duration of the last check.", labels=names
     )
     up = GaugeMetricFamily(
         "opsportal_component_uptime_ratio",
-        "Share of good answers in the window.",
+        "Share of successful checks in the window.",
         labels=["component", "window"],
     )
     in_use = list(Component.objects.in_use().in_order())
@@ -51,27 +52,34 @@ def components() -> Iterator[Metric]:
         labels = [one.name, one.kind, str(one.is_required).lower()]
         if Status(one.status) in _LEVEL:
             status.add_metric(labels, _LEVEL[Status(one.status)])
-            answer.add_metric(labels, one.last_duration_ms / 1000)
+            duration.add_metric(labels, one.last_duration_ms / 1000)
     for label in ("24 h", "30 d"):
-        shares = uptime.shares(in_use, uptime.WINDOWS[label], now=now)
+        availability_of = uptime.load_availability(in_use, uptime.WINDOWS[label], now=now)
         for one in in_use:
-            percent = shares[one.pk].percent if one.pk in shares else None
+            percent = availability_of[one.pk].percent if one.pk in availability_of else None
             if percent is not None:
                 up.add_metric([one.name, label.replace(" ", "")], percent / 100)
-    yield from (status, answer, up)
+    yield from (status, duration, up)
     yield GaugeMetricFamily(
-        "opsportal_open_incidents", "Incidents not resolved.", value=Incident.objects.open().count()
+        "opsportal_open_incidents",
+        "Incidents that are not resolved.",
+        value=Incident.objects.open().count(),
     )
 
 
 @metric_source("health.calls")
 def calls() -> Iterator[Metric]:
-    """Requests, function calls and page loads as apps measured them. Days add up, so these only ever grow
-    (until the oldest day is removed after 400; Prometheus takes that for a restart)."""
-    total = CounterMetricFamily("opsportal_calls", "Calls measured.", labels=["kind"])
-    failed = CounterMetricFamily("opsportal_calls_failed", "Of them, failed.", labels=["kind"])
+    """Yield counts and durations of requests, function calls and page loads, as measured by apps.
+
+    The counters are sums over daily roll-ups. They decrease only when the oldest day is deleted after 400 days, which
+    Prometheus treats as a counter reset.
+    """
+    total = CounterMetricFamily("opsportal_calls", "Measured calls.", labels=["kind"])
+    failed = CounterMetricFamily(
+        "opsportal_calls_failed", "Measured calls that failed.", labels=["kind"]
+    )
     duration = HistogramMetricFamily(
-        "opsportal_call_duration_seconds", "How long calls took.", labels=["kind"]
+        "opsportal_call_duration_seconds", "Duration of calls.", labels=["kind"]
     )
     sums = {name: Sum(name) for name in ("count", "failed", "total_ms", *Latency.BUCKETS)}
     for kind in CALL_KINDS:
@@ -82,34 +90,43 @@ def calls() -> Iterator[Metric]:
         failed.add_metric([kind], row["failed"] or 0)
         duration.add_metric(
             [kind],
-            _cumulated([row[b] or 0 for b in Latency.BUCKETS]),
+            _cumulative([row[b] or 0 for b in Latency.BUCKETS]),
             (row["total_ms"] or 0) / 1000,
         )
     yield from (total, failed, duration)
     yield from _by_app()
 
 
-def _cumulated(buckets: list[int]) -> list[tuple[str, float]]:
-    found, sum_so_far = [], 0
-    bounds = [f"{bound / 1000:g}" for bound in histogram.BOUNDS] + ["+Inf"]
+def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
+    found, running_total = [], 0
+    bounds = [f"{bound / 1000:g}" for bound in histogram.BOUNDS_MS] + ["+Inf"]
     for bound, count in zip(bounds, buckets, strict=True):
-        sum_so_far += count
-        found.append((bound, float(sum_so_far)))
+        running_total += count
+        found.append((bound, float(running_total)))
     return found
 
 
 def _by_app() -> Iterator[Metric]:
-    """Per app over the last five whole minutes: as counters they would be sums over every name of every day."""
+    """Yield rates per app over the last five full minutes.
+
+    These are gauges: a counter per app would have to add up every series of every day.
+    """
     until = Tier.MINUTE.floor(timezone.now())
     since = until - timedelta(minutes=5)
     rate = GaugeMetricFamily(
-        "opsportal_app_calls_per_minute", "Over the last five minutes.", labels=["app", "kind"]
+        "opsportal_app_calls_per_minute",
+        "Calls per minute over the last five minutes.",
+        labels=["app", "kind"],
     )
     mean = GaugeMetricFamily(
-        "opsportal_app_call_seconds", "Mean over the last five minutes.", labels=["app", "kind"]
+        "opsportal_app_call_seconds",
+        "Mean duration over the last five minutes.",
+        labels=["app", "kind"],
     )
     failed = GaugeMetricFamily(
-        "opsportal_app_calls_failed_ratio", "Over the last five minutes.", labels=["app", "kind"]
+        "opsportal_app_calls_failed_ratio",
+        "Share of failed calls over the last five minutes.",
+        labels=["app", "kind"],
     )
     rows = (
         Latency.objects.filter(tier=Tier.MINUTE, start__gte=since, start__lt=until)
@@ -129,18 +146,18 @@ def _by_app() -> Iterator[Metric]:
 
 @metric_source("health.business")
 def business() -> Iterator[Metric]:
-    """Deliveries, counters and gauges that apps post, and who is active in them."""
-    yield from _counted()
+    """Yield deliveries, counters, gauges and active users, as reported by apps."""
+    yield from _counters()
     yield _levels()
     yield from _active_users()
 
 
-def _counted() -> Iterator[Metric]:
+def _counters() -> Iterator[Metric]:
     deliveries = CounterMetricFamily(
-        "opsportal_deliveries", "Messages to people by outcome.", labels=["channel", "outcome"]
+        "opsportal_deliveries", "SMS and e-mails by outcome.", labels=["channel", "outcome"]
     )
     counters = CounterMetricFamily(
-        "opsportal_business_events", "Counters that apps post.", labels=["app", "name"]
+        "opsportal_business_events", "Counters reported by apps.", labels=["app", "name"]
     )
     rows = (
         Value.objects.filter(tier=Tier.DAY)
@@ -162,17 +179,17 @@ def _counted() -> Iterator[Metric]:
 
 def _levels() -> Metric:
     gauges = GaugeMetricFamily(
-        "opsportal_business_level", "Gauges that apps post.", labels=["app", "name"]
+        "opsportal_business_level", "Gauges reported by apps.", labels=["app", "name"]
     )
     hour = Tier.HOUR.floor(timezone.now() - timedelta(hours=2))
     newest = Value.objects.filter(
         tier=Tier.HOUR, start__gte=hour, series__kind=SeriesKind.GAUGE
     ).order_by("start")
-    levels = {
+    latest = {
         (app or "", name): last
         for app, name, last in newest.values_list("series__app__slug", "series__name", "last")
     }
-    for labels, last in sorted(levels.items()):
+    for labels, last in sorted(latest.items()):
         gauges.add_metric(list(labels), last)
     return gauges
 
@@ -180,39 +197,47 @@ def _levels() -> Metric:
 def _active_users() -> Iterator[Metric]:
     active = ActiveUser.objects.seen_since(timezone.now() - ACTIVE_WITHIN)
     yield GaugeMetricFamily(
-        "opsportal_active_users", "People active in the last 15 minutes.", value=active.people()
+        "opsportal_active_users", "Users active in the last 15 minutes.", value=active.user_count()
     )
-    by_app = GaugeMetricFamily("opsportal_app_active_users", "The same by app.", labels=["app"])
-    for app, people in active.by_app():
-        by_app.add_metric([app], people)
+    by_app = GaugeMetricFamily(
+        "opsportal_app_active_users", "Users active in the last 15 minutes, by app.", labels=["app"]
+    )
+    for app, users in active.by_app():
+        by_app.add_metric([app], users)
     yield by_app
 
 
 @metric_source("health.portal")
 def portal() -> Iterator[Metric]:
-    """The portal's own insides: database, queue, jobs."""
+    """Yield metrics about the portal's database, task queue and scheduled jobs."""
     now = timezone.now()
     yield GaugeMetricFamily(
-        "opsportal_database_size_bytes", "Of the database on disk.", value=database_size_bytes()
+        "opsportal_database_size_bytes",
+        "Size of the database on disk.",
+        value=database_size_bytes(),
     )
     queue = jobs.queue_state(now)
-    yield GaugeMetricFamily("opsportal_queue_backlog", "Tasks that wait.", value=queue.backlog)
     yield GaugeMetricFamily(
-        "opsportal_queue_oldest_seconds", "How long the oldest waits.", value=queue.oldest_seconds
+        "opsportal_queue_backlog", "Tasks waiting in the queue.", value=queue.backlog
+    )
+    yield GaugeMetricFamily(
+        "opsportal_queue_oldest_seconds",
+        "Age of the oldest waiting task.",
+        value=queue.oldest_seconds,
     )
     yield GaugeMetricFamily("opsportal_queue_nodes", "Worker nodes.", value=len(queue.nodes))
     if queue.tick_age_seconds is not None:
         yield GaugeMetricFamily(
             "opsportal_queue_tick_age_seconds",
-            "Since a worker last ticked.",
+            "Time since the last tick of a worker.",
             value=queue.tick_age_seconds,
         )
-    late = GaugeMetricFamily("opsportal_job_late", "1 when a job is late.", labels=["job"])
+    late = GaugeMetricFamily("opsportal_job_late", "1 if the job is overdue.", labels=["job"])
     age = GaugeMetricFamily(
-        "opsportal_job_finished_age_seconds", "Since the job last finished.", labels=["job"]
+        "opsportal_job_finished_age_seconds", "Time since the job last finished.", labels=["job"]
     )
     failing = GaugeMetricFamily(
-        "opsportal_job_failed", "1 when the job's last run failed.", labels=["job"]
+        "opsportal_job_failed", "1 if the job's last run failed.", labels=["job"]
     )
     for job in jobs.job_overview(now):
         late.add_metric([job.name], float(job.is_late))
@@ -243,6 +268,6 @@ def alerts() -> Iterator[Metric]:
     if oldest:
         yield GaugeMetricFamily(
             "opsportal_notification_next_attempt_seconds",
-            "Until the last waiting notification is tried; negative when overdue.",
+            "Time until the last waiting notification is due; negative if overdue.",
             value=(oldest - timezone.now()).total_seconds(),
         )

@@ -1,4 +1,4 @@
-"""The registry of Prometheus metrics: `metrics.py` of an app brings figures read when `/metrics` is scraped."""
+"""The registry of Prometheus metrics. An app registers the metrics it exposes at `/metrics` in its `metrics.py`."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,6 +11,8 @@ registry: Registry[MetricSource] = Registry("metrics")
 
 
 def metric_source(name: str) -> Callable[[MetricSource], MetricSource]:
+    """Register a function that returns metrics; it runs on each scrape."""
+
     def register(source: MetricSource) -> MetricSource:
         registry.add(name, source)
         return source

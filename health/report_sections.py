@@ -1,26 +1,26 @@
-"""How the week was, as far as checks and measurements tell."""
+"""Sections of the weekly report: uptime and response times."""
 
 from datetime import datetime
 
 from alerts.reports import Fact, report_section
 from health.models import Component, Series, SeriesKind
-from health.queries import measurements, uptime
+from health.queries import latencies, uptime
 from opsportal.lib import formats
 
 
 @report_section("health.uptime", title="Uptime", order=100)
-def uptime_of_the_week(since: datetime, until: datetime) -> list[Fact]:
+def weekly_uptime(since: datetime, until: datetime) -> list[Fact]:
     components = list(Component.objects.in_use().in_order())
-    shares = uptime.shares(components, until - since, now=until)
+    availability_of = uptime.load_availability(components, until - since, now=until)
     return [
-        Fact(component.name, f"{share.percent:.3f} %")
+        Fact(component.name, f"{availability.percent:.3f} %")
         for component in components
-        if (share := shares.get(component.pk)) and share.percent is not None
+        if (availability := availability_of.get(component.pk)) and availability.percent is not None
     ]
 
 
 @report_section("health.response_times", title="Response times", order=200)
-def response_times_of_the_week(since: datetime, until: datetime) -> list[Fact]:
+def weekly_response_times(since: datetime, until: datetime) -> list[Fact]:
     kinds = [
         (SeriesKind.REQUEST, "Requests"),
         (SeriesKind.FUNCTION, "Functions"),
@@ -29,8 +29,8 @@ def response_times_of_the_week(since: datetime, until: datetime) -> list[Fact]:
     facts = []
     for kind, label in kinds:
         series = Series.objects.total(kind)
-        now = measurements.latency(series, since, until)
-        before = measurements.latency(series, since - (until - since), since)
+        now = latencies.summarize(series, since, until)
+        before = latencies.summarize(series, since - (until - since), since)
         if now.count:
             facts.append(Fact(f"{label}, mean", _ms(now.mean_ms), _ms(before.mean_ms)))
             facts.append(

@@ -1,7 +1,7 @@
-"""What apps tell us about themselves, one struct a kind; also the wire format of `POST /api/v1/signals/`."""
+"""Measurements that apps report, one struct per kind. They are also the wire format of `POST /api/v1/signals/`."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -9,10 +9,12 @@ from msgspec import Meta
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Instant = Annotated[datetime, Meta(tz=True)]
+DeliveryOutcome = Literal["sent", "delivered", "failed", "bounced"]
+DELIVERY_OUTCOMES: tuple[str, ...] = get_args(DeliveryOutcome)
 
 
 class Performance(msgspec.Struct, tag="performance", frozen=True):
-    """One call of a function, load of a page or request, or `count` of them that took about as long."""
+    """A function call, page load or request; or `count` of them with about the same duration."""
 
     name: Name
     duration_ms: Annotated[float, Meta(ge=0, le=86_400_000)]
@@ -23,23 +25,23 @@ class Performance(msgspec.Struct, tag="performance", frozen=True):
 
 
 class Delivery(msgspec.Struct, tag="delivery", frozen=True):
-    """What became of messages to people."""
+    """The outcome of one or more SMS or e-mails."""
 
     channel: Literal["sms", "email"]
-    outcome: Literal["sent", "delivered", "failed", "bounced"]
+    outcome: DeliveryOutcome
     count: Count = 1
     at: Instant | None = None
 
 
 class Activity(msgspec.Struct, tag="activity", frozen=True):
-    """Somebody is there. `user` is any stable id; only a keyed hash of it is kept, and not for long."""
+    """A user is active. `user` is any stable id; only a keyed hash of it is stored, for a day."""
 
     user: Name
     at: Instant | None = None
 
 
 class Gauge(msgspec.Struct, tag="gauge", frozen=True):
-    """A level that goes up and down: a credit balance, a queue's length. The newest value counts."""
+    """A level that goes up and down, such as a credit balance or a queue length. The latest value counts."""
 
     name: Name
     value: float
@@ -47,7 +49,7 @@ class Gauge(msgspec.Struct, tag="gauge", frozen=True):
 
 
 class Counter(msgspec.Struct, tag="counter", frozen=True):
-    """So many more since the last time: failed provisions, bytes sent."""
+    """An increment of a counter, such as failed provisions or bytes sent."""
 
     name: Name
     value: Annotated[float, Meta(ge=0)] = 1

@@ -1,19 +1,27 @@
 from django.urls import path
 
-from health.views import api, heartbeats, metrics, signals, status_page, system_health
+from health.views import (
+    health,
+    heartbeats,
+    metrics,
+    signals,
+    status_page,
+    subscriptions,
+    system_health,
+)
 
 app_name = "health"
 urlpatterns = [
-    path("livez", api.livez, name="liveness"),
-    path("readyz", api.readyz, name="readiness"),
-    path("health", api.health, name="health"),
+    path("livez", health.livez, name="liveness"),
+    path("readyz", health.readyz, name="readiness"),
+    path("health", health.health, name="health"),
     path("metrics", metrics.metrics, name="metrics"),
     path("status/", status_page.page, name="status-page"),
     path("status/status.json", status_page.as_json, name="status-json"),
     path("status/feed.atom", status_page.feed, name="status-feed"),
-    path("status/subscribe/", status_page.subscribe, name="status-subscribe"),
-    path("status/confirm/<str:token>/", status_page.confirm, name="status-confirm"),
-    path("status/leave/<str:token>/", status_page.leave, name="status-leave"),
+    path("status/subscribe/", subscriptions.subscribe, name="status-subscribe"),
+    path("status/confirm/<str:token>/", subscriptions.confirm, name="status-confirm"),
+    path("status/leave/<str:token>/", subscriptions.leave, name="status-leave"),
     path("api/v1/signals/", signals.signals, name="signal-post"),
     path("api/v1/heartbeats/<uuid:key>/", heartbeats.ping, name="heartbeat-ping"),
     path("api/v1/heartbeats/<uuid:key>/<str:step>/", heartbeats.ping, name="heartbeat-step"),

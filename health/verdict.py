@@ -1,6 +1,7 @@
-"""From results to a verdict, without flapping. Pure.
+"""Turn single check results into a status that does not flap. Pure functions.
 
-A component's status turns only after `fail_after` results in a row say worse, or `recover_after` say better.
+The status of a component changes only after `fail_after` consecutive worse results or `recover_after` consecutive
+better ones.
 """
 
 from collections.abc import Iterable
@@ -14,11 +15,20 @@ class Status(StrEnum):
     DEGRADED = "degraded"
     UNHEALTHY = "unhealthy"
     NOT_CONFIGURED = "not_configured"
-    UNKNOWN = "unknown"  # never answered yet
+    UNKNOWN = "unknown"  # no result yet
 
 
-# Not configured is not failing; unknown is nothing to be proud of.
-_LEVEL = {
+class Tone(StrEnum):
+    """The color in which a status is displayed."""
+
+    NONE = "none"
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+# A dependency that is not configured does not count against the portal; one without a result does, slightly.
+_BADNESS = {
     Status.NOT_CONFIGURED: 0,
     Status.HEALTHY: 0,
     Status.UNKNOWN: 1,
@@ -29,59 +39,59 @@ _LEVEL = {
 
 @dataclass(frozen=True)
 class Result:
-    """One answer of one check."""
+    """The result of one run of one check."""
 
     status: Status
     at: datetime
     duration_ms: float = 0.0
     message: str = ""
-    unreachable: bool = False  # no answer at all, as when our own network is down
+    is_unreachable: bool = False  # no response at all, as when our own network is down
 
 
 @dataclass(frozen=True)
 class State:
-    """What we hold of a component: its verdict, since when, and how many results in a row speak against it."""
+    """The status of a component, the time it took effect, and the number of consecutive results that contradict it."""
 
     status: Status
     since: datetime
     result: Result
-    against: int = 0  # positive: so many in a row were worse; negative: better
+    against: int = 0  # number of consecutive worse results; negative for better ones
 
 
-def after(
+def next_state(
     state: State | None, result: Result, *, fail_after: int = 2, recover_after: int = 2
 ) -> State:
-    """The state once `result` is known. The first result ever is believed as it is."""
+    """Return the state after `result`. The first result sets the status directly; late results are ignored."""
     if state is None or state.status is Status.UNKNOWN:
         return State(result.status, result.at, result)
     if result.at < state.result.at:
         return state
-    old, new = _LEVEL[state.status], _LEVEL[result.status]
+    old, new = _BADNESS[state.status], _BADNESS[result.status]
     if old == new:
         since = state.since if state.status is result.status else result.at
         return State(result.status, since, result)
     if new > old:
         against = max(state.against, 0) + 1
-        turned = against >= fail_after
+        is_changed = against >= fail_after
     else:
         against = min(state.against, 0) - 1
-        turned = -against >= recover_after or result.status is Status.NOT_CONFIGURED
-    if turned:
+        is_changed = -against >= recover_after or result.status is Status.NOT_CONFIGURED
+    if is_changed:
         return State(result.status, result.at, result)
     return replace(state, result=result, against=against)
 
 
 def is_undecided(state: State) -> bool:
-    """Whether the last result speaks against the verdict: worth asking again soon."""
+    """Return True if the last result contradicts the status, so that the check should be repeated soon."""
     return state.against != 0
 
 
-def overall(states: Iterable[tuple[bool, Status]]) -> Status:
-    """One word for everything, from (required, status) pairs: only what is required can make it unhealthy."""
+def overall_status(states: Iterable[tuple[bool, Status]]) -> Status:
+    """Combine pairs of (is_required, status) into one status. Only required components can make it unhealthy."""
     worst = Status.HEALTHY
-    for required, status in states:
-        if required and status is Status.UNHEALTHY:
+    for is_required, status in states:
+        if is_required and status is Status.UNHEALTHY:
             return Status.UNHEALTHY
-        if _LEVEL[status]:
+        if _BADNESS[status]:
             worst = Status.DEGRADED
     return worst

@@ -1,4 +1,4 @@
-"""Rules on what apps measure: performance, deliveries, usage, business, uptime. They read roll-ups only."""
+"""Alert rules about performance, deliveries, usage, business and uptime. They read roll-ups only."""
 
 from health.alert_rules import business, deliveries, performance, uptime, usage
 

@@ -1,10 +1,10 @@
-"""What apps count: credit, gift cards, people at the same time."""
+"""Alert rules about business figures that apps report: credit, gift cards, concurrent users."""
 
 from datetime import datetime, timedelta
 
 from alerts.rules import Measured, Reading, Severity, alert_rule
 from health.models import ActiveUser, SeriesKind
-from health.queries import measurements
+from health.queries import values
 
 
 @alert_rule(
@@ -20,7 +20,7 @@ from health.queries import measurements
 def credit_balance(since: datetime, until: datetime) -> Measured:
     return [
         Reading(level.value, labels=(("app", level.app),))
-        for level in measurements.levels("credit_balance", since=since)
+        for level in values.latest_levels("credit_balance", since=since)
     ]
 
 
@@ -34,7 +34,7 @@ def credit_balance(since: datetime, until: datetime) -> Measured:
 )
 def failed_gift_cards(since: datetime, until: datetime) -> Measured:
     name = "gift_card_provision_failed"
-    return measurements.counted(SeriesKind.COUNTER, [name], since, until)[name]
+    return values.sum_values(SeriesKind.COUNTER, [name], since, until)[name]
 
 
 @alert_rule(
@@ -47,4 +47,4 @@ def failed_gift_cards(since: datetime, until: datetime) -> Measured:
     alert_type="high-usage",
 )
 def concurrent_users(since: datetime, until: datetime) -> Measured:
-    return ActiveUser.objects.seen_since(since).people()
+    return ActiveUser.objects.seen_since(since).user_count()

@@ -1,20 +1,11 @@
-"""SMS and e-mail that did not arrive."""
+"""Alert rules about SMS and e-mails that were not delivered."""
 
 from datetime import datetime, timedelta
 
 from alerts.rules import Measured, Reading, Severity, alert_rule
-from health.models import SeriesKind
-from health.queries import measurements
+from health.queries.deliveries import count_deliveries
 
 HOUR = timedelta(hours=1)
-
-
-def _deliveries(channel: str, since: datetime, until: datetime) -> dict[str, float]:
-    outcomes = ("sent", "delivered", "failed", "bounced")
-    counts = measurements.counted(
-        SeriesKind.DELIVERY, [f"{channel}.{outcome}" for outcome in outcomes], since, until
-    )
-    return {outcome: counts[f"{channel}.{outcome}"] for outcome in outcomes}
 
 
 @alert_rule(
@@ -28,7 +19,7 @@ def _deliveries(channel: str, since: datetime, until: datetime) -> dict[str, flo
     cadence="delivery",
 )
 def failed_sms(since: datetime, until: datetime) -> Measured:
-    return _deliveries("sms", since, until)["failed"]
+    return count_deliveries("sms", since, until).failed
 
 
 @alert_rule(
@@ -42,7 +33,7 @@ def failed_sms(since: datetime, until: datetime) -> Measured:
     cadence="delivery",
 )
 def failed_emails(since: datetime, until: datetime) -> Measured:
-    return _deliveries("email", since, until)["failed"]
+    return count_deliveries("email", since, until).failed
 
 
 @alert_rule(
@@ -56,10 +47,11 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
     cadence="delivery",
 )
 def sms_failure_rate(since: datetime, until: datetime) -> Measured:
-    counts = _deliveries("sms", since, until)
-    bad = counts["failed"] + counts["bounced"]
-    # An app may report attempts ("sent", then an outcome) or outcomes only: the larger is how many went out.
-    total = max(counts["sent"], counts["delivered"] + bad)
-    if not total:
-        return None  # nothing sent is no verdict
-    return Reading(100 * bad / total, samples=int(total), message=f"{bad:,.0f} of {total:,.0f} SMS")
+    counts = count_deliveries("sms", since, until)
+    if counts.failure_percent is None:
+        return None
+    return Reading(
+        counts.failure_percent,
+        samples=int(counts.total),
+        message=f"{counts.undelivered:,.0f} of {counts.total:,.0f} SMS",
+    )

@@ -1,20 +1,20 @@
-"""How long calls and page loads take."""
+"""Alert rules about the duration of calls and page loads."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from alerts.rules import Measured, Reading, Severity, alert_rule
 from health.models import Series, SeriesKind
-from health.queries import measurements
+from health.queries import latencies
 
 HOUR = timedelta(hours=1)
 SLOW = "slow-performance"
-# nobody sets the mark for "very slow" lower, and faster calls need not be read
-NOTICEABLE_MS = 1_000
+# Faster calls are not read: no sensible threshold for "very slow" is below this.
+MIN_SLOW_CALL_MS = 1_000
 
 
 def _mean(kind: SeriesKind, since: datetime, until: datetime) -> Reading | None:
-    summary = measurements.latency(Series.objects.total(kind), since, until)
+    summary = latencies.summarize(Series.objects.total(kind), since, until)
     if summary.mean_ms is None:
         return None
     p95 = summary.percentile(0.95) or 0
@@ -26,10 +26,10 @@ def _mean(kind: SeriesKind, since: datetime, until: datetime) -> Reading | None:
 
 
 def _slowest(
-    kinds: tuple[SeriesKind, ...], since: datetime, until: datetime, bound: float
+    kinds: tuple[SeriesKind, ...], since: datetime, until: datetime, above_ms: float
 ) -> Iterator[Reading]:
-    """One reading per series whose slowest call passed the bound."""
-    for series in measurements.highest(kinds, since, until, above=bound):
+    """Yield one reading per series with a call that took longer than `above_ms`."""
+    for series in latencies.find_slowest(kinds, since, until, above_ms=above_ms):
         yield Reading(
             series.summary.highest_ms,
             samples=series.summary.count,
@@ -69,7 +69,7 @@ def slow_response(since: datetime, until: datetime) -> Measured:
     cadence="performance",
 )
 def very_slow_response(since: datetime, until: datetime) -> Measured:
-    return list(_slowest((SeriesKind.FUNCTION, SeriesKind.REQUEST), since, until, NOTICEABLE_MS))
+    return list(_slowest((SeriesKind.FUNCTION, SeriesKind.REQUEST), since, until, MIN_SLOW_CALL_MS))
 
 
 @alert_rule(

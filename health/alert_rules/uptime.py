@@ -1,10 +1,10 @@
-"""Burn rates for the 99.9 % goal.
+"""Alert rules about the error budget of the 99.9 % uptime goal.
 
-Both windows must exceed: the long one shows that it matters, the short one that it still goes on.
-https://sre.google/workbook/alerting-on-slos/
+The burn rate must exceed the threshold in two windows: the long one shows that the loss is significant, the short one
+that it is still going on. See https://sre.google/workbook/alerting-on-slos/
 
-An outage has an alert of its own, and one problem is one alert: the faster two tell of what fails now and then, too
-seldom in a row to be called down. The slow one is a ticket on the budget, outages included.
+An outage already has an alert of its own. The two faster rules therefore leave outages out, and cover components that
+fail intermittently without ever counting as down. The slow rule covers the whole budget, including outages.
 """
 
 from datetime import datetime, timedelta
@@ -17,31 +17,37 @@ from health.verdict import Status
 HOUR = timedelta(hours=1)
 
 
-# With one result a minute a single bad minute is already "too fast"; that is what damping is for.
-FEWEST_FAILURES = 3
+# With one result per minute, a single failure would already exceed the burn rate.
+MIN_FAILURES = 3
 
 
-def _burning(
-    until: datetime, long: timedelta, short: timedelta, *, but_outages: bool = False
+def _burn_rates(
+    until: datetime, long: timedelta, short: timedelta, *, exclude_outages: bool = False
 ) -> list[Reading]:
-    """How many times faster than allowed each component uses up its error budget: the lesser of both windows."""
-    over_long = uptime.recent_shares(long, now=until, since_turned=but_outages)
-    over_short = uptime.recent_shares(short, now=until, since_turned=but_outages)
-    found = []
+    """Return each component's burn rate: how many times faster than allowed it spends its error budget.
+
+    The reading is the lower rate of the two windows.
+    """
+    over_long = uptime.load_recent_availability(
+        long, now=until, since_status_change=exclude_outages
+    )
+    over_short = uptime.load_recent_availability(
+        short, now=until, since_status_change=exclude_outages
+    )
+    readings = []
     for component in Component.objects.in_use().exclude(status=Status.UNHEALTHY):
-        shares = (over_long.get(component.pk), over_short.get(component.pk))
-        rates = [share.burn_rate or 0.0 for share in shares if share]
-        if len(rates) == 2 and shares[0]:
-            found.append(
+        in_long, in_short = over_long.get(component.pk), over_short.get(component.pk)
+        if in_long and in_short:
+            rate = min(in_long.burn_rate or 0.0, in_short.burn_rate or 0.0)
+            readings.append(
                 Reading(
-                    min(rates) if shares[0].down >= FEWEST_FAILURES else 0.0,
-                    samples=shares[0].up + shares[0].down,
+                    rate if in_long.down >= MIN_FAILURES else 0.0,
+                    samples=in_long.total,
                     labels=(("component", component.name),),
-                    message=f"{component.title}: {shares[0].down} of"
-                    f" {shares[0].up + shares[0].down} answers failed",
+                    message=f"{component.title}: {in_long.down} of {in_long.total} results failed",
                 )
             )
-    return found
+    return readings
 
 
 @alert_rule(
@@ -54,7 +60,7 @@ def _burning(
     alert_type="uptime-budget",
 )
 def burn_fast(since: datetime, until: datetime) -> Measured:
-    return _burning(until, HOUR, timedelta(minutes=5), but_outages=True)
+    return _burn_rates(until, HOUR, timedelta(minutes=5), exclude_outages=True)
 
 
 @alert_rule(
@@ -67,7 +73,7 @@ def burn_fast(since: datetime, until: datetime) -> Measured:
     alert_type="uptime-budget",
 )
 def burn_medium(since: datetime, until: datetime) -> Measured:
-    return _burning(until, timedelta(hours=6), timedelta(minutes=30), but_outages=True)
+    return _burn_rates(until, timedelta(hours=6), timedelta(minutes=30), exclude_outages=True)
 
 
 @alert_rule(
@@ -79,7 +85,7 @@ def burn_medium(since: datetime, until: datetime) -> Measured:
     severity=Severity.MEDIUM,
     alert_type="uptime-budget",
     cadence="performance",
-    min_samples=60,  # a monitor that was added this hour has no three days to speak of
+    min_samples=60,  # a monitor added within the last hour has no meaningful history
 )
 def burn_slow(since: datetime, until: datetime) -> Measured:
-    return _burning(until, timedelta(days=3), timedelta(hours=6))
+    return _burn_rates(until, timedelta(days=3), timedelta(hours=6))

@@ -1,9 +1,9 @@
-"""How much of what is paid for, or fits, is used."""
+"""Alert rules about limited resources: database size, function calls, bandwidth."""
 
 from datetime import datetime, timedelta
 
 from alerts.rules import Measured, Severity, alert_rule
-from health.queries import measurements
+from health.queries import usage, values
 from health.services.gauges import DATABASE_SIZE
 
 
@@ -17,7 +17,7 @@ from health.services.gauges import DATABASE_SIZE
     alert_type="high-usage",
 )
 def database_size(since: datetime, until: datetime) -> Measured:
-    levels = measurements.levels(DATABASE_SIZE, since=since)
+    levels = values.latest_levels(DATABASE_SIZE, since=since)
     return max((level.value for level in levels), default=0) / 1e9 if levels else None
 
 
@@ -31,7 +31,7 @@ def database_size(since: datetime, until: datetime) -> Measured:
     alert_type="high-usage",
 )
 def function_calls(since: datetime, until: datetime) -> Measured:
-    return measurements.function_calls(since, until)
+    return usage.function_call_count(since, until)
 
 
 @alert_rule(
@@ -45,4 +45,4 @@ def function_calls(since: datetime, until: datetime) -> Measured:
 )
 def bandwidth(since: datetime, until: datetime) -> Measured:
     month = until.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return measurements.bandwidth_bytes(month, until) / 1e9
+    return usage.bandwidth_bytes(month, until) / 1e9

@@ -1,7 +1,7 @@
-"""Backups: taken online, rotated, and proven by restoring the newest into a scratch database."""
+"""Online backups: creation, rotation, and verification by restoring the newest one into a scratch database."""
 
+from health.backups.creation import create_backup
 from health.backups.databases import BackupFailed
-from health.backups.taking import take
-from health.backups.verifying import verify
+from health.backups.verification import verify_newest_backup
 
-__all__ = ["BackupFailed", "take", "verify"]
+__all__ = ["BackupFailed", "create_backup", "verify_newest_backup"]

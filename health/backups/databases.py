@@ -1,4 +1,4 @@
-"""How each kind of database is copied out and brought back. Nothing past this file knows SQLite from PostgreSQL."""
+"""Dump and restore the database. Only this module distinguishes SQLite from PostgreSQL."""
 
 import gzip
 import os
@@ -17,18 +17,23 @@ from django.db import connection
 
 
 class BackupFailed(Exception):
-    """The tool's own words."""
+    """A dump or restore failed. The message is the error output of the tool."""
 
 
 class Database(Protocol):
-    suffix: str
+    suffix: str  # of backup files
 
-    def dump(self, file: Path) -> None: ...
-    def counts(self, tables: Iterable[str]) -> dict[str, int]: ...
-    def restored_counts(self, file: Path, tables: Iterable[str]) -> dict[str, int]: ...
+    def dump(self, file: Path) -> None:
+        """Write a consistent copy of the database to a file."""
+
+    def count_rows(self, tables: Iterable[str]) -> dict[str, int]:
+        """Return the number of rows in each table."""
+
+    def count_restored_rows(self, file: Path, tables: Iterable[str]) -> dict[str, int]:
+        """Restore a dump into a scratch database and return the number of rows in each table there."""
 
 
-def current() -> "Database":
+def current_database() -> "Database":
     if connection.vendor == "postgresql":
         return PostgreSQL(connection.settings_dict)
     return SQLite(Path(str(connection.settings_dict["NAME"])))
@@ -45,7 +50,7 @@ class SQLite:
         self.path = path
 
     def dump(self, file: Path) -> None:
-        """By SQLite's online backup: one read transaction, so writers go on and the copy is of one instant."""
+        """Use SQLite's online backup. It reads in one transaction: consistent, and without blocking writers."""
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             copy = Path(folder) / "copy.sqlite3"
             try:
@@ -59,10 +64,10 @@ class SQLite:
             with copy.open("rb") as plain, gzip.open(file, "wb", compresslevel=5) as packed:
                 shutil.copyfileobj(plain, packed, 1 << 20)
 
-    def counts(self, tables: Iterable[str]) -> dict[str, int]:
-        return self._counts(self.path, tables)
+    def count_rows(self, tables: Iterable[str]) -> dict[str, int]:
+        return self._count_rows_in(self.path, tables)
 
-    def restored_counts(self, file: Path, tables: Iterable[str]) -> dict[str, int]:
+    def count_restored_rows(self, file: Path, tables: Iterable[str]) -> dict[str, int]:
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             copy = Path(folder) / "scratch.sqlite3"
             try:
@@ -77,10 +82,10 @@ class SQLite:
                 raise BackupFailed(f"cannot be opened: {error}") from error
             if verdict != "ok":
                 raise BackupFailed(f"is damaged: {verdict[:200]}")
-            return self._counts(copy, tables)
+            return self._count_rows_in(copy, tables)
 
     @staticmethod
-    def _counts(path: Path, tables: Iterable[str]) -> dict[str, int]:
+    def _count_rows_in(path: Path, tables: Iterable[str]) -> dict[str, int]:
         try:
             with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as opened:
                 return _count_all(lambda sql: opened.execute(sql).fetchone()[0], tables)
@@ -93,7 +98,7 @@ class PostgreSQL:
 
     def __init__(self, database: Mapping[str, Any]) -> None:
         self.name = str(database["NAME"])
-        # By the environment: a password in the arguments is seen by everybody on the machine.
+        # Passed in the environment: command-line arguments are visible to all users of the machine.
         self.environment = os.environ | {
             variable: str(value)
             for variable, value in (
@@ -110,21 +115,21 @@ class PostgreSQL:
     def dump(self, file: Path) -> None:
         self._run("pg_dump", "--format=custom", "--no-owner", f"--file={file}", self.name)
 
-    def counts(self, tables: Iterable[str]) -> dict[str, int]:
-        return self._counts(self.name, tables)
+    def count_rows(self, tables: Iterable[str]) -> dict[str, int]:
+        return self._count_rows_in(self.name, tables)
 
-    def restored_counts(self, file: Path, tables: Iterable[str]) -> dict[str, int]:
+    def count_restored_rows(self, file: Path, tables: Iterable[str]) -> dict[str, int]:
         scratch = f"opsportal_verify_{secrets.token_hex(4)}"
         self._run("createdb", "--template=template0", scratch)
         try:
             self._run(
                 "pg_restore", "--no-owner", "--exit-on-error", f"--dbname={scratch}", str(file)
             )
-            return self._counts(scratch, tables)
+            return self._count_rows_in(scratch, tables)
         finally:
             self._run("dropdb", "--if-exists", scratch)
 
-    def _counts(self, database: str, tables: Iterable[str]) -> dict[str, int]:
+    def _count_rows_in(self, database: str, tables: Iterable[str]) -> dict[str, int]:
         def execute(sql: str) -> str:
             return self._run("psql", "-X", "-A", "-t", "-c", sql, database).strip()
 
@@ -132,16 +137,19 @@ class PostgreSQL:
 
     def _run(self, tool: str, *arguments: str) -> str:
         done = subprocess.run(  # noqa: S603
-            [_tool(tool), *arguments], env=self.environment, capture_output=True, text=True
+            [_find_tool(tool), *arguments], env=self.environment, capture_output=True, text=True
         )
         if done.returncode:
-            words = " ".join(done.stderr.split())
-            raise BackupFailed(f"{tool}: {words[:500]}")
+            message = " ".join(done.stderr.split())
+            raise BackupFailed(f"{tool}: {message[:500]}")
         return done.stdout
 
 
-def _tool(name: str) -> str:
-    """In PG_BIN, on PATH, or where Debian puts it (newest first: a tool must not be older than its server)."""
+def _find_tool(name: str) -> str:
+    """Find a PostgreSQL tool in PG_BIN, on PATH, or in Debian's folders.
+
+    Debian's folders are searched from the newest version: tools must not be older than the server.
+    """
     folders = [Path(settings.PG_BIN)] if settings.PG_BIN else []
     on_path = shutil.which(name)
     if not folders and on_path:
@@ -154,4 +162,4 @@ def _tool(name: str) -> str:
     for folder in folders:
         if (folder / name).exists():
             return str(folder / name)
-    raise BackupFailed(f"{name} is not here: install PostgreSQL's client tools or set PG_BIN")
+    raise BackupFailed(f"{name} not found: install PostgreSQL's client tools or set PG_BIN")

@@ -1,4 +1,4 @@
-"""Long work that a worker starts and does not wait for: a backup may take longer than a task may."""
+"""Run management commands in the background: a backup may take longer than the time limit of a task."""
 
 import subprocess
 import sys
@@ -9,13 +9,13 @@ from django.conf import settings
 
 
 def run_command(*arguments: str) -> int:
-    """Start `manage.py …` in a session of its own. Returns its pid; what comes of it is in the database."""
+    """Start `manage.py …` in a session of its own and return its process id. The command stores its result itself."""
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    # Nobody asks how it ended, but somebody must, or it stays a zombie.
+    # Without a wait() the finished process would remain a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
     return process.pid

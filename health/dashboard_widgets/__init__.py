@@ -1,4 +1,7 @@
-"""The portal's own panels. Orders: now 10-99, performance 200, uptime 300, usage 400, work 500 and more."""
+"""Widgets about the portal's health.
+
+The `order` of widgets: now from 10, performance from 200, uptime from 300, usage from 400, work from 500.
+"""
 
 from health.dashboard_widgets import now, performance, uptime, usage, work
 

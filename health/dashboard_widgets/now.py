@@ -1,18 +1,23 @@
-"""What an owner asks first: is all well, what is not, who is here."""
+"""Widgets about the current state: overall status, active alerts, active users."""
 
 from django.urls import reverse
 
 from alerts.models import SystemAlert
 from alerts.queries import active_summary
-from health import problems
 from health.dashboard import WidgetContext, widget
 from health.models import ActiveUser, Component, Incident, MaintenanceWindow
-from health.queries import measurements
+from health.queries import problems, values
 from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
+from health.verdict import Tone
 from opsportal.lib.charts import Chart, Series
 
+MAX_PROBLEMS = 6
+MAX_ALERTS = 5
+MAX_NOTICES = 3
+MAX_APPS = 5
 
-def worst_alerts() -> list[SystemAlert]:
+
+def load_worst_alerts() -> list[SystemAlert]:
     return list(SystemAlert.objects.active().worst_first()[:20])
 
 
@@ -24,18 +29,20 @@ def worst_alerts() -> list[SystemAlert]:
     order=10,
     size="wide",
 )
-def verdict_in_words(context: WidgetContext) -> dict[str, object]:
+def overall_status(context: WidgetContext) -> dict[str, object]:
     components = list(Component.objects.in_use().in_order())
-    found = problems.troubles(components, context.once(worst_alerts))
+    found = problems.list_problems(components, context.load_once(load_worst_alerts))
     return {
-        "troubles": found[:6],
-        "more": max(0, len(found) - 6),
-        "tone": found[0].tone if found else "ok",
-        "cost": problems.cost(found, now=context.now),
+        "problems": found[:MAX_PROBLEMS],
+        "hidden_count": max(0, len(found) - MAX_PROBLEMS),
+        "tone": found[0].tone if found else Tone.OK,
+        "impact": problems.describe_impact(found, now=context.now),
         "component_count": len(components),
         "checked_at": max((c.last_at for c in components if c.last_at), default=None),
-        "maintenance": list(MaintenanceWindow.objects.running(context.now)[:3]),
-        "incidents": list(Incident.objects.open().filter(is_automatic=False).newest_first()[:3]),
+        "maintenance": list(MaintenanceWindow.objects.running(context.now)[:MAX_NOTICES]),
+        "incidents": list(
+            Incident.objects.open().filter(is_automatic=False).newest_first()[:MAX_NOTICES]
+        ),
     }
 
 
@@ -56,11 +63,11 @@ def active_alerts(context: WidgetContext) -> dict[str, object]:
                 "is_overdue": alert.is_overdue(context.now),
                 "dismiss_url": reverse("alerts:alert-dismiss", args=[alert.pk]),
             }
-            for alert in context.once(worst_alerts)[:5]
+            for alert in context.load_once(load_worst_alerts)[:MAX_ALERTS]
         ],
         "may_change": context.request.user.has_perm("alerts.change_systemalert"),
-        "back": reverse("health:system-health"),
-        "here": "#widget-alerts-active",
+        "next_url": reverse("health:system-health"),
+        "target": "#widget-alerts-active",
         "all_url": reverse("alerts:alert-list"),
     }
 
@@ -75,15 +82,15 @@ def active_alerts(context: WidgetContext) -> dict[str, object]:
 )
 def active_users(context: WidgetContext) -> dict[str, object]:
     recent = ActiveUser.objects.seen_since(context.now - ACTIVE_WITHIN)
-    slots = measurements.level_in_slots(ACTIVE_USERS, context.since, context.now, highest=True)
+    slots = values.level_per_slot(ACTIVE_USERS, context.since, context.now, highest=True)
     return {
-        "people": recent.people(),
-        "by_app": recent.by_app()[:5],
+        "user_count": recent.user_count(),
+        "by_app": recent.by_app()[:MAX_APPS],
         "chart": Chart(
-            title="People active within 15 minutes",
+            title="Users active within 15 minutes",
             times=list(slots),
-            series=[Series("People", list(slots.values()))],
-            unit="people",
-            empty="No activity has been reported in this time.",
+            series=[Series("Users", list(slots.values()))],
+            unit="users",
+            empty="No activity was reported in this time range.",
         ),
     }

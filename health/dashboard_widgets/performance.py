@@ -1,12 +1,14 @@
-"""How fast, and how well, apps answer."""
+"""Widgets about response times and failures of apps."""
 
 from health.dashboard import WidgetContext, widget
 from health.models import Series, SeriesKind
-from health.queries import measurements
+from health.queries import latencies
 from opsportal.lib.charts import Chart, Threshold
 from opsportal.lib.charts import Series as Line
 
 SLOW_MS = 3_000
+MAX_FAILURE_SHARE = 0.05
+MAX_FUNCTIONS = 8
 KINDS = {
     SeriesKind.REQUEST: "Requests",
     SeriesKind.FUNCTION: "Functions",
@@ -23,13 +25,13 @@ KINDS = {
     size="medium",
 )
 def response_times(context: WidgetContext) -> dict[str, object]:
-    """The chart shows requests, or where none are measured what is measured most."""
-    sums = measurements.total_latencies(KINDS, context.since, context.now)
+    """Chart the durations of requests or, if none were measured, of the kind with the most calls."""
+    sums = latencies.summarize_by_kind(KINDS, context.since, context.now)
     shown = max(
         sums,
         key=lambda kind: (kind is SeriesKind.REQUEST and sums[kind].count > 0, sums[kind].count),
     )
-    slots = measurements.latency_in_slots(Series.objects.total(shown), context.since, context.now)
+    slots = latencies.summarize_per_slot(Series.objects.total(shown), context.since, context.now)
     lines = [
         Line(label, [slot.percentile(q) for slot in slots.values()], kind="line")
         for label, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
@@ -37,15 +39,15 @@ def response_times(context: WidgetContext) -> dict[str, object]:
     highest = max((value for line in lines for value in line.values if value), default=0)
     return {
         "chart": Chart(
-            title=f"{KINDS[shown]}: how long they take",
+            title=f"{KINDS[shown]}: duration",
             times=list(slots),
             series=lines,
             unit="ms",
-            # far above everything it would only flatten the lines
+            # A threshold far above all values would only flatten the lines.
             thresholds=[Threshold(SLOW_MS, "slow: 3 s", "warning")]
             if highest > SLOW_MS / 3
             else [],
-            empty="Nothing measured in this time yet.",
+            empty="Nothing was measured in this time range.",
         ),
         "shown": KINDS[shown],
         "kinds": [
@@ -55,7 +57,7 @@ def response_times(context: WidgetContext) -> dict[str, object]:
                 "p50": sums[kind].percentile(0.5),
                 "p95": sums[kind].percentile(0.95),
                 "p99": sums[kind].percentile(0.99),
-                "failure_percent": _percent(sums[kind].failure_share),
+                "failure_percent": _to_percent(sums[kind].failure_share),
             }
             for kind, label in KINDS.items()
         ],
@@ -71,8 +73,8 @@ def response_times(context: WidgetContext) -> dict[str, object]:
     size="medium",
 )
 def functions(context: WidgetContext) -> dict[str, object]:
-    found = measurements.slowest_and_failing(
-        SeriesKind.FUNCTION, context.since, context.now, limit=8
+    ranked = latencies.rank_series(
+        SeriesKind.FUNCTION, context.since, context.now, limit=MAX_FUNCTIONS
     )
     return {
         "functions": [
@@ -81,20 +83,20 @@ def functions(context: WidgetContext) -> dict[str, object]:
                 "app": one.app,
                 "count": one.summary.count,
                 "p95": one.summary.percentile(0.95),
-                "failure_percent": _percent(one.summary.failure_share),
+                "failure_percent": _to_percent(one.summary.failure_share),
                 "state": _state(one.summary),
             }
-            for one in found
+            for one in ranked
         ]
     }
 
 
-def _percent(share: float | None) -> float | None:
+def _to_percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _state(summary: measurements.LatencySummary) -> str:
-    """Failing past 5 %, the error rate's own limit; slow by the slow-response limit."""
-    if (summary.failure_share or 0) > 0.05:
+def _state(summary: latencies.LatencySummary) -> str:
+    """Apply the limits of the alert rules: failing above 5 % errors, degraded above SLOW_MS on average."""
+    if (summary.failure_share or 0) > MAX_FAILURE_SHARE:
         return "failing"
     return "degraded" if (summary.mean_ms or 0) > SLOW_MS else "healthy"

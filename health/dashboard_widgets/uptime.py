@@ -1,12 +1,14 @@
-"""Checks, monitors and heartbeats: how they are, and how they have been."""
+"""Widgets about the status and the uptime of checks, monitors and heartbeats."""
 
 from health.dashboard import WidgetContext, widget
 from health.models import Component, ComponentKind
 from health.queries import uptime
 from health.verdict import Status
 
+MAX_LINES = 8
 
-def enabled() -> list[Component]:
+
+def load_enabled() -> list[Component]:
     return list(Component.objects.filter(is_enabled=True).worst_first())
 
 
@@ -19,9 +21,11 @@ def enabled() -> list[Component]:
     size="wide",
 )
 def uptime_bars(context: WidgetContext) -> dict[str, object]:
-    components = [one for one in context.once(enabled) if one.status != Status.NOT_CONFIGURED]
+    components = [
+        one for one in context.load_once(load_enabled) if one.status != Status.NOT_CONFIGURED
+    ]
     return {
-        "lines": uptime.lines(components[:8], now=context.now),
+        "lines": uptime.load_lines(components[:MAX_LINES], now=context.now),
         "total": len(components),
         "goal": 100 * uptime.GOAL,
     }
@@ -36,8 +40,8 @@ def uptime_bars(context: WidgetContext) -> dict[str, object]:
     size="medium",
 )
 def all_checks(context: WidgetContext) -> dict[str, object]:
-    every = [one for one in context.once(enabled) if one.kind == ComponentKind.CHECK]
+    checks = [one for one in context.load_once(load_enabled) if one.kind == ComponentKind.CHECK]
     return {
-        "components": [one for one in every if one.status != Status.NOT_CONFIGURED],
-        "unused": [one for one in every if one.status == Status.NOT_CONFIGURED],
+        "components": [one for one in checks if one.status != Status.NOT_CONFIGURED],
+        "unused": [one for one in checks if one.status == Status.NOT_CONFIGURED],
     }

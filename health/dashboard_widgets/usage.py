@@ -1,4 +1,4 @@
-"""What is used up: the database, calls and bandwidth against their plan; messages to people."""
+"""Widgets about usage: database size, calls and bandwidth against their limits, and deliveries."""
 
 from datetime import datetime, timedelta
 
@@ -6,20 +6,24 @@ from alerts.models import AlertRule
 from alerts.rules import registry as rules
 from health.dashboard import WidgetContext, widget
 from health.models import SeriesKind
-from health.queries import measurements
-from health.services.gauges import DATABASE_SIZE, database_size_bytes
+from health.queries import resolutions, usage, values
+from health.queries.database_size import database_size_bytes
+from health.queries.deliveries import DeliveryCounts, series_name
+from health.services.gauges import DATABASE_SIZE
+from health.signals import DELIVERY_OUTCOMES
 from opsportal.lib.charts import Chart, Series, Threshold
 
 Levels = dict[datetime, float | None]
-# Rules warn at 80 % of a plan, so a rule's threshold says what the plan is.
+# The usage rules warn at 80 % of a plan's limit, so the limit follows from the rule's threshold.
 WARNING_SHARE = 0.8
-
-
+MAX_APPS = 5
+MAX_FAILURE_PERCENT = 10
+MAX_DAYS_LEFT = 3_650
 WEEK = timedelta(days=7)
 
 
-def thresholds() -> dict[str, float]:
-    """What staff set for the rules about plans, or the code's defaults."""
+def load_thresholds() -> dict[str, float]:
+    """Return the thresholds of the usage rules: as set by staff, or the defaults."""
     names = ("usage.database_size", "usage.function_calls", "usage.bandwidth")
     found = {name: rules.get(name).threshold for name in names}
     found.update(AlertRule.objects.filter(name__in=names).values_list("name", "threshold"))
@@ -36,39 +40,41 @@ def thresholds() -> dict[str, float]:
 )
 def database(context: WidgetContext) -> dict[str, object]:
     size = database_size_bytes()
-    warning = context.once(thresholds)["usage.database_size"] * 1e9
-    week = measurements.level_in_slots(DATABASE_SIZE, context.now - WEEK, context.now)
-    slots = _shown(week, context)
+    warning = context.load_once(load_thresholds)["usage.database_size"] * 1e9
+    week = values.level_per_slot(DATABASE_SIZE, context.now - WEEK, context.now)
+    slots = _slots_to_show(week, context)
     growth = _growth_per_day(week)
     days_left = (warning - size) / growth if growth and growth > 0 and size < warning else None
     return {
         "size": size,
+        "is_above_warning": size > warning,
         "warning": warning,
-        "plan": warning / WARNING_SHARE,
         "growth": growth,
-        "days_left": round(days_left) if days_left is not None and days_left < 3_650 else None,
+        "days_left": round(days_left)
+        if days_left is not None and days_left < MAX_DAYS_LEFT
+        else None,
         "chart": Chart(
-            title="Size of the database",
+            title="Database size",
             times=list(slots),
             series=[Series("Size", list(slots.values()))],
             unit="bytes",
             thresholds=[Threshold(warning, "warning", "warning")] if size > warning / 3 else [],
-            empty="The size is measured every minute; the first point comes soon.",
+            empty="The size is measured every minute. The first value will appear soon.",
         ),
     }
 
 
-def _shown(week: Levels, context: WidgetContext) -> Levels:
-    """The page's range, out of the week where that has the same slots."""
-    resolution = measurements.value_resolution_for(context.range)
-    if context.range > WEEK or resolution != measurements.value_resolution_for(WEEK):
-        return measurements.level_in_slots(DATABASE_SIZE, context.since, context.now)
+def _slots_to_show(week: Levels, context: WidgetContext) -> Levels:
+    """Return the slots of the selected range, taken from `week` if the resolution is the same."""
+    resolution = resolutions.value_resolution_for(context.range)
+    if context.range > WEEK or resolution != resolutions.value_resolution_for(WEEK):
+        return values.level_per_slot(DATABASE_SIZE, context.since, context.now)
     first = resolution.floor(context.since)
     return {at: size for at, size in week.items() if at >= first}
 
 
 def _growth_per_day(week: Levels) -> float | None:
-    """Over the last week, or as long as there are figures; None in the first hour."""
+    """Return the growth in bytes per day over the known part of the week; None within the first hour."""
     known = [(at, size) for at, size in week.items() if size is not None]
     if len(known) < 2:
         return None
@@ -84,69 +90,74 @@ def _growth_per_day(week: Levels) -> float | None:
     order=410,
     size="medium",
 )
-def usage(context: WidgetContext) -> dict[str, object]:
-    limits = context.once(thresholds)
+def api_usage(context: WidgetContext) -> dict[str, object]:
+    thresholds = context.load_once(load_thresholds)
     month = context.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    calls = measurements.function_calls(context.now - timedelta(days=1), context.now)
-    sent = measurements.bandwidth_bytes(month, context.now)
+    calls = usage.function_call_count(context.now - timedelta(days=1), context.now)
+    sent = usage.bandwidth_bytes(month, context.now)
     return {
-        "plans": [
+        "usages": [
             {
                 "label": "Function calls, last 24 h",
                 "value": calls,
                 "unit": "calls",
-                "plan": limits["usage.function_calls"] / WARNING_SHARE,
+                "limit": thresholds["usage.function_calls"] / WARNING_SHARE,
             },
             {
                 "label": f"Bandwidth since 1 {context.now:%b}",
                 "value": sent,
                 "unit": "bytes",
-                "plan": limits["usage.bandwidth"] * 1e9 / WARNING_SHARE,
+                "limit": thresholds["usage.bandwidth"] * 1e9 / WARNING_SHARE,
             },
         ],
-        "apps": measurements.requests_by_app(context.since, context.now)[:5],
+        "apps": usage.call_count_by_app(context.since, context.now)[:MAX_APPS],
     }
 
 
-OUTCOMES = ("sent", "delivered", "failed", "bounced")
+CHANNELS = {"sms": "SMS", "email": "E-mail"}
 
 
 @widget(
     "health.deliveries",
-    title="Messages to people",
+    title="SMS and e-mail delivery",
     template="health/_widget_deliveries.html",
     refresh=60,
     order=420,
     size="medium",
 )
 def deliveries(context: WidgetContext) -> dict[str, object]:
-    channels = {"sms": "SMS", "email": "E-mail"}
-    names = [f"{channel}.{outcome}" for channel in channels for outcome in OUTCOMES]
-    slots = measurements.counted_in_slots(SeriesKind.DELIVERY, names, context.since, context.now)
-    rows = []
-    for channel, label in channels.items():
-        counts = {o: sum(slot[f"{channel}.{o}"] for slot in slots.values()) for o in OUTCOMES}
-        bad = counts["failed"] + counts["bounced"]
-        total = max(counts["sent"], counts["delivered"] + bad)
-        rows.append({"label": label, **counts, "bad_percent": 100 * bad / total if total else None})
+    series_names = [series_name(c, outcome) for c in CHANNELS for outcome in DELIVERY_OUTCOMES]
+    slots = values.sum_values_per_slot(
+        SeriesKind.DELIVERY, series_names, context.since, context.now
+    )
     has_any = any(any(slot.values()) for slot in slots.values())
+
+    def counts_in(slot: dict[str, float], channel: str) -> DeliveryCounts:
+        return DeliveryCounts(**{o: slot[series_name(channel, o)] for o in DELIVERY_OUTCOMES})
+
+    rows = []
+    for channel, label in CHANNELS.items():
+        total = {name: sum(slot[name] for slot in slots.values()) for name in series_names}
+        counts = counts_in(total, channel)
+        is_high = (counts.failure_percent or 0) > MAX_FAILURE_PERCENT
+        rows.append({"label": label, "counts": counts, "is_high": is_high})
     return {
         "rows": rows,
         "chart": Chart(
-            title="Messages that failed or bounced",
+            title="Failed and bounced messages",
             times=list(slots),
             series=[
                 Series(
                     label,
                     [
-                        slot[f"{channel}.failed"] + slot[f"{channel}.bounced"] if has_any else None
+                        counts_in(slot, channel).undelivered if has_any else None
                         for slot in slots.values()
                     ],
-                    kind="bars" if len(channels) == 1 else "line",
+                    kind="line",
                 )
-                for channel, label in channels.items()
+                for channel, label in CHANNELS.items()
             ],
             unit="messages",
-            empty="No messages were reported in this time.",
+            empty="No messages were reported in this time range.",
         ),
     }

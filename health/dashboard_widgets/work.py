@@ -1,12 +1,14 @@
-"""Background work: the queue, and what runs on a schedule."""
+"""Widgets about the task queue and the scheduled jobs."""
 
 from health.dashboard import WidgetContext, widget
 from opsportal.jobs import services as jobs
 
+MAX_JOBS = 8
+
 
 @widget(
     "health.queue",
-    title="Background work",
+    title="Task queue",
     template="health/_widget_queue.html",
     refresh=30,
     order=500,
@@ -25,13 +27,15 @@ def queue(context: WidgetContext) -> dict[str, object]:
     size="wide",
 )
 def scheduled_jobs(context: WidgetContext) -> dict[str, object]:
-    """What is in trouble first, then what ran last."""
+    """List failing and late jobs first, then all others by their next run."""
     lines = jobs.job_overview(context.now)
 
-    def is_trouble(line: jobs.JobLine) -> bool:
+    def has_problem(line: jobs.JobLine) -> bool:
         return line.is_late or line.last_outcome in ("failed", "lost")
 
+    ordered = sorted(lines, key=lambda line: (not has_problem(line), line.next_run_at, line.name))
     return {
-        "jobs": sorted(lines, key=lambda line: (not is_trouble(line), line.next_run_at, line.name)),
-        "trouble_count": sum(map(is_trouble, lines)),
+        "jobs": ordered[:MAX_JOBS],
+        "more_jobs": ordered[MAX_JOBS:],
+        "problem_count": sum(map(has_problem, lines)),
     }

@@ -2,6 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
+import health.models.heartbeats
 import health.models.monitors
 import uuid
 from django.conf import settings
@@ -28,11 +29,11 @@ class Migration(migrations.Migration):
                 ('component_ptr', models.OneToOneField(auto_created=True, on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, serialize=False, to='health.component')),
                 ('slug', models.SlugField()),
                 ('environment', models.CharField(blank=True, max_length=64)),
-                ('crontab', models.CharField(blank=True, help_text='e.g. 0 3 * * *', max_length=100, validators=[health.models.monitors.validate_crontab])),
-                ('time_zone', models.CharField(default='UTC', max_length=50, validators=[health.models.monitors.validate_zone])),
-                ('interval_minutes', models.PositiveIntegerField(blank=True, help_text='Instead of a crontab', null=True, validators=[django.core.validators.MinValueValidator(1)])),
-                ('margin_minutes', models.PositiveIntegerField(default=5, help_text='So late is still on time')),
-                ('max_runtime_minutes', models.PositiveIntegerField(default=30, help_text='A started run must end within')),
+                ('crontab', models.CharField(blank=True, help_text='For example 0 3 * * *', max_length=100, validators=[health.models.heartbeats.validate_crontab])),
+                ('time_zone', models.CharField(default='UTC', max_length=50, validators=[health.models.heartbeats.validate_zone])),
+                ('interval_minutes', models.PositiveIntegerField(blank=True, help_text='Alternative to a crontab', null=True, validators=[django.core.validators.MinValueValidator(1)])),
+                ('margin_minutes', models.PositiveIntegerField(default=5, help_text='How late a check-in may be without counting as missed')),
+                ('max_runtime_minutes', models.PositiveIntegerField(default=30, help_text='A run that takes longer counts as failed')),
                 ('ping_key', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ('expected_at', models.DateTimeField(blank=True, db_index=True, editable=False, null=True)),
                 ('started_at', models.DateTimeField(blank=True, editable=False, null=True)),
@@ -64,7 +65,7 @@ class Migration(migrations.Migration):
                 ('is_public', models.BooleanField(default=False, verbose_name='on the status page')),
                 ('started_at', models.DateTimeField()),
                 ('resolved_at', models.DateTimeField(blank=True, null=True)),
-                ('postmortem', models.TextField(blank=True, help_text='What happened, why, and what was changed', verbose_name='post-mortem')),
+                ('postmortem', models.TextField(blank=True, help_text='What happened, why, and what was changed. Published with the incident', verbose_name='post-mortem')),
                 ('component', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='incidents', to='health.component')),
             ],
         ),
@@ -91,7 +92,7 @@ class Migration(migrations.Migration):
                 ('starts_at', models.DateTimeField()),
                 ('ends_at', models.DateTimeField()),
                 ('is_public', models.BooleanField(default=True, verbose_name='on the status page')),
-                ('components', models.ManyToManyField(blank=True, help_text='None: everything', related_name='maintenance_windows', to='health.component')),
+                ('components', models.ManyToManyField(blank=True, help_text='Leave empty for all components', related_name='maintenance_windows', to='health.component')),
             ],
         ),
         migrations.CreateModel(
@@ -103,16 +104,16 @@ class Migration(migrations.Migration):
                 ('headers', models.JSONField(blank=True, default=dict, validators=[health.models.monitors.validate_headers])),
                 ('body', models.TextField(blank=True)),
                 ('expected_status', models.CharField(default='200-299', max_length=100, validators=[health.models.monitors.validate_status_ranges])),
-                ('contains', models.CharField(blank=True, help_text='Empty: not looked at', max_length=200, verbose_name='body contains')),
-                ('json_path', models.CharField(blank=True, help_text='e.g. status.indicator or checks[0].state', max_length=200)),
-                ('json_value', models.CharField(blank=True, help_text='What stands there', max_length=200)),
-                ('latency_limit_ms', models.PositiveIntegerField(blank=True, help_text='Slower than this is degraded. Empty: no limit', null=True)),
+                ('contains', models.CharField(blank=True, help_text='Leave empty to skip this check', max_length=200, verbose_name='body contains')),
+                ('json_path', models.CharField(blank=True, help_text='For example status.indicator or checks[0].state', max_length=200)),
+                ('json_value', models.CharField(blank=True, help_text='Expected value', max_length=200)),
+                ('latency_limit_ms', models.PositiveIntegerField(blank=True, help_text='Slower responses count as degraded. Leave empty for no limit', null=True)),
                 ('timeout_seconds', models.PositiveSmallIntegerField(default=5, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(30)])),
                 ('interval_minutes', models.PositiveSmallIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(1440)])),
                 ('next_run_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('certificate_until', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('certificate_seen_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('app', models.ForeignKey(blank=True, help_text="Whose function this is, if it is one's", null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='monitors', to='clients.clientapp')),
+                ('app', models.ForeignKey(blank=True, help_text='App this monitor belongs to (optional)', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='monitors', to='clients.clientapp')),
             ],
             bases=('health.component',),
         ),

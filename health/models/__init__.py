@@ -1,15 +1,17 @@
 from health.models.backups import Backup, BackupState
 from health.models.components import (
-    RAW_KEPT,
+    RESULT_RETENTION,
     CheckResult,
     Component,
     ComponentKind,
     StatusChoice,
     Uptime,
 )
+from health.models.heartbeats import CheckIn, CheckInStatus, Heartbeat
 from health.models.incidents import Incident, IncidentState, IncidentUpdate
+from health.models.maintenance import MaintenanceWindow
 from health.models.measurements import (
-    KEPT,
+    ROLLUP_RETENTION,
     ActiveUser,
     Latency,
     Series,
@@ -17,20 +19,13 @@ from health.models.measurements import (
     SignalBatch,
     Tier,
     Value,
-    tier_for,
 )
-from health.models.monitors import (
-    CheckIn,
-    CheckInStatus,
-    Heartbeat,
-    MaintenanceWindow,
-    Monitor,
-)
+from health.models.monitors import Monitor
 from health.models.subscribers import MailState, StatusMail, Subscriber
 
 __all__ = [
-    "KEPT",
-    "RAW_KEPT",
+    "RESULT_RETENTION",
+    "ROLLUP_RETENTION",
     "ActiveUser",
     "Backup",
     "BackupState",
@@ -56,5 +51,4 @@ __all__ = [
     "Tier",
     "Uptime",
     "Value",
-    "tier_for",
 ]

@@ -1,4 +1,4 @@
-"""Backups taken, and whether they can be restored."""
+"""Backups and the results of their verification."""
 
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ class BackupQuerySet(models.QuerySet["Backup"]):
 
 
 class Backup(models.Model):
-    """One backup: its file and what was in the database, to compare with what comes back out."""
+    """A backup file, with the row counts of the database to compare a test restore with."""
 
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)

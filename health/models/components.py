@@ -1,4 +1,4 @@
-"""What can be up or down: the portal's own checks, outside monitors and heartbeats. Their state, results and uptime."""
+"""Components: the portal's own checks, external monitors and heartbeats; and their results and uptime."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -14,7 +14,7 @@ class StatusChoice(models.TextChoices):
     DEGRADED = "degraded", "Degraded"
     UNHEALTHY = "unhealthy", "Down"
     NOT_CONFIGURED = "not_configured", "Not configured"
-    UNKNOWN = "unknown", "No answer yet"
+    UNKNOWN = "unknown", "No result yet"
 
 
 class ComponentKind(models.TextChoices):
@@ -39,7 +39,7 @@ class ComponentQuerySet(models.QuerySet["Component"]):
         return self.filter(is_enabled=True, status__in=[Status.DEGRADED, Status.UNHEALTHY])
 
     def worst_first(self) -> "ComponentQuerySet":
-        """What fails, then what is required, then the portal's own, then the others by name."""
+        """Order by status, then required ones, then public ones, then by kind and title."""
         return self.order_by(STATUS_RANK, "-is_required", "-is_public", "kind", "title", "pk")
 
     def in_order(self) -> "ComponentQuerySet":
@@ -47,21 +47,21 @@ class ComponentQuerySet(models.QuerySet["Component"]):
 
 
 class Component(models.Model):
-    """Something that is up or down. `status` is the damped verdict; `last_*` is the newest single result."""
+    """Anything that can be up or down. `status` is the damped status, `last_*` the newest single result."""
 
     kind = models.CharField(max_length=10, choices=ComponentKind)
     name = models.SlugField(max_length=100, unique=True)
     title = models.CharField(max_length=100)
     is_required = models.BooleanField(
-        "required", default=False, help_text="Its failure makes the whole portal unhealthy."
+        "required", default=False, help_text="A failure makes the whole portal unhealthy."
     )
     is_public = models.BooleanField("on the status page", default=False)
     is_enabled = models.BooleanField("enabled", default=True)
     fail_after = models.PositiveSmallIntegerField(
-        default=2, help_text="Failures in a row before the verdict turns"
+        default=2, help_text="Consecutive failures before it counts as down"
     )
     recover_after = models.PositiveSmallIntegerField(
-        default=2, help_text="Successes in a row before it turns back"
+        default=2, help_text="Consecutive successes before it counts as up"
     )
     status = models.CharField(
         max_length=15, choices=StatusChoice, default=Status.UNKNOWN, editable=False
@@ -92,8 +92,13 @@ class Component(models.Model):
         return self.title
 
     @property
+    def alert_key(self) -> str:
+        """The key of the alert about this component."""
+        return f"health:{self.name}"
+
+    @property
     def state(self) -> State | None:
-        """What `verdict` works with; None before the first result."""
+        """The state as used by `health.verdict`; None before the first result."""
         if self.last_at is None or self.since is None:
             return None
         result = Result(
@@ -109,11 +114,11 @@ class Component(models.Model):
         self.last_message = state.result.message[:500]
 
 
-RAW_KEPT = timedelta(hours=48)
+RESULT_RETENTION = timedelta(hours=48)
 
 
 class CheckResult(models.Model):
-    """One answer of one component. Kept 48 hours; what lasts is `Uptime`."""
+    """One result of one component. Deleted after 48 hours; its roll-up is `Uptime`."""
 
     component = models.ForeignKey(Component, models.CASCADE, related_name="results")
     at = models.DateTimeField()
@@ -121,7 +126,7 @@ class CheckResult(models.Model):
     duration_ms = models.FloatField()
     message = models.CharField(max_length=500, blank=True)
     is_maintained = models.BooleanField(
-        default=False, db_default=False, help_text="Given while work was announced"
+        default=False, db_default=False, help_text="Recorded during a maintenance window"
     )
 
     class Meta:
@@ -140,7 +145,7 @@ class UptimeQuerySet(models.QuerySet["Uptime"]):
 
 
 class Uptime(models.Model):
-    """Results of a component in one hour or (UTC) day. Results under maintenance count apart: they are nobody's downtime."""
+    """Number of results of a component in one hour or UTC day. Results during maintenance are counted separately."""
 
     component = models.ForeignKey(Component, models.CASCADE, related_name="uptimes")
     tier = models.PositiveIntegerField()  # Tier.HOUR or Tier.DAY

@@ -1,4 +1,4 @@
-"""What went wrong, as it is told to people: opened by a check or by staff, with updates and what was learned."""
+"""Incidents, opened automatically or by staff, with their updates and a post-mortem."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -29,7 +29,7 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
 
 class Incident(models.Model):
-    """One failure from its start to its end. A component has one open automatic incident at a time."""
+    """A failure from start to end. A component has at most one open automatic incident."""
 
     title = models.CharField(max_length=200)
     component = models.ForeignKey(
@@ -44,7 +44,9 @@ class Incident(models.Model):
     started_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
     postmortem = models.TextField(
-        "post-mortem", blank=True, help_text="What happened, why, and what was changed"
+        "post-mortem",
+        blank=True,
+        help_text="What happened, why, and what was changed. Published with the incident",
     )
 
     objects = IncidentQuerySet.as_manager()
@@ -72,7 +74,7 @@ class Incident(models.Model):
 
 
 class IncidentUpdate(models.Model):
-    """One message of an incident's story."""
+    """A message in the timeline of an incident."""
 
     incident = models.ForeignKey(Incident, models.CASCADE, related_name="updates")
     at = models.DateTimeField()

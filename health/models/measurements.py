@@ -1,6 +1,6 @@
-"""Measurements as roll-ups: a series is one thing measured, a point is one minute, hour or day of it.
+"""Measurements as roll-ups. A series is one measured quantity; a point is one minute, hour or day of it.
 
-There are no raw rows. A year of it stays small, and every figure on the page is a handful of rows.
+Single measurements are not stored. Years of data stay small, and every number on a page is read from a few rows.
 """
 
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from opsportal.clients.models import ClientApp
 
 
 class Tier(models.IntegerChoices):
-    """How long a point is, in seconds."""
+    """The length of a point in seconds."""
 
     MINUTE = 60
     HOUR = 3_600
@@ -24,25 +24,18 @@ class Tier(models.IntegerChoices):
     def length(self) -> timedelta:
         return timedelta(seconds=self.value)
 
-    def floor(self, moment: datetime) -> datetime:
-        """The start of the (UTC) minute, hour or day that holds `moment`."""
+    def floor(self, timestamp: datetime) -> datetime:
+        """Return the start of the UTC minute, hour or day that contains `timestamp`."""
         return datetime.fromtimestamp(
-            moment.timestamp() // self.value * self.value, tz=moment.tzinfo
+            timestamp.timestamp() // self.value * self.value, tz=timestamp.tzinfo
         )
 
 
-KEPT: dict[Tier, timedelta] = {
+ROLLUP_RETENTION: dict[Tier, timedelta] = {
     Tier.MINUTE: timedelta(hours=48),
     Tier.HOUR: timedelta(days=35),
     Tier.DAY: timedelta(days=400),
 }
-
-
-def tier_for(span: timedelta) -> Tier:
-    """The finest points that make a readable chart of `span` and are kept that long."""
-    if span <= timedelta(hours=3):
-        return Tier.MINUTE
-    return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY
 
 
 class SeriesKind(models.TextChoices):
@@ -56,7 +49,7 @@ class SeriesKind(models.TextChoices):
 
 class SeriesQuerySet(models.QuerySet["Series"]):
     def total(self, kind: str) -> "SeriesQuerySet":
-        """The one series that adds up all apps' calls of this kind."""
+        """Select the series that totals the calls of this kind over all apps."""
         return self.filter(app=None, kind=kind, name="")
 
     def of_apps(self, kind: str) -> "SeriesQuerySet":
@@ -64,7 +57,7 @@ class SeriesQuerySet(models.QuerySet["Series"]):
 
 
 class Series(models.Model):
-    """One thing that is measured: a function of an app, a gauge, a channel's outcome. Without an app: the total of all."""
+    """A measured quantity: a function, a gauge or a delivery outcome. Without an app: the total of all apps."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, null=True, blank=True, related_name="series")
     kind = models.CharField(max_length=10, choices=SeriesKind)
@@ -86,7 +79,7 @@ class Series(models.Model):
 
 
 class Point(models.Model):
-    """What every point has: its series, its length and its start."""
+    """Base of all points: the series, the length and the start."""
 
     series = models.ForeignKey(Series, models.CASCADE, related_name="+")
     tier = models.PositiveIntegerField(choices=Tier)
@@ -99,14 +92,14 @@ class Point(models.Model):
 
 
 class Latency(Point):
-    """Calls in one minute, hour or day: how many, how many failed, and a histogram of how long they took (fields b0, b1, …)."""
+    """Calls in one minute, hour or day: counts, and a histogram of the durations in the fields b0, b1, …"""
 
     count = models.BigIntegerField(default=0)
     failed = models.BigIntegerField(default=0)
     total_ms = models.FloatField(default=0)
     highest_ms = models.FloatField(default=0)
 
-    BUCKETS: ClassVar = tuple(f"b{n}" for n in range(histogram.SIZE))
+    BUCKETS: ClassVar = tuple(f"b{n}" for n in range(histogram.BUCKET_COUNT))
 
     class Meta:
         verbose_name_plural = "latencies"
@@ -119,14 +112,13 @@ class Latency(Point):
         return f"{self.series_id} {self.start:%Y-%m-%d %H:%M}: {self.count}"
 
 
-for (
-    _bucket
-) in Latency.BUCKETS:  # columns, so that adding to a histogram is one UPDATE without reading
+# One column per bucket: adding to a histogram is then a single UPDATE without a prior read.
+for _bucket in Latency.BUCKETS:
     Latency.add_to_class(_bucket, models.IntegerField(default=0))
 
 
 class Value(Point):
-    """A counter's sum or a gauge's levels in one minute, hour or day."""
+    """The sum of a counter, or the levels of a gauge, in one minute, hour or day."""
 
     count = models.BigIntegerField(default=0)
     total = models.FloatField(default=0)
@@ -145,21 +137,21 @@ class Value(Point):
 
 
 class ActiveUserQuerySet(models.QuerySet["ActiveUser"]):
-    def seen_since(self, moment: datetime) -> "ActiveUserQuerySet":
-        return self.filter(seen_at__gte=moment)
+    def seen_since(self, since: datetime) -> "ActiveUserQuerySet":
+        return self.filter(seen_at__gte=since)
 
-    def people(self) -> int:
-        """How many different ones, over all apps."""
+    def user_count(self) -> int:
+        """Return the number of distinct users over all apps."""
         return self.values("user_hash").distinct().count()
 
     def by_app(self) -> list[tuple[str, int]]:
-        """How many in each app, most first."""
-        rows = self.values_list("app__name").annotate(people=Count("pk"))
-        return list(rows.order_by("-people", "app__name"))
+        """Return the number of users of each app, highest first."""
+        rows = self.values_list("app__name").annotate(user_count=Count("pk"))
+        return list(rows.order_by("-user_count", "app__name"))
 
 
 class ActiveUser(models.Model):
-    """When somebody was last active in an app. The id is a keyed hash; rows are removed after a day."""
+    """The time a user was last active in an app. User ids are stored as keyed hashes; rows are deleted after a day."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     user_hash = models.CharField(max_length=32)
@@ -177,7 +169,7 @@ class ActiveUser(models.Model):
 
 
 class SignalBatch(models.Model):
-    """A batch of signals already taken, so that the same one sent twice counts once. Kept 48 hours."""
+    """A batch of signals that was already recorded, to ignore repeated ones. Deleted after 48 hours."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     batch_id = models.CharField(max_length=100)

@@ -1,4 +1,4 @@
-"""Who wants to hear of incidents. An address is personal data: kept encrypted, with a keyed hash to find it again."""
+"""Subscribers to incident updates. Addresses are personal data: stored encrypted, with a keyed hash for lookups."""
 
 import secrets
 from datetime import datetime
@@ -20,7 +20,7 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
 
 
 class Subscriber(models.Model):
-    """An address that asked for mails, and means it once confirmed. Unconfirmed ones are removed after two days."""
+    """An address that asked for updates. It receives them once confirmed; otherwise it is deleted after two days."""
 
     address_hash = models.CharField(max_length=64, unique=True, editable=False)
     sealed_address = models.TextField(editable=False)
@@ -45,14 +45,14 @@ class StatusMailQuerySet(models.QuerySet["StatusMail"]):
         return self.filter(state=MailState.WAITING, next_attempt_at__lte=now)
 
     def claim(self, pk: int, *, now: datetime, until: datetime) -> bool:
-        """Take one that is due: the attempt is counted before it is made, and nobody else takes it until then."""
+        """Claim a due e-mail: count the attempt, and keep other workers from sending it before `until`."""
         return bool(
             self.due(now).filter(pk=pk).update(attempts=F("attempts") + 1, next_attempt_at=until)
         )
 
 
 class StatusMail(models.Model):
-    """One mail to one subscriber: about an update, or (without one) asking to confirm."""
+    """An e-mail to one subscriber: about an incident update or, without one, to confirm the subscription."""
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="mails")
     update = models.ForeignKey(

@@ -1,5 +1,5 @@
-"""Reads for other apps and for the pages: always from roll-ups."""
+"""Functions that only read, for pages, alert rules and other apps. Measurements are read from roll-ups."""
 
-from health.queries.measurements import request_count
+from health.queries.usage import request_count
 
 __all__ = ["request_count"]

@@ -1,6 +1,6 @@
-"""How much of the time things worked, against the goal: from hours and days, and from raw results for the last hours.
+"""Read how much of the time components were up: from hourly and daily roll-ups, and from raw results for recent hours.
 
-Degraded is up. Maintenance is nobody's downtime. A time without results is not counted at all.
+Degraded counts as up. Results during maintenance are not counted, and neither is time without results.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,29 +11,35 @@ from functools import lru_cache
 from django.db.models import Count, F, Q, Sum
 
 from health.models import CheckResult, Component, Tier, Uptime
-from health.verdict import Status
+from health.verdict import Status, Tone
 from opsportal.lib import formats
 
 GOAL = 0.999
+CRITICAL_BELOW_PERCENT = 99
 WINDOWS: dict[str, timedelta] = {
     "24 h": timedelta(hours=24),
     "7 d": timedelta(days=7),
     "30 d": timedelta(days=30),
     "90 d": timedelta(days=90),
 }
+# Longer windows are read from hourly roll-ups.
+MAX_RAW_WINDOW = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
-class Share:
-    """Results of a window that say up and down."""
+class Availability:
+    """The number of results in a time window that say up, and that say down."""
 
     up: int = 0
     down: int = 0
 
     @property
+    def total(self) -> int:
+        return self.up + self.down
+
+    @property
     def percent(self) -> float | None:
-        total = self.up + self.down
-        return 100 * self.up / total if total else None
+        return 100 * self.up / self.total if self.total else None
 
     @property
     def meets_goal(self) -> bool:
@@ -41,25 +47,23 @@ class Share:
 
     @property
     def budget_left(self) -> float | None:
-        """What is left of the error budget, as a share: 1 is untouched, below 0 is overdrawn."""
-        total = self.up + self.down
-        return 1 - self.down / total / (1 - GOAL) if total else None
+        """The remaining share of the error budget: 1 is untouched, below 0 is overspent."""
+        return 1 - self.down / self.total / (1 - GOAL) if self.total else None
 
     @property
     def burn_rate(self) -> float | None:
-        """How many times faster than allowed the budget is used up."""
-        total = self.up + self.down
-        return self.down / total / (1 - GOAL) if total else None
+        """The rate at which the error budget is spent, as a multiple of the allowed rate."""
+        return self.down / self.total / (1 - GOAL) if self.total else None
 
 
 def _tier(window: timedelta) -> Tier:
     return Tier.HOUR if window <= timedelta(days=7) else Tier.DAY
 
 
-def shares(
+def load_availability(
     components: Iterable[Component], window: timedelta, *, now: datetime
-) -> dict[int, Share]:
-    """Each component's share in the window that ends now, by its id."""
+) -> dict[int, Availability]:
+    """Return the availability of each component in the window that ends now, by component id."""
     tier = _tier(window)
     rows = (
         Uptime.objects.filter(
@@ -68,52 +72,53 @@ def shares(
         .values_list("component_id")
         .annotate(up=Sum("healthy") + Sum("degraded"), down=Sum("unhealthy"))
     )
-    return {pk: Share(up, down) for pk, up, down in rows}
+    return {pk: Availability(up, down) for pk, up, down in rows}
 
 
 @dataclass(frozen=True)
 class Day:
-    """One bar."""
+    """One UTC day of a component's history, drawn as one bar."""
 
     date: datetime
-    share: Share
+    availability: Availability
     was_degraded: bool = False
     was_maintained: bool = False
 
     @property
-    def tone(self) -> str:
-        percent = self.share.percent
+    def tone(self) -> Tone:
+        percent = self.availability.percent
         if percent is None:
-            return "none"
+            return Tone.NONE
         if percent < 100 * GOAL:
-            return "critical" if percent < 99 else "warning"
-        return "warning" if self.was_degraded else "ok"
+            return Tone.CRITICAL if percent < CRITICAL_BELOW_PERCENT else Tone.WARNING
+        return Tone.WARNING if self.was_degraded else Tone.OK
 
 
 def day_in_words(day: Day) -> str:
-    date, percent = _date_in_words(day.date), day.share.percent
+    """Return the text of a bar, such as "3 Mar 2026: 99.95 % up"."""
+    date, percent = _date_in_words(day.date), day.availability.percent
     if percent is None:
         return f"{date}: {'maintenance' if day.was_maintained else 'no data'}"
     maintained = ", with maintenance" if day.was_maintained else ""
     return f"{date}: {percent_in_words(percent)} up{maintained}"
 
 
-@lru_cache(maxsize=200)  # every component has the same ninety days
+@lru_cache(maxsize=200)  # all components share the same ninety days
 def _date_in_words(date: datetime) -> str:
     return f"{date.day} {date:%b %Y}"
 
 
 def percent_in_words(value: float | None) -> str:
-    """99.95 -> "99.95 %"; never rounded up to 100."""
+    """Format 99.95 as "99.95 %". Values below 100 are never rounded up to 100."""
     if value is None:
         return formats.NONE
     return "100 %" if value == 100 else f"{min(value, 99.99):.2f} %"
 
 
-def days(
+def load_days(
     components: Iterable[Component], *, now: datetime, count: int = 90
 ) -> dict[int, list[Day]]:
-    """The last `count` (UTC) days of each component, oldest first; days without results are empty."""
+    """Return the last `count` UTC days of each component, oldest first, including days without results."""
     components = list(components)
     today = Tier.DAY.floor(now)
     dates = [today - timedelta(days=ago) for ago in reversed(range(count))]
@@ -124,77 +129,90 @@ def days(
     for pk, start, healthy, degraded, unhealthy, maintenance in rows.iterator():
         found[pk, start] = Day(
             start,
-            Share(healthy + degraded, unhealthy),
-            # A few degraded answers do not colour a day.
+            Availability(healthy + degraded, unhealthy),
+            # Up to 1 % of degraded results do not change the color of a day.
             was_degraded=degraded * 100 > healthy + degraded,
             was_maintained=maintenance > 0,
         )
     return {
-        component.pk: [found.get((component.pk, date)) or Day(date, Share()) for date in dates]
+        component.pk: [
+            found.get((component.pk, date)) or Day(date, Availability()) for date in dates
+        ]
         for component in components
     }
 
 
 @dataclass(frozen=True)
-class Line:
-    """A component with everything its line on a page shows."""
+class UptimeLine:
+    """A component with its history and its availability in each of WINDOWS."""
 
     component: Component
     days: list[Day]
-    shares: list[Share]  # one per window of WINDOWS
+    availabilities: list[Availability]  # in the order of WINDOWS
 
     @property
-    def by_window(self) -> list[tuple[str, Share]]:
-        return list(zip(WINDOWS, self.shares, strict=True))
+    def by_window(self) -> list[tuple[str, Availability]]:
+        return list(zip(WINDOWS, self.availabilities, strict=True))
 
     @property
     def budget_left_percent(self) -> float | None:
-        """Of the last 30 days' error budget."""
-        left = self.shares[list(WINDOWS).index("30 d")].budget_left
+        """The remaining error budget of the last 30 days."""
+        left = self.availabilities[list(WINDOWS).index("30 d")].budget_left
         return None if left is None else 100 * left
 
+    @property
+    def is_budget_overspent(self) -> bool:
+        return (self.budget_left_percent or 0) < 0
 
-def lines(components: Iterable[Component], *, now: datetime) -> list[Line]:
+    @property
+    def budget_text(self) -> str:
+        if self.budget_left_percent is None:
+            return formats.NONE
+        return "overspent" if self.is_budget_overspent else f"{self.budget_left_percent:.0f} %"
+
+
+def load_lines(components: Iterable[Component], *, now: datetime) -> list[UptimeLine]:
+    """Return the uptime line of each component."""
     components = list(components)
-    history = days(components, now=now, count=max(WINDOWS.values()).days)
+    history = load_days(components, now=now, count=max(WINDOWS.values()).days)
     by_window = [
-        shares(components, window, now=now)
+        load_availability(components, window, now=now)
         if _tier(window) is Tier.HOUR
-        else {pk: _added_up(found[-window.days :]) for pk, found in history.items()}
+        else {pk: _sum_of(found[-window.days :]) for pk, found in history.items()}
         for window in WINDOWS.values()
     ]
     return [
-        Line(one, history[one.pk], [found.get(one.pk, Share()) for found in by_window])
+        UptimeLine(one, history[one.pk], [found.get(one.pk, Availability()) for found in by_window])
         for one in components
     ]
 
 
-def _added_up(days: Sequence[Day]) -> Share:
-    return Share(sum(day.share.up for day in days), sum(day.share.down for day in days))
+def _sum_of(days: Sequence[Day]) -> Availability:
+    return Availability(
+        sum(day.availability.up for day in days), sum(day.availability.down for day in days)
+    )
 
 
-RAW_UP_TO = timedelta(hours=12)
+def load_recent_availability(
+    window: timedelta, *, now: datetime, since_status_change: bool = False
+) -> dict[int, Availability]:
+    """Return the availability of every component in the window, by component id.
 
-
-def recent_shares(
-    window: timedelta, *, now: datetime, since_turned: bool = False
-) -> dict[int, Share]:
-    """Every component's share in the window, to the minute up to 12 hours, to the hour beyond.
-
-    `since_turned`: only what came since its verdict last turned, and so nothing of an outage that is over and was told.
+    Windows up to MAX_RAW_WINDOW are exact, longer ones are precise to the hour. `since_status_change` counts only
+    results since the component's last status change, which excludes outages that are over and had their own alert.
     """
-    if window > RAW_UP_TO:
+    if window > MAX_RAW_WINDOW:
         hours = (
             Uptime.objects.filter(tier=Tier.HOUR, start__gt=Tier.HOUR.floor(now - window))
             .values_list("component_id")
             .annotate(up=Sum("healthy") + Sum("degraded"), down=Sum("unhealthy"))
         )
-        return {pk: Share(up, down) for pk, up, down in hours}
+        return {pk: Availability(up, down) for pk, up, down in hours}
     results = CheckResult.objects.filter(at__gt=now - window, at__lte=now, is_maintained=False)
-    if since_turned:
+    if since_status_change:
         results = results.filter(at__gte=F("component__since"))
     rows = results.values_list("component_id").annotate(
         up=Count("pk", filter=~Q(status=Status.UNHEALTHY)),
         down=Count("pk", filter=Q(status=Status.UNHEALTHY)),
     )
-    return {pk: Share(up, down) for pk, up, down in rows}
+    return {pk: Availability(up, down) for pk, up, down in rows}

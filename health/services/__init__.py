@@ -1,11 +1,11 @@
-"""What other apps call."""
+"""The services that other apps may call."""
 
 from health.services.certificates import check_certificates
 from health.services.checks import run_checks
 from health.services.gauges import record_gauges
 from health.services.heartbeats import TooManyHeartbeats, record_check_in, sweep_heartbeats
 from health.services.measurements import record_measurements
-from health.services.recording import record_results
+from health.services.results import record_results
 from health.services.retention import prune
 
 __all__ = [

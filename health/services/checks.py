@@ -1,43 +1,47 @@
-"""The minute's round: every registered check and every due monitor is asked, and what they said is recorded."""
+"""Run all registered checks and all due monitors, and record their results."""
 
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from health import checks, probes, runner, verdict
+from health import checks, verdict
+from health.checking import probes, runner
 from health.checks import Check
 from health.models import Component, ComponentKind, Monitor
-from health.services.recording import record_results
-from health.services.turning import end_of_retired, report_own_network
+from health.services.results import record_results
+from health.services.status_changes import report_own_network, resolve_unmonitored
 from health.verdict import Result, State, Status
 
-PAUSE_BEFORE_ASKING_AGAIN = 4.0  # seconds
-AT_ONCE = 128  # threads
-# No further round after this: the job's own time is limited, and an answer may take 15 s.
-ASK_AGAIN_WITHIN = 25.0  # seconds
+RETRY_PAUSE_SECONDS = 4.0
+MAX_THREADS = 128
+MAX_ROUNDS = 4
+# No further round starts after this: the job itself has a time limit, and one check may take 15 s.
+MAX_RETRY_SECONDS = 25.0
 
 
-def run_checks(*, now: datetime, pause: float = PAUSE_BEFORE_ASKING_AGAIN) -> dict[str, Status]:
-    """Ask all that is due. Returns the status of each, after recording it.
+def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str, Status]:
+    """Run everything that is due and record the results. Return the new status of each component.
 
-    Where an answer speaks against the verdict it is asked again at once, up to the damping's limit: so a real failure
-    turns the verdict within the minute, and a single slow answer never does.
+    A check whose result contradicts its status is repeated after `pause` seconds. A real failure therefore changes the
+    status within the minute, and a single slow response never does.
     """
     components: dict[str, Component] = dict(sync_components())
     monitors = list(Monitor.objects.due(now))
     components |= {monitor.name: monitor for monitor in monitors}
-    asked = [*checks.registry, *map(probes.as_check, monitors)]
-    results = ask_until_decided(asked, {n: c.state for n, c in components.items()}, now, pause)
-    outside = {monitor.name for monitor in monitors}
-    is_cut_off = looks_cut_off([results[name] for name in outside]) and probes.is_own_network_down()
-    if is_cut_off:  # what could not be reached from here says nothing about them
+    due = [*checks.registry, *map(probes.to_check, monitors)]
+    states = {name: component.state for name, component in components.items()}
+    results = run_until_decided(due, states, now, pause)
+    external = {monitor.name for monitor in monitors}
+    external_results = [results[name] for name in external]
+    is_cut_off = looks_cut_off(external_results) and probes.is_own_network_down()
+    if is_cut_off:  # an address that we cannot reach may well be up
         results = {
-            name: [r for r in found if name not in outside or not r.unreachable]
+            name: [r for r in found if name not in external or not r.is_unreachable]
             for name, found in results.items()
         }
     record_results([(components[name], found) for name, found in results.items()], now=now)
     report_own_network(is_cut_off, now=now)
-    end_of_retired(now=now)
+    resolve_unmonitored(now=now)
     for monitor in monitors:
         monitor.next_run_at = now.replace(second=0, microsecond=0) + timedelta(
             minutes=monitor.interval_minutes
@@ -48,24 +52,25 @@ def run_checks(*, now: datetime, pause: float = PAUSE_BEFORE_ASKING_AGAIN) -> di
     }
 
 
-def ask_until_decided(
-    asked: Sequence[Check], known: Mapping[str, State | None], now: datetime, pause: float
+def run_until_decided(
+    due: Sequence[Check], known: Mapping[str, State | None], now: datetime, pause: float
 ) -> dict[str, list[Result]]:
+    """Run checks, and repeat those whose last result contradicts their status. Return the results by name."""
     states = dict(known)
-    results: dict[str, list[Result]] = {check.name: [] for check in asked}
-    rounds = max((max(check.fail_after, check.recover_after) for check in asked), default=0)
-    began = time.monotonic()
-    for round_number in range(min(rounds, 4)):
+    results: dict[str, list[Result]] = {check.name: [] for check in due}
+    rounds = max((max(check.fail_after, check.recover_after) for check in due), default=0)
+    started = time.monotonic()
+    for round_number in range(min(rounds, MAX_ROUNDS)):
         if round_number:
-            asked = [check for check in asked if _is_undecided(states[check.name])]
-            if not asked or time.monotonic() - began > ASK_AGAIN_WITHIN:
+            due = [check for check in due if _is_undecided(states[check.name])]
+            if not due or time.monotonic() - started > MAX_RETRY_SECONDS:
                 break
             time.sleep(pause)
-        for start in range(0, len(asked), AT_ONCE):
-            later = now + timedelta(seconds=time.monotonic() - began)
-            for check, result in runner.run(asked[start : start + AT_ONCE], now=later):
+        for start in range(0, len(due), MAX_THREADS):
+            started_at = now + timedelta(seconds=time.monotonic() - started)
+            for check, result in runner.run(due[start : start + MAX_THREADS], now=started_at):
                 results[check.name].append(result)
-                states[check.name] = verdict.after(
+                states[check.name] = verdict.next_state(
                     states[check.name],
                     result,
                     fail_after=check.fail_after,
@@ -78,13 +83,13 @@ def _is_undecided(state: State | None) -> bool:
     return state is not None and verdict.is_undecided(state)
 
 
-def looks_cut_off(found: Sequence[Sequence[Result]]) -> bool:
-    """Whether outside addresses (two at least) were asked and not one answered anything."""
-    return len(found) >= 2 and all(results and results[-1].unreachable for results in found)
+def looks_cut_off(results: Sequence[Sequence[Result]]) -> bool:
+    """Return True if at least two external addresses were probed and none of them was reachable."""
+    return len(results) >= 2 and all(found and found[-1].is_unreachable for found in results)
 
 
 def sync_components() -> dict[str, Component]:
-    """A row for every registered check, with what the code says of it."""
+    """Create or update the row of each registered check. Return the rows by name."""
     known = {component.name: component for component in Component.objects.checks()}
     for check in checks.registry:
         fields = {
@@ -102,12 +107,3 @@ def sync_components() -> dict[str, Component]:
             Component.objects.filter(pk=component.pk).update(**fields)
             known[check.name] = Component.objects.get(pk=component.pk)
     return {check.name: known[check.name] for check in checks.registry}
-
-
-def load_states() -> Mapping[str, tuple[Component, State]]:
-    """Every component in use that has a state, by name."""
-    return {
-        component.name: (component, state)
-        for component in Component.objects.filter(is_enabled=True)
-        if (state := component.state)
-    }

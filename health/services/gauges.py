@@ -1,11 +1,9 @@
-"""What the portal measures of itself each minute: its database's size, who is there, how work goes."""
+"""Record gauges about the portal itself: database size, active users and queue backlog."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
-
-from django.db import connection
 
 from health.models import ActiveUser
+from health.queries.database_size import database_size_bytes
 from health.services.measurements import record_measurements
 from health.signals import Gauge
 from opsportal.clients.services import ensure_portal_app
@@ -18,24 +16,13 @@ ACTIVE_WITHIN = timedelta(minutes=15)
 
 
 def record_gauges(*, now: datetime) -> dict[str, float]:
-    """Measure and record; returns the levels."""
+    """Measure and record all gauges. Return their levels by name."""
     levels: dict[str, float] = {
         DATABASE_SIZE: database_size_bytes(),
-        ACTIVE_USERS: ActiveUser.objects.seen_since(now - ACTIVE_WITHIN).people(),
+        ACTIVE_USERS: ActiveUser.objects.seen_since(now - ACTIVE_WITHIN).user_count(),
         QUEUE_BACKLOG: queue_state(now).backlog,
     }
     record_measurements(
         [Gauge(name, value) for name, value in levels.items()], app=ensure_portal_app(), now=now
     )
     return levels
-
-
-def database_size_bytes() -> int:
-    """All of the database on disk, with SQLite's write-ahead log."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_database_size(current_database())")
-            return int(cursor.fetchone()[0])
-    name = Path(str(connection.settings_dict["NAME"]))
-    files = [name, name.with_name(name.name + "-wal")]
-    return sum(file.stat().st_size for file in files if file.exists())

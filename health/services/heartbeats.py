@@ -1,4 +1,4 @@
-"""Jobs of apps check in; who stays away is noticed."""
+"""Record the check-ins of jobs, and detect missed and overlong runs."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -9,17 +9,25 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from health.models import CheckIn, CheckInStatus, ComponentKind, Heartbeat
-from health.models.monitors import validate_crontab, validate_zone
-from health.services.recording import record_results
+from health.models.heartbeats import validate_crontab, validate_zone
+from health.services.results import record_results
 from health.verdict import Result, Status
 from opsportal.clients.models import ClientApp
 
 MAX_PER_APP = 200
-_MINUTES = {"minute": 1, "hour": 60, "day": 1_440, "week": 10_080, "month": 43_200, "year": 525_600}
+MAX_SMALL_INTEGER = 32_000  # fail_after and recover_after are stored in two bytes
+_MINUTES_PER_UNIT = {
+    "minute": 1,
+    "hour": 60,
+    "day": 1_440,
+    "week": 10_080,
+    "month": 43_200,
+    "year": 525_600,
+}
 
 
 class TooManyHeartbeats(Exception):
-    """The app has as many as it may; names made up on the fly would fill the page."""
+    """The app has reached MAX_PER_APP, for example by generating a new name for each run."""
 
 
 @transaction.atomic
@@ -34,14 +42,14 @@ def record_check_in(
     environment: str = "",
     monitor_config: Mapping[str, object] | None = None,
 ) -> CheckIn:
-    """A job starts ("in_progress") or ends ("ok", "error"; `duration` in seconds). Makes and updates its heartbeat.
+    """Record that a job has started ("in_progress") or ended ("ok", "error"), and create or update its heartbeat.
 
-    `monitor_config` is Sentry's. Without one a new heartbeat has no schedule: it can fail, but not be missed.
-    Raises TooManyHeartbeats, or ValueError for an unknown status.
+    `duration` is in seconds. `monitor_config` has Sentry's format; without it, a new heartbeat has no schedule, so that
+    runs can fail but cannot be missed. Raises TooManyHeartbeats, or ValueError for an unknown status.
     """
     slug = slugify(slug)[:50] or "job"
     heartbeat = Heartbeat.objects.filter(app=app, slug=slug, environment=environment[:64]).first()
-    settings = _from_config(monitor_config or {})
+    settings = _parse_config(monitor_config or {})
     if heartbeat is None:
         heartbeat = _new_heartbeat(app, slug, environment[:64], settings)
     elif any(getattr(heartbeat, name) != value for name, value in settings.items()):
@@ -67,14 +75,16 @@ def check_in(
     duration_ms: float | None = None,
     message: str = "",
 ) -> CheckIn:
-    """One check-in of a known heartbeat; the end of a run finds its start by id, or as the one that is running."""
-    run = _run(heartbeat, check_in_id)
+    """Record a check-in. The end of a run is matched with its start by id or, without an id, with the latest one."""
+    run = _find_run(heartbeat, check_in_id)
     if run is None:
         run = CheckIn(heartbeat=heartbeat, at=now)
-        if check_in_id and check_in_id.int:  # all zeros is Sentry's word for "the latest"
+        if (
+            check_in_id and check_in_id.int
+        ):  # in Sentry's protocol, the nil UUID means the latest run
             run.check_in_id = check_in_id
     elif status is CheckInStatus.RUNNING and run.finished_at:
-        return run  # told twice, or out of order
+        return run  # a duplicate or out-of-order start
     run.status = status
     if status is not CheckInStatus.RUNNING:
         run.finished_at = now
@@ -85,7 +95,7 @@ def check_in(
     expected_at, margin = heartbeat.expected_at, timedelta(minutes=heartbeat.margin_minutes)
     base = now
     if expected_at and expected_at - margin <= now < expected_at:
-        base = expected_at  # a little early is this one, not an extra one
+        base = expected_at  # a slightly early check-in counts for the expected run
     heartbeat.expected_at = heartbeat.expected_after(base)
     heartbeat.started_at = now if status is CheckInStatus.RUNNING else None
     heartbeat.last_check_in_at = now
@@ -102,7 +112,7 @@ def check_in(
     return run
 
 
-def _run(heartbeat: Heartbeat, check_in_id: uuid.UUID | None) -> CheckIn | None:
+def _find_run(heartbeat: Heartbeat, check_in_id: uuid.UUID | None) -> CheckIn | None:
     if check_in_id and check_in_id.int:
         return CheckIn.objects.filter(heartbeat=heartbeat, check_in_id=check_in_id).first()
     running = CheckIn.objects.filter(heartbeat=heartbeat, status=CheckInStatus.RUNNING)
@@ -110,48 +120,48 @@ def _run(heartbeat: Heartbeat, check_in_id: uuid.UUID | None) -> CheckIn | None:
 
 
 def sweep_heartbeats(*, now: datetime) -> int:
-    """Note who did not check in and who runs too long. Returns how many."""
-    late = Heartbeat.objects.enabled()
+    """Record missed check-ins and runs that exceed their maximum run time. Return their total number."""
+    enabled = Heartbeat.objects.enabled()
     missed = [
         heartbeat
-        for heartbeat in late.filter(expected_at__lt=now)
+        for heartbeat in enabled.filter(expected_at__lt=now)
         if heartbeat.expected_at
         and heartbeat.expected_at + timedelta(minutes=heartbeat.margin_minutes) < now
     ]
     for heartbeat in missed:
-        _miss(heartbeat, now)
+        _record_missed(heartbeat, now)
     overrun = [
         heartbeat
-        for heartbeat in late.filter(started_at__lt=now - timedelta(minutes=1))
+        for heartbeat in enabled.filter(started_at__lt=now - timedelta(minutes=1))
         if heartbeat.started_at
         and heartbeat.started_at + timedelta(minutes=heartbeat.max_runtime_minutes) < now
     ]
     for heartbeat in overrun:
-        _time_out(heartbeat, now)
+        _record_timeout(heartbeat, now)
     return len(missed) + len(overrun)
 
 
 @transaction.atomic
-def _miss(heartbeat: Heartbeat, now: datetime) -> None:
+def _record_missed(heartbeat: Heartbeat, now: datetime) -> None:
     due = heartbeat.expected_at
-    took = Heartbeat.objects.filter(pk=heartbeat.pk, expected_at=due).update(
+    updated = Heartbeat.objects.filter(pk=heartbeat.pk, expected_at=due).update(
         expected_at=heartbeat.expected_after(now)
     )
-    if not took or due is None:
-        return  # it checked in meanwhile
+    if not updated or due is None:
+        return  # it has checked in meanwhile
     CheckIn.objects.create(
         heartbeat=heartbeat, status=CheckInStatus.MISSED, at=due, finished_at=now
     )
-    message = f"no check-in; it was due at {due:%Y-%m-%d %H:%M} UTC"
+    message = f"no check-in; one was due at {due:%Y-%m-%d %H:%M} UTC"
     record_results([(heartbeat, [Result(Status.UNHEALTHY, now, 0.0, message)])], now=now)
 
 
 @transaction.atomic
-def _time_out(heartbeat: Heartbeat, now: datetime) -> None:
-    took = Heartbeat.objects.filter(pk=heartbeat.pk, started_at=heartbeat.started_at).update(
+def _record_timeout(heartbeat: Heartbeat, now: datetime) -> None:
+    updated = Heartbeat.objects.filter(pk=heartbeat.pk, started_at=heartbeat.started_at).update(
         started_at=None
     )
-    if not took:
+    if not updated:
         return
     CheckIn.objects.filter(heartbeat=heartbeat, status=CheckInStatus.RUNNING).update(
         status=CheckInStatus.TIMEOUT, finished_at=now
@@ -164,7 +174,7 @@ def _new_heartbeat(
     app: ClientApp, slug: str, environment: str, settings: dict[str, object]
 ) -> Heartbeat:
     if Heartbeat.objects.filter(app=app).count() >= MAX_PER_APP:
-        raise TooManyHeartbeats(f"{app} has {MAX_PER_APP} heartbeats already")
+        raise TooManyHeartbeats(f"{app} already has {MAX_PER_APP} heartbeats")
     name = slugify("-".join(part for part in (app.slug, slug, environment) if part))[:90]
     heartbeat, _ = Heartbeat.objects.get_or_create(
         app=app,
@@ -182,9 +192,9 @@ def _new_heartbeat(
     return heartbeat
 
 
-def _from_config(config: Mapping[str, object]) -> dict[str, object]:
-    """Sentry's monitor_config as our fields; what it does not say, or says wrongly, is left as it is."""
-    found: dict[str, object] = {}
+def _parse_config(config: Mapping[str, object]) -> dict[str, object]:
+    """Convert Sentry's monitor_config to field values. Missing and invalid settings are left out."""
+    fields: dict[str, object] = {}
     schedule = config.get("schedule")
     if isinstance(schedule, Mapping):
         value, unit = schedule.get("value"), schedule.get("unit")
@@ -193,9 +203,9 @@ def _from_config(config: Mapping[str, object]) -> dict[str, object]:
             and isinstance(value, str)
             and _is_valid(validate_crontab, value)
         ):
-            found |= {"crontab": value, "interval_minutes": None}
-        elif isinstance(value, int) and 0 < value <= 1_000 and str(unit) in _MINUTES:
-            found |= {"crontab": "", "interval_minutes": value * _MINUTES[str(unit)]}
+            fields |= {"crontab": value, "interval_minutes": None}
+        elif isinstance(value, int) and 0 < value <= 1_000 and str(unit) in _MINUTES_PER_UNIT:
+            fields |= {"crontab": "", "interval_minutes": value * _MINUTES_PER_UNIT[str(unit)]}
     for theirs, ours in (
         ("checkin_margin", "margin_minutes"),
         ("max_runtime", "max_runtime_minutes"),
@@ -203,12 +213,16 @@ def _from_config(config: Mapping[str, object]) -> dict[str, object]:
         ("recovery_threshold", "recover_after"),
     ):
         number = config.get(theirs)
-        if isinstance(number, int) and not isinstance(number, bool) and 0 < number <= 32_000:
-            found[ours] = number
+        if (
+            isinstance(number, int)
+            and not isinstance(number, bool)
+            and 0 < number <= MAX_SMALL_INTEGER
+        ):
+            fields[ours] = number
     zone = config.get("timezone")
     if isinstance(zone, str) and _is_valid(validate_zone, zone):
-        found["time_zone"] = zone
-    return found
+        fields["time_zone"] = zone
+    return fields
 
 
 def _is_valid(validate: Callable[[str], None], value: str) -> bool:

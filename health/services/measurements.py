@@ -1,4 +1,4 @@
-"""Measurements come in, roll-ups go out: minute, hour and day in one transaction."""
+"""Add measurements to the roll-ups per minute, hour and day."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -10,14 +10,16 @@ from django.db.models import Q
 
 from health import histogram
 from health.models import ActiveUser, Latency, Series, SeriesKind, Tier, Value
+from health.queries.deliveries import series_name
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
 from opsportal.clients.models import ClientApp
 from opsportal.lib.upsert import upsert
 
-# An app that puts ids into names would make a series for each: what goes past this is added up under OTHER.
+# An app that puts ids into names would create a series per id. Beyond this limit, measurements go to OTHER.
 MAX_SERIES_PER_APP = 2_000
 OTHER = "(other)"
-OLDEST_ACCEPTED = timedelta(hours=24)
+NAMES_PER_QUERY = 400
+MAX_AGE = timedelta(hours=24)
 
 SeriesKey = tuple[int | None, str, str]  # app id, kind, name
 PointKey = tuple[SeriesKey, datetime]
@@ -27,23 +29,23 @@ PointKey = tuple[SeriesKey, datetime]
 def record_measurements(
     measurements: Sequence[Measurement], *, app: ClientApp, now: datetime
 ) -> None:
-    """Count the measurements in the roll-ups. An `at` older than a day or in the future is taken as `now`."""
+    """Add measurements to the roll-ups. Timestamps in the future or older than MAX_AGE become `now`."""
     latencies: dict[PointKey, dict[str, float]] = {}
     values: dict[PointKey, dict[str, float]] = {}
-    seen: dict[str, datetime] = {}
+    seen_at: dict[str, datetime] = {}
     for item in measurements:
-        at = item.at if item.at and now - OLDEST_ACCEPTED <= item.at <= now else now
+        at = item.at if item.at and now - MAX_AGE <= item.at <= now else now
         minute = Tier.MINUTE.floor(at)
         match item:
             case Performance():
                 _add_latency(latencies, ((app.pk, item.kind, item.name), minute), item)
                 _add_latency(latencies, ((None, item.kind, ""), minute), item)
             case Activity():
-                user = hashed_user(item.user)
-                seen[user] = max(at, seen.get(user, at))
+                user = hash_user(item.user)
+                seen_at[user] = max(at, seen_at.get(user, at))
             case Delivery():
-                outcome = f"{item.channel}.{item.outcome}"
-                _add_value(values, ((app.pk, SeriesKind.DELIVERY, outcome), minute), item.count)
+                name = series_name(item.channel, item.outcome)
+                _add_value(values, ((app.pk, SeriesKind.DELIVERY, name), minute), item.count)
             case Counter():
                 _add_value(values, ((app.pk, SeriesKind.COUNTER, item.name), minute), item.value)
             case Gauge():
@@ -51,14 +53,14 @@ def record_measurements(
     series = _series_ids({key for key, _ in (*latencies, *values)}, app=app)
     upsert(
         Latency,
-        _points(latencies, series),
+        _roll_up(latencies, series),
         key=Latency.KEY,
         add=("count", "failed", "total_ms", *Latency.BUCKETS),
         greatest=("highest_ms",),
     )
     upsert(
         Value,
-        _points(values, series),
+        _roll_up(values, series),
         key=Value.KEY,
         add=("count", "total"),
         least=("lowest",),
@@ -67,14 +69,14 @@ def record_measurements(
     )
     upsert(
         ActiveUser,
-        [{"app": app.pk, "user_hash": user, "seen_at": at} for user, at in seen.items()],
+        [{"app": app.pk, "user_hash": user, "seen_at": at} for user, at in seen_at.items()],
         key=("app", "user_hash"),
         greatest=("seen_at",),
     )
 
 
-def hashed_user(user: str) -> str:
-    """Tells users apart without saying who they are: keyed with this installation's secret."""
+def hash_user(user: str) -> str:
+    """Return a pseudonym of the user id: a hash keyed with the secret of this installation."""
     return blake2b(user.encode(), key=settings.SECRET_KEY.encode()[:64], digest_size=16).hexdigest()
 
 
@@ -117,18 +119,18 @@ def _merge(into: dict[str, float], point: dict[str, float]) -> None:
             into[name] += value
 
 
-def _points(
+def _roll_up(
     minutes: dict[PointKey, dict[str, float]], series: dict[SeriesKey, int]
 ) -> Iterable[dict[str, object]]:
-    """The minutes themselves, and the hours and days they belong to."""
+    """Return the points of each minute, and of the hours and days they belong to."""
     merged: dict[tuple[int, int, datetime], dict[str, float]] = {}
     for (key, minute), point in sorted(minutes.items(), key=lambda entry: entry[0][1]):
         for tier in Tier:
-            place = (series[key], tier.value, tier.floor(minute))
-            if place in merged:
-                _merge(merged[place], point)
+            point_key = (series[key], tier.value, tier.floor(minute))
+            if point_key in merged:
+                _merge(merged[point_key], point)
             else:
-                merged[place] = dict(point)
+                merged[point_key] = dict(point)
     return [
         {"series": series_id, "tier": tier, "start": start, **point}
         for (series_id, tier, start), point in merged.items()
@@ -136,31 +138,31 @@ def _points(
 
 
 def _series_ids(wanted: set[SeriesKey], *, app: ClientApp) -> dict[SeriesKey, int]:
-    """The id of each series, made where missing; those past the app's limit share the series OTHER of their kind."""
-    found = _existing(wanted, app=app)
+    """Return the id of each series, creating missing ones. Series beyond the app's limit map to OTHER."""
+    found = _load_ids(wanted, app=app)
     missing = sorted(wanted - found.keys(), key=str)
     if missing:
-        room = MAX_SERIES_PER_APP - Series.objects.filter(app=app).count()
+        remaining = MAX_SERIES_PER_APP - Series.objects.filter(app=app).count()
         new = [key for key in missing if key[0] is None]
         own = [key for key in missing if key[0] is not None]
-        new += own[: max(0, room)]
-        late = own[max(0, room) :]
-        others = {(app_id, kind, OTHER) for app_id, kind, _ in late}
+        new += own[: max(0, remaining)]
+        excess = own[max(0, remaining) :]
+        others = {(app_id, kind, OTHER) for app_id, kind, _ in excess}
         Series.objects.bulk_create(
             [Series(app_id=a, kind=kind, name=name) for a, kind, name in {*new, *others}],
             ignore_conflicts=True,
         )
-        found |= _existing({*new, *others}, app=app)
-        found |= {(a, kind, name): found[a, kind, OTHER] for a, kind, name in late}
+        found |= _load_ids({*new, *others}, app=app)
+        found |= {(a, kind, name): found[a, kind, OTHER] for a, kind, name in excess}
     return found
 
 
-def _existing(wanted: set[SeriesKey], *, app: ClientApp) -> dict[SeriesKey, int]:
+def _load_ids(wanted: set[SeriesKey], *, app: ClientApp) -> dict[SeriesKey, int]:
     names = sorted({name for _, _, name in wanted})
     found: dict[SeriesKey, int] = {}
-    for start in range(0, len(names), 400):
+    for start in range(0, len(names), NAMES_PER_QUERY):
         rows = Series.objects.filter(
-            Q(app=app) | Q(app=None), name__in=names[start : start + 400]
+            Q(app=app) | Q(app=None), name__in=names[start : start + NAMES_PER_QUERY]
         ).values_list("app_id", "kind", "name", "pk")
         found |= {(a, kind, n): pk for a, kind, n, pk in rows if (a, kind, n) in wanted}
     return found

@@ -1,12 +1,12 @@
-"""What is old goes, a few thousand rows at a time, so that nobody waits behind a long delete."""
+"""Delete old rows in small batches, so that no other writer waits for a long transaction."""
 
 from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
 from health.models import (
-    KEPT,
-    RAW_KEPT,
+    RESULT_RETENTION,
+    ROLLUP_RETENTION,
     ActiveUser,
     CheckIn,
     CheckResult,
@@ -16,32 +16,32 @@ from health.models import (
     Value,
 )
 
-AT_ONCE = 5_000
-ACTIVITY_KEPT = timedelta(days=1)
-CHECK_INS_KEPT = timedelta(days=35)
-BATCH_IDS_KEPT = timedelta(hours=48)
+BATCH_SIZE = 5_000
+ACTIVITY_RETENTION = timedelta(days=1)
+CHECK_IN_RETENTION = timedelta(days=35)
+BATCH_ID_RETENTION = timedelta(hours=48)
 
 
-def prune(*, now: datetime, limit: int = 20 * AT_ONCE) -> int:
-    """Remove up to `limit` rows whose time is over. Returns how many."""
+def prune(*, now: datetime, limit: int = 20 * BATCH_SIZE) -> int:
+    """Delete up to `limit` rows that have outlived their retention. Return their number."""
     old: list[QuerySet] = [  # type: ignore[type-arg]
-        CheckResult.objects.filter(at__lt=now - RAW_KEPT),
-        ActiveUser.objects.filter(seen_at__lt=now - ACTIVITY_KEPT),
-        CheckIn.objects.filter(at__lt=now - CHECK_INS_KEPT),
-        SignalBatch.objects.filter(received_at__lt=now - BATCH_IDS_KEPT),
+        CheckResult.objects.filter(at__lt=now - RESULT_RETENTION),
+        ActiveUser.objects.filter(seen_at__lt=now - ACTIVITY_RETENTION),
+        CheckIn.objects.filter(at__lt=now - CHECK_IN_RETENTION),
+        SignalBatch.objects.filter(received_at__lt=now - BATCH_ID_RETENTION),
     ]
-    for tier, kept in KEPT.items():
+    for tier, retention in ROLLUP_RETENTION.items():
         old += [
-            model._default_manager.filter(tier=tier, start__lt=now - kept)
+            model._default_manager.filter(tier=tier, start__lt=now - retention)
             for model in (Latency, Value, Uptime)
         ]
     removed = 0
     for rows in old:
         while removed < limit:
-            ids = list(rows.values_list("pk", flat=True)[:AT_ONCE])
+            ids = list(rows.values_list("pk", flat=True)[:BATCH_SIZE])
             if ids:
-                # nothing points at these rows, so no collecting of dependents
+                # No foreign key refers to these rows, so Django need not collect dependent objects.
                 removed += rows.model._default_manager.filter(pk__in=ids)._raw_delete(rows.db)
-            if len(ids) < AT_ONCE:
+            if len(ids) < BATCH_SIZE:
                 break
     return removed

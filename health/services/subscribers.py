@@ -1,4 +1,4 @@
-"""Mails about incidents to those who asked for them: asked, confirmed, sent once each, left again."""
+"""Subscriptions to incident updates by e-mail: double opt-in, delivery with retries, unsubscription."""
 
 import base64
 import hashlib
@@ -17,14 +17,17 @@ from health.models import IncidentUpdate, MailState, StatusMail, Subscriber
 
 log = logging.getLogger(__name__)
 
-UNCONFIRMED_KEPT = timedelta(days=2)
-LEASE = timedelta(minutes=2)
-ATTEMPTS = 3
-AT_ONCE = 100
+UNCONFIRMED_RETENTION = timedelta(days=2)
+CONFIRMATION_PAUSE = timedelta(hours=1)
+MAX_UPDATE_AGE = timedelta(hours=6)
+RETRY_PAUSE = timedelta(minutes=5)
+SEND_LEASE = timedelta(minutes=2)
+MAX_ATTEMPTS = 3
+BATCH_SIZE = 100
 
 
-def _box() -> MultiFernet:
-    """Opens what older secret keys sealed, seals with the newest."""
+def _cipher() -> MultiFernet:
+    """Return a cipher that encrypts with the current secret key and also decrypts with its fallbacks."""
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return MultiFernet(
         [
@@ -34,44 +37,46 @@ def _box() -> MultiFernet:
     )
 
 
-def hash_of(address: str) -> str:
+def hash_address(address: str) -> str:
+    """Return a keyed hash by which an encrypted address can be found."""
     key = settings.SECRET_KEY.encode()
     return hmac.new(key, address.strip().lower().encode(), hashlib.sha256).hexdigest()
 
 
 @transaction.atomic
 def subscribe(address: str, *, now: datetime) -> None:
-    """Ask the address to confirm, unless it has lately been asked. Says nothing about whether it is known."""
+    """Queue a confirmation e-mail, unless the address is confirmed or got one within CONFIRMATION_PAUSE."""
     subscriber, is_new = Subscriber.objects.get_or_create(
-        address_hash=hash_of(address),
+        address_hash=hash_address(address),
         defaults={
-            "sealed_address": _box().encrypt(address.strip().encode()).decode(),
+            "sealed_address": _cipher().encrypt(address.strip().encode()).decode(),
             "asked_at": now,
         },
     )
     if subscriber.confirmed_at:
         return
-    if not is_new and subscriber.asked_at > now - timedelta(hours=1):
+    if not is_new and subscriber.asked_at > now - CONFIRMATION_PAUSE:
         return
     Subscriber.objects.filter(pk=subscriber.pk).update(asked_at=now)
     StatusMail.objects.create(subscriber=subscriber, next_attempt_at=now)
 
 
 def confirm(token: str, *, now: datetime) -> bool:
-    """False for an unknown token."""
+    """Confirm a subscription. Return False for an unknown token."""
     Subscriber.objects.filter(token=token, confirmed_at=None).update(confirmed_at=now)
     return Subscriber.objects.confirmed().filter(token=token).exists()
 
 
 def unsubscribe(token: str) -> None:
+    """Delete the subscriber together with all queued e-mails."""
     Subscriber.objects.filter(token=token).delete()
 
 
 @transaction.atomic
 def queue_updates(*, now: datetime) -> int:
-    """A mail to each subscriber for every public update of the last hours that has none yet."""
+    """Queue one e-mail per subscriber and recent public update. Return the number of new e-mails."""
     recent = IncidentUpdate.objects.filter(
-        incident__is_public=True, at__gt=now - timedelta(hours=6), at__lte=now
+        incident__is_public=True, at__gt=now - MAX_UPDATE_AGE, at__lte=now
     )
     count = 0
     for update in recent:
@@ -88,40 +93,40 @@ def queue_updates(*, now: datetime) -> int:
     return count
 
 
-def send_waiting(*, now: datetime) -> dict[str, int]:
-    """Send what is due, each once; what fails is tried again, three times in all."""
+def send_pending(*, now: datetime) -> dict[str, int]:
+    """Send the e-mails that are due. Failed ones are retried, up to MAX_ATTEMPTS in total."""
     outcome = {"sent": 0, "failed": 0}
     due = StatusMail.objects.due(now).order_by("next_attempt_at", "pk")
-    for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
-        if StatusMail.objects.claim(pk, now=now, until=now + LEASE):
+    for pk in list(due.values_list("pk", flat=True)[:BATCH_SIZE]):
+        if StatusMail.objects.claim(pk, now=now, until=now + SEND_LEASE):
             outcome["sent" if _send(pk, now) else "failed"] += 1
     return outcome
 
 
 def _send(pk: int, now: datetime) -> bool:
     mail = StatusMail.objects.select_related("subscriber", "update__incident").get(pk=pk)
-    this = StatusMail.objects.filter(pk=pk)
+    row = StatusMail.objects.filter(pk=pk)
     try:
-        address = _box().decrypt(mail.subscriber.sealed_address.encode()).decode()
-    except InvalidToken:  # the secret key was changed without a fallback: the address is lost
-        this.update(state=MailState.FAILED, error="the address cannot be read any more")
+        address = _cipher().decrypt(mail.subscriber.sealed_address.encode()).decode()
+    except InvalidToken:  # SECRET_KEY changed without a fallback, so the address is lost
+        row.update(state=MailState.FAILED, error="the address cannot be decrypted")
         return False
     try:
-        _message(mail, address).send()
-    except Exception as error:  # a mail back end may fail in any way; the row keeps the reason
+        _build_message(mail, address).send()
+    except Exception as error:  # an e-mail backend may raise anything
         log.warning("status mail failed", extra={"mail": pk, "error": type(error).__name__})
-        is_last = mail.attempts >= ATTEMPTS
-        this.update(
+        is_last = mail.attempts >= MAX_ATTEMPTS
+        row.update(
             error=f"{type(error).__name__}"[:300],
             state=MailState.FAILED if is_last else MailState.WAITING,
-            next_attempt_at=now + timedelta(minutes=5 * mail.attempts),
+            next_attempt_at=now + RETRY_PAUSE * mail.attempts,
         )
         return False
-    this.update(state=MailState.SENT, sent_at=now, error="")
+    row.update(state=MailState.SENT, sent_at=now, error="")
     return True
 
 
-def _message(mail: StatusMail, address: str) -> EmailMessage:
+def _build_message(mail: StatusMail, address: str) -> EmailMessage:
     token = mail.subscriber.token
     context = {
         "update": mail.update,
@@ -130,13 +135,13 @@ def _message(mail: StatusMail, address: str) -> EmailMessage:
         "leave_url": settings.BASE_URL + reverse("health:status-leave", args=[token]),
     }
     if mail.update is None:
-        subject = "Please confirm: incident mails"
+        subject = "Confirm your subscription to incident updates"
         body = render_to_string("emails/status_confirm.txt", context)
     else:
         subject = f"[{mail.update.get_state_display()}] {mail.update.incident.title}"
         body = render_to_string("emails/status_update.txt", context)
     headers = {
-        # One click in the mail program: https://www.rfc-editor.org/rfc/rfc8058
+        # One-click unsubscription: https://www.rfc-editor.org/rfc/rfc8058
         "List-Unsubscribe": f"<{context['leave_url']}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "Auto-Submitted": "auto-generated",
@@ -144,6 +149,7 @@ def _message(mail: StatusMail, address: str) -> EmailMessage:
     return EmailMessage(" ".join(subject.split())[:150], body, to=[address], headers=headers)
 
 
-def forget_unconfirmed(*, now: datetime) -> int:
-    old = Subscriber.objects.filter(confirmed_at=None, asked_at__lt=now - UNCONFIRMED_KEPT)
+def delete_unconfirmed(*, now: datetime) -> int:
+    """Delete addresses that were not confirmed in time. Return the number of deleted rows."""
+    old = Subscriber.objects.filter(confirmed_at=None, asked_at__lt=now - UNCONFIRMED_RETENTION)
     return old.delete()[0]

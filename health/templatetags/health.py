@@ -1,22 +1,23 @@
-"""`{% load health %}`: the bars of an uptime history."""
+"""`{% load health %}`: uptime bars and percentages."""
 
 from collections.abc import Sequence
 
 from django import template
 from django.utils.safestring import SafeString
 
-from health.bars import bars
 from health.queries.uptime import Day, day_in_words, percent_in_words
+from health.uptime_bars import render_bars
 
 register = template.Library()
 
 
 @register.simple_tag
 def uptime_bars(days: Sequence[Day], title: str = "") -> SafeString:
-    """One bar a day, oldest first."""
-    return bars([(day.tone, day_in_words(day)) for day in days], title=title)
+    """Render one bar per day, oldest first."""
+    return render_bars([(day.tone, day_in_words(day)) for day in days], title=title)
 
 
 @register.filter
 def percent(value: float | None) -> str:
+    """Format an uptime percentage without rounding it up to 100."""
     return percent_in_words(value)

@@ -1,4 +1,4 @@
-"""`/api/v1/heartbeats/<key>/`: the plain address a cron job calls; its key is all it needs."""
+"""`/api/v1/heartbeats/<key>/`: a plain URL for cron jobs. The key in it is the only authentication."""
 
 import uuid
 
@@ -14,7 +14,7 @@ from health.models import CheckInStatus, Heartbeat
 from health.services.heartbeats import check_in
 from opsportal.lib.http import json_response
 
-_STATUS = {
+_STATUS_OF_STEP = {
     "": CheckInStatus.OK,
     "start": CheckInStatus.RUNNING,
     "fail": CheckInStatus.ERROR,
@@ -25,12 +25,12 @@ _STATUS = {
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def ping(request: HttpRequest, key: uuid.UUID, step: str = "") -> HttpResponse:
-    """`…/start` before the work, the bare address after it, `…/fail` when it failed. GET works, for curl and wget."""
-    if step not in _STATUS:
+    """Record a check-in: `start/` before the work, no suffix after it, `fail/` if it failed. GET works for curl."""
+    if step not in _STATUS_OF_STEP:
         raise Http404(step)
     heartbeat = get_object_or_404(Heartbeat.objects.enabled(), ping_key=key)
     with transaction.atomic():
-        run = check_in(heartbeat, status=_STATUS[step], now=timezone.now())
+        run = check_in(heartbeat, status=_STATUS_OF_STEP[step], now=timezone.now())
     return json_response(
         {
             "status": run.status,

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: for who has the token or comes from an allowed address."""
+"""`/metrics` for Prometheus. Requires a token or an allowed client address."""
 
 import hmac
 import ipaddress
@@ -16,7 +16,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from health import board, metrics_registry
+from health import metrics_registry
+from health.caches.health import health_cache
 from opsportal.clients.auth import app_for_key, key_of
 from opsportal.clients.models import Scope
 from opsportal.lib.addresses import address_of
@@ -24,10 +25,11 @@ from opsportal.lib.http import problem
 
 log = logging.getLogger(__name__)
 
-# Several scrapers, or one that is impatient, cost one reading.
-KEPT_FOR = 5.0  # seconds
+# Several scrapers, or one with a short interval, share one collection.
+CACHE_SECONDS = 5.0
+HEALTH_TIMEOUT_SECONDS = 1.0
 _lock = threading.Lock()
-_kept: tuple[float, bytes] = (0.0, b"")
+_cached: tuple[float, bytes] = (0.0, b"")
 
 
 @never_cache
@@ -35,12 +37,13 @@ _kept: tuple[float, bytes] = (0.0, b"")
 def metrics(request: HttpRequest) -> HttpResponse:
     if not may_read(request):
         return problem(
-            403, "send METRICS_TOKEN as a bearer token, or come from an address in METRICS_ALLOW"
+            403, "send METRICS_TOKEN as a bearer token, or use an address listed in METRICS_ALLOW"
         )
-    return HttpResponse(exposition(), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(render_metrics(), content_type=CONTENT_TYPE_LATEST)
 
 
 def may_read(request: HttpRequest) -> bool:
+    """Return True for METRICS_TOKEN, for a key with the admin scope, and, without a key, for an allowed address."""
     key = key_of(request)
     if key:
         if settings.METRICS_TOKEN and hmac.compare_digest(
@@ -57,35 +60,37 @@ def may_read(request: HttpRequest) -> bool:
     )
 
 
-def exposition() -> bytes:
-    global _kept
+def render_metrics() -> bytes:
+    """Return all metrics in Prometheus' text format, at most CACHE_SECONDS old."""
+    global _cached
     with _lock:
-        read_at, body = _kept
-        if not body or time.monotonic() - read_at > KEPT_FOR:
+        rendered_at, body = _cached
+        if not body or time.monotonic() - rendered_at > CACHE_SECONDS:
             registry = CollectorRegistry(auto_describe=False)
-            registry.register(_Everything())
+            registry.register(_PortalCollector())
             body = generate_latest(registry)
-            _kept = (time.monotonic(), body)
+            _cached = (time.monotonic(), body)
     return body
 
 
-def forget() -> None:
-    global _kept
-    _kept = (0.0, b"")
+def clear_cache() -> None:
+    global _cached
+    _cached = (0.0, b"")
 
 
-class _Everything(Collector):
-    """What every source of the registry tells; one that fails is named and takes none with it."""
+class _PortalCollector(Collector):
+    """Collect the metrics of every registered source. A failing source is reported and does not affect the others."""
 
     def collect(self) -> Iterable[Metric]:
-        # With the database away each source would wait for it in turn.
-        is_up = board.board.read(now=timezone.now(), budget=1.0).database_answers
+        # While the database is down, skip all sources: each would wait for its own connection timeout.
+        snapshot = health_cache.read(now=timezone.now(), timeout=HEALTH_TIMEOUT_SECONDS)
+        is_up = snapshot.is_database_up
         yield GaugeMetricFamily(
-            "opsportal_database_up", "1 when the database answers.", value=float(is_up)
+            "opsportal_database_up", "1 if the database is available.", value=float(is_up)
         )
         failed = GaugeMetricFamily(
             "opsportal_metric_source_failed",
-            "1 for figures that could not be had.",
+            "1 if collecting the metrics of this source failed.",
             labels=["source"],
         )
         for name in metrics_registry.registry.names():
@@ -93,7 +98,7 @@ class _Everything(Collector):
             if is_up:
                 try:
                     found = list(metrics_registry.registry.get(name)())
-                except Exception:  # one source must not take the others with it
+                except Exception:  # a source may raise anything
                     log.exception("metric source failed", extra={"source": name})
             failed.add_metric([name], float(not found))
             yield from found

@@ -1,4 +1,4 @@
-"""`POST /api/v1/signals/`: measurements, deliveries, activity, gauges and counters of an app, in batches."""
+"""`POST /api/v1/signals/`: apps post measurements, deliveries, activity, gauges and counters in batches."""
 
 import re
 
@@ -16,8 +16,8 @@ from opsportal.clients.models import ClientApp, Scope
 from opsportal.lib import ratelimit
 from opsportal.lib.http import BadRequest, json_response, problem, refuse_nul, too_many_requests
 
-MOST_SIGNALS = 1_000
-_PLACE = re.compile(r"`\$\.signals\[(\d+)\]")
+MAX_SIGNALS = 1_000
+_SIGNAL_INDEX = re.compile(r"`\$\.signals\[(\d+)\]")
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,22 +30,22 @@ _decoder = msgspec.json.Decoder(Batch)
 
 @api(Scope.METRICS, "POST")
 def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """All of the batch is counted or none of it. A `batch_id` that came before is answered the same and not counted again."""
+    """Record a batch completely or not at all. A batch whose `batch_id` is already known is not recorded again."""
     refuse_nul(request.body)
     try:
         batch = _decoder.decode(request.body)
     except msgspec.ValidationError as error:
-        place = _PLACE.search(str(error))
-        return problem(422, str(error), index=int(place[1]) if place else None)
+        index = _SIGNAL_INDEX.search(str(error))
+        return problem(422, str(error), index=int(index[1]) if index else None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"not readable as JSON: {error}") from error
+        raise BadRequest(f"not valid JSON: {error}") from error
     count = len(batch.signals)
-    if count > MOST_SIGNALS:
-        return problem(413, f"{count} signals; send at most {MOST_SIGNALS} at once")
+    if count > MAX_SIGNALS:
+        return problem(413, f"{count} signals; a batch may contain at most {MAX_SIGNALS}")
     limit = settings.SIGNALS_PER_MINUTE
     quota = ratelimit.hit(f"signals:{app.pk}", limit, 60, cost=max(1, count))
     if not quota.allowed:
-        return too_many_requests(f"more than {limit} signals a minute", quota.retry_after)
+        return too_many_requests(f"more than {limit} signals per minute", quota.retry_after)
     is_new = _record(batch, app)
     return json_response(
         {"accepted": count, "duplicate": not is_new}, status=202 if is_new else 200
@@ -53,7 +53,7 @@ def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 
 def _record(batch: Batch, app: ClientApp) -> bool:
-    """False when the batch was taken before. Its id and its counts are committed together, or neither is."""
+    """Record the batch together with its id, in one transaction. Return False if the id is already known."""
     now = timezone.now()
     try:
         with transaction.atomic():

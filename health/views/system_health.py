@@ -1,4 +1,4 @@
-"""The page owners open first. Every widget renders, refreshes and fails by itself."""
+"""The system-health page. Each widget renders, reloads and fails independently."""
 
 import logging
 import time
@@ -29,8 +29,8 @@ RANGES = {
     "30d": ("30 d", timedelta(days=30)),
 }
 DEFAULT_RANGE = "24h"
-# What is legible from across a room.
-WALL = (
+# The widgets of wall mode: few enough to be legible from across a room.
+WALL_WIDGETS = (
     "health.verdict",
     "errors.live",
     "alerts.active",
@@ -40,9 +40,10 @@ WALL = (
     "payments.at_a_glance",
     "reservations.at_a_glance",
 )
-# The first page holds what can be rendered in this time; the rest fetches itself, and without script a link does.
-PAGE_BUDGET = 0.5  # seconds
-NEVER_LATER = ("health.verdict", "alerts.active")  # what owners came for
+# Widgets that are not rendered within this time load separately; without JavaScript, by following a link.
+RENDER_BUDGET_SECONDS = 0.5
+ALWAYS_RENDERED = ("health.verdict", "alerts.active")
+SLOW_WIDGET_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Range:
     is_current: bool = False
 
 
-def chosen_range(request: HttpRequest) -> Range:
+def selected_range(request: HttpRequest) -> Range:
     key = request.GET.get("range", DEFAULT_RANGE)
     key = key if key in RANGES else DEFAULT_RANGE
     return Range(key, *RANGES[key], is_current=True)
@@ -63,12 +64,12 @@ def chosen_range(request: HttpRequest) -> Range:
 @admin.site.admin_view
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """The whole page; for an htmx request that targets one widget (after its form was posted), that widget."""
-    now, span = timezone.now(), chosen_range(request)
+    """Return the whole page or, if an htmx request targets one widget after posting its form, just that widget."""
+    now, span = timezone.now(), selected_range(request)
     target = request.htmx.target  # type: ignore[attr-defined]
     for found in dashboard.registry:
         if target and target == dom_id(found):
-            return HttpResponse(render(found, WidgetContext(request, now, span.length), span))
+            return HttpResponse(render_card(found, WidgetContext(request, now, span.length), span))
     is_wall = request.GET.get("wall") == "1"
     context = {
         **admin.site.each_context(request),
@@ -76,14 +77,14 @@ def page(request: HttpRequest) -> HttpResponse:
         "ranges": [Range(key, *value, key == span.key) for key, value in RANGES.items()],
         "range": span,
         "is_wall": is_wall,
-        # Here and not in the midst of the page's template, where each call of a function may cost ten times as much:
-        # so deep, Python takes memory for its frame from the system and gives it back at once.
+        # Rendered here rather than inside the template. Deep in the template's call stack, a function call can take ten
+        # times as long, because Python allocates a new stack chunk for its frame and frees it on return.
         "widgets": list(
-            rendered(
+            render_cards(
                 WidgetContext(request, now, span.length),
                 span,
-                names=WALL if is_wall else None,
-                everything=is_wall or request.GET.get("all") == "1",
+                names=WALL_WIDGETS if is_wall else None,
+                is_complete=is_wall or request.GET.get("all") == "1",
             )
         ),
         "zone": settings.TIME_ZONE,
@@ -96,11 +97,11 @@ def page(request: HttpRequest) -> HttpResponse:
 @admin.site.admin_view
 @require_safe
 def widget(request: HttpRequest, name: str) -> HttpResponse:
-    """One widget: the part that htmx swaps in, or a page with just it."""
+    """Return one widget: as a fragment for htmx, otherwise on a page of its own."""
     if name not in dashboard.registry:
         raise Http404(name)
-    now, span = timezone.now(), chosen_range(request)
-    card = render(dashboard.registry.get(name), WidgetContext(request, now, span.length), span)
+    now, span = timezone.now(), selected_range(request)
+    card = render_card(dashboard.registry.get(name), WidgetContext(request, now, span.length), span)
     if request.htmx:  # type: ignore[attr-defined]
         return HttpResponse(card)
     context = {**admin.site.each_context(request), "title": "System health", "widgets": [card]}
@@ -111,13 +112,13 @@ def widget(request: HttpRequest, name: str) -> HttpResponse:
 @admin.site.admin_view
 @require_safe
 def uptime_page(request: HttpRequest) -> HttpResponse:
-    """Every component with its bars; the widget shows the first few."""
+    """Show the uptime of every component; the widget shows only the first few."""
     components = Component.objects.in_use().worst_first()
     context = {
         **admin.site.each_context(request),
         "title": "Uptime",
-        "lead": f"Against the goal of {100 * uptime.GOAL:g} %. Maintenance is not counted; degraded is up.",
-        "lines": uptime.lines(components, now=timezone.now()),
+        "lead": f"The goal is {100 * uptime.GOAL:g} %. Degraded counts as up; maintenance is not counted.",
+        "lines": uptime.load_lines(components, now=timezone.now()),
     }
     return HttpResponse(render_to_string("health/uptime.html", context, request))
 
@@ -126,55 +127,55 @@ def dom_id(found: Widget) -> str:
     return f"widget-{found.name.replace('.', '-').replace('_', '-')}"
 
 
-def in_order() -> list[Widget]:
+def widgets_in_order() -> list[Widget]:
     return sorted(dashboard.registry, key=lambda found: (found.order, found.name))
 
 
-def rendered(
+def render_cards(
     context: WidgetContext,
     span: Range,
     *,
     names: tuple[str, ...] | None,
-    everything: bool,
+    is_complete: bool,
 ) -> Iterator[SafeString]:
-    deadline = time.monotonic() + PAGE_BUDGET
-    for found in in_order():
+    deadline = time.monotonic() + RENDER_BUDGET_SECONDS
+    for found in widgets_in_order():
         if names is not None and found.name not in names:
             continue
-        if everything or found.name in NEVER_LATER or time.monotonic() < deadline:
-            yield render(found, context, span)
+        if is_complete or found.name in ALWAYS_RENDERED or time.monotonic() < deadline:
+            yield render_card(found, context, span)
         else:
             yield _card("health/_widget_later.html", found, context, span, {})
 
 
-def render(found: Widget, context: WidgetContext, span: Range) -> SafeString:
-    """The widget's card; when its figures cannot be had, a quiet card that says so and tries again."""
-    began = time.perf_counter()
+def render_card(found: Widget, context: WidgetContext, span: Range) -> SafeString:
+    """Render the widget's card or, if its data is unavailable, a card that says so and retries."""
+    started = time.perf_counter()
     try:
         card = _card(found.template, found, context, span, found.context(context))
     except Exception:
-        # One panel must never take the page with it, whatever is wrong with it.
+        # A broken widget must not break the page.
         log.exception("widget failed", extra={"widget": found.name})
         return _card("health/_widget_failed.html", found, context, span, {})
-    took = time.perf_counter() - began
-    if took > 0.25:
-        log.warning("widget slow", extra={"widget": found.name, "ms": round(took * 1000)})
+    seconds = time.perf_counter() - started
+    if seconds > SLOW_WIDGET_SECONDS:
+        log.warning("widget slow", extra={"widget": found.name, "ms": round(seconds * 1000)})
     return card
 
 
 def _card(
     template: str,
     found: Widget,
-    asked: WidgetContext,
+    widget_context: WidgetContext,
     span: Range,
     values: dict[str, object],
 ) -> SafeString:
     context = {
         "widget": found,
         "id": dom_id(found),
-        "now": asked.now,
+        "now": widget_context.now,
         "range": span,
         "refresh": found.refresh,
         **values,
     }
-    return mark_safe(render_to_string(template, context, asked.request))  # noqa: S308  our own templates
+    return mark_safe(render_to_string(template, context, widget_context.request))  # noqa: S308  rendered by a template

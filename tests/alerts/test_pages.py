@@ -11,7 +11,7 @@ from alerts import services
 from alerts.impact import References, Touched, impact_source, registry
 from alerts.models import AlertEvent, Channel, Notification, Silence, SystemAlert
 from alerts.rules import Severity
-from health import status
+from health.queries.public_status import load_public_status
 from tests.alerts.conftest import MINUTE, Gauge, deliver
 from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
@@ -269,6 +269,6 @@ def test_planned_work_is_on_the_status_page_and_a_mere_silence_is_not() -> None:
         matchers={"key": "x"},
     )
 
-    (planned,) = status.make(now=now).maintenance
+    (planned,) = load_public_status(now=now).maintenance
 
     assert (planned.title, planned.starts_at) == ("New database", now)

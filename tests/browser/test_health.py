@@ -1,4 +1,4 @@
-"""The system-health page and the status page, as owners and the public use them in a browser."""
+"""The system-health page and the status page in a browser."""
 
 import re
 
@@ -34,16 +34,16 @@ def number_of_errors(page: Page) -> int:
     return int(re.sub(r"\D", "", text.split()[0]))
 
 
-def test_a_new_error_moves_the_number_without_a_reload(
-    owner_page: Page, module_portal: Portal
-) -> None:
+def test_error_count_updates_without_a_page_reload(owner_page: Page, module_portal: Portal) -> None:
     owner_page.goto(module_portal.base_url + HEALTH)
     settled(owner_page)
     owner_page.evaluate("window.stillTheSamePage = true")
     before = number_of_errors(owner_page)
 
     six_critical_errors(module_portal, "checkout")
-    owner_page.evaluate("htmx.trigger('#widget-errors-live', 'refresh')")  # as every 60 s
+    owner_page.evaluate(
+        "htmx.trigger('#widget-errors-live', 'refresh')"
+    )  # normally triggered every 60 s
 
     owner_page.wait_for_function(
         "before => parseInt(document.querySelector('#widget-errors-live .stat__value')"
@@ -52,28 +52,28 @@ def test_a_new_error_moves_the_number_without_a_reload(
     )
     assert owner_page.evaluate("window.stillTheSamePage")
     chart = owner_page.locator("#widget-errors-live .chart__plot canvas")
-    expect(chart).to_be_visible()  # drawn again from what was swapped in
+    expect(chart).to_be_visible()  # drawn again after the swap
 
 
-@pytest.mark.parametrize("way", ["mouse", "keyboard", "without script"])
-def test_an_owner_dismisses_an_alert(
-    module_portal: Portal, browser_context_without_script: Page, owner_page: Page, way: str
+@pytest.mark.parametrize("method", ["mouse", "keyboard", "without script"])
+def test_alert_can_be_dismissed(
+    module_portal: Portal, browser_context_without_script: Page, owner_page: Page, method: str
 ) -> None:
     module_portal.rows("DELETE FROM alerts_alertevent")
     module_portal.rows("DELETE FROM alerts_notification")
     module_portal.rows("DELETE FROM alerts_systemalert")
-    six_critical_errors(module_portal, f"dismiss-{way.replace(' ', '-')}")
+    six_critical_errors(module_portal, f"dismiss-{method.replace(' ', '-')}")
     module_portal.wait_for(
         lambda: module_portal.rows("SELECT 1 FROM alerts_systemalert"), what="the alert"
     )
-    page = browser_context_without_script if way == "without script" else owner_page
+    page = browser_context_without_script if method == "without script" else owner_page
     page.goto(module_portal.base_url + HEALTH)
     card = page.locator("#widget-alerts-active")
     button = card.get_by_role("button", name="Dismiss").first
     expect(button).to_be_visible()
     before = card.get_by_role("button", name="Dismiss").count()
 
-    if way == "keyboard":
+    if method == "keyboard":
         button.focus()
         page.keyboard.press("Enter")
     else:
@@ -103,7 +103,7 @@ def browser_context_without_script(context: BrowserContext, module_portal: Porta
 @pytest.mark.parametrize(
     "path", [f"{HEALTH}?range=24h", f"{HEALTH}?wall=1", f"{HEALTH}uptime/", "/status/"]
 )
-def test_the_pages_have_no_serious_accessibility_fault_and_fit_a_phone(
+def test_pages_are_accessible_and_fit_a_phone(
     owner_page: Page, module_portal: Portal, watch: Watch, path: str
 ) -> None:
     for each in LOOKS:
@@ -114,4 +114,4 @@ def test_the_pages_have_no_serious_accessibility_fault_and_fit_a_phone(
             assert not scrolls_sideways(owner_page), each
             assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page) == [], each
-            watch.faults.clear()  # axe styles elements of its own, which the policy refuses
+            watch.faults.clear()  # axe adds inline styles, which the content security policy blocks

@@ -3,7 +3,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from health import board, checks
+from health import checks
+from health.caches.health import health_cache, readiness_cache
 from health.checks import Check, CheckFunction
 
 SetChecks = Callable[..., None]
@@ -11,7 +12,10 @@ SetChecks = Callable[..., None]
 
 @pytest.fixture
 def set_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetChecks]:
-    """`set_checks(name=function, …)`: the registry holds just these; a tuple adds Check fields."""
+    """Return a function that replaces all registered checks: `set_checks(name=function)`.
+
+    A tuple of a function and a dict sets further fields of the Check.
+    """
 
     def replace(**functions: CheckFunction | tuple[CheckFunction, dict[str, object]]) -> None:
         registry = type(checks.registry)("health_checks")
@@ -20,16 +24,16 @@ def set_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetChecks]:
             values = {"critical": False, "timeout": 2.0, **fields}
             registry.add(name, Check(name, name.title(), run, **values))  # type: ignore[arg-type]
         monkeypatch.setattr(checks, "registry", registry)
-        board.board.forget()
-        board.readiness.forget()
+        health_cache.clear()
+        readiness_cache.clear()
 
     yield replace
-    board.board.forget()
-    board.readiness.forget()
+    health_cache.clear()
+    readiness_cache.clear()
 
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield unused.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Every threshold of health, crossed: just under it nothing happens, past it an alert opens."""
+"""Alert rules of health: below its threshold a rule raises no alert, above it the rule raises one."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from alerts.defaults import sync_rules
 from alerts.models import AlertRule, SystemAlert
 from alerts.services import evaluate_rule
 from health.models import ActiveUser, Component, MaintenanceWindow, Series
-from health.queries import measurements
+from health.queries import usage
 from health.services import record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
 from health.verdict import Result, Status
@@ -19,8 +19,8 @@ from tests.factories import make_app, make_component
 NOON = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
 pytestmark = pytest.mark.django_db
 
-Given = Callable[[], Sequence[Measurement]]
-CROSSINGS: dict[str, tuple[Given, Given]] = {
+Measure = Callable[[], Sequence[Measurement]]
+BELOW_AND_ABOVE: dict[str, tuple[Measure, Measure]] = {
     "performance.slow_response": (
         lambda: [Performance("f", 3_000, count=6)],
         lambda: [Performance("f", 3_100, count=6)],
@@ -72,16 +72,16 @@ CROSSINGS: dict[str, tuple[Given, Given]] = {
 }
 
 
-@pytest.mark.parametrize("name", CROSSINGS)
-def test_the_threshold_is_where_it_says(name: str) -> None:
-    under, past = CROSSINGS[name]
+@pytest.mark.parametrize("name", BELOW_AND_ABOVE)
+def test_alert_opens_only_above_the_threshold(name: str) -> None:
+    below, above = BELOW_AND_ABOVE[name]
     app = make_app()
-    record_measurements(under(), app=app, now=NOON)
+    record_measurements(below(), app=app, now=NOON)
     evaluate_rule(name, now=NOON)
     assert not SystemAlert.objects.active().exists()
 
-    _forget_totals()
-    record_measurements(past(), app=app, now=NOON + timedelta(minutes=1))
+    _delete_measurements()
+    record_measurements(above(), app=app, now=NOON + timedelta(minutes=1))
     evaluate_rule(name, now=NOON + timedelta(minutes=1))
     assert SystemAlert.objects.active().count() == 1
 
@@ -106,21 +106,26 @@ def _forget_totals() -> None:
     ActiveUser.objects.all().delete()
 
 
-def test_every_rule_of_health_is_crossed_here() -> None:
-    ours = {
+def test_every_rule_of_health_is_tested_here() -> None:
+    rule_names = {
         rule.name
         for rule in rules.registry
         if rule.measure.__module__.startswith("health.alert_rules.")
     }
-    assert ours == {*CROSSINGS, "uptime.burn_fast", "uptime.burn_medium", "uptime.burn_slow"}
+    assert rule_names == {
+        *BELOW_AND_ABOVE,
+        "uptime.burn_fast",
+        "uptime.burn_medium",
+        "uptime.burn_slow",
+    }
 
 
-def test_nothing_sent_is_no_verdict_on_sms() -> None:
+def test_sms_failure_rate_is_undefined_without_messages() -> None:
     rule = rules.registry.get("delivery.sms_failure_rate")
     assert rule.measure(NOON - timedelta(hours=1), NOON) is None
 
 
-def test_what_was_slow_two_hours_ago_is_over() -> None:
+def test_slow_calls_outside_the_window_raise_no_alert() -> None:
     record_measurements([Performance("f", 20_000, count=9)], app=make_app(), now=NOON)
     later = NOON + timedelta(hours=2)
     for name in ("performance.slow_response", "performance.very_slow_response"):
@@ -128,7 +133,7 @@ def test_what_was_slow_two_hours_ago_is_over() -> None:
     assert not SystemAlert.objects.exists()
 
 
-def test_the_very_slow_function_is_named() -> None:
+def test_alert_names_the_very_slow_function() -> None:
     app = make_app("shop")
     record_measurements(
         [Performance("checkout", 30_000), Performance("search", 20)], app=app, now=NOON
@@ -138,57 +143,57 @@ def test_the_very_slow_function_is_named() -> None:
     assert "checkout (Shop) took 30,000 ms" in SystemAlert.objects.get().message
 
 
-def test_the_month_begins_again_for_bandwidth() -> None:
+def test_bandwidth_restarts_each_month() -> None:
     app = make_app()
     record_measurements([Counter("bandwidth_bytes", 90e9)], app=app, now=NOON)
     april = datetime(2026, 4, 2, tzinfo=UTC)
-    assert measurements.bandwidth_bytes(april.replace(day=1), april) == 0
+    assert usage.bandwidth_bytes(april.replace(day=1), april) == 0
 
 
-def _answers(component: Component, minutes: range, *, bad: set[int]) -> None:
+def _record_minutes(component: Component, minutes: range, *, failed: set[int]) -> None:
     for minute in minutes:
         at = NOON - timedelta(minutes=minute)
-        status = Status.UNHEALTHY if minute in bad else Status.HEALTHY
+        status = Status.UNHEALTHY if minute in failed else Status.HEALTHY
         record_results([(component, [Result(status, at)])], now=at)
 
 
-def test_a_burning_error_budget_pages_and_a_single_bad_minute_does_not() -> None:
+def test_burning_error_budget_raises_alert_but_a_single_failure_does_not() -> None:
     component = make_component("shop", fail_after=100)
-    _answers(component, range(59, -1, -1), bad={1})
+    _record_minutes(component, range(59, -1, -1), failed={1})
     evaluate_rule("uptime.burn_fast", now=NOON)
     assert not SystemAlert.objects.exists()
 
     component = make_component("api", fail_after=100)
-    _answers(component, range(59, -1, -1), bad={1, 2, 3})
+    _record_minutes(component, range(59, -1, -1), failed={1, 2, 3})
     evaluate_rule("uptime.burn_fast", now=NOON)
     alert = SystemAlert.objects.get()
     assert alert.severity == "critical"
-    assert "3 of 60 answers failed" in alert.message
+    assert "3 of 60 results failed" in alert.message
 
 
-def test_a_budget_that_burned_earlier_no_longer_pages() -> None:
+def test_failures_outside_the_short_window_raise_no_alert() -> None:
     component = make_component("api", fail_after=100)
-    _answers(component, range(59, -1, -1), bad=set(range(20, 40)))
+    _record_minutes(component, range(59, -1, -1), failed=set(range(20, 40)))
     evaluate_rule("uptime.burn_fast", now=NOON)
     assert not SystemAlert.objects.exists()
 
 
-def test_announced_work_burns_no_error_budget() -> None:
+def test_maintenance_does_not_burn_error_budget() -> None:
     component = make_component("api", fail_after=100)
     window = MaintenanceWindow.objects.create(
         title="New database", starts_at=NOON - timedelta(minutes=40), ends_at=NOON
     )
     window.components.add(component)
-    _answers(component, range(59, -1, -1), bad=set(range(1, 40)))
+    _record_minutes(component, range(59, -1, -1), failed=set(range(1, 40)))
 
     for name in ("uptime.burn_fast", "uptime.burn_medium", "uptime.burn_slow"):
         evaluate_rule(name, now=NOON)
     assert not SystemAlert.objects.exists()
 
 
-def _in_turn(component: Component, words: list[Status], *, now: datetime = NOON) -> None:
-    """One answer a minute, the last of them now; what follows from each follows."""
-    for ago, status in zip(range(len(words) - 1, -1, -1), words, strict=True):
+def _record_sequence(component: Component, statuses: list[Status], *, now: datetime = NOON) -> None:
+    """Record one result per minute, the last one at `now`."""
+    for ago, status in zip(range(len(statuses) - 1, -1, -1), statuses, strict=True):
         at = now - timedelta(minutes=ago)
         record_results([(component, [Result(status, at)])], now=at)
 
@@ -196,31 +201,31 @@ def _in_turn(component: Component, words: list[Status], *, now: datetime = NOON)
 BURN_RULES = ("uptime.burn_fast", "uptime.burn_medium")
 
 
-def test_an_outage_is_one_alert_and_its_budget_no_second_one() -> None:
+def test_outage_raises_one_alert_and_none_about_its_error_budget() -> None:
     component = make_component("shop")
-    _in_turn(component, [Status.HEALTHY] * 60 + [Status.UNHEALTHY] * 10)
+    _record_sequence(component, [Status.HEALTHY] * 60 + [Status.UNHEALTHY] * 10)
     for name in (*BURN_RULES, "uptime.burn_slow"):
         evaluate_rule(name, now=NOON)
     assert [alert.key for alert in SystemAlert.objects.all()] == ["health:shop"]
 
     later = NOON + timedelta(minutes=4)
-    _in_turn(component, [Status.HEALTHY] * 4, now=later)
+    _record_sequence(component, [Status.HEALTHY] * 4, now=later)
     for name in BURN_RULES:
         evaluate_rule(name, now=later)
     assert [alert.state for alert in SystemAlert.objects.all()] == ["resolved"]
 
 
-def test_what_fails_now_and_then_burns_the_budget_without_ever_being_down() -> None:
+def test_intermittent_failures_burn_the_budget_without_an_outage() -> None:
     component = make_component("shop")
-    _in_turn(component, [Status.HEALTHY, Status.HEALTHY, Status.UNHEALTHY] * 20)
+    _record_sequence(component, [Status.HEALTHY, Status.HEALTHY, Status.UNHEALTHY] * 20)
     evaluate_rule("uptime.burn_fast", now=NOON)
 
     assert SystemAlert.objects.get().title.startswith("Error budget burning fast")
     assert Component.objects.get().status == "healthy"
 
 
-def test_a_monitor_that_was_just_added_has_no_three_days_to_judge() -> None:
+def test_new_monitor_has_too_few_results_for_the_slow_burn_rule() -> None:
     component = make_component("shop", fail_after=100)
-    _in_turn(component, [Status.HEALTHY] * 5 + [Status.UNHEALTHY] * 4)
+    _record_sequence(component, [Status.HEALTHY] * 5 + [Status.UNHEALTHY] * 4)
     evaluate_rule("uptime.burn_slow", now=NOON)
     assert not SystemAlert.objects.exists()

@@ -1,4 +1,4 @@
-"""Taking, rotating and proving backups, on whichever database the suite runs."""
+"""Creation, rotation and verification of backups, on the database the suite runs with."""
 
 import gzip
 from datetime import timedelta
@@ -25,21 +25,21 @@ def folder(settings: Settings, tmp_path: Path) -> Path:
     return tmp_path / "backups"
 
 
-def test_a_backup_can_be_restored_and_holds_every_row(folder: Path) -> None:
+def test_backup_can_be_restored_with_all_rows(folder: Path) -> None:
     for _ in range(30):
         make_app()
-    backup = backups.take(now=timezone.now())
+    backup = backups.create_backup(now=timezone.now())
 
     assert backup.row_counts["clients_clientapp"] == 30
     assert [path.name for path in folder.iterdir()] == [Path(backup.file).name]
     assert Path(backup.file).stat().st_mode & 0o077 == 0
-    finding = backups.verify(now=timezone.now())
+    finding = backups.verify_newest_backup(now=timezone.now())
     assert (finding.is_good, SystemAlert.objects.count()) == (True, 0)
     assert "was restored" in finding.text
     assert health_checks.backups() is not None
 
 
-def test_only_the_newest_are_kept_and_strangers_files_stay(
+def test_only_the_newest_backups_are_kept_and_other_files_stay(
     folder: Path, settings: Settings
 ) -> None:
     settings.BACKUP_KEEP = 2
@@ -47,13 +47,13 @@ def test_only_the_newest_are_kept_and_strangers_files_stay(
     (folder / "notes.txt").write_text("mine")
     now = timezone.now()
     for hours in range(4):
-        backups.take(now=now + timedelta(hours=hours))
+        backups.create_backup(now=now + timedelta(hours=hours))
 
     assert len(list(folder.iterdir())) == 3
     assert (folder / "notes.txt").exists()
 
 
-def spoil(backup: Backup, how: str) -> None:
+def damage(backup: Backup, how: str) -> None:
     file = Path(backup.file)
     match how:
         case "missing":
@@ -72,7 +72,7 @@ def spoil(backup: Backup, how: str) -> None:
         case "broken":
             content = b"not a database" * 99
             file.write_bytes(gzip.compress(content) if file.name.endswith(".gz") else content)
-            Backup.objects.update(sha256=backups.taking.digest(file))
+            Backup.objects.update(sha256=backups.creation.sha256_of(file))
         case "rows are missing":
             Backup.objects.update(row_counts={"clients_clientapp": 500})
 
@@ -80,11 +80,11 @@ def spoil(backup: Backup, how: str) -> None:
 @pytest.mark.parametrize(
     "how", ["missing", "stale", "small", "checksum", "broken", "rows are missing"]
 )
-def test_a_backup_that_is_no_good_raises_an_alert_that_the_next_good_one_clears(how: str) -> None:
-    backup = backups.take(now=timezone.now())
-    spoil(backup, how)
+def test_bad_backup_raises_an_alert_until_a_good_one_is_verified(how: str) -> None:
+    backup = backups.create_backup(now=timezone.now())
+    damage(backup, how)
 
-    finding = backups.verify(now=timezone.now())
+    finding = backups.verify_newest_backup(now=timezone.now())
 
     assert not finding.is_good
     assert how in finding.text
@@ -95,26 +95,26 @@ def test_a_backup_that_is_no_good_raises_an_alert_that_the_next_good_one_clears(
         call_command("verify_backup")
 
     Backup.objects.all().delete()
-    backups.take(now=timezone.now())
-    assert backups.verify(now=timezone.now()).is_good
+    backups.create_backup(now=timezone.now())
+    assert backups.verify_newest_backup(now=timezone.now()).is_good
     assert not SystemAlert.objects.active().exists()
 
 
-def test_no_backup_at_all_is_an_alert_for_the_verifier_and_a_note_for_the_page() -> None:
-    assert backups.verify(now=timezone.now()).text.startswith("missing")
+def test_missing_backup_fails_verification_but_not_the_health_check() -> None:
+    assert backups.verify_newest_backup(now=timezone.now()).text.startswith("missing")
     with pytest.raises(NotConfigured):
         health_checks.backups()
 
 
-def test_one_that_was_not_verified_for_long_is_noticed() -> None:
-    backups.take(now=timezone.now())
-    backups.verify(now=timezone.now())
+def test_backup_without_recent_verification_is_degraded() -> None:
+    backups.create_backup(now=timezone.now())
+    backups.verify_newest_backup(now=timezone.now())
     Backup.objects.update(verified_at=timezone.now() - timedelta(days=9))
     with pytest.raises(Degraded):
         health_checks.backups()
 
 
-def test_the_command_takes_one_and_says_where(
+def test_command_creates_a_backup_and_prints_its_path(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call_command("backup")
@@ -129,13 +129,13 @@ def test_the_command_takes_one_and_says_where(
     ],
     ids=["SQLite", "PostgreSQL"],
 )
-def test_a_failure_is_kept_with_its_reason(
+def test_failed_backup_is_recorded_with_its_error(
     monkeypatch: pytest.MonkeyPatch, folder: Path, database: databases.Database
 ) -> None:
-    monkeypatch.setattr(databases, "current", lambda: database)
+    monkeypatch.setattr(databases, "current_database", lambda: database)
 
     with pytest.raises(backups.BackupFailed):
-        backups.take(now=timezone.now())
+        backups.create_backup(now=timezone.now())
 
     failed = Backup.objects.get()
     assert (failed.state, bool(failed.error)) == ("failed", True)

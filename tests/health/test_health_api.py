@@ -30,21 +30,21 @@ def off() -> str:
     raise NotConfigured("no key")
 
 
-def test_liveness_touches_nothing(client: Client, django_assert_num_queries: object) -> None:
+def test_liveness_runs_no_query(client: Client, django_assert_num_queries: object) -> None:
     with django_assert_num_queries(0):  # type: ignore[operator]
         response = client.get("/livez")
 
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
 
 
-def test_the_portals_own_checks_answer(client: Client) -> None:
+def test_portal_with_its_own_checks_is_ready(client: Client) -> None:
     body = client.get("/health").json()
 
     assert body["checks"]["database"]["status"] == "healthy"
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_all_is_well(client: Client, set_checks: SetChecks) -> None:
+def test_healthy_response_lists_every_check(client: Client, set_checks: SetChecks) -> None:
     set_checks(database=(fine, {"critical": True}), stripe=off)
 
     response = client.get("/health")
@@ -59,7 +59,7 @@ def test_all_is_well(client: Client, set_checks: SetChecks) -> None:
     assert body["checks"]["stripe"]["status"] == "not_configured"
 
 
-def test_an_optional_failure_degrades_and_a_required_one_is_503(
+def test_optional_failure_degrades_and_critical_failure_returns_503(
     client: Client, set_checks: SetChecks
 ) -> None:
     set_checks(database=(fine, {"critical": True}), mail=broken)
@@ -73,7 +73,9 @@ def test_an_optional_failure_degrades_and_a_required_one_is_503(
     assert (response.status_code, response.json()["failing"]) == (503, ["database"])
 
 
-def test_messages_are_for_staff_and_tokens_only(client: Client, set_checks: SetChecks) -> None:
+def test_messages_are_shown_only_to_staff_and_admin_keys(
+    client: Client, set_checks: SetChecks
+) -> None:
     set_checks(database=(fine, {"critical": True}))
     _, secret = ApiKey.issue(app=make_app(), scopes=[Scope.ADMIN])
     _, weak = ApiKey.issue(app=make_app(), scopes=[Scope.METRICS])
@@ -90,7 +92,7 @@ def test_messages_are_for_staff_and_tokens_only(client: Client, set_checks: SetC
     assert "private" in staff["Cache-Control"]
 
 
-def test_the_health_json_media_type_is_spoken(client: Client, set_checks: SetChecks) -> None:
+def test_health_json_media_type_is_supported(client: Client, set_checks: SetChecks) -> None:
     set_checks(database=(fine, {"critical": True}), mail=broken)
 
     response = client.get("/health", headers={"Accept": "application/health+json"})
@@ -101,7 +103,7 @@ def test_the_health_json_media_type_is_spoken(client: Client, set_checks: SetChe
     assert "max-age" in response["Cache-Control"]
 
 
-def test_a_dependency_that_hangs_does_not_hold_the_answer(
+def test_hanging_dependency_does_not_delay_the_response(
     client: Client, set_checks: SetChecks
 ) -> None:
     release = threading.Event()
@@ -109,9 +111,9 @@ def test_a_dependency_that_hangs_does_not_hold_the_answer(
         database=(fine, {"critical": True}), hole=(lambda: str(release.wait(9)), {"timeout": 4.0})
     )
     try:
-        began = time.monotonic()
+        started = time.monotonic()
         body = client.get("/health").json()
-        assert time.monotonic() - began < 0.4  # 0.2 in production; the test machine is shared
+        assert time.monotonic() - started < 0.4  # 0.2 s in production; test machines are shared
     finally:
         release.set()
 
@@ -120,13 +122,13 @@ def test_a_dependency_that_hangs_does_not_hold_the_answer(
     assert body["status"] == "degraded"
 
 
-def test_the_minutes_results_are_stored_and_answer_the_next_call(
+def test_stored_results_spare_running_the_checks_again(
     client: Client, set_checks: SetChecks
 ) -> None:
-    asked: list[int] = []
+    runs: list[int] = []
 
     def counted() -> str:
-        asked.append(1)
+        runs.append(1)
         return "ok"
 
     set_checks(database=(fine, {"critical": True}), stripe=counted, twilio=off)
@@ -135,13 +137,13 @@ def test_the_minutes_results_are_stored_and_answer_the_next_call(
     body = client.get("/health").json()
 
     assert body["checks"]["stripe"]["status"] == "healthy"
-    assert len(asked) == 1
-    assert CheckResult.objects.count() == 2  # what is not configured leaves no results
+    assert len(runs) == 1
+    assert CheckResult.objects.count() == 2  # checks that are not configured have no results
     assert Uptime.objects.filter(component__name="stripe", healthy=1).count() == 2
     assert Component.objects.get(name="twilio").status == "not_configured"
 
 
-def test_a_failure_is_asked_again_before_the_verdict_turns(set_checks: SetChecks) -> None:
+def test_failed_check_is_repeated_before_the_status_changes(set_checks: SetChecks) -> None:
     answers = iter(["ok", "fail", "ok", "fail", "fail", "ok", "ok"])
 
     def scripted() -> str:
@@ -154,5 +156,5 @@ def test_a_failure_is_asked_again_before_the_verdict_turns(set_checks: SetChecks
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}  # failed once
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "unhealthy"}  # failed twice
-    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}  # answered twice
+    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}  # succeeded twice
     assert list(answers) == []

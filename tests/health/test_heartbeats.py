@@ -19,7 +19,7 @@ NIGHTLY = {
 }
 
 
-def test_a_job_that_stays_away_raises_one_alert_and_clears_it_when_it_returns() -> None:
+def test_missed_check_in_raises_one_alert_until_the_next_check_in() -> None:
     app = make_app("shop")
     record_check_in(app=app, slug="nightly", status="ok", now=THREE, monitor_config=NIGHTLY)
     tomorrow = THREE + timedelta(days=1)
@@ -37,7 +37,7 @@ def test_a_job_that_stays_away_raises_one_alert_and_clears_it_when_it_returns() 
     assert not SystemAlert.objects.active().exists()
 
 
-def test_a_little_early_counts_for_the_time_it_was_due() -> None:
+def test_slightly_early_check_in_counts_for_the_expected_time() -> None:
     app = make_app()
     record_check_in(app=app, slug="nightly", status="ok", now=THREE, monitor_config=NIGHTLY)
     early = THREE + timedelta(days=1, seconds=-30)
@@ -48,7 +48,7 @@ def test_a_little_early_counts_for_the_time_it_was_due() -> None:
     assert Heartbeat.objects.get().expected_at == THREE + timedelta(days=2)
 
 
-def test_start_and_end_are_one_run_with_its_duration() -> None:
+def test_start_and_end_form_one_run_with_a_duration() -> None:
     app, run = make_app(), uuid.uuid4()
     record_check_in(
         app=app,
@@ -66,7 +66,7 @@ def test_start_and_end_are_one_run_with_its_duration() -> None:
     assert (check_in.status, check_in.duration_ms) == (CheckInStatus.OK, 120_000)
 
 
-def test_the_nil_id_means_the_run_in_progress() -> None:
+def test_nil_id_refers_to_the_running_check_in() -> None:
     app, nil = make_app(), uuid.UUID(int=0)
     record_check_in(app=app, slug="job", status="in_progress", now=THREE, check_in_id=nil)
     record_check_in(app=app, slug="job", status="error", now=THREE, check_in_id=nil, duration=1.5)
@@ -78,13 +78,13 @@ def test_the_nil_id_means_the_run_in_progress() -> None:
     ]
 
 
-def test_a_job_that_fails_alerts_at_once() -> None:
+def test_failed_job_raises_an_alert_at_once() -> None:
     record_check_in(app=make_app(), slug="job", status="error", now=THREE)
 
     assert SystemAlert.objects.active().get().alert_type == "missed-heartbeat"
 
 
-def test_a_job_that_runs_too_long_is_noticed() -> None:
+def test_overlong_run_raises_an_alert() -> None:
     app = make_app()
     record_check_in(app=app, slug="job", status="in_progress", now=THREE, monitor_config=NIGHTLY)
 
@@ -95,7 +95,7 @@ def test_a_job_that_runs_too_long_is_noticed() -> None:
     assert "still running after 30 min" in SystemAlert.objects.active().get().message
 
 
-def test_sentrys_thresholds_are_kept() -> None:
+def test_sentry_thresholds_are_applied() -> None:
     config = {**NIGHTLY, "failure_issue_threshold": 2, "recovery_threshold": 2}
     app = make_app()
     record_check_in(app=app, slug="job", status="ok", now=THREE, monitor_config=config)
@@ -105,7 +105,7 @@ def test_sentrys_thresholds_are_kept() -> None:
         assert SystemAlert.objects.active().count() == alerts
 
 
-def test_nonsense_in_a_config_is_passed_over() -> None:
+def test_invalid_settings_in_a_config_are_ignored() -> None:
     record_check_in(
         app=make_app(),
         slug="job",
@@ -123,7 +123,7 @@ def test_nonsense_in_a_config_is_passed_over() -> None:
     assert sweep_heartbeats(now=THREE + timedelta(days=400)) == 0
 
 
-def test_an_interval_is_counted_from_the_last_check_in() -> None:
+def test_interval_starts_at_the_last_check_in() -> None:
     app = make_app()
     config = {"schedule": {"type": "interval", "value": 2, "unit": "hour"}}
     record_check_in(app=app, slug="job", status="ok", now=THREE, monitor_config=config)
@@ -131,7 +131,7 @@ def test_an_interval_is_counted_from_the_last_check_in() -> None:
     assert Heartbeat.objects.get().expected_at == THREE + timedelta(hours=2)
 
 
-def test_names_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_heartbeats_per_app_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeats, "MAX_PER_APP", 1)
     app = make_app()
     record_check_in(app=app, slug="a", status="ok", now=THREE)
@@ -139,7 +139,7 @@ def test_names_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         record_check_in(app=app, slug="b", status="ok", now=THREE)
 
 
-def test_a_cron_job_pings_a_plain_address(client: Client) -> None:
+def test_cron_job_checks_in_at_a_plain_url(client: Client) -> None:
     record_check_in(app=make_app(), slug="job", status="ok", now=THREE, monitor_config=NIGHTLY)
     url = Heartbeat.objects.get().ping_path
 

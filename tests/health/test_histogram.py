@@ -10,35 +10,35 @@ durations = st.lists(
 
 
 def counts_of(values: list[float]) -> list[int]:
-    counts = [0] * histogram.SIZE
+    counts = [0] * histogram.BUCKET_COUNT
     for value in values:
         counts[histogram.bucket_of(value)] += 1
     return counts
 
 
-def test_a_duration_on_a_bound_belongs_to_the_bucket_that_ends_there() -> None:
-    assert histogram.BOUNDS[histogram.bucket_of(3_000)] == 3_000
-    assert histogram.BOUNDS[histogram.bucket_of(3_000.1)] == 5_000
-    assert histogram.bucket_of(1e9) == histogram.SIZE - 1
+def test_upper_bounds_are_inclusive() -> None:
+    assert histogram.BOUNDS_MS[histogram.bucket_of(3_000)] == 3_000
+    assert histogram.BOUNDS_MS[histogram.bucket_of(3_000.1)] == 5_000
+    assert histogram.bucket_of(1e9) == histogram.BUCKET_COUNT - 1
 
 
-def test_nothing_measured_has_no_percentile() -> None:
-    assert histogram.quantile([0] * histogram.SIZE, 0.5) is None
+def test_empty_histogram_has_no_percentile() -> None:
+    assert histogram.quantile([0] * histogram.BUCKET_COUNT, 0.5) is None
 
 
 @pytest.mark.parametrize("threshold", [3_000, 5_000, 10_000])
-def test_every_threshold_people_set_is_a_bound(threshold: float) -> None:
-    assert threshold in histogram.BOUNDS
+def test_usual_thresholds_are_bucket_bounds(threshold: float) -> None:
+    assert threshold in histogram.BOUNDS_MS
 
 
 def test_the_bounds_are_those_by_which_stored_rows_were_counted() -> None:
     """Another bound would give the counts that are in the database another meaning."""
-    assert list(histogram.BOUNDS) == [
+    assert list(histogram.BOUNDS_MS) == [
         *(1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75),
         *(100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500),
         *(10_000, 15_000, 30_000, 60_000),
     ]
-    assert histogram.SIZE == 28
+    assert histogram.BUCKET_COUNT == 28
 
 
 @pytest.mark.parametrize(
@@ -76,21 +76,21 @@ def test_no_percentile_is_above_the_slowest_call() -> None:
 
 
 @given(durations)
-def test_a_percentile_is_in_the_bucket_of_the_true_one(values: list[float]) -> None:
+def test_estimated_percentile_lies_in_the_bucket_of_the_true_one(values: list[float]) -> None:
     counts, highest = counts_of(values), max(values)
     ordered = sorted(values)
 
     for q in (0.5, 0.95, 0.99, 1.0):
         true = ordered[min(len(ordered) - 1, max(0, -int(-q * len(ordered) // 1) - 1))]
         bucket = histogram.bucket_of(true)
-        low = histogram.BOUNDS[bucket - 1] if bucket else 0
+        low = histogram.BOUNDS_MS[bucket - 1] if bucket else 0
         found = histogram.quantile(counts, q, highest=highest)
         assert found is not None
         assert min(low, highest) <= found <= highest
 
 
 @given(durations)
-def test_percentiles_never_cross(values: list[float]) -> None:
+def test_higher_percentiles_are_never_lower(values: list[float]) -> None:
     counts = counts_of(values)
     p50, p95, p99 = (
         histogram.quantile(counts, q, highest=max(values)) or 0 for q in (0.5, 0.95, 0.99)

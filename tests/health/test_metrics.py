@@ -1,4 +1,4 @@
-"""/metrics, and what Prometheus and Grafana make of it."""
+"""/metrics, alone and with real Prometheus tools and Grafana dashboards."""
 
 import json
 import shutil
@@ -20,7 +20,8 @@ from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from deploy.grafana import build
-from health import board, metrics_registry
+from health import metrics_registry
+from health.caches.health import health_cache
 from health.services import record_gauges, record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Performance
 from health.verdict import Result, Status
@@ -35,10 +36,10 @@ DEPLOY = Path(django_settings.BASE_DIR) / "deploy"
 
 
 @pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    board.board.forget()
-    metrics.forget()
-    monkeypatch.setattr(metrics, "KEPT_FOR", 0.0)
+def clear_metrics_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    health_cache.clear()
+    metrics.clear_cache()
+    monkeypatch.setattr(metrics, "CACHE_SECONDS", 0.0)
 
 
 def read(client: Client) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -51,7 +52,7 @@ def read(client: Client) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
     }
 
 
-def test_it_is_for_allowed_addresses_or_a_token(client: Client, settings: Settings) -> None:
+def test_metrics_require_a_token_or_an_allowed_address(client: Client, settings: Settings) -> None:
     settings.METRICS_ALLOW, settings.METRICS_TOKEN = ["10.1.0.0/16"], "let-me-in"
     _, admin = ApiKey.issue(app=make_app(), scopes=[Scope.ADMIN])
     _, other = ApiKey.issue(app=make_app(), scopes=[Scope.METRICS])
@@ -68,7 +69,7 @@ def test_it_is_for_allowed_addresses_or_a_token(client: Client, settings: Settin
     assert status(address="10.1.2.3") == 200
 
 
-def test_calls_are_a_histogram_that_only_grows(client: Client) -> None:
+def test_calls_are_exposed_as_an_increasing_histogram(client: Client) -> None:
     app, now = make_app("shop"), timezone.now()
     record_measurements(
         [
@@ -92,7 +93,7 @@ def test_calls_are_a_histogram_that_only_grows(client: Client) -> None:
     assert read(client)["opsportal_calls_total", (kind,)] == 3
 
 
-def test_components_and_alerts_are_told(client: Client) -> None:
+def test_components_and_alerts_are_exposed(client: Client) -> None:
     now = timezone.now()
     record_results(
         [(make_component("shop"), [Result(Status.UNHEALTHY, now, 250, "refused")])], now=now
@@ -106,7 +107,7 @@ def test_components_and_alerts_are_told(client: Client) -> None:
     assert found["opsportal_alerts_active", (("severity", "critical"),)] == 1
 
 
-def test_a_source_that_fails_takes_none_with_it(
+def test_failing_source_does_not_affect_the_others(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = type(metrics_registry.registry)("metrics")
@@ -152,7 +153,7 @@ def test_promtool_accepts_the_configuration_the_rules_and_the_metrics(
         assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
 
-def test_the_dashboards_are_what_their_builder_writes() -> None:
+def test_dashboards_match_the_output_of_their_builder() -> None:
     files = build.files()
     assert len(files) == 5
     for name, text in files.items():
@@ -160,7 +161,7 @@ def test_the_dashboards_are_what_their_builder_writes() -> None:
 
 
 def fill() -> ClientApp:
-    """Something in every table that a dashboard looks at."""
+    """Write rows to every table that a dashboard reads."""
     app, now = ClientApp.objects.filter(slug="shop").first() or make_app("shop"), timezone.now()
     record_measurements(
         [
@@ -179,7 +180,7 @@ def fill() -> ClientApp:
         app=app,
         now=now,
     )
-    # the per-app figures look at whole minutes only
+    # The per-app metrics cover full minutes only.
     record_measurements(
         [Performance("/", 900, kind="page"), Performance("GET /", 4, kind="request")],
         app=app,
@@ -193,7 +194,7 @@ def fill() -> ClientApp:
 def prometheus(
     live_server: LiveServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[str]:
-    """A real Prometheus that scrapes the portal every second."""
+    """Run a real Prometheus that scrapes the portal every second."""
     binary = tool("prometheus", request)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -218,7 +219,7 @@ def prometheus(
     process.wait(15)
 
 
-def ask(url: str, expr: str) -> list[Any]:
+def run_query(url: str, expr: str) -> list[Any]:
     answer = httpx.get(f"{url}/api/v1/query", params={"query": expr}, timeout=10).json()
     assert answer["status"] == "success", f"{expr}: {answer.get('error')}"
     return list(answer["data"]["result"])
@@ -240,17 +241,17 @@ def test_every_query_of_every_dashboard_returns_data(prometheus: str, settings: 
         for target in panel["targets"]
     }
     assert len(queries) > 60
-    # What other apps bring only once they are used: errors, breakers, notifications.
-    depends = ("opsportal_error", "opsportal_breaker", "opsportal_notifications")
-    missing = {query for query in queries if not any(word in query[2] for word in depends)}
+    # These metrics appear only once errors, breakers or notifications exist.
+    optional = ("opsportal_error", "opsportal_breaker", "opsportal_notifications")
+    missing = {query for query in queries if not any(word in query[2] for word in optional)}
     deadline = time.monotonic() + 45
     while missing and time.monotonic() < deadline:
         time.sleep(1)
         fill()
         try:
-            missing = {query for query in missing if not ask(prometheus, query[2])}
+            missing = {query for query in missing if not run_query(prometheus, query[2])}
         except httpx.TransportError:
-            continue  # it is starting
+            continue  # Prometheus is still starting
     assert sorted(missing) == []
     for query in queries:
-        ask(prometheus, query[2])  # all are valid, also those that have nothing to tell yet
+        run_query(prometheus, query[2])  # queries without data must be valid too

@@ -5,7 +5,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from alerts.models import SystemAlert
-from health import probes
+from health.checking import probes
 from health.checks import Degraded
 from health.models import (
     CheckResult,
@@ -28,13 +28,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def loopback_is_allowed(settings: Settings) -> None:
+def allow_loopback(settings: Settings) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.0/8"]
     settings.NETWORK_PROBES = []
 
 
 @pytest.fixture(autouse=True)
-def no_checks_but_ours(set_checks: SetChecks) -> None:
+def only_monitors(set_checks: SetChecks) -> None:
     set_checks()
 
 
@@ -43,7 +43,7 @@ def status_of(monitor: Monitor) -> str:
 
 
 @pytest.mark.parametrize(
-    ("fields", "answer", "complaint"),
+    ("fields", "answer", "error"),
     [
         ({}, {"status": 204}, ""),
         ({}, {"status": 500}, "HTTP 500, expected 200-299"),
@@ -64,46 +64,48 @@ def status_of(monitor: Monitor) -> str:
         ({"json_path": "ok"}, {"body": b"<html>"}, "not JSON"),
     ],
 )
-def test_an_answer_is_judged_by_what_the_monitor_expects(
-    fake: FakeHTTP, fields: dict[str, str], answer: dict[str, object], complaint: str
+def test_response_must_match_the_expectations_of_the_monitor(
+    fake: FakeHTTP, fields: dict[str, str], answer: dict[str, object], error: str
 ) -> None:
     fake.answer(**answer)  # type: ignore[arg-type]
     monitor = make_monitor(fake.url, **fields)
 
-    if complaint:
-        with pytest.raises(probes.Failed, match=complaint.replace("[", r"\[")):
-            probes.ask(monitor)
+    if error:
+        with pytest.raises(probes.ProbeFailed, match=error.replace("[", r"\[")):
+            probes.probe(monitor)
     else:
-        probes.ask(monitor)
+        probes.probe(monitor)
 
 
 def test_headers_body_and_method_are_sent(fake: FakeHTTP) -> None:
-    probes.ask(make_monitor(fake.url, method="POST", headers={"X-Token": "t"}, body='{"ping": 1}'))
+    probes.probe(
+        make_monitor(fake.url, method="POST", headers={"X-Token": "t"}, body='{"ping": 1}')
+    )
     [sent] = fake.requests
     assert (sent.method, sent.headers["x-token"], sent.body) == ("POST", "t", b'{"ping": 1}')
 
 
-def test_slower_than_its_limit_is_degraded(fake: FakeHTTP) -> None:
+def test_slow_response_is_degraded(fake: FakeHTTP) -> None:
     fake.answer(200, delay=0.15)
     with pytest.raises(Degraded, match="the limit is 50 ms"):
-        probes.ask(make_monitor(fake.url, latency_limit_ms=50))
+        probes.probe(make_monitor(fake.url, latency_limit_ms=50))
 
 
-def test_a_port_is_asked_by_connecting(fake: FakeHTTP, closed_port: int) -> None:
+def test_tcp_monitor_connects_to_the_port(fake: FakeHTTP, closed_port: int) -> None:
     port = fake.url.rsplit(":", 1)[1].strip("/")
-    assert probes.ask(make_monitor(f"tcp://127.0.0.1:{port}")) == "connected"
+    assert probes.probe(make_monitor(f"tcp://127.0.0.1:{port}")) == "connected"
     with pytest.raises(ConnectionRefusedError):
-        probes.ask(make_monitor(f"tcp://127.0.0.1:{closed_port}"))
+        probes.probe(make_monitor(f"tcp://127.0.0.1:{closed_port}"))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "tcp://127.0.0.1:1", "http://[::1]/"])
-def test_our_own_network_is_out_of_bounds(settings: Settings, url: str) -> None:
+def test_private_addresses_are_forbidden(settings: Settings, url: str) -> None:
     settings.ALLOW_PRIVATE_URLS = []
     with pytest.raises(outbound.ForbiddenAddress):
-        probes.ask(make_monitor(url))
+        probes.probe(make_monitor(url))
 
 
-def test_a_monitor_that_fails_opens_one_alert_and_one_incident_and_recovers(
+def test_failing_monitor_opens_one_alert_and_one_incident_until_it_recovers(
     fake: FakeHTTP,
 ) -> None:
     monitor = make_monitor(fake.url, is_public=True, title="Shop")
@@ -134,7 +136,7 @@ def test_a_monitor_that_fails_opens_one_alert_and_one_incident_and_recovers(
     assert [update.state for update in incident.updates.all()] == ["resolved", "investigating"]
 
 
-def test_a_monitor_that_flaps_turns_nothing(fake: FakeHTTP) -> None:
+def test_flapping_monitor_raises_no_alert(fake: FakeHTTP) -> None:
     monitor = make_monitor(fake.url)
     run_checks(now=NOON, pause=0)
     for minute in range(1, 6):
@@ -147,7 +149,7 @@ def test_a_monitor_that_flaps_turns_nothing(fake: FakeHTTP) -> None:
     assert (hour.healthy, hour.unhealthy) == (6, 5)
 
 
-def test_announced_work_raises_no_alert_until_its_end(fake: FakeHTTP) -> None:
+def test_failure_during_maintenance_raises_its_alert_afterwards(fake: FakeHTTP) -> None:
     monitor = make_monitor(fake.url)
     run_checks(now=NOON, pause=0)
     window = MaintenanceWindow.objects.create(
@@ -165,18 +167,20 @@ def test_announced_work_raises_no_alert_until_its_end(fake: FakeHTTP) -> None:
     assert SystemAlert.objects.active().count() == 1
 
 
-def test_fifty_monitors_are_asked_at_once(fake: FakeHTTP) -> None:
+def test_fifty_monitors_are_probed_in_parallel(fake: FakeHTTP) -> None:
     fake.answer(200, delay=0.5, times=None)
     monitors = [make_monitor(f"{fake.url}/{n}") for n in range(50)]
-    began = datetime.now(UTC)
+    started_at = datetime.now(UTC)
 
     run_checks(now=NOON, pause=0)
 
-    assert datetime.now(UTC) - began < timedelta(seconds=15)  # one after the other: 25 s and more
+    assert datetime.now(UTC) - started_at < timedelta(
+        seconds=15
+    )  # sequentially, it would take over 25 s
     assert {status_of(monitor) for monitor in monitors} == {"healthy"}
 
 
-def test_each_is_asked_when_it_is_due(fake: FakeHTTP) -> None:
+def test_monitors_run_at_their_interval(fake: FakeHTTP) -> None:
     make_monitor(f"{fake.url}/often")
     make_monitor(f"{fake.url}/rarely", interval_minutes=5)
     for minute in range(6):
@@ -186,7 +190,7 @@ def test_each_is_asked_when_it_is_due(fake: FakeHTTP) -> None:
     assert (paths.count("/often"), paths.count("/rarely")) == (6, 2)
 
 
-def test_when_nothing_outside_answers_it_is_our_own_network(
+def test_alert_about_own_network_when_no_external_address_responds(
     fake: FakeHTTP, closed_port: int, settings: Settings
 ) -> None:
     good = make_monitor(fake.url)
@@ -207,14 +211,14 @@ def test_when_nothing_outside_answers_it_is_our_own_network(
     assert titles == {f"{good.title} is down", f"{bad.title} is down"}
 
 
-def test_a_dependency_that_swallows_everything_holds_up_nobody(
+def test_unresponsive_address_does_not_delay_other_monitors(
     fake: FakeHTTP,
 ) -> None:
-    with socket.socket() as hole:  # accepts, and never says a word
-        hole.bind(("127.0.0.1", 0))
-        hole.listen()
+    with socket.socket() as listener:  # accepts connections and never responds
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         silent = make_monitor(
-            f"http://127.0.0.1:{hole.getsockname()[1]}/", timeout_seconds=1, fail_after=1
+            f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout_seconds=1, fail_after=1
         )
         fine = make_monitor(fake.url)
         run_checks(now=NOON, pause=0)
@@ -223,7 +227,7 @@ def test_a_dependency_that_swallows_everything_holds_up_nobody(
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])
-def test_the_alert_of_a_monitor_ends_when_nobody_watches_it_any_more(
+def test_alert_is_resolved_when_its_monitor_is_disabled_or_deleted(
     fake: FakeHTTP, is_deleted: bool
 ) -> None:
     fake.answer(500, times=None)
@@ -239,11 +243,11 @@ def test_the_alert_of_a_monitor_ends_when_nobody_watches_it_any_more(
 
     alert = SystemAlert.objects.get()
     assert alert.state == "resolved"
-    assert alert.events.get(kind="resolved").text == "it is not watched any more"
+    assert alert.events.get(kind="resolved").text == "monitoring of this component was stopped"
     assert not Incident.objects.open().exists()
 
 
-def test_an_alert_about_no_component_is_nobody_elses_to_end(fake: FakeHTTP) -> None:
+def test_alerts_not_about_a_component_stay_open(fake: FakeHTTP) -> None:
     make_alert(key="health:backup-verification", alert_type="backup-broken", source="health")
     run_checks(now=NOON, pause=0)
     assert SystemAlert.objects.active().count() == 1

@@ -17,7 +17,7 @@ def app() -> ClientApp:
     return make_app()
 
 
-def test_a_call_is_counted_in_its_minute_hour_and_day(app: ClientApp) -> None:
+def test_call_is_counted_in_its_minute_hour_and_day(app: ClientApp) -> None:
     record_measurements([Performance("checkout", 250)], app=app, now=NOON)
 
     points = Latency.objects.filter(series__app=app, series__name="checkout")
@@ -29,7 +29,7 @@ def test_a_call_is_counted_in_its_minute_hour_and_day(app: ClientApp) -> None:
     assert {(p.count, p.failed, p.total_ms, p.highest_ms) for p in points} == {(1, 0, 250, 250)}
 
 
-def test_later_calls_add_to_the_same_points_and_to_the_total_of_all_apps(app: ClientApp) -> None:
+def test_later_calls_add_to_the_same_points_and_to_the_total_over_all_apps(app: ClientApp) -> None:
     other = make_app()
     record_measurements([Performance("checkout", 100)], app=app, now=NOON)
     record_measurements(
@@ -43,7 +43,7 @@ def test_later_calls_add_to_the_same_points_and_to_the_total_of_all_apps(app: Cl
     assert sum(getattr(total, bucket) for bucket in Latency.BUCKETS) == 5
 
 
-def test_a_call_that_happened_earlier_is_counted_when_it_happened(app: ClientApp) -> None:
+def test_earlier_call_is_counted_at_its_timestamp(app: ClientApp) -> None:
     before = NOON - timedelta(hours=2)
     record_measurements([Performance("checkout", 10, at=before)], app=app, now=NOON)
 
@@ -52,13 +52,13 @@ def test_a_call_that_happened_earlier_is_counted_when_it_happened(app: ClientApp
 
 
 @pytest.mark.parametrize("wrong", [timedelta(days=400), -timedelta(hours=3)])
-def test_a_clock_that_is_wrong_is_not_believed(app: ClientApp, wrong: timedelta) -> None:
+def test_implausible_timestamp_is_replaced_by_now(app: ClientApp, wrong: timedelta) -> None:
     record_measurements([Performance("checkout", 10, at=NOON - wrong)], app=app, now=NOON)
 
     assert Latency.objects.get(series__app=app, tier=Tier.MINUTE).start == NOON.replace(second=0)
 
 
-def test_counters_add_up_and_gauges_keep_the_newest_level(app: ClientApp) -> None:
+def test_counters_add_up_and_gauges_keep_the_latest_level(app: ClientApp) -> None:
     record_measurements([Counter("tickets_sold", 2), Gauge("credit", 150)], app=app, now=NOON)
     record_measurements([Counter("tickets_sold", 3), Gauge("credit", 90)], app=app, now=NOON)
 
@@ -81,16 +81,16 @@ def test_deliveries_are_counted_by_channel_and_outcome(app: ClientApp) -> None:
     }
 
 
-def test_somebody_active_twice_is_one_person_whose_id_is_nowhere(app: ClientApp) -> None:
+def test_active_user_is_counted_once_and_stored_only_as_a_hash(app: ClientApp) -> None:
     record_measurements([Activity("ada@example.com")], app=app, now=NOON - timedelta(minutes=9))
     record_measurements([Activity("ada@example.com"), Activity("u2")], app=app, now=NOON)
 
-    assert ActiveUser.objects.seen_since(NOON - timedelta(minutes=15)).people() == 2
+    assert ActiveUser.objects.seen_since(NOON - timedelta(minutes=15)).user_count() == 2
     assert ActiveUser.objects.seen_since(NOON - timedelta(minutes=15)).count() == 2
     assert not ActiveUser.objects.filter(user_hash__contains="ada").exists()
 
 
-def test_names_without_end_share_one_series(
+def test_series_beyond_the_limit_share_one_series(
     app: ClientApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measurements, "MAX_SERIES_PER_APP", 3)

@@ -12,7 +12,7 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 @pytest.mark.django_db
-def test_each_kind_of_history_is_kept_its_own_time() -> None:
+def test_each_kind_of_row_is_deleted_after_its_retention() -> None:
     app = make_app()
     component = Component.objects.create(kind="check", name="db", title="Database")
     for days in (0, 3, 40, 500):

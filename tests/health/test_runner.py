@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from health import runner
+from health.checking import runner
 from health.checks import Check, CheckFunction, Degraded, NotConfigured
 from health.verdict import Status
 
@@ -22,10 +22,10 @@ def raises(error: Exception) -> CheckFunction:
     return run
 
 
-def test_each_way_to_answer_has_its_status() -> None:
+def test_each_outcome_maps_to_its_status() -> None:
     found = {
-        asked.name: (result.status, result.message)
-        for asked, result in runner.run(
+        checked.name: (result.status, result.message)
+        for checked, result in runner.run(
             [
                 check("fine", lambda: "answers"),
                 check("slow", raises(Degraded("lagging"))),
@@ -44,7 +44,7 @@ def test_each_way_to_answer_has_its_status() -> None:
     }
 
 
-def test_a_check_that_hangs_delays_no_other_and_is_not_started_twice() -> None:
+def test_hanging_check_delays_no_other_and_is_not_started_twice() -> None:
     release, started = threading.Event(), []
 
     def hang() -> str:
@@ -52,42 +52,42 @@ def test_a_check_that_hangs_delays_no_other_and_is_not_started_twice() -> None:
         release.wait(20)
         return ""
 
-    began = time.monotonic()
-    answers = runner.run([check("hangs", hang, 0.3), check("quick", lambda: "ok")], now=NOON)
+    started_at = time.monotonic()
+    results = runner.run([check("hangs", hang, 0.3), check("quick", lambda: "ok")], now=NOON)
     try:
-        first, result = next(answers)
+        first, result = next(results)
         assert first.name == "quick"
-        assert time.monotonic() - began < 0.25
-        second, result = next(answers)
+        assert time.monotonic() - started_at < 0.25
+        second, result = next(results)
         assert (second.name, result.status) == ("hangs", Status.UNHEALTHY)
-        assert result.message == "no answer within 0.3 s"
-        assert time.monotonic() - began < 1
+        assert result.message == "no response within 0.3 s"
+        assert time.monotonic() - started_at < 1
 
         again = list(runner.run([check("hangs", hang, 0.3)], now=NOON))
-        assert again[0][1].message == "the previous attempt still has no answer"
+        assert again[0][1].message == "the previous run has not finished yet"
         assert len(started) == 1
     finally:
         release.set()
 
 
-def test_many_checks_take_as_long_as_the_slowest() -> None:
+def test_checks_run_in_parallel() -> None:
     def slow() -> str:
         time.sleep(0.1)
         return ""
 
-    began = time.monotonic()
-    answers = list(runner.run([check(f"c{n}", slow) for n in range(50)], now=NOON))
+    started_at = time.monotonic()
+    results = list(runner.run([check(f"c{n}", slow) for n in range(50)], now=NOON))
 
-    assert len(answers) == 50
-    assert time.monotonic() - began < 1.5
+    assert len(results) == 50
+    assert time.monotonic() - started_at < 1.5
 
 
 @pytest.mark.parametrize("limit", [0.1])
-def test_a_limit_shortens_every_timeout(limit: float) -> None:
+def test_max_seconds_caps_every_timeout(limit: float) -> None:
     release = threading.Event()
     try:
         [(_, result)] = runner.run(
-            [check("limited", lambda: str(release.wait(5)), 5.0)], now=NOON, limit=limit
+            [check("limited", lambda: str(release.wait(5)), 5.0)], now=NOON, max_seconds=limit
         )
         assert result.status is Status.UNHEALTHY
     finally:

@@ -4,7 +4,7 @@ import pytest
 
 from health.models import Component, Uptime
 from health.queries import uptime
-from health.queries.uptime import Share
+from health.queries.uptime import Availability
 from health.services import record_results
 from health.verdict import Result, Status
 from tests.factories import make_component
@@ -13,15 +13,15 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 pytestmark = pytest.mark.django_db
 
 
-def answers(component: Component, *given: tuple[timedelta, Status]) -> None:
-    for ago, status in sorted(given, reverse=True):
+def record(component: Component, *results: tuple[timedelta, Status]) -> None:
+    for ago, status in sorted(results, reverse=True):
         at = NOON - ago
         record_results([(component, [Result(status, at, 10)])], now=at)
 
 
-def test_each_window_counts_its_own_time() -> None:
+def test_each_window_counts_its_own_results() -> None:
     component = make_component()
-    answers(
+    record(
         component,
         (timedelta(hours=1), Status.HEALTHY),
         (timedelta(hours=2), Status.DEGRADED),
@@ -30,29 +30,34 @@ def test_each_window_counts_its_own_time() -> None:
         (timedelta(days=60), Status.UNHEALTHY),
     )
 
-    [line] = uptime.lines([component], now=NOON)
+    [line] = uptime.load_lines([component], now=NOON)
 
-    assert [(share.up, share.down) for share in line.shares] == [(2, 0), (2, 1), (3, 1), (3, 2)]
+    assert [(share.up, share.down) for share in line.availabilities] == [
+        (2, 0),
+        (2, 1),
+        (3, 1),
+        (3, 2),
+    ]
 
 
-def test_no_results_are_no_verdict() -> None:
-    [line] = uptime.lines([make_component()], now=NOON)
+def test_component_without_results_has_no_uptime() -> None:
+    [line] = uptime.load_lines([make_component()], now=NOON)
 
-    assert {share.percent for share in line.shares} == {None}
+    assert {share.percent for share in line.availabilities} == {None}
     assert line.budget_left_percent is None
     assert {day.tone for day in line.days} == {"none"}
 
 
-def test_the_error_budget_is_a_thousandth() -> None:
-    assert Share(999, 1).budget_left == pytest.approx(0)
-    assert Share(1999, 1).budget_left == pytest.approx(0.5)
-    assert (Share(990, 10).budget_left or 0) < 0
-    assert Share(999, 1).meets_goal
-    assert not Share(998, 2).meets_goal
-    assert Share(99, 1).burn_rate == pytest.approx(10)
+def test_error_budget_is_one_thousandth() -> None:
+    assert Availability(999, 1).budget_left == pytest.approx(0)
+    assert Availability(1999, 1).budget_left == pytest.approx(0.5)
+    assert (Availability(990, 10).budget_left or 0) < 0
+    assert Availability(999, 1).meets_goal
+    assert not Availability(998, 2).meets_goal
+    assert Availability(99, 1).burn_rate == pytest.approx(10)
 
 
-def test_bars_are_days_oldest_first_coloured_by_how_bad_they_were() -> None:
+def test_bars_are_ordered_by_day_and_colored_by_severity() -> None:
     component = make_component()
     today = NOON.replace(hour=0)
     for ago, (healthy, degraded, down) in enumerate(
@@ -67,7 +72,7 @@ def test_bars_are_days_oldest_first_coloured_by_how_bad_they_were() -> None:
             unhealthy=down,
         )
 
-    [line] = uptime.lines([component], now=NOON)
+    [line] = uptime.load_lines([component], now=NOON)
 
     assert len(line.days) == 90
     assert [day.tone for day in reversed(line.days)][:6] == [
@@ -80,9 +85,9 @@ def test_bars_are_days_oldest_first_coloured_by_how_bad_they_were() -> None:
     ]
 
 
-def test_the_figures_of_many_components_take_few_queries(
+def test_uptime_of_many_components_takes_few_queries(
     django_assert_max_num_queries: object,
 ) -> None:
     components = [make_component() for _ in range(30)]
     with django_assert_max_num_queries(6):  # type: ignore[operator]
-        uptime.lines(components, now=NOON)
+        uptime.load_lines(components, now=NOON)

@@ -14,7 +14,9 @@ def after_all(*statuses: Status, fail_after: int = 2, recover_after: int = 2) ->
     state = None
     for minute, status in enumerate(statuses):
         result = Result(status, NOON + timedelta(minutes=minute))
-        state = verdict.after(state, result, fail_after=fail_after, recover_after=recover_after)
+        state = verdict.next_state(
+            state, result, fail_after=fail_after, recover_after=recover_after
+        )
     assert state
     return state
 
@@ -22,23 +24,23 @@ def after_all(*statuses: Status, fail_after: int = 2, recover_after: int = 2) ->
 UP, SLOW, DOWN, OFF = Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY, Status.NOT_CONFIGURED
 
 
-def test_the_first_result_is_believed() -> None:
+def test_first_result_sets_the_status() -> None:
     assert after_all(DOWN).status is DOWN
     assert after_all(UP).status is UP
 
 
-def test_one_failure_does_not_turn_the_verdict_and_two_do() -> None:
+def test_status_changes_after_two_failures_not_after_one() -> None:
     assert after_all(UP, DOWN).status is UP
     assert verdict.is_undecided(after_all(UP, DOWN))
     assert after_all(UP, DOWN, DOWN).status is DOWN
 
 
-def test_a_target_that_answers_every_other_time_stays_what_it_was() -> None:
+def test_alternating_results_do_not_change_the_status() -> None:
     assert after_all(UP, *[DOWN, UP] * 20).status is UP
     assert after_all(DOWN, *[UP, DOWN] * 20).status is DOWN
 
 
-def test_recovery_is_believed_after_as_many_successes_as_asked_for() -> None:
+def test_recovery_takes_the_configured_number_of_successes() -> None:
     assert after_all(DOWN, UP, UP, recover_after=3).status is DOWN
     assert after_all(DOWN, UP, UP, UP, recover_after=3).status is UP
 
@@ -47,10 +49,10 @@ def test_two_results_in_a_row_turn_a_verdict_unless_a_component_says_otherwise()
     up = State(UP, NOON, Result(UP, NOON))
     down = State(DOWN, NOON, Result(DOWN, NOON))
 
-    failing = verdict.after(up, Result(DOWN, NOON + MINUTE))
-    failed = verdict.after(failing, Result(DOWN, NOON + 2 * MINUTE))
-    recovering = verdict.after(down, Result(UP, NOON + MINUTE))
-    recovered = verdict.after(recovering, Result(UP, NOON + 2 * MINUTE))
+    failing = verdict.next_state(up, Result(DOWN, NOON + MINUTE))
+    failed = verdict.next_state(failing, Result(DOWN, NOON + 2 * MINUTE))
+    recovering = verdict.next_state(down, Result(UP, NOON + MINUTE))
+    recovered = verdict.next_state(recovering, Result(UP, NOON + 2 * MINUTE))
 
     assert (failing.status, failed.status) == (UP, DOWN)
     assert (recovering.status, recovered.status) == (DOWN, UP)
@@ -66,7 +68,7 @@ def test_a_result_the_other_way_starts_the_count_again() -> None:
 def test_the_first_answer_of_a_component_that_never_answered_is_believed() -> None:
     unknown = State(Status.UNKNOWN, NOON, Result(Status.UNKNOWN, NOON))
 
-    slow = verdict.after(unknown, Result(SLOW, NOON + MINUTE), fail_after=3, recover_after=3)
+    slow = verdict.next_state(unknown, Result(SLOW, NOON + MINUTE), fail_after=3, recover_after=3)
 
     assert (slow.status, slow.since) == (SLOW, NOON + MINUTE)
     assert not verdict.is_undecided(slow)
@@ -76,7 +78,7 @@ def test_results_of_the_same_instant_all_count() -> None:
     state = after_all(UP)
 
     for _ in range(2):
-        state = verdict.after(state, Result(DOWN, state.result.at))
+        state = verdict.next_state(state, Result(DOWN, state.result.at))
 
     assert state.status is DOWN
 
@@ -86,26 +88,26 @@ def test_since_is_when_the_verdict_turned_and_stays() -> None:
     assert state.since == NOON + timedelta(minutes=2)
 
 
-def test_what_is_no_longer_configured_stops_failing_at_once() -> None:
+def test_unconfigured_check_stops_failing_at_once() -> None:
     assert after_all(DOWN, OFF).status is OFF
 
 
-def test_a_result_older_than_the_known_one_changes_nothing() -> None:
+def test_late_result_is_ignored() -> None:
     state = after_all(UP, UP)
-    assert verdict.after(state, Result(DOWN, NOON - timedelta(hours=1)), fail_after=1) == state
+    assert verdict.next_state(state, Result(DOWN, NOON - timedelta(hours=1)), fail_after=1) == state
 
 
-def test_only_what_is_required_makes_everything_unhealthy() -> None:
-    assert verdict.overall([]) is Status.HEALTHY
-    assert verdict.overall([(True, UP), (False, OFF)]) is Status.HEALTHY
-    assert verdict.overall([(True, UP), (False, DOWN)]) is Status.DEGRADED
-    assert verdict.overall([(True, SLOW)]) is Status.DEGRADED
-    assert verdict.overall([(True, DOWN), (False, UP)]) is Status.UNHEALTHY
-    assert verdict.overall([(True, Status.UNKNOWN)]) is Status.DEGRADED
+def test_only_required_components_make_the_portal_unhealthy() -> None:
+    assert verdict.overall_status([]) is Status.HEALTHY
+    assert verdict.overall_status([(True, UP), (False, OFF)]) is Status.HEALTHY
+    assert verdict.overall_status([(True, UP), (False, DOWN)]) is Status.DEGRADED
+    assert verdict.overall_status([(True, SLOW)]) is Status.DEGRADED
+    assert verdict.overall_status([(True, DOWN), (False, UP)]) is Status.UNHEALTHY
+    assert verdict.overall_status([(True, Status.UNKNOWN)]) is Status.DEGRADED
 
 
 @given(st.lists(st.sampled_from([UP, SLOW, DOWN]), min_size=1, max_size=60), st.integers(1, 5))
-def test_the_verdict_turns_only_after_enough_results_against_it(
+def test_status_changes_only_after_enough_consecutive_results(
     statuses: list[Status], n: int
 ) -> None:
     level = {UP: 0, SLOW: 1, DOWN: 2}
@@ -113,7 +115,7 @@ def test_the_verdict_turns_only_after_enough_results_against_it(
     for minute, status in enumerate(statuses):
         before = state
         result = Result(status, NOON + timedelta(minutes=minute))
-        state = verdict.after(state, result, fail_after=n, recover_after=n)
+        state = verdict.next_state(state, result, fail_after=n, recover_after=n)
         if before and level[before.status] != level[state.status]:
             last = [level[s] for s in statuses[minute + 1 - n : minute + 1]]
             old = level[before.status]

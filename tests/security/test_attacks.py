@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from alerts import services
 from alerts.models import Channel
-from health import probes
+from health.checking import probes
 from health.models import Monitor
 from opsportal.access import password_reset
 from opsportal.clients.models import ApiKey, Scope
@@ -125,9 +125,9 @@ def test_no_channel_reaches_into_our_network(internal: Loopback, kind: str, sett
 def test_no_monitor_reaches_into_our_network(internal: Loopback, scheme: str) -> None:
     monitor = make_monitor(f"{scheme}://127.0.0.1:{internal.port}/")
     with pytest.raises((outbound.OutboundError, OSError)):
-        probes.ask(monitor)
+        probes.probe(monitor)
     with pytest.raises((outbound.OutboundError, OSError)):
-        probes.certificate_until(f"https://127.0.0.1:{internal.port}/")
+        probes.fetch_certificate_expiry(f"https://127.0.0.1:{internal.port}/")
     assert internal.connections == 0
 
 

@@ -7,13 +7,11 @@ from health import backups
 
 
 class Command(BaseCommand):
-    help = (
-        "Take a backup of the database into BACKUP_DIR while the portal runs, and remove old ones."
-    )
+    help = "Back up the database to BACKUP_DIR while the portal is running, and delete old backups."
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            backup = backups.take(now=timezone.now())
+            backup = backups.create_backup(now=timezone.now())
         except backups.BackupFailed as error:
-            raise CommandError(f"no backup was taken: {error}") from error
+            raise CommandError(f"the backup failed: {error}") from error
         self.stdout.write(f"{backup.file} ({backup.size_bytes:,} bytes)")

@@ -7,10 +7,10 @@ from health import backups
 
 
 class Command(BaseCommand):
-    help = "Restore the newest backup into a scratch database and count its rows; alert when it is not good."
+    help = "Restore the newest backup into a scratch database and compare row counts; raise an alert on failure."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        finding = backups.verify(now=timezone.now())
+        finding = backups.verify_newest_backup(now=timezone.now())
         if not finding.is_good:
             raise CommandError(finding.text)
         self.stdout.write(finding.text)

@@ -1,9 +1,10 @@
-// Draws every <figure data-chart> from the JSON in that attribute (htmx drops script tags); colours come from the style sheet's tokens.
+// Draw every <figure data-chart> from the JSON in that attribute (htmx removes script tags).
+// Colors come from the style sheet's tokens.
 "use strict";
 (() => {
   const drawn = new Map(); // figure -> { plot, observer }
 
-  // A token may be a light-dark() pair: let the browser resolve it on a probe.
+  // Tokens may be light-dark() pairs, so let the browser resolve them on a hidden element.
   const probe = document.createElement("i");
   probe.hidden = true;
   const color = (token) => {
@@ -52,7 +53,7 @@
           const right = bbox.left + bbox.width - 4 * ratio;
           const wide = ctx.measureText(line.label).width;
           const ink = ctx.fillStyle;
-          ctx.fillStyle = faint(color("surface"), 0.85); // legible over bars too
+          ctx.fillStyle = faint(color("surface"), 0.85); // keeps the label legible on top of bars
           ctx.fillRect(right - wide - 3 * ratio, y - 15 * ratio, wide + 6 * ratio, 14 * ratio);
           ctx.fillStyle = ink;
           ctx.fillText(line.label, right, y - 2 * ratio);
@@ -62,16 +63,16 @@
     },
   });
 
-  const heightOf = (place) => (parseInt(getComputedStyle(place).minHeight) || 220) - 26; // less the legend's line
+  const heightOf = (place) => (parseInt(getComputedStyle(place).minHeight) || 220) - 26; // minus the height of the legend
 
-  // Several sets of bars stand on each other, the first on top: what is drawn is the sum of it and those below.
+  // Stack several sets of bars, the first on top: each is drawn with the height of itself and all below.
   const stacked = (data) => {
     const bars = data.series.filter((one) => one.kind === "bars");
     return data.series.map((one) => bars.length < 2 || one.kind !== "bars" ? one.values : one.values.map((value, at) =>
       value == null ? null : bars.slice(bars.indexOf(one)).reduce((sum, below) => sum + (below.values[at] || 0), 0)));
   };
 
-  // With no pointer on the chart the legend shows the latest figures.
+  // Show the latest values in the legend while the pointer is not on the chart.
   const newest = (plot) => {
     const [times, ...drawnValues] = plot.data;
     for (let at = times.length - 1; at > 0; at--) if (drawnValues.some((values) => values[at] != null)) return at;
@@ -84,22 +85,22 @@
     },
   };
 
-  const ALONE = 1800; // seconds on either side of a single moment
+  const SINGLE_POINT_MARGIN = 1800; // seconds to show on either side of a single data point
 
   function options(data, place) {
     const { unit } = data;
     const zone = document.body.dataset.zone || "UTC";
-    const step = data.series.some((one) => one.kind === "bars") && data.times.length > 1 ? data.times[1] - data.times[0] : 0; // the last bar's width
+    const step = data.series.some((one) => one.kind === "bars") && data.times.length > 1 ? data.times[1] - data.times[0] : 0; // width of the last bar
     const bars = window.uPlot.paths.bars({ size: [0.8, 40], align: 1 });
     const axis = { stroke: color("text-quiet"), font: "11px system-ui, sans-serif", grid: { stroke: color("chart-grid"), width: 1 }, ticks: { show: false } };
     const span = data.times[data.times.length - 1] - data.times[0];
     const time = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" });
     const day = new Intl.DateTimeFormat("en-GB", { timeZone: zone, day: "numeric", month: "short" });
     const short = (seconds) => {
-      const moment = new Date(seconds * 1000);
-      if (span > 3 * 86400) return day.format(moment);
-      const clock = time.format(moment);
-      return clock === "00:00" ? day.format(moment) : clock;
+      const date = new Date(seconds * 1000);
+      if (span > 3 * 86400) return day.format(date);
+      const clock = time.format(date);
+      return clock === "00:00" ? day.format(date) : clock;
     };
     const full = (seconds) => `${day.format(new Date(seconds * 1000))}, ${time.format(new Date(seconds * 1000))} ${zone}`;
     const top = Math.max(0, ...stacked(data).flat().filter((value) => value != null), ...data.thresholds.map((line) => line.value));
@@ -110,7 +111,7 @@
       cursor: { drag: { x: false, y: false }, points: { size: 6 }, y: false },
       legend: { live: true },
       plugins: [thresholds(data.thresholds), latest],
-      scales: { x: { time: true, range: (_, least, most) => (least === most && !step ? [least - ALONE, most + ALONE] : [least, most + step]) }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
+      scales: { x: { time: true, range: (_, least, most) => (least === most && !step ? [least - SINGLE_POINT_MARGIN, most + SINGLE_POINT_MARGIN] : [least, most + step]) }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
       axes: [
         { ...axis, space: 70, size: 28, values: (_, splits) => splits.map(short), grid: { show: false } },
         { ...axis, space: 32, size: 58, values: (_, splits) => splits.map((value) => spell(value, unit)) },

@@ -1,4 +1,4 @@
-// What the pages do beyond HTML. Everything here is a convenience: forms and links work without it.
+// Progressive enhancement of the portal's pages. Forms and links work without it.
 "use strict";
 (() => {
   const csrf = () =>
@@ -6,25 +6,25 @@
     document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] || "";
   const isTyping = (element) => element.matches?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
 
-  // --- htmx: the CSRF token, polls that rest while nobody looks, focus and scroll kept -------------------
-  const missed = new Set();
+  // --- htmx: send the CSRF token, pause polling in hidden tabs, keep focus and scroll position ---------------
+  const skipped = new Set(); // elements whose poll was skipped while the tab was hidden
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.verb !== "get") event.detail.headers["X-CSRFToken"] = csrf();
   });
   document.addEventListener("htmx:confirm", (event) => {
     const polls = /(^|,)\s*every\b/.test(event.detail.elt.getAttribute("hx-trigger") || "");
     if (polls && !event.detail.triggeringEvent && document.hidden) {
-      missed.add(event.detail.elt);
+      skipped.add(event.detail.elt);
       event.preventDefault();
     }
   });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
-    for (const element of missed) if (element.isConnected) window.htmx.trigger(element, "refresh");
-    missed.clear();
+    for (const element of skipped) if (element.isConnected) window.htmx.trigger(element, "refresh");
+    skipped.clear();
     tick();
   });
-  let kept = null;
+  let saved = null; // state of the target before a swap, restored after it
   const pathTo = (element, root) => {
     if (element.id) return `#${CSS.escape(element.id)}`;
     const key = element.getAttribute("data-focus-key");
@@ -39,7 +39,7 @@
     const target = event.detail.target;
     if (!target?.contains) return;
     const focused = document.activeElement;
-    kept = {
+    saved = {
       focus: target.contains(focused) && focused !== document.body ? pathTo(focused, target) : null,
       scrolls: [...target.querySelectorAll("[id], .table-wrap")]
         .map((element, index) => [element.id, index, element.scrollTop, element.scrollLeft])
@@ -50,43 +50,43 @@
       target: target.id,
     };
   });
-  // A table that scrolls must be reachable by keyboard; one that does not should not be a stop.
-  const reach = () => {
+  // Scrollable areas must be reachable by keyboard; other ones must not be tab stops.
+  const updateTabStops = () => {
     for (const area of document.querySelectorAll(".table-wrap, pre.code, div.code")) {
       const scrolls = area.scrollWidth > area.clientWidth || area.scrollHeight > area.clientHeight;
       if (scrolls) area.tabIndex = 0;
       else if (area.getAttribute("role") !== "region") area.removeAttribute("tabindex");
     }
   };
-  window.addEventListener("resize", reach);
-  document.addEventListener("toggle", reach, true);
+  window.addEventListener("resize", updateTabStops);
+  document.addEventListener("toggle", updateTabStops, true);
   document.addEventListener("htmx:afterSettle", (event) => {
     tick();
-    reach();
-    if (!kept) return;
-    const root = (kept.target && document.getElementById(kept.target)) || event.detail.elt;
-    if (kept.focus) {
-      const again = typeof kept.focus === "string" ? root.querySelector(kept.focus) : root.querySelectorAll(kept.focus.tag)[kept.focus.index];
+    updateTabStops();
+    if (!saved) return;
+    const root = (saved.target && document.getElementById(saved.target)) || event.detail.elt;
+    if (saved.focus) {
+      const again = typeof saved.focus === "string" ? root.querySelector(saved.focus) : root.querySelectorAll(saved.focus.tag)[saved.focus.index];
       (again || root.querySelector("h2, h3, button, a"))?.focus?.({ preventScroll: true });
     }
     const scrollers = [...root.querySelectorAll("[id], .table-wrap")];
-    for (const [id, index, top, left] of kept.scrolls) {
+    for (const [id, index, top, left] of saved.scrolls) {
       const element = (id && document.getElementById(id)) || scrollers[index];
       if (element) { element.scrollTop = top; element.scrollLeft = left; }
     }
     for (const row of root.querySelectorAll("input[data-row]")) {
-      if (kept.checked.has(row.value)) row.checked = true;
-      if (kept.current === row.value) row.closest("[data-row-item]").setAttribute("data-current", "");
+      if (saved.checked.has(row.value)) row.checked = true;
+      if (saved.current === row.value) row.closest("[data-row-item]").setAttribute("data-current", "");
     }
-    if (kept.checked.size) countSelected(root.closest("form") || root.querySelector("form"));
-    for (const id of kept.open) document.getElementById(id)?.querySelector("details")?.setAttribute("open", "");
-    kept = null;
+    if (saved.checked.size) countSelected(root.closest("form") || root.querySelector("form"));
+    for (const id of saved.open) document.getElementById(id)?.querySelector("details")?.setAttribute("open", "");
+    saved = null;
   });
-  document.addEventListener("htmx:responseError", () => toast("The portal could not answer that. Nothing was changed; try again.", "critical"));
-  document.addEventListener("htmx:sendError", () => toast("The portal cannot be reached. It will be tried again.", "warning"));
+  document.addEventListener("htmx:responseError", () => toast("The request failed and nothing was changed. Please try again.", "critical"));
+  document.addEventListener("htmx:sendError", () => toast("The portal is unreachable. Check your connection and try again.", "warning"));
   document.addEventListener("portal:message", (event) => toast(event.detail.text || event.detail.value, event.detail.tone || "ok"));
 
-  // --- toasts: for what happened without a page load; `HX-Trigger: {"portal:message": {"text": …}}` ------------
+  // --- toasts: messages without a page load, by `HX-Trigger: {"portal:message": {"text": …}}` ----------------
   function toast(text, tone = "info") {
     let place = document.querySelector(".toasts");
     if (!place) {
@@ -105,9 +105,9 @@
     if (tone === "ok" || tone === "info") setTimeout(() => one.remove(), 8000);
   }
 
-  // --- ages stay true: <time data-live datetime="…"> --------------------------------------------------------------
-  const age = (moment) => {
-    const seconds = (Date.now() - moment) / 1000;
+  // --- keep relative times current: <time data-live datetime="…"> --------------------------------------------
+  const age = (timestamp) => {
+    const seconds = (Date.now() - timestamp) / 1000;
     const size = Math.abs(seconds);
     if (size < 10) return "just now";
     const [length, unit] = size < 60 ? [1, "s"] : size < 3600 ? [60, "min"] : size < 172800 ? [3600, "h"] : [86400, "d"];
@@ -122,7 +122,7 @@
   }
   setInterval(() => document.hidden || tick(), 5000);
 
-  // --- copy, confirm, select all, filters that submit themselves ------------------------------------------------------
+  // --- copy, confirm, select all, submit filters automatically -----------------------------------------------
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button) return;
@@ -131,7 +131,7 @@
       await navigator.clipboard.writeText(source.trim());
       toast("Copied.", "ok");
     } catch {
-      toast("The browser did not allow copying. Select the text instead.", "warning");
+      toast("Your browser blocked copying. Select the text and copy it manually.", "warning");
     }
   });
   document.addEventListener("submit", (event) => {
@@ -154,8 +154,8 @@
     if (element.closest("form[data-autosubmit]") && element.matches("select, input[type=checkbox], input[type=radio]")) element.form.requestSubmit();
   });
 
-  // --- keyboard in lists: <… data-keys> with rows [data-row-item]; j/k move, x selects, Enter opens -------------------
-  // A letter in data-key presses that button for the current row: <button data-key="d">Dismiss</button>.
+  // --- keyboard shortcuts in lists: <… data-keys> with rows [data-row-item]; j/k move, x selects, Enter opens 
+  // The letter in data-key presses that button for the current row: <button data-key="d">Dismiss</button>.
   const move = (list, step) => {
     const items = [...list.querySelectorAll("[data-row-item]")];
     if (!items.length) return;
@@ -194,12 +194,12 @@
     if (list.querySelector("input[data-row]:checked")) { event.preventDefault(); bulk.click(); }
   });
 
-  // --- Django's split date and time inputs have one label for two boxes -----------------------------------------------
+  // --- Django's split date and time inputs share one label, so each gets a label of its own ------------------
   for (const input of document.querySelectorAll("p.datetime input:not([aria-label])")) {
     const label = input.closest(".form-row, td")?.querySelector("label")?.textContent.replace(":", "").trim() || "";
     input.setAttribute("aria-label", `${label} ${input.classList.contains("vDateField") ? "date" : "time"}`.trim());
   }
 
   tick();
-  reach();
+  updateTabStops();
 })();

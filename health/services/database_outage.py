@@ -1,6 +1,8 @@
-"""When the database is down the outbox is down with it: then each web process's host tells people directly, once.
+"""Send and record alerts about an outage of the database itself.
 
-Channels come from the settings, because their rows cannot be read. What was missed is written down afterwards.
+While the database is down, alerts cannot be stored in the outbox. One web process per host therefore sends a message
+to all configured channels directly. The channels are read from the settings, because their rows are unavailable. When
+the database is back, the missing results, an incident and an alert are recorded.
 """
 
 import logging
@@ -16,18 +18,21 @@ from django.utils import timezone
 from alerts.channels import TRANSPORTS, DeliveryFailed, Message, Transport
 from alerts.rules import Severity
 from alerts.services import clear_problem, report_problem
-from health import checks, runner
-from health.models import Component, Incident, IncidentState, IncidentUpdate
+from health import checks
+from health.caches.health import DATABASE_CHECK
+from health.checking import runner
+from health.services import incidents
 from health.services.checks import sync_components
-from health.services.recording import record_results
-from health.services.turning import ALERT_TYPES, problem_key
+from health.services.results import record_results
+from health.services.status_changes import ALERT_TYPES
 from health.verdict import Result, Status
 from opsportal.lib import background
 
 log = logging.getLogger(__name__)
 
-DATABASE = "database"
+INTERVAL_SECONDS = 15
 FAILURES_NEEDED = 2
+MAX_RECORDED_MINUTES = 24 * 60
 _failures = 0
 
 
@@ -36,58 +41,58 @@ class Outage(msgspec.Struct):
     message: str
 
 
-@background.chore("health.last_resort", seconds=15)
+@background.chore("health.database_outage", seconds=INTERVAL_SECONDS)
 def watch() -> None:
-    """Ask the database; tell people when it stays away, and catch up when it is back."""
+    """Check the database. Notify when it stays down, and record the outage when it is back."""
     global _failures
-    if DATABASE not in checks.registry:
+    if DATABASE_CHECK not in checks.registry:
         return
     now = timezone.now()
-    [(_, result)] = runner.run([checks.registry.get(DATABASE)], now=now)
+    [(_, result)] = runner.run([checks.registry.get(DATABASE_CHECK)], now=now)
     if result.status is Status.UNHEALTHY:
         _failures += 1
         if _failures >= FAILURES_NEEDED:
-            _begin(Outage(now - timedelta(seconds=15), result.message))
+            _begin(Outage(now - timedelta(seconds=INTERVAL_SECONDS), result.message))
         return
     _failures = 0
-    if _file().exists():
+    if outage_path().exists():
         _end(now)
 
 
-def _file() -> Path:
+def outage_path() -> Path:
     return Path(settings.DATA_DIR) / "database_down.json"
 
 
 def _begin(outage: Outage) -> None:
-    """Only who makes the file tells: other processes of this host find it there."""
+    """Send the message, unless another process of this host already did. The process that creates the file sends it."""
     try:
-        handle = os.open(_file(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = os.open(outage_path(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return
     with open(handle, "wb") as file:
         file.write(msgspec.json.encode(outage))
     log.error("database down", extra={"reason": outage.message})
-    tell(
+    send_directly(
         Message(
             kind="triggered",
             title=f"{settings.INSTANCE}: the portal's database is down",
-            text=f"{outage.message}\nUntil it is back the portal stores no errors and sends no other alerts.",
+            text=f"{outage.message}\nUntil it is back, the portal stores no errors and sends no other alerts.",
             severity=Severity.CRITICAL,
             source="health",
             url=f"{settings.BASE_URL}/health",
             at=timezone.now(),
             started_at=outage.since,
             thread="database-down",
-            component=DATABASE,
+            component=DATABASE_CHECK,
         )
     )
 
 
-def tell(message: Message) -> list[str]:
-    """Hand the message to every channel that the settings configure. Returns which took it."""
-    told = []
+def send_directly(message: Message) -> list[str]:
+    """Send the message to every channel that is configured in the settings. Return the kinds that accepted it."""
+    accepted = []
     for transport in TRANSPORTS.values():
-        config = config_of(transport)
+        config = config_from_settings(transport)
         if config is None:
             continue
         groups = [transport.recipients(config)]
@@ -100,15 +105,16 @@ def tell(message: Message) -> list[str]:
                 transport.send(addressed, config, idempotency_key=key[:200])
             except (DeliveryFailed, OSError) as error:
                 log.error(
-                    "last resort failed", extra={"channel": transport.kind, "error": str(error)}
+                    "cannot send database alert",
+                    extra={"channel": transport.kind, "error": str(error)},
                 )
             else:
-                told.append(transport.kind)
-    return told
+                accepted.append(transport.kind)
+    return accepted
 
 
-def config_of(transport: Transport) -> dict[str, str] | None:
-    """What the settings say; None when they do not configure this kind."""
+def config_from_settings(transport: Transport) -> dict[str, str] | None:
+    """Return the channel configuration from the settings; None if they do not configure this kind of channel."""
     config: dict[str, str] = {}
     for field in transport.fields:
         value = getattr(settings, field.setting, "") if field.setting else ""
@@ -120,61 +126,47 @@ def config_of(transport: Transport) -> dict[str, str] | None:
 
 
 def _end(now: datetime) -> None:
-    """Write down what could not be: the minutes as down, an incident, and an alert that is over (which tells so)."""
-    taken = _file().with_suffix(f".{os.getpid()}")
+    """Record the outage, unless another process already does. The process that renames the file records it."""
+    claimed = outage_path().with_suffix(f".{os.getpid()}")
     try:
-        _file().rename(taken)  # whoever renames it catches up
+        outage_path().rename(claimed)
     except FileNotFoundError:
         return
     try:
-        outage = msgspec.json.decode(taken.read_bytes(), type=Outage)
-        catch_up(outage, now=now)
+        outage = msgspec.json.decode(claimed.read_bytes(), type=Outage)
+        record_outage(outage, now=now)
     except msgspec.MsgspecError:
-        log.warning("the note about the database's outage is not readable")
+        log.warning("the file about the database outage is unreadable")
     except Exception:
-        taken.rename(_file())  # it is not back after all, or only half: again in 15 seconds
+        claimed.rename(outage_path())  # the database is down again: retry at the next run
         raise
-    taken.unlink()
+    claimed.unlink()
 
 
 @transaction.atomic
-def catch_up(outage: Outage, *, now: datetime) -> None:
-    component = sync_components()[DATABASE]
-    minutes = min(int((now - outage.since) / timedelta(minutes=1)) + 1, 24 * 60)
+def record_outage(outage: Outage, *, now: datetime) -> None:
+    """Record a failed result per minute, a resolved incident and a resolved alert, which notifies of the recovery."""
+    component = sync_components()[DATABASE_CHECK]
+    minutes = min(int((now - outage.since) / timedelta(minutes=1)) + 1, MAX_RECORDED_MINUTES)
     missed = [
         Result(Status.UNHEALTHY, outage.since + timedelta(minutes=n), 0.0, outage.message)
         for n in range(minutes)
         if outage.since + timedelta(minutes=n) < now
     ]
     record_results([(component, [*missed, Result(Status.HEALTHY, now)])], now=now)
-    _note(component, outage, now)
-    key = problem_key(component)
+    incidents.record_past_outage(
+        component,
+        started_at=outage.since,
+        resolved_at=now,
+        text="The database was unavailable. Data recorded before and after the outage is complete.",
+    )
     report_problem(
-        key=key,
-        alert_type=ALERT_TYPES[DATABASE],
+        key=component.alert_key,
+        alert_type=ALERT_TYPES[DATABASE_CHECK],
         title=f"{component.title} was down",
         message=outage.message,
         severity=Severity.CRITICAL,
         source="health",
         now=outage.since,
     )
-    clear_problem(key=key, now=now)
-
-
-def _note(component: Component, outage: Outage, now: datetime) -> None:
-    incident = Incident.objects.create(
-        title=f"{component.title} was down",
-        component=component,
-        state=IncidentState.RESOLVED,
-        is_major=True,
-        is_automatic=True,
-        is_public=component.is_public,
-        started_at=outage.since,
-        resolved_at=now,
-    )
-    IncidentUpdate.objects.create(
-        incident=incident,
-        at=now,
-        state=IncidentState.RESOLVED,
-        text="The database did not answer. What was recorded before and after is complete.",
-    )
+    clear_problem(key=component.alert_key, now=now)

@@ -1,4 +1,4 @@
-"""Monitors, heartbeats, incidents and maintenance, as staff work with them."""
+"""Checks, monitors and heartbeats."""
 
 import uuid
 from datetime import timedelta
@@ -15,19 +15,13 @@ from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
 from health.models import (
-    Backup,
     CheckIn,
     Component,
     ComponentKind,
     Heartbeat,
-    Incident,
-    IncidentUpdate,
-    MaintenanceWindow,
     Monitor,
 )
-from health.services import incidents
 from opsportal.lib import formats, outbound
-from opsportal.lib.admin import LogAdmin
 from opsportal.templatetags.portal import state, when
 
 
@@ -44,8 +38,8 @@ class ComponentBase(admin.ModelAdmin[Any]):
     def shown_since(self, obj: Component) -> SafeString:
         return when(obj.since)
 
-    @admin.display(description="last answer")
-    def shown_answer(self, obj: Component) -> str:
+    @admin.display(description="last result")
+    def shown_result(self, obj: Component) -> str:
         return f"{obj.last_duration_ms:.0f} ms, {obj.last_message}" if obj.last_at else formats.NONE
 
     def save_model(self, request: HttpRequest, obj: Component, form: Any, change: bool) -> None:
@@ -57,7 +51,7 @@ class ComponentBase(admin.ModelAdmin[Any]):
 
 @admin.register(Component)
 class CheckAdmin(ComponentBase):
-    """The portal's own checks: what they are called and how they are asked stands in the code."""
+    """The portal's own checks. They are defined in code; staff can only publish and disable them."""
 
     list_display = (
         "title",
@@ -65,7 +59,7 @@ class CheckAdmin(ComponentBase):
         "shown_since",
         "is_required",
         "is_public",
-        "shown_answer",
+        "shown_result",
     )
     fields = ("is_public", "is_enabled")
 
@@ -82,14 +76,14 @@ class CheckAdmin(ComponentBase):
 class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Monitor
-        fields = ("url",)  # the admin's fieldsets say which
+        fields = ("url",)  # required by ModelForm; the admin's fieldsets list the fields
 
     def clean_url(self) -> str:
         url: str = self.cleaned_data["url"]
         try:
             outbound.check_public_url(url.replace("tcp://", "http://", 1))
-        except outbound.ForbiddenAddress as refusal:
-            raise ValidationError(str(refusal)) from refusal
+        except outbound.ForbiddenAddress as error:
+            raise ValidationError(str(error)) from error
         return url
 
 
@@ -102,7 +96,7 @@ class MonitorAdmin(ComponentBase):
         "shown_status",
         "shown_since",
         "url",
-        "shown_answer",
+        "shown_result",
         "certificate_until",
     )
     search_fields = ("title", "url")
@@ -110,12 +104,12 @@ class MonitorAdmin(ComponentBase):
     fieldsets = (
         (None, {"fields": ("title", "url", "app", "is_enabled", "is_required", "is_public")}),
         (
-            "When",
+            "Schedule",
             {"fields": ("interval_minutes", "timeout_seconds", "fail_after", "recover_after")},
         ),
-        ("What is sent", {"fields": ("method", "headers", "body"), "classes": ("collapse",)}),
+        ("Request", {"fields": ("method", "headers", "body"), "classes": ("collapse",)}),
         (
-            "What is expected",
+            "Expected response",
             {
                 "fields": (
                     "expected_status",
@@ -139,7 +133,7 @@ class CheckInInline(admin.TabularInline[CheckIn, Heartbeat]):
     can_delete = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CheckIn]:
-        """The last three days: a job of each minute has thousands of runs."""
+        """Show the last three days only: a job that runs every minute has thousands of runs."""
         recent = timezone.now() - timedelta(days=3)
         return super().get_queryset(request).filter(at__gte=recent)
 
@@ -153,7 +147,7 @@ class HeartbeatAdmin(ComponentBase):
     fieldsets = (
         (None, {"fields": ("title", "app", "slug", "environment", "ping_address")}),
         (
-            "When",
+            "Schedule",
             {
                 "fields": (
                     "crontab",
@@ -166,87 +160,19 @@ class HeartbeatAdmin(ComponentBase):
                 )
             },
         ),
-        ("How it counts", {"fields": ("is_enabled", "is_required", "is_public")}),
+        ("Status", {"fields": ("is_enabled", "is_required", "is_public")}),
     )
     inlines = (CheckInInline,)
 
-    @admin.display(description="address to call")
+    @admin.display(description="check-in URL")
     def ping_address(self, obj: Heartbeat) -> SafeString | str:
         if not obj.pk:
-            return "is shown here once it is saved"
+            return "Shown here once the heartbeat is saved."
         url = obj.ping_url
         return format_html(
-            "<code>curl -fsS {}</code> after the work; …/start/ before it, …/fail/ when it failed",
+            "<code>curl -fsS {}</code> after the work; append start/ before it, or fail/ if it failed.",
             url,
         )
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"fail_after": 1, "recover_after": 1}
-
-
-class UpdateInline(admin.TabularInline[IncidentUpdate, Incident]):
-    model = IncidentUpdate
-    fields = ("at", "state", "text")
-    extra = 1
-
-    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        formset = super().get_formset(request, obj, **kwargs)
-        formset.form.base_fields["at"].initial = timezone.now
-        return formset
-
-
-@admin.register(Incident)
-class IncidentAdmin(admin.ModelAdmin[Incident]):
-    list_display = ("title", "shown_state", "component", "started_at", "resolved_at", "is_public")
-    list_filter = ("state", "is_public", "is_automatic")
-    list_select_related = ("component",)
-    search_fields = ("title", "postmortem")
-    date_hierarchy = "started_at"
-    fields = ("title", "component", "is_major", "is_public", "started_at", "postmortem")
-    inlines = (UpdateInline,)
-
-    @admin.display(description="state", ordering="state")
-    def shown_state(self, obj: Incident) -> SafeString:
-        return state("resolved" if obj.resolved_at else "open", obj.get_state_display())
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
-        return super().get_queryset(request).order_by("-started_at", "-pk")
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"started_at": timezone.now(), "is_public": True}
-
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """The newest update says where the incident stands."""
-        for update in formset.save(commit=False):
-            update.user = request.user
-            update.save()
-        for gone in formset.deleted_objects:
-            gone.delete()
-        incidents.follow_updates(form.instance)
-
-
-@admin.register(MaintenanceWindow)
-class MaintenanceAdmin(admin.ModelAdmin[MaintenanceWindow]):
-    list_display = ("title", "starts_at", "ends_at", "is_public")
-    filter_horizontal = ("components",)
-    search_fields = ("title", "text")
-    ordering = ("-starts_at", "-pk")
-
-
-@admin.register(Backup)
-class BackupAdmin(LogAdmin):
-    list_display = (
-        "started_at",
-        "state",
-        "shown_size",
-        "file",
-        "verified_at",
-        "is_good",
-        "finding",
-    )
-    list_filter = ("state", "is_good")
-    ordering = ("-started_at", "-pk")
-
-    @admin.display(description="size", ordering="size_bytes")
-    def shown_size(self, obj: Backup) -> str:
-        return " ".join(formats.split_size(obj.size_bytes))

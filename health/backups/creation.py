@@ -1,4 +1,4 @@
-"""Takes a backup and throws away old ones."""
+"""Create a backup and delete old ones."""
 
 import hashlib
 import logging
@@ -18,8 +18,8 @@ from health.models.backups import BackupState
 
 log = logging.getLogger(__name__)
 
-# Counted in the original and in what is restored. Small tables, and those whose loss would hurt most.
-TABLES = (
+# Rows of these tables are counted before a backup and after a test restore: small or especially important tables.
+COUNTED_TABLES = (
     "clients_clientapp",
     "alerts_alertrule",
     "alerts_systemalert",
@@ -28,36 +28,36 @@ TABLES = (
     "reservations_reservation",
     "errors_errorgroup",
 )
-_NAME = re.compile(r"opsportal-\d{8}T\d{6}Z\.(sqlite3\.gz|dump)")
+_FILE_NAME = re.compile(r"opsportal-\d{8}T\d{6}Z\.(sqlite3\.gz|dump)")
 
 
-def tables() -> list[str]:
+def counted_tables() -> list[str]:
     existing = {model._meta.db_table for model in apps.get_models()}
-    return [table for table in TABLES if table in existing]
+    return [table for table in COUNTED_TABLES if table in existing]
 
 
-def folder() -> Path:
+def backup_folder() -> Path:
     path = Path(settings.BACKUP_DIR)
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
 
 
-def take(*, now: datetime) -> Backup:
-    """A new backup, complete and on the disk; then all but the newest BACKUP_KEEP are removed. Raises BackupFailed."""
-    database = databases.current()
+def create_backup(*, now: datetime) -> Backup:
+    """Create a backup and flush it to disk, then delete all but the newest BACKUP_KEEP. Raises BackupFailed."""
+    database = databases.current_database()
     backup = Backup.objects.create(started_at=now, node=settings.INSTANCE[:100])
-    file = folder() / f"opsportal-{now:%Y%m%dT%H%M%SZ}{database.suffix}"
+    file = backup_folder() / f"opsportal-{now:%Y%m%dT%H%M%SZ}{database.suffix}"
     draft = file.with_name(f".{file.name}.part")
     try:
-        counts = database.counts(tables())
+        counts = database.count_rows(counted_tables())
         old_mask = os.umask(0o077)
         try:
             database.dump(draft)
         finally:
             os.umask(old_mask)
-        sha256 = digest(draft)
+        sha256 = sha256_of(draft)
         draft.replace(file)
-        _to_disk(file)
+        _flush_to_disk(file)
     except (BackupFailed, OSError) as error:
         draft.unlink(missing_ok=True)
         Backup.objects.filter(pk=backup.pk).update(
@@ -69,25 +69,26 @@ def take(*, now: datetime) -> Backup:
     backup.file, backup.sha256, backup.row_counts = str(file), sha256, counts
     backup.size_bytes = file.stat().st_size
     backup.save()
-    rotate()
+    delete_old_backups()
     return backup
 
 
-def rotate() -> list[str]:
-    """Remove files past BACKUP_KEEP; only what bears our name."""
-    ours = sorted(path for path in folder().iterdir() if _NAME.fullmatch(path.name))
-    old = ours[: -settings.BACKUP_KEEP] if settings.BACKUP_KEEP else []
+def delete_old_backups() -> list[str]:
+    """Delete all but the newest BACKUP_KEEP backup files. Other files in the folder are left alone."""
+    backups = sorted(path for path in backup_folder().iterdir() if _FILE_NAME.fullmatch(path.name))
+    old = backups[: -settings.BACKUP_KEEP] if settings.BACKUP_KEEP else []
     for path in old:
         path.unlink(missing_ok=True)
     return [path.name for path in old]
 
 
-def digest(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _to_disk(file: Path) -> None:
+def _flush_to_disk(file: Path) -> None:
     for path in (file, file.parent):
         handle = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""The database is down: who is told, how often, and what is written down when it is back."""
+"""Alerts about an outage of the database, and what is recorded afterwards."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +9,8 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from alerts.models import AlertState, SystemAlert
-from health import last_resort
 from health.models import Component, Incident, Tier, Uptime
+from health.services import database_outage
 from tests.health.conftest import SetChecks
 from tests.servers.fake_http import FakeHTTP
 
@@ -31,7 +31,7 @@ def database(
     set_checks: SetChecks, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Database:
     settings.DATA_DIR = tmp_path
-    monkeypatch.setattr(last_resort, "_failures", 0)
+    monkeypatch.setattr(database_outage, "_failures", 0)
     database = Database()
     set_checks(database=(database, {"critical": True, "fail_after": 1, "recover_after": 1}))
     return database
@@ -45,42 +45,42 @@ def slack(fake: FakeHTTP, settings: Settings) -> FakeHTTP:
     return fake
 
 
-def test_one_failure_tells_nobody_and_a_lasting_one_tells_once(
+def test_lasting_outage_sends_one_message_and_a_single_failure_sends_none(
     database: Database, slack: FakeHTTP
 ) -> None:
-    last_resort.watch()
+    database_outage.watch()
     assert slack.requests == []
 
     for _ in range(4):
-        last_resort.watch()
+        database_outage.watch()
 
     [sent] = slack.requests
     assert "database is down" in str(sent.json())
     assert "connection refused" in str(sent.json())
 
 
-def test_another_process_of_the_host_does_not_tell_again(
+def test_other_processes_of_the_host_send_no_second_message(
     database: Database, slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(2):
-        last_resort.watch()
-    monkeypatch.setattr(last_resort, "_failures", 0)  # the other process
+        database_outage.watch()
+    monkeypatch.setattr(database_outage, "_failures", 0)  # simulates another process
     for _ in range(3):
-        last_resort.watch()
+        database_outage.watch()
 
     assert len(slack.requests) == 1
 
 
-def test_when_it_is_back_the_outage_is_written_down(database: Database) -> None:
+def test_outage_is_recorded_after_recovery(database: Database) -> None:
     for _ in range(2):
-        last_resort.watch()
-    file = last_resort._file()
+        database_outage.watch()
+    file = database_outage.outage_path()
     since = timezone.now() - timedelta(minutes=5, seconds=10)
-    file.write_bytes(msgspec.json.encode(last_resort.Outage(since, "connection refused")))
+    file.write_bytes(msgspec.json.encode(database_outage.Outage(since, "connection refused")))
     database.is_up = True
 
-    last_resort.watch()
-    last_resort.watch()
+    database_outage.watch()
+    database_outage.watch()
 
     assert not file.exists()
     component = Component.objects.get(name="database")
@@ -94,9 +94,7 @@ def test_when_it_is_back_the_outage_is_written_down(database: Database) -> None:
     assert incident.duration(timezone.now()) > timedelta(minutes=5)
 
 
-def test_channels_that_are_not_configured_are_left_alone(
-    database: Database, settings: Settings
-) -> None:
+def test_unconfigured_channels_are_skipped(database: Database, settings: Settings) -> None:
     settings.SLACK_WEBHOOK_URL, settings.ALERT_EMAILS = "", []
     for _ in range(3):
-        last_resort.watch()  # raises nothing
+        database_outage.watch()  # must not raise

@@ -1,4 +1,4 @@
-"""Proves the newest backup by restoring it; alerts when it is missing, stale, small or broken."""
+"""Verify the newest backup by restoring it. Raise an alert if it is missing, stale, too small or broken."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,14 +6,16 @@ from pathlib import Path
 
 from alerts.rules import Severity
 from alerts.services import clear_problem, report_problem
-from health.backups import databases, taking
+from health.backups import databases
+from health.backups.creation import sha256_of
 from health.backups.databases import BackupFailed
 from health.models import Backup
 
-PROBLEM = "health:backup-verification"
-STALE_AFTER = timedelta(hours=26)  # a day, and time to take it
-# Smaller than this share of the one before, something is missing.
-SMALL = 0.5
+ALERT_KEY = "health:backup-verification"
+STALE_AFTER = timedelta(hours=26)  # a day, plus time to create the backup
+MIN_SIZE_RATIO = 0.5  # relative to the previous backup
+# Rows may be deleted between counting and dumping, but not many of them.
+MIN_ROW_RATIO, MAX_LOST_ROWS = 0.9, 10
 
 
 @dataclass(frozen=True)
@@ -23,20 +25,20 @@ class Finding:
     backup: Backup | None = None
 
 
-def verify(*, now: datetime) -> Finding:
-    """Look at the newest backup, note on it what was found, and open or clear the alert."""
-    finding = _look(now)
+def verify_newest_backup(*, now: datetime) -> Finding:
+    """Verify the newest backup, store the finding on it, and raise or clear the alert."""
+    finding = _examine(now)
     if finding.backup:
         Backup.objects.filter(pk=finding.backup.pk).update(
             verified_at=now, is_good=finding.is_good, finding=finding.text
         )
     if finding.is_good:
-        clear_problem(key=PROBLEM, now=now)
+        clear_problem(key=ALERT_KEY, now=now)
     else:
         report_problem(
-            key=PROBLEM,
+            key=ALERT_KEY,
             alert_type="backup",
-            title="The latest backup cannot be relied on",
+            title="The latest backup failed verification",
             message=finding.text,
             severity=Severity.HIGH,
             source="health",
@@ -45,35 +47,35 @@ def verify(*, now: datetime) -> Finding:
     return finding
 
 
-def _look(now: datetime) -> Finding:
+def _examine(now: datetime) -> Finding:
     newest, *before = Backup.objects.done().newest_first()[:2] or [None]
     if newest is None:
         return Finding(False, "missing: no backup has ever been completed")
     file = Path(newest.file)
     if not file.exists():
-        return Finding(False, f"missing: {file.name} is gone", newest)
+        return Finding(False, f"missing: {file.name} does not exist", newest)
     age = now - newest.started_at
     if age > STALE_AFTER:
         return Finding(
-            False, f"stale: the newest is {age.total_seconds() / 3600:.0f} h old", newest
+            False, f"stale: the newest backup is {age.total_seconds() / 3600:.0f} h old", newest
         )
-    if before and before[0] and newest.size_bytes < SMALL * before[0].size_bytes:
+    if before and before[0] and newest.size_bytes < MIN_SIZE_RATIO * before[0].size_bytes:
         return Finding(
             False,
-            f"small: {newest.size_bytes:,} bytes, the one before had {before[0].size_bytes:,}",
+            f"small: {newest.size_bytes:,} bytes, the previous backup has {before[0].size_bytes:,}",
             newest,
         )
-    if taking.digest(file) != newest.sha256:
-        return Finding(False, f"broken: {file.name} is not what was written (checksum)", newest)
+    if sha256_of(file) != newest.sha256:
+        return Finding(False, f"broken: the checksum of {file.name} has changed", newest)
     try:
-        restored = databases.current().restored_counts(file, newest.row_counts)
+        restored = databases.current_database().count_restored_rows(file, newest.row_counts)
     except BackupFailed as error:
         return Finding(False, f"broken: {error}", newest)
-    # Rows may have come or gone between counting and copying, but not many, and never all.
     lost = [
         f"{table}: {restored[table]} of {count}"
         for table, count in newest.row_counts.items()
-        if restored[table] < 0.9 * count - 10 or (count and not restored[table])
+        if restored[table] < MIN_ROW_RATIO * count - MAX_LOST_ROWS
+        or (count and not restored[table])
     ]
     if lost:
         return Finding(False, f"broken: rows are missing ({', '.join(lost)})", newest)

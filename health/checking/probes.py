@@ -1,4 +1,4 @@
-"""Asks one monitored address, and says how it went by returning, or by raising what `health.checks` knows."""
+"""Probe one monitored address. A probe returns a message on success and raises an exception on failure."""
 
 import json
 import re
@@ -16,20 +16,20 @@ from health.models import Monitor
 from opsportal.lib import outbound
 from opsportal.lib.outbound.guard import check_addresses, resolve
 
-MAX_BODY = 1 << 20
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+MAX_BODY_BYTES = 1 << 20
+_PATH_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
-class Failed(Exception):
-    """It answered, but not as it should."""
+class ProbeFailed(Exception):
+    """The address responded, but not as expected."""
 
 
-def as_check(monitor: Monitor) -> Check:
-    """The monitor as the runner takes it. A second on top: the probe itself knows better why it ran out of time."""
+def to_check(monitor: Monitor) -> Check:
+    """Return the monitor as a check. Its timeout is one second longer: the probe's own timeout error says more."""
     return Check(
         name=monitor.name,
         summary=monitor.title,
-        run=lambda: ask(monitor),
+        run=lambda: probe(monitor),
         critical=monitor.is_required,
         timeout=monitor.timeout_seconds + 1.0,
         fail_after=monitor.fail_after,
@@ -37,17 +37,17 @@ def as_check(monitor: Monitor) -> Check:
     )
 
 
-def ask(monitor: Monitor) -> str:
-    """A short message when all is well. Raises Failed, Degraded, outbound.Unavailable or OSError otherwise."""
-    began = time.perf_counter()
-    message = _ask_tcp(monitor) if monitor.is_tcp else _ask_http(monitor)
-    took_ms = (time.perf_counter() - began) * 1000
-    if monitor.latency_limit_ms and took_ms > monitor.latency_limit_ms:
-        raise Degraded(f"slow: {took_ms:.0f} ms, the limit is {monitor.latency_limit_ms} ms")
+def probe(monitor: Monitor) -> str:
+    """Return a short message on success. Raises ProbeFailed, Degraded, outbound.Unavailable or OSError."""
+    started = time.perf_counter()
+    message = _probe_tcp(monitor) if monitor.is_tcp else _probe_http(monitor)
+    duration_ms = (time.perf_counter() - started) * 1000
+    if monitor.latency_limit_ms and duration_ms > monitor.latency_limit_ms:
+        raise Degraded(f"slow: {duration_ms:.0f} ms, the limit is {monitor.latency_limit_ms} ms")
     return message
 
 
-def _ask_http(monitor: Monitor) -> str:
+def _probe_http(monitor: Monitor) -> str:
     seconds = float(monitor.timeout_seconds)
     client = outbound.Client(
         "monitor",
@@ -55,8 +55,8 @@ def _ask_http(monitor: Monitor) -> str:
         connect=seconds,
         read=seconds,
         attempts=1,
-        max_bytes=MAX_BODY,
-        breaker=False,  # asking whether it is back is the whole point
+        max_bytes=MAX_BODY_BYTES,
+        breaker=False,  # a monitor must see each failure and each recovery
     )
     response = client.request(
         monitor.method,
@@ -66,29 +66,29 @@ def _ask_http(monitor: Monitor) -> str:
         guard=True,
     )
     if not monitor.accepts(response.status_code):
-        raise Failed(f"HTTP {response.status_code}, expected {monitor.expected_status}")
+        raise ProbeFailed(f"HTTP {response.status_code}, expected {monitor.expected_status}")
     if monitor.contains and monitor.contains not in response.text:
-        raise Failed(f"the answer does not contain “{monitor.contains}”")
+        raise ProbeFailed(f"the response does not contain “{monitor.contains}”")
     if monitor.json_path:
-        _look_into(response.content, monitor)
+        _check_json(response.content, monitor)
     return f"HTTP {response.status_code}"
 
 
-def _look_into(body: bytes, monitor: Monitor) -> None:
+def _check_json(body: bytes, monitor: Monitor) -> None:
     try:
-        value = at_path(json.loads(body), monitor.json_path)
+        value = value_at_path(json.loads(body), monitor.json_path)
     except (ValueError, RecursionError):
-        raise Failed("the answer is not JSON") from None
+        raise ProbeFailed("the response is not JSON") from None
     except LookupError:
-        raise Failed(f"the answer has no {monitor.json_path}") from None
+        raise ProbeFailed(f"the response has no {monitor.json_path}") from None
     text = value if isinstance(value, str) else json.dumps(value)
     if monitor.json_value and text != monitor.json_value:
-        raise Failed(f"{monitor.json_path} is “{text[:80]}”, expected “{monitor.json_value}”")
+        raise ProbeFailed(f"{monitor.json_path} is “{text[:80]}”, expected “{monitor.json_value}”")
 
 
-def at_path(value: object, path: str) -> object:
-    """What stands at `a.b[0].c`. Raises LookupError where there is nothing."""
-    for name, index in _STEP.findall(path):
+def value_at_path(value: object, path: str) -> object:
+    """Return the value at a path such as `a.b[0].c`. Raises LookupError if there is none."""
+    for name, index in _PATH_STEP.findall(path):
         if index and isinstance(value, list):
             value = value[int(index)]
         elif name and isinstance(value, dict):
@@ -98,27 +98,33 @@ def at_path(value: object, path: str) -> object:
     return value
 
 
-def _ask_tcp(monitor: Monitor) -> str:
+def _probe_tcp(monitor: Monitor) -> str:
     parts = urlsplit(monitor.url)
     _connect(parts.hostname or "", parts.port or 0, float(monitor.timeout_seconds)).close()
     return "connected"
 
 
 def _connect(host: str, port: int, timeout: float) -> socket.socket:
-    """A connection to a public (or allowed) address: what was looked up is what is connected to."""
+    """Connect to a public (or allowed) address.
+
+    Connects to the address that was checked rather than to the name, which could resolve differently the second time.
+    """
     addresses = resolve(host, port, timeout)
     check_addresses(host, addresses)
     return socket.create_connection((addresses[0], port), timeout=timeout)
 
 
-def certificate_until(url: str, *, timeout: float = 5.0) -> datetime | None:
-    """When the certificate of an https address expires; None for other addresses. Raises OSError, ForbiddenAddress."""
+def fetch_certificate_expiry(url: str, *, timeout: float = 5.0) -> datetime | None:
+    """Return the expiry time of the certificate at an https address; None for other addresses.
+
+    Raises OSError or ForbiddenAddress.
+    """
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
         return None
     context = ssl.create_default_context()
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # an expired one must be readable too; the probe verifies
+    context.verify_mode = ssl.CERT_NONE  # expired certificates must be readable; probes verify them
     with (
         _connect(parts.hostname, parts.port or 443, timeout) as raw,
         context.wrap_socket(raw, server_hostname=parts.hostname) as connection,
@@ -130,11 +136,11 @@ def certificate_until(url: str, *, timeout: float = 5.0) -> datetime | None:
 
 
 def is_own_network_down(*, timeout: float = 2.0) -> bool:
-    """Whether none of NETWORK_PROBES can be reached: then it is we who are cut off. False when none is set."""
+    """Return True if none of NETWORK_PROBES can be reached; False if the setting is empty."""
     if not settings.NETWORK_PROBES:
         return False
-    for place in settings.NETWORK_PROBES:
-        host, _, port = place.rpartition(":")
+    for address in settings.NETWORK_PROBES:
+        host, _, port = address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=timeout).close()
         except (OSError, ValueError):

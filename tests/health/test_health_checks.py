@@ -1,4 +1,4 @@
-"""The checks that the portal brings: each way their dependency can be."""
+"""The portal's own health checks, against dependencies in each state."""
 
 import socket
 import ssl
@@ -28,7 +28,7 @@ from tests.servers.mail import MailServer
 pytestmark = pytest.mark.django_db
 
 
-def test_what_is_not_configured_is_not_failing(settings: Settings) -> None:
+def test_unconfigured_dependencies_do_not_fail(settings: Settings) -> None:
     settings.STRIPE_SECRET_KEY = settings.RESEND_API_KEY = settings.EMAIL_HOST = ""
     for check in (
         health_checks.stripe,
@@ -40,9 +40,11 @@ def test_what_is_not_configured_is_not_failing(settings: Settings) -> None:
             check()
 
 
-def test_stripe_is_asked_at_its_public_healthcheck(settings: Settings, fake: FakeHTTP) -> None:
+def test_stripe_check_uses_the_public_healthcheck_endpoint(
+    settings: Settings, fake: FakeHTTP
+) -> None:
     settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_x", fake.url
-    assert health_checks.stripe() == "Stripe answers"
+    assert health_checks.stripe() == "Stripe responds"
     assert fake.requests[0].path == "/healthcheck"
     assert "authorization" not in fake.requests[0].headers
 
@@ -59,12 +61,12 @@ def test_stripe_is_asked_at_its_public_healthcheck(settings: Settings, fake: Fak
     [
         (200, {"data": [{"name": "a.example", "status": "verified"}]}, "1 verified"),
         (200, {"data": []}, "0 verified"),
-        (401, {"name": "restricted_api_key"}, "may only send"),
+        (401, {"name": "restricted_api_key"}, "limited to sending"),
         (401, {"name": "invalid_api_key"}, RuntimeError),
         (200, {"data": [{"name": "a.example", "status": "pending"}]}, Degraded),
     ],
 )
-def test_resend_is_asked_for_its_domains(
+def test_resend_check_lists_the_domains(
     settings: Settings,
     fake: FakeHTTP,
     status: int,
@@ -81,20 +83,20 @@ def test_resend_is_asked_for_its_domains(
     assert fake.requests[0].headers["authorization"] == "Bearer re_x"
 
 
-def test_the_mail_server_is_greeted(
+def test_mail_check_connects_to_the_mail_server(
     settings: Settings, mail_server: MailServer, closed_port: int
 ) -> None:
     settings.RESEND_API_KEY = ""
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port
-    assert health_checks.mail() == "the mail server answers"
+    assert health_checks.mail() == "the mail server responds"
 
     settings.EMAIL_PORT = closed_port
     with pytest.raises(ConnectionRefusedError):
         health_checks.mail()
 
 
-def test_the_queue_tells_a_late_worker_from_a_dead_one() -> None:
-    with pytest.raises(Degraded, match="no worker has reported yet"):
+def test_queue_check_distinguishes_late_from_missing_workers() -> None:
+    with pytest.raises(Degraded, match="no worker has started yet"):
         health_checks.queue()
     now = timezone.now()
     node = Node.objects.create(
@@ -114,7 +116,7 @@ def test_the_queue_tells_a_late_worker_from_a_dead_one() -> None:
 
 @pytest.fixture
 def https_port(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
-    """A TLS server with a certificate that expires in `request.param` days."""
+    """Run a TLS server whose certificate expires in `request.param` days."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -162,17 +164,17 @@ def https_port(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.mark.parametrize(
     ("https_port", "verdict"),
-    [(-3, RuntimeError), (5, Degraded), (90, "1 watched")],
+    [(-3, RuntimeError), (5, Degraded), (90, "1 monitored")],
     indirect=["https_port"],
 )
-def test_a_certificate_is_watched_before_and_after_it_expires(
+def test_certificate_check_warns_before_expiry_and_fails_after_it(
     settings: Settings, https_port: int, verdict: str | type[Exception]
 ) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
     make_monitor(f"https://127.0.0.1:{https_port}/", title="Shop")
 
     assert check_certificates(now=timezone.now()) == 1
-    assert check_certificates(now=timezone.now()) == 0  # not each time
+    assert check_certificates(now=timezone.now()) == 0  # it was read recently
 
     assert Monitor.objects.get().certificate_until is not None
     if isinstance(verdict, str):

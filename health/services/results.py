@@ -1,4 +1,4 @@
-"""Keeps results: the raw row, the verdict, the hour's and day's uptime, incident and alert, in one transaction."""
+"""Record check results: raw rows, component states, hourly and daily uptime, alerts and incidents."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,25 +6,32 @@ from datetime import datetime
 from django.db import transaction
 
 from health import verdict
-from health.models import CheckResult, Component, MaintenanceWindow, Tier, Uptime
-from health.services.turning import announce
+from health.models import CheckResult, Component, Tier, Uptime
+from health.queries.components import ComponentsUnderMaintenance
+from health.services.status_changes import update_alert_and_incident
 from health.verdict import Result, Status
 from opsportal.lib.upsert import upsert
 
 COUNTS = ("healthy", "degraded", "unhealthy", "maintenance")
-PointKey = tuple[int, int, datetime]  # component, tier, start
+PointKey = tuple[int, int, datetime]  # component id, tier, start
 
 
 @transaction.atomic
-def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now: datetime) -> None:
-    """Store the results of each component (oldest first) and all that follows from them."""
+def record_results(
+    results_by_component: Sequence[tuple[Component, Sequence[Result]]], *, now: datetime
+) -> None:
+    """Record the results of each component, oldest first, in one transaction.
+
+    Results without information (not configured, unknown) update the state only.
+    """
     rows: list[CheckResult] = []
     points: dict[PointKey, dict[str, float]] = {}
-    maintained = Maintained(now)
-    for component, results in answers:
-        before, is_maintained = Status(component.status), component in maintained
+    under_maintenance = ComponentsUnderMaintenance(now)
+    for component, results in results_by_component:
+        status_before = Status(component.status)
+        is_maintained = component in under_maintenance
         for result in results:
-            component.state = verdict.after(
+            component.state = verdict.next_state(
                 component.state,
                 result,
                 fail_after=component.fail_after,
@@ -42,9 +49,9 @@ def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now
                     is_maintained=is_maintained,
                 )
             )
-            _count(points, component, result, is_maintained=is_maintained)
+            _add_to_uptime(points, component, result, is_maintained=is_maintained)
         if results and not is_maintained:
-            announce(component, before=before, now=now)
+            update_alert_and_incident(component, status_before=status_before, now=now)
     CheckResult.objects.bulk_create(rows)
     upsert(
         Uptime,
@@ -54,26 +61,12 @@ def record_results(answers: Sequence[tuple[Component, Sequence[Result]]], *, now
         greatest=("highest_ms",),
     )
     Component.objects.bulk_update(
-        [component for component, results in answers if results], [*Component.STATE, "is_alerted"]
+        [component for component, results in results_by_component if results],
+        [*Component.STATE, "is_alerted"],
     )
 
 
-class Maintained:
-    """Which components announced work concerns now."""
-
-    def __init__(self, now: datetime) -> None:
-        self.all = False
-        self.ids: set[int] = set()
-        for window in MaintenanceWindow.objects.running(now).prefetch_related("components"):
-            ids = {component.pk for component in window.components.all()}
-            self.all = self.all or not ids
-            self.ids |= ids
-
-    def __contains__(self, component: Component) -> bool:
-        return self.all or component.pk in self.ids
-
-
-def _count(
+def _add_to_uptime(
     points: dict[PointKey, dict[str, float]],
     component: Component,
     result: Result,

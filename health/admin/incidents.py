@@ -1,0 +1,62 @@
+"""Incidents and maintenance windows."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from health.models import Incident, IncidentUpdate, MaintenanceWindow
+from health.services import incidents
+from opsportal.templatetags.portal import state
+
+
+class UpdateInline(admin.TabularInline[IncidentUpdate, Incident]):
+    model = IncidentUpdate
+    fields = ("at", "state", "text")
+    extra = 1
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        formset.form.base_fields["at"].initial = timezone.now
+        return formset
+
+
+@admin.register(Incident)
+class IncidentAdmin(admin.ModelAdmin[Incident]):
+    list_display = ("title", "shown_state", "component", "started_at", "resolved_at", "is_public")
+    list_filter = ("state", "is_public", "is_automatic")
+    list_select_related = ("component",)
+    search_fields = ("title", "postmortem")
+    date_hierarchy = "started_at"
+    fields = ("title", "component", "is_major", "is_public", "started_at", "postmortem")
+    inlines = (UpdateInline,)
+
+    @admin.display(description="state", ordering="state")
+    def shown_state(self, obj: Incident) -> SafeString:
+        return state("resolved" if obj.resolved_at else "open", obj.get_state_display())
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
+        return super().get_queryset(request).order_by("-started_at", "-pk")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"started_at": timezone.now(), "is_public": True}
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Save the updates with their author, and set the incident's state to that of the newest update."""
+        for update in formset.save(commit=False):
+            update.user = request.user
+            update.save()
+        for deleted in formset.deleted_objects:
+            deleted.delete()
+        incidents.sync_with_updates(form.instance)
+
+
+@admin.register(MaintenanceWindow)
+class MaintenanceAdmin(admin.ModelAdmin[MaintenanceWindow]):
+    list_display = ("title", "starts_at", "ends_at", "is_public")
+    filter_horizontal = ("components",)
+    search_fields = ("title", "text")
+    ordering = ("-starts_at", "-pk")

@@ -1,0 +1,1 @@
+"""Per-process caches that answer within a time limit, with the last known state while the database is unavailable."""

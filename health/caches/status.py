@@ -1,0 +1,114 @@
+"""The public status as known to this process, with a copy in a file.
+
+While the database is unavailable, the status page shows the last known status together with its age.
+"""
+
+import logging
+import os
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+from django.conf import settings
+from django.db import connections
+
+from health.queries.public_status import PublicStatus, load_public_status
+
+log = logging.getLogger(__name__)
+
+MAX_AGE = timedelta(seconds=30)
+RETRY_PAUSE = timedelta(seconds=5)
+READ_TIMEOUT_SECONDS = 0.5
+
+
+def snapshot_path() -> Path:
+    return Path(settings.DATA_DIR) / "status.json"
+
+
+def write_snapshot(status: PublicStatus) -> None:
+    """Write the status to a file, for a process that starts while the database is unavailable.
+
+    The file is replaced atomically.
+    """
+    path = snapshot_path()
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        draft.write_bytes(msgspec.json.encode(status))
+        draft.replace(path)
+    except OSError:
+        log.warning("cannot write the status snapshot", exc_info=True)
+
+
+def read_snapshot() -> PublicStatus | None:
+    """Return the status from the file; None if there is no readable file."""
+    try:
+        return msgspec.json.decode(snapshot_path().read_bytes(), type=PublicStatus)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+class StatusCache:
+    """Hold the newest status of this process, and refresh it in a background thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._status: PublicStatus | None = None
+        self._requested_at: datetime | None = None
+        self._refreshing: threading.Event | None = None
+        self._has_failed = False
+
+    def read(self, *, now: datetime) -> tuple[PublicStatus | None, bool]:
+        """Return the last known status and whether it is fresh. Wait at most READ_TIMEOUT_SECONDS for a refresh."""
+        with self._lock:
+            if self._is_fresh(now):
+                return self._status, True
+            was_requested_recently = (
+                self._requested_at and timedelta() <= now - self._requested_at < RETRY_PAUSE
+            )
+            done = self._refreshing
+            if done is None and not was_requested_recently:
+                done = self._refreshing = threading.Event()
+                self._requested_at = now
+                threading.Thread(
+                    target=self._refresh, args=(now, done), name="status cache", daemon=True
+                ).start()
+        if done is not None:
+            done.wait(READ_TIMEOUT_SECONDS)
+        with self._lock:
+            if self._status is None:  # a status from the file is never fresh, however new the file
+                return read_snapshot(), False
+            return self._status, self._is_fresh(now)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._status = self._requested_at = None
+            self._has_failed = False
+
+    def _is_fresh(self, now: datetime) -> bool:
+        return (
+            self._status is not None
+            and not self._has_failed
+            and now - self._status.made_at < MAX_AGE
+        )
+
+    def _refresh(self, now: datetime, done: threading.Event) -> None:
+        try:
+            status = load_public_status(now=now)
+            with self._lock:
+                self._status, self._has_failed = status, False
+            write_snapshot(status)
+        except Exception as error:  # on any database error, the last known status stays on the page
+            self._has_failed = True
+            log.warning(
+                "cannot refresh the public status, showing the last known one",
+                extra={"error": repr(error)[:300]},
+            )
+        finally:
+            with self._lock:
+                self._refreshing = None
+            done.set()
+            connections.close_all()
+
+
+status_cache = StatusCache()

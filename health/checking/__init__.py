@@ -1,0 +1,1 @@
+"""Run checks in parallel (`runner`) and probe monitored addresses (`probes`)."""

@@ -1,0 +1,43 @@
+"""Read how many SMS and e-mails were delivered."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from health.models import SeriesKind
+from health.queries.values import sum_values
+from health.signals import DELIVERY_OUTCOMES
+
+
+@dataclass(frozen=True)
+class DeliveryCounts:
+    """Number of messages of one channel by outcome."""
+
+    sent: float = 0
+    delivered: float = 0
+    failed: float = 0
+    bounced: float = 0
+
+    @property
+    def undelivered(self) -> float:
+        return self.failed + self.bounced
+
+    @property
+    def total(self) -> float:
+        """Some apps report attempts ("sent") and then outcomes, others only outcomes. The larger one is the total."""
+        return max(self.sent, self.delivered + self.undelivered)
+
+    @property
+    def failure_percent(self) -> float | None:
+        return 100 * self.undelivered / self.total if self.total else None
+
+
+def series_name(channel: str, outcome: str) -> str:
+    """Return the name of the series that counts an outcome of a channel."""
+    return f"{channel}.{outcome}"
+
+
+def count_deliveries(channel: str, since: datetime, until: datetime) -> DeliveryCounts:
+    """Return the number of messages of the channel over all apps."""
+    names = {outcome: series_name(channel, outcome) for outcome in DELIVERY_OUTCOMES}
+    sums = sum_values(SeriesKind.DELIVERY, names.values(), since, until)
+    return DeliveryCounts(**{outcome: sums[name] for outcome, name in names.items()})

@@ -1,0 +1,55 @@
+"""Choose the roll-ups and the slot length with which a time span is read and drawn. Pure functions."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from health.models import Tier
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The roll-ups that a chart is drawn from, and the length of its slots."""
+
+    tier: Tier
+    slot: timedelta
+
+    def floor(self, timestamp: datetime) -> datetime:
+        """Return the start of the slot that contains `timestamp`."""
+        size = self.slot.total_seconds()
+        return datetime.fromtimestamp(timestamp.timestamp() // size * size, tz=timestamp.tzinfo)
+
+    def slots(self, since: datetime, until: datetime) -> list[datetime]:
+        start, found = self.floor(since), []
+        while start < until:
+            found.append(start)
+            start += self.slot
+        return found
+
+
+def resolution_for(span: timedelta) -> Resolution:
+    """Return the resolution for charts of durations."""
+    if span <= timedelta(hours=2):
+        return Resolution(Tier.MINUTE, timedelta(minutes=1))
+    if span <= timedelta(hours=24):
+        return Resolution(Tier.MINUTE, timedelta(minutes=15))
+    if span <= timedelta(days=8):
+        return Resolution(Tier.HOUR, timedelta(hours=1))
+    if span <= timedelta(days=31):
+        return Resolution(Tier.HOUR, timedelta(hours=6))
+    return Resolution(Tier.DAY, timedelta(days=1))
+
+
+def value_resolution_for(span: timedelta) -> Resolution:
+    """Return the resolution for charts of counters and gauges: coarser, because there are many more series."""
+    if span <= timedelta(hours=2):
+        return Resolution(Tier.MINUTE, timedelta(minutes=1))
+    if span <= timedelta(days=8):
+        return Resolution(Tier.HOUR, timedelta(hours=1))
+    return Resolution(Tier.DAY, timedelta(days=1))
+
+
+def tier_for(span: timedelta) -> Tier:
+    """Return the roll-ups for totals over `span`: few rows, with negligible error at both ends of the span."""
+    if span <= timedelta(hours=3):
+        return Tier.MINUTE
+    return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY

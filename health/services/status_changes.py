@@ -1,0 +1,94 @@
+"""Keep alerts and incidents in step with the status of components."""
+
+from datetime import datetime
+
+from alerts.impact import References
+from alerts.models import SystemAlert
+from alerts.rules import Severity
+from alerts.services import clear_problem, report_problem
+from health.models import Component, ComponentKind
+from health.services import incidents
+from health.verdict import Status
+
+FAILING = (Status.DEGRADED, Status.UNHEALTHY)
+# The alert type of a component with a type of its own; all others use the type of their kind.
+ALERT_TYPES = {"database": "database-down"}
+_KIND_ALERT_TYPES = {
+    ComponentKind.CHECK.value: "failed-check",
+    ComponentKind.MONITOR.value: "monitor-down",
+    ComponentKind.HEARTBEAT.value: "missed-heartbeat",
+}
+_OWN_NETWORK = "health:own-network"
+
+
+def update_alert_and_incident(
+    component: Component, *, status_before: Status, now: datetime
+) -> None:
+    """Report a failing component, or clear the alert of one that recovered. Call it inside a transaction.
+
+    Each failing result reports the problem again, not only the first one after a status change. A failure that began
+    during maintenance therefore raises its alert as soon as the maintenance window has ended.
+    """
+    status = Status(component.status)
+    if status in FAILING:
+        _report(component, status, now)
+        component.is_alerted = True
+        if status is Status.UNHEALTHY:
+            incidents.open_incident(component, now=now)
+    elif component.is_alerted or status_before in FAILING:
+        clear_problem(key=component.alert_key, now=now)
+        component.is_alerted = False
+    if status is not Status.UNHEALTHY:
+        incidents.resolve_incidents_of(component, now=now)
+
+
+def _report(component: Component, status: Status, now: datetime) -> None:
+    if status is Status.DEGRADED:
+        severity = Severity.MEDIUM
+    else:
+        severity = Severity.CRITICAL if component.is_required else Severity.HIGH
+    report_problem(
+        key=component.alert_key,
+        alert_type=ALERT_TYPES.get(component.name, _KIND_ALERT_TYPES[component.kind]),
+        title=f"{component.title} is {component.get_status_display().lower()}",
+        message=component.last_message,
+        severity=severity,
+        source="health",
+        now=now,
+        metadata={"component": component.name, "since": component.since},
+        references=References(since=component.since, until=now),
+    )
+
+
+def resolve_unmonitored(*, now: datetime) -> int:
+    """Resolve the alerts and incidents of components that were disabled or deleted. Return the number of alerts."""
+    monitored = {
+        component.alert_key for component in Component.objects.filter(is_enabled=True).only("name")
+    }
+    types = [*ALERT_TYPES.values(), *_KIND_ALERT_TYPES.values()]
+    own_alerts = SystemAlert.objects.owning_their_key().filter(
+        alert_type__in=types, source="health"
+    )
+    stale_keys = [key for key in own_alerts.values_list("key", flat=True) if key not in monitored]
+    for key in stale_keys:
+        clear_problem(key=key, now=now, text="monitoring of this component was stopped")
+    Component.objects.filter(is_enabled=False, is_alerted=True).update(is_alerted=False)
+    incidents.resolve_unmonitored(now=now)
+    return len(stale_keys)
+
+
+def report_own_network(is_cut_off: bool, *, now: datetime) -> None:
+    """Raise or clear a single alert for the portal's own network, in place of one alert per external monitor."""
+    if not is_cut_off:
+        clear_problem(key=_OWN_NETWORK, now=now)
+        return
+    report_problem(
+        key=_OWN_NETWORK,
+        alert_type="own-network-down",
+        title="The portal's own network is down",
+        message="No external address responds, including the reference addresses."
+        " External monitors are paused until connectivity returns.",
+        severity=Severity.CRITICAL,
+        source="health",
+        now=now,
+    )

@@ -1,0 +1,131 @@
+"""Health endpoints for probes, load balancers and programs: /livez, /readyz and /health."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from health.caches.health import (
+    ComponentHealth,
+    HealthSnapshot,
+    health_cache,
+    readiness_cache,
+)
+from health.verdict import Status
+from opsportal.clients.auth import app_for_key, key_of
+from opsportal.clients.models import Scope
+from opsportal.lib.http import json_response
+
+# /health must respond within 200 ms in total. The remaining 80 ms are for the request around it.
+HEALTH_TIMEOUT_SECONDS = 0.12
+READINESS_TIMEOUT_SECONDS = 1.0
+# RFC draft "Health Check Response Format for HTTP APIs": draft-inadarei-api-health-check
+HEALTH_JSON = "application/health+json"
+_HEALTH_JSON_STATUS = {
+    Status.HEALTHY: "pass",
+    Status.NOT_CONFIGURED: "pass",
+    Status.DEGRADED: "warn",
+    Status.UNKNOWN: "warn",
+    Status.UNHEALTHY: "fail",
+}
+
+
+@never_cache
+@require_safe
+def livez(request: HttpRequest) -> HttpResponse:
+    """Respond as long as the process runs. Uses no dependency, so that a failing one never restarts the portal."""
+    return json_response({"status": "alive"})
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Respond with 200 if the portal can take traffic: the database works, and so does Redis where it is configured."""
+    snapshot = readiness_cache.read(now=timezone.now(), timeout=READINESS_TIMEOUT_SECONDS)
+    failing = [
+        component.name
+        for component in snapshot.components
+        if component.state.result.status in (Status.UNHEALTHY, Status.UNKNOWN)
+    ]
+    if failing:
+        return json_response({"status": "not ready", "failing": failing}, status=503)
+    return json_response({"status": "ready"})
+
+
+@require_safe
+def health(request: HttpRequest) -> HttpResponse:
+    """Return the overall status with every check: 200 if healthy or degraded, 503 if unhealthy.
+
+    Messages and monitors are included only for staff and for keys with the admin scope.
+    """
+    snapshot = health_cache.read(now=timezone.now(), timeout=HEALTH_TIMEOUT_SECONDS)
+    is_detailed = snapshot.is_database_up and _may_see_details(request)
+    status = 503 if snapshot.status is Status.UNHEALTHY else 200
+    if HEALTH_JSON in request.headers.get("Accept", ""):
+        response = json_response(_as_health_json(snapshot, is_detailed), status)
+        response["Content-Type"] = HEALTH_JSON
+    else:
+        response = json_response(_as_json(snapshot, is_detailed), status)
+    response["Cache-Control"] = f"{'private' if is_detailed else 'public'}, max-age=5"
+    response["Vary"] = "Accept, Authorization, Cookie"
+    return response
+
+
+def _may_see_details(request: HttpRequest) -> bool:
+    if key := key_of(request):
+        return app_for_key(key, Scope.ADMIN) is not None
+    if settings.SESSION_COOKIE_NAME not in request.COOKIES:
+        return False
+    return bool(request.user.is_active and request.user.is_staff)
+
+
+def _visible(snapshot: HealthSnapshot, is_detailed: bool) -> list[ComponentHealth]:
+    """Return the components to show. Monitors carry the names of internal systems, so the public does not see them."""
+    return [component for component in snapshot.components if is_detailed or component.is_check]
+
+
+def _as_json(snapshot: HealthSnapshot, is_detailed: bool) -> dict[str, object]:
+    checks: dict[str, dict[str, object]] = {}
+    for component in _visible(snapshot, is_detailed):
+        result = component.state.result
+        checks[component.name] = {
+            "status": component.state.status,
+            "responseTime": round(result.duration_ms, 1),
+        }
+        if is_detailed:
+            checks[component.name] |= {
+                "message": result.message,
+                "required": component.is_required,
+                "since": component.state.since,
+                "time": result.at,
+            }
+    return {
+        "status": snapshot.status,
+        "timestamp": snapshot.at,
+        "version": settings.VERSION,
+        "checks": checks,
+    }
+
+
+def _as_health_json(snapshot: HealthSnapshot, is_detailed: bool) -> dict[str, object]:
+    checks: dict[str, list[dict[str, object]]] = {}
+    for component in _visible(snapshot, is_detailed):
+        result = component.state.result
+        item: dict[str, object] = {
+            "componentType": "component" if component.is_check else "system",
+            "observedValue": round(result.duration_ms, 1),
+            "observedUnit": "ms",
+            "status": _HEALTH_JSON_STATUS[component.state.status],
+            "time": result.at,
+        }
+        if is_detailed and result.message:
+            item["output"] = result.message
+        checks[f"{component.name}:responseTime"] = [item]
+    return {
+        "status": _HEALTH_JSON_STATUS[snapshot.status],
+        "version": settings.VERSION.split(".")[0],
+        "releaseId": settings.VERSION,
+        "serviceId": settings.BASE_URL,
+        "checks": checks,
+    }
