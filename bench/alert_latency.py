@@ -1,8 +1,9 @@
-"""How long from a critical error's 200 to its notification at the peer, with web and worker as they really run.
+"""Measure the time from the response to a critical error until its notification arrives, under real processes.
 
     python -m bench.alert_latency [tries]
 
-Every try posts the error that crosses the threshold, waits for the message at a loopback Slack, and forgets all of it.
+Each try posts the errors that cross the threshold, waits for the message at a fake Slack on loopback, and deletes the
+rows that it caused.
 """
 
 import os
@@ -47,27 +48,28 @@ def main(tries: int) -> None:
         portal.start()
         portal.start_worker()
         try:
-            took = [one(portal, slack) for _ in range(tries)]
+            latencies = [measure_once(portal, slack) for _ in range(tries)]
         finally:
             portal.stop()
             slack.close()
     print(f"{tries} tries, in seconds      median    p95  longest")
-    for name, place in (
+    for name, index in (
         ("answered to written", 0),
         ("written to picked up", 1),
         ("picked up to received", 2),
     ):
-        line(f"  {name}", [steps[place] for steps in took])
-    line("altogether", [sum(steps) for steps in took])
+        print_row(f"  {name}", [steps[index] for steps in latencies])
+    print_row("total", [sum(steps) for steps in latencies])
 
 
-def line(name: str, seconds: list[float]) -> None:
+def print_row(name: str, seconds: list[float]) -> None:
     seconds.sort()
     p95 = seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))]
     print(f"{name:26} {statistics.median(seconds):7.2f} {p95:6.2f} {seconds[-1]:8.2f}")
 
 
-def one(portal: Portal, slack: FakeHTTP) -> tuple[float, float, float]:
+def measure_once(portal: Portal, slack: FakeHTTP) -> tuple[float, float, float]:
+    """Return the seconds from response to stored alert, from there to pick-up, and from there to receipt."""
     with closing(sqlite3.connect(portal.data_dir / "opsportal.sqlite3", timeout=20)) as database:
         for table in TABLES:
             database.execute(f"DELETE FROM {table}")
@@ -77,26 +79,27 @@ def one(portal: Portal, slack: FakeHTTP) -> tuple[float, float, float]:
         database.commit()
     slack.reset()
     time.sleep(1.1)
-    answered = 0.0
+    answered_at = 0.0
     for _ in range(6):
         body = {
             "message": "payment lost",
             "severity": "critical",
             "event_id": uuid.uuid4().hex,
         }
-        answer = portal.client.post("/api/v1/errors/", headers=portal.api, json=body)
-        answer.raise_for_status()
-        answered = time.monotonic()
-    received = slack.wait_for(1, seconds=90)[0].at
-    clock = time.time() - time.monotonic()  # from this process's clock to the database's
-    written, picked_up = (
-        datetime.fromisoformat(f"{at}+00:00").timestamp() - clock
-        for at in portal.wait_for(lambda: moments(portal), what="its delivery")
+        response = portal.client.post("/api/v1/errors/", headers=portal.api, json=body)
+        response.raise_for_status()
+        answered_at = time.monotonic()
+    received_at = slack.wait_for(1, seconds=90)[0].at
+    clock_offset = time.time() - time.monotonic()  # the database stores wall-clock times
+    written_at, picked_up_at = (
+        datetime.fromisoformat(f"{at}+00:00").timestamp() - clock_offset
+        for at in portal.wait_for(lambda: delivery_timestamps(portal), what="the delivery")
     )
-    return written - answered, picked_up - written, received - picked_up
+    return written_at - answered_at, picked_up_at - written_at, received_at - picked_up_at
 
 
-def moments(portal: Portal) -> tuple[str, str] | None:
+def delivery_timestamps(portal: Portal) -> tuple[str, str] | None:
+    """Return when the notification was created and when its first delivery attempt started, or None."""
     found = portal.rows(
         "SELECT n.created_at, a.started_at FROM alerts_notification n JOIN alerts_deliveryattempt a ON a.notification_id = n.id"
     )

@@ -1,4 +1,4 @@
-"""What the server and Django can do at most: a view that reads the body and answers, without middleware."""
+"""Serve a view that reads the body and answers, without middleware: the upper limit of the server and Django."""
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -18,7 +18,7 @@ settings.configure(
 
 
 def empty(request: HttpRequest) -> HttpResponse:
-    request.body  # noqa: B018  (as every endpoint that takes something does)
+    request.body  # noqa: B018  (read the body as every POST endpoint does)
     return HttpResponse(
         b'{"id":"00000000000000000000000000000000"}', content_type="application/json"
     )

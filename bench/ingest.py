@@ -1,12 +1,12 @@
-"""How many errors a second the portal takes, each answered only when it is stored, grouped, counted and visible.
+"""Measure how many errors per second the portal accepts; each is stored, grouped and counted before it is acknowledged.
 
-    python -m bench.ingest                      on SQLite and on PostgreSQL, against an empty Django view in the same run
-    python -m bench.ingest --seconds 10 --write also writes docs/performance.md
-    python -m bench.ingest --memory             the whole portal, as `serve` runs it, over a million events
+    python -m bench.ingest                      on SQLite and PostgreSQL, and an empty Django view in the same run
+    python -m bench.ingest --seconds 10 --write also update docs/performance.md
+    python -m bench.ingest --memory             memory of all processes of `serve` over a million events
 
-The portal runs in production settings under `serve`; the load is `bench.ingest_load`: Sentry envelopes of 15.6 KB (3.7 KB
-gzipped), 200 groups, every event with its own id, user, time and breadcrumbs. Absolute figures move from machine to
-machine; the ratio to the empty view, taken in the same minute, says more.
+The portal runs in production settings under `serve`; the load is `bench.ingest_load`: Sentry envelopes of 15.6 KB (3.7
+KB gzipped), 200 groups, each event with its own id, user, time and breadcrumbs. Absolute figures differ between
+machines; the ratio to the empty view, measured in the same minute, is more meaningful.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.performance_page import write_section
-from bench.processes import cpu_seconds, family, memory_by_part, memory_mb
+from bench.processes import cpu_seconds, family, memory_by_role, memory_mb
 from tests.servers import process
 from tests.servers.postgres import PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
-MARK = "<!-- ingestion: written by `make bench` -->"
+MARKER = "<!-- ingestion: written by `make bench` -->"
 CONNECTIONS = (1, 8, 32)
-PARTS = ("supervisor", "web", "store", "tasks")  # the processes of a node
+ROLES = ("supervisor", "web", "store", "tasks")  # of the processes of a node
 
 
 def granian(application: str, port: int) -> list[str]:
@@ -51,7 +51,7 @@ def serve(port: int, *options: str) -> list[str]:
 def running(
     command: list[str], port: int, environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that answers on its port by now, and is ended afterwards."""
+    """Start a server, wait until its port accepts connections, and stop it at the end."""
     server = subprocess.Popen(
         command,
         env={**os.environ, **environment},
@@ -70,15 +70,15 @@ def running(
 def load(
     port: int, key: str, app: int, connections: int, *, seconds: float = 0, events: int = 0
 ) -> dict:
-    """What the load generator saw."""
+    """Run the load generator and return its report."""
     command = [
         sys.executable, "-m", "bench.ingest_load", "--dsn", f"http://{key}@127.0.0.1:{port}/{app}", "--json",
         "--connections", str(connections), "--seconds", str(seconds), "--events", str(events),
     ]  # fmt: skip
-    done = subprocess.run(
+    completed = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=7200
     )
-    return json.loads(done.stdout)
+    return json.loads(completed.stdout)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def refreshing(port: int, session: str) -> Iterator[list[float]]:
     ended = threading.Event()
     times: list[float] = []
 
-    def look() -> None:
+    def refresh() -> None:
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/admin/system-health/",
             headers={"Cookie": f"sessionid={session}"},
@@ -96,12 +96,12 @@ def refreshing(port: int, session: str) -> Iterator[list[float]]:
             began = time.perf_counter()
             with urllib.request.urlopen(request, timeout=60) as page:
                 if b"login" in page.url.encode():
-                    raise SystemExit("the health page asks for a login")
+                    raise SystemExit("the health page redirected to the login page")
                 page.read()
             times.append(time.perf_counter() - began)
             ended.wait(1.0)
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=refresh)
     thread.start()
     try:
         yield times
@@ -110,7 +110,7 @@ def refreshing(port: int, session: str) -> Iterator[list[float]]:
         thread.join()
 
 
-MANAGE = """
+SET_UP = """
 import json, sys
 import django; django.setup()
 from django.core.management import call_command
@@ -130,7 +130,7 @@ session.create()
 print(json.dumps([key.public_key, app.pk, session.session_key]))
 """
 
-SIZE = """
+COUNT_AND_SIZE = """
 import json
 import django; django.setup()
 from django.db import connection
@@ -146,7 +146,7 @@ print(json.dumps([ErrorEvent.objects.count(), int(size)]))
 
 
 def run_python(program: str, environment: dict[str, str]) -> list:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, **environment},
         cwd=ROOT,
@@ -154,13 +154,13 @@ def run_python(program: str, environment: dict[str, str]) -> list:
         text=True,
         timeout=120,
     )
-    if done.returncode:
-        raise SystemExit(done.stderr[-2000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    if completed.returncode:
+        raise SystemExit(completed.stderr[-2000:])
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
 def measure(name: str, environment: dict[str, str], seconds: float) -> list[dict]:
-    key, app, session = run_python(MANAGE, environment)
+    key, app, session = run_python(SET_UP, environment)
     rows = []
     acknowledged = 0
     empty_port, port = process.free_port(), process.free_port()
@@ -171,7 +171,7 @@ def measure(name: str, environment: dict[str, str], seconds: float) -> list[dict
     ):
         acknowledged += load(port, key, app, 8, seconds=2)[
             "acked"
-        ]  # first events of groups, imports
+        ]  # warm up: imports, and the first event of each group
         for connections in CONNECTIONS:
             empty = load(empty_port, key, app, connections, seconds=max(2.0, seconds / 2))
             pids = family(server.pid)
@@ -186,7 +186,7 @@ def measure(name: str, environment: dict[str, str], seconds: float) -> list[dict
             watched = load(port, key, app, 32, seconds=seconds)
         acknowledged += watched["acked"]
         memory = memory_mb(family(server.pid))
-    stored, size = run_python(SIZE, environment)
+    stored, size = run_python(COUNT_AND_SIZE, environment)
     for row in rows:
         row |= {"memory_mb": memory, "lost": acknowledged - stored, "bytes_each": size / stored}
         row |= {"watched_per_s": watched["acked_per_s"], "watched_p99_ms": watched["p99_ms"]}
@@ -195,25 +195,27 @@ def measure(name: str, environment: dict[str, str], seconds: float) -> list[dict
 
 
 def memory_run(name: str, environment: dict[str, str], total: int) -> list[str]:
-    """Memory of all processes of `manage.py serve` at the start and while the events come in."""
-    key, app, _ = run_python(MANAGE, environment)
+    """Return table rows with the memory of all processes of `manage.py serve` at the start and as events arrive."""
+    key, app, _ = run_python(SET_UP, environment)
     port = process.free_port()
     lines: list[str] = []
 
-    def note(events: int, rate: float) -> None:
-        parts = memory_by_part(server.pid)
-        shown = " | ".join(f"{parts.get(part, 0):.0f}" for part in PARTS)
-        lines.append(f"| {name} | {events:,} | {shown} | {sum(parts.values()):.0f} | {rate:,.0f} |")
+    def add_row(events: int, rate: float) -> None:
+        memory = memory_by_role(server.pid)
+        cells = " | ".join(f"{memory.get(role, 0):.0f}" for role in ROLES)
+        lines.append(
+            f"| {name} | {events:,} | {cells} | {sum(memory.values()):.0f} | {rate:,.0f} |"
+        )
         print(lines[-1], flush=True)
 
     with running(serve(port), port, environment) as server:
-        time.sleep(30)  # the worker's first round
-        note(0, 0)
+        time.sleep(30)  # until the worker has run its first jobs
+        add_row(0, 0)
         sent = 0
-        for reached in (total // 20, total // 4, total // 2, total):
-            done = load(port, key, app, 16, events=reached - sent)
-            sent = reached
-            note(reached, done["acked_per_s"])
+        for target in (total // 20, total // 4, total // 2, total):
+            report = load(port, key, app, 16, events=target - sent)
+            sent = target
+            add_row(target, report["acked_per_s"])
     return lines
 
 
@@ -245,7 +247,7 @@ def write(text: str) -> None:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     write_section(
         "Taking errors",
-        f"{MARK}\n\n`python -m bench.ingest --write` on {os.cpu_count()} cores with {python}: `serve --no-worker`, the load generator"
+        f"{MARKER}\n\n`python -m bench.ingest --write` on {os.cpu_count()} cores with {python}: `serve --no-worker`, the load generator"
         " on the same machine. An event counts once it is answered, which is after it has been committed (SQLite"
         " `synchronous=FULL`, PostgreSQL `synchronous_commit=on`), grouped and counted. The empty view is Django without"
         f" middleware under the same server.\n\n{text}",
@@ -253,18 +255,17 @@ def write(text: str) -> None:
 
 
 def write_memory(lines: list[str]) -> None:
-    heads = f"| store | events | {' | '.join(PARTS)} | all, MB | events/s |\n" + "|---" * 8 + "|\n"
+    header = f"| store | events | {' | '.join(ROLES)} | all, MB | events/s |\n" + "|---" * 8 + "|\n"
     write_section(
         "Memory over a million events",
-        "All processes of `manage.py serve`, under load on 16 connections; memory that processes share is divided among"
-        " them (PSS), in MB; without those of PostgreSQL. `python -m bench.ingest --memory --write` makes this table.\n\n"
-        + heads
-        + "\n".join(lines),
+        "Memory of all processes of `manage.py serve` in MB, under load on 16 connections. Pages that processes share are"
+        " divided among them (PSS); PostgreSQL's processes are not included. `python -m bench.ingest --memory --write`"
+        " updates this table.\n\n" + header + "\n".join(lines),
     )
 
 
 def stores(chosen: str, folder: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The name of each chosen store, and the environment of a portal on it."""
+    """Yield the name of each chosen store and the environment of a portal on it."""
     environment = {
         "DJANGO_SETTINGS_MODULE": "opsportal.settings",
         "LOG_LEVEL": "ERROR",
@@ -289,9 +290,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--store", choices=["sqlite", "postgresql", "both"], default="both")
     parser.add_argument(
-        "--write", action="store_true", help="put the table into docs/performance.md"
+        "--write", action="store_true", help="write the table to docs/performance.md"
     )
-    parser.add_argument("--memory", action="store_true", help="how memory grows with --events")
+    parser.add_argument(
+        "--memory", action="store_true", help="measure memory over --events instead"
+    )
     parser.add_argument("--events", type=int, default=1_000_000)
     options = parser.parse_args()
     rows: list[dict] = []

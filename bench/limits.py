@@ -1,8 +1,8 @@
-"""What the rate limit costs: an empty view through the portal's middleware, with and without RateLimitMiddleware, in memory.
+"""Measure the cost of the rate limit: an empty view behind all middleware, with and without RateLimitMiddleware.
 
-Both handlers live in one process and take turns, 200 calls each; what is compared is the CPU time of the quickest tenth of
-the turns, so that a busy machine moves it little, and beside it the median of what each pair of turns differs by. Access
-lines are written, to /dev/null.
+Limits are counted in memory. Both handlers run in one process in alternating batches of 200 calls. The comparison uses
+the CPU time of the fastest tenth of the batches, which a busy machine affects little; the last column is the median
+difference of the pairs. Access log lines are written to /dev/null.
 
     python -m bench.limits
 """
@@ -43,7 +43,7 @@ APPS = {f"Bearer ops_{n:043}": ClientApp(name="Shop", slug=f"shop-{n}") for n in
 
 def empty(request: HttpRequest) -> HttpResponse:
     if key := request.META.get("HTTP_AUTHORIZATION"):
-        request.META[APP_IN_META] = APPS[key]  # as a view does that has verified it
+        request.META[APP_IN_META] = APPS[key]  # as a view does after verifying the key
     return HttpResponse(b"{}", content_type="application/json")
 
 
@@ -59,8 +59,8 @@ def handler(middleware: list[str]) -> WSGIHandler:
 Headers = Callable[[int], dict[str, str]]
 
 
-def environ(number: int, headers: Headers) -> dict[str, Any]:
-    """As the server makes one for each request."""
+def make_environ(number: int, headers: Headers) -> dict[str, Any]:
+    """Return a WSGI environ such as the server creates for each request."""
     return {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -81,16 +81,16 @@ def environ(number: int, headers: Headers) -> dict[str, Any]:
 
 
 def cost(run: Callable[..., Iterable[bytes]], environs: list[dict[str, Any]]) -> float:
-    """CPU seconds for these requests."""
+    """Return the CPU seconds that the handler needs for these requests."""
 
     def start_response(status: str, headers: list[tuple[str, str]]) -> None:
         assert status == "200 OK", status
 
     began = time.thread_time()
-    for one in environs:
-        answer = run(one, start_response)
-        b"".join(answer)
-        answer.close()  # type: ignore[attr-defined]
+    for environ in environs:
+        response = run(environ, start_response)
+        b"".join(response)
+        response.close()  # type: ignore[attr-defined]
     return time.thread_time() - began
 
 
@@ -98,38 +98,38 @@ def compare(title: str, headers: Headers) -> None:
     ratelimit.memory.clear()
     everything = list(settings.MIDDLEWARE)
     limited = handler(everything)
-    free = handler([name for name in everything if name != LIMITER])
+    unlimited = handler([name for name in everything if name != LIMITER])
     settings.MIDDLEWARE = everything
-    made = [0]
+    sent = [0]
 
     def batch() -> list[dict[str, Any]]:
-        made[0] += CALLS
-        return [environ(made[0] + n, headers) for n in range(CALLS)]
+        sent[0] += CALLS
+        return [make_environ(sent[0] + n, headers) for n in range(CALLS)]
 
-    for warm in (limited, free, limited, free):
-        cost(warm, batch())
+    for warm_up in (limited, unlimited, limited, unlimited):
+        cost(warm_up, batch())
     with_it, without = [], []
     gc.collect()
     gc.freeze()
     gc.disable()
     for pair in range(PAIRS):
-        first, second = (limited, free) if pair % 2 else (free, limited)
+        first, second = (limited, unlimited) if pair % 2 else (unlimited, limited)
         a, b = cost(first, batch()), cost(second, batch())
         with_it.append(a if first is limited else b)
         without.append(b if first is limited else a)
         if pair % 10 == 0:
             gc.collect()
     gc.enable()
-    base, limited_cost = undisturbed(without), undisturbed(with_it)
-    more = limited_cost - base
-    typical = statistics.median(a / b - 1 for a, b in zip(with_it, without, strict=True))
+    base, limited_cost = fastest_tenth(without), fastest_tenth(with_it)
+    added = limited_cost - base
+    median_added = statistics.median(a / b - 1 for a, b in zip(with_it, without, strict=True))
     print(
-        f"| {title} | {base:.1f} | {limited_cost:.1f} | {more:.1f} | {100 * more / base:.1f} % | {100 * typical:.1f} % |"
+        f"| {title} | {base:.1f} | {limited_cost:.1f} | {added:.1f} | {100 * added / base:.1f} % | {100 * median_added:.1f} % |"
     )
 
 
-def undisturbed(batches: list[float]) -> float:
-    """µs a call in the quickest tenth of the batches: what it costs while no neighbor empties the processor's caches."""
+def fastest_tenth(batches: list[float]) -> float:
+    """Return µs per call in the fastest tenth of the batches, when no other process evicted the processor's caches."""
     return statistics.quantiles(batches, n=10)[0] / CALLS * 1e6
 
 
@@ -142,13 +142,13 @@ def by_key(number: int) -> dict[str, str]:
 
 
 def main() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where the access lines go
-    # The window as it is, and so many calls allowed that none is refused: a refusal costs less than a view.
-    tiers._limits = {place: tiers.Limit(1_000, 60) for place in tiers._limits}
-    print("| callers | µs without | µs with | µs more | share | median share |")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # access log lines go to stderr
+    # Allow so many calls that none is refused, because a refusal costs less than a view.
+    tiers._limits = {tier: tiers.Limit(1_000, 60) for tier in tiers._limits}
+    print("| clients | µs without | µs with | µs added | added | median added |")
     print("|---|---|---|---|---|---|")
     compare("1,000 addresses", by_address)
-    compare("300 apps by their keys", by_key)
+    compare("300 apps with keys", by_key)
 
 
 if __name__ == "__main__":

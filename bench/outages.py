@@ -1,10 +1,11 @@
-"""A drill: the portal as it really runs (`manage.py serve`), and what it stands on is taken away, all while /health is asked.
+"""Run an outage drill: take dependencies away from a portal under `manage.py serve` while /health is polled.
 
     python -m bench.outages          about nine minutes
 
-Stripe swallowed by a black hole, a function that takes 30 s, a URL that flaps, an expired certificate, then Redis, then
-PostgreSQL. Each time: how long until the verdict, the page, the status page, the alert and the message say so, how long until
-all of it is over, and how long /health took to answer meanwhile.
+First Stripe stops accepting connections while one function takes 30 s, one URL flaps and one certificate is expired;
+then Redis stops, then PostgreSQL. For each outage the drill reports the time until the verdict, the system-health
+page, the status page, the alert and the notification show it, the time until all of them show the recovery, and
+/health's response times.
 """
 
 import os
@@ -36,7 +37,7 @@ from tests.servers.portal import Portal, make_template  # noqa: E402
 from tests.servers.postgres import PostgresServer  # noqa: E402
 from tests.servers.redis_server import RedisServer  # noqa: E402
 
-WITHIN = 90.0  # seconds
+DEADLINE_SECONDS = 90.0
 MONITORS = """
 from health.models import Monitor
 for name, url in {urls!r}.items():
@@ -47,53 +48,54 @@ check_certificates(now=timezone.now())
 """
 
 
-class Served(Portal):
-    """Web and worker under the supervisor that people start."""
+class ServedPortal(Portal):
+    """Web and worker processes under the supervisor, as in production."""
 
     def web_command(self) -> list[str]:
         return [sys.executable, "manage.py", "serve", "--port", str(self.port)]
 
 
-class Asker(threading.Thread):
-    """Asks /health ten times a second, on its own connection, and keeps how long each answer took."""
+class HealthPoller(threading.Thread):
+    """Poll /health ten times per second on one connection and record each response time."""
 
     def __init__(self, base_url: str) -> None:
         super().__init__(daemon=True)
-        self.base_url, self.took, self.ended = base_url, [], False
+        self.base_url, self.durations_ms, self.ended = base_url, [], False
 
     def run(self) -> None:
         with httpx.Client(base_url=self.base_url, timeout=10) as client:
             while not self.ended:
                 began = time.perf_counter()
                 client.get("/health")
-                self.took.append((time.perf_counter() - began) * 1000)
+                self.durations_ms.append((time.perf_counter() - began) * 1000)
                 time.sleep(0.1)
 
     def report(self) -> str:
-        took, self.took = sorted(self.took), []
-        at = took[int(len(took) * 0.99)]
-        return f"/health p50 {statistics.median(took):.0f} ms, p99 {at:.0f} ms, max {took[-1]:.0f} ms of {len(took)}"
+        durations, self.durations_ms = sorted(self.durations_ms), []
+        p50, p99 = statistics.median(durations), durations[int(len(durations) * 0.99)]
+        return f"/health p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {durations[-1]:.0f} ms of {len(durations)}"
 
 
 @contextmanager
 def black_hole(port: int) -> Iterator[None]:
-    """A port whose connections are neither refused nor taken: its queue is full."""
+    """Occupy a port so that new connections are neither refused nor accepted, because its backlog is full."""
     with socket.socket() as hole:
         hole.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         hole.bind(("127.0.0.1", port))
         hole.listen(0)
-        waiting = []
+        backlog = []
         for _ in range(3):
-            one = socket.socket()
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", port))
-            waiting.append(one)
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+            backlog.append(client)
         yield
-        for one in waiting:
-            one.close()
+        for client in backlog:
+            client.close()
 
 
-def expired_https(folder: Path) -> int:
+def serve_expired_certificate(folder: Path) -> int:
+    """Serve TLS with a certificate that expired yesterday; return the port."""
     key, name = (
         ec.generate_private_key(ec.SECP256R1()),
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]),
@@ -132,10 +134,13 @@ def expired_https(folder: Path) -> int:
 class Drill:
     def __init__(self, portal: Portal, slack: FakeHTTP) -> None:
         self.portal, self.slack = portal, slack
-        self.asker = Asker(portal.base_url)
+        self.poller = HealthPoller(portal.base_url)
         self.problems: list[str] = []
 
-    def until(self, what: str, condition: Callable[[], object], within: float = WITHIN) -> None:
+    def until(
+        self, what: str, condition: Callable[[], object], seconds: float = DEADLINE_SECONDS
+    ) -> None:
+        """Wait for the condition and print how long it took; record a problem when the time is up."""
         began = time.monotonic()
         while True:
             try:
@@ -143,44 +148,44 @@ class Drill:
                     break
             except (AssertionError, httpx.HTTPError):
                 pass
-            if time.monotonic() - began > within:
+            if time.monotonic() - began > seconds:
                 self.problems.append(what)
-                print(f"    NOT WITHIN {within:.0f} s: {what}", flush=True)
+                print(f"    NOT WITHIN {seconds:.0f} s: {what}", flush=True)
                 return
             time.sleep(0.5)
         print(f"    {time.monotonic() - began:5.1f} s  {what}", flush=True)
 
-    def check(self, name: str) -> str:
-        answer = self.portal.client.get("/health", headers=self.portal.api).json()
-        found = answer["checks"].get(name)
-        return str(found["status"]) if found else "none"
+    def check_status(self, name: str) -> str:
+        health = self.portal.client.get("/health", headers=self.portal.api).json()
+        check = health["checks"].get(name)
+        return str(check["status"]) if check else "none"
 
     def verdict(self) -> tuple[int, str]:
-        answer = self.portal.client.get("/health")
-        return answer.status_code, answer.json()["status"]
+        response = self.portal.client.get("/health")
+        return response.status_code, response.json()["status"]
 
-    def page(self, text: str, address: str = "/status/") -> bool:
-        return text in self.portal.client.get(address, headers=self.portal.staff).text
+    def page_shows(self, text: str, path: str = "/status/") -> bool:
+        return text in self.portal.client.get(path, headers=self.portal.staff).text
 
-    def alert(self, key: str, state: str) -> bool:
+    def alert_is(self, key: str, state: str) -> bool:
         sql = "SELECT state FROM alerts_systemalert WHERE key = %s ORDER BY id DESC LIMIT 1"
         return bool(self.portal.value(sql, (key,)) == state)
 
-    def told(self, text: str) -> int:
+    def slack_count(self, text: str) -> int:
         return sum(text in request.body.decode() for request in self.slack.requests)
 
     def section(self, title: str) -> None:
         print(title, flush=True)
 
-    def answers(self) -> None:
-        print(f"    {self.asker.report()}", flush=True)
+    def print_health_times(self) -> None:
+        print(f"    {self.poller.report()}", flush=True)
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("template", "data"):
-            (folder / part).mkdir()
+        for subfolder in ("template", "data"):
+            (folder / subfolder).mkdir()
         postgres, redis = PostgresServer(), RedisServer()
         slack, stripe, shop, flapping, function = (FakeHTTP() for _ in range(5))
         slack.default.body = b"ok"
@@ -192,7 +197,7 @@ def main() -> int:
             return Answer(200, delay=30 if is_slow.is_set() else 0)
 
         function.respond_with(slow)
-        portal = Served(
+        portal = ServedPortal(
             make_template(folder / "template", postgres.url()),
             folder / "data",
             redis_url=redis.url(),
@@ -214,7 +219,11 @@ def main() -> int:
             portal.stop()
             postgres.stop()
             redis.stop()
-    print("missed: " + "; ".join(drill.problems) if drill.problems else "all of it within 90 s")
+    print(
+        "too late: " + "; ".join(drill.problems)
+        if drill.problems
+        else f"all within {DEADLINE_SECONDS:.0f} s"
+    )
     return 1 if drill.problems else 0
 
 
@@ -232,78 +241,96 @@ def run(
     portal = drill.portal
     urls = {"shop": shop.url, "flapping": flapping.url, "function": function.url}
     portal.manage("shell", "-v0", "-c", MONITORS.format(urls=urls))
-    drill.section("started")
-    drill.until("all is healthy", lambda: drill.verdict() == (200, "healthy"), 150)
-    drill.asker.start()
+    drill.section("Started")
+    drill.until("healthy, and 200", lambda: drill.verdict() == (200, "healthy"), 150)
+    drill.poller.start()
     time.sleep(10)
-    drill.answers()
+    drill.print_health_times()
 
-    drill.section("Stripe in a black hole, a function that takes 30 s, an expired certificate")
+    drill.section(
+        "Stripe does not accept connections, a function takes 30 s, a certificate is expired"
+    )
     is_slow.set()
     stripe.refuse()
     with black_hole(int(stripe.url.rpartition(":")[2])):
-        expired = {"till": f"https://127.0.0.1:{expired_https(folder)}"}
+        expired = {"till": f"https://127.0.0.1:{serve_expired_certificate(folder)}"}
         portal.manage("shell", "-v0", "-c", MONITORS.format(urls=expired))
-        for one in ("stripe", "function", "till"):
+        for name in ("stripe", "function", "till"):
             drill.until(
-                f"{one} is down in the JSON", lambda one=one: drill.check(one) == "unhealthy"
+                f"{name} is down in the JSON",
+                lambda name=name: drill.check_status(name) == "unhealthy",
             )
             drill.until(
-                f"{one} has its alert", lambda one=one: drill.alert(f"health:{one}", "open")
+                f"{name} has an open alert",
+                lambda name=name: drill.alert_is(f"health:{name}", "open"),
             )
-        drill.until("the certificate is known as expired", lambda: drill.check("certificates") == "unhealthy")  # fmt: skip
+        drill.until("the certificate check is unhealthy", lambda: drill.check_status("certificates") == "unhealthy")  # fmt: skip
         drill.until("degraded, and 200", lambda: drill.verdict() == (200, "degraded"))
-        drill.until("the page names Stripe", lambda: drill.page("Stripe is down", "/admin/system-health/"))  # fmt: skip
-        drill.until("the status page says so", lambda: drill.page("Some systems are degraded"))
-        drill.until("Slack was told", lambda: all(drill.told(f"{x} is down") for x in ("Stripe", "Function", "Till")))  # fmt: skip
-        drill.answers()
-    drill.section("… and back")
+        drill.until("the system-health page names Stripe", lambda: drill.page_shows("Stripe is down", "/admin/system-health/"))  # fmt: skip
+        drill.until(
+            "the status page shows it", lambda: drill.page_shows("Some systems are degraded")
+        )
+        drill.until("Slack received the alerts", lambda: all(drill.slack_count(f"{x} is down") for x in ("Stripe", "Function", "Till")))  # fmt: skip
+        drill.print_health_times()
+    drill.section("Recovered")
     is_slow.clear()
     stripe.start()
     portal.rows("UPDATE health_component SET is_enabled = false WHERE name = 'till'")
     portal.rows("UPDATE health_monitor SET certificate_until = NULL WHERE url LIKE 'https:%%'")
-    for one in ("stripe", "function"):
-        drill.until(f"{one} works again", lambda one=one: drill.check(one) == "healthy")
-        drill.until(f"{one}'s alert is over", lambda one=one: drill.alert(f"health:{one}", "resolved"))  # fmt: skip
+    for name in ("stripe", "function"):
+        drill.until(f"{name} is healthy", lambda name=name: drill.check_status(name) == "healthy")
+        drill.until(f"{name}'s alert is resolved", lambda name=name: drill.alert_is(f"health:{name}", "resolved"))  # fmt: skip
     drill.until("healthy", lambda: drill.verdict() == (200, "healthy"))
-    drill.until("Slack was told", lambda: drill.told("Resolved: Stripe is down") == 1)
-    drill.answers()
+    drill.until("Slack received the resolution", lambda: drill.slack_count("Resolved: Stripe is down") == 1)  # fmt: skip
+    drill.print_health_times()
 
     drill.section("Redis stopped")
     redis.kill()
-    drill.until("the JSON says so", lambda: drill.check("cache") == "unhealthy")
+    drill.until("it is down in the JSON", lambda: drill.check_status("cache") == "unhealthy")
     drill.until("degraded, and 200", lambda: drill.verdict() == (200, "degraded"))
-    drill.until("it has its alert", lambda: drill.alert("health:cache", "open"))
-    drill.until("the page names it", lambda: drill.page("Cache (Redis) is down", "/admin/system-health/"))  # fmt: skip
-    # What the public uses works without it.
-    drill.until("the status page stays calm", lambda: drill.page("All systems operational"), 1)
-    drill.answers()
+    drill.until("it has an open alert", lambda: drill.alert_is("health:cache", "open"))
+    drill.until("the system-health page names it", lambda: drill.page_shows("Cache (Redis) is down", "/admin/system-health/"))  # fmt: skip
+    # Services that the public uses work without Redis.
+    drill.until(
+        "the status page shows no outage", lambda: drill.page_shows("All systems operational"), 1
+    )
+    drill.print_health_times()
     redis.start()
-    drill.until("back: healthy", lambda: drill.verdict() == (200, "healthy"))
-    drill.until("its alert is over", lambda: drill.alert("health:cache", "resolved"))
-    drill.answers()
+    drill.until("recovered: healthy, and 200", lambda: drill.verdict() == (200, "healthy"))
+    drill.until("its alert is resolved", lambda: drill.alert_is("health:cache", "resolved"))
+    drill.print_health_times()
 
     drill.section("PostgreSQL stopped")
     postgres.kill()
     drill.until("unhealthy, and 503", lambda: drill.verdict() == (503, "unhealthy"))
-    drill.until("Slack was told directly", lambda: drill.told("database is down"))
-    drill.until("the status page is honest", lambda: drill.page("Current status unavailable"))
-    drill.until("the health page says so and does not hang", lambda: portal.client.get("/admin/system-health/", headers=portal.staff).status_code == 503)  # fmt: skip
-    drill.answers()
+    drill.until(
+        "Slack was notified without the database", lambda: drill.slack_count("database is down")
+    )
+    drill.until(
+        "the status page says that live data is missing",
+        lambda: drill.page_shows("Current status unavailable"),
+    )
+    drill.until("the system-health page answers 503 without hanging", lambda: portal.client.get("/admin/system-health/", headers=portal.staff).status_code == 503)  # fmt: skip
+    drill.print_health_times()
     postgres.start()
-    drill.until("back: healthy", lambda: drill.verdict() == (200, "healthy"))
-    drill.until("the outage was written down", lambda: drill.alert("health:database", "resolved"))
-    drill.until("the status page is live", lambda: not drill.page("Current status unavailable"))
-    drill.answers()
+    drill.until("recovered: healthy, and 200", lambda: drill.verdict() == (200, "healthy"))
+    drill.until(
+        "the outage was recorded afterwards", lambda: drill.alert_is("health:database", "resolved")
+    )
+    drill.until(
+        "the status page has live data again",
+        lambda: not drill.page_shows("Current status unavailable"),
+    )
+    drill.print_health_times()
 
-    drill.section("nothing flapped")
+    drill.section("No alert flapped")
     flaps = portal.value("SELECT count(*) FROM alerts_alertevent WHERE kind IN ('reopened', 'flapping')")  # fmt: skip
-    drill.until(f"{flaps} reopened or flapping", lambda: flaps == 0, 1)
-    kept = portal.value("SELECT count(*) FROM alerts_systemalert WHERE key IN ('health:flapping', 'health:shop')")  # fmt: skip
-    drill.until("no alert of the URL that flaps, none of the one that works", lambda: kept == 0, 1)
+    drill.until(f"{flaps} alerts reopened or flapping", lambda: flaps == 0, 1)
+    alert_count = portal.value("SELECT count(*) FROM alerts_systemalert WHERE key IN ('health:flapping', 'health:shop')")  # fmt: skip
+    drill.until("no alert about the flapping or the working URL", lambda: alert_count == 0, 1)
     rows = portal.rows("SELECT key, state, occurrence_count, reopen_count FROM alerts_systemalert ORDER BY id")  # fmt: skip
     print("    " + "\n    ".join(map(str, rows)), flush=True)
-    drill.asker.ended = True
+    drill.poller.ended = True
 
 
 if __name__ == "__main__":

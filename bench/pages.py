@@ -1,4 +1,4 @@
-"""Server time and queries of the error pages on whatever the database holds: python -m bench.pages --rounds 20"""
+"""Measure server time and queries of the error pages on the current database: python -m bench.pages --rounds 20"""
 
 import argparse
 import statistics
@@ -18,8 +18,9 @@ from django.urls import reverse  # noqa: E402
 from errors.models import ErrorEvent, ErrorGroup, EventPayload  # noqa: E402
 
 
-def addresses() -> dict[str, str]:
-    listed = reverse("errors:group-list")
+def urls() -> dict[str, str]:
+    """Return the URL of each page to measure, by name."""
+    group_list = reverse("errors:group-list")
     busiest = ErrorGroup.objects.order_by("-event_count").first()
     rare = ErrorGroup.objects.order_by("event_count").first()
     assert busiest
@@ -29,22 +30,22 @@ def addresses() -> dict[str, str]:
     linked = ErrorEvent.objects.exclude(payment_ref="").order_by("-pk").first()
     assert linked
     return {
-        "list": listed,
-        "list, by events": f"{listed}?sort=events",
-        "list, by users, all": f"{listed}?sort=users&state=all",
-        "list, second page": f"{listed}?after={busiest.last_seen_at.isoformat().replace('+', '%2B')}~{busiest.pk}",
-        "list, muted": f"{listed}?state=muted",
-        "search text": f"{listed}?q=ticket&state=all",
-        "search text without a match": f"{listed}?q=nosuchthing&state=all",
-        "search an order's number": f"{listed}?q={linked.order_ref}&state=all",
-        "search two words": f"{listed}?q=seat+answer&state=all",
-        "search app and severity": f"{listed}?app=shop&severity=critical",
-        "search release and environment": f"{listed}?q=release:2026.11.2&env=staging",
-        "search tag": f"{listed}?q=browser:%22Safari+18.1%22",
-        "search user": f"{listed}?q=user:{linked.user_key}&state=all",
-        "search request": f"{listed}?q=request:{linked.request_id}&state=all",
-        "search payment": f"{listed}?q=payment:{linked.payment_ref}&state=all",
-        "search event id": f"{listed}?q={linked.event_id.hex}&state=all",
+        "list": group_list,
+        "list, by events": f"{group_list}?sort=events",
+        "list, by users, all": f"{group_list}?sort=users&state=all",
+        "list, second page": f"{group_list}?after={busiest.last_seen_at.isoformat().replace('+', '%2B')}~{busiest.pk}",
+        "list, muted": f"{group_list}?state=muted",
+        "search text": f"{group_list}?q=ticket&state=all",
+        "search text without a match": f"{group_list}?q=nosuchthing&state=all",
+        "search an order's number": f"{group_list}?q={linked.order_ref}&state=all",
+        "search two words": f"{group_list}?q=seat+answer&state=all",
+        "search app and severity": f"{group_list}?app=shop&severity=critical",
+        "search release and environment": f"{group_list}?q=release:2026.11.2&env=staging",
+        "search tag": f"{group_list}?q=browser:%22Safari+18.1%22",
+        "search user": f"{group_list}?q=user:{linked.user_key}&state=all",
+        "search request": f"{group_list}?q=request:{linked.request_id}&state=all",
+        "search payment": f"{group_list}?q=payment:{linked.payment_ref}&state=all",
+        "search event id": f"{group_list}?q={linked.event_id.hex}&state=all",
         "group, busiest": reverse("errors:group-detail", args=[busiest.pk]),
         "group, busiest, 30 days": reverse("errors:group-detail", args=[busiest.pk]) + "?span=30d",
         "group, rare": reverse("errors:group-detail", args=[rare.pk]),
@@ -67,7 +68,7 @@ def measure(rounds: int, *, show: str) -> None:
     print(
         f"{'page':34} {'best ms':>7} {'p50 ms':>7} {'p95 ms':>7} {'cpu ms':>7} {'queries':>7} {'sql ms':>7} {'kB':>6}"
     )
-    for name, url in addresses().items():
+    for name, url in urls().items():
         if show and show not in name:
             continue
         client.get(url)
@@ -97,7 +98,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument(
-        "--show", default="", help="print the queries of the pages whose name has this"
+        "--show",
+        default="",
+        help="measure only pages whose name contains this, and print their queries",
     )
     options = parser.parse_args()
     measure(options.rounds, show=options.show)

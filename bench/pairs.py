@@ -1,10 +1,11 @@
 """Compare the ingestion of two checkouts in the same run, in alternating rounds.
 
-    python -m bench.pairs ../other-checkout                         this checkout (A) against the other one (B), on SQLite
+    python -m bench.pairs ../other-checkout       this checkout (A) against the other one (B), on SQLite
     python -m bench.pairs ../other-checkout --store postgresql --other-options=--any-core
 
-Both portals run at the same time and take turns, so that the machine's changing speed affects both. Quote the median of the
-ratios, not single figures. The other checkout needs its own installation (`make install` there).
+Both portals run at the same time and receive load alternately, so that changes in the machine's speed affect both.
+Quote the median of the ratios, not single figures. The other checkout needs its own installation (`make install`
+there).
 """
 
 import argparse
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench.ingest import MANAGE, ROOT, load
+from bench.ingest import ROOT, SET_UP, load
 from bench.processes import cpu_seconds, family, memory_mb
 from tests.servers import process
 from tests.servers.postgres import PostgresServer
@@ -78,12 +79,12 @@ def running(checkout: Path, options: list[str], database_url: str) -> Iterator[C
             "BASE_URL": f"http://127.0.0.1:{port}",
             "DJANGO_SETTINGS_MODULE": "opsportal.settings",
         }
-        made = subprocess.run(
-            [python, "-c", MANAGE], cwd=checkout, env=environment, capture_output=True, text=True
+        completed = subprocess.run(
+            [python, "-c", SET_UP], cwd=checkout, env=environment, capture_output=True, text=True
         )
-        if made.returncode:
-            raise SystemExit(made.stderr[-2000:])
-        key, app, session = json.loads(made.stdout.splitlines()[-1])
+        if completed.returncode:
+            raise SystemExit(completed.stderr[-2000:])
+        key, app, session = json.loads(completed.stdout.splitlines()[-1])
         server = subprocess.Popen(
             [python, "manage.py", "serve", "--no-worker", "--port", str(port), *options],
             cwd=checkout,
@@ -157,7 +158,9 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--other-options", default="", help="of the other checkout's `serve`")
+    parser.add_argument(
+        "--other-options", default="", help="options for the other checkout's `serve`"
+    )
     options = parser.parse_args()
     with (
         databases(options.store) as (url_a, url_b),
@@ -165,7 +168,7 @@ def main() -> None:
         running(options.other.resolve(), options.other_options.split(), url_b) as b,
     ):
         for contestant in (a, b):
-            contestant.round(8, 2)  # caches and groups
+            contestant.round(8, 2)  # fill the caches and create the groups
         print(
             "| connections | A events/s | B events/s | A/B | A p99 ms | B p99 ms | A/B | A CPU µs | B CPU µs |"
         )

@@ -1,9 +1,9 @@
-"""Payments against the Stripe double: creates, replays of a stored answer, acknowledged webhooks.
+"""Measure payments against the Stripe double: creation, replays of a stored response, and webhooks.
 
-    python -m bench.payments                 on SQLite, with an account of its own
+    python -m bench.payments                 on a new SQLite database
 
-In-process, through Django's whole stack (Client), as one thread sees it. The double's own rate stands beside the
-creates: no portal can be faster than the Stripe it asks.
+Requests go through the whole Django stack in this process (django.test.Client). The double's own rate is reported too,
+because the portal cannot create payments faster than Stripe creates intents.
 """
 
 import json
@@ -66,18 +66,18 @@ def measure(double: object, secret: str) -> None:
 
     def create(number: int) -> None:
         body = {"amount": 2500, "currency": "EUR", "order_id": f"o-{number}"}
-        answer = client.post(
+        response = client.post(
             "/api/v1/payments/",
             body,
             content_type="application/json",
             headers={"Idempotency-Key": f"k-{number}"},
             REMOTE_ADDR=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}",
         )
-        assert answer.status_code == 201, answer.content
+        assert response.status_code == 201, response.content
 
-    def ask_double(number: int) -> None:
+    def create_intent(number: int) -> None:
         stripe_api.create_intent(
-            amount=2500, currency="EUR", metadata={}, description="", key=f"floor-{number}"
+            amount=2500, currency="EUR", metadata={}, description="", key=f"alone-{number}"
         )
 
     def deliver(number: int) -> None:
@@ -90,36 +90,38 @@ def measure(double: object, secret: str) -> None:
         }
         body = json.dumps(event("payment_intent.processing", intent))
         signature = stripe_api.sign(body, double.secret, int(time.time()))
-        answer = client.post(
+        response = client.post(
             "/api/v1/webhooks/stripe/",
             body,
             content_type="application/json",
             headers={"Stripe-Signature": signature},
         )
-        assert answer.status_code == 200, answer.content
+        assert response.status_code == 200, response.content
 
     def in_threads(call: Callable[[int], None]) -> float:
-        def closing(number: int) -> None:
-            for one in range(number, COUNT, THREADS):
-                call(one)
+        def run_share(thread: int) -> None:
+            for number in range(thread, COUNT, THREADS):
+                call(number)
             connection.close()
 
         started = time.perf_counter()
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(closing, range(THREADS)))
+            list(pool.map(run_share, range(THREADS)))
         return COUNT / (time.perf_counter() - started)
 
     lift_limits()
-    floor = in_threads(ask_double)
+    double_rate = in_threads(create_intent)
     rate = in_threads(create)
-    print(f"{'intents by the double alone, 4 threads':<48} {floor:>8,.0f}/s")
-    print(f"{'create a payment, 4 threads':<48} {rate:>8,.0f}/s  {rate / floor:.0%} of the double")
-    print(f"{'replay of a stored answer, median':<48} {median_ms(create)}")
-    print(f"{'webhook acknowledged, median':<48} {median_ms(deliver)}")
+    print(f"{'intents at the double alone, 4 threads':<48} {double_rate:>8,.0f}/s")
+    print(
+        f"{'create a payment, 4 threads':<48} {rate:>8,.0f}/s  {rate / double_rate:.0%} of the double"
+    )
+    print(f"{'replay of a stored response, median':<48} {median_ms(create)}")
+    print(f"{'webhook, median':<48} {median_ms(deliver)}")
 
 
 def lift_limits() -> None:
-    """The bench is one caller; what is measured is not how it is refused."""
+    """Disable the payment limit, which would refuse most requests of a benchmark with one client."""
     from opsportal.limits.models import RateLimitTier, Tier
 
     RateLimitTier.objects.update_or_create(
@@ -128,13 +130,13 @@ def lift_limits() -> None:
 
 
 def median_ms(call: Callable[[int], None]) -> str:
-    took, cpu = [], time.process_time()
+    durations_ms, cpu = [], time.process_time()
     for number in range(COUNT):
         started = time.perf_counter()
         call(number)
-        took.append((time.perf_counter() - started) * 1000)
+        durations_ms.append((time.perf_counter() - started) * 1000)
     cpu = 1000 * (time.process_time() - cpu) / COUNT
-    return f"{statistics.median(took):>8.1f} ms  {cpu:.1f} ms CPU each"
+    return f"{statistics.median(durations_ms):>8.1f} ms  {cpu:.1f} ms CPU each"
 
 
 if __name__ == "__main__":

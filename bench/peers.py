@@ -1,17 +1,18 @@
-"""Any servers that speak the Sentry protocol, in turn under the same load: how many events a second each has digested.
+"""Compare servers that speak the Sentry protocol under the same load, one after another.
 
-    python -m bench.peers systems.toml --connections 8 --append runs.jsonl      one round; repeat it at will
+    python -m bench.peers systems.toml --connections 8 --append runs.jsonl      one round; repeat as needed
     python -m bench.peers systems.toml --table runs.jsonl                       the medians of all rounds
 
-An event counts when it is a row in the system's own database: the clock runs from the first request to the last row. All
-systems are started beforehand, each as its documentation says for production, and described in a file like this:
+An event counts as digested when it is a row in the system's own database; time is measured from the first request to
+the last row. Start all systems beforehand, each as its documentation says for production, and describe them in a file
+like this:
 
     ["Portal on SQLite"]
     dsn = "http://KEY@127.0.0.1:8000/1"
-    events = 8000                                   # to send in a round, for some ten seconds or more
+    events = 8000                                   # per round, enough for at least ten seconds
     count = "sqlite3 data/opsportal.sqlite3 'SELECT count(*) FROM errors_errorevent'"
-    size = "stat -c %s data/opsportal.sqlite3"      # bytes of what it keeps, its journals left out
-    processes = [4711, 4712]                        # those that it was started with; their children are found
+    size = "stat -c %s data/opsportal.sqlite3"      # stored bytes without journals
+    processes = [4711, 4712]                        # the started processes; children are found
 """
 
 import argparse
@@ -27,8 +28,8 @@ import msgspec
 
 from bench.processes import family, memory_mb
 
-_TICKS = 100  # a second, in /proc, on every Linux
-_PATIENCE = 100  # seconds until the last row
+_TICKS_PER_SECOND = 100  # of CPU times in /proc, on every Linux
+_LAST_ROW_TIMEOUT_SECONDS = 100
 
 
 class System(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,13 +43,16 @@ class System(msgspec.Struct, forbid_unknown_fields=True):
         return [pid for root in self.processes for pid in family(root)]
 
     def cpu_seconds(self) -> float:
-        """Of all its processes and of those that ended under them."""
+        """Return the CPU seconds of all processes of the system and of their children that have ended."""
         stats = [Path(f"/proc/{pid}/stat").read_text() for pid in self.all_processes()]
-        return sum(sum(map(int, s.rpartition(")")[2].split()[11:15])) for s in stats) / _TICKS
+        return (
+            sum(sum(map(int, s.rpartition(")")[2].split()[11:15])) for s in stats)
+            / _TICKS_PER_SECOND
+        )
 
-    def ask(self, command: str) -> int:
-        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
-        return int(done.stdout)
+    def run(self, command: str) -> int:
+        completed = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+        return int(completed.stdout)
 
 
 class Run(msgspec.Struct):
@@ -58,14 +62,14 @@ class Run(msgspec.Struct):
     answered_per_s: float
     p50_ms: float
     p99_ms: float
-    cpu_ms: float  # an event
+    cpu_ms: float  # per event
     memory_mb: float
-    kb_each: float
+    kb_each: float  # stored, per event
     missing: int
 
 
 def measure(name: str, system: System, connections: int) -> Run:
-    rows, size, cpu = system.ask(system.count), system.ask(system.size), system.cpu_seconds()
+    rows, size, cpu = system.run(system.count), system.run(system.size), system.cpu_seconds()
     load = subprocess.run(
         [
             *(sys.executable, "-m", "bench.ingest_load", "--dsn", system.dsn, "--json"),
@@ -78,9 +82,9 @@ def measure(name: str, system: System, connections: int) -> Run:
     ended = time.monotonic()
     sent = json.loads(load.stdout)
     seconds = sent["elapsed_s"]
-    while (digested := system.ask(system.count) - rows) < sent["acked"]:
+    while (digested := system.run(system.count) - rows) < sent["acked"]:
         waited = time.monotonic() - ended
-        if waited > _PATIENCE:
+        if waited > _LAST_ROW_TIMEOUT_SECONDS:
             break
         seconds = sent["elapsed_s"] + waited
         time.sleep(0.25)
@@ -93,15 +97,15 @@ def measure(name: str, system: System, connections: int) -> Run:
         p99_ms=sent["p99_ms"],
         cpu_ms=1000 * (system.cpu_seconds() - cpu) / digested,
         memory_mb=memory_mb(system.all_processes()),
-        kb_each=(system.ask(system.size) - size) / digested / 1000,
+        kb_each=(system.run(system.size) - size) / digested / 1000,
         missing=sent["acked"] - digested,
     )
 
 
 def table(runs: list[Run]) -> str:
-    """The medians of all rounds."""
+    """Return a table with the medians of all rounds."""
     lines = [
-        "| system | connections | digested/s | answered/s | p50 ms | p99 ms | CPU ms an event | memory, MB | KB an event | rounds |",
+        "| system | connections | digested/s | answered/s | p50 ms | p99 ms | CPU ms per event | memory, MB | KB per event | rounds |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for connections in sorted({run.connections for run in runs}):
@@ -125,16 +129,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("systems", type=Path)
     parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--only", default="", help="systems whose name has this")
-    parser.add_argument("--append", type=Path, help="keep this round's figures in that file")
-    parser.add_argument("--table", type=Path, help="measure nothing: the medians of that file")
+    parser.add_argument("--only", default="", help="measure only systems whose name contains this")
+    parser.add_argument("--append", type=Path, help="append the figures of this round to a file")
+    parser.add_argument("--table", type=Path, help="measure nothing; print the medians of a file")
     options = parser.parse_args()
     if options.table:
-        kept = options.table.read_bytes().splitlines()
-        print(table([msgspec.json.decode(line, type=Run) for line in kept]))
+        lines = options.table.read_bytes().splitlines()
+        print(table([msgspec.json.decode(line, type=Run) for line in lines]))
         return
-    described = tomllib.loads(options.systems.read_text())
-    for name, system in msgspec.convert(described, dict[str, System]).items():
+    descriptions = tomllib.loads(options.systems.read_text())
+    for name, system in msgspec.convert(descriptions, dict[str, System]).items():
         if options.only in name:
             run = measure(name, system, options.connections)
             print(run, flush=True)

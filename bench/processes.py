@@ -1,4 +1,4 @@
-"""CPU seconds and memory of running processes; shared pages are divided among the processes that share them."""
+"""Read the CPU time and memory of running processes; shared pages are divided among the processes that share them."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ def children(pid: int) -> list[int]:
 
 
 def family(pid: int) -> list[int]:
-    """The process and all that descend from it."""
+    """Return the process id and those of all its descendants."""
     return [pid, *(below for child in children(pid) for below in family(child))]
 
 
@@ -32,8 +32,8 @@ def memory_mb(pids: list[int]) -> float:
     return total / 1024
 
 
-def memory_by_part(pid: int) -> dict[str, float]:
-    """MB of each part of the portal, shared pages divided by those who share them."""
+def memory_by_role(pid: int) -> dict[str, float]:
+    """Return the MB used by the supervisor and by each of its children with their descendants, by role."""
     found = {"supervisor": memory_mb([pid])}
     for child in children(pid):
         name = Path(f"/proc/{child}/comm").read_text().strip()

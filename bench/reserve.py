@@ -1,10 +1,11 @@
-"""Reservations a second on one hot ticket type, against pgbench's rate for the very same statement in the same run.
+"""Measure reservations per second on one hot ticket type, compared with the database alone in the same run.
 
-    python -m bench.reserve                  SQLite, then a PostgreSQL of its own (fsync and synchronous commit on)
+    python -m bench.reserve                  SQLite, then a new PostgreSQL server with fsync on
     python -m bench.reserve --only postgresql --seconds 10
 
-PostgreSQL runs with four processes, as four web workers would; SQLite with one process of four threads (how the portal
-runs there), and with four processes.
+PostgreSQL is used by four processes, like four web workers, and compared with pgbench running the same statement.
+SQLite is used by one process with four threads, as the portal does, and by four processes; both are compared with
+sqlite3 writing the same rows.
 """
 
 import argparse
@@ -39,7 +40,7 @@ PGBENCH_VALUES = {
 
 
 def work(seconds: float, threads: int) -> None:
-    """One process of buyers; prints how many reservations it made."""
+    """Reserve in this process with so many threads; print the rate and the CPU seconds per reservation."""
     import django
 
     django.setup()
@@ -71,15 +72,15 @@ def work(seconds: float, threads: int) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    tell_rate(sum(counts), started, cpu)
+    print_rate(sum(counts), started, cpu)
 
 
-def tell_rate(count: int, started: float, cpu: float) -> None:
+def print_rate(count: int, started: float, cpu: float) -> None:
     print(count / (time.monotonic() - started), (time.process_time() - cpu) / count, flush=True)
 
 
-def floor(seconds: float, _threads: int) -> None:
-    """The very same rows by sqlite3 itself, one after the other: what pgbench is to PostgreSQL."""
+def write_with_sqlite3(seconds: float, _threads: int) -> None:
+    """Write the same rows with sqlite3 alone, one reservation after another, as the upper limit."""
     import sqlite3
 
     path = Path(os.environ["DATA_DIR"]) / "opsportal.sqlite3"
@@ -107,7 +108,7 @@ def floor(seconds: float, _threads: int) -> None:
         database.execute("UPDATE reservations_tickettype SET held = held + 1 WHERE id = 1")
         database.execute("COMMIT")
         count += 1
-    tell_rate(count, started, cpu)
+    print_rate(count, started, cpu)
 
 
 def prepare() -> None:
@@ -128,18 +129,18 @@ def prepare() -> None:
 
 class Rate(NamedTuple):
     per_second: float
-    cpu_us: float  # of the processes that reserve, each
+    cpu_us: float  # per reservation, of the processes that reserve
 
 
-def crowd(
-    environment: dict[str, str], seconds: float, processes: int, threads: int, what: str = "--work"
+def measure(
+    environment: dict[str, str], seconds: float, processes: int, threads: int, mode: str = "--work"
 ) -> Rate:
-    """Reservations a second of so many processes together."""
+    """Return the rate of so many processes together."""
     command = [
         sys.executable,
         "-m",
         "bench.reserve",
-        what,
+        mode,
         str(threads),
         "--seconds",
         str(seconds),
@@ -162,19 +163,19 @@ def crowd(
         assert worker.stdin
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    said = [worker.communicate()[0].split() for worker in workers]
-    rates = [float(rate) for rate, _ in said]
-    cpu = sum(float(rate) * float(cpu) for rate, cpu in said) / sum(rates)
+    outputs = [worker.communicate()[0].split() for worker in workers]
+    rates = [float(rate) for rate, _ in outputs]
+    cpu = sum(float(rate) * float(cpu) for rate, cpu in outputs) / sum(rates)
     return Rate(sum(rates), 1e6 * cpu)
 
 
-def pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
+def run_pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
     from reservations.services.one_statement import SQL
 
     statement = SQL % PGBENCH_VALUES
     script = folder / "reserve.sql"
     script.write_text(" ".join(statement.split()) + ";\n")
-    said = subprocess.run(
+    output = subprocess.run(
         [
             program,
             "-n",
@@ -192,15 +193,15 @@ def pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
         text=True,
         check=True,
     ).stdout
-    return float(next(line for line in said.splitlines() if line.startswith("tps")).split()[2])
+    return float(next(line for line in output.splitlines() if line.startswith("tps")).split()[2])
 
 
 def find_pgbench() -> Path:
-    """Beside the server's binaries, on PATH, or in Debian's folders; the wheel with the server does not bring it."""
+    """Return the path of pgbench from PATH or Debian's folders; the wheel with the server does not contain it."""
     found = [Path(which)] if (which := shutil.which("pgbench")) else []
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench"), reverse=True)
     if not found:
-        raise SystemExit("no pgbench: install PostgreSQL's client programs")
+        raise SystemExit("pgbench not found: install PostgreSQL's client programs")
     return found[0]
 
 
@@ -224,14 +225,16 @@ def on_sqlite(seconds: float) -> None:
             cwd=ROOT,
             check=True,
         )
-        floors = [crowd(environment, seconds, PROCESSES, 1, "--floor")]
-        threads = crowd(environment, seconds, 1, 4)
-        processes = crowd(environment, seconds, PROCESSES, 1)
-        floors.append(crowd(environment, seconds, PROCESSES, 1, "--floor"))
-        both = Rate(*(sum(pair) / 2 for pair in zip(*floors, strict=True)))
-        tell("the same rows by sqlite3 alone, 4 processes", both)
-        tell("reserve, SQLite, 1 process of 4 threads", threads, share(threads, both, "sqlite3"))
-        tell("reserve, SQLite, 4 processes", processes, share(processes, both, "sqlite3"))
+        limits = [measure(environment, seconds, PROCESSES, 1, "--sqlite3")]
+        threads = measure(environment, seconds, 1, 4)
+        processes = measure(environment, seconds, PROCESSES, 1)
+        limits.append(measure(environment, seconds, PROCESSES, 1, "--sqlite3"))
+        limit = Rate(*(sum(pair) / 2 for pair in zip(*limits, strict=True)))
+        print_row("the same rows by sqlite3 alone, 4 processes", limit)
+        print_row(
+            "reserve, SQLite, 1 process, 4 threads", threads, share(threads, limit, "sqlite3")
+        )
+        print_row("reserve, SQLite, 4 processes", processes, share(processes, limit, "sqlite3"))
 
 
 def on_postgresql(seconds: float) -> None:
@@ -255,12 +258,12 @@ def on_postgresql(seconds: float) -> None:
                 check=True,
             )
             program = find_pgbench()
-            floors = [pgbench(program, server.url("postgres"), folder, seconds)]
-            ours = crowd(environment, seconds, PROCESSES, 1)
-            floors.append(pgbench(program, server.url("postgres"), folder, seconds))
-            rate = Rate(sum(floors) / 2, 0)
-            tell("the same statement by pgbench, 4 clients", rate)
-            tell("reserve, PostgreSQL, 4 processes", ours, share(ours, rate, "pgbench"))
+            limits = [run_pgbench(program, server.url("postgres"), folder, seconds)]
+            ours = measure(environment, seconds, PROCESSES, 1)
+            limits.append(run_pgbench(program, server.url("postgres"), folder, seconds))
+            limit = Rate(sum(limits) / 2, 0)
+            print_row("the same statement by pgbench, 4 clients", limit)
+            print_row("reserve, PostgreSQL, 4 processes", ours, share(ours, limit, "pgbench"))
     finally:
         server.stop()
 
@@ -269,25 +272,27 @@ def share(rate: Rate, of: Rate, name: str) -> str:
     return f"{rate.per_second / of.per_second:.0%} of {name}"
 
 
-def tell(what: str, rate: Rate, note: str = "") -> None:
+def print_row(name: str, rate: Rate, note: str = "") -> None:
     cpu = f"{rate.cpu_us:>6,.0f} µs CPU each" if rate.cpu_us else ""
-    print(f"{what:<48} {rate.per_second:>8,.0f}/s  {cpu}  {note}".rstrip(), flush=True)
+    print(f"{name:<48} {rate.per_second:>8,.0f}/s  {cpu}  {note}".rstrip(), flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Reservations a second on one hot ticket type")
+    parser = argparse.ArgumentParser(
+        description="Measure reservations per second on one hot ticket type"
+    )
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--floor", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--sqlite3", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.prepare:
         prepare()
     elif given.work:
         work(given.seconds, given.work)
-    elif given.floor:
-        floor(given.seconds, given.floor)
+    elif given.sqlite3:
+        write_with_sqlite3(given.seconds, given.sqlite3)
     else:
         if given.only != "postgresql":
             on_sqlite(given.seconds)

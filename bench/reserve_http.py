@@ -1,6 +1,6 @@
-"""Reservations a second through HTTP, beside what the ingestion endpoint does with the same clients in the same run.
+"""Measure reservations per second over HTTP, compared with ingestion by the same clients in the same run.
 
-python -m bench.reserve_http             granian, SQLite, eight keep-alive clients in two processes
+python -m bench.reserve_http             web process, SQLite, eight keep-alive clients in two processes
 """
 
 import argparse
@@ -23,11 +23,11 @@ CLIENTS, PROCESSES = 4, 2
 
 
 def work(port: int, key: str, path: str, body: str, seconds: float) -> None:
-    """One process of clients; prints how many 2xx answers a second it got, and the others by status."""
+    """Send requests from this process; print the 2xx responses per second and the other responses by status."""
     counts: dict[int, int] = {}
     lock = threading.Lock()
 
-    def ask() -> None:
+    def send() -> None:
         connection = HTTPConnection("127.0.0.1", port, timeout=30)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -43,7 +43,7 @@ def work(port: int, key: str, path: str, body: str, seconds: float) -> None:
                 counts[response.status] = counts.get(response.status, 0) + 1
         connection.close()
 
-    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=send) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -52,7 +52,7 @@ def work(port: int, key: str, path: str, body: str, seconds: float) -> None:
     print(json.dumps([good / seconds, {s: n for s, n in counts.items() if s >= 300}]))
 
 
-def rate(port: int, key: str, path: str, body: object, seconds: float) -> float:
+def requests_per_second(port: int, key: str, path: str, body: object, seconds: float) -> float:
     command = [sys.executable, "-m", "bench.reserve_http", "--work", str(port), key, path]
     command += [json.dumps(body), str(seconds)]
     started = [
@@ -70,7 +70,7 @@ def rate(port: int, key: str, path: str, body: object, seconds: float) -> float:
 
 class Rate(NamedTuple):
     per_second: float
-    cpu_us: float  # of the server, each
+    cpu_us: float  # per request, of the server
 
     def __str__(self) -> str:
         return f"{self.per_second:>8,.0f}/s  {self.cpu_us:>6,.0f} µs CPU each"
@@ -103,11 +103,11 @@ def measure(seconds: float, rounds: int) -> None:
         )
         type_id = portal.value("SELECT max(id) FROM reservations_tickettype")
         portal.start()
-        time.sleep(6)  # until the lifted limits have been read
+        time.sleep(6)  # until the web process has read the disabled limits
         try:
             assert portal.web
             pids = family(portal.web.pid)
-            asked: dict[str, tuple[str, object]] = {
+            requests: dict[str, tuple[str, object]] = {
                 "post an error": (
                     "/api/v1/errors/",
                     {"message": "Bench", "severity": "error", "function": "bench"},
@@ -117,11 +117,11 @@ def measure(seconds: float, rounds: int) -> None:
                     {"items": [{"ticket_type": type_id, "quantity": 1}]},
                 ),
             }
-            sums = dict.fromkeys(asked, Rate(0, 0))
-            for _ in range(rounds):  # in turns, so that a machine's mood touches both
-                for what, (path, body) in asked.items():
+            sums = dict.fromkeys(requests, Rate(0, 0))
+            for _ in range(rounds):  # alternate, so that changes in the machine's speed affect both
+                for what, (path, body) in requests.items():
                     before = cpu_seconds(pids)
-                    found = rate(portal.port, portal.api_key, path, body, seconds)
+                    found = requests_per_second(portal.port, portal.api_key, path, body, seconds)
                     cpu_us = 1e6 * (cpu_seconds(pids) - before) / max(1, found * seconds)
                     so_far = sums[what]
                     sums[what] = Rate(

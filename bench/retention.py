@@ -1,7 +1,7 @@
-"""How much retention slows ingestion down, in pairs of runs without and with it: python -m bench.retention --pairs 4
+"""Measure how much retention slows ingestion, in pairs of runs without and with it: python -m bench.retention --pairs 4
 
-Needs a database that seed_errors has filled (DATABASE_URL, DATA_DIR). Retention runs in a process of its own, as in the worker,
-with a clock five weeks ahead, so that nearly everything that was seeded is older than its 30 days.
+Requires a database filled by bench.seed_errors (DATABASE_URL, DATA_DIR). Retention runs in its own process, as in the
+worker, with its clock five weeks ahead, so that almost all seeded events are older than the retention of 30 days.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from errors.models import ErrorEvent  # noqa: E402
 from opsportal.clients.models import ClientKey  # noqa: E402
 from tests.servers import process  # noqa: E402
 
-AHEAD = timedelta(days=35)
+CLOCK_OFFSET = timedelta(days=35)
 
 
 def prune(seconds: float) -> None:
-    print(json.dumps(retention.prune(now=timezone.now() + AHEAD, seconds=seconds)))
+    print(json.dumps(retention.prune(now=timezone.now() + CLOCK_OFFSET, seconds=seconds)))
 
 
 def compare(pairs: int, seconds: float, connections: int) -> None:
@@ -37,28 +37,30 @@ def compare(pairs: int, seconds: float, connections: int) -> None:
     print(
         f"{connection.vendor}, {ErrorEvent.objects.count():,} events, {connections} connections, {seconds:g} s each"
     )
-    print(f"{'':10} {'events/s':>9} {'p50 ms':>7} {'p99 ms':>7} {'max ms':>7}  removed meanwhile")
+    print(
+        f"{'':10} {'events/s':>9} {'p50 ms':>7} {'p99 ms':>7} {'max ms':>7}  removed during the run"
+    )
     p99: dict[str, list[float]] = {"without": [], "with": []}
     port = process.free_port()
     with running(serve(port, "--no-worker"), port, {}):
         load(port, key.public_key, key.app_id, connections, seconds=2)
         for name in ("without", "with") * pairs:
             command = [sys.executable, "-m", "bench.retention", "--prune", str(seconds)]
-            remover = (
+            pruner = (
                 subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
                 if name == "with"
                 else None
             )
             seen = load(port, key.public_key, key.app_id, connections, seconds=seconds)
-            removed = remover.communicate()[0].strip() if remover else ""
+            removed = pruner.communicate()[0].strip() if pruner else ""
             p99[name].append(seen["p99_ms"])
             print(
                 f"{name:10} {seen['acked_per_s']:9,.0f} {seen['p50_ms']:7.1f} {seen['p99_ms']:7.1f} {seen['max_ms']:7.1f}  {removed}",
                 flush=True,
             )
-    without, meanwhile = (statistics.median(p99[name]) for name in ("without", "with"))
+    without, with_retention = (statistics.median(p99[name]) for name in ("without", "with"))
     print(
-        f"p99 {without:.1f} ms, with retention {meanwhile:.1f} ms: {meanwhile / without:.2f} times"
+        f"p99 {without:.1f} ms, with retention {with_retention:.1f} ms: {with_retention / without:.2f} times"
     )
 
 
@@ -67,7 +69,7 @@ if __name__ == "__main__":
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--prune", type=float, help="only remove, for so many seconds")
+    parser.add_argument("--prune", type=float, help="only remove events, for so many seconds")
     options = parser.parse_args()
     if options.prune:
         prune(options.prune)

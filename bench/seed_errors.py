@@ -1,7 +1,9 @@
-"""Fill the error store with a month of plausible events, straight into the tables: python -m bench.seed_errors --events 200000
+"""Fill the error store with a month of plausible events, directly in its tables.
 
-For measuring pages and queries at size; ingestion is measured by posting (bench.ingest_load). Roll-ups, tags, users and groups are
-those the events would have made.
+    python -m bench.seed_errors --events 200000
+
+Use it to measure pages and queries on large tables; bench.ingest_load measures ingestion. Aggregates, tags, users and
+groups are the same as if the events had been posted.
 """
 
 import argparse
@@ -61,7 +63,7 @@ BATCH = 20_000
 
 
 def payload(
-    bug: tuple[str, str, str, str, str], number: int, event_id: str, moment: datetime
+    bug: tuple[str, str, str, str, str], number: int, event_id: str, occurred_at: datetime
 ) -> bytes:
     kind, value, module, function, severity = bug
     file = module if module.endswith(".js") else module.replace(".", "/") + ".py"
@@ -117,9 +119,9 @@ def payload(
             },
             "breadcrumbs": {
                 "values": [
-                    {"timestamp": (moment - timedelta(seconds=9)).timestamp(), "category": "navigation", "message": "/cart/ → /checkout/"},
-                    {"timestamp": (moment - timedelta(seconds=4)).timestamp(), "category": "query", "message": "SELECT … FROM tickets WHERE order_id = %s", "data": {"duration_ms": 3}},
-                    {"timestamp": (moment - timedelta(seconds=1)).timestamp(), "category": "http", "level": "warning", "message": "POST /v1/payment_intents", "data": {"status_code": 402}},
+                    {"timestamp": (occurred_at - timedelta(seconds=9)).timestamp(), "category": "navigation", "message": "/cart/ → /checkout/"},
+                    {"timestamp": (occurred_at - timedelta(seconds=4)).timestamp(), "category": "query", "message": "SELECT … FROM tickets WHERE order_id = %s", "data": {"duration_ms": 3}},
+                    {"timestamp": (occurred_at - timedelta(seconds=1)).timestamp(), "category": "http", "level": "warning", "message": "POST /v1/payment_intents", "data": {"status_code": 402}},
                 ]
             },
             "request": {"method": "POST", "url": "https://shop.example/checkout/", "headers": {"User-Agent": "Mozilla/5.0", "Cookie": "[Filtered]"}, "data": {"tickets": 3, "card": "[Filtered]"}},
@@ -140,7 +142,7 @@ EVENT_COLUMNS = (
 
 
 def load(model: type[Model], columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    """As fast as the database takes them: COPY, or one prepared INSERT."""
+    """Insert the rows in the fastest way: COPY on PostgreSQL, executemany on SQLite."""
     table, names = model._meta.db_table, ", ".join(columns)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -157,16 +159,16 @@ def seed(events: int, groups: int, days: int, payload_every: int, *, only_rollup
     now = datetime.now(UTC)
     apps = []
     for name, slug, platform in APPS:
-        app, made = ClientApp.objects.get_or_create(
+        app, is_new = ClientApp.objects.get_or_create(
             slug=slug, defaults={"name": name, "platform": platform}
         )
-        if made:
+        if is_new:
             ClientKey.objects.create(app=app)
         apps.append(app)
-    made_groups = []
+    new_groups = []
     for number in range(groups):
         kind, value, module, function, severity = BUGS[number % len(BUGS)]
-        made_groups.append(
+        new_groups.append(
             ErrorGroup(
                 app=apps[number % len(apps)],
                 title=f"{kind}: {value.format(n=number)}",
@@ -182,24 +184,24 @@ def seed(events: int, groups: int, days: int, payload_every: int, *, only_rollup
                 platform="python",
             )
         )
-    ErrorGroup.objects.bulk_create(made_groups, batch_size=500)
+    ErrorGroup.objects.bulk_create(new_groups, batch_size=500)
     GroupHash.objects.bulk_create(
         [
             GroupHash(app=group.app, hash=uuid.uuid4().hex, version=1, group=group, home=group)
-            for group in made_groups
+            for group in new_groups
         ],
         batch_size=500,
     )
     GroupText.objects.bulk_create(
         [
             GroupText(group=group, text=f"{group.title}\n{group.culprit}\n{group.type}\n".lower())
-            for group in made_groups
+            for group in new_groups
         ],
         batch_size=500,
     )
     packed = [
-        pack(payload(BUGS[place % len(BUGS)], place, uuid.uuid4().hex, now))
-        for place in range(min(groups, 200))
+        pack(payload(BUGS[index % len(BUGS)], index, uuid.uuid4().hex, now))
+        for index in range(min(groups, 200))
     ]
     span = timedelta(days=days)
     for day in range(days + 2):
@@ -214,30 +216,30 @@ def seed(events: int, groups: int, days: int, payload_every: int, *, only_rollup
         bodies: list[tuple[object, ...]] = []
         seen: list[tuple[object, ...]] = []
         for number in range(start, min(start + BATCH, events)):
-            moment = now - span * (1 - (number + 1) / events)
-            # A third falls on forty groups, the rest is spread over all.
-            place = number * 7919 % groups if number % 3 else number * 31 % min(40, groups)
-            group = made_groups[place]
+            occurred_at = now - span * (1 - (number + 1) / events)
+            # A third of the events belongs to forty groups; the rest is spread over all groups.
+            index = number * 7919 % groups if number % 3 else number * 31 % min(40, groups)
+            group = new_groups[index]
             event_id = random.getrandbits(128).to_bytes(16).hex()
-            key = received_id(moment) + number % 2**21
+            key = received_id(occurred_at) + number % 2**21
             release = RELEASES[number * 4 // events]
             user = f"user-{number * 31 % 4000}"
             environment = "production" if number % 9 else "staging"
             if not only_rollups:
                 linked = number % 50 == 0
-                at = moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+                occurred_text = occurred_at.strftime("%Y-%m-%d %H:%M:%S.%f")
                 rows.append(
                     (
-                        key, group.app_id, group.pk, event_id, at, group.severity, environment, release, "", group.function,
+                        key, group.app_id, group.pk, event_id, occurred_text, group.severity, environment, release, "", group.function,
                         group.title[:200], random.getrandbits(128).to_bytes(16).hex(), user, "",
                         f"order-{number}" if linked else "", f"pi_{number}" if linked else "", "",
                     )
                 )  # fmt: skip
                 if number % payload_every == 0 or number >= events - 1000:
-                    bodies.append((key, None, packed[place % len(packed)]))
+                    bodies.append((key, None, packed[index % len(packed)]))
                 seen.append((group.app_id, event_id, key))
-            hours[group.pk, hour_of(moment)] += 1
-            minutes[minute_of(moment), group.app_id, group.severity] += 1
+            hours[group.pk, hour_of(occurred_at)] += 1
+            minutes[minute_of(occurred_at), group.app_id, group.severity] += 1
             for tag, value in (
                 ("environment", environment),
                 ("release", release),
@@ -247,9 +249,9 @@ def seed(events: int, groups: int, days: int, payload_every: int, *, only_rollup
                 tags[group.pk, tag, value] += 1
             users[group.pk].add(user)
             if not group.event_count:
-                group.first_seen_at, group.first_release = moment, release
+                group.first_seen_at, group.first_release = occurred_at, release
             group.event_count += 1
-            group.last_seen_at, group.last_release, group.last_event = moment, release, key
+            group.last_seen_at, group.last_release, group.last_event = occurred_at, release, key
         with transaction.atomic():
             load(ErrorEvent, EVENT_COLUMNS, rows)
             load(EventPayload, ("event_id", "dictionary_id", "data"), bodies)
@@ -275,10 +277,10 @@ def seed(events: int, groups: int, days: int, payload_every: int, *, only_rollup
             [GroupUser(group_id=g, user_key=u) for g, us in users.items() for u in us],
             batch_size=2000,
         )
-        for group in made_groups:
+        for group in new_groups:
             group.user_count = len(users[group.pk])
         ErrorGroup.objects.bulk_update(
-            made_groups,
+            new_groups,
             ["event_count", "user_count", "first_seen_at", "last_seen_at", "first_release", "last_release", "last_event"],
             batch_size=200,
         )  # fmt: skip
@@ -296,10 +298,12 @@ if __name__ == "__main__":
         "--payload-every",
         type=int,
         default=1,
-        help="keep so many events' payloads only: saves disk",
+        help="store a payload for every Nth event only, to save disk space",
     )
     parser.add_argument(
-        "--only-rollups", action="store_true", help="no events: only the counts that rules read"
+        "--only-rollups",
+        action="store_true",
+        help="seed no events, only the counts that alert rules read",
     )
     options = parser.parse_args()
     seed(

@@ -1,9 +1,10 @@
 # ruff: noqa: E402  Django is set up before its models are imported
-"""Fills a database with history as a busy portal has it: 50 monitors for 90 days, 20 apps' metrics for 30 days.
+"""Fill a database with the history of a busy portal: 50 monitors for 90 days, metrics of 20 apps for 30 days.
 
     DATA_DIR=/tmp/seeded python -m bench.seed_health [--small]
 
-Everything is written as the roll-ups the portal itself keeps: raw 48 h, hours 35 days, days 400 days.
+Rows are written as the aggregates that the portal keeps itself: per minute for 48 hours, per hour for 35 days, per day
+for 400 days.
 """
 
 import math
@@ -58,16 +59,17 @@ TITLES = [
 ]
 
 
-def daily_wave(moment: datetime) -> float:
-    """0.2 at night, 1.0 in the evening."""
-    return 0.6 + 0.4 * math.sin((moment.hour + moment.minute / 60 - 13) / 24 * 2 * math.pi)
+def daily_wave(at: datetime) -> float:
+    """Return a traffic factor from 0.2 at night to 1.0 in the evening."""
+    return 0.6 + 0.4 * math.sin((at.hour + at.minute / 60 - 13) / 24 * 2 * math.pi)
 
 
 def starts(now: datetime, tier: Tier, span: timedelta) -> Iterator[datetime]:
-    moment = tier.floor(now - span)
-    while moment <= now:
-        yield moment
-        moment += tier.length
+    """Yield the start of each interval of the tier within the span before now."""
+    start = tier.floor(now - span)
+    while start <= now:
+        yield start
+        start += tier.length
 
 
 def seed_monitors(now: datetime, count: int) -> None:
@@ -180,7 +182,7 @@ def seed_metrics(now: datetime, app_count: int) -> None:
                 for start in starts(now, tier, span)
             ]
         for app in apps:
-            for place, name in enumerate(names):
+            for index, name in enumerate(names):
                 series, _ = Series.objects.get_or_create(app=app, kind=kind, name=name)
                 for tier, span in spans[1:]:
                     rows += [
@@ -189,7 +191,7 @@ def seed_metrics(now: datetime, app_count: int) -> None:
                             tier,
                             start,
                             int(1 + 20 * daily_wave(start)) * (24 if tier is Tier.DAY else 1),
-                            60 + 90 * place,
+                            60 + 90 * index,
                         )
                         for start in starts(now, tier, span)
                     ]

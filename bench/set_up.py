@@ -1,4 +1,4 @@
-"""Django as in production, for benchmarks that call the portal's code in their own process."""
+"""Set up Django with production settings for benchmarks that call the portal's code in their own process."""
 
 import os
 

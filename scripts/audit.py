@@ -1,6 +1,7 @@
-"""Ask pip-audit whether a locked package has a known weakness.
+"""Check the locked packages for known vulnerabilities with pip-audit (`make audit`).
 
-It exits 0 when its service cannot be reached, which is no answer; so its report is read, and every package must be in it.
+pip-audit exits 0 even when its service is unreachable. Therefore its report is parsed and must cover every locked
+package.
 """
 
 import json
@@ -19,7 +20,7 @@ TOOLS = ROOT / ".cache" / "audit"
 
 def main() -> int:
     _install()
-    weak = 0
+    vulnerability_count = 0
     for lock in ("run.txt", "dev.txt"):
         report = subprocess.run(
             [
@@ -32,27 +33,33 @@ def main() -> int:
             text=True,
         )
         try:
-            answered = {d["name"]: d for d in json.loads(report.stdout)["dependencies"]}
+            reported = {d["name"]: d for d in json.loads(report.stdout)["dependencies"]}
         except (ValueError, KeyError):
             print((report.stderr or report.stdout).strip()[-1500:])
-            print(f"make audit: no answer for {lock}; nothing is known, so this is a failure")
+            print(
+                f"make audit: pip-audit returned no report for {lock}, so nothing is known about it"
+            )
             return 1
-        silent = [name for name in locked_here(REQUIREMENTS / lock) if _unanswered(answered, name)]
-        if silent:
-            print(f"make audit: no answer about {len(silent)} packages of {lock}: {silent[:5]} …")
+        missing = [name for name in locked_here(REQUIREMENTS / lock) if _is_missing(reported, name)]
+        if missing:
+            print(
+                f"make audit: {len(missing)} packages of {lock} were not checked: {missing[:5]} …"
+            )
             return 1
-        for name, found in answered.items():
-            for weakness in found["vulns"]:
-                weak += 1
-                fixed = ", ".join(weakness["fix_versions"]) or "no fix yet"
-                print(f"{lock}: {name} {found['version']}: {weakness['id']} (fixed in: {fixed})")
-        print(f"{lock}: {len(answered)} packages asked about")
-    return 1 if weak else 0
+        for name, package in reported.items():
+            for vulnerability in package["vulns"]:
+                vulnerability_count += 1
+                fixed = ", ".join(vulnerability["fix_versions"]) or "not fixed yet"
+                print(
+                    f"{lock}: {name} {package['version']}: {vulnerability['id']} (fixed in: {fixed})"
+                )
+        print(f"{lock}: {len(reported)} packages checked")
+    return 1 if vulnerability_count else 0
 
 
-def _unanswered(answered: dict[str, dict[str, object]], name: str) -> bool:
-    found = answered.get(name)
-    return found is None or "skip_reason" in found
+def _is_missing(reported: dict[str, dict[str, object]], name: str) -> bool:
+    package = reported.get(name)
+    return package is None or "skip_reason" in package
 
 
 def _install() -> None:
@@ -60,8 +67,8 @@ def _install() -> None:
     settings = {**os.environ, **uv_settings()}
     python = str(TOOLS / "bin" / "python")
     if not Path(python).exists():
-        made = [uv, "venv", "-q", "--python", sys.executable, str(TOOLS)]
-        subprocess.run(made, env=settings, check=True)
+        create = [uv, "venv", "-q", "--python", sys.executable, str(TOOLS)]
+        subprocess.run(create, env=settings, check=True)
     install = [uv, "pip", "install", "-q", "--python", python, "--require-hashes", "--no-build"]
     subprocess.run([*install, "-r", "audit.txt"], cwd=REQUIREMENTS, env=settings, check=True)
 

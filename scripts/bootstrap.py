@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes .venv from the hash-locked requirements: `bootstrap.py run`, or `bootstrap.py dev` for tests and checks too.
+"""Create .venv from the hash-locked requirements: `bootstrap.py run`, or `bootstrap.py dev` for tests and checks too.
 
-Needs nothing but Python and its standard library. Done once, it is a no-op until a lock changes.
+It needs only Python and its standard library, and does nothing until a lock changes.
 """
 
-from __future__ import annotations  # so that an old Python gets far enough to be told
+from __future__ import annotations  # so that an old Python reaches the version check
 
 import hashlib
 import os
@@ -14,27 +14,29 @@ import sys
 import time
 from pathlib import Path
 
-OLDEST_PYTHON = (3, 11)
+MIN_PYTHON = (3, 11)
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
-# The one package that comes as source only. It is built with the locked setuptools, not with a fetched one.
-BUILT = "localstripe"
+# The only package without a wheel. It is built with the locked setuptools, so that the build downloads nothing.
+SOURCE_ONLY = "localstripe"
 PIP_INSTALL = (PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes")  # fmt: skip
 
 
 def main() -> None:
-    if sys.version_info < OLDEST_PYTHON:
-        wanted, found = map(_dotted, (OLDEST_PYTHON, sys.version_info[:3]))
+    if sys.version_info < MIN_PYTHON:
+        required, found = map(_dotted, (MIN_PYTHON, sys.version_info[:3]))
         sys.exit(
-            f"opsportal needs Python {wanted} or newer; {sys.executable} is {found}. "
-            "Name another one: make PYTHON=/path/to/python3 run"
+            f"opsportal requires Python {required} or newer; {sys.executable} is {found}. "
+            "Choose another interpreter: make PYTHON=/path/to/python3 run"
         )
-    what = sys.argv[1] if len(sys.argv) == 2 else ""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start compiles everything again
-    if what in ("run", "dev"):
-        install(what)
+    group = sys.argv[1] if len(sys.argv) == 2 else ""
+    os.environ.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # otherwise each start compiles all modules again
+    if group in ("run", "dev"):
+        install(group)
     else:
         sys.exit(f"usage: {sys.argv[0]} run|dev")
 
@@ -42,37 +44,37 @@ def main() -> None:
 # --- packages -------------------------------------------------------------------------------------
 
 
-def install(what: str) -> None:
-    lock = REQUIREMENTS / f"{what}.txt"
-    if _is_installed(what):
+def install(group: str) -> None:
+    lock = REQUIREMENTS / f"{group}.txt"
+    if _is_installed(group):
         return
     started = time.monotonic()
-    _say(f"installing {'what the portal runs on' if what == 'run' else 'the development tools'} …")
+    _say(f"installing {'the portal' if group == 'run' else 'the development tools'} …")
     _make_venv()
-    source = _without(lock, BUILT) if what == "dev" else lock
-    if not (_uv_is_there() and _install_with_uv(source)):
-        _say("going on with pip, which takes longer")
+    source = _without(lock, SOURCE_ONLY) if group == "dev" else lock
+    if not (_has_uv() and _install_with_uv(source)):
+        _say("installing with pip instead, which takes longer")
         _run(*PIP_INSTALL, "--only-binary", ":all:", "-r", source)
-    if what == "dev":
-        _install_built(lock)
-    _stamp(what).write_text(_fingerprint(what))
+    if group == "dev":
+        _install_from_source(lock)
+    _stamp(group).write_text(_fingerprint(group))
     _say(f"installed in {time.monotonic() - started:.0f} s")
 
 
-def _is_installed(what: str) -> bool:
+def _is_installed(group: str) -> bool:
     if not PYTHON.exists():
         return False
-    wider = ("dev",) if what == "dev" else ("dev", "run")  # dev.txt holds all of run.txt
-    return any(_stamp(w).exists() and _stamp(w).read_text() == _fingerprint(w) for w in wider)
+    enough = ("dev",) if group == "dev" else ("dev", "run")  # dev.txt includes run.txt
+    return any(_stamp(g).exists() and _stamp(g).read_text() == _fingerprint(g) for g in enough)
 
 
-def _stamp(what: str) -> Path:
-    return VENV / f".installed-{what}"
+def _stamp(group: str) -> Path:
+    return VENV / f".installed-{group}"
 
 
-def _fingerprint(what: str) -> str:
-    """Changes with the locks, this file, and the interpreter the environment was made with."""
-    files = [REQUIREMENTS / f"{what}.txt", REQUIREMENTS / "run.txt", Path(__file__)]
+def _fingerprint(group: str) -> str:
+    """Return a hash of the locks, this file, and the interpreter of the environment."""
+    files = [REQUIREMENTS / f"{group}.txt", REQUIREMENTS / "run.txt", Path(__file__)]
     content = b"".join(file.read_bytes() for file in files)
     return hashlib.sha256(content + os.path.realpath(PYTHON).encode()).hexdigest()
 
@@ -85,27 +87,27 @@ def _make_venv() -> None:
         return
     if VENV.is_symlink():
         sys.exit(
-            f".venv points to {os.readlink(VENV)}, which is no working environment: remove the link"
+            f".venv links to {os.readlink(VENV)}, which is not a working environment: remove the link"
         )
     shutil.rmtree(VENV, ignore_errors=True)
-    made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True)
-    if made.returncode:
+    created = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True)
+    if created.returncode:
         shutil.rmtree(VENV, ignore_errors=True)
         sys.exit(
-            "python's venv module does not work here. On Debian and Ubuntu: apt-get install python3-venv\n"
-            + (made.stderr or made.stdout).strip()[-500:]
+            "Python's venv module does not work. On Debian and Ubuntu, run: apt-get install python3-venv\n"
+            + (created.stderr or created.stdout).strip()[-500:]
         )
 
 
-def _uv_is_there() -> bool:
+def _has_uv() -> bool:
     if (VENV / "bin" / "uv").exists():
         return True
-    got = _quietly(*PIP_INSTALL, "--only-binary", ":all:", "-r", REQUIREMENTS / "uv.txt")
-    return got.returncode == 0
+    installed = _capture(*PIP_INSTALL, "--only-binary", ":all:", "-r", REQUIREMENTS / "uv.txt")
+    return installed.returncode == 0
 
 
 def _install_with_uv(lock: Path) -> bool:
-    done = _quietly(
+    done = _capture(
         VENV / "bin" / "uv",
         "pip",
         "install",
@@ -124,24 +126,24 @@ def _install_with_uv(lock: Path) -> bool:
     return done.returncode == 0
 
 
-def _install_built(lock: Path) -> None:
-    if not _quietly(PYTHON, "-c", f"import {BUILT}").returncode:
+def _install_from_source(lock: Path) -> None:
+    if not _capture(PYTHON, "-c", f"import {SOURCE_ONLY}").returncode:
         return
-    only = VENV / f".{BUILT}.txt"
-    only.write_text("\n".join(_entries(lock)[BUILT]) + "\n")
+    only = VENV / f".{SOURCE_ONLY}.txt"
+    only.write_text("\n".join(_entries(lock)[SOURCE_ONLY]) + "\n")
     _run(
         *PIP_INSTALL,
         "--no-deps",
         "--no-build-isolation",
         "--no-binary",
-        BUILT,
+        SOURCE_ONLY,
         "-r",
         only,
     )
 
 
 def _without(lock: Path, name: str) -> Path:
-    """A copy of the lock without one package."""
+    """Write a copy of the lock without one package and return its path."""
     copy = VENV / f".{lock.name}"
     kept = [line for package, lines in _entries(lock).items() if package != name for line in lines]
     copy.write_text("\n".join(kept) + "\n")
@@ -149,7 +151,7 @@ def _without(lock: Path, name: str) -> Path:
 
 
 def _entries(lock: Path) -> dict[str, list[str]]:
-    """The lock's lines by package name."""
+    """Return the lines of the lock by package name."""
     found: dict[str, list[str]] = {}
     name = ""
     for line in lock.read_text().splitlines():
@@ -160,25 +162,25 @@ def _entries(lock: Path) -> dict[str, list[str]]:
 
 
 def locked_here(lock: Path) -> list[str]:
-    """The locked packages, without those that are only for other systems or Pythons."""
+    """Return the locked packages except those for certain systems or Python versions only."""
     return [name for name, lines in _entries(lock).items() if name and ";" not in lines[0]]
 
 
-# --- people behind a mirror: pip's settings, in uv's words ------------------------------------------
+# --- package mirrors: pip's settings for uv ----------------------------------------------------------
 
 
 def uv_settings() -> dict[str, str]:
-    """uv does not read pip's configuration; this says the same to it. A UV_ variable that is set stays."""
-    listed = _quietly(PYTHON, "-m", "pip", "config", "list").stdout.splitlines()
+    """Translate pip's configuration, which uv does not read, into uv's variables; variables already set are kept."""
+    listed = _capture(PYTHON, "-m", "pip", "config", "list").stdout.splitlines()
     pip: dict[str, str] = {}
-    for line in listed:  # in rising order of precedence, the environment (":env:") last
+    for line in listed:  # by increasing precedence, the environment (":env:") last
         key, _, value = line.partition("=")
         if key.split(".")[0] in ("global", "install", ":env:"):
             pip[key.split(".", 1)[1]] = value.strip().strip("'\"").replace("\\n", " ")
     for variable, value in os.environ.items():
         if variable.startswith("PIP_"):
             pip[variable.removeprefix("PIP_").lower().replace("_", "-")] = value
-    words = {
+    names = {
         "index-url": "UV_DEFAULT_INDEX",
         "extra-index-url": "UV_INDEX",
         "find-links": "UV_FIND_LINKS",
@@ -189,14 +191,14 @@ def uv_settings() -> dict[str, str]:
         "timeout": "UV_HTTP_TIMEOUT",
         "proxy": "ALL_PROXY",
     }
-    said = {uv: pip[key] for key, uv in words.items() if pip.get(key) and uv not in os.environ}
-    if "UV_FIND_LINKS" in said:  # pip parts them by spaces, uv by commas
-        said["UV_FIND_LINKS"] = ",".join(said["UV_FIND_LINKS"].split())
-    # As pip does: the best version of all indexes. Hashes decide what may be installed.
-    return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_LINK_MODE": "copy", **said}
+    settings = {uv: pip[key] for key, uv in names.items() if pip.get(key) and uv not in os.environ}
+    if "UV_FIND_LINKS" in settings:  # pip separates them with spaces, uv with commas
+        settings["UV_FIND_LINKS"] = ",".join(settings["UV_FIND_LINKS"].split())
+    # Like pip, choose the best version of all indexes; the hashes decide what may be installed.
+    return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_LINK_MODE": "copy", **settings}
 
 
-# --- small things ------------------------------------------------------------------------------------
+# --- commands and messages -----------------------------------------------------------------------------
 
 
 def _run(*command: object) -> None:
@@ -205,7 +207,7 @@ def _run(*command: object) -> None:
         sys.exit(f"failed: {' '.join(map(str, command))}")
 
 
-def _quietly(
+def _capture(
     *command: object, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -217,8 +219,8 @@ def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
+def _say(message: str) -> None:
+    print(message, flush=True)
 
 
 if __name__ == "__main__":

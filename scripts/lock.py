@@ -1,4 +1,4 @@
-"""Lock the requirements: every version and hash, no index address, good for every Python from 3.11 on."""
+"""Lock the requirements with versions and hashes, without index URLs, for every Python from 3.11 on (`make lock`)."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from scripts.bootstrap import REQUIREMENTS, VENV, uv_settings  # noqa: E402
 
 def main() -> int:
     settings = {**os.environ, **uv_settings()}
-    settings.pop("UV_FIND_LINKS", None)  # a folder's path would be written into the lock
+    settings.pop("UV_FIND_LINKS", None)  # uv would write the folder's path into the lock
     for name in ("uv", "run", "dev", "audit"):
         command = [str(VENV / "bin" / "uv"), "pip", "compile", "-q", "--universal"]
         command += ["--python-version", "3.11", "--generate-hashes", "--no-header", *sys.argv[1:]]

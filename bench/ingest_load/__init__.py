@@ -1,1 +1,1 @@
-"""The load of `bench.ingest`: Sentry envelopes over keep-alive connections. `python -m bench.ingest_load --help`"""
+"""Generate load: Sentry envelopes over keep-alive connections (`python -m bench.ingest_load --help`)."""

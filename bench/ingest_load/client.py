@@ -1,4 +1,4 @@
-"""N keep-alive connections in one epoll loop."""
+"""Send requests over N keep-alive connections in one epoll loop."""
 
 import array
 import contextlib
@@ -9,16 +9,16 @@ import socket
 import time
 
 
-class Conn:
+class Connection:
     __slots__ = (
-        "bufs",
+        "buffers",
         "busy",
         "chunked",
         "close",
         "connecting",
-        "eid",
+        "event_id",
         "fd",
-        "inbuf",
+        "input",
         "need",
         "pending",
         "sock",
@@ -33,13 +33,20 @@ class Conn:
 
 
 class Client:
-    def __init__(self, addr, requests, connections, rate, seconds, events, ids_out, dead_s):
-        self.addr, self.requests, self.n = addr, requests, connections
-        self.rate, self.seconds, self.events, self.dead_s = rate, seconds, events, dead_s
+    def __init__(
+        self, addr, requests, connection_count, rate, seconds, events, ids_out, response_timeout
+    ):
+        self.addr, self.requests, self.connection_count = addr, requests, connection_count
+        self.rate, self.seconds, self.events, self.response_timeout = (
+            rate,
+            seconds,
+            events,
+            response_timeout,
+        )
         self.ids_out = ids_out
-        self.ep = select.epoll()
-        self.by_fd = {}
-        self.lat = array.array("d")
+        self.epoll = select.epoll()
+        self.connections_by_fd = {}
+        self.latencies = array.array("d")
         self.statuses, self.errors = {}, {}
         self.connects = 0
         self.log = []
@@ -50,16 +57,16 @@ class Client:
         s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         s.setblocking(False)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        c.sock, c.fd, c.inbuf, c.need, c.close, c.pending = s, s.fileno(), b"", -1, False, None
+        c.sock, c.fd, c.input, c.need, c.close, c.pending = s, s.fileno(), b"", -1, False, None
         self.connects += 1
         r = s.connect_ex(self.addr)
-        self.by_fd[c.fd] = c
+        self.connections_by_fd[c.fd] = c
         if r in (0, errno.EISCONN):
             c.connecting = False
-            self.ep.register(c.fd, select.EPOLLIN)
+            self.epoll.register(c.fd, select.EPOLLIN)
         elif r == errno.EINPROGRESS:
             c.connecting = True
-            self.ep.register(c.fd, select.EPOLLOUT)
+            self.epoll.register(c.fd, select.EPOLLOUT)
         else:
             self.drop(c)
             return errno.errorcode.get(r, str(r))
@@ -68,42 +75,42 @@ class Client:
     def drop(self, c):
         if c.sock is not None:
             with contextlib.suppress(OSError, ValueError):
-                self.ep.unregister(c.fd)
-            self.by_fd.pop(c.fd, None)
+                self.epoll.unregister(c.fd)
+            self.connections_by_fd.pop(c.fd, None)
             c.sock.close()
             c.sock = None
 
     def fail(self, c, why):
         self.errors[why] = self.errors.get(why, 0) + 1
         if c.busy:
-            self.log.append((c.eid, "err:" + why))
+            self.log.append((c.event_id, "err:" + why))
         c.busy = False
         self.drop(c)
         self.retry_at.append((time.perf_counter() + 0.05, c))
 
-    def send(self, c, eid, bufs, total, t0):
-        c.busy, c.eid, c.t0 = True, eid, t0
+    def send(self, c, event_id, buffers, total, t0):
+        c.busy, c.event_id, c.t0 = True, event_id, t0
         if c.sock is None:
             why = self.open(c)
             if why:
                 self.fail(c, why)
                 return
             if c.connecting:
-                c.bufs = (bufs, total)
+                c.buffers = (buffers, total)
                 return
-        self.push(c, bufs, total)
+        self.push(c, buffers, total)
 
-    def push(self, c, bufs, total):
+    def push(self, c, buffers, total):
         try:
-            sent = c.sock.sendmsg(bufs)
+            sent = c.sock.sendmsg(buffers)
         except BlockingIOError:
             sent = 0
         except OSError as e:
             self.fail(c, type(e).__name__)
             return
         if sent < total:
-            c.pending = memoryview(b"".join(bufs))[sent:]
-            self.ep.modify(c.fd, select.EPOLLIN | select.EPOLLOUT)
+            c.pending = memoryview(b"".join(buffers))[sent:]
+            self.epoll.modify(c.fd, select.EPOLLIN | select.EPOLLOUT)
 
     def on_write(self, c):
         if c.connecting:
@@ -112,10 +119,10 @@ class Client:
                 self.fail(c, errno.errorcode.get(err, str(err)))
                 return
             c.connecting = False
-            self.ep.modify(c.fd, select.EPOLLIN)
-            bufs, total = c.bufs
-            c.bufs = None
-            self.push(c, bufs, total)
+            self.epoll.modify(c.fd, select.EPOLLIN)
+            buffers, total = c.buffers
+            c.buffers = None
+            self.push(c, buffers, total)
             return
         if c.pending is not None:
             try:
@@ -128,10 +135,10 @@ class Client:
             c.pending = c.pending[sent:]
             if not len(c.pending):
                 c.pending = None
-                self.ep.modify(c.fd, select.EPOLLIN)
+                self.epoll.modify(c.fd, select.EPOLLIN)
 
     def on_read(self, c):
-        """True when the response is complete"""
+        """Read what has arrived; return True when the response is complete."""
         try:
             data = c.sock.recv(65536)
         except BlockingIOError:
@@ -145,19 +152,19 @@ class Client:
         if not data:
             if c.need == -2:  # body until close
                 return self.done(c, True)
-            if c.inbuf or c.pending is not None:
+            if c.input or c.pending is not None:
                 self.fail(c, "closed-mid-request")
             else:
                 self.fail(c, "closed-without-response")
             return False
-        buf = c.inbuf = c.inbuf + data if c.inbuf else data
+        received = c.input = c.input + data if c.input else data
         if c.need < 0 and c.need != -2:
-            end = buf.find(b"\r\n\r\n")
+            end = received.find(b"\r\n\r\n")
             if end < 0:
                 return False
-            head = buf[:end].lower()
-            c.status = int(buf[9:12])
-            c.close = b"\r\nconnection: close" in head or buf.startswith(b"HTTP/1.0")
+            head = received[:end].lower()
+            c.status = int(received[9:12])
+            c.close = b"\r\nconnection: close" in head or received.startswith(b"HTTP/1.0")
             c.chunked = b"\r\ntransfer-encoding: chunked" in head
             at = head.find(b"\r\ncontent-length:")
             if at >= 0:
@@ -171,28 +178,28 @@ class Client:
                 c.need = -2
                 return False
         if c.need == 1 << 60:
-            if buf.endswith(b"0\r\n\r\n"):
+            if received.endswith(b"0\r\n\r\n"):
                 return self.done(c, c.close)
             return False
-        if c.need >= 0 and len(buf) >= c.need:
+        if c.need >= 0 and len(received) >= c.need:
             return self.done(c, c.close)
         return False
 
     def done(self, c, close):
         now = time.perf_counter()
-        self.lat.append(now - c.t0)
+        self.latencies.append(now - c.t0)
         s = c.status
         self.statuses[s] = self.statuses.get(s, 0) + 1
         if self.ids_out:
-            self.log.append((c.eid, str(s)))
+            self.log.append((c.event_id, str(s)))
         self.last_ok = now
-        c.inbuf, c.need, c.busy = b"", -1, False
+        c.input, c.need, c.busy = b"", -1, False
         if close:
             self.drop(c)
         return True
 
     def run(self, source):
-        conns = [Conn() for _ in range(self.n)]
+        connections = [Connection() for _ in range(self.connection_count)]
         perf = time.perf_counter
         gc.collect()
         gc.freeze()
@@ -200,7 +207,7 @@ class Client:
         cpu0 = time.process_time()
         start = self.last_ok = perf()
         stop_at = start + self.seconds if self.seconds else float("inf")
-        idle, sent, exhausted = list(conns), 0, False
+        idle, sent, exhausted = list(connections), 0, False
         interval = 1 / self.rate if self.rate else 0
         while True:
             now = perf()
@@ -211,7 +218,7 @@ class Client:
                 if ready:
                     self.retry_at = [(t, c) for t, c in self.retry_at if t > now]
                     idle.extend(ready)
-            if now - self.last_ok > self.dead_s:
+            if now - self.last_ok > self.response_timeout:
                 self.errors["gave-up"] = 1
                 break
             while idle and not exhausted:
@@ -220,22 +227,22 @@ class Client:
                     if due > now:
                         break
                 try:
-                    eid, bufs, total = next(source)
+                    event_id, buffers, total = next(source)
                 except StopIteration:
                     exhausted = True
                     break
                 c = idle.pop()
                 sent += 1
-                self.send(c, eid, bufs, total, due if interval else perf())
-            if exhausted and len(idle) + len(self.retry_at) == self.n:
+                self.send(c, event_id, buffers, total, due if interval else perf())
+            if exhausted and len(idle) + len(self.retry_at) == self.connection_count:
                 break
             timeout = 0.2
             if interval and idle and not exhausted:
                 timeout = max(0.0, min(0.2, start + sent * interval - perf()))
             if self.retry_at:
                 timeout = min(timeout, 0.02)
-            for fd, ev in self.ep.poll(timeout):
-                c = self.by_fd.get(fd)
+            for fd, ev in self.epoll.poll(timeout):
+                c = self.connections_by_fd.get(fd)
                 if c is None:
                     continue
                 if ev & select.EPOLLIN:
@@ -248,13 +255,13 @@ class Client:
                             idle.append(c)
                             continue
                         try:
-                            eid, bufs, total = next(source)
+                            event_id, buffers, total = next(source)
                         except StopIteration:
                             exhausted = True
                             idle.append(c)
                             continue
                         sent += 1
-                        self.send(c, eid, bufs, total, perf())
+                        self.send(c, event_id, buffers, total, perf())
                 elif ev & select.EPOLLOUT:
                     self.on_write(c)
                 elif ev & (select.EPOLLHUP | select.EPOLLERR):

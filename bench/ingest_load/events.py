@@ -1,5 +1,5 @@
 # ruff: noqa: UP031, SIM905  (templates with many numbers read better with %)
-"""Bodies of events as SDKs send them: Python and JavaScript exceptions of many groups, in three sizes."""
+"""Create event bodies as SDKs send them: Python and JavaScript exceptions of many groups, in three sizes."""
 
 import json
 import random
@@ -116,7 +116,7 @@ UAS = [
     "Gecko) Version/17.6 Mobile/15E148 Safari/604.1",
     "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0",
 ]
-# frames, share of JavaScript groups, frames with local variables, variables a frame, breadcrumbs, context lines
+# Frames, share of JavaScript groups, frames with local variables, variables per frame, breadcrumbs, context lines.
 SIZES = {
     "small": (20, 0.6, 0, 0, 5, 0),
     "medium": (25, 0.3, 4, 4, 14, 1),
@@ -355,14 +355,14 @@ def javascript_event(group, variant, size, rnd_g, rnd):
 
 
 def make_pool(groups, size, variants, seed):
-    """[(group, body without its opening brace), ...]: every body is one JSON object that lacks its leading '{'"""
+    """Return the bodies of each group: JSON objects without their opening brace, to be put behind a prefix."""
     pool = []
     js_share = SIZES[size][1]
     for g in range(groups):
         is_js = random.Random(seed * 7919 + g).random() < js_share
         row = []
         for v in range(variants):
-            rnd_g = random.Random(seed * 1000003 + g)  # what is the same for all events of a group
+            rnd_g = random.Random(seed * 1000003 + g)  # same for all events of a group
             rnd = random.Random((seed * 1000003 + g) * 31 + v + 1)
             ev = (javascript_event if is_js else python_event)(g, v, size, rnd_g, rnd)
             row.append(json.dumps(ev, separators=(",", ":")).encode()[1:])

@@ -1,5 +1,5 @@
 # ruff: noqa: UP031  (templates with many numbers read better with %)
-"""One run: what the server acknowledged, how quickly, and what that cost here."""
+"""Run the load once and report what the server acknowledged, how fast, and the client's own CPU time."""
 
 import gc
 import json
@@ -11,58 +11,59 @@ from bench.ingest_load.client import Client
 from bench.ingest_load.requests import Requests
 
 
-def pct(sorted_lat, p):
-    if not sorted_lat:
+def percentile(sorted_latencies, percent):
+    if not sorted_latencies:
         return None
-    return sorted_lat[min(len(sorted_lat) - 1, int(p / 100 * len(sorted_lat)))]
+    index = int(percent / 100 * len(sorted_latencies))
+    return sorted_latencies[min(len(sorted_latencies) - 1, index)]
 
 
-def run(a):
-    u = urllib.parse.urlsplit(a.dsn)
-    key, host, port = u.username, u.hostname, u.port or 80
-    base, _, project = u.path.rstrip("/").rpartition("/")
-    path = a.path or f"{base}/api/{project}/{a.endpoint}/"
+def run(options):
+    url = urllib.parse.urlsplit(options.dsn)
+    key, host, port = url.username, url.hostname, url.port or 80
+    base, _, project = url.path.rstrip("/").rpartition("/")
+    path = options.path or f"{base}/api/{project}/{options.endpoint}/"
     t = time.time()
-    reqs = Requests(a, a.host_header or "%s:%d" % (host, port), path, key)
-    if a.events:
-        ready = [reqs.make() for _ in range(a.events)]
+    requests = Requests(options, options.host_header or "%s:%d" % (host, port), path, key)
+    if options.events:
+        ready = [requests.make() for _ in range(options.events)]
     else:
-        ready = [reqs.make() for _ in range(int(a.seconds * a.pregen_rate))]
+        ready = [requests.make() for _ in range(int(options.seconds * options.pregen_rate))]
     made_s = time.time() - t
-    ran_out = [0]
+    made_late = [0]
 
     def source():
         yield from ready
-        if not a.events:
-            while True:  # only if the server is faster than --pregen-rate
-                ran_out[0] += 1
-                yield reqs.make()
+        if not options.events:
+            while True:  # only when the server is faster than --pregen-rate
+                made_late[0] += 1
+                yield requests.make()
 
     client = Client(
         (socket.gethostbyname(host), port),
-        reqs,
-        a.connections,
-        a.rate,
-        a.seconds,
-        a.events,
-        a.ids_out,
-        a.dead_s,
+        requests,
+        options.connections,
+        options.rate,
+        options.seconds,
+        options.events,
+        options.ids_out,
+        options.response_timeout,
     )
     wall_start = time.time()
     start, end, sent, cpu = client.run(source())
     gc.enable()
     elapsed = end - start
-    lat = sorted(client.lat)
+    latencies = sorted(client.latencies)
     acked = sum(n for s, n in client.statuses.items() if 200 <= s < 300)
     answered = sum(client.statuses.values())
     out = {
         "dsn_port": port,
-        "connections": a.connections,
-        "encoding": a.encoding,
-        "size": a.size,
-        "groups": a.groups,
-        "zipf": a.zipf,
-        "rate": a.rate,
+        "connections": options.connections,
+        "encoding": options.encoding,
+        "size": options.size,
+        "groups": options.groups,
+        "zipf": options.zipf,
+        "rate": options.rate,
         "sent": sent,
         "acked": acked,
         "non_2xx": answered - acked,
@@ -75,23 +76,23 @@ def run(a):
         "p99_ms": None,
         "max_ms": None,
         "connects": client.connects,
-        "mean_raw_bytes": round(reqs.raw_bytes / max(1, reqs.made)),
-        "mean_wire_bytes": round(reqs.wire_bytes / max(1, reqs.made)),
+        "mean_raw_bytes": round(requests.raw_bytes / max(1, requests.made)),
+        "mean_wire_bytes": round(requests.wire_bytes / max(1, requests.made)),
         "client_cpu_s": round(cpu, 3),
         "client_cpu_share": round(cpu / elapsed, 3),
         "generate_s": round(made_s, 2),
-        "made_while_running": ran_out[0],
+        "made_while_running": made_late[0],
         "started_at": wall_start,
     }
-    if lat:
+    if latencies:
         out.update(
-            p50_ms=round(pct(lat, 50) * 1e3, 3),
-            p95_ms=round(pct(lat, 95) * 1e3, 3),
-            p99_ms=round(pct(lat, 99) * 1e3, 3),
-            max_ms=round(lat[-1] * 1e3, 3),
+            p50_ms=round(percentile(latencies, 50) * 1e3, 3),
+            p95_ms=round(percentile(latencies, 95) * 1e3, 3),
+            p99_ms=round(percentile(latencies, 99) * 1e3, 3),
+            max_ms=round(latencies[-1] * 1e3, 3),
         )
-    if a.ids_out:
-        with open(a.ids_out, "w") as f:
+    if options.ids_out:
+        with open(options.ids_out, "w") as f:
             f.writelines("{}\t{}\n".format(*row) for row in client.log)
     return out
 

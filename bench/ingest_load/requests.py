@@ -1,5 +1,5 @@
 # ruff: noqa: UP031  (templates with many numbers read better with %)
-"""Ready-made requests: nothing is compressed while the clock runs."""
+"""Create requests in advance, so that nothing is compressed during the measurement."""
 
 import random
 import struct
@@ -21,24 +21,24 @@ def zipf_cdf(n, s):
 
 
 class Requests:
-    """Ready-made requests.  get(i) -> (event id hex, [buffers], total length)"""
+    """Create requests; `make()` returns the event id in hex, the buffers to send and their total length."""
 
-    def __init__(self, a, host, path, key):
-        self.rnd = random.Random(a.id_seed)  # ids: new for each run; bodies: the same
-        self.pool = make_pool(a.groups, a.size, a.variants, a.seed)
-        self.cdf = zipf_cdf(a.groups, a.zipf)
-        self.gzip, self.store = a.encoding == "gzip", a.endpoint == "store"
-        # deflate streams of the bodies (raw), their CRCs
-        self.flat = []
+    def __init__(self, options, host, path, key):
+        self.rnd = random.Random(options.id_seed)  # event ids differ between runs, bodies do not
+        self.pool = make_pool(options.groups, options.size, options.variants, options.seed)
+        self.cdf = zipf_cdf(options.groups, options.zipf)
+        self.gzip, self.store = options.encoding == "gzip", options.endpoint == "store"
+        # Raw deflate streams, each with the uncompressed body for its CRC.
+        self.compressed = []
         for row in self.pool:
             out = []
             for body in row:
-                data, _crc = body, 0
+                data = body
                 if self.gzip:
                     c = zlib.compressobj(6, zlib.DEFLATED, -15)
                     data = c.compress(body) + c.flush()
                 out.append((data, body))
-            self.flat.append(out)
+            self.compressed.append(out)
         headers = (
             "POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ingest-load/1\r\nX-Sentry-Auth: Sentry sentry_version=7,"
             "sentry_client=ingest-load/1,sentry_key={}\r\nContent-Type: {}\r\n{}Content-Length: ".format(
@@ -50,21 +50,21 @@ class Requests:
             )
         )
         self.head = headers.encode()
-        self.vary = a.vary_message
+        self.fingerprints = options.vary_message
         self.raw_bytes = self.wire_bytes = self.made = 0
         self.now_iso = None
 
     def make(self):
         rnd = self.rnd
-        eid = "%032x" % (rnd.getrandbits(128) & ~(0xF << 76) | (0x4 << 76))
-        g = min(bisect(self.cdf, rnd.random()), len(self.flat) - 1)
-        data, body = rnd.choice(self.flat[g])
+        event_id = "%032x" % (rnd.getrandbits(128) & ~(0xF << 76) | (0x4 << 76))
+        g = min(bisect(self.cdf, rnd.random()), len(self.compressed) - 1)
+        data, body = rnd.choice(self.compressed[g])
         now = time.time()
         ts = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         opening = (
             '{"event_id":"%s","timestamp":"%s","user":{"id":"%d","ip_address":"10.%d.%d.%d"},'
             % (
-                eid,
+                event_id,
                 ts,
                 rnd.randrange(5000),
                 rnd.randrange(256),
@@ -72,12 +72,14 @@ class Requests:
                 rnd.randrange(256),
             )
         ).encode()
-        if self.vary:
-            opening += ('"fingerprint":["{{ default }}","%d"],' % rnd.randrange(self.vary)).encode()
+        if self.fingerprints:
+            opening += (
+                '"fingerprint":["{{ default }}","%d"],' % rnd.randrange(self.fingerprints)
+            ).encode()
         if not self.store:
             opening = (
                 '{"event_id":"%s","sent_at":"%s"}\n{"type":"event","content_type":"application/json","length":%d}\n'
-                % (eid, ts, len(opening) + len(body))
+                % (event_id, ts, len(opening) + len(body))
             ).encode() + opening
         n_raw = len(opening) + len(body)
         if self.gzip:
@@ -90,11 +92,11 @@ class Requests:
             )
             tail = struct.pack("<II", crc, n_raw & 0xFFFFFFFF)
             length = len(prefix) + len(data) + 8
-            bufs = [self.head + b"%d\r\n\r\n" % length + prefix, data, tail]
+            buffers = [self.head + b"%d\r\n\r\n" % length + prefix, data, tail]
         else:
             length = n_raw
-            bufs = [self.head + b"%d\r\n\r\n" % length + opening, data]
+            buffers = [self.head + b"%d\r\n\r\n" % length + opening, data]
         self.raw_bytes += n_raw
         self.wire_bytes += length
         self.made += 1
-        return eid, bufs, sum(map(len, bufs))
+        return event_id, buffers, sum(map(len, buffers))

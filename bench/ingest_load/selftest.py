@@ -1,5 +1,5 @@
 # ruff: noqa: UP031  (templates with many numbers read better with %)
-"""The ceiling of this client, against a trivial server on this machine."""
+"""Measure the limit of the load generator against a trivial server on this machine."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from bench.ingest_load.requests import Requests
 
 
 def trivial_server(sock):
-    """Reads requests, answers 200 with a fixed body.  One epoll loop; knows Content-Length only."""
+    """Answer each request with 200 and a fixed body, in one epoll loop. Only Content-Length is supported."""
     resp = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
     ep = select.epoll()
     sock.setblocking(False)
@@ -52,7 +52,7 @@ def trivial_server(sock):
                 st[0].send(resp)
 
 
-def selftest(a):
+def selftest(options):
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.bind(("127.0.0.1", 0))
@@ -67,21 +67,27 @@ def selftest(a):
             os._exit(0)
     s.close()
     try:
-        # the ready-made gzip streams must be valid
-        a.dsn = "http://key@127.0.0.1:%d/1" % port
-        a.encoding = "gzip"
-        r = Requests(a, "x", "/", "k")
+        # The prepared gzip streams must be valid.
+        options.dsn = "http://key@127.0.0.1:%d/1" % port
+        options.encoding = "gzip"
+        r = Requests(options, "x", "/", "k")
         for _ in range(50):
-            eid, bufs, _total = r.make()
-            body = b"".join(bufs).split(b"\r\n\r\n", 1)[1]
+            event_id, buffers, _total = r.make()
+            body = b"".join(buffers).split(b"\r\n\r\n", 1)[1]
             lines = gzip.decompress(body).split(b"\n")
-            assert json.loads(lines[0])["event_id"] == eid == json.loads(lines[2])["event_id"]
+            assert json.loads(lines[0])["event_id"] == event_id == json.loads(lines[2])["event_id"]
             assert json.loads(lines[1])["length"] == len(lines[2])
         for size in ("small", "medium", "large"):
             for enc in ("gzip", "identity"):
                 for n in (1, 8, 32):
-                    a.size, a.encoding, a.connections, a.events, a.seconds = size, enc, n, 15000, 0
-                    out = run(a)
+                    (
+                        options.size,
+                        options.encoding,
+                        options.connections,
+                        options.events,
+                        options.seconds,
+                    ) = size, enc, n, 15000, 0
+                    out = run(options)
                     print(
                         "%-6s %-8s %2d connections: %8.0f acked/s  p50 %.3f ms  p99 %.3f ms  (%d B raw, %d B wire)  client CPU %.2f"
                         % (

@@ -1,7 +1,7 @@
-"""Writes the five dashboards from `panels.py`: python -m deploy.grafana.build
+"""Generate the five dashboards from `panels.py`: python -m deploy.grafana.build
 
-Grafana's JSON is long and says everything ten times. A test checks that the files are what this writes, and that every
-query returns data from a real Prometheus.
+Grafana's JSON is long and repetitive. A test checks that the files are up to date, and that every query returns data
+from a real Prometheus.
 """
 
 import json
@@ -15,13 +15,13 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
 def thresholds(panel: Panel) -> dict[str, Any]:
-    """Green, then yellow, then red as the value rises; the other way round when lower is worse."""
-    marks = [("yellow", panel.warning), ("red", panel.critical)]
-    known = [(color, value) for color, value in marks if value is not None]
+    """Color values green, yellow and red as they rise, or as they fall if the panel is worse when lower."""
+    limits = [("yellow", panel.warning), ("red", panel.critical)]
+    known = [(color, value) for color, value in limits if value is not None]
     if panel.below:
         steps: list[dict[str, Any]] = [{"color": known[-1][0] if known else "green", "value": None}]
-        for place, (_, value) in reversed(list(enumerate(known))):
-            steps.append({"color": known[place - 1][0] if place else "green", "value": value})
+        for index, (_, value) in reversed(list(enumerate(known))):
+            steps.append({"color": known[index - 1][0] if index else "green", "value": value})
     else:
         steps = [{"color": "green", "value": None}]
         steps += [{"color": color, "value": value} for color, value in known]
@@ -64,7 +64,7 @@ def panel_json(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
         },
         "table": {"showHeader": True},
     }
-    made: dict[str, Any] = {
+    return {
         "id": number,
         "type": panel.kind,
         "title": panel.title,
@@ -75,7 +75,7 @@ def panel_json(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
         "options": options[panel.kind],
         "targets": [
             {
-                "refId": chr(ord("A") + place),
+                "refId": chr(ord("A") + index),
                 "datasource": SOURCE,
                 "expr": query.expr,
                 "legendFormat": query.legend or "__auto",
@@ -83,10 +83,9 @@ def panel_json(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
                 "range": panel.kind != "table",
                 **({"format": "table"} if panel.kind == "table" else {}),
             }
-            for place, query in enumerate(panel.queries)
+            for index, query in enumerate(panel.queries)
         ],
     }
-    return made
 
 
 def dashboard(uid: str, title: str, panels: list[Panel]) -> dict[str, Any]:

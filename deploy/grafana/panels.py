@@ -1,4 +1,4 @@
-"""What the five dashboards show: each panel is a line here. `build.py` writes Grafana's files from them."""
+"""Definitions of the five dashboards' panels; `build.py` generates Grafana's files from them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -46,9 +46,9 @@ OVERVIEW = [
     stat("Database", "opsportal_database_up", "bool_on_off", critical=1, below=True),
     stat("Components down", "count(opsportal_component_status < 0.5) or vector(0)", critical=1),
     stat("Critical alerts", 'opsportal_alerts_active{severity="critical"}', critical=1),
-    stat("Errors a minute", "sum(opsportal_errors_per_minute)", warning=0.5, critical=5),
+    stat("Errors per minute", "sum(opsportal_errors_per_minute)", warning=0.5, critical=5),
     stat("Active users", "opsportal_active_users"),
-    stat("Tasks waiting", "opsportal_queue_backlog", warning=50, critical=500),
+    stat("Queued tasks", "opsportal_queue_backlog", warning=50, critical=500),
     Panel(
         "Components: 1 operational, 0.5 degraded, 0 down",
         (q("opsportal_component_status", "{{component}}"),),
@@ -65,7 +65,7 @@ OVERVIEW = [
         below=True,
     ),
     Panel(
-        "How long components take to answer",
+        "Component response time",
         (q("opsportal_component_response_seconds", "{{component}}"),),
         "s",
     ),
@@ -75,49 +75,56 @@ OVERVIEW = [
         "reqps",
     ),
     Panel(
-        "Queue: waiting, and how long the oldest waits",
+        "Queued tasks, and the age of the oldest",
         (q("opsportal_queue_backlog", "waiting"), q("opsportal_queue_oldest_seconds", "oldest, s")),
     ),
     Panel(
-        "Since the last tick of a worker",
+        "Time since a worker's last tick",
         (q("opsportal_queue_tick_age_seconds", "age"),),
         "s",
         warning=150,
         critical=300,
     ),
-    Panel(
-        "Size of the database", (q("opsportal_database_size_bytes", "size"),), "bytes", warning=8e9
-    ),
+    Panel("Database size", (q("opsportal_database_size_bytes", "size"),), "bytes", warning=8e9),
     Panel("Active alerts", (q("opsportal_alerts_active", "{{severity}}"),)),
     Panel(
-        "Jobs: since they last finished",
+        "Jobs: time since the last run finished",
         (q("opsportal_job_finished_age_seconds", "{{job}}"),),
         "s",
         "table",
         12,
     ),
     Panel(
-        "Breakers: 0 closed, 1 half-open, 2 open", (q("opsportal_breaker_state", "{{dependency}}"),)
+        "Circuit breakers: 0 closed, 1 half-open, 2 open",
+        (q("opsportal_breaker_state", "{{dependency}}"),),
     ),
 ]
 PERFORMANCE = [
     stat(
-        "Requests a second",
+        "Requests per second",
         'sum(rate(opsportal_calls_total{kind="request"}[$__rate_interval]))',
         "reqps",
     ),
-    stat("p95 of requests", QUANTILE.format(q=0.95, kind="request"), "s", warning=1, critical=3),
     stat(
-        "Functions a second",
+        "Request duration, p95", QUANTILE.format(q=0.95, kind="request"), "s", warning=1, critical=3
+    ),
+    stat(
+        "Function calls per second",
         'sum(rate(opsportal_calls_total{kind="function"}[$__rate_interval]))',
         "reqps",
     ),
-    stat("p95 of functions", QUANTILE.format(q=0.95, kind="function"), "s", warning=3, critical=10),
-    stat("p95 of page loads", QUANTILE.format(q=0.95, kind="page"), "s", warning=3, critical=5),
-    stat("Refused by rate limits, 5 min", "sum(opsportal_rate_limit_blocked_calls)", warning=100),
-    Panel("Requests: how long they take", quantiles("request"), "s", warning=3),
-    Panel("Functions: how long they take", quantiles("function"), "s", warning=3),
-    Panel("Page loads: how long they take", quantiles("page"), "s", warning=5),
+    stat(
+        "Function duration, p95",
+        QUANTILE.format(q=0.95, kind="function"),
+        "s",
+        warning=3,
+        critical=10,
+    ),
+    stat("Page load time, p95", QUANTILE.format(q=0.95, kind="page"), "s", warning=3, critical=5),
+    stat("Rate-limited requests, 5 min", "sum(opsportal_rate_limit_blocked_calls)", warning=100),
+    Panel("Request duration", quantiles("request"), "s", warning=3),
+    Panel("Function duration", quantiles("function"), "s", warning=3),
+    Panel("Page load time", quantiles("page"), "s", warning=5),
     Panel(
         "Mean duration by kind",
         (
@@ -128,7 +135,7 @@ PERFORMANCE = [
         ),
         "s",
     ),
-    Panel("Calls a minute by app", (q("opsportal_app_calls_per_minute", "{{app}} {{kind}}"),)),
+    Panel("Calls per minute by app", (q("opsportal_app_calls_per_minute", "{{app}} {{kind}}"),)),
     Panel(
         "Mean duration by app",
         (q("opsportal_app_call_seconds", "{{app}} {{kind}}"),),
@@ -136,7 +143,7 @@ PERFORMANCE = [
         warning=3,
     ),
     Panel(
-        "Slow calls: share above 3 s",
+        "Share of calls slower than 3 s",
         (
             q(
                 '1 - sum by (kind) (rate(opsportal_call_duration_seconds_bucket{le="3"}[$__rate_interval])) / sum by (kind) (rate(opsportal_call_duration_seconds_count[$__rate_interval]) > 0)',
@@ -145,11 +152,15 @@ PERFORMANCE = [
         ),
         "percentunit",
     ),
-    Panel("Refused by rate limits", (q("opsportal_rate_limit_blocked_calls", "{{tier}}"),)),
+    Panel("Rate-limited requests", (q("opsportal_rate_limit_blocked_calls", "{{tier}}"),)),
 ]
 ERRORS = [
-    stat("Errors a minute", "sum(opsportal_errors_per_minute)", warning=0.5, critical=5),
-    stat("Critical a minute", 'opsportal_errors_per_minute{severity="critical"}', critical=0.1),
+    stat("Errors per minute", "sum(opsportal_errors_per_minute)", warning=0.5, critical=5),
+    stat(
+        "Critical errors per minute",
+        'opsportal_errors_per_minute{severity="critical"}',
+        critical=0.1,
+    ),
     stat("Open groups", 'sum(opsportal_error_groups{status="open"}) or vector(0)'),
     stat(
         "Failed calls",
@@ -160,22 +171,21 @@ ERRORS = [
     ),
     stat("Critical alerts", 'opsportal_alerts_active{severity="critical"}', critical=1),
     stat(
-        "Notifications failed",
+        "Failed notifications",
         'sum(opsportal_notifications{state="failed"}) or vector(0)',
         critical=1,
     ),
     Panel(
-        "Errors a minute by severity",
+        "Errors per minute by severity",
         (q("opsportal_errors_per_minute", "{{severity}}"),),
         warning=0.5,
         width=24,
     ),
     Panel(
-        "Events stored by app",
+        "Events stored per minute by app",
         (q("sum by (app) (rate(opsportal_error_events_total[$__rate_interval])) * 60", "{{app}}"),),
-        description="a minute",
     ),
-    Panel("Groups by state", (q("sum by (status) (opsportal_error_groups)", "{{status}}"),)),
+    Panel("Error groups by status", (q("sum by (status) (opsportal_error_groups)", "{{status}}"),)),
     Panel(
         "Failed calls by kind",
         (
@@ -207,9 +217,15 @@ ERRORS = [
 BUSINESS = [
     stat("Payments, last hour", "sum(increase(opsportal_payments_total[1h])) or vector(0)"),
     stat("Money received (minor units)", "sum(opsportal_payments_received_total) or vector(0)"),
-    stat("Duplicates prevented", "opsportal_payment_duplicates_prevented_total or vector(0)"),
-    stat("Payments stuck", "opsportal_payments_stuck or vector(0)", critical=1),
-    stat("Money and seat differ", "opsportal_reservation_discrepancies or vector(0)", critical=1),
+    stat(
+        "Duplicate payments prevented", "opsportal_payment_duplicates_prevented_total or vector(0)"
+    ),
+    stat("Stuck payments", "opsportal_payments_stuck or vector(0)", critical=1),
+    stat(
+        "Payment and seat mismatches",
+        "opsportal_reservation_discrepancies or vector(0)",
+        critical=1,
+    ),
     stat(
         "Credit balance",
         'min(opsportal_business_level{name="credit_balance"})',
@@ -222,11 +238,11 @@ BUSINESS = [
         (q("sum by (status) (opsportal_payments_total) or vector(0)", "{{status}}"),),
     ),
     Panel(
-        "Reservations by state",
+        "Reservations by status",
         (q("sum by (status) (opsportal_reservations_total) or vector(0)", "{{status}}"),),
     ),
     Panel(
-        "Money received by currency, minor units an hour",
+        "Money received per hour by currency (minor units)",
         (
             q(
                 "sum by (currency) (increase(opsportal_payments_received_total[1h])) or vector(0)",
@@ -244,7 +260,7 @@ BUSINESS = [
         below=True,
     ),
     Panel(
-        "Messages an hour",
+        "Messages per hour",
         (
             q(
                 "sum by (channel, outcome) (increase(opsportal_deliveries_total[1h]))",
@@ -253,7 +269,7 @@ BUSINESS = [
         ),
     ),
     Panel(
-        "Share of SMS that failed or bounced",
+        "SMS failure rate",
         (
             q(
                 'sum(increase(opsportal_deliveries_total{channel="sms",outcome=~"failed|bounced"}[1h])) / (sum(increase(opsportal_deliveries_total{channel="sms",outcome="sent"}[1h])) > 0) or vector(0)',
@@ -268,34 +284,35 @@ BUSINESS = [
         (q("sum by (state) (opsportal_webhook_events) or vector(0)", "{{state}}"),),
     ),
     Panel(
-        "Counters that apps post, an hour",
+        "Counters from apps, per hour",
         (q("sum by (name) (increase(opsportal_business_events_total[1h]))", "{{name}}"),),
     ),
-    Panel("Levels that apps post", (q("opsportal_business_level", "{{app}} {{name}}"),), width=24),
+    Panel("Gauges from apps", (q("opsportal_business_level", "{{app}} {{name}}"),), width=24),
 ]
 USERS = [
     stat("Active now", "opsportal_active_users", warning=100),
-    stat("Most in 24 h", "max_over_time(opsportal_active_users[24h])"),
+    stat("Maximum in 24 h", "max_over_time(opsportal_active_users[24h])"),
     stat("Mean in 24 h", "avg_over_time(opsportal_active_users[24h])"),
     stat(
-        "Page loads a minute",
+        "Page loads per minute",
         'sum(rate(opsportal_calls_total{kind="page"}[$__rate_interval])) * 60',
     ),
-    stat("p95 of page loads", QUANTILE.format(q=0.95, kind="page"), "s", warning=3, critical=5),
+    stat("Page load time, p95", QUANTILE.format(q=0.95, kind="page"), "s", warning=3, critical=5),
     stat("Reservations, last hour", "sum(increase(opsportal_reservations_total[1h])) or vector(0)"),
     Panel(
-        "People active within 15 minutes",
-        (q("opsportal_active_users", "people"),),
+        "Users active within 15 minutes",
+        (q("opsportal_active_users", "users"),),
         width=24,
         warning=100,
     ),
-    Panel("By app", (q("opsportal_app_active_users", "{{app}}"),)),
+    Panel("Active users by app", (q("opsportal_app_active_users", "{{app}}"),)),
     Panel(
-        "Page loads a minute by app", (q('opsportal_app_calls_per_minute{kind="page"}', "{{app}}"),)
+        "Page loads per minute by app",
+        (q('opsportal_app_calls_per_minute{kind="page"}', "{{app}}"),),
     ),
-    Panel("Page load times", quantiles("page"), "s", warning=5),
+    Panel("Page load time", quantiles("page"), "s", warning=5),
     Panel(
-        "Requests a minute by app",
+        "Requests per minute by app",
         (q('opsportal_app_calls_per_minute{kind="request"}', "{{app}}"),),
     ),
 ]

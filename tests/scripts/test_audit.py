@@ -1,4 +1,4 @@
-"""`make audit` says that all is well only when somebody who knows was asked."""
+"""`make audit` succeeds only if pip-audit has checked every locked package."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from scripts import audit
 from scripts.bootstrap import REQUIREMENTS, locked_here
 
-SAYS = """#!/bin/sh
+SCRIPT = """#!/bin/sh
 for lock in "$@"; do case "$lock" in *.txt) cat "{folder}/$lock.json" ;; esac; done
 exit 0
 """
@@ -16,10 +16,10 @@ exit 0
 
 @pytest.fixture
 def auditor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A pip-audit that exits 0 and prints what is in <lock>.json of the returned folder."""
+    """A fake pip-audit that exits 0 and prints <lock>.json from the returned folder."""
     program = tmp_path / "bin" / "pip-audit"
     program.parent.mkdir()
-    program.write_text(SAYS.format(folder=tmp_path))
+    program.write_text(SCRIPT.format(folder=tmp_path))
     program.chmod(0o755)
     monkeypatch.setattr(audit, "TOOLS", tmp_path)
     monkeypatch.setattr(audit, "_install", lambda: None)
@@ -31,11 +31,11 @@ def auditor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_all_answered_and_nothing_known_is_well(auditor: Path) -> None:
+def test_it_succeeds_when_every_package_was_checked_and_none_is_vulnerable(auditor: Path) -> None:
     assert audit.main() == 0
 
 
-def test_no_answer_is_a_failure_although_the_tool_exits_0(
+def test_it_fails_without_a_report_although_pip_audit_exits_0(
     auditor: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (auditor / "run.txt.json").write_text("")
@@ -44,18 +44,20 @@ def test_no_answer_is_a_failure_although_the_tool_exits_0(
     assert "nothing is known" in capsys.readouterr().out
 
 
-def test_a_package_that_was_passed_over_is_a_failure(auditor: Path) -> None:
-    answered = json.loads((auditor / "dev.txt.json").read_text())
-    answered["dependencies"][0] = {"name": answered["dependencies"][0]["name"], "skip_reason": "?"}
-    (auditor / "dev.txt.json").write_text(json.dumps(answered))
+def test_it_fails_when_a_package_was_skipped(auditor: Path) -> None:
+    report = json.loads((auditor / "dev.txt.json").read_text())
+    report["dependencies"][0] = {"name": report["dependencies"][0]["name"], "skip_reason": "?"}
+    (auditor / "dev.txt.json").write_text(json.dumps(report))
 
     assert audit.main() == 1
 
 
-def test_a_known_weakness_is_named(auditor: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    answered = json.loads((auditor / "run.txt.json").read_text())
-    answered["dependencies"][0]["vulns"] = [{"id": "PYSEC-1", "fix_versions": ["2"]}]
-    (auditor / "run.txt.json").write_text(json.dumps(answered))
+def test_it_fails_and_names_a_known_vulnerability(
+    auditor: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = json.loads((auditor / "run.txt.json").read_text())
+    report["dependencies"][0]["vulns"] = [{"id": "PYSEC-1", "fix_versions": ["2"]}]
+    (auditor / "run.txt.json").write_text(json.dumps(report))
 
     assert audit.main() == 1
     assert "PYSEC-1 (fixed in: 2)" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Setting up from nothing: what can be said of it without doing it."""
+"""The parts of the installation that can be tested without installing anything."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_package_is_taken_out_of_a_lock_with_its_hashes(lock: Path) -> None:
+def test_a_package_is_removed_from_a_lock_with_its_hashes(lock: Path) -> None:
     rest = bootstrap._without(lock, "localstripe").read_text()
 
     assert "localstripe" not in rest
@@ -40,11 +40,11 @@ def test_a_package_is_taken_out_of_a_lock_with_its_hashes(lock: Path) -> None:
     assert rest.count("--hash") == 3
 
 
-def test_what_is_locked_for_other_systems_is_not_counted_as_locked_here(lock: Path) -> None:
+def test_packages_for_other_systems_do_not_count_as_locked_here(lock: Path) -> None:
     assert bootstrap.locked_here(lock) == ["django", "localstripe"]
 
 
-def test_a_mirror_told_to_pip_is_told_to_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_uses_the_mirror_that_pip_is_configured_with(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
@@ -54,15 +54,15 @@ def test_a_mirror_told_to_pip_is_told_to_uv(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PIP_FIND_LINKS", "/one /two")
     monkeypatch.setenv("UV_INDEX", "https://already.example")
 
-    told = bootstrap.uv_settings()
+    settings = bootstrap.uv_settings()
 
-    assert told["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
-    assert told["UV_FIND_LINKS"] == "/one,/two"
-    assert "UV_INDEX" not in told  # what is set stays
+    assert settings["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
+    assert settings["UV_FIND_LINKS"] == "/one,/two"
+    assert "UV_INDEX" not in settings  # variables already set are kept
 
 
-def test_it_is_readable_for_a_python_too_old_to_run_the_portal() -> None:
-    """So that such a Python says one clear line rather than a syntax error."""
+def test_a_python_too_old_for_the_portal_can_parse_it() -> None:
+    """An old Python then prints one clear line instead of a syntax error."""
     source = (bootstrap.ROOT / "scripts" / "bootstrap.py").read_text()
 
     compile(source, "bootstrap.py", "exec", flags=0, dont_inherit=True)
@@ -70,13 +70,13 @@ def test_it_is_readable_for_a_python_too_old_to_run_the_portal() -> None:
     assert "match " not in source
 
 
-def test_an_unknown_word_is_refused_in_one_line() -> None:
-    told = subprocess.run(
+def test_an_unknown_argument_is_refused_in_one_line() -> None:
+    completed = subprocess.run(
         [sys.executable, "scripts/bootstrap.py", "everything"],
         cwd=bootstrap.ROOT,
         capture_output=True,
         text=True,
     )
 
-    assert told.returncode == 1
-    assert told.stderr.startswith("usage:")
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("usage:")
