@@ -1,6 +1,6 @@
 """Described for programs: see opsportal.lib.openapi."""
 
-from alerts.api import ChecksRun
+from alerts.views.api import ChecksRun
 from opsportal.lib.openapi import describe
 
 describe(

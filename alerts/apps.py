@@ -24,7 +24,7 @@ class AlertsConfig(AppConfig):
 
 def seed(**signal: object) -> None:
     """After migrating, the channels, types and rules that the code knows have their rows."""
-    from alerts.defaults import sync_defaults
+    from alerts.services.defaults import sync_defaults
 
     newest = Path(__file__).with_name("migrations") / "max_migration.txt"
     done = MigrationRecorder(connection).applied_migrations()

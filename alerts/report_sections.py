@@ -7,7 +7,7 @@ from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, Q
 from alerts.models import Notification, SystemAlert
 from alerts.reports import Fact, report_section
 from alerts.rules import Severity
-from alerts.services.messages import in_words
+from opsportal.lib import formats
 
 
 def _count(since: datetime, until: datetime) -> dict[str, int]:
@@ -31,6 +31,6 @@ def alerts_of_the_week(since: datetime, until: datetime) -> list[Fact]:
         Fact("Opened", str(now["all"]), str(before["all"])),
         Fact("of these critical", str(now["critical"]), str(before["critical"])),
         Fact("Still active", str(SystemAlert.objects.active().count())),
-        Fact("Mean time to acknowledge", in_words(answer) if answer else "none acknowledged"),
+        Fact("Mean time to acknowledge", formats.span(answer) if answer else "none acknowledged"),
         Fact("Messages that could not be delivered", str(undelivered.count())),
     ]

@@ -9,8 +9,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from alerts import services
+from alerts.messages import in_units
 from alerts.models import AlertEvent, SystemAlert
-from alerts.services.messages import in_units, in_words
+from opsportal.lib import formats
 from opsportal.lib.admin import LogAdmin
 
 
@@ -56,7 +57,7 @@ class SystemAlertAdmin(LogAdmin):
 
     @admin.display(description="open for")
     def age(self, alert: SystemAlert) -> str:
-        return in_words(alert.duration(timezone.now()))
+        return formats.span(alert.duration(timezone.now()))
 
     @admin.display(description="value")
     def last_value(self, alert: SystemAlert) -> str:

@@ -15,7 +15,7 @@ from django_ratelimit.core import is_ratelimited
 from alerts import services
 from alerts.channels import TRANSPORTS, configuration, missing
 from alerts.models import Channel
-from alerts.queries import state_in_words
+from alerts.queries.inbox import state_in_words
 
 
 class ChannelForm(forms.ModelForm[Channel]):

@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from alerts import metric_readers
+from alerts.messages import in_units
 from alerts.models import AlertRule, AlertType, EscalationStep
-from alerts.services.messages import in_units
 
 
 @admin.register(AlertRule)

@@ -3,7 +3,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from alerts.models import Silence
-from alerts.silencing import read_matchers
+from alerts.queries.silences import read_matchers
 
 
 class SilenceForm(forms.ModelForm[Silence]):

@@ -1,8 +1,8 @@
 """Discord, through a channel's webhook: https://discord.com/developers/docs/resources/webhook#execute-webhook"""
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
+from alerts.channels.http import json_of, post
 from alerts.channels.slack import COLORS, RESOLVED_COLOR, headline
-from alerts.channels.web import json_of, post
 
 
 def embed(message: Message) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """PagerDuty Events v2: https://developer.pagerduty.com/docs/events-api-v2-overview"""
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
-from alerts.channels.web import json_of, post
+from alerts.channels.http import json_of, post
 
 SEVERITIES = {
     "critical": "critical",

@@ -3,7 +3,7 @@
 from django.conf import settings
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
-from alerts.channels.web import post
+from alerts.channels.http import post
 
 COLORS = {
     "critical": "#b3261e",

@@ -4,7 +4,7 @@ import unicodedata
 from urllib.parse import quote
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport
-from alerts.channels.web import json_of, post
+from alerts.channels.http import json_of, post
 
 # One segment of GSM-7 is 160 characters; one character outside of it makes the whole message UCS-2, 70 a segment.
 # https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding

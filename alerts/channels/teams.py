@@ -4,7 +4,7 @@ https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-
 """
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
-from alerts.channels.web import post
+from alerts.channels.http import post
 
 COLORS = {"critical": "attention", "high": "attention", "warning": "warning", "medium": "warning"}
 

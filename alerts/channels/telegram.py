@@ -3,8 +3,8 @@
 from html import escape
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
+from alerts.channels.http import json_of, post
 from alerts.channels.slack import headline
-from alerts.channels.web import json_of, post
 
 
 def html(message: Message) -> str:

@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport
-from alerts.channels.web import post
+from alerts.channels.http import post
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:

@@ -1,13 +1,13 @@
 from alerts.models.alert import ACTIVE, OWNS_ITS_KEY, AlertEvent, AlertState, SystemAlert
-from alerts.models.delivery import (
+from alerts.models.channel import Channel
+from alerts.models.digest import DigestMention, DigestRun
+from alerts.models.notification import (
     LEASE,
     UNFINISHED,
-    Channel,
     DeliveryAttempt,
     Notification,
     NotificationState,
 )
-from alerts.models.digest import DigestMention, DigestRun
 from alerts.models.people import Person, Team
 from alerts.models.rule import (
     AlertRule,

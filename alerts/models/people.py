@@ -4,7 +4,7 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 
-from alerts.models.delivery import QuietHours
+from alerts.models.channel import QuietHours
 
 
 class Person(QuietHours):

@@ -8,6 +8,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+from alerts.evaluation import Limits
 from alerts.rules import Severity
 
 
@@ -165,6 +166,22 @@ class AlertRule(models.Model):
     @property
     def is_custom(self) -> bool:
         return bool(self.reader)
+
+    def limits(self) -> Limits:
+        return Limits(
+            threshold=self.threshold,
+            severity=Severity(self.severity),
+            below=self.below,
+            clear_threshold=self.clear_threshold,
+            critical_threshold=self.critical_threshold,
+            breaches_needed=self.breaches_needed,
+            out_of=self.out_of,
+            clear_after=self.clear_after,
+            min_samples=self.min_samples,
+            no_data=self.no_data,
+            reopen_window=self.reopen_window,
+            calm_needed=2 * min(self.window, timedelta(minutes=30)),
+        )
 
 
 class RuleReading(models.Model):

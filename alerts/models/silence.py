@@ -1,13 +1,14 @@
 """Times in which people are not told: silences and maintenance windows."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from alerts.models.delivery import is_a_time_zone
+from alerts.models.channel import is_a_time_zone
 
 
 class Recurrence(models.TextChoices):
@@ -59,3 +60,30 @@ class Silence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.comment} ({self.starts_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M})"
+
+    def active_until(self, now: datetime) -> datetime | None:
+        """When the silence that is in force at `now` ends; None when it is not in force.
+
+        A recurring one starts at the same wall-clock time in its zone, whatever summer time does, and lasts as long.
+        """
+        length = self.ends_at - self.starts_at
+        if self.recurrence == Recurrence.ONCE:
+            return self.ends_at if self.starts_at <= now < self.ends_at else None
+        zone = ZoneInfo(self.time_zone)
+        first = self.starts_at.astimezone(zone)
+        today = now.astimezone(zone).date()
+        step = 7 if self.recurrence == Recurrence.WEEKLY else 1
+        for days_back in range(length.days + 2):
+            day = today - timedelta(days=days_back)
+            if day < first.date() or (day - first.date()).days % step:
+                continue
+            # In UTC, where comparing and adding are about real time and not about wall clocks.
+            start = first.replace(year=day.year, month=day.month, day=day.day, fold=0).astimezone(
+                UTC
+            )
+            if self.until and start >= self.until:
+                continue
+            end = start + length
+            if start <= now < end:
+                return end
+        return None

@@ -1,13 +1,13 @@
 """What can be done with alerts. Others call these; how they do it is in the modules beside."""
 
 from alerts.services.channel_state import enable, revive_failing, send_test
-from alerts.services.checkup import CheckUp, run_all_checks
+from alerts.services.checks import CheckUp, run_all_checks
 from alerts.services.delivery import deliver, deliver_waiting, resend
 from alerts.services.evaluate import Evaluated, evaluate_rule, evaluate_rules, problem_key
-from alerts.services.followup import follow_up
+from alerts.services.followups import follow_up
 from alerts.services.problems import Contended, clear_problem, references_of, report_problem
 from alerts.services.silences import silence
-from alerts.services.staff import acknowledge, comment, dismiss, mark_read, resolve
+from alerts.services.triage import acknowledge, comment, dismiss, mark_read, resolve
 
 __all__ = [
     "CheckUp",

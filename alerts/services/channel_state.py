@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import F, QuerySet
 
-from alerts import routing
 from alerts.channels import Message, configured, transport_of
 from alerts.models import Channel, Notification, NotificationState
+from alerts.queries import routing
 from alerts.rules import Severity
 from alerts.services import outbox
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import models
 
 from alerts.models import AlertState, Notification, RuleReading, SystemAlert
-from alerts.models.delivery import UNFINISHED
+from alerts.models.notification import UNFINISHED
 
 ALERTS_KEPT = timedelta(days=400)
 NOTIFICATIONS_KEPT = timedelta(days=90)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F
 
+from alerts import messages
 from alerts.channels import DeliveryFailed, Message, Receipt, configuration, missing, transport_of
 from alerts.models import (
     UNFINISHED,
@@ -18,10 +19,10 @@ from alerts.models import (
     Notification,
     NotificationState,
 )
-from alerts.services import messages, outbox
+from alerts.services import outbox
 from alerts.services.channel_state import failed_on, worked_on
-from alerts.services.notices import FIRING
-from alerts.services.timeline import note
+from alerts.services.notifications import FIRING
+from alerts.services.transitions import note
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,11 @@ from django.conf import settings
 from django.db import transaction
 from django.template.loader import render_to_string
 
-from alerts import digest, reports, routing
+from alerts import digest, reports
 from alerts.channels import Message, configured, transport_of
 from alerts.digest import DigestItem
 from alerts.models import AlertType, Channel, DigestMention, DigestRun, Notification, SystemAlert
+from alerts.queries import routing
 from alerts.rules import Severity
 from alerts.services import outbox
 

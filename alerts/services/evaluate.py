@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
-from alerts import defaults, metric_readers, rules
-from alerts.evaluation import SLOT, Action, Decision, Limits, Previous, Stage, decide, judge
+from alerts import metric_readers, rules
+from alerts.evaluation import SLOT, Action, Decision, Previous, Stage, decide, judge
+from alerts.messages import in_units
 from alerts.models import AlertRule, AlertState, RuleReading, SystemAlert
 from alerts.rules import Reading, Severity
-from alerts.services import lifecycle, problems
+from alerts.services import defaults, lifecycle, problems
 from alerts.services.lifecycle import Problem
-from alerts.services.messages import in_units, in_words
+from opsportal.lib import formats
 from opsportal.lib.upsert import upsert
 
 log = logging.getLogger(__name__)
@@ -98,23 +99,6 @@ def problem_key(rule_name: str, labels: Iterable[tuple[str, str]] = ()) -> str:
     return f"rule:{rule_name}:{hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]}"
 
 
-def limits_of(row: AlertRule) -> Limits:
-    return Limits(
-        threshold=row.threshold,
-        severity=Severity(row.severity),
-        below=row.below,
-        clear_threshold=row.clear_threshold,
-        critical_threshold=row.critical_threshold,
-        breaches_needed=row.breaches_needed,
-        out_of=row.out_of,
-        clear_after=row.clear_after,
-        min_samples=row.min_samples,
-        no_data=row.no_data,
-        reopen_window=row.reopen_window,
-        calm_needed=2 * min(row.window, timedelta(minutes=30)),
-    )
-
-
 def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
     """What the rule reads now; empty for no data. Raises whatever the rule's own code raises."""
     since = now - row.window
@@ -146,7 +130,7 @@ def _evaluate(row: AlertRule, *, now: datetime) -> Evaluated:
 
 
 def _apply(row: AlertRule, readings: list[Reading], *, now: datetime) -> Evaluated:
-    limits = limits_of(row)
+    limits = row.limits()
     known = _known_problems(row, now)
     by_key = {problem_key(row.name, reading.labels): reading for reading in readings}
     keys = by_key.keys() | known.keys()
@@ -282,10 +266,10 @@ def _problem(row: AlertRule, key: str, reading: Reading | None, decision: Decisi
 def _sentence(row: AlertRule, reading: Reading | None) -> str:
     limit = in_units(row.threshold, row.unit)
     if reading is None:
-        return f"No data for {in_words(row.window)}."
+        return f"No data for {formats.span(row.window)}."
     relation = "at or below" if row.below else "above"
     value = in_units(reading.value, row.unit)
-    return f"{value}, {relation} the threshold of {limit} (over {in_words(row.window)})."
+    return f"{value}, {relation} the threshold of {limit} (over {formats.span(row.window)})."
 
 
 def _plain(metadata: Mapping[str, object]) -> dict[str, object]:

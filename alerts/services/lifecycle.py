@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Value, When
 
-from alerts.defaults import type_for
 from alerts.evaluation import SLOT
 from alerts.models import AlertEvent, AlertRule, AlertState, SystemAlert
-from alerts.services import notices
-from alerts.services.timeline import move, note, set_fields
+from alerts.services import notifications
+from alerts.services.defaults import type_for
+from alerts.services.transitions import move, note, set_fields
 
 Kind = AlertEvent.Kind
 
@@ -188,7 +188,7 @@ def worsen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
     if was_acknowledged:
         note(alert, Kind.UNACKNOWLEDGED, "its severity rose", now=now)
     _set_clock(alert, now=now)
-    notices.announce(alert, now=now)
+    notifications.announce(alert, now=now)
     return True
 
 
@@ -205,7 +205,7 @@ def return_dismissed(alert: SystemAlert, now: datetime) -> bool:
         return False
     note(alert, Kind.RETURNED, now=now)
     _set_clock(alert, now=now)
-    notices.announce(alert, now=now)
+    notifications.announce(alert, now=now)
     return True
 
 
@@ -244,7 +244,7 @@ def finish(
     if not move(alert, **fields):
         return False
     note(alert, Kind.RESOLVED, text, now=now, user_id=user_id)
-    notices.tell_resolved(alert, now=now)
+    notifications.tell_resolved(alert, now=now)
     return True
 
 
@@ -256,9 +256,9 @@ def _opened(
     if becomes_flapping:
         set_fields(alert, is_flapping=True)
         note(alert, Kind.FLAPPING, "held open until it has been quiet for a while", now=now)
-        notices.announce_flapping(alert, now=now)
+        notifications.announce_flapping(alert, now=now)
     else:
-        notices.announce(alert, now=now)
+        notifications.announce(alert, now=now)
 
 
 def _set_clock(alert: SystemAlert, *, now: datetime) -> None:

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 from alerts.channels import Message
+from alerts.messages import frozen
 from alerts.models import Channel, Notification, SystemAlert
-from alerts.services.messages import frozen
 from opsportal.lib import queue
 
 # Later than this the news is history; what was not delivered by then is shown as failed.

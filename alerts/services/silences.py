@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from alerts.models import AlertEvent, Silence, SystemAlert
-from alerts.services.timeline import note
+from alerts.services.transitions import note
 
 
 @transaction.atomic

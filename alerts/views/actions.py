@@ -17,7 +17,7 @@ from django_ratelimit.core import is_ratelimited
 
 from alerts import services
 from alerts.models import Notification, SystemAlert
-from alerts.views.access import may_change
+from alerts.views import may_change
 
 MOST_AT_ONCE = 500
 LONGEST_SILENCE_HOURS = 24 * 30

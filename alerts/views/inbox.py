@@ -13,11 +13,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from alerts import queries
+from alerts.messages import in_units
 from alerts.models import AlertState, SystemAlert
+from alerts.queries import inbox as queries
+from alerts.queries.silences import silences_in_force
 from alerts.rules import Severity
-from alerts.services.messages import in_units
-from alerts.views.access import CHANGE, may_view
+from alerts.views import CHANGE, may_view
 
 PAGE = 50
 STATES = {
@@ -71,7 +72,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
         "types": queries.types_in_use(),
         "sources": queries.sources_in_use(),
         "summary": summary,
-        "silences": queries.silences_in_force(now),
+        "silences": silences_in_force(now),
         "troubles": queries.troubles(unanswered=summary.unanswered_count),
         "may_change": request.user.has_perm(CHANGE),
         "here": request.get_full_path(),

@@ -10,7 +10,7 @@ from django.utils import timezone
 from alerts import services
 from alerts.evaluation import Limits
 from alerts.models import AlertRule, RuleReading, SystemAlert
-from alerts.preview import replay
+from alerts.queries.rule_preview import replay
 from alerts.rules import Severity
 from health.services import record_measurements
 from health.signals import Gauge as Level

@@ -9,9 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts import services as alerts
-from alerts.defaults import sync_rules
 from alerts.impact import References, impact_of
 from alerts.models import SystemAlert
+from alerts.services.defaults import sync_rules
 from health.checks import Degraded, NotConfigured
 from reservations import services
 from reservations.alert_rules import low_inventory

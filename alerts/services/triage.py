@@ -7,8 +7,8 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from alerts.models import ACTIVE, AlertEvent, AlertState, SystemAlert
-from alerts.services import lifecycle, notices
-from alerts.services.timeline import move, note
+from alerts.services import lifecycle, notifications
+from alerts.services.transitions import move, note
 
 Kind = AlertEvent.Kind
 TRIES = 5
@@ -31,7 +31,7 @@ def acknowledge(
         ):
             raise _Overtaken
         note(alert, Kind.ACKNOWLEDGED, now=now, user_id=_id(user))
-        notices.tell_acknowledged(alert, now=now)
+        notifications.tell_acknowledged(alert, now=now)
         return True
 
     return _each(alerts, step)

@@ -1,11 +1,11 @@
 """Whether a silence is in force, and what it matches: pure, so that a night of clock changes can be tried."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
-from zoneinfo import ZoneInfo
 
-from alerts.models import Recurrence, Silence, SystemAlert
+from alerts.models import Silence, SystemAlert
 
 MATCHABLE = ("rule", "severity", "alert_type", "source", "key")
 
@@ -40,32 +40,6 @@ def read_matchers(value: object) -> dict[str, str]:
     return value
 
 
-def end_of(silence: Silence, now: datetime) -> datetime | None:
-    """When the silence that is in force at `now` ends; None when it is not in force.
-
-    A recurring one starts at the same wall-clock time in its zone, whatever summer time does, and lasts as long.
-    """
-    length = silence.ends_at - silence.starts_at
-    if silence.recurrence == Recurrence.ONCE:
-        return silence.ends_at if silence.starts_at <= now < silence.ends_at else None
-    zone = ZoneInfo(silence.time_zone)
-    first = silence.starts_at.astimezone(zone)
-    today = now.astimezone(zone).date()
-    step = 7 if silence.recurrence == Recurrence.WEEKLY else 1
-    for days_back in range(length.days + 2):
-        day = today - timedelta(days=days_back)
-        if day < first.date() or (day - first.date()).days % step:
-            continue
-        # In UTC, where comparing and adding are about real time and not about wall clocks.
-        start = first.replace(year=day.year, month=day.month, day=day.day, fold=0).astimezone(UTC)
-        if silence.until and start >= silence.until:
-            continue
-        end = start + length
-        if start <= now < end:
-            return end
-    return None
-
-
 def silence_for(
     alert: SystemAlert, now: datetime, silences: Iterable[Silence] | None = None
 ) -> tuple[Silence, datetime] | None:
@@ -76,6 +50,34 @@ def silence_for(
     in_force = [
         (silence, end)
         for silence in silences
-        if (end := end_of(silence, now)) and matches(silence.matchers, facts)
+        if (end := silence.active_until(now)) and matches(silence.matchers, facts)
     ]
     return max(in_force, key=lambda pair: pair[1], default=None)
+
+
+@dataclass(frozen=True)
+class InForce:
+    """A silence or maintenance window that goes on now."""
+
+    silence: Silence
+    ends_at: datetime
+
+
+def silences_in_force(now: datetime) -> list[InForce]:
+    """Those that keep people from being told now, the one that ends last first."""
+    found = [
+        InForce(silence, end)
+        for silence in Silence.objects.current_or_recurring(now).order_by("pk")
+        if (end := silence.active_until(now))
+    ]
+    return sorted(found, key=lambda one: one.ends_at, reverse=True)
+
+
+def matched_by(matchers: Mapping[str, str], limit: int = 10) -> tuple[int, list[SystemAlert]]:
+    """How many active alerts a silence with these matchers would keep quiet, and the worst of them."""
+    found = [
+        alert
+        for alert in SystemAlert.objects.active().select_related("rule").worst_first()
+        if matches(matchers, properties(alert))
+    ]
+    return len(found), found[:limit]

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from alerts import routing, silencing
-from alerts.defaults import type_for
 from alerts.models import AlertEvent, AlertState, EscalationStep, Notification, SystemAlert
+from alerts.queries import routing, silences
 from alerts.rules import Severity
-from alerts.services import lifecycle, notices
-from alerts.services.timeline import move, note
+from alerts.services import lifecycle, notifications
+from alerts.services.defaults import type_for
+from alerts.services.transitions import move, note
 
 Kind = AlertEvent.Kind
 
@@ -64,9 +64,9 @@ def _each(
 
 
 def _announce(alert: SystemAlert, now: datetime) -> bool:
-    if notices.reason_to_hold(alert, notices.kind_of_announcement(alert), now):
+    if notifications.reason_to_hold(alert, notifications.kind_of_announcement(alert), now):
         return False
-    return move(alert) and notices.announce(alert, now=now) > 0
+    return move(alert) and notifications.announce(alert, now=now) > 0
 
 
 def _escalate(alert: SystemAlert, now: datetime) -> bool:
@@ -74,7 +74,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
     alert_type = type_for(alert.alert_type, alert.severity)
     steps = list(alert_type.steps.order_by("after", "pk"))
     number = alert.escalation_count
-    if not steps or silencing.silence_for(alert, now):
+    if not steps or silences.silence_for(alert, now):
         return False
     if number >= len(steps) + LAST_STEP_REPEATS:
         if move(alert, is_unanswered=True, escalate_at=None):
@@ -83,7 +83,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
     step = steps[min(number, len(steps) - 1)]
     if not move(alert, escalation_count=number + 1, escalate_at=_after(alert, steps, number, now)):
         return False
-    notices.tell(alert, Notification.Kind.ESCALATED, routing.channels_of_step(step), now=now)
+    notifications.tell(alert, Notification.Kind.ESCALATED, routing.channels_of_step(step), now=now)
     return True
 
 
@@ -96,7 +96,7 @@ def _after(alert: SystemAlert, steps: list[EscalationStep], taken: int, now: dat
 
 
 def _remind(alert: SystemAlert, now: datetime) -> bool:
-    if silencing.silence_for(alert, now) or not move(alert, last_notified_at=now):
+    if silences.silence_for(alert, now) or not move(alert, last_notified_at=now):
         return False
-    channels = routing.channels_for(alert)
-    return notices.tell(alert, Notification.Kind.REMINDER, channels, now=now) > 0
+    channels = routing.channels_of(type_for(alert.alert_type, alert.severity))
+    return notifications.tell(alert, Notification.Kind.REMINDER, channels, now=now) > 0

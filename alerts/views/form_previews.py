@@ -9,9 +9,10 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from alerts import preview, queries, silencing
 from alerts.models import AlertRule
-from alerts.views.access import may_view
+from alerts.queries import rule_preview as previews
+from alerts.queries import silences
+from alerts.views import may_view
 
 LIMITS = (
     "threshold",
@@ -34,14 +35,14 @@ LimitsForm = modelform_factory(AlertRule, fields=LIMITS)
 def rule_preview(request: HttpRequest, pk: int) -> HttpResponse:
     """Takes the form's values, saved or not."""
     rule = get_object_or_404(AlertRule, pk=pk)
-    context: dict[str, object] = {"days": preview.DAYS}
+    context: dict[str, object] = {"days": previews.DAYS}
     form = LimitsForm(request.GET, instance=rule) if "threshold" in request.GET else None
     if form is not None and not form.is_valid():
         context["problem"] = "These limits cannot be: " + " ".join(
             str(message) for messages in form.errors.values() for message in messages
         )
     else:
-        result = preview.preview(rule, now=timezone.now())
+        result = previews.preview(rule, now=timezone.now())
         context |= {"result": result, "firing": timedelta(minutes=result.firing_minutes)}
     return render(request, "alerts/_preview.html", context)
 
@@ -52,11 +53,11 @@ def silence_preview(request: HttpRequest) -> HttpResponse:
     """Which alerts the matchers would keep quiet now, as they stand in the form."""
     context: dict[str, object] = {}
     try:
-        matchers = silencing.read_matchers(json.loads(request.GET.get("matchers") or "{}"))
+        matchers = silences.read_matchers(json.loads(request.GET.get("matchers") or "{}"))
     except json.JSONDecodeError:
         context["problem"] = "The matchers are not readable as JSON."
     except ValueError as error:
         context["problem"] = str(error)
     else:
-        context["count"], context["alerts"] = queries.matched_by(matchers)
+        context["count"], context["alerts"] = silences.matched_by(matchers)
     return render(request, "alerts/_silence_preview.html", context)

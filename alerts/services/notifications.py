@@ -8,13 +8,15 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from alerts import routing, silencing
+from alerts import messages
 from alerts.channels import Message, transport_of
-from alerts.defaults import type_for
 from alerts.models import AlertEvent, Channel, Notification, NotificationState, SystemAlert
-from alerts.routing import Destination
-from alerts.services import messages, outbox
-from alerts.services.timeline import note, set_fields
+from alerts.queries import routing, silences
+from alerts.queries.routing import Destination
+from alerts.services import outbox
+from alerts.services.defaults import type_for
+from alerts.services.transitions import note, set_fields
+from opsportal.lib import formats
 
 Kind = Notification.Kind
 
@@ -58,9 +60,10 @@ def announce(alert: SystemAlert, *, now: datetime) -> int:
 
 def announce_flapping(alert: SystemAlert, *, now: datetime) -> int:
     """One message that it comes and goes, in place of one for each time."""
-    if type_for(alert.alert_type, alert.severity).digest_only or silencing.silence_for(alert, now):
+    alert_type = type_for(alert.alert_type, alert.severity)
+    if alert_type.digest_only or silences.silence_for(alert, now):
         return 0
-    return tell(alert, Kind.FLAPPING, routing.channels_for(alert), now=now)
+    return tell(alert, Kind.FLAPPING, routing.channels_of(alert_type), now=now)
 
 
 def kind_of_announcement(alert: SystemAlert) -> str:
@@ -81,7 +84,7 @@ def kind_of_announcement(alert: SystemAlert) -> str:
 
 def reason_to_hold(alert: SystemAlert, kind: str, now: datetime) -> str:
     """Why the alert is not to be announced now; "" when nothing speaks against it."""
-    silenced = silencing.silence_for(alert, now)
+    silenced = silences.silence_for(alert, now)
     if silenced:
         silence, end = silenced
         return f"silenced until {end:%Y-%m-%d %H:%M %Z}: {silence.comment}"
@@ -217,7 +220,7 @@ def _tell_of_storm(way: Destination, *, now: datetime) -> None:
     message = Message(
         kind=Kind.STORM,
         title=f"Alert storm: {active} alerts are active",
-        text=f"More than {STORM_SIZE} messages within {messages.in_words(STORM_WINDOW)} were due here. "
+        text=f"More than {STORM_SIZE} messages within {formats.span(STORM_WINDOW)} were due here. "
         "Further alerts are on the alerts page and not announced one by one.",
         severity="critical",
         source="opsportal",

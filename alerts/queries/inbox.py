@@ -1,29 +1,23 @@
 """What others ask about alerts."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts import silencing
 from alerts.channels import missing
 from alerts.models import (
     AlertRule,
     AlertState,
     AlertType,
     Channel,
-    RuleReading,
-    Silence,
     SystemAlert,
 )
 from alerts.models.alert import SystemAlertQuerySet
 from alerts.rules import Severity
-from alerts.services.messages import in_units
 from opsportal.lib import formats
-from opsportal.lib.charts import Chart, Series, Threshold
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,6 @@ def active_summary(*, now: datetime | None = None) -> ActiveSummary:
 
 
 Alerts = SystemAlertQuerySet
-CHART_POINTS = 400
 
 
 @dataclass(frozen=True)
@@ -116,69 +109,3 @@ def sources_in_use() -> list[str]:
     of_rules = {name.partition(".")[0] for name in AlertRule.objects.values_list("name", flat=True)}
     of_active = set(SystemAlert.objects.active().values_list("source", flat=True).distinct())
     return sorted((of_rules | of_active) - {""})
-
-
-def type_of(alert: SystemAlert) -> AlertType | None:
-    return AlertType.objects.filter(slug=alert.alert_type).first()
-
-
-def earlier_episodes(alert: SystemAlert, limit: int = 10) -> list[SystemAlert]:
-    """The same problem's other alerts, newest first."""
-    others = SystemAlert.objects.visible().filter(key=alert.key).exclude(pk=alert.pk)
-    return list(others.order_by("-opened_at", "-pk")[:limit])
-
-
-def chart_of(alert: SystemAlert, *, now: datetime) -> Chart | None:
-    """The rule's value around the alert, against its threshold; None for a problem without a rule."""
-    if alert.rule is None:
-        return None
-    since = alert.opened_at - timedelta(hours=2)
-    until = min(now, (alert.resolved_at or now) + timedelta(hours=1))
-    readings = list(
-        RuleReading.objects.filter(rule=alert.rule, key=alert.key, at__gte=since, at__lte=until)
-        .order_by("at")
-        .values_list("at", "value")
-    )
-    step = max(1, len(readings) // CHART_POINTS)
-    readings = readings[::step]
-    rule = alert.rule
-    thresholds = [Threshold(rule.threshold, f"threshold: {in_units(rule.threshold, rule.unit)}")]
-    if rule.clear_threshold is not None:
-        clear = in_units(rule.clear_threshold, rule.unit)
-        thresholds.append(Threshold(rule.clear_threshold, f"over at: {clear}", "ok"))
-    return Chart(
-        title=rule.problem_name,
-        times=[since, *(at for at, _ in readings), until],
-        series=[Series("Value", [None, *(value for _, value in readings), None], kind="line")],
-        unit=rule.unit,
-        thresholds=thresholds,
-        empty="No reading is kept of that time; they are kept for eight days.",
-    )
-
-
-@dataclass(frozen=True)
-class InForce:
-    """A silence or maintenance window that goes on now."""
-
-    silence: Silence
-    ends_at: datetime
-
-
-def silences_in_force(now: datetime) -> list[InForce]:
-    """Those that keep people from being told now, the one that ends last first."""
-    found = [
-        InForce(silence, end)
-        for silence in Silence.objects.current_or_recurring(now).order_by("pk")
-        if (end := silencing.end_of(silence, now))
-    ]
-    return sorted(found, key=lambda one: one.ends_at, reverse=True)
-
-
-def matched_by(matchers: Mapping[str, str], limit: int = 10) -> tuple[int, list[SystemAlert]]:
-    """How many active alerts a silence with these matchers would keep quiet, and the worst of them."""
-    found = [
-        alert
-        for alert in SystemAlert.objects.active().select_related("rule").worst_first()
-        if silencing.matches(matchers, silencing.properties(alert))
-    ]
-    return len(found), found[:limit]

@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q
 
 from alerts.channels import configuration, configured, transport_of
-from alerts.defaults import type_for
-from alerts.models import AlertType, Channel, EscalationStep, Person, SystemAlert
+from alerts.models import AlertType, Channel, EscalationStep, Person
 from alerts.rules import Severity
 
 
@@ -25,11 +24,6 @@ class Destination:
     @property
     def label(self) -> str:
         return f"{self.channel.pk}{self.audience}"
-
-
-def channels_for(alert: SystemAlert) -> list[Channel]:
-    """The configured, enabled channels of the alert's type."""
-    return channels_of(type_for(alert.alert_type, alert.severity))
 
 
 def channels_of(alert_type: AlertType) -> list[Channel]:

@@ -12,9 +12,6 @@ from opsportal.lib import formats
 Kind = Notification.Kind
 
 
-in_words = formats.span
-
-
 def in_units(value: float | None, unit: str) -> str:
     return "no data" if value is None else formats.quantity(value, unit)
 
@@ -57,7 +54,7 @@ def thawed(payload: object) -> Message:
 
 def of_unannounced_end(message: Message) -> Message:
     """One message for a problem that was over before anybody was told: what it was, and for how long."""
-    lasted = in_words(message.at - message.started_at) if message.started_at else "a while"
+    lasted = formats.span(message.at - message.started_at) if message.started_at else "a while"
     title = f"Was a problem for {lasted}: {message.title.removeprefix('Resolved: ')}"
     text = f"It began and ended before this could be delivered.\n{message.text}"
     return msgspec.structs.replace(message, title=title, text=text, is_announced=False)
@@ -75,7 +72,7 @@ def _title(alert: SystemAlert, kind: str, now: datetime) -> str:
     return {
         Kind.REOPENED: f"Back again: {alert.title}",
         Kind.RAISED: f"Now {alert.severity}: {alert.title}",
-        Kind.REMINDER: f"Still firing for {in_words(alert.duration(now))}: {alert.title}",
+        Kind.REMINDER: f"Still firing for {formats.span(alert.duration(now))}: {alert.title}",
         Kind.ESCALATED: f"Nobody responded: {alert.title}",
         Kind.ACKNOWLEDGED: f"Acknowledged: {alert.title}",
         Kind.FLAPPING: f"Coming and going: {alert.title}",
@@ -85,14 +82,14 @@ def _title(alert: SystemAlert, kind: str, now: datetime) -> str:
 
 def _text(alert: SystemAlert, kind: str, now: datetime) -> str:
     if kind == Kind.RESOLVED:
-        return f"Over after {in_words(alert.duration(now))}."
+        return f"Over after {formats.span(alert.duration(now))}."
     if kind == Kind.FLAPPING:
         return (
             f"{alert.message}\nIt has started and ended several times within half an hour. "
             "There will be no more messages about it until it has been quiet for a while."
         ).strip()
     if kind == Kind.ESCALATED:
-        open_for = in_words(alert.duration(now))
+        open_for = formats.span(alert.duration(now))
         return f"Open for {open_for} and not acknowledged.\n{alert.message}".strip()
     return alert.message
 

@@ -17,9 +17,9 @@ from alerts.models import (
     SystemAlert,
 )
 from alerts.queries import active_summary
-from alerts.routing import end_of_quiet
+from alerts.queries.routing import end_of_quiet
+from alerts.queries.silences import matches
 from alerts.rules import Severity
-from alerts.silencing import end_of, matches
 from opsportal.lib.outbound import breaker
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver
 from tests.factories import make_alert
@@ -231,9 +231,9 @@ def test_a_nightly_window_keeps_its_wall_clock_time_when_the_clocks_change() -> 
 
     for day in (28, 29, 30):  # the 29th has no 02:30, and is an hour shorter
         start = datetime(2026, 3, day, 3, 30, tzinfo=BERLIN).astimezone(UTC)
-        assert end_of(night, start - MINUTE) is None
-        assert end_of(night, start) == start + 60 * MINUTE
-        assert end_of(night, start + 60 * MINUTE) is None
+        assert night.active_until(start - MINUTE) is None
+        assert night.active_until(start) == start + 60 * MINUTE
+        assert night.active_until(start + 60 * MINUTE) is None
 
 
 def test_a_weekly_window_comes_on_its_weekday_only() -> None:
@@ -243,9 +243,9 @@ def test_a_weekly_window_comes_on_its_weekday_only() -> None:
         ends_at=datetime(2026, 3, 2, 2, 0, tzinfo=UTC),
     )
 
-    assert end_of(sunday, datetime(2026, 3, 9, 1, 59, tzinfo=UTC))
-    assert not end_of(sunday, datetime(2026, 3, 10, 1, 0, tzinfo=UTC))
-    assert not end_of(sunday, datetime(2026, 2, 22, 23, 30, tzinfo=UTC))
+    assert sunday.active_until(datetime(2026, 3, 9, 1, 59, tzinfo=UTC))
+    assert not sunday.active_until(datetime(2026, 3, 10, 1, 0, tzinfo=UTC))
+    assert not sunday.active_until(datetime(2026, 2, 22, 23, 30, tzinfo=UTC))
 
 
 # --- quiet hours -------------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from alerts import queries, services, silencing
+from alerts import services
 from alerts.impact import Impact, References, impact_of
+from alerts.messages import in_units
 from alerts.models import Notification, SystemAlert
-from alerts.services.messages import in_units
-from alerts.views.access import CHANGE, may_view
+from alerts.queries import alert_page, silences
+from alerts.views import CHANGE, may_view
 
 TONES = {
     "opened": "is-critical",
@@ -41,7 +42,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
     )
     now = timezone.now()
     impact = _impact(alert, now)
-    silenced = silencing.silence_for(alert, now)
+    silenced = silences.silence_for(alert, now)
     context = {
         **admin.site.each_context(request),
         "title": alert.title,
@@ -54,7 +55,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "value": in_units(alert.value, alert.unit),
         "limit": in_units(alert.threshold, alert.unit) if alert.threshold is not None else "",
         "relation": "≤" if alert.rule and alert.rule.below else ">",
-        "chart": queries.chart_of(alert, now=now),
+        "chart": alert_page.chart_of(alert, now=now),
         "timeline": [
             {"event": event, "tone": TONES.get(event.kind, "")}
             for event in alert.events.select_related("user").order_by("-at", "-pk")[:200]
@@ -62,15 +63,15 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "deliveries": _deliveries(alert),
         "impact": impact,
         "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
-        "earlier": queries.earlier_episodes(alert),
+        "earlier": alert_page.earlier_episodes(alert),
         "facts": sorted(alert.labels.items()),
         "metadata": sorted(alert.metadata.items()),
-        "alert_type": queries.type_of(alert),
+        "alert_type": alert_page.type_of(alert),
         "may_change": request.user.has_perm(CHANGE),
         "act_url": reverse("alerts:alert-act", args=[alert.pk]),
         "here": request.path,
     }
-    return render(request, "alerts/page.html", context)
+    return render(request, "alerts/detail.html", context)
 
 
 def _impact(alert: SystemAlert, now: datetime) -> Impact:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from alerts.evaluation import Action, Limits, Previous, Stage, advance, decide, judge
 from alerts.models import AlertRule, RuleReading
-from alerts.services.evaluate import limits_of
 
 DAYS = 7
 
@@ -26,7 +25,7 @@ def preview(rule: AlertRule, *, now: datetime) -> Preview:
         .order_by("key", "at")
         .values_list("key", "at", "value", "samples")
     )
-    return replay(rows.iterator(), limits_of(rule))
+    return replay(rows.iterator(), rule.limits())
 
 
 def replay(
