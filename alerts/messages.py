@@ -1,4 +1,4 @@
-"""What a notification says, frozen at the moment it is written."""
+"""The content of notifications, as it is when they are created."""
 
 from datetime import datetime
 
@@ -10,9 +10,10 @@ from alerts.models import AlertEvent, Notification, SystemAlert
 from opsportal.lib import formats
 
 Kind = Notification.Kind
+RESOLVED_PREFIX = "Resolved: "
 
 
-def in_units(value: float | None, unit: str) -> str:
+def format_value(value: float | None, unit: str) -> str:
     return "no data" if value is None else formats.quantity(value, unit)
 
 
@@ -37,31 +38,31 @@ def compose(
     )
 
 
-def frozen(message: Message) -> dict[str, object]:
-    """As it is kept in the outbox."""
+def to_payload(message: Message) -> dict[str, object]:
+    """Convert a message to the JSON types that the outbox stores."""
     kept: dict[str, object] = msgspec.to_builtins(message, enc_hook=_plain_text)
     return kept
 
 
 def _plain_text(value: object) -> str:
-    """msgspec takes no subclass of str, and templates and forms bring theirs."""
+    """Convert subclasses of str, such as SafeString from templates, which msgspec does not accept."""
     return value[:] if isinstance(value, str) else str(value)
 
 
-def thawed(payload: object) -> Message:
+def from_payload(payload: object) -> Message:
     return msgspec.convert(payload, Message)
 
 
-def of_unannounced_end(message: Message) -> Message:
-    """One message for a problem that was over before anybody was told: what it was, and for how long."""
+def for_unannounced_resolution(message: Message) -> Message:
+    """Return the message for a problem that was resolved before its alert could be delivered."""
     lasted = formats.span(message.at - message.started_at) if message.started_at else "a while"
-    title = f"Was a problem for {lasted}: {message.title.removeprefix('Resolved: ')}"
-    text = f"It began and ended before this could be delivered.\n{message.text}"
+    title = f"Resolved after {lasted}: {message.title.removeprefix(RESOLVED_PREFIX)}"
+    text = f"It opened and resolved before this message could be delivered.\n{message.text}"
     return msgspec.structs.replace(message, title=title, text=text, is_announced=False)
 
 
-def event_kind(kind: str) -> AlertEvent.Kind:
-    """How the timeline calls a message of this kind."""
+def to_event_kind(kind: str) -> AlertEvent.Kind:
+    """Return the kind of timeline entry for a message of this kind."""
     return {
         Kind.ESCALATED: AlertEvent.Kind.ESCALATED,
         Kind.REMINDER: AlertEvent.Kind.REMINDED,
@@ -70,23 +71,23 @@ def event_kind(kind: str) -> AlertEvent.Kind:
 
 def _title(alert: SystemAlert, kind: str, now: datetime) -> str:
     return {
-        Kind.REOPENED: f"Back again: {alert.title}",
+        Kind.REOPENED: f"Reopened: {alert.title}",
         Kind.RAISED: f"Now {alert.severity}: {alert.title}",
         Kind.REMINDER: f"Still firing for {formats.span(alert.duration(now))}: {alert.title}",
-        Kind.ESCALATED: f"Nobody responded: {alert.title}",
+        Kind.ESCALATED: f"Escalated: {alert.title}",
         Kind.ACKNOWLEDGED: f"Acknowledged: {alert.title}",
-        Kind.FLAPPING: f"Coming and going: {alert.title}",
-        Kind.RESOLVED: f"Resolved: {alert.title}",
+        Kind.FLAPPING: f"Flapping: {alert.title}",
+        Kind.RESOLVED: f"{RESOLVED_PREFIX}{alert.title}",
     }.get(Kind(kind), alert.title)
 
 
 def _text(alert: SystemAlert, kind: str, now: datetime) -> str:
     if kind == Kind.RESOLVED:
-        return f"Over after {formats.span(alert.duration(now))}."
+        return f"Resolved after {formats.span(alert.duration(now))}."
     if kind == Kind.FLAPPING:
         return (
-            f"{alert.message}\nIt has started and ended several times within half an hour. "
-            "There will be no more messages about it until it has been quiet for a while."
+            f"{alert.message}\nIt has opened and resolved several times in 30 minutes. "
+            "No further messages are sent until it has been stable for a while."
         ).strip()
     if kind == Kind.ESCALATED:
         open_for = formats.span(alert.duration(now))
@@ -97,8 +98,8 @@ def _text(alert: SystemAlert, kind: str, now: datetime) -> str:
 def _facts(alert: SystemAlert) -> list[tuple[str, str]]:
     facts = [("Severity", str(alert.severity))]
     if alert.threshold is not None:
-        facts.append(("Value", in_units(alert.value, alert.unit)))
-        facts.append(("Threshold", in_units(alert.threshold, alert.unit)))
+        facts.append(("Value", format_value(alert.value, alert.unit)))
+        facts.append(("Threshold", format_value(alert.threshold, alert.unit)))
     facts.append(("Since", f"{alert.opened_at:%Y-%m-%d %H:%M:%S %Z}"))
     if alert.occurrence_count > 1:
         facts.append(("Seen", f"{alert.occurrence_count} times"))

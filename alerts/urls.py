@@ -1,4 +1,4 @@
-"""Addresses of the alert pages and of "run all checks now"."""
+"""URLs of the alert pages and of the API to run all checks."""
 
 from django.contrib import admin
 from django.urls import path
@@ -23,7 +23,7 @@ urlpatterns = [
         staff(form_previews.rule_preview),
         name="rule-preview",
     ),
-    path("admin/alerts/<int:pk>/", staff(detail.page), name="alert-page"),
+    path("admin/alerts/<int:pk>/", staff(detail.alert_detail), name="alert-page"),
     path("admin/alerts/<int:pk>/act/", staff(actions.act), name="alert-act"),
     path("admin/alerts/<int:pk>/dismiss/", staff(actions.dismiss), name="alert-dismiss"),
     path(

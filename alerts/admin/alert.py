@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from alerts import services
-from alerts.messages import in_units
+from alerts.messages import format_value
 from alerts.models import AlertEvent, SystemAlert
 from opsportal.lib import formats
 from opsportal.lib.admin import LogAdmin
@@ -28,7 +28,7 @@ class TimelineInline(admin.TabularInline[AlertEvent, SystemAlert]):
 
 @admin.register(SystemAlert)
 class SystemAlertAdmin(LogAdmin):
-    """Changed through its actions only; each keeps who did it and when."""
+    """Alerts change only through the actions, which record the user and the time."""
 
     list_display = (
         "title",
@@ -61,7 +61,7 @@ class SystemAlertAdmin(LogAdmin):
 
     @admin.display(description="value")
     def last_value(self, alert: SystemAlert) -> str:
-        return in_units(alert.value, alert.unit) if alert.threshold is not None else ""
+        return format_value(alert.value, alert.unit) if alert.threshold is not None else ""
 
     @admin.display(description="read", boolean=True)
     def is_read(self, alert: SystemAlert) -> bool:
@@ -69,7 +69,7 @@ class SystemAlertAdmin(LogAdmin):
 
     @admin.display(description="")
     def buttons(self, alert: SystemAlert) -> SafeString:
-        """They post the change list's own form, with its token, to another address."""
+        """Return buttons that submit the form of the change list, with its CSRF token, to another URL."""
         if not alert.is_active:
             return SafeString("")
         return format_html(

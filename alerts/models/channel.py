@@ -1,4 +1,4 @@
-"""Channels: the places where people are told."""
+"""Channels: where people are notified."""
 
 from datetime import time
 from zoneinfo import ZoneInfo, available_timezones
@@ -7,15 +7,15 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 
-def is_a_time_zone(value: str) -> None:
+def validate_time_zone(value: str) -> None:
     if value not in available_timezones():
         raise ValidationError(f"{value!r} is not a time zone such as Europe/Berlin")
 
 
 class QuietHours(models.Model):
-    """Hours of the night, by the clock of a zone, in which only critical alerts get through."""
+    """Hours of the day, in a time zone, during which only critical alerts are delivered."""
 
-    time_zone = models.CharField(max_length=50, default="UTC", validators=[is_a_time_zone])
+    time_zone = models.CharField(max_length=50, default="UTC", validators=[validate_time_zone])
     quiet_from = models.TimeField(null=True, blank=True)
     quiet_until = models.TimeField(null=True, blank=True)
 
@@ -35,21 +35,21 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 
 
 class Channel(QuietHours):
-    """A place where people are told. What it can do is in `alerts.channels`, by its kind."""
+    """A place where people are notified. `alerts.channels` implements each kind."""
 
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=20)
     config = models.JSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(
-        default=False, help_text="What is not filled in here is taken from the portal's settings."
+        default=False, help_text="Empty fields fall back to the portal's settings."
     )
     is_enabled = models.BooleanField(default=True)
     max_per_minute = models.PositiveIntegerField(
-        default=30, help_text="More than this wait for the next minute."
+        default=30, help_text="Messages above this limit wait for the next minute."
     )
     gets_digests = models.BooleanField(
         default=True,
-        help_text="Digests and the weekly report, where the kind of channel takes them.",
+        help_text="Also send digests and the weekly report, if this kind of channel supports them.",
     )
     teams = models.ManyToManyField("alerts.Team", blank=True, related_name="channels")
     people = models.ManyToManyField("alerts.Person", blank=True, related_name="channels")

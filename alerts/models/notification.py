@@ -1,4 +1,7 @@
-"""The outbox: what is to be told to whom, and every attempt to do so. The row is the truth, the queue a nudge."""
+"""The outbox: one row per message and channel, and one per delivery attempt.
+
+The rows are authoritative; a job in the task queue only makes delivery start earlier.
+"""
 
 import uuid
 from datetime import datetime, timedelta
@@ -10,8 +13,8 @@ from django.db.models import Exists, F, OuterRef, Q
 from alerts.models.alert import SystemAlert
 from alerts.models.channel import Channel
 
-# One attempt may take 10 s (the HTTP timeout); a lease this long outlives it, and a dead worker's is soon taken over.
-LEASE = timedelta(minutes=2)
+# Longer than an attempt can take (10 s, the HTTP timeout), and short enough to take over soon from a dead worker.
+LEASE_DURATION = timedelta(minutes=2)
 
 
 class NotificationState(models.TextChoices):
@@ -22,20 +25,20 @@ class NotificationState(models.TextChoices):
     SUPERSEDED = "superseded"
 
 
-UNFINISHED = (NotificationState.WAITING, NotificationState.SENDING)
+UNFINISHED_STATES = (NotificationState.WAITING, NotificationState.SENDING)
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
     def unfinished(self) -> "NotificationQuerySet":
-        return self.filter(state__in=UNFINISHED)
+        return self.filter(state__in=UNFINISHED_STATES)
 
     def failed(self) -> "NotificationQuerySet":
         return self.filter(state=NotificationState.FAILED)
 
     def due(self, now: datetime) -> "NotificationQuerySet":
-        """Whose time has come, or whose worker died; of each stream only the first, so that order is kept."""
+        """Return waiting ones that are due and ones whose worker died; of each stream only the first, to keep the order."""
         earlier = Notification.objects.filter(
-            stream=OuterRef("stream"), pk__lt=OuterRef("pk"), state__in=UNFINISHED
+            stream=OuterRef("stream"), pk__lt=OuterRef("pk"), state__in=UNFINISHED_STATES
         )
         return self.filter(
             Q(state=NotificationState.WAITING, next_attempt_at__lte=now)
@@ -43,10 +46,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         ).exclude(Exists(earlier))
 
     def claim(self, pk: int, *, now: datetime) -> uuid.UUID | None:
-        """The token of a lease on a due notification, its attempt counted; None when it is not to be had."""
+        """Lease a due notification, count the attempt, and return the token; None if it is not due or already leased."""
         lease = uuid.uuid4()
-        # Whether it is due is asked twice: once by order in its stream, once by its own state, which is
-        # what PostgreSQL looks at again after waiting for another worker's update.
+        # The state is checked twice. The subquery respects the order within the stream; the outer condition is the
+        # one that PostgreSQL checks again after it waited for another worker's update.
         taken = (
             self.filter(pk__in=Notification.objects.due(now).filter(pk=pk).values("pk"))
             .filter(
@@ -56,7 +59,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             .update(
                 state=NotificationState.SENDING,
                 lease=lease,
-                lease_until=now + LEASE,
+                lease_until=now + LEASE_DURATION,
                 attempt_count=F("attempt_count") + 1,
             )
         )
@@ -64,7 +67,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
 
 class Notification(models.Model):
-    """One message to one channel. `payload` is frozen when it is written; what is sent later says what was true then."""
+    """One message to one channel. `payload` is fixed on creation, so a late delivery reports the state of that time."""
 
     class Kind(models.TextChoices):
         TRIGGERED = "triggered"
@@ -88,7 +91,7 @@ class Notification(models.Model):
     kind = models.CharField(max_length=15, choices=Kind)
     idempotency_key = models.CharField(max_length=200, unique=True)
     stream = models.CharField(
-        max_length=100, help_text="Messages of one stream are sent in the order they were written."
+        max_length=100, help_text="Messages of one stream are sent in the order of their creation."
     )
     payload = models.JSONField()
     state = models.CharField(
@@ -125,7 +128,7 @@ class Notification(models.Model):
 
 
 class DeliveryAttempt(models.Model):
-    """One try at a notification, with what the provider answered."""
+    """One attempt to send a notification, with the answer of the provider."""
 
     notification = models.ForeignKey(Notification, models.CASCADE, related_name="attempts")
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="+")

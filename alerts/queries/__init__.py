@@ -1,4 +1,4 @@
-"""What can be asked about alerts. Other apps call these; the rest is in the modules beside."""
+"""The public functions that read alerts. Other apps call these and not the modules of this package."""
 
 from alerts.queries.inbox import ActiveSummary, active_summary
 from alerts.queries.silences import InForce, silences_in_force

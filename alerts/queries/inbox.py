@@ -1,13 +1,12 @@
-"""What others ask about alerts."""
+"""Summaries, warnings and filter choices for the inbox and the dashboard."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count, Q
 from django.urls import reverse
-from django.utils import timezone
 
-from alerts.channels import missing
+from alerts.channels import list_missing_fields
 from alerts.models import (
     AlertRule,
     AlertState,
@@ -22,7 +21,7 @@ from opsportal.lib import formats
 
 @dataclass(frozen=True)
 class ActiveSummary:
-    """How many active alerts there are of which kind."""
+    """The number of active alerts, in total and of each kind."""
 
     total: int
     critical_count: int
@@ -32,8 +31,7 @@ class ActiveSummary:
     unanswered_count: int
 
 
-def active_summary(*, now: datetime | None = None) -> ActiveSummary:
-    now = now or timezone.now()
+def active_summary(*, now: datetime) -> ActiveSummary:
     is_overdue = Q(state=AlertState.OPEN, respond_by__lt=now)
     counts = SystemAlert.objects.active().aggregate(
         total=Count("pk"),
@@ -57,55 +55,59 @@ Alerts = SystemAlertQuerySet
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """Something that keeps alerts from working as they should, for a banner."""
+class InboxWarning:
+    """A problem with alerting itself, shown as a banner."""
 
     text: str
     url: str
     tone: str = "warning"
 
 
-def troubles(*, unanswered: int) -> list[Trouble]:
-    """What staff must know before they trust a quiet inbox; `unanswered` alerts are among it."""
+def list_warnings(*, unanswered: int) -> list[InboxWarning]:
+    """Return the problems due to which an empty inbox does not mean that all is well."""
     found = []
     if unanswered:
         text = "1 alert was" if unanswered == 1 else f"{unanswered} alerts were"
         url = f"{reverse('alerts:alert-list')}?state=overdue"
         found.append(
-            Trouble(f"{text} escalated to everybody and nobody answered.", url, "critical")
+            InboxWarning(
+                f"{text} escalated through all steps and never acknowledged.", url, "critical"
+            )
         )
     for channel in Channel.objects.filter(
         Q(is_enabled=True, failing_since__isnull=False)
         | (Q(is_enabled=False) & ~Q(disabled_reason=""))
     ).order_by("name"):
         url = reverse("admin:alerts_channel_change", args=[channel.pk])
-        found.append(Trouble(f"The channel {channel.name} is {state_in_words(channel)}.", url))
+        found.append(
+            InboxWarning(f'The channel "{channel.name}" is {describe_channel_state(channel)}.', url)
+        )
     failing = list(AlertRule.objects.failing().values_list("name", flat=True)[:5])
     if failing:
         url = reverse("admin:alerts_alertrule_changelist")
-        found.append(Trouble(f"Rules that cannot be evaluated: {', '.join(failing)}.", url))
+        found.append(InboxWarning(f"Rules that cannot be evaluated: {', '.join(failing)}.", url))
     return found
 
 
-def state_in_words(channel: Channel) -> str:
-    """How a channel is doing, and since when or why."""
+def describe_channel_state(channel: Channel) -> str:
+    """Return the state of the channel, with the start or the reason of a failure."""
     if not channel.is_enabled:
         reason = channel.disabled_reason
-        return f"disabled because: {reason}" if reason else "disabled"
-    lacking = missing(channel)
-    if lacking:
-        return f"not configured: {', '.join(lacking)}"
+        return f"disabled: {reason}" if reason else "disabled"
+    missing = list_missing_fields(channel)
+    if missing:
+        return f"not configured: {', '.join(missing)}"
     if channel.failing_since:
         return f"failing since {formats.stamp(channel.failing_since)}: {channel.last_error}"
     return "working" if channel.last_success_at else "configured, nothing sent yet"
 
 
-def types_in_use() -> list[tuple[str, str]]:
+def list_types() -> list[tuple[str, str]]:
     return list(AlertType.objects.order_by("name").values_list("slug", "name"))
 
 
-def sources_in_use() -> list[str]:
-    """Few, and on an index of its own kind: every rule's app, and what reported in the open."""
+def list_sources() -> list[str]:
+    """Return the apps of all rules and the sources of active alerts, without a scan of all alerts."""
     of_rules = {name.partition(".")[0] for name in AlertRule.objects.values_list("name", flat=True)}
     of_active = set(SystemAlert.objects.active().values_list("source", flat=True).distinct())
     return sorted((of_rules | of_active) - {""})

@@ -1,17 +1,17 @@
-"""Whether a silence is in force, and what it matches: pure, so that a night of clock changes can be tried."""
+"""Silences: which are in force, and which alerts they match."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
 from alerts.models import Silence, SystemAlert
 
-MATCHABLE = ("rule", "severity", "alert_type", "source", "key")
+MATCHABLE_FIELDS = ("rule", "severity", "alert_type", "source", "key")
 
 
-def properties(alert: SystemAlert) -> dict[str, str]:
-    """What matchers can ask of an alert."""
+def get_match_values(alert: SystemAlert) -> dict[str, str]:
+    """Return the values of the alert that matchers are compared with."""
     return {
         "rule": alert.rule.name if alert.rule else "",
         "severity": alert.severity,
@@ -21,50 +21,48 @@ def properties(alert: SystemAlert) -> dict[str, str]:
     }
 
 
-def matches(matchers: Mapping[str, str], facts: Mapping[str, str]) -> bool:
-    """All matchers match; one that asks for something unknown never does."""
+def matches(matchers: Mapping[str, str], values: Mapping[str, str]) -> bool:
+    """Return True if all matchers match. A matcher for an unknown field never matches."""
     return all(
-        name in facts and fnmatchcase(facts[name], pattern) for name, pattern in matchers.items()
+        name in values and fnmatchcase(values[name], pattern) for name, pattern in matchers.items()
     )
 
 
-def read_matchers(value: object) -> dict[str, str]:
-    """What somebody wrote as matchers. Raises ValueError with a sentence for them."""
+def parse_matchers(value: object) -> dict[str, str]:
+    """Validate matchers that a user entered. Raise ValueError with a message for the user."""
     if not isinstance(value, dict):
-        raise ValueError('Write an object such as {"rule": "errors.*"}.')
+        raise ValueError('Enter a JSON object such as {"rule": "errors.*"}.')
     for name, pattern in value.items():
-        if name not in MATCHABLE:
-            raise ValueError(f"There is no {name!r} to match; there are {', '.join(MATCHABLE)}.")
+        if name not in MATCHABLE_FIELDS:
+            raise ValueError(
+                f"Unknown field {name!r}. The fields are {', '.join(MATCHABLE_FIELDS)}."
+            )
         if not isinstance(pattern, str):
-            raise ValueError(f"What {name} is compared with must be a text.")
+            raise ValueError(f"The value for {name!r} must be a string.")
     return value
 
 
-def silence_for(
-    alert: SystemAlert, now: datetime, silences: Iterable[Silence] | None = None
-) -> tuple[Silence, datetime] | None:
-    """The silence that keeps the alert from being announced, with its end; the one that ends last."""
-    if silences is None:
-        silences = Silence.objects.current_or_recurring(now)
-    facts = properties(alert)
+def find_silence(alert: SystemAlert, now: datetime) -> tuple[Silence, datetime] | None:
+    """Return the silence in force that matches the alert, with its end. Of several, return the one that ends last."""
+    values = get_match_values(alert)
     in_force = [
         (silence, end)
-        for silence in silences
-        if (end := silence.active_until(now)) and matches(silence.matchers, facts)
+        for silence in Silence.objects.current_or_recurring(now)
+        if (end := silence.active_until(now)) and matches(silence.matchers, values)
     ]
     return max(in_force, key=lambda pair: pair[1], default=None)
 
 
 @dataclass(frozen=True)
 class InForce:
-    """A silence or maintenance window that goes on now."""
+    """A silence or maintenance window that is in force, and the end of its current occurrence."""
 
     silence: Silence
     ends_at: datetime
 
 
 def silences_in_force(now: datetime) -> list[InForce]:
-    """Those that keep people from being told now, the one that ends last first."""
+    """Return the silences that are in force, with the one that ends last first."""
     found = [
         InForce(silence, end)
         for silence in Silence.objects.current_or_recurring(now).order_by("pk")
@@ -73,11 +71,13 @@ def silences_in_force(now: datetime) -> list[InForce]:
     return sorted(found, key=lambda one: one.ends_at, reverse=True)
 
 
-def matched_by(matchers: Mapping[str, str], limit: int = 10) -> tuple[int, list[SystemAlert]]:
-    """How many active alerts a silence with these matchers would keep quiet, and the worst of them."""
+def find_matching_alerts(
+    matchers: Mapping[str, str], limit: int = 10
+) -> tuple[int, list[SystemAlert]]:
+    """Return the number of active alerts that match, and the worst of them."""
     found = [
         alert
         for alert in SystemAlert.objects.active().select_related("rule").worst_first()
-        if matches(matchers, properties(alert))
+        if matches(matchers, get_match_values(alert))
     ]
     return len(found), found[:limit]

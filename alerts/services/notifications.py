@@ -1,6 +1,6 @@
-"""Who is told what about an alert: announcing it, holding it back, and telling of its end.
+"""Notifications about an alert: when they are sent, held back or superseded, and to which channels.
 
-All of it runs in the transaction that moved the alert on, which holds the alert's row.
+Call these in the transaction that changed the alert, because they rely on the lock of its row.
 """
 
 from collections.abc import Iterable
@@ -9,19 +9,19 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from alerts import messages
-from alerts.channels import Message, transport_of
+from alerts.channels import Message, get_transport
 from alerts.models import AlertEvent, Channel, Notification, NotificationState, SystemAlert
 from alerts.queries import routing, silences
 from alerts.queries.routing import Destination
 from alerts.services import outbox
-from alerts.services.defaults import type_for
-from alerts.services.transitions import note, set_fields
+from alerts.services.defaults import get_or_create_type
+from alerts.services.transitions import add_timeline_entry, update_locked
 from opsportal.lib import formats
 
 Kind = Notification.Kind
 
-# What an end must be told after.
-FIRING = (
+# A recipient of any of these is also notified of the resolution.
+FIRING_KINDS = (
     Kind.TRIGGERED,
     Kind.REOPENED,
     Kind.RAISED,
@@ -29,145 +29,148 @@ FIRING = (
     Kind.ESCALATED,
     Kind.FLAPPING,
 )
-STORM_SIZE = 20
+STORM_THRESHOLD = 20
 STORM_WINDOW = timedelta(minutes=5)
 
 
 def announce(alert: SystemAlert, *, now: datetime) -> int:
-    """Tell of an alert that is open and not announced yet; how many messages were written.
+    """Notify about an open alert that is not announced yet, and return the number of messages.
 
-    What holds it back now (a silence, the cooldown) leaves it unannounced: the minute sweep comes back to it.
+    If a silence or the cooldown holds it back, it stays unannounced, and the sweep of each minute tries again.
     """
-    alert_type = type_for(alert.alert_type, alert.severity)
+    alert_type = get_or_create_type(alert.alert_type, alert.severity)
     if alert_type.digest_only:
-        set_fields(alert, is_announced=True)
-        note(alert, AlertEvent.Kind.HELD_BACK, "listed in the daily digest", now=now)
+        update_locked(alert, is_announced=True)
+        add_timeline_entry(alert, AlertEvent.Kind.HELD_BACK, "listed in the daily digest", now=now)
         return 0
-    kind = kind_of_announcement(alert)
-    hold = reason_to_hold(alert, kind, now)
+    kind = choose_kind(alert)
+    hold = find_hold_reason(alert, kind, now)
     if hold:
         if not alert.events.filter(kind=AlertEvent.Kind.HELD_BACK, text=hold).exists():
-            note(alert, AlertEvent.Kind.HELD_BACK, hold, now=now)
+            add_timeline_entry(alert, AlertEvent.Kind.HELD_BACK, hold, now=now)
         return 0
-    channels = routing.channels_of(alert_type)
-    written = tell(alert, kind, channels, now=now)
+    channels = routing.list_channels(alert_type)
+    count = notify(alert, kind, channels, now=now)
     if not alert.is_announced:
-        set_fields(alert, is_announced=True)
+        update_locked(alert, is_announced=True)
     if not channels:
-        note(alert, AlertEvent.Kind.HELD_BACK, "none of its type's channels is configured", now=now)
-    return written
+        add_timeline_entry(
+            alert, AlertEvent.Kind.HELD_BACK, "no channel of this alert type is configured", now=now
+        )
+    return count
 
 
 def announce_flapping(alert: SystemAlert, *, now: datetime) -> int:
-    """One message that it comes and goes, in place of one for each time."""
-    alert_type = type_for(alert.alert_type, alert.severity)
-    if alert_type.digest_only or silences.silence_for(alert, now):
+    """Send one message that the alert is flapping, instead of one for every opening and resolution."""
+    alert_type = get_or_create_type(alert.alert_type, alert.severity)
+    if alert_type.digest_only or silences.find_silence(alert, now):
         return 0
-    return tell(alert, Kind.FLAPPING, routing.channels_of(alert_type), now=now)
+    return notify(alert, Kind.FLAPPING, routing.list_channels(alert_type), now=now)
 
 
-def kind_of_announcement(alert: SystemAlert) -> str:
-    """A first message, or what is new since the last one of this opening."""
+def choose_kind(alert: SystemAlert) -> str:
+    """Return the kind of message that fits what was already sent since the alert opened."""
     first = Kind.REOPENED if alert.reopen_count else Kind.TRIGGERED
     if not alert.notice_count:
         return first
-    told = (
-        alert.notifications.filter(kind__in=FIRING, created_at__gte=alert.opened_at)
+    last_severity = (
+        alert.notifications.filter(kind__in=FIRING_KINDS, created_at__gte=alert.opened_at)
         .order_by("-pk")
         .values_list("payload__severity", flat=True)
         .first()
     )
-    if told is None:
+    if last_severity is None:
         return first
-    return Kind.REMINDER if told == alert.severity else Kind.RAISED
+    return Kind.REMINDER if last_severity == alert.severity else Kind.RAISED
 
 
-def reason_to_hold(alert: SystemAlert, kind: str, now: datetime) -> str:
-    """Why the alert is not to be announced now; "" when nothing speaks against it."""
-    silenced = silences.silence_for(alert, now)
+def find_hold_reason(alert: SystemAlert, kind: str, now: datetime) -> str:
+    """Return the reason to hold the notification back now, or "" if there is none."""
+    silenced = silences.find_silence(alert, now)
     if silenced:
         silence, end = silenced
         return f"silenced until {end:%Y-%m-%d %H:%M %Z}: {silence.comment}"
     cooldown = alert.rule.cooldown if alert.rule else timedelta(0)
     if cooldown and kind != Kind.RAISED:
         last = (
-            Notification.objects.filter(alert__key=alert.key, kind__in=FIRING)
+            Notification.objects.filter(alert__key=alert.key, kind__in=FIRING_KINDS)
             .order_by("-created_at", "-pk")
             .values_list("created_at", "payload__severity")
             .first()
         )
         if last and last[1] == alert.severity and now - last[0] < cooldown:
-            return f"cooling down until {last[0] + cooldown:%Y-%m-%d %H:%M %Z}"
+            return f"in cooldown until {last[0] + cooldown:%Y-%m-%d %H:%M %Z}"
     return ""
 
 
-def tell(alert: SystemAlert, kind: str, channels: Iterable[Channel], *, now: datetime) -> int:
-    """A message of this kind to each channel, or its share of a storm; how many messages were written."""
-    told: list[str] = []
+def notify(alert: SystemAlert, kind: str, channels: Iterable[Channel], *, now: datetime) -> int:
+    """Enqueue a message of this kind for each channel and return the number of messages.
+
+    A channel in a storm gets one message about the storm instead.
+    """
+    channel_names: list[str] = []
     number = alert.notice_count + 1
-    for way in routing.destinations(channels, severity=alert.severity, now=now):
-        if kind in FIRING and is_storm(way.channel, now):
-            _tell_of_storm(way, now=now)
+    for destination in routing.list_destinations(channels, severity=alert.severity, now=now):
+        if kind in FIRING_KINDS and is_storm(destination.channel, now):
+            _notify_storm(destination, now=now)
             continue
-        stream = _stream(alert, way.label)
+        stream = _build_stream(alert, destination.label)
         if alert.notice_count:
-            _supersede_held(stream, way.not_before, now)
-        outbox.put(
-            channel=way.channel,
+            _supersede_queued(stream, destination.not_before, now)
+        outbox.enqueue_notification(
+            channel=destination.channel,
             kind=kind,
-            key=f"{alert.pk}:{alert.episode}:{kind}:{number}:{way.label}",
+            key=f"{alert.pk}:{alert.episode}:{kind}:{number}:{destination.label}",
             stream=stream,
-            message=messages.compose(alert, kind, now=now, recipients=way.recipients),
+            message=messages.compose(alert, kind, now=now, recipients=destination.recipients),
             now=now,
             alert=alert,
-            not_before=way.not_before,
+            not_before=destination.not_before,
         )
-        told.append(way.channel.name)
-    if told and kind in FIRING:
-        set_fields(alert, notice_count=number, last_notified_at=now, is_announced=True)
+        channel_names.append(destination.channel.name)
+    if channel_names and kind in FIRING_KINDS:
+        update_locked(alert, notice_count=number, last_notified_at=now, is_announced=True)
     else:
-        set_fields(alert, notice_count=number)
-    if told:
-        text = f"{Kind(kind).label}: {', '.join(dict.fromkeys(told))}"
-        note(alert, messages.event_kind(kind), text, now=now)
-    return len(told)
+        update_locked(alert, notice_count=number)
+    if channel_names:
+        text = f"{Kind(kind).label}: {', '.join(dict.fromkeys(channel_names))}"
+        add_timeline_entry(alert, messages.to_event_kind(kind), text, now=now)
+    return len(channel_names)
 
 
-def tell_acknowledged(alert: SystemAlert, *, now: datetime) -> int:
-    """To the services that keep an acknowledgement of their own, as far as they know of the alert."""
-    known = alert.notifications.filter(kind__in=FIRING).values("channel")
+def notify_acknowledged(alert: SystemAlert, *, now: datetime) -> int:
+    """Notify the services that track acknowledgements themselves, if they were notified of the alert."""
+    known = alert.notifications.filter(kind__in=FIRING_KINDS).values("channel")
     channels = [
         channel
         for channel in Channel.objects.filter(pk__in=known, is_enabled=True)
-        if transport_of(channel).tells_acknowledged
+        if get_transport(channel).sends_acknowledgements
     ]
-    return tell(alert, Kind.ACKNOWLEDGED, channels, now=now) if channels else 0
+    return notify(alert, Kind.ACKNOWLEDGED, channels, now=now) if channels else 0
 
 
-def tell_resolved(alert: SystemAlert, *, now: datetime) -> int:
-    """Everybody who was told that it began, or is about to be, is told that it ended.
+def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
+    """Notify all recipients of the alert of its resolution, and return the number of messages.
 
-    What still waits is not sent any more; delivery finds out whether a beginning had gone out.
+    Messages about the alert that are still waiting are superseded. Delivery checks whether an earlier one was sent.
     """
-    told: list[str] = []
+    channel_names: list[str] = []
     number = alert.notice_count + 1
-    begun = (
-        alert.notifications.filter(kind__in=FIRING, created_at__gte=alert.opened_at)
+    firing = (
+        alert.notifications.filter(kind__in=FIRING_KINDS, created_at__gte=alert.opened_at)
         .select_related("channel")
         .order_by("pk")
     )
-    for stream, last in {notification.stream: notification for notification in begun}.items():
+    for stream, last in {notification.stream: notification for notification in firing}.items():
         superseded = Notification.objects.filter(
             stream=stream,
-            kind__in=[*FIRING, Kind.ACKNOWLEDGED],
+            kind__in=[*FIRING_KINDS, Kind.ACKNOWLEDGED],
             state__in=[NotificationState.WAITING, NotificationState.FAILED],
             is_permanent_failure=False,
         )
-        superseded.update(
-            state=NotificationState.SUPERSEDED, error="it was over before this could be sent"
-        )
+        superseded.update(state=NotificationState.SUPERSEDED, error="resolved before delivery")
         label = stream.partition("/")[2]
-        outbox.put(
+        outbox.enqueue_notification(
             channel=last.channel,
             kind=Kind.RESOLVED,
             key=f"{alert.pk}:{alert.episode}:{Kind.RESOLVED}:{number}:{label}",
@@ -176,66 +179,66 @@ def tell_resolved(alert: SystemAlert, *, now: datetime) -> int:
                 alert,
                 Kind.RESOLVED,
                 now=now,
-                recipients=tuple(messages.thawed(last.payload).recipients),
+                recipients=tuple(messages.from_payload(last.payload).recipients),
             ),
             now=now,
             alert=alert,
-            # Whoever sleeps learns of both when the quiet hours end.
+            # A recipient in quiet hours gets one message about both when the quiet hours end.
             not_before=last.next_attempt_at if last.attempt_count == 0 else None,
         )
-        told.append(last.channel.name)
-    set_fields(alert, notice_count=number)
-    if told:
-        text = f"{Kind.RESOLVED.label}: {', '.join(dict.fromkeys(told))}"
-        note(alert, AlertEvent.Kind.ANNOUNCED, text, now=now)
-    return len(told)
+        channel_names.append(last.channel.name)
+    update_locked(alert, notice_count=number)
+    if channel_names:
+        text = f"{Kind.RESOLVED.label}: {', '.join(dict.fromkeys(channel_names))}"
+        add_timeline_entry(alert, AlertEvent.Kind.ANNOUNCED, text, now=now)
+    return len(channel_names)
 
 
 def is_storm(channel: Channel, now: datetime) -> bool:
-    recent = channel.notifications.filter(kind__in=FIRING, created_at__gt=now - STORM_WINDOW)
-    return recent.count() >= STORM_SIZE
+    recent = channel.notifications.filter(kind__in=FIRING_KINDS, created_at__gt=now - STORM_WINDOW)
+    return recent.count() >= STORM_THRESHOLD
 
 
-def _stream(alert: SystemAlert, label: str) -> str:
+def _build_stream(alert: SystemAlert, label: str) -> str:
     return f"alert-{alert.pk}/{label}"
 
 
-def _supersede_held(stream: str, due_at: datetime, now: datetime) -> None:
-    """What waits for somebody's morning does not hold up what is to wake them, which says the same and more."""
+def _supersede_queued(stream: str, due_at: datetime, now: datetime) -> None:
+    """Supersede messages that wait for the end of quiet hours, so that they do not delay a critical one in the stream."""
     Notification.objects.filter(
         stream=stream,
-        kind__in=FIRING,
+        kind__in=FIRING_KINDS,
         state=NotificationState.WAITING,
         attempt_count=0,
         next_attempt_at__gt=max(due_at, now),
-    ).update(state=NotificationState.SUPERSEDED, error="a later message about it could go at once")
+    ).update(state=NotificationState.SUPERSEDED, error="superseded by a later message")
 
 
-def _tell_of_storm(way: Destination, *, now: datetime) -> None:
+def _notify_storm(destination: Destination, *, now: datetime) -> None:
     slot = int(now.timestamp() // STORM_WINDOW.total_seconds())
-    key = f"storm:{way.label}:{slot}"
+    key = f"storm:{destination.label}:{slot}"
     if Notification.objects.filter(idempotency_key=key).exists():
         return
     active = SystemAlert.objects.active().count()
     message = Message(
         kind=Kind.STORM,
         title=f"Alert storm: {active} alerts are active",
-        text=f"More than {STORM_SIZE} messages within {formats.span(STORM_WINDOW)} were due here. "
-        "Further alerts are on the alerts page and not announced one by one.",
+        text=f"This channel reached {STORM_THRESHOLD} messages within {formats.span(STORM_WINDOW)}. "
+        "See the alerts page for further alerts; no individual messages are sent for now.",
         severity="critical",
         source="opsportal",
         url=f"{settings.BASE_URL}/admin/alerts/",
         facts=[("Active", str(active))],
         at=now,
         thread=f"opsportal:storm:{slot}",
-        recipients=list(way.recipients),
+        recipients=list(destination.recipients),
     )
-    outbox.put(
-        channel=way.channel,
+    outbox.enqueue_notification(
+        channel=destination.channel,
         kind=Kind.STORM,
         key=key,
-        stream=f"storm/{way.label}",
+        stream=f"storm/{destination.label}",
         message=message,
         now=now,
-        not_before=way.not_before,
+        not_before=destination.not_before,
     )

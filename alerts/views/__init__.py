@@ -1,4 +1,4 @@
-"""Who may look and who may act."""
+"""The permissions that the views of alerts require."""
 
 from django.contrib.auth.decorators import permission_required
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from alerts.rules import Measured, Reading, Severity, alert_rule
+from alerts.rules import Cadence, Measured, Reading, Severity, alert_rule
 from health.models import SeriesKind
 from health.queries import measurements
 
@@ -25,7 +25,7 @@ def _deliveries(channel: str, since: datetime, until: datetime) -> dict[str, flo
     window=HOUR,
     severity=Severity.MEDIUM,
     alert_type="failed-sms",
-    cadence="delivery",
+    cadence=Cadence.DELIVERY,
 )
 def failed_sms(since: datetime, until: datetime) -> Measured:
     return _deliveries("sms", since, until)["failed"]
@@ -39,7 +39,7 @@ def failed_sms(since: datetime, until: datetime) -> Measured:
     window=HOUR,
     severity=Severity.MEDIUM,
     alert_type="failed-emails",
-    cadence="delivery",
+    cadence=Cadence.DELIVERY,
 )
 def failed_emails(since: datetime, until: datetime) -> Measured:
     return _deliveries("email", since, until)["failed"]
@@ -53,7 +53,7 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
     window=HOUR,
     severity=Severity.MEDIUM,
     alert_type="failed-sms",
-    cadence="delivery",
+    cadence=Cadence.DELIVERY,
 )
 def sms_failure_rate(since: datetime, until: datetime) -> Measured:
     counts = _deliveries("sms", since, until)

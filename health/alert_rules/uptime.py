@@ -9,7 +9,7 @@ seldom in a row to be called down. The slow one is a ticket on the budget, outag
 
 from datetime import datetime, timedelta
 
-from alerts.rules import Measured, Reading, Severity, alert_rule
+from alerts.rules import Cadence, Measured, Reading, Severity, alert_rule
 from health.models import Component
 from health.queries import uptime
 from health.verdict import Status
@@ -78,7 +78,7 @@ def burn_medium(since: datetime, until: datetime) -> Measured:
     window=timedelta(days=3),
     severity=Severity.MEDIUM,
     alert_type="uptime-budget",
-    cadence="performance",
+    cadence=Cadence.PERFORMANCE,
     min_samples=60,  # a monitor that was added this hour has no three days to speak of
 )
 def burn_slow(since: datetime, until: datetime) -> Measured:

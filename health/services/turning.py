@@ -104,7 +104,7 @@ def end_of_retired(*, now: datetime) -> int:
     """Nobody looks any more whether what was switched off or removed works; so its alert and its incident end."""
     watched = set(Component.objects.filter(is_enabled=True).values_list("name", flat=True))
     types = [*ALERT_TYPES.values(), *_KIND_TYPES.values()]
-    ours = SystemAlert.objects.owning_their_key().filter(alert_type__in=types, source="health")
+    ours = SystemAlert.objects.unresolved().filter(alert_type__in=types, source="health")
     retired = [
         key
         for key in ours.values_list("key", flat=True)

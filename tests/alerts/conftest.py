@@ -32,7 +32,7 @@ class Gauge:
         AlertRule.objects.filter(name=self.name).update(**changes)
         return AlertRule.objects.get(name=self.name)
 
-    def evaluate(self, value: Measured, *, now: datetime) -> services.Evaluated:
+    def evaluate(self, value: Measured, *, now: datetime) -> services.EvaluationResult:
         self.value = value
         return services.evaluate_rule(self.name, now=now)
 

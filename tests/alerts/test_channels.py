@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from alerts import services
-from alerts.channels import DeliveryFailed, Message, configuration, transport_of
-from alerts.channels.sms import gsm7, length, one_segment
-from alerts.channels.webhook import signature
+from alerts.channels import DeliveryFailed, Message, get_config, get_transport
+from alerts.channels.sms import build_segment, count_characters, to_gsm7
+from alerts.channels.webhook import sign
 from alerts.models import AlertType, Channel, Notification, Person, Team
 from alerts.services.channel_state import send_test
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver, sent
@@ -55,7 +55,7 @@ def channel() -> Make:
 
 
 def send(channel: Channel, message: Message = MESSAGE, key: str = "7:1:triggered:1:3") -> str:
-    receipt = transport_of(channel).send(message, configuration(channel), idempotency_key=key)
+    receipt = get_transport(channel).send(message, get_config(channel), idempotency_key=key)
     return receipt.reference
 
 
@@ -179,14 +179,14 @@ def test_an_sms_goes_to_each_number_once_also_when_one_of_them_fails(
 def test_an_sms_is_always_one_gsm7_segment(title: str, text: str, url: str) -> None:
     message = Message(kind="triggered", title=title, text=text, url=url, severity="high", at=NOON)
 
-    body = one_segment(message)
+    body = build_segment(message)
 
-    assert length(body) <= 160
-    assert gsm7(body) == body
+    assert count_characters(body) <= 160
+    assert to_gsm7(body) == body
 
 
 def test_what_is_not_gsm7_becomes_what_resembles_it() -> None:
-    assert gsm7("Zoë — 5\u00a0€ … ≤ šč 中") == "Zoe - 5 € ... <= sc ?"
+    assert to_gsm7("Zoë — 5\u00a0€ … ≤ šč 中") == "Zoe - 5 € ... <= sc ?"
 
 
 # --- webhook ------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_a_webhook_is_signed_and_says_everything(channel: Make, fake: FakeHTTP) 
     stamp = request.headers["x-opsportal-signature"].split(",")[0].removeprefix("t=")
     expected = hmac.new(b"s3cret", f"{stamp}.".encode() + request.body, hashlib.sha256).hexdigest()
     assert request.headers["x-opsportal-signature"] == f"t={stamp},v1={expected}"
-    assert signature("s3cret", int(stamp), request.body).endswith(expected)
+    assert sign("s3cret", int(stamp), request.body).endswith(expected)
     assert request.headers["idempotency-key"] == request.json()["id"] == "7:1:triggered:1:3"
     assert request.json()["facts"] == {"Value": "3,200 ms", "gate": "north"}
 
@@ -215,7 +215,7 @@ def test_addresses_typed_by_staff_do_not_lead_into_our_own_network(
     with pytest.raises(DeliveryFailed, match="not a public address") as failure:
         send(made)
 
-    assert failure.value.permanent
+    assert failure.value.is_permanent
     assert fake.requests == []
 
 
@@ -274,7 +274,7 @@ def test_telegrams_wait_is_in_its_body(channel: Make, fake: FakeHTTP, settings: 
     with pytest.raises(DeliveryFailed) as failure:
         send(channel("telegram", token="1:abc", chat_id="-100"))
 
-    assert (failure.value.retry_after, failure.value.permanent) == (17, False)
+    assert (failure.value.retry_after, failure.value.is_permanent) == (17, False)
 
 
 def test_a_token_never_appears_in_what_is_kept_of_a_failure(
@@ -301,7 +301,7 @@ def test_an_address_that_is_no_longer_good_says_so(
     with pytest.raises(DeliveryFailed) as failure:
         send(channel(kind, url=fake.url, webhook_url=fake.url, secret="s"))
 
-    assert (failure.value.permanent, failure.value.gone) == (True, True)
+    assert (failure.value.is_permanent, failure.value.is_gone) == (True, True)
 
 
 # --- Resend -------------------------------------------------------------------------------------------------------
@@ -416,4 +416,4 @@ def test_who_slept_through_it_reads_one_message_in_the_morning(
     deliver(night + timedelta(hours=7))
 
     (for_bo,) = [mail for mail in mail.mails if mail["To"] == "bo@example.com"]
-    assert for_bo["Subject"] == "[resolved] Was a problem for 4 min: Test gauge"
+    assert for_bo["Subject"] == "[resolved] Resolved after 4 min: Test gauge"

@@ -114,9 +114,9 @@ def test_it_stays_away_when_rules_or_messages_stand_still(
 ) -> None:
     gauge.evaluate(6, now=NOON)
 
-    assert watchdog.ping(now=NOON + 6 * MINUTE).startswith("held back: no rule")
+    assert watchdog.ping(now=NOON + 6 * MINUTE).startswith("not sent: no rule")
     AlertRule.objects.update(last_evaluated_at=NOON + timedelta(minutes=11))
-    assert watchdog.ping(now=NOON + 11 * MINUTE).startswith("held back: messages are due")
+    assert watchdog.ping(now=NOON + 11 * MINUTE).startswith("not sent: notifications are overdue")
     assert outside.requests == []
 
 

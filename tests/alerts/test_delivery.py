@@ -37,7 +37,7 @@ def test_an_alert_is_told_once_on_each_channel_and_so_is_its_end(
     assert titles(slack) == ["⛔ Test gauge", "✅ Resolved: Test gauge"]
     assert [mail["Subject"] for mail in mail.mails] == [
         "[critical] Test gauge",
-        "[resolved] Resolved: Test gauge",
+        "[resolved] Test gauge",
     ]
 
 
@@ -157,7 +157,7 @@ def test_an_outage_of_an_hour_loses_nothing(gauge: Gauge, slack: FakeHTTP) -> No
 
 
 def tick(now: object) -> None:
-    services.revive_failing(now=now)  # type: ignore[arg-type]
+    services.retry_failing_channels(now=now)  # type: ignore[arg-type]
     services.deliver_waiting(now=now)  # type: ignore[arg-type]
 
 
@@ -171,7 +171,7 @@ def test_a_problem_that_ended_before_anybody_was_told_is_one_message(
     for minute in range(4, 8):
         deliver(NOON + minute * MINUTE)
 
-    assert titles(slack)[1:] == ["✅ Was a problem for 4 min: Test gauge"]
+    assert titles(slack)[1:] == ["✅ Resolved after 4 min: Test gauge"]
     assert Notification.objects.get(kind="triggered").state == "superseded"
 
 
@@ -186,7 +186,7 @@ def test_a_webhook_that_is_gone_disables_its_channel_and_another_one_says_so(
     channel = Channel.objects.get(name="slack")
     assert (channel.is_enabled, channel.disabled_reason) == (False, "404 no_service")
     assert len(slack.requests) == 1
-    assert "The channel slack was disabled" in [mail["Subject"] for mail in mail.mails]
+    assert 'The channel "slack" was disabled' in [mail["Subject"] for mail in mail.mails]
 
 
 def test_a_mail_server_that_says_later_is_asked_later(gauge: Gauge, mail: MailServer) -> None:
@@ -276,7 +276,7 @@ def test_more_than_the_cap_wait_for_the_next_minute(slack: FakeHTTP) -> None:
 def test_what_is_too_old_is_not_sent_but_shown(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
 
-    deliver(NOON + outbox.DEADLINE + MINUTE)
+    deliver(NOON + outbox.DELIVERY_DEADLINE + MINUTE)
 
     notification = Notification.objects.get(channel__kind="slack")
     assert (notification.state, slack.requests) == ("failed", [])
@@ -302,7 +302,7 @@ def test_a_channel_that_is_not_configured_breaks_nothing(gauge: Gauge) -> None:
     gauge.evaluate(6, now=NOON)
 
     assert not Notification.objects.exists()
-    assert "none of its type's channels is configured" in [
+    assert "no channel of this alert type is configured" in [
         event.text for event in gauge.alert().events.all()
     ]
 

@@ -61,7 +61,7 @@ def test_a_new_group_is_mailed_once_a_day(groups: list[DigestItem], mail: MailSe
         deliver(NOON + quarter * QUARTER)
 
     first, _ = mail.mails  # at noon, and at noon of the next day
-    assert first["Subject"] == "1 error group new or worse"
+    assert first["Subject"] == "1 new or worse error group"
     text, html = (part.get_content().replace("\r\n", "\n") for part in first.iter_parts())
     assert "NEW · high · 3 times\nKeyError: seat <1>\nin reserve(), line 12" in text
     assert "KeyError: seat &lt;1&gt;" in html
@@ -123,7 +123,7 @@ def test_a_clock_that_is_set_back_doubles_nothing(groups: list[DigestItem]) -> N
     groups.append(group())
     digests.send_error_digest(now=NOON)
 
-    assert digests.send_error_digest(now=NOON - timedelta(hours=1)) == "covered already"
+    assert digests.send_error_digest(now=NOON - timedelta(hours=1)) == "already covered"
 
 
 def test_info_is_gathered_for_the_day(mail: MailServer) -> None:
@@ -135,7 +135,7 @@ def test_info_is_gathered_for_the_day(mail: MailServer) -> None:
     deliver(NOON + timedelta(hours=20))
 
     (arrived,) = mail.mails
-    assert arrived["Subject"] == "Daily digest: 1 notices"
+    assert arrived["Subject"] == "Daily digest: 1 alert"
     assert "80 % of the plan" in arrived.get_body(("html",)).get_content()  # type: ignore[union-attr]
 
 
@@ -151,7 +151,9 @@ def test_the_week_is_told_to_the_owners_even_if_a_part_fails(mail: MailServer) -
         del reports.registry._items["broken"]
     deliver(NOON + timedelta(days=1))
 
-    report = next(m for m in mail.mails if m["Subject"] == "The week until 2026-03-03")
+    report = next(
+        m for m in mail.mails if m["Subject"] == "Weekly report, 2026-02-24 to 2026-03-03"
+    )
     html = report.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert "Broken part" in html
     assert "Mean time to acknowledge" in html

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.evaluation import Action, Limits, Previous, Stage, Verdict, advance, decide, judge
-from alerts.rules import Severity
+from alerts.evaluation import Action, Limits, PreviousState, Stage, Verdict, advance, decide, judge
+from alerts.rules import NoData, Severity
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -25,7 +25,7 @@ limits = st.builds(
     breaches_needed=st.integers(1, 3),
     out_of=st.integers(3, 5),
     clear_after=st.integers(1, 4),
-    no_data=st.sampled_from(["ok", "keep", "alert"]),
+    no_data=st.sampled_from(NoData),
 )
 
 
@@ -52,10 +52,14 @@ def test_a_floor_is_breached_at_it_and_over_at_a_quarter_more(
 @pytest.mark.parametrize("value", [None, float("nan")])
 @pytest.mark.parametrize(
     ("no_data", "verdict"),
-    [("ok", Verdict.CLEAR), ("keep", Verdict.UNKNOWN), ("alert", Verdict.BREACH)],
+    [
+        (NoData.OK, Verdict.CLEAR),
+        (NoData.KEEP, Verdict.UNKNOWN),
+        (NoData.ALERT, Verdict.BREACH),
+    ],
 )
 def test_no_data_means_what_the_rule_says(
-    value: float | None, no_data: str, verdict: Verdict
+    value: float | None, no_data: NoData, verdict: Verdict
 ) -> None:
     assert judge(value, None, Limits(5, Severity.HIGH, no_data=no_data)) is verdict
 
@@ -79,16 +83,16 @@ def test_a_value_is_never_both_breached_and_clear_whatever_staff_type(
 @given(rule=limits)
 def test_the_clear_threshold_is_never_on_the_bad_side(rule: Limits) -> None:
     if rule.below:
-        assert rule.clear_at() >= rule.threshold
+        assert rule.effective_clear_threshold() >= rule.threshold
     else:
-        assert rule.clear_at() <= rule.threshold
+        assert rule.effective_clear_threshold() <= rule.threshold
 
 
 @given(rule=limits, values=st.lists(st.none() | finite, max_size=40))
 def test_any_walk_keeps_the_promises_of_the_life_cycle(
     rule: Limits, values: list[float | None]
 ) -> None:
-    previous: Previous | None = None
+    previous: PreviousState | None = None
     breaches: list[bool] = []
     for minute, value in enumerate(values):
         now = NOON + minute * MINUTE
@@ -116,13 +120,13 @@ def test_any_walk_keeps_the_promises_of_the_life_cycle(
 
 @given(rule=limits, value=finite)
 def test_what_was_dismissed_never_opens_by_itself(rule: Limits, value: float) -> None:
-    dismissed = Previous(Stage.DISMISSED, rule.severity, "b", NOON)
+    dismissed = PreviousState(Stage.DISMISSED, rule.severity, "b", NOON)
 
     decision = decide(judge(value, None, rule), value, dismissed, rule, NOON + MINUTE)
 
     assert decision.action in (
         Action.UPDATE,
-        Action.REMEMBER,
+        Action.RECORD,
         Action.RESOLVE,
         Action.NOTHING,
     )
@@ -132,29 +136,29 @@ def test_two_of_three_breaches_open_and_one_is_pending() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
 
     first = decide(Verdict.BREACH, 6, None, rule, NOON)
-    pending = Previous(Stage.PENDING, Severity.HIGH, first.recent, NOON)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, first.recent, NOON)
     calm = decide(Verdict.CLEAR, 0, pending, rule, NOON + MINUTE)
-    pending = Previous(Stage.PENDING, Severity.HIGH, calm.recent, NOON + MINUTE)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, calm.recent, NOON + MINUTE)
     second = decide(Verdict.BREACH, 6, pending, rule, NOON + 2 * MINUTE)
 
     assert [first.action, calm.action, second.action] == [
         Action.PEND,
-        Action.REMEMBER,
+        Action.RECORD,
         Action.OPEN,
     ]
 
 
 def test_asking_often_within_a_minute_does_not_count_as_many_breaches() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=3, out_of=3)
-    pending = Previous(Stage.PENDING, Severity.HIGH, "b", NOON)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, "b", NOON)
     for second in range(1, 40):
         decision = decide(Verdict.BREACH, 6, pending, rule, NOON + timedelta(seconds=second))
-        assert decision.action is Action.REMEMBER
-        pending = Previous(Stage.PENDING, Severity.HIGH, decision.recent, NOON)
+        assert decision.action is Action.RECORD
+        pending = PreviousState(Stage.PENDING, Severity.HIGH, decision.recent, NOON)
 
 
 def test_a_return_within_the_window_reopens_and_later_is_new() -> None:
-    ended = Previous(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
+    ended = PreviousState(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
 
     soon = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15))
     later = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15, seconds=1))
@@ -164,8 +168,8 @@ def test_a_return_within_the_window_reopens_and_later_is_new() -> None:
 
 def test_severity_rises_beyond_the_critical_threshold_and_never_falls() -> None:
     rule = Limits(5, Severity.WARNING, critical_threshold=50)
-    mild = Previous(Stage.ACTIVE, Severity.WARNING, "b", NOON)
-    grave = Previous(Stage.ACTIVE, Severity.CRITICAL, "b", NOON)
+    mild = PreviousState(Stage.ACTIVE, Severity.WARNING, "b", NOON)
+    grave = PreviousState(Stage.ACTIVE, Severity.CRITICAL, "b", NOON)
 
     raised = decide(Verdict.BREACH, 51, mild, rule, NOON + MINUTE)
     kept = decide(Verdict.BREACH, 6, grave, rule, NOON + MINUTE)
@@ -175,9 +179,11 @@ def test_severity_rises_beyond_the_critical_threshold_and_never_falls() -> None:
 
 
 def test_a_flapping_problem_ends_only_after_it_was_calm_long_enough() -> None:
-    flapping = Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True)
+    flapping = PreviousState(
+        Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True
+    )
 
     early = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=59))
     calm = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=60))
 
-    assert (early.action, calm.action) == (Action.REMEMBER, Action.RESOLVE)
+    assert (early.action, calm.action) == (Action.RECORD, Action.RESOLVE)

@@ -17,7 +17,7 @@ from alerts.models import (
     SystemAlert,
 )
 from alerts.queries import active_summary
-from alerts.queries.routing import end_of_quiet
+from alerts.queries.routing import skip_quiet_hours
 from alerts.queries.silences import matches
 from alerts.rules import Severity
 from opsportal.lib.outbound import breaker
@@ -169,7 +169,9 @@ def test_the_end_of_something_announced_is_told_also_in_silence(
     gauge.evaluate(0, now=NOON)
     deliver(NOON)
 
-    assert [request.json()["text"] for request in slack.requests][-1].startswith("✅ Was a problem")
+    assert [request.json()["text"] for request in slack.requests][-1].startswith(
+        "✅ Resolved after"
+    )
 
 
 def test_a_rise_in_severity_during_silence_is_told_when_it_ends(
@@ -218,7 +220,7 @@ def test_matchers_are_anded_and_unknown_ones_match_nothing() -> None:
     assert matches({}, facts)
     assert matches({"rule": "errors.*", "severity": "critical"}, facts)
     assert not matches({"rule": "errors.*", "severity": "warning"}, facts)
-    assert not matches({"colour": "*"}, facts)
+    assert not matches({"color": "*"}, facts)
 
 
 def test_a_nightly_window_keeps_its_wall_clock_time_when_the_clocks_change() -> None:
@@ -267,7 +269,7 @@ def test_quiet_hours_end_by_the_wall_clock(
 ) -> None:
     quiet = (time(22), time(7), BERLIN)
 
-    assert end_of_quiet(quiet, datetime(*now, tzinfo=UTC)) == datetime(*expected, tzinfo=UTC)
+    assert skip_quiet_hours(quiet, datetime(*now, tzinfo=UTC)) == datetime(*expected, tzinfo=UTC)
 
 
 @given(
@@ -282,7 +284,7 @@ def test_quiet_hours_end_within_a_day_and_for_good(
     now = NOON + minutes * MINUTE
     quiet = (start, end, ZoneInfo(zone))
 
-    ends = end_of_quiet(quiet, now)
+    ends = skip_quiet_hours(quiet, now)
 
     assert now <= ends <= now + timedelta(hours=26)
 
@@ -372,7 +374,7 @@ def answer_with(server: FakeHTTP, status: int) -> None:
 def run(now: datetime) -> None:
     breaker.forget_all()
     services.follow_up(now=now)
-    services.revive_failing(now=now)
+    services.retry_failing_channels(now=now)
     services.deliver_waiting(now=now)
 
 

@@ -55,7 +55,7 @@ def test_filters_are_in_the_address(owner: Client) -> None:
     assert "Pay desk" not in html(owner, INBOX, q="gate")
     assert "Gate north" not in html(owner, INBOX, severity="critical")
     assert "Pay desk" not in html(owner, INBOX, source="gates")
-    assert "Nothing matches" in html(owner, INBOX, q="nowhere")
+    assert "No results" in html(owner, INBOX, q="nowhere")
 
 
 def test_tabs_show_what_was(owner: Client) -> None:
@@ -87,8 +87,8 @@ def test_a_quiet_inbox_says_what_keeps_it_from_being_believed(owner: Client) -> 
 
     page = html(owner, INBOX)
 
-    assert "1 alert was escalated to everybody and nobody answered." in page
-    assert "The channel email is disabled because: 550 no such user." in page
+    assert "1 alert was escalated through all steps and never acknowledged." in page
+    assert "The channel &quot;email&quot; is disabled: 550 no such user." in page
     assert "Move" in page
 
 
@@ -233,14 +233,14 @@ def test_a_silence_says_beforehand_what_it_would_keep_quiet(owner: Client) -> No
     assert "1 active alert" in page
     assert "Gate" in page
     assert "Desk" not in page
-    assert "not readable" in html(owner, url, matchers="{")
-    assert "There is no &#x27;colour&#x27; to match" in html(owner, url, matchers='{"colour": "x"}')
+    assert "not valid JSON" in html(owner, url, matchers="{")
+    assert "Unknown field &#x27;color&#x27;" in html(owner, url, matchers='{"color": "x"}')
 
 
 def test_matchers_that_match_nothing_there_is_are_refused(owner: Client) -> None:
     form = {
         "comment": "x",
-        "matchers": '{"colour": "red"}',
+        "matchers": '{"color": "red"}',
         "starts_at_0": "2026-03-01",
         "starts_at_1": "10:00",
         "ends_at_0": "2026-03-01",
@@ -250,7 +250,7 @@ def test_matchers_that_match_nothing_there_is_are_refused(owner: Client) -> None
     }
 
     refused = owner.post("/admin/alerts/silence/add/", form)
-    assert "There is no &#x27;colour&#x27; to match" in refused.content.decode()
+    assert "Unknown field &#x27;color&#x27;" in refused.content.decode()
     taken = owner.post("/admin/alerts/silence/add/", {**form, "matchers": '{"rule": "errors.*"}'})
 
     assert taken.status_code == 302

@@ -40,8 +40,8 @@ def test_eight_workers_that_see_the_same_breach_open_one_alert(
 
     results = at_once(8, lambda: services.evaluate_rule(gauge.name, now=NOON))
 
-    assert sum(r.opened for r in results if isinstance(r, services.Evaluated)) == 1
-    assert not any(r.failed for r in results if isinstance(r, services.Evaluated))
+    assert sum(r.opened for r in results if isinstance(r, services.EvaluationResult)) == 1
+    assert not any(r.failed for r in results if isinstance(r, services.EvaluationResult))
     assert gauge.alert().state == "open"
     assert AlertEvent.objects.filter(kind="opened").count() == 1
     assert Notification.objects.filter(kind="triggered").count() == 1
@@ -55,7 +55,7 @@ def test_workers_that_see_many_problems_at_once_neither_double_nor_block_each_ot
 
     results = at_once(4, lambda: services.evaluate_rule(gauge.name, now=NOON))
 
-    assert not any(r.failed for r in results if isinstance(r, services.Evaluated))
+    assert not any(r.failed for r in results if isinstance(r, services.EvaluationResult))
     assert len(gauge.alerts()) == 40
 
 
