@@ -1,4 +1,4 @@
-"""The pure part: hammered, because everything else believes it."""
+"""The pure evaluation functions, tested with generated values, because all else depends on them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +33,7 @@ limits = st.builds(
     ("value", "verdict"),
     [(5.01, Verdict.BREACH), (5, Verdict.BETWEEN), (4.01, Verdict.BETWEEN), (4, Verdict.CLEAR)],
 )
-def test_a_ceiling_is_breached_above_and_over_at_eighty_percent(
+def test_a_ceiling_is_breached_above_it_and_clear_at_80_percent(
     value: float, verdict: Verdict
 ) -> None:
     assert judge(value, None, CEILING) is verdict
@@ -43,7 +43,7 @@ def test_a_ceiling_is_breached_above_and_over_at_eighty_percent(
     ("value", "verdict"),
     [(100, Verdict.BREACH), (101, Verdict.BETWEEN), (124, Verdict.BETWEEN), (125, Verdict.CLEAR)],
 )
-def test_a_floor_is_breached_at_it_and_over_at_a_quarter_more(
+def test_a_floor_is_breached_at_or_below_it_and_clear_at_125_percent(
     value: float, verdict: Verdict
 ) -> None:
     assert judge(value, None, FLOOR) is verdict
@@ -58,13 +58,13 @@ def test_a_floor_is_breached_at_it_and_over_at_a_quarter_more(
         (NoData.ALERT, Verdict.BREACH),
     ],
 )
-def test_no_data_means_what_the_rule_says(
+def test_the_rule_determines_the_verdict_without_data(
     value: float | None, no_data: NoData, verdict: Verdict
 ) -> None:
     assert judge(value, None, Limits(5, Severity.HIGH, no_data=no_data)) is verdict
 
 
-def test_too_few_samples_are_no_data() -> None:
+def test_too_few_samples_count_as_no_data() -> None:
     rule = Limits(5, Severity.HIGH, min_samples=10)
 
     assert judge(100, 9, rule) is Verdict.CLEAR
@@ -72,7 +72,7 @@ def test_too_few_samples_are_no_data() -> None:
 
 
 @given(value=finite, rule=limits)
-def test_a_value_is_never_both_breached_and_clear_whatever_staff_type(
+def test_a_breached_value_is_never_clear_for_any_limits(
     value: float, rule: Limits
 ) -> None:
     breached = value <= rule.threshold if rule.below else value > rule.threshold
@@ -81,7 +81,7 @@ def test_a_value_is_never_both_breached_and_clear_whatever_staff_type(
 
 
 @given(rule=limits)
-def test_the_clear_threshold_is_never_on_the_bad_side(rule: Limits) -> None:
+def test_the_clear_threshold_is_never_on_the_breached_side(rule: Limits) -> None:
     if rule.below:
         assert rule.effective_clear_threshold() >= rule.threshold
     else:
@@ -89,7 +89,7 @@ def test_the_clear_threshold_is_never_on_the_bad_side(rule: Limits) -> None:
 
 
 @given(rule=limits, values=st.lists(st.none() | finite, max_size=40))
-def test_any_walk_keeps_the_promises_of_the_life_cycle(
+def test_any_sequence_of_values_respects_the_life_cycle(
     rule: Limits, values: list[float | None]
 ) -> None:
     previous: PreviousState | None = None
@@ -119,7 +119,7 @@ def test_any_walk_keeps_the_promises_of_the_life_cycle(
 
 
 @given(rule=limits, value=finite)
-def test_what_was_dismissed_never_opens_by_itself(rule: Limits, value: float) -> None:
+def test_a_dismissed_problem_never_opens_automatically(rule: Limits, value: float) -> None:
     dismissed = PreviousState(Stage.DISMISSED, rule.severity, "b", NOON)
 
     decision = decide(judge(value, None, rule), value, dismissed, rule, NOON + MINUTE)
@@ -132,7 +132,7 @@ def test_what_was_dismissed_never_opens_by_itself(rule: Limits, value: float) ->
     )
 
 
-def test_two_of_three_breaches_open_and_one_is_pending() -> None:
+def test_one_breach_is_pending_and_two_of_three_open() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
 
     first = decide(Verdict.BREACH, 6, None, rule, NOON)
@@ -148,7 +148,7 @@ def test_two_of_three_breaches_open_and_one_is_pending() -> None:
     ]
 
 
-def test_asking_often_within_a_minute_does_not_count_as_many_breaches() -> None:
+def test_repeated_evaluations_within_a_minute_count_as_one_breach() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=3, out_of=3)
     pending = PreviousState(Stage.PENDING, Severity.HIGH, "b", NOON)
     for second in range(1, 40):
@@ -157,7 +157,7 @@ def test_asking_often_within_a_minute_does_not_count_as_many_breaches() -> None:
         pending = PreviousState(Stage.PENDING, Severity.HIGH, decision.recent, NOON)
 
 
-def test_a_return_within_the_window_reopens_and_later_is_new() -> None:
+def test_a_return_within_the_window_reopens_and_a_later_one_opens() -> None:
     ended = PreviousState(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
 
     soon = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15))
@@ -166,7 +166,7 @@ def test_a_return_within_the_window_reopens_and_later_is_new() -> None:
     assert (soon.action, later.action) == (Action.REOPEN, Action.OPEN)
 
 
-def test_severity_rises_beyond_the_critical_threshold_and_never_falls() -> None:
+def test_severity_rises_at_the_critical_threshold_and_never_falls() -> None:
     rule = Limits(5, Severity.WARNING, critical_threshold=50)
     mild = PreviousState(Stage.ACTIVE, Severity.WARNING, "b", NOON)
     grave = PreviousState(Stage.ACTIVE, Severity.CRITICAL, "b", NOON)
@@ -178,7 +178,7 @@ def test_severity_rises_beyond_the_critical_threshold_and_never_falls() -> None:
     assert (kept.action, kept.severity) == (Action.UPDATE, Severity.CRITICAL)
 
 
-def test_a_flapping_problem_ends_only_after_it_was_calm_long_enough() -> None:
+def test_a_flapping_problem_resolves_after_it_was_clear_for_a_while() -> None:
     flapping = PreviousState(
         Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True
     )
