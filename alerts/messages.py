@@ -18,17 +18,17 @@ def format_value(value: float | None, unit: str) -> str:
 
 
 def compose(
-    alert: SystemAlert, kind: str, *, now: datetime, recipients: tuple[str, ...] = ()
+    alert: SystemAlert, kind: Notification.Kind, *, now: datetime, recipients: tuple[str, ...] = ()
 ) -> Message:
     return Message(
         kind=kind,
-        title=_title(alert, kind, now),
-        text=_text(alert, kind, now),
+        title=_build_title(alert, kind, now),
+        text=_build_text(alert, kind, now),
         severity=alert.severity,
         source=alert.source or "opsportal",
         url=f"{settings.BASE_URL}{alert.get_absolute_url()}",
         runbook=alert.rule.runbook if alert.rule else "",
-        facts=_facts(alert),
+        facts=_build_facts(alert),
         at=now,
         started_at=alert.opened_at,
         thread=f"opsportal:{alert.pk}:{alert.episode}",
@@ -40,8 +40,8 @@ def compose(
 
 def to_payload(message: Message) -> dict[str, object]:
     """Convert a message to the JSON types that the outbox stores."""
-    kept: dict[str, object] = msgspec.to_builtins(message, enc_hook=_plain_text)
-    return kept
+    payload: dict[str, object] = msgspec.to_builtins(message, enc_hook=_plain_text)
+    return payload
 
 
 def _plain_text(value: object) -> str:
@@ -61,15 +61,15 @@ def for_unannounced_resolution(message: Message) -> Message:
     return msgspec.structs.replace(message, title=title, text=text, is_announced=False)
 
 
-def to_event_kind(kind: str) -> AlertEvent.Kind:
+def to_event_kind(kind: Notification.Kind) -> AlertEvent.Kind:
     """Return the kind of timeline entry for a message of this kind."""
     return {
         Kind.ESCALATED: AlertEvent.Kind.ESCALATED,
         Kind.REMINDER: AlertEvent.Kind.REMINDED,
-    }.get(Kind(kind), AlertEvent.Kind.ANNOUNCED)
+    }.get(kind, AlertEvent.Kind.ANNOUNCED)
 
 
-def _title(alert: SystemAlert, kind: str, now: datetime) -> str:
+def _build_title(alert: SystemAlert, kind: Notification.Kind, now: datetime) -> str:
     return {
         Kind.REOPENED: f"Reopened: {alert.title}",
         Kind.RAISED: f"Now {alert.severity}: {alert.title}",
@@ -78,10 +78,10 @@ def _title(alert: SystemAlert, kind: str, now: datetime) -> str:
         Kind.ACKNOWLEDGED: f"Acknowledged: {alert.title}",
         Kind.FLAPPING: f"Flapping: {alert.title}",
         Kind.RESOLVED: f"{RESOLVED_PREFIX}{alert.title}",
-    }.get(Kind(kind), alert.title)
+    }.get(kind, alert.title)
 
 
-def _text(alert: SystemAlert, kind: str, now: datetime) -> str:
+def _build_text(alert: SystemAlert, kind: Notification.Kind, now: datetime) -> str:
     if kind == Kind.RESOLVED:
         return f"Resolved after {formats.span(alert.duration(now))}."
     if kind == Kind.FLAPPING:
@@ -95,7 +95,7 @@ def _text(alert: SystemAlert, kind: str, now: datetime) -> str:
     return alert.message
 
 
-def _facts(alert: SystemAlert) -> list[tuple[str, str]]:
+def _build_facts(alert: SystemAlert) -> list[tuple[str, str]]:
     facts = [("Severity", str(alert.severity))]
     if alert.threshold is not None:
         facts.append(("Value", format_value(alert.value, alert.unit)))

@@ -68,7 +68,7 @@ def announce_flapping(alert: SystemAlert, *, now: datetime) -> int:
     return notify(alert, Kind.FLAPPING, routing.list_channels(alert_type), now=now)
 
 
-def choose_kind(alert: SystemAlert) -> str:
+def choose_kind(alert: SystemAlert) -> Notification.Kind:
     """Return the kind of message that fits what was already sent since the alert opened."""
     first = Kind.REOPENED if alert.reopen_count else Kind.TRIGGERED
     if not alert.notice_count:
@@ -84,7 +84,7 @@ def choose_kind(alert: SystemAlert) -> str:
     return Kind.REMINDER if last_severity == alert.severity else Kind.RAISED
 
 
-def find_hold_reason(alert: SystemAlert, kind: str, now: datetime) -> str:
+def find_hold_reason(alert: SystemAlert, kind: Notification.Kind, now: datetime) -> str:
     """Return the reason to hold the notification back now, or "" if there is none."""
     silenced = silences.find_silence(alert, now)
     if silenced:
@@ -103,7 +103,9 @@ def find_hold_reason(alert: SystemAlert, kind: str, now: datetime) -> str:
     return ""
 
 
-def notify(alert: SystemAlert, kind: str, channels: Iterable[Channel], *, now: datetime) -> int:
+def notify(
+    alert: SystemAlert, kind: Notification.Kind, channels: Iterable[Channel], *, now: datetime
+) -> int:
     """Enqueue a message of this kind for each channel and return the number of messages.
 
     A channel in a storm gets one message about the storm instead.
@@ -133,7 +135,7 @@ def notify(alert: SystemAlert, kind: str, channels: Iterable[Channel], *, now: d
     else:
         update_locked(alert, notice_count=number)
     if channel_names:
-        text = f"{Kind(kind).label}: {', '.join(dict.fromkeys(channel_names))}"
+        text = f"{kind.label}: {', '.join(dict.fromkeys(channel_names))}"
         add_timeline_entry(alert, messages.to_event_kind(kind), text, now=now)
     return len(channel_names)
 
@@ -204,7 +206,7 @@ def _build_stream(alert: SystemAlert, label: str) -> str:
 
 
 def _supersede_queued(stream: str, due_at: datetime, now: datetime) -> None:
-    """Supersede messages that wait for the end of quiet hours, so that they do not delay a critical one in the stream."""
+    """Supersede messages held for quiet hours, which would otherwise delay a critical message in their stream."""
     Notification.objects.filter(
         stream=stream,
         kind__in=FIRING_KINDS,

@@ -15,7 +15,7 @@ REMINDER_DEADLINE = timedelta(hours=1)
 def enqueue_notification(
     *,
     channel: Channel,
-    kind: str,
+    kind: Notification.Kind,
     key: str,
     stream: str,
     message: Message,

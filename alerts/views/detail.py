@@ -12,22 +12,28 @@ from django.views.decorators.http import require_GET
 from alerts import services
 from alerts.impact import Impact, References, impact_of
 from alerts.messages import format_value
-from alerts.models import UNFINISHED_STATES, Notification, NotificationState, SystemAlert
+from alerts.models import (
+    UNFINISHED_STATES,
+    AlertEvent,
+    Notification,
+    NotificationState,
+    SystemAlert,
+)
 from alerts.queries import alert_page, silences
 from alerts.views import CHANGE, may_view
 
 TONES = {
-    "opened": "is-critical",
-    "reopened": "is-critical",
-    "raised": "is-critical",
-    "escalated": "is-warning",
-    "unanswered": "is-critical",
-    "undelivered": "is-warning",
-    "flapping": "is-warning",
-    "resolved": "is-ok",
-    "comment": "is-accent",
-    "acknowledged": "is-accent",
-    "dismissed": "is-accent",
+    AlertEvent.Kind.OPENED: "is-critical",
+    AlertEvent.Kind.REOPENED: "is-critical",
+    AlertEvent.Kind.RAISED: "is-critical",
+    AlertEvent.Kind.ESCALATED: "is-warning",
+    AlertEvent.Kind.UNANSWERED: "is-critical",
+    AlertEvent.Kind.UNDELIVERED: "is-warning",
+    AlertEvent.Kind.FLAPPING: "is-warning",
+    AlertEvent.Kind.RESOLVED: "is-ok",
+    AlertEvent.Kind.COMMENT: "is-accent",
+    AlertEvent.Kind.ACKNOWLEDGED: "is-accent",
+    AlertEvent.Kind.DISMISSED: "is-accent",
 }
 
 
