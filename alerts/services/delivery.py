@@ -185,7 +185,7 @@ def _send(notification: Notification, message: Message, *, now: datetime) -> Del
         # A bug in our code. Record it, so that the notification does not stay claimed.
         log.exception("channel failed unexpectedly", extra={"channel": channel.name})
         failure = DeliveryFailed(f"{type(error).__name__}: {error}")
-    took_ms = int((time.monotonic() - started) * 1000)
+    duration_ms = int((time.monotonic() - started) * 1000)
     if failure and not failure.was_tried:
         pause = timedelta(seconds=failure.retry_after or 30)
         return _postpone(notification, now + pause, str(failure))
@@ -195,7 +195,7 @@ def _send(notification: Notification, message: Message, *, now: datetime) -> Del
             channel=channel,
             number=notification.attempt_count,
             started_at=now,
-            duration_ms=took_ms,
+            duration_ms=duration_ms,
             is_success=failure is None,
             answer=str(failure) if failure else receipt.answer,
         )

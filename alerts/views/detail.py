@@ -22,7 +22,7 @@ from alerts.models import (
 from alerts.queries import alert_page, silences
 from alerts.views import CHANGE, may_view
 
-TONES = {
+TONES: dict[str, str] = {
     AlertEvent.Kind.OPENED: "is-critical",
     AlertEvent.Kind.REOPENED: "is-critical",
     AlertEvent.Kind.RAISED: "is-critical",
@@ -105,7 +105,9 @@ def _list_deliveries(alert: SystemAlert) -> list[dict[str, object]]:
             "recipients": ", ".join(row.payload.get("recipients", [])),
             "error": "" if row.state == NotificationState.SENT else row.error,
             "attempts": list(row.attempts.all()),
-            "took": timedelta(0) if row.sent_at is None else row.sent_at - row.created_at,
+            "delivered_after": timedelta(0)
+            if row.sent_at is None
+            else row.sent_at - row.created_at,
             "resend_url": reverse("alerts:notification-resend", args=[row.pk])
             if row.state not in UNFINISHED_STATES
             else "",

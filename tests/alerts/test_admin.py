@@ -141,9 +141,7 @@ def test_every_list_and_form_loads(
         assert owner.get(f"/admin/alerts/{model}/{row.pk}/change/").status_code == 200
 
 
-def test_the_next_evaluation_uses_a_changed_threshold(
-    owner: Client, gauge: Gauge
-) -> None:
+def test_the_next_evaluation_uses_a_changed_threshold(owner: Client, gauge: Gauge) -> None:
     row = gauge.row()
     form = owner.get(f"/admin/alerts/alertrule/{row.pk}/change/").context["adminform"].form
     data = {k: v for k, v in form.initial.items() if v is not None}

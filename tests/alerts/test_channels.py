@@ -150,9 +150,7 @@ def twilio(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
     return fake
 
 
-def test_a_failed_sms_is_retried_for_its_number_only(
-    gauge: Gauge, twilio: FakeHTTP
-) -> None:
+def test_a_failed_sms_is_retried_for_its_number_only(gauge: Gauge, twilio: FakeHTTP) -> None:
     twilio.answer(500)
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
@@ -267,7 +265,9 @@ def test_telegram_gets_escaped_html(channel: Make, fake: FakeHTTP, settings: Set
     assert "<b>🔶 Gate &lt;north&gt; is slow &amp; sad</b>" in request.json()["text"]
 
 
-def test_telegram_reports_retry_after_in_the_body(channel: Make, fake: FakeHTTP, settings: Settings) -> None:
+def test_telegram_reports_retry_after_in_the_body(
+    channel: Make, fake: FakeHTTP, settings: Settings
+) -> None:
     settings.TELEGRAM_API_URL = fake.url
     fake.answer(429, json={"ok": False, "parameters": {"retry_after": 17}})
 
@@ -316,7 +316,9 @@ def resend(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
     return fake
 
 
-def test_a_retry_has_the_same_idempotency_key_and_a_resend_a_new_one(gauge: Gauge, resend: FakeHTTP) -> None:
+def test_a_retry_has_the_same_idempotency_key_and_a_resend_a_new_one(
+    gauge: Gauge, resend: FakeHTTP
+) -> None:
     resend.drop()  # the e-mail may have been accepted before the connection was dropped
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
@@ -367,9 +369,7 @@ def test_people_in_several_teams_are_notified_once(gauge: Gauge, twilio: FakeHTT
     assert numbers == ["+15550100", "+15550101", "+15550200"]
 
 
-def test_quiet_hours_delay_all_but_critical_messages(
-    gauge: Gauge, twilio: FakeHTTP
-) -> None:
+def test_quiet_hours_delay_all_but_critical_messages(gauge: Gauge, twilio: FakeHTTP) -> None:
     channel = Channel.objects.get(name="sms")
     channel.config["recipients"] = ""
     channel.save()

@@ -35,15 +35,17 @@ def test_the_api_runs_all_checks_and_returns_the_changes(
     answer = client.post(URL, headers={"Authorization": f"Bearer {key}"})
 
     assert answer.status_code == 200
-    told = answer.json()
-    assert (told["unread"], told["rules"], told["failed"]) == (1, 1, [])
-    (change,) = told["changes"]
+    body = answer.json()
+    assert (body["unread"], body["rules"], body["failed"]) == (1, 1, [])
+    (change,) = body["changes"]
     assert (change["change"], change["title"]) == ("opened", "Test gauge")
     again = client.post(URL, headers={"Authorization": f"Bearer {key}"}).json()
     assert (again["unread"], again["changes"]) == (1, [])
 
 
-def test_the_api_rejects_missing_invalid_and_unauthorized_keys(client: Client, gauge: Gauge) -> None:
+def test_the_api_rejects_missing_invalid_and_unauthorized_keys(
+    client: Client, gauge: Gauge
+) -> None:
     gauge.value = 6
     reader = ApiKey.issue(app=make_app(), scopes=[Scope.METRICS])[1]
 
@@ -62,7 +64,9 @@ def test_the_api_is_rate_limited(client: Client, only_test_rules: None, key: str
     assert answers == [200] * 6 + [429] * 2
 
 
-def test_the_run_checks_command_prints_the_changes(gauge: Gauge, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_run_checks_command_prints_the_changes(
+    gauge: Gauge, capsys: pytest.CaptureFixture[str]
+) -> None:
     gauge.value = 6
 
     call_command("run_checks")
@@ -86,7 +90,9 @@ def test_the_alerts_test_command_runs_every_step_and_cleans_up(
     assert not SystemAlert.objects.exists()
 
 
-def test_the_alerts_test_command_reports_the_failed_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_alerts_test_command_reports_the_failed_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     get_user_model().objects.create_superuser("owner", "o@example.com", "x")
 
     with pytest.raises(CommandError, match="1 of 6 steps failed"):

@@ -41,7 +41,9 @@ def test_each_channel_gets_one_message_for_an_alert_and_one_for_its_resolution(
     ]
 
 
-def test_a_slack_message_has_a_header_a_section_and_a_context(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_a_slack_message_has_a_header_a_section_and_a_context(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
 
@@ -76,9 +78,7 @@ def test_slack_markup_is_escaped_and_long_texts_are_truncated(slack: FakeHTTP) -
     assert context["elements"][0]["text"].startswith("&lt;b&gt; · ")
 
 
-def test_an_email_has_html_and_text_and_belongs_to_a_thread(
-    gauge: Gauge, mail: MailServer
-) -> None:
+def test_an_email_has_html_and_text_and_belongs_to_a_thread(gauge: Gauge, mail: MailServer) -> None:
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
     gauge.evaluate(0, now=NOON + MINUTE)
@@ -125,9 +125,7 @@ def test_a_notification_is_delivered_after_a_500_and_a_429(gauge: Gauge, slack: 
     assert (notification.attempt_count, len(slack.requests)) == (3, 3)
 
 
-def test_a_dropped_connection_is_retried(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
+def test_a_dropped_connection_is_retried(gauge: Gauge, slack: FakeHTTP) -> None:
     slack.drop()
     gauge.evaluate(6, now=NOON)
 
@@ -161,9 +159,7 @@ def tick(now: object) -> None:
     services.deliver_waiting(now=now)  # type: ignore[arg-type]
 
 
-def test_a_problem_resolved_before_delivery_is_one_message(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
+def test_a_problem_resolved_before_delivery_is_one_message(gauge: Gauge, slack: FakeHTTP) -> None:
     slack.answer(500)
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
@@ -211,9 +207,7 @@ def test_a_permanent_smtp_failure_is_not_retried(gauge: Gauge, mail: MailServer)
     assert notification.is_permanent_failure
 
 
-def test_another_worker_takes_over_when_the_lease_expires(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
+def test_another_worker_takes_over_when_the_lease_expires(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
     notification = Notification.objects.get(channel__kind="slack")
     assert Notification.objects.claim(notification.pk, now=NOON)  # the worker dies after this

@@ -72,9 +72,7 @@ def test_too_few_samples_count_as_no_data() -> None:
 
 
 @given(value=finite, rule=limits)
-def test_a_breached_value_is_never_clear_for_any_limits(
-    value: float, rule: Limits
-) -> None:
+def test_a_breached_value_is_never_clear_for_any_limits(value: float, rule: Limits) -> None:
     breached = value <= rule.threshold if rule.below else value > rule.threshold
 
     assert (judge(value, None, rule) is Verdict.BREACH) == breached

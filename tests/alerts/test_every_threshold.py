@@ -339,8 +339,8 @@ def test_crossing_a_threshold_sends_one_alert_and_one_resolution(
         sweep(ended + minute * MINUTE)
     alert.refresh_from_db()
     assert alert.state == "resolved"
-    told = Notification.objects.exclude(kind__in=["escalated", "reminder"])
-    assert sorted(told.values_list("channel__name", "kind", "state")) == [
+    notifications = Notification.objects.exclude(kind__in=["escalated", "reminder"])
+    assert sorted(notifications.values_list("channel__name", "kind", "state")) == [
         ("email", "resolved", "sent"),
         ("email", "triggered", "sent"),
         ("slack", "resolved", "sent"),

@@ -41,7 +41,9 @@ def tick(first: datetime, minutes: int) -> None:
 # --- escalation ---------------------------------------------------------------------------------------
 
 
-def test_an_unacknowledged_alert_escalates_four_times_and_is_then_unanswered(slack: FakeHTTP) -> None:
+def test_an_unacknowledged_alert_escalates_four_times_and_is_then_unanswered(
+    slack: FakeHTTP,
+) -> None:
     alert = make_alert(now=NOON)  # critical: the response time is 15 minutes
 
     tick(NOON, 15)
@@ -151,7 +153,9 @@ def test_a_silence_holds_back_notifications_but_not_evaluation(
     assert kinds()[0] == "triggered"
 
 
-def test_a_problem_that_opens_and_resolves_during_a_silence_sends_nothing(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_a_problem_that_opens_and_resolves_during_a_silence_sends_nothing(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
     silence()
 
     gauge.evaluate(6, now=NOON)
@@ -203,7 +207,9 @@ def test_a_problem_that_flaps_during_a_silence_is_sent_when_the_silence_ends(
     assert "reopened" in kinds()
 
 
-def test_an_alert_that_returns_from_a_dismissal_sends_a_reminder(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_an_alert_that_returns_from_a_dismissal_sends_a_reminder(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
     gauge.evaluate(6, now=NOON)
     services.dismiss(gauge.alerts(), user=None, now=NOON, until=NOON + 60 * MINUTE)
 
@@ -292,7 +298,9 @@ def test_quiet_hours_delay_by_at_most_26_hours(
 # --- cooldown ---------------------------------------------------------------------------------------------------
 
 
-def test_the_cooldown_delays_the_notification_of_a_reopened_alert(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_the_cooldown_delays_the_notification_of_a_reopened_alert(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
     gauge.row(cooldown=timedelta(minutes=10))
     for minute, value in [(0, 6), (1, 0), (2, 6)]:
         gauge.evaluate(value, now=NOON + minute * MINUTE)
@@ -356,9 +364,9 @@ def test_every_delivered_alert_is_followed_by_its_resolution(
         now += 6 * MINUTE
 
     for stream in set(Notification.objects.values_list("stream", flat=True)):
-        told = Notification.objects.filter(stream=stream, sent_at__isnull=False).order_by("pk")
-        last = told.last()
-        assert last is None or last.kind == "resolved", list(told.values_list("kind", "state"))
+        delivered = Notification.objects.filter(stream=stream, sent_at__isnull=False).order_by("pk")
+        last = delivered.last()
+        assert last is None or last.kind == "resolved", list(delivered.values_list("kind", "state"))
     assert not Notification.objects.unfinished().exists()
     assert not SystemAlert.objects.active().exists()
 

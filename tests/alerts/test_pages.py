@@ -114,9 +114,7 @@ def test_a_bulk_action_changes_the_selected_alerts(owner: Client, action: str, s
         {"action": "dismiss", "alert": "x"},
     ],
 )
-def test_an_invalid_bulk_action_changes_nothing(
-    owner: Client, sent: dict[str, str]
-) -> None:
+def test_an_invalid_bulk_action_changes_nothing(owner: Client, sent: dict[str, str]) -> None:
     alert = make_alert()
 
     answer = owner.post(f"{INBOX}act/", sent, follow=True)
@@ -153,7 +151,9 @@ def test_invalid_hours_are_rejected(owner: Client, hours: str) -> None:
     assert alert.state == "open"
 
 
-def test_the_alert_page_shows_rule_timeline_and_deliveries(owner: Client, gauge: Gauge, slack: FakeHTTP) -> None:
+def test_the_alert_page_shows_rule_timeline_and_deliveries(
+    owner: Client, gauge: Gauge, slack: FakeHTTP
+) -> None:
     now = timezone.now()
     slack.answer(500, body="try later")
     gauge.row(runbook="Restart the gate server")

@@ -49,9 +49,7 @@ FORM = {
 }
 
 
-def test_staff_create_a_rule_on_a_recorded_gauge(
-    owner: Client, only_test_rules: None
-) -> None:
+def test_staff_create_a_rule_on_a_recorded_gauge(owner: Client, only_test_rules: None) -> None:
     answer = owner.post("/admin/alerts/alertrule/add/", FORM)
     assert answer.status_code == 302, answer.context["errors"]
     app = make_app(name="Scanner")
@@ -120,7 +118,9 @@ def test_the_preview_shows_how_often_the_rule_would_have_fired(owner: Client, ga
     assert "These limits are invalid" in wrong.content.decode()
 
 
-def test_the_form_loads_the_preview_and_rules_from_code_cannot_be_deleted(owner: Client, gauge: Gauge) -> None:
+def test_the_form_loads_the_preview_and_rules_from_code_cannot_be_deleted(
+    owner: Client, gauge: Gauge
+) -> None:
     rule = gauge.row()
 
     page = owner.get(f"/admin/alerts/alertrule/{rule.pk}/change/").content.decode()

@@ -23,17 +23,17 @@ def test_the_weekly_report_covers_errors_payments_and_response_times() -> None:
     make_error(app, received_at=now - MINUTE, severity="critical")
     make_payment(amount=4200, now=now - MINUTE)
 
-    told = {
+    values = {
         section.name: {
             fact.label: fact.value for fact in section.facts(now - timedelta(days=7), now + MINUTE)
         }
         for section in reports.registry
     }
 
-    assert told["errors"]["Errors"] == "1"
-    assert told["errors"]["of these critical"] == "1"
-    assert told["payments"]["Received"] == "42.00 EUR"
-    assert told["health.response_times"]["Requests, mean"] == "120 ms"
+    assert values["errors"]["Errors"] == "1"
+    assert values["errors"]["of these critical"] == "1"
+    assert values["payments"]["Received"] == "42.00 EUR"
+    assert values["health.response_times"]["Requests, mean"] == "120 ms"
 
 
 def test_the_digest_lists_new_and_regressed_groups_only() -> None:
