@@ -106,7 +106,9 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
     def enable(self, request: HttpRequest, channels: QuerySet[Channel]) -> None:
         for channel in channels:
             services.enable_channel(channel, now=timezone.now())
-        self.message_user(request, f"{len(channels)} channel(s) enabled.")
+        self.message_user(
+            request, f"Enabled {len(channels)} channel{'' if len(channels) == 1 else 's'}."
+        )
 
     def get_urls(self) -> list[URLPattern]:
         test = self.admin_site.admin_view(require_POST(self.send_test))

@@ -61,7 +61,9 @@ class NotificationAdmin(LogAdmin):
             )
             return
         count = sum(services.resend(row, now=timezone.now()) for row in notifications[:100])
-        self.message_user(request, f"{count} message(s) will be sent again.")
+        self.message_user(
+            request, f"{count} message{'' if count == 1 else 's'} will be sent again."
+        )
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("alerts.change_notification")

@@ -22,7 +22,7 @@ CHANGE_KINDS = (
 class CheckResult:
     """The result of running all checks: the changes to alerts, and the number of unread alerts afterwards."""
 
-    evaluated: EvaluationResult
+    evaluation: EvaluationResult
     unread_count: int = 0
     changes: list[tuple[str, SystemAlert]] = field(default_factory=list)
     checks: dict[str, str] = field(default_factory=dict)
@@ -37,14 +37,14 @@ def run_all_checks(*, now: datetime) -> CheckResult:
         except Exception as error:
             log.exception("check failed", extra={"check": name})
             checks[name] = f"failed: {error}"
-    evaluated = evaluate_rules(now=now)
+    evaluation = evaluate_rules(now=now)
     events = (
         AlertEvent.objects.filter(pk__gt=last, kind__in=CHANGE_KINDS)
         .select_related("alert")
         .order_by("pk")
     )
     return CheckResult(
-        evaluated=evaluated,
+        evaluation=evaluation,
         unread_count=SystemAlert.objects.unread().count(),
         changes=[(event.kind, event.alert) for event in events],
         checks=checks,

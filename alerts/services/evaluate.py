@@ -42,21 +42,22 @@ STAGES = {
 class EvaluationResult:
     """The result of an evaluation."""
 
-    rules: int = 0
-    opened: int = 0
-    reopened: int = 0
-    resolved: int = 0
+    rule_count: int = 0
+    opened_count: int = 0
+    reopened_count: int = 0
+    resolved_count: int = 0
     failed: list[str] = field(default_factory=list)
 
     def add(self, other: "EvaluationResult") -> None:
-        self.rules += other.rules
-        self.opened += other.opened
-        self.reopened += other.reopened
-        self.resolved += other.resolved
+        self.rule_count += other.rule_count
+        self.opened_count += other.opened_count
+        self.reopened_count += other.reopened_count
+        self.resolved_count += other.resolved_count
         self.failed += other.failed
 
     def __str__(self) -> str:
-        text = f"{self.rules} rules: {self.opened} opened, {self.reopened} reopened, {self.resolved} resolved"
+        rules = "1 rule" if self.rule_count == 1 else f"{self.rule_count} rules"
+        text = f"{rules}: {self.opened_count} opened, {self.reopened_count} reopened, {self.resolved_count} resolved"
         return f"{text}; failed: {', '.join(self.failed)}" if self.failed else text
 
 
@@ -67,7 +68,7 @@ def evaluate_rules(*, now: datetime, cadence: Cadence | None = None) -> Evaluati
     if cadence:
         rows = rows.filter(cadence=cadence)
     total = EvaluationResult(
-        resolved=_resolve_alerts_of_disabled_rules(now) if cadence is None else 0
+        resolved_count=_resolve_alerts_of_disabled_rules(now) if cadence is None else 0
     )
     for row in rows:
         if row.is_custom or row.name in rules.registry:
@@ -128,7 +129,7 @@ def _evaluate(row: AlertRule, *, now: datetime) -> EvaluationResult:
     except Exception as error:
         log.exception("rule failed", extra={"rule": row.name})
         _record_failure(row, error, now=now)
-        return EvaluationResult(rules=1, failed=[row.name])
+        return EvaluationResult(rule_count=1, failed=[row.name])
 
 
 def _apply_readings(row: AlertRule, readings: list[Reading], *, now: datetime) -> EvaluationResult:
@@ -149,7 +150,7 @@ def _apply_readings(row: AlertRule, readings: list[Reading], *, now: datetime) -
     is_new_slot = (
         row.last_evaluated_at is None or abs(now - row.last_evaluated_at) >= EVALUATION_SLOT
     )
-    result = EvaluationResult(rules=1)
+    result = EvaluationResult(rule_count=1)
     # Steps are independent of each other: after a crash, the next evaluation takes the remaining ones.
     for start in range(0, len(steps), STEPS_PER_TRANSACTION):
         _apply_steps(row, steps[start : start + STEPS_PER_TRANSACTION], now=now, result=result)
@@ -227,13 +228,13 @@ def _apply_step(
         case Action.PEND:
             lifecycle.create_alert(problem, now=now, is_pending=True)
         case Action.OPEN if alert is None or alert.state == AlertState.RESOLVED:
-            result.opened += lifecycle.create_alert(problem, now=now) is not None
+            result.opened_count += lifecycle.create_alert(problem, now=now) is not None
         case _ if alert is None:
             raise AssertionError(f"{decision.action} needs an alert")
         case Action.OPEN:
-            result.opened += lifecycle.open_pending(alert, problem, now=now)
+            result.opened_count += lifecycle.open_pending(alert, problem, now=now)
         case Action.REOPEN:
-            result.reopened += lifecycle.reopen(alert, problem, now=now)
+            result.reopened_count += lifecycle.reopen(alert, problem, now=now)
         case Action.RAISE:
             lifecycle.raise_severity(alert, problem, now=now)
         case Action.RECORD:
@@ -245,7 +246,7 @@ def _apply_step(
         case Action.RESOLVE:
             value = reading.value if reading else None
             text = f"back to {format_value(value, row.unit)}" if reading else "no data"
-            result.resolved += lifecycle.resolve(alert, now=now, text=text, value=value)
+            result.resolved_count += lifecycle.resolve(alert, now=now, text=text, value=value)
 
 
 def _build_problem(

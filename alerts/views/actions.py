@@ -72,11 +72,9 @@ def run_checks(request: HttpRequest) -> HttpResponse:
     if is_ratelimited(request, group="alerts.run", key="user", rate="6/m", increment=True):
         messages.warning(request, "Limit of 6 per minute reached; try again shortly.")
         return redirect(get_safe_next_url(request))
-    done = services.run_all_checks(now=timezone.now())
-    text = f"All checks ran. {done.evaluated}. {done.unread_count} unread."
-    messages.success(request, text) if not done.evaluated.failed else messages.warning(
-        request, text
-    )
+    result = services.run_all_checks(now=timezone.now())
+    text = f"All checks ran. {result.evaluation}. {result.unread_count} unread."
+    (messages.warning if result.evaluation.failed else messages.success)(request, text)
     return redirect(get_safe_next_url(request))
 
 

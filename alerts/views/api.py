@@ -36,12 +36,12 @@ def run_checks(request: HttpRequest, app: ClientApp) -> HttpResponse:
         return too_many_requests(
             f"limit of {MAX_RUNS_PER_MINUTE} per minute reached", verdict.retry_after
         )
-    done = services.run_all_checks(now=timezone.now())
+    result = services.run_all_checks(now=timezone.now())
     return json_response(
         ChecksRun(
-            unread=done.unread_count,
-            rules=done.evaluated.rules,
-            failed=done.evaluated.failed,
+            unread=result.unread_count,
+            rules=result.evaluation.rule_count,
+            failed=result.evaluation.failed,
             changes=[
                 Change(
                     id=alert.pk,
@@ -50,8 +50,8 @@ def run_checks(request: HttpRequest, app: ClientApp) -> HttpResponse:
                     severity=alert.severity,
                     url=request.build_absolute_uri(alert.get_absolute_url()),
                 )
-                for change, alert in done.changes
+                for change, alert in result.changes
             ],
-            checks=done.checks,
+            checks=result.checks,
         )
     )

@@ -72,7 +72,7 @@ def test_the_run_checks_command_prints_the_changes(
     call_command("run_checks")
 
     printed = capsys.readouterr().out
-    assert "1 rules: 1 opened, 0 reopened, 0 resolved" in printed
+    assert "1 rule: 1 opened, 0 reopened, 0 resolved" in printed
     assert "Test gauge (critical)" in printed
     assert "1 unread alerts" in printed
 

@@ -24,12 +24,12 @@ def test_the_sixth_error_opens_one_alert_that_counts_the_following_ones(gauge: G
     gauge.evaluate(5, now=NOON)
     assert gauge.alerts() == []
 
-    opened = gauge.evaluate(6, now=NOON + MINUTE)
+    result = gauge.evaluate(6, now=NOON + MINUTE)
     for minute in range(2, 7):
         gauge.evaluate(6 + minute, now=NOON + minute * MINUTE)
 
     alert = gauge.alert()
-    assert opened.opened == 1
+    assert result.opened_count == 1
     assert (alert.state, alert.value, alert.threshold) == ("open", 12, 5)
     assert alert.occurrence_count == 6
     assert alert.last_seen_at == NOON + 6 * MINUTE
@@ -43,7 +43,7 @@ def test_an_alert_resolves_when_the_condition_clears(gauge: Gauge) -> None:
 
     result = gauge.evaluate(4, now=NOON + 2 * MINUTE)
 
-    assert result.resolved == 1
+    assert result.resolved_count == 1
     alert = gauge.alert()
     assert (alert.state, alert.resolved_at) == ("resolved", NOON + 2 * MINUTE)
     assert [event.kind for event in alert.events.order_by("pk")][-1] == "resolved"

@@ -220,7 +220,7 @@ def test_the_button_runs_all_checks(owner: Client, gauge: Gauge) -> None:
 
     page = owner.post(f"{INBOX}run-checks/", follow=True).content.decode()
 
-    assert "1 rules: 1 opened" in page
+    assert "1 rule: 1 opened" in page
     assert gauge.alert().state == "open"
 
 

@@ -40,7 +40,7 @@ def test_eight_workers_that_measure_the_same_breach_open_one_alert(
 
     results = at_once(8, lambda: services.evaluate_rule(gauge.name, now=NOON))
 
-    assert sum(r.opened for r in results if isinstance(r, services.EvaluationResult)) == 1
+    assert sum(r.opened_count for r in results if isinstance(r, services.EvaluationResult)) == 1
     assert not any(r.failed for r in results if isinstance(r, services.EvaluationResult))
     assert gauge.alert().state == "open"
     assert AlertEvent.objects.filter(kind="opened").count() == 1
