@@ -1,9 +1,7 @@
 """Evaluation of rules: measure, judge, and take the resulting step. A failing rule is reported and stops no other."""
 
-import hashlib
-import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,8 +14,7 @@ from alerts.messages import format_value
 from alerts.models import AlertRule, AlertState, RuleReading, SystemAlert
 from alerts.rules import Cadence, NoData, Reading, Severity
 from alerts.services import defaults, lifecycle, problems
-from alerts.services.lifecycle import Problem
-from opsportal.lib import formats
+from alerts.services.rule_problems import build_problem, problem_key
 from opsportal.lib.upsert import upsert
 
 log = logging.getLogger(__name__)
@@ -94,14 +91,6 @@ def evaluate_rule(name: str, *, now: datetime) -> EvaluationResult:
     return _evaluate(row, now=now) if row.is_enabled else EvaluationResult()
 
 
-def problem_key(rule_name: str, labels: Iterable[tuple[str, str]] = ()) -> str:
-    """Return the key that identifies a problem: the rule and the labels, not the value, time or severity."""
-    pairs = sorted(labels)
-    if not pairs:
-        return f"rule:{rule_name}"
-    return f"rule:{rule_name}:{hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]}"
-
-
 def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
     """Return the current readings of the rule, or none if it has no data. Exceptions of the rule's code propagate."""
     since = now - row.window
@@ -166,7 +155,7 @@ def _apply_steps(
     repeated = []
     for key, reading, alert, decision in steps:
         if decision.action is Action.UPDATE and alert is not None:
-            repeated.append((alert, _build_problem(row, key, reading, decision)))
+            repeated.append((alert, build_problem(row, key, reading, decision)))
         else:
             _apply_step(row, key, reading, alert, decision, now=now, result=result)
     if repeated:
@@ -223,7 +212,7 @@ def _apply_step(
     now: datetime,
     result: EvaluationResult,
 ) -> None:
-    problem = _build_problem(row, key, reading, decision)
+    problem = build_problem(row, key, reading, decision)
     match decision.action:
         case Action.PEND:
             lifecycle.create_alert(problem, now=now, is_pending=True)
@@ -247,44 +236,6 @@ def _apply_step(
             value = reading.value if reading else None
             text = f"back to {format_value(value, row.unit)}" if reading else "no data"
             result.resolved_count += lifecycle.resolve(alert, now=now, text=text, value=value)
-
-
-def _build_problem(
-    row: AlertRule, key: str, reading: Reading | None, decision: Decision
-) -> Problem:
-    labels = dict(reading.labels) if reading else {}
-    named = ", ".join(labels.values())
-    summary = row.problem_name
-    return Problem(
-        key=key,
-        alert_type=row.alert_type,
-        title=(reading and reading.title) or (f"{summary}: {named}" if named else summary),
-        message=reading.message if reading and reading.message else _describe_breach(row, reading),
-        severity=decision.severity,
-        source=row.name.partition(".")[0],
-        rule=row,
-        value=reading.value if reading else None,
-        threshold=row.threshold,
-        unit=row.unit,
-        labels=labels,
-        metadata=_to_json(reading.metadata) if reading else {},
-        recent=decision.recent,
-    )
-
-
-def _describe_breach(row: AlertRule, reading: Reading | None) -> str:
-    limit = format_value(row.threshold, row.unit)
-    if reading is None:
-        return f"No data for {formats.span(row.window)}."
-    relation = "at or below" if row.below else "above"
-    value = format_value(reading.value, row.unit)
-    return f"{value}, {relation} the threshold of {limit} (over {formats.span(row.window)})."
-
-
-def _to_json(metadata: Mapping[str, object]) -> dict[str, object]:
-    """Convert metadata to JSON types; other objects become text."""
-    converted: dict[str, object] = json.loads(json.dumps(metadata, default=str))
-    return converted
 
 
 @transaction.atomic
