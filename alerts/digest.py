@@ -1,4 +1,7 @@
-"""The registry of digest sources. Each app reports what is new, worse or regressed, in `digest_sources`."""
+"""The registry of digest sources, which report what is new, worse or regressed.
+
+Apps declare them in a module named `digest_sources`.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ EVALUATION_SLOT = timedelta(seconds=50)
 
 
 class Verdict(StrEnum):
-    """The result of one evaluation. One letter each, because the recent verdicts of a problem are stored as a string."""
+    """The result of one evaluation. One letter each, because recent verdicts are stored as a string."""
 
     BREACH = "b"
     BETWEEN = "n"  # between the threshold and the clear threshold

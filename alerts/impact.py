@@ -1,4 +1,7 @@
-"""The registry of impact sources. Each app reports the payments and seats that a problem affects, in `impact_sources`."""
+"""The registry of impact sources, which report the payments and seats that a problem affects.
+
+Apps declare them in a module named `impact_sources`.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,7 @@
-"""The registry of checks that "Run all checks now" runs in addition to the rules. Apps declare them in `instant_checks`."""
+"""The registry of checks that "Run all checks now" runs in addition to the rules.
+
+Apps declare them in a module named `instant_checks`.
+"""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,4 +1,7 @@
-"""The registry of metric readers, with which staff create rules on recorded metrics. Apps declare them in `metric_readers`."""
+"""The registry of metric readers, with which staff create rules on recorded metrics.
+
+Apps declare them in a module named `metric_readers`.
+"""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,4 +1,7 @@
-"""The registry of sections of the weekly report, which apps declare in `report_sections`."""
+"""The registry of sections of the weekly report.
+
+Apps declare them in a module named `report_sections`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Discord, through a webhook of one of its channels: https://discord.com/developers/docs/resources/webhook#execute-webhook"""
+"""Discord, through a channel webhook.
+
+https://discord.com/developers/docs/resources/webhook#execute-webhook
+"""
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport, truncate
 from alerts.channels.http import parse_json_object, post

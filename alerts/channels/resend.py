@@ -31,6 +31,7 @@ class EmailBackend(AnymailBackend):  # type: ignore[misc]  # anymail has no type
         payload = super().build_message_payload(message, defaults)
         key = (message.extra_headers or {}).get(IDEMPOTENCY_HEADER)
         if key:
-            # Resend keeps a key for 24 hours and accepts at most 256 characters: https://resend.com/docs/dashboard/emails/idempotency-keys
+            # Resend keeps a key for 24 hours and accepts at most 256 characters:
+            # https://resend.com/docs/dashboard/emails/idempotency-keys
             payload.headers["Idempotency-Key"] = str(key)[:256]
         return payload

@@ -17,7 +17,10 @@ RESOLVED_COLOR = "#2e7d32"
 
 
 def escape(text: str) -> str:
-    """Escape the three characters that Slack reads as markup: https://api.slack.com/reference/surfaces/formatting#escaping"""
+    """Escape the three characters that Slack reads as markup.
+
+    https://api.slack.com/reference/surfaces/formatting#escaping
+    """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -41,7 +44,8 @@ def build_blocks(message: Message) -> list[dict[str, object]]:
             {"type": "mrkdwn", "text": truncate(f"*{escape(name)}*\n{escape(value)}", 2000)}
             for name, value in message.facts[:10]
         ]
-    when = f"<!date^{int(message.at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{message.at:%Y-%m-%d %H:%M:%S %Z}>"
+    timestamp, fallback = int(message.at.timestamp()), f"{message.at:%Y-%m-%d %H:%M:%S %Z}"
+    when = f"<!date^{timestamp}^{{date_short_pretty}} {{time_secs}}|{fallback}>"
     result: list[dict[str, object]] = [
         {
             "type": "header",
@@ -94,5 +98,5 @@ class Slack(Transport):
             "attachments": [{"color": color, "blocks": build_blocks(message)}],
         }
         url = config["webhook_url"]
-        # A URL from the portal's settings is trusted. One that was entered in the admin must not reach private addresses.
+        # A URL from the settings is trusted; one entered in the admin must not reach private addresses.
         return post("slack", url, json=body, guard=url != settings.SLACK_WEBHOOK_URL)[1]

@@ -8,7 +8,7 @@ from alerts.channels.slack import format_headline
 
 
 def build_html(message: Message) -> str:
-    """Build the HTML, within Telegram's 4,096 characters. Texts are truncated before escaping, to keep entities whole."""
+    """Build the HTML, within Telegram's 4,096 characters. Truncate before escaping, to keep entities whole."""
     lines = [f"<b>{escape(truncate(format_headline(message), 250))}</b>"]
     if message.text:
         lines.append(escape(truncate(message.text, 2000)))

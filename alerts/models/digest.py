@@ -7,7 +7,7 @@ from django.db import models
 
 class DigestRunQuerySet(models.QuerySet["DigestRun"]):
     def claim(self, name: str, *, first: datetime, until: datetime) -> datetime | None:
-        """Claim the period up to `until` and return its start, the end of the previous one; None if it is already covered.
+        """Claim the period up to `until` and return its start, or None if it is already covered.
 
         Call this in the transaction that writes the digest, so that a crash leaves the period unclaimed.
         """

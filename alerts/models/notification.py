@@ -36,7 +36,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(state=NotificationState.FAILED)
 
     def due(self, now: datetime) -> "NotificationQuerySet":
-        """Return waiting ones that are due and ones whose worker died; of each stream only the first, to keep the order."""
+        """Return notifications that are due or whose worker died, and only the first of each stream, to keep the order."""
         earlier = Notification.objects.filter(
             stream=OuterRef("stream"), pk__lt=OuterRef("pk"), state__in=UNFINISHED_STATES
         )
@@ -46,7 +46,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         ).exclude(Exists(earlier))
 
     def claim(self, pk: int, *, now: datetime) -> uuid.UUID | None:
-        """Lease a due notification, count the attempt, and return the token; None if it is not due or already leased."""
+        """Lease a due notification, count the attempt and return the token, or None if it is not available."""
         lease = uuid.uuid4()
         # The state is checked twice. The subquery respects the order within the stream; the outer condition is the
         # one that PostgreSQL checks again after it waited for another worker's update.

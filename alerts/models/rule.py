@@ -115,7 +115,8 @@ class AlertRule(models.Model):
     repeat_every = models.DurationField(
         null=True,
         blank=True,
-        help_text="hh:mm:ss between reminders. Leave empty for 4 h (critical, high) or 24 h (medium, warning); info has none.",
+        help_text="hh:mm:ss between reminders. Leave empty for 4 h (critical, high) or 24 h (medium, warning); "
+        "info has none.",
     )
     runbook = models.CharField(
         max_length=500, blank=True, help_text="A link, or short instructions."

@@ -1,4 +1,4 @@
-"""Writing to the outbox. Runs in the transaction of the change that a message reports, so that both are kept or neither."""
+"""Writing to the outbox, in the same transaction as the change that a message reports."""
 
 from datetime import datetime, timedelta
 

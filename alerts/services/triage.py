@@ -44,7 +44,7 @@ def dismiss(
     now: datetime,
     until: datetime | None = None,
 ) -> int:
-    """Hide the alerts until `until` or their resolution. They keep their keys, so a lasting problem opens no new alert."""
+    """Hide the alerts until `until` or their resolution. They keep their keys, so no new alert opens meanwhile."""
 
     def step(alert: SystemAlert) -> bool:
         if alert.state not in ACTIVE_STATES:

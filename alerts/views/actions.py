@@ -84,7 +84,7 @@ def _find_alert(pk: int) -> Alerts:
 
 
 def _perform(request: HttpRequest, alerts: Alerts, name: str = "") -> HttpResponse:
-    """Perform the action and report its outcome: to htmx as an event that refreshes lists of alerts, else on the next page."""
+    """Perform the action and report its outcome, to htmx as an event that refreshes lists, else on the next page."""
     name = name or request.POST.get("action", "")
     assert isinstance(request.user, User)
     try:

@@ -83,7 +83,7 @@ def alert_detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _find_impact(alert: SystemAlert, now: datetime) -> Impact:
-    """Return the impact of the alert's references, or, without references, of the time during which its rule was breached."""
+    """Return the impact of the alert's references, else of the time during which its rule was breached."""
     references = services.load_references(alert)
     if references == References() and alert.rule:
         since = alert.opened_at - alert.rule.window
