@@ -162,7 +162,7 @@ class AlertRule(models.Model):
     def is_custom(self) -> bool:
         return bool(self.reader)
 
-    def limits(self) -> Limits:
+    def get_limits(self) -> Limits:
         return Limits(
             threshold=self.threshold,
             severity=Severity(self.severity),

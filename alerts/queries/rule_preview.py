@@ -25,7 +25,7 @@ def preview_rule(rule: AlertRule, *, now: datetime) -> Preview:
         .order_by("key", "at")
         .values_list("key", "at", "value", "samples")
     )
-    return replay(rows.iterator(), rule.limits())
+    return replay(rows.iterator(), rule.get_limits())
 
 
 def replay(

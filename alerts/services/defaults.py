@@ -21,9 +21,8 @@ class TypeDefaults:
     digest_only: bool = False
 
 
-IMMEDIATELY = timedelta(
-    minutes=5
-)  # even an immediate response needs a time after which it is overdue
+# Even an immediate response needs a time after which it is overdue.
+IMMEDIATELY = timedelta(minutes=5)
 ALL_CHANNELS = ("email", "slack", "sms", "pagerduty")
 TEAM_CHANNELS = ("email", "slack")
 

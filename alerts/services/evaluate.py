@@ -122,7 +122,7 @@ def _evaluate(row: AlertRule, *, now: datetime) -> EvaluationResult:
 
 
 def _apply_readings(row: AlertRule, readings: list[Reading], *, now: datetime) -> EvaluationResult:
-    limits = row.limits()
+    limits = row.get_limits()
     alerts_by_key = _find_alerts_by_key(row, now)
     readings_by_key = {problem_key(row.name, reading.labels): reading for reading in readings}
     keys = readings_by_key.keys() | alerts_by_key.keys()

@@ -14,9 +14,8 @@ from alerts.services import lifecycle
 from alerts.services.lifecycle import Problem
 
 REOPEN_WINDOW = timedelta(minutes=15)
-MAX_TRIES = (
-    20  # a try fails only if another worker changed the same alert, so this covers 20 workers
-)
+# A try fails only if another worker changed the same alert, so this is enough for 20 concurrent workers.
+MAX_TRIES = 20
 
 
 class Contended(Exception):
