@@ -83,9 +83,8 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
     def response_add(
         self, request: HttpRequest, obj: Channel, post_url_continue: str | None = None
     ) -> HttpResponse:
-        return redirect(
-            "admin:alerts_channel_change", obj.pk
-        )  # the form with the fields of its kind
+        # The first form only asks for the kind; this one has its fields.
+        return redirect("admin:alerts_channel_change", obj.pk)
 
     @admin.display(description="kind", ordering="kind")
     def kind_label(self, channel: Channel) -> str:
