@@ -1,12 +1,12 @@
-"""Described for programs: see opsportal.lib.openapi."""
+"""The OpenAPI description of the alerts API."""
 
-from alerts.api import ChecksRun
+from alerts.views.api import ChecksRun
 from opsportal.lib.openapi import describe
 
 describe(
     "alerts:check-run",
     "POST",
-    "Everything that is checked by schedule, checked now.",
+    "Run all scheduled checks now.",
     scope="admin",
     answers={200: ChecksRun},
 )

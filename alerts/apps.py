@@ -23,10 +23,13 @@ class AlertsConfig(AppConfig):
 
 
 def seed(**signal: object) -> None:
-    """After migrating, the channels, types and rules that the code knows have their rows."""
-    from alerts.defaults import sync_defaults
+    """Create the rows for channels, types and rules from code after a migration."""
+    from alerts.services.defaults import sync_defaults
 
-    newest = Path(__file__).with_name("migrations") / "max_migration.txt"
-    done = MigrationRecorder(connection).applied_migrations()
-    if ("alerts", newest.read_text().strip()) in done:  # not on the way to an older state
+    latest = Path(__file__).with_name("migrations") / "max_migration.txt"
+    applied = MigrationRecorder(connection).applied_migrations()
+    if (
+        "alerts",
+        latest.read_text().strip(),
+    ) in applied:  # skip when migrating back to an older state
         sync_defaults()

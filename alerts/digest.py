@@ -1,4 +1,7 @@
-"""The registry of what digests list: `digest_sources.py` of an app says what is new or worse since the last one."""
+"""The registry of digest sources, which report what is new, worse or regressed.
+
+Apps declare them in a module named `digest_sources`.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from opsportal.lib.registry import Registry
 
 @dataclass(frozen=True)
 class DigestItem:
-    """One line of a digest. The same thing has the same `key` each time."""
+    """One item of a digest. `key` identifies the subject across digests."""
 
     key: str
     title: str
@@ -19,16 +22,18 @@ class DigestItem:
     last_at: datetime
     severity: str = "high"
     sample: str = ""
-    url: str = ""  # a path of the portal
-    regressed_at: datetime | None = None  # listed again, although it was today already
+    url: str = ""  # a path within the portal
+    regressed_at: datetime | None = None  # if set, may be listed a second time within a day
 
 
-# (since, until) -> what became new, worse or regressed in that time
+# Takes (since, until), and returns what became new, worse or regressed in that period.
 DigestSource = Callable[[datetime, datetime], Iterable[DigestItem]]
 registry: Registry[DigestSource] = Registry("digest_sources")
 
 
 def digest_source(name: str) -> Callable[[DigestSource], DigestSource]:
+    """Register a source of items for the error digest."""
+
     def register(source: DigestSource) -> DigestSource:
         registry.add(name, source)
         return source

@@ -1,30 +1,37 @@
-"""What a measured value means for a problem: pure, without a database or a clock.
+"""Decide what a measured value means for a problem. Pure: no database, no clock.
 
-`judge` turns a value into a verdict, `decide` a verdict and what was known before into what to do now.
+`judge` turns a value into a verdict; `decide` turns a verdict and the previous state into the next action.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 
-from alerts.rules import Severity
+from alerts.rules import NoData, Severity
 
-# Evaluations closer than this are one: a rule asked at once after each critical error, and by the minute sweep,
-# still counts its n of m in minutes.
-SLOT = timedelta(seconds=50)
+# Evaluations closer together than this count as one. A rule that is evaluated after every critical error, in addition
+# to the sweep of each minute, therefore still counts "n of m" in minutes.
+EVALUATION_SLOT = timedelta(seconds=50)
 
 
 class Verdict(StrEnum):
-    """One letter each: the last verdicts of a problem are kept as a word."""
+    """The result of one evaluation. One letter each, because recent verdicts are stored as a string."""
 
     BREACH = "b"
-    BETWEEN = "n"  # neither breached nor clear: between the two thresholds
+    BETWEEN = "n"  # between the threshold and the clear threshold
     CLEAR = "c"
-    UNKNOWN = "u"  # no data, and that is to change nothing
+    UNKNOWN = "u"  # no data, and the rule says that this changes nothing
+
+
+NO_DATA_VERDICTS = {
+    NoData.OK: Verdict.CLEAR,
+    NoData.KEEP: Verdict.UNKNOWN,
+    NoData.ALERT: Verdict.BREACH,
+}
 
 
 class Stage(StrEnum):
-    """What a problem was before this evaluation, as far as it matters here."""
+    """The state of a problem before this evaluation, reduced to what the decision depends on."""
 
     PENDING = "pending"
     ACTIVE = "active"  # open or acknowledged
@@ -34,18 +41,20 @@ class Stage(StrEnum):
 
 class Action(Enum):
     NOTHING = "nothing"
-    PEND = "pend"  # a first breach that does not amount to an alert yet
-    FORGET = "forget"  # it never did
+    PEND = "pend"  # record a first breach that is not enough for an alert
+    DISCARD = "discard"  # drop a pending problem whose breaches stopped
     OPEN = "open"
     REOPEN = "reopen"
-    REMEMBER = "remember"  # keep the verdict, change nothing else
-    UPDATE = "update"  # one more occurrence
-    RAISE = "raise"  # one more, and worse
+    RECORD = "record"  # store the verdict, change nothing else
+    UPDATE = "update"  # count one more occurrence
+    RAISE = "raise"  # count one more occurrence, and raise the severity
     RESOLVE = "resolve"
 
 
 @dataclass(frozen=True)
 class Limits:
+    """The thresholds and counts of a rule that turn values into verdicts and actions."""
+
     threshold: float
     severity: Severity
     below: bool = False
@@ -55,35 +64,43 @@ class Limits:
     out_of: int = 1
     clear_after: int = 1
     min_samples: int = 0
-    no_data: str = "ok"
+    no_data: NoData = NoData.OK
     reopen_window: timedelta = timedelta(minutes=15)
-    calm_needed: timedelta = timedelta(hours=1)  # a flapping alert ends after being clear this long
+    # A flapping alert resolves once it has been clear for this long.
+    flapping_clear_period: timedelta = timedelta(hours=1)
 
-    def clear_at(self) -> float:
-        """The value at which it is over: at the threshold or on its good side, 80 % (125 % for a floor) if unset."""
+    def effective_clear_threshold(self) -> float:
+        """Return the value that resolves the alert: 80 % of the threshold (125 % if `below`) unless one is configured.
+
+        A configured value on the breached side of the threshold is ignored in favor of the threshold itself.
+        """
         if self.below:
-            wanted = (
+            configured = (
                 self.threshold + abs(self.threshold) / 4
                 if self.clear_threshold is None
                 else self.clear_threshold
             )
-            return max(wanted, self.threshold)
-        wanted = (
+            return max(configured, self.threshold)
+        configured = (
             self.threshold - abs(self.threshold) / 5
             if self.clear_threshold is None
             else self.clear_threshold
         )
-        return min(wanted, self.threshold)
+        return min(configured, self.threshold)
 
-    def severity_of(self, value: float | None) -> Severity:
+    def severity_for(self, value: float | None) -> Severity:
         if value is None or self.critical_threshold is None:
             return self.severity
-        beyond = value <= self.critical_threshold if self.below else value > self.critical_threshold
-        return Severity.CRITICAL if beyond else self.severity
+        is_critical = (
+            value <= self.critical_threshold if self.below else value > self.critical_threshold
+        )
+        return Severity.CRITICAL if is_critical else self.severity
 
 
 @dataclass(frozen=True)
-class Previous:
+class PreviousState:
+    """The state of a problem as its alert row stores it before the evaluation."""
+
     stage: Stage
     severity: Severity
     recent: str = ""
@@ -103,108 +120,120 @@ class Decision:
 
 
 def judge(value: float | None, samples: int | None, limits: Limits) -> Verdict:
-    """What one value says. Too few samples are no data; NaN is no data too."""
+    """Return the verdict on one value. NaN and too few samples count as no data."""
     if value is None or value != value or (samples is not None and samples < limits.min_samples):
-        return {"ok": Verdict.CLEAR, "alert": Verdict.BREACH}.get(limits.no_data, Verdict.UNKNOWN)
+        return NO_DATA_VERDICTS[limits.no_data]
     if value <= limits.threshold if limits.below else value > limits.threshold:
         return Verdict.BREACH
-    clear = value >= limits.clear_at() if limits.below else value <= limits.clear_at()
-    return Verdict.CLEAR if clear else Verdict.BETWEEN
+    clear_threshold = limits.effective_clear_threshold()
+    is_clear = value >= clear_threshold if limits.below else value <= clear_threshold
+    return Verdict.CLEAR if is_clear else Verdict.BETWEEN
 
 
-def remember(previous: Previous | None, verdict: Verdict, limits: Limits, now: datetime) -> str:
-    """The word of recent verdicts with this one added; within one slot the latest verdict replaces the one before."""
+def append_verdict(
+    previous: PreviousState | None, verdict: Verdict, limits: Limits, now: datetime
+) -> str:
+    """Return the recent verdicts including this one. Within one slot the latest verdict replaces the previous one."""
     recent = previous.recent if previous else ""
-    if previous and previous.evaluated_at and abs(now - previous.evaluated_at) < SLOT:
+    if previous and previous.evaluated_at and abs(now - previous.evaluated_at) < EVALUATION_SLOT:
         recent = recent[:-1]
-    kept = max(limits.out_of, limits.clear_after)
-    return (recent + verdict)[-min(kept, 100) :]
+    length = max(limits.out_of, limits.clear_after)
+    return (recent + verdict)[-min(length, 100) :]
 
 
 def decide(
     verdict: Verdict,
     value: float | None,
-    previous: Previous | None,
+    previous: PreviousState | None,
     limits: Limits,
     now: datetime,
 ) -> Decision:
-    """What to do about a problem, given what it was."""
-    severity = limits.severity_of(value)
+    """Return the action to take, given the verdict and the previous state of the problem."""
+    severity = limits.severity_for(value)
     if verdict is Verdict.UNKNOWN:
         return Decision(Action.NOTHING, verdict, severity, previous.recent if previous else "")
-    recent = remember(previous, verdict, limits, now)
+    recent = append_verdict(previous, verdict, limits, now)
     is_breached = recent[-limits.out_of :].count(Verdict.BREACH) >= limits.breaches_needed
     if previous is None:
         if verdict is not Verdict.BREACH:
             return Decision(Action.NOTHING, verdict, severity)
         return Decision(Action.OPEN if is_breached else Action.PEND, verdict, severity, recent)
     if previous.stage is Stage.RESOLVED:
-        return _after_the_end(verdict, severity, recent, is_breached, previous, limits, now)
+        return _decide_after_resolution(
+            verdict, severity, recent, is_breached, previous, limits, now
+        )
     if previous.stage is Stage.PENDING:
         if is_breached and verdict is Verdict.BREACH:
             return Decision(Action.OPEN, verdict, severity, recent)
-        gone = Verdict.BREACH not in recent[-limits.out_of :]
-        return Decision(Action.FORGET if gone else Action.REMEMBER, verdict, severity, recent)
-    return _while_it_lasts(verdict, severity, recent, previous, limits, now)
+        is_over = Verdict.BREACH not in recent[-limits.out_of :]
+        return Decision(Action.DISCARD if is_over else Action.RECORD, verdict, severity, recent)
+    return _decide_while_unresolved(verdict, severity, recent, previous, limits, now)
 
 
-def _after_the_end(
+def _decide_after_resolution(
     verdict: Verdict,
     severity: Severity,
     recent: str,
     is_breached: bool,
-    previous: Previous,
+    previous: PreviousState,
     limits: Limits,
     now: datetime,
 ) -> Decision:
-    ended = previous.resolved_at
-    if ended is None or now - ended > limits.reopen_window:
-        fresh = decide(verdict, None, None, limits, now)
-        return Decision(fresh.action, verdict, severity, fresh.recent)
+    resolved_at = previous.resolved_at
+    if resolved_at is None or now - resolved_at > limits.reopen_window:
+        first = decide(verdict, None, None, limits, now)
+        return Decision(first.action, verdict, severity, first.recent)
     if verdict is not Verdict.BREACH:
-        counts = Verdict.BREACH in recent
-        return Decision(Action.REMEMBER if counts else Action.NOTHING, verdict, severity, recent)
-    return Decision(Action.REOPEN if is_breached else Action.REMEMBER, verdict, severity, recent)
+        has_breach = Verdict.BREACH in recent
+        return Decision(Action.RECORD if has_breach else Action.NOTHING, verdict, severity, recent)
+    return Decision(Action.REOPEN if is_breached else Action.RECORD, verdict, severity, recent)
 
 
-def _while_it_lasts(
+def _decide_while_unresolved(
     verdict: Verdict,
     severity: Severity,
     recent: str,
-    previous: Previous,
+    previous: PreviousState,
     limits: Limits,
     now: datetime,
 ) -> Decision:
     if verdict is Verdict.BREACH:
-        worse = previous.stage is Stage.ACTIVE and severity.rank > previous.severity.rank
-        kept = severity if worse else previous.severity
-        return Decision(Action.RAISE if worse else Action.UPDATE, verdict, kept, recent)
+        is_worse = previous.stage is Stage.ACTIVE and severity.rank > previous.severity.rank
+        new_severity = severity if is_worse else previous.severity
+        action = Action.RAISE if is_worse else Action.UPDATE
+        return Decision(action, verdict, new_severity, recent)
     if verdict is Verdict.BETWEEN:
-        return Decision(Action.REMEMBER, verdict, previous.severity, recent)
+        return Decision(Action.RECORD, verdict, previous.severity, recent)
     clear_since = previous.clear_since or now
     streak = len(recent) - len(recent.rstrip(Verdict.CLEAR))
-    is_calm = not previous.is_flapping or now - clear_since >= limits.calm_needed
-    over = streak >= limits.clear_after and is_calm
+    is_stable = not previous.is_flapping or now - clear_since >= limits.flapping_clear_period
+    is_over = streak >= limits.clear_after and is_stable
     return Decision(
-        Action.RESOLVE if over else Action.REMEMBER, verdict, previous.severity, recent, clear_since
+        Action.RESOLVE if is_over else Action.RECORD,
+        verdict,
+        previous.severity,
+        recent,
+        clear_since,
     )
 
 
-def advance(previous: Previous | None, decision: Decision, now: datetime) -> Previous | None:
-    """What is known of a problem once the decision was carried out; None when nothing is."""
+def advance(
+    previous: PreviousState | None, decision: Decision, now: datetime
+) -> PreviousState | None:
+    """Return the state of the problem after the decision was carried out, or None if there is no problem."""
     if decision.action is Action.NOTHING:
         return previous
-    if decision.action is Action.FORGET:
+    if decision.action is Action.DISCARD:
         return None
     if decision.action is Action.RESOLVE:
-        return Previous(Stage.RESOLVED, decision.severity, evaluated_at=now, resolved_at=now)
+        return PreviousState(Stage.RESOLVED, decision.severity, evaluated_at=now, resolved_at=now)
     if decision.action is Action.PEND:
         stage = Stage.PENDING
-    elif decision.action is Action.REMEMBER and previous:
+    elif decision.action is Action.RECORD and previous:
         stage = previous.stage
     else:
         stage = Stage.ACTIVE
-    return Previous(
+    return PreviousState(
         stage,
         decision.severity,
         decision.recent,

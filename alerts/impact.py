@@ -1,4 +1,7 @@
-"""Money and seats on every problem: `impact_sources.py` of an app says what given references touch."""
+"""The registry of impact sources, which report the payments and seats that a problem affects.
+
+Apps declare them in a module named `impact_sources`.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,7 +12,7 @@ from opsportal.lib.registry import Registry
 
 @dataclass(frozen=True)
 class References:
-    """What a problem is known to have touched. Empty sets mean unknown, not none."""
+    """The identifiers that a problem is known to affect. An empty set means unknown, not none."""
 
     request_ids: frozenset[str] = frozenset()
     order_ids: frozenset[str] = frozenset()
@@ -22,7 +25,7 @@ class References:
 
 @dataclass(frozen=True)
 class Touched:
-    """One payment or reservation that a problem touched."""
+    """One payment or reservation that a problem affects."""
 
     kind: str  # "payment" or "reservation"
     reference: str
@@ -31,7 +34,7 @@ class Touched:
     currency: str = ""
     seats: int = 0
     url: str = ""  # its page in the admin
-    at_risk: bool = False  # money not yet safe: unpaid, stuck, or paid without a seat
+    at_risk: bool = False  # unpaid, stuck, or paid without a seat
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ registry: Registry[ImpactSource] = Registry("impact_sources")
 
 
 def impact_source(name: str) -> Callable[[ImpactSource], ImpactSource]:
+    """Register a function that returns the payments and reservations affected by given references."""
+
     def register(source: ImpactSource) -> ImpactSource:
         registry.add(name, source)
         return source
@@ -54,7 +59,7 @@ def impact_source(name: str) -> Callable[[ImpactSource], ImpactSource]:
 
 
 def impact_of(references: References) -> Impact:
-    """What all sources together say the references touched, with the amounts at risk added up by currency."""
+    """Return everything that the references affect, with the sum of amounts at risk per currency."""
     touched = tuple(item for source in registry for item in source(references))
     at_risk: dict[str, int] = {}
     for item in touched:

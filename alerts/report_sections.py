@@ -1,4 +1,4 @@
-"""How the week was, as far as alerts tell."""
+"""The alerts section of the weekly report."""
 
 from datetime import datetime, timedelta
 
@@ -7,10 +7,10 @@ from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, Q
 from alerts.models import Notification, SystemAlert
 from alerts.reports import Fact, report_section
 from alerts.rules import Severity
-from alerts.services.messages import in_words
+from opsportal.lib import formats
 
 
-def _count(since: datetime, until: datetime) -> dict[str, int]:
+def _count_opened(since: datetime, until: datetime) -> dict[str, int]:
     opened = SystemAlert.objects.visible().filter(opened_at__gte=since, opened_at__lt=until)
     counts: dict[str, int] = opened.aggregate(
         all=Count("pk"),
@@ -21,7 +21,7 @@ def _count(since: datetime, until: datetime) -> dict[str, int]:
 
 @report_section("alerts", title="Alerts", order=300)
 def alerts_of_the_week(since: datetime, until: datetime) -> list[Fact]:
-    now, before = _count(since, until), _count(since - (until - since), since)
+    now, before = _count_opened(since, until), _count_opened(since - (until - since), since)
     taken = ExpressionWrapper(F("acknowledged_at") - F("opened_at"), output_field=DurationField())
     answer: timedelta | None = SystemAlert.objects.filter(
         acknowledged_at__gte=since, acknowledged_at__lt=until
@@ -29,8 +29,8 @@ def alerts_of_the_week(since: datetime, until: datetime) -> list[Fact]:
     undelivered = Notification.objects.failed().filter(created_at__gte=since, created_at__lt=until)
     return [
         Fact("Opened", str(now["all"]), str(before["all"])),
-        Fact("of these critical", str(now["critical"]), str(before["critical"])),
+        Fact("Critical", str(now["critical"]), str(before["critical"])),
         Fact("Still active", str(SystemAlert.objects.active().count())),
-        Fact("Mean time to acknowledge", in_words(answer) if answer else "none acknowledged"),
-        Fact("Messages that could not be delivered", str(undelivered.count())),
+        Fact("Mean time to acknowledge", formats.span(answer) if answer else "none acknowledged"),
+        Fact("Failed messages", str(undelivered.count())),
     ]

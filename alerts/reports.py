@@ -1,4 +1,7 @@
-"""The registry of the weekly report's parts: `report_sections.py` of an app tells owners how the week was."""
+"""The registry of sections of the weekly report.
+
+Apps declare them in a module named `report_sections`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from opsportal.lib.registry import Registry
 
 @dataclass(frozen=True)
 class Fact:
-    """One line: what, how much (with its unit), and the same for the week before if that says something."""
+    """One line of a section: a label, a value with its unit, and optionally the value of the previous week."""
 
     label: str
     value: str
@@ -33,7 +36,7 @@ registry: Registry[Section] = Registry("report_sections")
 def report_section(
     name: str, *, title: str, order: int = 500
 ) -> Callable[[ReportSection], ReportSection]:
-    """Register a part `(since, until) -> facts`; one without facts is left out."""
+    """Register a section, a function `(since, until) -> facts`. A section without facts is omitted."""
 
     def register(facts: ReportSection) -> ReportSection:
         registry.add(name, Section(name, title, order, facts))

@@ -1,6 +1,7 @@
-"""The registry of alert rules: `alert_rules.py` of each app says what can be wrong and how it is measured.
+"""The registry of alert rules. Each app declares its rules in a module named `alert_rules`.
 
-A rule here is code's default; what staff edit is its row in `alerts.models.AlertRule`, made by `sync_rules()`.
+A rule here holds the defaults from code. `sync_rules()` creates a row in `alerts.models.AlertRule` for each of them,
+and staff edit that row.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,25 +22,40 @@ class Severity(models.TextChoices):
 
     @property
     def rank(self) -> int:
-        """0 for info up to 4 for critical."""
+        """Return 0 for info up to 4 for critical."""
         return list(Severity).index(self)
+
+
+class NoData(models.TextChoices):
+    """The verdict for an evaluation that has no value, or too few samples."""
+
+    OK = "ok", "counts as fine"
+    KEEP = "keep", "changes nothing"
+    ALERT = "alert", "counts as a breach"
+
+
+class Cadence(models.TextChoices):
+    """The schedule that evaluates a rule."""
+
+    MINUTE = "minute", "every minute"
+    ERRORS = "errors", "every minute, and the hourly error check (minute 0)"
+    PERFORMANCE = "performance", "every minute, and the hourly performance check (minute 15)"
+    DELIVERY = "delivery", "every minute, and the hourly delivery check (minute 30)"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One measured value. Several readings of one rule differ in `labels`; each combination is a problem of its own."""
+    """One measured value. Readings of one rule differ in `labels`; each combination of labels is a separate problem."""
 
     value: float
-    samples: int | None = None  # how many observations it rests on; None: not applicable
+    samples: int | None = None  # number of observations behind the value; None: not applicable
     labels: tuple[tuple[str, str], ...] = ()
-    message: str = ""  # a sentence for people, when the numbers alone do not tell
-    title: str = (
-        ""  # what the problem is called, when the rule's summary and the labels do not tell
-    )
+    message: str = ""  # replaces the generated sentence about value and threshold
+    title: str = ""  # replaces the title made of the rule's summary and the labels
     metadata: dict[str, object] = field(default_factory=dict)
 
 
-# What a measure may return: a number, None for "no data", or one Reading per label combination.
+# The result of a measure: a number, None for "no data", or one Reading per combination of labels.
 Measured = float | int | Reading | Iterable[Reading] | None
 Measure = Callable[[datetime, datetime], Measured]
 
@@ -54,14 +70,12 @@ class Rule:
     window: timedelta
     severity: Severity
     alert_type: str
-    below: bool = False  # True: breached when the value falls to or under the threshold
+    below: bool = False  # True: breached when the value is at or below the threshold
     clear_threshold: float | None = None  # None: 80 % of the threshold (125 % when `below`)
     min_samples: int = 0
-    no_data: str = "ok"  # "ok", "keep" or "alert"
-    cadence: str = (
-        "minute"  # which schedule evaluates it: "minute", "errors", "performance", "delivery"
-    )
-    repeat: timedelta | None = None  # None: by severity
+    no_data: NoData = NoData.OK
+    cadence: Cadence = Cadence.MINUTE
+    repeat: timedelta | None = None  # interval between reminders; None: by severity
     runbook: str = ""
 
 
@@ -80,12 +94,12 @@ def alert_rule(
     below: bool = False,
     clear_threshold: float | None = None,
     min_samples: int = 0,
-    no_data: str = "ok",
-    cadence: str = "minute",
+    no_data: NoData = NoData.OK,
+    cadence: Cadence = Cadence.MINUTE,
     repeat: timedelta | None = None,
     runbook: str = "",
 ) -> Callable[[Measure], Measure]:
-    """Register a measure `(since, until) -> Measured`; it breaches when the value is greater than the threshold."""
+    """Register a measure `(since, until) -> Measured`. It breaches when the value exceeds the threshold."""
 
     def register(measure: Measure) -> Measure:
         registry.add(

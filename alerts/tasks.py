@@ -1,80 +1,81 @@
-"""What alerts do by themselves. Everything is safe to run twice: the rows know what was done."""
+"""Scheduled and queued work of alerts. Every task is safe to run twice, because rows record what was done."""
 
 from django.utils import timezone
 
 from alerts import services
+from alerts.rules import Cadence
 from alerts.services import cleanup, digests, watchdog
 from opsportal.lib.schedules import daily, every, hourly, weekly
 
 
 def deliver(*, notification_id: int, **newer_arguments: object) -> str:
-    """Send one notification. Another worker may have it already; then there is nothing to do."""
-    return services.deliver(notification_id=notification_id, now=timezone.now())
+    """Send one notification."""
+    return services.deliver(notification_id=notification_id, now=timezone.now()).value
 
 
 @every(minutes=1)
 def evaluate_all() -> str:
-    """Every rule, each minute, so that nobody waits an hour to hear of a breach."""
+    """Evaluate alert rules."""
     return str(services.evaluate_rules(now=timezone.now()))
 
 
 @every(minutes=1)
 def follow_up() -> dict[str, int]:
-    """Escalations, reminders, and announcements that were held back."""
+    """Send escalations, reminders and held notifications."""
     return services.follow_up(now=timezone.now())
 
 
 @every(minutes=1)
 def deliver_waiting() -> dict[str, int]:
-    """Retries, and what a lost nudge or a crash left behind in the outbox."""
+    """Send pending notifications."""
     now = timezone.now()
-    revived = services.revive_failing(now=now)
-    return {"revived": revived, **services.deliver_waiting(now=now)}
+    requeued = services.retry_failing_channels(now=now)
+    return {"requeued": requeued, **services.deliver_waiting(now=now)}
 
 
 @hourly(minute=0)
 def check_errors() -> str:
-    """The hourly check of error rates."""
-    return str(services.evaluate_rules(now=timezone.now(), cadence="errors"))
+    """Check error rates."""
+    return str(services.evaluate_rules(now=timezone.now(), cadence=Cadence.ERRORS))
 
 
 @hourly(minute=15)
 def check_performance() -> str:
-    """The hourly check of response times."""
-    return str(services.evaluate_rules(now=timezone.now(), cadence="performance"))
+    """Check response times."""
+    return str(services.evaluate_rules(now=timezone.now(), cadence=Cadence.PERFORMANCE))
 
 
 @hourly(minute=30)
 def check_deliveries() -> str:
-    """The hourly check of SMS and e-mail deliveries."""
-    return str(services.evaluate_rules(now=timezone.now(), cadence="delivery"))
+    """Check SMS and e-mail delivery."""
+    return str(services.evaluate_rules(now=timezone.now(), cadence=Cadence.DELIVERY))
 
 
 @daily(hour=2)
 def clean_up() -> dict[str, int]:
-    """Resolved alerts, old notifications and readings that are kept no longer."""
+    """Delete expired alerts, notifications and readings."""
     return cleanup.clean_up(now=timezone.now())
 
 
 @every(minutes=15)
 def send_error_digest() -> str:
-    """One mail of error groups that are new, worse or back."""
+    """Send error digest."""
     return digests.send_error_digest(now=timezone.now())
 
 
 @daily(hour=8)
 def send_daily_digest() -> str:
-    """One mail of what was not worth a message of its own."""
+    """Send daily digest."""
     return digests.send_daily_digest(now=timezone.now())
 
 
 @weekly(weekday=1, hour=8)
 def send_weekly_report() -> str:
-    """How the week was, for the owners."""
+    """Send weekly report."""
     return digests.send_weekly_report(now=timezone.now())
 
 
 @every(minutes=1)
 def ping_watchdog() -> str:
-    """A sign of life to someone outside, while evaluation and outbox both make progress."""
+    """Ping external watchdog."""
     return watchdog.ping(now=timezone.now())

@@ -1,10 +1,9 @@
-"""Addresses of the alert pages and of "run all checks now"."""
+"""URLs of the alert pages and of the API to run all checks."""
 
 from django.contrib import admin
 from django.urls import path
 
-from alerts import api
-from alerts.views import actions, inbox, page, preview
+from alerts.views import actions, api, detail, form_previews, inbox
 
 app_name = "alerts"
 staff = admin.site.admin_view
@@ -14,9 +13,17 @@ urlpatterns = [
     path("admin/alerts/", staff(inbox.inbox), name="alert-list"),
     path("admin/alerts/act/", staff(actions.bulk), name="alert-bulk"),
     path("admin/alerts/run-checks/", staff(actions.run_checks), name="check-run-now"),
-    path("admin/alerts/silence-preview/", staff(preview.silence_preview), name="silence-preview"),
-    path("admin/alerts/rule/<int:pk>/preview/", staff(preview.rule_preview), name="rule-preview"),
-    path("admin/alerts/<int:pk>/", staff(page.page), name="alert-page"),
+    path(
+        "admin/alerts/silence-preview/",
+        staff(form_previews.silence_preview),
+        name="silence-preview",
+    ),
+    path(
+        "admin/alerts/rule/<int:pk>/preview/",
+        staff(form_previews.rule_preview),
+        name="rule-preview",
+    ),
+    path("admin/alerts/<int:pk>/", staff(detail.alert_detail), name="alert-page"),
     path("admin/alerts/<int:pk>/act/", staff(actions.act), name="alert-act"),
     path("admin/alerts/<int:pk>/dismiss/", staff(actions.dismiss), name="alert-dismiss"),
     path(

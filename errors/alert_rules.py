@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from alerts.rules import Measured, Reading, alert_rule
+from alerts.rules import Cadence, Measured, Reading, alert_rule
 from alerts.rules import Severity as AlertSeverity
 from errors import counts
 from errors.models import ErrorGroup, Severity, Status
@@ -21,7 +21,7 @@ HIGH_ERROR_RATE = "high-error-rate"
     window=HOUR,
     severity=AlertSeverity.CRITICAL,
     alert_type=HIGH_ERROR_RATE,
-    cadence="errors",
+    cadence=Cadence.ERRORS,
 )
 def critical_errors(since: datetime, until: datetime) -> Measured:
     return counts.count(since, until, Severity.CRITICAL)
@@ -35,7 +35,7 @@ def critical_errors(since: datetime, until: datetime) -> Measured:
     window=HOUR,
     severity=AlertSeverity.HIGH,
     alert_type=HIGH_ERROR_RATE,
-    cadence="errors",
+    cadence=Cadence.ERRORS,
 )
 def high_errors(since: datetime, until: datetime) -> Measured:
     return counts.count(since, until, Severity.HIGH)
@@ -49,7 +49,7 @@ def high_errors(since: datetime, until: datetime) -> Measured:
     window=HOUR,
     severity=AlertSeverity.CRITICAL,
     alert_type=HIGH_ERROR_RATE,
-    cadence="errors",
+    cadence=Cadence.ERRORS,
     min_samples=20,
 )
 def error_rate(since: datetime, until: datetime) -> Measured:
@@ -73,7 +73,7 @@ def error_rate(since: datetime, until: datetime) -> Measured:
     window=timedelta(minutes=15),
     severity=AlertSeverity.HIGH,
     alert_type=HIGH_ERROR_RATE,
-    cadence="errors",
+    cadence=Cadence.ERRORS,
 )
 def new_groups(since: datetime, until: datetime) -> Measured:
     return (
@@ -96,7 +96,7 @@ _MOST_REGRESSIONS = 20
     window=timedelta(hours=24),
     severity=AlertSeverity.HIGH,
     alert_type="regression",
-    cadence="errors",
+    cadence=Cadence.ERRORS,
 )
 def regressions(since: datetime, until: datetime) -> Iterator[Reading]:
     """One problem a group, until staff resolve or mute it again, or a day has passed."""

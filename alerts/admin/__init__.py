@@ -1,5 +1,5 @@
-"""Alerts, rules, types, channels, people, silences and the outbox, for staff: a file for each file of models."""
+"""The admin of alerts, rules, types, channels, people, silences and the outbox, with one file per subject."""
 
-from alerts.admin import alert, channel, delivery, people, rule, silence
+from alerts.admin import alert, channel, notification, people, rule, silence
 
-__all__ = ["alert", "channel", "delivery", "people", "rule", "silence"]
+__all__ = ["alert", "channel", "notification", "people", "rule", "silence"]

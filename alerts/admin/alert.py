@@ -9,8 +9,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from alerts import services
+from alerts.messages import format_value
 from alerts.models import AlertEvent, SystemAlert
-from alerts.services.messages import in_units, in_words
+from opsportal.lib import formats
 from opsportal.lib.admin import LogAdmin
 
 
@@ -27,7 +28,7 @@ class TimelineInline(admin.TabularInline[AlertEvent, SystemAlert]):
 
 @admin.register(SystemAlert)
 class SystemAlertAdmin(LogAdmin):
-    """Changed through its actions only; each keeps who did it and when."""
+    """Alerts change only through the actions, which record the user and the time."""
 
     list_display = (
         "title",
@@ -56,11 +57,11 @@ class SystemAlertAdmin(LogAdmin):
 
     @admin.display(description="open for")
     def age(self, alert: SystemAlert) -> str:
-        return in_words(alert.duration(timezone.now()))
+        return formats.span(alert.duration(timezone.now()))
 
     @admin.display(description="value")
     def last_value(self, alert: SystemAlert) -> str:
-        return in_units(alert.value, alert.unit) if alert.threshold is not None else ""
+        return format_value(alert.value, alert.unit) if alert.threshold is not None else ""
 
     @admin.display(description="read", boolean=True)
     def is_read(self, alert: SystemAlert) -> bool:
@@ -68,7 +69,7 @@ class SystemAlertAdmin(LogAdmin):
 
     @admin.display(description="")
     def buttons(self, alert: SystemAlert) -> SafeString:
-        """They post the change list's own form, with its token, to another address."""
+        """Return buttons that submit the form of the change list, with its CSRF token, to another URL."""
         if not alert.is_active:
             return SafeString("")
         return format_html(

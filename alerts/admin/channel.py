@@ -13,13 +13,13 @@ from django.views.decorators.http import require_POST
 from django_ratelimit.core import is_ratelimited
 
 from alerts import services
-from alerts.channels import TRANSPORTS, configuration, missing
+from alerts.channels import TRANSPORTS, get_config, list_missing_fields
 from alerts.models import Channel
-from alerts.queries import state_in_words
+from alerts.queries.inbox import describe_channel_state
 
 
 class ChannelForm(forms.ModelForm[Channel]):
-    """One input per thing the kind must be told. What is secret is never shown again: left empty, it stays."""
+    """One input per field of the kind. A secret is never shown again; an empty input keeps its value."""
 
     class Meta:
         model = Channel
@@ -30,7 +30,7 @@ class NewChannelForm(ChannelForm):
     kind = forms.ChoiceField(choices=[(t.kind, t.label) for t in TRANSPORTS.values()])
 
 
-def setting_name(field_name: str) -> str:
+def form_field_name(field_name: str) -> str:
     return f"setting_{field_name}"
 
 
@@ -53,30 +53,38 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
                 {
                     "fields": (
                         "uses_environment",
-                        *(setting_name(field.name) for field in transport.fields if field.is_shown),
+                        *(
+                            form_field_name(field.name)
+                            for field in transport.fields
+                            if field.is_shown
+                        ),
                     )
                 },
             ),
         ]
-        if transport.reaches_people_by:
-            sections.append(("Who", {"fields": ("teams", "people")}))
-        if transport.takes_digests:
+        if transport.contact_field:
+            sections.append(("Recipients", {"fields": ("teams", "people")}))
+        if transport.supports_digests:
             sections[-1][1]["fields"] = (*sections[-1][1]["fields"], "gets_digests")
         sections.append(
-            ("When", {"fields": ("max_per_minute", "time_zone", "quiet_from", "quiet_until")})
+            (
+                "Limits and quiet hours",
+                {"fields": ("max_per_minute", "time_zone", "quiet_from", "quiet_until")},
+            )
         )
         return sections
 
     def get_form(
         self, request: HttpRequest, obj: Channel | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        kwargs["form"] = form_for(obj) if obj else NewChannelForm
+        kwargs["form"] = build_form(obj) if obj else NewChannelForm
         return super().get_form(request, obj, change, **kwargs)
 
     def response_add(
         self, request: HttpRequest, obj: Channel, post_url_continue: str | None = None
     ) -> HttpResponse:
-        return redirect("admin:alerts_channel_change", obj.pk)  # where its settings are asked
+        # The first form only asks for the kind; this one has its fields.
+        return redirect("admin:alerts_channel_change", obj.pk)
 
     @admin.display(description="kind", ordering="kind")
     def kind_label(self, channel: Channel) -> str:
@@ -84,22 +92,22 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
 
     @admin.display(description="state")
     def state(self, channel: Channel) -> str:
-        return state_in_words(channel)
+        return describe_channel_state(channel)
 
     @admin.display(description="")
     def test_button(self, channel: Channel) -> SafeString:
-        if missing(channel):
+        if list_missing_fields(channel):
             return SafeString("")
         url = reverse("admin:alerts_channel_test", args=[channel.pk])
-        return format_html(
-            '<button class="btn btn--small" formaction="{}">Send a test</button>', url
-        )
+        return format_html('<button class="btn btn--small" formaction="{}">Send test</button>', url)
 
     @admin.action(description="Enable again")
     def enable(self, request: HttpRequest, channels: QuerySet[Channel]) -> None:
         for channel in channels:
-            services.enable(channel, now=timezone.now())
-        self.message_user(request, f"{len(channels)} channels enabled.")
+            services.enable_channel(channel, now=timezone.now())
+        self.message_user(
+            request, f"Enabled {len(channels)} channel{'' if len(channels) == 1 else 's'}."
+        )
 
     def get_urls(self) -> list[URLPattern]:
         test = self.admin_site.admin_view(require_POST(self.send_test))
@@ -112,17 +120,22 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
         if is_ratelimited(
             request, group="alerts.test", key="user_or_ip", rate="6/m", increment=True
         ):
-            self.message_user(request, "Six tests a minute are enough.", messages.WARNING)
+            self.message_user(
+                request, "Limit of 6 per minute reached; try again shortly.", messages.WARNING
+            )
             return redirect("admin:alerts_channel_changelist")
         notification = services.send_test(channel, now=timezone.now())
-        self.message_user(request, f"A test is on its way to {channel}. Its answer appears here.")
+        self.message_user(
+            request,
+            f"A test message to {channel} is being sent. Reload this page to see the answer.",
+        )
         return redirect("admin:alerts_notification_change", notification.pk)
 
 
-def form_for(channel: Channel) -> type[ChannelForm]:
-    """The form of a channel's kind."""
+def build_form(channel: Channel) -> type[ChannelForm]:
+    """Build the form for the kind of the channel."""
     transport = TRANSPORTS[channel.kind]
-    config = configuration(channel)
+    config = get_config(channel)
     fields: dict[str, Any] = {}
     shown_fields = [field for field in transport.fields if field.is_shown]
     for field in shown_fields:
@@ -132,8 +145,8 @@ def form_for(channel: Channel) -> type[ChannelForm]:
             shown = "set" if field.is_secret else config[field.name]
             hint = f"{hint} From the setting {field.setting}: {shown}.".strip()
         if field.is_secret and own:
-            hint = f"{hint} Kept; write a new value to replace it.".strip()
-        fields[setting_name(field.name)] = forms.CharField(
+            hint = f"{hint} A value is stored. Enter a new one to replace it.".strip()
+        fields[form_field_name(field.name)] = forms.CharField(
             label=field.label,
             required=False,
             initial="" if field.is_secret else own,
@@ -146,7 +159,7 @@ def form_for(channel: Channel) -> type[ChannelForm]:
     def save(self: ChannelForm, commit: bool = True) -> Channel:
         new = dict(self.instance.config)
         for field in shown_fields:
-            value = self.cleaned_data[setting_name(field.name)].strip()
+            value = self.cleaned_data[form_field_name(field.name)].strip()
             if value or not field.is_secret:
                 new[field.name] = value
         self.instance.config = new

@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from alerts import metric_readers
+from alerts.messages import format_value
 from alerts.models import AlertRule, AlertType, EscalationStep
-from alerts.services.messages import in_units
 
 
 @admin.register(AlertRule)
@@ -49,7 +49,7 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
             },
         ),
         (
-            "Then",
+            "Alert",
             {
                 "fields": (
                     "severity",
@@ -61,7 +61,7 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
                 )
             },
         ),
-        ("As it stands", {"fields": readonly_fields}),
+        ("Current state", {"fields": readonly_fields}),
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
@@ -69,12 +69,12 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
         return (*self.readonly_fields, *code)
 
     def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
-        """A rule that staff make says which recorded metric it reads."""
+        """Add the metric to the form of a rule that staff create. Direction is fixed for rules from code."""
         if obj and not obj.is_custom:
             name, breached = self.fieldsets[1]
             fields = tuple("direction" if f == "below" else f for f in breached["fields"])
             return (self.fieldsets[0], (name, {"fields": fields}), *self.fieldsets[2:])
-        reads = ("Reads", {"fields": ("reader", "selector")})
+        reads = ("Metric", {"fields": ("reader", "selector")})
         return (self.fieldsets[0], reads, *self.fieldsets[1:])
 
     def formfield_for_dbfield(
@@ -90,20 +90,20 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: AlertRule | None = None) -> bool:
-        """Code's rules would come back; they are disabled instead."""
+        """Allow deletion only of rules that staff created. Rules from code would be recreated; disable them instead."""
         return super().has_delete_permission(request, obj) and (obj is None or obj.is_custom)
 
     @admin.display(description="threshold", ordering="threshold")
     def limit(self, rule: AlertRule) -> str:
-        return f"{'≤' if rule.below else '>'} {in_units(rule.threshold, rule.unit)}"
+        return f"{'≤' if rule.below else '>'} {format_value(rule.threshold, rule.unit)}"
 
     @admin.display(description="direction")
     def direction(self, rule: AlertRule) -> str:
-        return "at the threshold or below it" if rule.below else "above the threshold"
+        return "at or below the threshold" if rule.below else "above the threshold"
 
     @admin.display(description="last value")
     def last_seen(self, rule: AlertRule) -> str:
-        return in_units(rule.last_value, rule.unit)
+        return format_value(rule.last_value, rule.unit)
 
     @admin.display(description="failing")
     def problem(self, rule: AlertRule) -> str:
@@ -117,7 +117,7 @@ class StepInline(admin.TabularInline[EscalationStep, AlertType]):
 
 @admin.register(AlertType)
 class AlertTypeAdmin(admin.ModelAdmin[AlertType]):
-    list_display = ("name", "slug", "severity", "respond_within", "told_on", "digest_only")
+    list_display = ("name", "slug", "severity", "respond_within", "channel_names", "digest_only")
     search_fields = ("name", "slug")
     filter_horizontal = ("channels",)
     inlines = (StepInline,)
@@ -126,6 +126,6 @@ class AlertTypeAdmin(admin.ModelAdmin[AlertType]):
         return super().get_queryset(request).prefetch_related("channels")
 
     @admin.display(description="channels")
-    def told_on(self, alert_type: AlertType) -> str:
+    def channel_names(self, alert_type: AlertType) -> str:
         names = ", ".join(channel.name for channel in alert_type.channels.all())
         return names or ("daily digest" if alert_type.digest_only else "none")

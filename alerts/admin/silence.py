@@ -3,7 +3,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from alerts.models import Silence
-from alerts.silencing import read_matchers
+from alerts.queries.silences import parse_matchers
 
 
 class SilenceForm(forms.ModelForm[Silence]):
@@ -22,7 +22,7 @@ class SilenceForm(forms.ModelForm[Silence]):
 
     def clean_matchers(self) -> dict[str, str]:
         try:
-            return read_matchers(self.cleaned_data["matchers"])
+            return parse_matchers(self.cleaned_data["matchers"])
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""The kinds of channels there are, and what each channel row is configured with."""
+"""The kinds of channels, and the effective configuration of each channel row."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ from django.conf import settings
 
 from alerts.channels.base import DeliveryFailed, Message, Receipt, Transport
 from alerts.channels.discord import Discord
-from alerts.channels.email import Mail
+from alerts.channels.email import Email
 from alerts.channels.pagerduty import PagerDuty
 from alerts.channels.slack import Slack
 from alerts.channels.sms import Sms
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TRANSPORTS: dict[str, Transport] = {
     transport.kind: transport
     for transport in (
-        Mail(),
+        Email(),
         Slack(),
         Sms(),
         PagerDuty(),
@@ -33,14 +33,14 @@ TRANSPORTS: dict[str, Transport] = {
 }
 
 
-def transport_of(channel: "Channel") -> Transport:
+def get_transport(channel: "Channel") -> Transport:
     return TRANSPORTS[channel.kind]
 
 
-def configuration(channel: "Channel") -> dict[str, str]:
-    """What was filled in for the channel, else the portal's settings if it uses them, else the kind's own default."""
+def get_config(channel: "Channel") -> dict[str, str]:
+    """Return the value of each field: the channel's own, else the portal's setting if it is used, else the default."""
     result = {}
-    for field in transport_of(channel).fields:
+    for field in get_transport(channel).fields:
         value = str(channel.config.get(field.name) or "")
         if not value and field.setting and (channel.uses_environment or not field.is_shown):
             setting = getattr(settings, field.setting, "")
@@ -49,23 +49,23 @@ def configuration(channel: "Channel") -> dict[str, str]:
     return result
 
 
-def missing(channel: "Channel") -> list[str]:
-    """What must still be filled in before anything can be sent; empty for a channel that is configured."""
-    config = configuration(channel)
-    transport = transport_of(channel)
-    lacking = [f.label for f in transport.fields if f.is_required and not config[f.name]]
+def list_missing_fields(channel: "Channel") -> list[str]:
+    """Return the labels of the required fields that are still empty; none if the channel is configured."""
+    config = get_config(channel)
+    transport = get_transport(channel)
+    missing = [f.label for f in transport.fields if f.is_required and not config[f.name]]
     if (
-        transport.reaches_people_by
+        transport.contact_field
         and not transport.recipients(config)
         and not channel.people.exists()
         and not channel.teams.exists()
     ):
-        lacking.append("Recipients")
-    return lacking
+        missing.append("Recipients")
+    return missing
 
 
-def configured(channels: "Iterable[Channel]") -> "list[Channel]":
-    return [channel for channel in channels if not missing(channel)]
+def filter_configured(channels: "Iterable[Channel]") -> "list[Channel]":
+    return [channel for channel in channels if not list_missing_fields(channel)]
 
 
 __all__ = [
@@ -74,8 +74,8 @@ __all__ = [
     "Message",
     "Receipt",
     "Transport",
-    "configuration",
-    "configured",
-    "missing",
-    "transport_of",
+    "filter_configured",
+    "get_config",
+    "get_transport",
+    "list_missing_fields",
 ]

@@ -1,4 +1,4 @@
-"""What a channel is: one file, one service. It gets a message and its configuration, and says what the provider answered."""
+"""The interface of a channel. Each service has one file, which sends a message and reports the provider's answer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """What is told, frozen when it was written; each channel lays it out its own way."""
+    """The content of a notification, frozen when it is created. Each channel formats it for its service."""
 
     kind: str
     title: str
@@ -22,59 +22,60 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     facts: list[tuple[str, str]] = []
     at: datetime
     started_at: datetime | None = None
-    # Everything about one problem's episode shares this, so that providers and mail programs keep it together.
+    # Shared by all messages about one episode of a problem, so that providers and e-mail clients group them.
     thread: str = ""
     component: str = ""
     group: str = ""
     recipients: list[str] = []
-    html: str = ""  # digests and reports bring their own
-    is_announced: bool = True  # False: an end of which nobody was told the beginning
+    html: str = ""  # set by digests and reports, which have templates of their own
+    is_announced: bool = True  # False: a resolution whose alert was never delivered
 
     @property
-    def is_over(self) -> bool:
+    def is_resolved(self) -> bool:
         return self.kind == "resolved"
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """The provider took it."""
+    """The provider's confirmation that it accepted a message."""
 
     answer: str = ""
     reference: str = ""
 
 
 class DeliveryFailed(Exception):
-    """The provider did not take it.
+    """The provider did not accept the message.
 
-    `permanent`: trying again is pointless. `gone`: so is the whole channel. Not `was_tried`: nobody was called at all.
+    `is_permanent`: a retry cannot succeed. `is_gone`: the channel's address or credentials are no longer valid.
+    `was_tried` is False if the provider was not contacted, because its circuit breaker is open.
     """
 
     def __init__(
         self,
         message: str,
         *,
-        permanent: bool = False,
-        gone: bool = False,
+        is_permanent: bool = False,
+        is_gone: bool = False,
         retry_after: float | None = None,
         was_tried: bool = True,
     ) -> None:
         super().__init__(message)
-        self.permanent = permanent or gone
-        self.gone = gone
+        self.is_permanent = is_permanent or is_gone
+        self.is_gone = is_gone
         self.retry_after = retry_after
         self.was_tried = was_tried
 
 
 @dataclass(frozen=True)
 class Field:
-    """One thing a channel must be told in the admin. `setting` names the portal setting it defaults to."""
+    """One input of a channel's form in the admin. `setting` names the portal setting that it falls back to."""
 
     name: str
     label: str
     is_secret: bool = False
     is_required: bool = True
     setting: str = ""
-    is_shown: bool = True  # False: comes from the settings only
+    is_shown: bool = True  # False: read from the settings only
     default: str = ""
     help: str = ""
 
@@ -86,31 +87,31 @@ class Transport(ABC):
     kind: ClassVar[str]
     label: ClassVar[str]
     fields: ClassVar[tuple[Field, ...]]
-    # "email" or "phone" when people can be added to it, "" when the address is part of the configuration.
-    reaches_people_by: ClassVar[str] = ""
-    # True: each address gets a message of its own, because a retry would reach the others again.
-    is_one_by_one: ClassVar[bool] = False
-    tells_acknowledged: ClassVar[bool] = False
-    # False: of a problem that ended before anybody was told, nothing is said.
-    tells_unannounced_end: ClassVar[bool] = True
-    takes_digests: ClassVar[bool] = False
+    # "email" or "phone" if people can be added as recipients; "" if the address is part of the configuration.
+    contact_field: ClassVar[str] = ""
+    # True: each address gets a message of its own, because retrying a shared one would reach the others twice.
+    sends_individually: ClassVar[bool] = False
+    sends_acknowledgements: ClassVar[bool] = False
+    # False: send nothing about a problem that was resolved before its alert could be delivered.
+    sends_unannounced_resolutions: ClassVar[bool] = True
+    supports_digests: ClassVar[bool] = False
     max_per_minute: ClassVar[int] = 30
 
     @abstractmethod
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        """Hand the message to the provider, once. Raises DeliveryFailed."""
+        """Send the message to the provider, once. Raise DeliveryFailed if it is not accepted."""
 
     def recipients(self, config: Config) -> list[str]:
-        """Addresses that are part of the configuration itself."""
-        return addresses(config.get("recipients", ""))
+        """Return the addresses that are part of the configuration itself."""
+        return split_addresses(config.get("recipients", ""))
 
 
-def clipped(text: str, limit: int) -> str:
-    """At most `limit` characters, with an ellipsis where something was cut."""
+def truncate(text: str, limit: int) -> str:
+    """Return at most `limit` characters, ending in an ellipsis if the text was cut."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def addresses(value: str) -> list[str]:
+def split_addresses(value: str) -> list[str]:
     return [
         part.strip()
         for part in value.replace(";", ",").replace("\n", ",").split(",")

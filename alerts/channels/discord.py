@@ -1,21 +1,27 @@
-"""Discord, through a channel's webhook: https://discord.com/developers/docs/resources/webhook#execute-webhook"""
+"""Discord, through a channel webhook.
 
-from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
-from alerts.channels.slack import COLORS, RESOLVED_COLOR, headline
-from alerts.channels.web import json_of, post
+https://discord.com/developers/docs/resources/webhook#execute-webhook
+"""
+
+from alerts.channels.base import Config, Field, Message, Receipt, Transport, truncate
+from alerts.channels.http import parse_json_object, post
+from alerts.channels.slack import COLORS, RESOLVED_COLOR, format_headline
 
 
-def embed(message: Message) -> dict[str, object]:
-    """Discord's limits: title 256, description 4 096, 25 fields of 256 and 1 024, all together 6 000."""
-    color = RESOLVED_COLOR if message.is_over else COLORS.get(message.severity, COLORS["info"])
+def build_embed(message: Message) -> dict[str, object]:
+    """Build the embed, within Discord's limits in characters.
+
+    Title 256, description 4,096, 25 fields with names of 256 and values of 1,024, and 6,000 in total.
+    """
+    color = RESOLVED_COLOR if message.is_resolved else COLORS.get(message.severity, COLORS["info"])
     body: dict[str, object] = {
-        "title": clipped(headline(message), 256),
-        "description": clipped(message.text, 3000),
+        "title": truncate(format_headline(message), 256),
+        "description": truncate(message.text, 3000),
         "color": int(color.removeprefix("#"), 16),
         "timestamp": message.at.isoformat(),
-        "footer": {"text": clipped(message.source or "opsportal", 200)},
+        "footer": {"text": truncate(message.source or "opsportal", 200)},
         "fields": [
-            {"name": clipped(name, 50), "value": clipped(value or "-", 200), "inline": True}
+            {"name": truncate(name, 50), "value": truncate(value or "-", 200), "inline": True}
             for name, value in message.facts[:10]
         ],
     }
@@ -30,8 +36,8 @@ class Discord(Transport):
     fields = (Field("webhook_url", "Webhook URL", is_secret=True),)
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        # Nothing in an error's text may ping people.
-        body = {"embeds": [embed(message)], "allowed_mentions": {"parse": []}}
-        url = f"{config['webhook_url']}?wait=true"  # then it answers with the message
+        # An error text that contains @everyone must not ping people.
+        body = {"embeds": [build_embed(message)], "allowed_mentions": {"parse": []}}
+        url = f"{config['webhook_url']}?wait=true"  # with wait=true, Discord returns the message and its id
         response, receipt = post("discord", url, json=body, guard=True)
-        return Receipt(receipt.answer, str(json_of(response).get("id", "")))
+        return Receipt(receipt.answer, str(parse_json_object(response).get("id", "")))

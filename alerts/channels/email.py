@@ -1,4 +1,4 @@
-"""E-mail, through Django's back end: console, SMTP or Resend, whichever the settings chose."""
+"""E-mail, through the Django backend that the settings select: console, SMTP or Resend."""
 
 import smtplib
 from email.utils import make_msgid
@@ -15,13 +15,13 @@ from alerts.channels.base import (
     Message,
     Receipt,
     Transport,
-    clipped,
+    truncate,
 )
 
-KEY_HEADER = "X-Opsportal-Key"  # by which Resend knows a mail it has taken already
+IDEMPOTENCY_HEADER = "X-Opsportal-Key"  # Resend deduplicates on this
 
 
-class Mail(Transport):
+class Email(Transport):
     kind = "email"
     label = "E-mail"
     fields = (
@@ -30,29 +30,29 @@ class Mail(Transport):
             "Recipients",
             is_required=False,
             setting="ALERT_EMAILS",
-            help="Addresses, separated by commas. People and teams can be added besides.",
+            help="Addresses, separated by commas. You can also add people and teams.",
         ),
         Field("sender", "Sender", is_required=False, setting="DEFAULT_FROM_EMAIL"),
     )
-    reaches_people_by = "email"
-    takes_digests = True
+    contact_field = "email"
+    supports_digests = True
     max_per_minute = 60
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        mail = compose(message, sender=config.get("sender", ""), key=idempotency_key)
+        mail = build_email(message, sender=config.get("sender", ""), key=idempotency_key)
         try:
             mail.connection = get_connection()
             mail.send()
         except smtplib.SMTPRecipientsRefused as error:
             codes = {code for code, _ in error.recipients.values()}
             raise DeliveryFailed(
-                f"refused: {error}", permanent=all(c >= 500 for c in codes)
+                f"refused: {error}", is_permanent=all(c >= 500 for c in codes)
             ) from error
         except smtplib.SMTPResponseException as error:
             text = error.smtp_error
             answer = text.decode(errors="replace") if isinstance(text, bytes) else text
             raise DeliveryFailed(
-                f"{error.smtp_code} {answer}", permanent=500 <= error.smtp_code < 600
+                f"{error.smtp_code} {answer}", is_permanent=500 <= error.smtp_code < 600
             ) from error
         except (smtplib.SMTPException, OSError) as error:
             raise DeliveryFailed(f"{type(error).__name__}: {error}") from error
@@ -61,21 +61,21 @@ class Mail(Transport):
         return Receipt(f"accepted for {', '.join(message.recipients)}", str(reference))
 
 
-def compose(message: Message, *, sender: str, key: str) -> EmailMultiAlternatives:
+def build_email(message: Message, *, sender: str, key: str) -> EmailMultiAlternatives:
     domain = urlsplit(settings.BASE_URL).hostname or "localhost"
     headers = {
         "Message-ID": f"<{key.replace(':', '.')}@{domain}>" if key else make_msgid(domain=domain),
         "Auto-Submitted": "auto-generated",
-        KEY_HEADER: key,
+        IDEMPOTENCY_HEADER: key,
         "List-Unsubscribe": f"<{settings.BASE_URL}/admin/alerts/channel/>",
     }
     if message.thread:
-        # The thread's root need not exist: mail programs gather what refers to the same id.
+        # The root message need not exist: e-mail clients group messages that refer to the same id.
         root = f"<{message.thread}@{domain}>"
         headers |= {"In-Reply-To": root, "References": root}
     context = {"message": message, "base_url": settings.BASE_URL}
     mail = EmailMultiAlternatives(
-        subject=clipped(" ".join(subject(message).split()), 200),
+        subject=truncate(" ".join(build_subject(message).split()), 200),
         body=render_to_string("emails/alert.txt", context),
         from_email=sender or settings.DEFAULT_FROM_EMAIL,
         to=message.recipients,
@@ -87,7 +87,9 @@ def compose(message: Message, *, sender: str, key: str) -> EmailMultiAlternative
     return mail
 
 
-def subject(message: Message) -> str:
+def build_subject(message: Message) -> str:
     if message.kind in ("digest", "report", "test", "notice"):
         return message.title
-    return f"[{'resolved' if message.is_over else message.severity}] {message.title}"
+    if message.is_resolved:
+        return f"[resolved] {message.title.removeprefix('Resolved: ')}"
+    return f"[{message.severity}] {message.title}"

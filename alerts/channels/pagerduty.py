@@ -1,7 +1,7 @@
 """PagerDuty Events v2: https://developer.pagerduty.com/docs/events-api-v2-overview"""
 
-from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
-from alerts.channels.web import json_of, post
+from alerts.channels.base import Config, Field, Message, Receipt, Transport, truncate
+from alerts.channels.http import parse_json_object, post
 
 SEVERITIES = {
     "critical": "critical",
@@ -13,20 +13,20 @@ SEVERITIES = {
 ACTIONS = {"resolved": "resolve", "acknowledged": "acknowledge"}
 
 
-def event(message: Message, routing_key: str, *, action: str = "") -> dict[str, object]:
-    """One event. All of an alert's episode share the dedup key, so PagerDuty keeps one incident for it."""
+def build_event(message: Message, routing_key: str, *, action: str = "") -> dict[str, object]:
+    """Build one event. The messages of an episode share their dedup key, so PagerDuty keeps one incident for it."""
     action = action or ACTIONS.get(message.kind, "trigger")
     body: dict[str, object] = {
         "routing_key": routing_key,
         "event_action": action,
-        "dedup_key": clipped(message.thread or f"opsportal:{message.kind}", 255),
+        "dedup_key": truncate(message.thread or f"opsportal:{message.kind}", 255),
     }
     if action != "trigger":
         return body
     details = {"message": message.text, "runbook": message.runbook, **dict(message.facts)}
     body |= {
         "payload": {
-            "summary": clipped(message.title, 1024),
+            "summary": truncate(message.title, 1024),
             "source": message.source or "opsportal",
             "severity": SEVERITIES.get(message.severity, "error"),
             "timestamp": (message.started_at or message.at).isoformat(),
@@ -52,13 +52,14 @@ class PagerDuty(Transport):
         Field("routing_key", "Integration key", is_secret=True, setting="PAGERDUTY_ROUTING_KEY"),
         Field("api_url", "", setting="PAGERDUTY_API_URL", is_shown=False),
     )
-    tells_acknowledged = True
-    tells_unannounced_end = False
+    sends_acknowledgements = True
+    sends_unannounced_resolutions = False
     max_per_minute = 100
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         url = f"{config['api_url']}/v2/enqueue"
-        response, receipt = post("pagerduty", url, json=event(message, config["routing_key"]))
-        if message.kind == "test":  # an incident that nobody should be woken by a second time
-            post("pagerduty", url, json=event(message, config["routing_key"], action="resolve"))
-        return Receipt(receipt.answer, str(json_of(response).get("dedup_key", "")))
+        response, receipt = post("pagerduty", url, json=build_event(message, config["routing_key"]))
+        if message.kind == "test":  # close the incident, or PagerDuty would escalate it
+            end = build_event(message, config["routing_key"], action="resolve")
+            post("pagerduty", url, json=end)
+        return Receipt(receipt.answer, str(parse_json_object(response).get("dedup_key", "")))

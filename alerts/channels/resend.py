@@ -1,6 +1,6 @@
-"""anymail's Resend back end, plus the header by which Resend knows a mail it has taken already.
+"""anymail's Resend backend, plus the header that lets Resend recognize a retry.
 
-Imported by Django when the settings name it, and by nobody else: with `requests` it takes 4 MB.
+Only Django imports this module, and only if the settings name it: with `requests` it takes 4 MB of memory.
 """
 
 from collections.abc import Sequence
@@ -10,27 +10,28 @@ from anymail.backends.resend import EmailBackend as AnymailBackend
 from anymail.exceptions import AnymailAPIError
 from django.core.mail import EmailMessage
 
-from alerts.channels.base import DeliveryFailed, clipped
-from alerts.channels.email import KEY_HEADER
+from alerts.channels.base import DeliveryFailed, truncate
+from alerts.channels.email import IDEMPOTENCY_HEADER
 
 
-class EmailBackend(AnymailBackend):  # type: ignore[misc]  # anymail brings no types
+class EmailBackend(AnymailBackend):  # type: ignore[misc]  # anymail has no type hints
     def send_messages(self, messages: Sequence[EmailMessage]) -> int:
-        """Raises DeliveryFailed for what Resend, or the network, refused."""
+        """Send the messages. Raise DeliveryFailed if Resend rejects one or the network fails."""
         try:
             return int(super().send_messages(messages) or 0)
         except AnymailAPIError as error:
             status = getattr(error, "status_code", None)
             raise DeliveryFailed(
-                clipped(str(error), 1000),
-                permanent=status in (400, 401, 403, 404, 422),
-                gone=status in (401, 403),
+                truncate(str(error), 1000),
+                is_permanent=status in (400, 401, 403, 404, 422),
+                is_gone=status in (401, 403),
             ) from error
 
     def build_message_payload(self, message: EmailMessage, defaults: dict[str, Any]) -> Any:
         payload = super().build_message_payload(message, defaults)
-        key = (message.extra_headers or {}).get(KEY_HEADER)
+        key = (message.extra_headers or {}).get(IDEMPOTENCY_HEADER)
         if key:
-            # Kept for 24 hours, at most 256 characters: https://resend.com/docs/dashboard/emails/idempotency-keys
+            # Resend keeps a key for 24 hours and accepts at most 256 characters:
+            # https://resend.com/docs/dashboard/emails/idempotency-keys
             payload.headers["Idempotency-Key"] = str(key)[:256]
         return payload

@@ -2,8 +2,8 @@
 
 from django.conf import settings
 
-from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
-from alerts.channels.web import post
+from alerts.channels.base import Config, Field, Message, Receipt, Transport, truncate
+from alerts.channels.http import post
 
 COLORS = {
     "critical": "#b3261e",
@@ -16,33 +16,44 @@ SHAPES = {"critical": "⛔", "high": "🔶", "warning": "⚠️", "medium": "�
 RESOLVED_COLOR = "#2e7d32"
 
 
-def escaped(text: str) -> str:
-    """Slack reads exactly these three as markup: https://api.slack.com/reference/surfaces/formatting#escaping"""
+def escape(text: str) -> str:
+    """Escape the three characters that Slack reads as markup.
+
+    https://api.slack.com/reference/surfaces/formatting#escaping
+    """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def headline(message: Message) -> str:
-    if message.is_over:
+def format_headline(message: Message) -> str:
+    if message.is_resolved:
         return f"✅ {message.title}"
     return f"{SHAPES.get(message.severity, '')} {message.title}".strip()
 
 
-def blocks(message: Message) -> list[dict[str, object]]:
-    """Header (150 characters), section (3 000, at most ten fields of 2 000), context, and a button to the alert."""
+def build_blocks(message: Message) -> list[dict[str, object]]:
+    """Build the header, a section with facts, the context, and a button that opens the alert.
+
+    Slack's limits in characters: header 150, section 3,000, and ten fields of 2,000.
+    """
     section: dict[str, object] = {
         "type": "section",
-        "text": {"type": "mrkdwn", "text": clipped(escaped(message.text or message.title), 3000)},
+        "text": {"type": "mrkdwn", "text": truncate(escape(message.text or message.title), 3000)},
     }
     if message.facts:
         section["fields"] = [
-            {"type": "mrkdwn", "text": clipped(f"*{escaped(name)}*\n{escaped(value)}", 2000)}
+            {"type": "mrkdwn", "text": truncate(f"*{escape(name)}*\n{escape(value)}", 2000)}
             for name, value in message.facts[:10]
         ]
-    when = f"<!date^{int(message.at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{message.at:%Y-%m-%d %H:%M:%S %Z}>"
+    timestamp, fallback = int(message.at.timestamp()), f"{message.at:%Y-%m-%d %H:%M:%S %Z}"
+    when = f"<!date^{timestamp}^{{date_short_pretty}} {{time_secs}}|{fallback}>"
     result: list[dict[str, object]] = [
         {
             "type": "header",
-            "text": {"type": "plain_text", "text": clipped(headline(message), 150), "emoji": True},
+            "text": {
+                "type": "plain_text",
+                "text": truncate(format_headline(message), 150),
+                "emoji": True,
+            },
         },
         section,
         {
@@ -50,7 +61,7 @@ def blocks(message: Message) -> list[dict[str, object]]:
             "elements": [
                 {
                     "type": "mrkdwn",
-                    "text": clipped(f"{escaped(message.source or 'opsportal')} · {when}", 2000),
+                    "text": truncate(f"{escape(message.source or 'opsportal')} · {when}", 2000),
                 }
             ],
         },
@@ -79,11 +90,13 @@ class Slack(Transport):
     )
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        color = RESOLVED_COLOR if message.is_over else COLORS.get(message.severity, COLORS["info"])
+        color = (
+            RESOLVED_COLOR if message.is_resolved else COLORS.get(message.severity, COLORS["info"])
+        )
         body = {
-            "text": clipped(escaped(headline(message)), 3000),
-            "attachments": [{"color": color, "blocks": blocks(message)}],
+            "text": truncate(escape(format_headline(message)), 3000),
+            "attachments": [{"color": color, "blocks": build_blocks(message)}],
         }
         url = config["webhook_url"]
-        # What the portal's own settings say is trusted; what was typed into the admin is not.
+        # A URL from the settings is trusted; one entered in the admin must not reach private addresses.
         return post("slack", url, json=body, guard=url != settings.SLACK_WEBHOOK_URL)[1]

@@ -4,19 +4,19 @@ import unicodedata
 from urllib.parse import quote
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport
-from alerts.channels.web import json_of, post
+from alerts.channels.http import parse_json_object, post
 
-# One segment of GSM-7 is 160 characters; one character outside of it makes the whole message UCS-2, 70 a segment.
+# A GSM-7 segment holds 160 characters. A single character outside of GSM-7 turns the message into UCS-2 with 70.
 # https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
-SEGMENT = 160
+SEGMENT_CHARACTERS = 160
 BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     "ÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-TWICE = frozenset("^{}\\[~]|€")  # sent as two
+EXTENDED = frozenset("^{}\\[~]|€")  # each is sent as two characters
 PLAIN = str.maketrans(
     {
-        "\u00a0": " ",  # a non-breaking space would double the price
+        "\u00a0": " ",  # not in GSM-7: one non-breaking space would more than double the number of segments
         "\u202f": " ",
         "–": "-",  # noqa: RUF001
         "—": "-",
@@ -34,11 +34,11 @@ PLAIN = str.maketrans(
 )
 
 
-def gsm7(text: str) -> str:
-    """The text in the letters that fit into one segment; others become what resembles them, or a question mark."""
+def to_gsm7(text: str) -> str:
+    """Replace characters outside of GSM-7 by a similar one, or by a question mark."""
     result = []
     for character in text.translate(PLAIN):
-        if character in BASIC or character in TWICE:
+        if character in BASIC or character in EXTENDED:
             result.append(character)
         else:
             bare = unicodedata.normalize("NFKD", character)[:1]
@@ -46,28 +46,29 @@ def gsm7(text: str) -> str:
     return "".join(result)
 
 
-def length(text: str) -> int:
-    return sum(2 if character in TWICE else 1 for character in text)
+def count_characters(text: str) -> int:
+    """Return the length on the wire, where extended characters count twice."""
+    return sum(2 if character in EXTENDED else 1 for character in text)
 
 
-def one_segment(message: Message) -> str:
-    """Severity and title, as much of the text as fits, and the link if there is room for it whole."""
-    word = "OK" if message.is_over else message.severity.upper()
-    text = _cut(gsm7(f"{word}: {message.title}"), SEGMENT)
-    link = f"\n{gsm7(message.url)}" if message.url else ""
-    room = SEGMENT - length(text) - length(link)
+def build_segment(message: Message) -> str:
+    """Build one segment: severity and title, as much of the text as fits, and the link if it fits completely."""
+    word = "OK" if message.is_resolved else message.severity.upper()
+    text = _truncate(to_gsm7(f"{word}: {message.title}"), SEGMENT_CHARACTERS)
+    link = f"\n{to_gsm7(message.url)}" if message.url else ""
+    room = SEGMENT_CHARACTERS - count_characters(text) - count_characters(link)
     if room < 0:
         return text
-    body = " ".join(gsm7(message.text).split())
+    body = " ".join(to_gsm7(message.text).split())
     if body and room > 20:
-        text += "\n" + _cut(body, room - 1)
+        text += "\n" + _truncate(body, room - 1)
     return text + link
 
 
-def _cut(text: str, limit: int) -> str:
-    if length(text) <= limit:
+def _truncate(text: str, limit: int) -> str:
+    if count_characters(text) <= limit:
         return text
-    while length(text) > limit - 3:
+    while count_characters(text) > limit - 3:
         text = text[:-1]
     return text.rstrip() + "..."
 
@@ -84,24 +85,23 @@ class Sms(Transport):
             "To",
             is_required=False,
             setting="ALERT_PHONES",
-            help="Numbers like +491701234567, separated by commas. People and teams can be added besides.",
+            help="Numbers like +491701234567, separated by commas. You can also add people and teams.",
         ),
         Field("api_url", "", setting="TWILIO_API_URL", is_shown=False),
     )
-    reaches_people_by = "phone"
-    is_one_by_one = True
+    contact_field = "phone"
+    sends_individually = True
     max_per_minute = 20
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         sid = config["account_sid"]
         url = f"{config['api_url']}/2010-04-01/Accounts/{quote(sid, safe='')}/Messages.json"
-        (recipient,) = (
-            message.recipients
-        )  # Twilio has no idempotency key: a retry must not reach others twice
+        # Twilio has no idempotency key: a retry must not reach other people twice, hence one recipient per message.
+        (recipient,) = message.recipients
         response, receipt = post(
             "twilio",
             url,
-            data={"From": config["sender"], "To": recipient, "Body": one_segment(message)},
+            data={"From": config["sender"], "To": recipient, "Body": build_segment(message)},
             auth=(sid, config["auth_token"]),
         )
-        return Receipt(receipt.answer, str(json_of(response).get("sid", "")))
+        return Receipt(receipt.answer, str(parse_json_object(response).get("sid", "")))

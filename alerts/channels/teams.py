@@ -1,17 +1,17 @@
-"""Microsoft Teams, through a Workflows webhook that takes an adaptive card.
+"""Microsoft Teams, through a Workflows webhook that accepts an adaptive card.
 
 https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook
 """
 
-from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
-from alerts.channels.web import post
+from alerts.channels.base import Config, Field, Message, Receipt, Transport, truncate
+from alerts.channels.http import post
 
 COLORS = {"critical": "attention", "high": "attention", "warning": "warning", "medium": "warning"}
 
 
-def card(message: Message) -> dict[str, object]:
-    color = "good" if message.is_over else COLORS.get(message.severity, "accent")
-    word = "resolved" if message.is_over else message.severity
+def build_card(message: Message) -> dict[str, object]:
+    color = "good" if message.is_resolved else COLORS.get(message.severity, "accent")
+    word = "resolved" if message.is_resolved else message.severity
     body: list[dict[str, object]] = [
         {
             "type": "TextBlock",
@@ -22,19 +22,19 @@ def card(message: Message) -> dict[str, object]:
         },
         {
             "type": "TextBlock",
-            "text": clipped(message.title, 300),
+            "text": truncate(message.title, 300),
             "weight": "bolder",
             "size": "large",
             "wrap": True,
         },
-        # A RichTextBlock shows text as it is; a TextBlock would read Markdown out of an error's message.
+        # A RichTextBlock shows text literally; a TextBlock would interpret Markdown in an error message.
         {
             "type": "RichTextBlock",
-            "inlines": [{"type": "TextRun", "text": clipped(message.text or " ", 5000)}],
+            "inlines": [{"type": "TextRun", "text": truncate(message.text or " ", 5000)}],
         },
         {
             "type": "FactSet",
-            "facts": [{"title": n, "value": clipped(v, 500)} for n, v in message.facts],
+            "facts": [{"title": n, "value": truncate(v, 500)} for n, v in message.facts],
         },
         {
             "type": "TextBlock",
@@ -59,13 +59,13 @@ def card(message: Message) -> dict[str, object]:
 class Teams(Transport):
     kind = "teams"
     label = "Microsoft Teams"
-    fields = (Field("webhook_url", "Workflow's webhook URL", is_secret=True),)
+    fields = (Field("webhook_url", "Workflow webhook URL", is_secret=True),)
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         attachment = {
             "contentType": "application/vnd.microsoft.card.adaptive",
             "contentUrl": None,
-            "content": card(message),
+            "content": build_card(message),
         }
         body = {"type": "message", "attachments": [attachment]}
         return post("teams", config["webhook_url"], json=body, guard=True)[1]

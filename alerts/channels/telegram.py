@@ -2,17 +2,17 @@
 
 from html import escape
 
-from alerts.channels.base import Config, Field, Message, Receipt, Transport, clipped
-from alerts.channels.slack import headline
-from alerts.channels.web import json_of, post
+from alerts.channels.base import Config, Field, Message, Receipt, Transport, truncate
+from alerts.channels.http import parse_json_object, post
+from alerts.channels.slack import format_headline
 
 
-def html(message: Message) -> str:
-    """At most 4 096 characters; cut before escaping, so that no entity is cut in two."""
-    lines = [f"<b>{escape(clipped(headline(message), 250))}</b>"]
+def build_html(message: Message) -> str:
+    """Build the HTML, within Telegram's 4,096 characters. Truncate before escaping, to keep entities whole."""
+    lines = [f"<b>{escape(truncate(format_headline(message), 250))}</b>"]
     if message.text:
-        lines.append(escape(clipped(message.text, 2000)))
-    lines += [f"{escape(n)}: {escape(clipped(v, 100))}" for n, v in message.facts[:10]]
+        lines.append(escape(truncate(message.text, 2000)))
+    lines += [f"{escape(n)}: {escape(truncate(v, 100))}" for n, v in message.facts[:10]]
     if message.url:
         lines.append(f'<a href="{escape(message.url)}">Open in opsportal</a>')
     return "\n".join(lines)
@@ -31,12 +31,12 @@ class Telegram(Transport):
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         body = {
             "chat_id": config["chat_id"],
-            "text": html(message),
+            "text": build_html(message),
             "parse_mode": "HTML",
             "link_preview_options": {"is_disabled": True},
         }
         url = f"{config['api_url']}/bot{config['token']}/sendMessage"
         response, receipt = post("telegram", url, json=body)
-        result = json_of(response).get("result")
+        result = parse_json_object(response).get("result")
         sent = result if isinstance(result, dict) else {}
         return Receipt(receipt.answer, str(sent.get("message_id", "")))

@@ -1,4 +1,4 @@
-"""Any program that takes a signed JSON POST."""
+"""Webhooks: a signed JSON POST to any program."""
 
 import hashlib
 import hmac
@@ -7,11 +7,14 @@ import time
 import msgspec
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport
-from alerts.channels.web import post
+from alerts.channels.http import post
 
 
-def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """`t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<body>`. Check it, and that t is recent, before believing."""
+def sign(secret: str, timestamp: int, body: bytes) -> str:
+    """Return `t=<unix seconds>,v1=<hex>`, where the hex is the HMAC-SHA256 of `<t>.<body>`.
+
+    Receivers verify the hash, and that t is recent.
+    """
     signed = f"{timestamp}.".encode() + body
     return f"t={timestamp},v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
 
@@ -21,11 +24,13 @@ class Webhook(Transport):
     label = "Webhook"
     fields = (
         Field(
-            "url", "URL", help="Private addresses are refused unless ALLOW_PRIVATE_URLS has them."
+            "url",
+            "URL",
+            help="Private addresses are rejected unless they are listed in ALLOW_PRIVATE_URLS.",
         ),
         Field("secret", "Signing secret", is_secret=True),
     )
-    tells_acknowledged = True
+    sends_acknowledgements = True
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         body = msgspec.json.encode(
@@ -49,6 +54,6 @@ class Webhook(Transport):
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": idempotency_key,
-            "X-Opsportal-Signature": signature(config["secret"], int(time.time()), body),
+            "X-Opsportal-Signature": sign(config["secret"], int(time.time()), body),
         }
         return post("webhook", config["url"], content=body, headers=headers, guard=True)[1]

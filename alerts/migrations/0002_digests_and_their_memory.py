@@ -29,6 +29,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='channel',
             name='gets_digests',
-            field=models.BooleanField(default=True, help_text='Digests and the weekly report, where the kind of channel takes them.'),
+            field=models.BooleanField(default=True, help_text='Also send digests and the weekly report, if this kind of channel supports them.'),
         ),
     ]

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AlterConstraint(
             model_name='alertrule',
             name='n_of_m_can_be_reached',
-            constraint=models.CheckConstraint(condition=models.Q(('breaches_needed__gte', 1), ('breaches_needed__lte', models.F('out_of'))), name='n_of_m_can_be_reached', violation_error_message='More breaches are needed than evaluations are looked at.'),
+            constraint=models.CheckConstraint(condition=models.Q(('breaches_needed__gte', 1), ('breaches_needed__lte', models.F('out_of'))), name='n_of_m_can_be_reached', violation_error_message='"Breaches needed" cannot exceed "out of".'),
         ),
     ]

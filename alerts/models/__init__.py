@@ -1,40 +1,42 @@
-from alerts.models.alert import ACTIVE, OWNS_ITS_KEY, AlertEvent, AlertState, SystemAlert
-from alerts.models.delivery import (
-    LEASE,
-    UNFINISHED,
-    Channel,
+from alerts.models.alert import (
+    ACTIVE_STATES,
+    UNRESOLVED_STATES,
+    AlertEvent,
+    AlertState,
+    SystemAlert,
+)
+from alerts.models.channel import Channel
+from alerts.models.digest import DigestMention, DigestRun
+from alerts.models.notification import (
+    LEASE_DURATION,
+    UNFINISHED_STATES,
     DeliveryAttempt,
     Notification,
     NotificationState,
 )
-from alerts.models.digest import DigestMention, DigestRun
 from alerts.models.people import Person, Team
 from alerts.models.rule import (
     AlertRule,
     AlertType,
-    Cadence,
     EscalationStep,
-    NoData,
     RuleReading,
 )
 from alerts.models.silence import Recurrence, Silence
 
 __all__ = [
-    "ACTIVE",
-    "LEASE",
-    "OWNS_ITS_KEY",
-    "UNFINISHED",
+    "ACTIVE_STATES",
+    "LEASE_DURATION",
+    "UNFINISHED_STATES",
+    "UNRESOLVED_STATES",
     "AlertEvent",
     "AlertRule",
     "AlertState",
     "AlertType",
-    "Cadence",
     "Channel",
     "DeliveryAttempt",
     "DigestMention",
     "DigestRun",
     "EscalationStep",
-    "NoData",
     "Notification",
     "NotificationState",
     "Person",

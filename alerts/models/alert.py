@@ -1,4 +1,4 @@
-"""One problem is one alert, from its first breach to its end; `AlertEvent` keeps what happened to it and who did it."""
+"""Alerts: one per problem, from its first breach to its resolution, with a timeline of `AlertEvent` rows."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -20,8 +20,8 @@ class AlertState(models.TextChoices):
     RESOLVED = "resolved"
 
 
-ACTIVE = (AlertState.OPEN, AlertState.ACKNOWLEDGED)
-OWNS_ITS_KEY = (*ACTIVE, AlertState.PENDING, AlertState.DISMISSED)
+ACTIVE_STATES = (AlertState.OPEN, AlertState.ACKNOWLEDGED)
+UNRESOLVED_STATES = (*ACTIVE_STATES, AlertState.PENDING, AlertState.DISMISSED)
 STATE_RANK = Case(
     When(state=AlertState.OPEN, then=Value(0)),
     When(state=AlertState.ACKNOWLEDGED, then=Value(1)),
@@ -38,15 +38,16 @@ SEVERITY_RANK = Case(
 
 class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
     def active(self) -> "SystemAlertQuerySet":
-        """What is wrong now and not dismissed."""
-        return self.filter(state__in=ACTIVE)
+        """Return open and acknowledged alerts."""
+        return self.filter(state__in=ACTIVE_STATES)
 
     def visible(self) -> "SystemAlertQuerySet":
-        """All but those whose breaches have not yet amounted to an alert."""
+        """Return all alerts except pending ones, which do not have enough breaches yet."""
         return self.exclude(state=AlertState.PENDING)
 
-    def owning_their_key(self) -> "SystemAlertQuerySet":
-        return self.filter(state__in=OWNS_ITS_KEY)
+    def unresolved(self) -> "SystemAlertQuerySet":
+        """Return unresolved alerts. At most one exists per key."""
+        return self.filter(state__in=UNRESOLVED_STATES)
 
     def unread(self) -> "SystemAlertQuerySet":
         return self.active().filter(read_at=None)
@@ -55,22 +56,24 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
         return self.filter(severity=Severity.CRITICAL)
 
     def overdue(self, now: datetime) -> "SystemAlertQuerySet":
-        """Open, unacknowledged, and past the time within which somebody was to respond."""
+        """Return open alerts that were not acknowledged within the response time."""
         return self.filter(state=AlertState.OPEN, respond_by__lt=now)
 
     def unanswered(self) -> "SystemAlertQuerySet":
         return self.filter(state=AlertState.OPEN, is_unanswered=True)
 
     def worst_first(self) -> "SystemAlertQuerySet":
-        """Open before the others, then by severity, newest first."""
+        """Order by state with open alerts first, then by severity, then newest first."""
         return self.order_by(STATE_RANK, SEVERITY_RANK.desc(), "-opened_at", "-pk")
 
 
 class SystemAlert(models.Model):
-    """A problem that people should know of. It changes only through `alerts.services`."""
+    """A problem that people should know about. It is changed only by `alerts.services`."""
 
-    # What is wrong
-    key = models.CharField(max_length=200, help_text="The problem's identity: rule and labels.")
+    # The problem
+    key = models.CharField(
+        max_length=200, help_text="Identifies the problem: the rule and its labels."
+    )
     alert_type = models.CharField(max_length=100)
     title = models.CharField(max_length=200)
     message = models.TextField(blank=True)
@@ -86,7 +89,7 @@ class SystemAlert(models.Model):
     threshold = models.FloatField(null=True, blank=True)
     unit = models.CharField(max_length=30, blank=True)
 
-    # Where it stands
+    # Its state
     state = models.CharField(max_length=12, choices=AlertState, default=AlertState.OPEN)
     version = models.PositiveIntegerField(default=1, editable=False)
     episode = models.PositiveIntegerField(default=1, editable=False)
@@ -101,7 +104,7 @@ class SystemAlert(models.Model):
     clear_since = models.DateTimeField(null=True, blank=True, editable=False)
     is_flapping = models.BooleanField(default=False)
 
-    # What people did about it
+    # Actions of staff
     read_at = models.DateTimeField(null=True, blank=True)
     read_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
@@ -119,7 +122,7 @@ class SystemAlert(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
 
-    # What people were told
+    # Notifications
     is_announced = models.BooleanField(default=False)
     notice_count = models.PositiveIntegerField(default=0, editable=False)
     last_notified_at = models.DateTimeField(null=True, blank=True)
@@ -153,7 +156,7 @@ class SystemAlert(models.Model):
 
     @property
     def is_active(self) -> bool:
-        return self.state in ACTIVE
+        return self.state in ACTIVE_STATES
 
     def is_overdue(self, now: datetime) -> bool:
         return (
@@ -161,19 +164,19 @@ class SystemAlert(models.Model):
         )
 
     def duration(self, now: datetime) -> timedelta:
-        """From the opening to its end, or until `now`."""
+        """Return the time from the opening to the resolution, or to `now` if the alert is not resolved."""
         return (self.resolved_at or now) - self.opened_at
 
 
 class AlertEvent(models.Model):
-    """One line of an alert's timeline."""
+    """One entry in the timeline of an alert."""
 
     class Kind(models.TextChoices):
         OPENED = "opened"
         REOPENED = "reopened"
         RAISED = "raised", "severity raised"
         ACKNOWLEDGED = "acknowledged"
-        UNACKNOWLEDGED = "unacknowledged", "acknowledgement lifted"
+        UNACKNOWLEDGED = "unacknowledged", "acknowledgement removed"
         DISMISSED = "dismissed"
         RETURNED = "returned", "dismissal ended"
         READ = "read"

@@ -1,4 +1,4 @@
-"""What digests have covered and mentioned, so that none is doubled, skipped, or repeats itself."""
+"""The progress of digests, so that no period is covered twice or skipped and no item is repeated too soon."""
 
 from datetime import datetime
 
@@ -7,9 +7,9 @@ from django.db import models
 
 class DigestRunQuerySet(models.QuerySet["DigestRun"]):
     def claim(self, name: str, *, first: datetime, until: datetime) -> datetime | None:
-        """The start of the time to cover, which is where the last one ended; None when it is covered already.
+        """Claim the period up to `until` and return its start, or None if it is already covered.
 
-        Runs inside the transaction that writes the digest, so that a crash covers nothing.
+        Call this in the transaction that writes the digest, so that a crash leaves the period unclaimed.
         """
         run, _ = self.get_or_create(name=name, defaults={"covered_until": first})
         claimed = self.filter(pk=run.pk, covered_until=run.covered_until, covered_until__lt=until)
@@ -17,7 +17,7 @@ class DigestRunQuerySet(models.QuerySet["DigestRun"]):
 
 
 class DigestRun(models.Model):
-    """How far one digest has come."""
+    """The end of the period that a digest has covered."""
 
     name = models.CharField(max_length=50, unique=True)
     covered_until = models.DateTimeField()
@@ -29,7 +29,7 @@ class DigestRun(models.Model):
 
 
 class DigestMention(models.Model):
-    """When something was last in a digest: once a day is enough, unless it came back after it was resolved."""
+    """The last time that an item was in a digest. It is listed once a day at most, unless it regressed since."""
 
     key = models.CharField(max_length=200, unique=True)
     mentioned_at = models.DateTimeField()

@@ -1,10 +1,10 @@
-"""Who is told: people with their addresses and quiet hours, and teams of them."""
+"""Recipients: people with their addresses and quiet hours, and teams of people."""
 
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 
-from alerts.models.delivery import QuietHours
+from alerts.models.channel import QuietHours
 
 
 class Person(QuietHours):
@@ -16,7 +16,12 @@ class Person(QuietHours):
     phone = models.CharField(
         max_length=20,
         blank=True,
-        validators=[RegexValidator(r"^\+[1-9]\d{6,14}$", "Write it like +491701234567.")],
+        validators=[
+            RegexValidator(
+                r"^\+[1-9]\d{6,14}$",
+                "Enter the number in international format, such as +491701234567.",
+            )
+        ],
     )
     is_active = models.BooleanField(default=True)
 

@@ -1,4 +1,4 @@
-"""What can be wrong, as staff set it: rules (thresholds) and alert types (how fast, and who is told)."""
+"""Rules, with the limits that staff set, and alert types, with response times and channels."""
 
 import re
 from datetime import datetime, timedelta
@@ -8,24 +8,12 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
-from alerts.rules import Severity
-
-
-class NoData(models.TextChoices):
-    OK = "ok", "counts as fine"
-    KEEP = "keep", "changes nothing"
-    ALERT = "alert", "counts as a breach"
-
-
-class Cadence(models.TextChoices):
-    MINUTE = "minute", "each minute"
-    ERRORS = "errors", "each minute, and the hourly error check (minute 0)"
-    PERFORMANCE = "performance", "each minute, and the hourly performance check (minute 15)"
-    DELIVERY = "delivery", "each minute, and the hourly delivery check (minute 30)"
+from alerts.evaluation import Limits
+from alerts.rules import Cadence, NoData, Severity
 
 
 class AlertType(models.Model):
-    """A kind of problem: how soon somebody must respond, which channels hear of it, how it escalates."""
+    """A kind of problem, with its response time, its channels and its escalation steps."""
 
     slug = models.CharField(max_length=100, unique=True)
     name = models.CharField(max_length=100)
@@ -33,11 +21,12 @@ class AlertType(models.Model):
     respond_within = models.DurationField(
         null=True,
         blank=True,
-        help_text="hh:mm:ss. Not acknowledged in that time: overdue. Empty: never.",
+        help_text="hh:mm:ss. An alert not acknowledged within this time is overdue. Leave empty for no limit.",
     )
     channels = models.ManyToManyField("alerts.Channel", blank=True, related_name="alert_types")
     digest_only = models.BooleanField(
-        default=False, help_text="Not announced one by one; listed in the daily digest."
+        default=False,
+        help_text="Send no individual notifications; list the alerts in the daily digest.",
     )
 
     class Meta:
@@ -48,10 +37,10 @@ class AlertType(models.Model):
 
 
 class EscalationStep(models.Model):
-    """Who hears of an alert that nobody acknowledged; the last step repeats three times."""
+    """The channels notified of an alert that is not acknowledged in time. The last step repeats three times."""
 
     alert_type = models.ForeignKey(AlertType, models.CASCADE, related_name="steps")
-    after = models.DurationField(help_text="hh:mm:ss after the alert opened.")
+    after = models.DurationField(help_text="hh:mm:ss after the alert was opened.")
     channels = models.ManyToManyField("alerts.Channel", related_name="+")
 
     class Meta:
@@ -74,39 +63,43 @@ class AlertRuleQuerySet(models.QuerySet["AlertRule"]):
 
 
 class AlertRule(models.Model):
-    """A measure, its limits, and what a breach is worth. The name ties it to the code that measures."""
+    """A rule with its limits and the severity of a breach. The name links it to the measure in code."""
 
     name = models.CharField(max_length=100, unique=True)
     summary = models.CharField(max_length=200)
     unit = models.CharField(max_length=30, blank=True)
     below = models.BooleanField(
-        default=False, help_text="Breached when the value falls to the threshold or under it."
+        default=False, help_text="Breached when the value is at or below the threshold."
     )
     threshold = models.FloatField()
     clear_threshold = models.FloatField(
         null=True,
         blank=True,
-        help_text="Over when the value is back at this. Empty: 80 % of the threshold (125 % for a floor).",
+        help_text="Resolves at this value. Leave empty for 80 % of the threshold (125 % when alerting below it).",
     )
     critical_threshold = models.FloatField(
-        null=True, blank=True, help_text="From here on the alert is critical. Empty: never."
+        null=True,
+        blank=True,
+        help_text="Severity becomes critical at this value. Leave empty to disable.",
     )
-    window = models.DurationField(help_text="hh:mm:ss of data that one evaluation looks at.")
+    window = models.DurationField(help_text="hh:mm:ss of data that one evaluation covers.")
     breaches_needed = models.PositiveSmallIntegerField(
-        default=1, validators=[MinValueValidator(1)], help_text="Opens after so many breaches …"
+        default=1,
+        validators=[MinValueValidator(1)],
+        help_text="Number of breaches that opens an alert",
     )
     out_of = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1)],
-        help_text="… among the last so many evaluations.",
+        help_text="out of this many recent evaluations",
     )
     clear_after = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1)],
-        help_text="Resolves after so many clear evaluations in a row.",
+        help_text="Number of consecutive clear evaluations that resolves an alert.",
     )
     min_samples = models.PositiveIntegerField(
-        default=0, help_text="Fewer observations than this count as no data."
+        default=0, help_text="Fewer samples than this count as no data."
     )
     no_data = models.CharField(max_length=5, choices=NoData, default=NoData.OK)
     severity = models.CharField(max_length=10, choices=Severity)
@@ -114,23 +107,26 @@ class AlertRule(models.Model):
     cadence = models.CharField(max_length=20, choices=Cadence, default=Cadence.MINUTE)
     reopen_window = models.DurationField(
         default=timedelta(minutes=15),
-        help_text="hh:mm:ss. A breach this soon after the end reopens the same alert.",
+        help_text="hh:mm:ss. A breach within this time after the resolution reopens the same alert.",
     )
     cooldown = models.DurationField(
-        default=timedelta(0), help_text="hh:mm:ss between two announcements of the same problem."
+        default=timedelta(0), help_text="hh:mm:ss between two notifications about the same problem."
     )
     repeat_every = models.DurationField(
         null=True,
         blank=True,
-        help_text="hh:mm:ss between reminders. Empty: 4 h when critical or high, else 24 h, never for info.",
+        help_text="hh:mm:ss between reminders. Leave empty for 4 h (critical, high) or 24 h (medium, warning); "
+        "info has none.",
     )
-    runbook = models.CharField(max_length=500, blank=True, help_text="Link or a few words.")
+    runbook = models.CharField(
+        max_length=500, blank=True, help_text="A link, or short instructions."
+    )
     is_enabled = models.BooleanField(default=True)
 
-    # A rule that staff made: which recorded metric it reads, and how. Empty for rules that code brings.
+    # For a rule that staff created: the recorded metric that it reads. Empty for rules from code.
     reader = models.CharField(max_length=100, blank=True)
     selector = models.CharField(
-        max_length=200, blank=True, help_text="The metric's name, as it was recorded."
+        max_length=200, blank=True, help_text="The name of the metric, as it is recorded."
     )
 
     last_evaluated_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -146,7 +142,7 @@ class AlertRule(models.Model):
             models.CheckConstraint(
                 condition=Q(breaches_needed__gte=1) & Q(breaches_needed__lte=F("out_of")),
                 name="n_of_m_can_be_reached",
-                violation_error_message="More breaches are needed than evaluations are looked at.",
+                violation_error_message='"Breaches needed" cannot exceed "out of".',
             ),
             models.CheckConstraint(condition=Q(clear_after__gte=1), name="clears_after_something"),
             models.CheckConstraint(
@@ -159,16 +155,32 @@ class AlertRule(models.Model):
 
     @property
     def problem_name(self) -> str:
-        """The summary without what is about the rule and not about the problem: "…; also …", "… (gauge x)"."""
+        """Return the summary without details of the rule, such as "…; also …" or "… (gauge x)"."""
         return re.split(r"; | \(", self.summary)[0]
 
     @property
     def is_custom(self) -> bool:
         return bool(self.reader)
 
+    def get_limits(self) -> Limits:
+        return Limits(
+            threshold=self.threshold,
+            severity=Severity(self.severity),
+            below=self.below,
+            clear_threshold=self.clear_threshold,
+            critical_threshold=self.critical_threshold,
+            breaches_needed=self.breaches_needed,
+            out_of=self.out_of,
+            clear_after=self.clear_after,
+            min_samples=self.min_samples,
+            no_data=NoData(self.no_data),
+            reopen_window=self.reopen_window,
+            flapping_clear_period=2 * min(self.window, timedelta(minutes=30)),
+        )
+
 
 class RuleReading(models.Model):
-    """What a rule saw in one minute: the chart beside an alert, and the preview of another threshold."""
+    """The value that a rule measured in one minute, for the chart of an alert and the preview of other limits."""
 
     rule = models.ForeignKey(AlertRule, models.CASCADE, related_name="readings")
     key = models.CharField(max_length=200)

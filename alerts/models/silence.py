@@ -1,13 +1,14 @@
-"""Times in which people are not told: silences and maintenance windows."""
+"""Silences and maintenance windows, during which matching alerts send no notifications."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from alerts.models.delivery import is_a_time_zone
+from alerts.models.channel import validate_time_zone
 
 
 class Recurrence(models.TextChoices):
@@ -18,7 +19,7 @@ class Recurrence(models.TextChoices):
 
 class SilenceQuerySet(models.QuerySet["Silence"]):
     def current_or_recurring(self, now: datetime) -> "SilenceQuerySet":
-        """Those that may be in force at `now`; `alerts.silencing` tells whether a recurring one is."""
+        """Return the silences that may be active at `now`; `active_until()` decides for recurring ones."""
         return self.filter(starts_at__lte=now).filter(
             Q(recurrence=Recurrence.ONCE, ends_at__gt=now)
             | (~Q(recurrence=Recurrence.ONCE) & (Q(until=None) | Q(until__gt=now)))
@@ -26,23 +27,27 @@ class SilenceQuerySet(models.QuerySet["Silence"]):
 
 
 class Silence(models.Model):
-    """Alerts that match all of its matchers are not announced while it lasts. They are evaluated all the same."""
+    """A period during which alerts that match all matchers send no notifications. Rules are still evaluated."""
 
     comment = models.CharField(max_length=300)
     is_maintenance = models.BooleanField(
-        default=False, help_text="Planned work: also shown on the status page."
+        default=False, help_text="Planned maintenance: also shown on the status page."
     )
     matchers = models.JSONField(
         default=dict,
         blank=True,
-        help_text='All must match, * stands for any text: {"rule": "errors.*", "severity": "warning", '
+        help_text='All matchers must match. * stands for any text: {"rule": "errors.*", "severity": "warning", '
         '"alert_type": "…", "source": "…", "key": "…"}. {} matches every alert.',
     )
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     recurrence = models.CharField(max_length=10, choices=Recurrence, default=Recurrence.ONCE)
-    until = models.DateTimeField(null=True, blank=True, help_text="A recurring one ends for good.")
-    time_zone = models.CharField(max_length=50, default="UTC", validators=[is_a_time_zone])
+    until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="A recurring silence does not start again from this time on. Leave empty to repeat without end.",
+    )
+    time_zone = models.CharField(max_length=50, default="UTC", validators=[validate_time_zone])
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -59,3 +64,30 @@ class Silence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.comment} ({self.starts_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M})"
+
+    def active_until(self, now: datetime) -> datetime | None:
+        """Return the end of the occurrence that is active at `now`, or None if the silence is not active.
+
+        A recurring silence starts at the same wall-clock time in its time zone all year round. Its length is constant.
+        """
+        length = self.ends_at - self.starts_at
+        if self.recurrence == Recurrence.ONCE:
+            return self.ends_at if self.starts_at <= now < self.ends_at else None
+        zone = ZoneInfo(self.time_zone)
+        first = self.starts_at.astimezone(zone)
+        today = now.astimezone(zone).date()
+        step = 7 if self.recurrence == Recurrence.WEEKLY else 1
+        for days_back in range(length.days + 2):
+            day = today - timedelta(days=days_back)
+            if day < first.date() or (day - first.date()).days % step:
+                continue
+            # In UTC, because arithmetic on local times ignores changes of the UTC offset.
+            start = first.replace(year=day.year, month=day.month, day=day.day, fold=0).astimezone(
+                UTC
+            )
+            if self.until and start >= self.until:
+                continue
+            end = start + length
+            if start <= now < end:
+                return end
+        return None

@@ -1,35 +1,37 @@
-"""What can be done with alerts. Others call these; how they do it is in the modules beside."""
+"""The public functions that change alerts. Other apps call these and not the modules of this package."""
 
-from alerts.services.channel_state import enable, revive_failing, send_test
-from alerts.services.checkup import CheckUp, run_all_checks
-from alerts.services.delivery import deliver, deliver_waiting, resend
-from alerts.services.evaluate import Evaluated, evaluate_rule, evaluate_rules, problem_key
-from alerts.services.followup import follow_up
-from alerts.services.problems import Contended, clear_problem, references_of, report_problem
+from alerts.services.channel_state import enable_channel, retry_failing_channels, send_test
+from alerts.services.checks import CheckResult, run_all_checks
+from alerts.services.delivery import DeliveryOutcome, deliver, deliver_waiting, resend
+from alerts.services.evaluate import EvaluationResult, evaluate_rule, evaluate_rules
+from alerts.services.followups import follow_up
+from alerts.services.problems import Contended, clear_problem, load_references, report_problem
+from alerts.services.rule_problems import problem_key
 from alerts.services.silences import silence
-from alerts.services.staff import acknowledge, comment, dismiss, mark_read, resolve
+from alerts.services.triage import acknowledge, comment, dismiss, mark_read, resolve
 
 __all__ = [
-    "CheckUp",
+    "CheckResult",
     "Contended",
-    "Evaluated",
+    "DeliveryOutcome",
+    "EvaluationResult",
     "acknowledge",
     "clear_problem",
     "comment",
     "deliver",
     "deliver_waiting",
     "dismiss",
-    "enable",
+    "enable_channel",
     "evaluate_rule",
     "evaluate_rules",
     "follow_up",
+    "load_references",
     "mark_read",
     "problem_key",
-    "references_of",
     "report_problem",
     "resend",
     "resolve",
-    "revive_failing",
+    "retry_failing_channels",
     "run_all_checks",
     "send_test",
     "silence",

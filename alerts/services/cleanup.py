@@ -1,38 +1,39 @@
-"""Removing what is kept no longer, in batches, each a short transaction."""
+"""Removal of rows past their retention period, in batches, each in a short transaction."""
 
 from datetime import datetime, timedelta
 
 from django.db import models
 
-from alerts.models import AlertState, Notification, RuleReading, SystemAlert
-from alerts.models.delivery import UNFINISHED
+from alerts.models import UNFINISHED_STATES, AlertState, Notification, RuleReading, SystemAlert
 
-ALERTS_KEPT = timedelta(days=400)
-NOTIFICATIONS_KEPT = timedelta(days=90)
-READINGS_KEPT = timedelta(days=8)  # a preview looks back seven
-BATCH = 2000
-BATCHES = 50  # per run; the rest waits for the next night
+ALERT_RETENTION = timedelta(days=400)
+NOTIFICATION_RETENTION = timedelta(days=90)
+READING_RETENTION = timedelta(days=8)  # previews of rules cover seven days
+BATCH_SIZE = 2000
+MAX_BATCHES = 50  # per run; the next run removes the rest
 
 
 def clean_up(*, now: datetime) -> dict[str, int]:
-    """How many rows of each kind were removed."""
+    """Remove expired rows and return the number removed of each kind."""
     return {
-        "readings": _remove(RuleReading.objects.filter(at__lt=now - READINGS_KEPT)),
+        "readings": _remove(RuleReading.objects.filter(at__lt=now - READING_RETENTION)),
         "notifications": _remove(
-            Notification.objects.filter(created_at__lt=now - NOTIFICATIONS_KEPT)
-            .exclude(state__in=UNFINISHED)
+            Notification.objects.filter(created_at__lt=now - NOTIFICATION_RETENTION)
+            .exclude(state__in=UNFINISHED_STATES)
             .exclude(alert__state__in=[AlertState.OPEN, AlertState.ACKNOWLEDGED])
         ),
         "alerts": _remove(
-            SystemAlert.objects.filter(state=AlertState.RESOLVED, resolved_at__lt=now - ALERTS_KEPT)
+            SystemAlert.objects.filter(
+                state=AlertState.RESOLVED, resolved_at__lt=now - ALERT_RETENTION
+            )
         ),
     }
 
 
 def _remove(rows: "models.QuerySet[models.Model]") -> int:
     removed = 0
-    for _ in range(BATCHES):
-        pks = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    for _ in range(MAX_BATCHES):
+        pks = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH_SIZE])
         if not pks:
             break
         rows.model._default_manager.filter(pk__in=pks).delete()

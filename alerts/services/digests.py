@@ -1,4 +1,4 @@
-"""Mails that gather: error groups every quarter of an hour, `info` each day, and the owners' week."""
+"""Digest e-mails: error groups every 15 minutes, info alerts every day, and a report every week."""
 
 import logging
 from collections.abc import Iterable
@@ -8,43 +8,44 @@ from django.conf import settings
 from django.db import transaction
 from django.template.loader import render_to_string
 
-from alerts import digest, reports, routing
-from alerts.channels import Message, configured, transport_of
+from alerts import digest, reports
+from alerts.channels import Message, filter_configured, get_transport
 from alerts.digest import DigestItem
 from alerts.models import AlertType, Channel, DigestMention, DigestRun, Notification, SystemAlert
+from alerts.queries import routing
 from alerts.rules import Severity
 from alerts.services import outbox
 
 log = logging.getLogger(__name__)
 
-QUARTER = timedelta(minutes=15)
-ONCE_A = timedelta(days=1)
-LISTED = 50  # lines of one mail; the rest is counted
-KEPT = timedelta(days=7)
+DIGEST_INTERVAL = timedelta(minutes=15)
+MENTION_INTERVAL = timedelta(days=1)
+MAX_LISTED = 50  # lines of one e-mail; the others are only counted
+MENTION_RETENTION = timedelta(days=7)
 
 
 @transaction.atomic
 def send_error_digest(*, now: datetime) -> str:
-    """One mail of what is new, worse or back since the last one; a late run covers all of the time, in one mail."""
-    until = _quarter(now)
-    since = DigestRun.objects.claim("errors", first=until - QUARTER, until=until)
+    """Send new, worsening and regressed error groups. A late run covers the whole period in one e-mail."""
+    until = _floor_to_interval(now)
+    since = DigestRun.objects.claim("errors", first=until - DIGEST_INTERVAL, until=until)
     if since is None:
-        return "covered already"
-    since = max(since, until - ONCE_A)
+        return "already covered"
+    since = max(since, until - MENTION_INTERVAL)
     found = [item for source in digest.registry for item in source(since, until)]
-    items = _unmentioned(found, now)
+    items = _exclude_recently_mentioned(found, now)
     if not items:
         return "nothing new"
-    _mention(items, now=now)
+    _record_mentions(items, now=now)
     items.sort(key=lambda item: (-Severity(item.severity).rank, -item.count, item.key))
     context = {
-        "items": items[:LISTED],
-        "more_count": max(0, len(items) - LISTED),
+        "items": items[:MAX_LISTED],
+        "more_count": max(0, len(items) - MAX_LISTED),
         "since": since,
         "until": until,
     }
-    title = f"{len(items)} error group{'s' if len(items) > 1 else ''} new or worse"
-    written = _put(
+    title = f"{len(items)} new or worse error group{'s' if len(items) > 1 else ''}"
+    count = _enqueue_email(
         name="digest",
         slot=f"{until:%Y%m%d%H%M}",
         title=title,
@@ -52,27 +53,28 @@ def send_error_digest(*, now: datetime) -> str:
         context=context,
         now=now,
     )
-    return f"{len(items)} groups to {written} recipients' mails"
+    return f"{len(items)} groups in {count} e-mails"
 
 
 @transaction.atomic
 def send_daily_digest(*, now: datetime) -> str:
-    """What is only worth a line a day: alerts of types that are not announced one by one."""
-    since = DigestRun.objects.claim("daily", first=now - ONCE_A, until=now)
+    """Send the alerts of types that are only listed in the daily digest."""
+    since = DigestRun.objects.claim("daily", first=now - MENTION_INTERVAL, until=now)
     if since is None:
-        return "covered already"
+        return "already covered"
     quiet_types = AlertType.objects.filter(digest_only=True).values("slug")
     alerts = (
         SystemAlert.objects.visible()
         .filter(alert_type__in=quiet_types, opened_at__gte=since, opened_at__lt=now)
         .order_by("-opened_at", "-pk")
     )
-    listed = list(alerts[:LISTED])
+    listed = list(alerts[:MAX_LISTED])
     if not listed:
-        return "nothing to tell"
+        return "nothing to report"
     context = {"alerts": listed, "base_url": settings.BASE_URL, "until": now}
-    title = f"Daily digest: {alerts.count()} notices"
-    written = _put(
+    alert_count = alerts.count()
+    title = f"Daily digest: {alert_count} alert{'' if alert_count == 1 else 's'}"
+    count = _enqueue_email(
         name="daily",
         slot=f"{now:%Y%m%d%H%M}",
         title=title,
@@ -80,15 +82,15 @@ def send_daily_digest(*, now: datetime) -> str:
         context=context,
         now=now,
     )
-    return f"{len(listed)} notices in {written} mails"
+    return f"{len(listed)} alerts in {count} e-mails"
 
 
 @transaction.atomic
 def send_weekly_report(*, now: datetime) -> str:
-    """How the week was: every app's part, in one HTML mail."""
+    """Send the report of the last seven days, with the sections of all apps."""
     since = DigestRun.objects.claim("weekly", first=now - timedelta(days=7), until=now)
     if since is None:
-        return "covered already"
+        return "already covered"
     since = now - timedelta(days=7)
     sections = []
     for section in sorted(reports.registry, key=lambda section: section.order):
@@ -96,14 +98,14 @@ def send_weekly_report(*, now: datetime) -> str:
             with transaction.atomic():
                 facts = section.facts(since, now)
         except Exception:
-            # One part that fails must not cost the owners the others.
+            # A failing section must not prevent the others from being sent.
             log.exception("report section failed", extra={"section": section.name})
-            facts = [reports.Fact("This part could not be made", "see the log")]
+            facts = [reports.Fact("This section is unavailable", "see the log")]
         if facts:
             sections.append((section.title, facts))
     context = {"sections": sections, "since": since, "until": now}
-    title = f"The week until {now:%Y-%m-%d}"
-    written = _put(
+    title = f"Weekly report, {since:%Y-%m-%d} to {now:%Y-%m-%d}"
+    count = _enqueue_email(
         name="weekly",
         slot=f"{now:%Y%m%d}",
         title=title,
@@ -111,51 +113,54 @@ def send_weekly_report(*, now: datetime) -> str:
         context=context,
         now=now,
     )
-    return f"{len(sections)} parts in {written} mails"
+    return f"{len(sections)} sections in {count} e-mails"
 
 
-def _quarter(now: datetime) -> datetime:
-    """The quarter of an hour that has begun; counted in UTC, where no hour comes twice."""
-    seconds = int(now.timestamp() // QUARTER.total_seconds() * QUARTER.total_seconds())
+def _floor_to_interval(now: datetime) -> datetime:
+    """Return the start of the current interval, calculated in UTC, where no hour occurs twice."""
+    seconds = int(
+        now.timestamp() // DIGEST_INTERVAL.total_seconds() * DIGEST_INTERVAL.total_seconds()
+    )
     return datetime.fromtimestamp(seconds, now.tzinfo)
 
 
-def _unmentioned(items: Iterable[DigestItem], now: datetime) -> list[DigestItem]:
+def _exclude_recently_mentioned(items: Iterable[DigestItem], now: datetime) -> list[DigestItem]:
+    """Drop items that were mentioned within the last day, unless they regressed since."""
     by_key = {item.key: item for item in items}
-    lately = dict(
+    mentioned_at = dict(
         DigestMention.objects.filter(
-            key__in=list(by_key), mentioned_at__gt=now - ONCE_A
+            key__in=list(by_key), mentioned_at__gt=now - MENTION_INTERVAL
         ).values_list("key", "mentioned_at")
     )
     return [
         item
         for key, item in by_key.items()
-        if key not in lately or (item.regressed_at and item.regressed_at > lately[key])
+        if key not in mentioned_at or (item.regressed_at and item.regressed_at > mentioned_at[key])
     ]
 
 
-def _mention(items: list[DigestItem], *, now: datetime) -> None:
+def _record_mentions(items: list[DigestItem], *, now: datetime) -> None:
     DigestMention.objects.bulk_create(
         [DigestMention(key=item.key, mentioned_at=now) for item in items],
         update_conflicts=True,
         unique_fields=["key"],
         update_fields=["mentioned_at"],
     )
-    DigestMention.objects.filter(mentioned_at__lt=now - KEPT).delete()
+    DigestMention.objects.filter(mentioned_at__lt=now - MENTION_RETENTION).delete()
 
 
-def _put(
+def _enqueue_email(
     *, name: str, slot: str, title: str, template: str, context: dict[str, object], now: datetime
 ) -> int:
-    """To every channel that gets digests; how many messages."""
+    """Enqueue the e-mail for every channel that gets digests, and return the number of messages."""
     context = {**context, "base_url": settings.BASE_URL}
     text = render_to_string(f"emails/{template}.txt", context).strip()
     html = render_to_string(f"emails/{template}.html", {**context, "title": title})
-    written = 0
+    count = 0
     kind = Notification.Kind.REPORT if name == "weekly" else Notification.Kind.DIGEST
     channels = Channel.objects.enabled().filter(gets_digests=True).order_by("pk")
-    for channel in configured(c for c in channels if transport_of(c).takes_digests):
-        for way in routing.destinations([channel], severity=Severity.INFO, now=now):
+    for channel in filter_configured(c for c in channels if get_transport(c).supports_digests):
+        for destination in routing.list_destinations([channel], severity=Severity.INFO, now=now):
             message = Message(
                 kind=kind,
                 title=title,
@@ -163,17 +168,17 @@ def _put(
                 html=html,
                 source="opsportal",
                 at=now,
-                recipients=list(way.recipients),
+                recipients=list(destination.recipients),
             )
-            written += bool(
-                outbox.put(
+            count += bool(
+                outbox.enqueue_notification(
                     channel=channel,
                     kind=kind,
-                    key=f"{name}:{way.label}:{slot}",
-                    stream=f"{name}/{way.label}",
+                    key=f"{name}:{destination.label}:{slot}",
+                    stream=f"{name}/{destination.label}",
                     message=message,
                     now=now,
-                    not_before=way.not_before,
+                    not_before=destination.not_before,
                 )
             )
-    return written
+    return count

@@ -1,32 +1,30 @@
-"""Asking the rules: measure, judge, and take the step that follows. A rule that fails stops no other and is shown."""
+"""Evaluation of rules: measure, judge, and take the resulting step. A failing rule is reported and stops no other."""
 
-import hashlib
-import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q
 
-from alerts import defaults, metric_readers, rules
-from alerts.evaluation import SLOT, Action, Decision, Limits, Previous, Stage, decide, judge
+from alerts import metric_readers, rules
+from alerts.evaluation import EVALUATION_SLOT, Action, Decision, PreviousState, Stage, decide, judge
+from alerts.messages import format_value
 from alerts.models import AlertRule, AlertState, RuleReading, SystemAlert
-from alerts.rules import Reading, Severity
-from alerts.services import lifecycle, problems
-from alerts.services.lifecycle import Problem
-from alerts.services.messages import in_units, in_words
+from alerts.rules import Cadence, NoData, Reading, Severity
+from alerts.services import defaults, lifecycle, problems
+from alerts.services.rule_problems import build_problem, problem_key
 from opsportal.lib.upsert import upsert
 
 log = logging.getLogger(__name__)
 
-# Between two evaluations of one minute an open alert is written to this often at most, however many errors come in.
-UPDATE_EVERY = timedelta(seconds=5)
+# Minimum time between two updates of an open alert, because a rule may be evaluated after every incoming error.
+MIN_UPDATE_INTERVAL = timedelta(seconds=5)
 FAILURES_BEFORE_ALERT = 3
-READINGS_KEPT_PER_RULE = 100  # of one minute
-# Opening five hundred alerts takes seconds; SQLite's one writer must not be kept that long from those who report.
-STEPS_AT_ONCE = 25
+MAX_READINGS_PER_RULE = 100  # per minute
+# Opening 500 alerts takes seconds, for which other writers must not wait: SQLite has a single write lock.
+STEPS_PER_TRANSACTION = 25
 Step = tuple[str, Reading | None, SystemAlert | None, Decision]
 STAGES = {
     AlertState.PENDING: Stage.PENDING,
@@ -38,85 +36,63 @@ STAGES = {
 
 
 @dataclass
-class Evaluated:
-    """What an evaluation came to."""
+class EvaluationResult:
+    """The result of an evaluation."""
 
-    rules: int = 0
-    opened: int = 0
-    reopened: int = 0
-    resolved: int = 0
+    rule_count: int = 0
+    opened_count: int = 0
+    reopened_count: int = 0
+    resolved_count: int = 0
     failed: list[str] = field(default_factory=list)
 
-    def add(self, other: "Evaluated") -> None:
-        self.rules += other.rules
-        self.opened += other.opened
-        self.reopened += other.reopened
-        self.resolved += other.resolved
+    def add(self, other: "EvaluationResult") -> None:
+        self.rule_count += other.rule_count
+        self.opened_count += other.opened_count
+        self.reopened_count += other.reopened_count
+        self.resolved_count += other.resolved_count
         self.failed += other.failed
 
     def __str__(self) -> str:
-        text = f"{self.rules} rules: {self.opened} opened, {self.reopened} reopened, {self.resolved} resolved"
+        rules = "1 rule" if self.rule_count == 1 else f"{self.rule_count} rules"
+        text = f"{rules}: {self.opened_count} opened, {self.reopened_count} reopened, {self.resolved_count} resolved"
         return f"{text}; failed: {', '.join(self.failed)}" if self.failed else text
 
 
-def evaluate_rules(*, now: datetime, cadence: str | None = None) -> Evaluated:
-    """Every enabled rule, or those of one cadence."""
+def evaluate_rules(*, now: datetime, cadence: Cadence | None = None) -> EvaluationResult:
+    """Evaluate every enabled rule, or those of one cadence."""
     defaults.sync_rules()
     rows = AlertRule.objects.enabled().order_by("name")
     if cadence:
         rows = rows.filter(cadence=cadence)
-    total = Evaluated(resolved=_end_of_retired(now) if cadence is None else 0)
+    total = EvaluationResult(
+        resolved_count=_resolve_alerts_of_disabled_rules(now) if cadence is None else 0
+    )
     for row in rows:
         if row.is_custom or row.name in rules.registry:
             total.add(_evaluate(row, now=now))
     return total
 
 
-def _end_of_retired(now: datetime) -> int:
-    """Nobody looks any more whether the problems of rules that are disabled last; so their alerts end."""
-    alerts = SystemAlert.objects.owning_their_key().filter(rule__is_enabled=False)
+def _resolve_alerts_of_disabled_rules(now: datetime) -> int:
+    """Resolve alerts whose rule was disabled, and return their number."""
+    alerts = SystemAlert.objects.unresolved().filter(rule__is_enabled=False)
     ended = 0
     for alert in alerts.select_related("rule").order_by("pk"):
         with transaction.atomic():
-            ended += lifecycle.finish(alert, now=now, text="its rule was disabled")
+            ended += lifecycle.resolve(alert, now=now, text="the rule was disabled")
     return ended
 
 
-def evaluate_rule(name: str, *, now: datetime) -> Evaluated:
-    """One rule, at once. Cheap when nothing changes: then it only reads. Never raises for a rule that fails."""
+def evaluate_rule(name: str, *, now: datetime) -> EvaluationResult:
+    """Evaluate one rule now. If nothing changes, this only reads. A failing rule raises no exception."""
     row = AlertRule.objects.filter(name=name).first()
     if row is None:
-        row = defaults.rule_row(rules.registry.get(name))[0]
-    return _evaluate(row, now=now) if row.is_enabled else Evaluated()
-
-
-def problem_key(rule_name: str, labels: Iterable[tuple[str, str]] = ()) -> str:
-    """The identity of a rule's problem: its name and labels, never its value, time or severity."""
-    pairs = sorted(labels)
-    if not pairs:
-        return f"rule:{rule_name}"
-    return f"rule:{rule_name}:{hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]}"
-
-
-def limits_of(row: AlertRule) -> Limits:
-    return Limits(
-        threshold=row.threshold,
-        severity=Severity(row.severity),
-        below=row.below,
-        clear_threshold=row.clear_threshold,
-        critical_threshold=row.critical_threshold,
-        breaches_needed=row.breaches_needed,
-        out_of=row.out_of,
-        clear_after=row.clear_after,
-        min_samples=row.min_samples,
-        no_data=row.no_data,
-        reopen_window=row.reopen_window,
-        calm_needed=2 * min(row.window, timedelta(minutes=30)),
-    )
+        row = defaults.get_or_create_rule(rules.registry.get(name))[0]
+    return _evaluate(row, now=now) if row.is_enabled else EvaluationResult()
 
 
 def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
-    """What the rule reads now; empty for no data. Raises whatever the rule's own code raises."""
+    """Return the current readings of the rule, or none if it has no data. Exceptions of the rule's code propagate."""
     since = now - row.window
     if row.is_custom:
         measured = metric_readers.registry.get(row.reader)(row.selector, since, now)
@@ -131,59 +107,63 @@ def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
     return list(measured)
 
 
-def _evaluate(row: AlertRule, *, now: datetime) -> Evaluated:
+def _evaluate(row: AlertRule, *, now: datetime) -> EvaluationResult:
     try:
         if transaction.get_connection().in_atomic_block:
-            with transaction.atomic():  # what fails here must not spoil the caller's transaction
+            with transaction.atomic():  # a failing query must not break the caller's transaction
                 readings = measure(row, now=now)
-        else:  # and must not take SQLite's write lock just to read
+        else:  # without a transaction, which on SQLite would take the write lock just to read
             readings = measure(row, now=now)
-        return _apply(row, readings, now=now)
+        return _apply_readings(row, readings, now=now)
     except Exception as error:
         log.exception("rule failed", extra={"rule": row.name})
-        _failed(row, error, now=now)
-        return Evaluated(rules=1, failed=[row.name])
+        _record_failure(row, error, now=now)
+        return EvaluationResult(rule_count=1, failed=[row.name])
 
 
-def _apply(row: AlertRule, readings: list[Reading], *, now: datetime) -> Evaluated:
-    limits = limits_of(row)
-    known = _known_problems(row, now)
-    by_key = {problem_key(row.name, reading.labels): reading for reading in readings}
-    keys = by_key.keys() | known.keys()
-    if not readings and row.no_data == "alert":
+def _apply_readings(row: AlertRule, readings: list[Reading], *, now: datetime) -> EvaluationResult:
+    limits = row.get_limits()
+    alerts_by_key = _find_alerts_by_key(row, now)
+    readings_by_key = {problem_key(row.name, reading.labels): reading for reading in readings}
+    keys = readings_by_key.keys() | alerts_by_key.keys()
+    if not readings and row.no_data == NoData.ALERT:
         keys |= {problem_key(row.name)}
     steps: list[Step] = []
-    for key in sorted(keys):  # in one order: two workers never wait for each other in a circle
-        reading, alert = by_key.get(key), known.get(key)
+    for key in sorted(keys):  # a fixed order prevents deadlocks between workers
+        reading, alert = readings_by_key.get(key), alerts_by_key.get(key)
         value = reading.value if reading else None
         verdict = judge(value, reading.samples if reading else None, limits)
-        decision = decide(verdict, value, _previous(alert), limits, now)
+        decision = decide(verdict, value, _previous_state(alert), limits, now)
         if decision.action is not Action.NOTHING and not _is_too_soon(alert, decision, now):
             steps.append((key, reading, alert, decision))
-    is_new_slot = row.last_evaluated_at is None or abs(now - row.last_evaluated_at) >= SLOT
-    result = Evaluated(rules=1)
-    # Each step stands for itself: what a crash leaves undone is found again by the next evaluation.
-    for start in range(0, len(steps), STEPS_AT_ONCE):
-        _take_steps(row, steps[start : start + STEPS_AT_ONCE], now=now, result=result)
+    is_new_slot = (
+        row.last_evaluated_at is None or abs(now - row.last_evaluated_at) >= EVALUATION_SLOT
+    )
+    result = EvaluationResult(rule_count=1)
+    # Steps are independent of each other: after a crash, the next evaluation takes the remaining ones.
+    for start in range(0, len(steps), STEPS_PER_TRANSACTION):
+        _apply_steps(row, steps[start : start + STEPS_PER_TRANSACTION], now=now, result=result)
     if is_new_slot:
-        _remember(row, by_key, now=now)
+        _record_evaluation(row, readings_by_key, now=now)
     return result
 
 
 @transaction.atomic
-def _take_steps(row: AlertRule, steps: list[Step], *, now: datetime, result: Evaluated) -> None:
-    again = []
+def _apply_steps(
+    row: AlertRule, steps: list[Step], *, now: datetime, result: EvaluationResult
+) -> None:
+    repeated = []
     for key, reading, alert, decision in steps:
         if decision.action is Action.UPDATE and alert is not None:
-            again.append((alert, _problem(row, key, reading, decision)))
+            repeated.append((alert, build_problem(row, key, reading, decision)))
         else:
-            _take(row, key, reading, alert, decision, now=now, result=result)
-    if again:
-        lifecycle.add_occurrences(again, now=now)
+            _apply_step(row, key, reading, alert, decision, now=now, result=result)
+    if repeated:
+        lifecycle.add_occurrences(repeated, now=now)
 
 
-def _known_problems(row: AlertRule, now: datetime) -> dict[str, SystemAlert]:
-    """By key: the alert that owns it, else the last one that ended so recently that it may reopen."""
+def _find_alerts_by_key(row: AlertRule, now: datetime) -> dict[str, SystemAlert]:
+    """Return the unresolved alert of each key, else the last one that was resolved within the reopen window."""
     alerts = (
         SystemAlert.objects.filter(rule=row)
         .filter(
@@ -199,10 +179,10 @@ def _known_problems(row: AlertRule, now: datetime) -> dict[str, SystemAlert]:
     return found
 
 
-def _previous(alert: SystemAlert | None) -> Previous | None:
+def _previous_state(alert: SystemAlert | None) -> PreviousState | None:
     if alert is None:
         return None
-    return Previous(
+    return PreviousState(
         stage=STAGES[AlertState(alert.state)],
         severity=Severity(alert.severity),
         recent=alert.recent,
@@ -218,11 +198,11 @@ def _is_too_soon(alert: SystemAlert | None, decision: Decision, now: datetime) -
         alert is not None
         and decision.action is Action.UPDATE
         and decision.recent == alert.recent
-        and abs(now - alert.last_seen_at) < UPDATE_EVERY
+        and abs(now - alert.last_seen_at) < MIN_UPDATE_INTERVAL
     )
 
 
-def _take(
+def _apply_step(
     row: AlertRule,
     key: str,
     reading: Reading | None,
@@ -230,74 +210,40 @@ def _take(
     decision: Decision,
     *,
     now: datetime,
-    result: Evaluated,
+    result: EvaluationResult,
 ) -> None:
-    problem = _problem(row, key, reading, decision)
+    problem = build_problem(row, key, reading, decision)
     match decision.action:
         case Action.PEND:
-            lifecycle.begin(problem, now=now, is_pending=True)
+            lifecycle.create_alert(problem, now=now, is_pending=True)
         case Action.OPEN if alert is None or alert.state == AlertState.RESOLVED:
-            result.opened += lifecycle.begin(problem, now=now) is not None
+            result.opened_count += lifecycle.create_alert(problem, now=now) is not None
         case _ if alert is None:
             raise AssertionError(f"{decision.action} needs an alert")
         case Action.OPEN:
-            result.opened += lifecycle.open_pending(alert, problem, now=now)
+            result.opened_count += lifecycle.open_pending(alert, problem, now=now)
         case Action.REOPEN:
-            result.reopened += lifecycle.reopen(alert, problem, now=now)
+            result.reopened_count += lifecycle.reopen(alert, problem, now=now)
         case Action.RAISE:
-            lifecycle.worsen(alert, problem, now=now)
-        case Action.REMEMBER:
-            lifecycle.keep_verdict(
+            lifecycle.raise_severity(alert, problem, now=now)
+        case Action.RECORD:
+            lifecycle.record_verdict(
                 alert, recent=decision.recent, clear_since=decision.clear_since, now=now
             )
-        case Action.FORGET:
-            lifecycle.forget(alert)
+        case Action.DISCARD:
+            lifecycle.discard_pending(alert)
         case Action.RESOLVE:
             value = reading.value if reading else None
-            text = f"back at {in_units(value, row.unit)}" if reading else "no data any more"
-            result.resolved += lifecycle.finish(alert, now=now, text=text, value=value)
-
-
-def _problem(row: AlertRule, key: str, reading: Reading | None, decision: Decision) -> Problem:
-    labels = dict(reading.labels) if reading else {}
-    named = ", ".join(labels.values())
-    summary = row.problem_name
-    return Problem(
-        key=key,
-        alert_type=row.alert_type,
-        title=(reading and reading.title) or (f"{summary}: {named}" if named else summary),
-        message=reading.message if reading and reading.message else _sentence(row, reading),
-        severity=decision.severity,
-        source=row.name.partition(".")[0],
-        rule=row,
-        value=reading.value if reading else None,
-        threshold=row.threshold,
-        unit=row.unit,
-        labels=labels,
-        metadata=_plain(reading.metadata) if reading else {},
-        recent=decision.recent,
-    )
-
-
-def _sentence(row: AlertRule, reading: Reading | None) -> str:
-    limit = in_units(row.threshold, row.unit)
-    if reading is None:
-        return f"No data for {in_words(row.window)}."
-    relation = "at or below" if row.below else "above"
-    value = in_units(reading.value, row.unit)
-    return f"{value}, {relation} the threshold of {limit} (over {in_words(row.window)})."
-
-
-def _plain(metadata: Mapping[str, object]) -> dict[str, object]:
-    """As JSON can keep it: whatever else a rule puts in becomes text."""
-    kept: dict[str, object] = json.loads(json.dumps(metadata, default=str))
-    return kept
+            text = f"back to {format_value(value, row.unit)}" if reading else "no data"
+            result.resolved_count += lifecycle.resolve(alert, now=now, text=text, value=value)
 
 
 @transaction.atomic
-def _remember(row: AlertRule, by_key: Mapping[str, Reading], *, now: datetime) -> None:
-    """Once a minute: the rule's own state, and what it saw for charts and previews."""
-    values = [reading.value for reading in by_key.values()]
+def _record_evaluation(
+    row: AlertRule, readings_by_key: Mapping[str, Reading], *, now: datetime
+) -> None:
+    """Store the state of the rule, and its readings for charts and previews, once a minute."""
+    values = [reading.value for reading in readings_by_key.values()]
     worst = (min if row.below else max)(values, default=None)
     had_failed = bool(row.last_error)
     AlertRule.objects.filter(pk=row.pk).update(
@@ -306,7 +252,9 @@ def _remember(row: AlertRule, by_key: Mapping[str, Reading], *, now: datetime) -
     if had_failed:
         problems.clear_problem(key=f"rule-failing:{row.name}", now=now)
     minute = now.replace(second=0, microsecond=0)
-    kept = sorted(by_key.items(), key=lambda item: item[1].value, reverse=not row.below)
+    worst_first = sorted(
+        readings_by_key.items(), key=lambda item: item[1].value, reverse=not row.below
+    )
     upsert(
         RuleReading,
         [
@@ -317,14 +265,14 @@ def _remember(row: AlertRule, by_key: Mapping[str, Reading], *, now: datetime) -
                 "value": reading.value,
                 "samples": reading.samples,
             }
-            for key, reading in kept[:READINGS_KEPT_PER_RULE]
+            for key, reading in worst_first[:MAX_READINGS_PER_RULE]
         ],
         key=["rule", "key", "at"],
         replace=["value", "samples"],
     )
 
 
-def _failed(row: AlertRule, error: Exception, *, now: datetime) -> None:
+def _record_failure(row: AlertRule, error: Exception, *, now: datetime) -> None:
     count = row.failure_count + 1
     text = f"{type(error).__name__}: {error}"[:2000]
     AlertRule.objects.filter(pk=row.pk).update(
@@ -334,8 +282,8 @@ def _failed(row: AlertRule, error: Exception, *, now: datetime) -> None:
         problems.report_problem(
             key=f"rule-failing:{row.name}",
             alert_type="rule-failing",
-            title=f"A rule cannot be evaluated: {row.name}"[:200],
-            message=f"{text}\nUntil this is mended, nobody is told when it is breached.",
+            title=f"Rule cannot be evaluated: {row.name}"[:200],
+            message=f"{text}\nUntil this is fixed, this rule cannot raise alerts.",
             severity=Severity.WARNING,
             source="alerts",
             now=now,

@@ -1,6 +1,7 @@
-"""An alert's way: opened, reopened, updated, raised, resolved. Each function is one step and says whether it was taken.
+"""The life cycle of an alert: opened, reopened, updated, raised, resolved.
 
-Runs inside the caller's transaction; every step writes its timeline line and its outbox rows there too.
+Each function takes one step in the caller's transaction, including the timeline entry and the notifications. It
+returns False if another worker changed the alert first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,21 +11,21 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Value, When
 
-from alerts.defaults import type_for
-from alerts.evaluation import SLOT
+from alerts.evaluation import EVALUATION_SLOT
 from alerts.models import AlertEvent, AlertRule, AlertState, SystemAlert
-from alerts.services import notices
-from alerts.services.timeline import move, note, set_fields
+from alerts.services import notifications
+from alerts.services.defaults import get_or_create_type
+from alerts.services.transitions import add_timeline_entry, transition, update_locked
 
 Kind = AlertEvent.Kind
 
-FLAPPING_TRANSITIONS = 4
+MIN_FLAPPING_TRANSITIONS = 4
 FLAPPING_WINDOW = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong now, as a rule or a report sees it."""
+    """A problem as a rule or a report describes it now."""
 
     key: str
     alert_type: str
@@ -41,8 +42,8 @@ class Problem:
     references: Mapping[str, object] = field(default_factory=dict)
     recent: str = ""
 
-    def facts(self) -> dict[str, object]:
-        """What every occurrence brings anew."""
+    def occurrence_fields(self) -> dict[str, object]:
+        """Return the fields that every occurrence updates."""
         return {
             "title": self.title[:200],
             "message": self.message,
@@ -54,8 +55,10 @@ class Problem:
         }
 
 
-def begin(problem: Problem, *, now: datetime, is_pending: bool = False) -> SystemAlert | None:
-    """A new alert for a problem that has none; None when another worker just made it."""
+def create_alert(
+    problem: Problem, *, now: datetime, is_pending: bool = False
+) -> SystemAlert | None:
+    """Create an alert for a problem that has none. Return None if another worker created it first."""
     episode = SystemAlert.objects.filter(key=problem.key).aggregate(last=Max("episode"))["last"]
     alert = SystemAlert(
         key=problem.key,
@@ -71,7 +74,7 @@ def begin(problem: Problem, *, now: datetime, is_pending: bool = False) -> Syste
         opened_at=now,
         last_seen_at=now,
         evaluated_at=now,
-        **problem.facts(),
+        **problem.occurrence_fields(),
     )
     try:
         with transaction.atomic():
@@ -79,12 +82,12 @@ def begin(problem: Problem, *, now: datetime, is_pending: bool = False) -> Syste
     except IntegrityError:
         return None
     if not is_pending:
-        _opened(alert, Kind.OPENED, now=now)
+        _record_opening(alert, Kind.OPENED, now=now)
     return alert
 
 
-def _opening(alert: SystemAlert, problem: Problem, now: datetime) -> dict[str, object]:
-    return problem.facts() | {
+def _opening_fields(alert: SystemAlert, problem: Problem, now: datetime) -> dict[str, object]:
+    return problem.occurrence_fields() | {
         "state": AlertState.OPEN,
         "severity": problem.severity,
         "opened_at": now,
@@ -95,16 +98,16 @@ def _opening(alert: SystemAlert, problem: Problem, now: datetime) -> dict[str, o
 
 
 def open_pending(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
-    """Its breaches have amounted to an alert."""
-    if not move(alert, **_opening(alert, problem, now)):
+    """Open a pending alert that now has enough breaches."""
+    if not transition(alert, **_opening_fields(alert, problem, now)):
         return False
-    _opened(alert, Kind.OPENED, now=now)
+    _record_opening(alert, Kind.OPENED, now=now)
     return True
 
 
 def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
-    """The problem is back so soon that it is the same one."""
-    fields = _opening(alert, problem, now) | {
+    """Reopen an alert whose problem returned within the reopen window."""
+    fields = _opening_fields(alert, problem, now) | {
         "resolved_at": None,
         "resolved_by": None,
         "clear_since": None,
@@ -119,59 +122,57 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
         "reopen_count": alert.reopen_count + 1,
     }
     try:
-        with (
-            transaction.atomic()
-        ):  # another worker may have begun a new alert with the key meanwhile
-            if not move(alert, **fields):
+        with transaction.atomic():  # fails if another worker created a new alert with this key
+            if not transition(alert, **fields):
                 return False
     except IntegrityError:
         return False
-    is_flapping = _transitions(alert, now) + 1 >= FLAPPING_TRANSITIONS
-    _opened(alert, Kind.REOPENED, now=now, becomes_flapping=is_flapping)
+    is_flapping = _count_transitions(alert, now) + 1 >= MIN_FLAPPING_TRANSITIONS
+    _record_opening(alert, Kind.REOPENED, now=now, becomes_flapping=is_flapping)
     return True
 
 
-def add_occurrences(seen: Sequence[tuple[SystemAlert, Problem]], *, now: datetime) -> None:
-    """One more occurrence of each: many problems of one rule in few statements.
+def add_occurrences(occurrences: Sequence[tuple[SystemAlert, Problem]], *, now: datetime) -> None:
+    """Count one more occurrence of each problem of a rule, with few statements.
 
-    It leaves state and version alone, so it is in nobody's way and loses nothing to whoever moves an alert meanwhile.
+    State and version stay as they are, so this neither fails nor conflicts if an alert is changed at the same time.
     """
-    alerts = SystemAlert.objects.owning_their_key()
-    in_order = sorted(seen, key=lambda pair: pair[0].pk)  # nobody waits for another in a circle
-    alerts.filter(pk__in=[alert.pk for alert, _ in in_order]).update(
+    alerts = SystemAlert.objects.unresolved()
+    ordered = sorted(occurrences, key=lambda pair: pair[0].pk)  # a fixed order prevents deadlocks
+    alerts.filter(pk__in=[alert.pk for alert, _ in ordered]).update(
         last_seen_at=now,
         clear_since=None,
         occurrence_count=F("occurrence_count") + 1,
         evaluated_at=Case(
-            When(evaluated_at__gt=now - SLOT, then=F("evaluated_at")), default=Value(now)
+            When(evaluated_at__gt=now - EVALUATION_SLOT, then=F("evaluated_at")), default=Value(now)
         ),
     )
-    for alert, problem in in_order:
-        facts = problem.facts()
-        changed = {name: facts[name] for name in facts if facts[name] != getattr(alert, name)}
+    for alert, problem in ordered:
+        fields = problem.occurrence_fields()
+        changed = {name: fields[name] for name in fields if fields[name] != getattr(alert, name)}
         if changed:
             alerts.filter(pk=alert.pk).update(**changed)
 
 
-def again(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
-    """One more occurrence of what was reported already."""
-    fields: dict[str, object] = problem.facts() | {
+def add_occurrence(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
+    """Count one more occurrence of a reported problem."""
+    fields: dict[str, object] = problem.occurrence_fields() | {
         "last_seen_at": now,
         "evaluated_at": now,
         "clear_since": None,
         "occurrence_count": F("occurrence_count") + 1,
     }
     count = alert.occurrence_count + 1
-    moved = move(alert, **fields)
-    if moved:
+    is_updated = transition(alert, **fields)
+    if is_updated:
         alert.occurrence_count = count
-    return moved
+    return is_updated
 
 
-def worsen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
-    """One more, and worse: an acknowledgement given to less is lifted, and people are told."""
+def raise_severity(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
+    """Count one more occurrence, raise the severity, remove the acknowledgement and notify people."""
     was_acknowledged = alert.state == AlertState.ACKNOWLEDGED
-    fields = problem.facts() | {
+    fields = problem.occurrence_fields() | {
         "severity": problem.severity,
         "state": AlertState.OPEN,
         "acknowledged_at": None,
@@ -182,19 +183,19 @@ def worsen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
         "is_announced": False,
         "occurrence_count": alert.occurrence_count + 1,
     }
-    if not move(alert, **fields):
+    if not transition(alert, **fields):
         return False
-    note(alert, Kind.RAISED, f"to {alert.severity}", now=now)
+    add_timeline_entry(alert, Kind.RAISED, f"to {alert.severity}", now=now)
     if was_acknowledged:
-        note(alert, Kind.UNACKNOWLEDGED, "its severity rose", now=now)
-    _set_clock(alert, now=now)
-    notices.announce(alert, now=now)
+        add_timeline_entry(alert, Kind.UNACKNOWLEDGED, "the severity was raised", now=now)
+    _start_response_clock(alert, now=now)
+    notifications.announce(alert, now=now)
     return True
 
 
-def return_dismissed(alert: SystemAlert, now: datetime) -> bool:
-    """It was dismissed until now, and it still lasts."""
-    if not move(
+def end_dismissal(alert: SystemAlert, now: datetime) -> bool:
+    """Reopen an alert whose dismissal has expired while the problem lasts."""
+    if not transition(
         alert,
         state=AlertState.OPEN,
         dismissed_at=None,
@@ -203,31 +204,31 @@ def return_dismissed(alert: SystemAlert, now: datetime) -> bool:
         is_announced=False,
     ):
         return False
-    note(alert, Kind.RETURNED, now=now)
-    _set_clock(alert, now=now)
-    notices.announce(alert, now=now)
+    add_timeline_entry(alert, Kind.RETURNED, now=now)
+    _start_response_clock(alert, now=now)
+    notifications.announce(alert, now=now)
     return True
 
 
-def keep_verdict(
+def record_verdict(
     alert: SystemAlert, *, recent: str, clear_since: datetime | None, now: datetime
 ) -> bool:
-    """Neither an occurrence nor the end; only what was seen is kept."""
-    return move(alert, recent=recent, clear_since=clear_since, evaluated_at=now)
+    """Store the recent verdicts of an evaluation that changes nothing else."""
+    return transition(alert, recent=recent, clear_since=clear_since, evaluated_at=now)
 
 
-def forget(alert: SystemAlert) -> bool:
-    """A pending one that came to nothing leaves no trace."""
+def discard_pending(alert: SystemAlert) -> bool:
+    """Delete a pending alert whose breaches stopped."""
     deleted, _ = SystemAlert.objects.filter(
         pk=alert.pk, state=AlertState.PENDING, version=alert.version
     ).delete()
     return bool(deleted)
 
 
-def finish(
+def resolve(
     alert: SystemAlert, *, now: datetime, text: str = "", user_id: int | None = None, **seen: object
 ) -> bool:
-    """The problem is over: by itself, or because somebody says so."""
+    """Resolve the alert, automatically or for a user. `seen` holds further fields, such as the last value."""
     fields: dict[str, object] = {
         "state": AlertState.RESOLVED,
         "resolved_at": now,
@@ -241,32 +242,34 @@ def finish(
         "respond_by": None,
         **seen,
     }
-    if not move(alert, **fields):
+    if not transition(alert, **fields):
         return False
-    note(alert, Kind.RESOLVED, text, now=now, user_id=user_id)
-    notices.tell_resolved(alert, now=now)
+    add_timeline_entry(alert, Kind.RESOLVED, text, now=now, user_id=user_id)
+    notifications.notify_resolved(alert, now=now)
     return True
 
 
-def _opened(
+def _record_opening(
     alert: SystemAlert, kind: AlertEvent.Kind, *, now: datetime, becomes_flapping: bool = False
 ) -> None:
-    note(alert, kind, alert.message, now=now)
-    _set_clock(alert, now=now)
+    add_timeline_entry(alert, kind, alert.message, now=now)
+    _start_response_clock(alert, now=now)
     if becomes_flapping:
-        set_fields(alert, is_flapping=True)
-        note(alert, Kind.FLAPPING, "held open until it has been quiet for a while", now=now)
-        notices.announce_flapping(alert, now=now)
+        update_locked(alert, is_flapping=True)
+        add_timeline_entry(
+            alert, Kind.FLAPPING, "stays open until it has been stable for a while", now=now
+        )
+        notifications.announce_flapping(alert, now=now)
     else:
-        notices.announce(alert, now=now)
+        notifications.announce(alert, now=now)
 
 
-def _set_clock(alert: SystemAlert, *, now: datetime) -> None:
-    """From now on somebody has so long to respond."""
-    alert_type = type_for(alert.alert_type, alert.severity)
+def _start_response_clock(alert: SystemAlert, *, now: datetime) -> None:
+    """Restart the response time and the escalation of the alert type."""
+    alert_type = get_or_create_type(alert.alert_type, alert.severity)
     within = alert_type.respond_within
     first = alert_type.steps.order_by("after", "pk").first()
-    set_fields(
+    update_locked(
         alert,
         respond_by=now + within if within else None,
         escalation_count=0,
@@ -275,7 +278,7 @@ def _set_clock(alert: SystemAlert, *, now: datetime) -> None:
     )
 
 
-def _transitions(alert: SystemAlert, now: datetime) -> int:
+def _count_transitions(alert: SystemAlert, now: datetime) -> int:
     return alert.events.filter(
         kind__in=[Kind.OPENED, Kind.REOPENED, Kind.RESOLVED], at__gt=now - FLAPPING_WINDOW
     ).count()

@@ -1,21 +1,21 @@
-"""Writing to the outbox. Runs inside the transaction of what it tells about, so that neither is kept without the other."""
+"""Writing to the outbox, in the same transaction as the change that a message reports."""
 
 from datetime import datetime, timedelta
 
 from alerts.channels import Message
+from alerts.messages import to_payload
 from alerts.models import Channel, Notification, SystemAlert
-from alerts.services.messages import frozen
 from opsportal.lib import queue
 
-# Later than this the news is history; what was not delivered by then is shown as failed.
-DEADLINE = timedelta(hours=24)
+# Messages not delivered by then are outdated, and are shown as failed.
+DELIVERY_DEADLINE = timedelta(hours=24)
 REMINDER_DEADLINE = timedelta(hours=1)
 
 
-def put(
+def enqueue_notification(
     *,
     channel: Channel,
-    kind: str,
+    kind: Notification.Kind,
     key: str,
     stream: str,
     message: Message,
@@ -23,9 +23,9 @@ def put(
     alert: SystemAlert | None = None,
     not_before: datetime | None = None,
 ) -> Notification | None:
-    """The new notification, or None when one with this idempotency key is there already."""
+    """Create a notification and return it, or None if one with this idempotency key exists."""
     due_at = max(now, not_before or now)
-    lasts = REMINDER_DEADLINE if kind == Notification.Kind.REMINDER else DEADLINE
+    lifetime = REMINDER_DEADLINE if kind == Notification.Kind.REMINDER else DELIVERY_DEADLINE
     notification, created = Notification.objects.get_or_create(
         idempotency_key=key,
         defaults={
@@ -33,18 +33,19 @@ def put(
             "channel": channel,
             "kind": kind,
             "stream": stream,
-            "payload": frozen(message),
+            "payload": to_payload(message),
             "created_at": now,
             "next_attempt_at": due_at,
-            "deadline_at": due_at + lasts,
+            "deadline_at": due_at + lifetime,
         },
     )
     if not created:
         return None
     if due_at <= now:
-        nudge(notification.pk)
+        wake_worker(notification.pk)
     return notification
 
 
-def nudge(notification_id: int) -> None:
+def wake_worker(notification_id: int) -> None:
+    """Queue the delivery now instead of at the next sweep."""
     queue.enqueue("alerts.tasks.deliver", notification_id=notification_id)

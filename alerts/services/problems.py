@@ -1,4 +1,4 @@
-"""Problems that are not thresholds: a failed check, a refund that is due, a webhook that died, a missed heartbeat."""
+"""Problems reported by code instead of a rule: a failed check, an overdue refund, a missed heartbeat."""
 
 import dataclasses
 import json
@@ -14,11 +14,12 @@ from alerts.services import lifecycle
 from alerts.services.lifecycle import Problem
 
 REOPEN_WINDOW = timedelta(minutes=15)
-TRIES = 20  # each lost to another worker that changed the same alert meanwhile, and so at most one a worker
+# A try fails only if another worker changed the same alert, so this is enough for 20 concurrent workers.
+MAX_TRIES = 20
 
 
 class Contended(Exception):
-    """Other workers kept changing the same alert; nothing was reported."""
+    """Other workers kept changing the same alert, so the problem was not reported."""
 
 
 def report_problem(
@@ -33,9 +34,9 @@ def report_problem(
     metadata: Mapping[str, object] | None = None,
     references: References | None = None,
 ) -> SystemAlert:
-    """The one open alert with this key: opened, reopened, or updated. Joins the caller's transaction.
+    """Open, reopen or update the alert with this key and return it. Joins the caller's transaction.
 
-    Reporting again what was dismissed leaves it dismissed. Raises Contended.
+    A dismissed alert stays dismissed. Raises Contended if other workers keep changing the alert.
     """
     problem = Problem(
         key=key[:200],
@@ -45,52 +46,52 @@ def report_problem(
         severity=severity,
         source=source[:100],
         metadata=json.loads(json.dumps(dict(metadata or {}), default=str)),
-        references=_plain(references),
+        references=_to_json(references),
     )
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         with transaction.atomic():
-            alert = _latest(problem.key, now)
+            alert = _find_current(problem.key, now)
             if alert is None:
-                alert = lifecycle.begin(problem, now=now)
+                alert = lifecycle.create_alert(problem, now=now)
                 done = alert is not None
             elif alert.state == AlertState.RESOLVED:
                 done = lifecycle.reopen(alert, problem, now=now)
             elif alert.is_active and severity.rank > Severity(alert.severity).rank:
-                done = lifecycle.worsen(alert, problem, now=now)
+                done = lifecycle.raise_severity(alert, problem, now=now)
             else:
-                done = lifecycle.again(alert, problem, now=now)
+                done = lifecycle.add_occurrence(alert, problem, now=now)
         if done and alert is not None:
             return alert
     raise Contended(key)
 
 
 def clear_problem(*, key: str, now: datetime, text: str = "") -> bool:
-    """End the alert with this key; False when there is none. Joins the caller's transaction."""
-    for _ in range(TRIES):
+    """Resolve the alert with this key. Return False if there is none. Joins the caller's transaction."""
+    for _ in range(MAX_TRIES):
         with transaction.atomic():
-            alert = SystemAlert.objects.owning_their_key().filter(key=key).first()
+            alert = SystemAlert.objects.unresolved().filter(key=key).first()
             if alert is None:
                 return False
             if alert.state == AlertState.PENDING:
-                if lifecycle.forget(alert):
+                if lifecycle.discard_pending(alert):
                     return True
-            elif lifecycle.finish(alert, now=now, text=text):
+            elif lifecycle.resolve(alert, now=now, text=text):
                 return True
     return False
 
 
-def _latest(key: str, now: datetime) -> SystemAlert | None:
-    """The alert that owns the key, else one that ended within the reopen window."""
+def _find_current(key: str, now: datetime) -> SystemAlert | None:
+    """Return the unresolved alert with this key, or one that was resolved within the reopen window."""
     return (
-        SystemAlert.objects.owning_their_key().filter(key=key).first()
+        SystemAlert.objects.unresolved().filter(key=key).first()
         or SystemAlert.objects.filter(key=key, resolved_at__gte=now - REOPEN_WINDOW)
         .order_by("-resolved_at", "-pk")
         .first()
     )
 
 
-def _plain(references: References | None) -> dict[str, object]:
-    """References as JSON can keep them; `references_of` reads them back."""
+def _to_json(references: References | None) -> dict[str, object]:
+    """Convert the references to JSON types; `load_references` reverses it."""
     if references is None:
         return {}
     return {
@@ -100,8 +101,8 @@ def _plain(references: References | None) -> dict[str, object]:
     }
 
 
-def references_of(alert: SystemAlert) -> References:
-    """What the alert is known to have touched."""
+def load_references(alert: SystemAlert) -> References:
+    """Return the orders, payments and other objects that the alert is known to affect."""
     kept = dict(alert.references)
     times = {n: datetime.fromisoformat(kept.pop(n)) for n in ("since", "until") if n in kept}
     return References(

@@ -1,4 +1,4 @@
-"""Silencing from the inbox."""
+"""Creating silences from the inbox."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from alerts.models import AlertEvent, Silence, SystemAlert
-from alerts.services.timeline import note
+from alerts.services.transitions import add_timeline_entry
 
 
 @transaction.atomic
@@ -19,17 +19,18 @@ def silence(
     until: datetime,
     comment: str,
 ) -> int:
-    """Nobody is told of these alerts until then, also if they end and return; how many alerts."""
+    """Silence the problems of these alerts, including their return, and return the number of alerts."""
     count = 0
+    user_id = user.pk if user else None
     for alert in alerts:
         Silence.objects.create(
             comment=f"{alert.title}: {comment}"[:300],
             matchers={"key": alert.key},
             starts_at=now,
             ends_at=until,
-            created_by_id=user.pk if user else None,
+            created_by_id=user_id,
         )
         text = f"silenced until {until:%Y-%m-%d %H:%M %Z}"
-        note(alert, AlertEvent.Kind.HELD_BACK, text, now=now, user_id=user.pk if user else None)
+        add_timeline_entry(alert, AlertEvent.Kind.HELD_BACK, text, now=now, user_id=user_id)
         count += 1
     return count

@@ -1,4 +1,4 @@
-"""A sign of life for someone outside: sent only while rules are evaluated and messages go out."""
+"""The heartbeat to an external watchdog, sent only while rules are evaluated and messages are delivered."""
 
 from datetime import datetime, timedelta
 
@@ -8,31 +8,31 @@ from django.db.models import Max
 from alerts.models import AlertRule, Notification
 from opsportal.lib import outbound
 
-EVALUATED_WITHIN = timedelta(minutes=5)
-SENT_WITHIN = timedelta(minutes=10)  # of having become due
+MAX_EVALUATION_AGE = timedelta(minutes=5)
+MAX_DELIVERY_DELAY = timedelta(minutes=10)
 client = outbound.Client("watchdog", timeout=10)
 
 
 def ping(*, now: datetime) -> str:
-    """Call settings.WATCHDOG_URL, unless evaluation or the outbox stands still: then its silence is the alarm."""
+    """Call settings.WATCHDOG_URL unless evaluation or delivery has stopped; the missing call is the alarm."""
     if not settings.WATCHDOG_URL:
         return "off"
-    standstill = what_stands_still(now)
-    if standstill:
-        return f"held back: {standstill}"
+    stall = find_stall(now)
+    if stall:
+        return f"not sent: {stall}"
     try:
         response = client.request("GET", settings.WATCHDOG_URL)
     except outbound.OutboundError as error:
-        return f"not reachable: {error}"
+        return f"unreachable: {error}"
     return f"answered {response.status_code}"
 
 
-def what_stands_still(now: datetime) -> str:
-    """ "" while both make progress."""
+def find_stall(now: datetime) -> str:
+    """Return the reason that progress has stopped, or "" if all is well."""
     last = AlertRule.objects.enabled().aggregate(last=Max("last_evaluated_at"))["last"]
-    if AlertRule.objects.enabled().exists() and (last is None or now - last > EVALUATED_WITHIN):
-        return "no rule was evaluated lately"
-    stuck = Notification.objects.due(now - SENT_WITHIN).filter(
+    if AlertRule.objects.enabled().exists() and (last is None or now - last > MAX_EVALUATION_AGE):
+        return "no rule was evaluated recently"
+    overdue = Notification.objects.due(now - MAX_DELIVERY_DELAY).filter(
         channel__is_enabled=True, channel__failing_since=None
     )
-    return "messages are due and nobody sends them" if stuck.exists() else ""
+    return "notifications are overdue" if overdue.exists() else ""

@@ -1,4 +1,4 @@
-"""What staff do to alerts, one at a time and in bulk: always by POST, with who and when kept by the services."""
+"""Actions of staff on one alert or several, always by POST. The services record the user and the time."""
 
 import json
 from collections.abc import Callable
@@ -17,40 +17,40 @@ from django_ratelimit.core import is_ratelimited
 
 from alerts import services
 from alerts.models import Notification, SystemAlert
-from alerts.views.access import may_change
+from alerts.views import may_change
 
-MOST_AT_ONCE = 500
-LONGEST_SILENCE_HOURS = 24 * 30
+MAX_BULK_ALERTS = 500
+MAX_SILENCE_HOURS = 24 * 30
 Alerts = QuerySet[SystemAlert]
 
 
-class Refused(Exception):
-    """The request does not say what it must; the text is for its sender."""
+class InvalidAction(Exception):
+    """The request is invalid; the text of the exception is shown to the user."""
 
 
 @require_POST
 @may_change
 def bulk(request: HttpRequest) -> HttpResponse:
-    chosen = [pk for pk in request.POST.getlist("alert") if pk.isdecimal()][:MOST_AT_ONCE]
-    return _act(request, SystemAlert.objects.visible().filter(pk__in=chosen))
+    chosen = [pk for pk in request.POST.getlist("alert") if pk.isdecimal()][:MAX_BULK_ALERTS]
+    return _perform(request, SystemAlert.objects.visible().filter(pk__in=chosen))
 
 
 @require_POST
 @may_change
 def act(request: HttpRequest, pk: int) -> HttpResponse:
-    return _act(request, _one(pk))
+    return _perform(request, _find_alert(pk))
 
 
 @require_POST
 @may_change
 def dismiss(request: HttpRequest, pk: int) -> HttpResponse:
-    return _act(request, _one(pk), "dismiss")
+    return _perform(request, _find_alert(pk), "dismiss")
 
 
 @require_POST
 @may_change
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
-    return _act(request, _one(pk), "acknowledge")
+    return _perform(request, _find_alert(pk), "acknowledge")
 
 
 @require_POST
@@ -58,80 +58,82 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
 def resend(request: HttpRequest, pk: int) -> HttpResponse:
     notification = get_object_or_404(Notification, pk=pk)
     if is_ratelimited(request, group="alerts.resend", key="user", rate="20/m", increment=True):
-        messages.warning(request, "Twenty a minute are enough; wait a little.")
+        messages.warning(request, "Limit of 20 per minute reached; try again shortly.")
     elif services.resend(notification, now=timezone.now()):
-        messages.success(request, f"It will be sent to {notification.channel} again.")
+        messages.success(request, f"The message will be sent to {notification.channel} again.")
     else:
-        messages.info(request, "It is on its way already.")
-    return redirect(safe_next(request))
+        messages.info(request, "The message is already being sent.")
+    return redirect(get_safe_next_url(request))
 
 
 @require_POST
 @may_change
 def run_checks(request: HttpRequest) -> HttpResponse:
     if is_ratelimited(request, group="alerts.run", key="user", rate="6/m", increment=True):
-        messages.warning(request, "Six runs a minute are enough; wait a little.")
-        return redirect(safe_next(request))
-    done = services.run_all_checks(now=timezone.now())
-    text = f"All checks ran. {done.evaluated}. {done.unread_count} unread."
-    messages.success(request, text) if not done.evaluated.failed else messages.warning(
-        request, text
-    )
-    return redirect(safe_next(request))
+        messages.warning(request, "Limit of 6 per minute reached; try again shortly.")
+        return redirect(get_safe_next_url(request))
+    result = services.run_all_checks(now=timezone.now())
+    text = f"All checks ran. {result.evaluation}. {result.unread_count} unread."
+    (messages.warning if result.evaluation.failed else messages.success)(request, text)
+    return redirect(get_safe_next_url(request))
 
 
-def _one(pk: int) -> Alerts:
+def _find_alert(pk: int) -> Alerts:
     get_object_or_404(SystemAlert.objects.visible(), pk=pk)
     return SystemAlert.objects.visible().filter(pk=pk)
 
 
-def _act(request: HttpRequest, alerts: Alerts, name: str = "") -> HttpResponse:
-    """Do it, and say what came of it: to htmx by an event that lists of alerts listen to, else on the next page."""
+def _perform(request: HttpRequest, alerts: Alerts, name: str = "") -> HttpResponse:
+    """Perform the action and report its outcome, to htmx as an event that refreshes lists, else on the next page."""
     name = name or request.POST.get("action", "")
     assert isinstance(request.user, User)
     try:
         if name not in ACTIONS:
-            raise Refused("This list knows no such action.")
+            raise InvalidAction("Unknown action.")
         text, tone = ACTIONS[name](request, alerts, request.user, timezone.now()), "ok"
-    except Refused as refusal:
-        text, tone = str(refusal), "warning"
+    except InvalidAction as error:
+        text, tone = str(error), "warning"
     if request.headers.get("HX-Request"):
-        told = {"alerts-changed": "", "portal:message": {"text": text, "tone": tone}}
-        return HttpResponse(status=204, headers={"HX-Trigger": json.dumps(told)})
+        events = {"alerts-changed": "", "portal:message": {"text": text, "tone": tone}}
+        return HttpResponse(status=204, headers={"HX-Trigger": json.dumps(events)})
     (messages.success if tone == "ok" else messages.warning)(request, text)
-    return redirect(safe_next(request))
+    return redirect(get_safe_next_url(request))
 
 
 def _acknowledge(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
-    return _said(services.acknowledge(alerts, user=user, now=now), alerts, "Acknowledged")
+    return _describe_outcome(
+        services.acknowledge(alerts, user=user, now=now), alerts, "Acknowledged"
+    )
 
 
 def _dismiss(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
-    hours = _hours(request)
+    hours = _parse_hours(request)
     until = now + timedelta(hours=hours) if hours else None
-    return _said(services.dismiss(alerts, user=user, now=now, until=until), alerts, "Dismissed")
+    return _describe_outcome(
+        services.dismiss(alerts, user=user, now=now, until=until), alerts, "Dismissed"
+    )
 
 
 def _read(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
-    return _said(services.mark_read(alerts, user=user, now=now), alerts, "Marked read")
+    return _describe_outcome(services.mark_read(alerts, user=user, now=now), alerts, "Marked read")
 
 
 def _resolve(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
-    return _said(services.resolve(alerts, user=user, now=now), alerts, "Resolved")
+    return _describe_outcome(services.resolve(alerts, user=user, now=now), alerts, "Resolved")
 
 
 def _silence(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
-    hours = _hours(request) or _hours(request, "silence_hours") or 1
+    hours = _parse_hours(request) or _parse_hours(request, "silence_hours") or 1
     count = services.silence(
         alerts, user=user, now=now, until=now + timedelta(hours=hours), comment="from the inbox"
     )
-    return f"Silenced for {hours} h: {_alerts(count)}."
+    return f"Silenced for {hours} h: {_count_alerts(count)}."
 
 
 def _comment(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
     text = request.POST.get("text", "").strip()
     if not text:
-        raise Refused("A comment needs a text.")
+        raise InvalidAction("Enter a comment.")
     for alert in alerts:
         services.comment(alert, text=text, user=user, now=now)
     return "Comment added."
@@ -147,30 +149,30 @@ ACTIONS: dict[str, Callable[[HttpRequest, Alerts, User, datetime], str]] = {
 }
 
 
-def _hours(request: HttpRequest, name: str = "hours") -> int:
+def _parse_hours(request: HttpRequest, name: str = "hours") -> int:
     given = request.POST.get(name, "")
     if not given:
         return 0
-    if not given.isdecimal() or not 1 <= int(given[:9]) <= LONGEST_SILENCE_HOURS:
-        raise Refused(f"Hours must be a whole number from 1 to {LONGEST_SILENCE_HOURS}.")
+    if not given.isdecimal() or not 1 <= int(given[:9]) <= MAX_SILENCE_HOURS:
+        raise InvalidAction(f"Enter a whole number of hours from 1 to {MAX_SILENCE_HOURS}.")
     return int(given)
 
 
-def _alerts(count: int) -> str:
+def _count_alerts(count: int) -> str:
     return "1 alert" if count == 1 else f"{count} alerts"
 
 
-def _said(count: int, alerts: Alerts, word: str) -> str:
+def _describe_outcome(count: int, alerts: Alerts, word: str) -> str:
     if not alerts:
-        raise Refused("No alert was selected.")
+        raise InvalidAction("No alert was selected.")
     if not count:
-        raise Refused("Nothing to do: somebody was faster, or it is over.")
+        raise InvalidAction("Nothing was changed: the alert is already in this state or resolved.")
     titles = [alert.title for alert in alerts]
-    return f"{word}: {titles[0] if len(titles) == 1 else _alerts(count)}"
+    return f"{word}: {titles[0] if len(titles) == 1 else _count_alerts(count)}"
 
 
-def safe_next(request: HttpRequest) -> str:
-    """Where the form asked to go afterwards, if that is on this site."""
+def get_safe_next_url(request: HttpRequest) -> str:
+    """Return the URL that the form asks to return to, or the inbox if that URL is on another site."""
     wanted = request.POST.get("next", "")
     if url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()

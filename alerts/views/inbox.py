@@ -1,4 +1,4 @@
-"""The inbox: what is wrong now, worst first; what was, behind tabs. Filters are in the URL."""
+"""The inbox: active alerts with the worst first, and other states in tabs. The URL holds the filters."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,13 +13,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from alerts import queries
+from alerts.messages import format_value
 from alerts.models import AlertState, SystemAlert
+from alerts.queries import inbox as queries
+from alerts.queries.silences import silences_in_force
 from alerts.rules import Severity
-from alerts.services.messages import in_units
-from alerts.views.access import CHANGE, may_view
+from alerts.views import CHANGE, may_view
 
-PAGE = 50
+PAGE_SIZE = 50
 STATES = {
     "": "Active",
     "overdue": "Overdue",
@@ -37,8 +38,8 @@ def inbox(request: HttpRequest) -> HttpResponse:
     state = request.GET.get("state", "")
     state = state if state in STATES else ""
     filters = {name: request.GET.get(name, "").strip()[:200] for name in FILTERS}
-    alerts = _in_state(state, now=now).filter(_matching(filters))
-    page = Paginator(alerts.select_related("rule", "acknowledged_by"), PAGE).get_page(
+    alerts = _filter_by_state(state, now=now).filter(_build_filter(filters))
+    page = Paginator(alerts.select_related("rule", "acknowledged_by"), PAGE_SIZE).get_page(
         request.GET.get("page")
     )
     given = {"state": state, **{k: v for k, v in filters.items() if v}}
@@ -47,18 +48,20 @@ def inbox(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "Alerts",
-        "lead": _lead(summary),
+        "lead": _build_lead(summary),
         "now": now,
-        "rows": [_row(alert, now) for alert in page],
+        "rows": [_build_row(alert, now) for alert in page],
         "page": page,
         "page_summary": f"{page.start_index()} to {page.end_index()} of {page.paginator.count}",
         "run_url": reverse("alerts:check-run-now"),
-        "previous_url": _url({**given, "page": page.number - 1}) if page.has_previous() else "",
-        "next_url": _url({**given, "page": page.number + 1}) if page.has_next() else "",
+        "previous_url": _build_url({**given, "page": page.number - 1})
+        if page.has_previous()
+        else "",
+        "next_url": _build_url({**given, "page": page.number + 1}) if page.has_next() else "",
         "tabs": [
             {
                 "label": label,
-                "url": _url({**filters, "state": name}),
+                "url": _build_url({**filters, "state": name}),
                 "is_current": name == state,
                 "count": counts.get(name),
             }
@@ -68,11 +71,11 @@ def inbox(request: HttpRequest) -> HttpResponse:
         "filters": filters,
         "has_filters": any(filters.values()),
         "severities": Severity.choices,
-        "types": queries.types_in_use(),
-        "sources": queries.sources_in_use(),
+        "types": queries.list_types(),
+        "sources": queries.list_sources(),
         "summary": summary,
-        "silences": queries.silences_in_force(now),
-        "troubles": queries.troubles(unanswered=summary.unanswered_count),
+        "silences": silences_in_force(now),
+        "warnings": queries.list_warnings(unanswered=summary.unanswered_count),
         "may_change": request.user.has_perm(CHANGE),
         "here": request.get_full_path(),
     }
@@ -80,7 +83,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
     return render(request, "alerts/_inbox.html" if is_part else "alerts/inbox.html", context)
 
 
-def _in_state(state: str, *, now: datetime) -> queries.Alerts:
+def _filter_by_state(state: str, *, now: datetime) -> queries.Alerts:
     visible = SystemAlert.objects.visible()
     match state:
         case "overdue":
@@ -94,7 +97,7 @@ def _in_state(state: str, *, now: datetime) -> queries.Alerts:
     return SystemAlert.objects.active().worst_first()
 
 
-def _matching(filters: dict[str, str]) -> Q:
+def _build_filter(filters: dict[str, str]) -> Q:
     found = Q()
     if text := filters["q"]:
         found &= Q(title__icontains=text) | Q(message__icontains=text) | Q(key__icontains=text)
@@ -107,17 +110,18 @@ def _matching(filters: dict[str, str]) -> Q:
     return found
 
 
-def _row(alert: SystemAlert, now: datetime) -> dict[str, object]:
+def _build_row(alert: SystemAlert, now: datetime) -> dict[str, object]:
     return {
         "alert": alert,
-        "is_overdue": alert.is_overdue(now),
-        "value": in_units(alert.value, alert.unit) if alert.threshold is not None else "",
-        "limit": in_units(alert.threshold, alert.unit) if alert.threshold is not None else "",
+        "state": "overdue" if alert.is_overdue(now) else alert.state,
+        "is_unread": alert.is_active and alert.read_at is None,
+        "value": format_value(alert.value, alert.unit) if alert.threshold is not None else "",
+        "limit": format_value(alert.threshold, alert.unit) if alert.threshold is not None else "",
         "relation": "≤" if alert.rule and alert.rule.below else ">",
     }
 
 
-def _lead(summary: queries.ActiveSummary) -> str:
+def _build_lead(summary: queries.ActiveSummary) -> str:
     if not summary.total:
         return "All systems operational."
     parts = [f"{summary.total} active"]
@@ -131,6 +135,6 @@ def _lead(summary: queries.ActiveSummary) -> str:
     return ", ".join(parts) + "."
 
 
-def _url(parameters: Mapping[str, object]) -> str:
+def _build_url(parameters: Mapping[str, object]) -> str:
     kept = {name: value for name, value in parameters.items() if value}
     return reverse("alerts:alert-list") + (f"?{urlencode(kept)}" if kept else "")

@@ -79,8 +79,7 @@ def decode(payload: bytes, scrubber: Scrubber) -> Any:
         try:
             payload.decode()  # msgspec does not check the encoding of what it leaves raw
             return {
-                name: _member(name, raw, scrubber)
-                for name, raw in _decode_members(payload).items()
+                name: _member(name, raw, scrubber) for name, raw in _decode_members(payload).items()
             }
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass

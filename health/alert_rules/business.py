@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from alerts.rules import Measured, Reading, Severity, alert_rule
+from alerts.rules import Measured, NoData, Reading, Severity, alert_rule
 from health.models import ActiveUser, SeriesKind
 from health.queries import values
 
@@ -15,7 +15,7 @@ from health.queries import values
     below=True,
     window=timedelta(days=1),
     severity=Severity.HIGH,
-    no_data="keep",
+    no_data=NoData.KEEP,
 )
 def credit_balance(since: datetime, until: datetime) -> Measured:
     return [

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from alerts.rules import Measured, Reading, Severity, alert_rule
+from alerts.rules import Cadence, Measured, Reading, Severity, alert_rule
 from health.queries.deliveries import count_deliveries
 
 HOUR = timedelta(hours=1)
@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
     window=HOUR,
     severity=Severity.MEDIUM,
     alert_type="failed-sms",
-    cadence="delivery",
+    cadence=Cadence.DELIVERY,
 )
 def failed_sms(since: datetime, until: datetime) -> Measured:
     return count_deliveries("sms", since, until).failed
@@ -30,7 +30,7 @@ def failed_sms(since: datetime, until: datetime) -> Measured:
     window=HOUR,
     severity=Severity.MEDIUM,
     alert_type="failed-emails",
-    cadence="delivery",
+    cadence=Cadence.DELIVERY,
 )
 def failed_emails(since: datetime, until: datetime) -> Measured:
     return count_deliveries("email", since, until).failed
@@ -44,7 +44,7 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
     window=HOUR,
     severity=Severity.MEDIUM,
     alert_type="failed-sms",
-    cadence="delivery",
+    cadence=Cadence.DELIVERY,
 )
 def sms_failure_rate(since: datetime, until: datetime) -> Measured:
     counts = count_deliveries("sms", since, until)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from alerts.rules import Measured, Reading, Severity, alert_rule
+from alerts.rules import Cadence, Measured, Reading, Severity, alert_rule
 from health.models import Series, SeriesKind
 from health.queries import latencies
 
@@ -46,7 +46,7 @@ def _slowest(
     window=HOUR,
     severity=Severity.HIGH,
     alert_type=SLOW,
-    cadence="performance",
+    cadence=Cadence.PERFORMANCE,
     min_samples=5,
 )
 def slow_response(since: datetime, until: datetime) -> Measured:
@@ -66,7 +66,7 @@ def slow_response(since: datetime, until: datetime) -> Measured:
     window=HOUR,
     severity=Severity.HIGH,
     alert_type=SLOW,
-    cadence="performance",
+    cadence=Cadence.PERFORMANCE,
 )
 def very_slow_response(since: datetime, until: datetime) -> Measured:
     return list(_slowest((SeriesKind.FUNCTION, SeriesKind.REQUEST), since, until, MIN_SLOW_CALL_MS))
@@ -80,7 +80,7 @@ def very_slow_response(since: datetime, until: datetime) -> Measured:
     window=HOUR,
     severity=Severity.HIGH,
     alert_type=SLOW,
-    cadence="performance",
+    cadence=Cadence.PERFORMANCE,
     min_samples=5,
 )
 def page_load(since: datetime, until: datetime) -> Measured:

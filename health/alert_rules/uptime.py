@@ -9,7 +9,7 @@ fail intermittently without ever counting as down. The slow rule covers the whol
 
 from datetime import datetime, timedelta
 
-from alerts.rules import Measured, Reading, Severity, alert_rule
+from alerts.rules import Cadence, Measured, Reading, Severity, alert_rule
 from health.models import Component
 from health.queries import uptime
 from health.verdict import Status
@@ -84,7 +84,7 @@ def burn_medium(since: datetime, until: datetime) -> Measured:
     window=timedelta(days=3),
     severity=Severity.MEDIUM,
     alert_type="uptime-budget",
-    cadence="performance",
+    cadence=Cadence.PERFORMANCE,
     min_samples=60,  # a monitor added within the last hour has no meaningful history
 )
 def burn_slow(since: datetime, until: datetime) -> Measured:

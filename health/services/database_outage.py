@@ -96,7 +96,7 @@ def send_directly(message: Message) -> list[str]:
         if config is None:
             continue
         groups = [transport.recipients(config)]
-        if transport.is_one_by_one:
+        if transport.sends_individually:
             groups = [[address] for address in groups[0]]
         for recipients in groups:
             key = f"last-resort:{message.at:%Y%m%dT%H%M%S}:{transport.kind}:{','.join(recipients)}"

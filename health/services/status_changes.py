@@ -66,9 +66,7 @@ def resolve_unmonitored(*, now: datetime) -> int:
         component.alert_key for component in Component.objects.filter(is_enabled=True).only("name")
     }
     types = [*ALERT_TYPES.values(), *_KIND_ALERT_TYPES.values()]
-    own_alerts = SystemAlert.objects.owning_their_key().filter(
-        alert_type__in=types, source="health"
-    )
+    own_alerts = SystemAlert.objects.unresolved().filter(alert_type__in=types, source="health")
     stale_keys = [key for key in own_alerts.values_list("key", flat=True) if key not in monitored]
     for key in stale_keys:
         clear_problem(key=key, now=now, text="monitoring of this component was stopped")

@@ -1,4 +1,4 @@
-"""A rule whose value the test sets, and channels that lead to loopback."""
+"""Fixtures: a rule whose value the test sets, and channels that deliver to servers on loopback."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass
 class Gauge:
-    """A registered rule that reads what the test says."""
+    """A registered rule whose measure returns `value`."""
 
     name: str
     value: Measured = 0.0
@@ -32,7 +32,7 @@ class Gauge:
         AlertRule.objects.filter(name=self.name).update(**changes)
         return AlertRule.objects.get(name=self.name)
 
-    def evaluate(self, value: Measured, *, now: datetime) -> services.Evaluated:
+    def evaluate(self, value: Measured, *, now: datetime) -> services.EvaluationResult:
         self.value = value
         return services.evaluate_rule(self.name, now=now)
 
@@ -46,7 +46,7 @@ class Gauge:
 
 @pytest.fixture
 def only_test_rules() -> Iterator[None]:
-    """No app's own rules and checks: their data is not what these tests are about."""
+    """Unregister the rules and checks of all apps, so that they do not add alerts of their own."""
     registries: list[Registry[Any]] = [rules.registry, instant_checks.registry]
     kept = [dict(registry._items) for registry in registries]
     for registry in registries:
@@ -60,7 +60,7 @@ def only_test_rules() -> Iterator[None]:
 
 @pytest.fixture
 def gauge(db: None, only_test_rules: None) -> Gauge:
-    """Breached above 5 errors; critical; over at 4 or less."""
+    """Register a critical rule that is breached above 5 errors and clear at 4."""
     gauge = Gauge("test.gauge")
     rules.alert_rule(
         gauge.name,
@@ -76,14 +76,14 @@ def gauge(db: None, only_test_rules: None) -> Gauge:
 
 @pytest.fixture(autouse=True)
 def loopback(settings: Settings) -> None:
-    """The fake services are on addresses that staff could not enter; no breaker remembers another test's."""
+    """Allow loopback addresses, where the fake services listen, and reset the circuit breakers."""
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
     breaker.forget_all()
 
 
 @pytest.fixture
 def slack(db: None, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
-    """Slack's webhook, configured on the channel that every portal has."""
+    """Start a fake Slack webhook and configure the default Slack channel with it."""
     server = fake_http()
     server.default.body = b"ok"
     Channel.objects.filter(name="slack").update(config={"webhook_url": f"{server.url}/hook"})
@@ -92,7 +92,7 @@ def slack(db: None, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
 
 @pytest.fixture
 def mail(db: None, mail_server: MailServer, settings: Settings) -> MailServer:
-    """A real SMTP server, and the e-mail channel leading to it."""
+    """Configure the e-mail channel to use a real SMTP server on loopback."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port
     settings.EMAIL_USE_TLS = False

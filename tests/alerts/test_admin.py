@@ -1,4 +1,4 @@
-"""What staff press, as their browsers send it."""
+"""The admin pages and actions of alerts, as browsers request them."""
 
 import json
 
@@ -39,7 +39,7 @@ def act(client: Client, action: str, *alerts: SystemAlert) -> None:
         ("resolve", "resolved"),
     ],
 )
-def test_several_alerts_at_once_with_who_and_when(owner: Client, action: str, field: str) -> None:
+def test_bulk_actions_record_the_user_and_the_time(owner: Client, action: str, field: str) -> None:
     alerts = [make_alert() for _ in range(3)]
 
     act(owner, action, *alerts[:2])
@@ -50,7 +50,7 @@ def test_several_alerts_at_once_with_who_and_when(owner: Client, action: str, fi
     assert str(getattr(alerts[0], f"{field}_by")) == "owner"
 
 
-def test_one_row_is_dismissed_by_its_button(owner: Client) -> None:
+def test_the_button_of_a_row_dismisses_its_alert(owner: Client) -> None:
     alert = make_alert(title="Gate is slow")
     page = owner.get(ALERTS).content.decode()
     url = reverse("alerts:alert-dismiss", args=[alert.pk])
@@ -82,7 +82,7 @@ def test_htmx_gets_an_event_instead_of_a_page(owner: Client) -> None:
         ("//evil.example", None),
     ],
 )
-def test_afterwards_one_is_back_where_one_was_but_never_elsewhere(
+def test_an_action_redirects_only_within_the_site(
     owner: Client, wanted: str, target: str | None
 ) -> None:
     alert = make_alert()
@@ -92,7 +92,7 @@ def test_afterwards_one_is_back_where_one_was_but_never_elsewhere(
     assert answer["Location"] == (target or reverse("alerts:alert-list"))
 
 
-def test_a_link_or_a_stranger_changes_nothing(client: Client, owner: Client) -> None:
+def test_actions_require_post_csrf_and_permission(client: Client, owner: Client) -> None:
     alert = make_alert()
     url = reverse("alerts:alert-dismiss", args=[alert.pk])
 
@@ -121,7 +121,7 @@ def test_a_link_or_a_stranger_changes_nothing(client: Client, owner: Client) -> 
         "silence",
     ],
 )
-def test_every_list_and_form_opens(
+def test_every_list_and_form_loads(
     owner: Client, gauge: Gauge, slack: FakeHTTP, model: str
 ) -> None:
     gauge.evaluate(6, now=NOON)
@@ -141,9 +141,7 @@ def test_every_list_and_form_opens(
         assert owner.get(f"/admin/alerts/{model}/{row.pk}/change/").status_code == 200
 
 
-def test_staff_change_a_threshold_and_the_next_evaluation_knows(
-    owner: Client, gauge: Gauge
-) -> None:
+def test_the_next_evaluation_uses_a_changed_threshold(owner: Client, gauge: Gauge) -> None:
     row = gauge.row()
     form = owner.get(f"/admin/alerts/alertrule/{row.pk}/change/").context["adminform"].form
     data = {k: v for k, v in form.initial.items() if v is not None}
@@ -159,7 +157,7 @@ def test_staff_change_a_threshold_and_the_next_evaluation_knows(
     assert gauge.alert().threshold == 50
 
 
-def test_a_secret_is_never_shown_again_and_stays_when_left_empty(owner: Client) -> None:
+def test_a_secret_is_never_shown_and_an_empty_input_keeps_it(owner: Client) -> None:
     channel = Channel.objects.get(name="slack")
     url = f"/admin/alerts/channel/{channel.pk}/change/"
     data = {
@@ -178,7 +176,7 @@ def test_a_secret_is_never_shown_again_and_stays_when_left_empty(owner: Client) 
     assert channel.config == {"webhook_url": "https://hooks.example/secret-part"}
 
 
-def test_a_test_message_shows_what_the_provider_answered(owner: Client, slack: FakeHTTP) -> None:
+def test_a_test_message_shows_the_answer_of_the_provider(owner: Client, slack: FakeHTTP) -> None:
     channel = Channel.objects.get(name="slack")
 
     answer = owner.post(reverse("admin:alerts_channel_test", args=[channel.pk]))
@@ -189,7 +187,7 @@ def test_a_test_message_shows_what_the_provider_answered(owner: Client, slack: F
     assert slack.requests[0].json()["text"] == "🔹 Test from opsportal"
 
 
-def test_tests_are_limited(owner: Client, slack: FakeHTTP) -> None:
+def test_test_messages_are_rate_limited(owner: Client, slack: FakeHTTP) -> None:
     url = reverse("admin:alerts_channel_test", args=[Channel.objects.get(name="slack").pk])
 
     for _ in range(9):
@@ -198,7 +196,7 @@ def test_tests_are_limited(owner: Client, slack: FakeHTTP) -> None:
     assert Notification.objects.filter(kind="test").count() == 6
 
 
-def test_a_new_channel_is_asked_for_its_settings(owner: Client) -> None:
+def test_adding_a_channel_leads_to_the_form_of_its_kind(owner: Client) -> None:
     answer = owner.post("/admin/alerts/channel/add/", {"name": "second slack", "kind": "slack"})
 
     channel = Channel.objects.get(name="second slack")
@@ -207,7 +205,7 @@ def test_a_new_channel_is_asked_for_its_settings(owner: Client) -> None:
     assert "not configured: Incoming webhook URL" in page
 
 
-def test_a_sent_message_can_be_sent_again(owner: Client, gauge: Gauge, slack: FakeHTTP) -> None:
+def test_a_sent_message_can_be_resent(owner: Client, gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
     notification = Notification.objects.get()
@@ -220,7 +218,7 @@ def test_a_sent_message_can_be_sent_again(owner: Client, gauge: Gauge, slack: Fa
     assert notification.state == "waiting"
 
 
-def test_the_list_costs_the_same_for_many_alerts(
+def test_the_list_needs_a_fixed_number_of_queries(
     owner: Client, django_assert_max_num_queries: object
 ) -> None:
     for _ in range(40):

@@ -1,4 +1,4 @@
-"""Each service's own words, checked at a loopback server that speaks them."""
+"""The requests of each channel, as received by a fake provider on loopback."""
 
 import hashlib
 import hmac
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from alerts import services
-from alerts.channels import DeliveryFailed, Message, configuration, transport_of
-from alerts.channels.sms import gsm7, length, one_segment
-from alerts.channels.webhook import signature
+from alerts.channels import DeliveryFailed, Message, get_config, get_transport
+from alerts.channels.sms import build_segment, count_characters, to_gsm7
+from alerts.channels.webhook import sign
 from alerts.models import AlertType, Channel, Notification, Person, Team
 from alerts.services.channel_state import send_test
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver, sent
@@ -42,7 +42,7 @@ Make = Callable[..., Channel]
 
 @pytest.fixture
 def channel() -> Make:
-    """A channel of a kind that every new alert of the gauge is told on."""
+    """Return a function that creates a channel and makes it the only one for alerts of the gauge."""
 
     def make(kind: str, **config: str) -> Channel:
         made, _ = Channel.objects.update_or_create(
@@ -55,7 +55,7 @@ def channel() -> Make:
 
 
 def send(channel: Channel, message: Message = MESSAGE, key: str = "7:1:triggered:1:3") -> str:
-    receipt = transport_of(channel).send(message, configuration(channel), idempotency_key=key)
+    receipt = get_transport(channel).send(message, get_config(channel), idempotency_key=key)
     return receipt.reference
 
 
@@ -74,7 +74,7 @@ def pagerduty(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
     return fake
 
 
-def test_pagerduty_keeps_one_incident_from_trigger_over_acknowledge_to_resolve(
+def test_trigger_acknowledge_and_resolve_belong_to_one_pagerduty_incident(
     gauge: Gauge, pagerduty: FakeHTTP
 ) -> None:
     gauge.evaluate(6, now=NOON)
@@ -97,7 +97,7 @@ def test_pagerduty_keeps_one_incident_from_trigger_over_acknowledge_to_resolve(
     assert "payload" not in events[1]
 
 
-def test_pagerduty_hears_nothing_of_what_was_over_before_it_was_told(
+def test_pagerduty_gets_nothing_about_a_problem_resolved_before_delivery(
     gauge: Gauge, pagerduty: FakeHTTP
 ) -> None:
     gauge.evaluate(6, now=NOON)
@@ -107,7 +107,7 @@ def test_pagerduty_hears_nothing_of_what_was_over_before_it_was_told(
     assert pagerduty.requests == []
 
 
-def test_a_later_episode_is_a_new_incident_and_a_reopened_one_the_same(
+def test_a_reopened_alert_keeps_its_pagerduty_incident_and_a_later_episode_has_a_new_one(
     gauge: Gauge, pagerduty: FakeHTTP
 ) -> None:
     for minute, value in enumerate([6, 0, 6, 0]):
@@ -123,7 +123,7 @@ def test_a_later_episode_is_a_new_incident_and_a_reopened_one_the_same(
     ]
 
 
-def test_testing_pagerduty_leaves_no_incident_behind(pagerduty: FakeHTTP) -> None:
+def test_a_pagerduty_test_resolves_its_own_incident(pagerduty: FakeHTTP) -> None:
     send_test(Channel.objects.get(name="pagerduty"), now=NOON)
     deliver(NOON)
 
@@ -150,9 +150,7 @@ def twilio(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
     return fake
 
 
-def test_an_sms_goes_to_each_number_once_also_when_one_of_them_fails(
-    gauge: Gauge, twilio: FakeHTTP
-) -> None:
+def test_a_failed_sms_is_retried_for_its_number_only(gauge: Gauge, twilio: FakeHTTP) -> None:
     twilio.answer(500)
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
@@ -179,33 +177,33 @@ def test_an_sms_goes_to_each_number_once_also_when_one_of_them_fails(
 def test_an_sms_is_always_one_gsm7_segment(title: str, text: str, url: str) -> None:
     message = Message(kind="triggered", title=title, text=text, url=url, severity="high", at=NOON)
 
-    body = one_segment(message)
+    body = build_segment(message)
 
-    assert length(body) <= 160
-    assert gsm7(body) == body
+    assert count_characters(body) <= 160
+    assert to_gsm7(body) == body
 
 
-def test_what_is_not_gsm7_becomes_what_resembles_it() -> None:
-    assert gsm7("Zoë — 5\u00a0€ … ≤ šč 中") == "Zoe - 5 € ... <= sc ?"
+def test_characters_outside_gsm7_are_replaced_by_similar_ones() -> None:
+    assert to_gsm7("Zoë — 5\u00a0€ … ≤ šč 中") == "Zoe - 5 € ... <= sc ?"
 
 
 # --- webhook ------------------------------------------------------------------------------------------------
 
 
-def test_a_webhook_is_signed_and_says_everything(channel: Make, fake: FakeHTTP) -> None:
+def test_a_webhook_is_signed_and_contains_all_fields(channel: Make, fake: FakeHTTP) -> None:
     send(channel("webhook", url=f"{fake.url}/in", secret="s3cret"))
 
     (request,) = fake.requests
     stamp = request.headers["x-opsportal-signature"].split(",")[0].removeprefix("t=")
     expected = hmac.new(b"s3cret", f"{stamp}.".encode() + request.body, hashlib.sha256).hexdigest()
     assert request.headers["x-opsportal-signature"] == f"t={stamp},v1={expected}"
-    assert signature("s3cret", int(stamp), request.body).endswith(expected)
+    assert sign("s3cret", int(stamp), request.body).endswith(expected)
     assert request.headers["idempotency-key"] == request.json()["id"] == "7:1:triggered:1:3"
     assert request.json()["facts"] == {"Value": "3,200 ms", "gate": "north"}
 
 
 @pytest.mark.parametrize("kind", ["webhook", "slack", "teams", "discord"])
-def test_addresses_typed_by_staff_do_not_lead_into_our_own_network(
+def test_urls_entered_by_staff_cannot_reach_private_addresses(
     channel: Make, fake: FakeHTTP, settings: Settings, kind: str
 ) -> None:
     settings.ALLOW_PRIVATE_URLS = []
@@ -215,11 +213,11 @@ def test_addresses_typed_by_staff_do_not_lead_into_our_own_network(
     with pytest.raises(DeliveryFailed, match="not a public address") as failure:
         send(made)
 
-    assert failure.value.permanent
+    assert failure.value.is_permanent
     assert fake.requests == []
 
 
-def test_slacks_address_from_the_portals_own_settings_is_trusted(
+def test_a_slack_url_from_the_settings_is_trusted(
     channel: Make, fake: FakeHTTP, settings: Settings
 ) -> None:
     settings.ALLOW_PRIVATE_URLS = []
@@ -244,7 +242,7 @@ def test_teams_gets_an_adaptive_card(channel: Make, fake: FakeHTTP) -> None:
     assert content["actions"][0]["url"] == MESSAGE.url
 
 
-def test_discord_gets_an_embed_that_pings_nobody(channel: Make, fake: FakeHTTP) -> None:
+def test_discord_gets_an_embed_without_mentions(channel: Make, fake: FakeHTTP) -> None:
     fake.answer(200, json={"id": "99"})
     reference = send(channel("discord", webhook_url=f"{fake.url}/api/webhooks/1/x"))
 
@@ -267,17 +265,19 @@ def test_telegram_gets_escaped_html(channel: Make, fake: FakeHTTP, settings: Set
     assert "<b>🔶 Gate &lt;north&gt; is slow &amp; sad</b>" in request.json()["text"]
 
 
-def test_telegrams_wait_is_in_its_body(channel: Make, fake: FakeHTTP, settings: Settings) -> None:
+def test_telegram_reports_retry_after_in_the_body(
+    channel: Make, fake: FakeHTTP, settings: Settings
+) -> None:
     settings.TELEGRAM_API_URL = fake.url
     fake.answer(429, json={"ok": False, "parameters": {"retry_after": 17}})
 
     with pytest.raises(DeliveryFailed) as failure:
         send(channel("telegram", token="1:abc", chat_id="-100"))
 
-    assert (failure.value.retry_after, failure.value.permanent) == (17, False)
+    assert (failure.value.retry_after, failure.value.is_permanent) == (17, False)
 
 
-def test_a_token_never_appears_in_what_is_kept_of_a_failure(
+def test_a_token_never_appears_in_a_stored_error(
     gauge: Gauge, channel: Make, fake: FakeHTTP, settings: Settings
 ) -> None:
     settings.TELEGRAM_API_URL = fake.url
@@ -293,7 +293,7 @@ def test_a_token_never_appears_in_what_is_kept_of_a_failure(
 
 @pytest.mark.parametrize("kind", ["slack", "teams", "discord", "webhook"])
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_an_address_that_is_no_longer_good_says_so(
+def test_an_invalid_address_is_reported_as_gone(
     channel: Make, fake: FakeHTTP, kind: str, status: int
 ) -> None:
     fake.answer(status)
@@ -301,7 +301,7 @@ def test_an_address_that_is_no_longer_good_says_so(
     with pytest.raises(DeliveryFailed) as failure:
         send(channel(kind, url=fake.url, webhook_url=fake.url, secret="s"))
 
-    assert (failure.value.permanent, failure.value.gone) == (True, True)
+    assert (failure.value.is_permanent, failure.value.is_gone) == (True, True)
 
 
 # --- Resend -------------------------------------------------------------------------------------------------------
@@ -316,8 +316,10 @@ def resend(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
     return fake
 
 
-def test_resend_can_tell_a_retry_from_a_second_mail(gauge: Gauge, resend: FakeHTTP) -> None:
-    resend.drop()  # it may have taken the mail before the connection went
+def test_a_retry_has_the_same_idempotency_key_and_a_resend_a_new_one(
+    gauge: Gauge, resend: FakeHTTP
+) -> None:
+    resend.drop()  # the e-mail may have been accepted before the connection was dropped
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
     deliver(NOON + MINUTE)
@@ -336,7 +338,7 @@ def test_resend_can_tell_a_retry_from_a_second_mail(gauge: Gauge, resend: FakeHT
 
 
 @pytest.mark.parametrize(("status", "state"), [(500, "waiting"), (429, "waiting"), (422, "failed")])
-def test_resends_refusals_are_told_apart(
+def test_resend_errors_are_permanent_or_temporary(
     gauge: Gauge, resend: FakeHTTP, status: int, state: str
 ) -> None:
     resend.answer(status, json={"message": "no"})
@@ -350,7 +352,7 @@ def test_resends_refusals_are_told_apart(
 # --- people ---------------------------------------------------------------------------------------------------------
 
 
-def test_people_and_teams_are_told_each_once(gauge: Gauge, twilio: FakeHTTP) -> None:
+def test_people_in_several_teams_are_notified_once(gauge: Gauge, twilio: FakeHTTP) -> None:
     channel = Channel.objects.get(name="sms")
     anna = Person.objects.create(name="Anna", phone="+15550200")
     away = Person.objects.create(name="Away", phone="+15550201", is_active=False)
@@ -367,9 +369,7 @@ def test_people_and_teams_are_told_each_once(gauge: Gauge, twilio: FakeHTTP) -> 
     assert numbers == ["+15550100", "+15550101", "+15550200"]
 
 
-def test_who_sleeps_is_told_in_the_morning_unless_it_is_critical(
-    gauge: Gauge, twilio: FakeHTTP
-) -> None:
+def test_quiet_hours_delay_all_but_critical_messages(gauge: Gauge, twilio: FakeHTTP) -> None:
     channel = Channel.objects.get(name="sms")
     channel.config["recipients"] = ""
     channel.save()
@@ -393,7 +393,7 @@ def test_who_sleeps_is_told_in_the_morning_unless_it_is_critical(
     assert [n.kind for n in sent()] == ["raised"]
 
 
-def test_who_slept_through_it_reads_one_message_in_the_morning(
+def test_an_alert_resolved_during_quiet_hours_is_one_message_afterwards(
     gauge: Gauge, channel: Make, mail: MailServer
 ) -> None:
     made = channel("email", recipients="ops@example.com")
@@ -416,4 +416,4 @@ def test_who_slept_through_it_reads_one_message_in_the_morning(
     deliver(night + timedelta(hours=7))
 
     (for_bo,) = [mail for mail in mail.mails if mail["To"] == "bo@example.com"]
-    assert for_bo["Subject"] == "[resolved] Was a problem for 4 min: Test gauge"
+    assert for_bo["Subject"] == "[resolved] Resolved after 4 min: Test gauge"

@@ -1,4 +1,4 @@
-"""The worker killed for real while a provider is still answering it."""
+"""Delivery after a worker process was killed during a request to the provider."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ SWEEP = "from alerts.tasks import deliver_waiting; print(deliver_waiting())"
 TIME_PASSES = "UPDATE alerts_notification SET lease_until = '2020-01-01 00:00:00+00:00'"
 
 
-def test_a_message_survives_the_worker_that_was_sending_it(
+def test_a_message_is_sent_after_its_worker_was_killed(
     make_portal: Callable[..., Portal], fake: FakeHTTP
 ) -> None:
     portal = make_portal(SLACK_WEBHOOK_URL=f"{fake.url}/hook")

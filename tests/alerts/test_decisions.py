@@ -5,17 +5,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alerts.evaluation import (
-    SLOT,
+    EVALUATION_SLOT,
     Action,
     Limits,
-    Previous,
+    PreviousState,
     Stage,
     Verdict,
     advance,
     decide,
     judge,
 )
-from alerts.rules import Severity
+from alerts.rules import NoData, Severity
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -26,45 +26,47 @@ def test_two_of_three_breaches_open_and_one_is_pending() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
 
     first = decide(Verdict.BREACH, 6, None, rule, NOON)
-    pending = Previous(Stage.PENDING, Severity.HIGH, first.recent, NOON)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, first.recent, NOON)
     calm = decide(Verdict.CLEAR, 0, pending, rule, NOON + MINUTE)
-    pending = Previous(Stage.PENDING, Severity.HIGH, calm.recent, NOON + MINUTE)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, calm.recent, NOON + MINUTE)
     second = decide(Verdict.BREACH, 6, pending, rule, NOON + 2 * MINUTE)
 
     assert [first.action, calm.action, second.action] == [
         Action.PEND,
-        Action.REMEMBER,
+        Action.RECORD,
         Action.OPEN,
     ]
 
 
 def test_asking_often_within_a_minute_does_not_count_as_many_breaches() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=3, out_of=3)
-    pending = Previous(Stage.PENDING, Severity.HIGH, "b", NOON)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, "b", NOON)
     for second in range(1, 40):
         decision = decide(Verdict.BREACH, 6, pending, rule, NOON + timedelta(seconds=second))
-        assert decision.action is Action.REMEMBER
-        pending = Previous(Stage.PENDING, Severity.HIGH, decision.recent, NOON)
+        assert decision.action is Action.RECORD
+        pending = PreviousState(Stage.PENDING, Severity.HIGH, decision.recent, NOON)
 
 
 def test_evaluations_less_than_a_slot_apart_are_one_and_its_last_verdict_counts() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=3, out_of=5)
-    pending = Previous(Stage.PENDING, Severity.HIGH, "bcb", NOON)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, "bcb", NOON)
 
-    early = decide(Verdict.CLEAR, 0, pending, rule, NOON + SLOT - timedelta(seconds=1))
-    on_time = decide(Verdict.CLEAR, 0, pending, rule, NOON + SLOT)
+    early = decide(Verdict.CLEAR, 0, pending, rule, NOON + EVALUATION_SLOT - timedelta(seconds=1))
+    on_time = decide(Verdict.CLEAR, 0, pending, rule, NOON + EVALUATION_SLOT)
 
     assert (early.recent, on_time.recent) == ("bcc", "bcbc")
-    assert timedelta(seconds=50) == SLOT  # the sweep each minute is never taken for the same slot
+    assert (
+        timedelta(seconds=50) == EVALUATION_SLOT
+    )  # the sweep each minute is never taken for the same slot
 
 
 def test_a_clock_that_is_set_back_a_little_counts_no_breach_twice() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=2)
-    pending = Previous(Stage.PENDING, Severity.HIGH, "b", NOON)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, "b", NOON)
 
     again = decide(Verdict.BREACH, 6, pending, rule, NOON - timedelta(seconds=5))
 
-    assert (again.action, again.recent) == (Action.REMEMBER, "b")
+    assert (again.action, again.recent) == (Action.RECORD, "b")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_as_many_verdicts_are_kept_as_the_rule_looks_at_and_a_hundred_at_most(
     out_of: int, clear_after: int, kept: int
 ) -> None:
     rule = Limits(5, Severity.HIGH, out_of=out_of, clear_after=clear_after)
-    active = Previous(Stage.ACTIVE, Severity.HIGH, "b" * 200, NOON)
+    active = PreviousState(Stage.ACTIVE, Severity.HIGH, "b" * 200, NOON)
 
     decision = decide(Verdict.CLEAR, 0, active, rule, NOON + MINUTE)
 
@@ -83,51 +85,53 @@ def test_as_many_verdicts_are_kept_as_the_rule_looks_at_and_a_hundred_at_most(
 
 def test_a_clear_value_opens_nothing_when_fewer_breaches_are_needed_than_before() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
-    pending = Previous(Stage.PENDING, Severity.HIGH, "bb", NOON)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, "bb", NOON)
 
     calm = decide(Verdict.CLEAR, 0, pending, rule, NOON + MINUTE)
     worse = decide(Verdict.BREACH, 6, pending, rule, NOON + MINUTE)
 
-    assert (calm.action, worse.action) == (Action.REMEMBER, Action.OPEN)
+    assert (calm.action, worse.action) == (Action.RECORD, Action.OPEN)
 
 
 def test_a_pending_problem_is_forgotten_once_no_breach_counts_any_more() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=2, clear_after=4)
-    pending = Previous(Stage.PENDING, Severity.HIGH, "b", NOON)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, "b", NOON)
 
     first = decide(Verdict.CLEAR, 0, pending, rule, NOON + MINUTE)
-    pending = Previous(Stage.PENDING, Severity.HIGH, first.recent, NOON + MINUTE)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, first.recent, NOON + MINUTE)
     second = decide(Verdict.CLEAR, 0, pending, rule, NOON + 2 * MINUTE)
 
-    assert (first.action, second.action) == (Action.REMEMBER, Action.FORGET)
+    assert (first.action, second.action) == (Action.RECORD, Action.DISCARD)
 
 
 def test_a_clear_value_after_the_end_reopens_nothing() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
-    breached = Previous(Stage.RESOLVED, Severity.HIGH, "bb", NOON, resolved_at=NOON)
-    calm = Previous(Stage.RESOLVED, Severity.HIGH, "cc", NOON, resolved_at=NOON)
+    breached = PreviousState(Stage.RESOLVED, Severity.HIGH, "bb", NOON, resolved_at=NOON)
+    calm = PreviousState(Stage.RESOLVED, Severity.HIGH, "cc", NOON, resolved_at=NOON)
 
     after_breaches = decide(Verdict.CLEAR, 0, breached, rule, NOON + MINUTE)
     after_calm = decide(Verdict.CLEAR, 0, calm, rule, NOON + MINUTE)
 
-    assert (after_breaches.action, after_breaches.recent) == (Action.REMEMBER, "bbc")
+    assert (after_breaches.action, after_breaches.recent) == (Action.RECORD, "bbc")
     assert after_calm.action is Action.NOTHING
 
 
 def test_a_first_breach_after_the_end_waits_for_the_others_that_are_needed() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
-    ended = Previous(Stage.RESOLVED, Severity.HIGH, "c", NOON, resolved_at=NOON)
+    ended = PreviousState(Stage.RESOLVED, Severity.HIGH, "c", NOON, resolved_at=NOON)
 
     first = decide(Verdict.BREACH, 6, ended, rule, NOON + MINUTE)
-    ended = Previous(Stage.RESOLVED, Severity.HIGH, first.recent, NOON + MINUTE, resolved_at=NOON)
+    ended = PreviousState(
+        Stage.RESOLVED, Severity.HIGH, first.recent, NOON + MINUTE, resolved_at=NOON
+    )
     second = decide(Verdict.BREACH, 6, ended, rule, NOON + 2 * MINUTE)
 
-    assert (first.action, second.action) == (Action.REMEMBER, Action.REOPEN)
+    assert (first.action, second.action) == (Action.RECORD, Action.REOPEN)
 
 
 def test_a_problem_that_returns_late_counts_its_breaches_from_the_start() -> None:
     rule = Limits(5, Severity.WARNING, breaches_needed=2, out_of=3, critical_threshold=50)
-    ended = Previous(Stage.RESOLVED, Severity.WARNING, "bb", NOON, resolved_at=NOON)
+    ended = PreviousState(Stage.RESOLVED, Severity.WARNING, "bb", NOON, resolved_at=NOON)
 
     late = decide(Verdict.BREACH, 51, ended, rule, NOON + timedelta(hours=1))
 
@@ -135,7 +139,7 @@ def test_a_problem_that_returns_late_counts_its_breaches_from_the_start() -> Non
 
 
 def test_a_return_within_the_window_reopens_and_later_is_new() -> None:
-    ended = Previous(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
+    ended = PreviousState(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
 
     soon = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15))
     later = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15, seconds=1))
@@ -145,34 +149,36 @@ def test_a_return_within_the_window_reopens_and_later_is_new() -> None:
 
 def test_a_value_between_the_thresholds_neither_ends_a_problem_nor_starts_its_calm() -> None:
     rule = Limits(5, Severity.HIGH, clear_after=2)
-    active = Previous(Stage.ACTIVE, Severity.HIGH, "bc", NOON, clear_since=NOON)
+    active = PreviousState(Stage.ACTIVE, Severity.HIGH, "bc", NOON, clear_since=NOON)
 
     between = decide(Verdict.BETWEEN, 5, active, rule, NOON + MINUTE)
-    active = Previous(Stage.ACTIVE, Severity.HIGH, between.recent, NOON + MINUTE)
+    active = PreviousState(Stage.ACTIVE, Severity.HIGH, between.recent, NOON + MINUTE)
     clear = decide(Verdict.CLEAR, 0, active, rule, NOON + 2 * MINUTE)
 
-    assert (between.action, between.clear_since) == (Action.REMEMBER, None)
-    assert (clear.action, clear.clear_since) == (Action.REMEMBER, NOON + 2 * MINUTE)
+    assert (between.action, between.clear_since) == (Action.RECORD, None)
+    assert (clear.action, clear.clear_since) == (Action.RECORD, NOON + 2 * MINUTE)
 
 
 def test_a_problem_ends_after_as_many_clear_values_in_a_row_as_the_rule_wants() -> None:
     rule = Limits(5, Severity.HIGH, clear_after=2)
-    active = Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON)
+    active = PreviousState(Stage.ACTIVE, Severity.HIGH, "b", NOON)
 
     first = decide(Verdict.CLEAR, 0, active, rule, NOON + MINUTE)
-    active = Previous(Stage.ACTIVE, Severity.HIGH, first.recent, NOON + MINUTE)
+    active = PreviousState(Stage.ACTIVE, Severity.HIGH, first.recent, NOON + MINUTE)
     second = decide(Verdict.CLEAR, 0, active, rule, NOON + 2 * MINUTE)
 
-    assert (first.action, second.action) == (Action.REMEMBER, Action.RESOLVE)
+    assert (first.action, second.action) == (Action.RECORD, Action.RESOLVE)
 
 
 def test_a_flapping_problem_ends_only_after_it_was_calm_long_enough() -> None:
-    flapping = Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True)
+    flapping = PreviousState(
+        Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True
+    )
 
     early = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=59))
     calm = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=60))
 
-    assert (early.action, calm.action) == (Action.REMEMBER, Action.RESOLVE)
+    assert (early.action, calm.action) == (Action.RECORD, Action.RESOLVE)
 
 
 # --- what is known afterwards, for previews of a rule ---------------------------------------------------
@@ -182,7 +188,7 @@ def test_what_never_became_an_alert_is_known_no_more_once_it_is_over() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=2)
 
     pending = advance(None, decide(Verdict.BREACH, 6, None, rule, NOON), NOON)
-    assert pending == Previous(Stage.PENDING, Severity.HIGH, "b", NOON)
+    assert pending == PreviousState(Stage.PENDING, Severity.HIGH, "b", NOON)
     for minute in (1, 2):
         now = NOON + minute * MINUTE
         pending = advance(pending, decide(Verdict.CLEAR, 0, pending, rule, now), now)
@@ -192,7 +198,7 @@ def test_what_never_became_an_alert_is_known_no_more_once_it_is_over() -> None:
 
 def test_a_resolved_problem_is_known_with_its_end_until_it_returns() -> None:
     ended = advance(None, decide(Verdict.BREACH, 6, None, CEILING, NOON), NOON)
-    assert ended == Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON)
+    assert ended == PreviousState(Stage.ACTIVE, Severity.HIGH, "b", NOON)
 
     at = NOON + MINUTE
     ended = advance(ended, decide(Verdict.CLEAR, 0, ended, CEILING, at), at)
@@ -202,22 +208,22 @@ def test_a_resolved_problem_is_known_with_its_end_until_it_returns() -> None:
     back = advance(ended, again, at + MINUTE)
 
     assert again.action is Action.REOPEN
-    assert back == Previous(Stage.ACTIVE, Severity.HIGH, "b", at + MINUTE)
+    assert back == PreviousState(Stage.ACTIVE, Severity.HIGH, "b", at + MINUTE)
 
 
 def test_a_resolved_problem_keeps_its_end_while_its_return_waits_for_further_breaches() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
-    ended = Previous(Stage.RESOLVED, Severity.HIGH, evaluated_at=NOON, resolved_at=NOON)
+    ended = PreviousState(Stage.RESOLVED, Severity.HIGH, evaluated_at=NOON, resolved_at=NOON)
 
     now = NOON + MINUTE
     waiting = advance(ended, decide(Verdict.BREACH, 6, ended, rule, now), now)
 
-    assert waiting == Previous(Stage.RESOLVED, Severity.HIGH, "b", now, resolved_at=NOON)
+    assert waiting == PreviousState(Stage.RESOLVED, Severity.HIGH, "b", now, resolved_at=NOON)
 
 
 def test_what_changes_nothing_leaves_what_was_known() -> None:
-    rule = Limits(5, Severity.HIGH, no_data="keep")
-    active = Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON)
+    rule = Limits(5, Severity.HIGH, no_data=NoData.KEEP)
+    active = PreviousState(Stage.ACTIVE, Severity.HIGH, "b", NOON)
 
     unknown = decide(judge(None, None, rule), None, active, rule, NOON + MINUTE)
 

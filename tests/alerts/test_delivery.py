@@ -1,4 +1,4 @@
-"""The outbox against real peers on loopback that are slow, wrong or gone."""
+"""Delivery of the outbox to servers on loopback that are slow, failing or unavailable."""
 
 import re
 from datetime import timedelta
@@ -23,7 +23,7 @@ def titles(server: FakeHTTP) -> list[str]:
     return [request.json()["text"] for request in server.requests]
 
 
-def test_an_alert_is_told_once_on_each_channel_and_so_is_its_end(
+def test_each_channel_gets_one_message_for_an_alert_and_one_for_its_resolution(
     gauge: Gauge, slack: FakeHTTP, mail: MailServer
 ) -> None:
     gauge.evaluate(6, now=NOON)
@@ -37,11 +37,13 @@ def test_an_alert_is_told_once_on_each_channel_and_so_is_its_end(
     assert titles(slack) == ["⛔ Test gauge", "✅ Resolved: Test gauge"]
     assert [mail["Subject"] for mail in mail.mails] == [
         "[critical] Test gauge",
-        "[resolved] Resolved: Test gauge",
+        "[resolved] Test gauge",
     ]
 
 
-def test_slack_gets_a_header_a_section_and_a_context(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_a_slack_message_has_a_header_a_section_and_a_context(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
 
@@ -55,7 +57,7 @@ def test_slack_gets_a_header_a_section_and_a_context(gauge: Gauge, slack: FakeHT
     assert actions["elements"][0]["url"].endswith(f"/admin/alerts/{gauge.alert().pk}/")
 
 
-def test_slack_markup_in_an_error_stays_text_and_long_texts_are_cut(slack: FakeHTTP) -> None:
+def test_slack_markup_is_escaped_and_long_texts_are_truncated(slack: FakeHTTP) -> None:
     services.report_problem(
         key="x",
         alert_type="high-error-rate",
@@ -76,9 +78,7 @@ def test_slack_markup_in_an_error_stays_text_and_long_texts_are_cut(slack: FakeH
     assert context["elements"][0]["text"].startswith("&lt;b&gt; · ")
 
 
-def test_a_mail_has_html_and_text_and_its_thread_stays_together(
-    gauge: Gauge, mail: MailServer
-) -> None:
+def test_an_email_has_html_and_text_and_belongs_to_a_thread(gauge: Gauge, mail: MailServer) -> None:
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
     gauge.evaluate(0, now=NOON + MINUTE)
@@ -93,7 +93,7 @@ def test_a_mail_has_html_and_text_and_its_thread_stays_together(
     assert first["Message-ID"] != second["Message-ID"]
 
 
-def test_a_failure_is_tried_three_times_and_then_shown(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_a_delivery_fails_after_three_attempts(gauge: Gauge, slack: FakeHTTP) -> None:
     slack.answer(500, body="oops", times=None)
     gauge.evaluate(6, now=NOON)
 
@@ -110,14 +110,14 @@ def test_a_failure_is_tried_three_times_and_then_shown(gauge: Gauge, slack: Fake
     assert "undelivered" in [event.kind for event in gauge.alert().events.all()]
 
 
-def test_500_then_429_then_200_is_one_delivery(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_a_notification_is_delivered_after_a_500_and_a_429(gauge: Gauge, slack: FakeHTTP) -> None:
     slack.answer(500)
     slack.answer(429, headers={"Retry-After": "90"})
     gauge.evaluate(6, now=NOON)
 
     deliver(NOON)
     deliver(NOON + MINUTE)
-    deliver(NOON + 2 * MINUTE)  # not before the 90 s are over
+    deliver(NOON + 2 * MINUTE)  # too early: Retry-After is 90 s
     assert len(slack.requests) == 2
     deliver(NOON + 3 * MINUTE)
 
@@ -125,9 +125,7 @@ def test_500_then_429_then_200_is_one_delivery(gauge: Gauge, slack: FakeHTTP) ->
     assert (notification.attempt_count, len(slack.requests)) == (3, 3)
 
 
-def test_a_peer_that_accepts_and_drops_the_connection_is_tried_again(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
+def test_a_dropped_connection_is_retried(gauge: Gauge, slack: FakeHTTP) -> None:
     slack.drop()
     gauge.evaluate(6, now=NOON)
 
@@ -137,7 +135,7 @@ def test_a_peer_that_accepts_and_drops_the_connection_is_tried_again(
     assert [a.is_success for a in DeliveryAttempt.objects.order_by("pk")] == [False, True]
 
 
-def test_an_outage_of_an_hour_loses_nothing(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_notifications_survive_an_outage_of_an_hour(gauge: Gauge, slack: FakeHTTP) -> None:
     slack.refuse()
     gauge.evaluate(6, now=NOON)
     for minute in range(60):
@@ -157,13 +155,11 @@ def test_an_outage_of_an_hour_loses_nothing(gauge: Gauge, slack: FakeHTTP) -> No
 
 
 def tick(now: object) -> None:
-    services.revive_failing(now=now)  # type: ignore[arg-type]
+    services.retry_failing_channels(now=now)  # type: ignore[arg-type]
     services.deliver_waiting(now=now)  # type: ignore[arg-type]
 
 
-def test_a_problem_that_ended_before_anybody_was_told_is_one_message(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
+def test_a_problem_resolved_before_delivery_is_one_message(gauge: Gauge, slack: FakeHTTP) -> None:
     slack.answer(500)
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
@@ -171,11 +167,11 @@ def test_a_problem_that_ended_before_anybody_was_told_is_one_message(
     for minute in range(4, 8):
         deliver(NOON + minute * MINUTE)
 
-    assert titles(slack)[1:] == ["✅ Was a problem for 4 min: Test gauge"]
+    assert titles(slack)[1:] == ["✅ Resolved after 4 min: Test gauge"]
     assert Notification.objects.get(kind="triggered").state == "superseded"
 
 
-def test_a_webhook_that_is_gone_disables_its_channel_and_another_one_says_so(
+def test_a_deleted_webhook_disables_its_channel_and_another_channel_reports_it(
     gauge: Gauge, slack: FakeHTTP, mail: MailServer
 ) -> None:
     slack.answer(404, body="no_service", times=None)
@@ -186,10 +182,10 @@ def test_a_webhook_that_is_gone_disables_its_channel_and_another_one_says_so(
     channel = Channel.objects.get(name="slack")
     assert (channel.is_enabled, channel.disabled_reason) == (False, "404 no_service")
     assert len(slack.requests) == 1
-    assert "The channel slack was disabled" in [mail["Subject"] for mail in mail.mails]
+    assert 'The channel "slack" was disabled' in [mail["Subject"] for mail in mail.mails]
 
 
-def test_a_mail_server_that_says_later_is_asked_later(gauge: Gauge, mail: MailServer) -> None:
+def test_a_temporary_smtp_failure_is_retried(gauge: Gauge, mail: MailServer) -> None:
     mail.refuse_with("451 later")
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
@@ -200,7 +196,7 @@ def test_a_mail_server_that_says_later_is_asked_later(gauge: Gauge, mail: MailSe
     assert len(mail.mails) == 1
 
 
-def test_a_mail_server_that_says_never_is_not_asked_again(gauge: Gauge, mail: MailServer) -> None:
+def test_a_permanent_smtp_failure_is_not_retried(gauge: Gauge, mail: MailServer) -> None:
     mail.refuse_with("550 no such user")
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
@@ -211,12 +207,10 @@ def test_a_mail_server_that_says_never_is_not_asked_again(gauge: Gauge, mail: Ma
     assert notification.is_permanent_failure
 
 
-def test_a_worker_that_died_while_sending_is_taken_over_when_its_lease_is_up(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
+def test_another_worker_takes_over_when_the_lease_expires(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
     notification = Notification.objects.get(channel__kind="slack")
-    assert Notification.objects.claim(notification.pk, now=NOON)  # and then the power went
+    assert Notification.objects.claim(notification.pk, now=NOON)  # the worker dies after this
 
     deliver(NOON + MINUTE)
     assert slack.requests == []
@@ -226,7 +220,7 @@ def test_a_worker_that_died_while_sending_is_taken_over_when_its_lease_is_up(
     assert notification.attempt_count == 2
 
 
-def test_a_claim_is_had_by_one(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_a_notification_can_be_claimed_once(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
     notification = Notification.objects.get(channel__kind="slack")
 
@@ -235,7 +229,7 @@ def test_a_claim_is_had_by_one(gauge: Gauge, slack: FakeHTTP) -> None:
     assert [bool(claim) for claim in claims] == [True, False, False]
 
 
-def test_messages_of_one_alert_keep_their_order(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_messages_about_one_alert_keep_their_order(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
     trigger = Notification.objects.get(channel__kind="slack")
     Notification.objects.claim(trigger.pk, now=NOON)
@@ -248,7 +242,7 @@ def test_messages_of_one_alert_keep_their_order(gauge: Gauge, slack: FakeHTTP) -
     assert titles(slack) == ["⛔ Test gauge", "✅ Resolved: Test gauge"]
 
 
-def test_a_slow_or_failing_channel_does_not_hold_up_the_others(
+def test_a_failing_channel_does_not_delay_the_others(
     gauge: Gauge, slack: FakeHTTP, mail: MailServer
 ) -> None:
     slack.answer(503, times=None)
@@ -261,7 +255,7 @@ def test_a_slow_or_failing_channel_does_not_hold_up_the_others(
     assert outcomes == {"sent": 5, "retry": 1}
 
 
-def test_more_than_the_cap_wait_for_the_next_minute(slack: FakeHTTP) -> None:
+def test_messages_above_the_limit_wait_for_the_next_minute(slack: FakeHTTP) -> None:
     Channel.objects.filter(name="slack").update(max_per_minute=3)
     for _ in range(5):
         make_alert(now=NOON)
@@ -273,17 +267,17 @@ def test_more_than_the_cap_wait_for_the_next_minute(slack: FakeHTTP) -> None:
     assert {n.attempt_count for n in sent()} == {1}
 
 
-def test_what_is_too_old_is_not_sent_but_shown(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_a_notification_past_its_deadline_fails(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
 
-    deliver(NOON + outbox.DEADLINE + MINUTE)
+    deliver(NOON + outbox.DELIVERY_DEADLINE + MINUTE)
 
     notification = Notification.objects.get(channel__kind="slack")
     assert (notification.state, slack.requests) == ("failed", [])
     assert "deadline" in notification.error
 
 
-def test_staff_can_send_a_failed_one_again(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_staff_can_resend_a_failed_notification(gauge: Gauge, slack: FakeHTTP) -> None:
     slack.answer(400, body="invalid_blocks")
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
@@ -298,16 +292,16 @@ def test_staff_can_send_a_failed_one_again(gauge: Gauge, slack: FakeHTTP) -> Non
     assert (notification.state, notification.attempts.count()) == ("sent", 2)
 
 
-def test_a_channel_that_is_not_configured_breaks_nothing(gauge: Gauge) -> None:
+def test_an_unconfigured_channel_is_skipped_and_noted_in_the_timeline(gauge: Gauge) -> None:
     gauge.evaluate(6, now=NOON)
 
     assert not Notification.objects.exists()
-    assert "none of its type's channels is configured" in [
+    assert "no channel of this alert type is configured" in [
         event.text for event in gauge.alert().events.all()
     ]
 
 
-def test_waits_double_and_have_jitter_and_obey_the_provider() -> None:
+def test_backoff_doubles_with_jitter_and_respects_retry_after() -> None:
     for attempt in range(1, 12):
         waits = [backoff(attempt, None) for _ in range(50)]
         assert max(waits) <= min(timedelta(seconds=30) * 2 ** (attempt - 1), timedelta(minutes=10))
@@ -315,7 +309,7 @@ def test_waits_double_and_have_jitter_and_obey_the_provider() -> None:
     assert backoff(1, 90) == timedelta(seconds=90)
 
 
-def test_a_storm_is_one_message_a_channel(slack: FakeHTTP) -> None:
+def test_a_storm_is_one_message_per_channel(slack: FakeHTTP) -> None:
     Channel.objects.update(max_per_minute=1000)
     for second in range(60):
         make_alert(now=NOON + timedelta(seconds=second))

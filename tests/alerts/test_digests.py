@@ -1,4 +1,4 @@
-"""Mails that gather: never doubled, never skipped, never twice about the same."""
+"""Digests cover every period exactly once and do not repeat items."""
 
 import itertools
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ found: list[DigestItem] = []
 
 @pytest.fixture
 def groups() -> Iterator[list[DigestItem]]:
-    """What the one source of digests finds."""
+    """Replace the digest sources by one that returns this list."""
     kept = dict(digest.registry._items)
     digest.registry._items.clear()
 
@@ -54,20 +54,20 @@ def group(key: str = "1", **fields: object) -> DigestItem:
     return DigestItem(**given)  # type: ignore[arg-type]
 
 
-def test_a_new_group_is_mailed_once_a_day(groups: list[DigestItem], mail: MailServer) -> None:
+def test_a_new_group_is_listed_once_a_day(groups: list[DigestItem], mail: MailServer) -> None:
     groups.append(group())
     for quarter in range(97):
         digests.send_error_digest(now=NOON + quarter * QUARTER)
         deliver(NOON + quarter * QUARTER)
 
-    first, _ = mail.mails  # at noon, and at noon of the next day
-    assert first["Subject"] == "1 error group new or worse"
+    first, _ = mail.mails  # at noon of two consecutive days
+    assert first["Subject"] == "1 new or worse error group"
     text, html = (part.get_content().replace("\r\n", "\n") for part in first.iter_parts())
     assert "NEW · high · 3 times\nKeyError: seat <1>\nin reserve(), line 12" in text
     assert "KeyError: seat &lt;1&gt;" in html
 
 
-def test_one_that_came_back_is_mailed_again_the_same_day(
+def test_a_regressed_group_is_listed_again_on_the_same_day(
     groups: list[DigestItem], mail: MailServer
 ) -> None:
     groups.append(group())
@@ -82,12 +82,12 @@ def test_one_that_came_back_is_mailed_again_the_same_day(
     assert "REGRESSED" in mail.mails[1].get_body(("plain",)).get_content()  # type: ignore[union-attr]
 
 
-def test_nothing_new_is_no_mail(groups: list[DigestItem], mail: MailServer) -> None:
+def test_no_email_is_sent_without_news(groups: list[DigestItem], mail: MailServer) -> None:
     assert digests.send_error_digest(now=NOON) == "nothing new"
     assert not Notification.objects.exists()
 
 
-def test_a_late_run_covers_what_was_missed_in_one_mail(
+def test_a_late_run_covers_the_missed_time_in_one_email(
     groups: list[DigestItem], mail: MailServer
 ) -> None:
     digests.send_error_digest(now=NOON)
@@ -108,10 +108,10 @@ def test_a_late_run_covers_what_was_missed_in_one_mail(
         datetime(2028, 2, 28, 23, 0, tzinfo=UTC),
     ],
 )
-def test_a_night_of_clock_changes_or_a_leap_day_neither_doubles_nor_skips(
+def test_daylight_saving_and_leap_days_neither_repeat_nor_skip_a_period(
     groups: list[DigestItem], night: datetime
 ) -> None:
-    for minute in range(0, 240, 5):  # three ticks a quarter
+    for minute in range(0, 240, 5):  # three runs per interval
         digests.send_error_digest(now=night + minute * MINUTE)
 
     covered = asked
@@ -119,14 +119,14 @@ def test_a_night_of_clock_changes_or_a_leap_day_neither_doubles_nor_skips(
     assert all(a[1] == b[0] for a, b in itertools.pairwise(covered))
 
 
-def test_a_clock_that_is_set_back_doubles_nothing(groups: list[DigestItem]) -> None:
+def test_a_clock_that_is_set_back_repeats_nothing(groups: list[DigestItem]) -> None:
     groups.append(group())
     digests.send_error_digest(now=NOON)
 
-    assert digests.send_error_digest(now=NOON - timedelta(hours=1)) == "covered already"
+    assert digests.send_error_digest(now=NOON - timedelta(hours=1)) == "already covered"
 
 
-def test_info_is_gathered_for_the_day(mail: MailServer) -> None:
+def test_info_alerts_are_collected_in_the_daily_digest(mail: MailServer) -> None:
     make_alert(alert_type="high-usage", severity=Severity.INFO, title="80 % of the plan", now=NOON)
     assert not Notification.objects.exists()
 
@@ -135,11 +135,11 @@ def test_info_is_gathered_for_the_day(mail: MailServer) -> None:
     deliver(NOON + timedelta(hours=20))
 
     (arrived,) = mail.mails
-    assert arrived["Subject"] == "Daily digest: 1 notices"
+    assert arrived["Subject"] == "Daily digest: 1 alert"
     assert "80 % of the plan" in arrived.get_body(("html",)).get_content()  # type: ignore[union-attr]
 
 
-def test_the_week_is_told_to_the_owners_even_if_a_part_fails(mail: MailServer) -> None:
+def test_the_weekly_report_is_sent_even_if_a_section_fails(mail: MailServer) -> None:
     def broken(since: datetime, until: datetime) -> list[reports.Fact]:
         raise RuntimeError
 
@@ -151,7 +151,9 @@ def test_the_week_is_told_to_the_owners_even_if_a_part_fails(mail: MailServer) -
         del reports.registry._items["broken"]
     deliver(NOON + timedelta(days=1))
 
-    report = next(m for m in mail.mails if m["Subject"] == "The week until 2026-03-03")
+    report = next(
+        m for m in mail.mails if m["Subject"] == "Weekly report, 2026-02-24 to 2026-03-03"
+    )
     html = report.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert "Broken part" in html
     assert "Mean time to acknowledge" in html

@@ -1,4 +1,4 @@
-"""The pure part: hammered, because everything else believes it."""
+"""The pure evaluation functions, tested with generated values, because all else depends on them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,17 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.evaluation import (
-    Action,
-    Limits,
-    Previous,
-    Stage,
-    Verdict,
-    advance,
-    decide,
-    judge,
-)
-from alerts.rules import Severity
+from alerts.evaluation import Action, Limits, PreviousState, Stage, Verdict, advance, decide, judge
+from alerts.rules import NoData, Severity
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -34,7 +25,7 @@ limits = st.builds(
     breaches_needed=st.integers(1, 3),
     out_of=st.integers(3, 5),
     clear_after=st.integers(1, 4),
-    no_data=st.sampled_from(["ok", "keep", "alert"]),
+    no_data=st.sampled_from(NoData),
 )
 
 
@@ -42,7 +33,7 @@ limits = st.builds(
     ("value", "verdict"),
     [(5.01, Verdict.BREACH), (5, Verdict.BETWEEN), (4.01, Verdict.BETWEEN), (4, Verdict.CLEAR)],
 )
-def test_a_ceiling_is_breached_above_and_over_at_eighty_percent(
+def test_a_ceiling_is_breached_above_it_and_clear_at_80_percent(
     value: float, verdict: Verdict
 ) -> None:
     assert judge(value, None, CEILING) is verdict
@@ -52,7 +43,7 @@ def test_a_ceiling_is_breached_above_and_over_at_eighty_percent(
     ("value", "verdict"),
     [(100, Verdict.BREACH), (101, Verdict.BETWEEN), (124, Verdict.BETWEEN), (125, Verdict.CLEAR)],
 )
-def test_a_floor_is_breached_at_it_and_over_at_a_quarter_more(
+def test_a_floor_is_breached_at_or_below_it_and_clear_at_125_percent(
     value: float, verdict: Verdict
 ) -> None:
     assert judge(value, None, FLOOR) is verdict
@@ -61,12 +52,139 @@ def test_a_floor_is_breached_at_it_and_over_at_a_quarter_more(
 @pytest.mark.parametrize("value", [None, float("nan")])
 @pytest.mark.parametrize(
     ("no_data", "verdict"),
-    [("ok", Verdict.CLEAR), ("keep", Verdict.UNKNOWN), ("alert", Verdict.BREACH)],
+    [
+        (NoData.OK, Verdict.CLEAR),
+        (NoData.KEEP, Verdict.UNKNOWN),
+        (NoData.ALERT, Verdict.BREACH),
+    ],
 )
-def test_no_data_means_what_the_rule_says(
-    value: float | None, no_data: str, verdict: Verdict
+def test_the_rule_determines_the_verdict_without_data(
+    value: float | None, no_data: NoData, verdict: Verdict
 ) -> None:
     assert judge(value, None, Limits(5, Severity.HIGH, no_data=no_data)) is verdict
+
+
+def test_too_few_samples_count_as_no_data() -> None:
+    rule = Limits(5, Severity.HIGH, min_samples=10)
+
+    assert judge(100, 9, rule) is Verdict.CLEAR
+    assert judge(100, 10, rule) is Verdict.BREACH
+
+
+@given(value=finite, rule=limits)
+def test_a_breached_value_is_never_clear_for_any_limits(value: float, rule: Limits) -> None:
+    breached = value <= rule.threshold if rule.below else value > rule.threshold
+
+    assert (judge(value, None, rule) is Verdict.BREACH) == breached
+
+
+@given(rule=limits)
+def test_the_clear_threshold_is_never_on_the_breached_side(rule: Limits) -> None:
+    if rule.below:
+        assert rule.effective_clear_threshold() >= rule.threshold
+    else:
+        assert rule.effective_clear_threshold() <= rule.threshold
+
+
+@given(rule=limits, values=st.lists(st.none() | finite, max_size=40))
+def test_any_sequence_of_values_respects_the_life_cycle(
+    rule: Limits, values: list[float | None]
+) -> None:
+    previous: PreviousState | None = None
+    breaches: list[bool] = []
+    for minute, value in enumerate(values):
+        now = NOON + minute * MINUTE
+        verdict = judge(value, None, rule)
+        decision = decide(verdict, value, previous, rule, now)
+        if verdict is not Verdict.UNKNOWN:
+            breaches.append(verdict is Verdict.BREACH)
+        stage = previous.stage if previous else None
+
+        if decision.action in (Action.OPEN, Action.REOPEN):
+            assert stage in (None, Stage.PENDING, Stage.RESOLVED)
+            assert verdict is Verdict.BREACH
+            assert sum(breaches[-rule.out_of :]) >= rule.breaches_needed
+        if decision.action is Action.RESOLVE:
+            assert stage is Stage.ACTIVE
+            assert verdict is Verdict.CLEAR
+            assert not any(breaches[-rule.clear_after :])
+        if decision.action in (Action.UPDATE, Action.RAISE):
+            assert stage is Stage.ACTIVE
+            assert verdict is Verdict.BREACH
+        if verdict is Verdict.UNKNOWN:
+            assert decision.action is Action.NOTHING
+        previous = advance(previous, decision, now)
+
+
+@given(rule=limits, value=finite)
+def test_a_dismissed_problem_never_opens_automatically(rule: Limits, value: float) -> None:
+    dismissed = PreviousState(Stage.DISMISSED, rule.severity, "b", NOON)
+
+    decision = decide(judge(value, None, rule), value, dismissed, rule, NOON + MINUTE)
+
+    assert decision.action in (
+        Action.UPDATE,
+        Action.RECORD,
+        Action.RESOLVE,
+        Action.NOTHING,
+    )
+
+
+def test_one_breach_is_pending_and_two_of_three_open() -> None:
+    rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
+
+    first = decide(Verdict.BREACH, 6, None, rule, NOON)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, first.recent, NOON)
+    calm = decide(Verdict.CLEAR, 0, pending, rule, NOON + MINUTE)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, calm.recent, NOON + MINUTE)
+    second = decide(Verdict.BREACH, 6, pending, rule, NOON + 2 * MINUTE)
+
+    assert [first.action, calm.action, second.action] == [
+        Action.PEND,
+        Action.RECORD,
+        Action.OPEN,
+    ]
+
+
+def test_repeated_evaluations_within_a_minute_count_as_one_breach() -> None:
+    rule = Limits(5, Severity.HIGH, breaches_needed=3, out_of=3)
+    pending = PreviousState(Stage.PENDING, Severity.HIGH, "b", NOON)
+    for second in range(1, 40):
+        decision = decide(Verdict.BREACH, 6, pending, rule, NOON + timedelta(seconds=second))
+        assert decision.action is Action.RECORD
+        pending = PreviousState(Stage.PENDING, Severity.HIGH, decision.recent, NOON)
+
+
+def test_a_return_within_the_window_reopens_and_a_later_one_opens() -> None:
+    ended = PreviousState(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
+
+    soon = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15))
+    later = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15, seconds=1))
+
+    assert (soon.action, later.action) == (Action.REOPEN, Action.OPEN)
+
+
+def test_severity_rises_at_the_critical_threshold_and_never_falls() -> None:
+    rule = Limits(5, Severity.WARNING, critical_threshold=50)
+    mild = PreviousState(Stage.ACTIVE, Severity.WARNING, "b", NOON)
+    grave = PreviousState(Stage.ACTIVE, Severity.CRITICAL, "b", NOON)
+
+    raised = decide(Verdict.BREACH, 51, mild, rule, NOON + MINUTE)
+    kept = decide(Verdict.BREACH, 6, grave, rule, NOON + MINUTE)
+
+    assert (raised.action, raised.severity) == (Action.RAISE, Severity.CRITICAL)
+    assert (kept.action, kept.severity) == (Action.UPDATE, Severity.CRITICAL)
+
+
+def test_a_flapping_problem_resolves_after_it_was_clear_for_a_while() -> None:
+    flapping = PreviousState(
+        Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True
+    )
+
+    early = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=59))
+    calm = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=60))
+
+    assert (early.action, calm.action) == (Action.RECORD, Action.RESOLVE)
 
 
 @pytest.mark.parametrize(
@@ -104,86 +222,6 @@ def test_without_a_minimum_a_rule_is_judged_by_any_number_of_samples() -> None:
     assert judge(6, 0, Limits(5, Severity.HIGH)) is Verdict.BREACH
 
 
-def test_too_few_samples_are_no_data() -> None:
-    rule = Limits(5, Severity.HIGH, min_samples=10)
-
-    assert judge(100, 9, rule) is Verdict.CLEAR
-    assert judge(100, 10, rule) is Verdict.BREACH
-
-
-@given(value=finite, rule=limits)
-def test_a_value_is_never_both_breached_and_clear_whatever_staff_type(
-    value: float, rule: Limits
-) -> None:
-    breached = value <= rule.threshold if rule.below else value > rule.threshold
-
-    assert (judge(value, None, rule) is Verdict.BREACH) == breached
-
-
-@given(rule=limits)
-def test_the_clear_threshold_is_never_on_the_bad_side(rule: Limits) -> None:
-    if rule.below:
-        assert rule.clear_at() >= rule.threshold
-    else:
-        assert rule.clear_at() <= rule.threshold
-
-
-@given(rule=limits, values=st.lists(st.none() | finite, max_size=40))
-def test_any_walk_keeps_the_promises_of_the_life_cycle(
-    rule: Limits, values: list[float | None]
-) -> None:
-    previous: Previous | None = None
-    breaches: list[bool] = []
-    for minute, value in enumerate(values):
-        now = NOON + minute * MINUTE
-        verdict = judge(value, None, rule)
-        decision = decide(verdict, value, previous, rule, now)
-        if verdict is not Verdict.UNKNOWN:
-            breaches.append(verdict is Verdict.BREACH)
-        stage = previous.stage if previous else None
-
-        if decision.action in (Action.OPEN, Action.REOPEN):
-            assert stage in (None, Stage.PENDING, Stage.RESOLVED)
-            assert verdict is Verdict.BREACH
-            assert sum(breaches[-rule.out_of :]) >= rule.breaches_needed
-        if decision.action is Action.RESOLVE:
-            assert stage is Stage.ACTIVE
-            assert verdict is Verdict.CLEAR
-            assert not any(breaches[-rule.clear_after :])
-        if decision.action in (Action.UPDATE, Action.RAISE):
-            assert stage is Stage.ACTIVE
-            assert verdict is Verdict.BREACH
-        if verdict is Verdict.UNKNOWN:
-            assert decision.action is Action.NOTHING
-        previous = advance(previous, decision, now)
-
-
-@given(rule=limits, value=finite)
-def test_what_was_dismissed_never_opens_by_itself(rule: Limits, value: float) -> None:
-    dismissed = Previous(Stage.DISMISSED, rule.severity, "b", NOON)
-
-    decision = decide(judge(value, None, rule), value, dismissed, rule, NOON + MINUTE)
-
-    assert decision.action in (
-        Action.UPDATE,
-        Action.REMEMBER,
-        Action.RESOLVE,
-        Action.NOTHING,
-    )
-
-
-def test_severity_rises_beyond_the_critical_threshold_and_never_falls() -> None:
-    rule = Limits(5, Severity.WARNING, critical_threshold=50)
-    mild = Previous(Stage.ACTIVE, Severity.WARNING, "b", NOON)
-    grave = Previous(Stage.ACTIVE, Severity.CRITICAL, "b", NOON)
-
-    raised = decide(Verdict.BREACH, 51, mild, rule, NOON + MINUTE)
-    kept = decide(Verdict.BREACH, 6, grave, rule, NOON + MINUTE)
-
-    assert (raised.action, raised.severity) == (Action.RAISE, Severity.CRITICAL)
-    assert (kept.action, kept.severity) == (Action.UPDATE, Severity.CRITICAL)
-
-
 @pytest.mark.parametrize(
     ("value", "severity"),
     [(100, Severity.HIGH), (21, Severity.HIGH), (20, Severity.CRITICAL), (0, Severity.CRITICAL)],
@@ -200,7 +238,7 @@ def test_a_floor_is_critical_at_its_critical_threshold_and_below(
 
 def test_a_falling_value_raises_an_alert_at_its_critical_threshold() -> None:
     rule = Limits(100, Severity.HIGH, below=True, critical_threshold=20)
-    low = Previous(Stage.ACTIVE, Severity.HIGH, "b", NOON)
+    low = PreviousState(Stage.ACTIVE, Severity.HIGH, "b", NOON)
 
     lower = decide(Verdict.BREACH, 21, low, rule, NOON + MINUTE)
     lowest = decide(Verdict.BREACH, 20, low, rule, NOON + MINUTE)
@@ -221,7 +259,7 @@ def test_a_ceiling_is_critical_above_its_critical_threshold_only(
 
 
 def test_no_data_that_alerts_has_the_severity_of_the_rule() -> None:
-    rule = Limits(5, Severity.WARNING, critical_threshold=50, no_data="alert")
+    rule = Limits(5, Severity.WARNING, critical_threshold=50, no_data=NoData.ALERT)
 
     opened = decide(judge(None, None, rule), None, None, rule, NOON)
 
@@ -230,7 +268,7 @@ def test_no_data_that_alerts_has_the_severity_of_the_rule() -> None:
 
 def test_a_dismissed_problem_that_gets_worse_stays_dismissed_at_its_severity() -> None:
     rule = Limits(5, Severity.WARNING, critical_threshold=50)
-    dismissed = Previous(Stage.DISMISSED, Severity.WARNING, "b", NOON)
+    dismissed = PreviousState(Stage.DISMISSED, Severity.WARNING, "b", NOON)
 
     worse = decide(Verdict.BREACH, 51, dismissed, rule, NOON + MINUTE)
 

@@ -1,4 +1,4 @@
-"""Every rule that an app registers, crossed up and down: one alert, one message on each configured channel, one end."""
+"""Cross the threshold of every registered rule: one alert, and one message of each kind on each channel."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -70,7 +70,7 @@ _numbers = itertools.count(1)
 
 
 def groups(count: int) -> Act:
-    """New kinds of errors."""
+    """Create error groups that were first seen now."""
 
     def act(app: ClientApp, now: datetime) -> None:
         for _ in range(count):
@@ -88,7 +88,7 @@ def groups(count: int) -> Act:
 def regressed(status: Status) -> Act:
     def act(app: ClientApp, now: datetime) -> None:
         ErrorGroup.objects.update_or_create(
-            title="It was mended",
+            title="Was fixed",
             defaults={
                 "app": app,
                 "severity": Severity.HIGH,
@@ -128,7 +128,7 @@ def events_are_processed(app: ClientApp, now: datetime) -> None:
 
 
 def hold(expired: timedelta) -> Act:
-    """A hold whose end is past, and that nobody released."""
+    """Create a hold that has expired and was not released."""
     return lambda app, now: Reservation.objects.create(
         app=app,
         idempotency_key=f"hold-{next(_numbers)}",
@@ -142,7 +142,7 @@ def holds_are_released(app: ClientApp, now: datetime) -> None:
 
 
 def answers(good: int, bad: int) -> Act:
-    """Of something whose verdict never turns: only its error budget burns."""
+    """Record check results of a component that never counts as down, so that only its error budget shrinks."""
 
     def act(app: ClientApp, now: datetime) -> None:
         component = Component.objects.filter(name="shop-api").first()
@@ -154,7 +154,7 @@ def answers(good: int, bad: int) -> Act:
 
 
 def nothing(app: ClientApp, now: datetime) -> None:
-    """Time alone ends it."""
+    """Do nothing: the problem ends when its window has passed."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Crossing:
     threshold: float
     under: Act
     over: Act
-    later: timedelta = timedelta(hours=2)  # when it has ended
+    later: timedelta = timedelta(hours=2)  # time after which the problem has ended
     end: Act = nothing
 
 
@@ -271,7 +271,7 @@ CROSSINGS = [
         waiting_event(timedelta(minutes=10)),
         end=events_are_processed,
     ),
-    # At the goal of 99.9 % one bad answer in a thousand burns the budget exactly as fast as it comes.
+    # With an objective of 99.9 %, one failure in a thousand is a burn rate of exactly 1.
     Crossing("uptime.burn_fast", 14.4, answers(206, 3), answers(0, 1), end=answers(99, 0)),
     Crossing(
         "uptime.burn_medium",
@@ -292,7 +292,7 @@ CROSSINGS = [
 ]
 
 
-def test_every_rule_that_an_app_registers_is_crossed_here() -> None:
+def test_every_registered_rule_has_a_crossing() -> None:
     crossed = [crossing.rule for crossing in CROSSINGS]
     assert sorted(crossed) == sorted(rule.name for rule in rules.registry)
 
@@ -312,7 +312,7 @@ def channels(
 
 
 @pytest.mark.parametrize("crossing", CROSSINGS, ids=lambda crossing: crossing.rule)
-def test_crossing_it_tells_once_and_its_end_once(
+def test_crossing_a_threshold_sends_one_alert_and_one_resolution(
     crossing: Crossing, channels: tuple[FakeHTTP, MailServer]
 ) -> None:
     app = make_app("shop")
@@ -339,8 +339,8 @@ def test_crossing_it_tells_once_and_its_end_once(
         sweep(ended + minute * MINUTE)
     alert.refresh_from_db()
     assert alert.state == "resolved"
-    told = Notification.objects.exclude(kind__in=["escalated", "reminder"])
-    assert sorted(told.values_list("channel__name", "kind", "state")) == [
+    notifications = Notification.objects.exclude(kind__in=["escalated", "reminder"])
+    assert sorted(notifications.values_list("channel__name", "kind", "state")) == [
         ("email", "resolved", "sent"),
         ("email", "triggered", "sent"),
         ("slack", "resolved", "sent"),
@@ -349,7 +349,7 @@ def test_crossing_it_tells_once_and_its_end_once(
 
 
 @pytest.mark.parametrize("crossing", CROSSINGS, ids=lambda crossing: crossing.rule)
-def test_a_threshold_that_staff_move_is_the_one_that_counts(crossing: Crossing) -> None:
+def test_a_threshold_changed_by_staff_is_used(crossing: Crossing) -> None:
     app = make_app("shop")
     rule = AlertRule.objects.get(name=crossing.rule)
     moved = rule.threshold - 50 if rule.below else rule.threshold * 3 or 1

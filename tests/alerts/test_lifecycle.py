@@ -1,4 +1,4 @@
-"""From a breach to its end, through the services, without any delivery."""
+"""The life cycle of alerts through the services, without delivery."""
 
 from datetime import timedelta
 
@@ -20,36 +20,36 @@ def staff() -> object:
     return get_user_model().objects.create_user("kim", is_staff=True)
 
 
-def test_the_sixth_error_opens_one_alert_and_the_next_ones_are_added_to_it(gauge: Gauge) -> None:
+def test_the_sixth_error_opens_one_alert_that_counts_the_following_ones(gauge: Gauge) -> None:
     gauge.evaluate(5, now=NOON)
     assert gauge.alerts() == []
 
-    opened = gauge.evaluate(6, now=NOON + MINUTE)
+    result = gauge.evaluate(6, now=NOON + MINUTE)
     for minute in range(2, 7):
         gauge.evaluate(6 + minute, now=NOON + minute * MINUTE)
 
     alert = gauge.alert()
-    assert opened.opened == 1
+    assert result.opened_count == 1
     assert (alert.state, alert.value, alert.threshold) == ("open", 12, 5)
     assert alert.occurrence_count == 6
     assert alert.last_seen_at == NOON + 6 * MINUTE
     assert alert.message == "12 errors, above the threshold of 5 errors (over 1 h)."
 
 
-def test_it_resolves_itself_when_the_condition_clears(gauge: Gauge) -> None:
+def test_an_alert_resolves_when_the_condition_clears(gauge: Gauge) -> None:
     gauge.evaluate(6, now=NOON)
     gauge.evaluate(5, now=NOON + MINUTE)
     assert gauge.alert().state == "open"
 
     result = gauge.evaluate(4, now=NOON + 2 * MINUTE)
 
-    assert result.resolved == 1
+    assert result.resolved_count == 1
     alert = gauge.alert()
     assert (alert.state, alert.resolved_at) == ("resolved", NOON + 2 * MINUTE)
     assert [event.kind for event in alert.events.order_by("pk")][-1] == "resolved"
 
 
-def test_a_problem_that_returns_soon_reopens_its_alert_and_later_makes_another(
+def test_a_problem_that_returns_soon_reopens_its_alert_and_later_opens_another(
     gauge: Gauge,
 ) -> None:
     gauge.evaluate(6, now=NOON)
@@ -65,7 +65,7 @@ def test_a_problem_that_returns_soon_reopens_its_alert_and_later_makes_another(
     assert (first.state, second.state, second.episode) == ("resolved", "open", 2)
 
 
-def test_dismissed_while_firing_stays_dismissed_for_a_hundred_evaluations(gauge: Gauge) -> None:
+def test_a_dismissed_alert_stays_dismissed_for_a_hundred_breaches(gauge: Gauge) -> None:
     user = staff()
     gauge.evaluate(6, now=NOON)
     services.dismiss([gauge.alert()], user=user, now=NOON)  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ def test_dismissed_while_firing_stays_dismissed_for_a_hundred_evaluations(gauge:
     assert gauge.alert().state == "resolved"
 
 
-def test_a_dismissal_with_an_end_returns_when_the_problem_lasts(gauge: Gauge) -> None:
+def test_an_alert_reopens_when_its_dismissal_expires(gauge: Gauge) -> None:
     gauge.evaluate(6, now=NOON)
     services.dismiss([gauge.alert()], user=None, now=NOON, until=NOON + 60 * MINUTE)
 
@@ -90,7 +90,7 @@ def test_a_dismissal_with_an_end_returns_when_the_problem_lasts(gauge: Gauge) ->
     assert gauge.alert().state == "open"
 
 
-def test_an_acknowledgement_lasts_until_it_gets_worse(gauge: Gauge) -> None:
+def test_an_acknowledgement_lasts_until_the_severity_rises(gauge: Gauge) -> None:
     gauge.row(severity="warning", critical_threshold=50)
     gauge.evaluate(6, now=NOON)
     services.acknowledge([gauge.alert()], user=None, now=NOON)
@@ -105,7 +105,7 @@ def test_an_acknowledgement_lasts_until_it_gets_worse(gauge: Gauge) -> None:
     assert kinds.count("raised") == kinds.count("unacknowledged") == 1
 
 
-def test_each_combination_of_labels_is_a_problem_of_its_own(gauge: Gauge) -> None:
+def test_each_combination_of_labels_is_a_separate_problem(gauge: Gauge) -> None:
     def gate(name: str, value: float) -> Reading:
         return Reading(value, labels=(("gate", name),))
 
@@ -118,7 +118,7 @@ def test_each_combination_of_labels_is_a_problem_of_its_own(gauge: Gauge) -> Non
     assert (south.title, south.state) == ("Test gauge: south", "open")
 
 
-def test_three_of_five_breaches_are_needed_when_staff_say_so(gauge: Gauge) -> None:
+def test_an_alert_opens_after_the_configured_number_of_breaches(gauge: Gauge) -> None:
     gauge.row(breaches_needed=3, out_of=5)
     for minute, value in enumerate([6, 0, 6, 0]):
         gauge.evaluate(value, now=NOON + minute * MINUTE)
@@ -129,7 +129,7 @@ def test_three_of_five_breaches_are_needed_when_staff_say_so(gauge: Gauge) -> No
     assert gauge.alert().state == "open"
 
 
-def test_breaches_that_come_to_nothing_leave_no_trace(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_a_pending_alert_is_discarded_when_its_breaches_stop(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.row(breaches_needed=2, out_of=2)
     gauge.evaluate(6, now=NOON)
     gauge.evaluate(0, now=NOON + MINUTE)
@@ -139,7 +139,7 @@ def test_breaches_that_come_to_nothing_leave_no_trace(gauge: Gauge, slack: FakeH
     assert not Notification.objects.exists()
 
 
-def test_coming_and_going_is_told_once_and_held_open_until_it_is_quiet(
+def test_a_flapping_alert_is_sent_once_and_stays_open_until_it_is_stable(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     for minute in range(0, 12, 2):
@@ -153,7 +153,7 @@ def test_coming_and_going_is_told_once_and_held_open_until_it_is_quiet(
     assert gauge.alert().state == "resolved"
 
 
-def test_a_rule_that_fails_stops_no_other_and_is_shown(gauge: Gauge) -> None:
+def test_a_failing_rule_is_reported_and_stops_no_other(gauge: Gauge) -> None:
     broken = Gauge("test.a_broken_one")
 
     def fail(since: object, until: object) -> float:
@@ -180,7 +180,7 @@ def test_a_rule_that_fails_stops_no_other_and_is_shown(gauge: Gauge) -> None:
     assert SystemAlert.objects.active().filter(key=f"rule-failing:{broken.name}").exists()
 
 
-def test_no_data_raises_an_alert_only_where_the_rule_says_so(gauge: Gauge) -> None:
+def test_missing_data_opens_an_alert_only_if_the_rule_says_so(gauge: Gauge) -> None:
     gauge.evaluate(None, now=NOON)
     assert gauge.alerts() == []
     gauge.row(no_data="alert")
@@ -190,7 +190,7 @@ def test_no_data_raises_an_alert_only_where_the_rule_says_so(gauge: Gauge) -> No
     assert gauge.alert().message == "No data for 1 h."
 
 
-def test_staffs_edits_survive_and_new_rules_get_a_row(gauge: Gauge) -> None:
+def test_edits_by_staff_are_kept(gauge: Gauge) -> None:
     gauge.row(threshold=50, summary="edited")
 
     gauge.evaluate(40, now=NOON)
@@ -201,7 +201,7 @@ def test_staffs_edits_survive_and_new_rules_get_a_row(gauge: Gauge) -> None:
     assert gauge.alerts() == []
 
 
-def test_what_a_rule_saw_is_kept_once_a_minute(gauge: Gauge) -> None:
+def test_readings_are_stored_once_a_minute(gauge: Gauge) -> None:
     for second in range(0, 180, 10):
         gauge.evaluate(second, now=NOON + timedelta(seconds=second))
 
@@ -209,17 +209,17 @@ def test_what_a_rule_saw_is_kept_once_a_minute(gauge: Gauge) -> None:
     assert [at.minute for at in readings] == [0, 1, 2]
 
 
-def test_asking_at_once_writes_nothing_while_nothing_changes(
+def test_an_immediate_evaluation_without_changes_writes_nothing(
     gauge: Gauge, django_assert_num_queries: object
 ) -> None:
     gauge.evaluate(6, now=NOON)
 
-    # The rule and its alerts; and the savepoint around the measure, as this test is a transaction.
+    # Two queries for the rule and its alerts, and two for the savepoint, because the test runs in a transaction.
     with django_assert_num_queries(4):  # type: ignore[operator]
         gauge.evaluate(7, now=NOON + timedelta(seconds=1))
 
 
-def test_two_alerts_cannot_own_one_key(gauge: Gauge) -> None:
+def test_two_unresolved_alerts_cannot_have_the_same_key(gauge: Gauge) -> None:
     gauge.evaluate(6, now=NOON)
     alert = gauge.alert()
     alert.pk = None
@@ -255,7 +255,7 @@ def test_a_reported_problem_is_one_alert_until_it_is_cleared() -> None:
     assert report(Severity.HIGH, 11).pk == first.pk
 
 
-def test_a_problem_reported_in_a_transaction_that_fails_was_never_reported() -> None:
+def test_a_report_is_rolled_back_with_its_transaction() -> None:
     with transaction.atomic():
         make_alert(now=NOON)
         transaction.set_rollback(True)
@@ -263,7 +263,7 @@ def test_a_problem_reported_in_a_transaction_that_fails_was_never_reported() -> 
     assert not SystemAlert.objects.exists()
 
 
-def test_who_and_when_are_kept_for_everything_staff_do(gauge: Gauge) -> None:
+def test_actions_record_the_user_and_the_time(gauge: Gauge) -> None:
     user = staff()
     gauge.evaluate(6, now=NOON)
 

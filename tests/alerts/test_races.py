@@ -1,4 +1,4 @@
-"""Many threads, each with a connection of its own; the same on SQLite and PostgreSQL."""
+"""Concurrent changes by threads with separate connections, on SQLite and PostgreSQL."""
 
 import threading
 from collections.abc import Callable
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(count: int, work: Callable[[], object]) -> list[object]:
-    """The work, by so many threads that start together."""
+    """Run `work` in `count` threads that start at the same time, and return the results."""
     barrier = threading.Barrier(count)
 
     def one(_: int) -> object:
@@ -32,7 +32,7 @@ def at_once(count: int, work: Callable[[], object]) -> list[object]:
         return list(pool.map(one, range(count)))
 
 
-def test_eight_workers_that_see_the_same_breach_open_one_alert(
+def test_eight_workers_that_measure_the_same_breach_open_one_alert(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     gauge.row()
@@ -40,14 +40,14 @@ def test_eight_workers_that_see_the_same_breach_open_one_alert(
 
     results = at_once(8, lambda: services.evaluate_rule(gauge.name, now=NOON))
 
-    assert sum(r.opened for r in results if isinstance(r, services.Evaluated)) == 1
-    assert not any(r.failed for r in results if isinstance(r, services.Evaluated))
+    assert sum(r.opened_count for r in results if isinstance(r, services.EvaluationResult)) == 1
+    assert not any(r.failed for r in results if isinstance(r, services.EvaluationResult))
     assert gauge.alert().state == "open"
     assert AlertEvent.objects.filter(kind="opened").count() == 1
     assert Notification.objects.filter(kind="triggered").count() == 1
 
 
-def test_workers_that_see_many_problems_at_once_neither_double_nor_block_each_other(
+def test_concurrent_workers_neither_duplicate_alerts_nor_deadlock(
     gauge: Gauge,
 ) -> None:
     gauge.row()
@@ -55,11 +55,11 @@ def test_workers_that_see_many_problems_at_once_neither_double_nor_block_each_ot
 
     results = at_once(4, lambda: services.evaluate_rule(gauge.name, now=NOON))
 
-    assert not any(r.failed for r in results if isinstance(r, services.Evaluated))
+    assert not any(r.failed for r in results if isinstance(r, services.EvaluationResult))
     assert len(gauge.alerts()) == 40
 
 
-def test_eight_workers_that_see_the_end_resolve_it_once(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_eight_workers_resolve_an_alert_once(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
     gauge.value = 0
 
@@ -69,14 +69,14 @@ def test_eight_workers_that_see_the_end_resolve_it_once(gauge: Gauge, slack: Fak
     assert Notification.objects.filter(kind="resolved").count() == 1
 
 
-def test_a_problem_reported_by_many_at_once_is_one_alert_with_all_of_them_counted() -> None:
+def test_concurrent_reports_of_a_problem_are_counted_in_one_alert() -> None:
     at_once(6, lambda: make_alert(key="one", now=NOON))
 
     alert = SystemAlert.objects.get()
     assert alert.occurrence_count == 6
 
 
-def test_staff_who_press_the_same_button_at_once_are_recorded_once(gauge: Gauge) -> None:
+def test_concurrent_dismissals_are_recorded_once(gauge: Gauge) -> None:
     gauge.evaluate(6, now=NOON)
 
     changed = at_once(6, lambda: services.dismiss(gauge.alerts(), user=None, now=NOON))
@@ -85,7 +85,7 @@ def test_staff_who_press_the_same_button_at_once_are_recorded_once(gauge: Gauge)
     assert AlertEvent.objects.filter(kind="dismissed").count() == 1
 
 
-def test_two_workers_never_both_send_one_notification(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_concurrent_workers_send_a_notification_once(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
     notification = Notification.objects.get(channel__kind="slack")
 
@@ -95,7 +95,7 @@ def test_two_workers_never_both_send_one_notification(gauge: Gauge, slack: FakeH
     assert len(slack.requests) == 1
 
 
-def test_many_sweeps_at_once_send_everything_once(slack: FakeHTTP) -> None:
+def test_concurrent_sweeps_send_every_notification_once(slack: FakeHTTP) -> None:
     for _ in range(15):
         make_alert(now=NOON)
 
@@ -105,7 +105,7 @@ def test_many_sweeps_at_once_send_everything_once(slack: FakeHTTP) -> None:
     assert Notification.objects.filter(state="sent").count() == 15
 
 
-def test_dismissing_while_it_is_evaluated_ends_dismissed(gauge: Gauge) -> None:
+def test_an_alert_dismissed_during_evaluation_stays_dismissed(gauge: Gauge) -> None:
     gauge.evaluate(6, now=NOON)
     gauge.value = 7
     turns = iter(range(1000))

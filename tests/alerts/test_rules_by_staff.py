@@ -1,4 +1,4 @@
-"""Rules that staff make over recorded metrics, and the preview beside a rule's form."""
+"""Rules that staff create on recorded metrics, and the preview in the form of a rule."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 from alerts import services
 from alerts.evaluation import Limits
 from alerts.models import AlertRule, RuleReading, SystemAlert
-from alerts.preview import replay
+from alerts.queries.rule_preview import replay
 from alerts.rules import Severity
 from health.services import record_measurements
 from health.signals import Gauge as Level
@@ -49,9 +49,7 @@ FORM = {
 }
 
 
-def test_staff_make_a_rule_over_a_gauge_that_apps_report(
-    owner: Client, only_test_rules: None
-) -> None:
+def test_staff_create_a_rule_on_a_recorded_gauge(owner: Client, only_test_rules: None) -> None:
     answer = owner.post("/admin/alerts/alertrule/add/", FORM)
     assert answer.status_code == 302, answer.context["errors"]
     app = make_app(name="Scanner")
@@ -68,7 +66,7 @@ def test_staff_make_a_rule_over_a_gauge_that_apps_report(
     assert alert.state == "resolved"
 
 
-def test_a_rule_over_a_functions_duration(only_test_rules: None) -> None:
+def test_a_rule_on_the_duration_of_a_function(only_test_rules: None) -> None:
     AlertRule.objects.create(
         name="custom.refund_slow",
         summary="Refunds take long",
@@ -88,13 +86,13 @@ def test_a_rule_over_a_functions_duration(only_test_rules: None) -> None:
     assert SystemAlert.objects.get().value == pytest.approx(3000)
 
 
-def test_limits_that_cannot_be_are_refused(owner: Client) -> None:
+def test_invalid_limits_are_rejected(owner: Client) -> None:
     answer = owner.post(
         "/admin/alerts/alertrule/add/", {**FORM, "breaches_needed": "3", "out_of": "2"}
     )
 
     assert answer.status_code == 200
-    assert "More breaches are needed than evaluations" in answer.content.decode()
+    assert "cannot exceed &quot;out of&quot;." in answer.content.decode()
 
 
 def history(rule: AlertRule, values: list[int]) -> None:
@@ -105,7 +103,7 @@ def history(rule: AlertRule, values: list[int]) -> None:
     )
 
 
-def test_the_preview_says_how_often_it_would_have_fired(owner: Client, gauge: Gauge) -> None:
+def test_the_preview_shows_how_often_the_rule_would_have_fired(owner: Client, gauge: Gauge) -> None:
     rule = gauge.row()
     history(rule, [0, 9, 9, 0] * 3 + [0] * 30 + [9, 0])
     url = f"/admin/alerts/rule/{rule.pk}/preview/"
@@ -117,10 +115,12 @@ def test_the_preview_says_how_often_it_would_have_fired(owner: Client, gauge: Ga
     slower = owner.get(url, {**changed, "threshold": "5", "breaches_needed": "2", "out_of": "2"})
     assert "would have fired 3 times" in slower.content.decode()
     wrong = owner.get(url, {**changed, "threshold": "many"})
-    assert "cannot be" in wrong.content.decode()
+    assert "These limits are invalid" in wrong.content.decode()
 
 
-def test_the_form_asks_for_the_preview_and_codes_rules_stay(owner: Client, gauge: Gauge) -> None:
+def test_the_form_loads_the_preview_and_rules_from_code_cannot_be_deleted(
+    owner: Client, gauge: Gauge
+) -> None:
     rule = gauge.row()
 
     page = owner.get(f"/admin/alerts/alertrule/{rule.pk}/change/").content.decode()
@@ -129,7 +129,7 @@ def test_the_form_asks_for_the_preview_and_codes_rules_stay(owner: Client, gauge
     assert owner.get(f"/admin/alerts/alertrule/{rule.pk}/delete/").status_code == 403
 
 
-def test_a_replay_does_what_the_services_did(gauge: Gauge) -> None:
+def test_a_replay_matches_the_actual_evaluation(gauge: Gauge) -> None:
     values = [0, 6, 5, 4, 6, 0, 0, 9] + [0] * 20 + [6]
     for minute, value in enumerate(values):
         gauge.evaluate(value, now=NOON + minute * MINUTE)

@@ -1,4 +1,4 @@
-"""Working through alerts in a real browser: by keyboard, by mouse, on a phone."""
+"""The alert pages in a real browser, with keyboard and mouse and on a phone."""
 
 import re
 
@@ -12,7 +12,7 @@ from tests.servers.portal import Portal
 
 @pytest.fixture
 def inbox(portal: Portal, staff_page: Page) -> Page:
-    """The inbox with three alerts that apps' numbers have raised."""
+    """Open the inbox with three alerts, raised by signals of an app."""
     body = {
         "signals": [
             {"type": "counter", "name": "gift_card_provision_failed", "value": 9},
@@ -31,7 +31,7 @@ def rows(page: Page) -> list[str]:
     return page.locator("[data-row-item] .title").all_inner_texts()
 
 
-def test_alerts_are_worked_through_by_keyboard(inbox: Page) -> None:
+def test_the_inbox_can_be_operated_by_keyboard(inbox: Page) -> None:
     settled(inbox)
     first, second = rows(inbox)
     assert serious_faults(inbox) == []
@@ -41,14 +41,14 @@ def test_alerts_are_worked_through_by_keyboard(inbox: Page) -> None:
     expect(inbox.get_by_text(f"Acknowledged: {first}")).to_be_visible()
     expect(inbox.locator("[data-row-item]", has_text=first)).to_contain_text("owner")
 
-    settled(inbox)  # the answer is a new page, whose keys work once it is loaded
-    inbox.keyboard.press("j")  # the open one stands first now
+    settled(inbox)  # the keyboard shortcuts work once the new page has loaded
+    inbox.keyboard.press("j")  # selects the first row, which is now the open alert
     inbox.keyboard.press("d")
     expect(inbox.get_by_text(f"Dismissed: {second}")).to_be_visible()
     expect(inbox.locator("[data-row-item]")).to_have_count(1)
 
 
-def test_several_are_dismissed_with_the_mouse(inbox: Page) -> None:
+def test_selected_alerts_are_dismissed_with_the_mouse(inbox: Page) -> None:
     inbox.get_by_label("Select all").check()
     inbox.get_by_role("button", name=re.compile("Dismiss")).click()
 
@@ -56,7 +56,7 @@ def test_several_are_dismissed_with_the_mouse(inbox: Page) -> None:
     expect(inbox.locator("[data-row-item]")).to_have_count(0)
 
 
-def test_the_page_of_an_alert_tells_and_takes_a_comment(inbox: Page) -> None:
+def test_the_alert_page_accepts_comments_and_an_acknowledgement(inbox: Page) -> None:
     title = rows(inbox)[0]
     inbox.get_by_role("link", name=title).click()
     expect(inbox.get_by_role("heading", level=1)).to_have_text(title)
@@ -72,7 +72,7 @@ def test_the_page_of_an_alert_tells_and_takes_a_comment(inbox: Page) -> None:
     screenshots(inbox, "alert")
 
 
-def test_the_inbox_fits_a_phone(inbox: Page, portal: Portal) -> None:
+def test_the_inbox_and_the_alert_page_fit_a_phone(inbox: Page, portal: Portal) -> None:
     inbox.goto(f"{portal.base_url}/admin/alerts/")
     screenshots(inbox, "alerts")
     inbox.set_viewport_size({"width": 375, "height": 800})
@@ -82,7 +82,7 @@ def test_the_inbox_fits_a_phone(inbox: Page, portal: Portal) -> None:
     assert not scrolls_sideways(inbox)
 
 
-def test_a_rules_form_says_how_often_it_would_have_fired(inbox: Page, portal: Portal) -> None:
+def test_the_rule_form_previews_unsaved_limits(inbox: Page, portal: Portal) -> None:
     rule = portal.value("SELECT id FROM alerts_alertrule WHERE name = 'business.failed_gift_cards'")
     inbox.goto(f"{portal.base_url}/admin/alerts/alertrule/{rule}/change/")
     preview = inbox.locator("#rule-preview")

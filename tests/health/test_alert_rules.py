@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alerts import rules
-from alerts.defaults import sync_rules
 from alerts.models import AlertRule, SystemAlert
 from alerts.services import evaluate_rule
+from alerts.services.defaults import sync_rules
 from health.models import ActiveUser, Component, MaintenanceWindow, Series
 from health.queries import usage
 from health.services import record_measurements, record_results
@@ -101,7 +101,7 @@ def test_a_credit_balance_that_keeps_falling_becomes_critical() -> None:
     assert severities == ["high", "high", "critical"]
 
 
-def _forget_totals() -> None:
+def _delete_measurements() -> None:
     Series.objects.all().delete()
     ActiveUser.objects.all().delete()
 

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts import services as alerts
-from alerts.defaults import sync_rules
 from alerts.impact import References, impact_of
 from alerts.models import SystemAlert
+from alerts.services.defaults import sync_rules
 from health.checks import Degraded, NotConfigured
 from payments import stats
 from payments.health_checks import payments as check

@@ -9,9 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts import services as alerts
-from alerts.defaults import sync_rules
 from alerts.impact import References, impact_of
 from alerts.models import AlertRule, SystemAlert
+from alerts.services.defaults import sync_rules
 from health.checks import Degraded, NotConfigured
 from reservations import services
 from reservations.alert_rules import low_inventory
@@ -68,20 +68,6 @@ def test_low_inventory_clears_when_tickets_come_back() -> None:
         )
 
     assert SystemAlert.objects.get().state == "resolved"
-
-
-def test_low_inventory_is_critical_once_it_is_sold_out() -> None:
-    seated = make_ticket_type(10, low_inventory_threshold=5)
-    sync_rules()
-    AlertRule.objects.filter(name="reservations.low_inventory").update(critical_threshold=-5)
-
-    sold(seated, 9)
-    evaluate("reservations.low_inventory")
-    assert SystemAlert.objects.get().severity == "high"
-    sold(seated, 1)
-    evaluate("reservations.low_inventory")
-
-    assert SystemAlert.objects.get().severity == "critical"
 
 
 def test_what_is_not_for_sale_is_not_low() -> None:
@@ -225,3 +211,17 @@ def test_the_panel_shows_what_runs_out() -> None:
     assert shown.status_code == 200
     for expected in ("Seated: 4 of 10 left", "add up", "Money without a seat"):
         assert expected in shown.content.decode()
+
+
+def test_low_inventory_is_critical_once_it_is_sold_out() -> None:
+    seated = make_ticket_type(10, low_inventory_threshold=5)
+    sync_rules()
+    AlertRule.objects.filter(name="reservations.low_inventory").update(critical_threshold=-5)
+
+    sold(seated, 9)
+    evaluate("reservations.low_inventory")
+    assert SystemAlert.objects.get().severity == "high"
+    sold(seated, 1)
+    evaluate("reservations.low_inventory")
+
+    assert SystemAlert.objects.get().severity == "critical"

@@ -1,4 +1,4 @@
-"""Does alerting work here? Makes a test alert, mails it, looks for it on the page, and cleans up."""
+"""Test alerting end to end: create an alert, send a message, find the alert in the inbox, and clean up."""
 
 import uuid
 from collections.abc import Callable
@@ -12,27 +12,27 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts import services
-from alerts.channels import configured
+from alerts.channels import filter_configured
 from alerts.models import Channel, Notification, SystemAlert
 from alerts.rules import Severity
 
 
 class Command(BaseCommand):
-    help = "Make a test alert, send a test message, check that the page shows it, clean up; print each step's outcome."
+    help = "Create a test alert, send a test message, check that the inbox shows it, and clean up."
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument(
-            "--channel", default="email", help="the channel's name (default: email)"
+            "--channel", default="email", help="the name of the channel (default: email)"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.failed = 0
         key = f"test:{uuid.uuid4().hex[:12]}"
-        self.step("make a test alert", lambda: self.make(key))
-        self.step("it is active", lambda: self.is_active(key))
+        self.step("create a test alert", lambda: self.create(key))
+        self.step("check that it is active", lambda: self.is_active(key))
         self.step("send a test message", lambda: self.send(options["channel"]))
-        self.step("the page shows it", lambda: self.is_shown(key))
-        self.step("it resolves", lambda: self.resolve(key))
+        self.step("check that the inbox shows it", lambda: self.is_shown(key))
+        self.step("resolve it", lambda: self.resolve(key))
         self.step("clean up", lambda: self.clean_up(key))
         if self.failed:
             raise CommandError(f"{self.failed} of 6 steps failed")
@@ -46,12 +46,12 @@ class Command(BaseCommand):
             self.failed += 1
         self.stdout.write(f"{style:>6}  {name}: {outcome}")
 
-    def make(self, key: str) -> str:
+    def create(self, key: str) -> str:
         alert = services.report_problem(
             key=key,
-            alert_type="high-usage",  # listed in the daily digest, so that nobody is woken
+            alert_type="high-usage",  # sends no notifications, only listed in the daily digest
             title=f"Test alert {key}",
-            message="Made by `manage.py alerts_test`; it goes away by itself.",
+            message="Created by `manage.py alerts_test`, which also removes it.",
             severity=Severity.INFO,
             source="alerts_test",
             now=timezone.now(),
@@ -64,24 +64,24 @@ class Command(BaseCommand):
     def send(self, name: str) -> str:
         channel = Channel.objects.filter(name=name).first()
         if channel is None:
-            raise CommandError(f"there is no channel {name!r}")
-        if not configured([channel]):
+            raise CommandError(f"no channel named {name!r}")
+        if not filter_configured([channel]):
             raise CommandError(f"the channel {name} is not configured")
         now = timezone.now()
         notification = services.send_test(channel, now=now)
         services.deliver(notification_id=notification.pk, now=now)
         attempt = notification.attempts.order_by("-pk").first()
         notification.refresh_from_db()
-        answer = attempt.answer if attempt else "a worker has it"
+        answer = attempt.answer if attempt else "a worker is sending it"
         if notification.state in ("failed", "waiting"):
             raise CommandError(answer)
         return answer
 
     def is_shown(self, key: str) -> str:
-        """As a browser of the first superuser would see it."""
+        """Load the inbox as the first superuser."""
         user = get_user_model().objects.filter(is_superuser=True, is_active=True).first()
         if user is None:
-            raise CommandError("there is no superuser to look at the page")
+            raise CommandError("no active superuser exists to load the page")
         client = Client(headers={"host": "localhost"})
         url = reverse("alerts:alert-list")
         with transaction.atomic():
@@ -89,15 +89,15 @@ class Command(BaseCommand):
             page = client.get(f"{url}?q={key}", secure=True, follow=True)
             client.logout()
         if page.status_code != 200 or key not in page.content.decode():
-            raise CommandError(f"{url} answered {page.status_code} without it")
+            raise CommandError(f"{url} answered {page.status_code} without the alert")
         return url
 
     def resolve(self, key: str) -> str:
         if not services.clear_problem(key=key, now=timezone.now()):
-            raise CommandError("it did not")
+            raise CommandError("no alert was resolved")
         return SystemAlert.objects.get(key=key).state
 
     def clean_up(self, key: str) -> str:
         SystemAlert.objects.filter(key=key).delete()
         removed, _ = Notification.objects.filter(kind="test", state="sent").delete()
-        return f"test alert removed, {removed} rows of test messages too"
+        return f"test alert and {removed} rows of test messages removed"

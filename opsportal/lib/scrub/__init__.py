@@ -6,7 +6,14 @@ an order, a payment or a reservation is kept.
 """
 
 from opsportal.lib.scrub.texts import FILTERED, passes_luhn, scrub_text
-from opsportal.lib.scrub.values import TOO_DEEP, ScrubbedDict, ScrubbedList, Scrubber, scrub, scrubber
+from opsportal.lib.scrub.values import (
+    TOO_DEEP,
+    ScrubbedDict,
+    ScrubbedList,
+    Scrubber,
+    scrub,
+    scrubber,
+)
 
 __all__ = [
     "FILTERED",

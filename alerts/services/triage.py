@@ -1,4 +1,4 @@
-"""What people do about alerts. Each returns how many alerts it changed; what is not possible any more is left alone."""
+"""Actions of staff on alerts. Each returns the number of alerts it changed, and skips those whose state forbids it."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -6,35 +6,35 @@ from datetime import datetime
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from alerts.models import ACTIVE, AlertEvent, AlertState, SystemAlert
-from alerts.services import lifecycle, notices
-from alerts.services.timeline import move, note
+from alerts.models import ACTIVE_STATES, AlertEvent, AlertState, SystemAlert
+from alerts.services import lifecycle, notifications
+from alerts.services.transitions import add_timeline_entry, transition
 
 Kind = AlertEvent.Kind
-TRIES = 5
+MAX_TRIES = 5
 
 
 def acknowledge(
     alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now: datetime
 ) -> int:
-    """Somebody works on it: no reminders, no escalation, until its severity rises or it comes back."""
+    """Stop reminders and escalation until the severity rises or the problem returns."""
 
     def step(alert: SystemAlert) -> bool:
         if alert.state != AlertState.OPEN:
             return False
-        if not move(
+        if not transition(
             alert,
             state=AlertState.ACKNOWLEDGED,
             acknowledged_at=now,
-            acknowledged_by_id=_id(user),
-            **_answered(alert, user, now),
+            acknowledged_by_id=_pk(user),
+            **_response_fields(alert, user, now),
         ):
-            raise _Overtaken
-        note(alert, Kind.ACKNOWLEDGED, now=now, user_id=_id(user))
-        notices.tell_acknowledged(alert, now=now)
+            raise _Conflict
+        add_timeline_entry(alert, Kind.ACKNOWLEDGED, now=now, user_id=_pk(user))
+        notifications.notify_acknowledged(alert, now=now)
         return True
 
-    return _each(alerts, step)
+    return _apply(alerts, step)
 
 
 def dismiss(
@@ -44,86 +44,87 @@ def dismiss(
     now: datetime,
     until: datetime | None = None,
 ) -> int:
-    """Nobody wants to see it: it keeps its key, so it cannot come back until the condition has cleared (or `until`)."""
+    """Hide the alerts until `until` or their resolution. They keep their keys, so no new alert opens meanwhile."""
 
     def step(alert: SystemAlert) -> bool:
-        if alert.state not in ACTIVE:
+        if alert.state not in ACTIVE_STATES:
             return False
-        if not move(
+        if not transition(
             alert,
             state=AlertState.DISMISSED,
             dismissed_at=now,
-            dismissed_by_id=_id(user),
+            dismissed_by_id=_pk(user),
             dismissed_until=until,
-            **_answered(alert, user, now),
+            **_response_fields(alert, user, now),
         ):
-            raise _Overtaken
+            raise _Conflict
         text = f"until {until:%Y-%m-%d %H:%M %Z}" if until else ""
-        note(alert, Kind.DISMISSED, text, now=now, user_id=_id(user))
+        add_timeline_entry(alert, Kind.DISMISSED, text, now=now, user_id=_pk(user))
         return True
 
-    return _each(alerts, step)
+    return _apply(alerts, step)
 
 
 def resolve(alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now: datetime) -> int:
-    """Somebody says it is over. A rule that is still breached opens it again."""
+    """Resolve the alerts manually. A rule that is still breached reopens its alert."""
 
     def step(alert: SystemAlert) -> bool:
         if alert.state in (AlertState.RESOLVED, AlertState.PENDING):
             return False
-        if not lifecycle.finish(alert, now=now, text="by hand", user_id=_id(user)):
-            raise _Overtaken
+        if not lifecycle.resolve(alert, now=now, text="manually", user_id=_pk(user)):
+            raise _Conflict
         return True
 
-    return _each(alerts, step)
+    return _apply(alerts, step)
 
 
 def mark_read(
     alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now: datetime
 ) -> int:
+    """Record the first reader of each alert."""
     changed = 0
     for alert in alerts:
         with transaction.atomic():
             unread = SystemAlert.objects.filter(pk=alert.pk, read_at=None)
-            if unread.update(read_at=now, read_by_id=_id(user)):
-                note(alert, Kind.READ, now=now, user_id=_id(user))
+            if unread.update(read_at=now, read_by_id=_pk(user)):
+                add_timeline_entry(alert, Kind.READ, now=now, user_id=_pk(user))
                 changed += 1
     return changed
 
 
 def comment(alert: SystemAlert, *, text: str, user: AbstractBaseUser | None, now: datetime) -> None:
-    note(alert, Kind.COMMENT, text.strip()[:5000], now=now, user_id=_id(user))
+    add_timeline_entry(alert, Kind.COMMENT, text.strip()[:5000], now=now, user_id=_pk(user))
 
 
-def _id(user: AbstractBaseUser | None) -> int | None:
+def _pk(user: AbstractBaseUser | None) -> int | None:
     return user.pk if user else None
 
 
-def _answered(
+def _response_fields(
     alert: SystemAlert, user: AbstractBaseUser | None, now: datetime
 ) -> dict[str, object]:
-    """Somebody has read it, and nobody else need be called."""
+    """Return the fields that mark an alert as read and end its escalation."""
     return {
         "read_at": alert.read_at or now,
-        "read_by_id": alert.read_by_id or _id(user),
+        "read_by_id": alert.read_by_id or _pk(user),
         "respond_by": None,
         "escalate_at": None,
         "is_unanswered": False,
     }
 
 
-class _Overtaken(Exception):
-    """The alert changed between reading and writing; look again."""
+class _Conflict(Exception):
+    """The alert changed between reading and writing; reload it and try again."""
 
 
-def _each(alerts: Iterable[SystemAlert], step: Callable[[SystemAlert], bool]) -> int:
+def _apply(alerts: Iterable[SystemAlert], step: Callable[[SystemAlert], bool]) -> int:
     changed = 0
     for alert in alerts:
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             try:
                 with transaction.atomic():
                     changed += step(alert)
                 break
-            except _Overtaken:
+            except _Conflict:
                 alert.refresh_from_db()
     return changed

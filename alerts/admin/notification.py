@@ -56,10 +56,14 @@ class NotificationAdmin(LogAdmin):
         if is_ratelimited(
             request, group="alerts.resend", key="user_or_ip", rate="20/m", increment=True
         ):
-            self.message_user(request, "Too many at once; wait a minute.", messages.WARNING)
+            self.message_user(
+                request, "Limit of 20 per minute reached; try again shortly.", messages.WARNING
+            )
             return
         count = sum(services.resend(row, now=timezone.now()) for row in notifications[:100])
-        self.message_user(request, f"{count} will be sent again.")
+        self.message_user(
+            request, f"{count} message{'' if count == 1 else 's'} will be sent again."
+        )
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("alerts.change_notification")

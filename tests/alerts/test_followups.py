@@ -1,4 +1,4 @@
-"""What time alone brings: escalation, reminders, silences that end, and nights on which clocks change."""
+"""Steps that are due by time: escalations, reminders, and the ends of silences and quiet hours."""
 
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -17,9 +17,9 @@ from alerts.models import (
     SystemAlert,
 )
 from alerts.queries import active_summary
-from alerts.routing import end_of_quiet
+from alerts.queries.routing import skip_quiet_hours
+from alerts.queries.silences import matches
 from alerts.rules import Severity
-from alerts.silencing import end_of, matches
 from opsportal.lib.outbound import breaker
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver
 from tests.factories import make_alert
@@ -41,8 +41,10 @@ def tick(first: datetime, minutes: int) -> None:
 # --- escalation ---------------------------------------------------------------------------------------
 
 
-def test_nobody_responding_escalates_repeats_thrice_and_is_then_unanswered(slack: FakeHTTP) -> None:
-    alert = make_alert(now=NOON)  # critical: respond within 15 minutes
+def test_an_unacknowledged_alert_escalates_four_times_and_is_then_unanswered(
+    slack: FakeHTTP,
+) -> None:
+    alert = make_alert(now=NOON)  # critical: the response time is 15 minutes
 
     tick(NOON, 15)
     assert kinds() == ["triggered"]
@@ -68,7 +70,7 @@ def test_an_acknowledgement_stops_escalation_and_reminders(slack: FakeHTTP) -> N
     assert not SystemAlert.objects.overdue(NOON + timedelta(days=1)).exists()
 
 
-def test_each_step_has_its_own_time_and_channels(slack: FakeHTTP) -> None:
+def test_each_escalation_step_has_its_own_delay_and_channels(slack: FakeHTTP) -> None:
     alert_type = AlertType.objects.get(slug="high-error-rate")
     alert_type.steps.all().delete()
     boss = Channel.objects.create(
@@ -88,7 +90,7 @@ def test_each_step_has_its_own_time_and_channels(slack: FakeHTTP) -> None:
     ]
 
 
-def test_two_sweeps_at_once_escalate_once(slack: FakeHTTP) -> None:
+def test_two_sweeps_escalate_once(slack: FakeHTTP) -> None:
     make_alert(now=NOON)
 
     services.follow_up(now=NOON + 15 * MINUTE)
@@ -104,7 +106,7 @@ def test_two_sweeps_at_once_escalate_once(slack: FakeHTTP) -> None:
     ("severity", "hours"),
     [("critical", 4), ("high", 4), ("warning", 24), ("medium", 24), ("info", None)],
 )
-def test_reminders_come_as_often_as_the_severity_deserves(
+def test_the_severity_determines_the_interval_of_reminders(
     slack: FakeHTTP, severity: str, hours: int | None
 ) -> None:
     EscalationStep.objects.all().delete()
@@ -137,7 +139,7 @@ def silence(**fields: object) -> Silence:
     return Silence.objects.create(**given)
 
 
-def test_a_silence_holds_back_the_message_but_not_the_evaluation(
+def test_a_silence_holds_back_notifications_but_not_evaluation(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     silence(matchers={"rule": "test.*"})
@@ -151,7 +153,9 @@ def test_a_silence_holds_back_the_message_but_not_the_evaluation(
     assert kinds()[0] == "triggered"
 
 
-def test_what_came_and_went_in_silence_is_never_told(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_a_problem_that_opens_and_resolves_during_a_silence_sends_nothing(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
     silence()
 
     gauge.evaluate(6, now=NOON)
@@ -161,7 +165,7 @@ def test_what_came_and_went_in_silence_is_never_told(gauge: Gauge, slack: FakeHT
     assert kinds() == []
 
 
-def test_the_end_of_something_announced_is_told_also_in_silence(
+def test_the_resolution_of_an_announced_alert_is_sent_during_a_silence(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     gauge.evaluate(6, now=NOON - 10 * MINUTE)
@@ -169,10 +173,12 @@ def test_the_end_of_something_announced_is_told_also_in_silence(
     gauge.evaluate(0, now=NOON)
     deliver(NOON)
 
-    assert [request.json()["text"] for request in slack.requests][-1].startswith("✅ Was a problem")
+    assert [request.json()["text"] for request in slack.requests][-1].startswith(
+        "✅ Resolved after"
+    )
 
 
-def test_a_rise_in_severity_during_silence_is_told_when_it_ends(
+def test_a_severity_raised_during_a_silence_is_sent_when_the_silence_ends(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     gauge.row(severity="warning", critical_threshold=50)
@@ -186,7 +192,7 @@ def test_a_rise_in_severity_during_silence_is_told_when_it_ends(
     assert kinds()[:2] == ["triggered", "raised"]
 
 
-def test_what_came_and_went_in_silence_and_lasts_is_told_when_it_ends(
+def test_a_problem_that_flaps_during_a_silence_is_sent_when_the_silence_ends(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     silence()
@@ -201,7 +207,9 @@ def test_what_came_and_went_in_silence_and_lasts_is_told_when_it_ends(
     assert "reopened" in kinds()
 
 
-def test_what_returns_from_a_dismissal_is_called_what_it_is(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_an_alert_that_returns_from_a_dismissal_sends_a_reminder(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
     gauge.evaluate(6, now=NOON)
     services.dismiss(gauge.alerts(), user=None, now=NOON, until=NOON + 60 * MINUTE)
 
@@ -212,16 +220,16 @@ def test_what_returns_from_a_dismissal_is_called_what_it_is(gauge: Gauge, slack:
     assert last.payload["title"] == "Still firing for 1 h: Test gauge"
 
 
-def test_matchers_are_anded_and_unknown_ones_match_nothing() -> None:
+def test_all_matchers_must_match_and_unknown_fields_match_nothing() -> None:
     facts = {"rule": "errors.critical", "severity": "critical", "source": "errors"}
 
     assert matches({}, facts)
     assert matches({"rule": "errors.*", "severity": "critical"}, facts)
     assert not matches({"rule": "errors.*", "severity": "warning"}, facts)
-    assert not matches({"colour": "*"}, facts)
+    assert not matches({"color": "*"}, facts)
 
 
-def test_a_nightly_window_keeps_its_wall_clock_time_when_the_clocks_change() -> None:
+def test_a_nightly_silence_keeps_its_wall_clock_time_across_daylight_saving() -> None:
     night = silence(
         recurrence="daily",
         time_zone="Europe/Berlin",
@@ -229,23 +237,23 @@ def test_a_nightly_window_keeps_its_wall_clock_time_when_the_clocks_change() -> 
         ends_at=datetime(2026, 3, 1, 4, 30, tzinfo=BERLIN),
     )
 
-    for day in (28, 29, 30):  # the 29th has no 02:30, and is an hour shorter
+    for day in (28, 29, 30):  # on the 29th, daylight saving time starts and 02:30 does not exist
         start = datetime(2026, 3, day, 3, 30, tzinfo=BERLIN).astimezone(UTC)
-        assert end_of(night, start - MINUTE) is None
-        assert end_of(night, start) == start + 60 * MINUTE
-        assert end_of(night, start + 60 * MINUTE) is None
+        assert night.active_until(start - MINUTE) is None
+        assert night.active_until(start) == start + 60 * MINUTE
+        assert night.active_until(start + 60 * MINUTE) is None
 
 
-def test_a_weekly_window_comes_on_its_weekday_only() -> None:
+def test_a_weekly_silence_is_active_on_its_weekday_only() -> None:
     sunday = silence(
         recurrence="weekly",
         starts_at=datetime(2026, 3, 1, 23, 0, tzinfo=UTC),
         ends_at=datetime(2026, 3, 2, 2, 0, tzinfo=UTC),
     )
 
-    assert end_of(sunday, datetime(2026, 3, 9, 1, 59, tzinfo=UTC))
-    assert not end_of(sunday, datetime(2026, 3, 10, 1, 0, tzinfo=UTC))
-    assert not end_of(sunday, datetime(2026, 2, 22, 23, 30, tzinfo=UTC))
+    assert sunday.active_until(datetime(2026, 3, 9, 1, 59, tzinfo=UTC))
+    assert not sunday.active_until(datetime(2026, 3, 10, 1, 0, tzinfo=UTC))
+    assert not sunday.active_until(datetime(2026, 2, 22, 23, 30, tzinfo=UTC))
 
 
 # --- quiet hours -------------------------------------------------------------------------------------------------
@@ -254,9 +262,9 @@ def test_a_weekly_window_comes_on_its_weekday_only() -> None:
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
-        # the night in which 02:00 becomes 03:00: quiet until 07:00 summer time
+        # daylight saving time starts: quiet until 07:00 CEST
         ((2026, 3, 28, 22, 0, 0), (2026, 3, 29, 5, 0, 0)),
-        # the night in which 03:00 becomes 02:00: quiet until 07:00 winter time
+        # daylight saving time ends: quiet until 07:00 CET
         ((2026, 10, 24, 22, 0, 0), (2026, 10, 25, 6, 0, 0)),
         ((2028, 2, 29, 2, 0, 0), (2028, 2, 29, 6, 0, 0)),
         ((2026, 3, 28, 12, 0, 0), (2026, 3, 28, 12, 0, 0)),
@@ -267,7 +275,7 @@ def test_quiet_hours_end_by_the_wall_clock(
 ) -> None:
     quiet = (time(22), time(7), BERLIN)
 
-    assert end_of_quiet(quiet, datetime(*now, tzinfo=UTC)) == datetime(*expected, tzinfo=UTC)
+    assert skip_quiet_hours(quiet, datetime(*now, tzinfo=UTC)) == datetime(*expected, tzinfo=UTC)
 
 
 @given(
@@ -276,13 +284,13 @@ def test_quiet_hours_end_by_the_wall_clock(
     end=st.times(),
     zone=st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"]),
 )
-def test_quiet_hours_end_within_a_day_and_for_good(
+def test_quiet_hours_delay_by_at_most_26_hours(
     minutes: int, start: time, end: time, zone: str
 ) -> None:
     now = NOON + minutes * MINUTE
     quiet = (start, end, ZoneInfo(zone))
 
-    ends = end_of_quiet(quiet, now)
+    ends = skip_quiet_hours(quiet, now)
 
     assert now <= ends <= now + timedelta(hours=26)
 
@@ -290,7 +298,9 @@ def test_quiet_hours_end_within_a_day_and_for_good(
 # --- cooldown ---------------------------------------------------------------------------------------------------
 
 
-def test_the_cooldown_holds_back_a_return_but_not_for_good(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_the_cooldown_delays_the_notification_of_a_reopened_alert(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
     gauge.row(cooldown=timedelta(minutes=10))
     for minute, value in [(0, 6), (1, 0), (2, 6)]:
         gauge.evaluate(value, now=NOON + minute * MINUTE)
@@ -303,27 +313,7 @@ def test_the_cooldown_holds_back_a_return_but_not_for_good(gauge: Gauge, slack: 
     assert kinds() == ["triggered", "resolved", "reopened"]
 
 
-def test_the_cooldown_does_not_hold_back_a_rise_in_severity(gauge: Gauge, slack: FakeHTTP) -> None:
-    gauge.row(severity="warning", critical_threshold=50, cooldown=timedelta(minutes=10))
-    gauge.evaluate(6, now=NOON)
-    assert kinds() == ["triggered"]
-
-    gauge.evaluate(51, now=NOON + MINUTE)
-
-    assert kinds() == ["triggered", "raised"]
-
-
-def test_the_cooldown_does_not_hold_back_a_return_that_is_worse(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
-    gauge.row(severity="warning", critical_threshold=50, cooldown=timedelta(minutes=10))
-    for minute, value in [(0, 6), (1, 0), (2, 51)]:
-        gauge.evaluate(value, now=NOON + minute * MINUTE)
-
-    assert kinds() == ["triggered", "resolved", "reopened"]
-
-
-# --- the promise -------------------------------------------------------------------------------------------------
+# --- invariant -------------------------------------------------------------------------------------------------
 
 STEPS = st.lists(
     st.tuples(
@@ -339,7 +329,7 @@ STEPS = st.lists(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=STEPS)
-def test_no_delivered_beginning_lacks_its_end_after_clearing(
+def test_every_delivered_alert_is_followed_by_its_resolution(
     transactional_gauge: tuple[Gauge, FakeHTTP], steps: list[tuple[str, int, int]]
 ) -> None:
     gauge, server = transactional_gauge
@@ -368,15 +358,15 @@ def test_no_delivered_beginning_lacks_its_end_after_clearing(
         now += minutes * MINUTE
 
     answer_with(server, 200)
-    for _ in range(30):  # long enough for a flapping one to calm down
+    for _ in range(30):  # long enough for a flapping alert to resolve
         gauge.evaluate(0, now=now)
         run(now)
         now += 6 * MINUTE
 
     for stream in set(Notification.objects.values_list("stream", flat=True)):
-        told = Notification.objects.filter(stream=stream, sent_at__isnull=False).order_by("pk")
-        last = told.last()
-        assert last is None or last.kind == "resolved", list(told.values_list("kind", "state"))
+        delivered = Notification.objects.filter(stream=stream, sent_at__isnull=False).order_by("pk")
+        last = delivered.last()
+        assert last is None or last.kind == "resolved", list(delivered.values_list("kind", "state"))
     assert not Notification.objects.unfinished().exists()
     assert not SystemAlert.objects.active().exists()
 
@@ -392,7 +382,7 @@ def answer_with(server: FakeHTTP, status: int) -> None:
 def run(now: datetime) -> None:
     breaker.forget_all()
     services.follow_up(now=now)
-    services.revive_failing(now=now)
+    services.retry_failing_channels(now=now)
     services.deliver_waiting(now=now)
 
 
@@ -402,3 +392,23 @@ def transactional_gauge(gauge: Gauge, slack: FakeHTTP) -> tuple[Gauge, FakeHTTP]
     Channel.objects.update(max_per_minute=10_000)
     AlertType.objects.get(slug="high-error-rate").channels.set(Channel.objects.filter(name="slack"))
     return gauge, slack
+
+
+def test_the_cooldown_does_not_hold_back_a_rise_in_severity(gauge: Gauge, slack: FakeHTTP) -> None:
+    gauge.row(severity="warning", critical_threshold=50, cooldown=timedelta(minutes=10))
+    gauge.evaluate(6, now=NOON)
+    assert kinds() == ["triggered"]
+
+    gauge.evaluate(51, now=NOON + MINUTE)
+
+    assert kinds() == ["triggered", "raised"]
+
+
+def test_the_cooldown_does_not_hold_back_a_return_that_is_worse(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
+    gauge.row(severity="warning", critical_threshold=50, cooldown=timedelta(minutes=10))
+    for minute, value in [(0, 6), (1, 0), (2, 51)]:
+        gauge.evaluate(value, now=NOON + minute * MINUTE)
+
+    assert kinds() == ["triggered", "resolved", "reopened"]

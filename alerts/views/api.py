@@ -1,4 +1,4 @@
-"""POST /api/v1/checks/run/: everything that is checked by schedule, checked now."""
+"""POST /api/v1/checks/run/: run all scheduled checks now."""
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +9,8 @@ from opsportal.clients.api import api
 from opsportal.clients.models import ClientApp, Scope
 from opsportal.lib import ratelimit
 from opsportal.lib.http import json_response, too_many_requests
+
+MAX_RUNS_PER_MINUTE = 6
 
 
 class Change(msgspec.Struct):
@@ -29,15 +31,17 @@ class ChecksRun(msgspec.Struct):
 
 @api(Scope.ADMIN, "POST")
 def run_checks(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    verdict = ratelimit.hit(f"run-checks:{app.pk}", 6, 60)
+    verdict = ratelimit.hit(f"run-checks:{app.pk}", MAX_RUNS_PER_MINUTE, 60)
     if not verdict.allowed:
-        return too_many_requests("six runs a minute are enough", verdict.retry_after)
-    done = services.run_all_checks(now=timezone.now())
+        return too_many_requests(
+            f"limit of {MAX_RUNS_PER_MINUTE} per minute reached", verdict.retry_after
+        )
+    result = services.run_all_checks(now=timezone.now())
     return json_response(
         ChecksRun(
-            unread=done.unread_count,
-            rules=done.evaluated.rules,
-            failed=done.evaluated.failed,
+            unread=result.unread_count,
+            rules=result.evaluation.rule_count,
+            failed=result.evaluation.failed,
             changes=[
                 Change(
                     id=alert.pk,
@@ -46,8 +50,8 @@ def run_checks(request: HttpRequest, app: ClientApp) -> HttpResponse:
                     severity=alert.severity,
                     url=request.build_absolute_uri(alert.get_absolute_url()),
                 )
-                for change, alert in done.changes
+                for change, alert in result.changes
             ],
-            checks=done.checks,
+            checks=result.checks,
         )
     )

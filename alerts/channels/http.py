@@ -1,4 +1,4 @@
-"""Posting to a provider over HTTP, and what its answers mean for a second try."""
+"""POST requests to providers, and the classification of their answers for retries."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -6,19 +6,19 @@ from functools import cache
 import httpx
 import msgspec
 
-from alerts.channels.base import DeliveryFailed, Receipt, clipped
+from alerts.channels.base import DeliveryFailed, Receipt, truncate
 from opsportal.lib import outbound
 from opsportal.lib.outbound.client import retry_after
 
-# Times out well within the outbox's lease of two minutes.
+# Well below LEASE_DURATION, so that a lease never expires during a request.
 TIMEOUT_SECONDS = 10.0
-# These say that the address or the key is no longer good, whatever the message.
-GONE = frozenset({401, 403, 404, 410})
-WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
+# The address or the key is no longer valid, for any message.
+GONE_STATUSES = frozenset({401, 403, 404, 410})
+RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
 
 @cache
-def client_for(service: str) -> outbound.Client:
+def get_client(service: str) -> outbound.Client:
     return outbound.Client(
         service, timeout=TIMEOUT_SECONDS, connect=3.0, read=TIMEOUT_SECONDS, attempts=1
     )
@@ -35,9 +35,9 @@ def post(
     auth: tuple[str, str] | None = None,
     guard: bool = False,
 ) -> tuple[httpx.Response, Receipt]:
-    """One try; the outbox does the retrying. Raises DeliveryFailed unless the provider took it (2xx)."""
+    """Send one request; the outbox retries. Raise DeliveryFailed unless the provider answers 2xx."""
     try:
-        response = client_for(service).request(
+        response = get_client(service).request(
             "POST",
             url,
             json=json,
@@ -49,30 +49,30 @@ def post(
             guard=guard,
         )
     except outbound.ForbiddenAddress as error:
-        raise DeliveryFailed(f"not a public address: {error}", permanent=True) from error
+        raise DeliveryFailed(f"not a public address: {error}", is_permanent=True) from error
     except outbound.TooLarge as error:
         raise DeliveryFailed(str(error)) from error
     except outbound.Unavailable as error:
-        # Only an open circuit breaker knows when to come back, and then nobody was called.
+        # Only an open circuit breaker sets `retry_after`, and then no request was sent.
         raise DeliveryFailed(
             f"not reachable: {error}",
             retry_after=error.retry_after,
             was_tried=error.retry_after is None,
         ) from error
-    answer = clipped(f"{response.status_code} {response.text}".strip(), 1000)
+    answer = truncate(f"{response.status_code} {response.text}".strip(), 1000)
     if response.is_success:
         return response, Receipt(answer)
     raise DeliveryFailed(
         answer,
-        permanent=400 <= response.status_code < 500
-        and response.status_code not in WORTH_ANOTHER_TRY,
-        gone=response.status_code in GONE,
+        is_permanent=400 <= response.status_code < 500
+        and response.status_code not in RETRYABLE_STATUSES,
+        is_gone=response.status_code in GONE_STATUSES,
         retry_after=retry_after(response) or _retry_after_in_body(response),
     )
 
 
-def json_of(response: httpx.Response) -> dict[str, object]:
-    """The object a provider answered with, or an empty one: what it took is taken, however it words that."""
+def parse_json_object(response: httpx.Response) -> dict[str, object]:
+    """Return the JSON object in the answer, or an empty one: a 2xx counts as accepted whatever its body says."""
     try:
         found = msgspec.json.decode(response.content)
     except msgspec.DecodeError:
@@ -81,7 +81,7 @@ def json_of(response: httpx.Response) -> dict[str, object]:
 
 
 def _retry_after_in_body(response: httpx.Response) -> float | None:
-    """Telegram says it there: {"parameters": {"retry_after": 5}}."""
-    parameters = json_of(response).get("parameters")
+    """Return the delay in seconds from the body, where Telegram puts it: {"parameters": {"retry_after": 5}}."""
+    parameters = parse_json_object(response).get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
     return float(seconds) if isinstance(seconds, (int, float)) else None

@@ -1,80 +1,20 @@
-"""The outbox: what is to be told to whom, and every attempt to do so. The row is the truth, the queue a nudge."""
+"""The outbox: one row per message and channel, and one per delivery attempt.
+
+The rows are authoritative; a job in the task queue only makes delivery start earlier.
+"""
 
 import uuid
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
-from zoneinfo import ZoneInfo, available_timezones
 
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 
 from alerts.models.alert import SystemAlert
+from alerts.models.channel import Channel
 
-# One attempt may take 10 s (the HTTP timeout); a lease this long outlives it, and a dead worker's is soon taken over.
-LEASE = timedelta(minutes=2)
-
-
-def is_a_time_zone(value: str) -> None:
-    if value not in available_timezones():
-        raise ValidationError(f"{value!r} is not a time zone such as Europe/Berlin")
-
-
-class QuietHours(models.Model):
-    """Hours of the night, by the clock of a zone, in which only critical alerts get through."""
-
-    time_zone = models.CharField(max_length=50, default="UTC", validators=[is_a_time_zone])
-    quiet_from = models.TimeField(null=True, blank=True)
-    quiet_until = models.TimeField(null=True, blank=True)
-
-    class Meta:
-        abstract = True
-
-    @property
-    def quiet_hours(self) -> tuple[time, time, ZoneInfo] | None:
-        if self.quiet_from is None or self.quiet_until is None:
-            return None
-        return self.quiet_from, self.quiet_until, ZoneInfo(self.time_zone)
-
-
-class ChannelQuerySet(models.QuerySet["Channel"]):
-    def enabled(self) -> "ChannelQuerySet":
-        return self.filter(is_enabled=True)
-
-
-class Channel(QuietHours):
-    """A place where people are told. What it can do is in `alerts.channels`, by its kind."""
-
-    name = models.CharField(max_length=100, unique=True)
-    kind = models.CharField(max_length=20)
-    config = models.JSONField(default=dict, blank=True)
-    uses_environment = models.BooleanField(
-        default=False, help_text="What is not filled in here is taken from the portal's settings."
-    )
-    is_enabled = models.BooleanField(default=True)
-    max_per_minute = models.PositiveIntegerField(
-        default=30, help_text="More than this wait for the next minute."
-    )
-    gets_digests = models.BooleanField(
-        default=True,
-        help_text="Digests and the weekly report, where the kind of channel takes them.",
-    )
-    teams = models.ManyToManyField("alerts.Team", blank=True, related_name="channels")
-    people = models.ManyToManyField("alerts.Person", blank=True, related_name="channels")
-
-    disabled_reason = models.TextField(blank=True, editable=False)
-    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
-    last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
-    last_error = models.TextField(blank=True, editable=False)
-    last_revived_at = models.DateTimeField(null=True, blank=True, editable=False)
-
-    objects = ChannelQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
+# Longer than an attempt can take (10 s, the HTTP timeout), and short enough to take over soon from a dead worker.
+LEASE_DURATION = timedelta(minutes=2)
 
 
 class NotificationState(models.TextChoices):
@@ -85,20 +25,20 @@ class NotificationState(models.TextChoices):
     SUPERSEDED = "superseded"
 
 
-UNFINISHED = (NotificationState.WAITING, NotificationState.SENDING)
+UNFINISHED_STATES = (NotificationState.WAITING, NotificationState.SENDING)
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
     def unfinished(self) -> "NotificationQuerySet":
-        return self.filter(state__in=UNFINISHED)
+        return self.filter(state__in=UNFINISHED_STATES)
 
     def failed(self) -> "NotificationQuerySet":
         return self.filter(state=NotificationState.FAILED)
 
     def due(self, now: datetime) -> "NotificationQuerySet":
-        """Whose time has come, or whose worker died; of each stream only the first, so that order is kept."""
+        """Return notifications that are due or whose worker died, and only the first of each stream, to keep the order."""
         earlier = Notification.objects.filter(
-            stream=OuterRef("stream"), pk__lt=OuterRef("pk"), state__in=UNFINISHED
+            stream=OuterRef("stream"), pk__lt=OuterRef("pk"), state__in=UNFINISHED_STATES
         )
         return self.filter(
             Q(state=NotificationState.WAITING, next_attempt_at__lte=now)
@@ -106,10 +46,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         ).exclude(Exists(earlier))
 
     def claim(self, pk: int, *, now: datetime) -> uuid.UUID | None:
-        """The token of a lease on a due notification, its attempt counted; None when it is not to be had."""
+        """Lease a due notification, count the attempt and return the token, or None if it is not available."""
         lease = uuid.uuid4()
-        # Whether it is due is asked twice: once by order in its stream, once by its own state, which is
-        # what PostgreSQL looks at again after waiting for another worker's update.
+        # The state is checked twice. The subquery respects the order within the stream; the outer condition is the
+        # one that PostgreSQL checks again after it waited for another worker's update.
         taken = (
             self.filter(pk__in=Notification.objects.due(now).filter(pk=pk).values("pk"))
             .filter(
@@ -119,7 +59,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             .update(
                 state=NotificationState.SENDING,
                 lease=lease,
-                lease_until=now + LEASE,
+                lease_until=now + LEASE_DURATION,
                 attempt_count=F("attempt_count") + 1,
             )
         )
@@ -127,7 +67,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
 
 class Notification(models.Model):
-    """One message to one channel. `payload` is frozen when it is written; what is sent later says what was true then."""
+    """One message to one channel. `payload` is fixed on creation, so a late delivery reports the state of that time."""
 
     class Kind(models.TextChoices):
         TRIGGERED = "triggered"
@@ -151,7 +91,7 @@ class Notification(models.Model):
     kind = models.CharField(max_length=15, choices=Kind)
     idempotency_key = models.CharField(max_length=200, unique=True)
     stream = models.CharField(
-        max_length=100, help_text="Messages of one stream are sent in the order they were written."
+        max_length=100, help_text="Messages of one stream are sent in the order of their creation."
     )
     payload = models.JSONField()
     state = models.CharField(
@@ -188,7 +128,7 @@ class Notification(models.Model):
 
 
 class DeliveryAttempt(models.Model):
-    """One try at a notification, with what the provider answered."""
+    """One attempt to send a notification, with the answer of the provider."""
 
     notification = models.ForeignKey(Notification, models.CASCADE, related_name="attempts")
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="+")

@@ -1,4 +1,4 @@
-"""Everything that is otherwise checked by schedule, checked now."""
+"""Run now everything that is normally checked on a schedule."""
 
 import logging
 from dataclasses import dataclass, field
@@ -6,11 +6,11 @@ from datetime import datetime
 
 from alerts import instant_checks
 from alerts.models import AlertEvent, SystemAlert
-from alerts.services.evaluate import Evaluated, evaluate_rules
+from alerts.services.evaluate import EvaluationResult, evaluate_rules
 
 log = logging.getLogger(__name__)
 
-CHANGES = (
+CHANGE_KINDS = (
     AlertEvent.Kind.OPENED,
     AlertEvent.Kind.REOPENED,
     AlertEvent.Kind.RAISED,
@@ -19,16 +19,16 @@ CHANGES = (
 
 
 @dataclass
-class CheckUp:
-    """What running everything came to: the unread alerts there are now, and which alerts changed how."""
+class CheckResult:
+    """The result of running all checks: the changes to alerts, and the number of unread alerts afterwards."""
 
-    evaluated: Evaluated
+    evaluation: EvaluationResult
     unread_count: int = 0
     changes: list[tuple[str, SystemAlert]] = field(default_factory=list)
     checks: dict[str, str] = field(default_factory=dict)
 
 
-def run_all_checks(*, now: datetime) -> CheckUp:
+def run_all_checks(*, now: datetime) -> CheckResult:
     last = AlertEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     checks = {}
     for name in instant_checks.registry.names():
@@ -37,14 +37,14 @@ def run_all_checks(*, now: datetime) -> CheckUp:
         except Exception as error:
             log.exception("check failed", extra={"check": name})
             checks[name] = f"failed: {error}"
-    evaluated = evaluate_rules(now=now)
+    evaluation = evaluate_rules(now=now)
     events = (
-        AlertEvent.objects.filter(pk__gt=last, kind__in=CHANGES)
+        AlertEvent.objects.filter(pk__gt=last, kind__in=CHANGE_KINDS)
         .select_related("alert")
         .order_by("pk")
     )
-    return CheckUp(
-        evaluated=evaluated,
+    return CheckResult(
+        evaluation=evaluation,
         unread_count=SystemAlert.objects.unread().count(),
         changes=[(event.kind, event.alert) for event in events],
         checks=checks,

@@ -1,4 +1,4 @@
-"""How mails show a message."""
+"""Filters for the e-mail templates."""
 
 from django import template
 
@@ -6,7 +6,7 @@ from alerts.channels.base import Message
 
 register = template.Library()
 
-# Mail programs know no style sheets and no tokens; these are the light theme's severity colors.
+# E-mail clients support neither style sheets nor design tokens. These are the severity colors of the light theme.
 COLORS = {
     "critical": "#b3261e",
     "high": "#c2410c",
@@ -18,12 +18,12 @@ COLORS = {
 
 @register.filter
 def color(message: Message) -> str:
-    return "#2e7d32" if message.is_over else COLORS.get(message.severity, COLORS["info"])
+    return "#2e7d32" if message.is_resolved else COLORS.get(message.severity, COLORS["info"])
 
 
 @register.filter
 def state_word(message: Message) -> str:
-    return "resolved" if message.is_over else message.severity
+    return "resolved" if message.is_resolved else message.severity
 
 
 @register.filter

@@ -1,4 +1,4 @@
-"""Running everything now, by command and by program; the test command; the sign of life."""
+"""Running all checks by API and command, the alerts_test command, and the watchdog."""
 
 from datetime import timedelta
 
@@ -27,7 +27,7 @@ def key() -> str:
     return ApiKey.issue(app=make_app(), scopes=[Scope.ADMIN])[1]
 
 
-def test_a_program_runs_all_checks_and_learns_what_changed(
+def test_the_api_runs_all_checks_and_returns_the_changes(
     client: Client, gauge: Gauge, key: str
 ) -> None:
     gauge.value = 6
@@ -35,15 +35,17 @@ def test_a_program_runs_all_checks_and_learns_what_changed(
     answer = client.post(URL, headers={"Authorization": f"Bearer {key}"})
 
     assert answer.status_code == 200
-    told = answer.json()
-    assert (told["unread"], told["rules"], told["failed"]) == (1, 1, [])
-    (change,) = told["changes"]
+    body = answer.json()
+    assert (body["unread"], body["rules"], body["failed"]) == (1, 1, [])
+    (change,) = body["changes"]
     assert (change["change"], change["title"]) == ("opened", "Test gauge")
     again = client.post(URL, headers={"Authorization": f"Bearer {key}"}).json()
     assert (again["unread"], again["changes"]) == (1, [])
 
 
-def test_without_the_right_key_nothing_runs(client: Client, gauge: Gauge) -> None:
+def test_the_api_rejects_missing_invalid_and_unauthorized_keys(
+    client: Client, gauge: Gauge
+) -> None:
     gauge.value = 6
     reader = ApiKey.issue(app=make_app(), scopes=[Scope.METRICS])[1]
 
@@ -54,7 +56,7 @@ def test_without_the_right_key_nothing_runs(client: Client, gauge: Gauge) -> Non
     assert not SystemAlert.objects.exists()
 
 
-def test_too_many_runs_are_refused(client: Client, only_test_rules: None, key: str) -> None:
+def test_the_api_is_rate_limited(client: Client, only_test_rules: None, key: str) -> None:
     answers = [
         client.post(URL, headers={"Authorization": f"Bearer {key}"}).status_code for _ in range(8)
     ]
@@ -62,18 +64,20 @@ def test_too_many_runs_are_refused(client: Client, only_test_rules: None, key: s
     assert answers == [200] * 6 + [429] * 2
 
 
-def test_the_command_says_what_changed(gauge: Gauge, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_run_checks_command_prints_the_changes(
+    gauge: Gauge, capsys: pytest.CaptureFixture[str]
+) -> None:
     gauge.value = 6
 
     call_command("run_checks")
 
     printed = capsys.readouterr().out
-    assert "1 rules: 1 opened, 0 reopened, 0 resolved" in printed
+    assert "1 rule: 1 opened, 0 reopened, 0 resolved" in printed
     assert "Test gauge (critical)" in printed
     assert "1 unread alerts" in printed
 
 
-def test_the_test_command_tries_every_step_and_cleans_up(
+def test_the_alerts_test_command_runs_every_step_and_cleans_up(
     mail: MailServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     get_user_model().objects.create_superuser("owner", "o@example.com", "x")
@@ -86,7 +90,9 @@ def test_the_test_command_tries_every_step_and_cleans_up(
     assert not SystemAlert.objects.exists()
 
 
-def test_the_test_command_says_which_step_failed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_alerts_test_command_reports_the_failed_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     get_user_model().objects.create_superuser("owner", "o@example.com", "x")
 
     with pytest.raises(CommandError, match="1 of 6 steps failed"):
@@ -102,29 +108,29 @@ def outside(fake: FakeHTTP, settings: Settings) -> FakeHTTP:
     return fake
 
 
-def test_the_sign_of_life_is_sent_while_everything_moves(gauge: Gauge, outside: FakeHTTP) -> None:
+def test_the_watchdog_is_pinged_while_everything_works(gauge: Gauge, outside: FakeHTTP) -> None:
     services.evaluate_rules(now=NOON)
 
     assert watchdog.ping(now=NOON + MINUTE) == "answered 200"
     assert len(outside.requests) == 1
 
 
-def test_it_stays_away_when_rules_or_messages_stand_still(
+def test_the_watchdog_is_not_pinged_when_evaluation_or_delivery_stops(
     gauge: Gauge, slack: FakeHTTP, outside: FakeHTTP
 ) -> None:
     gauge.evaluate(6, now=NOON)
 
-    assert watchdog.ping(now=NOON + 6 * MINUTE).startswith("held back: no rule")
+    assert watchdog.ping(now=NOON + 6 * MINUTE).startswith("not sent: no rule")
     AlertRule.objects.update(last_evaluated_at=NOON + timedelta(minutes=11))
-    assert watchdog.ping(now=NOON + 11 * MINUTE).startswith("held back: messages are due")
+    assert watchdog.ping(now=NOON + 11 * MINUTE).startswith("not sent: notifications are overdue")
     assert outside.requests == []
 
 
-def test_without_an_address_it_is_off(gauge: Gauge) -> None:
+def test_the_watchdog_is_off_without_a_url(gauge: Gauge) -> None:
     assert watchdog.ping(now=timezone.now()) == "off"
 
 
-def test_disabling_a_rule_ends_its_alerts(gauge: Gauge) -> None:
+def test_disabling_a_rule_resolves_its_alerts(gauge: Gauge) -> None:
     gauge.evaluate(6, now=NOON)
     gauge.row(is_enabled=False)
 

@@ -1,4 +1,4 @@
-"""Moving an alert on: one conditional update from the state and version it was read in, and a line in its timeline."""
+"""Changes to an alert: one conditional update, from the state and version that were read, plus a timeline entry."""
 
 from datetime import datetime
 
@@ -8,27 +8,27 @@ from django.db.models import F
 from alerts.models import AlertEvent, SystemAlert
 
 
-def move(alert: SystemAlert, **fields: object) -> bool:
-    """Change the alert unless somebody else has since; False leaves it to them. Holds its row until the commit."""
-    moved = SystemAlert.objects.filter(
+def transition(alert: SystemAlert, **fields: object) -> bool:
+    """Update the alert and lock its row until the commit. Return False if it changed since it was read."""
+    updated = SystemAlert.objects.filter(
         pk=alert.pk, state=alert.state, version=alert.version
     ).update(version=F("version") + 1, **fields)
-    if moved:
+    if updated:
         alert.version += 1
         for name, value in fields.items():
             setattr(alert, name, value)
-    return bool(moved)
+    return bool(updated)
 
 
-def set_fields(alert: SystemAlert, **fields: object) -> None:
-    """For what else changes in the transaction that moved the alert, and so holds its row."""
+def update_locked(alert: SystemAlert, **fields: object) -> None:
+    """Update more fields in the transaction that called `transition()`, and therefore holds the row's lock."""
     assert transaction.get_connection().in_atomic_block
     SystemAlert.objects.filter(pk=alert.pk).update(**fields)
     for name, value in fields.items():
         setattr(alert, name, value)
 
 
-def note(
+def add_timeline_entry(
     alert: SystemAlert,
     kind: AlertEvent.Kind,
     text: str = "",

@@ -1,4 +1,4 @@
-"""One alert: what it is, how it went, who was told, what it touched."""
+"""The page of one alert, with its timeline, notifications and business impact."""
 
 from datetime import datetime, timedelta
 
@@ -9,30 +9,37 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from alerts import queries, services, silencing
+from alerts import services
 from alerts.impact import Impact, References, impact_of
-from alerts.models import Notification, SystemAlert
-from alerts.services.messages import in_units
-from alerts.views.access import CHANGE, may_view
+from alerts.messages import format_value
+from alerts.models import (
+    UNFINISHED_STATES,
+    AlertEvent,
+    Notification,
+    NotificationState,
+    SystemAlert,
+)
+from alerts.queries import alert_page, silences
+from alerts.views import CHANGE, may_view
 
-TONES = {
-    "opened": "is-critical",
-    "reopened": "is-critical",
-    "raised": "is-critical",
-    "escalated": "is-warning",
-    "unanswered": "is-critical",
-    "undelivered": "is-warning",
-    "flapping": "is-warning",
-    "resolved": "is-ok",
-    "comment": "is-accent",
-    "acknowledged": "is-accent",
-    "dismissed": "is-accent",
+TONES: dict[str, str] = {
+    AlertEvent.Kind.OPENED: "is-critical",
+    AlertEvent.Kind.REOPENED: "is-critical",
+    AlertEvent.Kind.RAISED: "is-critical",
+    AlertEvent.Kind.ESCALATED: "is-warning",
+    AlertEvent.Kind.UNANSWERED: "is-critical",
+    AlertEvent.Kind.UNDELIVERED: "is-warning",
+    AlertEvent.Kind.FLAPPING: "is-warning",
+    AlertEvent.Kind.RESOLVED: "is-ok",
+    AlertEvent.Kind.COMMENT: "is-accent",
+    AlertEvent.Kind.ACKNOWLEDGED: "is-accent",
+    AlertEvent.Kind.DISMISSED: "is-accent",
 }
 
 
 @require_GET
 @may_view
-def page(request: HttpRequest, pk: int) -> HttpResponse:
+def alert_detail(request: HttpRequest, pk: int) -> HttpResponse:
     alert = get_object_or_404(
         SystemAlert.objects.visible().select_related(
             "rule", "acknowledged_by", "dismissed_by", "read_by", "resolved_by"
@@ -40,49 +47,51 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         pk=pk,
     )
     now = timezone.now()
-    impact = _impact(alert, now)
-    silenced = silencing.silence_for(alert, now)
+    is_overdue = alert.is_overdue(now)
+    impact = _find_impact(alert, now)
+    silenced = silences.find_silence(alert, now)
     context = {
         **admin.site.each_context(request),
         "title": alert.title,
         "alert": alert,
         "now": now,
-        "is_overdue": alert.is_overdue(now),
+        "is_overdue": is_overdue,
+        "state": "overdue" if is_overdue else alert.state,
         "silence": silenced[0] if silenced else None,
         "silence_ends_at": silenced[1] if silenced else None,
         "duration": alert.duration(now),
-        "value": in_units(alert.value, alert.unit),
-        "limit": in_units(alert.threshold, alert.unit) if alert.threshold is not None else "",
+        "value": format_value(alert.value, alert.unit),
+        "limit": format_value(alert.threshold, alert.unit) if alert.threshold is not None else "",
         "relation": "≤" if alert.rule and alert.rule.below else ">",
-        "chart": queries.chart_of(alert, now=now),
+        "chart": alert_page.build_chart(alert, now=now),
         "timeline": [
             {"event": event, "tone": TONES.get(event.kind, "")}
             for event in alert.events.select_related("user").order_by("-at", "-pk")[:200]
         ],
-        "deliveries": _deliveries(alert),
+        "deliveries": _list_deliveries(alert),
         "impact": impact,
         "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
-        "earlier": queries.earlier_episodes(alert),
+        "earlier": alert_page.list_earlier_episodes(alert),
         "facts": sorted(alert.labels.items()),
         "metadata": sorted(alert.metadata.items()),
-        "alert_type": queries.type_of(alert),
+        "alert_type": alert_page.find_type(alert),
         "may_change": request.user.has_perm(CHANGE),
         "act_url": reverse("alerts:alert-act", args=[alert.pk]),
         "here": request.path,
     }
-    return render(request, "alerts/page.html", context)
+    return render(request, "alerts/detail.html", context)
 
 
-def _impact(alert: SystemAlert, now: datetime) -> Impact:
-    """What the alert's own references touch; a rule's alert touches what was going on while it was breached."""
-    references = services.references_of(alert)
+def _find_impact(alert: SystemAlert, now: datetime) -> Impact:
+    """Return the impact of the alert's references, else of the time during which its rule was breached."""
+    references = services.load_references(alert)
     if references == References() and alert.rule:
         since = alert.opened_at - alert.rule.window
         references = References(since=since, until=alert.resolved_at or now)
     return impact_of(references) if references != References() else Impact()
 
 
-def _deliveries(alert: SystemAlert) -> list[dict[str, object]]:
+def _list_deliveries(alert: SystemAlert) -> list[dict[str, object]]:
     rows = (
         Notification.objects.filter(alert=alert)
         .select_related("channel")
@@ -94,10 +103,13 @@ def _deliveries(alert: SystemAlert) -> list[dict[str, object]]:
             "notification": row,
             "title": row.payload.get("title", ""),
             "recipients": ", ".join(row.payload.get("recipients", [])),
+            "error": "" if row.state == NotificationState.SENT else row.error,
             "attempts": list(row.attempts.all()),
-            "took": timedelta(0) if row.sent_at is None else row.sent_at - row.created_at,
+            "delivered_after": timedelta(0)
+            if row.sent_at is None
+            else row.sent_at - row.created_at,
             "resend_url": reverse("alerts:notification-resend", args=[row.pk])
-            if row.state in ("sent", "failed", "superseded")
+            if row.state not in UNFINISHED_STATES
             else "",
         }
         for row in rows

@@ -1,4 +1,4 @@
-"""What a fresh portal starts with: alert types, channels, and a row per registered rule. Staff's edits are never overwritten."""
+"""The initial alert types and channels, and a row per registered rule. Edits by staff are never overwritten."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +11,7 @@ from alerts.rules import Rule, Severity, registry
 
 
 @dataclass(frozen=True)
-class TypeDefault:
+class TypeDefaults:
     slug: str
     name: str
     severity: Severity
@@ -21,54 +21,69 @@ class TypeDefault:
     digest_only: bool = False
 
 
-AT_ONCE = timedelta(minutes=5)  # "at once" needs a time after which it is overdue
-EVERYWHERE = ("email", "slack", "sms", "pagerduty")
-CHAT = ("email", "slack")
+# Even an immediate response needs a time after which it is overdue.
+IMMEDIATELY = timedelta(minutes=5)
+ALL_CHANNELS = ("email", "slack", "sms", "pagerduty")
+TEAM_CHANNELS = ("email", "slack")
 
 TYPES = (
-    TypeDefault(
-        "database-down", "Database down", Severity.CRITICAL, AT_ONCE, EVERYWHERE, EVERYWHERE
+    TypeDefaults(
+        "database-down", "Database down", Severity.CRITICAL, IMMEDIATELY, ALL_CHANNELS, ALL_CHANNELS
     ),
-    TypeDefault(
+    TypeDefaults(
         "high-error-rate",
         "High error rate",
         Severity.CRITICAL,
         timedelta(minutes=15),
-        CHAT,
-        EVERYWHERE,
+        TEAM_CHANNELS,
+        ALL_CHANNELS,
     ),
-    TypeDefault(
-        "slow-performance", "Slow performance", Severity.HIGH, timedelta(hours=1), CHAT, CHAT
+    TypeDefaults(
+        "slow-performance",
+        "Slow performance",
+        Severity.HIGH,
+        timedelta(hours=1),
+        TEAM_CHANNELS,
+        TEAM_CHANNELS,
     ),
-    TypeDefault(
-        "low-inventory", "Low inventory", Severity.HIGH, timedelta(hours=2), ("email",), CHAT
+    TypeDefaults(
+        "low-inventory",
+        "Low inventory",
+        Severity.HIGH,
+        timedelta(hours=2),
+        ("email",),
+        TEAM_CHANNELS,
     ),
-    TypeDefault("failed-sms", "Failed SMS", Severity.MEDIUM, timedelta(hours=4), ("email",), CHAT),
-    TypeDefault("high-usage", "High usage", Severity.INFO, None, (), digest_only=True),
+    TypeDefaults(
+        "failed-sms", "Failed SMS", Severity.MEDIUM, timedelta(hours=4), ("email",), TEAM_CHANNELS
+    ),
+    TypeDefaults("high-usage", "High usage", Severity.INFO, None, (), digest_only=True),
 )
 
-# A type nobody described gets what its first alert's severity deserves.
+# Response time, channels and escalation for types without defaults of their own, by the severity of the first alert.
 BY_SEVERITY = {
-    Severity.CRITICAL: (timedelta(minutes=15), CHAT, EVERYWHERE),
-    Severity.HIGH: (timedelta(hours=1), CHAT, CHAT),
-    Severity.WARNING: (timedelta(hours=4), ("email",), CHAT),
-    Severity.MEDIUM: (timedelta(hours=4), ("email",), CHAT),
+    Severity.CRITICAL: (timedelta(minutes=15), TEAM_CHANNELS, ALL_CHANNELS),
+    Severity.HIGH: (timedelta(hours=1), TEAM_CHANNELS, TEAM_CHANNELS),
+    Severity.WARNING: (timedelta(hours=4), ("email",), TEAM_CHANNELS),
+    Severity.MEDIUM: (timedelta(hours=4), ("email",), TEAM_CHANNELS),
     Severity.INFO: (None, (), ()),
 }
 
 
 def sync_defaults() -> None:
-    """Channels, types and rules that the code knows and the database does not have yet."""
+    """Create the channels, types and rules that are missing in the database."""
     sync_channels()
     sync_types()
     sync_rules()
 
 
 def sync_channels() -> None:
-    """One channel of each kind that the settings can configure; the kinds without settings are added by staff."""
-    known = set(Channel.objects.values_list("name", flat=True))
+    """Create one channel of each kind that the settings can configure. Staff add channels of the other kinds."""
+    existing = set(Channel.objects.values_list("name", flat=True))
     for transport in TRANSPORTS.values():
-        if transport.kind not in known and any(f.setting and f.is_shown for f in transport.fields):
+        if transport.kind not in existing and any(
+            f.setting and f.is_shown for f in transport.fields
+        ):
             Channel.objects.get_or_create(
                 name=transport.kind,
                 defaults={
@@ -80,28 +95,28 @@ def sync_channels() -> None:
 
 
 def sync_types() -> None:
-    known = set(AlertType.objects.values_list("slug", flat=True))
+    existing = set(AlertType.objects.values_list("slug", flat=True))
     for default in TYPES:
-        if default.slug not in known:
-            _create_type(default)
+        if default.slug not in existing:
+            _get_or_create_type(default)
 
 
 def sync_rules() -> int:
-    """How many rules were new. What only code can know (unit, direction, summary) follows the code."""
+    """Create missing rows and return their number. Update what staff cannot edit: summary, unit and direction."""
     rows = {rule.name: rule for rule in AlertRule.objects.all()}
-    new = 0
+    created_count = 0
     for rule in registry:
         row = rows.get(rule.name)
         if row is None:
-            new += rule_row(rule)[1]
+            created_count += get_or_create_rule(rule)[1]
         elif (row.summary, row.unit, row.below) != (rule.summary, rule.unit, rule.below):
             AlertRule.objects.filter(pk=row.pk).update(
                 summary=rule.summary, unit=rule.unit, below=rule.below
             )
-    return new
+    return created_count
 
 
-def rule_row(rule: Rule) -> tuple[AlertRule, bool]:
+def get_or_create_rule(rule: Rule) -> tuple[AlertRule, bool]:
     return AlertRule.objects.get_or_create(
         name=rule.name,
         defaults={
@@ -122,15 +137,15 @@ def rule_row(rule: Rule) -> tuple[AlertRule, bool]:
     )
 
 
-def type_for(slug: str, severity: str) -> AlertType:
-    """The alert type of that name, made with what its severity deserves when it is new."""
-    known = AlertType.objects.filter(slug=slug).first()
-    if known:
-        return known
+def get_or_create_type(slug: str, severity: str) -> AlertType:
+    """Return the alert type with this slug. Create it with defaults for the severity if it does not exist."""
+    existing = AlertType.objects.filter(slug=slug).first()
+    if existing:
+        return existing
     respond_within, channels, escalate_to = BY_SEVERITY[Severity(severity)]
     name = slug.replace(".", " ").replace("-", " ").replace("_", " ").capitalize()
-    return _create_type(
-        TypeDefault(
+    return _get_or_create_type(
+        TypeDefaults(
             slug,
             name[:100],
             Severity(severity),
@@ -143,7 +158,7 @@ def type_for(slug: str, severity: str) -> AlertType:
 
 
 @transaction.atomic
-def _create_type(default: TypeDefault) -> AlertType:
+def _get_or_create_type(default: TypeDefaults) -> AlertType:
     alert_type, created = AlertType.objects.get_or_create(
         slug=default.slug,
         defaults={

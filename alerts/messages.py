@@ -1,0 +1,107 @@
+"""The content of notifications, as it is when they are created."""
+
+from datetime import datetime
+
+import msgspec
+from django.conf import settings
+
+from alerts.channels import Message
+from alerts.models import AlertEvent, Notification, SystemAlert
+from opsportal.lib import formats
+
+Kind = Notification.Kind
+RESOLVED_PREFIX = "Resolved: "
+
+
+def format_value(value: float | None, unit: str) -> str:
+    return "no data" if value is None else formats.quantity(value, unit)
+
+
+def compose(
+    alert: SystemAlert, kind: Notification.Kind, *, now: datetime, recipients: tuple[str, ...] = ()
+) -> Message:
+    return Message(
+        kind=kind,
+        title=_build_title(alert, kind, now),
+        text=_build_text(alert, kind, now),
+        severity=alert.severity,
+        source=alert.source or "opsportal",
+        url=f"{settings.BASE_URL}{alert.get_absolute_url()}",
+        runbook=alert.rule.runbook if alert.rule else "",
+        facts=_build_facts(alert),
+        at=now,
+        started_at=alert.opened_at,
+        thread=f"opsportal:{alert.pk}:{alert.episode}",
+        component=alert.source,
+        group=alert.alert_type,
+        recipients=list(recipients),
+    )
+
+
+def to_payload(message: Message) -> dict[str, object]:
+    """Convert a message to the JSON types that the outbox stores."""
+    payload: dict[str, object] = msgspec.to_builtins(message, enc_hook=_plain_text)
+    return payload
+
+
+def _plain_text(value: object) -> str:
+    """Convert subclasses of str, such as SafeString from templates, which msgspec does not accept."""
+    return value[:] if isinstance(value, str) else str(value)
+
+
+def from_payload(payload: object) -> Message:
+    return msgspec.convert(payload, Message)
+
+
+def for_unannounced_resolution(message: Message) -> Message:
+    """Return the message for a problem that was resolved before its alert could be delivered."""
+    lasted = formats.span(message.at - message.started_at) if message.started_at else "a while"
+    title = f"Resolved after {lasted}: {message.title.removeprefix(RESOLVED_PREFIX)}"
+    text = f"It opened and resolved before this message could be delivered.\n{message.text}"
+    return msgspec.structs.replace(message, title=title, text=text, is_announced=False)
+
+
+def to_event_kind(kind: Notification.Kind) -> AlertEvent.Kind:
+    """Return the kind of timeline entry for a message of this kind."""
+    return {
+        Kind.ESCALATED: AlertEvent.Kind.ESCALATED,
+        Kind.REMINDER: AlertEvent.Kind.REMINDED,
+    }.get(kind, AlertEvent.Kind.ANNOUNCED)
+
+
+def _build_title(alert: SystemAlert, kind: Notification.Kind, now: datetime) -> str:
+    return {
+        Kind.REOPENED: f"Reopened: {alert.title}",
+        Kind.RAISED: f"Now {alert.severity}: {alert.title}",
+        Kind.REMINDER: f"Still firing for {formats.span(alert.duration(now))}: {alert.title}",
+        Kind.ESCALATED: f"Escalated: {alert.title}",
+        Kind.ACKNOWLEDGED: f"Acknowledged: {alert.title}",
+        Kind.FLAPPING: f"Flapping: {alert.title}",
+        Kind.RESOLVED: f"{RESOLVED_PREFIX}{alert.title}",
+    }.get(kind, alert.title)
+
+
+def _build_text(alert: SystemAlert, kind: Notification.Kind, now: datetime) -> str:
+    if kind == Kind.RESOLVED:
+        return f"Resolved after {formats.span(alert.duration(now))}."
+    if kind == Kind.FLAPPING:
+        return (
+            f"{alert.message}\nIt has opened and resolved several times in 30 minutes. "
+            "No further messages are sent until it has been stable for a while."
+        ).strip()
+    if kind == Kind.ESCALATED:
+        open_for = formats.span(alert.duration(now))
+        return f"Open for {open_for} and not acknowledged.\n{alert.message}".strip()
+    return alert.message
+
+
+def _build_facts(alert: SystemAlert) -> list[tuple[str, str]]:
+    facts = [("Severity", str(alert.severity))]
+    if alert.threshold is not None:
+        facts.append(("Value", format_value(alert.value, alert.unit)))
+        facts.append(("Threshold", format_value(alert.threshold, alert.unit)))
+    facts.append(("Since", f"{alert.opened_at:%Y-%m-%d %H:%M:%S %Z}"))
+    if alert.occurrence_count > 1:
+        facts.append(("Seen", f"{alert.occurrence_count} times"))
+    facts += [(str(name), str(value)) for name, value in sorted(alert.labels.items())]
+    return facts[:10]

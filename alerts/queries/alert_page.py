@@ -1,0 +1,49 @@
+"""Data on the page of an alert besides the alert itself."""
+
+from datetime import datetime, timedelta
+
+from alerts.messages import format_value
+from alerts.models import AlertType, RuleReading, SystemAlert
+from opsportal.lib.charts import Chart, Series, Threshold
+
+MAX_CHART_POINTS = 400
+
+
+def find_type(alert: SystemAlert) -> AlertType | None:
+    return AlertType.objects.filter(slug=alert.alert_type).first()
+
+
+def list_earlier_episodes(alert: SystemAlert, limit: int = 10) -> list[SystemAlert]:
+    """Return other alerts for the same problem, newest first."""
+    others = SystemAlert.objects.visible().filter(key=alert.key).exclude(pk=alert.pk)
+    return list(others.order_by("-opened_at", "-pk")[:limit])
+
+
+def build_chart(alert: SystemAlert, *, now: datetime) -> Chart | None:
+    """Return a chart of the rule's value and thresholds during the alert, or None if the alert has no rule."""
+    if alert.rule is None:
+        return None
+    since = alert.opened_at - timedelta(hours=2)
+    until = min(now, (alert.resolved_at or now) + timedelta(hours=1))
+    readings = list(
+        RuleReading.objects.filter(rule=alert.rule, key=alert.key, at__gte=since, at__lte=until)
+        .order_by("at")
+        .values_list("at", "value")
+    )
+    step = max(1, len(readings) // MAX_CHART_POINTS)
+    readings = readings[::step]
+    rule = alert.rule
+    thresholds = [
+        Threshold(rule.threshold, f"threshold: {format_value(rule.threshold, rule.unit)}")
+    ]
+    if rule.clear_threshold is not None:
+        clear = format_value(rule.clear_threshold, rule.unit)
+        thresholds.append(Threshold(rule.clear_threshold, f"resolves at: {clear}", "ok"))
+    return Chart(
+        title=rule.problem_name,
+        times=[since, *(at for at, _ in readings), until],
+        series=[Series("Value", [None, *(value for _, value in readings), None], kind="line")],
+        unit=rule.unit,
+        thresholds=thresholds,
+        empty="No readings are available for this period. They are kept for 8 days.",
+    )

@@ -1,0 +1,95 @@
+"""Select the recipients of a message, and the earliest time of delivery to each of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q
+
+from alerts.channels import filter_configured, get_config, get_transport
+from alerts.models import AlertType, Channel, EscalationStep, Person
+from alerts.rules import Severity
+
+
+@dataclass(frozen=True)
+class Destination:
+    """One message to one channel. People with quiet hours get a message, and so a stream, of their own."""
+
+    channel: Channel
+    not_before: datetime
+    recipients: tuple[str, ...] = ()
+    audience: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"{self.channel.pk}{self.audience}"
+
+
+def list_channels(owner: AlertType | EscalationStep) -> list[Channel]:
+    """Return the enabled and configured channels of an alert type or an escalation step."""
+    return filter_configured(owner.channels.filter(is_enabled=True).order_by("pk"))
+
+
+def list_destinations(
+    channels: Iterable[Channel], *, severity: str, now: datetime
+) -> list[Destination]:
+    return [
+        destination
+        for channel in channels
+        for destination in _list_for_channel(channel, severity=severity, now=now)
+    ]
+
+
+def _list_for_channel(channel: Channel, *, severity: str, now: datetime) -> list[Destination]:
+    is_critical = severity == Severity.CRITICAL
+    not_before = now if is_critical else skip_quiet_hours(channel.quiet_hours, now)
+    transport = get_transport(channel)
+    if not transport.contact_field:
+        return [Destination(channel, not_before)]
+    shared = list(transport.recipients(get_config(channel)))
+    separate: list[Destination] = []
+    for person in list_people(channel):
+        address = getattr(person, transport.contact_field)
+        if not address or address in shared:
+            continue
+        if person.quiet_hours is None:
+            shared.append(address)
+        else:
+            later = (
+                now if is_critical else max(not_before, skip_quiet_hours(person.quiet_hours, now))
+            )
+            separate.append(Destination(channel, later, (address,), f":person-{person.pk}"))
+    if transport.sends_individually:
+        return [
+            Destination(channel, not_before, (address,), f":{address}") for address in shared
+        ] + separate
+    together = [Destination(channel, not_before, tuple(shared))] if shared else []
+    return together + separate
+
+
+def list_people(channel: Channel) -> list[Person]:
+    return list(
+        Person.objects.filter(Q(channels=channel) | Q(teams__channels=channel), is_active=True)
+        .order_by("pk")
+        .distinct()
+    )
+
+
+def skip_quiet_hours(quiet_hours: tuple[time, time, ZoneInfo] | None, now: datetime) -> datetime:
+    """Return `now`, or the end of the quiet hours that are active at `now`, by the wall clock of the time zone."""
+    if quiet_hours is None:
+        return now
+    start, end, zone = quiet_hours
+    today = now.astimezone(zone).date()
+    for day in (today - timedelta(days=1), today):
+        starts_at = _to_instant(day, start, zone)
+        ends_at = _to_instant(day if end > start else day + timedelta(days=1), end, zone)
+        if starts_at <= now < ends_at:
+            return ends_at
+    return now
+
+
+def _to_instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
+    """Convert a wall-clock time to UTC. A time skipped by daylight saving is shifted by the length of the gap."""
+    return datetime.combine(day, clock, zone).astimezone(UTC)

@@ -1,0 +1,113 @@
+"""Steps that are due by time: held notifications, escalations, reminders, and the end of dismissals."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from alerts.models import AlertEvent, AlertState, EscalationStep, Notification, SystemAlert
+from alerts.queries import routing, silences
+from alerts.rules import Severity
+from alerts.services import lifecycle, notifications
+from alerts.services.defaults import get_or_create_type
+from alerts.services.transitions import add_timeline_entry, transition
+
+Kind = AlertEvent.Kind
+
+BATCH_SIZE = 500
+MAX_LAST_STEP_REPEATS = 3
+REMINDER_INTERVALS = {
+    Severity.CRITICAL: timedelta(hours=4),
+    Severity.HIGH: timedelta(hours=4),
+    Severity.WARNING: timedelta(hours=24),
+    Severity.MEDIUM: timedelta(hours=24),
+}
+
+
+def follow_up(*, now: datetime) -> dict[str, int]:
+    """Take all steps that are due, and return the number of alerts for each kind of step."""
+    open_alerts = SystemAlert.objects.filter(state=AlertState.OPEN).select_related("rule")
+    returned = SystemAlert.objects.filter(
+        state=AlertState.DISMISSED, dismissed_until__lte=now
+    ).select_related("rule")
+    return {
+        "returned": _apply(returned, lifecycle.end_dismissal, now),
+        "announced": _apply(open_alerts.filter(is_announced=False), _announce, now),
+        "escalated": _apply(open_alerts.filter(escalate_at__lte=now), _escalate, now),
+        "reminded": _apply(
+            open_alerts.filter(_is_reminder_due(now), is_flapping=False), _remind, now
+        ),
+    }
+
+
+def _is_reminder_due(now: datetime) -> Q:
+    """Match alerts whose reminder is due, by the interval of the rule or else of the severity."""
+    due = Q(rule__repeat_every__isnull=False, last_notified_at__lte=now - F("rule__repeat_every"))
+    for severity, every in REMINDER_INTERVALS.items():
+        due |= Q(
+            Q(rule=None) | Q(rule__repeat_every=None),
+            severity=severity,
+            last_notified_at__lte=now - every,
+        )
+    return due
+
+
+def _apply(
+    alerts: QuerySet[SystemAlert], step: Callable[[SystemAlert, datetime], bool], now: datetime
+) -> int:
+    count = 0
+    for alert in alerts.order_by("pk")[:BATCH_SIZE]:
+        with transaction.atomic():
+            count += step(alert, now)
+    return count
+
+
+def _announce(alert: SystemAlert, now: datetime) -> bool:
+    if notifications.find_hold_reason(alert, notifications.choose_kind(alert), now):
+        return False
+    return transition(alert) and notifications.announce(alert, now=now) > 0
+
+
+def _escalate(alert: SystemAlert, now: datetime) -> bool:
+    """Take the next escalation step. After the last step and its repeats, mark the alert as unanswered."""
+    alert_type = get_or_create_type(alert.alert_type, alert.severity)
+    steps = list(alert_type.steps.order_by("after", "pk"))
+    number = alert.escalation_count
+    if not steps or silences.find_silence(alert, now):
+        return False
+    if number >= len(steps) + MAX_LAST_STEP_REPEATS:
+        if transition(alert, is_unanswered=True, escalate_at=None):
+            add_timeline_entry(
+                alert,
+                Kind.UNANSWERED,
+                "all escalation steps were used and nobody acknowledged it",
+                now=now,
+            )
+        return False
+    step = steps[min(number, len(steps) - 1)]
+    if not transition(
+        alert,
+        escalation_count=number + 1,
+        escalate_at=_next_escalation_at(alert, steps, number, now),
+    ):
+        return False
+    notifications.notify(alert, Notification.Kind.ESCALATED, routing.list_channels(step), now=now)
+    return True
+
+
+def _next_escalation_at(
+    alert: SystemAlert, steps: list[EscalationStep], index: int, now: datetime
+) -> datetime:
+    """Return when the following step is due. Repeats of the last step use its distance from the one before."""
+    if index + 1 < len(steps):
+        return max(now, alert.opened_at + steps[index + 1].after)
+    before = steps[-2].after if len(steps) > 1 else timedelta(0)
+    return now + max(steps[-1].after - before, timedelta(minutes=1))
+
+
+def _remind(alert: SystemAlert, now: datetime) -> bool:
+    if silences.find_silence(alert, now) or not transition(alert, last_notified_at=now):
+        return False
+    channels = routing.list_channels(get_or_create_type(alert.alert_type, alert.severity))
+    return notifications.notify(alert, Notification.Kind.REMINDER, channels, now=now) > 0

@@ -1,0 +1,246 @@
+"""Notifications about an alert: when they are sent, held back or superseded, and to which channels.
+
+Call these in the transaction that changed the alert, because they rely on the lock of its row.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from alerts import messages
+from alerts.channels import Message, get_transport
+from alerts.models import AlertEvent, Channel, Notification, NotificationState, SystemAlert
+from alerts.queries import routing, silences
+from alerts.queries.routing import Destination
+from alerts.services import outbox
+from alerts.services.defaults import get_or_create_type
+from alerts.services.transitions import add_timeline_entry, update_locked
+from opsportal.lib import formats
+
+Kind = Notification.Kind
+
+# A recipient of any of these is also notified of the resolution.
+FIRING_KINDS = (
+    Kind.TRIGGERED,
+    Kind.REOPENED,
+    Kind.RAISED,
+    Kind.REMINDER,
+    Kind.ESCALATED,
+    Kind.FLAPPING,
+)
+STORM_THRESHOLD = 20
+STORM_WINDOW = timedelta(minutes=5)
+
+
+def announce(alert: SystemAlert, *, now: datetime) -> int:
+    """Notify about an open alert that is not announced yet, and return the number of messages.
+
+    If a silence or the cooldown holds it back, it stays unannounced, and the sweep of each minute tries again.
+    """
+    alert_type = get_or_create_type(alert.alert_type, alert.severity)
+    if alert_type.digest_only:
+        update_locked(alert, is_announced=True)
+        add_timeline_entry(alert, AlertEvent.Kind.HELD_BACK, "listed in the daily digest", now=now)
+        return 0
+    kind = choose_kind(alert)
+    hold = find_hold_reason(alert, kind, now)
+    if hold:
+        if not alert.events.filter(kind=AlertEvent.Kind.HELD_BACK, text=hold).exists():
+            add_timeline_entry(alert, AlertEvent.Kind.HELD_BACK, hold, now=now)
+        return 0
+    channels = routing.list_channels(alert_type)
+    count = notify(alert, kind, channels, now=now)
+    if not alert.is_announced:
+        update_locked(alert, is_announced=True)
+    if not channels:
+        add_timeline_entry(
+            alert, AlertEvent.Kind.HELD_BACK, "no channel of this alert type is configured", now=now
+        )
+    return count
+
+
+def announce_flapping(alert: SystemAlert, *, now: datetime) -> int:
+    """Send one message that the alert is flapping, instead of one for every opening and resolution."""
+    alert_type = get_or_create_type(alert.alert_type, alert.severity)
+    if alert_type.digest_only or silences.find_silence(alert, now):
+        return 0
+    return notify(alert, Kind.FLAPPING, routing.list_channels(alert_type), now=now)
+
+
+def choose_kind(alert: SystemAlert) -> Notification.Kind:
+    """Return the kind of message that fits what was already sent since the alert opened."""
+    first = Kind.REOPENED if alert.reopen_count else Kind.TRIGGERED
+    if not alert.notice_count:
+        return first
+    last_severity = (
+        alert.notifications.filter(kind__in=FIRING_KINDS, created_at__gte=alert.opened_at)
+        .order_by("-pk")
+        .values_list("payload__severity", flat=True)
+        .first()
+    )
+    if last_severity is None:
+        return first
+    return Kind.REMINDER if last_severity == alert.severity else Kind.RAISED
+
+
+def find_hold_reason(alert: SystemAlert, kind: Notification.Kind, now: datetime) -> str:
+    """Return the reason to hold the notification back now, or "" if there is none."""
+    silenced = silences.find_silence(alert, now)
+    if silenced:
+        silence, end = silenced
+        return f"silenced until {end:%Y-%m-%d %H:%M %Z}: {silence.comment}"
+    cooldown = alert.rule.cooldown if alert.rule else timedelta(0)
+    if cooldown and kind != Kind.RAISED:
+        last = (
+            Notification.objects.filter(alert__key=alert.key, kind__in=FIRING_KINDS)
+            .order_by("-created_at", "-pk")
+            .values_list("created_at", "payload__severity")
+            .first()
+        )
+        if last and last[1] == alert.severity and now - last[0] < cooldown:
+            return f"in cooldown until {last[0] + cooldown:%Y-%m-%d %H:%M %Z}"
+    return ""
+
+
+def notify(
+    alert: SystemAlert, kind: Notification.Kind, channels: Iterable[Channel], *, now: datetime
+) -> int:
+    """Enqueue a message of this kind for each channel and return the number of messages.
+
+    A channel in a storm gets one message about the storm instead.
+    """
+    channel_names: list[str] = []
+    number = alert.notice_count + 1
+    for destination in routing.list_destinations(channels, severity=alert.severity, now=now):
+        if kind in FIRING_KINDS and is_storm(destination.channel, now):
+            _notify_storm(destination, now=now)
+            continue
+        stream = _build_stream(alert, destination.label)
+        if alert.notice_count:
+            _supersede_queued(stream, destination.not_before, now)
+        outbox.enqueue_notification(
+            channel=destination.channel,
+            kind=kind,
+            key=f"{alert.pk}:{alert.episode}:{kind}:{number}:{destination.label}",
+            stream=stream,
+            message=messages.compose(alert, kind, now=now, recipients=destination.recipients),
+            now=now,
+            alert=alert,
+            not_before=destination.not_before,
+        )
+        channel_names.append(destination.channel.name)
+    if channel_names and kind in FIRING_KINDS:
+        update_locked(alert, notice_count=number, last_notified_at=now, is_announced=True)
+    else:
+        update_locked(alert, notice_count=number)
+    if channel_names:
+        text = f"{kind.label}: {', '.join(dict.fromkeys(channel_names))}"
+        add_timeline_entry(alert, messages.to_event_kind(kind), text, now=now)
+    return len(channel_names)
+
+
+def notify_acknowledged(alert: SystemAlert, *, now: datetime) -> int:
+    """Notify the services that track acknowledgements themselves, if they were notified of the alert."""
+    known = alert.notifications.filter(kind__in=FIRING_KINDS).values("channel")
+    channels = [
+        channel
+        for channel in Channel.objects.filter(pk__in=known, is_enabled=True)
+        if get_transport(channel).sends_acknowledgements
+    ]
+    return notify(alert, Kind.ACKNOWLEDGED, channels, now=now) if channels else 0
+
+
+def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
+    """Notify all recipients of the alert of its resolution, and return the number of messages.
+
+    Messages about the alert that are still waiting are superseded. Delivery checks whether an earlier one was sent.
+    """
+    channel_names: list[str] = []
+    number = alert.notice_count + 1
+    firing = (
+        alert.notifications.filter(kind__in=FIRING_KINDS, created_at__gte=alert.opened_at)
+        .select_related("channel")
+        .order_by("pk")
+    )
+    for stream, last in {notification.stream: notification for notification in firing}.items():
+        superseded = Notification.objects.filter(
+            stream=stream,
+            kind__in=[*FIRING_KINDS, Kind.ACKNOWLEDGED],
+            state__in=[NotificationState.WAITING, NotificationState.FAILED],
+            is_permanent_failure=False,
+        )
+        superseded.update(state=NotificationState.SUPERSEDED, error="resolved before delivery")
+        label = stream.partition("/")[2]
+        outbox.enqueue_notification(
+            channel=last.channel,
+            kind=Kind.RESOLVED,
+            key=f"{alert.pk}:{alert.episode}:{Kind.RESOLVED}:{number}:{label}",
+            stream=stream,
+            message=messages.compose(
+                alert,
+                Kind.RESOLVED,
+                now=now,
+                recipients=tuple(messages.from_payload(last.payload).recipients),
+            ),
+            now=now,
+            alert=alert,
+            # A recipient in quiet hours gets one message about both when the quiet hours end.
+            not_before=last.next_attempt_at if last.attempt_count == 0 else None,
+        )
+        channel_names.append(last.channel.name)
+    update_locked(alert, notice_count=number)
+    if channel_names:
+        text = f"{Kind.RESOLVED.label}: {', '.join(dict.fromkeys(channel_names))}"
+        add_timeline_entry(alert, AlertEvent.Kind.ANNOUNCED, text, now=now)
+    return len(channel_names)
+
+
+def is_storm(channel: Channel, now: datetime) -> bool:
+    recent = channel.notifications.filter(kind__in=FIRING_KINDS, created_at__gt=now - STORM_WINDOW)
+    return recent.count() >= STORM_THRESHOLD
+
+
+def _build_stream(alert: SystemAlert, label: str) -> str:
+    return f"alert-{alert.pk}/{label}"
+
+
+def _supersede_queued(stream: str, due_at: datetime, now: datetime) -> None:
+    """Supersede messages held for quiet hours, which would otherwise delay a critical message in their stream."""
+    Notification.objects.filter(
+        stream=stream,
+        kind__in=FIRING_KINDS,
+        state=NotificationState.WAITING,
+        attempt_count=0,
+        next_attempt_at__gt=max(due_at, now),
+    ).update(state=NotificationState.SUPERSEDED, error="superseded by a later message")
+
+
+def _notify_storm(destination: Destination, *, now: datetime) -> None:
+    slot = int(now.timestamp() // STORM_WINDOW.total_seconds())
+    key = f"storm:{destination.label}:{slot}"
+    if Notification.objects.filter(idempotency_key=key).exists():
+        return
+    active = SystemAlert.objects.active().count()
+    message = Message(
+        kind=Kind.STORM,
+        title=f"Alert storm: {active} alerts are active",
+        text=f"This channel reached {STORM_THRESHOLD} messages within {formats.span(STORM_WINDOW)}. "
+        "See the alerts page for further alerts; no individual messages are sent for now.",
+        severity="critical",
+        source="opsportal",
+        url=f"{settings.BASE_URL}/admin/alerts/",
+        facts=[("Active", str(active))],
+        at=now,
+        thread=f"opsportal:storm:{slot}",
+        recipients=list(destination.recipients),
+    )
+    outbox.enqueue_notification(
+        channel=destination.channel,
+        kind=Kind.STORM,
+        key=key,
+        stream=f"storm/{destination.label}",
+        message=message,
+        now=now,
+        not_before=destination.not_before,
+    )
