@@ -28,7 +28,7 @@ from health.models import (
 from health.services import incidents
 from opsportal.lib import formats, outbound
 from opsportal.lib.admin import LogAdmin
-from opsportal.templatetags.portal import state, when
+from opsportal.lib.markup import state, when
 
 
 class ComponentBase(admin.ModelAdmin[Any]):

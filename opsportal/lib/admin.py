@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString
 
-from opsportal.templatetags.portal import severity, state, when
+from opsportal.lib.markup import severity, state, when
 
 
 class PatientSplitDateTime(AdminSplitDateTime):

@@ -2,148 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from functools import cache
+from datetime import timedelta
 from html import escape
 from typing import Any
 
 from django import template
 from django.template import RequestContext
-from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from opsportal.lib import charts, formats
+from opsportal.lib.markup import icon, severity, state, when
 
 register = template.Library()
 
-# Word on the pill -> (tone, icon). A tone is a CSS suffix; an icon is a shape of its own for each tone.
-SEVERITIES = {
-    "critical": ("critical", "critical"),
-    "high": ("high", "high"),
-    "error": ("high", "high"),
-    "warning": ("warning", "warning"),
-    "medium": ("medium", "medium"),
-    "info": ("info", "info"),
-    "debug": ("info", "info"),
-    "ok": ("ok", "ok"),
-}
-STATES = {
-    # alerts and error groups
-    "pending": ("info", "clock"),
-    "open": ("critical", "critical"),
-    "unresolved": ("critical", "critical"),
-    "regressed": ("critical", "refresh"),
-    "escalated": ("critical", "up"),
-    "overdue": ("critical", "clock"),
-    "flapping": ("warning", "refresh"),
-    "acknowledged": ("medium", "user"),
-    "dismissed": ("info", "close"),
-    "muted": ("info", "mute"),
-    "silenced": ("info", "mute"),
-    "resolved": ("ok", "ok"),
-    # health
-    "healthy": ("ok", "ok"),
-    "up": ("ok", "ok"),
-    "operational": ("ok", "ok"),
-    "degraded": ("warning", "warning"),
-    "unhealthy": ("critical", "critical"),
-    "down": ("critical", "critical"),
-    "not configured": ("info", "none"),
-    "unknown": ("info", "none"),
-    "ok": ("ok", "ok"),
-    "maintenance": ("medium", "gear"),
-    # jobs, deliveries, webhooks
-    "running": ("medium", "play"),
-    "processing": ("medium", "play"),
-    "queued": ("info", "clock"),
-    "waiting": ("info", "clock"),
-    "scheduled": ("info", "clock"),
-    "succeeded": ("ok", "ok"),
-    "sent": ("ok", "ok"),
-    "delivered": ("ok", "ok"),
-    "processed": ("ok", "ok"),
-    "working": ("ok", "ok"),
-    "retrying": ("warning", "refresh"),
-    "failed": ("critical", "critical"),
-    "failing": ("critical", "critical"),
-    "lost": ("critical", "critical"),
-    "dead": ("critical", "critical"),
-    "bounced": ("high", "high"),
-    "disabled": ("info", "none"),
-    "live": ("ok", "ok"),
-    "revoked": ("info", "close"),
-    # payments and reservations
-    "created": ("info", "clock"),
-    "active": ("medium", "clock"),
-    "completed": ("ok", "ok"),
-    "paid": ("ok", "ok"),
-    "cancelled": ("info", "close"),
-    "canceled": ("info", "close"),
-    "expired": ("info", "clock"),
-    "refunded": ("medium", "refresh"),
-    "refund needed": ("critical", "critical"),
-    "sold out": ("medium", "ticket"),
-    "asked": ("info", "clock"),
-    "requires payment method": ("info", "clock"),
-    "requires confirmation": ("info", "clock"),
-    "requires action": ("info", "clock"),
-    "requires capture": ("info", "clock"),
-    "refused": ("warning", "warning"),
-    "abandoned": ("info", "close"),
-    "ignored": ("info", "mute"),
-    "stuck": ("high", "high"),
-    "at risk": ("high", "high"),
-}
-
-
-def _pill(tone: str, icon_name: str, word: str) -> SafeString:
-    return format_html('<span class="pill pill--{}">{}{}</span>', tone, icon(icon_name), word)
-
-
-@register.simple_tag
-@cache  # they are few, and a page shows some hundred of them
-def icon(name: str, css: str = "") -> SafeString:
-    """An icon of the sprite, hidden from screen readers: the word beside it says it."""
-    return format_html(
-        '<svg class="icon {}" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
-        css,
-        static("opsportal/icons.svg"),
-        name,
-    )
-
-
-@register.simple_tag
-def severity(value: object) -> SafeString:
-    """A severity pill: colour, shape and word."""
-    word = str(value or "info").lower()
-    tone, shape = SEVERITIES.get(word, ("info", "info"))
-    return _pill(tone, shape, word.capitalize())
-
-
-@register.simple_tag
-def state(value: object, label: str = "") -> SafeString:
-    """A state pill for any state word of the portal; `label` when the shown word differs."""
-    word = str(value or "unknown").lower().replace("_", " ").replace("-", " ")
-    tone, shape = STATES.get(word, ("info", "none"))
-    return _pill(tone, shape, label or word.capitalize())
-
-
-@register.simple_tag
-def when(moment: datetime | None, style: str = "relative") -> SafeString:
-    """`relative` ("4 min ago", kept alive by portal.js; the full time on hover), `full` (with zone), or `both`."""
-    if moment is None:
-        return format_html('<span class="quiet">{}</span>', formats.NONE)
-    full = formats.stamp(moment)
-    iso = moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    absolute = f'<time datetime="{iso}">{full}</time>'
-    ago = formats.ago(moment, timezone.now()) if style != "full" else ""
-    relative = f'<time datetime="{iso}" title="{full}" data-live>{ago}</time>'
-    shown = {"full": absolute, "both": f"{absolute} ({relative})"}.get(style, relative)
-    # A page has hundreds of these, and nothing in them needs escaping, which would take half of their time.
-    return mark_safe(shown)  # noqa: S308
+for tag in (icon, severity, state, when):
+    register.simple_tag(tag)
 
 
 def _with_unit(figure: str, unit: str) -> SafeString:
