@@ -29,7 +29,7 @@ class ChecksRun(msgspec.Struct):
 
 @api(Scope.ADMIN, "POST")
 def run_checks(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    verdict = ratelimit.hit(f"run-checks:{app.pk}", 6, 60)
+    verdict = ratelimit.acquire(f"run-checks:{app.pk}", 6, 60)
     if not verdict.allowed:
         return too_many_requests("six runs a minute are enough", verdict.retry_after)
     done = services.run_all_checks(now=timezone.now())

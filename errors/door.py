@@ -133,7 +133,7 @@ door = Door()
 def check_quotas(guest: Guest, count: int = 1) -> None:
     """Counts `count` events against the app's quotas. Raises OverQuota for the first that is used up."""
     for quota in guest.quotas:
-        verdict = ratelimit.hit(
+        verdict = ratelimit.acquire(
             f"errors.{quota.name}:{guest.app_id}", quota.limit, quota.seconds, cost=count
         )
         if not verdict.allowed:

@@ -44,5 +44,5 @@ def blocked_calls(context: WidgetContext) -> dict[str, object]:
     return {
         "total": recent.aggregate(total=Sum("count"))["total"] or 0,
         "top": [{**row, "tier": labels.get(row["tier"], row["tier"])} for row in by_subject],
-        "degraded": ratelimit.degraded(),
+        "degraded": ratelimit.is_degraded(),
     }

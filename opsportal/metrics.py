@@ -44,7 +44,7 @@ def rate_limits() -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "opsportal_rate_limit_degraded",
         "1 while Redis is away and each process counts for itself.",
-        value=float(ratelimit.degraded()),
+        value=float(ratelimit.is_degraded()),
     )
 
 

@@ -43,7 +43,7 @@ def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
     if count > MOST_SIGNALS:
         return problem(413, f"{count} signals; send at most {MOST_SIGNALS} at once")
     limit = settings.SIGNALS_PER_MINUTE
-    quota = ratelimit.hit(f"signals:{app.pk}", limit, 60, cost=max(1, count))
+    quota = ratelimit.acquire(f"signals:{app.pk}", limit, 60, cost=max(1, count))
     if not quota.allowed:
         return too_many_requests(f"more than {limit} signals a minute", quota.retry_after)
     is_new = _record(batch, app)

@@ -121,7 +121,9 @@ def subscribe(request: HttpRequest) -> HttpResponse:
             raise ValidationError("too long")
     except ValidationError:
         return _say(request, "That is not an e-mail address", "Go back and correct it.", 400)
-    if not ratelimit.hit(f"status-subscribe:{network_of(address_of(request))}", 5, 3600).allowed:
+    if not ratelimit.acquire(
+        f"status-subscribe:{network_of(address_of(request))}", 5, 3600
+    ).allowed:
         return _say(request, "Too many at once", "Try again in an hour.", 429)
     subscribers.subscribe(address, now=timezone.now())
     return _say(

@@ -93,7 +93,7 @@ class RateLimitMiddleware:
         if limit is None:
             return self.get_response(request)
         count, window = limit
-        allowed, remaining, wait = ratelimit.take(key, count, window, 1)
+        allowed, remaining, wait = ratelimit.limiter().acquire_raw(key, count, window, 1)
         reset = ceil(time.time() + wait)
         if allowed:
             response = self.get_response(request)
@@ -128,7 +128,7 @@ class RateLimitMiddleware:
         self.known.remember(credential, caller)
         # This call was counted by address; it is theirs, and counts there too: a limit is a limit.
         if tier != AUTH and (limit := limit_of(tier, caller.app)):
-            ratelimit.hit(f"{tier}:{caller.subject}", limit.limit, limit.window_seconds)
+            ratelimit.acquire(f"{tier}:{caller.subject}", limit.limit, limit.window_seconds)
 
 
 def _credential(request: HttpRequest) -> str:

@@ -15,7 +15,8 @@ from sentry_sdk.utils import event_from_exception, handle_in_app
 from errors.intake.accept import Circumstances, accept
 from errors.services import record_events
 from opsportal.clients.models import ClientApp
-from opsportal.lib import background, logs, ratelimit, request_id
+from opsportal.lib import background, logs, request_id
+from opsportal.lib.memory_limits import MemoryLimiter
 from opsportal.lib.scrub import Scrubber
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ _LEVELS = {logging.CRITICAL: "fatal", logging.ERROR: "error"}
 
 dropped = 0
 _waiting: deque[dict[str, Any]] = deque()
-_pace = ratelimit.Memory(most_keys=1)
+_pace = MemoryLimiter(max_keys=1)
 _busy = threading.local()
 _writing = threading.Lock()
 
@@ -52,7 +53,7 @@ class OwnErrors(logging.Handler):
             return
         _busy.with_an_error = True
         try:
-            if len(_waiting) >= MOST_WAITING or not _pace.hit("", MOST_A_MINUTE, 60).allowed:
+            if len(_waiting) >= MOST_WAITING or not _pace.acquire("", MOST_A_MINUTE, 60).allowed:
                 dropped += 1
                 return
             _waiting.append(event_of(record))

@@ -15,7 +15,8 @@ from errors import payloads
 from errors.models import ErrorEvent
 from health.models import Latency, Series, Tier
 from opsportal.clients.services import ensure_portal_app
-from opsportal.lib import background, ratelimit
+from opsportal.lib import background
+from opsportal.lib.memory_limits import MemoryLimiter
 from opsportal.self_monitoring import errors, requests
 
 pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
 def switched_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.SELF_MONITORING = True
     monkeypatch.setattr(background, "start", lambda: None)  # the tests write themselves
-    monkeypatch.setattr(errors, "_pace", ratelimit.Memory())
+    monkeypatch.setattr(errors, "_pace", MemoryLimiter())
     ensure_portal_app()
     requests._durations.clear()
     errors._waiting.clear()
