@@ -35,7 +35,7 @@ if not SECRET_KEY:
     try:
         SECRET_KEY = installation_secret_key(DATA_DIR)
     except OSError as error:
-        env.wrong("DATA_DIR", f"cannot be written: {error}.")
+        env.add_error("DATA_DIR", f"cannot be written: {error}.")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", []) or [
     urlsplit(BASE_URL).hostname or "127.0.0.1",

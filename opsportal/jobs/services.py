@@ -22,7 +22,7 @@ NUDGE_AGAIN = timedelta(seconds=25)  # a nudge may be lost with the worker that 
 def sync_jobs(now: datetime) -> None:
     """Make the rows agree with the code: one per scheduled task, and the one schedule that ticks."""
     known = {scheduled.name: scheduled for scheduled in schedules.registry}
-    with locks.one_at_a_time("jobs.sync"), transaction.atomic():
+    with locks.cluster_lock("jobs.sync"), transaction.atomic():
         Job.objects.exclude(name__in=known).delete()
         for job in Job.objects.all():
             scheduled = known.pop(job.name)
@@ -41,7 +41,7 @@ def sync_jobs(now: datetime) -> None:
             )
             for scheduled in known.values()
         )
-        queue.keep_ticking("opsportal tick", TICK)
+        queue.schedule_every_minute("opsportal tick", TICK)
 
 
 def _first_run(scheduled: schedules.Scheduled, now: datetime) -> datetime:
@@ -117,7 +117,7 @@ def note_alive(
 def is_hung(now: datetime, *, since: datetime) -> bool:
     """True when this node's cluster, running since then, leaves work waiting and has taken nothing up for too long."""
     patience = timedelta(seconds=2 * settings.Q_CLUSTER["timeout"] + 30)
-    if queue.waiting(now).oldest_seconds < 30:
+    if queue.backlog(now).oldest_seconds < 30:
         return False
     node = Node.objects.filter(name=settings.INSTANCE[:100]).first()
     progress = (node and node.last_progress_at) or since
@@ -128,7 +128,7 @@ def release_cluster(now: datetime, *, cluster_id: str) -> int:
     """After a cluster was killed: what its workers had taken may start again at once. Returns how many jobs."""
     others = Node.objects.filter(seen_at__gte=now - NODE_GONE).exclude(name=settings.INSTANCE[:100])
     if not others.exists():
-        queue.release_taken(now)
+        queue.requeue_reserved(now)
     return Job.objects.filter(owner__startswith=f"{cluster_id}:").update(
         lease_until=now - timedelta(seconds=1), nudged_at=None
     )
@@ -151,7 +151,7 @@ class QueueState:
 
 
 def queue_state(now: datetime) -> QueueState:
-    waiting = queue.waiting(now)
+    waiting = queue.backlog(now)
     known = list(Node.objects.order_by("name"))
     nodes = tuple(node for node in known if node.seen_at >= now - NODE_GONE)
     ticks = [at for node in known for at in (node.last_tick_at, node.started_at) if at]

@@ -58,7 +58,7 @@ class OwnErrors(logging.Handler):
                 return
             _waiting.append(event_of(record))
             background.start()  # workers and commands have no thread until they need one
-            background.hurry()
+            background.run_soon()
         except Exception:
             dropped += 1
             self.handleError(record)

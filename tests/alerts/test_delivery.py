@@ -98,7 +98,7 @@ def test_a_failure_is_tried_three_times_and_then_shown(gauge: Gauge, slack: Fake
     gauge.evaluate(6, now=NOON)
 
     for minute in range(10):
-        breaker.forget_all()
+        breaker.reset_all()
         deliver(NOON + minute * MINUTE)
         if minute == 5:
             break
@@ -141,14 +141,14 @@ def test_an_outage_of_an_hour_loses_nothing(gauge: Gauge, slack: FakeHTTP) -> No
     slack.refuse()
     gauge.evaluate(6, now=NOON)
     for minute in range(60):
-        breaker.forget_all()
+        breaker.reset_all()
         tick(NOON + minute * MINUTE)
     channel = Channel.objects.get(name="slack")
     assert channel.failing_since == NOON
 
     slack.start()
     for minute in range(60, 70):
-        breaker.forget_all()
+        breaker.reset_all()
         tick(NOON + minute * MINUTE)
 
     assert titles(slack) == ["⛔ Test gauge"]

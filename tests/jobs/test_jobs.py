@@ -332,10 +332,10 @@ def test_what_a_killed_cluster_had_taken_is_handed_back_only_when_no_other_works
     Node.objects.create(name="another", version="1", seen_at=NOON)
 
     services.release_cluster(NOON, cluster_id="aaaa")
-    assert queue.waiting(NOON).count == 0
+    assert queue.backlog(NOON).count == 0
 
     services.release_cluster(NOON + timedelta(minutes=5), cluster_id="aaaa")
-    assert queue.waiting(NOON + timedelta(minutes=5)).count == 1
+    assert queue.backlog(NOON + timedelta(minutes=5)).count == 1
 
 
 def test_the_overview_shows_each_job_with_its_last_result(job: Job) -> None:

@@ -15,7 +15,7 @@ def test_a_fork_waits_for_the_chore_in_hand_and_inherits_no_lock() -> None:
             begun.set()
             go_on.wait(5)
 
-    worker = threading.Thread(target=background._do, args=("slow", slow))
+    worker = threading.Thread(target=background._run_chore, args=("slow", slow))
     worker.start()
     begun.wait(5)
     threading.Timer(0.2, go_on.set).start()

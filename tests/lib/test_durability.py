@@ -1,7 +1,7 @@
 import pytest
 from django.db import connection, transaction
 
-from opsportal.lib.durability import quick_commit
+from opsportal.lib.durability import relaxed_durability
 from tests.factories import make_app
 
 
@@ -24,7 +24,7 @@ def durable(transactional_db: None) -> None:
 
 
 def test_only_what_is_written_inside_skips_the_wait() -> None:
-    with quick_commit():
+    with relaxed_durability():
         inside = commit_setting()
         app = make_app()
 
@@ -33,12 +33,12 @@ def test_only_what_is_written_inside_skips_the_wait() -> None:
 
 
 def test_a_failure_inside_leaves_the_connection_durable() -> None:
-    with pytest.raises(ZeroDivisionError), quick_commit():
+    with pytest.raises(ZeroDivisionError), relaxed_durability():
         raise ZeroDivisionError
 
     assert commit_setting() == "durable"
 
 
 def test_inside_a_transaction_that_one_decides() -> None:
-    with transaction.atomic(), quick_commit():
+    with transaction.atomic(), relaxed_durability():
         assert commit_setting() == "durable"

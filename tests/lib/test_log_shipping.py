@@ -21,11 +21,11 @@ pytestmark = in_the_sqlite_run
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    breaker.forget_all()
-    monkeypatch.setattr(log_shipping, "GATHER_FOR", 0.1)
-    monkeypatch.setattr(log_shipping, "WAIT_WHEN_AWAY", 0.1)
+    breaker.reset_all()
+    monkeypatch.setattr(log_shipping, "BATCH_WINDOW_SECONDS", 0.1)
+    monkeypatch.setattr(log_shipping, "RETRY_INTERVAL_SECONDS", 0.1)
     yield
-    breaker.forget_all()
+    breaker.reset_all()
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_refused_token_does_not_pile_up(shop: logging.Logger) -> None:
 def test_nobody_waits_while_it_is_away_and_what_is_dropped_is_counted(
     shop: logging.Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_shipping, "MOST_WAITING", 50)
+    monkeypatch.setattr(log_shipping, "MAX_QUEUED", 50)
     with serving(hang) as server:
         handler = shipping(shop, server.url)
         began = time.monotonic()

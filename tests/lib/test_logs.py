@@ -19,7 +19,7 @@ def line_of(message: str, *args: object, **extra: object) -> str:
     )
     line = logs.JsonFormatter().format(record)
     assert "\n" not in line
-    assert len(line) <= logs.LONGEST_LINE
+    assert len(line) <= logs.MAX_LINE_CHARS
     return line
 
 

@@ -63,7 +63,9 @@ def test_a_chart_brings_its_figures_as_data_and_as_a_table() -> None:
 
 
 def test_a_chart_without_data_says_so() -> None:
-    assert "No data in this time yet." in shown("{% chart chart %}", chart=Chart("Errors", [], []))
+    assert "No data for this period yet." in shown(
+        "{% chart chart %}", chart=Chart("Errors", [], [])
+    )
 
 
 def test_chart_labels_cannot_end_the_attribute() -> None:

@@ -27,10 +27,10 @@ from tests.lib.loopback import (
 
 @pytest.fixture(autouse=True)
 def closed_breakers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    breaker.forget_all()
-    monkeypatch.setattr(client, "_FIRST_WAIT", 0.01)
+    breaker.reset_all()
+    monkeypatch.setattr(client, "_MIN_BACKOFF_SECONDS", 0.01)
     yield
-    breaker.forget_all()
+    breaker.reset_all()
 
 
 def state_of(name: str) -> breaker.BreakerState:
@@ -133,7 +133,7 @@ class TestTrouble:
     def test_silence_ends_with_the_read_timeout(self) -> None:
         with (
             serving(hang) as server,
-            pytest.raises(outbound.Unavailable, match="no answer in time"),
+            pytest.raises(outbound.Unavailable, match="timed out"),
         ):
             outbound.Client("shop", read=0.2, attempts=1).request("GET", server.url)
 
@@ -141,7 +141,7 @@ class TestTrouble:
         began = time.monotonic()
         with (
             serving(drip) as server,
-            pytest.raises(outbound.Unavailable, match="no answer in time"),
+            pytest.raises(outbound.Unavailable, match="timed out"),
         ):
             outbound.Client("shop", timeout=0.5).request("GET", server.url)
 
@@ -156,7 +156,7 @@ class TestTrouble:
 
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
-        with pytest.raises(outbound.Unavailable, match="no answer in time"):
+        with pytest.raises(outbound.Unavailable, match="timed out"):
             outbound.Client("shop", connect=0.2, timeout=0.3).request("GET", "http://slow.example/")
         over.set()
 
@@ -223,7 +223,7 @@ class TestBreaker:
         assert state_of("shop").state == "closed"
 
     def test_failures_that_lie_apart_do_not_open_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(breaker, "WITHIN", 0.05)
+        monkeypatch.setattr(breaker, "FAILURE_WINDOW_SECONDS", 0.05)
         with serving(answer(500)) as server:
             shop = outbound.Client("shop", attempts=1)
             for _ in range(7):
@@ -233,7 +233,7 @@ class TestBreaker:
         assert state_of("shop").state == "closed"
 
     def test_a_good_probe_closes_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(breaker, "OPEN_FOR", 0.1)
+        monkeypatch.setattr(breaker, "OPEN_SECONDS", 0.1)
         with serving(answers(*[answer(500)] * 5, answer(200))) as server:
             shop = outbound.Client("shop", attempts=1)
             for _ in range(5):
@@ -247,14 +247,14 @@ class TestBreaker:
     def test_a_bad_probe_opens_it_again_and_keeps_since_when(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(breaker, "OPEN_FOR", 0.1)
+        monkeypatch.setattr(breaker, "OPEN_SECONDS", 0.1)
         with serving(answer(500)) as server:
             shop = outbound.Client("shop", attempts=1)
             for _ in range(5):
                 shop.request("GET", server.url)
             opened_at = state_of("shop").opened_at
             time.sleep(0.15)
-            monkeypatch.setattr(breaker, "OPEN_FOR", 30)
+            monkeypatch.setattr(breaker, "OPEN_SECONDS", 30)
             shop.request("GET", server.url)
 
         assert state_of("shop").state == "open"
@@ -263,7 +263,7 @@ class TestBreaker:
     def test_of_twenty_calls_at_once_exactly_one_is_the_probe(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(breaker, "OPEN_FOR", 0.1)
+        monkeypatch.setattr(breaker, "OPEN_SECONDS", 0.1)
 
         def slow(connection: object, request: bytes) -> None:
             time.sleep(0.5)
@@ -304,7 +304,7 @@ class TestBreaker:
     def test_another_process_sees_that_it_is_open(self) -> None:
         mine, others = breaker.Breaker("shop"), breaker.Breaker("shop")
         for _ in range(5):
-            mine.failed(probe=False)
+            mine.record_failure(probe=False)
 
         with pytest.raises(outbound.Unavailable):
             others.enter()
@@ -312,11 +312,11 @@ class TestBreaker:
     def test_a_probe_that_is_never_heard_of_again_does_not_block_for_ever(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(breaker, "OPEN_FOR", 0.0)
-        monkeypatch.setattr(breaker, "PROBE_LEASE", 0.1)
+        monkeypatch.setattr(breaker, "OPEN_SECONDS", 0.0)
+        monkeypatch.setattr(breaker, "PROBE_TIMEOUT_SECONDS", 0.1)
         shop = breaker.Breaker("shop")
         for _ in range(5):
-            shop.failed(probe=False)
+            shop.record_failure(probe=False)
 
         assert shop.enter() is True
         with pytest.raises(outbound.Unavailable):

@@ -38,13 +38,13 @@ def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
 
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert refused.stderr.startswith("opsportal cannot start: wrong settings: ")
+    assert refused.stderr.startswith("opsportal cannot start: invalid settings: ")
     for name in (
         "TRUSTED_PROXY_COUNT: Not a valid integer.",
         "DATABASE_POOL: Not a valid integer.",
-        "DATABASE_URL: not like postgresql://user:password@host:5432/name",
-        "TIME_ZONE: not the name of a time zone",
-        "BASE_URL: not like https://ops.example.com",
+        "DATABASE_URL: expected postgresql://user:password@host:5432/name",
+        "TIME_ZONE: expected the name of a time zone",
+        "BASE_URL: expected a URL such as https://ops.example.com",
         "WORKERS: Must be greater than or equal to 1.",
         "SECRET_KEY: The value of SECRET_KEY_FILE must be a readable file path.",
     ):
@@ -56,7 +56,9 @@ def test_a_malformed_database_address_is_named(tmp_path: Path, url: str) -> None
     refused = check(tmp_path, DATABASE_URL=url)
 
     assert refused.returncode == 1
-    assert refused.stderr.startswith("opsportal cannot start: wrong settings: DATABASE_URL: not ")
+    assert refused.stderr.startswith(
+        "opsportal cannot start: invalid settings: DATABASE_URL: expected "
+    )
     assert refused.stderr.count("\n") == 1
 
 
@@ -66,7 +68,7 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     refused = check(tmp_path)
 
     assert refused.returncode == 1
-    assert "wrong settings: DATA_DIR: cannot be written" in refused.stderr
+    assert "invalid settings: DATA_DIR: cannot be written" in refused.stderr
     assert refused.stderr.count("\n") == 1
 
 

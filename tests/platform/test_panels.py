@@ -29,9 +29,9 @@ def figures(name: str) -> dict[tuple[str, str], float]:
 
 
 def test_an_open_breaker_is_shown_and_measured(admin_client: Client) -> None:
-    breaker.forget_all()
+    breaker.reset_all()
     for _ in range(5):
-        breaker.breaker_for("slack").failed(probe=False)
+        breaker.breaker_for("slack").record_failure(probe=False)
     breaker.breaker_for("sms")
 
     page = shown(admin_client, "opsportal.dependencies")
@@ -39,7 +39,7 @@ def test_an_open_breaker_is_shown_and_measured(admin_client: Client) -> None:
     assert "Not called" in page
     assert figures("opsportal.breakers")["opsportal_breaker_state", "slack"] == 2
     assert figures("opsportal.breakers")["opsportal_breaker_state", "sms"] == 0
-    breaker.forget_all()
+    breaker.reset_all()
 
 
 def test_refused_calls_are_shown_and_measured(admin_client: Client) -> None:
@@ -60,7 +60,7 @@ def test_refused_calls_are_shown_and_measured(admin_client: Client) -> None:
 
 
 def test_quiet_times_have_their_words_too(admin_client: Client) -> None:
-    breaker.forget_all()
+    breaker.reset_all()
     assert "Nothing called yet" in shown(admin_client, "opsportal.dependencies")
     assert ">0<" in shown(admin_client, "opsportal.blocked_calls")
     assert ("opsportal_self_monitoring_dropped", "errors") in figures("opsportal.self_monitoring")
