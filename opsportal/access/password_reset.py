@@ -1,4 +1,4 @@
-"""A forgotten password: asked for on a page, mailed by a worker, used once within a day."""
+"""Password reset: a page requests it, a worker e-mails the link, and the link works once within a day."""
 
 from django.conf import settings
 from django.contrib.auth.forms import PasswordResetForm
@@ -19,7 +19,7 @@ SENDER_TASK = "opsportal.access.tasks.send_password_reset"
 
 
 class QueuedForm(PasswordResetForm):
-    """Queues one mail for each active user with this address; whether there is one, the page does not tell."""
+    """A form that queues an e-mail for each active user with this address and never shows whether there is one."""
 
     def save(self, *args: object, **kwargs: object) -> None:
         for user in self.get_users(self.cleaned_data["email"]):
@@ -31,20 +31,20 @@ class PasswordReset(PasswordResetView):
     success_url = reverse_lazy("password_reset_done")
 
     def post(self, request: HttpRequest, *args: str, **kwargs: object) -> HttpResponse:
-        throttle.reset_asked(request, request.POST.get("email", ""))
+        throttle.count_reset_request(request, request.POST.get("email", ""))
         return super().post(request, *args, **kwargs)
 
 
 def send(user_id: int) -> str:
-    """Returns a word for the task's record. The link is made here, so that it is in no queue."""
+    """E-mail a reset link and return the task's result. The link is created here, so that no queue contains it."""
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None or not user.email:
-        return "nobody to send to"
+        return "no active user with an e-mail address"
     arguments = [
         urlsafe_base64_encode(force_bytes(user.pk)),
         default_token_generator.make_token(user),
     ]
     link = settings.BASE_URL + reverse("password_reset_confirm", args=arguments)
     text = render_to_string("access/password_reset.txt", {"user": user, "link": link})
-    send_mail("Your new password for opsportal", text, None, [user.email])
+    send_mail("Reset your opsportal password", text, None, [user.email])
     return "sent"

@@ -10,7 +10,7 @@ own = [
     path("admin/two-factor/codes/", views.renew_codes, name="two-factor-codes"),
     path("admin/two-factor/off/", views.turn_off, name="two-factor-off"),
 ]
-# Named as Django's own templates (the sign-in page among them) look for them.
+# Django's templates, such as the sign-in page, refer to these names.
 reset = [
     path("admin/password_reset/", password_reset.PasswordReset.as_view(), name="admin_password_reset"),
     path("admin/password_reset/done/", auth_views.PasswordResetDoneView.as_view(), name="password_reset_done"),

@@ -9,7 +9,7 @@ from django.test import Client
 
 from opsportal.access import roles, two_factor
 from opsportal.access.models import AuditEvent
-from opsportal.access.roles import OWNER, READ_ONLY, STAFF, ensure_roles
+from opsportal.access.roles import Role, ensure_roles
 from tests.access.test_sign_in import enrolled
 
 pytestmark = pytest.mark.django_db
@@ -28,16 +28,16 @@ def groups() -> None:
 
 def test_ensuring_them_again_changes_nothing_and_restores_what_was_taken() -> None:
     before = {group.name: group.permissions.count() for group in Group.objects.all()}
-    Group.objects.get(name=STAFF).permissions.clear()
+    Group.objects.get(name=Role.STAFF).permissions.clear()
 
     ensure_roles()
 
     assert {group.name: group.permissions.count() for group in Group.objects.all()} == before
-    assert set(before) == {OWNER, STAFF, READ_ONLY}
+    assert set(before) == {Role.OWNER, Role.STAFF, Role.READ_ONLY}
 
 
 def test_read_only_sees_the_work_and_changes_nothing() -> None:
-    user = member_of(READ_ONLY)
+    user = member_of(Role.READ_ONLY)
 
     assert user.has_perm("jobs.view_job")
     assert user.has_perm("clients.view_clientapp")
@@ -49,7 +49,7 @@ def test_read_only_sees_the_work_and_changes_nothing() -> None:
 
 
 def test_staff_do_the_work_but_settings_keys_and_people_are_the_owners() -> None:
-    user = member_of(STAFF)
+    user = member_of(Role.STAFF)
 
     for may in (
         "alerts.change_systemalert",
@@ -68,7 +68,7 @@ def test_staff_do_the_work_but_settings_keys_and_people_are_the_owners() -> None
 
 
 def test_owners_may_everything_but_the_machinery() -> None:
-    user = member_of(OWNER)
+    user = member_of(Role.OWNER)
 
     for may in (
         "auth.change_user",
@@ -82,13 +82,13 @@ def test_owners_may_everything_but_the_machinery() -> None:
 
 
 def test_each_pattern_of_what_staff_may_do_names_something() -> None:
-    named = [roles._named(p) for p in Permission.objects.select_related("content_type")]
+    named = [roles._full_name(p) for p in Permission.objects.select_related("content_type")]
 
-    for pattern in (*roles.STAFF_MAY, *roles._OWNERS_ONLY):
+    for pattern in (*roles.STAFF_PERMISSIONS, *roles._OWNERS_ONLY):
         assert any(roles._matches(name, (pattern,)) for name in named), pattern
 
 
-@pytest.mark.parametrize("role", [OWNER, STAFF, READ_ONLY])
+@pytest.mark.parametrize("role", [Role.OWNER, Role.STAFF, Role.READ_ONLY])
 def test_each_role_opens_the_start_page(client: Client, role: str) -> None:
     client.force_login(member_of(role))
 

@@ -198,7 +198,7 @@ def test_setting_it_up_shows_a_code_to_scan_and_ten_recovery_codes_once(
     assert TOTPDevice.objects.get() == device  # a reload does not change what was scanned
 
     wrong = client.post(f"{PAGE}confirm/", {"code": "000000"})
-    assert "That code is not right" in wrong.content.decode()
+    assert "Incorrect code" in wrong.content.decode()
     throttle_of_the_device_passes(device)
     done = client.post(f"{PAGE}confirm/", {"code": code_of(device)}).content.decode()
 
@@ -370,7 +370,7 @@ def test_an_owner_cannot_require_what_they_have_not_set_up(client: Client, owner
     url = "/admin/access/accesspolicy/add/"
     client.force_login(owner)
     refused = client.post(url, {"require_second_factor": "on"})
-    assert "Set up your own second factor first" in refused.content.decode()
+    assert "Set up two-factor sign-in for your own account first" in refused.content.decode()
 
     _, codes = enrolled(owner)
     client.get("/admin/", follow=True)

@@ -180,7 +180,7 @@ class TestTrouble:
             assert outbound.Client("shop").request("GET", server.url).text == "hello"
 
     @pytest.mark.parametrize(
-        ("encoding", "reason"), [("br", "not asked for"), ("gzip", "unreadable gzip")]
+        ("encoding", "reason"), [("br", "unsupported encoding"), ("gzip", "invalid gzip data")]
     )
     def test_an_answer_that_lies_about_its_encoding(self, encoding: str, reason: str) -> None:
         with (
