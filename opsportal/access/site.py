@@ -7,7 +7,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 
 from opsportal.access import two_factor
-from opsportal.access.sign_in import SignIn, redirect_with_next
+from opsportal.access.views.sign_in import SignIn, redirect_with_next
 from opsportal.lib.admin import PortalAdminSite
 
 
