@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from opsportal.clients.auth import app_for_key
-from opsportal.clients.key_use import note_used
+from opsportal.clients.key_use import record_key_use
 from opsportal.clients.models import ClientApp, ClientKey, Scope
 from opsportal.lib import ratelimit
 from opsportal.lib.scrub import Scrubber, scrubber
@@ -119,7 +119,7 @@ class Door:
         )
         if public is None:
             return None
-        note_used(ClientKey, public.pk)
+        record_key_use(ClientKey, public.pk)
         return _guest(public.app)
 
     def forget(self) -> None:

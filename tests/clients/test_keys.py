@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from opsportal.clients import services
 from opsportal.clients.auth import app_for_key
-from opsportal.clients.key_use import write_down_used
+from opsportal.clients.key_use import write_key_uses
 from opsportal.clients.models import ApiKey, ClientKey, Scope
 from tests.factories import make_app
 
@@ -84,12 +84,12 @@ def test_which_keys_are_in_use_is_written_down_beside_the_requests(key: ClientKe
     app_for_key(key.public_key, Scope.INGEST)
     app_for_key(secret, Scope.ADMIN)
 
-    write_down_used()
+    write_key_uses()
 
     key.refresh_from_db()
     assert key.last_used_at is not None
     assert ApiKey.objects.get().last_used_at is not None
-    assert write_down_used() == 0
+    assert write_key_uses() == 0
 
 
 def test_the_first_apps_are_made_once() -> None:

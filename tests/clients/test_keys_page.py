@@ -75,7 +75,7 @@ def test_what_is_no_origin_is_refused(admin_client: Client, origin: str) -> None
     )
 
     assert answer.status_code == 200
-    assert "is no origin" in answer.content.decode()
+    assert "is not an origin" in answer.content.decode()
 
 
 def test_the_list_and_form_open(admin_client: Client, app: ClientApp) -> None:
@@ -143,7 +143,7 @@ def test_a_key_without_a_scope_is_refused_with_a_reason(
 ) -> None:
     answer = admin_client.post(keys_url(app, "api/add/"), follow=True)
 
-    assert "Choose at least one thing" in answer.content.decode()
+    assert "Choose at least one permission" in answer.content.decode()
     assert not ApiKey.objects.exists()
 
 
