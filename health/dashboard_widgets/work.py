@@ -1,7 +1,7 @@
 """Background work: the queue, and what runs on a schedule."""
 
 from health.dashboard import WidgetContext, widget
-from opsportal.jobs import services as jobs
+from opsportal.jobs import queries as jobs
 
 
 @widget(

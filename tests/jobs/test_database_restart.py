@@ -36,7 +36,7 @@ def test_work_goes_on_after_the_database_was_killed_and_came_back(
 
         own_postgres.kill()
         serving.portal.wait_for(
-            lambda: "cannot ask the database" in serving.log.read_text(), 20, "the outage"
+            lambda: "cannot query the database" in serving.log.read_text(), 20, "the outage"
         )
         own_postgres.start()
 

@@ -9,7 +9,7 @@ from django.db import connections
 from django_q.exceptions import TimeoutException
 from django_q.models import OrmQ, Schedule
 
-from opsportal.jobs import services
+from opsportal.jobs import queries, services
 from opsportal.jobs.models import Job, JobRun, Node, Outcome
 from opsportal.jobs.running import claim, run_job
 from opsportal.lib import queue, schedules
@@ -192,14 +192,14 @@ def test_a_run_over_its_time_limit_is_recorded_and_the_worker_hears_of_it(add_jo
         run_job(NEVER_ENDS, NOON)
 
     run = JobRun.objects.get()
-    assert (run.outcome, run.result) == (Outcome.FAILED, "took longer than it may")
+    assert (run.outcome, run.result) == (Outcome.FAILED, "exceeded its time limit")
     assert Job.objects.due(NOON + MINUTE).exists()
 
 
 def test_a_job_that_this_nodes_code_does_not_know_is_left_to_others(job: Job) -> None:
     schedules.registry._items.clear()
 
-    assert services.nudge_due(NOON) == []
+    assert services.queue_due_jobs(NOON) == []
     assert run_job(HELLO, NOON) is None
     assert Job.objects.due(NOON).exists()
 
@@ -217,7 +217,7 @@ def test_a_run_whose_worker_died_is_marked_lost_and_starts_again(job: Job) -> No
     claim(HELLO, NOON)
     after_lease = NOON + timedelta(seconds=61)
 
-    assert services.nudge_due(after_lease) == [HELLO]
+    assert services.queue_due_jobs(after_lease) == [HELLO]
     assert run_job(HELLO, after_lease) == Outcome.SUCCEEDED
 
     outcomes = JobRun.objects.order_by("started_at").values_list("outcome", flat=True)
@@ -282,9 +282,9 @@ def test_of_many_workers_one_runs_each_due_instant(add_job: AddJob) -> None:
 def test_the_queue_state_tells_backlog_age_and_nodes() -> None:
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))  # taken
-    services.note_alive(NOON - timedelta(seconds=70), ticked=True)
+    services.report_node(NOON - timedelta(seconds=70), has_ticked=True)
 
-    state = services.queue_state(NOON)
+    state = queries.queue_state(NOON)
 
     assert (state.backlog, state.oldest_seconds, state.tick_age_seconds) == (1, 40, 70)
     assert state.alive
@@ -293,36 +293,36 @@ def test_the_queue_state_tells_backlog_age_and_nodes() -> None:
 
 @pytest.mark.django_db
 def test_without_a_node_or_a_tick_the_queue_is_not_alive() -> None:
-    assert not services.queue_state(NOON).alive
+    assert not queries.queue_state(NOON).alive
 
-    services.note_alive(NOON)
-    assert not services.queue_state(NOON).alive
+    services.report_node(NOON)
+    assert not queries.queue_state(NOON).alive
 
-    services.note_alive(NOON, ticked=True)
-    assert services.queue_state(NOON).alive
-    assert not services.queue_state(NOON + timedelta(seconds=151)).alive
+    services.report_node(NOON, has_ticked=True)
+    assert queries.queue_state(NOON).alive
+    assert not queries.queue_state(NOON + timedelta(seconds=151)).alive
 
 
 @pytest.mark.django_db
 def test_a_node_that_has_just_started_is_given_time_for_its_first_tick() -> None:
-    services.note_alive(NOON - timedelta(hours=2), ticked=True)  # before it was switched off
-    services.note_alive(NOON - timedelta(seconds=20), pid=4711, started=True)
+    services.report_node(NOON - timedelta(hours=2), has_ticked=True)  # before it was switched off
+    services.report_node(NOON - timedelta(seconds=20), pid=4711, has_started=True)
 
-    assert services.queue_state(NOON).alive
-    assert services.queue_state(NOON).tick_age_seconds == 20
+    assert queries.queue_state(NOON).alive
+    assert queries.queue_state(NOON).tick_age_seconds == 20
 
 
 @pytest.mark.django_db
 def test_a_cluster_is_hung_when_work_waits_and_nothing_gets_finished() -> None:
     start = NOON - timedelta(hours=1)
-    services.note_alive(NOON - timedelta(seconds=160), progressed=True)
+    services.report_node(NOON - timedelta(seconds=160), has_progressed=True)
     assert not services.is_hung(NOON, since=start)  # nothing waits
 
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
 
     assert services.is_hung(NOON, since=start)
     assert not services.is_hung(NOON, since=NOON - timedelta(seconds=100))  # just started
-    services.note_alive(NOON - timedelta(seconds=100), progressed=True)
+    services.report_node(NOON - timedelta(seconds=100), has_progressed=True)
     assert not services.is_hung(NOON, since=start)
 
 
@@ -342,7 +342,7 @@ def test_the_overview_shows_each_job_with_its_last_result(job: Job) -> None:
     run_job(HELLO, NOON)
     run_job(HELLO, NOON + MINUTE)
 
-    (line,) = services.job_overview(NOON + 2 * MINUTE)
+    (line,) = queries.job_overview(NOON + 2 * MINUTE)
 
     assert (line.name, line.last_outcome, line.last_result) == (
         HELLO,
@@ -350,7 +350,7 @@ def test_the_overview_shows_each_job_with_its_last_result(job: Job) -> None:
         "3 greeted",
     )
     assert not line.is_late
-    assert services.job_overview(NOON + 10 * MINUTE)[0].is_late
+    assert queries.job_overview(NOON + 10 * MINUTE)[0].is_late
 
 
 def test_old_history_is_pruned_in_batches_failures_last(job: Job) -> None:
