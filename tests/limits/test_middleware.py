@@ -245,9 +245,9 @@ def test_refused_calls_are_kept_by_minute_without_addresses() -> None:
     statuses(Client(REMOTE_ADDR="203.0.113.77"), 4)
     statuses(Client(REMOTE_ADDR="203.0.113.78"), 2)
 
-    assert blocked.write_down() == 2
+    assert blocked.write_counts() == 2
     statuses(Client(REMOTE_ADDR="203.0.113.77"), 1)
-    blocked.write_down()
+    blocked.write_counts()
 
     rows = BlockedCall.objects.order_by("-count")
     assert sum(row.count for row in rows) == 5
@@ -262,13 +262,13 @@ def test_a_flood_of_refused_addresses_costs_bounded_memory() -> None:
     for n in range(700):
         Client(REMOTE_ADDR=f"10.1.{n // 250}.{n % 250}").get("/breaks/fine")
 
-    assert len(blocked._counts) <= blocked.MOST_SUBJECTS + 1
-    blocked.write_down()
+    assert len(blocked._counts) <= blocked.MAX_SUBJECTS + 1
+    blocked.write_counts()
     assert sum(row.count for row in BlockedCall.objects.all()) == 700
 
 
 def test_blocked_calls_are_forgotten_after_thirty_days(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "AT_ONCE", 2)
+    monkeypatch.setattr(tasks, "BATCH_SIZE", 2)
     now = timezone.now()
     for days in (0, 29, 31, 32, 33, 400):
         BlockedCall.objects.create(
@@ -290,7 +290,7 @@ def test_a_view_under_django_ratelimit_answers_in_the_same_way() -> None:
 
 def test_known_callers_are_known_by_their_credential_only() -> None:
     known = rate_limits.KnownCallers()
-    known.remember("key", rate_limits.Caller("app:shop", "shop"))
+    known.add("key", rate_limits.Caller("app:shop", "shop"))
 
     assert known.get("key")
     assert known.get("other") is None

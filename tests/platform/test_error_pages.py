@@ -18,13 +18,13 @@ def browser_client() -> Client:
 
 
 PAGES = [
-    ("/nowhere", 404, "There is nothing here"),
-    ("/breaks/bug", 500, "Something broke"),
-    ("/breaks/database", 503, "Not available right now"),
-    ("/breaks/suspicious", 400, "cannot be understood"),
-    ("/breaks/denied", 403, "You may not do this"),
+    ("/nowhere", 404, "Page not found"),
+    ("/breaks/bug", 500, "Something went wrong"),
+    ("/breaks/database", 503, "Temporarily unavailable"),
+    ("/breaks/suspicious", 400, "The request is malformed or incomplete"),
+    ("/breaks/denied", 403, "Access denied"),
     ("/breaks/unreadable", 422, "the body is not JSON"),
-    ("/only-post", 405, "Not this way"),
+    ("/only-post", 405, "Method not allowed"),
 ]
 
 
@@ -88,20 +88,20 @@ def test_a_wrong_host_is_told_so_and_reflected_nowhere(browser_client: Client) -
     for path in ("/admin/", "/api/nowhere"):
         response = browser_client.get(path, headers={"Host": "evil.example"})
         assert response.status_code == 400
-        assert b"does not answer under that host name" in response.content
+        assert b"does not serve the requested host name" in response.content
         assert b"evil" not in response.content
 
 
 def test_the_way_back_leads_to_no_other_site(browser_client: Client) -> None:
     for referer in ("https://evil.example/", "javascript:alert(1)", "//evil.example"):
         page = browser_client.get("/nowhere", headers={"Referer": referer}).content
-        assert b"Back to where you were" not in page
+        assert b"Previous page" not in page
 
 
 def test_a_form_without_its_token_explains_itself(browser_client: Client) -> None:
     response = browser_client.post("/form")
     assert response.status_code == 403
-    assert b"This form is too old" in response.content
+    assert b"This form has expired" in response.content
 
 
 def test_a_body_that_is_too_large_is_413(browser_client: Client) -> None:

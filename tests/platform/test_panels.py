@@ -36,7 +36,7 @@ def test_an_open_breaker_is_shown_and_measured(admin_client: Client) -> None:
 
     page = shown(admin_client, "opsportal.dependencies")
     assert "slack" in page
-    assert "Not called" in page
+    assert "Calls paused" in page
     assert figures("opsportal.breakers")["opsportal_breaker_state", "slack"] == 2
     assert figures("opsportal.breakers")["opsportal_breaker_state", "sms"] == 0
     breaker.reset_all()
@@ -61,6 +61,6 @@ def test_refused_calls_are_shown_and_measured(admin_client: Client) -> None:
 
 def test_quiet_times_have_their_words_too(admin_client: Client) -> None:
     breaker.reset_all()
-    assert "Nothing called yet" in shown(admin_client, "opsportal.dependencies")
+    assert "No calls yet" in shown(admin_client, "opsportal.dependencies")
     assert ">0<" in shown(admin_client, "opsportal.blocked_calls")
     assert ("opsportal_self_monitoring_dropped", "errors") in figures("opsportal.self_monitoring")

@@ -26,13 +26,13 @@ pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
 def switched_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.SELF_MONITORING = True
     monkeypatch.setattr(background, "start", lambda: None)  # the tests write themselves
-    monkeypatch.setattr(errors, "_pace", MemoryLimiter())
+    monkeypatch.setattr(errors, "_limiter", MemoryLimiter())
     ensure_portal_app()
     requests._durations.clear()
-    errors._waiting.clear()
+    errors._queue.clear()
     yield
     requests._durations.clear()
-    errors._waiting.clear()
+    errors._queue.clear()
 
 
 def test_requests_are_counted_under_their_pattern() -> None:
@@ -90,7 +90,7 @@ def test_what_cannot_be_written_is_dropped_and_counted(monkeypatch: pytest.Monke
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "MOST_KINDS", 1)
+    monkeypatch.setattr(requests, "MAX_KEYS", 1)
     monkeypatch.setattr(requests, "dropped", 0)
     for path in ("/breaks/fine", "/only-post", "/form"):
         Client().get(path)
@@ -168,7 +168,7 @@ def test_an_error_while_collecting_an_error_ends_there(
     monkeypatch.setattr(errors, "event_of", breaks)
     monkeypatch.setattr(logging, "raiseExceptions", False)
     logging.getLogger("shop").error("once")
-    assert not errors._waiting
+    assert not errors._queue
 
 
 def test_a_storm_of_errors_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,8 +176,8 @@ def test_a_storm_of_errors_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatc
     for n in range(200):
         logging.getLogger("shop").error("storm", extra={"n": n})
 
-    assert len(errors._waiting) <= errors.MOST_A_MINUTE
-    assert errors.dropped >= 200 - errors.MOST_A_MINUTE
+    assert len(errors._queue) <= errors.MAX_PER_MINUTE
+    assert errors.dropped >= 200 - errors.MAX_PER_MINUTE
 
 
 def test_errors_that_cannot_be_written_are_dropped_and_counted(
