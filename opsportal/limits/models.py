@@ -87,4 +87,6 @@ class BlockedCall(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.count} {self.tier} requests by {self.subject} at {self.minute:%Y-%m-%d %H:%M}"
+        return (
+            f"{self.count} {self.tier} requests by {self.subject} at {self.minute:%Y-%m-%d %H:%M}"
+        )
