@@ -26,7 +26,7 @@ def groups() -> None:
     ensure_roles()
 
 
-def test_ensuring_them_again_changes_nothing_and_restores_what_was_taken() -> None:
+def test_ensuring_the_roles_again_restores_removed_permissions() -> None:
     before = {group.name: group.permissions.count() for group in Group.objects.all()}
     Group.objects.get(name=Role.STAFF).permissions.clear()
 
@@ -36,7 +36,7 @@ def test_ensuring_them_again_changes_nothing_and_restores_what_was_taken() -> No
     assert set(before) == {Role.OWNER, Role.STAFF, Role.READ_ONLY}
 
 
-def test_read_only_sees_the_work_and_changes_nothing() -> None:
+def test_read_only_users_see_operational_data_and_change_nothing() -> None:
     user = member_of(Role.READ_ONLY)
 
     assert user.has_perm("jobs.view_job")
@@ -48,7 +48,7 @@ def test_read_only_sees_the_work_and_changes_nothing() -> None:
     assert not user.has_module_perms("access")
 
 
-def test_staff_do_the_work_but_settings_keys_and_people_are_the_owners() -> None:
+def test_staff_cannot_change_settings_keys_and_users() -> None:
     user = member_of(Role.STAFF)
 
     for may in (
@@ -67,7 +67,7 @@ def test_staff_do_the_work_but_settings_keys_and_people_are_the_owners() -> None
         assert not user.has_perm(may_not), may_not
 
 
-def test_owners_may_everything_but_the_machinery() -> None:
+def test_owners_have_all_permissions_except_internal_ones() -> None:
     user = member_of(Role.OWNER)
 
     for may in (
@@ -81,7 +81,7 @@ def test_owners_may_everything_but_the_machinery() -> None:
     assert not user.has_module_perms("otp_totp")
 
 
-def test_each_pattern_of_what_staff_may_do_names_something() -> None:
+def test_each_permission_pattern_matches_a_permission() -> None:
     named = [roles._full_name(p) for p in Permission.objects.select_related("content_type")]
 
     for pattern in (*roles.STAFF_PERMISSIONS, *roles._OWNERS_ONLY):
@@ -89,14 +89,14 @@ def test_each_pattern_of_what_staff_may_do_names_something() -> None:
 
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.STAFF, Role.READ_ONLY])
-def test_each_role_opens_the_start_page(client: Client, role: str) -> None:
+def test_each_role_can_open_the_start_page(client: Client, role: str) -> None:
     client.force_login(member_of(role))
 
     assert client.get("/admin/").status_code == 200
     assert client.get("/admin/two-factor/").status_code == 200
 
 
-def test_a_login_is_reset_on_the_command_line(
+def test_a_sign_in_is_reset_on_the_command_line(
     client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     user = User.objects.create_superuser("anna", "anna@shop.example", "forgotten-horse")
@@ -116,7 +116,7 @@ def test_a_login_is_reset_on_the_command_line(
     assert AuditEvent.objects.filter(action="sign-in reset on the command line").exists()
 
 
-def test_only_the_second_factor_can_be_reset() -> None:
+def test_the_second_factor_alone_can_be_reset() -> None:
     user = User.objects.create_superuser("anna", "anna@shop.example", "kept-horse-battery")
     enrolled(user)
 
@@ -127,7 +127,7 @@ def test_only_the_second_factor_can_be_reset() -> None:
     assert two_factor.device_of(user) is None
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_user_name_is_reported_with_the_known_ones() -> None:
     User.objects.create_superuser("anna", password="x")
 
     with pytest.raises(CommandError, match="there is no 'bob'; staff are: anna"):

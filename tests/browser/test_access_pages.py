@@ -18,7 +18,7 @@ def code_from_the_phone(portal: Portal, ahead: int = 0) -> str:
     return f"{totp.token():06d}"
 
 
-def test_the_second_factor_is_set_up_and_asked_for(portal: Portal, staff_page: Page) -> None:
+def test_two_factor_sign_in_is_set_up_and_used(portal: Portal, staff_page: Page) -> None:
     page = staff_page
     page.goto(f"{portal.base_url}/admin/two-factor/")
     qr = page.get_by_alt_text("QR code with the key below")
@@ -48,7 +48,7 @@ def test_the_second_factor_is_set_up_and_asked_for(portal: Portal, staff_page: P
     expect(page.get_by_text("9 recovery codes left")).to_be_visible()
 
 
-def test_an_apps_keys_are_copied_and_made(portal: Portal, staff_page: Page) -> None:
+def test_keys_of_an_app_are_copied_created_and_revoked(portal: Portal, staff_page: Page) -> None:
     page = staff_page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"{portal.base_url}/admin/apps/{portal.seeded.app_id}/keys/")

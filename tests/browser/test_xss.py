@@ -167,7 +167,7 @@ def unprotected_page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_no_payload_runs_or_becomes_markup_anywhere(
+def test_no_payload_is_executed_or_rendered_as_markup(
     planted: Portal, unprotected_page: Page
 ) -> None:
     page = sign_in(unprotected_page, planted)

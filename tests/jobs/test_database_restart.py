@@ -20,7 +20,7 @@ def own_postgres() -> Iterator[PostgresServer]:
     server.stop()
 
 
-def test_work_goes_on_after_the_database_was_killed_and_came_back(
+def test_work_continues_after_the_database_was_killed_and_restarted(
     own_postgres: PostgresServer, tmp_path: Path
 ) -> None:
     (tmp_path / "template").mkdir()

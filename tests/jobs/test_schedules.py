@@ -21,14 +21,14 @@ def due_between(cron: str, since: datetime, until: datetime) -> list[datetime]:
     return found
 
 
-def test_the_next_run_is_strictly_later() -> None:
+def test_the_next_run_is_strictly_in_the_future() -> None:
     scheduled = Scheduled("a.b", "*/5 * * * *", "", DEFAULT_TIMEOUT)
 
     assert scheduled.next_after(NOON) == NOON + timedelta(minutes=5)
     assert scheduled.next_after(NOON - timedelta(microseconds=1)) == NOON
 
 
-def test_times_of_day_are_in_the_portals_zone(settings: Settings) -> None:
+def test_times_of_day_are_in_the_time_zone_of_the_portal(settings: Settings) -> None:
     settings.TIME_ZONE = "America/New_York"
 
     found = due_between("0 2 * * *", NOON, NOON + timedelta(days=1))
@@ -49,7 +49,7 @@ def test_times_of_day_are_in_the_portals_zone(settings: Settings) -> None:
     ],
 )
 @pytest.mark.parametrize("cron", ["0 2 * * *", "30 2 * * *", "0 0 * * *", "10 1 * * *"])
-def test_a_daily_job_runs_once_a_day_when_the_clocks_change(
+def test_a_daily_job_runs_once_on_days_with_a_clock_change(
     settings: Settings, zone: str, night: datetime, cron: str
 ) -> None:
     settings.TIME_ZONE = zone
@@ -63,7 +63,7 @@ def test_a_daily_job_runs_once_a_day_when_the_clocks_change(
 
 @pytest.mark.parametrize("cron", ["* * * * *", "*/15 * * * *", "15 * * * *"])
 @pytest.mark.parametrize("month_day", [(3, 29), (10, 25)])
-def test_jobs_by_the_hour_keep_their_pace_when_the_clocks_change(
+def test_hourly_jobs_keep_their_interval_across_clock_changes(
     settings: Settings, cron: str, month_day: tuple[int, int]
 ) -> None:
     settings.TIME_ZONE = "Europe/Berlin"
@@ -75,6 +75,6 @@ def test_jobs_by_the_hour_keep_their_pace_when_the_clocks_change(
 
 
 @pytest.mark.parametrize("minutes", [0, 7, 45, 60])
-def test_a_pace_that_does_not_divide_the_hour_is_refused(minutes: int) -> None:
+def test_an_interval_that_does_not_divide_the_hour_is_rejected(minutes: int) -> None:
     with pytest.raises(ValueError, match="not a multiple"):
         every(minutes=minutes)

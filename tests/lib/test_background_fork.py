@@ -6,7 +6,7 @@ import threading
 from opsportal.lib import background
 
 
-def test_a_fork_waits_for_the_chore_in_hand_and_inherits_no_lock() -> None:
+def test_a_fork_waits_for_the_running_chore_and_inherits_no_lock() -> None:
     held = threading.Lock()
     begun, go_on = threading.Event(), threading.Event()
 

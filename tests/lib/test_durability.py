@@ -23,7 +23,7 @@ def durable(transactional_db: None) -> None:
             cursor.execute("PRAGMA synchronous=FULL")
 
 
-def test_only_what_is_written_inside_skips_the_wait() -> None:
+def test_only_writes_inside_the_block_skip_the_sync() -> None:
     with relaxed_durability():
         inside = commit_setting()
         app = make_app()
@@ -32,7 +32,7 @@ def test_only_what_is_written_inside_skips_the_wait() -> None:
     app.refresh_from_db()
 
 
-def test_a_failure_inside_leaves_the_connection_durable() -> None:
+def test_an_exception_restores_full_durability() -> None:
     with pytest.raises(ZeroDivisionError), relaxed_durability():
         raise ZeroDivisionError
 

@@ -33,7 +33,7 @@ def test_on_postgresql_a_second_holder_waits_for_the_first() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_locks_of_other_names_do_not_wait_and_nothing_is_left_held() -> None:
+def test_locks_with_different_names_are_independent_and_are_released() -> None:
     for _ in range(2):
         with cluster_lock("one"), cluster_lock("another"):
             pass

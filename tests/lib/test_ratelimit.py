@@ -33,7 +33,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class TestMemory:
-    def test_the_limit_is_the_limit(self) -> None:
+    def test_requests_over_the_limit_are_refused(self) -> None:
         memory = MemoryLimiter()
         decisions = [memory.acquire("k", 3, 60) for _ in range(5)]
 
@@ -43,7 +43,7 @@ class TestMemory:
         assert decisions[4].retry_after == pytest.approx(60, abs=1)
         assert decisions[4].reset_at == pytest.approx(time.time() + 60, abs=1)
 
-    def test_keys_do_not_share(self) -> None:
+    def test_keys_have_separate_counts(self) -> None:
         memory = MemoryLimiter()
         assert memory.acquire("a", 1, 60).allowed
         assert memory.acquire("b", 1, 60).allowed
@@ -53,7 +53,7 @@ class TestMemory:
         assert not decision.allowed
         assert decision.retry_after == 60
 
-    def test_many_at_once_count_as_many(self) -> None:
+    def test_cost_counts_as_several_hits(self) -> None:
         memory = MemoryLimiter()
         assert memory.acquire("k", 10, 60, cost=8).remaining == 2
         assert not memory.acquire("k", 10, 60, cost=3).allowed
@@ -66,7 +66,7 @@ class TestMemory:
         ),
     )
     @hypothesis_settings(max_examples=150, deadline=None)
-    def test_no_window_ever_holds_more_than_the_limit(
+    def test_no_window_ever_contains_more_hits_than_the_limit(
         self, limit: int, steps: list[tuple[float, int]]
     ) -> None:
         clock = 1000.0
@@ -94,7 +94,7 @@ class TestMemory:
         with ThreadPoolExecutor(16) as pool:
             assert sum(pool.map(hammer, range(16))) == 100
 
-    def test_a_flood_of_keys_costs_bounded_memory_and_frees_nobody_in_use(self) -> None:
+    def test_a_flood_of_keys_uses_bounded_memory_and_evicts_no_key_in_use(self) -> None:
         memory = MemoryLimiter(max_keys=1_000)
         for n in range(20_000):
             memory.acquire(f"rotating {n}", 5, 60)
@@ -104,7 +104,7 @@ class TestMemory:
         assert len(memory) <= 1_000
         assert not memory.acquire("steady", 5, 60).allowed
 
-    def test_keys_whose_window_is_over_go_first(self) -> None:
+    def test_expired_keys_are_evicted_first(self) -> None:
         memory = MemoryLimiter(max_keys=10)
         memory.acquire("long", 1, 60)
         for n in range(9):
@@ -115,7 +115,7 @@ class TestMemory:
         assert len(memory) == 2
         assert not memory.acquire("long", 1, 60).allowed
 
-    def test_a_million_a_day_costs_few_entries(self) -> None:
+    def test_a_limit_of_a_million_per_day_needs_few_entries(self) -> None:
         memory = MemoryLimiter()
         for _ in range(5_000):
             memory.acquire("k", 1_000_000, 86_400)
@@ -132,9 +132,7 @@ class TestRedisAway:
         assert [decision.allowed for decision in decisions] == [True, True, True, False, False]
         assert ratelimit.is_degraded()
 
-    def test_a_black_hole_is_asked_three_times_and_then_left_alone(
-        self, settings: Settings
-    ) -> None:
+    def test_a_silent_redis_is_tried_three_times_and_then_skipped(self, settings: Settings) -> None:
         with serving(hang) as black_hole:
             settings.REDIS_URL = f"redis://127.0.0.1:{black_hole.port}/0"
             began = time.monotonic()
@@ -148,7 +146,7 @@ class TestRedisAway:
             assert black_hole.connections == 3
         assert ratelimit.is_degraded()
 
-    def test_it_is_asked_again_after_a_while_by_one_call(
+    def test_one_call_retries_after_the_interval(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(redis_link, "RETRY_INTERVAL_SECONDS", 0.3)
@@ -162,7 +160,7 @@ class TestRedisAway:
 
             assert black_hole.connections == 4
 
-    def test_a_cache_in_a_black_hole_is_left_alone_as_well(self) -> None:
+    def test_the_cache_skips_a_silent_redis_too(self) -> None:
         with serving(hang) as black_hole:
             cache = RedisCache(
                 f"redis://127.0.0.1:{black_hole.port}/0",
@@ -181,7 +179,7 @@ class TestRedisAway:
             assert time.monotonic() - began < 3 * 0.25 + 1
             assert black_hole.connections == 3
 
-    def test_when_it_is_back_all_count_together_again(
+    def test_processes_share_the_count_again_after_redis_recovers(
         self, settings: Settings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(redis_link, "RETRY_INTERVAL_SECONDS", 0.1)
@@ -200,7 +198,7 @@ class TestRedisAway:
         with redis.Redis.from_url(redis_server.url()) as client:
             assert client.llen("opsportal:hits:{k}") == 1
 
-    def test_established_connections_into_a_black_hole_cost_a_few_calls_only(
+    def test_established_connections_to_a_silent_redis_delay_three_calls_only(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
@@ -218,7 +216,7 @@ class TestRedisAway:
 
         assert sum(wait > redis_link.TIMEOUT_SECONDS / 2 for wait in waits) == 3
 
-    def test_what_a_process_counted_alone_is_told_when_redis_is_back(
+    def test_hits_counted_during_an_outage_are_reported_to_redis(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
@@ -237,7 +235,7 @@ class TestRedisAway:
             False,
         ]
 
-    def test_a_redis_that_forgot_everything_lifts_no_limit_of_a_process(
+    def test_data_loss_in_redis_does_not_raise_the_limit_of_a_process(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
@@ -250,7 +248,7 @@ class TestRedisAway:
 
         assert allowed == 10
 
-    def test_what_is_owed_is_never_more_than_the_window_holds(
+    def test_pending_hits_never_exceed_those_in_the_window(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
@@ -264,7 +262,7 @@ class TestRedisAway:
 
         assert ratelimit.acquire("k", 2, 0.2).remaining == 1
 
-    def test_nobody_asks_again_while_a_chore_looks(
+    def test_requests_do_not_retry_while_the_chore_probes(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(redis_link, "RETRY_INTERVAL_SECONDS", 0.3)
@@ -289,7 +287,7 @@ print(sum(ratelimit.acquire("k", 100, 60).allowed for _ in range(60)))
 
 
 class TestRedis:
-    def test_a_flood_that_is_refused_here_does_not_reach_redis(
+    def test_hits_refused_in_memory_do_not_reach_redis(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
@@ -304,7 +302,9 @@ class TestRedis:
         assert not any(decision.allowed for decision in refused)
         assert 0 < refused[0].retry_after <= 60
 
-    def test_it_judges_as_memory_does(self, settings: Settings, redis_server: RedisServer) -> None:
+    def test_it_decides_as_the_memory_limiter_does(
+        self, settings: Settings, redis_server: RedisServer
+    ) -> None:
         settings.REDIS_URL = redis_server.url()
         memory = MemoryLimiter()
         for limit, window, cost in [(3, 60, 1), (10, 60, 4), (0, 60, 1), (2_000, 60, 300)]:
@@ -315,13 +315,15 @@ class TestRedis:
                 assert decision.reset_at == pytest.approx(expected.reset_at, abs=0.5)
                 assert decision.retry_after == pytest.approx(expected.retry_after, abs=0.5)
 
-    def test_hits_leave_the_window(self, settings: Settings, redis_server: RedisServer) -> None:
+    def test_hits_expire_after_the_window(
+        self, settings: Settings, redis_server: RedisServer
+    ) -> None:
         settings.REDIS_URL = redis_server.url()
         assert [ratelimit.acquire("k", 2, 0.3).allowed for _ in range(3)] == [True, True, False]
         time.sleep(0.32)
         assert [ratelimit.acquire("k", 2, 0.3).allowed for _ in range(3)] == [True, True, False]
 
-    def test_nothing_is_left_when_a_window_is_over(
+    def test_expired_keys_are_removed_from_redis(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()

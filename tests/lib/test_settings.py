@@ -24,7 +24,7 @@ def check(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Com
     )
 
 
-def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
+def test_all_invalid_values_are_reported_at_once(tmp_path: Path) -> None:
     refused = check(
         tmp_path,
         TRUSTED_PROXY_COUNT="x",
@@ -52,7 +52,7 @@ def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "postgresql://h:notaport/x", "mysql://h/x", "://"])
-def test_a_malformed_database_address_is_named(tmp_path: Path, url: str) -> None:
+def test_an_invalid_database_url_is_reported(tmp_path: Path, url: str) -> None:
     refused = check(tmp_path, DATABASE_URL=url)
 
     assert refused.returncode == 1
@@ -62,7 +62,7 @@ def test_a_malformed_database_address_is_named(tmp_path: Path, url: str) -> None
     assert refused.stderr.count("\n") == 1
 
 
-def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
 
     refused = check(tmp_path)
@@ -72,7 +72,7 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert refused.stderr.count("\n") == 1
 
 
-def test_an_empty_value_means_the_default_and_files_lose_their_last_newline(tmp_path: Path) -> None:
+def test_empty_values_mean_the_default_and_files_are_stripped(tmp_path: Path) -> None:
     (tmp_path / "pool").write_text("7\n")
 
     accepted = check(

@@ -28,7 +28,7 @@ def figures(name: str) -> dict[tuple[str, str], float]:
     }
 
 
-def test_an_open_breaker_is_shown_and_measured(admin_client: Client) -> None:
+def test_an_open_breaker_is_shown_and_exported(admin_client: Client) -> None:
     breaker.reset_all()
     for _ in range(5):
         breaker.breaker_for("slack").record_failure(probe=False)
@@ -42,7 +42,7 @@ def test_an_open_breaker_is_shown_and_measured(admin_client: Client) -> None:
     breaker.reset_all()
 
 
-def test_refused_calls_are_shown_and_measured(admin_client: Client) -> None:
+def test_rejected_requests_are_shown_and_exported(admin_client: Client) -> None:
     now = timezone.now()
     for subject, count in (("app:shop", 7), ("address:3f9a", 5)):
         BlockedCall.objects.create(
@@ -59,7 +59,7 @@ def test_refused_calls_are_shown_and_measured(admin_client: Client) -> None:
     assert figures("opsportal.rate_limits")["opsportal_rate_limit_blocked_calls", "read"] == 12
 
 
-def test_quiet_times_have_their_words_too(admin_client: Client) -> None:
+def test_widgets_and_metrics_work_without_data(admin_client: Client) -> None:
     breaker.reset_all()
     assert "No calls yet" in shown(admin_client, "opsportal.dependencies")
     assert ">0<" in shown(admin_client, "opsportal.blocked_calls")

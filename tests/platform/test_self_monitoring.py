@@ -35,7 +35,7 @@ def switched_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator
     errors._queue.clear()
 
 
-def test_requests_are_counted_under_their_pattern() -> None:
+def test_requests_are_counted_under_their_url_pattern() -> None:
     client = Client(raise_request_exception=False)
     for how in ("one", "two", "bug"):
         client.get(f"/breaks/{how}")
@@ -54,7 +54,7 @@ def test_requests_are_counted_under_their_pattern() -> None:
     }
 
 
-def test_invented_methods_are_no_series_of_their_own() -> None:
+def test_invented_methods_create_no_series() -> None:
     for n in range(3):
         Client().generic(f"INVENTED{n}", "/nowhere")
 
@@ -69,13 +69,15 @@ def test_probes_and_static_files_are_not_counted() -> None:
     assert requests.write_durations() == 0
 
 
-def test_no_request_waits_for_the_database(django_assert_num_queries: object) -> None:
+def test_measuring_a_request_does_not_use_the_database(django_assert_num_queries: object) -> None:
     with django_assert_num_queries(0):  # type: ignore[operator]
         Client().get("/breaks/fine")
     assert Series.objects.count() == 0
 
 
-def test_what_cannot_be_written_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measurements_that_cannot_be_written_are_dropped_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def gone(*args: object, **options: object) -> None:
         raise OperationalError("gone")
 
@@ -89,7 +91,7 @@ def test_what_cannot_be_written_is_dropped_and_counted(monkeypatch: pytest.Monke
     assert requests.write_durations() == 0
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_keys_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "MAX_KEYS", 1)
     monkeypatch.setattr(requests, "dropped", 0)
     for path in ("/breaks/fine", "/only-post", "/form"):
@@ -114,7 +116,7 @@ def own_events() -> list[dict[str, Any]]:
     ],
     ids=["a wrong Host", "too many fields", "too large"],
 )
-def test_what_a_caller_does_wrong_is_no_error_of_the_portal(
+def test_invalid_requests_are_not_recorded_as_errors(
     sent: dict[str, str], headers: dict[str, str], status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = urlencode(sent)
@@ -127,7 +129,7 @@ def test_what_a_caller_does_wrong_is_no_error_of_the_portal(
         assert json.loads(line)["level"] == "info"
 
 
-def test_an_exception_in_a_view_becomes_an_event_with_its_frames_and_request() -> None:
+def test_an_exception_in_a_view_is_recorded_with_its_frames_and_request() -> None:
     client = Client(raise_request_exception=False)
     client.get("/breaks/bug?token=x", headers={"X-Request-ID": "request-1234"})
 
@@ -143,7 +145,7 @@ def test_an_exception_in_a_view_becomes_an_event_with_its_frames_and_request() -
     assert ErrorEvent.objects.get().request_id == "request-1234"
 
 
-def test_an_error_line_becomes_an_event_and_a_warning_does_not() -> None:
+def test_an_error_line_is_recorded_and_a_warning_is_not() -> None:
     log = logging.getLogger("shop")
     log.warning("soon")
     log.error("delivery failed", extra={"channel": "slack"})
@@ -153,12 +155,12 @@ def test_an_error_line_becomes_an_event_and_a_warning_does_not() -> None:
     assert event["extra"]["channel"] == "slack"
 
 
-def test_what_recording_has_to_say_is_not_recorded() -> None:
+def test_errors_of_the_recording_code_are_not_recorded() -> None:
     logging.getLogger("errors.store.writer").error("store failed")
     assert own_events() == []
 
 
-def test_an_error_while_collecting_an_error_ends_there(
+def test_an_error_during_collection_is_not_collected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def breaks(record: logging.LogRecord) -> dict[str, Any]:
