@@ -1,4 +1,4 @@
-"""Who did what: every write of somebody signed in leaves one line, with the request's id and nothing personal."""
+"""Every write by a signed-in user is audited once, with the request id and without personal data."""
 
 from datetime import UTC, datetime, timedelta
 

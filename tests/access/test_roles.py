@@ -1,4 +1,4 @@
-"""The three groups, and the command that lets somebody in again."""
+"""The built-in groups, and the command that resets a user's sign-in."""
 
 import re
 

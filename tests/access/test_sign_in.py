@@ -1,4 +1,4 @@
-"""Signing in: throttled, in two steps where there is a second factor, and never locking an owner out."""
+"""Sign-in is throttled, has two steps with a second factor, and never locks an owner out."""
 
 import re
 import time
@@ -27,7 +27,7 @@ PASSWORD = "correct-horse-battery"
 
 @pytest.fixture(autouse=True)
 def fixed_clock() -> Iterator[time_machine.Traveller]:
-    """TOTP codes and rate windows change with time; here it moves only when a test says so."""
+    """Freeze the time, on which TOTP codes and rate limits depend."""
     with time_machine.travel(1_780_000_000, tick=False) as clock:
         yield clock
 
@@ -55,7 +55,7 @@ def shown_codes(page: str) -> list[str]:
 
 
 def sign_in(client: Client, password: str = PASSWORD, name: str = "anna", **extra: str) -> int:
-    ratelimit.memory.clear()  # the limit by address alone has tests of its own
+    ratelimit.memory.clear()  # The rate limit per address is tested elsewhere.
     return client.post(LOGIN, {"username": name, "password": password}, **extra).status_code  # type: ignore[arg-type]
 
 
@@ -63,7 +63,7 @@ def is_in(client: Client) -> bool:
     return client.get("/admin/").status_code == 200
 
 
-# --- the password alone -----------------------------------------------------------------------------------
+# --- password only ----------------------------------------------------------------------------------------
 
 
 def test_the_right_password_signs_in_and_is_audited(client: Client, owner: User) -> None:
@@ -141,8 +141,8 @@ def test_a_botnet_is_stopped_but_the_owners_browser_can_sign_in(owner: User) -> 
     ]
 
     assert answers[-1] == 429
-    assert sign_in(Client(), REMOTE_ADDR="192.0.2.1") == 429  # a new browser has to wait
-    assert sign_in(own_browser, REMOTE_ADDR="192.0.2.2") == 302  # whose owner is not locked out
+    assert sign_in(Client(), REMOTE_ADDR="192.0.2.1") == 429
+    assert sign_in(own_browser, REMOTE_ADDR="192.0.2.2") == 302
 
 
 def test_attempts_from_a_known_browser_are_limited_too(owner: User) -> None:
@@ -195,7 +195,7 @@ def test_setup_shows_a_qr_code_and_then_ten_recovery_codes_once(
     device = TOTPDevice.objects.get()
     assert not device.confirmed
     assert client.get(PAGE).status_code == 200
-    assert TOTPDevice.objects.get() == device  # a reload does not change what was scanned
+    assert TOTPDevice.objects.get() == device  # Reloading the page keeps the scanned device.
 
     wrong = client.post(f"{PAGE}confirm/", {"code": "000000"})
     assert "Incorrect code" in wrong.content.decode()
@@ -321,7 +321,7 @@ def test_other_sessions_need_the_second_factor_once_it_is_set_up(owner: User) ->
 
     assert not is_in(old)
     assert old.get("/admin/", follow=True).redirect_chain[-1][0].startswith(VERIFY)
-    assert old.get(PAGE)["Location"] == VERIFY  # nor may it turn the factor off
+    assert old.get(PAGE)["Location"] == VERIFY  # where the second factor could be turned off
     old.post(VERIFY, {"code": code_of(device)})
     assert is_in(old)
 
@@ -352,7 +352,7 @@ def test_new_recovery_codes_replace_the_old_ones(client: Client, owner: User) ->
     assert RecoveryCode.objects.count() == 10
 
 
-# --- when everybody needs one -------------------------------------------------------------------------------
+# --- required second factor ---------------------------------------------------------------------------------
 
 
 def test_a_required_second_factor_must_be_set_up_first(client: Client, owner: User) -> None:
@@ -388,7 +388,7 @@ def test_two_factor_devices_have_no_admin_page(client: Client, owner: User) -> N
     assert client.get("/admin/otp_totp/totpdevice/").status_code == 404
 
 
-# --- a forgotten password -------------------------------------------------------------------------------------
+# --- password reset -------------------------------------------------------------------------------------------
 
 
 def test_a_reset_link_is_e_mailed_and_works_once(

@@ -1,4 +1,4 @@
-"""Signing in with a second factor, and copying a key, as people do it in a browser."""
+"""Two-factor sign-in and the page of an app's keys, in a browser."""
 
 import time
 from binascii import unhexlify

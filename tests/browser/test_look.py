@@ -1,4 +1,4 @@
-"""The chrome every page stands in: themes, the phone's menu, keyboard, and nothing a screen reader stumbles over."""
+"""The frame of every page: themes, the menu on phones, keyboard navigation, and accessibility."""
 
 import httpx
 import pytest
@@ -46,7 +46,7 @@ def owner_page(module_portal: Portal, page: Page) -> Page:
     return page
 
 
-# What a look may change; all other rules are tried once.
+# The rules that depend on the look. All other rules are checked once.
 CHANGES_BY_LOOK = {"dark": ["color-contrast"], "phone": ["scrollable-region-focusable"]}
 
 
@@ -63,7 +63,7 @@ def test_main_pages_have_no_serious_accessibility_violations(
             assert not scrolls_sideways(owner_page), each
             assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page, *CHANGES_BY_LOOK.get(each, [])) == [], each
-            watch.faults.clear()  # axe styles elements of its own, which the policy refuses
+            watch.faults.clear()  # axe adds inline styles, which violate the content security policy.
 
 
 def test_the_sign_in_page_is_accessible_and_fits_a_phone(

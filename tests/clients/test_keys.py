@@ -1,4 +1,4 @@
-"""Keys: given, rotated with a grace period, revoked, and each good for what its scopes say."""
+"""Keys are issued, rotated with a grace period, revoked, and limited to their scopes."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ def key() -> ClientKey:
     return services.issue_dsn_key(app=app)
 
 
-# --- rotating --------------------------------------------------------------------------------------------
+# --- rotation --------------------------------------------------------------------------------------------
 
 
 def test_a_rotated_dsn_key_stays_valid_for_the_grace_period(key: ClientKey) -> None:

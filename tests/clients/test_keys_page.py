@@ -1,4 +1,4 @@
-"""An app's keys in the admin: copied, made, rotated and revoked, each by who may."""
+"""The page of an app's keys: creating, rotating and revoking them, with the permissions for it."""
 
 import re
 

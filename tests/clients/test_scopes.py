@@ -1,4 +1,4 @@
-"""Every address of the API asks for a key, and takes only one that may do this."""
+"""Every URL of the API requires a key with the right scope."""
 
 import uuid
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ SCOPES = {
     "reservations:reservation-cancel": Scope.RESERVATIONS,
     "reservations:reservation-complete": Scope.RESERVATIONS,
 }
-# What everybody may read; signed by Stripe; a secret in the address itself.
+# Public, signed by Stripe, or with a secret in the URL.
 WITHOUT_A_KEY = {
     "clients:openapi",
     "payments:webhook-receive",

@@ -1,4 +1,4 @@
-"""manage.py, but who does not answer is given up within seconds."""
+"""manage.py with short timeouts for processes that do not respond."""
 
 import os
 import sys
@@ -11,5 +11,5 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
     liveness.EVERY = liveness.SOON = 0.2
     liveness.TIMEOUT = 1.0
-    liveness.MAY_START_FOR = 30.0  # it may hang before the watch has had its first answer
+    liveness.MAY_START_FOR = 30.0  # The process may hang before its first response.
     execute_from_command_line(sys.argv)

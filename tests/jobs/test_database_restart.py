@@ -1,4 +1,4 @@
-"""A worker cluster outlives its database: what waits is done once the server is back."""
+"""A worker cluster survives a database restart and then runs the queued tasks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = in_the_postgresql_run
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()  # not the run's own, which other tests are using
+    server = PostgresServer()  # The shared server is used by other tests.
     yield server
     server.stop()
 
@@ -43,7 +43,7 @@ def test_work_continues_after_the_database_was_killed_and_restarted(
         serving.enqueue("tests.jobs.probe.note", path=str(notes), text="after")
         portal.wait_for(lambda: "after" in notes.read_text(), 60, "the second note")
         assert notes.read_text().split() == ["before", "after"]
-        assert serving.wait_for_cluster().sentinel == before.sentinel, "it need not be started anew"
+        assert serving.wait_for_cluster().sentinel == before.sentinel, "the cluster was restarted"
     finally:
         serving.stop()
         portal.stop()

@@ -1,4 +1,4 @@
-"""Scheduled jobs: each due instant is run once, whoever is killed, and what happened is kept."""
+"""Scheduled jobs run once per due time, even if workers are killed, and have a history."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ def job(db: None, add_job: AddJob) -> Job:
     return Job.objects.get()
 
 
-# --- rows and code agree ---------------------------------------------------------------------------------
+# --- synchronizing rows with the code --------------------------------------------------------------------
 
 
 @pytest.mark.django_db
@@ -254,7 +254,7 @@ def test_jobs_of_a_killed_cluster_can_start_again_immediately(
 
 @pytest.mark.django_db(transaction=True)
 def test_only_one_of_many_workers_runs_a_due_job(add_job: AddJob) -> None:
-    """Twelve workers, ten minutes, all nudged at once each minute: ten runs."""
+    """Let twelve workers try to run a job at the same time in each of ten minutes: there are ten runs."""
     add_job(HELLO)
     services.sync_jobs(NOON - MINUTE)
     barrier = threading.Barrier(12)
@@ -275,13 +275,14 @@ def test_only_one_of_many_workers_runs_a_due_job(add_job: AddJob) -> None:
     assert JobRun.objects.filter(outcome=Outcome.SUCCEEDED).count() == 10
 
 
-# --- how it goes ---------------------------------------------------------------------------------------------
+# --- state ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
 def test_the_queue_state_contains_backlog_age_and_nodes() -> None:
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
-    OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))  # taken
+    # A worker has taken this task.
+    OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))
     services.report_node(NOON - timedelta(seconds=70), has_ticked=True)
 
     state = queries.queue_state(NOON)
@@ -305,7 +306,7 @@ def test_without_a_node_or_a_tick_the_queue_is_not_alive() -> None:
 
 @pytest.mark.django_db
 def test_a_node_that_has_just_started_is_alive_before_its_first_tick() -> None:
-    services.report_node(NOON - timedelta(hours=2), has_ticked=True)  # before it was switched off
+    services.report_node(NOON - timedelta(hours=2), has_ticked=True)  # before it was shut down
     services.report_node(NOON - timedelta(seconds=20), pid=4711, has_started=True)
 
     assert queries.queue_state(NOON).alive
@@ -316,12 +317,12 @@ def test_a_node_that_has_just_started_is_alive_before_its_first_tick() -> None:
 def test_a_cluster_is_hung_if_tasks_are_queued_and_none_is_started() -> None:
     start = NOON - timedelta(hours=1)
     services.report_node(NOON - timedelta(seconds=160), has_progressed=True)
-    assert not services.is_hung(NOON, since=start)  # nothing waits
+    assert not services.is_hung(NOON, since=start)  # The queue is empty.
 
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
 
     assert services.is_hung(NOON, since=start)
-    assert not services.is_hung(NOON, since=NOON - timedelta(seconds=100))  # just started
+    assert not services.is_hung(NOON, since=NOON - timedelta(seconds=100))  # It has just started.
     services.report_node(NOON - timedelta(seconds=100), has_progressed=True)
     assert not services.is_hung(NOON, since=start)
 

@@ -1,4 +1,4 @@
-"""Scheduled jobs in the admin: staff see how they went, start them and switch them off."""
+"""In the admin, staff see the history of scheduled jobs, start them, and disable them."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""When a scheduled task is due, also on the nights the clocks change."""
+"""The due times of scheduled tasks, including nights with a clock change."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -15,9 +15,9 @@ NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 def due_between(cron: str, since: datetime, until: datetime) -> list[datetime]:
     scheduled = Scheduled("a.b", cron, "", DEFAULT_TIMEOUT)
     found = []
-    moment = since
-    while (moment := scheduled.next_after(moment)) <= until:
-        found.append(moment)
+    due_at = since
+    while (due_at := scheduled.next_after(due_at)) <= until:
+        found.append(due_at)
     return found
 
 
@@ -40,10 +40,10 @@ def test_times_of_day_are_in_the_time_zone_of_the_portal(settings: Settings) -> 
     ("zone", "night"),
     [
         ("Europe/Berlin", datetime(2026, 3, 29, tzinfo=UTC)),  # 02:00 does not exist
-        ("Europe/Berlin", datetime(2026, 10, 25, tzinfo=UTC)),  # 02:00 comes twice
+        ("Europe/Berlin", datetime(2026, 10, 25, tzinfo=UTC)),  # 02:00 occurs twice
         ("America/New_York", datetime(2026, 3, 8, tzinfo=UTC)),
         ("America/New_York", datetime(2026, 11, 1, tzinfo=UTC)),
-        ("Australia/Lord_Howe", datetime(2026, 4, 4, tzinfo=UTC)),  # half an hour
+        ("Australia/Lord_Howe", datetime(2026, 4, 4, tzinfo=UTC)),  # shifted by half an hour
         ("Australia/Lord_Howe", datetime(2026, 10, 3, tzinfo=UTC)),
         ("America/Santiago", datetime(2026, 9, 6, tzinfo=UTC)),  # at midnight
     ],
@@ -56,7 +56,7 @@ def test_a_daily_job_runs_once_on_days_with_a_clock_change(
 
     found = due_between(cron, night - timedelta(hours=36), night + timedelta(hours=84))
 
-    days = [moment.astimezone(ZoneInfo(zone)).date() for moment in found]
+    days = [due_at.astimezone(ZoneInfo(zone)).date() for due_at in found]
     assert len(days) == len(set(days)) == 5
     assert all(timedelta(hours=22) <= b - a <= timedelta(hours=26) for a, b in pairwise(found))
 

@@ -1,4 +1,4 @@
-"""What `manage.py serve` does for a newcomer before it starts anything."""
+"""The preparations of `manage.py serve`, before it starts other processes."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The client's address is believed as far as our own proxies vouch for it, and no further."""
+"""The client's address is taken from X-Forwarded-For as far as our own proxies have set it."""
 
 import pytest
 from pytest_django.fixtures import Settings

@@ -1,4 +1,4 @@
-"""The worker cluster forks while chores are done in a thread beside it."""
+"""The worker cluster may fork while the background thread runs a chore."""
 
 import os
 import threading

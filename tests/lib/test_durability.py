@@ -6,7 +6,7 @@ from tests.factories import make_app
 
 
 def commit_setting() -> str:
-    """How the next commit waits for the disk."""
+    """Return whether the next commit waits for the disk ("durable") or not ("quick")."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("PRAGMA synchronous")
@@ -17,7 +17,7 @@ def commit_setting() -> str:
 
 @pytest.fixture(autouse=True)
 def durable(transactional_db: None) -> None:
-    """As the portal runs; tests otherwise spare themselves the disk."""
+    """Use the portal's setting. Other tests do not wait for the disk."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous=FULL")

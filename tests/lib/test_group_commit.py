@@ -19,7 +19,7 @@ pytestmark = [
 
 
 class Maker:
-    """Makes an app for each number asked for, refuses every third one. What it did at once is in `batches`."""
+    """A writer that creates an app per number, rejects every third one, and stores its batches in `batches`."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -38,7 +38,7 @@ class Maker:
 
 
 def ask_for(group: GroupCommit[int, int], numbers: Sequence[int]) -> list[object]:
-    """What each thread got, or the exception that was raised for it."""
+    """Run one thread per number and return their results or exceptions."""
 
     def ask(number: int) -> object:
         try:
@@ -78,7 +78,7 @@ def test_threads_waiting_during_a_commit_share_the_next_one() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(group.run, 1)]
-        assert maker.has_begun.wait(10)  # a commit is under way
+        assert maker.has_begun.wait(10)  # A commit is in progress.
         asked += [pool.submit(group.run, number) for number in (2, 4, 5, 7, 8, 10, 11)]
         until_waiting(group, 7)
         maker.may_go_on.set()
@@ -89,7 +89,7 @@ def test_threads_waiting_during_a_commit_share_the_next_one() -> None:
 
 
 def test_a_failing_write_does_not_fail_the_rest_of_its_batch() -> None:
-    make_app("app-2")  # so that another one cannot be made
+    make_app("app-2")  # A second app with this name violates a constraint.
     maker = Maker()
     maker.may_go_on.clear()
     group = GroupCommit(maker)

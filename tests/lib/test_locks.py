@@ -1,4 +1,4 @@
-"""One node at a time migrates and puts things in order, on the database all nodes share."""
+"""A cluster lock is held by one process at a time on the shared database."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ def test_on_postgresql_a_second_holder_waits_for_the_first() -> None:
         order.append("first")
     thread.join()
 
-    # SQLite is one machine, where the write lock of each transaction does this.
+    # On SQLite, the write lock of each transaction has this effect.
     assert order == ["first", "second"] or connection.vendor == "sqlite"
 
 

@@ -1,4 +1,4 @@
-"""Outbound calls against real servers on loopback that are slow, wrong, gone, greedy or in a private network."""
+"""Outbound calls to loopback servers that are slow, faulty, unavailable, or in a private network."""
 
 import base64
 import socket
@@ -145,7 +145,7 @@ class TestTrouble:
         ):
             outbound.Client("shop", timeout=0.5).request("GET", server.url)
 
-        assert time.monotonic() - began < 3  # dripping goes on for 10 s
+        assert time.monotonic() - began < 3  # The response takes 10 s.
 
     def test_a_hanging_name_lookup_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         over = threading.Event()

@@ -1,4 +1,4 @@
-"""An adversary never gets more than the limit in any window; memory stays bounded; Redis away costs little."""
+"""No client exceeds the limit in any window, memory stays bounded, and an unavailable Redis costs little time."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ from tests.servers.redis_server import RedisServer
 
 
 @pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def reset_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(redis_link, "gate", redis_link.Gate())
     ratelimit.memory.clear()
     yield
@@ -124,7 +124,7 @@ class TestMemory:
         assert memory.acquire("k", 1_000_000, 86_400).remaining == 1_000_000 - 5_001
 
 
-class TestRedisAway:
+class TestRedisUnavailable:
     def test_a_refused_connection_falls_back_to_memory(self, settings: Settings) -> None:
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
         decisions = [ratelimit.acquire("k", 3, 60) for _ in range(5)]
@@ -227,7 +227,7 @@ class TestRedisAway:
         ratelimit.probe_redis()
 
         assert ratelimit.acquire("k", 10, 60).remaining == 2
-        ratelimit.memory.clear()  # as another process
+        ratelimit.memory.clear()  # Simulates another process.
         assert [ratelimit.acquire("k", 10, 60).allowed for _ in range(4)] == [
             True,
             True,
@@ -275,7 +275,7 @@ class TestRedisAway:
             for _ in range(20):
                 ratelimit.acquire("k", 100, 60)
 
-            assert black_hole.connections == 4  # three calls, one look
+            assert black_hole.connections == 4  # three calls and one probe
 
 
 HAMMER = """

@@ -1,4 +1,4 @@
-"""What the portal tells a Sentry about itself: with region and instance, without personal data, each request alone."""
+"""Errors are reported to Sentry with region and instance, without personal data, and separately per request."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Settings from the environment: wrong ones are named together, in one line."""
+"""Invalid settings in the environment are reported together, in one line."""
 
 import os
 import subprocess

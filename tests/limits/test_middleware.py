@@ -1,4 +1,4 @@
-"""What a caller meets: limits by tier and by who they are, told on every answer, and no way around them."""
+"""Rate limits apply per tier and client, are stated in every response, and cannot be evaded."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Whoever is refused is told so in their own language: a page with a way back, or a problem."""
+"""Rejected and failed requests get a page with a link back, or a problem document."""
 
 import logging
 

@@ -1,5 +1,4 @@
-"""The API's description has all there is, and is a sound document. Whether answers are as described, tests/described.py
-sees to in every test that calls the API."""
+"""The API description is complete and valid. tests/described.py compares it with the responses in all other tests."""
 
 import re
 from typing import Any

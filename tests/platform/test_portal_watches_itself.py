@@ -1,4 +1,4 @@
-"""In the portal as it really runs: its own requests and errors are there within seconds."""
+"""A running portal records its own requests and errors within seconds."""
 
 from tests.servers.portal import Portal
 

@@ -1,4 +1,4 @@
-"""The platform's panels and figures, in good times and bad."""
+"""The dashboard widgets and metrics of the portal itself."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""Addresses that are called hundreds of times a second remember a good key for five seconds."""
+"""Views that are called hundreds of times per second cache valid keys for five seconds."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
