@@ -120,9 +120,8 @@ def _stylesheet() -> str:
     name = "opsportal/error_page.css"
     try:
         return static(name)
-    except (
-        ValueError
-    ):  # Static files have not been collected. The error page must not fail for that.
+    except ValueError:
+        # Static files have not been collected. The error page must not fail for that.
         return f"{settings.STATIC_URL}{name}"
 
 

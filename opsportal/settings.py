@@ -346,9 +346,8 @@ PAYMENT_KEY_HOURS = env.int("PAYMENT_KEY_HOURS", 24)
 LOG_LEVEL = env.str(
     "LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 )
-LOG_FORMAT = env.str(
-    "LOG_FORMAT", ""
-)  # "json", "text", or empty for text on terminals and JSON otherwise
+# "json", "text", or empty for text on terminals and JSON otherwise
+LOG_FORMAT = env.str("LOG_FORMAT", "")
 LOGGING_CONFIG = None  # PortalConfig.ready calls opsportal.lib.logs.configure instead.
 # Record the portal's own requests and errors under the app "opsportal".
 SELF_MONITORING = env.bool("SELF_MONITORING", True)

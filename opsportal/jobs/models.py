@@ -6,9 +6,8 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-NODE_TIMEOUT = timedelta(
-    seconds=150
-)  # A node that has not reported for this time is considered gone.
+# A node that has not reported for this time is considered stopped.
+NODE_TIMEOUT = timedelta(seconds=150)
 
 
 class Outcome(models.TextChoices):

@@ -67,9 +67,8 @@ def tick(now: datetime) -> list[str]:
     """Repair rows that a clock change or a rolling upgrade left wrong, then queue due jobs. Runs every minute."""
     rows = {job.name: job for job in Job.objects.all()}
     if any(name not in rows for name in schedules.registry.names()):
-        sync_jobs(
-            now
-        )  # A node with older code was started later and deleted the rows of newer jobs.
+        # A node with older code was started later and deleted the rows of newer jobs.
+        sync_jobs(now)
     for job in rows.values():
         if job.name in schedules.registry:
             _realign(job, schedules.registry.get(job.name), now)

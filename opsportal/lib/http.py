@@ -21,9 +21,8 @@ class BadRequest(Exception):
         self.status = status
 
 
-_NUL = re.compile(
-    rb"(?<!\\)(?:\\\\)*\\u0000"
-)  # the escape itself, not an escaped backslash and "u0000"
+# Matches the escape itself, but not an escaped backslash followed by "u0000".
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def refuse_nul(body: bytes) -> None:

@@ -16,9 +16,7 @@ _EXCLUDED = re.compile(r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|jso
 
 def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) -> Iterator[str]:
     """Visit one page of each kind and yield its path once it has loaded."""
-    page.set_default_navigation_timeout(
-        60_000
-    )  # milliseconds; the content matters here, not the speed
+    page.set_default_navigation_timeout(60_000)  # milliseconds
     waiting = list(STARTS)
     seen: set[str] = set()
     kinds: Counter[str] = Counter()

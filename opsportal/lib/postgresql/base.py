@@ -32,10 +32,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 if not self._is_available(conn_params):
                     self.pool.timeout = UNAVAILABLE_TIMEOUT_SECONDS
                     raise
-                if (
-                    attempt == MAX_ATTEMPTS - 1
-                ):  # The database responds, but all connections are in use.
-                    raise
+                if attempt == MAX_ATTEMPTS - 1:
+                    raise  # The database responds, but all connections are in use.
             else:
                 self.pool.timeout = ATTEMPT_TIMEOUT_SECONDS
                 return connection
