@@ -54,9 +54,8 @@ def authenticate(request: HttpRequest, scope: Scope, *, use_cache: bool = False)
     return app
 
 
-_cache: dict[
-    tuple[str, Scope], tuple[float, ClientApp]
-] = {}  # -> (expiry by time.monotonic(), app)
+# (key, scope) -> (expiry as a time.monotonic() value, app)
+_cache: dict[tuple[str, Scope], tuple[float, ClientApp]] = {}
 
 
 def _cached_app(key: str, scope: Scope) -> ClientApp | None:

@@ -220,8 +220,8 @@ def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None =
     except DatabaseError as error:
         raise SystemExit(f"the worker cannot use the database: {error}") from None
     connection.close()
-    # Report before a task, not after it: after it, the worker holds a lock that the sentinel needs, and the worker
-    # could be killed while it waits for the database.
+    # Report before a task. After it, the worker holds a lock that the sentinel needs, and it could be killed while
+    # holding it.
     pre_execute.connect(_report_progress)
     cluster.Conf.QSIZE = False  # SimpleQueue has no qsize().
     # The workers share the memory of imported modules until it is written to, as garbage collection would.

@@ -15,9 +15,8 @@ from opsportal.limits.models import BlockedCall
 
 log = logging.getLogger(__name__)
 
-MAX_SUBJECTS = (
-    500  # Further clients are counted together, so that a flood from many addresses adds one row.
-)
+# Further clients are counted together, so that a flood from many addresses adds one row.
+MAX_SUBJECTS = 500
 OTHER_SUBJECTS = "others"
 
 _lock = threading.Lock()

@@ -10,13 +10,11 @@ from django.db.backends.postgresql import base
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
-ATTEMPT_TIMEOUT_SECONDS = (
-    1.0  # time to wait for a pooled connection before checking that the database responds
-)
+# The time to wait for a pooled connection before checking that the database responds.
+ATTEMPT_TIMEOUT_SECONDS = 1.0
 MAX_ATTEMPTS = 5
-UNAVAILABLE_TIMEOUT_SECONDS = (
-    0.1  # used during an outage; the pool keeps trying to reconnect on its own
-)
+# Used during an outage. The pool keeps trying to reconnect on its own.
+UNAVAILABLE_TIMEOUT_SECONDS = 0.1
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
