@@ -40,7 +40,9 @@ class Job(models.Model):
     is_enabled = models.BooleanField("enabled", default=True)
     next_run_at = models.DateTimeField("next run")
     nudged_at = models.DateTimeField(null=True, blank=True)
-    owner = models.CharField(max_length=64, blank=True, help_text="cluster:run")
+    owner = models.CharField(
+        max_length=64, blank=True, help_text="Claim of the worker that runs the job"
+    )
     lease_until = models.DateTimeField(null=True, blank=True)
     last_started_at = models.DateTimeField("last started", null=True, blank=True)
     last_finished_at = models.DateTimeField("last finished", null=True, blank=True)

@@ -39,7 +39,7 @@ class GroupCommit(Generic[Asked, Made]):
         try:
             return self.thread.ask(asked)
         except one_thread.Late:
-            raise OperationalError("locked: the writer did not answer in time") from None
+            raise OperationalError("locked: the writer did not respond in time") from None
         except one_thread.Failed as error:
             raise OperationalError(str(error)) from None
 

@@ -109,7 +109,7 @@ class ShippingHandler(logging.Handler):
         if response.status_code >= 500 or response.status_code in (408, 429):
             return False
         if response.status_code >= 400:
-            log.warning("Better Stack refused log lines", extra={"status": response.status_code})
+            log.warning("Better Stack rejected log lines", extra={"status": response.status_code})
             self.dropped += len(batch)
             return True
         self.dropped -= dropped

@@ -35,7 +35,9 @@ class Registry(Generic[T]):
         try:
             return self._items[name]
         except KeyError:
-            raise KeyError(f"no {name!r} in {self.module_name}; there are {self.names()}") from None
+            raise KeyError(
+                f"no {name!r} in {self.module_name}; known names: {self.names()}"
+            ) from None
 
     def names(self) -> list[str]:
         return sorted(self._items)

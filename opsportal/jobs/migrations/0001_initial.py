@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
                 ('next_run_at', models.DateTimeField(verbose_name='next run')),
                 ('nudged_at', models.DateTimeField(blank=True, null=True)),
-                ('owner', models.CharField(blank=True, help_text='cluster:run', max_length=64)),
+                ('owner', models.CharField(blank=True, help_text='Claim of the worker that runs the job', max_length=64)),
                 ('lease_until', models.DateTimeField(blank=True, null=True)),
                 ('last_started_at', models.DateTimeField(blank=True, null=True, verbose_name='last started')),
                 ('last_finished_at', models.DateTimeField(blank=True, null=True, verbose_name='last finished')),

@@ -91,7 +91,7 @@ class Client:
         except httpx.InvalidURL as error:
             raise ForbiddenAddress(f"not a URL: {error}") from error
         if request.url.scheme not in ("http", "https") or not request.url.host:
-            raise ForbiddenAddress("only http:// and https:// addresses can be called")
+            raise ForbiddenAddress("only http:// and https:// URLs are supported")
         if auth:
             credentials = base64.b64encode(":".join(auth).encode()).decode()
             request.headers["Authorization"] = f"Basic {credentials}"
