@@ -53,7 +53,9 @@ TEXTS = {
         "This address does not accept this type of request.",
         "Go back and use the buttons on the page.",
     ),
-    413: ErrorText("Request too large", "The request exceeds the size limit.", "Send less data per request."),
+    413: ErrorText(
+        "Request too large", "The request exceeds the size limit.", "Send less data per request."
+    ),
     429: ErrorText("Too many requests", "You have sent too many requests. Please wait a moment."),
     500: ErrorText(
         "Something went wrong",
