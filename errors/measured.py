@@ -39,7 +39,7 @@ def add(app: ClientApp, measurements: Sequence[Measurement]) -> None:
             app.pk, Discarded.Source.PORTAL, "measurement", "too many", len(measurements)
         )
     elif before < HURRY_AT <= _count:
-        background.hurry()
+        background.run_soon()
 
 
 @background.chore("errors.measured", seconds=1)

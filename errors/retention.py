@@ -27,7 +27,7 @@ from errors.models import (
 )
 from errors.store.turn import turn
 from opsportal.clients.models import ClientApp
-from opsportal.lib.durability import quick_commit
+from opsportal.lib.durability import relaxed_durability
 
 _Row = tuple[int, UUID, int]
 
@@ -109,7 +109,7 @@ def _remove_events(cut: int, budget: Budget, *, app_id: int | None = None) -> in
         with turn():
             started = time.monotonic()
             # Should a power cut undo it, the next run does it again.
-            with quick_commit(), transaction.atomic():
+            with relaxed_durability(), transaction.atomic():
                 _delete_seen(chunk)
                 EventPayload.objects.filter(pk__in=ids).delete()
                 ErrorEvent.objects.filter(pk__in=ids).delete()

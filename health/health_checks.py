@@ -14,7 +14,7 @@ from django.utils import timezone
 from health.backups.verification import STALE_AFTER
 from health.checks import Degraded, NotConfigured, health_check
 from health.models import Backup, Monitor
-from opsportal.jobs.services import queue_state
+from opsportal.jobs.queries import queue_state
 from opsportal.lib import outbound
 
 

@@ -23,7 +23,7 @@ from health.queries import uptime
 from health.queries.database_size import database_size_bytes
 from health.services.gauges import ACTIVE_WITHIN
 from health.verdict import Status
-from opsportal.jobs import services as jobs
+from opsportal.jobs import queries as jobs
 
 _LEVEL = {Status.HEALTHY: 1.0, Status.DEGRADED: 0.5, Status.UNHEALTHY: 0.0}
 CALL_KINDS = (SeriesKind.REQUEST, SeriesKind.FUNCTION, SeriesKind.PAGE)

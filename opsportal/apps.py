@@ -7,7 +7,7 @@ class PortalAdminConfig(AdminConfig):
 
 
 class PortalConfig(AppConfig):
-    """The project package itself, so that its commands, templates and static files are found."""
+    """The project package as an app, so that Django finds its commands, templates and static files."""
 
     name = "opsportal"
 

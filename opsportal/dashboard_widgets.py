@@ -1,33 +1,36 @@
-"""Panels about the platform itself: what it calls, and whom it refuses."""
+"""Dashboard widgets about the portal's dependencies and rate limits."""
 
 from django.db.models import Sum
 
 from health.dashboard import WidgetContext, widget
 from opsportal.lib import outbound, ratelimit
+from opsportal.lib.outbound.breaker import State
 from opsportal.limits.models import BlockedCall, Tier
+
+MAX_ROWS = 12
+_URGENCY = {State.OPEN: 0, State.HALF_OPEN: 1, State.CLOSED: 2}
 
 
 @widget(
     "opsportal.dependencies",
-    title="Services the portal calls",
+    title="Dependencies",
     template="opsportal/_widget_dependencies.html",
     refresh=60,
     order=610,
     size="medium",
 )
 def dependencies(context: WidgetContext) -> dict[str, object]:
-    order = {"open": 0, "half-open": 1, "closed": 2}
-    states = sorted(outbound.breaker_states(), key=lambda one: (order[one.state], one.name))
+    states = sorted(outbound.breaker_states(), key=lambda one: (_URGENCY[one.state], one.name))
     return {
-        "breakers": states[:12],
-        "left_over": len(states[12:]),
-        "is_any_open": any(one.state != "closed" for one in states),
+        "breakers": states[:MAX_ROWS],
+        "hidden_count": len(states[MAX_ROWS:]),
+        "has_problem": any(one.state is not State.CLOSED for one in states),
     }
 
 
 @widget(
     "opsportal.blocked_calls",
-    title="Calls refused by rate limits",
+    title="Rate-limited requests",
     template="opsportal/_widget_blocked_calls.html",
     refresh=60,
     order=620,
@@ -44,5 +47,5 @@ def blocked_calls(context: WidgetContext) -> dict[str, object]:
     return {
         "total": recent.aggregate(total=Sum("count"))["total"] or 0,
         "top": [{**row, "tier": labels.get(row["tier"], row["tier"])} for row in by_subject],
-        "degraded": ratelimit.degraded(),
+        "is_degraded": ratelimit.is_degraded(),
     }

@@ -1,7 +1,7 @@
-"""What somebody sees when a request is refused or breaks: a page with a way back, or a problem as JSON.
+"""Responses to rejected and failed requests: a page for people, or a problem document for programs.
 
-The pages need no database and no session, because they are also shown when those are what broke. `urls.py` names the
-handlers; Django has logged the exception, once, with the request's id, when they are called.
+The pages use neither the database nor the session, because these may be what failed. `urls.py` names the handlers; by
+the time they are called, Django has logged the exception.
 """
 
 import math
@@ -23,91 +23,90 @@ from opsportal.lib.http import problem
 
 
 @dataclass(frozen=True)
-class Words:
+class ErrorText:
     title: str
     explanation: str
-    advice: str
+    advice: str = ""
 
 
-WORDS = {
-    400: Words(
-        "This request cannot be understood",
-        "Something in it is not as it must be.",
-        "Go back and try again; if you typed the address, check it.",
+TEXTS = {
+    400: ErrorText(
+        "Bad request",
+        "The request is malformed or incomplete.",
+        "Go back and try again. If you typed the address, check it.",
     ),
-    401: Words(
-        "Sign in first", "This page is for people who are signed in.", "Sign in and try again."
+    401: ErrorText(
+        "Sign-in required", "This page is for signed-in users only.", "Sign in and try again."
     ),
-    403: Words(
-        "You may not do this",
-        "Your account does not have the permission for it.",
-        "Ask an owner of this portal for it, or sign in with another account.",
+    403: ErrorText(
+        "Access denied",
+        "Your account does not have the required permission.",
+        "Ask an owner of this portal for access, or sign in with another account.",
     ),
-    404: Words(
-        "There is nothing here",
-        "The address is wrong, or what it showed has been removed.",
+    404: ErrorText(
+        "Page not found",
+        "The link may be wrong, or the item has been deleted.",
         "Check the address, or start from the overview.",
     ),
-    405: Words(
-        "Not this way",
-        "This address does not take this kind of request.",
-        "Go back and use the page's own buttons.",
+    405: ErrorText(
+        "Method not allowed",
+        "This address does not accept this type of request.",
+        "Go back and use the buttons on the page.",
     ),
-    413: Words(
-        "That is too large", "The portal takes no request of this size.", "Send less at once."
+    413: ErrorText(
+        "Request too large", "The request exceeds the size limit.", "Send less data per request."
     ),
-    429: Words(
-        "Too many requests",
-        "So many came from you in a short time that the portal answers no more for a moment.",
-        "Wait a little, then try again.",
+    429: ErrorText("Too many requests", "You have sent too many requests. Please wait a moment."),
+    500: ErrorText(
+        "Something went wrong",
+        "This is an error in the portal. It has been recorded.",
+        "Try again. If the problem persists, send the reference below to your administrator.",
     ),
-    500: Words(
-        "Something broke",
-        "It is our fault, not yours, and it has been recorded.",
-        "Try again. If it stays broken, tell an owner of this portal the reference below.",
-    ),
-    503: Words(
-        "Not available right now",
-        "Something the portal needs, such as its database, does not answer.",
-        "It is tried again all the time: try again in a minute.",
+    503: ErrorText(
+        "Temporarily unavailable",
+        "A service that the portal needs, such as its database, is not responding.",
+        "We are retrying automatically; please try again in a minute.",
     ),
 }
-CSRF = Words(
-    "This form is too old",
-    "You may have signed in or out since you opened it, or your browser keeps no cookies for this site.",
-    "Go back, reload the page, and send it again.",
+CSRF_TEXT = ErrorText(
+    "This form has expired",
+    "You may have signed in or out since you opened it, or your browser blocks cookies for this site.",
+    "Go back, reload the page, and submit the form again.",
 )
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Programs do: on the API's addresses, and whoever asks for JSON and not for HTML."""
+    """Return True for API paths, and for clients that accept JSON but not HTML."""
     if request.path_info.startswith("/api/"):
         return True
     accept = request.headers.get("Accept", "")
     return "json" in accept and "text/html" not in accept
 
 
-def answer(
+def error_response(
     request: HttpRequest,
     status: int,
     detail: str = "",
     *,
-    words: Words | None = None,
+    text: ErrorText | None = None,
     retry_after: int | None = None,
     **members: Any,
 ) -> HttpResponse:
-    """The refusal, as whoever asked can read it. `detail` is said to programs, and to people below the explanation."""
-    words = words or WORDS.get(status) or WORDS[400 if status < 500 else 500]
+    """Return a page or a problem document, depending on the client.
+
+    `detail` is the detail of the problem document; pages show it below the explanation. `members` are added to the
+    problem document.
+    """
+    text = text or TEXTS.get(status) or TEXTS[400 if status < 500 else 500]
     if wants_json(request):
-        response = problem(status, detail or words.explanation, **members)
+        response = problem(status, detail or text.explanation, **members)
     else:
         context = {
             "status": status,
-            "words": words,
+            "text": text,
             "detail": detail,
-            "retry_after": retry_after,
             "request_id": request_id.current(),
-            "back": _page_before(request),
+            "previous_url": _previous_url(request),
             "stylesheet": _stylesheet(),
         }
         response = HttpResponse(
@@ -123,22 +122,23 @@ def _stylesheet() -> str:
     name = "opsportal/error_page.css"
     try:
         return static(name)
-    except ValueError:  # static files were not collected: no reason to fail once more
+    except ValueError:
+        # Static files have not been collected. The error page must not fail for that.
         return f"{settings.STATIC_URL}{name}"
 
 
-def _page_before(request: HttpRequest) -> str:
-    """Where they came from, if that is a page of ours and not this one."""
-    page = request.META.get("HTTP_REFERER", "")
+def _previous_url(request: HttpRequest) -> str:
+    """Return the URL of the referring page if it is another page of this portal, or ""."""
+    referrer = request.META.get("HTTP_REFERER", "")
     try:
-        here = request.build_absolute_uri()
+        current_url = request.build_absolute_uri()
         host = request.get_host()
     except DisallowedHost:
         return ""
-    if page == here:
+    if referrer == current_url:
         return ""
-    is_ours = url_has_allowed_host_and_scheme(page, {host}, require_https=request.is_secure())
-    return page if is_ours else ""
+    is_ours = url_has_allowed_host_and_scheme(referrer, {host}, require_https=request.is_secure())
+    return referrer if is_ours else ""
 
 
 # --- Django's handlers ---------------------------------------------------------------------------------
@@ -146,22 +146,22 @@ def _page_before(request: HttpRequest) -> str:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
-        return answer(request, 413)
+        return error_response(request, 413)
     if isinstance(exception, DisallowedHost):
-        return answer(request, 400, "This portal does not answer under that host name.")
-    return answer(request, 400)
+        return error_response(request, 400, "This portal does not serve the requested host name.")
+    return error_response(request, 400)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, Ratelimited):
         return too_many_requests(request, 60)
-    return answer(request, 403)
+    return error_response(request, 403)
 
 
 def too_many_requests(request: HttpRequest, retry_after: float) -> HttpResponse:
-    """The one 429 of the portal: by the middleware's limits and by django-ratelimit's on single views."""
+    """Return a 429, for the limits of the middleware and those of django-ratelimit on single views."""
     seconds = max(1, math.ceil(retry_after))
-    return answer(
+    return error_response(
         request,
         429,
         f"Try again in {seconds} seconds.",
@@ -172,15 +172,15 @@ def too_many_requests(request: HttpRequest, retry_after: float) -> HttpResponse:
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return answer(request, 404)
+    return error_response(request, 404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
-        return answer(request, 503, retry_after=30)
-    return answer(request, 500)
+        return error_response(request, 503, retry_after=30)
+    return error_response(request, 500)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """settings.CSRF_FAILURE_VIEW"""
-    return answer(request, 403, words=CSRF)
+    """Answer a failed CSRF check. Django calls this view through settings.CSRF_FAILURE_VIEW."""
+    return error_response(request, 403, text=CSRF_TEXT)

@@ -1,4 +1,4 @@
-"""Figures of the platform itself for /metrics."""
+"""Metrics of the portal itself for /metrics."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,21 +9,22 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from health.metrics_registry import metric_source
 from opsportal.lib import outbound, ratelimit
+from opsportal.lib.outbound.breaker import State
 from opsportal.limits.models import BlockedCall, Tier
 from opsportal.self_monitoring import errors, requests
 
-_NUMBERS = {"closed": 0, "half-open": 1, "open": 2}
+_STATE_VALUES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 
 @metric_source("opsportal.breakers")
 def breakers() -> Iterator[Metric]:
     family = GaugeMetricFamily(
         "opsportal_breaker_state",
-        "Circuit breaker of a service the portal calls: 0 closed, 1 half-open, 2 open.",
+        "Circuit breaker of a dependency: 0 closed, 1 half-open, 2 open.",
         labels=["dependency"],
     )
     for state in outbound.breaker_states():
-        family.add_metric([state.name], _NUMBERS[state.state])
+        family.add_metric([state.name], _STATE_VALUES[state.state])
     yield family
 
 
@@ -35,7 +36,7 @@ def rate_limits() -> Iterator[Metric]:
     )
     family = GaugeMetricFamily(
         "opsportal_rate_limit_blocked_calls",
-        "Calls refused by rate limits in the last five minutes.",
+        "Requests rejected by rate limits in the last five minutes.",
         labels=["tier"],
     )
     for tier in Tier.values:
@@ -43,16 +44,16 @@ def rate_limits() -> Iterator[Metric]:
     yield family
     yield GaugeMetricFamily(
         "opsportal_rate_limit_degraded",
-        "1 while Redis is away and each process counts for itself.",
-        value=float(ratelimit.degraded()),
+        "1 while Redis is unavailable and each process counts on its own.",
+        value=float(ratelimit.is_degraded()),
     )
 
 
 @metric_source("opsportal.self_monitoring")
-def own() -> Iterator[Metric]:
+def self_monitoring() -> Iterator[Metric]:
     family = GaugeMetricFamily(
         "opsportal_self_monitoring_dropped",
-        "The portal's own measurements and errors that this process could not write, since it started.",
+        "Measurements and errors of the portal that this process has dropped since it started.",
         labels=["kind"],
     )
     family.add_metric(["requests"], requests.dropped)

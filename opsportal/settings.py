@@ -1,7 +1,7 @@
-"""One settings module; every value from the environment, each with a default that works on one machine.
+"""Django settings, read from the environment, with defaults that work on a single machine.
 
-A value `NAME` can also be mounted as a file: `NAME_FILE=/run/secrets/name`. All wrong values are named at once.
-What an owner tunes while the portal runs (thresholds, routes, people, limits) is a row in the admin, not a setting.
+Set `NAME_FILE=/run/secrets/name` to read the value of `NAME` from a file. All invalid values are reported at once.
+Options that owners change while the portal runs (thresholds, routes, users, limits) are rows in the admin instead.
 """
 
 import os
@@ -15,14 +15,14 @@ from environs import validate
 from opsportal.lib.env import PortalEnv
 from opsportal.lib.secret_key import installation_secret_key
 
-django_stubs_ext.monkeypatch()  # makes ModelAdmin[...] and friends subscriptable at run time
+django_stubs_ext.monkeypatch()  # Makes generics such as ModelAdmin[...] subscriptable at run time.
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
 env = PortalEnv()
 
-# --- where and who --------------------------------------------------------------------------------
+# --- installation ---------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", False)
 DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "data")) or BASE_DIR / "data")
 BASE_URL: str = env.base_url("BASE_URL", "http://127.0.0.1:8000") or ""
@@ -35,7 +35,7 @@ if not SECRET_KEY:
     try:
         SECRET_KEY = installation_secret_key(DATA_DIR)
     except OSError as error:
-        env.wrong("DATA_DIR", f"cannot be written: {error}.")
+        env.add_error("DATA_DIR", f"cannot be written: {error}.")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", []) or [
     urlsplit(BASE_URL).hostname or "127.0.0.1",
@@ -44,24 +44,24 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", []) or [
     "[::1]",
 ]
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", []) or ([BASE_URL] if IS_HTTPS else [])
-# How many proxies stand before the portal; X-Forwarded-For is believed that many hops and no further.
+# The number of proxies in front of the portal, and so of trusted hops in X-Forwarded-For.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(min=0))
 
-# Calls to URLs that staff enter never lead into private networks, except to these hosts and networks.
+# The private hosts and networks that URLs entered by staff may lead to. All others are refused.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
-# How old the results may be from which /health answers without asking again.
+# The maximum age of check results that /health reports without running the checks again.
 HEALTH_FRESH_SECONDS = env.int("HEALTH_FRESH_SECONDS", 15)
-# Backups (docs/operations.md). PG_BIN: the folder of pg_dump and its kin, where they are not on PATH.
+# Backups (docs/operations.md). PG_BIN is the folder of pg_dump and related programs if it is not on PATH.
 BACKUP_DAILY = env.bool("BACKUP_DAILY", True)
 BACKUP_DIR = env.str("BACKUP_DIR", "") or str(DATA_DIR / "backups")
 BACKUP_KEEP = env.int("BACKUP_KEEP", 14)
 PG_BIN = env.str("PG_BIN", "")
-# /metrics is read with this token, or from these addresses.
+# Clients of /metrics need this token or one of these addresses.
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 METRICS_ALLOW: list[str] = env.list("METRICS_ALLOW", ["127.0.0.0/8", "::1"])
-# How many measurements one app may send a minute.
+# The maximum number of measurements per app and minute.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
-# host:port places, asked only when no outside monitor answers, to tell their failure from our own network's.
+# host:port addresses to connect to if all external monitors fail, to detect a failure of our own network.
 NETWORK_PROBES: list[str] = env.list("NETWORK_PROBES", [])
 
 # --- apps ------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "django_linear_migrations",
-    "opsportal.apps.PortalConfig",  # before django_q: its `qcluster` is ours
+    "opsportal.apps.PortalConfig",  # before django_q, to replace its `qcluster` command
     "django_q",
     "django_otp",
     "django_otp.plugins.otp_totp",
@@ -136,25 +136,25 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 DATABASES["default"]["ATOMIC_REQUESTS"] = False
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # IMMEDIATE takes the write lock when a transaction starts: DEFERRED gave hundreds of "database is
-    # locked" under load, IMMEDIATE none (measured). FULL makes a commit survive power loss.
-    # What has been committed is moved from the log into the database every 32 MB instead of every 4: pages that change
-    # with every batch are moved less often, and one commit in a hundred waits for it, not one in ten (measured).
+    # IMMEDIATE takes the write lock at the start of a transaction. Under load it caused no "database is locked" errors,
+    # DEFERRED caused hundreds. FULL makes commits survive a power failure. A WAL checkpoint runs every 32 MB instead of
+    # every 4 MB: pages that change with every batch are copied less often, and one commit in a hundred waits for a
+    # checkpoint instead of one in ten.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
         "PRAGMA cache_size=-8000; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=8000;",
     }
-    # In a file also under test: threads cannot share an in-memory database.
+    # Tests use a file as well, because threads cannot share an in-memory database.
     DATABASES["default"]["TEST"] = {
         "NAME": str(DATA_DIR / "test.sqlite3"),
         "OPTIONS": {},
     }
 else:
     DATABASES["default"]["ENGINE"] = "opsportal.lib.postgresql"
-    # psycopg's own pool; set DATABASE_POOL=0 behind pgbouncer in transaction mode. It gives up soon, because its
-    # pauses double: after an outage of minutes it would find out minutes later that the database is back.
+    # psycopg's pool. Set DATABASE_POOL=0 behind pgbouncer in transaction mode. reconnect_timeout is short because the
+    # pool doubles its delay after each attempt: after an outage of minutes, it would take minutes to reconnect.
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
     DATABASES["default"]["OPTIONS"] = {
@@ -177,7 +177,7 @@ def _redis(db_prefix: str) -> dict[str, object]:
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": f"opsportal:{db_prefix}",
-        # Redis away must cost little and break nothing: see docs/operations.md
+        # While Redis is unavailable, the cache fails fast and without exceptions (docs/operations.md).
         "OPTIONS": {
             "CONNECTION_POOL_KWARGS": connection_options(REDIS_URL),
             "IGNORE_EXCEPTIONS": True,
@@ -203,18 +203,18 @@ def _files(name: str) -> dict[str, object]:
 
 CACHES = {
     "default": _redis("cache") if REDIS_URL else _memory("default", 10_000),
-    # django-ratelimit's own: with few entries, other keys push a counter out and lift the limit.
+    # For django-ratelimit alone, with many entries: an evicted counter would lift its limit.
     "ratelimit": _redis("ratelimit") if REDIS_URL else _memory("ratelimit", 100_000),
-    # Seen by every process, also on a single machine without Redis: django-q2's cluster state, open breakers.
+    # Shared by all processes, even without Redis: the cluster state of django-q2, and open circuit breakers.
     "q2": _redis("q2") if REDIS_URL else _files("q2"),
     "shared": _redis("shared") if REDIS_URL else _files("shared"),
 }
 RATELIMIT_USE_CACHE = "ratelimit"
-# With Redis away a sign-in is still limited by address, in memory: better than nobody getting in to repair it.
+# Do not block sign-ins while Redis is unavailable, so that owners can fix it. RateLimitMiddleware still limits addresses.
 RATELIMIT_FAIL_OPEN = True
 RATELIMIT_IP_META_KEY = "opsportal.lib.addresses.address_of"
 
-# --- background work (why these values: docs/architecture.md) -----------------------------------------
+# --- background tasks (docs/architecture.md explains these values) ------------------------------------
 Q_CLUSTER: dict[str, Any] = {
     "name": "opsportal",
     "orm": "default",
@@ -226,15 +226,15 @@ Q_CLUSTER: dict[str, Any] = {
     "max_attempts": 1,
     "ack_failures": True,
     "catch_up": False,
-    "save_limit": -1,  # successes are not kept: scheduled jobs have their own history, the rest their rows
+    "save_limit": -1,  # Do not store successes: scheduled jobs have a history, and other tasks update their rows.
     "recycle": 500,
     "max_rss": 300_000,
-    "poll": 0.2,  # what an alert waits at most until a worker takes it
+    "poll": 0.2,  # maximum delay in seconds until a worker takes a task, such as sending an alert
     "guard_cycle": 1,
     "cache": "q2",
 }
 
-# --- people ------------------------------------------------------------------------------------------
+# --- users -------------------------------------------------------------------------------------------
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
@@ -251,7 +251,7 @@ LOGIN_REDIRECT_URL = "/admin/system-health/"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE: str = env.zone("TIME_ZONE", "UTC") or "UTC"
 USE_I18N = True
-FORMAT_MODULE_PATH = "opsportal.formats"  # every time is shown with its zone
+FORMAT_MODULE_PATH = "opsportal.formats"  # shows times with their zone
 USE_TZ = True
 
 # --- files -----------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ STORAGES = {
 # --- security ----------------------------------------------------------------------------------------------
 SECURE_SSL_REDIRECT = IS_HTTPS and env.bool("SSL_REDIRECT", True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
-# Probes come from inside, without TLS.
+# Health probes come from the internal network, without TLS.
 SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|health|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = IS_HTTPS
@@ -290,8 +290,8 @@ MAX_CONNECTIONS = env.int("MAX_CONNECTIONS", 16_000, validate=validate.Range(min
 HEADER_TIMEOUT_SECONDS = env.int("HEADER_TIMEOUT_SECONDS", 30, validate=validate.Range(min=1))
 BODY_TIMEOUT_SECONDS = env.int("BODY_TIMEOUT_SECONDS", 30, validate=validate.Range(min=1))
 
-# --- mail and channels --------------------------------------------------------------------------------------
-# console (default), smtp (EMAIL_HOST), resend (RESEND_API_KEY)
+# --- e-mail and channels ------------------------------------------------------------------------------------
+# E-mails are sent through Resend if RESEND_API_KEY is set, else by SMTP if EMAIL_HOST is set, else to the console.
 RESEND_API_KEY = env.str("RESEND_API_KEY", "")
 EMAIL_HOST = env.str("EMAIL_HOST", "")
 EMAIL_PORT = env.int("EMAIL_PORT", 587 if EMAIL_HOST not in ("127.0.0.1", "localhost") else 25)
@@ -323,7 +323,7 @@ TWILIO_FROM = env.str("TWILIO_FROM", "")
 TWILIO_API_URL = env.str("TWILIO_API_URL", "https://api.twilio.com")
 TELEGRAM_API_URL = env.str("TELEGRAM_API_URL", "https://api.telegram.org")
 ALERT_PHONES: list[str] = env.list("ALERT_PHONES", [])
-# Pinged each minute while rules are evaluated and messages go out, so that someone outside notices when they do not.
+# An external watchdog, pinged every minute while rules are evaluated and notifications are sent.
 WATCHDOG_URL = env.str("WATCHDOG_URL", "")
 
 # --- payments -----------------------------------------------------------------------------------------------
@@ -334,24 +334,26 @@ PAYMENT_CURRENCIES: list[str] = env.list(
     "PAYMENT_CURRENCIES",
     ["EUR", "USD", "GBP", "CHF", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "JPY"],
 )
-# The least Stripe charges, in the smallest unit: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+# The minimum charges in minor units: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
 PAYMENT_MINIMUMS: dict[str, int] = env.dict(
     "PAYMENT_MINIMUMS",
     {"EUR": 50, "USD": 50, "GBP": 30, "CHF": 50, "CAD": 50, "AUD": 50, "SEK": 300, "NOK": 300}
     | {"DKK": 250, "PLN": 200, "JPY": 50},
     subcast_values=int,
 )
-# Longer than Stripe keeps them (30 days): what it still has would be fetched again.
+# Must exceed the 30 days for which Stripe keeps events, or deleted events would be fetched again.
 WEBHOOK_EVENT_DAYS = env.int("WEBHOOK_EVENT_DAYS", 180, validate=validate.Range(min=32))
-PAYMENT_KEY_HOURS = env.int("PAYMENT_KEY_HOURS", 24)  # how long a repeat is answered; up to 72
+# How long a repeated idempotency key returns the first response; at most 72 hours.
+PAYMENT_KEY_HOURS = env.int("PAYMENT_KEY_HOURS", 24)
 
-# --- logs, own errors -----------------------------------------------------------------------------------------
+# --- logs and self-monitoring ---------------------------------------------------------------------------------
 LOG_LEVEL = env.str(
     "LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 )
-LOG_FORMAT = env.str("LOG_FORMAT", "")  # json, text; empty: text on a terminal, JSON otherwise
-LOGGING_CONFIG = None  # opsportal.lib.logs.configure, called by PortalConfig.ready
-# The portal's own requests and errors are recorded as those of its first registered app.
+# "json", "text", or empty for text on terminals and JSON otherwise
+LOG_FORMAT = env.str("LOG_FORMAT", "")
+LOGGING_CONFIG = None  # PortalConfig.ready calls opsportal.lib.logs.configure instead.
+# Record the portal's own requests and errors under the app "opsportal".
 SELF_MONITORING = env.bool("SELF_MONITORING", True)
 SENTRY_DSN = env.str("SENTRY_DSN", "")
 SENTRY_TRACES_SAMPLE_RATE = env.float("SENTRY_TRACES_SAMPLE_RATE", 0.1)

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from alerts.impact import References, Touched, impact_source
-from opsportal.lib.uuids import uuids_among
+from opsportal.lib.uuids import parse_uuids
 from payments.customers import customer_reference
 from payments.models import Payment, PaymentStatus
 
@@ -40,7 +40,7 @@ def _named(references: References) -> Q:
     named = Q(pk__in=())
     if references.payment_ids:
         named |= Q(intent_id__in=references.payment_ids)
-        named |= Q(uuid__in=uuids_among(references.payment_ids))
+        named |= Q(uuid__in=parse_uuids(references.payment_ids))
     if references.order_ids:
         named |= Q(order_id__in=references.order_ids)
     if references.reservation_ids:

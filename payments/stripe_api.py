@@ -231,9 +231,9 @@ def _call() -> Iterator[None]:
         raise trouble from None  # stripe's own error carries the request, headers and all
     finally:
         if failed is not None:
-            (breaker.failed if failed else breaker.succeeded)(probe=probe)
+            (breaker.record_failure if failed else breaker.record_success)(probe=probe)
         elif probe:
-            breaker.gave_up_probe()
+            breaker.abandon_probe()
 
 
 def _trouble(error: stripe.StripeError) -> StripeTrouble:

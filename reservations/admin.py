@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from opsportal.lib.admin import LogAdmin
 from opsportal.lib.formats import money, span
-from opsportal.templatetags.portal import state
+from opsportal.lib.markup import state
 from payments.customers import customer_reference
 from reservations.models import Cleanup, Discrepancy, Event, Line, Reservation, TicketType
 

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from alerts.impact import References, Touched, impact_source
-from opsportal.lib.uuids import uuids_among
+from opsportal.lib.uuids import parse_uuids
 from payments.customers import customer_reference
 from payments.impact_sources import SETTLED
 from payments.models import Payment
@@ -46,7 +46,7 @@ def touched_reservations(references: References) -> Iterator[Touched]:
 def _named(references: References) -> Q:
     """Those named; where nothing is named and a time is known, the holds of that time that came to nothing yet."""
     named = Q(pk__in=())
-    uuids = uuids_among(references.reservation_ids)
+    uuids = parse_uuids(references.reservation_ids)
     if uuids:
         named |= Q(uuid__in=uuids)
     if references.order_ids:
@@ -56,7 +56,7 @@ def _named(references: References) -> Q:
     if references.user_ids:
         named |= Q(customer__in=[customer_reference(user) for user in references.user_ids])
     if references.payment_ids:
-        paid = uuids_among(references.payment_ids)
+        paid = parse_uuids(references.payment_ids)
         named |= Q(payment__intent_id__in=references.payment_ids) | Q(payment__uuid__in=paid)
     is_unnamed = not any(
         (

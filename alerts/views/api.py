@@ -31,7 +31,7 @@ class ChecksRun(msgspec.Struct):
 
 @api(Scope.ADMIN, "POST")
 def run_checks(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    verdict = ratelimit.hit(f"run-checks:{app.pk}", MAX_RUNS_PER_MINUTE, 60)
+    verdict = ratelimit.acquire(f"run-checks:{app.pk}", MAX_RUNS_PER_MINUTE, 60)
     if not verdict.allowed:
         return too_many_requests(
             f"limit of {MAX_RUNS_PER_MINUTE} per minute reached", verdict.retry_after

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from opsportal.clients.auth import app_for_key
-from opsportal.clients.key_use import note_used
+from opsportal.clients.key_use import record_key_use
 from opsportal.clients.models import ClientApp, ClientKey, Scope
 from opsportal.lib import ratelimit
 from opsportal.lib.scrub import Scrubber, scrubber
@@ -134,7 +134,7 @@ class KeyCache:
         )
         if public is None:
             return None
-        note_used(ClientKey, public.pk)
+        record_key_use(ClientKey, public.pk)
         return Project.of(public.app)
 
     def clear(self) -> None:
@@ -148,7 +148,7 @@ key_cache = KeyCache()
 def check_quotas(project: Project, count: int = 1) -> None:
     """Count `count` events against the project's quotas. Raises OverQuota for the first one that is used up."""
     for quota in project.quotas:
-        verdict = ratelimit.hit(
+        verdict = ratelimit.acquire(
             f"errors.{quota.name}:{project.app_id}", quota.limit, quota.seconds, cost=count
         )
         if not verdict.allowed:

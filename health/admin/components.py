@@ -22,7 +22,7 @@ from health.models import (
     Monitor,
 )
 from opsportal.lib import formats, outbound
-from opsportal.templatetags.portal import state, when
+from opsportal.lib.markup import state, when
 
 
 class ComponentBase(admin.ModelAdmin[Any]):

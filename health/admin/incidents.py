@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from health.models import Incident, IncidentUpdate, MaintenanceWindow
 from health.services import incidents
-from opsportal.templatetags.portal import state
+from opsportal.lib.markup import state
 
 
 class UpdateInline(admin.TabularInline[IncidentUpdate, Incident]):

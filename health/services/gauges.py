@@ -7,7 +7,7 @@ from health.queries.database_size import database_size_bytes
 from health.services.measurements import record_measurements
 from health.signals import Gauge
 from opsportal.clients.services import ensure_portal_app
-from opsportal.jobs.services import queue_state
+from opsportal.jobs.queries import queue_state
 
 DATABASE_SIZE = "database_size_bytes"
 ACTIVE_USERS = "active_users"

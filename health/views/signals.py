@@ -43,7 +43,7 @@ def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
     if count > MAX_SIGNALS:
         return problem(413, f"{count} signals; a batch may contain at most {MAX_SIGNALS}")
     limit = settings.SIGNALS_PER_MINUTE
-    quota = ratelimit.hit(f"signals:{app.pk}", limit, 60, cost=max(1, count))
+    quota = ratelimit.acquire(f"signals:{app.pk}", limit, 60, cost=max(1, count))
     if not quota.allowed:
         return too_many_requests(f"more than {limit} signals per minute", quota.retry_after)
     is_new = _record(batch, app)

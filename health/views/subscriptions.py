@@ -30,7 +30,7 @@ def subscribe(request: HttpRequest) -> HttpResponse:
     except ValidationError:
         return _message("Invalid e-mail address", "Go back and correct the address.", status=400)
     key = f"status-subscribe:{network_of(address_of(request))}"
-    if not ratelimit.hit(key, MAX_REQUESTS_PER_HOUR, 3600).allowed:
+    if not ratelimit.acquire(key, MAX_REQUESTS_PER_HOUR, 3600).allowed:
         return _message("Too many requests", "Try again in an hour.", status=429)
     subscribers.subscribe(address, now=timezone.now())
     return _message(

@@ -1,4 +1,4 @@
-"""The audit log and the sign-in policy. Second factors are each person's own, so their secrets have no page here."""
+"""Admin pages of the audit log and the sign-in policy. Two-factor devices have none, because they contain secrets."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class AuditEventAdmin(LogAdmin):
     list_display = ("at", "username", "action", "target", "detail", "status", "request_id")
     list_filter = ("at", ("user", admin.RelatedOnlyFieldListFilter))
     search_fields = ("username__exact", "action", "target", "request_id__exact")
-    search_help_text = "User name, action, target, or the reference (request id) of an answer"
+    search_help_text = "User name, action, target, or reference (request id)"
     ordering = ("-at", "-pk")
     date_hierarchy = "at"
     show_facets = admin.ShowFacets.NEVER
@@ -37,10 +37,12 @@ class AccessPolicyForm(forms.ModelForm[AccessPolicy]):
         fields = ("require_second_factor",)
 
     def clean_require_second_factor(self) -> bool:
-        wanted = bool(self.cleaned_data["require_second_factor"])
-        if wanted and two_factor.device_of(self.request.user) is None:
-            raise ValidationError("Set up your own second factor first, or you lock yourself out.")
-        return wanted
+        is_required = bool(self.cleaned_data["require_second_factor"])
+        if is_required and two_factor.device_of(self.request.user) is None:
+            raise ValidationError(
+                "Set up two-factor sign-in for your own account first. Otherwise you lock yourself out."
+            )
+        return is_required
 
 
 @admin.register(AccessPolicy)

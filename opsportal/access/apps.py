@@ -10,5 +10,5 @@ class AccessConfig(AppConfig):
     def ready(self) -> None:
         from opsportal.access import audit, two_factor
 
-        audit.listen()
-        two_factor.listen()
+        audit.connect_signals()
+        two_factor.connect_signals()

@@ -5,39 +5,41 @@ from django.http.response import HttpResponseBase
 
 from opsportal.access import audit
 
-_READING = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 
 class AuditMiddleware:
-    """Every write of somebody signed in is recorded: which address, for which id, how it was answered; not its fields."""
+    """Record every write by a signed-in user with its view, object ids and status, but without form fields."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.method in _READING or not request.path_info.startswith("/admin/"):
+        if request.method in _SAFE_METHODS or not request.path_info.startswith("/admin/"):
             return self.get_response(request)
         recorded: list[str] = []
-        token = audit.recorded_here.set(recorded)
+        token = audit.recorded_actions.set(recorded)
         try:
             response = self.get_response(request)
         finally:
-            audit.recorded_here.reset(token)
+            audit.recorded_actions.reset(token)
         match = request.resolver_match
         user = request.user
-        # A form that comes back with its errors (200) changed nothing; a part for htmx did.
-        refused = response.status_code == 200 and match is not None and match.app_names == ["admin"]
-        if match is None or recorded or refused or not user.is_authenticated:
+        # In Django's admin a 200 means that a form is shown again with its errors. Our htmx views answer a write with 200.
+        is_invalid_form = (
+            response.status_code == 200 and match is not None and match.app_names == ["admin"]
+        )
+        if match is None or recorded or is_invalid_form or not user.is_authenticated:
             return response
-        chosen = [f"{name} {value}" for name, value in match.kwargs.items()]
+        targets = [f"{name} {value}" for name, value in match.kwargs.items()]
         selected = request.POST.getlist("_selected_action") or request.POST.getlist("id")
         if selected:
-            chosen.append(f"ids {', '.join(selected[:20])}{' …' if len(selected) > 20 else ''}")
+            targets.append(f"ids {', '.join(selected[:20])}{' …' if len(selected) > 20 else ''}")
         action = request.POST.get("action", "")
         audit.record(
             user,
             match.view_name,
-            target="; ".join(chosen),
+            target="; ".join(targets),
             detail=f"action {action}" if action.isidentifier() else "",
             status=response.status_code,
         )

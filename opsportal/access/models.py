@@ -1,4 +1,4 @@
-"""Who may do what, how they prove who they are, and what they did."""
+"""The sign-in policy, recovery codes and audit events."""
 
 from datetime import datetime
 
@@ -7,17 +7,17 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.utils.crypto import get_random_string, salted_hmac
 
-RECOVERY_CODES = 10
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
+RECOVERY_CODE_COUNT = 10
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that look alike
 
 
 class AccessPolicy(models.Model):
-    """What holds for everybody who signs in. There is one row."""
+    """The sign-in rules for all users. There is one row."""
 
     require_second_factor = models.BooleanField(
-        "everybody needs a second factor",
+        "require two-factor sign-in",
         default=False,
-        help_text="Whoever has none sets it up at the next sign-in, before anything else.",
+        help_text="Users without two-factor sign-in must set it up at their next sign-in.",
     )
 
     class Meta:
@@ -37,20 +37,20 @@ class AccessPolicy(models.Model):
 
 class RecoveryCodeQuerySet(models.QuerySet["RecoveryCode"]):
     def renew_for(self, user: User) -> list[str]:
-        """Ten new codes in place of all old ones, to be shown now; only their hashes are kept."""
+        """Replace all codes of a user and return the new ones, which are stored as hashes only."""
         self.filter(user=user).delete()
-        codes = [f"{_part()}-{_part()}" for _ in range(RECOVERY_CODES)]
+        codes = [f"{_random_part()}-{_random_part()}" for _ in range(RECOVERY_CODE_COUNT)]
         self.bulk_create(RecoveryCode(user=user, digest=_digest(user, code)) for code in codes)
         return codes
 
     def use(self, user: User, code: str, *, now: datetime) -> bool:
-        """True once for each code."""
+        """Mark a code as used. Returns False if it is unknown or already used."""
         unused = self.filter(user=user, digest=_digest(user, code), used_at=None)
         return unused.update(used_at=now) == 1
 
 
 class RecoveryCode(models.Model):
-    """A one-time way in for somebody whose phone is gone."""
+    """A one-time code for a user who has lost their phone."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="recovery_codes"
@@ -69,8 +69,8 @@ class RecoveryCode(models.Model):
         return f"{self.user_id}: {'used' if self.used_at else 'unused'}"
 
 
-def _part() -> str:
-    return get_random_string(5, _LETTERS)
+def _random_part() -> str:
+    return get_random_string(5, _ALPHABET)
 
 
 def _digest(user: User, code: str) -> str:
@@ -79,7 +79,7 @@ def _digest(user: User, code: str) -> str:
 
 
 class AuditEvent(models.Model):
-    """Somebody did something. What is kept about people is their user name; not what they typed, nor from where."""
+    """An action of a user. Of personal data it contains the user name only, not the user's input or address."""
 
     at = models.DateTimeField()
     user = models.ForeignKey(
@@ -87,12 +87,12 @@ class AuditEvent(models.Model):
     )
     username = models.CharField(max_length=150, blank=True)
     action = models.CharField(
-        max_length=100, help_text="What was done, like clients:dsn-key-revoke"
+        max_length=100, help_text="The action, for example clients:dsn-key-revoke"
     )
-    target = models.CharField(max_length=200, blank=True, help_text="To what, by id")
+    target = models.CharField(max_length=200, blank=True, help_text="Ids of the affected objects")
     detail = models.CharField(max_length=500, blank=True)
     status = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="How it was answered"
+        null=True, blank=True, help_text="HTTP status of the response"
     )
     request_id = models.CharField(max_length=128, blank=True)
 
@@ -104,4 +104,4 @@ class AuditEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.username or 'nobody'}: {self.action}"
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.username or 'anonymous'}: {self.action}"

@@ -1,21 +1,29 @@
-"""The three groups everybody can be put into. The portal sets their permissions at every start: for another mix, make a
-group of your own.
+"""The three built-in groups. Every start of the portal resets their permissions. Create additional groups if needed.
 
-- Owner: everything, also people, keys, thresholds and routes.
-- Staff: sees all of the work and does it (acknowledge, dismiss, resolve, replay), but changes no settings, keys or people.
-- Read-only: sees all of the work and changes nothing.
+- Owner: all permissions, including users, keys, thresholds and routes.
+- Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change settings,
+  keys or users.
+- Read-only: sees all operational data and changes nothing.
 """
 
+from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
-OWNER, STAFF, READ_ONLY = "Owner", "Staff", "Read-only"
 
-# Apps whose rows nobody handles by hand.
-_INTERNAL = ("admin", "contenttypes", "sessions", "django_q", "otp_totp")
-# What only owners see: who is in and what they did, people's addresses, and channels with their secrets.
+class Role(StrEnum):
+    """The names of the groups."""
+
+    OWNER = "Owner"
+    STAFF = "Staff"
+    READ_ONLY = "Read-only"
+
+
+# Apps whose rows are never edited by hand.
+_INTERNAL_APPS = ("admin", "contenttypes", "sessions", "django_q", "otp_totp")
+# Permissions for owners only: users and what they did, e-mail addresses, and channels with their secrets.
 _OWNERS_ONLY = (
     "auth.*",
     "access.*",
@@ -24,8 +32,8 @@ _OWNERS_ONLY = (
     "health.*_subscriber",
     "health.*_statusmail",
 )
-# What staff change, as "app.permission"; a * stands for any run of letters.
-STAFF_MAY = (
+# Permissions of staff beyond viewing, as fnmatch patterns of "app.permission".
+STAFF_PERMISSIONS = (
     "alerts.change_systemalert",
     "alerts.change_notification",
     "alerts.*_silence",
@@ -42,7 +50,7 @@ STAFF_MAY = (
 )
 
 
-def _named(permission: Permission) -> str:
+def _full_name(permission: Permission) -> str:
     return f"{permission.content_type.app_label}.{permission.codename}"
 
 
@@ -50,22 +58,23 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def permissions_of(role: str) -> list[Permission]:
-    """What a role may do, of the permissions there are now."""
+def permissions_of(role: Role) -> list[Permission]:
+    """Return the existing permissions that a role has."""
     known = Permission.objects.select_related("content_type").exclude(
-        content_type__app_label__in=_INTERNAL
+        content_type__app_label__in=_INTERNAL_APPS
     )
-    if role == OWNER:
+    if role is Role.OWNER:
         return list(known)
-    work = [permission for permission in known if not _matches(_named(permission), _OWNERS_ONLY)]
-    seen = [permission for permission in work if permission.codename.startswith("view_")]
-    if role == READ_ONLY:
-        return seen
-    return seen + [permission for permission in work if _matches(_named(permission), STAFF_MAY)]
+    shared = [one for one in known if not _matches(_full_name(one), _OWNERS_ONLY)]
+    viewing = [one for one in shared if one.codename.startswith("view_")]
+    if role is Role.READ_ONLY:
+        return viewing
+    return viewing + [one for one in shared if _matches(_full_name(one), STAFF_PERMISSIONS)]
 
 
 @transaction.atomic
 def ensure_roles() -> None:
-    for role in (OWNER, STAFF, READ_ONLY):
+    """Create the groups where they are missing, and set their permissions."""
+    for role in Role:
         group, _ = Group.objects.get_or_create(name=role)
         group.permissions.set(permissions_of(role))

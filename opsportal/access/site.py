@@ -1,15 +1,13 @@
-"""The admin site with our sign-in: throttled, with a second factor where there is one or where everybody needs one."""
+"""The admin site with throttled sign-in and two-factor sign-in."""
 
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import reverse
-from django.utils.http import urlencode
 
 from opsportal.access import two_factor
-from opsportal.access.sign_in import SignIn
+from opsportal.access.views.sign_in import SignIn, redirect_with_next
 from opsportal.lib.admin import PortalAdminSite
 
 
@@ -23,15 +21,14 @@ class SignInSite(PortalAdminSite):
         if request.method == "GET":
             if self.has_permission(request):
                 return redirect("admin:index")
-            if super().has_permission(request):  # only the second factor is missing
-                return self._second_factor(request)
+            if super().has_permission(request):
+                return self._redirect_to_second_factor(request)
         view = SignIn.as_view(extra_context={**self.each_context(request), **(extra_context or {})})
         response: HttpResponseBase = view(request)
         assert isinstance(response, HttpResponse)
         return response
 
-    def _second_factor(self, request: HttpRequest) -> HttpResponseRedirect:
+    def _redirect_to_second_factor(self, request: HttpRequest) -> HttpResponseRedirect:
         has_device = two_factor.device_of(request.user) is not None
-        place = reverse("access:login-verify" if has_device else "access:two-factor")
-        wanted = request.GET.get("next", "")
-        return HttpResponseRedirect(f"{place}?{urlencode({'next': wanted})}" if wanted else place)
+        url_name = "access:login-verify" if has_device else "access:two-factor"
+        return redirect_with_next(url_name, request.GET.get("next", ""))

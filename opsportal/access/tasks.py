@@ -7,15 +7,15 @@ from opsportal.lib.schedules import daily
 
 @daily(hour=2, minute=20)
 def prune_access() -> str:
-    """Forget audit events after 400 days, and sessions that have ended."""
+    """Delete audit events after 400 days, and expired sessions."""
     now = timezone.now()
-    gone = 0
+    deleted = 0
     while (batch := audit.prune(now=now)) > 0:
-        gone += batch
+        deleted += batch
     call_command("clearsessions")
-    return f"{gone} audit events"
+    return f"{deleted} audit events"
 
 
 def send_password_reset(*, user_id: int, **newer_arguments: object) -> str:
-    """Mail somebody the way to a new password."""
+    """E-mail a user a link to set a new password."""
     return password_reset.send(user_id)

@@ -1,9 +1,8 @@
-"""How often somebody may try to sign in, so that guessing is hopeless and nobody can lock an owner out.
+"""Limits on sign-in attempts, which make guessing hopeless without letting attackers lock an owner out.
 
-Attempts on one name are counted for each client address, and over all addresses together, which is what stops a
-botnet. The second count would let anybody lock an owner out by guessing wrong on purpose; so a browser that has
-signed in before carries a signed cookie and is counted by itself, not with the crowd. (By address alone the `auth` tier
-of the rate limits counts, before this.)
+Attempts for one name are counted per client address and, against botnets, over all addresses. With the second count
+alone, anyone could lock an owner out by failing on purpose. So a browser that has signed in before has a signed cookie
+and a separate count. The `auth` tier of the rate limits counts per address, before this.
 """
 
 import secrets
@@ -30,8 +29,8 @@ COOKIE_AGE = 180 * 24 * 3600
 _SALT = "access.known_browser"
 
 
-def attempt(request: HttpRequest, username: str) -> None:
-    """Count one attempt to sign in as somebody. Raises Ratelimited when there were too many."""
+def count_sign_in(request: HttpRequest, username: str) -> None:
+    """Count an attempt to sign in as `username`. Raises Ratelimited if there were too many."""
     name = username.strip().casefold()[:150]
     browser = known_browser(request, name)
     if browser:
@@ -41,8 +40,8 @@ def attempt(request: HttpRequest, username: str) -> None:
     _count(request, "login.name", name, PER_NAME)
 
 
-def reset_asked(request: HttpRequest, email: str) -> None:
-    """Count one wish for a password reset. Raises Ratelimited when there were too many."""
+def count_reset_request(request: HttpRequest, email: str) -> None:
+    """Count a request for a password reset. Raises Ratelimited if there were too many."""
     _count(request, "reset.address", network(request), RESETS_PER_ADDRESS)
     _count(request, "reset.email", email.strip().casefold()[:254], RESETS_PER_NAME)
 
@@ -59,7 +58,7 @@ def _count(request: HttpRequest, group: str, value: str, rate: str) -> None:
 
 
 def known_browser(request: HttpRequest, name: str) -> str:
-    """The browser's own random id, if it has signed in with this name before, or ""."""
+    """Return the browser's random id if this user has signed in with it before, or ""."""
     try:
         content = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=COOKIE_AGE)
         browser, names = str(content["id"]), content["names"]
@@ -69,7 +68,7 @@ def known_browser(request: HttpRequest, name: str) -> str:
 
 
 def remember_browser(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
-    """After a complete sign-in only: the cookie says that this browser belongs to somebody who may."""
+    """Set the cookie of a known browser. Call it only after a complete sign-in."""
     name = user.get_username().strip().casefold()
     try:
         content = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=COOKIE_AGE)

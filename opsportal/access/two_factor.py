@@ -1,4 +1,4 @@
-"""The second factor: a code from an app on the phone (TOTP), or one of ten recovery codes."""
+"""Two-factor sign-in with an authenticator app (TOTP) or one of ten recovery codes."""
 
 import base64
 import io
@@ -19,17 +19,17 @@ from opsportal.access.models import AccessPolicy, RecoveryCode
 
 
 def device_of(user: AbstractBaseUser | AnonymousUser) -> TOTPDevice | None:
-    """The confirmed device of a user, who has one at most."""
+    """Return the user's confirmed device. A user has at most one."""
     return TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).order_by("pk").first()
 
 
 def is_satisfied(request: HttpRequest) -> bool:
-    """Whether this session has proved all that is asked of its user."""
-    return DEVICE_ID_SESSION_KEY in request.session or not _is_asked(request.user)
+    """Return True if the session was verified with the second factor or does not need it."""
+    return DEVICE_ID_SESSION_KEY in request.session or not _is_required(request.user)
 
 
-def _is_asked(user: AbstractBaseUser | AnonymousUser) -> bool:
-    """That nothing is asked of a user is remembered for ten seconds, as every part of a page wants to know."""
+def _is_required(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Return True if the user needs a second factor. Cache False for ten seconds: every part of a page checks it."""
     key = f"access.no_second_factor.{user.pk}"
     if cache.get(key):
         return False
@@ -39,12 +39,12 @@ def _is_asked(user: AbstractBaseUser | AnonymousUser) -> bool:
     return False
 
 
-def _forget_not_asked(instance: TOTPDevice, **_: object) -> None:
+def _clear_cache(instance: TOTPDevice, **_: object) -> None:
     cache.delete(f"access.no_second_factor.{instance.user_id}")
 
 
-def listen() -> None:
-    post_save.connect(_forget_not_asked, sender=TOTPDevice, dispatch_uid="access.two_factor")
+def connect_signals() -> None:
+    post_save.connect(_clear_cache, sender=TOTPDevice, dispatch_uid="access.two_factor")
 
 
 def remember_verified(session: SessionBase, device: TOTPDevice) -> None:
@@ -53,9 +53,9 @@ def remember_verified(session: SessionBase, device: TOTPDevice) -> None:
 
 @transaction.atomic
 def verify(user: User, code: str, *, now: datetime) -> TOTPDevice | None:
-    """The user's device when the code is right: the phone's, once, or an unused recovery code.
+    """Return the user's device if the code is valid: a new code of the authenticator app or an unused recovery code.
 
-    Wrong codes make the device wait, longer each time; a recovery code is not delayed by that.
+    After each wrong code, the device is blocked for an increasing time. Recovery codes are not affected by that.
     """
     device = device_of(user)
     if device is None:
@@ -67,22 +67,22 @@ def verify(user: User, code: str, *, now: datetime) -> TOTPDevice | None:
     return device if RecoveryCode.objects.use(user, code, now=now) else None
 
 
-def forget_verified(session: SessionBase) -> None:
+def clear_verified(session: SessionBase) -> None:
     session.pop(DEVICE_ID_SESSION_KEY, None)
 
 
-# --- setting it up ------------------------------------------------------------------------------------------
+# --- setup --------------------------------------------------------------------------------------------------
 
 
 def draft_device(user: User) -> TOTPDevice:
-    """The device being set up: the same one until it is confirmed, so that reloading the page changes nothing."""
+    """Return the device being set up. It stays the same until confirmed, so that reloading the page is harmless."""
     drafts = TOTPDevice.objects.filter(user=user, confirmed=False).order_by("pk")
     return drafts.first() or TOTPDevice.objects.create(user=user, name="phone", confirmed=False)
 
 
 @transaction.atomic
 def confirm(user: User, device: TOTPDevice, code: str) -> list[str] | None:
-    """Turn the second factor on when the phone's code is right. The recovery codes, to be shown once; or None."""
+    """Enable two-factor sign-in and return the recovery codes, to be shown once. Return None if the code is wrong."""
     code = "".join(code.split())
     if not device.verify_token(code):
         return None
@@ -94,20 +94,20 @@ def confirm(user: User, device: TOTPDevice, code: str) -> list[str] | None:
 
 @transaction.atomic
 def remove(user: User) -> bool:
-    """Turn it off. False when it was not on."""
+    """Disable two-factor sign-in. Returns False if it was not enabled."""
     RecoveryCode.objects.filter(user=user).delete()
     return bool(TOTPDevice.objects.filter(user=user).delete()[0])
 
 
 def setup_key(device: TOTPDevice) -> str:
-    """The secret as people type it, in groups of four."""
+    """Return the secret in groups of four characters, for typing."""
     plain = base64.b32encode(device.bin_key).decode().rstrip("=")
     return " ".join(plain[start : start + 4] for start in range(0, len(plain), 4))
 
 
 def qr_image(device: TOTPDevice) -> str:
-    """What the phone's camera reads, as an address for an <img>: the policy allows data: there, and nothing inline."""
+    """Return the QR code as a data: URL for an <img>, because the content security policy forbids inline SVG styles."""
     image = qrcode.make(device.config_url, image_factory=SvgPathImage, box_size=16)
-    drawn = io.BytesIO()
-    image.save(drawn)
-    return f"data:image/svg+xml;base64,{base64.b64encode(drawn.getvalue()).decode()}"
+    buffer = io.BytesIO()
+    image.save(buffer)
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

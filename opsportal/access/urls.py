@@ -1,16 +1,16 @@
 from django.contrib.auth import views as auth_views
 from django.urls import include, path
 
-from opsportal.access import password_reset, sign_in, views
+from opsportal.access.views import password_reset, sign_in, two_factor
 
 own = [
     path("admin/login/verify/", sign_in.verify, name="login-verify"),
-    path("admin/two-factor/", views.two_factor_page, name="two-factor"),
-    path("admin/two-factor/confirm/", views.confirm, name="two-factor-confirm"),
-    path("admin/two-factor/codes/", views.renew_codes, name="two-factor-codes"),
-    path("admin/two-factor/off/", views.turn_off, name="two-factor-off"),
+    path("admin/two-factor/", two_factor.two_factor_page, name="two-factor"),
+    path("admin/two-factor/confirm/", two_factor.confirm, name="two-factor-confirm"),
+    path("admin/two-factor/codes/", two_factor.renew_codes, name="two-factor-codes"),
+    path("admin/two-factor/off/", two_factor.turn_off, name="two-factor-off"),
 ]
-# Named as Django's own templates (the sign-in page among them) look for them.
+# Django's templates, such as the sign-in page, refer to these names.
 reset = [
     path("admin/password_reset/", password_reset.PasswordReset.as_view(), name="admin_password_reset"),
     path("admin/password_reset/done/", auth_views.PasswordResetDoneView.as_view(), name="password_reset_done"),

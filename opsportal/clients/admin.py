@@ -1,4 +1,4 @@
-"""Registered apps in the admin. Their keys have a page of their own, where secrets are shown once."""
+"""Admin pages of registered apps. Their keys have a page of their own, which shows new secrets only once."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,20 +16,23 @@ from opsportal.clients.models import ClientApp
 from opsportal.lib.forms import LinesField
 
 
-def is_origin(text: str) -> None:
-    """Raises ValidationError unless the text is what a browser sends as Origin, like https://shop.example."""
+def validate_origin(text: str) -> None:
+    """Raise ValidationError unless browsers could send the text as Origin, for example https://shop.example."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != text:
-        raise ValidationError(f"“{text}” is no origin; write it like https://shop.example")
+        raise ValidationError(f"“{text}” is not an origin. Enter one such as https://shop.example.")
 
 
 class ClientAppForm(forms.ModelForm[ClientApp]):
     allowed_origins = LinesField(
-        validators=[is_origin],
-        help_text="Browser origins that may post, one a line, like https://shop.example. Empty: any.",
+        validators=[validate_origin],
+        help_text="Browser origins that may report errors, one per line, for example https://shop.example."
+        " Leave empty to allow all.",
     )
-    scrub_keys = LinesField(help_text="Further field names to filter, one a line, like iban.")
-    safe_keys = LinesField(help_text="Field names never to filter, one a line.")
+    scrub_keys = LinesField(
+        help_text="Additional field names to filter, one per line, for example iban."
+    )
+    safe_keys = LinesField(help_text="Field names that are never filtered, one per line.")
 
     class Meta:
         model = ClientApp
@@ -67,20 +70,20 @@ class ClientAppAdmin(admin.ModelAdmin[ClientApp]):
         )
 
     def has_delete_permission(self, request: HttpRequest, obj: ClientApp | None = None) -> bool:
-        return False  # what it reported refers to it; switch it off instead
+        return False  # Its reports refer to it. Apps can be disabled instead.
 
     @admin.display(description="DSN keys", ordering="live_key_count")
     def live_keys(self, app: Any) -> int:
         return int(app.live_key_count)
 
-    @admin.display(description="Last heard of", ordering="newest_use")
+    @admin.display(description="Last report", ordering="newest_use")
     def last_used(self, app: Any) -> Any:
         return app.newest_use
 
     @admin.display(description="Keys and DSN")
     def keys_page(self, app: ClientApp) -> str:
         if app._state.adding:
-            return "A DSN key is made when you save."
+            return "A DSN key is created when you save."
         return format_html(
             '<a href="{}">Keys and DSN</a>', reverse("clients:key-list", args=[app.pk])
         )

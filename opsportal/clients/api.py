@@ -1,4 +1,4 @@
-"""Views for apps: `@api(Scope.X, "POST")` checks method and key, and turns every refusal into a problem."""
+"""API views for client apps: `@api(Scope.X, "POST")` checks method and key and answers refusals with problem documents."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,20 +16,20 @@ ApiView = Callable[Concatenate[HttpRequest, ClientApp, P], HttpResponse]
 
 
 def api(
-    scope: Scope, *methods: str, remembers_keys: bool = False
+    scope: Scope, *methods: str, cache_keys: bool = False
 ) -> Callable[[ApiView[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
-    """The view gets the calling app as its second argument. `remembers_keys`: see authenticate."""
+    """Decorate a view that takes the calling app as its second argument. For `cache_keys`, see authenticate()."""
 
     def decorate(view: ApiView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
         @csrf_exempt
         @wraps(view)
-        def called(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if request.method not in methods:
                 return problem(
                     405, f"use {' or '.join(methods)}", headers={"Allow": ", ".join(methods)}
                 )
             try:
-                app = authenticate(request, scope, remembered=remembers_keys)
+                app = authenticate(request, scope, use_cache=cache_keys)
                 return view(request, app, *args, **kwargs)
             except NotAuthenticated as refusal:
                 return problem(401, str(refusal), headers={"WWW-Authenticate": "Bearer"})
@@ -38,30 +38,30 @@ def api(
             except BadRequest as refusal:
                 return problem(refusal.status, refusal.detail)
 
-        return called
+        return wrapper
 
     return decorate
 
 
-def accepted_key(request: HttpRequest) -> str:
-    """The idempotency key of `Idempotency-Key` or `X-Idempotency-Key`, or "". Raises BadRequest for an unusable one."""
-    given = [
+def idempotency_key_of(request: HttpRequest) -> str:
+    """Return the key from `Idempotency-Key` or `X-Idempotency-Key`, or "". Raises BadRequest if it is invalid."""
+    keys = [
         _unquoted(value)
         for name in ("Idempotency-Key", "X-Idempotency-Key")
         if (value := request.headers.get(name)) is not None
     ]
-    if len(set(given)) > 1:
-        raise BadRequest("Idempotency-Key and X-Idempotency-Key differ: send one of them")
-    if not given:
+    if len(set(keys)) > 1:
+        raise BadRequest("Idempotency-Key and X-Idempotency-Key differ; send only one of them")
+    if not keys:
         return ""
-    key = given[0]
+    key = keys[0]
     if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()):
-        raise BadRequest("an idempotency key has 1 to 255 printable ASCII characters")
+        raise BadRequest("an idempotency key must have 1 to 255 printable ASCII characters")
     return key
 
 
 def _unquoted(value: str) -> str:
-    """A key sent as an RFC 8941 string ("abc") is the same key as the bare one."""
+    """Unquote a key sent as an RFC 8941 string ("abc"), which is the same key as the bare text."""
     value = value.strip()
     if len(value) >= 2 and value[0] == value[-1] == '"':
         return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")

@@ -6,6 +6,6 @@ for method in ("GET", "HEAD"):
     describe(
         "clients:openapi",
         method,
-        "This description.",
+        "Read this description of the API.",
         answers={200: dict[str, Any] if method == "GET" else None},
     )

@@ -1,4 +1,7 @@
-"""Which keys are in use: shown to staff before they revoke one. Noted in memory, written down beside the requests."""
+"""The time each key was last used, which staff check before they revoke a key.
+
+Uses are collected in memory and written by the background thread.
+"""
 
 import threading
 
@@ -12,14 +15,14 @@ _used: dict[type[Model], set[int]] = {}
 _used_lock = threading.Lock()
 
 
-def note_used(model: type[ClientKey] | type[ApiKey], key_id: int) -> None:
+def record_key_use(model: type[ClientKey] | type[ApiKey], key_id: int) -> None:
     with _used_lock:
         _used.setdefault(model, set()).add(key_id)
 
 
-@background.chore("clients: keys in use", seconds=60)
-def write_down_used() -> int:
-    """Note the keys that were used since the last time. Returns how many."""
+@background.chore("clients: last use of keys", seconds=60)
+def write_key_uses() -> int:
+    """Set the time of last use for the keys used since the previous call. Returns the number of keys."""
     with _used_lock:
         used = dict(_used)
         _used.clear()

@@ -1,4 +1,4 @@
-"""Apps registered with us, and the keys they come with."""
+"""Registered client apps and their keys."""
 
 import hashlib
 import secrets
@@ -28,17 +28,17 @@ class Platform(models.TextChoices):
 
 
 class Scope(models.TextChoices):
-    """What an API key may do."""
+    """A permission of an API key."""
 
-    INGEST = "ingest", "Post errors"
-    METRICS = "metrics", "Post measurements, deliveries, activity and gauges"
+    INGEST = "ingest", "Report errors"
+    METRICS = "metrics", "Report measurements, deliveries, activity and gauges"
     PAYMENTS = "payments", "Create and read payments"
-    RESERVATIONS = "reservations", "Reserve, read, extend, cancel, complete"
-    ADMIN = "admin", "Run checks, read details of the portal's health"
+    RESERVATIONS = "reservations", "Create, read, extend, cancel and complete reservations"
+    ADMIN = "admin", "Run checks and read health details"
 
 
 class ClientApp(models.Model):
-    """An app that reports here. Its id is the project id in its DSN."""
+    """An app that reports to the portal. Its id is the project id in its DSN."""
 
     PORTAL_SLUG: ClassVar[str] = "opsportal"
 
@@ -49,18 +49,20 @@ class ClientApp(models.Model):
     allowed_origins = models.JSONField(
         default=list,
         blank=True,
-        help_text='Browser origins that may post, e.g. ["https://shop.example"]. Empty: any.',
+        help_text='Browser origins that may report errors, e.g. ["https://shop.example"]. Empty allows all.',
     )
     events_per_second = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Burst quota; empty: none."
+        null=True, blank=True, help_text="Quota for bursts. Leave empty for no limit."
     )
     events_per_hour = models.PositiveIntegerField(null=True, blank=True)
     events_per_day = models.PositiveIntegerField(null=True, blank=True)
     retention_days = models.PositiveSmallIntegerField(default=30)
     scrub_keys = models.JSONField(
-        default=list, blank=True, help_text='Further field names to filter, e.g. ["iban"].'
+        default=list, blank=True, help_text='Additional field names to filter, e.g. ["iban"].'
     )
-    safe_keys = models.JSONField(default=list, blank=True, help_text="Field names never to filter.")
+    safe_keys = models.JSONField(
+        default=list, blank=True, help_text="Field names that are never filtered."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -82,12 +84,12 @@ class ClientKeyQuerySet(models.QuerySet["ClientKey"]):
 
 
 def _not_revoked() -> Q:
-    """A rotated key is revoked at an instant ahead, so that apps have time to change theirs."""
+    """Match keys without a revocation time or with one in the future, as rotated keys have in their grace period."""
     return Q(revoked_at=None) | Q(revoked_at__gt=timezone.now())
 
 
 class ClientKey(models.Model):
-    """The public key of a DSN. It travels in browsers' JavaScript, so it is no secret and can only post."""
+    """The public key of a DSN. Browsers receive it in JavaScript, so it is not secret and can only send reports."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="keys")
     label = models.CharField(max_length=100, default="default")
@@ -108,13 +110,13 @@ class ClientKey(models.Model):
 
     @property
     def dsn(self) -> str:
-        """What an SDK is configured with: scheme://key@host/path/app-id, built from settings.BASE_URL."""
+        """Return the DSN for SDKs, scheme://key@host/path/app-id, based on settings.BASE_URL."""
         base = urlsplit(settings.BASE_URL)
         return f"{base.scheme}://{self.public_key}@{base.netloc}{base.path}/{self.app_id}"
 
 
 def hash_secret(secret: str) -> str:
-    """API keys are long and random, so one round of SHA-256 is enough; the plain key is shown once and never kept."""
+    """Hash an API key. One round of SHA-256 is enough because API keys are long and random."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -147,7 +149,7 @@ class ApiKey(models.Model):
     def issue(
         cls, *, app: ClientApp, scopes: list[str], label: str = "default"
     ) -> tuple["ApiKey", str]:
-        """A new key and its secret, which is not stored anywhere: show it now."""
+        """Create a key and return it with its secret, which is stored as a hash only and must be shown now."""
         secret = "ops_" + secrets.token_urlsafe(32)
         key = cls.objects.create(
             app=app, label=label, prefix=secret[:10], key_hash=hash_secret(secret), scopes=scopes

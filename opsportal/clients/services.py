@@ -1,4 +1,4 @@
-"""Registering apps, and giving and taking their keys."""
+"""Register apps, and issue, rotate and revoke their keys."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from django.db import transaction
 
 from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Platform, Scope
 
-GRACE = timedelta(hours=24)  # for which a rotated key goes on working
+ROTATION_GRACE_PERIOD = timedelta(hours=24)  # how long a rotated key stays valid
 
 
 class UnknownScope(ValueError):
@@ -15,12 +15,12 @@ class UnknownScope(ValueError):
 
 
 def ensure_portal_app() -> ClientApp:
-    """The portal's own entry: its requests, errors and checks feed the same tables as everybody's."""
+    """Return the app under which the portal records its own requests, errors and checks; create it if needed."""
     return _ensure(ClientApp.PORTAL_SLUG, "opsportal", Platform.PYTHON)
 
 
 def ensure_first_app() -> ClientApp | None:
-    """An app for a newcomer to try things with, made while none but the portal itself is registered."""
+    """Return a sample app for trying the portal out, or None once another app is registered."""
     others = ClientApp.objects.exclude(slug=ClientApp.PORTAL_SLUG)
     if others.exclude(slug="first-app").exists():
         return None
@@ -44,7 +44,7 @@ def issue_dsn_key(*, app: ClientApp, label: str = "default") -> ClientKey:
 def issue_api_key(
     *, app: ClientApp, scopes: Collection[str], label: str = "default"
 ) -> tuple[ApiKey, str]:
-    """A new secret key and its secret, which is shown now or never. Raises UnknownScope."""
+    """Create an API key and return it with its secret, which must be shown now. Raises UnknownScope."""
     known = [scope.value for scope in Scope if scope.value in scopes]
     if not known or len(known) != len(set(scopes)):
         raise UnknownScope(f"choose from {', '.join(Scope.values)}")
@@ -52,7 +52,7 @@ def issue_api_key(
 
 
 def revoke(key: ClientKey | ApiKey, *, now: datetime) -> bool:
-    """End a key now, also one that a rotation left a grace period. False when it had ended before."""
+    """Revoke a key immediately, even in its grace period. Returns False if it was revoked before."""
     if key.revoked_at and key.revoked_at <= now:
         return False
     key.revoked_at = now
@@ -61,16 +61,20 @@ def revoke(key: ClientKey | ApiKey, *, now: datetime) -> bool:
 
 
 @transaction.atomic
-def rotate_dsn_key(key: ClientKey, *, now: datetime, grace: timedelta = GRACE) -> ClientKey:
-    """A new key in place of the old one, which works on for the grace period."""
+def rotate_dsn_key(
+    key: ClientKey, *, now: datetime, grace: timedelta = ROTATION_GRACE_PERIOD
+) -> ClientKey:
+    """Return a new key that replaces the old one, which stays valid for the grace period."""
     newer = issue_dsn_key(app=key.app, label=key.label)
     revoke(key, now=now + grace)
     return newer
 
 
 @transaction.atomic
-def rotate_api_key(key: ApiKey, *, now: datetime, grace: timedelta = GRACE) -> tuple[ApiKey, str]:
-    """A new key with the same scopes and its secret; the old one works on for the grace period."""
+def rotate_api_key(
+    key: ApiKey, *, now: datetime, grace: timedelta = ROTATION_GRACE_PERIOD
+) -> tuple[ApiKey, str]:
+    """Return a new key with the same scopes and its secret. The old key stays valid for the grace period."""
     newer = ApiKey.issue(app=key.app, scopes=key.scopes, label=key.label)
     revoke(key, now=now + grace)
     return newer

@@ -1,4 +1,4 @@
-"""What to paste into an app so that it reports here. Any official Sentry SDK does; only the DSN is ours."""
+"""Code to paste into an app so that it reports to the portal. Any official Sentry SDK works with the portal's DSN."""
 
 from dataclasses import dataclass
 
@@ -36,12 +36,12 @@ _CURL = """curl -sS {base}/api/v1/errors/ \\
 
 
 def for_app(app: ClientApp, key: ClientKey) -> list[Snippet]:
-    """The app's own platform first, or all of them when it is none of these; then curl."""
-    chosen = [Platform(app.platform)] if app.platform in _SDKS else list(_SDKS)
-    made = [
+    """Return the snippet for the app's platform, or those for all if there is none for it, followed by curl."""
+    platforms = [Platform(app.platform)] if app.platform in _SDKS else list(_SDKS)
+    snippets = [
         Snippet(f"snippet-{platform}", title, code.format(dsn=key.dsn))
-        for platform in chosen
+        for platform in platforms
         for title, code in [_SDKS[platform]]
     ]
     curl = _CURL.format(base=settings.BASE_URL, key=key.public_key)
-    return [*made, Snippet("snippet-curl", "Without an SDK", curl)]
+    return [*snippets, Snippet("snippet-curl", "Without an SDK", curl)]

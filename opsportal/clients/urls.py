@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpResponse
 from django.urls import path
 
-from opsportal.clients import reference, views
+from opsportal.clients.views import keys, reference
 
 app_name = "clients"
 
@@ -16,11 +16,11 @@ def staff(route: str, view: Callable[..., HttpResponse], name: str) -> object:
 urlpatterns = [
     path("api/v1/openapi.json", reference.document, name="openapi"),
     staff("api/", reference.page, "api-reference"),
-    staff("<int:app_id>/keys/", views.key_list, "key-list"),
-    staff("<int:app_id>/keys/dsn/add/", views.dsn_key_add, "dsn-key-add"),
-    staff("<int:app_id>/keys/dsn/<int:key_id>/rotate/", views.dsn_key_rotate, "dsn-key-rotate"),
-    staff("<int:app_id>/keys/dsn/<int:key_id>/revoke/", views.dsn_key_revoke, "dsn-key-revoke"),
-    staff("<int:app_id>/keys/api/add/", views.api_key_add, "api-key-add"),
-    staff("<int:app_id>/keys/api/<int:key_id>/rotate/", views.api_key_rotate, "api-key-rotate"),
-    staff("<int:app_id>/keys/api/<int:key_id>/revoke/", views.api_key_revoke, "api-key-revoke"),
+    staff("<int:app_id>/keys/", keys.key_list, "key-list"),
+    staff("<int:app_id>/keys/dsn/add/", keys.dsn_key_add, "dsn-key-add"),
+    staff("<int:app_id>/keys/dsn/<int:key_id>/rotate/", keys.dsn_key_rotate, "dsn-key-rotate"),
+    staff("<int:app_id>/keys/dsn/<int:key_id>/revoke/", keys.dsn_key_revoke, "dsn-key-revoke"),
+    staff("<int:app_id>/keys/api/add/", keys.api_key_add, "api-key-add"),
+    staff("<int:app_id>/keys/api/<int:key_id>/rotate/", keys.api_key_rotate, "api-key-rotate"),
+    staff("<int:app_id>/keys/api/<int:key_id>/revoke/", keys.api_key_revoke, "api-key-revoke"),
 ]

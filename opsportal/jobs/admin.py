@@ -1,18 +1,19 @@
-"""Scheduled jobs and their history. django-q2's own pages are hidden or read-only: its rows are only nudges."""
+"""Admin pages of scheduled jobs and their history. django-q2's own pages are hidden or read-only."""
 
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from opsportal.jobs.models import Job, JobRun, Node
-from opsportal.jobs.services import nudge_due
+from opsportal.jobs.services import queue_due_jobs
 from opsportal.lib.admin import LogAdmin
 
-# A malformed Schedule row stops every schedule, and successes are not kept.
+# A malformed Schedule row would stop all schedules. Successes are not stored.
 admin.site.unregister([Schedule, Success, Failure, OrmQ])
 
 
@@ -41,7 +42,7 @@ class JobAdmin(admin.ModelAdmin[Job]):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        return False  # the next start would bring it back; switch it off instead
+        return False  # The next start would create it again. Jobs can be disabled instead.
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.run_job")
@@ -50,16 +51,20 @@ class JobAdmin(admin.ModelAdmin[Job]):
     def run_now(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         now = timezone.now()
         due = Job.objects.filter(pk__in=queryset).run_now(now=now)
-        nudge_due(now)
-        self.message_user(request, f"{due} jobs start now.", messages.SUCCESS)
+        queue_due_jobs(now)
+        self.message_user(request, f"Starting {_jobs(due)}.", messages.SUCCESS)
 
-    @admin.action(description="Switch on", permissions=["change"])
+    @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self.message_user(request, f"{queryset.update(is_enabled=True)} jobs switched on.")
+        self.message_user(request, f"Enabled {_jobs(queryset.update(is_enabled=True))}.")
 
-    @admin.action(description="Switch off", permissions=["change"])
+    @admin.action(description="Disable", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self.message_user(request, f"{queryset.update(is_enabled=False)} jobs switched off.")
+        self.message_user(request, f"Disabled {_jobs(queryset.update(is_enabled=False))}.")
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job{pluralize(count)}"
 
 
 @admin.register(JobRun)
@@ -94,7 +99,7 @@ class FailureAdmin(QueueLogAdmin):
 
 
 @admin.register(OrmQ)
-class WaitingAdmin(QueueLogAdmin):
+class QueuedTaskAdmin(QueueLogAdmin):
     list_display = ("id", "name", "lock")
     ordering = ("id",)
     fields = ("name", "task_id", "func", "args", "lock")

@@ -10,7 +10,7 @@ class JobsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # django-q2 brings a handler of its own and a line per task; ours keeps its warnings.
+        # django-q2 adds its own handler and logs a line per task. Use the portal's handlers, for warnings only.
         logger = logging.getLogger("django-q")
         logger.handlers.clear()
         logger.propagate = True

@@ -1,12 +1,11 @@
-"""django-q2's cluster, made to end rather than hang, to report what it does, and to be few processes.
+"""A django-q2 cluster that exits rather than hangs, reports its progress, and uses fewer processes.
 
-What it does not do by itself: a worker killed while idle takes the queue's lock with it, and all others then wait for
-ever; here the cluster ends at once, for the supervisor to start it anew. A sentinel that gets stuck (on the lock
-of a worker killed at the wrong instant) is ended by the kernel. And whoever outlives its parent ends too, so that no orphan works
-on unguarded.
+A worker killed while idle may hold the lock of the queue, for which all other workers would then wait for ever. This
+cluster exits in that case, and the supervisor starts it again. If the sentinel blocks on the lock of a killed worker, an
+alarm signal ends it. A process that outlives its parent exits as well, so that no process runs unsupervised.
 
-django-q2 has four processes beside the workers, of ten megabytes each. Here is one, the sentinel: between its rounds it
-hands tasks to the workers and writes down what came of them, without a thread, because it forks.
+django-q2 runs four processes of 10 MB each besides the workers. This cluster runs only the sentinel, which between its
+checks also passes tasks to the workers and stores their results. It does so without a thread because it forks.
 """
 
 import gc
@@ -30,24 +29,23 @@ from django_q.signals import pre_execute
 from django_q.signing import BadSignature, SignedPackage
 from django_q.status import Stat
 
-from opsportal.jobs.services import TICK, is_hung, note_alive, nudge_due, release_cluster
+from opsportal.jobs.services import TICK, is_hung, queue_due_jobs, release_cluster, report_node
 from opsportal.lib import queue
 from opsportal.lib.database import keep_one_connection
 from opsportal.lib.processes import die_with_parent, set_process_name
 
 log = logging.getLogger(__name__)
 
-REPORT_EVERY = 10.0  # seconds between a worker process's reports of progress
-LOOK_EVERY = 5.0  # seconds between the sentinel's looks at what is due and whether anything goes on
-WHEN_AWAY = 2.0  # seconds until the database is asked again
-STUCK = (
-    60  # seconds; the sentinel goes round once a second, a database that is away costs it about 40
-)
-GRACE = 15  # seconds for what still runs when the cluster hangs
+REPORT_INTERVAL_SECONDS = 10.0  # between progress reports of a worker process
+CHECK_INTERVAL_SECONDS = 5.0  # between the sentinel's checks for due jobs and for progress
+DATABASE_RETRY_SECONDS = 2.0
+# The sentinel's loop takes one second, or about 40 while the database is unavailable.
+STUCK_TIMEOUT_SECONDS = 60
+HUNG_GRACE_SECONDS = 15  # for running tasks after the cluster was found hung
 
 
 class _Flag:
-    """What django-q2 has events for, which are for several processes: this one is set by a signal, and must not wait."""
+    """Replace django-q2's multiprocessing event with a flag that a signal handler can set without blocking."""
 
     def __init__(self, wait: Callable[[float], None] = time.sleep) -> None:
         self._is_set = False
@@ -64,8 +62,8 @@ class _Flag:
         return self._is_set
 
 
-class _Itself:
-    """Stands where django-q2 has the processes of its monitor and its pusher."""
+class _StubProcess:
+    """A stub that replaces django-q2's monitor and pusher processes."""
 
     pid = 0
 
@@ -74,7 +72,7 @@ class _Itself:
         return True
 
 
-def _work(*args: Any) -> None:
+def _run_worker(*args: Any) -> None:
     die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     set_process_name("opsportal work")
@@ -82,20 +80,21 @@ def _work(*args: Any) -> None:
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]
-    """Runs the cluster, in this process and its children, until SIGTERM or SIGINT."""
+    """Run the cluster, in this process and its children, until SIGTERM or SIGINT."""
 
     def __init__(self) -> None:
-        super().__init__(_Flag(self._carry), _Flag(), uuid.uuid4(), start=False)
-        # Holds one task at most: more would be held back from other nodes. Without a thread, unlike django-q2's.
+        super().__init__(_Flag(self._transfer_tasks), _Flag(), uuid.uuid4(), start=False)
+        # Unlike django-q2's queue, this one uses no thread. It holds one task at most, because other nodes cannot take
+        # the tasks in it.
         self.task_queue: SimpleQueue[Any] = cluster.get_mp_context().SimpleQueue()
-        self.monitor = self.pusher = _Itself()
-        self.since = timezone.now()
-        self.looked_at = time.monotonic()
-        self.hangs = False
+        self.monitor = self.pusher = _StubProcess()
+        self.started_at = timezone.now()
+        self.checked_at = time.monotonic()
+        self.has_hung = False
         for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, self._asked_to_stop)
+            signal.signal(signum, self._request_stop)
 
-    def _asked_to_stop(self, signum: int, frame: FrameType | None) -> None:
+    def _request_stop(self, signum: int, frame: FrameType | None) -> None:
         self.stop_event.set()
 
     # --- processes ----------------------------------------------------------------------------------
@@ -103,25 +102,25 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
     def spawn_process(self, target: Any, *args: Any) -> Any:
         if target is not cluster.worker:
             return self.monitor
-        process = cluster.get_mp_context().Process(target=_work, args=args, daemon=True)
+        process = cluster.get_mp_context().Process(target=_run_worker, args=args, daemon=True)
         process.timer = args[2]
         self.pool.append(process)
         process.start()
         return process
 
     def reincarnate(self, process: Any) -> None:
-        busy = process.timer.value > 0
-        if process.exitcode is not None and process.exitcode < 0 and not busy:
+        is_busy = process.timer.value > 0
+        if process.exitcode is not None and process.exitcode < 0 and not is_busy:
             log.critical(
-                "a process of the worker cluster was killed and may have held a lock; starting the cluster anew",
+                "an idle worker was killed and may have held a lock; restarting the cluster",
                 extra={"signal": -process.exitcode, "killed_pid": process.pid},
             )
             os._exit(70)
         super().reincarnate(process)
 
     def stop(self) -> None:
-        """Let the workers finish what they have."""
-        signal.alarm(GRACE if self.hangs else 0)
+        """Let the workers finish their tasks, then stop them."""
+        signal.alarm(HUNG_GRACE_SECONDS if self.has_hung else 0)
         for _ in self.pool:
             self.task_queue.put("STOP")
         while any(process.is_alive() for process in self.pool):
@@ -130,51 +129,50 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         self._collect()
         Stat(self).save()
 
-    # --- between the rounds -------------------------------------------------------------------------
+    # --- in the sentinel's loop ---------------------------------------------------------------------
 
     def status(self) -> str:
-        """Asked for once a round."""
+        """Check the cluster from time to time. django-q2 calls this once per iteration of the sentinel's loop."""
         if not self.stop_event.is_set():
-            signal.alarm(STUCK)
-            if time.monotonic() - self.looked_at >= LOOK_EVERY:
-                self.looked_at = time.monotonic()
-                self._look(timezone.now())
+            signal.alarm(STUCK_TIMEOUT_SECONDS)
+            if time.monotonic() - self.checked_at >= CHECK_INTERVAL_SECONDS:
+                self.checked_at = time.monotonic()
+                self._check(timezone.now())
         return str(super().status())
 
-    def _look(self, now: datetime) -> None:
+    def _check(self, now: datetime) -> None:
         try:
             close_old_connections()
-            nudge_due(now)
-            note_alive(now, pid=os.getpid())
-            # A clock that was set makes intervals meaningless; then the next look decides.
-            if is_hung(now, since=self.since):
-                log.critical("work waits and nothing gets finished; starting the cluster anew")
-                self.hangs = True
+            queue_due_jobs(now)
+            report_node(now, pid=os.getpid())
+            if is_hung(now, since=self.started_at):
+                log.critical("tasks are queued but none is started; restarting the cluster")
+                self.has_hung = True
                 self.stop_event.set()
         except DatabaseError as error:
-            log.warning("the sentinel cannot ask the database", extra={"error": str(error)})
+            log.warning("the sentinel cannot query the database", extra={"error": str(error)})
 
-    def _carry(self, seconds: float) -> None:
-        """Carry tasks from the database to the workers and back, for so long."""
+    def _transfer_tasks(self, seconds: float) -> None:
+        """Pass tasks from the database to the workers, and store results, for this time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.stop_event.is_set():
             try:
                 self._collect()
                 if self.task_queue.empty():
-                    self._push()  # waits a moment where there is none
+                    self._push()  # Sleeps briefly if there is no task.
                 else:
                     time.sleep(0.02)
             except DatabaseError as error:
-                log.warning("no tasks: the database is away", extra={"error": str(error)})
+                log.warning("database unavailable, no tasks", extra={"error": str(error)})
                 connections.close_all()
-                time.sleep(WHEN_AWAY)
+                time.sleep(DATABASE_RETRY_SECONDS)
 
     def _push(self) -> None:
         for ack_id, package in self.broker.dequeue() or ():
             try:
                 task = SignedPackage.loads(package)
             except (TypeError, BadSignature):
-                log.exception("a task that nobody here signed")
+                log.exception("task rejected: invalid signature")
                 self.broker.fail(ack_id)
                 continue
             self.task_queue.put({**task, "ack_id": ack_id, "cluster": cluster.Conf.CLUSTER_NAME})
@@ -196,12 +194,12 @@ _reported_at = 0.0
 
 def _report_progress(**_: Any) -> None:
     global _reported_at
-    if time.monotonic() - _reported_at < REPORT_EVERY:
+    if time.monotonic() - _reported_at < REPORT_INTERVAL_SECONDS:
         return
     try:
-        note_alive(timezone.now(), progressed=True)
+        report_node(timezone.now(), has_progressed=True)
     except DatabaseError:
-        log.warning("progress not reported: the database is away")
+        log.warning("progress not reported: database unavailable")
     else:
         _reported_at = time.monotonic()
 
@@ -209,7 +207,8 @@ def _report_progress(**_: Any) -> None:
 def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None = None) -> None:
     """Run a cluster until SIGTERM or SIGINT, in this process and its children.
 
-    `cluster_id` is what its job owners carry; a restart first hands back what the one before it had taken.
+    Jobs that its workers claim are marked with `cluster_id`. A restart first releases what the previous cluster with
+    this id had claimed.
     """
     if cluster_id:
         os.environ["CLUSTER_ID"] = cluster_id
@@ -217,21 +216,22 @@ def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None =
         cluster.Conf.WORKERS = workers
     keep_one_connection()
     try:
-        _begin(timezone.now(), released=cluster_id if is_restart else "")
+        _prepare(timezone.now(), cluster_to_release=cluster_id if is_restart else "")
     except DatabaseError as error:
         raise SystemExit(f"the worker cannot use the database: {error}") from None
     connection.close()
-    # Not after the task: then the worker holds a lock that the sentinel waits for, and could be killed with it.
+    # Report before a task. After it, the worker holds a lock that the sentinel needs, and it could be killed while
+    # holding it.
     pre_execute.connect(_report_progress)
-    cluster.Conf.QSIZE = False  # our queue does not count itself
-    # The processes share what was imported until something writes to it, and each garbage collection would.
+    cluster.Conf.QSIZE = False  # SimpleQueue has no qsize().
+    # The workers share the memory of imported modules until it is written to, as garbage collection would.
     gc.collect()
     gc.freeze()
     Sentinel().start()
 
 
-def _begin(now: datetime, *, released: str) -> None:
-    if released:
-        release_cluster(now, cluster_id=released)
-    note_alive(now, pid=os.getpid(), started=True)
-    queue.enqueue(TICK)  # the scheduler's first comes after half a minute
+def _prepare(now: datetime, *, cluster_to_release: str) -> None:
+    if cluster_to_release:
+        release_cluster(now, cluster_id=cluster_to_release)
+    report_node(now, pid=os.getpid(), has_started=True)
+    queue.enqueue(TICK)  # The scheduler's first tick comes only after half a minute.

@@ -1,10 +1,13 @@
-"""Scheduled jobs: when each is due, who runs it now, and how the last runs went. The rows are the truth."""
+"""Scheduled jobs, their runs, and the nodes that run them."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+
+# A node that has not reported for this time is considered stopped.
+NODE_TIMEOUT = timedelta(seconds=150)
 
 
 class Outcome(models.TextChoices):
@@ -16,26 +19,30 @@ class Outcome(models.TextChoices):
 
 class JobQuerySet(models.QuerySet["Job"]):
     def due(self, now: datetime) -> "JobQuerySet":
-        """Whose time has come and nobody holds; or whose holder's lease ran out before it finished."""
+        """Return enabled jobs that are due and unclaimed, or whose worker's lease expired during a run."""
         return self.filter(is_enabled=True).filter(
             Q(owner="", next_run_at__lte=now) | (~Q(owner="") & Q(lease_until__lt=now))
         )
 
     def run_now(self, *, now: datetime) -> int:
-        """Make enabled jobs due at once. Returns how many."""
+        """Make enabled jobs due now. Returns the number of jobs."""
         return self.filter(is_enabled=True).update(next_run_at=now, nudged_at=None)
 
 
 class Job(models.Model):
-    """One scheduled task. `owner` and `lease_until` keep two workers from running it at once."""
+    """A scheduled task. `owner` and `lease_until` prevent two workers from running it at the same time."""
 
     name = models.CharField(max_length=200, unique=True, help_text="Dotted path of the task")
     summary = models.CharField(max_length=300, blank=True)
-    cron = models.CharField("schedule", max_length=100, help_text="Crontab, in the portal's zone")
+    cron = models.CharField(
+        "schedule", max_length=100, help_text="Crontab expression in the portal's time zone"
+    )
     is_enabled = models.BooleanField("enabled", default=True)
     next_run_at = models.DateTimeField("next run")
     nudged_at = models.DateTimeField(null=True, blank=True)
-    owner = models.CharField(max_length=64, blank=True, help_text="cluster:run")
+    owner = models.CharField(
+        max_length=64, blank=True, help_text="Claim of the worker that runs the job"
+    )
     lease_until = models.DateTimeField(null=True, blank=True)
     last_started_at = models.DateTimeField("last started", null=True, blank=True)
     last_finished_at = models.DateTimeField("last finished", null=True, blank=True)
@@ -52,7 +59,7 @@ class Job(models.Model):
 
 
 class JobRun(models.Model):
-    """One run of a job, kept for its history."""
+    """A past or current run of a job."""
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="runs")
     started_at = models.DateTimeField()
@@ -77,13 +84,13 @@ class JobRun(models.Model):
 
 
 class Node(models.Model):
-    """A machine's worker cluster, as it last reported."""
+    """The last report of a node's worker cluster."""
 
     name = models.CharField(max_length=100, unique=True)
     pid = models.PositiveIntegerField(default=0)
     version = models.CharField(max_length=20)
     started_at = models.DateTimeField(null=True, blank=True)
-    seen_at = models.DateTimeField(help_text="When any of its processes last said so")
+    seen_at = models.DateTimeField(help_text="Time of the last report by any of its processes")
     last_tick_at = models.DateTimeField(null=True, blank=True)
     last_progress_at = models.DateTimeField(null=True, blank=True)
 

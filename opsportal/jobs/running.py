@@ -1,4 +1,4 @@
-"""One run of a job: claimed with one conditional UPDATE, finished only by who still holds it."""
+"""Run a job: claim it with one conditional UPDATE, and record the end only while the claim is still held."""
 
 import logging
 import os
@@ -19,8 +19,8 @@ from opsportal.lib import schedules
 
 log = logging.getLogger(__name__)
 
-LEASE_GRACE = timedelta(seconds=10)  # between a run's time limit and its being taken for dead
-RESULT_LENGTH = 1000
+LEASE_GRACE = timedelta(seconds=10)  # time after the time limit until a run is considered lost
+MAX_RESULT_LENGTH = 1000
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,10 @@ class Claim:
 
 @transaction.atomic
 def claim(name: str, now: datetime) -> Claim | None:
-    """Take a due job for this worker, or None: not due, somebody else's, switched off, or not in this node's code."""
+    """Claim a due job for this worker.
+
+    Returns None if the job is not due, claimed by another worker, disabled, or missing in this node's code.
+    """
     if name not in schedules.registry:
         return None
     job = Job.objects.due(now).filter(name=name).first()
@@ -41,7 +44,7 @@ def claim(name: str, now: datetime) -> Claim | None:
         return None
     scheduled = schedules.registry.get(name)
     token = f"{os.environ.get('CLUSTER_ID', '')}:{uuid.uuid4().hex}"
-    took = (
+    is_claimed = (
         Job.objects.due(now)
         .filter(pk=job.pk, owner=job.owner, next_run_at=job.next_run_at)
         .update(
@@ -53,19 +56,19 @@ def claim(name: str, now: datetime) -> Claim | None:
             last_outcome=Outcome.RUNNING,
         )
     )
-    if not took:
+    if not is_claimed:
         return None
     lost = JobRun.objects.filter(job=job, finished_at=None)
     if lost.update(finished_at=now, outcome=Outcome.LOST):
-        log.warning("a run was lost with its worker and starts again", extra={"job": name})
+        log.warning("job run lost with its worker; starting the job again", extra={"job": name})
     run = JobRun.objects.create(job=job, started_at=now, node=settings.INSTANCE[:100])
     return Claim(job.pk, run.pk, token, import_string(name))
 
 
 def run_job(name: str, now: datetime) -> Outcome | None:
-    """Claim and run a due job, and record how it went. None when there was nothing to claim.
+    """Claim and run a due job and record the outcome. Returns None if the job could not be claimed.
 
-    A run that reaches its time limit is recorded as failed, and the limit's exception goes on to the worker.
+    A run that exceeds its time limit is recorded as failed, and the exception is raised for the worker.
     """
     claimed = claim(name, now)
     if claimed is None:
@@ -74,41 +77,44 @@ def run_job(name: str, now: datetime) -> Outcome | None:
         result = claimed.task()
     except Exception as error:
         log.exception("job failed", extra={"job": name})
-        return _finish(claimed, Outcome.FAILED, _without_data(error))
-    except SystemExit:  # django-q2's TimeoutException is one
-        _finish(claimed, Outcome.FAILED, "took longer than it may")
+        return _finish(claimed, Outcome.FAILED, _describe_error(error))
+    except SystemExit:  # the base class of django-q2's TimeoutException
+        _finish(claimed, Outcome.FAILED, "exceeded its time limit")
         raise
-    return _finish(claimed, Outcome.SUCCEEDED, _in_words(result))
+    return _finish(claimed, Outcome.SUCCEEDED, _format_result(result))
 
 
-def _in_words(result: object) -> str:
-    """What a task returned, for the history: `{"opened": 2}` reads "2 opened"."""
+def _format_result(result: object) -> str:
+    """Format the return value of a task for the history: `{"opened": 2}` becomes "2 opened"."""
     if isinstance(result, Mapping):
-        return ", ".join(f"{value} {_word(key)}" for key, value in result.items())
+        return ", ".join(f"{value} {_format_key(key)}" for key, value in result.items())
     return "" if result is None else str(result)
 
 
-def _word(key: object) -> str:
+def _format_key(key: object) -> str:
     return str(key.value if isinstance(key, Enum) else key).replace("_", " ")
 
 
-def _without_data(error: Exception) -> str:
-    """The error's type and place: its text may quote personal data, and is in the error log, scrubbed."""
-    place = error.__traceback__
-    while place and place.tb_next:
-        place = place.tb_next
-    where = f" in {place.tb_frame.f_code.co_qualname}, line {place.tb_lineno}" if place else ""
-    return f"{type(error).__name__}{where}"
+def _describe_error(error: Exception) -> str:
+    """Return the type and location of an error, without its text, which may contain personal data.
+
+    The log has the scrubbed text.
+    """
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    location = f" in {frame.tb_frame.f_code.co_qualname}, line {frame.tb_lineno}" if frame else ""
+    return f"{type(error).__name__}{location}"
 
 
 def _finish(claimed: Claim, outcome: Outcome, result: str, attempts: int = 5) -> Outcome:
-    """Record the end, unless the lease ran out and the job is somebody else's by now."""
+    """Record the end of a run, unless its lease expired and another worker has claimed the job."""
     for left in reversed(range(attempts)):
         try:
             with transaction.atomic():
                 now = timezone.now()
                 JobRun.objects.filter(pk=claimed.run_id, finished_at=None).update(
-                    finished_at=now, outcome=outcome, result=result[:RESULT_LENGTH]
+                    finished_at=now, outcome=outcome, result=result[:MAX_RESULT_LENGTH]
                 )
                 Job.objects.filter(pk=claimed.job_id, owner=claimed.token).update(
                     owner="",
@@ -117,7 +123,7 @@ def _finish(claimed: Claim, outcome: Outcome, result: str, attempts: int = 5) ->
                     last_outcome=outcome,
                 )
             return outcome
-        except OperationalError:  # the database went away while the job ran
+        except OperationalError:  # The connection may have been lost while the job ran.
             if not left:
                 raise
             close_old_connections()

@@ -1,4 +1,4 @@
-"""What workers run: the tick, one due job, and the clean-up of both."""
+"""Tasks of the scheduler: the tick, running a due job, and deleting old records."""
 
 from datetime import timedelta
 
@@ -10,24 +10,24 @@ from opsportal.lib.schedules import daily
 
 
 def tick() -> int:
-    """The minute tick of django-q2's scheduler. No payload: the rows say what is due."""
+    """Queue the due jobs. django-q2's scheduler runs this every minute."""
     now = timezone.now()
-    services.note_alive(now, ticked=True)
+    services.report_node(now, has_ticked=True)
     return len(services.tick(now))
 
 
 def run(*, name: str, **newer_arguments: object) -> str:
-    """Run one due job, unless another worker has it already."""
+    """Run one due job, unless another worker has claimed it."""
     return running.run_job(name, timezone.now()) or ""
 
 
 @daily(hour=2, minute=10)
 def prune_history() -> str:
-    """Forget job runs after a week (failures after a month), and what the queue recorded."""
+    """Delete job runs after a week (failures after a month) and old queue records."""
     now = timezone.now()
     runs = 0
-    while (gone := services.prune_runs(now=now)) > 0:
-        runs += gone
-    recorded = queue.prune_history(before=now - timedelta(days=30), limit=services.BATCH)
+    while (deleted := services.prune_runs(now=now)) > 0:
+        runs += deleted
+    records = queue.prune_history(before=now - timedelta(days=30), limit=services.BATCH_SIZE)
     nodes = services.prune_nodes(now=now)
-    return f"{runs} runs, {recorded} queue records, {nodes} nodes"
+    return f"{runs} runs, {records} queue records, {nodes} nodes"

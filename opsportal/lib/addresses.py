@@ -1,4 +1,4 @@
-"""Whose request it is: the client's address, believed only as far as our own proxies vouch for it."""
+"""Find the address of a request's client, trusting only our own proxies."""
 
 import ipaddress
 import re
@@ -13,11 +13,11 @@ from django.http import HttpRequest
 
 
 def client_address(meta: Mapping[str, Any]) -> str:
-    """The address of the request with this META (or WSGI environ).
+    """Return the client's address from a request's META or a WSGI environ.
 
-    Each proxy appends to X-Forwarded-For whom it heard from, so with n of our own before us the client stands n + 1
-    places from the end, REMOTE_ADDR being the last; anything further left, the client may have written itself.
-    A header that is too short or no address: then REMOTE_ADDR, which nobody can forge.
+    Each proxy appends the address of its peer to X-Forwarded-For. With n proxies of our own, the client's address is the
+    one n + 1 places from the end, where REMOTE_ADDR counts as the last; the client may have forged everything further
+    left. If the header is too short or the entry is not an address, return REMOTE_ADDR, which cannot be forged.
     """
     remote: str = meta.get("REMOTE_ADDR") or ""
     if not proxies:
@@ -31,20 +31,22 @@ def client_address(meta: Mapping[str, Any]) -> str:
 _IPV4 = re.compile(r"[1-9]\d{0,2}(?:\.(?:0|[1-9]\d{0,2})){3}", re.ASCII)
 
 
-proxies: int = settings.TRUSTED_PROXY_COUNT  # asking the settings takes longer than all the rest
+# A copy, because reading the setting would take longer than the rest of client_address().
+proxies: int = settings.TRUSTED_PROXY_COUNT
 
 
 @receiver(setting_changed)
-def _read_count(*, setting: str, **_: object) -> None:
+def _update_proxies(*, setting: str, **_: object) -> None:
+    """Follow a test that overrides the setting."""
     global proxies
-    if setting == "TRUSTED_PROXY_COUNT":  # in tests
+    if setting == "TRUSTED_PROXY_COUNT":
         proxies = settings.TRUSTED_PROXY_COUNT
 
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or an IPv6 /64, of which one subscriber has all addresses."""
-    if _IPV4.fullmatch(address):  # nearly all, and there is one way to write it
+    """Return the network that counts as one client: an IPv4 address, or an IPv6 /64, the least a subscriber is given."""
+    if _IPV4.fullmatch(address):  # Fast path for most clients; this notation is already canonical.
         return address
     try:
         parsed = ipaddress.ip_address(address.split("%")[0])
@@ -58,12 +60,12 @@ def network_of(address: str) -> str:
 
 
 def address_of(request: HttpRequest) -> str:
-    """For django-ratelimit: settings.RATELIMIT_IP_META_KEY."""
+    """Return the client's address. django-ratelimit calls this through settings.RATELIMIT_IP_META_KEY."""
     return client_address(request.META)
 
 
 def _parsed(text: str) -> str:
-    """The address in one entry of X-Forwarded-For, which may carry a port, or ""."""
+    """Return the address in one entry of X-Forwarded-For, which may carry a port, or "" if there is none."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""The admin's look and the bases every app's admin shares."""
+"""The appearance of the Django admin and the base classes that all apps' admin modules share."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,11 +15,14 @@ from django.utils.dateparse import parse_datetime
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString
 
-from opsportal.templatetags.portal import severity, state, when
+from opsportal.lib.markup import severity, state, when
 
 
-class PatientSplitDateTime(AdminSplitDateTime):
-    """Django's own breaks (500) when an add form's address names an instant: `?starts_at=2026-11-22T14:00`."""
+class LenientSplitDateTime(AdminSplitDateTime):
+    """A widget that accepts an initial timestamp as text, as in an add form's URL: `?starts_at=2026-11-22T14:00`.
+
+    Django's own widget raises an exception for it, which clients see as a 500.
+    """
 
     def decompress(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -30,7 +33,7 @@ class PatientSplitDateTime(AdminSplitDateTime):
         return super().decompress(value)
 
 
-FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateTimeField]["widget"] = PatientSplitDateTime
+FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateTimeField]["widget"] = LenientSplitDateTime
 
 PILLS: dict[str, Callable[..., SafeString]] = {
     "severity": severity,
@@ -42,15 +45,15 @@ PILLS: dict[str, Callable[..., SafeString]] = {
 
 
 class PortalAdmin(admin.ModelAdmin[Any]):
-    """A change list in our look: severities and states as pills, instants as ages with the full time on hover."""
+    """An admin whose change list shows severities and states as pills, and timestamps as ages."""
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         return [
-            entry if entry in self.list_editable else self._shown(entry)
+            entry if entry in self.list_editable else self._styled(entry)
             for entry in super().get_list_display(request)
         ]
 
-    def _shown(self, entry: Any) -> Any:
+    def _styled(self, entry: Any) -> Any:
         if not isinstance(entry, str) or hasattr(self, entry):
             return entry
         try:
@@ -73,7 +76,7 @@ def _column(field: models.Field[Any, Any], show: Callable[..., SafeString]) -> C
 
 
 class LogAdmin(PortalAdmin):
-    """For rows the portal writes and people only read: no add, no change, no exact count on big tables."""
+    """A read-only admin for rows that only the portal writes, without an exact count, which is slow on big tables."""
 
     show_full_result_count = False
 
@@ -85,7 +88,7 @@ class LogAdmin(PortalAdmin):
 
 
 class PortalAdminSite(admin.AdminSite):
-    """Django's admin in our chrome: our navigation (templates/portal/_nav.html) instead of its sidebar."""
+    """Django's admin site with the portal's navigation (templates/portal/_nav.html) instead of Django's sidebar."""
 
     site_title = "opsportal"
     site_header = "opsportal"
@@ -98,19 +101,19 @@ class PortalAdminSite(admin.AdminSite):
         admin_class: type[admin.ModelAdmin[Any]] | None = None,
         **options: Any,
     ) -> None:
-        """Whatever base its admin class has, every change list gets the look."""
-        given = admin_class or admin.ModelAdmin
-        if not issubclass(given, PortalAdmin):
-            given = type(given.__name__, (PortalAdmin, given), {"__module__": given.__module__})
-        super().register(model_or_iterable, given, **options)
+        """Register models, and mix PortalAdmin into admin classes of other packages."""
+        styled = admin_class or admin.ModelAdmin
+        if not issubclass(styled, PortalAdmin):
+            styled = type(styled.__name__, (PortalAdmin, styled), {"__module__": styled.__module__})
+        super().register(model_or_iterable, styled, **options)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
-        """Django gives it to every page, for the sidebar we have not: found out only where it is shown."""
+        """Return the list lazily: Django puts it into every page's context, but only the index shows it."""
         return SimpleLazyObject(partial(super().get_app_list, request, app_label))
 
 
 def log_change(request: HttpRequest, changed: models.Model, message: str) -> None:
-    """Keep in the object's history (and so in the audit log) what somebody did to it on a page of ours."""
+    """Record what the signed-in user did to an object in its admin history and, through that, in the audit log."""
     assert request.user.pk is not None
     LogEntry.objects.log_actions(
         request.user.pk, [changed], CHANGE, change_message=message, single_object=True

@@ -1,6 +1,6 @@
-"""Small chores of a web process, done by one thread beside the requests: write down what was counted, read what changed.
+"""Periodic chores of a web process, run by one background thread, such as flushing counters and reloading limits.
 
-A chore is lost with its process; what must not be lost belongs into a transaction or the queue instead.
+A chore's pending work is lost when its process dies. Work that must not be lost belongs in a transaction or the queue.
 """
 
 import logging
@@ -22,20 +22,21 @@ _working = threading.RLock()
 
 
 def _forked() -> None:
-    """In a new child: whatever the thread that it does not have was holding, nobody holds here."""
+    """Reset, in a forked child, the locks that the chore thread may have held; the child does not have that thread."""
     global _wake, _lock
     _wake, _lock = threading.Event(), threading.Lock()
     _working.release()
 
 
-# The worker cluster forks. Between chores it may; in one, the child would inherit locks that nobody ever releases.
+# The worker cluster forks. A fork waits until no chore runs, because a child forked in the middle of one would inherit
+# locks that are never released.
 os.register_at_fork(
     before=_working.acquire, after_in_parent=_working.release, after_in_child=_forked
 )
 
 
 def chore(name: str, *, seconds: float) -> Callable[[Chore], Chore]:
-    """Have a function called every so many seconds in each process that serves requests."""
+    """Register a function to be called every `seconds` in each process that serves requests."""
 
     def register(function: Chore) -> Chore:
         _chores[name] = (seconds, function)
@@ -45,7 +46,7 @@ def chore(name: str, *, seconds: float) -> Callable[[Chore], Chore]:
 
 
 def start() -> None:
-    """Called by wsgi.py in each process that serves; a second call in the same process does nothing."""
+    """Start the chore thread. A second call in the same process does nothing."""
     global _started_in
     with _lock:
         if _started_in == os.getpid():
@@ -54,37 +55,37 @@ def start() -> None:
         threading.Thread(target=_run, name="chores", daemon=True).start()
 
 
-def hurry() -> None:
-    """Do the chores now rather than at their next time."""
+def run_soon() -> None:
+    """Make the chore thread run all chores now rather than when they are due."""
     _wake.set()
 
 
-def _do(name: str, function: Chore) -> None:
+def _run_chore(name: str, function: Chore) -> None:
     try:
         with _working:
             function()
     except Exception:
-        # A chore must not end the others. Those that write say what they dropped.
+        # One failing chore must not stop the others. Chores that write log what they drop.
         log.warning("chore failed", extra={"chore": name}, exc_info=True)
 
 
 def _run() -> None:
     due: dict[str, float] = {}
     while True:
-        hurried = _wake.is_set()
+        is_forced = _wake.is_set()
         _wake.clear()
         now = time.monotonic()
-        doing = [
+        to_run = [
             (name, function)
             for name, (seconds, function) in list(_chores.items())
-            if hurried or now >= due.get(name, 0)
+            if is_forced or now >= due.get(name, 0)
         ]
-        if doing:
+        if to_run:
             with _working:
-                for name, function in doing:
+                for name, function in to_run:
                     due[name] = now + _chores[name][0]
-                    _do(name, function)
-                # One kept by an idle thread is one the requests miss, and one that a fork would take along.
+                    _run_chore(name, function)
+                # Do not hold a connection while idle: requests need it, and forks would inherit it.
                 connections.close_all()
         next_due = min((due.get(name, 0) for name in _chores), default=now + 1)
         _wake.wait(max(0.05, min(5.0, next_due - time.monotonic())))

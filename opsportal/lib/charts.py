@@ -1,7 +1,7 @@
-"""Charts as data: axes, units, legend and thresholds, with the table that says the same in words.
+"""Chart data (axes, units, legend, thresholds) and the table with the same content.
 
-`Chart` is drawn by static/opsportal/charts.js; `sparkline` and `meter` are plain SVG and need no script.
-SVG attributes instead of styles: the content security policy allows no inline style.
+static/opsportal/charts.js draws a `Chart`. `sparkline` and `meter` return plain SVG and need no script; they use SVG
+attributes because the content security policy forbids inline styles.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from opsportal.lib import formats
 
 @dataclass(frozen=True)
 class Series:
-    """One line, area or set of bars. `tone` colours it by meaning (critical, warning, ok …) instead of by order."""
+    """One line, area or set of bars. `tone` sets its color by meaning ("critical", "warning", "ok") instead of by order."""
 
     label: str
     values: Sequence[float | int | None]
@@ -36,19 +36,19 @@ class Chart:
     title: str
     times: Sequence[datetime]
     series: Sequence[Series]
-    unit: str = ""  # "ms", "bytes", "%", "errors", "/min" …
+    unit: str = ""  # for example "ms", "bytes", "%", "errors" or "/min"
     thresholds: Sequence[Threshold] = field(default_factory=tuple)
-    empty: str = "No data in this time yet."
+    empty: str = "No data for this period yet."
 
     @property
     def is_empty(self) -> bool:
         return not any(value is not None for one in self.series for value in one.values)
 
     def payload(self) -> dict[str, object]:
-        """What charts.js reads."""
+        """Return the JSON data for charts.js."""
         return {
             "unit": self.unit,
-            "times": [moment.timestamp() for moment in self.times],
+            "times": [time.timestamp() for time in self.times],
             "series": [
                 {
                     "label": one.label,
@@ -65,10 +65,10 @@ class Chart:
         }
 
     def rows(self) -> list[tuple[datetime, list[str]]]:
-        """The same figures as table rows, newest first, one text per series."""
+        """Return the values as table rows, newest first, with one text per series."""
         return [
-            (moment, [self.text(one.values[place]) for one in self.series])
-            for place, moment in reversed(list(enumerate(self.times)))
+            (time, [self.text(one.values[index]) for one in self.series])
+            for index, time in reversed(list(enumerate(self.times)))
         ]
 
     def text(self, value: float | int | None) -> str:
@@ -78,23 +78,24 @@ class Chart:
 def sparkline(
     values: Sequence[float], *, label: str = "", kind: str = "bars", width: int = 120
 ) -> SafeString:
-    """Inline SVG, 28 px high: bars for counts, a line for levels."""
+    """Return an inline SVG, 28 px high. Use `kind` "bars" for counts and "line" for levels."""
     height = 28
-    top = max([*values, 4 if kind == "bars" else 0]) or 1  # a lone event is no peak
+    # Scale counts to at least 4, so that a single event does not look like a peak.
+    top = max([*values, 4 if kind == "bars" else 0]) or 1
     count = max(len(values), 1)
     step = width / count
     if kind == "line":
         points = " ".join(
-            f"{(place + 0.5) * step:.1f},{height - 2 - (height - 4) * value / top:.1f}"
-            for place, value in enumerate(values)
+            f"{(index + 0.5) * step:.1f},{height - 2 - (height - 4) * value / top:.1f}"
+            for index, value in enumerate(values)
         )
         shape = format_html('<polyline points="{}"/>', points)
     else:
-        # One path for all bars: a list of fifty of these is on every visit to the errors.
-        wide = max(step - (1 if step > 3 else 0), 0.5)
+        # One path for all bars keeps the error list, which shows fifty sparklines, small.
+        bar_width = max(step - (1 if step > 3 else 0), 0.5)
         bars = (
-            f"M{place * step:.1f} {height - 1}v-{max(2.0, (height - 2) * value / top):.1f}h{wide:.1f}V{height - 1}z"
-            for place, value in enumerate(values)
+            f"M{index * step:.1f} {height - 1}v-{max(2.0, (height - 2) * value / top):.1f}h{bar_width:.1f}V{height - 1}z"
+            for index, value in enumerate(values)
             if value > 0
         )
         shape = format_html('<path d="{}"/>', "".join(bars))
@@ -115,6 +116,7 @@ def sparkline(
 
 
 def meter(value: float, limit: float, *, label: str = "", tone: str = "") -> SafeString:
+    """Return a bar that shows `value` as a share of `limit`, in a warning color from 80 % unless `tone` is given."""
     share = max(0.0, min(1.0, value / limit)) if limit else 0.0
     if not tone:
         tone = "critical" if share >= 1 else "warning" if share >= 0.8 else "accent"

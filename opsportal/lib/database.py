@@ -2,9 +2,9 @@ from django.db import connection
 
 
 def keep_one_connection() -> None:
-    """For processes that fork or that run one thing at a time: a connection kept open, instead of a pool.
+    """Use one persistent connection instead of a pool, for processes that fork or do one thing at a time.
 
-    A pool must not be forked: both processes would talk on its connections. Call it before the first query.
+    A pool must not be forked, because both processes would use its connections. Call this before the first query.
     """
     connection.close()
     if connection.vendor == "postgresql":
@@ -15,6 +15,6 @@ def keep_one_connection() -> None:
 
 
 def keep_little_in_memory() -> None:
-    """On SQLite, 2 MB of the database: the system keeps the file in its memory, too, and once for all processes."""
+    """Limit SQLite's cache to 2 MB per connection; the operating system's file cache serves all processes."""
     if connection.vendor == "sqlite":
         connection.settings_dict["OPTIONS"]["init_command"] += "PRAGMA cache_size=-2000;"

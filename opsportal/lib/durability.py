@@ -1,32 +1,33 @@
-"""Writes that need not survive a power cut: a nudge the sweep makes up for, a counter. They skip the wait for the disk."""
+"""Commits that do not wait for the disk, for writes that may be lost in a power failure, such as counters."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connection, transaction
 
-NORMAL = 1
+SYNCHRONOUS_NORMAL = 1  # https://www.sqlite.org/pragma.html#pragma_synchronous
 
 
 @contextmanager
-def quick_commit() -> Iterator[None]:
-    """One transaction that is visible at once and on the disk a little later. A crash of the process loses nothing.
+def relaxed_durability() -> Iterator[None]:
+    """Run a transaction that is visible once committed and reaches the disk a little later.
 
-    Inside a transaction it changes nothing: that one decides.
+    A crash of the process loses nothing; a power failure may lose the transaction. Inside another transaction this does
+    nothing, because the outer commit decides.
     """
     if connection.in_atomic_block:
         yield
     elif connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous")
-            [kept] = cursor.fetchone()
-            # In WAL mode NORMAL does not sync at a commit; the next FULL commit, or checkpoint, syncs these too.
-            cursor.execute(f"PRAGMA synchronous={min(kept, NORMAL)}")
+            [previous] = cursor.fetchone()
+            # In WAL mode, NORMAL does not sync at a commit. The next FULL commit or checkpoint syncs these writes too.
+            cursor.execute(f"PRAGMA synchronous={min(previous, SYNCHRONOUS_NORMAL)}")
             try:
                 with transaction.atomic():
                     yield
             finally:
-                cursor.execute(f"PRAGMA synchronous={kept}")
+                cursor.execute(f"PRAGMA synchronous={previous}")
     else:
         with transaction.atomic():
             with connection.cursor() as cursor:

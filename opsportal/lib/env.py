@@ -1,4 +1,4 @@
-"""The environment, read with types. Wrong values are collected and named all at once by `seal()`."""
+"""Read typed values from the environment. `seal()` reports all invalid values at once."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from environs import EnvError, EnvValidationError, FileAwareEnv
 
 
 class PortalEnv(FileAwareEnv):
-    """`NAME_FILE` may name a file that holds the value; an empty value is as good as none."""
+    """An environment reader that takes values from files named by `NAME_FILE` and treats empty values as unset."""
 
     def __init__(self) -> None:
         super().__init__(eager=False, strip_whitespace=True)
@@ -18,24 +18,24 @@ class PortalEnv(FileAwareEnv):
         self.add_parser("base_url", _base_url)
         self.add_parser("zone", _zone)
 
-    def wrong(self, name: str, message: str) -> None:
-        """Have `seal()` name this one too."""
+    def add_error(self, name: str, message: str) -> None:
+        """Add an error for `seal()` to report."""
         self._errors[name].append(message)
 
     def seal(self) -> None:
-        """Raises ImproperlyConfigured, in one line, when anything was wrong."""
+        """Raise ImproperlyConfigured, with all errors in one line, if any value was invalid."""
         try:
             super().seal()
         except EnvValidationError as error:
             messages: Any = error.error_messages
-            told = (f"{name}: {' '.join(map(str, each))}" for name, each in messages.items())
-            raise ImproperlyConfigured(f"wrong settings: {'; '.join(told)}") from None
+            lines = (f"{name}: {' '.join(map(str, each))}" for name, each in messages.items())
+            raise ImproperlyConfigured(f"invalid settings: {'; '.join(lines)}") from None
 
     def _get_value(self, env_key: str, default: Any) -> Any:
         try:
             value = super()._get_value(env_key, default)
-        except ValueError as error:  # the file is not there
-            self.wrong(env_key, str(error))
+        except ValueError as error:  # The file named by NAME_FILE does not exist.
+            self.add_error(env_key, str(error))
             return default
         return default if value == "" else value
 
@@ -46,14 +46,14 @@ def _database(url: str) -> dict[str, Any]:
     except (ValueError, KeyError):
         found = {}
     if found.get("ENGINE") not in ("django.db.backends.sqlite3", "django.db.backends.postgresql"):
-        raise EnvError("not like postgresql://user:password@host:5432/name or sqlite:////path")
+        raise EnvError("expected postgresql://user:password@host:5432/name or sqlite:////path")
     return found
 
 
 def _base_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise EnvError("not like https://ops.example.com")
+        raise EnvError("expected a URL such as https://ops.example.com")
     return url.rstrip("/")
 
 
@@ -61,5 +61,5 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError):
-        raise EnvError("not the name of a time zone, like Europe/Berlin") from None
+        raise EnvError("expected the name of a time zone, such as Europe/Berlin") from None
     return name

@@ -1,4 +1,4 @@
-"""How numbers, money, spans and instants are written for people: the same on pages, in mail and in messages."""
+"""Format numbers, money, durations and timestamps for people, the same way on pages, in e-mails and in messages."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())  # noqa: SIM905
 
 
 def money(amount: int | None, currency: str) -> str:
-    """Integer minor units as people read them: 123450, "eur" -> "1,234.50 EUR"."""
+    """Format integer minor units: 123450, "eur" -> "1,234.50 EUR"."""
     if amount is None:
         return NONE
     code = currency.upper()
@@ -24,7 +24,7 @@ def money(amount: int | None, currency: str) -> str:
 
 
 def number(value: float | int | None, places: int | None = None) -> str:
-    """1234567 -> "1,234,567"; fractions keep up to two digits, fewer when they are zero."""
+    """Format a number with separators: 1234567 -> "1,234,567". By default, keep up to two decimals without zeros."""
     if value is None:
         return NONE
     if places is not None:
@@ -35,7 +35,7 @@ def number(value: float | int | None, places: int | None = None) -> str:
 
 
 def compact(value: float | int | None) -> str:
-    """1234 -> "1.2k", 3400000 -> "3.4M": for tight places; up to 9,999 is shown whole below a thousand only."""
+    """Abbreviate numbers from 1,000 for tight places: 1234 -> "1.2k", 3400000 -> "3.4M"."""
     if value is None:
         return NONE
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -46,7 +46,7 @@ def compact(value: float | int | None) -> str:
 
 
 def split_milliseconds(value: float | int | None) -> tuple[str, str]:
-    """(figure, unit) for a duration in milliseconds: 320 -> ("320", "ms"), 1240 -> ("1.24", "s")."""
+    """Split a duration in milliseconds into number and unit: 320 -> ("320", "ms"), 1240 -> ("1.24", "s")."""
     if value is None:
         return NONE, ""
     if value < 10:
@@ -59,7 +59,7 @@ def split_milliseconds(value: float | int | None) -> tuple[str, str]:
 
 
 def split_size(value: float | int | None) -> tuple[str, str]:
-    """(figure, unit) for bytes, in powers of 1000 as plans and disks are sold: 8e9 -> ("8", "GB")."""
+    """Split a size in bytes into number and unit: 8e9 -> ("8", "GB"). Units are powers of 1000, as disks are sold."""
     if value is None:
         return NONE, ""
     size = float(value)
@@ -71,7 +71,7 @@ def split_size(value: float | int | None) -> tuple[str, str]:
 
 
 def quantity(value: float | int | None, unit: str) -> str:
-    """A number with its unit in one text: "1.24 s", "8 GB", "12 errors"; "ms" and "bytes" scale by themselves."""
+    """Format a number with its unit: "1.24 s", "8 GB", "12 errors". The units "ms" and "bytes" scale automatically."""
     if value is None:
         return NONE
     if unit == "ms":
@@ -82,7 +82,7 @@ def quantity(value: float | int | None, unit: str) -> str:
 
 
 def span(value: timedelta | float | int | None) -> str:
-    """A length of time (seconds or timedelta) in its two largest units: "3 d 4 h", "2 min", "45 s"."""
+    """Format a duration (seconds or timedelta) in its two largest units: "3 d 4 h", "2 min", "45 s"."""
     if value is None:
         return NONE
     seconds = abs(value.total_seconds() if isinstance(value, timedelta) else value)
@@ -101,12 +101,16 @@ def span(value: timedelta | float | int | None) -> str:
     return " ".join(parts) or "0 s"
 
 
-def ago(moment: datetime, now: datetime) -> str:
-    """ "4 min ago", "in 2 h", "just now": one unit, as the page's script keeps it alive."""
-    seconds = (now - moment).total_seconds()
+def ago(timestamp: datetime, now: datetime) -> str:
+    """Format a timestamp relative to `now`: "4 min ago", "in 2 h", "just now", "now".
+
+    portal.js updates these texts in the browser and must format them the same way.
+    """
+    seconds = (now - timestamp).total_seconds()
     size = abs(seconds)
     if size < 10:
-        return "just now"
+        # "now" fits a next run as well as an event with a timestamp from a clock that is slightly ahead.
+        return "just now" if seconds >= 0 else "now"
     for unit, length, limit in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 48 * 3600)):
         if size < limit:
             text = f"{int(size // length)} {unit}"
@@ -116,7 +120,7 @@ def ago(moment: datetime, now: datetime) -> str:
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 
-def stamp(moment: datetime) -> str:
-    """An instant with its zone: "22 Nov 2026, 14:10:17 UTC"."""
-    local = timezone.localtime(moment)
+def stamp(timestamp: datetime) -> str:
+    """Format a timestamp with its zone: "22 Nov 2026, 14:10:17 UTC"."""
+    local = timezone.localtime(timestamp)
     return f"{local.day} {local:%b %Y, %H:%M:%S %Z}"

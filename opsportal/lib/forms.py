@@ -1,4 +1,4 @@
-"""Form fields that apps share."""
+"""Form fields that several apps use."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from django import forms
 
 
 class LinesField(forms.CharField):
-    """A list of short texts, one a line, for a JSONField that holds a list."""
+    """A text area with one entry per line, for a JSONField that holds a list of strings."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("required", False)

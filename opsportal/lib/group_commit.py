@@ -1,4 +1,4 @@
-"""Short writes of many threads in one transaction. For SQLite, which has one writer."""
+"""Combine short writes from many threads into one transaction, for SQLite, which allows one writer at a time."""
 
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -10,20 +10,27 @@ from opsportal.lib.one_thread import OneThread, Waiting
 
 Asked = TypeVar("Asked")
 Made = TypeVar("Made")
-MOST_AT_ONCE = 64
-PATIENCE = 30.0  # seconds; longer than SQLite waits for its lock
+MAX_BATCH = 64
+TIMEOUT_SECONDS = 30.0  # longer than SQLite's busy timeout
 
 
 class GroupCommit(Generic[Asked, Made]):
     def __init__(self, work: Callable[[Sequence[Asked]], Sequence[Made | Exception]]) -> None:
-        """`work` runs inside a transaction, in another thread, and has an outcome for each; it undoes what it refuses."""
+        """Commit the writes that `work` makes.
+
+        `work` runs in a transaction of another thread and returns one outcome per request. If it returns an exception
+        for a request, it must have undone what it wrote for it.
+        """
         self._work = work
         self.thread: OneThread[Asked, Made] = OneThread(
-            "group commit", self._commit, at_once=MOST_AT_ONCE, patience=PATIENCE
+            "group commit", self._commit, at_once=MAX_BATCH, patience=TIMEOUT_SECONDS
         )
 
     def run(self, asked: Asked) -> Made:
-        """The outcome once it is committed; an exception is raised. Inside a transaction that one decides, as ever."""
+        """Return the outcome once it is committed, or raise it if it is an exception.
+
+        Inside a transaction, `work` runs at once as part of that transaction.
+        """
         if connection.in_atomic_block:
             [outcome] = self._work([asked])
             if isinstance(outcome, Exception):
@@ -32,7 +39,7 @@ class GroupCommit(Generic[Asked, Made]):
         try:
             return self.thread.ask(asked)
         except one_thread.Late:
-            raise OperationalError("locked: the writer did not answer in time") from None
+            raise OperationalError("locked: the writer did not respond in time") from None
         except one_thread.Failed as error:
             raise OperationalError(str(error)) from None
 
@@ -40,7 +47,7 @@ class GroupCommit(Generic[Asked, Made]):
         try:
             with transaction.atomic():
                 outcomes = self._work([waiting.asked for waiting in batch])
-        except OperationalError as error:  # the database is locked or away: so for everyone
+        except OperationalError as error:  # Locked or unavailable, which concerns the whole batch.
             connection.close()
             for waiting in batch:
                 waiting.answer(error)
@@ -49,7 +56,9 @@ class GroupCommit(Generic[Asked, Made]):
             if len(batch) == 1:
                 batch[0].answer(error)
                 return
-            for waiting in batch:  # one that cannot be kept must not take the others with it
+            for (
+                waiting
+            ) in batch:  # Commit each one on its own, so that only the faulty write fails.
                 self._commit([waiting])
         else:
             for waiting, outcome in zip(batch, outcomes, strict=True):

@@ -1,4 +1,4 @@
-"""JSON in, JSON out: one reader, one shape for every refusal (RFC 9457)."""
+"""Read JSON requests and write JSON responses; every refusal is a problem document (RFC 9457)."""
 
 import math
 import re
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class BadRequest(Exception):
-    """The body is not what the endpoint takes; `problem` answers it."""
+    """An invalid request body. The middleware answers it with a problem document."""
 
     def __init__(self, detail: str, status: int = 400) -> None:
         super().__init__(detail)
@@ -21,24 +21,28 @@ class BadRequest(Exception):
         self.status = status
 
 
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an escape of its own, not a backslash and a text
+# Matches the escape itself, but not an escaped backslash followed by "u0000".
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def refuse_nul(body: bytes) -> None:
-    """PostgreSQL keeps no NUL in a text. Raises BadRequest (422) where JSON has one, so that it is not a 500 later."""
+    """Raise BadRequest (422) if a JSON body contains a NUL character, which PostgreSQL cannot store in text."""
     if b"\\u0000" in body and _NUL.search(body):
         raise BadRequest("a text contains a NUL character (\\u0000)", 422)
 
 
 def read_json(request: HttpRequest, shape: type[T]) -> T:
-    """The body as a `shape` (a msgspec.Struct). Raises BadRequest (400, 413, 422) with a sentence the caller can act on."""
+    """Decode the body as a `shape` (a msgspec.Struct).
+
+    Raises BadRequest (400 or 422) with a sentence that tells the client what to change.
+    """
     refuse_nul(request.body)
     try:
         return msgspec.json.decode(request.body, type=shape)
     except msgspec.ValidationError as error:
         raise BadRequest(str(error), 422) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"not readable as JSON: {error}") from error
+        raise BadRequest(f"not valid JSON: {error}") from error
 
 
 def json_response(
@@ -75,7 +79,7 @@ def problem(
     headers: dict[str, str] | None = None,
     **members: Any,
 ) -> HttpResponse:
-    """A refusal as `application/problem+json`: type, title, status, detail, request_id and any further members."""
+    """Return a refusal as `application/problem+json` with the request id and any further members."""
     body = {
         "type": type,
         "title": title or TITLES.get(status, "Error"),
@@ -93,7 +97,7 @@ def problem(
 
 
 def too_many_requests(detail: str, retry_after: float) -> HttpResponse:
-    """429, with the wait as every one of them tells it: in the header and in the body."""
+    """Return a 429 with the wait, in seconds, in both the header and the body."""
     wait = max(1, math.ceil(retry_after))
     return problem(
         429, detail, headers={"Retry-After": str(wait)}, error=TITLES[429], retryAfter=wait

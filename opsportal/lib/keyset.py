@@ -1,6 +1,6 @@
-"""Pages of a long list without counting or skipping: each page starts after the last row of the one before.
+"""Keyset pagination: each page starts after the last row of the previous page, without counting or skipping rows.
 
-The cost of a page does not grow with its place, and rows that arrive meanwhile shift nothing.
+The cost of a page does not depend on its position, and new rows do not shift later pages.
 """
 
 from collections.abc import Callable
@@ -22,19 +22,19 @@ class KeysetPage(Generic[Row]):
 def keyset_page(
     rows: "QuerySet[Row, Row]", *, field: str, cursor: str, size: int
 ) -> "KeysetPage[Row]":
-    """The rows after `cursor` ("" for the first page) by `field` descending, ties by primary key descending.
+    """Return the rows after `cursor` ("" for the first page), ordered by `field` and then primary key, descending.
 
-    A cursor that cannot be read is taken as the first page.
+    An invalid cursor returns the first page.
     """
     rows = rows.order_by(f"-{field}", "-pk")
     after = _read(rows.model, field, cursor)
     if after:
         value, key = after
-        # `field <= value` alone is a range of the index; the rest only drops the ties already shown.
+        # The database can use `field <= value` as an index range; the exclusion drops ties of the previous page.
         rows = rows.filter(**{f"{field}__lte": value}).exclude(**{field: value, "pk__gte": key})
     found = list(rows[: size + 1])
-    more = len(found) > size
-    return KeysetPage(found[:size], _write(found[size - 1], field) if more else "")
+    has_more = len(found) > size
+    return KeysetPage(found[:size], _write(found[size - 1], field) if has_more else "")
 
 
 def _write(row: Model, field: str) -> str:

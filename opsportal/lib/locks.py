@@ -1,4 +1,4 @@
-"""One at a time across all nodes of the portal."""
+"""A lock across all nodes of the portal."""
 
 import zlib
 from collections.abc import Iterator
@@ -8,18 +8,19 @@ from django.db import connection
 
 
 @contextmanager
-def one_at_a_time(name: str) -> Iterator[None]:
-    """Hold a lock of this name that every process on the same database respects; waits for it.
+def cluster_lock(name: str) -> Iterator[None]:
+    """Wait for and hold a lock that all processes on the same database respect.
 
-    On PostgreSQL it lives on a connection of its own (so that what it guards may commit as it likes, and pgbouncer in
-    transaction mode keeps it) and ends with the process. SQLite has one machine and its own lock per write transaction.
+    On PostgreSQL the lock has its own connection, so that the guarded code may commit and pgbouncer in transaction mode
+    keeps the lock; it ends with the process. On SQLite there is no lock: all processes are on one machine, and each
+    write transaction locks the database.
     """
     if connection.vendor != "postgresql":
         yield
         return
     import psycopg
 
-    # A transaction, held open until the block ends.
+    # This transaction stays open until the block ends.
     with psycopg.connect(**connection.get_connection_params()) as own:
         own.execute("SELECT pg_advisory_xact_lock(%s)", [zlib.crc32(name.encode())])
         yield

@@ -1,7 +1,7 @@
-"""Log lines to Better Stack, in the background: a bounded queue, one thread, batches. Nothing ever waits for it.
+"""Ship log lines to Better Stack in batches from one background thread with a bounded queue. Logging never blocks.
 
-While Better Stack is away lines wait in the queue; when that is full, newer ones are dropped, counted, and the count is
-shipped with the first batch that gets through.
+While Better Stack is unavailable, lines stay in the queue. Once it is full, newer lines are dropped and counted; the
+count is shipped with the next successful batch.
 """
 
 import atexit
@@ -15,17 +15,17 @@ from django.conf import settings
 
 from opsportal.lib import logs, outbound
 
-MOST_WAITING = 10_000
-MOST_AT_ONCE = 500
-GATHER_FOR = 1.0
-WAIT_WHEN_AWAY = 5.0
-LAST_WORDS = 2.0  # seconds at exit
+MAX_QUEUED = 10_000
+MAX_BATCH = 500
+BATCH_WINDOW_SECONDS = 1.0
+RETRY_INTERVAL_SECONDS = 5.0
+SHUTDOWN_TIMEOUT_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
 
 class ShippingHandler(logging.Handler):
-    """Puts each line into the queue and starts the thread with the first one (again after a fork)."""
+    """A handler that queues each line and starts the shipping thread with the first one, once per process."""
 
     def __init__(self, url: str, token: str) -> None:
         super().__init__()
@@ -33,22 +33,22 @@ class ShippingHandler(logging.Handler):
         self.dropped = 0
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._client = outbound.Client("better-stack", timeout=10, read=5, attempts=2)
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._pid = os.getpid()
-        self._waiting: queue.Queue[str] = queue.Queue(MOST_WAITING)
+        self._queue: queue.Queue[str] = queue.Queue(MAX_QUEUED)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._pid != os.getpid():
-            self._begin()
+            self._reset()
         if threading.current_thread() is self._thread:
-            return  # what shipping itself has to say would be shipped for ever
+            return  # Shipping the shipping thread's own lines would never end.
         try:
             fields = logs.fields_of(record)
-            self._waiting.put_nowait(logs.json_line({"dt": fields["time"], **fields}))
+            self._queue.put_nowait(logs.json_line({"dt": fields["time"], **fields}))
         except queue.Full:
             self.dropped += 1
             return
@@ -66,32 +66,32 @@ class ShippingHandler(logging.Handler):
                 atexit.register(self.finish)
 
     def finish(self) -> None:
-        """Ship what waits, within two seconds."""
+        """Ship the queued lines, within SHUTDOWN_TIMEOUT_SECONDS."""
         self._stopping.set()
         if self._thread and self._pid == os.getpid():
-            self._thread.join(LAST_WORDS)
+            self._thread.join(SHUTDOWN_TIMEOUT_SECONDS)
 
     def _run(self) -> None:
-        while not (self._stopping.is_set() and self._waiting.empty()):
-            batch = self._gather()
+        while not (self._stopping.is_set() and self._queue.empty()):
+            batch = self._next_batch()
             while batch and not self._ship(batch):
-                if self._stopping.wait(WAIT_WHEN_AWAY):
-                    return  # away at the end: nothing more to be done
+                if self._stopping.wait(RETRY_INTERVAL_SECONDS):
+                    return  # Better Stack is unavailable at shutdown: give up.
 
-    def _gather(self) -> list[str]:
+    def _next_batch(self) -> list[str]:
         batch: list[str] = []
-        until = time.monotonic() + GATHER_FOR
-        while len(batch) < MOST_AT_ONCE:
+        until = time.monotonic() + BATCH_WINDOW_SECONDS
+        while len(batch) < MAX_BATCH:
             left = 0.0 if self._stopping.is_set() else until - time.monotonic()
             try:
-                batch.append(self._waiting.get(timeout=max(0.0, min(left, 0.1))))
+                batch.append(self._queue.get(timeout=max(0.0, min(left, 0.1))))
             except queue.Empty:
                 if left <= 0:
                     break
         return batch
 
     def _ship(self, batch: list[str]) -> bool:
-        """Whether the batch is done with: delivered, or refused for good."""
+        """Return True if the batch was delivered or permanently refused, False if it must be retried."""
         lines = list(batch)
         dropped = self.dropped
         if dropped:
@@ -109,7 +109,7 @@ class ShippingHandler(logging.Handler):
         if response.status_code >= 500 or response.status_code in (408, 429):
             return False
         if response.status_code >= 400:
-            log.warning("Better Stack refused log lines", extra={"status": response.status_code})
+            log.warning("Better Stack rejected log lines", extra={"status": response.status_code})
             self.dropped += len(batch)
             return True
         self.dropped -= dropped
@@ -117,7 +117,7 @@ class ShippingHandler(logging.Handler):
 
 
 def install() -> ShippingHandler | None:
-    """Ship from now on, when a token is set. Called once per process, after `logs.configure`."""
+    """Start shipping if a token is set. Call it once per process, after `logs.configure`."""
     if not settings.BETTER_STACK_TOKEN:
         return None
     handler = ShippingHandler(settings.BETTER_STACK_URL, settings.BETTER_STACK_TOKEN)

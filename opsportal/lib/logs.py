@@ -1,8 +1,8 @@
-"""Logs: one JSON object a line, or readable text on a terminal (LOG_FORMAT says json or text; empty: by where it goes).
+"""Log lines as JSON objects, or as readable text on a terminal. LOG_FORMAT overrides the choice.
 
-A line has time (with zone), level, logger, message, request_id, instance, region, what `add_context` was told for this
-request, and the fields given as `extra=`. Personal data is removed, and no line is longer than 10 000 characters: the
-longest fields are cut, and the line stays valid JSON.
+A line has time (with zone), level, logger, message, request_id, instance, region, the request's facts from
+`add_context`, and the fields given as `extra=`. Personal data is removed. Lines are limited to MAX_LINE_CHARS: the
+longest fields are shortened, and the line stays valid JSON.
 """
 
 import contextlib
@@ -21,11 +21,12 @@ from django.conf import settings
 from opsportal.lib import request_id
 from opsportal.lib.scrub import scrub, scrub_text
 
-LONGEST_LINE = 10_000
+MAX_LINE_CHARS = 10_000
 _CUT = "…[cut]…"
 
 _context: ContextVar[dict[str, object] | None] = ContextVar("log_context", default=None)
-# Attributes every record has, and what Django adds that is no fact (the request's repr holds its query string).
+# Standard attributes of a record, and those that Django adds but that must not be logged: the repr of a request
+# contains its query string.
 _NOT_EXTRA = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime", "message", "taskName", "request", "response", "server_time",
 }  # fmt: skip
@@ -33,7 +34,7 @@ _NOT_EXTRA = frozenset(vars(logging.makeLogRecord({}))) | {
 
 @contextlib.contextmanager
 def fresh_context() -> Iterator[dict[str, object]]:
-    """What `add_context` adds inside ends here."""
+    """Limit the effect of `add_context` to this block."""
     context: dict[str, object] = {}
     token = _context.set(context)
     try:
@@ -43,14 +44,14 @@ def fresh_context() -> Iterator[dict[str, object]]:
 
 
 def add_context(**facts: object) -> None:
-    """Facts for every further line of this request or task: `add_context(app=app.slug)`."""
+    """Add facts to all further lines of this request or task: `add_context(app=app.slug)`."""
     context = _context.get()
     if context is not None:
         context.update(facts)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
-    """What a line says, scrubbed, in order; not yet cut."""
+    """Return the fields of a line in order, scrubbed but not shortened."""
     fields: dict[str, object] = {
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
@@ -73,19 +74,19 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 def extra_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The facts of a record: what its request is known by and what came as `extra=`. Plain values, not scrubbed."""
+    """Return the context of the request and the `extra=` fields of a record as plain values, not scrubbed."""
     extra = dict(_context.get() or {})
     extra.update((key, value) for key, value in vars(record).items() if key not in _NOT_EXTRA)
     return {key: _plain(value) for key, value in extra.items()}
 
 
 def _plain(value: object) -> object:
-    """As JSON has it: texts, numbers, lists and dicts of these."""
+    """Convert a value to types that JSON has."""
     if value is None or isinstance(value, str | int | float):
         return value
     try:
         return msgspec.to_builtins(value, enc_hook=_as_text, str_keys=True)
-    except (TypeError, ValueError, RecursionError):  # a dict with odd keys, a circle
+    except (TypeError, ValueError, RecursionError):  # unsupported keys or a circular reference
         return _as_text(value)
 
 
@@ -97,15 +98,15 @@ def _as_text(value: object) -> str:
 
 
 def json_line(fields: dict[str, object]) -> str:
-    """The fields as one JSON object of at most LONGEST_LINE characters."""
+    """Return the fields as one JSON object of at most MAX_LINE_CHARS characters."""
     line = _encode(fields)
-    if len(line) <= LONGEST_LINE:
+    if len(line) <= MAX_LINE_CHARS:
         return line
     fields = {**fields, "cut": True}
-    while len(line) > LONGEST_LINE:
+    while len(line) > MAX_LINE_CHARS:
         texts = {key: _text(value) for key, value in fields.items()}
         longest = max(texts, key=lambda key: len(texts[key]))
-        fields[longest] = _shortened(texts[longest], len(line) - LONGEST_LINE)
+        fields[longest] = _shortened(texts[longest], len(line) - MAX_LINE_CHARS)
         line = _encode(fields)
     return line
 
@@ -114,7 +115,7 @@ def _encode(value: object) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except (UnicodeEncodeError, OverflowError):
-        # Lone surrogates, which no UTF-8 can hold, and integers past 64 bits.
+        # msgspec rejects lone surrogates, which UTF-8 cannot encode, and integers over 64 bits.
         return json.dumps(value)
 
 
@@ -123,7 +124,7 @@ def _text(value: object) -> str:
 
 
 def _shortened(text: str, by: int) -> str:
-    """Without its middle: a stack trace says most at its two ends."""
+    """Cut the middle of a text, because both ends of a stack trace matter most."""
     keep = max(100, min(len(text) - by, len(text) * 3 // 4))
     return text[: keep // 2] + _CUT + text[-keep // 2 :] if keep + len(_CUT) < len(text) else _CUT
 
@@ -134,7 +135,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """For people: time, level, logger, message, then the facts."""
+    """A formatter for terminals: time, level, logger and message, then the other fields."""
 
     _IN_HEAD = frozenset(
         ("time", "level", "logger", "message", "instance", "region", "exception", "stack")
@@ -150,28 +151,28 @@ class TextFormatter(logging.Formatter):
         for key in ("exception", "stack"):
             if key in fields:
                 line += f"\n{fields[key]}"
-        if len(line) > LONGEST_LINE:
-            line = _shortened(line, len(line) - LONGEST_LINE + len(_CUT))
+        if len(line) > MAX_LINE_CHARS:
+            line = _shortened(line, len(line) - MAX_LINE_CHARS + len(_CUT))
         return line
 
 
-# What anybody can send, and Django logs as an ERROR with its trace: the access line shows the 400 or 413. With no handler
-# at all such a line would go to stderr as plain text.
-_OF_CALLERS = (
+# Invalid requests that any client can send and Django logs as ERROR with a traceback. The access line shows their 400
+# or 413. They get a null handler because Python prints a record without a handler to stderr.
+_CLIENT_ERRORS = (
     "DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent",
     "SuspiciousMultipartForm", "SuspiciousFileOperation", "BadRequest",
 )  # fmt: skip
 
 
-class NotTwice(logging.Filter):
-    """Django logs each 4xx and 5xx answer; the access line says that already. An exception is logged, once."""
+class ExceptionsOnly(logging.Filter):
+    """A filter that drops Django's line for each 4xx and 5xx response, which the access line repeats."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return bool(record.exc_info) and record.levelno >= logging.ERROR
 
 
 def configure() -> None:
-    """Called by PortalConfig.ready, so for web, worker and commands alike."""
+    """Configure logging. PortalConfig.ready calls it in web processes, workers and commands."""
     style = settings.LOG_FORMAT or ("text" if sys.stderr.isatty() else "json")
     quiet: dict[str, object] = {"level": "WARNING"}
     logging.config.dictConfig(
@@ -179,24 +180,24 @@ def configure() -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"json": {"()": JsonFormatter}, "text": {"()": TextFormatter}},
-            "filters": {"not_twice": {"()": NotTwice}},
+            "filters": {"exceptions_only": {"()": ExceptionsOnly}},
             "handlers": {
                 "stderr": {
                     "class": "logging.StreamHandler",
                     "stream": "ext://sys.stderr",
                     "formatter": style,
                 },
-                "nowhere": {"class": "logging.NullHandler"},
+                "null": {"class": "logging.NullHandler"},
             },
             "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
             "loggers": {
-                "django.request": {"filters": ["not_twice"]},
+                "django.request": {"filters": ["exceptions_only"]},
                 **{
-                    f"django.security.{kind}": {"handlers": ["nowhere"], "propagate": False}
-                    for kind in _OF_CALLERS
+                    f"django.security.{kind}": {"handlers": ["null"], "propagate": False}
+                    for kind in _CLIENT_ERRORS
                 },
                 "django-q": {"handlers": [], "propagate": True},
-                # These log each call's URL, and some URLs are secrets (incoming webhooks).
+                # These log the URL of each call, and some URLs are secrets, such as incoming webhooks.
                 "httpx": quiet,
                 "httpcore": quiet,
                 "stripe": quiet,

@@ -1,6 +1,6 @@
-"""The API's own description (OpenAPI 3.1), made from what is there: the URL table and the structs that views read and answer.
+"""The OpenAPI 3.1 description of the API, generated from the URL table and the structs that views read and return.
 
-Each app tells its operations in `api_operations.py`:
+Each app describes its operations in `api_operations.py`:
 
     describe("payments:payment-create", "POST", "Create a payment.", scope="payments",
              takes=CreatePayment, answers={201: PaymentCreated}, refusals={409: "The first request is still under way."})
@@ -20,7 +20,7 @@ from opsportal.lib.registry import Registry
 
 
 class Problem(msgspec.Struct):
-    """Every refusal (RFC 9457). Some carry further members, which their description names."""
+    """A refusal (RFC 9457). Some have further members, which their description names."""
 
     type: str
     title: str
@@ -36,18 +36,18 @@ class TooManyRequests(Problem):
 
 @dataclass(frozen=True)
 class Operation:
-    url: str  # its name in the URL table
+    url: str  # name in the URL table
     method: str
     summary: str
-    # status -> a struct, a tuple of those it may be, or None for an empty body
+    # status -> a struct, a tuple of alternative structs, or None for an empty body
     answers: Mapping[int, Any]
     takes: Any = None
     takes_nothing_too: bool = False
-    scope: str = ""  # of the key it needs; none: no key
+    scope: str = ""  # scope of the required key, or "" if no key is required
     refusals: Mapping[int, str] = field(default_factory=dict)
     refusal_shape: Any = Problem
-    headers: Mapping[str, str] = field(default_factory=dict)  # that it reads
-    # Where one pattern of the URL table stands for several addresses: this one.
+    headers: Mapping[str, str] = field(default_factory=dict)  # request headers -> description
+    # The path of this operation, if one pattern of the URL table serves several paths.
     path: str = ""
     path_notes: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
@@ -56,7 +56,8 @@ class Operation:
 registry: Registry[Operation] = Registry("api_operations")
 
 IDEMPOTENCY_KEY = {
-    "Idempotency-Key": "1 to 255 printable ASCII characters. Repeating a call with its key repeats the answer, not the work."
+    "Idempotency-Key": "1 to 255 printable ASCII characters. A repeated call with the same key gets the same response"
+    " and changes nothing."
 }
 
 
@@ -68,13 +69,13 @@ def describe(
 
 
 def routes() -> dict[str, str]:
-    """Name -> route of every address in the URL table."""
+    """Return the route of every named pattern in the URL table."""
     return dict(_routes(get_resolver(), "", ""))
 
 
 def document() -> dict[str, Any]:
-    """The whole description, ready to be encoded as JSON."""
-    registry.autodiscover()  # not at the start: it imports views, which commands need not
+    """Return the whole description, ready to be encoded as JSON."""
+    registry.autodiscover()  # Not at start, because it imports views, which commands do not need.
     known = routes()
     shapes: dict[str, Any] = {}
     for operation in registry:
@@ -101,8 +102,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "opsportal",
             "version": settings.VERSION,
-            "description": "What apps send and call. Refusals are problems (RFC 9457); calls are limited, and every "
-            "answer says how many are left; `X-Request-ID` is taken, or made, and comes back.",
+            "description": "The API for client apps. Errors are problem documents (RFC 9457). Calls are rate-limited, "
+            "and every response states the remaining calls. `X-Request-ID` is accepted or generated, and returned.",
         },
         "servers": [{"url": settings.BASE_URL}],
         "paths": dict(sorted(paths.items())),
@@ -112,8 +113,8 @@ def document() -> dict[str, Any]:
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A secret key (`ops_…`) with the operation's scope, or a DSN's public key where the "
-                    "scope is ingest or metrics. `X-API-Key` carries it as well.",
+                    "description": "A secret key (`ops_…`) with the scope of the operation, or the public key of a DSN "
+                    "if the scope is ingest or metrics. `X-API-Key` is accepted as well.",
                 }
             },
         },
@@ -154,7 +155,7 @@ def _operation(
         known = described["responses"].get(str(status))
         if known is None:
             described["responses"][str(status)] = refusal
-        else:  # answered in one of two ways
+        else:  # A success with this status is described already.
             known["description"] = text
             known["content"] |= refusal["content"]
     return described
@@ -165,7 +166,10 @@ def _refusal(
 ) -> dict[str, Any]:
     refusal: dict[str, Any] = {"description": text}
     if status in (429, 503):
-        wait = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
+        wait = {
+            "description": "Seconds to wait.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
         refusal["headers"] = {"Retry-After": wait}
     if operation.refusal_shape is Problem:
         shape = TooManyRequests if status == 429 else Problem
@@ -177,22 +181,26 @@ def _refusal(
 
 _ANSWERS = {
     200: "Done.",
-    201: "Made.",
-    202: "Taken and counted.",
-    304: "What you have is still so.",
+    201: "Created.",
+    202: "Accepted.",
+    304: "Not modified.",
 }
 
 
 def _refusals(operation: Operation) -> dict[int, str]:
-    """Those of every such operation, and its own."""
-    common = {400: "Not readable."} if operation.takes is not None else {}
+    """Return the refusals that operations of this kind share, and the operation's own."""
+    common: dict[int, str] = {}
     if operation.takes is not None:
-        common |= {413: "Too large.", 422: "Readable, and not what it takes: `detail` says where."}
+        common |= {
+            400: "The body is not valid JSON.",
+            413: "The body is too large.",
+            422: "The body does not match the schema; `detail` says where.",
+        }
     if operation.scope:
-        common |= {401: "No key.", 403: "The key is unknown, revoked, or may not do this."}
+        common |= {401: "No key.", 403: "The key is unknown, revoked, or lacks the scope."}
     if operation.path_notes or "<" in operation.path:
-        common |= {404: "No such address."}
-    common |= {429: "Too many calls.", 503: "Something it needs is away; trying again is safe."}
+        common |= {404: "Not found."}
+    common |= {429: "Too many requests.", 503: "A dependency is unavailable. It is safe to retry."}
     return common | {status: text or TITLES[status] for status, text in operation.refusals.items()}
 
 

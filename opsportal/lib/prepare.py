@@ -1,4 +1,4 @@
-"""What a node does before it serves: migrate, put every app in order, collect static files. Safe for many nodes at once."""
+"""Prepare a node before it serves: migrate, run startup hooks, collect static files. Several nodes may do so at once."""
 
 import hashlib
 from collections.abc import Iterator
@@ -13,20 +13,23 @@ from opsportal.lib import locks, startup
 
 
 def prepare_node(now: datetime) -> None:
-    with locks.one_at_a_time("prepare"):
+    with locks.cluster_lock("prepare"):
         call_command("migrate", interactive=False, verbosity=0)
         startup.run(now)
     collect_static()
 
 
 def collect_static() -> bool:
-    """Collect static files when any has changed since the last time; compressing them takes seconds. True if it did."""
+    """Collect static files if any has changed since the last time, because compressing them takes seconds.
+
+    Returns True if they were collected.
+    """
     stamp = Path(settings.STATIC_ROOT).with_suffix(".stamp")
     fingerprint = _static_fingerprint()
     if stamp.is_file() and stamp.read_text() == fingerprint and Path(settings.STATIC_ROOT).is_dir():
         return False
-    # Django copies a file only when it is newer than its copy, which after an upgrade from an archive it may not be. The
-    # copies under hashed names stay, for pages that are still open.
+    # Remove the copies first: Django replaces a copy only if the source is newer, which is not certain after an upgrade
+    # from an archive. Copies with hashed names stay for pages that are still open.
     for path, _ in _static_files():
         (Path(settings.STATIC_ROOT) / path).unlink(missing_ok=True)
     call_command("collectstatic", interactive=False, clear=False, verbosity=0)
@@ -41,8 +44,8 @@ def _static_files() -> Iterator[tuple[str, Path]]:
 
 
 def _static_fingerprint() -> str:
-    found = hashlib.sha256(settings.STATICFILES_STORAGE_BACKEND.encode())
+    digest = hashlib.sha256(settings.STATICFILES_STORAGE_BACKEND.encode())
     for path, source in _static_files():
         file = source.stat()
-        found.update(f"{path} {file.st_size} {file.st_mtime_ns}\n".encode())
-    return found.hexdigest()
+        digest.update(f"{path} {file.st_size} {file.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

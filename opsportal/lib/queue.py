@@ -1,4 +1,7 @@
-"""The queue is a nudge; the row is the truth. With `opsportal/jobs/cluster.py` the only file that knows django-q2."""
+"""The task queue. Only this module and `opsportal/jobs/cluster.py` know django-q2.
+
+A queued task is only a signal to look at database rows soon. Scheduled sweeps find the rows of tasks that were lost.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from django_q.tasks import async_task
 
 from opsportal.lib import request_id
-from opsportal.lib.durability import quick_commit
+from opsportal.lib.durability import relaxed_durability
 
 log = logging.getLogger(__name__)
 
@@ -21,59 +24,61 @@ log = logging.getLogger(__name__)
 def enqueue(task: str, **ids: int | str) -> None:
     """Run `task` (a dotted path) in a worker once the current transaction has committed.
 
-    Feed it ids only. A nudge can be lost or come twice: a scheduled sweep must pick up what was left behind.
+    Pass ids only. A task may be lost or run twice, so a scheduled sweep must pick up work that was left behind.
     """
     enqueue_for(timedelta(seconds=settings.Q_CLUSTER["timeout"]), task, **ids)
 
 
 def enqueue_for(timeout: timedelta, task: str, **ids: int | str) -> None:
-    """`enqueue` for a task with a time limit of its own."""
-    carried = request_id.current()
+    """Do what `enqueue` does, for a task with its own time limit."""
+    current_request_id = request_id.current()
     options = {"task_name": task[:100], "timeout": int(timeout.total_seconds())}
 
-    def put() -> None:
+    def send() -> None:
         try:
-            # In a transaction, because out of one django-q2's broker closes this thread's connection.
-            with quick_commit():
-                async_task("opsportal.lib.queue.run", task, carried, ids, q_options=options)
+            # Outside of a transaction, django-q2's broker would close this thread's connection.
+            with relaxed_durability():
+                async_task(
+                    "opsportal.lib.queue.run", task, current_request_id, ids, q_options=options
+                )
         except Exception:
-            # The row is committed; the sweep will find it. Losing the nudge must not fail the request.
-            log.exception("nudge lost", extra={"task": task})
+            # The request must not fail: its row is committed, and the sweep will find it.
+            log.exception("task not queued", extra={"task": task})
 
-    transaction.on_commit(put)
+    transaction.on_commit(send)
 
 
 def run(task: str, carried_request_id: str, ids: dict[str, Any]) -> object:
-    """What a worker calls: the task under the request id of the request that asked for it."""
+    """Run a task in a worker, under the id of the request that queued it."""
     with request_id.use(carried_request_id):
         return import_string(task)(**ids)
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """Nudges that no worker has taken yet."""
+class Backlog:
+    """The queued tasks that no worker has started."""
 
     count: int
-    oldest_seconds: float  # 0 when none waits
+    oldest_seconds: float  # age of the oldest task; 0 if there is none
 
 
-def waiting(now: datetime) -> Waiting:
-    # The ORM broker's `lock` is the time of queueing until a worker takes the row, then a time ahead.
+def backlog(now: datetime) -> Backlog:
+    # The ORM broker's `lock` is the time of queueing until a worker takes the row, then a time in the future.
     found = OrmQ.objects.filter(lock__lte=now).aggregate(count=Count("pk"), oldest=Min("lock"))
     oldest = (now - found["oldest"]).total_seconds() if found["oldest"] else 0.0
-    return Waiting(found["count"], oldest)
+    return Backlog(found["count"], oldest)
 
 
-def release_taken(now: datetime) -> int:
-    """Hand back what a cluster had taken when it was killed, which the broker would hold back for minutes.
+def requeue_reserved(now: datetime) -> int:
+    """Requeue the tasks that a killed cluster had taken, which the broker would otherwise hold back for minutes.
 
-    Only while no other cluster works, as it would be handed theirs too (harmless, but twice the work).
+    Call it only while no other cluster runs, because it requeues tasks of all clusters; they would run twice.
     """
     return int(OrmQ.objects.filter(lock__gt=now).update(lock=now))
 
 
-def keep_ticking(name: str, task: str) -> None:
-    """Have django-q2's scheduler queue `task` each minute. The one Schedule row there is."""
+def schedule_every_minute(name: str, task: str) -> None:
+    """Make django-q2's scheduler queue `task` every minute. The portal has no other Schedule row."""
     Schedule.objects.update_or_create(
         name=name,
         defaults={
@@ -90,10 +95,10 @@ def keep_ticking(name: str, task: str) -> None:
 
 
 def prune_history(*, before: datetime, limit: int) -> int:
-    """Forget what workers recorded before an instant; at most `limit` rows of a kind. Returns how many went."""
-    gone = 0
+    """Delete the records of tasks that ended before `before`, at most `limit` per kind. Returns the number deleted."""
+    deleted = 0
     for kind in (Failure, Success):
         old = kind.objects.filter(stopped__lt=before).order_by("stopped")[:limit]
         ids = list(old.values_list("pk", flat=True))
-        gone += kind.objects.filter(pk__in=ids).delete()[0]
-    return gone
+        deleted += kind.objects.filter(pk__in=ids).delete()[0]
+    return deleted

@@ -1,8 +1,9 @@
-"""How this process reaches Redis, for the cache and for rate limits alike: quickly, or not at all.
+"""Connections to Redis that fail fast, for the cache and for rate limits.
 
-A Redis that swallows packets would cost every call its time limit. After three failures in a row only one call in ten
-seconds tries; all others fail at once, which the cache takes as a miss and the limiter as "count here". In a process
-that serves requests a chore looks each second (`look_again`), so that none of them pays and Redis is soon found again.
+A Redis server that drops packets would cost every call its full timeout. After three consecutive failures only one call
+in ten seconds is attempted; all others fail immediately, which the cache treats as a miss and the rate limiter answers
+by counting per process. In a process that serves requests, a chore probes Redis every second, so that requests do not
+pay for these attempts and the connection is restored soon.
 """
 
 import logging
@@ -15,90 +16,94 @@ from redis.connection import Connection, SSLConnection
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 0.2  # seconds, for connecting and for each answer
-FAILURES_UNTIL_AWAY = 3
-AWAY_FOR = 10.0
+TIMEOUT_SECONDS = 0.2  # for connecting and for each response
+FAILURE_THRESHOLD = 3
+RETRY_INTERVAL_SECONDS = 10.0
 
 
 class Gate:
-    """Whether Redis is worth asking now."""
+    """A circuit breaker for Redis that is kept in memory, because the other one keeps its state in Redis."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failures = 0
-        self._ask_again_at = 0.0
+        self._retry_at = 0.0
 
     @property
     def is_degraded(self) -> bool:
-        """Redis is away, or nobody has reached it since it was."""
-        return self._failures >= FAILURES_UNTIL_AWAY
+        """Return True from the third consecutive failure until a call succeeds."""
+        return self._failures >= FAILURE_THRESHOLD
 
     @property
     def is_shut(self) -> bool:
-        return self.is_degraded and time.monotonic() < self._ask_again_at
+        return self.is_degraded and time.monotonic() < self._retry_at
 
     def enter(self) -> None:
-        """Before a call. Raises ConnectionError while Redis is away, except to one caller every AWAY_FOR."""
+        """Raise ConnectionError if a call must not be attempted now.
+
+        While degraded, one caller per RETRY_INTERVAL_SECONDS may try.
+        """
         if not self.is_degraded:
             return
         with self._lock:
             now = time.monotonic()
-            if now < self._ask_again_at:
-                raise redis.ConnectionError("Redis did not answer a moment ago")
-            self._ask_again_at = now + AWAY_FOR
+            if now < self._retry_at:
+                raise redis.ConnectionError("not attempted: Redis failed recently")
+            self._retry_at = now + RETRY_INTERVAL_SECONDS
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         with self._lock:
             self._failures += 1
             if not self.is_degraded:
                 return
-            self._ask_again_at = time.monotonic() + AWAY_FOR
-            is_news = self._failures == FAILURES_UNTIL_AWAY
-        if is_news:
-            log.warning("Redis is away: limits are counted in each process, nothing is cached")
+            self._retry_at = time.monotonic() + RETRY_INTERVAL_SECONDS
+            has_just_failed = self._failures == FAILURE_THRESHOLD
+        if has_just_failed:
+            log.warning(
+                "Redis is unavailable: rate limits are counted per process, nothing is cached"
+            )
 
-    def worked(self) -> None:
+    def record_success(self) -> None:
         if not self._failures:
             return
         with self._lock:
-            is_news = self.is_degraded
+            was_degraded = self.is_degraded
             self._failures = 0
-        if is_news:
-            log.info("Redis is back")
+        if was_degraded:
+            log.info("Redis is available again")
 
 
 gate = Gate()
 
 
 class _Guarded:
-    """Every answer and every silence counts, whether while connecting or later."""
+    """A mixin that reports every success and failure, while connecting and later, to the gate."""
 
     _is_connecting = False
 
-    def connect(
-        self,
-    ) -> None:  # the pool calls it before each command, also on a connection that stands
+    def connect(self) -> None:
+        """Connect if needed. The pool calls this before each command, even on an open connection."""
         gate.enter()
         if self._sock is not None:  # type: ignore[attr-defined]
             return
         self._is_connecting = True
         try:
-            super().connect()  # type: ignore[misc]  # of the connection class beside this one
+            super().connect()  # type: ignore[misc]  # defined by the class this is mixed into
         except redis.RedisError:
-            gate.failed()
+            gate.record_failure()
             raise
         finally:
             self._is_connecting = False
-        gate.worked()
+        gate.record_success()
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             response = super().read_response(*args, **options)  # type: ignore[misc]
         except (redis.ConnectionError, redis.TimeoutError):
             if not self._is_connecting:
-                gate.failed()
+                gate.record_failure()
             raise
-        gate.worked()
+        gate.record_success()
         return response
 
 
@@ -111,34 +116,35 @@ class GuardedSSLConnection(_Guarded, SSLConnection):
 
 
 def connection_options(url: str) -> dict[str, Any]:
-    """What a connection pool for `url` is made with: short time limits, no retries, the gate."""
+    """Return the connection pool options for `url`: short timeouts, no retries, and the gate."""
     is_tls = url.startswith("rediss:")
     return {
         "connection_class": GuardedSSLConnection if is_tls else GuardedConnection,
-        "socket_timeout": TIMEOUT,
-        "socket_connect_timeout": TIMEOUT,
-        "driver_info": None,  # two round trips less for each new connection
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "driver_info": None,  # Saves two round trips for each new connection.
     }
 
 
 def client(url: str) -> redis.Redis:
     pool = redis.ConnectionPool.from_url(url, **connection_options(url))
-    # parse_url() names its own class for rediss:// and wins; ours must.
+    # For rediss:// URLs, from_url() overrides the class passed to it.
     pool.connection_class = connection_options(url)["connection_class"]
     return redis.Redis(connection_pool=pool)
 
 
-def look_again(url: str) -> None:
-    """While Redis is away: open the gate if it answers now. Waits as long as a call may, so it is no request's to do."""
+def probe(url: str) -> None:
+    """While degraded, open the gate if Redis responds. Blocks for up to TIMEOUT_SECONDS, so keep it out of requests."""
     if not gate.is_degraded:
         return
-    options = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT, "driver_info": None}
-    pool = redis.ConnectionPool.from_url(url, **options)  # past the gate
+    options = connection_options(url)
+    del options["connection_class"]  # The default class bypasses the gate.
+    pool = redis.ConnectionPool.from_url(url, **options)
     try:
         redis.Redis(connection_pool=pool).ping()
     except redis.RedisError:
-        gate.failed()
+        gate.record_failure()
     else:
-        gate.worked()
+        gate.record_success()
     finally:
         pool.disconnect()

@@ -11,9 +11,10 @@ class DuplicateName(Exception):
 
 
 class Registry(Generic[T]):
-    """Things with unique names, brought by each app in a file of the agreed name.
+    """Items with unique names that apps register in a module with an agreed name.
 
-    The floor that owns the registry calls `autodiscover()` from its `AppConfig.ready()`; nobody imports the files.
+    The layer that owns the registry calls `autodiscover()` from its `AppConfig.ready()`; these modules are not imported
+    in any other way.
     """
 
     def __init__(self, module_name: str) -> None:
@@ -24,17 +25,19 @@ class Registry(Generic[T]):
         autodiscover_modules(self.module_name)
 
     def add(self, name: str, item: T) -> None:
-        """Raises DuplicateName when another item has the name already."""
+        """Register an item. Raises DuplicateName if the name is taken."""
         if name in self._items:
             raise DuplicateName(f"{self.module_name}: {name!r} is registered twice")
         self._items[name] = item
 
     def get(self, name: str) -> T:
-        """Raises KeyError, naming what there is, for an unknown name."""
+        """Return an item. Raises KeyError, which lists the known names, for an unknown name."""
         try:
             return self._items[name]
         except KeyError:
-            raise KeyError(f"no {name!r} in {self.module_name}; there are {self.names()}") from None
+            raise KeyError(
+                f"no {name!r} in {self.module_name}; known names: {self.names()}"
+            ) from None
 
     def names(self) -> list[str]:
         return sorted(self._items)

@@ -11,12 +11,12 @@ _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 
 
 def current() -> str:
-    """The current request id, or "" outside any request."""
+    """Return the current request id, or "" outside of requests."""
     return _current.get()
 
 
 def accept(offered: str | None) -> str:
-    """The id a caller offered if it is harmless, else a new one."""
+    """Return the id that a client sent if it is acceptable, else a new one."""
     if offered and _ACCEPTABLE.fullmatch(offered):
         return offered
     return uuid.uuid4().hex
@@ -24,6 +24,7 @@ def accept(offered: str | None) -> str:
 
 @contextmanager
 def use(value: str) -> Iterator[None]:
+    """Make `value` the current request id inside the block."""
     token = _current.set(value)
     try:
         yield

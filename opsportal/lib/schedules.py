@@ -1,4 +1,4 @@
-"""The cadence stands on the task: `@every(minutes=5)` above a function in an app's `tasks.py`.
+"""Decorators that schedule tasks, such as `@every(minutes=5)` on a function in an app's `tasks.py`.
 
 Times of day are in settings.TIME_ZONE. `opsportal.jobs` keeps one row per scheduled task and runs it when due.
 """
@@ -19,19 +19,19 @@ F = TypeVar("F", bound=Callable[..., object])
 
 @dataclass(frozen=True)
 class Scheduled:
-    name: str  # dotted path of the task, which is also its job's name
+    name: str  # dotted path of the task, also the name of its job
     cron: str  # five fields, in settings.TIME_ZONE
     summary: str
     timeout: timedelta
 
-    def next_after(self, moment: datetime) -> datetime:
-        """The first due instant strictly after `moment`, an aware one, in UTC.
+    def next_after(self, timestamp: datetime) -> datetime:
+        """Return the first due time after `timestamp` (aware), in UTC.
 
-        On the nights the clocks change it does as Debian's cron: a time of day that is skipped runs right after the gap,
-        one that comes twice runs once, and what runs by the hour keeps its pace.
+        Daylight-saving changes are handled as in Debian's cron: a time of day that is skipped runs right after the gap,
+        one that occurs twice runs once, and hourly schedules keep their interval.
         """
         zone = ZoneInfo(settings.TIME_ZONE)
-        return next(CronSim(self.cron, moment.astimezone(zone))).astimezone(UTC)
+        return next(CronSim(self.cron, timestamp.astimezone(zone))).astimezone(UTC)
 
 
 DEFAULT_TIMEOUT = timedelta(seconds=50)
@@ -39,9 +39,9 @@ registry: Registry[Scheduled] = Registry("tasks")
 
 
 def cron(expression: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> Callable[[F], F]:
-    """Run the task at the minutes a five-field crontab expression names. Its return value, if any, is kept as the outcome.
+    """Run the task at the times of a five-field crontab expression, and record its return value as the result.
 
-    A run that takes longer than `timeout` is broken off; no other run of the task starts before that.
+    A run is ended after `timeout`; until then, no other run of the task starts.
     """
 
     def register(function: F) -> F:
@@ -54,9 +54,9 @@ def cron(expression: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> Callable[[
 
 
 def every(*, minutes: int) -> Callable[[F], F]:
-    """Every so many minutes, counted from the full hour (so 1, 5, 15 … : divisors of 60)."""
+    """Run the task every `minutes`, counted from the full hour. Raises ValueError unless it divides 60."""
     if not 1 <= minutes <= 30 or 60 % minutes:
-        raise ValueError(f"{minutes} minutes do not divide an hour")
+        raise ValueError(f"an hour is not a multiple of {minutes} minutes")
     return cron("* * * * *" if minutes == 1 else f"*/{minutes} * * * *")
 
 
@@ -71,5 +71,5 @@ def daily(*, hour: int, minute: int = 0, timeout: timedelta = DEFAULT_TIMEOUT) -
 def weekly(
     *, weekday: int, hour: int, minute: int = 0, timeout: timedelta = DEFAULT_TIMEOUT
 ) -> Callable[[F], F]:
-    """`weekday` as cron counts: 0 is Sunday."""
+    """Run the task once a week. `weekday` counts from 0 (Sunday), as in cron."""
     return cron(f"{minute} {hour} * * {weekday}", timeout=timeout)

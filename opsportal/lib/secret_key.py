@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def installation_secret_key(data_dir: Path) -> str:
-    """The key this installation keeps in its data folder, made on first use, readable by its owner only."""
+    """Return the secret key in the data folder. On first use, create it, readable by its owner only."""
     path = data_dir / "secret_key"
     try:
         return path.read_text().strip()
@@ -16,7 +16,7 @@ def installation_secret_key(data_dir: Path) -> str:
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(draft, path)  # fails when another process was first; then its key is the key
+        os.link(draft, path)  # Fails if another process was faster; then use that process's key.
     except FileExistsError:
         pass
     finally:

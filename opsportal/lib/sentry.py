@@ -1,4 +1,4 @@
-"""sentry-sdk for the portal itself: off without SENTRY_DSN."""
+"""Reporting of the portal's own errors to Sentry. Disabled without SENTRY_DSN."""
 
 import logging
 from typing import Any
@@ -15,14 +15,14 @@ log = logging.getLogger(__name__)
 
 
 def install() -> bool:
-    """Report the portal's own errors and 10 % of its traces to SENTRY_DSN. Returns whether it does."""
+    """Start reporting errors and a sample of traces to SENTRY_DSN. Returns False if reporting stays disabled."""
     if not settings.SENTRY_DSN:
         return False
     if (
         urlsplit(settings.SENTRY_DSN).netloc.rpartition("@")[2]
         == urlsplit(settings.BASE_URL).netloc
     ):
-        log.warning("SENTRY_DSN is this portal's own, which records its errors anyway: ignored")
+        log.warning("SENTRY_DSN ignored: it points to this portal, which records its own errors")
         return False
     sentry_sdk.init(
         dsn=settings.SENTRY_DSN,
@@ -37,7 +37,7 @@ def install() -> bool:
         integrations=[DjangoIntegration(middleware_spans=False, signals_spans=False)],
         shutdown_timeout=2,
     )
-    # On the global scope: for every event of this process. What a request adds stays in its own isolation scope.
+    # The global scope applies to every event of this process; each request has an isolation scope of its own.
     scope = sentry_sdk.get_global_scope()
     scope.set_tag("instance", settings.INSTANCE)
     if settings.REGION:
@@ -46,11 +46,11 @@ def install() -> bool:
 
 
 def _clean(event: Any, hint: dict[str, Any]) -> Any:
-    """Every text of an event scrubbed, and the request's id on it. Events that cannot be cleaned are not sent."""
+    """Scrub an event and add the request id. Return None, so that it is not sent, if scrubbing fails."""
     if request_id.current():
         event.setdefault("tags", {})["request_id"] = request_id.current()
     try:
         return scrub(event)
     except Exception:
-        log.warning("an event for Sentry could not be cleaned and was not sent", exc_info=True)
+        log.warning("Sentry event not sent: it could not be scrubbed", exc_info=True)
         return None

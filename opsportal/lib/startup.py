@@ -1,6 +1,6 @@
-"""What an app puts in order when the portal starts: `startup.py` of an app, run after migrating, by one node at a time.
+"""Startup hooks, which apps register in `startup.py`. They run after migrations, on one node at a time.
 
-It must be safe to run again: every start of every node does.
+Hooks must be idempotent because every start of every node runs them.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ registry: Registry[Hook] = Registry("startup")
 
 
 def on_start(name: str) -> Callable[[F], F]:
-    """Register `(now) -> anything`. Hooks run in the order of their names and must not depend on it."""
+    """Register a hook `(now) -> object`. Hooks run in the order of their names but must not rely on it."""
 
     def register(hook: F) -> F:
         registry.add(name, hook)
@@ -26,7 +26,7 @@ def on_start(name: str) -> Callable[[F], F]:
 
 
 def run(now: datetime) -> list[str]:
-    """Run every hook; returns their names."""
+    """Run every hook and return their names."""
     for hook in registry:
         hook(now)
     return registry.names()

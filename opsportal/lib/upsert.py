@@ -1,4 +1,4 @@
-"""Add to roll-up rows, making them where they are missing: one statement, the same on SQLite and PostgreSQL."""
+"""Insert or update aggregate rows in one statement that works on both SQLite and PostgreSQL."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,10 +15,11 @@ def upsert(
     least: Sequence[str] = (),
     replace: Sequence[str] = (),
 ) -> None:
-    """Insert `rows`; where `key` (a unique constraint's fields) is taken, add, keep the extreme of, or replace the named fields.
+    """Insert `rows`, or update the rows that have the same `key`, the fields of a unique constraint.
 
-    Each key may come once, every row names all fields given here, and runs inside the caller's transaction.
-    Rows are written in the order of their keys, so that two writers never wait for each other in a circle.
+    An update adds to the fields in `add`, keeps the `greatest` or `least` value, or replaces the value. Each key may
+    occur once, and each row must have all fields named here. Rows are written in the order of their keys, so that
+    concurrent writers cannot deadlock. Runs in the caller's transaction.
     """
     using = router.db_for_write(model)
     connection = connections[using]
@@ -41,11 +42,11 @@ def upsert(
         [by_name[name].get_db_prep_save(row[name], connection) for name in names]
         for row in sorted(rows, key=lambda row: tuple(str(row[name]) for name in key))
     ]
-    at_once = max(1, (connection.features.max_query_params or 20_000) // len(names))
+    chunk_size = max(1, (connection.features.max_query_params or 20_000) // len(names))
     one = f"({', '.join(['%s'] * len(names))})"
     with connection.cursor() as cursor:
-        for start in range(0, len(values), at_once):
-            chunk = values[start : start + at_once]
+        for start in range(0, len(values), chunk_size):
+            chunk = values[start : start + chunk_size]
             cursor.execute(
                 f"INSERT INTO {table} ({', '.join(column[n] for n in names)})"  # noqa: S608
                 f" VALUES {', '.join([one] * len(chunk))}"

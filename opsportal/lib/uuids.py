@@ -2,8 +2,8 @@ import uuid
 from collections.abc import Iterable
 
 
-def uuids_among(texts: Iterable[str]) -> list[uuid.UUID]:
-    """Those that are UUIDs; the others (ids of other systems, typing errors) are passed over."""
+def parse_uuids(texts: Iterable[str]) -> list[uuid.UUID]:
+    """Return the texts that are UUIDs, and skip others, such as ids of other systems or typos."""
     found = []
     for text in texts:
         try:

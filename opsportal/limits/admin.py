@@ -10,7 +10,7 @@ class RateLimitTierAdmin(PortalAdmin):
     list_editable = ["limit", "window_seconds", "is_enabled"]
     list_filter = ["tier"]
     list_select_related = ["app"]
-    empty_value_display = "everybody"
+    empty_value_display = "default"
 
 
 @admin.register(BlockedCall)

@@ -10,4 +10,4 @@ class LimitsConfig(AppConfig):
     def ready(self) -> None:
         from opsportal.limits import tiers
 
-        tiers.listen()
+        tiers.connect_signals()

@@ -1,4 +1,4 @@
-"""Who was refused, counted in memory by the minute and written down in the background."""
+"""Rejected requests, counted per minute in memory and written by the background thread."""
 
 import hashlib
 import hmac
@@ -15,35 +15,36 @@ from opsportal.limits.models import BlockedCall
 
 log = logging.getLogger(__name__)
 
-MOST_SUBJECTS = 500  # a flood from many addresses is one row beyond these
-OTHERS = "others"
+# Further clients are counted together, so that a flood from many addresses adds one row.
+MAX_SUBJECTS = 500
+OTHER_SUBJECTS = "others"
 
 _lock = threading.Lock()
 _counts: dict[tuple[datetime, str, str], tuple[int, str]] = {}
 
 
 def subject_of_address(network: str) -> str:
-    """An address as it may be stored: a keyed hash, which tells repeated calls but not whose they are."""
+    """Return a keyed hash of an address, which may be stored: it identifies repeated requests but not the client."""
     key = settings.SECRET_KEY.encode()
     return f"address:{hmac.new(key, network.encode(), hashlib.sha256).hexdigest()[:12]}"
 
 
 def record(*, tier: str, subject: str, path: str, now: datetime) -> None:
-    """`subject` is "app:…", "user:…" or "address:…" with the plain network, which is hashed here."""
+    """Count a rejected request. `subject` is "app:…", "user:…", or "address:…" with an address, which is hashed here."""
     if subject.startswith("address:"):
         subject = subject_of_address(subject.removeprefix("address:"))
     minute = now.replace(second=0, microsecond=0)
     with _lock:
         key = (minute, tier, subject)
-        if key not in _counts and len(_counts) >= MOST_SUBJECTS:
-            key = (minute, tier, OTHERS)
+        if key not in _counts and len(_counts) >= MAX_SUBJECTS:
+            key = (minute, tier, OTHER_SUBJECTS)
         count, _ = _counts.get(key, (0, ""))
         _counts[key] = (count + 1, path[:200])
 
 
 @background.chore("rate limits: blocked calls", seconds=5)
-def write_down() -> int:
-    """Adds what was counted to the rows. What cannot be written is dropped, and the log says so."""
+def write_counts() -> int:
+    """Add the counts to the rows and log them. Returns the number of rows. Counts that cannot be written are dropped."""
     global _counts
     with _lock:
         counts, _counts = _counts, {}
@@ -55,7 +56,7 @@ def write_down() -> int:
     ]
     for row in rows:
         facts = {key: row[key] for key in ("tier", "subject", "count", "path")}
-        log.warning("calls blocked", extra=facts)
+        log.warning("requests rejected by rate limit", extra=facts)
     with transaction.atomic():
         upsert(
             BlockedCall, rows, key=("minute", "tier", "subject"), add=("count",), replace=("path",)

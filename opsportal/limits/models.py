@@ -1,4 +1,4 @@
-"""How often who may call what, and who was refused."""
+"""The limits of rate-limited requests, and the requests that were rejected."""
 
 from datetime import datetime
 
@@ -8,18 +8,22 @@ from django.db.models import Q
 
 
 class Tier(models.TextChoices):
-    """Which calls count together. Errors have each app's own quota; webhooks, health and static files have none."""
+    """A group of requests that share a count.
 
-    AUTH = "auth", "Signing in"
-    PAYMENT = "payment", "Creating and changing payments"
-    INGEST = "ingest", "Reporting measurements"
-    WRITE = "write", "Other API calls that change something"
-    READ = "read", "Everything else"
-    STAFF = "staff", "People who are signed in"
+    Error reports are not in a tier because each app has a quota for them. Webhooks, health and static files are not
+    limited.
+    """
+
+    AUTH = "auth", "Sign-in"
+    PAYMENT = "payment", "Payments: create and change"
+    INGEST = "ingest", "Measurements"
+    WRITE = "write", "Other API writes"
+    READ = "read", "All other requests"
+    STAFF = "staff", "Signed-in users"
 
 
 class RateLimitTier(models.Model):
-    """A tier's limit, for everybody or for one app."""
+    """The limit of a tier, by default or for one app."""
 
     tier = models.CharField(max_length=10, choices=Tier)
     app = models.ForeignKey(
@@ -28,11 +32,13 @@ class RateLimitTier(models.Model):
         null=True,
         blank=True,
         related_name="rate_limits",
-        help_text="Empty: for everybody who has no limit of their own here.",
+        help_text="Leave empty for the default limit.",
     )
-    limit = models.PositiveIntegerField(help_text="Calls within the window. 0 refuses all.")
+    limit = models.PositiveIntegerField(
+        help_text="Requests allowed within the window. 0 rejects all."
+    )
     window_seconds = models.PositiveIntegerField(default=60, validators=[MinValueValidator(1)])
-    is_enabled = models.BooleanField(default=True, help_text="Off: this tier is not limited.")
+    is_enabled = models.BooleanField(default=True, help_text="If off, this tier is not limited.")
 
     class Meta:
         verbose_name = "rate limit"
@@ -48,27 +54,31 @@ class RateLimitTier(models.Model):
         ]
 
     def __str__(self) -> str:
-        whose = f" for {self.app}" if self.app else ""
-        return f"{self.get_tier_display()}{whose}: {self.limit} per {self.window_seconds} s"
+        scope = f" for {self.app}" if self.app else ""
+        return f"{self.get_tier_display()}{scope}: {self.limit} per {self.window_seconds} s"
 
 
 class BlockedCallQuerySet(models.QuerySet["BlockedCall"]):
-    def since(self, moment: datetime) -> "BlockedCallQuerySet":
-        return self.filter(minute__gte=moment)
+    def since(self, timestamp: datetime) -> "BlockedCallQuerySet":
+        return self.filter(minute__gte=timestamp)
 
 
 class BlockedCall(models.Model):
-    """Calls refused in one minute: whose, of which tier, how many. Addresses are kept as a keyed hash only."""
+    """The number of requests of one client and tier that were rejected in one minute.
+
+    Client addresses are stored as keyed hashes only.
+    """
 
     minute = models.DateTimeField()
     tier = models.CharField(max_length=10, choices=Tier)
     subject = models.CharField(max_length=80)
-    path = models.CharField(max_length=200, help_text="Of the last one")
+    path = models.CharField(max_length=200, help_text="Path of the last rejected request")
     count = models.PositiveIntegerField()
 
     objects = BlockedCallQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "rejected request"
         ordering = ["-minute", "-pk"]
         constraints = [
             models.UniqueConstraint(
@@ -77,4 +87,6 @@ class BlockedCall(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.count} {self.tier} calls by {self.subject} at {self.minute:%Y-%m-%d %H:%M}"
+        return (
+            f"{self.count} {self.tier} requests by {self.subject} at {self.minute:%Y-%m-%d %H:%M}"
+        )

@@ -1,4 +1,4 @@
-"""Which tier a call belongs to, and what its limit is right now."""
+"""The tier of a request and its current limit."""
 
 import logging
 import re
@@ -20,19 +20,19 @@ class Limit(NamedTuple):
     window_seconds: int
 
 
-# What staff find in the admin at first, and what holds until the table has been read.
+# The limits until the table has been read, and of tiers without a row. Migrations create rows with these values.
 DEFAULTS: dict[str, Limit] = {
     Tier.AUTH: Limit(20, 60),
     Tier.PAYMENT: Limit(20, 60),
     Tier.INGEST: Limit(6_000, 60),
     Tier.WRITE: Limit(600, 60),
     Tier.READ: Limit(200, 60),
-    # The health page alone asks some 40 times a minute, and people keep several open: never lock an owner out.
+    # The health page sends about 40 requests per minute, and users keep several pages open. Never lock an owner out.
     Tier.STAFF: Limit(1_200, 60),
 }
 
-# Health and metrics are for machines that ask all day; webhooks come from many addresses and are signed; errors have
-# their app's quota, which a limit by address would defeat for apps behind one proxy.
+# Health and metrics are polled continuously. Webhooks are signed and come from many addresses. Error reports count
+# against the quota of their app; a limit per address would reject apps behind a common proxy too early.
 _EXEMPT = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics)/?$|favicon\.ico$"
     r"|(?:api/v1/)?(?:[a-z]+/)?webhooks?/"
@@ -41,17 +41,17 @@ _EXEMPT = re.compile(
 )
 _INGEST = re.compile(r"/api/v1/(?:signals|heartbeats)/")
 _AUTH = re.compile(r"/admin/(?:login|password_reset|password_change|reset|two-factor)/")
-_READING = frozenset(("GET", "HEAD", "OPTIONS"))
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 @lru_cache(maxsize=2048)
 def tier_of(method: str, path: str) -> str | None:
-    """The tier's name, or None for what is not limited. Who is signed in is the caller's to know."""
+    """Return the tier of a request, or None if it is not limited. The caller replaces it for signed-in users."""
     if _EXEMPT.match(path):
         return None
     if _INGEST.match(path):
         return Tier.INGEST.value
-    if method in _READING:
+    if method in _SAFE_METHODS:
         return Tier.READ.value
     if path.startswith("/api/"):
         if path.startswith("/api/v1/payments"):
@@ -62,23 +62,23 @@ def tier_of(method: str, path: str) -> str | None:
     return Tier.READ.value
 
 
-# Replaced as a whole, so that readers need no lock.
+# Replaced as a whole and never changed, so that readers need no lock.
 _limits: dict[tuple[str, str], Limit | None] = {
     (tier, ""): limit for tier, limit in DEFAULTS.items()
 }
 
 
 def limit_of(tier: str, app: str = "") -> Limit | None:
-    """The limit of a tier for an app (by slug) or for everybody; None when it is switched off."""
+    """Return the limit of a tier for an app (by slug), or the default limit. Return None if it is disabled."""
     limits = _limits
     if app and (tier, app) in limits:
         return limits[tier, app]
     return limits[tier, ""]
 
 
-@background.chore("rate limits: read", seconds=5)
+@background.chore("rate limits: reload", seconds=5)
 def read_limits() -> None:
-    """From the database; so a change in the admin holds in every process within seconds."""
+    """Load the limits from the database. Changes in the admin so apply in all processes within seconds."""
     global _limits
     rows = RateLimitTier.objects.values_list(
         "tier", "app__slug", "limit", "window_seconds", "is_enabled"
@@ -91,11 +91,11 @@ def read_limits() -> None:
     _limits = limits
 
 
-def listen() -> None:
-    """A change made in this process holds in it at once."""
+def connect_signals() -> None:
+    """Apply changes made in this process to it immediately."""
 
-    def changed(**_: object) -> None:
+    def reload(**_: object) -> None:
         transaction.on_commit(read_limits)
 
     for signal in (post_save, post_delete):
-        signal.connect(changed, RateLimitTier, weak=False, dispatch_uid="limits")
+        signal.connect(reload, RateLimitTier, weak=False, dispatch_uid="limits")

@@ -1,10 +1,9 @@
-"""Our middleware, in the order settings.MIDDLEWARE runs it (from the outside in):
+"""The portal's middleware, in the order of settings.MIDDLEWARE, outermost first:
 
-1. RequestIdMiddleware: first, so that everything inside logs with the request's id; writes the access line.
-2. SecurityHeadersMiddleware: on every answer, also those that later middleware gives.
-3. RateLimitMiddleware: refuses before any work is done (django's session and user are not loaded yet).
-4. ErrorPagesMiddleware: an answer without a body becomes a page or a problem; known refusals get their status.
-Then Django's own.
+1. RequestIdMiddleware sets the request id, which all log lines inside contain, and writes the access line.
+2. SecurityHeadersMiddleware adds headers to every response, including those of other middleware.
+3. RateLimitMiddleware rejects requests before the session and user are loaded.
+4. ErrorPagesMiddleware gives error responses without a body a page or problem document.
 """
 
 from opsportal.middleware.error_pages import ErrorPagesMiddleware

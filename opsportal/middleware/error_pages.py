@@ -9,16 +9,18 @@ from opsportal.lib.http import BadRequest
 
 
 class ErrorPagesMiddleware:
-    """A refusal without a body (405 by `require_POST`, say) becomes a page or a problem; so do the refusals that
-    `read_json` and `authenticate` raise, and views need not catch them."""
+    """Turn error responses without a body, such as a 405 of `require_POST`, into a page or a problem document.
+
+    Does the same for the exceptions of `read_json` and `authenticate`, so that views need not catch them.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
-            # No text of ours has it, and PostgreSQL takes none: every search would be a 500.
-            return error_pages.answer(request, 400, "The address contains a NUL character.")
+            # PostgreSQL rejects NUL characters in text, so every search with one would be a 500.
+            return error_pages.error_response(request, 400, "The URL contains a NUL character.")
         response = self.get_response(request)
         if (
             response.status_code < 400
@@ -27,21 +29,21 @@ class ErrorPagesMiddleware:
             or response.content
         ):
             return response
-        explained = error_pages.answer(request, response.status_code)
+        error_response = error_pages.error_response(request, response.status_code)
         for name, value in response.headers.items():
             if name not in ("Content-Type", "Content-Length"):
-                explained.headers[name] = value
-        explained.cookies = response.cookies
-        return explained
+                error_response.headers[name] = value
+        error_response.cookies = response.cookies
+        return error_response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         match exception:
             case BadRequest():
-                return error_pages.answer(request, exception.status, exception.detail)
+                return error_pages.error_response(request, exception.status, exception.detail)
             case NotAuthenticated():
-                response = error_pages.answer(request, 401, str(exception))
+                response = error_pages.error_response(request, 401, str(exception))
                 response.headers["WWW-Authenticate"] = "Bearer"
                 return response
             case NotAllowed():
-                return error_pages.answer(request, 403, str(exception))
+                return error_pages.error_response(request, 403, str(exception))
         return None

@@ -18,43 +18,46 @@ from opsportal.limits.models import Tier
 from opsportal.limits.tiers import limit_of, tier_of
 
 AUTH, STAFF = Tier.AUTH.value, Tier.STAFF.value
-KNOWN_FOR = 60.0
-MOST_KNOWN = 10_000
+CACHE_SECONDS = 60.0
+MAX_CACHED_CALLERS = 10_000
 
 
 class Caller(NamedTuple):
     subject: str  # "app:…" or "user:…"
-    app: str = ""  # its slug
+    app: str = ""  # slug of the app
 
 
 class KnownCallers:
-    """Whose a key or session is, remembered for a minute at most once a view has verified it.
+    """A cache of the owners of keys and sessions that a view has verified, for at most CACHE_SECONDS.
 
-    Nobody is looked up before the limit is: whoever shows a key that is not known here counts by address, so that
-    rotating invented keys lifts no limit.
+    Requests with credentials that are not in the cache count by address, so that rotating invented keys does not evade
+    the limit. Callers are not looked up in the database, because limits apply before any work is done.
     """
 
     def __init__(self) -> None:
         self._callers: dict[str, Caller] = {}
-        # When all are forgotten: cheaper than an end for each, which each call would have to read.
-        self._until = time.monotonic() + KNOWN_FOR
+        # All entries expire at once, which is cheaper than checking an expiry time per entry.
+        self._expires_at = time.monotonic() + CACHE_SECONDS
 
     def get(self, credential: str) -> Caller | None:
         caller = self._callers.get(credential)
-        if caller is None or time.monotonic() < self._until:
+        if caller is None or time.monotonic() < self._expires_at:
             return caller
         self._callers = {}
-        self._until = time.monotonic() + KNOWN_FOR
+        self._expires_at = time.monotonic() + CACHE_SECONDS
         return None
 
-    def remember(self, credential: str, caller: Caller) -> None:
-        if len(self._callers) >= MOST_KNOWN:
+    def add(self, credential: str, caller: Caller) -> None:
+        if len(self._callers) >= MAX_CACHED_CALLERS:
             self._callers = {}
         self._callers[credential] = caller
 
 
 class RateLimitMiddleware:
-    """Refuses before any work is done; `limits.tiers` says which calls count together, the admin how many are allowed."""
+    """Reject requests over their limit before any other work is done.
+
+    `limits.tiers` decides which requests count together; the limits are set in the admin.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -77,7 +80,7 @@ class RateLimitMiddleware:
             credential = _credential(request)
             caller = self.known.get(credential)
         if caller is None or tier == AUTH:
-            # With no proxy before us client_address says the same, at the price of a call.
+            # Without proxies, client_address() would return the same.
             address = request.META.get("REMOTE_ADDR") or ""
             if addresses.proxies:
                 address = client_address(request.META)
@@ -93,28 +96,28 @@ class RateLimitMiddleware:
         if limit is None:
             return self.get_response(request)
         count, window = limit
-        allowed, remaining, wait = ratelimit.take(key, count, window, 1)
+        allowed, remaining, wait = ratelimit.limiter().acquire_raw(key, count, window, 1)
         reset = ceil(time.time() + wait)
         if allowed:
             response = self.get_response(request)
             if credential and caller is None:
-                self._learn(request, credential, tier)
+                self._remember_caller(request, credential, tier)
         else:
             _, _, subject = key.partition(":")
             blocked.record(tier=tier, subject=subject, path=request.path_info, now=timezone.now())
-            response = self._refusal(request, wait)
+            response = self._rejection(request, wait)
         response.headers["X-RateLimit-Limit"] = str(count)
         response.headers["X-RateLimit-Remaining"] = str(remaining)
         response.headers["X-RateLimit-Reset"] = str(reset)
         return response
 
-    def _refusal(self, request: HttpRequest, wait: float) -> HttpResponseBase:
-        """With the headers that Django's middleware, which it never comes to, puts on every other answer."""
+    def _rejection(self, request: HttpRequest, wait: float) -> HttpResponseBase:
+        """Return a 429 with the headers that Django's middleware, which does not run for it, adds to other responses."""
         response = error_pages.too_many_requests(request, wait)
         response.headers["X-Frame-Options"] = settings.X_FRAME_OPTIONS
         return self._security.process_response(request, response)
 
-    def _learn(self, request: HttpRequest, credential: str, tier: str) -> None:
+    def _remember_caller(self, request: HttpRequest, credential: str, tier: str) -> None:
         app = request.META.get(APP_IN_META)
         user = getattr(request, "_cached_user", None)
         if app is not None:
@@ -123,15 +126,17 @@ class RateLimitMiddleware:
             caller, tier = Caller(f"user:{user.pk}"), STAFF
         else:
             return
-        self.known.remember(credential, caller)
-        # This call was counted by address; it is theirs, and counts there too: a limit is a limit.
+        self.known.add(credential, caller)
+        # This request was counted by address only, so count it for the caller as well.
         if tier != AUTH and (limit := limit_of(tier, caller.app)):
-            ratelimit.hit(f"{tier}:{caller.subject}", limit.limit, limit.window_seconds)
+            ratelimit.acquire(f"{tier}:{caller.subject}", limit.limit, limit.window_seconds)
 
 
 def _credential(request: HttpRequest) -> str:
-    """What the request shows to say who it is: the Authorization header if it ends in an API key, so that it need not be
-    taken apart the next time, or the key alone, or a session cookie."""
+    """Return the request's API key or session cookie, or "".
+
+    If the Authorization header ends with the key, return the header, so that it need not be parsed for later requests.
+    """
     authorization: str = request.META.get("HTTP_AUTHORIZATION", "")
     key = key_of(request)
     if key:

@@ -11,12 +11,12 @@ from opsportal.self_monitoring import record_request
 
 log = logging.getLogger("opsportal.access")
 
-# Asked all the time, and of no interest when they answer well.
+# Polled continuously, and logged at INFO only if they fail.
 _QUIET = ("/livez", "/readyz", "/health", "/metrics", f"/{settings.STATIC_URL.strip('/')}/")
 
 
 class RequestIdMiddleware:
-    """The request's id in, out, and on every log line in between; one access line and one measurement a request."""
+    """Accept or create the request id, log with it, and return it. Write the access line and a measurement."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -26,10 +26,10 @@ class RequestIdMiddleware:
             request_id.use(request_id.accept(request.META.get("HTTP_X_REQUEST_ID"))),
             logs.fresh_context(),
         ):
-            began = time.perf_counter()
+            started = time.perf_counter()
             response = self.get_response(request)
             response["X-Request-ID"] = request_id.current()
-            duration_ms = (time.perf_counter() - began) * 1000
+            duration_ms = (time.perf_counter() - started) * 1000
             _write_access_line(request, response, duration_ms)
             record_request(request, status=response.status_code, duration_ms=duration_ms)
             return response
@@ -48,11 +48,11 @@ def _write_access_line(
         return
     facts: dict[str, object] = {
         "method": request.method,
-        "path": request.path[:500],  # never the query: it may hold anything
+        "path": request.path[:500],  # without the query string, which may contain personal data
         "status": status,
         "duration_ms": round(duration_ms, 1),
     }
-    user = getattr(request, "_cached_user", None)  # only if something asked for it already
+    user = getattr(request, "_cached_user", None)  # Set only if the user was already loaded.
     if user is not None and user.is_authenticated:
         facts["user_id"] = user.pk
     log.log(level, "request", extra=facts)

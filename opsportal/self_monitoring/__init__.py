@@ -1,7 +1,7 @@
-"""The portal is its own first registered app: how long its requests take, and what breaks in it, is recorded like anybody's.
+"""Recording of the portal's own request durations and errors, under an app named "opsportal".
 
-Nothing here may slow a request or raise into it. What was noticed waits in memory and is written by the background
-thread; what cannot be written is dropped and counted.
+This must neither slow a request down nor raise into it. Records are collected in memory and written by the background
+thread. Records that cannot be written are dropped and counted.
 """
 
 from opsportal.self_monitoring.errors import install

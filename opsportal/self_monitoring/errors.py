@@ -1,4 +1,4 @@
-"""The portal's own exceptions and ERROR lines become events of its own app, with frames, locals and the request's id."""
+"""Recording of the portal's own exceptions and ERROR log lines as error events of its app."""
 
 import atexit
 import logging
@@ -15,15 +15,16 @@ from sentry_sdk.utils import event_from_exception, handle_in_app
 from errors.intake.accept import Circumstances, accept
 from errors.services import record_events
 from opsportal.clients.models import ClientApp
-from opsportal.lib import background, logs, ratelimit, request_id
+from opsportal.lib import background, logs, request_id
+from opsportal.lib.memory_limits import MemoryLimiter
 from opsportal.lib.scrub import Scrubber
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 100
-MOST_A_MINUTE = 60
-# What the way of an event into the store has to say would come back here for ever.
-_NOT_HEARD = (
+MAX_QUEUED = 100
+MAX_PER_MINUTE = 60
+# Loggers of the code that records events. Recording their errors could cause further errors without end.
+_IGNORED_LOGGERS = (
     "errors.store",
     "errors.intake",
     "opsportal.self_monitoring",
@@ -32,42 +33,42 @@ _NOT_HEARD = (
 _LEVELS = {logging.CRITICAL: "fatal", logging.ERROR: "error"}
 
 dropped = 0
-_waiting: deque[dict[str, Any]] = deque()
-_pace = ratelimit.Memory(most_keys=1)
-_busy = threading.local()
-_writing = threading.Lock()
+_queue: deque[dict[str, Any]] = deque()
+_limiter = MemoryLimiter(max_keys=1)
+_state = threading.local()
+_write_lock = threading.Lock()
 
 
-class OwnErrors(logging.Handler):
-    """Hears every ERROR line of this process. Its `emit` only collects."""
+class ErrorCollector(logging.Handler):
+    """A handler that collects the ERROR log lines of this process."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
 
     def emit(self, record: logging.LogRecord) -> None:
         global dropped
-        if not settings.SELF_MONITORING or record.name.startswith(_NOT_HEARD):
+        if not settings.SELF_MONITORING or record.name.startswith(_IGNORED_LOGGERS):
             return
-        if getattr(_busy, "with_an_error", False):
-            return
-        _busy.with_an_error = True
+        if getattr(_state, "is_collecting", False):
+            return  # Building the event below logged an error.
+        _state.is_collecting = True
         try:
-            if len(_waiting) >= MOST_WAITING or not _pace.hit("", MOST_A_MINUTE, 60).allowed:
+            if len(_queue) >= MAX_QUEUED or not _limiter.acquire("", MAX_PER_MINUTE, 60).allowed:
                 dropped += 1
                 return
-            _waiting.append(event_of(record))
-            background.start()  # workers and commands have no thread until they need one
-            background.hurry()
+            _queue.append(event_of(record))
+            background.start()  # Workers and commands start the thread only when they need it.
+            background.run_soon()
         except Exception:
             dropped += 1
             self.handleError(record)
         finally:
-            _busy.with_an_error = False
+            _state.is_collecting = False
 
 
 def event_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The line as an SDK would send it."""
-    event: Any = {}  # as the protocol has it; the SDK's type names only a part
+    """Convert a log record to an event as a Sentry SDK would send it."""
+    event: Any = {}  # The SDK's type lacks some fields of the protocol.
     if record.exc_info and record.exc_info[0]:
         event, _ = event_from_exception(
             record.exc_info,
@@ -105,46 +106,44 @@ def event_of(record: logging.LogRecord) -> dict[str, Any]:
 
 @background.chore("self-monitoring: errors", seconds=2)
 def write_errors() -> int:
-    """Hands what was heard to errors. Returns how many events that were."""
-    with _writing:
+    """Record the collected events. Returns the number of events."""
+    with _write_lock:
         return _write()
 
 
 def _write() -> int:
     global dropped
-    waiting = []
-    while _waiting:
-        waiting.append(_waiting.popleft())
-    if not waiting:
+    events = []
+    while _queue:
+        events.append(_queue.popleft())
+    if not events:
         return 0
     try:
         app = ClientApp.objects.get(slug=ClientApp.PORTAL_SLUG)
         around = Circumstances(received_at=timezone.now())
         scrubber = Scrubber()
-        # In this thread: the store's own keeps its connection, and the worker cluster's sentinel, who forks, must not.
+        # Write in this thread: the store's writer thread would keep a connection open, and the worker cluster's
+        # sentinel, which forks, must not have one.
         with transaction.atomic():
             record_events(
-                [
-                    accept(event, app_id=app.pk, scrubber=scrubber, around=around)
-                    for event in waiting
-                ]
+                [accept(event, app_id=app.pk, scrubber=scrubber, around=around) for event in events]
             )
     except Exception:
-        dropped += len(waiting)
+        dropped += len(events)
         raise
-    return len(waiting)
+    return len(events)
 
 
 def install() -> None:
-    """Called by PortalConfig.ready, after `logs.configure`."""
+    """Start collecting errors. PortalConfig.ready calls it after `logs.configure`."""
     root = logging.getLogger()
-    if not any(isinstance(handler, OwnErrors) for handler in root.handlers):
-        root.addHandler(OwnErrors())
-        atexit.register(_last_words)
+    if not any(isinstance(handler, ErrorCollector) for handler in root.handlers):
+        root.addHandler(ErrorCollector())
+        atexit.register(_write_at_exit)
 
 
-def _last_words() -> None:
-    """What still waits; and the thread, which ends with the process, may finish what it has begun."""
+def _write_at_exit() -> None:
+    """Record the remaining events. The lock lets the chore thread, which ends with the process, finish first."""
     try:
         write_errors()
     except Exception:

@@ -1,4 +1,4 @@
-"""How long the portal's own requests take, added up in memory by address pattern."""
+"""Recording of the portal's own request durations, aggregated in memory by URL pattern."""
 
 import math
 import re
@@ -13,33 +13,33 @@ from health.signals import Performance
 from opsportal.clients.models import ClientApp
 from opsportal.lib import background
 
-# Machines ask these all day, or they have measurements of their own.
-_UNINTERESTING = re.compile(
+# Polled continuously, or measured separately.
+_IGNORED_PATHS = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics|favicon\.ico)\b"
     r"|api/\d+/(?:envelope|store)|api/v1/(?:errors|signals)/)"
 )
-# Anybody can make up methods, and each name is a series for ever.
+# Clients can send any method, and each name creates a permanent series.
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-MOST_KINDS = 2_000
+MAX_KEYS = 2_000
 
 _lock = threading.Lock()
-# (name, ok, step) -> (count, sum of ms); a step is an eighth of a power of ten, so the mean of its members says enough.
+# (name, ok, bucket) -> (count, sum in ms). Buckets are an eighth of a power of ten wide, so that their mean is precise.
 _durations: dict[tuple[str, bool, int], tuple[int, float]] = {}
 dropped = 0
 
 
 def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> None:
-    """Count one of the portal's own requests, under its address's pattern (ids in paths would be a series each)."""
+    """Count a request under its URL pattern, because each path with an id would be a series of its own."""
     global dropped
-    if not settings.SELF_MONITORING or _UNINTERESTING.match(request.path_info):
+    if not settings.SELF_MONITORING or _IGNORED_PATHS.match(request.path_info):
         return
     match = request.resolver_match
     method = request.method if request.method in _METHODS else "(other)"
     name = f"{method} /{match.route}" if match else f"{method} (no such page)"
-    step = round(8 * math.log10(max(duration_ms, 0.01)))
-    key = (name[:200], status < 500, step)
+    bucket = round(8 * math.log10(max(duration_ms, 0.01)))
+    key = (name[:200], status < 500, bucket)
     with _lock:
-        if key not in _durations and len(_durations) >= MOST_KINDS:
+        if key not in _durations and len(_durations) >= MAX_KEYS:
             dropped += 1
             return
         count, total = _durations.get(key, (0, 0.0))
@@ -48,7 +48,7 @@ def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> 
 
 @background.chore("self-monitoring: requests", seconds=3)
 def write_durations() -> int:
-    """Hands what was counted to health. Returns how many requests that were."""
+    """Record the counted requests as measurements. Returns the number of requests."""
     global _durations, dropped
     with _lock:
         durations, _durations = _durations, {}

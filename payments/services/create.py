@@ -17,7 +17,7 @@ from django.db.models import F
 
 from opsportal.clients.models import ClientApp
 from opsportal.lib import request_id
-from opsportal.lib.durability import quick_commit
+from opsportal.lib.durability import relaxed_durability
 from payments import stripe_api
 from payments.customers import customer_reference
 from payments.intents import Intent
@@ -141,12 +141,12 @@ def _repeat(payment: Payment, asked: NewPayment, now: datetime) -> Answer:
     if payment.fingerprint != asked.fingerprint:
         raise KeyReused
     if payment.state == Payment.State.FINISHED:
-        with quick_commit():
+        with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(replay_count=F("replay_count") + 1)
         return _stored(payment, is_replay=True)
     owner = uuid.uuid4().hex
     if not Payment.objects.all().claim(payment.pk, owner=owner, now=now, until=now + LEASE):
-        with quick_commit():
+        with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
     payment = Payment.objects.get(pk=payment.pk)  # all of it

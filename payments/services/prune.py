@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from opsportal.lib.durability import quick_commit
+from opsportal.lib.durability import relaxed_durability
 from payments.models import RefusedDelivery, WebhookEvent
 
 CHUNK = 1_000
@@ -23,7 +23,7 @@ def prune_events(*, now: datetime) -> dict[str, int]:
         chunk = list(old.order_by("received_at", "pk").values_list("pk", flat=True)[:CHUNK])
         if not chunk:
             break
-        with quick_commit():
+        with relaxed_durability():
             # Asked again: staff may have sent one back to be processed in between.
             events += old.filter(pk__in=chunk).delete()[0]
     refused, _ = RefusedDelivery.objects.filter(hour__lt=since).delete()

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from opsportal.clients.api import accepted_key, api
+from opsportal.clients.api import api, idempotency_key_of
 from opsportal.clients.models import ClientApp, Scope
 from opsportal.lib.http import BadRequest, json_response, problem, read_json
 from payments import services, stripe_api
@@ -39,11 +39,11 @@ class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
     metadata: Metadata = {}
 
 
-@api(Scope.PAYMENTS, "POST", remembers_keys=True)
+@api(Scope.PAYMENTS, "POST", cache_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """201 with the client secret; the same answer again for the same key."""
     asked = _validated(read_json(request, CreatePayment))
-    key = accepted_key(request) or services.derived_key(asked)
+    key = idempotency_key_of(request) or services.derived_key(asked)
     headers = {"Idempotency-Key": key}
     try:
         answer = services.create_payment(app=app, asked=asked, key=key, now=timezone.now())

@@ -10,7 +10,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from opsportal.clients.api import accepted_key, api
+from opsportal.clients.api import api, idempotency_key_of
 from opsportal.clients.models import ClientApp, Scope
 from opsportal.lib.http import BadRequest, json_response, problem, read_json
 from payments.customers import customer_reference
@@ -39,10 +39,10 @@ class Completion(msgspec.Struct, forbid_unknown_fields=True):
     paid_elsewhere: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
-@api(Scope.RESERVATIONS, "POST", remembers_keys=True)
+@api(Scope.RESERVATIONS, "POST", cache_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """201 with the reservation; 200 with the first one when the key was used before."""
-    wanted = _wanted(read_json(request, NewReservation), accepted_key(request))
+    wanted = _wanted(read_json(request, NewReservation), idempotency_key_of(request))
     now = timezone.now()
     try:
         made = services.reserve(app=app, wanted=wanted, now=now)

@@ -18,7 +18,7 @@ from reservations.models import Event, TicketType
 FRESH_SECONDS = 1
 
 
-@api(Scope.RESERVATIONS, "GET", "HEAD", remembers_keys=True)
+@api(Scope.RESERVATIONS, "GET", "HEAD", cache_keys=True)
 def availability(request: HttpRequest, app: ClientApp, slug: str = "") -> HttpResponse:
     """Events on sale with their ticket types, prices and what is left; one event when its slug is given."""
     body, etag = _current(slug)

@@ -1,4 +1,4 @@
-"""Who did what: every write of somebody signed in leaves one line, with the request's id and nothing personal."""
+"""Every write by a signed-in user is audited once, with the request id and without personal data."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -47,7 +47,7 @@ def test_a_write_on_a_page_is_recorded_with_its_request(
     assert (event.status, event.request_id) == (302, "audit-me-12345")
 
 
-def test_the_admins_own_changes_are_recorded_once_by_their_fields(
+def test_changes_in_the_admin_are_recorded_once_with_the_field_names(
     admin_client: Client, app: ClientApp
 ) -> None:
     admin_client.post(
@@ -74,14 +74,14 @@ def test_a_bulk_action_is_recorded_with_the_rows(admin_client: Client) -> None:
     assert event.target == f"ids {ids[0]}, {ids[1]}"
 
 
-def test_reading_and_refused_forms_are_not_recorded(admin_client: Client, app: ClientApp) -> None:
+def test_reads_and_invalid_forms_are_not_recorded(admin_client: Client, app: ClientApp) -> None:
     admin_client.get("/admin/clients/clientapp/")
     admin_client.post(f"/admin/clients/clientapp/{app.pk}/change/", {"name": ""})
 
     assert not AuditEvent.objects.exclude(action="signed in").exists()
 
 
-def test_a_refusal_for_lack_of_permission_is_recorded(app: ClientApp) -> None:
+def test_a_write_without_permission_is_recorded(app: ClientApp) -> None:
     user = User.objects.create_user("bob", is_staff=True)
     client = Client()
     client.force_login(user)
@@ -91,7 +91,7 @@ def test_a_refusal_for_lack_of_permission_is_recorded(app: ClientApp) -> None:
     assert only_event().status == 403
 
 
-def test_the_line_survives_its_user(admin_user: User) -> None:
+def test_an_event_survives_its_user(admin_user: User) -> None:
     audit.record(admin_user, "did something", now=NOON)
 
     admin_user.delete()
@@ -100,7 +100,7 @@ def test_the_line_survives_its_user(admin_user: User) -> None:
     assert (event.user, event.username) == (None, "admin")
 
 
-def test_owners_read_it_and_nobody_changes_it(admin_client: Client, admin_user: User) -> None:
+def test_owners_can_read_events_but_not_change_them(admin_client: Client, admin_user: User) -> None:
     audit.record(admin_user, "did something", now=NOON)
     page = "/admin/access/auditevent/"
     event = only_event()
@@ -112,7 +112,7 @@ def test_owners_read_it_and_nobody_changes_it(admin_client: Client, admin_user: 
     assert admin_client.get(f"{page}add/").status_code == 403
 
 
-def test_it_is_pruned_after_400_days_in_batches(admin_user: User) -> None:
+def test_events_are_pruned_after_400_days_in_batches(admin_user: User) -> None:
     for days in (399, 401, 402):
         audit.record(admin_user, "x", now=NOON - timedelta(days=days))
 

@@ -1,4 +1,4 @@
-"""The three groups, and the command that lets somebody in again."""
+"""The built-in groups, and the command that resets a user's sign-in."""
 
 import re
 
@@ -9,7 +9,7 @@ from django.test import Client
 
 from opsportal.access import roles, two_factor
 from opsportal.access.models import AuditEvent
-from opsportal.access.roles import OWNER, READ_ONLY, STAFF, ensure_roles
+from opsportal.access.roles import Role, ensure_roles
 from tests.access.test_sign_in import enrolled
 
 pytestmark = pytest.mark.django_db
@@ -26,18 +26,18 @@ def groups() -> None:
     ensure_roles()
 
 
-def test_ensuring_them_again_changes_nothing_and_restores_what_was_taken() -> None:
+def test_ensuring_the_roles_again_restores_removed_permissions() -> None:
     before = {group.name: group.permissions.count() for group in Group.objects.all()}
-    Group.objects.get(name=STAFF).permissions.clear()
+    Group.objects.get(name=Role.STAFF).permissions.clear()
 
     ensure_roles()
 
     assert {group.name: group.permissions.count() for group in Group.objects.all()} == before
-    assert set(before) == {OWNER, STAFF, READ_ONLY}
+    assert set(before) == {Role.OWNER, Role.STAFF, Role.READ_ONLY}
 
 
-def test_read_only_sees_the_work_and_changes_nothing() -> None:
-    user = member_of(READ_ONLY)
+def test_read_only_users_see_operational_data_and_change_nothing() -> None:
+    user = member_of(Role.READ_ONLY)
 
     assert user.has_perm("jobs.view_job")
     assert user.has_perm("clients.view_clientapp")
@@ -48,8 +48,8 @@ def test_read_only_sees_the_work_and_changes_nothing() -> None:
     assert not user.has_module_perms("access")
 
 
-def test_staff_do_the_work_but_settings_keys_and_people_are_the_owners() -> None:
-    user = member_of(STAFF)
+def test_staff_cannot_change_settings_keys_and_users() -> None:
+    user = member_of(Role.STAFF)
 
     for may in (
         "alerts.change_systemalert",
@@ -67,8 +67,8 @@ def test_staff_do_the_work_but_settings_keys_and_people_are_the_owners() -> None
         assert not user.has_perm(may_not), may_not
 
 
-def test_owners_may_everything_but_the_machinery() -> None:
-    user = member_of(OWNER)
+def test_owners_have_all_permissions_except_internal_ones() -> None:
+    user = member_of(Role.OWNER)
 
     for may in (
         "auth.change_user",
@@ -81,22 +81,22 @@ def test_owners_may_everything_but_the_machinery() -> None:
     assert not user.has_module_perms("otp_totp")
 
 
-def test_each_pattern_of_what_staff_may_do_names_something() -> None:
-    named = [roles._named(p) for p in Permission.objects.select_related("content_type")]
+def test_each_permission_pattern_matches_a_permission() -> None:
+    named = [roles._full_name(p) for p in Permission.objects.select_related("content_type")]
 
-    for pattern in (*roles.STAFF_MAY, *roles._OWNERS_ONLY):
+    for pattern in (*roles.STAFF_PERMISSIONS, *roles._OWNERS_ONLY):
         assert any(roles._matches(name, (pattern,)) for name in named), pattern
 
 
-@pytest.mark.parametrize("role", [OWNER, STAFF, READ_ONLY])
-def test_each_role_opens_the_start_page(client: Client, role: str) -> None:
+@pytest.mark.parametrize("role", [Role.OWNER, Role.STAFF, Role.READ_ONLY])
+def test_each_role_can_open_the_start_page(client: Client, role: str) -> None:
     client.force_login(member_of(role))
 
     assert client.get("/admin/").status_code == 200
     assert client.get("/admin/two-factor/").status_code == 200
 
 
-def test_a_login_is_reset_on_the_command_line(
+def test_a_sign_in_is_reset_on_the_command_line(
     client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     user = User.objects.create_superuser("anna", "anna@shop.example", "forgotten-horse")
@@ -116,7 +116,7 @@ def test_a_login_is_reset_on_the_command_line(
     assert AuditEvent.objects.filter(action="sign-in reset on the command line").exists()
 
 
-def test_only_the_second_factor_can_be_reset() -> None:
+def test_the_second_factor_alone_can_be_reset() -> None:
     user = User.objects.create_superuser("anna", "anna@shop.example", "kept-horse-battery")
     enrolled(user)
 
@@ -127,7 +127,7 @@ def test_only_the_second_factor_can_be_reset() -> None:
     assert two_factor.device_of(user) is None
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_user_name_is_reported_with_the_known_ones() -> None:
     User.objects.create_superuser("anna", password="x")
 
     with pytest.raises(CommandError, match="there is no 'bob'; staff are: anna"):

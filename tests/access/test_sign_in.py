@@ -1,4 +1,4 @@
-"""Signing in: throttled, in two steps where there is a second factor, and never locking an owner out."""
+"""Sign-in is throttled, has two steps with a second factor, and never locks an owner out."""
 
 import re
 import time
@@ -27,7 +27,7 @@ PASSWORD = "correct-horse-battery"
 
 @pytest.fixture(autouse=True)
 def fixed_clock() -> Iterator[time_machine.Traveller]:
-    """TOTP codes and rate windows change with time; here it moves only when a test says so."""
+    """Freeze the time, on which TOTP codes and rate limits depend."""
     with time_machine.travel(1_780_000_000, tick=False) as clock:
         yield clock
 
@@ -55,7 +55,7 @@ def shown_codes(page: str) -> list[str]:
 
 
 def sign_in(client: Client, password: str = PASSWORD, name: str = "anna", **extra: str) -> int:
-    ratelimit.memory.clear()  # the limit by address alone has tests of its own
+    ratelimit.memory.clear()  # The rate limit per address is tested elsewhere.
     return client.post(LOGIN, {"username": name, "password": password}, **extra).status_code  # type: ignore[arg-type]
 
 
@@ -63,10 +63,10 @@ def is_in(client: Client) -> bool:
     return client.get("/admin/").status_code == 200
 
 
-# --- the password alone -----------------------------------------------------------------------------------
+# --- password only ----------------------------------------------------------------------------------------
 
 
-def test_the_right_password_lets_in_and_is_in_the_audit_log(client: Client, owner: User) -> None:
+def test_the_right_password_signs_in_and_is_audited(client: Client, owner: User) -> None:
     answer = client.post(LOGIN, {"username": "anna", "password": PASSWORD})
 
     assert answer["Location"] == "/admin/system-health/"
@@ -74,7 +74,7 @@ def test_the_right_password_lets_in_and_is_in_the_audit_log(client: Client, owne
     assert AuditEvent.objects.get().action == "signed in"
 
 
-def test_it_leads_on_to_our_own_pages_only(client: Client, owner: User) -> None:
+def test_sign_in_redirects_to_urls_of_the_portal_only(client: Client, owner: User) -> None:
     wanted = {"username": "anna", "password": PASSWORD}
     assert (
         client.post(LOGIN, {**wanted, "next": "/admin/jobs/job/"})["Location"] == "/admin/jobs/job/"
@@ -83,7 +83,7 @@ def test_it_leads_on_to_our_own_pages_only(client: Client, owner: User) -> None:
     assert "evil" not in client.post(LOGIN, {**wanted, "next": "https://evil.example/"})["Location"]
 
 
-def test_who_is_not_staff_does_not_get_in(client: Client) -> None:
+def test_users_who_are_not_staff_cannot_sign_in(client: Client) -> None:
     User.objects.create_user("bob", password=PASSWORD)
 
     assert sign_in(client, name="bob") == 200
@@ -93,7 +93,7 @@ def test_who_is_not_staff_does_not_get_in(client: Client) -> None:
 # --- throttling ---------------------------------------------------------------------------------------------
 
 
-def test_the_eleventh_guess_from_one_address_is_refused_even_if_right(
+def test_the_eleventh_attempt_from_one_address_is_rejected_even_if_correct(
     client: Client, owner: User
 ) -> None:
     assert [sign_in(client, "wrong") for _ in range(10)] == [200] * 10
@@ -111,7 +111,7 @@ def test_another_address_and_another_name_are_not_affected(client: Client, owner
     assert sign_in(Client(), REMOTE_ADDR="203.0.113.2") == 302
 
 
-def test_ipv6_neighbours_and_spellings_of_the_name_count_together(
+def test_an_ipv6_network_and_spellings_of_a_name_count_together(
     client: Client, owner: User
 ) -> None:
     for number in range(10):
@@ -121,7 +121,7 @@ def test_ipv6_neighbours_and_spellings_of_the_name_count_together(
     assert sign_in(client, "wrong", REMOTE_ADDR="2001:db8::ffff") == 429
 
 
-def test_a_forged_forwarded_header_lifts_nothing(client: Client, owner: User) -> None:
+def test_a_forged_forwarded_header_does_not_evade_the_limit(client: Client, owner: User) -> None:
     answers = [
         sign_in(client, "wrong", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}")
         for number in range(11)
@@ -130,7 +130,7 @@ def test_a_forged_forwarded_header_lifts_nothing(client: Client, owner: User) ->
     assert answers[-1] == 429
 
 
-def test_a_botnet_is_stopped_but_the_owners_own_browser_still_gets_in(owner: User) -> None:
+def test_a_botnet_is_stopped_but_the_owners_browser_can_sign_in(owner: User) -> None:
     own_browser = Client()
     assert sign_in(own_browser) == 302
     own_browser.post("/admin/logout/")
@@ -141,11 +141,11 @@ def test_a_botnet_is_stopped_but_the_owners_own_browser_still_gets_in(owner: Use
     ]
 
     assert answers[-1] == 429
-    assert sign_in(Client(), REMOTE_ADDR="192.0.2.1") == 429  # a new browser has to wait
-    assert sign_in(own_browser, REMOTE_ADDR="192.0.2.2") == 302  # whose owner is not locked out
+    assert sign_in(Client(), REMOTE_ADDR="192.0.2.1") == 429
+    assert sign_in(own_browser, REMOTE_ADDR="192.0.2.2") == 302
 
 
-def test_the_known_browsers_cookie_is_no_free_pass(owner: User) -> None:
+def test_attempts_from_a_known_browser_are_limited_too(owner: User) -> None:
     browser = Client()
     sign_in(browser)
     browser.post("/admin/logout/")
@@ -155,7 +155,7 @@ def test_the_known_browsers_cookie_is_no_free_pass(owner: User) -> None:
     assert answers[8:] == [200, 200, 429]
 
 
-def test_a_made_up_or_anothers_cookie_is_nothing(owner: User) -> None:
+def test_a_forged_cookie_or_that_of_another_user_has_no_effect(owner: User) -> None:
     bobs = Client()
     User.objects.create_superuser("bob", password=PASSWORD)
     sign_in(bobs, name="bob")
@@ -175,7 +175,7 @@ def throttle_windows_pass() -> None:
     caches["ratelimit"].clear()
 
 
-def test_only_failures_of_people_who_exist_are_recorded(client: Client, owner: User) -> None:
+def test_only_failed_sign_ins_of_existing_users_are_audited(client: Client, owner: User) -> None:
     sign_in(client, "wrong")
     sign_in(client, "wrong", name="my-password-by-mistake")
 
@@ -186,7 +186,7 @@ def test_only_failures_of_people_who_exist_are_recorded(client: Client, owner: U
 # --- the second factor -------------------------------------------------------------------------------------
 
 
-def test_setting_it_up_shows_a_code_to_scan_and_ten_recovery_codes_once(
+def test_setup_shows_a_qr_code_and_then_ten_recovery_codes_once(
     client: Client, owner: User
 ) -> None:
     client.force_login(owner)
@@ -195,10 +195,10 @@ def test_setting_it_up_shows_a_code_to_scan_and_ten_recovery_codes_once(
     device = TOTPDevice.objects.get()
     assert not device.confirmed
     assert client.get(PAGE).status_code == 200
-    assert TOTPDevice.objects.get() == device  # a reload does not change what was scanned
+    assert TOTPDevice.objects.get() == device  # Reloading the page keeps the scanned device.
 
     wrong = client.post(f"{PAGE}confirm/", {"code": "000000"})
-    assert "That code is not right" in wrong.content.decode()
+    assert "Incorrect code" in wrong.content.decode()
     throttle_of_the_device_passes(device)
     done = client.post(f"{PAGE}confirm/", {"code": code_of(device)}).content.decode()
 
@@ -215,7 +215,7 @@ def throttle_of_the_device_passes(device: TOTPDevice) -> None:
     device.throttle_reset()
 
 
-def test_with_a_second_factor_the_password_alone_does_not_let_in(
+def test_the_password_alone_is_not_enough_with_two_factor_sign_in(
     client: Client, owner: User
 ) -> None:
     enrolled(owner)
@@ -229,7 +229,7 @@ def test_with_a_second_factor_the_password_alone_does_not_let_in(
     assert "_auth_user_id" not in client.session
 
 
-def test_password_and_code_let_in_and_lead_on(client: Client, owner: User) -> None:
+def test_password_and_code_sign_in_and_redirect(client: Client, owner: User) -> None:
     device, _ = enrolled(owner)
     before = client.session.session_key
     step = client.post(
@@ -258,7 +258,7 @@ def test_a_code_works_once(owner: User) -> None:
     assert not is_in(second)
 
 
-def test_a_recovery_code_works_once_however_it_is_typed(owner: User) -> None:
+def test_a_recovery_code_works_once_in_any_spelling(owner: User) -> None:
     _, codes = enrolled(owner)
     first, second = Client(), Client()
     for client in (first, second):
@@ -271,7 +271,7 @@ def test_a_recovery_code_works_once_however_it_is_typed(owner: User) -> None:
     assert not is_in(second)
 
 
-def test_anothers_recovery_code_is_wrong(client: Client, owner: User) -> None:
+def test_the_recovery_code_of_another_user_is_rejected(client: Client, owner: User) -> None:
     enrolled(owner)
     bob = User.objects.create_superuser("bob", password=PASSWORD)
     _, bobs_codes = enrolled(bob)
@@ -281,7 +281,7 @@ def test_anothers_recovery_code_is_wrong(client: Client, owner: User) -> None:
     assert not is_in(client)
 
 
-def test_guessing_codes_is_throttled_and_recorded(client: Client, owner: User) -> None:
+def test_guessing_codes_is_throttled_and_audited(client: Client, owner: User) -> None:
     enrolled(owner)
     sign_in(client)
 
@@ -294,7 +294,7 @@ def test_guessing_codes_is_throttled_and_recorded(client: Client, owner: User) -
     assert AuditEvent.objects.filter(action="second factor failed").count() >= 9
 
 
-def test_the_first_step_is_void_after_five_minutes_or_a_new_password(
+def test_the_first_step_expires_after_five_minutes_or_with_a_new_password(
     client: Client, owner: User, fixed_clock: time_machine.Traveller
 ) -> None:
     device, _ = enrolled(owner)
@@ -309,11 +309,11 @@ def test_the_first_step_is_void_after_five_minutes_or_a_new_password(
     assert not is_in(client)
 
 
-def test_without_the_first_step_there_is_no_second(client: Client) -> None:
+def test_the_second_step_requires_the_first(client: Client) -> None:
     assert client.get(VERIFY)["Location"] == LOGIN
 
 
-def test_other_sessions_must_show_the_second_factor_once_there_is_one(owner: User) -> None:
+def test_other_sessions_need_the_second_factor_once_it_is_set_up(owner: User) -> None:
     old = Client()
     sign_in(old)
     assert is_in(old)
@@ -321,12 +321,12 @@ def test_other_sessions_must_show_the_second_factor_once_there_is_one(owner: Use
 
     assert not is_in(old)
     assert old.get("/admin/", follow=True).redirect_chain[-1][0].startswith(VERIFY)
-    assert old.get(PAGE)["Location"] == VERIFY  # nor may it turn the factor off
+    assert old.get(PAGE)["Location"] == VERIFY  # where the second factor could be turned off
     old.post(VERIFY, {"code": code_of(device)})
     assert is_in(old)
 
 
-def test_turning_it_off_needs_a_fresh_code(client: Client, owner: User) -> None:
+def test_turning_two_factor_sign_in_off_requires_a_code(client: Client, owner: User) -> None:
     device, codes = enrolled(owner)
     sign_in(client)
     client.post(VERIFY, {"code": code_of(device)})
@@ -340,7 +340,7 @@ def test_turning_it_off_needs_a_fresh_code(client: Client, owner: User) -> None:
     assert is_in(client)
 
 
-def test_new_recovery_codes_replace_the_old(client: Client, owner: User) -> None:
+def test_new_recovery_codes_replace_the_old_ones(client: Client, owner: User) -> None:
     _, codes = enrolled(owner)
     sign_in(client)
     client.post(VERIFY, {"code": codes[0]})
@@ -352,10 +352,10 @@ def test_new_recovery_codes_replace_the_old(client: Client, owner: User) -> None
     assert RecoveryCode.objects.count() == 10
 
 
-# --- when everybody needs one -------------------------------------------------------------------------------
+# --- required second factor ---------------------------------------------------------------------------------
 
 
-def test_required_means_setting_it_up_before_anything_else(client: Client, owner: User) -> None:
+def test_a_required_second_factor_must_be_set_up_first(client: Client, owner: User) -> None:
     AccessPolicy.objects.create(pk=1, require_second_factor=True)
     sign_in(client)
 
@@ -366,11 +366,13 @@ def test_required_means_setting_it_up_before_anything_else(client: Client, owner
     assert is_in(client)
 
 
-def test_an_owner_cannot_require_what_they_have_not_set_up(client: Client, owner: User) -> None:
+def test_owners_cannot_require_a_second_factor_without_having_one(
+    client: Client, owner: User
+) -> None:
     url = "/admin/access/accesspolicy/add/"
     client.force_login(owner)
     refused = client.post(url, {"require_second_factor": "on"})
-    assert "Set up your own second factor first" in refused.content.decode()
+    assert "Set up two-factor sign-in for your own account first" in refused.content.decode()
 
     _, codes = enrolled(owner)
     client.get("/admin/", follow=True)
@@ -380,16 +382,16 @@ def test_an_owner_cannot_require_what_they_have_not_set_up(client: Client, owner
     assert AccessPolicy.current().require_second_factor
 
 
-def test_secrets_of_second_factors_have_no_page(client: Client, owner: User) -> None:
+def test_two_factor_devices_have_no_admin_page(client: Client, owner: User) -> None:
     client.force_login(owner)
 
     assert client.get("/admin/otp_totp/totpdevice/").status_code == 404
 
 
-# --- a forgotten password -------------------------------------------------------------------------------------
+# --- password reset -------------------------------------------------------------------------------------------
 
 
-def test_a_reset_is_mailed_and_works_once(
+def test_a_reset_link_is_e_mailed_and_works_once(
     client: Client, owner: User, mailoutbox: list[mail.EmailMessage]
 ) -> None:
     assert client.post("/admin/password_reset/", {"email": "Anna@shop.example"}).status_code == 302
@@ -409,14 +411,14 @@ def test_a_reset_is_mailed_and_works_once(
     )
 
 
-def test_the_page_does_not_tell_who_exists(client: Client, owner: User) -> None:
+def test_the_page_does_not_reveal_which_users_exist(client: Client, owner: User) -> None:
     known = client.post("/admin/password_reset/", {"email": "anna@shop.example"}, follow=True)
     unknown = client.post("/admin/password_reset/", {"email": "x@shop.example"}, follow=True)
 
     assert known.content.split(b"<main")[-1] == unknown.content.split(b"<main")[-1]
 
 
-def test_resets_are_throttled_by_mail_and_by_address(client: Client, owner: User) -> None:
+def test_resets_are_throttled_by_e_mail_and_by_client_address(client: Client, owner: User) -> None:
     def ask(email: str, address: str) -> int:
         ratelimit.memory.clear()
         answer = client.post("/admin/password_reset/", {"email": email}, REMOTE_ADDR=address)

@@ -78,7 +78,7 @@ def gauge(db: None, only_test_rules: None) -> Gauge:
 def loopback(settings: Settings) -> None:
     """Allow loopback addresses, where the fake services listen, and reset the circuit breakers."""
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
-    breaker.forget_all()
+    breaker.reset_all()
 
 
 @pytest.fixture

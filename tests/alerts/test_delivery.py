@@ -98,7 +98,7 @@ def test_a_delivery_fails_after_three_attempts(gauge: Gauge, slack: FakeHTTP) ->
     gauge.evaluate(6, now=NOON)
 
     for minute in range(10):
-        breaker.forget_all()
+        breaker.reset_all()
         deliver(NOON + minute * MINUTE)
         if minute == 5:
             break
@@ -139,14 +139,14 @@ def test_notifications_survive_an_outage_of_an_hour(gauge: Gauge, slack: FakeHTT
     slack.refuse()
     gauge.evaluate(6, now=NOON)
     for minute in range(60):
-        breaker.forget_all()
+        breaker.reset_all()
         tick(NOON + minute * MINUTE)
     channel = Channel.objects.get(name="slack")
     assert channel.failing_since == NOON
 
     slack.start()
     for minute in range(60, 70):
-        breaker.forget_all()
+        breaker.reset_all()
         tick(NOON + minute * MINUTE)
 
     assert titles(slack) == ["⛔ Test gauge"]

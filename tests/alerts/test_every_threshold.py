@@ -307,7 +307,7 @@ def channels(
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port
     settings.EMAIL_USE_TLS = False
-    breaker.forget_all()
+    breaker.reset_all()
     return fake, mail_server
 
 

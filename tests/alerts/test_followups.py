@@ -380,7 +380,7 @@ def answer_with(server: FakeHTTP, status: int) -> None:
 
 
 def run(now: datetime) -> None:
-    breaker.forget_all()
+    breaker.reset_all()
     services.follow_up(now=now)
     services.retry_failing_channels(now=now)
     services.deliver_waiting(now=now)

@@ -1,4 +1,4 @@
-"""What axe-core (tests/browser/axe, as published on npm) finds on a page, in words."""
+"""Accessibility checks with axe-core (tests/browser/axe, as published on npm)."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ SERIOUS = ("serious", "critical")
 
 
 def serious_faults(page: Page, *rules: str) -> list[str]:
-    """Faults that keep somebody from using the page: `id: help, at <element>`; by all rules, or only those named."""
+    """Return the serious violations of all rules, or of the named ones, as `id: help, at <element>`."""
     page.evaluate(AXE.read_text())
     found = page.evaluate(
         "rules => axe.run(document, {resultTypes: ['violations'], ...(rules.length && {runOnly: rules})})",

@@ -1,4 +1,4 @@
-"""Every page somebody signed in can reach by links, one of each kind."""
+"""Visit the pages that a signed-in user can reach by links, one of each kind."""
 
 import re
 from collections import Counter
@@ -10,15 +10,13 @@ from playwright.sync_api import Page
 from tests.browser.support import settled
 
 STARTS = ["/admin/", "/admin/system-health/?all=1", "/admin/errors/", "/admin/alerts/", "/status/"]
-# Leaving, files, and what only says that the browser should go elsewhere.
-_LEFT_OUT = re.compile(r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|json|svg|txt|xml)$")
+# Sign-out, files and redirects.
+_EXCLUDED = re.compile(r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|json|svg|txt|xml)$")
 
 
 def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) -> Iterator[str]:
-    """Visits pages, one of each kind, and yields the address of each once it has settled."""
-    page.set_default_navigation_timeout(
-        60_000
-    )  # this is about what a page holds, not how quickly it comes
+    """Visit one page of each kind and yield its path once it has loaded."""
+    page.set_default_navigation_timeout(60_000)  # milliseconds
     waiting = list(STARTS)
     seen: set[str] = set()
     kinds: Counter[str] = Counter()
@@ -40,5 +38,5 @@ def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) ->
         ):
             target = urlsplit(urljoin(base_url + path, href))
             link = target.path + (f"?{target.query}" if target.query else "")
-            if f"{target.scheme}://{target.netloc}" == base_url and not _LEFT_OUT.search(link):
+            if f"{target.scheme}://{target.netloc}" == base_url and not _EXCLUDED.search(link):
                 waiting.append(link)

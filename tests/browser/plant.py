@@ -1,5 +1,7 @@
-"""Run as `python -m tests.browser.plant` with a portal's environment: one row and more of everything, and a planted
-payload in every text that came from outside or was typed in. What is on a page afterwards must be text, never markup."""
+"""Create rows of all kinds and put an XSS payload into every text column that contains external or user input.
+
+Run as `python -m tests.browser.plant` with the environment of a portal. Its pages must then show the payload as text.
+"""
 
 import os
 from datetime import timedelta
@@ -13,7 +15,7 @@ PAYLOAD = (
 )
 LINK = "javascript:window.planted=4//https://x.example"
 
-# What the portal itself writes and reads back: identifiers, digests, dotted paths, cron lines.
+# Columns that only the portal writes: identifiers, digests, dotted paths, cron expressions.
 KEPT = {
     "cron", "key_hash", "prefix", "public_key", "token", "secret", "public_id", "timezone", "currency",
     "fingerprint", "owner", "func", "hook", "password", "session_key", "app_label", "model", "codename",
@@ -56,7 +58,7 @@ def make_rows() -> None:
 
 
 def plant() -> None:
-    """Into each text column of each first-party table, as far as it fits."""
+    """Put the payload, shortened to the column's length, into each text column of our own tables."""
     from django.apps import apps
     from django.db import models, transaction
 
@@ -81,7 +83,7 @@ def plant() -> None:
             try:
                 with transaction.atomic():
                     model._default_manager.update(**{field.name: value[: field.max_length or None]})
-            except Exception as error:  # a check constraint knows what may stand there
+            except Exception as error:  # A check constraint limits the values of this column.
                 print(f"kept {model.__name__}.{field.name}: {error}")
 
 

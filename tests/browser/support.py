@@ -1,4 +1,4 @@
-"""What browser tests share: a page that reports its own faults, and screenshots in every look."""
+"""Helpers for browser tests: error detection on pages, and screenshots in every look."""
 
 import os
 import re
@@ -18,7 +18,7 @@ LOOKS = {
 
 
 class Watch:
-    """Collects what a page should never have: console errors, page errors, CSP violations, answers >= 400."""
+    """A collector of console errors, page errors, CSP violations, and responses with status 400 or higher."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.faults: list[str] = []
@@ -27,7 +27,7 @@ class Watch:
         context.on("page", self._page)
 
     def allow(self, pattern: str) -> None:
-        """Faults that match the pattern are expected by this test: `watch.allow(r"404 .*/missing/")`."""
+        """Expect faults that match the pattern: `watch.allow(r"404 .*/missing/")`."""
         self._allowed.append(re.compile(pattern))
 
     def verify(self) -> None:
@@ -40,7 +40,7 @@ class Watch:
         page.on("response", self._response)
 
     def _console(self, message: ConsoleMessage) -> None:
-        # Chromium reports every failed load a second time here; the response itself says more.
+        # Chromium also logs every failed request, which _response reports with more details.
         if message.type == "error" and "Failed to load resource" not in message.text:
             self.faults.append(f"console error: {message.text}")
 
@@ -58,16 +58,16 @@ class Watch:
 
 
 def settled(page: Page) -> None:
-    """Wait until the page, its fonts and htmx's first loads are there."""
+    """Wait until the page, its fonts and the first htmx requests are loaded."""
     page.wait_for_load_state("load")
     page.evaluate("document.fonts.ready.then(() => true)")
-    # Not wait_for_function: it evaluates text in the page, which the pages' policy forbids.
+    # wait_for_function() would evaluate code in the page, which the content security policy forbids.
     expect(page.locator(".htmx-request, .htmx-swapping")).to_have_count(0)
 
 
 @contextmanager
 def look(page: Page, name: str) -> Iterator[None]:
-    """The page in one of LOOKS: light, dark, or phone."""
+    """Show the page in one of LOOKS inside the block."""
     scheme, width, height = LOOKS[name]
     before = page.viewport_size
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
@@ -81,30 +81,30 @@ def look(page: Page, name: str) -> Iterator[None]:
 
 
 def screenshots(page: Page, name: str, *, full_page: bool = True) -> list[Path]:
-    """`name-light.png`, `-dark`, `-phone` in the folder $SCREENSHOTS names; nothing when it is not set."""
+    """Save a screenshot per look as `name-light.png` etc. in the folder $SCREENSHOTS, if that is set."""
     folder = os.environ.get("SCREENSHOTS")
     if not folder:
         return []
-    made = []
+    paths = []
     Path(folder).mkdir(parents=True, exist_ok=True)
     for each in LOOKS:
         with look(page, each):
             settled(page)
             path = Path(folder) / f"{name}-{each}.png"
             page.screenshot(path=path, full_page=full_page, animations="disabled")
-            made.append(path)
-    return made
+            paths.append(path)
+    return paths
 
 
 def scrolls_sideways(page: Page) -> bool:
-    """True when the page is wider than its window, which no page should be at any width."""
+    """Return True if the page is wider than its window."""
     return bool(
         page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     )
 
 
 def squeezed(page: Page) -> list[str]:
-    """Texts in a column so narrow that they break within their words: a table on a phone likes to do that."""
+    """Return texts in columns so narrow that their words break, as happens in tables on phones."""
     return list(
         page.evaluate(
             """

@@ -1,4 +1,4 @@
-"""Signing in with a second factor, and copying a key, as people do it in a browser."""
+"""Two-factor sign-in and the page of an app's keys, in a browser."""
 
 import time
 from binascii import unhexlify
@@ -18,7 +18,7 @@ def code_from_the_phone(portal: Portal, ahead: int = 0) -> str:
     return f"{totp.token():06d}"
 
 
-def test_the_second_factor_is_set_up_and_asked_for(portal: Portal, staff_page: Page) -> None:
+def test_two_factor_sign_in_is_set_up_and_used(portal: Portal, staff_page: Page) -> None:
     page = staff_page
     page.goto(f"{portal.base_url}/admin/two-factor/")
     qr = page.get_by_alt_text("QR code with the key below")
@@ -27,7 +27,7 @@ def test_the_second_factor_is_set_up_and_asked_for(portal: Portal, staff_page: P
 
     screenshots(page, "two-factor")
     page.get_by_label("Code").fill(code_from_the_phone(portal, ahead=-1))
-    page.get_by_role("button", name="Turn it on").click()
+    page.get_by_role("button", name="Turn on").click()
     expect(page.get_by_text("Your recovery codes")).to_be_visible()
     recovery = page.locator("#recovery-codes").inner_text().split()
     assert len(recovery) == 10
@@ -45,10 +45,10 @@ def test_the_second_factor_is_set_up_and_asked_for(portal: Portal, staff_page: P
     page.keyboard.press("Enter")
 
     expect(page).to_have_url(f"{portal.base_url}/admin/two-factor/")
-    expect(page.get_by_text("9 recovery codes are left")).to_be_visible()
+    expect(page.get_by_text("9 recovery codes left")).to_be_visible()
 
 
-def test_an_apps_keys_are_copied_and_made(portal: Portal, staff_page: Page) -> None:
+def test_keys_of_an_app_are_copied_created_and_revoked(portal: Portal, staff_page: Page) -> None:
     page = staff_page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"{portal.base_url}/admin/apps/{portal.seeded.app_id}/keys/")
@@ -64,11 +64,11 @@ def test_an_apps_keys_are_copied_and_made(portal: Portal, staff_page: Page) -> N
     assert page.evaluate("navigator.clipboard.readText()") == portal.dsn
 
     page.get_by_label("Create and read payments").check()
-    page.get_by_role("button", name="Make an API key").click()
+    page.get_by_role("button", name="Create API key").click()
     secret = page.locator("#new-secret").inner_text()
     assert secret.startswith("ops_")
 
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("region", name="DSN keys").get_by_role("button", name="Revoke").click()
-    expect(page.get_by_text("No live key")).to_be_visible()
+    expect(page.get_by_text("No live DSN key")).to_be_visible()
     assert serious_faults(page) == []

@@ -1,4 +1,4 @@
-"""The chrome every page stands in: themes, the phone's menu, keyboard, and nothing a screen reader stumbles over."""
+"""The frame of every page: themes, the menu on phones, keyboard navigation, and accessibility."""
 
 import httpx
 import pytest
@@ -46,12 +46,12 @@ def owner_page(module_portal: Portal, page: Page) -> Page:
     return page
 
 
-# What a look may change; all other rules are tried once.
+# The rules that depend on the look. All other rules are checked once.
 CHANGES_BY_LOOK = {"dark": ["color-contrast"], "phone": ["scrollable-region-focusable"]}
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_main_pages_have_no_serious_accessibility_fault_in_any_look(
+def test_main_pages_have_no_serious_accessibility_violations(
     owner_page: Page, module_portal: Portal, watch: Watch, name: str
 ) -> None:
     for each in LOOKS:
@@ -63,10 +63,10 @@ def test_main_pages_have_no_serious_accessibility_fault_in_any_look(
             assert not scrolls_sideways(owner_page), each
             assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page, *CHANGES_BY_LOOK.get(each, [])) == [], each
-            watch.faults.clear()  # axe styles elements of its own, which the policy refuses
+            watch.faults.clear()  # axe adds inline styles, which violate the content security policy.
 
 
-def test_signing_in_is_accessible_and_stays_on_a_phone(
+def test_the_sign_in_page_is_accessible_and_fits_a_phone(
     page: Page, module_portal: Portal, watch: Watch
 ) -> None:
     for each in LOOKS:
@@ -79,7 +79,7 @@ def test_signing_in_is_accessible_and_stays_on_a_phone(
             watch.faults.clear()
 
 
-def test_a_chosen_theme_is_kept_on_the_next_page(owner_page: Page, module_portal: Portal) -> None:
+def test_the_chosen_theme_is_kept_on_the_next_page(owner_page: Page, module_portal: Portal) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     light = owner_page.evaluate(background)
 
@@ -91,7 +91,7 @@ def test_a_chosen_theme_is_kept_on_the_next_page(owner_page: Page, module_portal
     assert owner_page.evaluate(background) != light
 
 
-def test_the_phones_menu_opens_without_script(browser: Browser, module_portal: Portal) -> None:
+def test_the_menu_on_phones_opens_without_scripts(browser: Browser, module_portal: Portal) -> None:
     context = browser.new_context(java_script_enabled=False, viewport={"width": 375, "height": 812})
     context.add_cookies(
         [
@@ -113,7 +113,7 @@ def test_the_phones_menu_opens_without_script(browser: Browser, module_portal: P
     context.close()
 
 
-def test_the_first_tab_skips_to_the_content(owner_page: Page) -> None:
+def test_the_first_tab_key_offers_to_skip_to_the_content(owner_page: Page) -> None:
     owner_page.keyboard.press("Tab")
 
     expect(owner_page.get_by_text("Skip to main content")).to_be_focused()
@@ -121,7 +121,7 @@ def test_the_first_tab_skips_to_the_content(owner_page: Page) -> None:
     expect(owner_page.locator("main")).to_be_focused()
 
 
-def test_charts_are_drawn_and_have_their_table(owner_page: Page, module_portal: Portal) -> None:
+def test_charts_are_drawn_and_have_a_table(owner_page: Page, module_portal: Portal) -> None:
     owner_page.goto(module_portal.base_url + "/admin/errors/1/")
     chart = owner_page.locator("figure[data-chart]").first
 

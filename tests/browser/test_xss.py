@@ -1,7 +1,7 @@
-"""What an app sends, or somebody types, is text on every page: nothing of it runs, and nothing becomes markup.
+"""Input from apps and users is shown as text on every page; it is neither executed nor rendered as markup.
 
-The pages are visited with the content security policy switched off, so that escaping alone has to hold; and again with
-the policy on, which must not be violated by anything of our own.
+The pages are visited first without the content security policy, to test the escaping alone, and then with the policy,
+which our own pages must not violate.
 """
 
 import subprocess
@@ -108,7 +108,7 @@ def sentry_event() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def planted(module_portal: Portal) -> Portal:
-    """Everything an app can send, sent through the public addresses; then every text column of every table."""
+    """Send the payload in everything that an app can send, then put it into every text column of every table."""
     portal, client = module_portal, module_portal.client
     for n in range(7):
         sent = client.post("/api/v1/errors/", headers=portal.api, json=plain_error(n))
@@ -161,13 +161,13 @@ def sign_in(page: Page, portal: Portal) -> Page:
 
 @pytest.fixture
 def unprotected_page(browser: Browser) -> Iterator[Page]:
-    """A page on which an injected script would really run."""
+    """Return a page on which an injected script would be executed."""
     context = browser.new_context(bypass_csp=True)
     yield context.new_page()
     context.close()
 
 
-def test_no_payload_runs_or_becomes_markup_anywhere(
+def test_no_payload_is_executed_or_rendered_as_markup(
     planted: Portal, unprotected_page: Page
 ) -> None:
     page = sign_in(unprotected_page, planted)
@@ -194,8 +194,8 @@ def test_no_payload_runs_or_becomes_markup_anywhere(
 def test_no_page_violates_the_content_security_policy(
     planted: Portal, page: Page, watch: Watch
 ) -> None:
-    watch.allow(r"^404 ")  # planted ids lead nowhere
-    # Django's own forms are all made alike; one of them will do.
+    watch.allow(r"^404 ")  # Links with planted ids are broken.
+    # Django's generic forms are all alike, so that visiting a few is enough.
     stock = r"/(?:add|delete|history)/|/admin/(?!errors|alerts)\w+/\w+/\w+/change/"
     visited = list(crawl(sign_in(page, planted), planted.base_url, without=stock))
     assert len(visited) > 30, visited

@@ -1,4 +1,4 @@
-"""Keys: given, rotated with a grace period, revoked, and each good for what its scopes say."""
+"""Keys are issued, rotated with a grace period, revoked, and limited to their scopes."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from opsportal.clients import services
 from opsportal.clients.auth import app_for_key
-from opsportal.clients.key_use import write_down_used
+from opsportal.clients.key_use import write_key_uses
 from opsportal.clients.models import ApiKey, ClientKey, Scope
 from tests.factories import make_app
 
@@ -21,10 +21,10 @@ def key() -> ClientKey:
     return services.issue_dsn_key(app=app)
 
 
-# --- rotating --------------------------------------------------------------------------------------------
+# --- rotation --------------------------------------------------------------------------------------------
 
 
-def test_a_rotated_dsn_key_works_on_for_the_grace_period(key: ClientKey) -> None:
+def test_a_rotated_dsn_key_stays_valid_for_the_grace_period(key: ClientKey) -> None:
     now = timezone.now()
 
     newer = services.rotate_dsn_key(key, now=now, grace=DAY)
@@ -35,7 +35,7 @@ def test_a_rotated_dsn_key_works_on_for_the_grace_period(key: ClientKey) -> None
     assert key.revoked_at == now + DAY
 
 
-def test_a_key_rotated_now_stops_now(key: ClientKey) -> None:
+def test_a_key_rotated_without_grace_is_revoked_immediately(key: ClientKey) -> None:
     services.rotate_dsn_key(key, now=timezone.now(), grace=timedelta(0))
 
     assert app_for_key(key.public_key, Scope.INGEST) is None
@@ -50,7 +50,7 @@ def test_revoking_ends_a_grace_period(key: ClientKey) -> None:
     assert app_for_key(key.public_key, Scope.INGEST) is None
 
 
-def test_an_api_key_is_stored_as_a_hash_and_does_only_what_its_scopes_say() -> None:
+def test_an_api_key_is_stored_as_a_hash_and_limited_to_its_scopes() -> None:
     app = make_app()
     key, secret = services.issue_api_key(app=app, scopes=["payments", "metrics"])
 
@@ -67,32 +67,32 @@ def test_an_api_key_is_stored_as_a_hash_and_does_only_what_its_scopes_say() -> N
 
 
 @pytest.mark.parametrize("scopes", [[], ["root"], ["payments", "root"]])
-def test_a_key_without_known_scopes_is_not_made(scopes: list[str]) -> None:
+def test_a_key_without_known_scopes_is_not_created(scopes: list[str]) -> None:
     with pytest.raises(services.UnknownScope):
         services.issue_api_key(app=make_app(), scopes=scopes)
 
 
-def test_a_dsn_key_may_post_and_nothing_else(key: ClientKey) -> None:
+def test_a_dsn_key_can_only_send_reports(key: ClientKey) -> None:
     assert app_for_key(key.public_key, Scope.INGEST)
     assert app_for_key(key.public_key, Scope.METRICS)
     for scope in (Scope.PAYMENTS, Scope.RESERVATIONS, Scope.ADMIN):
         assert app_for_key(key.public_key, scope) is None
 
 
-def test_which_keys_are_in_use_is_written_down_beside_the_requests(key: ClientKey) -> None:
+def test_the_last_use_of_keys_is_written_in_the_background(key: ClientKey) -> None:
     _, secret = services.issue_api_key(app=key.app, scopes=["admin"])
     app_for_key(key.public_key, Scope.INGEST)
     app_for_key(secret, Scope.ADMIN)
 
-    write_down_used()
+    write_key_uses()
 
     key.refresh_from_db()
     assert key.last_used_at is not None
     assert ApiKey.objects.get().last_used_at is not None
-    assert write_down_used() == 0
+    assert write_key_uses() == 0
 
 
-def test_the_first_apps_are_made_once() -> None:
+def test_the_first_apps_are_created_once() -> None:
     portal = services.ensure_portal_app()
     first = services.ensure_first_app()
     assert first is not None

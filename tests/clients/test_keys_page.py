@@ -1,4 +1,4 @@
-"""An app's keys in the admin: copied, made, rotated and revoked, each by who may."""
+"""The page of an app's keys: creating, rotating and revoking them, with the permissions for it."""
 
 import re
 
@@ -34,7 +34,7 @@ def keys_url(app: ClientApp, rest: str = "") -> str:
     return f"/admin/apps/{app.pk}/keys/{rest}"
 
 
-def test_the_page_has_the_dsn_to_copy_and_how_to_set_it_up(
+def test_the_page_shows_the_dsn_and_setup_instructions(
     admin_client: Client, app: ClientApp
 ) -> None:
     page = admin_client.get(keys_url(app)).content.decode()
@@ -45,7 +45,7 @@ def test_the_page_has_the_dsn_to_copy_and_how_to_set_it_up(
     assert "/api/v1/errors/" in page
 
 
-def test_registering_an_app_leads_to_its_first_key(admin_client: Client) -> None:
+def test_registering_an_app_redirects_to_its_first_key(admin_client: Client) -> None:
     answer = admin_client.post(
         "/admin/clients/clientapp/add/",
         {
@@ -62,7 +62,7 @@ def test_registering_an_app_leads_to_its_first_key(admin_client: Client) -> None
 
 
 @pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/path", "*", "ftp://x"])
-def test_what_is_no_origin_is_refused(admin_client: Client, origin: str) -> None:
+def test_an_invalid_origin_is_rejected(admin_client: Client, origin: str) -> None:
     answer = admin_client.post(
         "/admin/clients/clientapp/add/",
         {
@@ -75,7 +75,7 @@ def test_what_is_no_origin_is_refused(admin_client: Client, origin: str) -> None
     )
 
     assert answer.status_code == 200
-    assert "is no origin" in answer.content.decode()
+    assert "is not an origin" in answer.content.decode()
 
 
 def test_the_list_and_form_open(admin_client: Client, app: ClientApp) -> None:
@@ -113,7 +113,7 @@ def test_a_key_can_be_rotated_without_grace(admin_client: Client, app: ClientApp
     assert ClientKey.objects.live().filter(app=app).count() == 1
 
 
-def test_an_api_keys_secret_is_shown_once_and_not_cached(
+def test_the_secret_of_an_api_key_is_shown_once_and_not_cached(
     admin_client: Client, app: ClientApp
 ) -> None:
     answer = admin_client.post(
@@ -138,12 +138,12 @@ def test_an_api_key_is_rotated_and_revoked(admin_client: Client, app: ClientApp)
     assert app_for_key(secret, Scope.ADMIN) is None
 
 
-def test_a_key_without_a_scope_is_refused_with_a_reason(
+def test_a_key_without_a_scope_is_rejected_with_a_reason(
     admin_client: Client, app: ClientApp
 ) -> None:
     answer = admin_client.post(keys_url(app, "api/add/"), follow=True)
 
-    assert "Choose at least one thing" in answer.content.decode()
+    assert "Choose at least one permission" in answer.content.decode()
     assert not ApiKey.objects.exists()
 
 
@@ -157,7 +157,7 @@ def test_a_key_of_another_app_is_not_found(admin_client: Client, app: ClientApp)
     "rest",
     ["dsn/add/", "dsn/{dsn}/rotate/", "dsn/{dsn}/revoke/", "api/add/", "api/{api}/rotate/", "api/{api}/revoke/"],
 )  # fmt: skip
-def test_who_may_only_look_changes_nothing(app: ClientApp, rest: str) -> None:
+def test_users_with_view_permission_cannot_change_keys(app: ClientApp, rest: str) -> None:
     api_key, _ = services.issue_api_key(app=app, scopes=["admin"])
     reader = staff_with("view_clientapp")
     url = keys_url(app, rest.format(dsn=app.keys.get().pk, api=api_key.pk))
@@ -170,12 +170,12 @@ def test_who_may_only_look_changes_nothing(app: ClientApp, rest: str) -> None:
     assert ApiKey.objects.live().count() == 1
 
 
-def test_the_page_is_for_staff_who_may_see_apps(client: Client, app: ClientApp) -> None:
+def test_the_page_requires_permission_to_view_apps(client: Client, app: ClientApp) -> None:
     assert client.get(keys_url(app)).status_code == 302
     assert staff_with().get(keys_url(app)).status_code == 403
 
 
-def test_names_are_shown_as_text(admin_client: Client) -> None:
+def test_names_are_escaped(admin_client: Client) -> None:
     app = make_app("x", name="<script>alert(1)</script>")
     services.issue_dsn_key(app=app, label="<b>bold</b>")
 
@@ -185,6 +185,6 @@ def test_names_are_shown_as_text(admin_client: Client) -> None:
     assert "<b>bold" not in page
 
 
-def test_an_app_is_switched_off_not_deleted(admin_client: Client, app: ClientApp) -> None:
+def test_an_app_cannot_be_deleted(admin_client: Client, app: ClientApp) -> None:
     url = f"/admin/clients/clientapp/{app.pk}/delete/"
     assert admin_client.post(url, {"post": "yes"}).status_code == 403

@@ -1,4 +1,4 @@
-"""Every address of the API asks for a key, and takes only one that may do this."""
+"""Every URL of the API requires a key with the right scope."""
 
 import uuid
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ SCOPES = {
     "reservations:reservation-cancel": Scope.RESERVATIONS,
     "reservations:reservation-complete": Scope.RESERVATIONS,
 }
-# What everybody may read; signed by Stripe; a secret in the address itself.
+# Public, signed by Stripe, or with a secret in the URL.
 WITHOUT_A_KEY = {
     "clients:openapi",
     "payments:webhook-receive",
@@ -80,21 +80,21 @@ def app() -> ClientApp:
     return make_app("shop")
 
 
-def test_every_address_of_the_api_is_in_the_list_above() -> None:
+def test_the_lists_contain_every_url_of_the_api() -> None:
     found = {name for path, name in addresses(get_resolver()) if path.startswith("api/v1/")}
 
     assert found == set(SCOPES) | WITHOUT_A_KEY
 
 
 @pytest.mark.parametrize("name", SCOPES)
-def test_without_a_key_it_is_401_and_with_a_made_up_one_403(name: str) -> None:
+def test_a_missing_key_is_a_401_and_an_unknown_key_a_403(name: str) -> None:
     assert call(name, "").status_code == 401
     assert call(name, "ops_made-up").status_code == 403
     assert call(name, "0" * 32).status_code == 403
 
 
 @pytest.mark.parametrize("name", SCOPES)
-def test_a_key_with_every_other_scope_is_refused(app: ClientApp, name: str) -> None:
+def test_a_key_with_all_other_scopes_is_rejected(app: ClientApp, name: str) -> None:
     others = [scope for scope in Scope.values if scope != SCOPES[name]]
     _, wrong = services.issue_api_key(app=app, scopes=others)
     _, right = services.issue_api_key(app=app, scopes=[SCOPES[name]])
@@ -104,7 +104,7 @@ def test_a_key_with_every_other_scope_is_refused(app: ClientApp, name: str) -> N
 
 
 @pytest.mark.parametrize("name", SCOPES)
-def test_a_dsn_key_only_posts(app: ClientApp, name: str) -> None:
+def test_a_dsn_key_is_accepted_for_reports_only(app: ClientApp, name: str) -> None:
     key = services.issue_dsn_key(app=app).public_key
     may = SCOPES[name] in (Scope.INGEST, Scope.METRICS)
 
@@ -112,7 +112,7 @@ def test_a_dsn_key_only_posts(app: ClientApp, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCOPES)
-def test_a_revoked_key_or_a_switched_off_app_is_refused(app: ClientApp, name: str) -> None:
+def test_a_revoked_key_or_a_key_of_a_disabled_app_is_rejected(app: ClientApp, name: str) -> None:
     key, secret = services.issue_api_key(app=app, scopes=[SCOPES[name]])
     services.revoke(key, now=timezone.now())
     assert call(name, secret).status_code == 403

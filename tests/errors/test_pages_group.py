@@ -211,7 +211,7 @@ def test_the_pages_show_the_money_and_seats_an_error_touched(
 
     for url in (group_url(event), event_url(event)):
         page = browse.get(url).content.decode()
-        assert "What it costs" in page
+        assert "Business impact" in page
         assert "42.00 EUR" in page
         assert "pi_1" in page
 

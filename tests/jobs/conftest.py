@@ -12,7 +12,7 @@ AddJob = Callable[..., str]
 
 @pytest.fixture
 def add_job(monkeypatch: pytest.MonkeyPatch) -> AddJob:
-    """A registry with nothing in it; `add_job("tests.jobs.x.task")` schedules a task there."""
+    """Replace the registry by an empty one, in which `add_job("tests.jobs.x.task")` schedules a task."""
     registry: Registry[Scheduled] = Registry("tasks")
     monkeypatch.setattr(schedules, "registry", registry)
 

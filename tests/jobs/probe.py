@@ -1,4 +1,4 @@
-"""Tasks that real workers of the tests run, and what they leave behind to be seen."""
+"""Tasks that workers run in tests. They write to files that the tests read."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def note(*, path: str, text: str, seconds: float = 0) -> str:
-    """Append a line; the file is opened for appending, so concurrent lines stay whole."""
+    """Append a line to a file, opened in append mode so that concurrent lines stay intact."""
     time.sleep(seconds)
     with Path(path).open("a") as file:
         file.write(f"{text}\n")
@@ -14,7 +14,7 @@ def note(*, path: str, text: str, seconds: float = 0) -> str:
 
 
 def start_then_wait(*, path: str, seconds: float) -> None:
-    """Say that it runs and in which process, then take its time."""
+    """Write the pid to a file, then sleep."""
     note(path=path, text=f"started {os.getpid()}")
     time.sleep(seconds)
     note(path=path, text="finished")

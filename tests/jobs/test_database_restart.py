@@ -1,4 +1,4 @@
-"""A worker cluster outlives its database: what waits is done once the server is back."""
+"""A worker cluster survives a database restart and then runs the queued tasks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +15,12 @@ pytestmark = in_the_postgresql_run
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()  # not the run's own, which other tests are using
+    server = PostgresServer()  # The shared server is used by other tests.
     yield server
     server.stop()
 
 
-def test_work_goes_on_after_the_database_was_killed_and_came_back(
+def test_work_continues_after_the_database_was_killed_and_restarted(
     own_postgres: PostgresServer, tmp_path: Path
 ) -> None:
     (tmp_path / "template").mkdir()
@@ -36,14 +36,14 @@ def test_work_goes_on_after_the_database_was_killed_and_came_back(
 
         own_postgres.kill()
         serving.portal.wait_for(
-            lambda: "cannot ask the database" in serving.log.read_text(), 20, "the outage"
+            lambda: "cannot query the database" in serving.log.read_text(), 20, "the outage"
         )
         own_postgres.start()
 
         serving.enqueue("tests.jobs.probe.note", path=str(notes), text="after")
         portal.wait_for(lambda: "after" in notes.read_text(), 60, "the second note")
         assert notes.read_text().split() == ["before", "after"]
-        assert serving.wait_for_cluster().sentinel == before.sentinel, "it need not be started anew"
+        assert serving.wait_for_cluster().sentinel == before.sentinel, "the cluster was restarted"
     finally:
         serving.stop()
         portal.stop()

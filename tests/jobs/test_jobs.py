@@ -1,4 +1,4 @@
-"""Scheduled jobs: each due instant is run once, whoever is killed, and what happened is kept."""
+"""Scheduled jobs run once per due time, even if workers are killed, and have a history."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from django.db import connections
 from django_q.exceptions import TimeoutException
 from django_q.models import OrmQ, Schedule
 
-from opsportal.jobs import services
+from opsportal.jobs import queries, services
 from opsportal.jobs.models import Job, JobRun, Node, Outcome
 from opsportal.jobs.running import claim, run_job
 from opsportal.lib import queue, schedules
@@ -49,11 +49,11 @@ def job(db: None, add_job: AddJob) -> Job:
     return Job.objects.get()
 
 
-# --- rows and code agree ---------------------------------------------------------------------------------
+# --- synchronizing rows with the code --------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_syncing_makes_one_row_per_scheduled_task_and_one_that_ticks(add_job: AddJob) -> None:
+def test_sync_creates_one_row_per_scheduled_task_and_the_tick(add_job: AddJob) -> None:
     add_job(HELLO, "15 * * * *")
 
     services.sync_jobs(NOON)
@@ -65,11 +65,11 @@ def test_syncing_makes_one_row_per_scheduled_task_and_one_that_ticks(add_job: Ad
     assert Schedule.objects.get().func == "opsportal.jobs.tasks.tick"
 
 
-def test_what_runs_each_minute_is_due_at_once_when_it_is_new(job: Job) -> None:
+def test_a_new_job_that_runs_every_minute_is_due_immediately(job: Job) -> None:
     assert job.next_run_at == NOON
 
 
-def test_a_task_that_is_gone_from_the_code_loses_its_row(job: Job, add_job: AddJob) -> None:
+def test_the_row_of_a_removed_task_is_deleted(job: Job, add_job: AddJob) -> None:
     schedules.registry._items.clear()
     add_job(FAIL)
 
@@ -78,7 +78,7 @@ def test_a_task_that_is_gone_from_the_code_loses_its_row(job: Job, add_job: AddJ
     assert [row.name for row in Job.objects.all()] == [FAIL]
 
 
-def test_syncing_keeps_what_staff_switched_off_and_what_is_due(job: Job) -> None:
+def test_sync_keeps_disabled_jobs_and_due_times(job: Job) -> None:
     Job.objects.update(is_enabled=False, next_run_at=NOON - timedelta(days=1))
 
     services.sync_jobs(NOON)
@@ -88,7 +88,7 @@ def test_syncing_keeps_what_staff_switched_off_and_what_is_due(job: Job) -> None
     assert job.next_run_at == NOON - timedelta(days=1)
 
 
-def test_the_tick_restores_jobs_that_an_older_node_took_away(job: Job) -> None:
+def test_the_tick_restores_jobs_deleted_by_an_older_node(job: Job) -> None:
     job.delete()
 
     services.tick(NOON)
@@ -97,7 +97,7 @@ def test_the_tick_restores_jobs_that_an_older_node_took_away(job: Job) -> None:
 
 
 @pytest.mark.django_db
-def test_the_portals_own_schedule_can_be_synced() -> None:
+def test_the_schedule_of_the_portal_can_be_synced() -> None:
     services.sync_jobs(NOON)
 
     assert Job.objects.filter(name="opsportal.jobs.tasks.prune_history").exists()
@@ -106,7 +106,7 @@ def test_the_portals_own_schedule_can_be_synced() -> None:
 # --- the tick ----------------------------------------------------------------------------------------------
 
 
-def test_the_tick_nudges_a_due_job_once_and_again_when_the_nudge_seems_lost(
+def test_the_tick_queues_a_due_job_again_only_after_a_while(
     job: Job, django_capture_on_commit_callbacks: object
 ) -> None:
     assert services.tick(NOON - timedelta(seconds=1)) == []
@@ -115,14 +115,14 @@ def test_the_tick_nudges_a_due_job_once_and_again_when_the_nudge_seems_lost(
     assert services.tick(NOON + timedelta(seconds=25)) == [HELLO]
 
 
-def test_a_job_switched_off_is_not_nudged(job: Job) -> None:
+def test_a_disabled_job_is_not_queued(job: Job) -> None:
     Job.objects.update(is_enabled=False)
 
     assert services.tick(NOON) == []
     assert run_job(HELLO, NOON) is None
 
 
-def test_a_clock_set_back_does_not_silence_a_job(job: Job) -> None:
+def test_a_clock_that_is_set_back_does_not_stop_a_job(job: Job) -> None:
     Job.objects.update(next_run_at=NOON + timedelta(days=400))
 
     services.tick(NOON)
@@ -131,7 +131,7 @@ def test_a_clock_set_back_does_not_silence_a_job(job: Job) -> None:
     assert job.next_run_at == NOON + MINUTE
 
 
-def test_a_node_whose_clock_is_late_does_not_bring_a_run_back(job: Job) -> None:
+def test_a_node_whose_clock_is_behind_does_not_repeat_a_run(job: Job) -> None:
     run_job(HELLO, NOON)
 
     services.tick(NOON - timedelta(seconds=20))
@@ -143,7 +143,7 @@ def test_a_node_whose_clock_is_late_does_not_bring_a_run_back(job: Job) -> None:
 # --- runs ------------------------------------------------------------------------------------------------
 
 
-def test_a_run_moves_the_job_on_and_keeps_its_outcome(job: Job) -> None:
+def test_a_run_records_its_outcome_and_the_next_due_time(job: Job) -> None:
     assert run_job(HELLO, NOON) == Outcome.SUCCEEDED
 
     job.refresh_from_db()
@@ -154,14 +154,14 @@ def test_a_run_moves_the_job_on_and_keeps_its_outcome(job: Job) -> None:
     assert run.finished_at is not None
 
 
-def test_a_second_nudge_finds_nothing_to_do(job: Job) -> None:
+def test_a_job_that_is_queued_twice_runs_once(job: Job) -> None:
     run_job(HELLO, NOON)
 
     assert run_job(HELLO, NOON) is None
     assert ran == ["hello"]
 
 
-def test_hours_of_downtime_are_made_up_by_one_run(job: Job) -> None:
+def test_a_job_runs_once_after_hours_of_downtime(job: Job) -> None:
     later = NOON + timedelta(hours=5)
 
     assert run_job(HELLO, later) == Outcome.SUCCEEDED
@@ -172,7 +172,7 @@ def test_hours_of_downtime_are_made_up_by_one_run(job: Job) -> None:
 
 
 @pytest.mark.django_db
-def test_a_failure_is_kept_without_the_errors_text(add_job: AddJob) -> None:
+def test_a_failure_is_recorded_without_the_text_of_the_error(add_job: AddJob) -> None:
     add_job(FAIL)
     services.sync_jobs(NOON - MINUTE)
 
@@ -184,7 +184,7 @@ def test_a_failure_is_kept_without_the_errors_text(add_job: AddJob) -> None:
 
 
 @pytest.mark.django_db
-def test_a_run_over_its_time_limit_is_recorded_and_the_worker_hears_of_it(add_job: AddJob) -> None:
+def test_a_run_over_its_time_limit_is_recorded_and_raised_to_the_worker(add_job: AddJob) -> None:
     add_job(NEVER_ENDS)
     services.sync_jobs(NOON - MINUTE)
 
@@ -192,14 +192,14 @@ def test_a_run_over_its_time_limit_is_recorded_and_the_worker_hears_of_it(add_jo
         run_job(NEVER_ENDS, NOON)
 
     run = JobRun.objects.get()
-    assert (run.outcome, run.result) == (Outcome.FAILED, "took longer than it may")
+    assert (run.outcome, run.result) == (Outcome.FAILED, "exceeded its time limit")
     assert Job.objects.due(NOON + MINUTE).exists()
 
 
-def test_a_job_that_this_nodes_code_does_not_know_is_left_to_others(job: Job) -> None:
+def test_a_job_unknown_to_the_code_of_this_node_is_left_to_other_nodes(job: Job) -> None:
     schedules.registry._items.clear()
 
-    assert services.nudge_due(NOON) == []
+    assert services.queue_due_jobs(NOON) == []
     assert run_job(HELLO, NOON) is None
     assert Job.objects.due(NOON).exists()
 
@@ -207,24 +207,24 @@ def test_a_job_that_this_nodes_code_does_not_know_is_left_to_others(job: Job) ->
 # --- lost runs ---------------------------------------------------------------------------------------------
 
 
-def test_while_a_worker_holds_the_job_nobody_else_runs_it(job: Job) -> None:
+def test_a_claimed_job_is_not_run_by_another_worker(job: Job) -> None:
     assert claim(HELLO, NOON)
 
     assert claim(HELLO, NOON + MINUTE - timedelta(seconds=1)) is None
 
 
-def test_a_run_whose_worker_died_is_marked_lost_and_starts_again(job: Job) -> None:
+def test_a_job_whose_worker_died_is_marked_lost_and_started_again(job: Job) -> None:
     claim(HELLO, NOON)
     after_lease = NOON + timedelta(seconds=61)
 
-    assert services.nudge_due(after_lease) == [HELLO]
+    assert services.queue_due_jobs(after_lease) == [HELLO]
     assert run_job(HELLO, after_lease) == Outcome.SUCCEEDED
 
     outcomes = JobRun.objects.order_by("started_at").values_list("outcome", flat=True)
     assert list(outcomes) == [Outcome.LOST, Outcome.SUCCEEDED]
 
 
-def test_a_worker_that_comes_back_late_does_not_end_anothers_run(job: Job) -> None:
+def test_a_late_worker_does_not_end_the_run_of_another_worker(job: Job) -> None:
     from opsportal.jobs.running import _finish
 
     late = claim(HELLO, NOON)
@@ -240,7 +240,7 @@ def test_a_worker_that_comes_back_late_does_not_end_anothers_run(job: Job) -> No
     assert JobRun.objects.get(pk=current.run_id).outcome == Outcome.RUNNING
 
 
-def test_when_a_cluster_was_killed_its_jobs_start_again_at_once(
+def test_jobs_of_a_killed_cluster_can_start_again_immediately(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLUSTER_ID", "aaaa")
@@ -253,8 +253,8 @@ def test_when_a_cluster_was_killed_its_jobs_start_again_at_once(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_workers_one_runs_each_due_instant(add_job: AddJob) -> None:
-    """Twelve workers, ten minutes, all nudged at once each minute: ten runs."""
+def test_only_one_of_many_workers_runs_a_due_job(add_job: AddJob) -> None:
+    """Let twelve workers try to run a job at the same time in each of ten minutes: there are ten runs."""
     add_job(HELLO)
     services.sync_jobs(NOON - MINUTE)
     barrier = threading.Barrier(12)
@@ -275,16 +275,17 @@ def test_of_many_workers_one_runs_each_due_instant(add_job: AddJob) -> None:
     assert JobRun.objects.filter(outcome=Outcome.SUCCEEDED).count() == 10
 
 
-# --- how it goes ---------------------------------------------------------------------------------------------
+# --- state ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_the_queue_state_tells_backlog_age_and_nodes() -> None:
+def test_the_queue_state_contains_backlog_age_and_nodes() -> None:
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
-    OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))  # taken
-    services.note_alive(NOON - timedelta(seconds=70), ticked=True)
+    # A worker has taken this task.
+    OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))
+    services.report_node(NOON - timedelta(seconds=70), has_ticked=True)
 
-    state = services.queue_state(NOON)
+    state = queries.queue_state(NOON)
 
     assert (state.backlog, state.oldest_seconds, state.tick_age_seconds) == (1, 40, 70)
     assert state.alive
@@ -293,56 +294,56 @@ def test_the_queue_state_tells_backlog_age_and_nodes() -> None:
 
 @pytest.mark.django_db
 def test_without_a_node_or_a_tick_the_queue_is_not_alive() -> None:
-    assert not services.queue_state(NOON).alive
+    assert not queries.queue_state(NOON).alive
 
-    services.note_alive(NOON)
-    assert not services.queue_state(NOON).alive
+    services.report_node(NOON)
+    assert not queries.queue_state(NOON).alive
 
-    services.note_alive(NOON, ticked=True)
-    assert services.queue_state(NOON).alive
-    assert not services.queue_state(NOON + timedelta(seconds=151)).alive
-
-
-@pytest.mark.django_db
-def test_a_node_that_has_just_started_is_given_time_for_its_first_tick() -> None:
-    services.note_alive(NOON - timedelta(hours=2), ticked=True)  # before it was switched off
-    services.note_alive(NOON - timedelta(seconds=20), pid=4711, started=True)
-
-    assert services.queue_state(NOON).alive
-    assert services.queue_state(NOON).tick_age_seconds == 20
+    services.report_node(NOON, has_ticked=True)
+    assert queries.queue_state(NOON).alive
+    assert not queries.queue_state(NOON + timedelta(seconds=151)).alive
 
 
 @pytest.mark.django_db
-def test_a_cluster_is_hung_when_work_waits_and_nothing_gets_finished() -> None:
+def test_a_node_that_has_just_started_is_alive_before_its_first_tick() -> None:
+    services.report_node(NOON - timedelta(hours=2), has_ticked=True)  # before it was shut down
+    services.report_node(NOON - timedelta(seconds=20), pid=4711, has_started=True)
+
+    assert queries.queue_state(NOON).alive
+    assert queries.queue_state(NOON).tick_age_seconds == 20
+
+
+@pytest.mark.django_db
+def test_a_cluster_is_hung_if_tasks_are_queued_and_none_is_started() -> None:
     start = NOON - timedelta(hours=1)
-    services.note_alive(NOON - timedelta(seconds=160), progressed=True)
-    assert not services.is_hung(NOON, since=start)  # nothing waits
+    services.report_node(NOON - timedelta(seconds=160), has_progressed=True)
+    assert not services.is_hung(NOON, since=start)  # The queue is empty.
 
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
 
     assert services.is_hung(NOON, since=start)
-    assert not services.is_hung(NOON, since=NOON - timedelta(seconds=100))  # just started
-    services.note_alive(NOON - timedelta(seconds=100), progressed=True)
+    assert not services.is_hung(NOON, since=NOON - timedelta(seconds=100))  # It has just started.
+    services.report_node(NOON - timedelta(seconds=100), has_progressed=True)
     assert not services.is_hung(NOON, since=start)
 
 
 @pytest.mark.django_db
-def test_what_a_killed_cluster_had_taken_is_handed_back_only_when_no_other_works() -> None:
+def test_tasks_of_a_killed_cluster_are_requeued_only_without_other_clusters() -> None:
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))
     Node.objects.create(name="another", version="1", seen_at=NOON)
 
     services.release_cluster(NOON, cluster_id="aaaa")
-    assert queue.waiting(NOON).count == 0
+    assert queue.backlog(NOON).count == 0
 
     services.release_cluster(NOON + timedelta(minutes=5), cluster_id="aaaa")
-    assert queue.waiting(NOON + timedelta(minutes=5)).count == 1
+    assert queue.backlog(NOON + timedelta(minutes=5)).count == 1
 
 
 def test_the_overview_shows_each_job_with_its_last_result(job: Job) -> None:
     run_job(HELLO, NOON)
     run_job(HELLO, NOON + MINUTE)
 
-    (line,) = services.job_overview(NOON + 2 * MINUTE)
+    (line,) = queries.job_overview(NOON + 2 * MINUTE)
 
     assert (line.name, line.last_outcome, line.last_result) == (
         HELLO,
@@ -350,10 +351,10 @@ def test_the_overview_shows_each_job_with_its_last_result(job: Job) -> None:
         "3 greeted",
     )
     assert not line.is_late
-    assert services.job_overview(NOON + 10 * MINUTE)[0].is_late
+    assert queries.job_overview(NOON + 10 * MINUTE)[0].is_late
 
 
-def test_old_history_is_pruned_in_batches_failures_last(job: Job) -> None:
+def test_old_runs_are_pruned_in_batches_and_failures_later(job: Job) -> None:
     for days, outcome in ((8, "succeeded"), (8, "failed"), (31, "failed"), (6, "succeeded")):
         JobRun.objects.create(job=job, started_at=NOON - timedelta(days=days), outcome=outcome)
 
@@ -364,7 +365,7 @@ def test_old_history_is_pruned_in_batches_failures_last(job: Job) -> None:
 
 
 @pytest.mark.django_db
-def test_the_daily_clean_up_says_what_it_removed() -> None:
+def test_the_daily_cleanup_reports_what_it_deleted() -> None:
     from opsportal.jobs.tasks import prune_history
 
     Node.objects.create(name="gone", version="1", seen_at=NOON)

@@ -1,4 +1,4 @@
-"""Scheduled jobs in the admin: staff see how they went, start them and switch them off."""
+"""In the admin, staff see the history of scheduled jobs, start them, and disable them."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ def act(client: Client, action: str, job: Job) -> None:
     assert response.status_code == 302
 
 
-def test_the_lists_and_forms_open(admin_client: Client, job: Job) -> None:
+def test_lists_and_forms_open(admin_client: Client, job: Job) -> None:
     Job.objects.filter(pk=job.pk).run_now(now=timezone.now())
     run_job(NAME, timezone.now() + timedelta(seconds=1))
     OrmQ.objects.all().delete()
@@ -43,13 +43,13 @@ def test_the_lists_and_forms_open(admin_client: Client, job: Job) -> None:
 
 
 @pytest.mark.parametrize("model", ["schedule", "success"])
-def test_django_q2s_own_pages_that_could_break_it_are_not_there(
+def test_admin_pages_of_django_q2_that_could_break_it_are_removed(
     admin_client: Client, model: str
 ) -> None:
     assert admin_client.get(f"/admin/django_q/{model}/").status_code == 404
 
 
-def test_a_job_is_started_now_by_a_post(
+def test_a_job_can_be_started_now(
     admin_client: Client, job: Job, django_capture_on_commit_callbacks: object
 ) -> None:
     act(admin_client, "run_now", job)
@@ -59,7 +59,7 @@ def test_a_job_is_started_now_by_a_post(
     assert job.nudged_at is not None
 
 
-def test_a_job_is_switched_off_and_on(admin_client: Client, job: Job) -> None:
+def test_a_job_can_be_disabled_and_enabled(admin_client: Client, job: Job) -> None:
     act(admin_client, "disable", job)
     job.refresh_from_db()
     assert not job.is_enabled
@@ -69,12 +69,12 @@ def test_a_job_is_switched_off_and_on(admin_client: Client, job: Job) -> None:
     assert job.is_enabled
 
 
-def test_jobs_are_neither_added_nor_deleted_by_hand(admin_client: Client, job: Job) -> None:
+def test_jobs_cannot_be_added_or_deleted(admin_client: Client, job: Job) -> None:
     assert admin_client.get(f"{JOBS}add/").status_code == 403
     assert admin_client.post(f"{JOBS}{job.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
-def test_who_may_only_look_cannot_start_a_job(client: Client, job: Job) -> None:
+def test_users_with_view_permission_cannot_start_a_job(client: Client, job: Job) -> None:
     reader = User.objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_job"))
     client.force_login(reader)

@@ -1,9 +1,9 @@
-"""Whether a function of a text takes linear time: a ratio, measured in CPU time, that a busy machine does not change."""
+"""Check that a function of a text takes linear time, by a ratio of CPU times that does not depend on the machine's load."""
 
 import time
 from collections.abc import Callable
 
-# What patterns for names, addresses, keys, times and code could stumble over.
+# Inputs on which patterns for names, addresses, keys, times and code could backtrack.
 UNITS = (
     "a", "@", "a@", "1 ", "1.", ":", "a:", "password=", "://a:", "-----BEGIN PRIVATE KEY-----", "bearer ", "a.b@",
     "password", "eyJ", "eyJaaaaaaaa.", "eyJ4-", "ops_-", "ghp_-", "xoxb-", "AIza-", "4", "4 ", "4-", "0:", "password\\", "a%40", "1.1.1.", "cookie: ", "cookie'",
@@ -21,14 +21,16 @@ def cost(read: Callable[[str], object], text: str) -> float:
 
 
 def is_linear(read: Callable[[str], object], unit: str, tail: str, length: int) -> bool:
-    """Whether four times the text (repetitions of the unit, then the tail) takes clearly less than sixteen times the time."""
+    """Return True if four times the text takes clearly less than sixteen times the time.
+
+    The text consists of repetitions of `unit`, then `tail`.
+    """
     short, long = (unit * (size // len(unit)) + tail for size in (length, 4 * length))
     least_short = least_long = float("inf")
     for _ in range(6):
         least_short = min(least_short, cost(read, short))
         least_long = min(least_long, cost(read, long))
-        if (
-            least_long < 9 * least_short + 0.001
-        ):  # seconds: below that it is the clock that is measured
+        # Below a millisecond, the resolution of the clock dominates.
+        if least_long < 9 * least_short + 0.001:
             return True
     return False

@@ -1,4 +1,4 @@
-"""Small servers on loopback that misbehave on purpose."""
+"""Small loopback servers that misbehave on purpose."""
 
 import socket
 import threading
@@ -10,7 +10,7 @@ Behavior = Callable[[socket.socket, bytes], None]
 
 
 class Loopback:
-    """A server that hands each request it read to `behavior`; `requests` holds what came in."""
+    """A server that passes each request to `behavior` and stores it in `requests`."""
 
     def __init__(self, behavior: Behavior) -> None:
         self.behavior = behavior
@@ -82,7 +82,7 @@ def answer(status: int = 200, body: bytes = b"ok", **headers: str) -> Behavior:
 
 
 def answers(*behaviors: Behavior) -> Behavior:
-    """One after the other; the last one for all that follow."""
+    """Use one behavior after the other, and the last one for all further requests."""
     left = list(behaviors)
 
     def behave(connection: socket.socket, request: bytes) -> None:
@@ -96,7 +96,7 @@ def hang(connection: socket.socket, request: bytes) -> None:
 
 
 def drip(connection: socket.socket, request: bytes) -> None:
-    """Headers, one byte at a time, without end: no single read ever times out."""
+    """Send endless headers one byte at a time, so that no single read times out."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
     for _ in range(200):
         connection.sendall(b"x")

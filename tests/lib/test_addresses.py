@@ -1,4 +1,4 @@
-"""The client's address is believed as far as our own proxies vouch for it, and no further."""
+"""The client's address is taken from X-Forwarded-For as far as our own proxies have set it."""
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -26,7 +26,7 @@ from opsportal.lib.addresses import client_address, network_of
         (9, "6.6.6.6, 1.1.1.1", "10.0.0.1"),
     ],
 )
-def test_the_hop_before_our_own_proxies_counts(
+def test_the_address_seen_by_our_outermost_proxy_is_used(
     settings: Settings, proxies: int, forwarded: str | None, expected: str
 ) -> None:
     settings.TRUSTED_PROXY_COUNT = proxies
@@ -42,7 +42,7 @@ def test_a_unix_socket_has_no_address(settings: Settings) -> None:
     assert network_of("") == ""
 
 
-def test_ipv6_neighbors_are_one_client_and_ipv4_ones_are_not() -> None:
+def test_an_ipv6_network_is_one_client_and_ipv4_addresses_are_separate() -> None:
     assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::9")
     assert network_of("2001:db8:1:2::1") != network_of("2001:db8:1:3::1")
     assert network_of("1.2.3.4") != network_of("1.2.3.5")

@@ -15,7 +15,7 @@ def browse(client: Client) -> Client:
     return client
 
 
-def test_severities_and_states_in_admin_lists_are_pills(browse: Client) -> None:
+def test_admin_lists_show_severities_and_states_as_pills(browse: Client) -> None:
     make_alert()
 
     page = browse.get("/admin/alerts/systemalert/").content.decode()
@@ -23,7 +23,7 @@ def test_severities_and_states_in_admin_lists_are_pills(browse: Client) -> None:
     assert "pill--critical" in page
 
 
-def test_instants_in_admin_lists_are_ages_with_the_full_time_on_hover(browse: Client) -> None:
+def test_admin_lists_show_timestamps_as_ages_with_the_full_time_on_hover(browse: Client) -> None:
     Job.objects.create(name="a.b", cron="* * * * *", next_run_at=timezone.now())
 
     page = browse.get("/admin/jobs/job/").content.decode()
@@ -33,6 +33,6 @@ def test_instants_in_admin_lists_are_ages_with_the_full_time_on_hover(browse: Cl
 
 
 @pytest.mark.parametrize("path", ["auth/user", "jobs/job", "alerts/systemalert"])
-def test_lists_still_sort_by_these_columns(browse: Client, path: str) -> None:
+def test_styled_columns_remain_sortable(browse: Client, path: str) -> None:
     for column in range(1, 6):
         assert browse.get(f"/admin/{path}/?o={column}").status_code == 200

@@ -1,4 +1,4 @@
-"""The worker cluster forks while chores are done in a thread beside it."""
+"""The worker cluster may fork while the background thread runs a chore."""
 
 import os
 import threading
@@ -6,7 +6,7 @@ import threading
 from opsportal.lib import background
 
 
-def test_a_fork_waits_for_the_chore_in_hand_and_inherits_no_lock() -> None:
+def test_a_fork_waits_for_the_running_chore_and_inherits_no_lock() -> None:
     held = threading.Lock()
     begun, go_on = threading.Event(), threading.Event()
 
@@ -15,7 +15,7 @@ def test_a_fork_waits_for_the_chore_in_hand_and_inherits_no_lock() -> None:
             begun.set()
             go_on.wait(5)
 
-    worker = threading.Thread(target=background._do, args=("slow", slow))
+    worker = threading.Thread(target=background._run_chore, args=("slow", slow))
     worker.start()
     begun.wait(5)
     threading.Timer(0.2, go_on.set).start()

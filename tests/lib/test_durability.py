@@ -1,12 +1,12 @@
 import pytest
 from django.db import connection, transaction
 
-from opsportal.lib.durability import quick_commit
+from opsportal.lib.durability import relaxed_durability
 from tests.factories import make_app
 
 
 def commit_setting() -> str:
-    """How the next commit waits for the disk."""
+    """Return whether the next commit waits for the disk ("durable") or not ("quick")."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("PRAGMA synchronous")
@@ -17,14 +17,14 @@ def commit_setting() -> str:
 
 @pytest.fixture(autouse=True)
 def durable(transactional_db: None) -> None:
-    """As the portal runs; tests otherwise spare themselves the disk."""
+    """Use the portal's setting. Other tests do not wait for the disk."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous=FULL")
 
 
-def test_only_what_is_written_inside_skips_the_wait() -> None:
-    with quick_commit():
+def test_only_writes_inside_the_block_skip_the_sync() -> None:
+    with relaxed_durability():
         inside = commit_setting()
         app = make_app()
 
@@ -32,13 +32,13 @@ def test_only_what_is_written_inside_skips_the_wait() -> None:
     app.refresh_from_db()
 
 
-def test_a_failure_inside_leaves_the_connection_durable() -> None:
-    with pytest.raises(ZeroDivisionError), quick_commit():
+def test_an_exception_restores_full_durability() -> None:
+    with pytest.raises(ZeroDivisionError), relaxed_durability():
         raise ZeroDivisionError
 
     assert commit_setting() == "durable"
 
 
 def test_inside_a_transaction_that_one_decides() -> None:
-    with transaction.atomic(), quick_commit():
+    with transaction.atomic(), relaxed_durability():
         assert commit_setting() == "durable"

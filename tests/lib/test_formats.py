@@ -19,7 +19,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
         (None, "eur", formats.NONE),
     ],
 )
-def test_money_follows_its_currencys_minor_units(
+def test_money_has_the_decimals_of_its_currency(
     amount: int | None, currency: str, text: str
 ) -> None:
     assert formats.money(amount, currency) == text
@@ -29,7 +29,7 @@ def test_money_follows_its_currencys_minor_units(
     ("value", "text"),
     [(0, "0"), (999, "999"), (1234, "1.2k"), (999_960, "1.0M"), (250_000, "250k"), (3.4e6, "3.4M")],
 )
-def test_tight_places_get_short_numbers(value: float, text: str) -> None:
+def test_compact_numbers_are_abbreviated(value: float, text: str) -> None:
     assert formats.compact(value) == text
 
 
@@ -37,14 +37,14 @@ def test_tight_places_get_short_numbers(value: float, text: str) -> None:
     ("milliseconds", "text"),
     [(3.25, "3.25 ms"), (320, "320 ms"), (1240, "1.24 s"), (9e4, "1.5 min")],
 )
-def test_durations_pick_their_unit(milliseconds: float, text: str) -> None:
+def test_durations_choose_their_unit(milliseconds: float, text: str) -> None:
     assert " ".join(formats.split_milliseconds(milliseconds)) == text
 
 
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 B"), (1500, "1.5 kB"), (8e9, "8 GB"), (2.5e12, "2.5 TB")]
 )
-def test_sizes_pick_their_unit(size: float, text: str) -> None:
+def test_sizes_choose_their_unit(size: float, text: str) -> None:
     assert " ".join(formats.split_size(size)) == text
 
 
@@ -58,7 +58,7 @@ def test_sizes_pick_their_unit(size: float, text: str) -> None:
         (0, "0 s"),
     ],
 )
-def test_spans_name_their_two_largest_units(length: timedelta | float, text: str) -> None:
+def test_spans_show_their_two_largest_units(length: timedelta | float, text: str) -> None:
     assert formats.span(length) == text
 
 
@@ -77,5 +77,5 @@ def test_ages_use_one_unit(distance: timedelta, text: str) -> None:
     assert formats.ago(NOON - distance, NOON) == text
 
 
-def test_a_stamp_names_its_zone() -> None:
+def test_a_stamp_shows_its_time_zone() -> None:
     assert formats.stamp(NOON) == "22 Nov 2026, 12:00:00 UTC"

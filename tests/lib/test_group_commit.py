@@ -19,7 +19,7 @@ pytestmark = [
 
 
 class Maker:
-    """Makes an app for each number asked for, refuses every third one. What it did at once is in `batches`."""
+    """A writer that creates an app per number, rejects every third one, and stores its batches in `batches`."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -38,7 +38,7 @@ class Maker:
 
 
 def ask_for(group: GroupCommit[int, int], numbers: Sequence[int]) -> list[object]:
-    """What each thread got, or the exception that was raised for it."""
+    """Run one thread per number and return their results or exceptions."""
 
     def ask(number: int) -> object:
         try:
@@ -59,7 +59,7 @@ def until_waiting(group: GroupCommit[int, int], count: int) -> None:
         time.sleep(0.005)
 
 
-def test_each_thread_gets_its_own_result_once_it_is_stored() -> None:
+def test_each_thread_gets_its_own_result_after_the_commit() -> None:
     outcomes = ask_for(GroupCommit(Maker()), range(12))
 
     for number, outcome in enumerate(outcomes):
@@ -71,14 +71,14 @@ def test_each_thread_gets_its_own_result_once_it_is_stored() -> None:
             assert outcome == found.pk
 
 
-def test_threads_that_wait_for_one_commit_share_the_next() -> None:
+def test_threads_waiting_during_a_commit_share_the_next_one() -> None:
     maker = Maker()
     maker.may_go_on.clear()
     group = GroupCommit(maker)
 
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(group.run, 1)]
-        assert maker.has_begun.wait(10)  # a commit is under way
+        assert maker.has_begun.wait(10)  # A commit is in progress.
         asked += [pool.submit(group.run, number) for number in (2, 4, 5, 7, 8, 10, 11)]
         until_waiting(group, 7)
         maker.may_go_on.set()
@@ -88,8 +88,8 @@ def test_threads_that_wait_for_one_commit_share_the_next() -> None:
     assert made == set(ClientApp.objects.values_list("pk", flat=True))
 
 
-def test_one_that_cannot_be_kept_does_not_take_the_others_with_it() -> None:
-    make_app("app-2")  # so that another one cannot be made
+def test_a_failing_write_does_not_fail_the_rest_of_its_batch() -> None:
+    make_app("app-2")  # A second app with this name violates a constraint.
     maker = Maker()
     maker.may_go_on.clear()
     group = GroupCommit(maker)
@@ -107,9 +107,7 @@ def test_one_that_cannot_be_kept_does_not_take_the_others_with_it() -> None:
         ]
 
 
-def test_when_the_commit_fails_nothing_is_kept_everybody_hears_of_it_and_the_next_one_works() -> (
-    None
-):
+def test_a_failed_commit_fails_the_whole_batch_and_the_next_one_works() -> None:
     def fails(numbers: Sequence[int]) -> list[int | Exception]:
         made: list[int | Exception] = [make_app(f"lost-{number}").pk for number in numbers]
         if 13 in numbers:

@@ -1,4 +1,4 @@
-"""One node at a time migrates and puts things in order, on the database all nodes share."""
+"""A cluster lock is held by one process at a time on the shared database."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 from django.db import connection, connections
 
-from opsportal.lib.locks import one_at_a_time
+from opsportal.lib.locks import cluster_lock
 
 
 @pytest.mark.django_db(transaction=True)
@@ -16,24 +16,24 @@ def test_on_postgresql_a_second_holder_waits_for_the_first() -> None:
 
     def second() -> None:
         first_holds.wait(5)
-        with one_at_a_time("test"):
+        with cluster_lock("test"):
             order.append("second")
         connections.close_all()
 
     thread = threading.Thread(target=second)
     thread.start()
-    with one_at_a_time("test"):
+    with cluster_lock("test"):
         first_holds.set()
         time.sleep(0.3)
         order.append("first")
     thread.join()
 
-    # SQLite is one machine, where the write lock of each transaction does this.
+    # On SQLite, the write lock of each transaction has this effect.
     assert order == ["first", "second"] or connection.vendor == "sqlite"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_locks_of_other_names_do_not_wait_and_nothing_is_left_held() -> None:
+def test_locks_with_different_names_are_independent_and_are_released() -> None:
     for _ in range(2):
-        with one_at_a_time("one"), one_at_a_time("another"):
+        with cluster_lock("one"), cluster_lock("another"):
             pass

@@ -1,4 +1,4 @@
-"""Log lines reach Better Stack in batches, in the background, and never in anybody's way."""
+"""Log lines are shipped to Better Stack in batches, in the background, without blocking."""
 
 import json
 import logging
@@ -21,11 +21,11 @@ pytestmark = in_the_sqlite_run
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    breaker.forget_all()
-    monkeypatch.setattr(log_shipping, "GATHER_FOR", 0.1)
-    monkeypatch.setattr(log_shipping, "WAIT_WHEN_AWAY", 0.1)
+    breaker.reset_all()
+    monkeypatch.setattr(log_shipping, "BATCH_WINDOW_SECONDS", 0.1)
+    monkeypatch.setattr(log_shipping, "RETRY_INTERVAL_SECONDS", 0.1)
     yield
-    breaker.forget_all()
+    breaker.reset_all()
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_lines_arrive_in_one_batch_with_the_token(shop: logging.Logger) -> None:
 
 
 @pytest.mark.parametrize("trouble", [answer(503), answer(429)])
-def test_what_did_not_get_through_is_sent_again(shop: logging.Logger, trouble: Behavior) -> None:
+def test_undelivered_lines_are_sent_again(shop: logging.Logger, trouble: Behavior) -> None:
     with serving(answers(trouble, trouble, trouble, answer(202))) as server:
         handler = shipping(shop, server.url)
         shop.info("sold")
@@ -85,7 +85,7 @@ def test_what_did_not_get_through_is_sent_again(shop: logging.Logger, trouble: B
     assert [line["message"] for line in shipped(server)] == ["sold"] * 4
 
 
-def test_a_refused_token_does_not_pile_up(shop: logging.Logger) -> None:
+def test_lines_do_not_accumulate_when_the_token_is_rejected(shop: logging.Logger) -> None:
     with serving(answer(403)) as server:
         handler = shipping(shop, server.url)
         shop.info("sold")
@@ -96,10 +96,10 @@ def test_a_refused_token_does_not_pile_up(shop: logging.Logger) -> None:
     assert len(server.requests) == 1
 
 
-def test_nobody_waits_while_it_is_away_and_what_is_dropped_is_counted(
+def test_logging_does_not_block_during_an_outage_and_dropped_lines_are_counted(
     shop: logging.Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_shipping, "MOST_WAITING", 50)
+    monkeypatch.setattr(log_shipping, "MAX_QUEUED", 50)
     with serving(hang) as server:
         handler = shipping(shop, server.url)
         began = time.monotonic()
@@ -107,12 +107,12 @@ def test_nobody_waits_while_it_is_away_and_what_is_dropped_is_counted(
             shop.info("sold", extra={"n": n})
         took = time.monotonic() - began
 
-        assert took < 5  # the server hangs for as long as one call may take
+        assert took < 5  # A single call to the silent server would take longer.
         assert handler.dropped >= 1_000
         handler._stopping.set()
 
 
-def test_how_many_were_dropped_is_shipped_with_the_first_batch_that_gets_through(
+def test_the_number_of_dropped_lines_is_shipped_after_an_outage(
     shop: logging.Logger,
 ) -> None:
     with serving(answer(202)) as server:
@@ -155,7 +155,7 @@ def test_a_process_ships_its_last_lines_when_it_ends(tmp_path: Path) -> None:
     assert "last words" in messages
 
 
-def test_a_process_ends_also_when_nobody_takes_them(tmp_path: Path) -> None:
+def test_a_process_exits_even_if_lines_cannot_be_shipped(tmp_path: Path) -> None:
     run_program(f"http://127.0.0.1:{free_port()}", tmp_path)
     with serving(hang) as server:
         run_program(server.url, tmp_path)

@@ -1,4 +1,4 @@
-"""Every log line is one JSON object, bounded, with its facts and without personal data."""
+"""Every log line is one JSON object of limited size, with its context and without personal data."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ def line_of(message: str, *args: object, **extra: object) -> str:
     )
     line = logs.JsonFormatter().format(record)
     assert "\n" not in line
-    assert len(line) <= logs.LONGEST_LINE
+    assert len(line) <= logs.MAX_LINE_CHARS
     return line
 
 
@@ -28,7 +28,7 @@ def fields(message: str, *args: object, **extra: object) -> dict[str, object]:
     return parsed
 
 
-def test_a_line_says_when_what_who_and_where() -> None:
+def test_a_line_has_time_level_logger_message_and_origin() -> None:
     with request_id.use("req-12345678"):
         said = fields("delivery failed", channel="slack", attempt=2)
 
@@ -42,7 +42,7 @@ def test_a_line_says_when_what_who_and_where() -> None:
     assert str(said["time"]).endswith("+00:00")
 
 
-def test_facts_of_the_request_are_on_each_of_its_lines_and_end_with_it() -> None:
+def test_the_context_of_a_request_is_on_its_lines_only() -> None:
     with logs.fresh_context():
         logs.add_context(app="shop")
         assert fields("one")["app"] == "shop"
@@ -50,7 +50,7 @@ def test_facts_of_the_request_are_on_each_of_its_lines_and_end_with_it() -> None
     assert "app" not in fields("three")
 
 
-def test_personal_data_and_secrets_do_not_reach_a_line() -> None:
+def test_personal_data_and_secrets_are_not_logged() -> None:
     line = line_of(
         "mail to ada@example.com failed",
         password="hunter22",
@@ -60,7 +60,7 @@ def test_personal_data_and_secrets_do_not_reach_a_line() -> None:
         assert secret not in line
 
 
-def test_an_exception_is_a_field_scrubbed() -> None:
+def test_an_exception_is_a_scrubbed_field() -> None:
     try:
         raise ValueError("no mail to ada@example.com")
     except ValueError:
@@ -82,7 +82,7 @@ def test_an_exception_is_a_field_scrubbed() -> None:
         {"snow": "☃" * 20_000, "nul": "\0" * 9_000},
     ],
 )
-def test_a_long_line_is_cut_and_still_parses(extra: dict[str, object]) -> None:
+def test_a_long_line_is_shortened_and_remains_valid_json(extra: dict[str, object]) -> None:
     said = fields("long", **extra)
     assert said["message"] == "long"
     assert said["cut"] is True
@@ -94,7 +94,7 @@ def test_the_end_of_a_long_stack_trace_is_kept() -> None:
     assert str(said["trace"]).endswith("the error itself")
 
 
-def test_what_json_cannot_hold_is_told_all_the_same() -> None:
+def test_values_without_a_json_type_are_logged_as_text() -> None:
     class Odd:
         def __str__(self) -> str:
             raise RuntimeError
@@ -123,7 +123,7 @@ def test_any_line_is_one_json_object(message: str, extra: dict[str, object]) -> 
     assert "\n" not in line
 
 
-def test_on_a_terminal_it_is_text() -> None:
+def test_the_text_format_is_readable() -> None:
     record = logging.getLogger("shop").makeRecord(
         "shop", 30, "x.py", 1, "delivery failed", (), None, extra={"channel": "slack"}
     )
@@ -131,7 +131,7 @@ def test_on_a_terminal_it_is_text() -> None:
     assert "WARNING shop: delivery failed channel=slack" in line
 
 
-def test_django_is_not_heard_twice(caplog: pytest.LogCaptureFixture) -> None:
+def test_djangos_duplicate_lines_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
     log = logging.getLogger("django.request")
     log.warning("Not Found: /x", extra={"status_code": 404})
     log.warning("Forbidden", exc_info=ValueError())
@@ -139,7 +139,7 @@ def test_django_is_not_heard_twice(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records == []
 
 
-def test_what_is_not_to_be_heard_does_not_get_out_as_plain_text() -> None:
+def test_dropped_lines_are_not_printed_as_plain_text() -> None:
     says = "logging.getLogger('django.security.DisallowedHost').error('Invalid Host: evil.example')"
     run = subprocess.run(
         [sys.executable, "-c", f"import django, logging; django.setup(); {says}"],

@@ -1,4 +1,4 @@
-"""An adversary never gets more than the limit in any window; memory stays bounded; Redis away costs little."""
+"""No client exceeds the limit in any window, memory stays bounded, and an unavailable Redis costs little time."""
 
 import os
 import signal
@@ -18,13 +18,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from opsportal.lib import ratelimit, redis_link
+from opsportal.lib import memory_limits, ratelimit, redis_link
+from opsportal.lib.memory_limits import MemoryLimiter
 from tests.lib.loopback import free_port, hang, serving
 from tests.servers.redis_server import RedisServer
 
 
 @pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def reset_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(redis_link, "gate", redis_link.Gate())
     ratelimit.memory.clear()
     yield
@@ -32,31 +33,31 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class TestMemory:
-    def test_the_limit_is_the_limit(self) -> None:
-        memory = ratelimit.Memory()
-        verdicts = [memory.hit("k", 3, 60) for _ in range(5)]
+    def test_requests_over_the_limit_are_refused(self) -> None:
+        memory = MemoryLimiter()
+        decisions = [memory.acquire("k", 3, 60) for _ in range(5)]
 
-        assert [verdict.allowed for verdict in verdicts] == [True, True, True, False, False]
-        assert [verdict.remaining for verdict in verdicts] == [2, 1, 0, 0, 0]
-        assert verdicts[0].retry_after == 0
-        assert verdicts[4].retry_after == pytest.approx(60, abs=1)
-        assert verdicts[4].reset_at == pytest.approx(time.time() + 60, abs=1)
+        assert [decision.allowed for decision in decisions] == [True, True, True, False, False]
+        assert [decision.remaining for decision in decisions] == [2, 1, 0, 0, 0]
+        assert decisions[0].retry_after == 0
+        assert decisions[4].retry_after == pytest.approx(60, abs=1)
+        assert decisions[4].reset_at == pytest.approx(time.time() + 60, abs=1)
 
-    def test_keys_do_not_share(self) -> None:
-        memory = ratelimit.Memory()
-        assert memory.hit("a", 1, 60).allowed
-        assert memory.hit("b", 1, 60).allowed
+    def test_keys_have_separate_counts(self) -> None:
+        memory = MemoryLimiter()
+        assert memory.acquire("a", 1, 60).allowed
+        assert memory.acquire("b", 1, 60).allowed
 
     def test_nothing_is_allowed_under_a_limit_of_zero(self) -> None:
-        verdict = ratelimit.Memory().hit("k", 0, 60)
-        assert not verdict.allowed
-        assert verdict.retry_after == 60
+        decision = MemoryLimiter().acquire("k", 0, 60)
+        assert not decision.allowed
+        assert decision.retry_after == 60
 
-    def test_many_at_once_count_as_many(self) -> None:
-        memory = ratelimit.Memory()
-        assert memory.hit("k", 10, 60, cost=8).remaining == 2
-        assert not memory.hit("k", 10, 60, cost=3).allowed
-        assert memory.hit("k", 10, 60, cost=2).allowed
+    def test_cost_counts_as_several_hits(self) -> None:
+        memory = MemoryLimiter()
+        assert memory.acquire("k", 10, 60, cost=8).remaining == 2
+        assert not memory.acquire("k", 10, 60, cost=3).allowed
+        assert memory.acquire("k", 10, 60, cost=2).allowed
 
     @given(
         limit=st.sampled_from([1, 2, 5, 1_500]),
@@ -65,17 +66,17 @@ class TestMemory:
         ),
     )
     @hypothesis_settings(max_examples=150, deadline=None)
-    def test_no_window_ever_holds_more_than_the_limit(
+    def test_no_window_ever_contains_more_hits_than_the_limit(
         self, limit: int, steps: list[tuple[float, int]]
     ) -> None:
         clock = 1000.0
-        memory = ratelimit.Memory()
+        memory = MemoryLimiter()
         taken: list[tuple[float, int]] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ratelimit.time, "monotonic", lambda: clock)  # type: ignore[attr-defined]
+            patch.setattr(memory_limits.time, "monotonic", lambda: clock)  # type: ignore[attr-defined]
             for wait, cost in steps:
                 clock += wait
-                if memory.hit("k", limit, 10, cost).allowed:
+                if memory.acquire("k", limit, 10, cost).allowed:
                     taken.append((clock, cost))
 
         for began, _ in taken:
@@ -83,85 +84,83 @@ class TestMemory:
             assert in_window <= limit
 
     def test_sixteen_threads_get_exactly_the_limit(self) -> None:
-        memory = ratelimit.Memory()
+        memory = MemoryLimiter()
         start = threading.Barrier(16)
 
         def hammer(_: int) -> int:
             start.wait()
-            return sum(memory.hit("k", 100, 60).allowed for _ in range(50))
+            return sum(memory.acquire("k", 100, 60).allowed for _ in range(50))
 
         with ThreadPoolExecutor(16) as pool:
             assert sum(pool.map(hammer, range(16))) == 100
 
-    def test_a_flood_of_keys_costs_bounded_memory_and_frees_nobody_in_use(self) -> None:
-        memory = ratelimit.Memory(most_keys=1_000)
+    def test_a_flood_of_keys_uses_bounded_memory_and_evicts_no_key_in_use(self) -> None:
+        memory = MemoryLimiter(max_keys=1_000)
         for n in range(20_000):
-            memory.hit(f"rotating {n}", 5, 60)
+            memory.acquire(f"rotating {n}", 5, 60)
             if n % 100 == 0:
-                memory.hit("steady", 5, 60)
+                memory.acquire("steady", 5, 60)
 
         assert len(memory) <= 1_000
-        assert not memory.hit("steady", 5, 60).allowed
+        assert not memory.acquire("steady", 5, 60).allowed
 
-    def test_keys_whose_window_is_over_go_first(self) -> None:
-        memory = ratelimit.Memory(most_keys=10)
-        memory.hit("long", 1, 60)
+    def test_expired_keys_are_evicted_first(self) -> None:
+        memory = MemoryLimiter(max_keys=10)
+        memory.acquire("long", 1, 60)
         for n in range(9):
-            memory.hit(f"short {n}", 1, 0.01)
+            memory.acquire(f"short {n}", 1, 0.01)
         time.sleep(0.02)
-        memory.hit("new", 1, 60)
+        memory.acquire("new", 1, 60)
 
         assert len(memory) == 2
-        assert not memory.hit("long", 1, 60).allowed
+        assert not memory.acquire("long", 1, 60).allowed
 
-    def test_a_million_a_day_costs_few_entries(self) -> None:
-        memory = ratelimit.Memory()
+    def test_a_limit_of_a_million_per_day_needs_few_entries(self) -> None:
+        memory = MemoryLimiter()
         for _ in range(5_000):
-            memory.hit("k", 1_000_000, 86_400)
+            memory.acquire("k", 1_000_000, 86_400)
 
-        assert len(memory._logs["k"].times) == 1
-        assert memory.hit("k", 1_000_000, 86_400).remaining == 1_000_000 - 5_001
+        assert len(memory._hits["k"].times) == 1
+        assert memory.acquire("k", 1_000_000, 86_400).remaining == 1_000_000 - 5_001
 
 
-class TestRedisAway:
+class TestRedisUnavailable:
     def test_a_refused_connection_falls_back_to_memory(self, settings: Settings) -> None:
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-        verdicts = [ratelimit.hit("k", 3, 60) for _ in range(5)]
+        decisions = [ratelimit.acquire("k", 3, 60) for _ in range(5)]
 
-        assert [verdict.allowed for verdict in verdicts] == [True, True, True, False, False]
-        assert ratelimit.degraded()
+        assert [decision.allowed for decision in decisions] == [True, True, True, False, False]
+        assert ratelimit.is_degraded()
 
-    def test_a_black_hole_is_asked_three_times_and_then_left_alone(
-        self, settings: Settings
-    ) -> None:
+    def test_a_silent_redis_is_tried_three_times_and_then_skipped(self, settings: Settings) -> None:
         with serving(hang) as black_hole:
             settings.REDIS_URL = f"redis://127.0.0.1:{black_hole.port}/0"
             began = time.monotonic()
             for _ in range(3):
-                ratelimit.hit("k", 100, 60)
+                ratelimit.acquire("k", 100, 60)
             after_three = time.monotonic()
             for _ in range(50):
-                ratelimit.hit("k", 100, 60)
+                ratelimit.acquire("k", 100, 60)
 
             assert after_three - began < 3 * 0.25 + 1
             assert black_hole.connections == 3
-        assert ratelimit.degraded()
+        assert ratelimit.is_degraded()
 
-    def test_it_is_asked_again_after_a_while_by_one_call(
+    def test_one_call_retries_after_the_interval(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(redis_link, "AWAY_FOR", 0.3)
+        monkeypatch.setattr(redis_link, "RETRY_INTERVAL_SECONDS", 0.3)
         with serving(hang) as black_hole:
             settings.REDIS_URL = f"redis://127.0.0.1:{black_hole.port}/0"
             for _ in range(3):
-                ratelimit.hit("k", 100, 60)
+                ratelimit.acquire("k", 100, 60)
             time.sleep(0.35)
             for _ in range(20):
-                ratelimit.hit("k", 100, 60)
+                ratelimit.acquire("k", 100, 60)
 
             assert black_hole.connections == 4
 
-    def test_a_cache_in_a_black_hole_is_left_alone_as_well(self) -> None:
+    def test_the_cache_skips_a_silent_redis_too(self) -> None:
         with serving(hang) as black_hole:
             cache = RedisCache(
                 f"redis://127.0.0.1:{black_hole.port}/0",
@@ -180,146 +179,155 @@ class TestRedisAway:
             assert time.monotonic() - began < 3 * 0.25 + 1
             assert black_hole.connections == 3
 
-    def test_when_it_is_back_all_count_together_again(
+    def test_processes_share_the_count_again_after_redis_recovers(
         self, settings: Settings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(redis_link, "AWAY_FOR", 0.1)
+        monkeypatch.setattr(redis_link, "RETRY_INTERVAL_SECONDS", 0.1)
         settings.REDIS_URL = redis_server.url()
-        assert ratelimit.hit("k", 100, 60).remaining == 99
+        assert ratelimit.acquire("k", 100, 60).remaining == 99
         redis_server.kill()
         for _ in range(3):
-            assert ratelimit.hit("k", 100, 60).allowed
-        assert ratelimit.degraded()
+            assert ratelimit.acquire("k", 100, 60).allowed
+        assert ratelimit.is_degraded()
 
         redis_server.start()
         time.sleep(0.15)
 
-        ratelimit.hit("k", 100, 60)
-        assert not ratelimit.degraded()
+        ratelimit.acquire("k", 100, 60)
+        assert not ratelimit.is_degraded()
         with redis.Redis.from_url(redis_server.url()) as client:
             assert client.llen("opsportal:hits:{k}") == 1
 
-    def test_established_connections_into_a_black_hole_cost_a_few_calls_only(
+    def test_established_connections_to_a_silent_redis_delay_three_calls_only(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
         ratelimit.warm()
-        ratelimit.hit("k", 1_000, 60)
+        ratelimit.acquire("k", 1_000, 60)
         redis_server.process.send_signal(signal.SIGSTOP)
         try:
             waits = []
             for _ in range(200):
                 began = time.monotonic()
-                assert ratelimit.hit("k", 1_000, 60).allowed
+                assert ratelimit.acquire("k", 1_000, 60).allowed
                 waits.append(time.monotonic() - began)
         finally:
             redis_server.process.send_signal(signal.SIGCONT)
 
-        assert sum(wait > redis_link.TIMEOUT / 2 for wait in waits) == 3
+        assert sum(wait > redis_link.TIMEOUT_SECONDS / 2 for wait in waits) == 3
 
-    def test_what_a_process_counted_alone_is_told_when_redis_is_back(
+    def test_hits_counted_during_an_outage_are_reported_to_redis(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
         redis_server.kill()
-        assert [ratelimit.hit("k", 10, 60).allowed for _ in range(7)] == [True] * 7
+        assert [ratelimit.acquire("k", 10, 60).allowed for _ in range(7)] == [True] * 7
         redis_server.start()
 
-        ratelimit.look_again()
+        ratelimit.probe_redis()
 
-        assert ratelimit.hit("k", 10, 60).remaining == 2
-        ratelimit.memory.clear()  # as another process
-        assert [ratelimit.hit("k", 10, 60).allowed for _ in range(4)] == [True, True, False, False]
+        assert ratelimit.acquire("k", 10, 60).remaining == 2
+        ratelimit.memory.clear()  # Simulates another process.
+        assert [ratelimit.acquire("k", 10, 60).allowed for _ in range(4)] == [
+            True,
+            True,
+            False,
+            False,
+        ]
 
-    def test_a_redis_that_forgot_everything_lifts_no_limit_of_a_process(
+    def test_data_loss_in_redis_does_not_raise_the_limit_of_a_process(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
-        allowed = sum(ratelimit.hit("k", 10, 60).allowed for _ in range(6))
+        allowed = sum(ratelimit.acquire("k", 10, 60).allowed for _ in range(6))
         redis_server.kill()
-        allowed += sum(ratelimit.hit("k", 10, 60).allowed for _ in range(6))
+        allowed += sum(ratelimit.acquire("k", 10, 60).allowed for _ in range(6))
         redis_server.start()
-        ratelimit.look_again()
-        allowed += sum(ratelimit.hit("k", 10, 60).allowed for _ in range(6))
+        ratelimit.probe_redis()
+        allowed += sum(ratelimit.acquire("k", 10, 60).allowed for _ in range(6))
 
         assert allowed == 10
 
-    def test_what_is_owed_is_never_more_than_the_window_holds(
+    def test_pending_hits_never_exceed_those_in_the_window(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
         redis_server.kill()
         for _ in range(3):
-            ratelimit.hit("k", 2, 0.2)
-            ratelimit.hit("k", 2, 0.2)
+            ratelimit.acquire("k", 2, 0.2)
+            ratelimit.acquire("k", 2, 0.2)
             time.sleep(0.21)
         redis_server.start()
-        ratelimit.look_again()
+        ratelimit.probe_redis()
 
-        assert ratelimit.hit("k", 2, 0.2).remaining == 1
+        assert ratelimit.acquire("k", 2, 0.2).remaining == 1
 
-    def test_nobody_asks_again_while_a_chore_looks(
+    def test_requests_do_not_retry_while_the_chore_probes(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(redis_link, "AWAY_FOR", 0.3)
+        monkeypatch.setattr(redis_link, "RETRY_INTERVAL_SECONDS", 0.3)
         with serving(hang) as black_hole:
             settings.REDIS_URL = f"redis://127.0.0.1:{black_hole.port}/0"
             for _ in range(3):
-                ratelimit.hit("k", 100, 60)
+                ratelimit.acquire("k", 100, 60)
             time.sleep(0.35)
-            ratelimit.look_again()
+            ratelimit.probe_redis()
             for _ in range(20):
-                ratelimit.hit("k", 100, 60)
+                ratelimit.acquire("k", 100, 60)
 
-            assert black_hole.connections == 4  # three calls, one look
+            assert black_hole.connections == 4  # three calls and one probe
 
 
 HAMMER = """
 import django, sys
 django.setup()
 from opsportal.lib import ratelimit, redis_link
-print(sum(ratelimit.hit("k", 100, 60).allowed for _ in range(60)))
+print(sum(ratelimit.acquire("k", 100, 60).allowed for _ in range(60)))
 """
 
 
 class TestRedis:
-    def test_a_flood_that_is_refused_here_does_not_reach_redis(
+    def test_hits_refused_in_memory_do_not_reach_redis(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
         for _ in range(3):
-            ratelimit.hit("k", 3, 60)
+            ratelimit.acquire("k", 3, 60)
         with redis.Redis.from_url(redis_server.url()) as client:
             before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
-            refused = [ratelimit.hit("k", 3, 60) for _ in range(50)]
+            refused = [ratelimit.acquire("k", 3, 60) for _ in range(50)]
             after = client.info("commandstats")["cmdstat_evalsha"]["calls"]
 
         assert after == before
-        assert not any(verdict.allowed for verdict in refused)
+        assert not any(decision.allowed for decision in refused)
         assert 0 < refused[0].retry_after <= 60
 
-    def test_it_judges_as_memory_does(self, settings: Settings, redis_server: RedisServer) -> None:
-        settings.REDIS_URL = redis_server.url()
-        memory = ratelimit.Memory()
-        for limit, window, cost in [(3, 60, 1), (10, 60, 4), (0, 60, 1), (2_000, 60, 300)]:
-            for _ in range(8):
-                expected = memory.hit(f"k{limit}", limit, window, cost)
-                verdict = ratelimit.hit(f"k{limit}", limit, window, cost=cost)
-                assert verdict[:3] == expected[:3]
-                assert verdict.reset_at == pytest.approx(expected.reset_at, abs=0.5)
-                assert verdict.retry_after == pytest.approx(expected.retry_after, abs=0.5)
-
-    def test_hits_leave_the_window(self, settings: Settings, redis_server: RedisServer) -> None:
-        settings.REDIS_URL = redis_server.url()
-        assert [ratelimit.hit("k", 2, 0.3).allowed for _ in range(3)] == [True, True, False]
-        time.sleep(0.32)
-        assert [ratelimit.hit("k", 2, 0.3).allowed for _ in range(3)] == [True, True, False]
-
-    def test_nothing_is_left_when_a_window_is_over(
+    def test_it_decides_as_the_memory_limiter_does(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
-        ratelimit.hit("k", 2, 0.1)
+        memory = MemoryLimiter()
+        for limit, window, cost in [(3, 60, 1), (10, 60, 4), (0, 60, 1), (2_000, 60, 300)]:
+            for _ in range(8):
+                expected = memory.acquire(f"k{limit}", limit, window, cost)
+                decision = ratelimit.acquire(f"k{limit}", limit, window, cost=cost)
+                assert decision[:3] == expected[:3]
+                assert decision.reset_at == pytest.approx(expected.reset_at, abs=0.5)
+                assert decision.retry_after == pytest.approx(expected.retry_after, abs=0.5)
+
+    def test_hits_expire_after_the_window(
+        self, settings: Settings, redis_server: RedisServer
+    ) -> None:
+        settings.REDIS_URL = redis_server.url()
+        assert [ratelimit.acquire("k", 2, 0.3).allowed for _ in range(3)] == [True, True, False]
+        time.sleep(0.32)
+        assert [ratelimit.acquire("k", 2, 0.3).allowed for _ in range(3)] == [True, True, False]
+
+    def test_expired_keys_are_removed_from_redis(
+        self, settings: Settings, redis_server: RedisServer
+    ) -> None:
+        settings.REDIS_URL = redis_server.url()
+        ratelimit.acquire("k", 2, 0.1)
         time.sleep(0.15)
         with redis.Redis.from_url(redis_server.url()) as client:
             assert client.keys() == []

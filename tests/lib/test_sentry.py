@@ -1,4 +1,4 @@
-"""What the portal tells a Sentry about itself: with region and instance, without personal data, each request alone."""
+"""Errors are reported to Sentry with region and instance, without personal data, and separately per request."""
 
 import json
 import os
@@ -43,11 +43,11 @@ def unpacked(request: bytes) -> bytes:
     return brotli.decompress(body) if b"Content-Encoding: br" in head else body
 
 
-def test_it_is_off_without_a_dsn() -> None:
+def test_sentry_is_disabled_without_a_dsn() -> None:
     assert sentry.install() is False
 
 
-def test_errors_arrive_tagged_scrubbed_and_each_with_its_own_request(tmp_path: Path) -> None:
+def test_errors_are_sent_scrubbed_with_tags_and_their_own_request(tmp_path: Path) -> None:
     with serving(answer(200, b"{}")) as server:
         environment = {
             **os.environ,

@@ -1,4 +1,4 @@
-"""Settings from the environment: wrong ones are named together, in one line."""
+"""Invalid settings in the environment are reported together, in one line."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def check(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Com
     )
 
 
-def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
+def test_all_invalid_values_are_reported_at_once(tmp_path: Path) -> None:
     refused = check(
         tmp_path,
         TRUSTED_PROXY_COUNT="x",
@@ -38,13 +38,13 @@ def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
 
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert refused.stderr.startswith("opsportal cannot start: wrong settings: ")
+    assert refused.stderr.startswith("opsportal cannot start: invalid settings: ")
     for name in (
         "TRUSTED_PROXY_COUNT: Not a valid integer.",
         "DATABASE_POOL: Not a valid integer.",
-        "DATABASE_URL: not like postgresql://user:password@host:5432/name",
-        "TIME_ZONE: not the name of a time zone",
-        "BASE_URL: not like https://ops.example.com",
+        "DATABASE_URL: expected postgresql://user:password@host:5432/name",
+        "TIME_ZONE: expected the name of a time zone",
+        "BASE_URL: expected a URL such as https://ops.example.com",
         "WORKERS: Must be greater than or equal to 1.",
         "SECRET_KEY: The value of SECRET_KEY_FILE must be a readable file path.",
     ):
@@ -52,25 +52,27 @@ def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "postgresql://h:notaport/x", "mysql://h/x", "://"])
-def test_a_malformed_database_address_is_named(tmp_path: Path, url: str) -> None:
+def test_an_invalid_database_url_is_reported(tmp_path: Path, url: str) -> None:
     refused = check(tmp_path, DATABASE_URL=url)
 
     assert refused.returncode == 1
-    assert refused.stderr.startswith("opsportal cannot start: wrong settings: DATABASE_URL: not ")
+    assert refused.stderr.startswith(
+        "opsportal cannot start: invalid settings: DATABASE_URL: expected "
+    )
     assert refused.stderr.count("\n") == 1
 
 
-def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
 
     refused = check(tmp_path)
 
     assert refused.returncode == 1
-    assert "wrong settings: DATA_DIR: cannot be written" in refused.stderr
+    assert "invalid settings: DATA_DIR: cannot be written" in refused.stderr
     assert refused.stderr.count("\n") == 1
 
 
-def test_an_empty_value_means_the_default_and_files_lose_their_last_newline(tmp_path: Path) -> None:
+def test_empty_values_mean_the_default_and_files_are_stripped(tmp_path: Path) -> None:
     (tmp_path / "pool").write_text("7\n")
 
     accepted = check(

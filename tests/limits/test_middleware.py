@@ -1,4 +1,4 @@
-"""What a caller meets: limits by tier and by who they are, told on every answer, and no way around them."""
+"""Rate limits apply per tier and client, are stated in every response, and cannot be evaded."""
 
 import time
 from collections.abc import Iterator
@@ -72,11 +72,11 @@ def statuses(client: Client, count: int, path: str = "/breaks/fine", **headers: 
         ("GET", "/api/42/issues/", "read"),
     ],
 )
-def test_each_address_has_its_tier(method: str, path: str, tier: str | None) -> None:
+def test_each_url_has_its_tier(method: str, path: str, tier: str | None) -> None:
     assert tiers.tier_of(method, path) == tier
 
 
-def test_every_answer_says_how_many_are_left() -> None:
+def test_every_response_states_the_remaining_requests() -> None:
     first, second = (Client().get("/breaks/fine") for _ in range(2))
 
     assert first["X-RateLimit-Limit"] == "200"
@@ -85,7 +85,7 @@ def test_every_answer_says_how_many_are_left() -> None:
     assert abs(int(first["X-RateLimit-Reset"]) - time.time() - 60) <= 2
 
 
-def test_a_program_beyond_its_limit_gets_429_as_json() -> None:
+def test_a_program_over_its_limit_gets_a_429_as_json() -> None:
     set_limit(Tier.READ, 2)
     statuses(Client(), 2, "/api/breaks/fine")
     refused = Client().get("/api/breaks/fine")
@@ -99,7 +99,7 @@ def test_a_program_beyond_its_limit_gets_429_as_json() -> None:
     assert said["request_id"] == refused["X-Request-ID"]
 
 
-def test_a_person_beyond_it_gets_a_page() -> None:
+def test_a_person_over_the_limit_gets_a_page() -> None:
     set_limit(Tier.READ, 0)
     refused = Client().get("/breaks/fine", headers={"Accept": "text/html"})
 
@@ -108,7 +108,7 @@ def test_a_person_beyond_it_gets_a_page() -> None:
     assert "script-src 'self'" in refused["Content-Security-Policy"]
 
 
-def test_a_refusal_carries_the_security_headers_of_any_answer(settings: Settings) -> None:
+def test_a_rejection_has_the_same_security_headers_as_other_responses(settings: Settings) -> None:
     settings.SECURE_HSTS_SECONDS = 60
     allowed = Client().get("/breaks/fine", secure=True)
     set_limit(Tier.READ, 0)
@@ -120,7 +120,7 @@ def test_a_refusal_carries_the_security_headers_of_any_answer(settings: Settings
     assert set(allowed.headers) - of_the_body <= set(refused.headers)
 
 
-def test_signing_in_has_its_own_low_limit() -> None:
+def test_sign_in_has_its_own_low_limit() -> None:
     client = Client()
     codes = [
         client.post("/admin/login/", {"username": f"a{n}", "password": "b"}).status_code
@@ -130,7 +130,7 @@ def test_signing_in_has_its_own_low_limit() -> None:
     assert client.get("/admin/login/").status_code == 200
 
 
-def test_a_spoofed_forwarding_header_lifts_nothing(settings: Settings) -> None:
+def test_a_forged_forwarded_header_does_not_evade_the_limit(settings: Settings) -> None:
     set_limit(Tier.READ, 5)
     codes = [
         Client().get("/breaks/fine", headers={"X-Forwarded-For": f"9.9.9.{n}"}).status_code
@@ -146,7 +146,7 @@ def test_a_spoofed_forwarding_header_lifts_nothing(settings: Settings) -> None:
     assert codes == [200] * 5 + [429] * 3
 
 
-def test_rotating_invented_keys_and_sessions_lifts_nothing() -> None:
+def test_rotating_invented_keys_and_sessions_does_not_evade_the_limit() -> None:
     set_limit(Tier.READ, 5)
     client = Client(raise_request_exception=False)
     codes = []
@@ -158,7 +158,7 @@ def test_rotating_invented_keys_and_sessions_lifts_nothing() -> None:
     assert codes == [403] * 5 + [429] * 7
 
 
-def test_ipv6_neighbors_share_a_limit() -> None:
+def test_an_ipv6_network_shares_a_limit() -> None:
     set_limit(Tier.READ, 5)
     codes = [
         Client(REMOTE_ADDR=f"2001:db8::{n:x}").get("/breaks/fine").status_code for n in range(1, 9)
@@ -167,7 +167,7 @@ def test_ipv6_neighbors_share_a_limit() -> None:
     assert Client(REMOTE_ADDR="2001:db8:0:1::1").get("/breaks/fine").status_code == 200
 
 
-def test_a_verified_key_counts_as_its_app_wherever_it_calls_from() -> None:
+def test_a_verified_key_counts_as_its_app_from_any_address() -> None:
     set_limit(Tier.READ, 5)
     _, key = ApiKey.issue(app=make_app("shop"), scopes=[Scope.METRICS])
     handler_codes = []
@@ -194,12 +194,14 @@ def test_an_app_can_have_a_limit_of_its_own() -> None:
     assert codes == [200] * 6 + [429] * 2
 
 
-def test_the_health_page_refreshing_itself_locks_nobody_out(admin_client: Client) -> None:
+def test_refreshes_of_the_health_page_stay_within_the_limit(admin_client: Client) -> None:
     codes = statuses(admin_client, 400, "/breaks/user")
     assert set(codes) == {200}
 
 
-def test_staff_are_not_slowed_by_what_others_do_from_their_address(admin_user: User) -> None:
+def test_signed_in_users_are_not_limited_by_other_clients_at_their_address(
+    admin_user: User,
+) -> None:
     signed_in = Client()
     signed_in.force_login(admin_user)
     signed_in.get("/breaks/user")
@@ -210,7 +212,7 @@ def test_staff_are_not_slowed_by_what_others_do_from_their_address(admin_user: U
     assert Client().get("/breaks/user").status_code == 429
 
 
-def test_a_tier_can_be_switched_off() -> None:
+def test_a_tier_can_be_disabled() -> None:
     set_limit(Tier.READ, 1, is_enabled=False)
     response = Client().get("/breaks/fine")
 
@@ -219,7 +221,7 @@ def test_a_tier_can_be_switched_off() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_in_the_admin_holds_at_once(admin_client: Client) -> None:
+def test_a_change_in_the_admin_applies_immediately(admin_client: Client) -> None:
     tier, _ = RateLimitTier.objects.get_or_create(tier=Tier.READ, defaults={"limit": 200})
     url = f"/admin/limits/ratelimittier/{tier.pk}/change/"
     response = admin_client.post(
@@ -240,14 +242,14 @@ def test_twenty_threads_get_exactly_the_limit() -> None:
     assert codes.count(200) == 50
 
 
-def test_refused_calls_are_kept_by_minute_without_addresses() -> None:
+def test_rejected_requests_are_recorded_per_minute_without_addresses() -> None:
     set_limit(Tier.READ, 1)
     statuses(Client(REMOTE_ADDR="203.0.113.77"), 4)
     statuses(Client(REMOTE_ADDR="203.0.113.78"), 2)
 
-    assert blocked.write_down() == 2
+    assert blocked.write_counts() == 2
     statuses(Client(REMOTE_ADDR="203.0.113.77"), 1)
-    blocked.write_down()
+    blocked.write_counts()
 
     rows = BlockedCall.objects.order_by("-count")
     assert sum(row.count for row in rows) == 5
@@ -257,18 +259,18 @@ def test_refused_calls_are_kept_by_minute_without_addresses() -> None:
         assert "203.0.113" not in row.subject
 
 
-def test_a_flood_of_refused_addresses_costs_bounded_memory() -> None:
+def test_a_flood_of_rejected_addresses_uses_bounded_memory() -> None:
     set_limit(Tier.READ, 0)
     for n in range(700):
         Client(REMOTE_ADDR=f"10.1.{n // 250}.{n % 250}").get("/breaks/fine")
 
-    assert len(blocked._counts) <= blocked.MOST_SUBJECTS + 1
-    blocked.write_down()
+    assert len(blocked._counts) <= blocked.MAX_SUBJECTS + 1
+    blocked.write_counts()
     assert sum(row.count for row in BlockedCall.objects.all()) == 700
 
 
-def test_blocked_calls_are_forgotten_after_thirty_days(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "AT_ONCE", 2)
+def test_rejected_requests_are_deleted_after_thirty_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "BATCH_SIZE", 2)
     now = timezone.now()
     for days in (0, 29, 31, 32, 33, 400):
         BlockedCall.objects.create(
@@ -279,7 +281,7 @@ def test_blocked_calls_are_forgotten_after_thirty_days(monkeypatch: pytest.Monke
     assert {row.subject for row in BlockedCall.objects.all()} == {"app:0", "app:29"}
 
 
-def test_a_view_under_django_ratelimit_answers_in_the_same_way() -> None:
+def test_a_view_with_django_ratelimit_responds_in_the_same_way() -> None:
     client = Client()
     client.get("/api/breaks/often")
     refused = client.get("/api/breaks/often")
@@ -288,9 +290,9 @@ def test_a_view_under_django_ratelimit_answers_in_the_same_way() -> None:
     assert refused.json()["retryAfter"] == 60
 
 
-def test_known_callers_are_known_by_their_credential_only() -> None:
+def test_cached_callers_are_found_by_their_credential_only() -> None:
     known = rate_limits.KnownCallers()
-    known.remember("key", rate_limits.Caller("app:shop", "shop"))
+    known.add("key", rate_limits.Caller("app:shop", "shop"))
 
     assert known.get("key")
     assert known.get("other") is None

@@ -28,5 +28,5 @@ def stripe(stripe_server: StripeDouble, settings: Settings) -> StripeDouble:
 @pytest.fixture(autouse=True)
 def fresh_process() -> None:
     """Breakers closed, nothing counted: as in a process just started."""
-    breaker.forget_all()
+    breaker.reset_all()
     refusals.forget_all()

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from opsportal.access.roles import READ_ONLY, STAFF, ensure_roles
+from opsportal.access.roles import Role, ensure_roles
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
 from payments.services.mismatches import note_mismatch
 from tests.factories import make_app, make_payment, make_webhook_event
@@ -231,12 +231,12 @@ def test_roles_say_who_may_do_what(stripe: StripeDouble) -> None:
     refund = reverse("payments:payment-refund", args=[payment.uuid])
     replay = reverse("payments:event-replay", args=[event.pk])
 
-    reader = signed_in(READ_ONLY)
+    reader = signed_in(Role.READ_ONLY)
     assert reader.get(reverse("payments:overview")).status_code == 200
     assert reader.get(refund).status_code == 403
     assert reader.post(replay).status_code == 403
     User.objects.all().delete()
-    worker = signed_in(STAFF)
+    worker = signed_in(Role.STAFF)
     assert worker.get(refund).status_code == 200
     assert worker.post(replay).status_code == 302
 

@@ -1,4 +1,4 @@
-"""Whoever is refused is told so in their own language: a page with a way back, or a problem."""
+"""Rejected and failed requests get a page with a link back, or a problem document."""
 
 import logging
 
@@ -18,18 +18,18 @@ def browser_client() -> Client:
 
 
 PAGES = [
-    ("/nowhere", 404, "There is nothing here"),
-    ("/breaks/bug", 500, "Something broke"),
-    ("/breaks/database", 503, "Not available right now"),
-    ("/breaks/suspicious", 400, "cannot be understood"),
-    ("/breaks/denied", 403, "You may not do this"),
+    ("/nowhere", 404, "Page not found"),
+    ("/breaks/bug", 500, "Something went wrong"),
+    ("/breaks/database", 503, "Temporarily unavailable"),
+    ("/breaks/suspicious", 400, "The request is malformed or incomplete"),
+    ("/breaks/denied", 403, "Access denied"),
     ("/breaks/unreadable", 422, "the body is not JSON"),
-    ("/only-post", 405, "Not this way"),
+    ("/only-post", 405, "Method not allowed"),
 ]
 
 
 @pytest.mark.parametrize(("path", "status", "text"), PAGES)
-def test_people_get_a_page_with_the_reference_and_a_way_back(
+def test_people_get_a_page_with_the_reference_and_a_link_back(
     browser_client: Client, path: str, status: int, text: str
 ) -> None:
     response = browser_client.get(
@@ -49,7 +49,7 @@ def test_people_get_a_page_with_the_reference_and_a_way_back(
 
 @pytest.mark.parametrize("path", ["/api/nowhere", "/nowhere"])
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 422, 500, 503])
-def test_programs_get_a_problem(browser_client: Client, path: str, status: int) -> None:
+def test_programs_get_a_problem_document(browser_client: Client, path: str, status: int) -> None:
     breaking = {
         400: "breaks/suspicious",
         403: "breaks/denied",
@@ -72,11 +72,11 @@ def test_programs_get_a_problem(browser_client: Client, path: str, status: int) 
     assert problem["detail"]
 
 
-def test_which_methods_there_are_is_said(browser_client: Client) -> None:
+def test_a_405_lists_the_allowed_methods(browser_client: Client) -> None:
     assert browser_client.get("/api/only-post")["Allow"] == "POST"
 
 
-def test_a_missing_key_is_401_and_a_wrong_one_403(browser_client: Client) -> None:
+def test_a_missing_key_is_a_401_and_a_wrong_key_a_403(browser_client: Client) -> None:
     missing = browser_client.get("/api/breaks/key")
     wrong = browser_client.get("/api/breaks/key", headers={"Authorization": "Bearer ops_nope"})
 
@@ -84,27 +84,27 @@ def test_a_missing_key_is_401_and_a_wrong_one_403(browser_client: Client) -> Non
     assert wrong.status_code == 403
 
 
-def test_a_wrong_host_is_told_so_and_reflected_nowhere(browser_client: Client) -> None:
+def test_a_wrong_host_is_reported_but_not_echoed(browser_client: Client) -> None:
     for path in ("/admin/", "/api/nowhere"):
         response = browser_client.get(path, headers={"Host": "evil.example"})
         assert response.status_code == 400
-        assert b"does not answer under that host name" in response.content
+        assert b"does not serve the requested host name" in response.content
         assert b"evil" not in response.content
 
 
-def test_the_way_back_leads_to_no_other_site(browser_client: Client) -> None:
+def test_the_link_back_never_leads_to_another_site(browser_client: Client) -> None:
     for referer in ("https://evil.example/", "javascript:alert(1)", "//evil.example"):
         page = browser_client.get("/nowhere", headers={"Referer": referer}).content
-        assert b"Back to where you were" not in page
+        assert b"Previous page" not in page
 
 
-def test_a_form_without_its_token_explains_itself(browser_client: Client) -> None:
+def test_a_form_without_a_csrf_token_is_explained(browser_client: Client) -> None:
     response = browser_client.post("/form")
     assert response.status_code == 403
-    assert b"This form is too old" in response.content
+    assert b"This form has expired" in response.content
 
 
-def test_a_body_that_is_too_large_is_413(browser_client: Client) -> None:
+def test_a_body_that_is_too_large_is_a_413(browser_client: Client) -> None:
     response = browser_client.post(
         "/api/only-post", b"x" * (6 * 1024 * 1024), content_type="text/plain"
     )
@@ -125,7 +125,7 @@ def test_an_exception_is_logged_once_with_its_request_id(
     assert vars(access)["path"] == "/breaks/bug"
 
 
-def test_an_offered_request_id_that_could_do_harm_is_replaced(browser_client: Client) -> None:
+def test_an_unacceptable_request_id_is_replaced(browser_client: Client) -> None:
     for offered in ("a\tb<script>alert(1)", "short", "x" * 200):
         response = browser_client.get("/breaks/fine", headers={"X-Request-ID": offered})
         assert response["X-Request-ID"] != offered

@@ -1,5 +1,4 @@
-"""The API's description has all there is, and is a sound document. Whether answers are as described, tests/described.py
-sees to in every test that calls the API."""
+"""The API description is complete and valid. tests/described.py compares it with the responses in all other tests."""
 
 import re
 from typing import Any
@@ -32,7 +31,7 @@ def document() -> dict[str, Any]:
     return described.document()
 
 
-def test_every_address_of_the_api_is_described(document: dict[str, Any]) -> None:
+def test_every_url_of_the_api_is_described(document: dict[str, Any]) -> None:
     routes = {
         name for name, route in openapi.routes().items() if re.match(r"\^?(\(.*\))?api/", route)
     }
@@ -41,7 +40,7 @@ def test_every_address_of_the_api_is_described(document: dict[str, Any]) -> None
     assert {operation.url for operation in openapi.registry} == routes | {"errors:ingest-other"}
 
 
-def test_exactly_the_methods_that_an_address_takes_are_described(document: dict[str, Any]) -> None:
+def test_exactly_the_allowed_methods_are_described(document: dict[str, Any]) -> None:
     app = make_app("shop")
     wrong = []
     for path, operations in document["paths"].items():
@@ -69,7 +68,7 @@ def test_every_operation_describes_its_refusals(document: dict[str, Any]) -> Non
                 assert {"400", "413"} <= statuses, (method, path)
 
 
-def test_it_is_a_sound_document(document: dict[str, Any]) -> None:
+def test_the_document_is_valid_and_consistent(document: dict[str, Any]) -> None:
     components = document["components"]["schemas"]
     for name, schema in components.items():
         Draft202012Validator.check_schema(schema)
@@ -85,7 +84,7 @@ def test_it_is_a_sound_document(document: dict[str, Any]) -> None:
             assert {p["name"] for p in given} == named, path
 
 
-def test_it_is_served_to_programs_and_shown_to_staff(client: Client, admin_client: Client) -> None:
+def test_the_document_is_served_and_shown_to_staff(client: Client, admin_client: Client) -> None:
     served = client.get("/api/v1/openapi.json")
     page = admin_client.get("/admin/apps/api/")
 
@@ -96,7 +95,7 @@ def test_it_is_served_to_programs_and_shown_to_staff(client: Client, admin_clien
     assert client.get("/admin/apps/api/").status_code == 302
 
 
-def test_an_answer_that_is_not_as_described_is_found_out() -> None:
+def test_a_response_that_differs_from_its_description_is_detected() -> None:
     good = b'{"accepted": 1, "duplicate": false}'
     described.check("POST", "/api/v1/signals/", 202, "application/json", good)
     for status, body in [(202, b'{"accepted": "1", "duplicate": false}'), (418, good)]:

@@ -1,4 +1,4 @@
-"""In the portal as it really runs: its own requests and errors are there within seconds."""
+"""A running portal records its own requests and errors within seconds."""
 
 from tests.servers.portal import Portal
 
@@ -19,7 +19,7 @@ except ZeroDivisionError:
 """
 
 
-def test_its_requests_are_measured(portal: Portal) -> None:
+def test_requests_to_the_portal_are_measured(portal: Portal) -> None:
     for _ in range(5):
         assert portal.client.get("/admin/login/").status_code == 200
 

@@ -15,7 +15,8 @@ from errors import payloads
 from errors.models import ErrorEvent
 from health.models import Latency, Series, Tier
 from opsportal.clients.services import ensure_portal_app
-from opsportal.lib import background, ratelimit
+from opsportal.lib import background
+from opsportal.lib.memory_limits import MemoryLimiter
 from opsportal.self_monitoring import errors, requests
 
 pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
@@ -25,16 +26,16 @@ pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
 def switched_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.SELF_MONITORING = True
     monkeypatch.setattr(background, "start", lambda: None)  # the tests write themselves
-    monkeypatch.setattr(errors, "_pace", ratelimit.Memory())
+    monkeypatch.setattr(errors, "_limiter", MemoryLimiter())
     ensure_portal_app()
     requests._durations.clear()
-    errors._waiting.clear()
+    errors._queue.clear()
     yield
     requests._durations.clear()
-    errors._waiting.clear()
+    errors._queue.clear()
 
 
-def test_requests_are_counted_under_their_pattern() -> None:
+def test_requests_are_counted_under_their_url_pattern() -> None:
     client = Client(raise_request_exception=False)
     for how in ("one", "two", "bug"):
         client.get(f"/breaks/{how}")
@@ -53,7 +54,7 @@ def test_requests_are_counted_under_their_pattern() -> None:
     }
 
 
-def test_invented_methods_are_no_series_of_their_own() -> None:
+def test_invented_methods_create_no_series() -> None:
     for n in range(3):
         Client().generic(f"INVENTED{n}", "/nowhere")
 
@@ -68,13 +69,15 @@ def test_probes_and_static_files_are_not_counted() -> None:
     assert requests.write_durations() == 0
 
 
-def test_no_request_waits_for_the_database(django_assert_num_queries: object) -> None:
+def test_measuring_a_request_does_not_use_the_database(django_assert_num_queries: object) -> None:
     with django_assert_num_queries(0):  # type: ignore[operator]
         Client().get("/breaks/fine")
     assert Series.objects.count() == 0
 
 
-def test_what_cannot_be_written_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measurements_that_cannot_be_written_are_dropped_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def gone(*args: object, **options: object) -> None:
         raise OperationalError("gone")
 
@@ -88,8 +91,8 @@ def test_what_cannot_be_written_is_dropped_and_counted(monkeypatch: pytest.Monke
     assert requests.write_durations() == 0
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "MOST_KINDS", 1)
+def test_the_number_of_keys_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MAX_KEYS", 1)
     monkeypatch.setattr(requests, "dropped", 0)
     for path in ("/breaks/fine", "/only-post", "/form"):
         Client().get(path)
@@ -113,7 +116,7 @@ def own_events() -> list[dict[str, Any]]:
     ],
     ids=["a wrong Host", "too many fields", "too large"],
 )
-def test_what_a_caller_does_wrong_is_no_error_of_the_portal(
+def test_invalid_requests_are_not_recorded_as_errors(
     sent: dict[str, str], headers: dict[str, str], status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = urlencode(sent)
@@ -126,7 +129,7 @@ def test_what_a_caller_does_wrong_is_no_error_of_the_portal(
         assert json.loads(line)["level"] == "info"
 
 
-def test_an_exception_in_a_view_becomes_an_event_with_its_frames_and_request() -> None:
+def test_an_exception_in_a_view_is_recorded_with_its_frames_and_request() -> None:
     client = Client(raise_request_exception=False)
     client.get("/breaks/bug?token=x", headers={"X-Request-ID": "request-1234"})
 
@@ -142,7 +145,7 @@ def test_an_exception_in_a_view_becomes_an_event_with_its_frames_and_request() -
     assert ErrorEvent.objects.get().request_id == "request-1234"
 
 
-def test_an_error_line_becomes_an_event_and_a_warning_does_not() -> None:
+def test_an_error_line_is_recorded_and_a_warning_is_not() -> None:
     log = logging.getLogger("shop")
     log.warning("soon")
     log.error("delivery failed", extra={"channel": "slack"})
@@ -152,12 +155,12 @@ def test_an_error_line_becomes_an_event_and_a_warning_does_not() -> None:
     assert event["extra"]["channel"] == "slack"
 
 
-def test_what_recording_has_to_say_is_not_recorded() -> None:
+def test_errors_of_the_recording_code_are_not_recorded() -> None:
     logging.getLogger("errors.store.writer").error("store failed")
     assert own_events() == []
 
 
-def test_an_error_while_collecting_an_error_ends_there(
+def test_an_error_during_collection_is_not_collected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def breaks(record: logging.LogRecord) -> dict[str, Any]:
@@ -167,7 +170,7 @@ def test_an_error_while_collecting_an_error_ends_there(
     monkeypatch.setattr(errors, "event_of", breaks)
     monkeypatch.setattr(logging, "raiseExceptions", False)
     logging.getLogger("shop").error("once")
-    assert not errors._waiting
+    assert not errors._queue
 
 
 def test_a_storm_of_errors_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,8 +178,8 @@ def test_a_storm_of_errors_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatc
     for n in range(200):
         logging.getLogger("shop").error("storm", extra={"n": n})
 
-    assert len(errors._waiting) <= errors.MOST_A_MINUTE
-    assert errors.dropped >= 200 - errors.MOST_A_MINUTE
+    assert len(errors._queue) <= errors.MAX_PER_MINUTE
+    assert errors.dropped >= 200 - errors.MAX_PER_MINUTE
 
 
 def test_errors_that_cannot_be_written_are_dropped_and_counted(

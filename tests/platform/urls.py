@@ -1,4 +1,4 @@
-"""The portal's addresses, and some that break on purpose."""
+"""The portal's URLs, and views that fail on purpose."""
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from opsportal.access.roles import READ_ONLY, ensure_roles
+from opsportal.access.roles import Role, ensure_roles
 from reservations import services
 from reservations.models import Discrepancy, Event, Reservation, Status, TicketType
 from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
@@ -196,7 +196,7 @@ def test_capacity_cannot_go_below_what_is_taken(staff: Client) -> None:
 def test_a_reader_changes_nothing() -> None:
     ensure_roles()
     user = User.objects.create_user("bob", is_staff=True)
-    user.groups.add(Group.objects.get(name=READ_ONLY))
+    user.groups.add(Group.objects.get(name=Role.READ_ONLY))
     client = Client()
     client.force_login(user)
     reservation = reserved(make_ticket_type(5))

@@ -1,4 +1,4 @@
-"""`manage.py serve` as an owner runs it, with its process tree in sight."""
+"""Run `manage.py serve` as an owner does, and inspect its process tree."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from tests.servers.portal import ROOT, Portal
 
 
 def parents() -> dict[int, int]:
-    """Every living process and its parent; zombies are not living."""
+    """Return the parent of every process except zombies."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -43,7 +43,7 @@ def name(pid: int) -> str:
 
 
 def memory_mb(pid: int, kind: str) -> float:
-    """Rss: all that it has in memory; Pss: where several have the same, its share."""
+    """Return the memory of a process by `kind`: "Rss" counts shared pages fully, "Pss" proportionally."""
     [line] = re.findall(rf"\n{kind}: +([0-9]+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text())
     return int(line) / 1024
 
@@ -73,11 +73,11 @@ class Serving:
         )
 
     def child(self, named: str) -> int:
-        """The pid of the supervisor's child of that name, or 0."""
+        """Return the pid of the supervisor's child with this name, or 0."""
         return next((c for c in children(self.process.pid) if name(c) == named), 0)
 
     def cluster(self) -> Cluster | None:
-        """The worker cluster's processes, once all of them are there."""
+        """Return the processes of the worker cluster, or None until all are running."""
         sentinel = self.child("opsportal tasks")
         workers = [c for c in children(sentinel) if name(c) == "opsportal work"]
         return Cluster(sentinel, workers) if len(workers) == 2 else None
@@ -98,7 +98,7 @@ class Serving:
         return found
 
     def enqueue(self, task: str, **arguments: object) -> None:
-        """What `queue.enqueue` does in a web process of this portal; the signing key is the tests' own."""
+        """Queue a task as `queue.enqueue` does in a web process of this portal."""
         package = SignedPackage.dumps(
             {
                 "id": uuid.uuid4().hex,

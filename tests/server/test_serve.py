@@ -1,4 +1,4 @@
-"""What `manage.py serve` does for a newcomer before it starts anything."""
+"""The preparations of `manage.py serve`, before it starts other processes."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from tests.servers.portal import ROOT
 
 
 @pytest.mark.django_db
-def test_the_first_start_makes_an_admin_whose_password_is_printed_once() -> None:
+def test_the_first_start_creates_an_admin_and_prints_the_password_once() -> None:
     said = serve.first_admin()
 
     password = re.search(r"admin, password (\w{16}) ", said)
@@ -30,7 +30,7 @@ def test_the_first_start_makes_an_admin_whose_password_is_printed_once() -> None
 
 
 @pytest.mark.django_db
-def test_who_has_an_admin_gets_no_second_one() -> None:
+def test_no_second_admin_is_created() -> None:
     User.objects.create_superuser("anna", password="x")
 
     assert "as before" in serve.first_admin()
@@ -50,7 +50,7 @@ def test_the_banner_has_a_dsn_and_a_curl_line_with_the_same_live_key() -> None:
     assert serve._key_to_show() == key
 
 
-def test_a_free_port_is_found_and_a_forbidden_address_is_one_line() -> None:
+def test_a_free_port_is_found_and_an_unusable_address_is_reported() -> None:
     assert serve.free_port("127.0.0.1", 0) > 1023
     with pytest.raises(CommandError, match=r"^cannot listen on 192\.0\.2\.1:8000 \(.*\); choose"):
         serve.free_port("192.0.2.1", 8000)
@@ -72,7 +72,7 @@ def test_static_files_are_collected_when_one_changed(settings: Settings, tmp_pat
     assert "red" in (tmp_path / "static" / "a.css").read_text()
 
 
-def test_what_is_loaded_before_forking_leaves_no_connection_to_share() -> None:
+def test_loading_before_the_fork_leaves_no_open_connection() -> None:
     program = (
         "import django; django.setup()\n"
         "from django.db import connection\n"

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
             name='AccessPolicy',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('require_second_factor', models.BooleanField(default=False, help_text='Whoever has none sets it up at the next sign-in, before anything else.', verbose_name='everybody needs a second factor')),
+                ('require_second_factor', models.BooleanField(default=False, help_text='Users without two-factor sign-in must set it up at their next sign-in.', verbose_name='require two-factor sign-in')),
             ],
             options={
                 'verbose_name': 'sign-in policy',
@@ -32,10 +32,10 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField()),
                 ('username', models.CharField(blank=True, max_length=150)),
-                ('action', models.CharField(help_text='What was done, like clients:dsn-key-revoke', max_length=100)),
-                ('target', models.CharField(blank=True, help_text='To what, by id', max_length=200)),
+                ('action', models.CharField(help_text='The action, for example clients:dsn-key-revoke', max_length=100)),
+                ('target', models.CharField(blank=True, help_text='Ids of the affected objects', max_length=200)),
                 ('detail', models.CharField(blank=True, max_length=500)),
-                ('status', models.PositiveSmallIntegerField(blank=True, help_text='How it was answered', null=True)),
+                ('status', models.PositiveSmallIntegerField(blank=True, help_text='HTTP status of the response', null=True)),
                 ('request_id', models.CharField(blank=True, max_length=128)),
                 ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],

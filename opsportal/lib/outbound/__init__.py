@@ -1,11 +1,11 @@
-"""The one way out: every HTTP call the portal makes goes through a `Client` of this package.
+"""The HTTP client for all outbound calls of the portal.
 
     slack = outbound.Client("slack", timeout=5)
     response = slack.request("POST", url, json=blocks, guard=True)
 
-A call ends within its `timeout`, whatever the other side does: attempts, waits, name lookup and a body that drips
-included. Calls that may be repeated are, with jitter. A dependency that keeps failing is left alone for a while (its
-circuit breaker). `guard=True` is for addresses that people type in: they cannot lead into our own network.
+A call ends within its `timeout`, which includes all attempts, waits, name lookups and slow bodies. Idempotent calls are
+retried with jitter. A circuit breaker stops calls to a dependency that keeps failing. Use `guard=True` for URLs that
+users enter, so that they cannot reach our own network.
 """
 
 from opsportal.lib.outbound.breaker import BreakerState, breaker_states

@@ -1,9 +1,10 @@
-"""Circuit breakers: a dependency that keeps failing is left alone for a while, then tried with exactly one call.
+"""Circuit breakers: stop calls to a dependency that keeps failing, then probe it with exactly one call.
 
-Closed → 5 failures within 30 s → open for 30 s → one probe → closed again, or open for another 30 s. What counts as
-a failure is no answer or a 5xx; a 4xx or a 429 is an answer. Each process counts for itself; that a breaker is open
-is told to all processes through the "shared" cache (Redis, or files on a single machine), read at most once a second.
-The libraries that were tried made parallel calls wait for each other, or let every thread through when half open.
+Closed → 5 failures within 30 s → open for 30 s → one probe → closed, or open for another 30 s. A missing response and a
+5xx count as failures; a 4xx, including 429, does not. Each process counts failures on its own. Processes share the open
+state through the "shared" cache (Redis, or files on a single machine) and read it at most once per second.
+
+The libraries we tried either made parallel calls wait for each other or let every thread through when half-open.
 """
 
 import logging
@@ -11,6 +12,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from enum import StrEnum
 
 from django.core.cache import caches
 
@@ -18,27 +20,33 @@ from opsportal.lib.outbound.exceptions import Unavailable
 
 log = logging.getLogger(__name__)
 
-FAILURES = 5
-WITHIN = 30.0
-OPEN_FOR = 30.0
-PROBE_LEASE = 15.0  # after so long a probe that never reported back is given up
-FRESH_FOR = 1.0
-MOST_BREAKERS = 1_000  # guarded calls have one per host
+FAILURE_THRESHOLD = 5
+FAILURE_WINDOW_SECONDS = 30.0
+OPEN_SECONDS = 30.0
+PROBE_TIMEOUT_SECONDS = 15.0  # A probe without a result is abandoned after this time.
+CACHE_SECONDS = 1.0
+MAX_BREAKERS = 1_000  # Guarded calls have one breaker per host.
 _INDEX = "breakers"
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
 
 
 @dataclass(frozen=True)
 class BreakerState:
     name: str
-    state: str  # "closed", "open" or "half-open"
-    failures: int  # of this process within the last 30 s
+    state: State
+    failures: int  # in this process within FAILURE_WINDOW_SECONDS
     retry_after: float | None  # seconds until the probe, while open
-    opened_at: float | None  # time.time()
+    opened_at: float | None  # Unix time in seconds
 
 
 @dataclass(frozen=True)
 class _Trip:
-    """That a breaker is open, as all processes see it (wall clock)."""
+    """The shared state of an open breaker, in Unix time."""
 
     opened_at: float
     until: float
@@ -54,18 +62,18 @@ class Breaker:
         self._probe_until = 0.0
 
     def enter(self) -> bool:
-        """Asks to make a call; True when it is the probe. Raises Unavailable while open. Never waits for other calls."""
+        """Allow a call and return True if it is the probe. Raises Unavailable while open; never blocks."""
         trip = self._current_trip()
         if trip is None:
             return False
         left = trip.until - time.time()
         if left > 0:
             raise Unavailable(self.name, "not called: it failed repeatedly", round(left, 1))
-        if self._take_probe():
+        if self._acquire_probe():
             return True
-        raise Unavailable(self.name, "not called: a trial call is under way", 1.0)
+        raise Unavailable(self.name, "not called: a test call is in progress", 1.0)
 
-    def succeeded(self, *, probe: bool) -> None:
+    def record_success(self, *, probe: bool) -> None:
         if not probe:
             return
         with self._lock:
@@ -77,21 +85,21 @@ class Breaker:
         cache.delete_many([self._key, self._probe_key])
         log.info("breaker closed", extra={"dependency": self.name})
 
-    def failed(self, *, probe: bool) -> None:
+    def record_failure(self, *, probe: bool) -> None:
         now = time.monotonic()
         with self._lock:
             self._failures.append(now)
-            self._forget_old(now)
-            trips = probe or (self._trip is None and len(self._failures) >= FAILURES)
+            self._drop_old_failures(now)
+            trips = probe or (self._trip is None and len(self._failures) >= FAILURE_THRESHOLD)
             if trips:
-                wall = time.time()
-                opened_at = self._trip.opened_at if self._trip else wall
-                self._trip = trip = _Trip(opened_at, wall + OPEN_FOR)
+                wall_time = time.time()
+                opened_at = self._trip.opened_at if self._trip else wall_time
+                self._trip = trip = _Trip(opened_at, wall_time + OPEN_SECONDS)
                 self._probe_until = 0.0
                 self._read_at = now
         if trips:
             cache = caches["shared"]
-            # Kept longer than it is open: the first call after that must know to be a probe.
+            # Kept longer than the breaker is open, so that the first call after that is the probe.
             cache.set(self._key, (trip.opened_at, trip.until), timeout=3600)
             cache.delete(self._probe_key)
             names = set(cache.get(_INDEX) or ())
@@ -99,8 +107,8 @@ class Breaker:
                 cache.set(_INDEX, sorted(names | {self.name}), timeout=None)
             log.warning("breaker opened", extra={"dependency": self.name})
 
-    def gave_up_probe(self) -> None:
-        """The probe ended without saying anything about the dependency: the next call may be it."""
+    def abandon_probe(self) -> None:
+        """Let the next call be the probe, because this one ended without a result."""
         with self._lock:
             self._probe_until = 0.0
         caches["shared"].delete(self._probe_key)
@@ -108,14 +116,14 @@ class Breaker:
     def state(self) -> BreakerState:
         trip = self._current_trip()
         with self._lock:
-            self._forget_old(time.monotonic())
+            self._drop_old_failures(time.monotonic())
             failures = len(self._failures)
         if trip is None:
-            return BreakerState(self.name, "closed", failures, None, None)
+            return BreakerState(self.name, State.CLOSED, failures, None, None)
         left = trip.until - time.time()
         if left > 0:
-            return BreakerState(self.name, "open", failures, round(left, 1), trip.opened_at)
-        return BreakerState(self.name, "half-open", failures, None, trip.opened_at)
+            return BreakerState(self.name, State.OPEN, failures, round(left, 1), trip.opened_at)
+        return BreakerState(self.name, State.HALF_OPEN, failures, None, trip.opened_at)
 
     @property
     def is_idle(self) -> bool:
@@ -132,32 +140,33 @@ class Breaker:
     def _current_trip(self) -> _Trip | None:
         now = time.monotonic()
         with self._lock:
-            if now - self._read_at < FRESH_FOR:
+            if now - self._read_at < CACHE_SECONDS:
                 return self._trip
-            self._read_at = now  # other threads need not read too
-        told = caches["shared"].get(self._key)
+            self._read_at = now  # Set first, so that other threads do not read too.
+        shared = caches["shared"].get(self._key)
         with self._lock:
-            if told:
-                self._trip = _Trip(*told)
-            elif self._trip and self._trip.until < time.time() - FRESH_FOR - OPEN_FOR:
-                # Closed elsewhere. Within that time the cache may just be away, and our own word stands.
+            if shared:
+                self._trip = _Trip(*shared)
+            elif self._trip and self._trip.until < time.time() - CACHE_SECONDS - OPEN_SECONDS:
+                # Another process closed the breaker. Until this time has passed, keep our own state, because the cache
+                # may only be unavailable.
                 self._trip = None
             return self._trip
 
-    def _take_probe(self) -> bool:
+    def _acquire_probe(self) -> bool:
         now = time.monotonic()
         with self._lock:
             if now < self._probe_until:
                 return False
-            self._probe_until = now + PROBE_LEASE
+            self._probe_until = now + PROBE_TIMEOUT_SECONDS
         cache = caches["shared"]
-        if cache.add(self._probe_key, 1, timeout=PROBE_LEASE):
+        if cache.add(self._probe_key, 1, timeout=PROBE_TIMEOUT_SECONDS):
             return True
-        # Somebody else's probe, or the cache is away: then it does not have the key either, and this process decides.
+        # Either another process has the probe, or the cache is unavailable and returns no key; then this process probes.
         return cache.get(self._probe_key) is None
 
-    def _forget_old(self, now: float) -> None:
-        while self._failures and self._failures[0] < now - WITHIN:
+    def _drop_old_failures(self, now: float) -> None:
+        while self._failures and self._failures[0] < now - FAILURE_WINDOW_SECONDS:
             self._failures.popleft()
 
 
@@ -171,20 +180,20 @@ def breaker_for(name: str) -> Breaker:
     except KeyError:
         pass
     with _breakers_lock:
-        if len(_breakers) >= MOST_BREAKERS:
-            for known in [known for known, breaker in _breakers.items() if breaker.is_idle]:
-                del _breakers[known]
+        if len(_breakers) >= MAX_BREAKERS:
+            for idle in [known for known, breaker in _breakers.items() if breaker.is_idle]:
+                del _breakers[idle]
         return _breakers.setdefault(name, Breaker(name))
 
 
 def breaker_states() -> list[BreakerState]:
-    """Every breaker this process knows and every one that was ever open anywhere, by name."""
+    """Return the states of all breakers of this process and of those that any process has opened, by name."""
     names = {*_breakers, *(caches["shared"].get(_INDEX) or ())}
     return [breaker_for(name).state() for name in sorted(names)]
 
 
-def forget_all() -> None:
-    """For tests: every breaker closed and unknown."""
+def reset_all() -> None:
+    """Close and remove every breaker. For tests."""
     _breakers.clear()
     cache = caches["shared"]
     cache.delete_many(

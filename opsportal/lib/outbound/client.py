@@ -1,4 +1,4 @@
-"""`Client`: one named dependency, how long a call to it may take, and when it is tried again."""
+"""A client for one named dependency, with timeouts, retries and a circuit breaker."""
 
 import atexit
 import base64
@@ -19,19 +19,19 @@ from opsportal.lib.outbound.breaker import Breaker, breaker_for
 from opsportal.lib.outbound.exceptions import ForbiddenAddress, TooLarge, Unavailable
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-_WORTH_A_RETRY = frozenset({408, 429, 500, 502, 503, 504})
-_FIRST_WAIT = 0.2
-_LONGEST_WAIT = 2.0
+_RETRIABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+_MIN_BACKOFF_SECONDS = 0.2
+_MAX_BACKOFF_SECONDS = 2.0
 
 _http_clients: dict[tuple[int, bool], httpx.Client] = {}
 _http_clients_lock = threading.Lock()
 
 
 class Client:
-    """Calls to one dependency. Make one per dependency, at module level; threads share it and its connections.
+    """A client for one dependency. Create it at module level; threads share it and its connections.
 
-    `timeout` is what a whole call may take in seconds, with all its attempts and waits; `connect` and `read` bound
-    one attempt's connection and each wait for its next bytes.
+    `timeout` limits a whole call, in seconds, with all attempts and waits. `connect` limits connecting in one attempt,
+    and `read` each wait for more bytes.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Client:
         self._timeouts = httpx.Timeout(read, connect=connect, pool=connect)
         self._with_breaker = breaker
         if breaker:
-            breaker_for(name)  # so that it is shown before its first call
+            breaker_for(name)  # Creates it, so that pages list it before its first call.
 
     def request(
         self,
@@ -68,12 +68,13 @@ class Client:
         idempotent: bool | None = None,
         guard: bool = False,
     ) -> httpx.Response:
-        """The answer, whatever its status, read whole. Redirects are answers; none is followed.
+        """Return the complete response, whatever its status. Redirects are not followed.
 
-        Tried again only when that is safe: `idempotent`, which by default is true for GET, HEAD, PUT and DELETE, and
-        for any call with an Idempotency-Key header. `guard=True` for URLs that people entered: public addresses only,
-        and a breaker per host.
-        Raises Unavailable (no answer, or the breaker is open), TooLarge, ForbiddenAddress.
+        A call is retried only if it is `idempotent`, which is the default for GET, HEAD, OPTIONS, PUT and DELETE, and for
+        any call with an Idempotency-Key header. Use `guard=True` for URLs that users enter: it allows public addresses
+        only and uses one breaker per host.
+
+        Raises Unavailable (no response, or the breaker is open), TooLarge or ForbiddenAddress.
         """
         http = _http_client(guarded=guard)
         try:
@@ -90,7 +91,7 @@ class Client:
         except httpx.InvalidURL as error:
             raise ForbiddenAddress(f"not a URL: {error}") from error
         if request.url.scheme not in ("http", "https") or not request.url.host:
-            raise ForbiddenAddress("only http:// and https:// addresses can be called")
+            raise ForbiddenAddress("only http:// and https:// URLs are supported")
         if auth:
             credentials = base64.b64encode(":".join(auth).encode()).decode()
             request.headers["Authorization"] = f"Basic {credentials}"
@@ -106,7 +107,8 @@ class Client:
     ) -> httpx.Response:
         ends_at = time.monotonic() + self.timeout
         for attempt in range(1, attempts + 1):
-            wait = random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1)))  # noqa: S311
+            backoff = min(_MAX_BACKOFF_SECONDS, _MIN_BACKOFF_SECONDS * 2 ** (attempt - 1))
+            wait = random.uniform(0, backoff)  # noqa: S311
             try:
                 response = self._attempt(http, request, breaker, ends_at)
             except Unavailable as unavailable:
@@ -114,9 +116,8 @@ class Client:
                 if is_last or time.monotonic() + wait >= ends_at:
                     raise
             else:
-                asked = retry_after(response)
-                wait = max(wait, asked or 0)
-                is_last = attempt == attempts or response.status_code not in _WORTH_A_RETRY
+                wait = max(wait, retry_after(response) or 0)
+                is_last = attempt == attempts or response.status_code not in _RETRIABLE_STATUSES
                 if is_last or time.monotonic() + wait >= ends_at:
                     return response
             time.sleep(wait)
@@ -126,18 +127,19 @@ class Client:
         self, http: httpx.Client, request: httpx.Request, breaker: Breaker | None, ends_at: float
     ) -> httpx.Response:
         probe = breaker.enter() if breaker else False
-        answered: bool | None = None
+        is_success: bool | None = None
         try:
             response = self._exchange(http, request, ends_at)
-            answered = response.status_code < 500
+            is_success = response.status_code < 500
         except Unavailable:
-            answered = False
+            is_success = False
             raise
         finally:
-            if breaker and answered is not None:
-                (breaker.succeeded if answered else breaker.failed)(probe=probe)
+            if breaker and is_success is not None:
+                record = breaker.record_success if is_success else breaker.record_failure
+                record(probe=probe)
             elif breaker and probe:
-                breaker.gave_up_probe()
+                breaker.abandon_probe()
         return response
 
     def _exchange(
@@ -151,7 +153,7 @@ class Client:
                 finally:
                     streamed.close()
             except httpx.TimeoutException as error:
-                reason = f"no answer in time ({type(error).__name__})"
+                reason = f"timed out ({type(error).__name__})"
                 raise Unavailable(self.name, reason) from error
             except httpx.TransportError as error:
                 reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -170,7 +172,7 @@ class Client:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """The seconds a Retry-After header asks for (a number or a date), or None."""
+    """Return the seconds to wait by the Retry-After header, which is a number or a date, or None without one."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)
@@ -180,27 +182,27 @@ def retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _read(response: httpx.Response, most: int, name: str) -> bytes:
-    """The body, unpacked, at most so many bytes; a body that unpacks to more costs no more memory than that."""
+def _read(response: httpx.Response, max_bytes: int, name: str) -> bytes:
+    """Return the decompressed body. Raises TooLarge as soon as it exceeds `max_bytes`, to limit the memory used."""
     encoding = response.headers.get("Content-Encoding", "").lower()
     unpack = None
     if encoding in ("gzip", "x-gzip", "deflate"):
-        unpack = zlib.decompressobj(wbits=47)  # gzip or zlib, told by the first bytes
+        unpack = zlib.decompressobj(wbits=47)  # Detects gzip and zlib by their headers.
     elif encoding not in ("", "identity"):
-        raise Unavailable(name, f"answered in the encoding {encoding!r}, which was not asked for")
+        raise Unavailable(name, f"responded in the unsupported encoding {encoding!r}")
     body = bytearray()
     try:
         for chunk in response.iter_raw():
-            body += unpack.decompress(chunk, most + 1 - len(body)) if unpack else chunk
-            if len(body) > most:
-                raise TooLarge(f"{name}: answered with more than {most} bytes")
+            body += unpack.decompress(chunk, max_bytes + 1 - len(body)) if unpack else chunk
+            if len(body) > max_bytes:
+                raise TooLarge(f"{name}: response is larger than {max_bytes} bytes")
     except zlib.error as error:
-        raise Unavailable(name, f"answered unreadable {encoding}: {error}") from error
+        raise Unavailable(name, f"responded with invalid {encoding} data: {error}") from error
     return bytes(body)
 
 
 def _http_client(*, guarded: bool) -> httpx.Client:
-    """This process's own: a forked child must not use its parent's connections."""
+    """Return a client of this process, because a forked child must not use its parent's connections."""
     key = (os.getpid(), guarded)
     with _http_clients_lock:
         if key not in _http_clients:

@@ -1,18 +1,18 @@
-"""What can go wrong on the way out. The texts are for people: staff see them beside a failed delivery."""
+"""The errors of outbound calls. Staff see their messages next to a failed delivery."""
 
 
 class OutboundError(Exception):
-    """Base of all of these."""
+    """The base class of all errors of outbound calls."""
 
 
 class ForbiddenAddress(OutboundError):
-    """The URL is malformed or leads into a network it must not. Trying again is pointless."""
+    """A URL that is malformed or leads to a forbidden network. A retry cannot succeed."""
 
 
 class Unavailable(OutboundError):
-    """No answer: network trouble, no answer in time, or the breaker is open.
+    """A call without a response: a network error, a timeout, or an open breaker.
 
-    `retry_after` is in seconds: when trying again may help, if that is known.
+    `retry_after` is the time in seconds after which a retry may succeed, or None if unknown.
     """
 
     def __init__(self, name: str, reason: str, retry_after: float | None = None) -> None:
@@ -23,4 +23,4 @@ class Unavailable(OutboundError):
 
 
 class TooLarge(OutboundError):
-    """The answer is larger than the client takes."""
+    """A response that is larger than the client accepts."""

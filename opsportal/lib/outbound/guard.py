@@ -1,4 +1,4 @@
-"""Which addresses a URL that somebody typed in may lead to (against server-side request forgery)."""
+"""Restrict the addresses that user-entered URLs may lead to, against server-side request forgery (SSRF)."""
 
 import ipaddress
 import socket
@@ -14,18 +14,18 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NEVER = (
-    # Azure's metadata address lies in public space:
+    # Azure's metadata address, which is in public address space:
     # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
     ipaddress.ip_network("168.63.129.16/32"),
-    # Protocol assignments, and a cloud's metadata in them; older Pythons call most of these global.
+    # Protocol assignments, with the metadata address of one cloud; older Python versions call most of them global.
     ipaddress.ip_network("192.0.0.0/24"),
 )
 
 
 def check_public_url(url: str) -> None:
-    """Raises ForbiddenAddress, with the reason, unless the URL is http(s) and its host is public (or allowed).
+    """Raise ForbiddenAddress, with the reason, unless the URL is http(s) and its host is public or allowed.
 
-    For forms: the answer is only as old as the name lookup. A guarded request checks again, at the connection itself.
+    For validating forms. The host's addresses may change later, so a guarded request checks again when it connects.
     """
     try:
         parts = urlsplit(url)
@@ -33,20 +33,20 @@ def check_public_url(url: str) -> None:
     except ValueError as error:
         raise ForbiddenAddress(f"not a URL: {error}") from error
     if parts.scheme not in ("http", "https"):
-        raise ForbiddenAddress("only http:// and https:// addresses can be called")
+        raise ForbiddenAddress("only http:// and https:// URLs are supported")
     if not host:
-        raise ForbiddenAddress("the URL names no host")
+        raise ForbiddenAddress("the URL has no host")
     if parts.username or parts.password:
-        raise ForbiddenAddress("a user name or password does not belong into a URL")
+        raise ForbiddenAddress("the URL must not contain a user name or password")
     try:
         addresses = resolve(host, port or 443, timeout=3.0)
     except OSError as error:
-        raise ForbiddenAddress(f"the host {host} is not known ({error})") from error
+        raise ForbiddenAddress(f"the host {host} cannot be resolved ({error})") from error
     check_addresses(host, addresses)
 
 
 def check_addresses(host: str, addresses: Iterable[str]) -> None:
-    """Raises ForbiddenAddress when any of a host's addresses is not public and not in ALLOW_PRIVATE_URLS."""
+    """Raise ForbiddenAddress if any of a host's addresses is neither public nor listed in ALLOW_PRIVATE_URLS."""
     allowed = [entry.strip().lower() for entry in settings.ALLOW_PRIVATE_URLS]
     if host.lower() in allowed:
         return
@@ -54,13 +54,13 @@ def check_addresses(host: str, addresses: Iterable[str]) -> None:
         address = ipaddress.ip_address(text.split("%")[0])
         if not (is_public(address) or _is_allowed(address, allowed)):
             raise ForbiddenAddress(
-                f"{host} leads to {address}, which is not a public address"
-                " (if it must be called, list it in ALLOW_PRIVATE_URLS)"
+                f"{host} resolves to {address}, which is not a public address"
+                " (to allow it, add it to ALLOW_PRIVATE_URLS)"
             )
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address is on the public internet, also when it hides inside an IPv6 transition address."""
+    """Return True if the address is on the public internet, even if embedded in an IPv6 transition address."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if address.teredo:
@@ -87,16 +87,16 @@ def _is_allowed(address: Address, allowed: Iterable[str]) -> bool:
         try:
             network = ipaddress.ip_network(entry, strict=False)
         except ValueError:
-            continue  # a host name
+            continue  # The entry is a host name.
         if any(candidate in network for candidate in candidates):
             return True
     return False
 
 
 def resolve(host: str, port: int, timeout: float) -> list[str]:
-    """The host's addresses. Raises OSError for an unknown one, TimeoutError (an OSError) when the lookup takes too long.
+    """Return the host's addresses. Raises OSError for an unknown host and TimeoutError, an OSError, after `timeout`.
 
-    getaddrinfo() knows no timeout, so it runs in a thread that is left behind when it hangs.
+    getaddrinfo() has no timeout, so it runs in a thread, which is abandoned if it hangs.
     """
     try:
         return [str(ipaddress.ip_address(host))]
@@ -119,5 +119,5 @@ def resolve(host: str, port: int, timeout: float) -> list[str]:
     if failed:
         raise failed[0]
     if not found:
-        raise TimeoutError(f"looking up {host} took too long")
+        raise TimeoutError(f"resolving {host} timed out")
     return found

@@ -1,4 +1,4 @@
-"""Connections that keep a deadline and, when guarded, go to checked addresses only."""
+"""HTTP connections with a deadline that, if guarded, connect only to checked addresses."""
 
 import socket
 import ssl
@@ -18,8 +18,11 @@ _deadline: ContextVar[float | None] = ContextVar("outbound_deadline", default=No
 
 @contextmanager
 def deadline(at: float) -> Iterator[None]:
-    """All network operations inside end by `at` (of time.monotonic()). httpx's own timeouts are per operation only,
-    so a server that sends one byte a second would hold a call for ever."""
+    """End all network operations in this block by `at`, a time.monotonic() value.
+
+    The timeouts of httpx apply to single operations, so a server that sends one byte per second could hold a call for
+    ever.
+    """
     token = _deadline.set(at)
     try:
         yield
@@ -33,7 +36,7 @@ def _remaining(timeout: float | None, expired: type[Exception]) -> float | None:
         return timeout
     left = at - time.monotonic()
     if left <= 0:
-        raise expired("no time left for this call")
+        raise expired("the deadline of this call has passed")
     return left if timeout is None else min(left, timeout)
 
 
@@ -64,7 +67,10 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Looks the name up once, checks what it found, and connects to exactly that: no second lookup, no rebinding."""
+    """A backend that resolves a host once, checks the addresses, and connects to exactly those.
+
+    Without a second lookup, DNS rebinding cannot replace the checked addresses.
+    """
 
     def __init__(self, *, guarded: bool) -> None:
         self._guarded = guarded
@@ -87,21 +93,21 @@ class _Backend(httpcore.NetworkBackend):
             raise httpcore.ConnectError(str(error)) from error
         if self._guarded:
             guard.check_addresses(host, addresses)
-        trouble: Exception | None = None
+        last_error: Exception | None = None
         for address in addresses:
             try:
                 left = _remaining(timeout, httpcore.ConnectTimeout)
                 stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                trouble = error
+                last_error = error
             else:
                 return _Stream(stream)
-        raise trouble or httpcore.ConnectError(f"{host} has no address")
+        raise last_error or httpcore.ConnectError(f"{host} has no address")
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.NetworkStream:
-        raise httpcore.ConnectError("only TCP here")
+        raise httpcore.ConnectError("only TCP is supported")
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -110,7 +116,7 @@ class _Backend(httpcore.NetworkBackend):
 class _Transport(httpx.HTTPTransport):
     def __init__(self, *, guarded: bool) -> None:
         super().__init__()
-        # httpx has no public way to give its pool a network backend; the tests notice when this stops working.
+        # httpx has no public way to set the network backend of its pool. Tests fail if this stops working.
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=100,

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend with one habit added; named by ENGINE in the settings."""
+"""Django's PostgreSQL backend, changed to fail fast. Selected by ENGINE in the settings."""

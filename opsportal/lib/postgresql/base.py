@@ -1,7 +1,7 @@
-"""Nobody waits long for a database that is away.
+"""A database backend that fails fast while PostgreSQL is unavailable.
 
-A pool without a connection lets everybody wait for its whole timeout, again for each query of a request. A page that is to
-say "not available" asks several times, so it took 40 s to say so, and soon every thread was waiting.
+A pool without connections blocks for its full timeout on every query. An error page queries several times, so it took
+40 s to appear, and soon every thread was blocked.
 """
 
 from typing import Any
@@ -10,32 +10,34 @@ from django.db.backends.postgresql import base
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
-TURN = 1.0  # seconds to wait for a connection, and then to look whether there is a database at all
-TURNS = 5
-WHILE_AWAY = 0.1  # seconds; the pool itself goes on trying to connect
+# The time to wait for a pooled connection before checking that the database responds.
+ATTEMPT_TIMEOUT_SECONDS = 1.0
+MAX_ATTEMPTS = 5
+# Used during an outage. The pool keeps trying to reconnect on its own.
+UNAVAILABLE_TIMEOUT_SECONDS = 0.1
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if not self.pool:
             return super().get_new_connection(conn_params)
-        for turn in range(TURNS):
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 connection = super().get_new_connection(conn_params)
             except PoolTimeout:
-                if self.pool.timeout == WHILE_AWAY:
+                if self.pool.timeout == UNAVAILABLE_TIMEOUT_SECONDS:
                     raise
-                if not self._answers(conn_params):
-                    self.pool.timeout = WHILE_AWAY
+                if not self._is_available(conn_params):
+                    self.pool.timeout = UNAVAILABLE_TIMEOUT_SECONDS
                     raise
-                if turn == TURNS - 1:  # it is there, and all connections are in use
-                    raise
+                if attempt == MAX_ATTEMPTS - 1:
+                    raise  # The database responds, but all connections are in use.
             else:
-                self.pool.timeout = TURN
+                self.pool.timeout = ATTEMPT_TIMEOUT_SECONDS
                 return connection
         raise AssertionError("unreachable")
 
-    def _answers(self, conn_params: dict[str, Any]) -> bool:
+    def _is_available(self, conn_params: dict[str, Any]) -> bool:
         try:
             self.Database.connect(**{**conn_params, "connect_timeout": 1}).close()
         except OperationalError:

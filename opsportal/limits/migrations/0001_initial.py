@@ -19,12 +19,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('minute', models.DateTimeField()),
-                ('tier', models.CharField(choices=[('auth', 'Signing in'), ('payment', 'Creating and changing payments'), ('write', 'Other API calls that change something'), ('read', 'Everything else'), ('staff', 'People who are signed in')], max_length=10)),
+                ('tier', models.CharField(choices=[('auth', 'Sign-in'), ('payment', 'Payments: create and change'), ('write', 'Other API writes'), ('read', 'All other requests'), ('staff', 'Signed-in users')], max_length=10)),
                 ('subject', models.CharField(max_length=80)),
-                ('path', models.CharField(help_text='Of the last one', max_length=200)),
+                ('path', models.CharField(help_text='Path of the last rejected request', max_length=200)),
                 ('count', models.PositiveIntegerField()),
             ],
             options={
+                'verbose_name': 'rejected request',
                 'ordering': ['-minute', '-pk'],
                 'constraints': [models.UniqueConstraint(fields=('minute', 'tier', 'subject'), name='one_row_a_minute_tier_and_subject')],
             },
@@ -33,11 +34,11 @@ class Migration(migrations.Migration):
             name='RateLimitTier',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('tier', models.CharField(choices=[('auth', 'Signing in'), ('payment', 'Creating and changing payments'), ('write', 'Other API calls that change something'), ('read', 'Everything else'), ('staff', 'People who are signed in')], max_length=10)),
-                ('limit', models.PositiveIntegerField(help_text='Calls within the window. 0 refuses all.')),
+                ('tier', models.CharField(choices=[('auth', 'Sign-in'), ('payment', 'Payments: create and change'), ('write', 'Other API writes'), ('read', 'All other requests'), ('staff', 'Signed-in users')], max_length=10)),
+                ('limit', models.PositiveIntegerField(help_text='Requests allowed within the window. 0 rejects all.')),
                 ('window_seconds', models.PositiveIntegerField(default=60, validators=[django.core.validators.MinValueValidator(1)])),
-                ('is_enabled', models.BooleanField(default=True, help_text='Off: this tier is not limited.')),
-                ('app', models.ForeignKey(blank=True, help_text='Empty: for everybody who has no limit of their own here.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='rate_limits', to='clients.clientapp')),
+                ('is_enabled', models.BooleanField(default=True, help_text='If off, this tier is not limited.')),
+                ('app', models.ForeignKey(blank=True, help_text='Leave empty for the default limit.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='rate_limits', to='clients.clientapp')),
             ],
             options={
                 'verbose_name': 'rate limit',

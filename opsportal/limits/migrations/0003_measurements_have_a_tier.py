@@ -18,12 +18,12 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='blockedcall',
             name='tier',
-            field=models.CharField(choices=[('auth', 'Signing in'), ('payment', 'Creating and changing payments'), ('ingest', 'Reporting measurements'), ('write', 'Other API calls that change something'), ('read', 'Everything else'), ('staff', 'People who are signed in')], max_length=10),
+            field=models.CharField(choices=[('auth', 'Sign-in'), ('payment', 'Payments: create and change'), ('ingest', 'Measurements'), ('write', 'Other API writes'), ('read', 'All other requests'), ('staff', 'Signed-in users')], max_length=10),
         ),
         migrations.AlterField(
             model_name='ratelimittier',
             name='tier',
-            field=models.CharField(choices=[('auth', 'Signing in'), ('payment', 'Creating and changing payments'), ('ingest', 'Reporting measurements'), ('write', 'Other API calls that change something'), ('read', 'Everything else'), ('staff', 'People who are signed in')], max_length=10),
+            field=models.CharField(choices=[('auth', 'Sign-in'), ('payment', 'Payments: create and change'), ('ingest', 'Measurements'), ('write', 'Other API writes'), ('read', 'All other requests'), ('staff', 'Signed-in users')], max_length=10),
         ),
         migrations.RunPython(add_default, migrations.RunPython.noop),
     ]

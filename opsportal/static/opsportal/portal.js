@@ -109,7 +109,7 @@
   const age = (timestamp) => {
     const seconds = (Date.now() - timestamp) / 1000;
     const size = Math.abs(seconds);
-    if (size < 10) return "just now";
+    if (size < 10) return seconds >= 0 ? "just now" : "now";
     const [length, unit] = size < 60 ? [1, "s"] : size < 3600 ? [60, "min"] : size < 172800 ? [3600, "h"] : [86400, "d"];
     const text = `${Math.floor(size / length)} ${unit}`;
     return seconds > 0 ? `${text} ago` : `in ${text}`;

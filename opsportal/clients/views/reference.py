@@ -1,4 +1,4 @@
-"""The API, described: for programs at /api/v1/openapi.json, for people in the admin."""
+"""The API reference: an OpenAPI document at /api/v1/openapi.json and a page in the admin."""
 
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ def _document() -> dict[str, Any]:
     return openapi.document()
 
 
-@csrf_exempt  # so that another method is a 405
+@csrf_exempt  # so that other methods get a 405 instead of a 403
 @require_safe
 def document(request: HttpRequest) -> HttpResponse:
     return HttpResponse(
@@ -30,28 +30,28 @@ def document(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    described = _document()
+    description = _document()
     operations = [
-        _shown(method, path, operation)
-        for path, methods in described["paths"].items()
+        _operation(method, path, operation)
+        for path, methods in description["paths"].items()
         for method, operation in methods.items()
         if method not in ("options", "head")
     ]
     shapes = [
         {"name": name, "description": shape.get("description", ""), "members": _members(shape)}
-        for name, shape in sorted(described["components"]["schemas"].items())
+        for name, shape in sorted(description["components"]["schemas"].items())
     ]
     context = {
         **admin.site.each_context(request),
         "title": "API reference",
-        "lead": "What apps send and call. Send your key as “Authorization: Bearer …”.",
+        "lead": "The API for client apps. Send your key as “Authorization: Bearer …”.",
         "operations": operations,
         "shapes": shapes,
     }
     return render(request, "clients/api_reference.html", context)
 
 
-def _shown(method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
+def _operation(method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
     bodies = operation.get("requestBody", {}).get("content", {})
     return {
         "id": operation["operationId"],
@@ -86,34 +86,32 @@ def _members(shape: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """For people: "list of Item", "text (uuid) or nothing"."""
+    """Describe a type for readers: "list of Item", "string (uuid) or null"."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
         return " or ".join(_type(one) for one in schema["anyOf"])
     if "enum" in schema:
         return " | ".join(str(one) for one in schema["enum"])
-    kind = schema.get("type", "anything")
+    kind = str(schema.get("type", "any"))
     if kind == "array":
         return f"list of {_type(schema.get('items', {}))}"
-    named = {"string": "text", "object": "object", "null": "nothing", "number": "number"}
-    words = named.get(kind, str(kind))
-    return f"{words} ({schema['format']})" if "format" in schema else words
+    return f"{kind} ({schema['format']})" if "format" in schema else kind
 
 
 _BOUNDS = {
     "minimum": "at least {}",
     "maximum": "at most {}",
-    "minLength": "{} characters or more",
-    "maxLength": "{} characters or fewer",
-    "minItems": "{} or more",
-    "maxItems": "{} or fewer",
-    "pattern": "like {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
+    "pattern": "matches {}",
 }
 
 
 def _bounds(schema: dict[str, Any]) -> str:
     parts = [words.format(schema[name]) for name, words in _BOUNDS.items() if name in schema]
     if schema.get("default") not in (None, "", [], {}):
-        parts.append(f"otherwise {schema['default']}")
+        parts.append(f"default {schema['default']}")
     return ", ".join(parts)

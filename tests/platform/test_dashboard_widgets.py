@@ -1,4 +1,4 @@
-"""The platform's panels and figures, in good times and bad."""
+"""The dashboard widgets and metrics of the portal itself."""
 
 import pytest
 from django.test import Client
@@ -28,21 +28,21 @@ def figures(name: str) -> dict[tuple[str, str], float]:
     }
 
 
-def test_an_open_breaker_is_shown_and_measured(admin_client: Client) -> None:
-    breaker.forget_all()
+def test_an_open_breaker_is_shown_and_exported(admin_client: Client) -> None:
+    breaker.reset_all()
     for _ in range(5):
-        breaker.breaker_for("slack").failed(probe=False)
+        breaker.breaker_for("slack").record_failure(probe=False)
     breaker.breaker_for("sms")
 
     page = shown(admin_client, "opsportal.dependencies")
     assert "slack" in page
-    assert "Not called" in page
+    assert "Calls paused" in page
     assert figures("opsportal.breakers")["opsportal_breaker_state", "slack"] == 2
     assert figures("opsportal.breakers")["opsportal_breaker_state", "sms"] == 0
-    breaker.forget_all()
+    breaker.reset_all()
 
 
-def test_refused_calls_are_shown_and_measured(admin_client: Client) -> None:
+def test_rejected_requests_are_shown_and_exported(admin_client: Client) -> None:
     now = timezone.now()
     for subject, count in (("app:shop", 7), ("address:3f9a", 5)):
         BlockedCall.objects.create(
@@ -59,8 +59,8 @@ def test_refused_calls_are_shown_and_measured(admin_client: Client) -> None:
     assert figures("opsportal.rate_limits")["opsportal_rate_limit_blocked_calls", "read"] == 12
 
 
-def test_quiet_times_have_their_words_too(admin_client: Client) -> None:
-    breaker.forget_all()
-    assert "Nothing called yet" in shown(admin_client, "opsportal.dependencies")
+def test_widgets_and_metrics_work_without_data(admin_client: Client) -> None:
+    breaker.reset_all()
+    assert "No calls yet" in shown(admin_client, "opsportal.dependencies")
     assert ">0<" in shown(admin_client, "opsportal.blocked_calls")
     assert ("opsportal_self_monitoring_dropped", "errors") in figures("opsportal.self_monitoring")

@@ -1,4 +1,4 @@
-"""Everybody's own second factor: set up, new recovery codes, off."""
+"""The page on which users manage their own two-factor sign-in."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -15,16 +15,19 @@ from django.views.decorators.http import require_POST
 from opsportal.access import audit, throttle, two_factor
 from opsportal.access.models import AccessPolicy, RecoveryCode
 
-OwnView = Callable[[HttpRequest, User], HttpResponse]
+UserView = Callable[[HttpRequest, User], HttpResponse]
 
 
-def own(view: OwnView) -> Callable[[HttpRequest], HttpResponse]:
-    """For staff who are signed in; whoever has a second factor must have shown it, who lacks it may come to set it up."""
+def for_signed_in_user(view: UserView) -> Callable[[HttpRequest], HttpResponse]:
+    """Require a signed-in staff user, and the second factor if the user has one.
+
+    The admin's own check would keep out users who have yet to set up a required second factor.
+    """
 
     @never_cache
     @sensitive_post_parameters("code")
     @wraps(view)
-    def called(request: HttpRequest) -> HttpResponse:
+    def wrapper(request: HttpRequest) -> HttpResponse:
         user = request.user
         if not isinstance(user, User) or not (user.is_active and user.is_staff):
             return redirect("admin:login")
@@ -32,24 +35,24 @@ def own(view: OwnView) -> Callable[[HttpRequest], HttpResponse]:
             return redirect("access:login-verify")
         return view(request, user)
 
-    return called
+    return wrapper
 
 
-@own
+@for_signed_in_user
 def two_factor_page(request: HttpRequest, user: User) -> HttpResponse:
     return _page(request, user)
 
 
 @require_POST
-@own
+@for_signed_in_user
 def confirm(request: HttpRequest, user: User) -> HttpResponse:
     if two_factor.device_of(user):
         return redirect("access:two-factor")
-    throttle.attempt(request, user.get_username())
+    throttle.count_sign_in(request, user.get_username())
     device = two_factor.draft_device(user)
     codes = two_factor.confirm(user, device, request.POST.get("code", ""))
     if codes is None:
-        return _page(request, user, wrong=True)
+        return _page(request, user, is_wrong=True)
     two_factor.remember_verified(request.session, device)
     request.session.cycle_key()
     audit.record(user, "second factor turned on")
@@ -57,43 +60,43 @@ def confirm(request: HttpRequest, user: User) -> HttpResponse:
 
 
 @require_POST
-@own
+@for_signed_in_user
 def renew_codes(request: HttpRequest, user: User) -> HttpResponse:
-    if not _proved(request, user):
-        return _page(request, user, wrong=True)
+    if not _has_entered_code(request, user):
+        return _page(request, user, is_wrong=True)
     audit.record(user, "recovery codes renewed")
     return _page(request, user, codes=RecoveryCode.objects.renew_for(user))
 
 
 @require_POST
-@own
+@for_signed_in_user
 def turn_off(request: HttpRequest, user: User) -> HttpResponse:
-    if not _proved(request, user):
-        return _page(request, user, wrong=True)
+    if not _has_entered_code(request, user):
+        return _page(request, user, is_wrong=True)
     two_factor.remove(user)
-    two_factor.forget_verified(request.session)
+    two_factor.clear_verified(request.session)
     audit.record(user, "second factor turned off")
-    messages.success(request, "Your second factor is off.")
+    messages.success(request, "Two-factor sign-in is off.")
     return redirect("access:two-factor")
 
 
-def _proved(request: HttpRequest, user: User) -> bool:
-    """A fresh code: somebody at an unlocked screen must not take the second factor away."""
-    throttle.attempt(request, user.get_username())
+def _has_entered_code(request: HttpRequest, user: User) -> bool:
+    """Return True if the form contains a valid code, which protects accounts whose screen was left unlocked."""
+    throttle.count_sign_in(request, user.get_username())
     return bool(two_factor.verify(user, request.POST.get("code", ""), now=timezone.now()))
 
 
 def _page(
-    request: HttpRequest, user: User, *, wrong: bool = False, codes: list[str] | None = None
+    request: HttpRequest, user: User, *, is_wrong: bool = False, codes: list[str] | None = None
 ) -> HttpResponse:
     device = two_factor.device_of(user)
     draft = None if device else two_factor.draft_device(user)
     context = {
         **admin.site.each_context(request),
         "title": "Two-factor sign-in",
-        "lead": "A password alone can be stolen; a code from your phone as well is much harder.",
+        "lead": "Protect your account with a code from your phone in addition to your password.",
         "device": device,
-        "wrong": wrong,
+        "is_wrong": is_wrong,
         "codes": codes,
         "codes_left": RecoveryCode.objects.filter(user=user, used_at=None).count(),
         "is_required": AccessPolicy.current().require_second_factor,

@@ -1,4 +1,4 @@
-"""Signing in: name and password first, then the second factor; nobody is signed in before both are right."""
+"""Sign-in in two steps: name and password, then the second factor. A session starts only after both succeeded."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ from django.views.decorators.http import require_http_methods
 
 from opsportal.access import audit, throttle, two_factor
 
-PENDING = "access.pending"  # whose password was right, and until when the code may follow
-PENDING_SECONDS = 300
+PENDING = "access.pending"  # session key of a completed first step
+PENDING_TIMEOUT_SECONDS = 300
 
 
 @method_decorator(never_cache, "dispatch")
@@ -30,7 +30,7 @@ class SignIn(LoginView):
     template_name = "admin/login.html"
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        throttle.attempt(request, request.POST.get("username", ""))
+        throttle.count_sign_in(request, request.POST.get("username", ""))
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
@@ -40,13 +40,9 @@ class SignIn(LoginView):
                 "user": user.pk,
                 "backend": user.backend,
                 "password": user.password,
-                "until": timezone.now().timestamp() + PENDING_SECONDS,
+                "until": timezone.now().timestamp() + PENDING_TIMEOUT_SECONDS,
             }
-            wanted = self.get_redirect_url()
-            place = reverse("access:login-verify")
-            return HttpResponseRedirect(
-                f"{place}?{urlencode({'next': wanted})}" if wanted else place
-            )
+            return redirect_with_next("access:login-verify", self.get_redirect_url())
         auth_login(self.request, user)
         response = HttpResponseRedirect(self.get_success_url())
         throttle.remember_browser(self.request, response, user)
@@ -60,8 +56,14 @@ class SignIn(LoginView):
         return context
 
 
+def redirect_with_next(url_name: str, next_url: str) -> HttpResponseRedirect:
+    """Redirect to a named URL that continues to `next_url` afterwards, if given."""
+    url = reverse(url_name)
+    return HttpResponseRedirect(f"{url}?{urlencode({'next': next_url})}" if next_url else url)
+
+
 class _Next(RedirectURLMixin):
-    """Where to go on to, if it is an address of ours."""
+    """The URL to continue to after the sign-in, limited to URLs of this portal."""
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
@@ -75,13 +77,16 @@ class _Next(RedirectURLMixin):
 @sensitive_post_parameters("code")
 @require_http_methods(["GET", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
-    """The second step. Also for somebody signed in whose second factor was set up in another browser."""
+    """Ask for the second factor.
+
+    Signed-in users get here as well if they set up two-factor sign-in in another browser.
+    """
     user = _pending_user(request)
     if user is None:
         return redirect("admin:login")
-    wrong = False
+    is_wrong = False
     if request.method == "POST":
-        throttle.attempt(request, user.get_username())
+        throttle.count_sign_in(request, user.get_username())
         device = two_factor.verify(user, request.POST.get("code", ""), now=timezone.now())
         if device is not None:
             _complete(request, user)
@@ -90,11 +95,11 @@ def verify(request: HttpRequest) -> HttpResponse:
             throttle.remember_browser(request, response, user)
             return response
         audit.record(user, "second factor failed")
-        wrong = True
+        is_wrong = True
     context = {
         **admin.site.each_context(request),
-        "title": "Your code",
-        "wrong": wrong,
+        "title": "Two-factor sign-in",
+        "is_wrong": is_wrong,
         "next": _Next(request).url,
     }
     return render(request, "access/verify.html", context)
@@ -104,7 +109,7 @@ def _pending_user(request: HttpRequest) -> User | None:
     pending = request.session.get(PENDING)
     if pending and pending["until"] > timezone.now().timestamp():
         user = User.objects.filter(pk=pending["user"], is_active=True).first()
-        # A password changed in the meantime makes the first step void.
+        # A changed password invalidates the first step.
         if user is not None and user.password == pending["password"]:
             user.backend = pending["backend"]
             return user
@@ -116,6 +121,6 @@ def _pending_user(request: HttpRequest) -> User | None:
 
 def _complete(request: HttpRequest, user: User) -> None:
     if request.session.pop(PENDING, None):
-        auth_login(request, user)  # a new session id, so that one planted before is worth nothing
+        auth_login(request, user)  # Changes the session id, against session fixation.
     else:
         request.session.cycle_key()

@@ -1,4 +1,4 @@
-"""The components: what the tags of `{% load portal %}` put on a page."""
+"""The HTML that the tags of `{% load portal %}` render."""
 
 import html
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ def shown(source: str, **context: object) -> str:
     return Template("{% load portal %}" + source).render(Context(context))
 
 
-def test_severity_is_told_by_colour_shape_and_word() -> None:
+def test_a_severity_is_shown_by_color_shape_and_word() -> None:
     pill = shown("{% severity 'critical' %}")
 
     assert "pill--critical" in pill
@@ -33,18 +33,18 @@ def test_an_unknown_state_gets_a_neutral_pill_and_is_escaped() -> None:
     assert "<b>" not in pill
 
 
-def test_a_time_carries_its_instant_and_zone() -> None:
+def test_a_timestamp_has_a_machine_readable_value_and_a_zone() -> None:
     text = shown("{% when moment 'both' %}", moment=NOON)
 
     assert 'datetime="2026-11-22T12:00:00.000000Z"' in text
     assert "22 Nov 2026, 12:00:00 UTC" in text
 
 
-def test_a_missing_time_is_a_dash() -> None:
+def test_a_missing_timestamp_is_a_dash() -> None:
     assert formats.NONE in shown("{% when moment %}", moment=None)
 
 
-def test_a_chart_brings_its_figures_as_data_and_as_a_table() -> None:
+def test_a_chart_contains_its_values_as_data_and_as_a_table() -> None:
     chart = Chart(
         "Response time",
         [NOON, NOON + timedelta(minutes=1)],
@@ -63,10 +63,12 @@ def test_a_chart_brings_its_figures_as_data_and_as_a_table() -> None:
 
 
 def test_a_chart_without_data_says_so() -> None:
-    assert "No data in this time yet." in shown("{% chart chart %}", chart=Chart("Errors", [], []))
+    assert "No data for this period yet." in shown(
+        "{% chart chart %}", chart=Chart("Errors", [], [])
+    )
 
 
-def test_chart_labels_cannot_end_the_attribute() -> None:
+def test_chart_labels_are_escaped() -> None:
     chart = Chart("x", [NOON], [Series("'\"><script>alert(1)</script>", [1])])
 
     assert "<script>alert" not in shown("{% chart chart %}", chart=chart)
@@ -75,7 +77,7 @@ def test_chart_labels_cannot_end_the_attribute() -> None:
 def test_a_sparkline_needs_no_script_and_no_style() -> None:
     text = shown("{% sparkline values 'Errors' %}", values=[0, 3, 1])
 
-    assert text.count("M") == 3  # the base line and two bars
+    assert text.count("M") == 3  # the baseline and two bars
     assert 'aria-label="Errors"' in text
     assert "style=" not in text
 
@@ -95,9 +97,7 @@ def test_a_post_button_is_a_form_with_its_token_and_fields() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/admin/", "/admin/auth/user/", "/admin/auth/user/add/"])
-def test_staff_pages_have_the_chrome_and_nothing_the_policy_refuses(
-    client: Client, path: str
-) -> None:
+def test_staff_pages_have_the_navigation_and_comply_with_the_csp(client: Client, path: str) -> None:
     client.force_login(User.objects.create_superuser("owner"))
 
     text = client.get(path).content.decode()

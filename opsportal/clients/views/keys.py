@@ -1,4 +1,4 @@
-"""An app's keys, for staff: what to copy into the app, and giving, rotating and revoking them."""
+"""The staff page of an app's keys: setup snippets, and issuing, rotating and revoking keys."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 from opsportal.clients import services, snippets
 from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Scope
 
-LABEL_LENGTH = 100
+MAX_LABEL_LENGTH = 100
 
 
 @never_cache
@@ -27,7 +27,7 @@ def key_list(request: HttpRequest, app_id: int) -> HttpResponse:
 def dsn_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
     app = get_object_or_404(ClientApp, pk=app_id)
     services.issue_dsn_key(app=app, label=_label(request))
-    messages.success(request, "A new DSN key is ready.")
+    messages.success(request, "DSN key created.")
     return redirect("clients:key-list", app_id)
 
 
@@ -36,7 +36,7 @@ def dsn_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
 def dsn_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
     key = get_object_or_404(ClientKey, pk=key_id, app=app_id, revoked_at=None)
     services.rotate_dsn_key(key, now=timezone.now(), grace=_grace(request))
-    messages.success(request, f"Use the new key; the old one {_works_on(request)}.")
+    messages.success(request, f"New key created. The old key {_old_key_validity(request)}.")
     return redirect("clients:key-list", app_id)
 
 
@@ -44,7 +44,7 @@ def dsn_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
 @permission_required("clients.change_clientkey", raise_exception=True)
 def dsn_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
     services.revoke(get_object_or_404(ClientKey, pk=key_id, app=app_id), now=timezone.now())
-    messages.success(request, "The key is revoked and stops working within seconds.")
+    messages.success(request, "Key revoked. It stops working within a few seconds.")
     return redirect("clients:key-list", app_id)
 
 
@@ -58,7 +58,7 @@ def api_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
             app=app, scopes=request.POST.getlist("scope"), label=_label(request)
         )
     except services.UnknownScope:
-        messages.error(request, "Choose at least one thing the key may do.")
+        messages.error(request, "Choose at least one permission for the key.")
         return redirect("clients:key-list", app_id)
     return _page(request, app, new_key=key, secret=secret)
 
@@ -69,7 +69,7 @@ def api_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
 def api_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
     key = get_object_or_404(ApiKey, pk=key_id, app=app_id, revoked_at=None)
     newer, secret = services.rotate_api_key(key, now=timezone.now(), grace=_grace(request))
-    messages.success(request, f"The old key {_works_on(request)}.")
+    messages.success(request, f"New key created. The old key {_old_key_validity(request)}.")
     return _page(request, key.app, new_key=newer, secret=secret)
 
 
@@ -77,14 +77,14 @@ def api_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
 @permission_required("clients.change_apikey", raise_exception=True)
 def api_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
     services.revoke(get_object_or_404(ApiKey, pk=key_id, app=app_id), now=timezone.now())
-    messages.success(request, "The key is revoked.")
+    messages.success(request, "Key revoked.")
     return redirect("clients:key-list", app_id)
 
 
 def _page(
     request: HttpRequest, app: ClientApp, new_key: ApiKey | None = None, secret: str = ""
 ) -> HttpResponse:
-    """`secret` is in this one answer and nowhere else."""
+    """Render the page. `secret` belongs to `new_key` and is shown in this response only."""
     now = timezone.now()
     dsn_keys = list(app.keys.order_by("revoked_at", "-created_at", "-pk"))
     live = [key for key in dsn_keys if not key.revoked_at or key.revoked_at > now]
@@ -92,7 +92,7 @@ def _page(
     context = {
         **admin.site.each_context(request),
         "title": f"Keys of {app.name}",
-        "lead": "What an app needs to report here.",
+        "lead": "The keys that the app uses to report and to call the API.",
         "app": app,
         "now": now,
         "live_keys": live,
@@ -107,12 +107,12 @@ def _page(
 
 
 def _label(request: HttpRequest) -> str:
-    return request.POST.get("label", "").strip()[:LABEL_LENGTH] or "default"
+    return request.POST.get("label", "").strip()[:MAX_LABEL_LENGTH] or "default"
 
 
 def _grace(request: HttpRequest) -> timedelta:
-    return timedelta(0) if request.POST.get("when") == "now" else services.GRACE
+    return timedelta(0) if request.POST.get("when") == "now" else services.ROTATION_GRACE_PERIOD
 
 
-def _works_on(request: HttpRequest) -> str:
-    return "works for 24 hours more" if _grace(request) else "has stopped working"
+def _old_key_validity(request: HttpRequest) -> str:
+    return "stays valid for 24 hours" if _grace(request) else "no longer works"
