@@ -30,6 +30,7 @@ def main() -> int:
             cwd=REQUIREMENTS,
             capture_output=True,
             text=True,
+            check=False,
         )
         try:
             answered = {d["name"]: d for d in json.loads(report.stdout)["dependencies"]}

@@ -80,7 +80,9 @@ def _fingerprint(what: str) -> str:
 def _make_venv() -> None:
     if (
         PYTHON.exists()
-        and not subprocess.run([PYTHON, "-c", "import pip"], stderr=subprocess.DEVNULL).returncode
+        and not subprocess.run(
+            [PYTHON, "-c", "import pip"], stderr=subprocess.DEVNULL, check=False
+        ).returncode
     ):
         return
     if VENV.is_symlink():
@@ -88,7 +90,9 @@ def _make_venv() -> None:
             f".venv points to {os.readlink(VENV)}, which is no working environment: remove the link"
         )
     shutil.rmtree(VENV, ignore_errors=True)
-    made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True)
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False
+    )
     if made.returncode:
         shutil.rmtree(VENV, ignore_errors=True)
         sys.exit(
@@ -209,7 +213,12 @@ def _quietly(
     *command: object, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(part) for part in command], cwd=ROOT, env=env, capture_output=True, text=True
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -132,7 +132,11 @@ class PostgreSQL:
 
     def _run(self, tool: str, *arguments: str) -> str:
         done = subprocess.run(  # noqa: S603
-            [_tool(tool), *arguments], env=self.environment, capture_output=True, text=True
+            [_tool(tool), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             words = " ".join(done.stderr.split())
