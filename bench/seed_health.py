@@ -121,15 +121,15 @@ def seed_monitors(now: datetime, count: int) -> None:
                         highest_ms=base * 4,
                     )
                 )
-        for start in starts(now, Tier.MINUTE, timedelta(hours=48)):
-            results.append(
-                CheckResult(
-                    component=component,
-                    at=start,
-                    status="healthy",
-                    duration_ms=base * random.uniform(0.7, 1.6),
-                )
+        results += [
+            CheckResult(
+                component=component,
+                at=start,
+                status="healthy",
+                duration_ms=base * random.uniform(0.7, 1.6),
             )
+            for start in starts(now, Tier.MINUTE, timedelta(hours=48))
+        ]
     Uptime.objects.bulk_create(points, batch_size=2000, ignore_conflicts=True)
     CheckResult.objects.bulk_create(results, batch_size=2000)
 

@@ -31,6 +31,7 @@ def main() -> int:
             cwd=REQUIREMENTS,
             capture_output=True,
             text=True,
+            check=False,
         )
         try:
             reported = {d["name"]: d for d in json.loads(report.stdout)["dependencies"]}

@@ -82,7 +82,9 @@ def _fingerprint(group: str) -> str:
 def _make_venv() -> None:
     if (
         PYTHON.exists()
-        and not subprocess.run([PYTHON, "-c", "import pip"], stderr=subprocess.DEVNULL).returncode
+        and not subprocess.run(
+            [PYTHON, "-c", "import pip"], stderr=subprocess.DEVNULL, check=False
+        ).returncode
     ):
         return
     if VENV.is_symlink():
@@ -90,7 +92,9 @@ def _make_venv() -> None:
             f".venv links to {os.readlink(VENV)}, which is not a working environment: remove the link"
         )
     shutil.rmtree(VENV, ignore_errors=True)
-    created = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True)
+    created = subprocess.run(
+        [sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False
+    )
     if created.returncode:
         shutil.rmtree(VENV, ignore_errors=True)
         sys.exit(
@@ -211,7 +215,12 @@ def _capture(
     *command: object, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(part) for part in command], cwd=ROOT, env=env, capture_output=True, text=True
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -84,8 +84,8 @@ class Tally:
                 tags[tag] = tags.get(tag, 0) + 1
         for name, value in event.tags:
             if name not in _COLUMNS:
-                name = name[:64]
-                tag = (group_id, name, values.counted_as(group_id, name, value))
+                key = name[:64]
+                tag = (group_id, key, values.counted_as(group_id, key, value))
                 tags[tag] = tags.get(tag, 0) + 1
 
     @classmethod

@@ -137,7 +137,11 @@ class PostgreSQL:
 
     def _run(self, tool: str, *arguments: str) -> str:
         done = subprocess.run(  # noqa: S603
-            [_find_tool(tool), *arguments], env=self.environment, capture_output=True, text=True
+            [_find_tool(tool), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             message = " ".join(done.stderr.split())

@@ -122,10 +122,11 @@ def _finish(claimed: Claim, outcome: Outcome, result: str, attempts: int = 5) ->
                     last_finished_at=now,
                     last_outcome=outcome,
                 )
-            return outcome
         except OperationalError:  # The connection may have been lost while the job ran.
             if not left:
                 raise
             close_old_connections()
             sleep(1)
+        else:
+            return outcome
     raise AssertionError("unreachable")

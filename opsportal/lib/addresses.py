@@ -49,7 +49,7 @@ def network_of(address: str) -> str:
     if _IPV4.fullmatch(address):  # Fast path for most clients; this notation is already canonical.
         return address
     try:
-        parsed = ipaddress.ip_address(address.split("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address[:64]
     if isinstance(parsed, ipaddress.IPv6Address):

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from alerts import routing
 from alerts.models import AlertType, Channel, EscalationStep, Person, Team
+from alerts.queries import routing
 from tests.alerts.conftest import NOON
 from tests.factories import make_alert
 
@@ -33,7 +33,7 @@ def person(name: str, *, until: time | None = None, **fields: Any) -> Person:
 
 
 def ways(channel: Channel, *, severity: str = "high", now: datetime = NIGHT) -> list[Way]:
-    found = routing.destinations([channel], severity=severity, now=now)
+    found = routing.list_destinations([channel], severity=severity, now=now)
     return [(way.recipients, way.not_before) for way in found]
 
 
@@ -45,7 +45,7 @@ def test_an_alert_goes_to_the_enabled_and_configured_channels_of_its_type_in_the
     unfinished = channel("unfinished", "slack", config={})
     kind.channels.set([second, off, unfinished, first])
 
-    assert routing.channels_for(alert) == [first, second]
+    assert routing.list_channels(kind) == [first, second]
 
 
 def test_an_escalation_step_goes_to_its_own_enabled_and_configured_channels() -> None:
@@ -55,7 +55,7 @@ def test_an_escalation_step_goes_to_its_own_enabled_and_configured_channels() ->
     off = channel("off", "slack", is_enabled=False)
     step.channels.set([second, off, first])
 
-    assert routing.channels_of_step(step) == [first, second]
+    assert routing.list_channels(step) == [first, second]
 
 
 def test_a_channel_that_reaches_no_people_is_one_destination() -> None:
@@ -147,7 +147,9 @@ def test_each_destination_has_a_label_that_no_other_has() -> None:
     for of in (one, other):
         of.people.set([person(f"{of.name}-{hour}", until=time(hour)) for hour in (7, 8)])
 
-    found = routing.destinations([one, other, channel("team", "slack")], severity="high", now=NIGHT)
+    found = routing.list_destinations(
+        [one, other, channel("team", "slack")], severity="high", now=NIGHT
+    )
 
     labels = [way.label for way in found]
     assert len(labels) == len(set(labels)) == 8
@@ -178,4 +180,4 @@ def test_quiet_hours_hold_from_their_start_until_just_before_their_end(
 
     quiet = (start, end, ZoneInfo("UTC"))
 
-    assert routing.end_of_quiet(quiet, at(*now)) == at(*expected)
+    assert routing.skip_quiet_hours(quiet, at(*now)) == at(*expected)

@@ -229,10 +229,10 @@ def test_a_hung_web_process_may_finish_what_its_threads_are_doing(hanging: Servi
     portal = hanging.portal
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(httpx.get, f"{portal.base_url}/slow/write", timeout=30)
-        portal.wait_for(lambda: (portal.data_dir / "slow.begun").exists(), 10, "the slow write")
+        portal.wait_for((portal.data_dir / "slow.begun").exists, 10, "the slow write")
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"{portal.base_url}/hang/loop", timeout=0.5)
-        portal.wait_for(lambda: (portal.data_dir / "slow.done").exists(), 20, "its end")
+        portal.wait_for((portal.data_dir / "slow.done").exists, 20, "its end")
         assert isinstance(slow.exception(), httpx.HTTPError)
 
 
