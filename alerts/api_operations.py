@@ -1,7 +1,7 @@
 """The OpenAPI description of the alerts API."""
 
 from alerts.views.api import ChecksRun
-from opsportal.lib.openapi import describe
+from core.lib.openapi import describe
 
 describe(
     "alerts:check-run",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from opsportal.lib.registry import Registry
+from core.lib.registry import Registry
 
 
 @dataclass(frozen=True)

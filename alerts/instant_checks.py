@@ -6,7 +6,7 @@ Apps declare them in a module named `instant_checks`.
 from collections.abc import Callable
 from datetime import datetime
 
-from opsportal.lib.registry import Registry
+from core.lib.registry import Registry
 
 InstantCheck = Callable[[datetime], str]  # takes `now`, returns a short outcome
 registry: Registry[InstantCheck] = Registry("instant_checks")

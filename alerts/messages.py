@@ -7,7 +7,7 @@ from django.conf import settings
 
 from alerts.channels import Message
 from alerts.models import AlertEvent, Notification, SystemAlert
-from opsportal.lib import formats
+from core.lib import formats
 
 Kind = Notification.Kind
 RESOLVED_PREFIX = "Resolved: "

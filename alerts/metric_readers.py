@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from alerts.rules import Measured
-from opsportal.lib.registry import Registry
+from core.lib.registry import Registry
 
 # Takes (the selector that staff entered, since, until), and returns the same as the measure of a rule.
 MetricReader = Callable[[str, datetime, datetime], Measured]

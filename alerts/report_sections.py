@@ -7,7 +7,7 @@ from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, Q
 from alerts.models import Notification, SystemAlert
 from alerts.reports import Fact, report_section
 from alerts.rules import Severity
-from opsportal.lib import formats
+from core.lib import formats
 
 
 def _count_opened(since: datetime, until: datetime) -> dict[str, int]:

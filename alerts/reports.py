@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from opsportal.lib.registry import Registry
+from core.lib.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from django.db import models
 
-from opsportal.lib.registry import Registry
+from core.lib.registry import Registry
 
 
 class Severity(models.TextChoices):

@@ -5,7 +5,7 @@ from django.utils import timezone
 from alerts import services
 from alerts.rules import Cadence
 from alerts.services import cleanup, digests, watchdog
-from opsportal.lib.schedules import daily, every, hourly, weekly
+from core.lib.schedules import daily, every, hourly, weekly
 
 
 def deliver(*, notification_id: int, **newer_arguments: object) -> str:

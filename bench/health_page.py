@@ -23,8 +23,8 @@ from django.test import RequestFactory  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from errors import hours  # noqa: E402
 from errors.models import ErrorGroup  # noqa: E402
+from errors.services import hourly_counts  # noqa: E402
 from health.dashboard import Widget, WidgetContext  # noqa: E402
 from health.models import Monitor  # noqa: E402
 from health.queries.public_status import load_public_status  # noqa: E402
@@ -56,7 +56,7 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     user = User(username="bench", is_staff=True, is_superuser=True)
     limit, too_slow_count = LIMIT_MS[connection.vendor], 0
-    hours.add_up(now=timezone.now())  # as the hourly job does
+    hourly_counts.add_up(now=timezone.now())  # as the hourly job does
     events = ErrorGroup.objects.aggregate(sum=Sum("event_count"))["sum"] or 0
     monitors = Monitor.objects.count()
     print(f"{connection.vendor}, {monitors} monitors, {events:,} error events, limit {limit} ms")

@@ -115,7 +115,7 @@ import json, sys
 import django; django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
-from opsportal.clients.models import ClientApp, ClientKey
+from core.clients.models import ClientApp, ClientKey
 app, _ = ClientApp.objects.get_or_create(slug="bench", defaults={"name": "Bench"})
 key = app.keys.first() or ClientKey.objects.create(app=app)
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY

@@ -29,10 +29,10 @@ from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.http import HttpRequest, HttpResponse  # noqa: E402
 from django.urls import path  # noqa: E402
 
-from opsportal.clients.auth import APP_IN_META  # noqa: E402
-from opsportal.clients.models import ClientApp  # noqa: E402
-from opsportal.lib import ratelimit  # noqa: E402
-from opsportal.limits import tiers  # noqa: E402
+from core.clients.auth import APP_IN_META  # noqa: E402
+from core.clients.models import ClientApp  # noqa: E402
+from core.lib import ratelimit  # noqa: E402
+from core.limits import tiers  # noqa: E402
 
 LIMITER = "opsportal.middleware.RateLimitMiddleware"
 PAIRS, CALLS = 200, 200

@@ -37,7 +37,7 @@ def run() -> None:
     from django.conf import settings
     from django.core.management import call_command
 
-    from opsportal.clients.models import ApiKey, ClientApp
+    from core.clients.models import ApiKey, ClientApp
     from tests.payments.stripe_double import StripeDouble
 
     call_command("migrate", verbosity=0)
@@ -122,7 +122,7 @@ def measure(double: object, secret: str) -> None:
 
 def lift_limits() -> None:
     """Disable the payment limit, which would refuse most requests of a benchmark with one client."""
-    from opsportal.limits.models import RateLimitTier, Tier
+    from core.limits.models import RateLimitTier, Tier
 
     RateLimitTier.objects.update_or_create(
         tier=Tier.PAYMENT, app=None, defaults={"limit": 1, "is_enabled": False}

@@ -47,7 +47,7 @@ def work(seconds: float, threads: int) -> None:
     from django.db import connection
     from django.utils import timezone
 
-    from opsportal.clients.models import ClientApp
+    from core.clients.models import ClientApp
     from reservations.models import TicketType
     from reservations.services import Wanted, reserve
 
@@ -117,7 +117,7 @@ def prepare() -> None:
     django.setup()
     from django.core.management import call_command
 
-    from opsportal.clients.models import ClientApp
+    from core.clients.models import ClientApp
     from reservations.models import Event, TicketType
 
     call_command("migrate", verbosity=0)

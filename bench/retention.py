@@ -19,9 +19,9 @@ set_up_django()
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from errors import retention  # noqa: E402
+from core.clients.models import ClientKey  # noqa: E402
 from errors.models import ErrorEvent  # noqa: E402
-from opsportal.clients.models import ClientKey  # noqa: E402
+from errors.services import retention  # noqa: E402
 from tests.servers import process  # noqa: E402
 
 CLOCK_OFFSET = timedelta(days=35)

@@ -20,7 +20,7 @@ import msgspec  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.db.models import Model  # noqa: E402
 
-from errors import partitions  # noqa: E402
+from core.clients.models import ClientApp, ClientKey, Platform  # noqa: E402
 from errors.models import (  # noqa: E402
     ErrorEvent,
     ErrorGroup,
@@ -36,8 +36,8 @@ from errors.models import (  # noqa: E402
     minute_of,
     received_id,
 )
-from errors.payloads import pack  # noqa: E402
-from opsportal.clients.models import ClientApp, ClientKey, Platform  # noqa: E402
+from errors.store import partitions  # noqa: E402
+from errors.store.payloads import pack  # noqa: E402
 
 APPS = [
     ("Shop", "shop", Platform.PYTHON),

@@ -19,6 +19,8 @@ set_up_django()
 
 from django.db import transaction
 
+from core.clients.models import ClientApp
+from core.clients.services import ensure_portal_app
 from health import histogram
 from health.models import (
     ActiveUser,
@@ -34,8 +36,6 @@ from health.models import (
 from health.services.checks import sync_components
 from health.services.gauges import ACTIVE_USERS, DATABASE_SIZE
 from health.services.measurements import hash_user
-from opsportal.clients.models import ClientApp
-from opsportal.clients.services import ensure_portal_app
 
 FUNCTIONS = [
     "create-payment",

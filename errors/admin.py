@@ -4,8 +4,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from core.lib.admin import LogAdmin
 from errors.models import Discarded, ErrorGroup, UserReport
-from opsportal.lib.admin import LogAdmin
 
 
 @admin.register(ErrorGroup)

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from alerts.rules import Cadence, Measured, Reading, alert_rule
 from alerts.rules import Severity as AlertSeverity
-from errors import counts
 from errors.models import ErrorGroup, Severity, Status
+from errors.queries import counts
 from health.queries.usage import request_count
 
 HOUR = timedelta(hours=1)

@@ -1,11 +1,11 @@
-"""Where errors come in, described: see opsportal.lib.openapi. The envelopes themselves are Sentry's to describe."""
+"""Where errors come in, described: see core.lib.openapi. The envelopes themselves are Sentry's to describe."""
 
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from errors.intake.plain import PlainError
-from opsportal.lib.openapi import describe
+from core.lib.openapi import describe
+from errors.event.plain_format import PlainError
 
 
 class PlainErrors(msgspec.Struct):

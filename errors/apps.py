@@ -6,6 +6,6 @@ class ErrorsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from errors import items
+        from errors.ingest import items
 
         items.registry.autodiscover()

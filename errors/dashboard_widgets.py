@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from errors import counts
+from core.lib.charts import Chart, Series, Threshold
 from errors.models import ErrorGroup, Severity
+from errors.queries import counts
 from health.dashboard import WidgetContext, widget
-from opsportal.lib.charts import Chart, Series, Threshold
 
 WARNING_PER_MINUTE = 0.5
 _RATE_OVER = timedelta(minutes=5)

@@ -7,8 +7,8 @@ from django.db.models import Q
 from django.urls import reverse
 
 from alerts.digest import DigestItem, digest_source
-from errors import queries
 from errors.models import ErrorGroup, Severity
+from errors.queries import pages
 
 MOST = 500
 # An hour this much above the mean hour of the day before is worse, if it is not a handful.
@@ -29,7 +29,7 @@ def error_groups(since: datetime, until: datetime) -> Iterator[DigestItem]:
         .order_by("-event_count", "pk")[:MOST]
     )
     groups = list(changed)
-    hours = queries.sparks(groups, until)
+    hours = pages.sparks(groups, until)
     for group in groups:
         reason = _reason(group, hours[group.pk], since)
         if reason:

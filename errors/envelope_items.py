@@ -4,14 +4,14 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from errors import discarded, measured
-from errors.intake import moments
-from errors.intake.accept import event_id_of
-from errors.items import Received, item_type
+from core.lib.scrub import scrub_text
+from errors.event import timestamps
+from errors.event.build import event_id_of
+from errors.ingest.items import Received, item_type
 from errors.models import Discarded, UserReport
+from errors.services import discarded, measured
 from health.services import TooManyHeartbeats, record_check_in
 from health.signals import Activity, Counter, Performance
-from opsportal.lib.scrub import scrub_text
 
 _FAILED = frozenset((
     "internal_error", "internal", "unknown_error", "unknown", "unavailable", "data_loss", "deadline_exceeded",
@@ -26,8 +26,8 @@ _MOST_WEIGHT = 1_000
 def transaction(received: Received) -> None:
     """Its name, duration and status; the spans are dropped."""
     payload = _object(received.payload)
-    start = moments.parse(payload.get("start_timestamp"))
-    end = moments.parse(payload.get("timestamp"))
+    start = timestamps.parse(payload.get("start_timestamp"))
+    end = timestamps.parse(payload.get("timestamp"))
     if start is None or end is None:
         raise ValueError("a transaction without its times")
     contexts = payload.get("contexts")
@@ -61,7 +61,7 @@ def _segment(span: Any) -> Performance | None:
     """What was measured, if the span is the first of its kind here: a request, a page, a task."""
     if not isinstance(span, dict) or span.get("is_segment") is not True:
         return None
-    start, end = moments.parse(span.get("start_timestamp")), moments.parse(span.get("end_timestamp"))  # fmt: skip
+    start, end = timestamps.parse(span.get("start_timestamp")), timestamps.parse(span.get("end_timestamp"))  # fmt: skip
     if start is None or end is None:
         return None
     code = _attribute(span, "http.response.status_code")

@@ -7,8 +7,8 @@ from django.db.models import Count, Sum
 from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from errors import counts
 from errors.models import Discarded, ErrorGroup
+from errors.queries import counts
 from health.metrics_registry import metric_source
 
 

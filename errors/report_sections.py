@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from alerts.reports import Fact, report_section
-from errors import counts
+from core.lib import formats
 from errors.models import ErrorGroup, Severity
-from opsportal.lib import formats
+from errors.queries import counts
 
 
 @report_section("errors", title="Errors", order=250)

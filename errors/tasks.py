@@ -2,8 +2,8 @@
 
 from django.utils import timezone
 
-from errors import hours, retention
-from opsportal.lib.schedules import hourly
+from core.lib.schedules import hourly
+from errors.services import hourly_counts, retention
 
 
 @hourly(minute=10)
@@ -15,4 +15,4 @@ def prune() -> dict[str, int]:
 @hourly(minute=1)
 def add_up_hours() -> int:
     """Add up the minutes of the hour that is over, for charts of a week and a month."""
-    return hours.add_up(now=timezone.now())
+    return hourly_counts.add_up(now=timezone.now())

@@ -1,11 +1,11 @@
-"""OpenAPI descriptions of the measurement and heartbeat endpoints; see opsportal.lib.openapi."""
+"""OpenAPI descriptions of the measurement and heartbeat endpoints; see core.lib.openapi."""
 
 from datetime import datetime
 
 import msgspec
 
+from core.lib.openapi import describe
 from health.views.signals import Batch
-from opsportal.lib.openapi import describe
 
 
 class BatchAccepted(msgspec.Struct, forbid_unknown_fields=True):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from opsportal.lib.registry import Registry
+from core.lib.registry import Registry
 
 
 class NotConfigured(Exception):

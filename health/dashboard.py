@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from django.http import HttpRequest
 
-from opsportal.lib.registry import Registry
+from core.lib.registry import Registry
 
 T = TypeVar("T")
 WidgetSize = Literal["small", "medium", "wide"]

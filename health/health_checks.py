@@ -11,11 +11,11 @@ from django.db import connection
 from django.db.utils import load_backend
 from django.utils import timezone
 
+from core.jobs.queries import queue_state
+from core.lib import outbound
 from health.backups.verification import STALE_AFTER
 from health.checks import Degraded, NotConfigured, health_check
 from health.models import Backup, Monitor
-from opsportal.jobs.queries import queue_state
-from opsportal.lib import outbound
 
 
 @health_check(

@@ -16,6 +16,7 @@ from prometheus_client.core import (
 
 from alerts.models import Notification, SystemAlert
 from alerts.rules import Severity
+from core.jobs import queries as jobs
 from health import histogram
 from health.metrics_registry import metric_source
 from health.models import ActiveUser, Component, Incident, Latency, Series, SeriesKind, Tier, Value
@@ -23,7 +24,6 @@ from health.queries import uptime
 from health.queries.database_size import database_size_bytes
 from health.services.gauges import ACTIVE_WITHIN
 from health.verdict import Status
-from opsportal.jobs import queries as jobs
 
 _LEVEL = {Status.HEALTHY: 1.0, Status.DEGRADED: 0.5, Status.UNHEALTHY: 0.0}
 CALL_KINDS = (SeriesKind.REQUEST, SeriesKind.FUNCTION, SeriesKind.PAGE)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client.core import Metric
 
-from opsportal.lib.registry import Registry
+from core.lib.registry import Registry
 
 MetricSource = Callable[[], Iterable[Metric]]
 registry: Registry[MetricSource] = Registry("metrics")

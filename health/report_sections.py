@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from alerts.reports import Fact, report_section
+from core.lib import formats
 from health.models import Component, Series, SeriesKind
 from health.queries import latencies, uptime
-from opsportal.lib import formats
 
 
 @report_section("health.uptime", title="Uptime", order=100)

@@ -3,14 +3,14 @@ from collections import Counter
 from django.conf import settings
 from django.utils import timezone
 
+from core.lib import formats
+from core.lib.schedules import daily, every, hourly, weekly
 from health import services
 from health.backups import detached
 from health.caches.status import write_snapshot
 from health.queries.public_status import load_public_status
 from health.services import subscribers
 from health.services.gauges import ACTIVE_USERS, DATABASE_SIZE, QUEUE_BACKLOG
-from opsportal.lib import formats
-from opsportal.lib.schedules import daily, every, hourly, weekly
 
 
 @every(minutes=1)

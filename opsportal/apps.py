@@ -3,7 +3,7 @@ from django.contrib.admin.apps import AdminConfig
 
 
 class PortalAdminConfig(AdminConfig):
-    default_site = "opsportal.access.site.SignInSite"
+    default_site = "core.accounts.site.SignInSite"
 
 
 class PortalConfig(AppConfig):
@@ -12,8 +12,8 @@ class PortalConfig(AppConfig):
     name = "opsportal"
 
     def ready(self) -> None:
+        from core.lib import log_shipping, logs, schedules, sentry, startup
         from opsportal import self_monitoring
-        from opsportal.lib import log_shipping, logs, schedules, sentry, startup
 
         logs.configure()
         log_shipping.install()

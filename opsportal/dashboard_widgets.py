@@ -2,10 +2,10 @@
 
 from django.db.models import Sum
 
+from core.lib import outbound, ratelimit
+from core.lib.outbound.breaker import State
+from core.limits.models import BlockedCall, Tier
 from health.dashboard import WidgetContext, widget
-from opsportal.lib import outbound, ratelimit
-from opsportal.lib.outbound.breaker import State
-from opsportal.limits.models import BlockedCall, Tier
 
 MAX_ROWS = 12
 _URGENCY = {State.OPEN: 0, State.HALF_OPEN: 1, State.CLOSED: 2}

@@ -18,8 +18,8 @@ from django.templatetags.static import static
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_ratelimit.exceptions import Ratelimited
 
-from opsportal.lib import request_id
-from opsportal.lib.http import problem
+from core.lib import request_id
+from core.lib.http import problem
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from django.db.models import Sum
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from core.lib import outbound, ratelimit
+from core.lib.outbound.breaker import State
+from core.limits.models import BlockedCall, Tier
 from health.metrics_registry import metric_source
-from opsportal.lib import outbound, ratelimit
-from opsportal.lib.outbound.breaker import State
-from opsportal.limits.models import BlockedCall, Tier
 from opsportal.self_monitoring import errors, requests
 
 _STATE_VALUES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import django_stubs_ext
 from environs import validate
 
-from opsportal.lib.env import PortalEnv
-from opsportal.lib.secret_key import installation_secret_key
+from core.lib.env import PortalEnv
+from core.lib.secret_key import installation_secret_key
 
 django_stubs_ext.monkeypatch()  # Makes generics such as ModelAdmin[...] subscriptable at run time.
 
@@ -66,10 +66,10 @@ NETWORK_PROBES: list[str] = env.list("NETWORK_PROBES", [])
 
 # --- apps ------------------------------------------------------------------------------------------
 FIRST_PARTY_APPS = [
-    "opsportal.access",
-    "opsportal.clients",
-    "opsportal.jobs",
-    "opsportal.limits",
+    "core.accounts",
+    "core.clients",
+    "core.jobs",
+    "core.limits",
     "alerts",
     "health",
     "payments",
@@ -105,7 +105,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "opsportal.access.middleware.AuditMiddleware",
+    "core.accounts.middleware.AuditMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -152,7 +152,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "OPTIONS": {},
     }
 else:
-    DATABASES["default"]["ENGINE"] = "opsportal.lib.postgresql"
+    DATABASES["default"]["ENGINE"] = "core.lib.postgresql"
     # psycopg's pool. Set DATABASE_POOL=0 behind pgbouncer in transaction mode. reconnect_timeout is short because the
     # pool doubles its delay after each attempt: after an outage of minutes, it would take minutes to reconnect.
     DATABASES["default"]["CONN_MAX_AGE"] = 0
@@ -171,7 +171,7 @@ REDIS_URL = env.str("REDIS_URL", "")
 
 
 def _redis(db_prefix: str) -> dict[str, object]:
-    from opsportal.lib.redis_link import connection_options
+    from core.lib.redis_link import connection_options
 
     return {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -212,7 +212,7 @@ CACHES = {
 RATELIMIT_USE_CACHE = "ratelimit"
 # Do not block sign-ins while Redis is unavailable, so that owners can fix it. RateLimitMiddleware still limits addresses.
 RATELIMIT_FAIL_OPEN = True
-RATELIMIT_IP_META_KEY = "opsportal.lib.addresses.address_of"
+RATELIMIT_IP_META_KEY = "core.lib.addresses.address_of"
 
 # --- background tasks (docs/architecture.md explains these values) ------------------------------------
 Q_CLUSTER: dict[str, Any] = {
@@ -352,7 +352,7 @@ LOG_LEVEL = env.str(
 )
 # "json", "text", or empty for text on terminals and JSON otherwise
 LOG_FORMAT = env.str("LOG_FORMAT", "")
-LOGGING_CONFIG = None  # PortalConfig.ready calls opsportal.lib.logs.configure instead.
+LOGGING_CONFIG = None  # PortalConfig.ready calls core.lib.logs.configure instead.
 # Record the portal's own requests and errors under the app "opsportal".
 SELF_MONITORING = env.bool("SELF_MONITORING", True)
 SENTRY_DSN = env.str("SENTRY_DSN", "")

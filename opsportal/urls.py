@@ -8,11 +8,11 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="health:system-health")),
     path("", include("errors.urls")),
     path("", include("health.urls")),
-    path("", include("opsportal.clients.urls")),
+    path("", include("core.clients.urls")),
     path("", include("payments.urls")),
     path("", include("reservations.urls")),
     path("", include("alerts.urls")),
-    path("", include("opsportal.access.urls")),
+    path("", include("core.accounts.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from opsportal.lib.admin import LogAdmin
-from opsportal.lib.formats import money, span
+from core.lib.admin import LogAdmin
+from core.lib.formats import money, span
 from payments.customers import customer_reference
 from payments.models import (
     Mismatch,

@@ -1,4 +1,4 @@
-"""The payment API, described: see opsportal.lib.openapi."""
+"""The payment API, described: see core.lib.openapi."""
 
 import uuid
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from opsportal.lib.openapi import IDEMPOTENCY_KEY, describe
+from core.lib.openapi import IDEMPOTENCY_KEY, describe
 from payments.views.api import CreatePayment
 
 

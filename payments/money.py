@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from opsportal.lib.formats import THREE_DECIMAL, ZERO_DECIMAL, money
+from core.lib.formats import THREE_DECIMAL, ZERO_DECIMAL, money
 
 MAX_AMOUNT = 99_999_999  # Stripe takes eight digits
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from alerts.reports import Fact, report_section
-from opsportal.lib import formats
+from core.lib import formats
 from payments import stats
 
 

@@ -12,8 +12,8 @@ from uuid import UUID
 import stripe
 from django.conf import settings
 
-from opsportal.lib import outbound
-from opsportal.lib.outbound.breaker import Breaker, breaker_for
+from core.lib import outbound
+from core.lib.outbound.breaker import Breaker, breaker_for
 from payments.intents import OURS, Intent
 
 # stripe-python alone waits 80 s and tries once. Two attempts of 9 s stay well inside the 30 s lease of a payment.

@@ -1,6 +1,6 @@
 from django.utils import timezone
 
-from opsportal.lib.schedules import daily, every
+from core.lib.schedules import daily, every
 from payments import services, stripe_api
 from payments.services.refund import sweep_refunds
 

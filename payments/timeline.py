@@ -6,7 +6,7 @@ from datetime import datetime
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 
-from opsportal.lib.formats import money
+from core.lib.formats import money
 from payments.models import Payment, WebhookEvent
 
 

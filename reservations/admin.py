@@ -12,9 +12,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from opsportal.lib.admin import LogAdmin
-from opsportal.lib.formats import money, span
-from opsportal.lib.markup import state
+from core.lib.admin import LogAdmin
+from core.lib.formats import money, span
+from core.lib.markup import state
 from payments.customers import customer_reference
 from reservations.models import Cleanup, Discrepancy, Event, Line, Reservation, TicketType
 

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from alerts.rules import Reading, Severity, alert_rule
-from opsportal.lib.formats import span
+from core.lib.formats import span
 from reservations.forecast import sold_lately, sold_out_in
 from reservations.models import Reservation, TicketType
 

@@ -1,4 +1,4 @@
-"""The reservation API, described: see opsportal.lib.openapi."""
+"""The reservation API, described: see core.lib.openapi."""
 
 import uuid
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from opsportal.lib.openapi import IDEMPOTENCY_KEY, describe
+from core.lib.openapi import IDEMPOTENCY_KEY, describe
 from reservations.stats import ReservationStats
 from reservations.views.api import Completion, NewReservation
 

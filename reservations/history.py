@@ -7,7 +7,7 @@ from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDay, TruncHour
 from django.utils import timezone
 
-from opsportal.lib.charts import Chart, Series
+from core.lib.charts import Chart, Series
 from reservations.models import Event, Line, Status
 
 HOURLY_UP_TO = timedelta(days=7)

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from alerts.impact import References, Touched, impact_source
-from opsportal.lib.uuids import parse_uuids
+from core.lib.uuids import parse_uuids
 from payments.customers import customer_reference
 from payments.impact_sources import SETTLED
 from payments.models import Payment

@@ -1,6 +1,6 @@
 from django.utils import timezone
 
-from opsportal.lib.schedules import every
+from core.lib.schedules import every
 from reservations import services
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from opsportal.lib import ratelimit
+from core.lib import ratelimit
 from tests import described
 from tests import settings as test_settings
 from tests.browser.support import Watch

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.test.client import Client
 from jsonschema import Draft202012Validator, FormatChecker
 
-from opsportal.lib import openapi
+from core.lib import openapi
 
 ALWAYS = {400, 405, 429}  # another host's name, a method that is not taken, too many calls
 

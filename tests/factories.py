@@ -9,8 +9,8 @@ from django.utils import timezone
 from alerts.models import SystemAlert
 from alerts.rules import Severity
 from alerts.services import report_problem
+from core.clients.models import ClientApp
 from health.models import Component, Monitor
-from opsportal.clients.models import ClientApp
 from payments.models import Payment, WebhookEvent
 from reservations.models import Event, TicketType
 from reservations.services import Wanted

@@ -8,9 +8,9 @@ import pytest
 from django.utils.module_loading import import_string
 
 from alerts import digest, impact, instant_checks, metric_readers, reports, rules
+from core.lib import schedules, startup
+from core.lib.registry import Registry
 from health import checks, dashboard, metrics_registry
-from opsportal.lib import schedules, startup
-from opsportal.lib.registry import Registry
 
 INVENTORY: dict[str, list[str]] = {
     "alert_rules": [
@@ -113,9 +113,9 @@ INVENTORY: dict[str, list[str]] = {
         "health.tasks.sweep_heartbeats",
         "health.tasks.take_backup",
         "health.tasks.verify_backup",
-        "opsportal.access.tasks.prune_access",
-        "opsportal.jobs.tasks.prune_history",
-        "opsportal.limits.tasks.remove_old_blocked_calls",
+        "core.accounts.tasks.prune_access",
+        "core.jobs.tasks.prune_history",
+        "core.limits.tasks.remove_old_blocked_calls",
         "payments.tasks.finish_payments",
         "payments.tasks.process_waiting_events",
         "payments.tasks.prune_events",

@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from opsportal.clients.models import ClientApp
+from core.clients.models import ClientApp
 from tests.browser.support import Watch, settled
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.mail import MailServer

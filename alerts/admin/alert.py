@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 from alerts import services
 from alerts.messages import format_value
 from alerts.models import AlertEvent, SystemAlert
-from opsportal.lib import formats
-from opsportal.lib.admin import LogAdmin
+from core.lib import formats
+from core.lib.admin import LogAdmin
 
 
 class TimelineInline(admin.TabularInline[AlertEvent, SystemAlert]):

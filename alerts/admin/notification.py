@@ -6,7 +6,7 @@ from django_ratelimit.core import is_ratelimited
 
 from alerts import services
 from alerts.models import DeliveryAttempt, Notification
-from opsportal.lib.admin import LogAdmin
+from core.lib.admin import LogAdmin
 
 
 class AttemptInline(admin.TabularInline[DeliveryAttempt, Notification]):

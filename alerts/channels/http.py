@@ -7,8 +7,8 @@ import httpx
 import msgspec
 
 from alerts.channels.base import DeliveryFailed, Receipt, truncate
-from opsportal.lib import outbound
-from opsportal.lib.outbound.client import retry_after
+from core.lib import outbound
+from core.lib.outbound.client import retry_after
 
 # Well below LEASE_DURATION, so that a lease never expires during a request.
 TIMEOUT_SECONDS = 10.0

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from alerts.messages import format_value
 from alerts.models import AlertType, RuleReading, SystemAlert
-from opsportal.lib.charts import Chart, Series, Threshold
+from core.lib.charts import Chart, Series, Threshold
 
 MAX_CHART_POINTS = 400
 

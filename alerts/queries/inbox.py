@@ -16,7 +16,7 @@ from alerts.models import (
 )
 from alerts.models.alert import SystemAlertQuerySet
 from alerts.rules import Severity
-from opsportal.lib import formats
+from core.lib import formats
 
 
 @dataclass(frozen=True)

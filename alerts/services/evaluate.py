@@ -15,7 +15,7 @@ from alerts.models import AlertRule, AlertState, RuleReading, SystemAlert
 from alerts.rules import Cadence, NoData, Reading, Severity
 from alerts.services import defaults, lifecycle, problems
 from alerts.services.rule_problems import build_problem, problem_key
-from opsportal.lib.upsert import upsert
+from core.lib.upsert import upsert
 
 log = logging.getLogger(__name__)
 

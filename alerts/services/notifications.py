@@ -16,7 +16,7 @@ from alerts.queries.routing import Destination
 from alerts.services import outbox
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, update_locked
-from opsportal.lib import formats
+from core.lib import formats
 
 Kind = Notification.Kind
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from alerts.channels import Message
 from alerts.messages import to_payload
 from alerts.models import Channel, Notification, SystemAlert
-from opsportal.lib import queue
+from core.lib import queue
 
 # Messages not delivered by then are outdated, and are shown as failed.
 DELIVERY_DEADLINE = timedelta(hours=24)

@@ -9,7 +9,7 @@ from alerts.messages import format_value
 from alerts.models import AlertRule
 from alerts.rules import Reading
 from alerts.services.lifecycle import Problem
-from opsportal.lib import formats
+from core.lib import formats
 
 
 def problem_key(rule_name: str, labels: Iterable[tuple[str, str]] = ()) -> str:

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db.models import Max
 
 from alerts.models import AlertRule, Notification
-from opsportal.lib import outbound
+from core.lib import outbound
 
 MAX_EVALUATION_AGE = timedelta(minutes=5)
 MAX_DELIVERY_DELAY = timedelta(minutes=10)

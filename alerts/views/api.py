@@ -5,10 +5,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from alerts import services
-from opsportal.clients.api import api
-from opsportal.clients.models import ClientApp, Scope
-from opsportal.lib import ratelimit
-from opsportal.lib.http import json_response, too_many_requests
+from core.clients.api import api
+from core.clients.models import ClientApp, Scope
+from core.lib import ratelimit
+from core.lib.http import json_response, too_many_requests
 
 MAX_RUNS_PER_MINUTE = 6
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from opsportal.clients.auth import app_for_key
-from opsportal.clients.key_use import record_key_use
-from opsportal.clients.models import ClientApp, ClientKey, Scope
-from opsportal.lib import ratelimit
-from opsportal.lib.scrub import Scrubber, scrubber
+from core.clients.auth import app_for_key
+from core.clients.key_use import record_key_use
+from core.clients.models import ClientApp, ClientKey, Scope
+from core.lib import ratelimit
+from core.lib.scrub import Scrubber, scrubber
 
 TRUSTED_SECONDS = 5.0  # a revoked key is rejected everywhere after this time
 KEPT_SECONDS = 3600.0

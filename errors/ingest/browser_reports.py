@@ -1,9 +1,10 @@
 """Reports that browsers send on their own: content security policy, network errors, and the rest of the Reporting API."""
 
+from errors.event import browser_reports, json_codec
+from errors.event.body import TooLarge, Unreadable
+from errors.ingest import credentials
 from errors.ingest.request import EventBuilder, IngestRequest, Parsed, count_against_quotas
 from errors.ingest.responses import accepted
-from errors.intake import credentials, jsons, reports
-from errors.intake.body import TooLarge, Unreadable
 
 _MAX_BYTES = 64 * 1024
 
@@ -13,7 +14,7 @@ def parse_reports(request: IngestRequest, project_id: int) -> Parsed:
     body = request.decompressed_body()
     if len(body) > _MAX_BYTES:
         raise TooLarge("the report is over 64 KiB")
-    events = reports.events_of(jsons.decode(body))
+    events = browser_reports.events_of(json_codec.decode(body))
     if not events:
         raise Unreadable("no report in the body")
     count_against_quotas(project, len(events))

@@ -3,12 +3,13 @@
 from typing import Any
 
 from errors.envelope_items import take_check_in
+from errors.event import json_codec, timestamps
+from errors.event.body import TooLarge, Unreadable
+from errors.ingest import credentials
 from errors.ingest.authentication import release_connection
+from errors.ingest.items import Received
 from errors.ingest.request import IngestRequest, Parsed, Refused
 from errors.ingest.responses import JSON, Response
-from errors.intake import credentials, jsons, moments
-from errors.intake.body import TooLarge, Unreadable
-from errors.items import Received
 
 _MAX_BYTES = 100 * 1024
 
@@ -23,12 +24,12 @@ def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -
     project = request.authenticate(project_id, parts[1:] or credentials.keys(request.environ))
     payload: dict[str, Any] = dict(query)
     if "duration" in payload:
-        payload["duration"] = moments.number(payload["duration"])
+        payload["duration"] = timestamps.number(payload["duration"])
     body = request.decompressed_body() if request.environ.get("REQUEST_METHOD") == "POST" else b""
     if len(body) > _MAX_BYTES:
         raise TooLarge("the check-in is over 100 KiB")
     if body.lstrip().startswith(b"{"):  # any other body that `curl -d` may add carries no data
-        given = jsons.decode(body)
+        given = json_codec.decode(body)
         if not isinstance(given, dict):
             raise Unreadable("the check-in is not a JSON object")
         payload.update(given)

@@ -4,8 +4,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from errors import discarded
+from errors.event import envelope_format, json_codec, timestamps
+from errors.event.body import Unreadable
+from errors.event.build import event_id_of
+from errors.ingest import credentials
 from errors.ingest.authentication import Project, release_connection
+from errors.ingest.items import Received
+from errors.ingest.items import registry as items
 from errors.ingest.request import (
     EventBuilder,
     IngestRequest,
@@ -14,12 +19,8 @@ from errors.ingest.request import (
     count_against_quotas,
 )
 from errors.ingest.responses import accepted, refused
-from errors.intake import credentials, envelope, jsons, moments
-from errors.intake.accept import event_id_of
-from errors.intake.body import Unreadable
-from errors.items import Received
-from errors.items import registry as items
 from errors.models import Discarded
+from errors.services import discarded
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _EVENT_TYPES = ("event", "error", "default")
 
 def parse_envelope(request: IngestRequest, project_id: int | None) -> Parsed:
     """Parse an envelope. `project_id` is None at the tunnel, where only the envelope's DSN names the project."""
-    parsed = envelope.parse(request.decompressed_body())
+    parsed = envelope_format.parse(request.decompressed_body())
     project = _authenticate_by_dsn(request, project_id, parsed.header.get("dsn"))
     event_id = event_id_of(parsed.header.get("event_id"))
     event = _first_event(project, parsed)
@@ -44,7 +45,7 @@ def parse_envelope(request: IngestRequest, project_id: int | None) -> Parsed:
     except Refused as refusal:  # a quota for errors is no reason to lose a check-in
         return Parsed(refused(refusal.status, refusal.detail, *refusal.headers), items=others)
     builder = EventBuilder(request, project)
-    sent_at = moments.parse(parsed.header.get("sent_at"))
+    sent_at = timestamps.parse(parsed.header.get("sent_at"))
     stored = builder.add_json(event.payload, event_id=event_id, sent_at=sent_at)
     return Parsed(accepted(stored.event_id), builder.events, others)
 
@@ -64,7 +65,7 @@ def _authenticate_by_dsn(request: IngestRequest, project_id: int | None, given: 
     return request.project or request.authenticate(project_id, keys)
 
 
-def _first_event(project: Project, parsed: envelope.Envelope) -> envelope.Item | None:
+def _first_event(project: Project, parsed: envelope_format.Envelope) -> envelope_format.Item | None:
     events = [item for item in parsed.items if item.type in _EVENT_TYPES]
     if len(events) > 1:
         source = Discarded.Source.PORTAL
@@ -73,7 +74,7 @@ def _first_event(project: Project, parsed: envelope.Envelope) -> envelope.Item |
 
 
 def _other_items(
-    request: IngestRequest, project: Project, parsed: envelope.Envelope, event_id: str
+    request: IngestRequest, project: Project, parsed: envelope_format.Envelope, event_id: str
 ) -> list[Received]:
     """Return the items that are not events but have a handler. None of them makes the envelope fail."""
     found = []
@@ -90,7 +91,7 @@ def _other_items(
             discarded.count(project.app_id, Discarded.Source.INVALID, item.type, "too large")
         else:
             try:
-                payload = jsons.decode(item.payload)
+                payload = json_codec.decode(item.payload)
             except Unreadable:
                 payload = None
             found.append(

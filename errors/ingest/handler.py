@@ -17,6 +17,17 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from core.lib import request_id
+from errors.event.body import (
+    LIMIT_IN,
+    BodyTimeout,
+    ClientDisconnected,
+    TooLarge,
+    Unreadable,
+    read,
+)
+from errors.event.new_event import NewEvent
+from errors.ingest import credentials
 from errors.ingest.authentication import AuthUnavailable, NotCached
 from errors.ingest.browser_reports import parse_reports
 from errors.ingest.check_in import record_check_in
@@ -25,19 +36,8 @@ from errors.ingest.plain_errors import key_of, parse_errors
 from errors.ingest.request import Environ, IngestRequest, Parsed, Refused
 from errors.ingest.responses import CORS, Response, as_problem, refused
 from errors.ingest.store_endpoint import parse_event
-from errors.intake import credentials
-from errors.intake.body import (
-    LIMIT_IN,
-    BodyTimeout,
-    ClientDisconnected,
-    TooLarge,
-    Unreadable,
-    read,
-)
-from errors.new_event import NewEvent
 from errors.store.commit import NotStorable, Unavailable, store_events
 from errors.store.writer import writer
-from opsportal.lib import request_id
 
 log = logging.getLogger(__name__)
 

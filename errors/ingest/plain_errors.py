@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from errors.event import json_codec, plain_format
+from errors.event.body import TooLarge, Unreadable
+from errors.event.build import LONGEST_EVENT
 from errors.ingest.request import (
     EventBuilder,
     IngestRequest,
@@ -10,9 +13,6 @@ from errors.ingest.request import (
     count_against_quotas,
 )
 from errors.ingest.responses import JSON, Response
-from errors.intake import jsons, plain
-from errors.intake.accept import LONGEST_EVENT
-from errors.intake.body import TooLarge, Unreadable
 
 MAX_BATCH = 1_000
 
@@ -37,10 +37,10 @@ def parse_errors(request: IngestRequest, _project_id: None) -> Parsed:
     results: list[dict[str, Any]] = []
     for item in given:
         try:
-            event = plain.read(item)
-            if len(body) > LONGEST_EVENT and len(jsons.encode(item)) > LONGEST_EVENT:
-                raise plain.Invalid("the error is over 1 MiB")
-        except plain.Invalid as problem:
+            event = plain_format.read(item)
+            if len(body) > LONGEST_EVENT and len(json_codec.encode(item)) > LONGEST_EVENT:
+                raise plain_format.Invalid("the error is over 1 MiB")
+        except plain_format.Invalid as problem:
             results.append({"status": 422, "detail": str(problem)})
             continue
         results.append({"status": 200, "id": builder.add(event).event_id})
@@ -53,7 +53,7 @@ def _listed(body: bytes) -> tuple[list[Any], bool]:
     """Return the errors in the body, and True if they came as a batch. Raises Unreadable, Refused, TooLarge."""
     if not body.strip():
         raise Unreadable("the body is empty")
-    given = jsons.decode(body)
+    given = json_codec.decode(body)
     is_batch = isinstance(given, list) or (isinstance(given, dict) and "events" in given)
     if not is_batch:
         return [given], False
@@ -71,7 +71,7 @@ def _response(results: list[dict[str, Any]], is_batch: bool) -> Response:
         status = 200 if accepted_count or not results else 422
         rejected_count = len(results) - accepted_count
         body = {"accepted": accepted_count, "rejected": rejected_count, "results": results}
-        return Response(status, [JSON], jsons.encode(body))
+        return Response(status, [JSON], json_codec.encode(body))
     if not accepted_count:
         raise Refused(422, str(results[0]["detail"]))
-    return Response(200, [JSON], jsons.encode({"id": results[0]["id"]}))
+    return Response(200, [JSON], json_codec.encode({"id": results[0]["id"]}))

@@ -8,16 +8,16 @@ from typing import Any
 
 from django.utils import timezone
 
-from errors import discarded
+from core.lib import request_id
+from core.lib.addresses import client_address
+from errors.event.body import TooLarge, unpack
+from errors.event.build import LONGEST_EVENT, Circumstances, accept, accept_json
+from errors.event.new_event import NewEvent
 from errors.ingest.authentication import OverQuota, Project, check_quotas, key_cache
+from errors.ingest.items import Received
 from errors.ingest.responses import Response
-from errors.intake.accept import LONGEST_EVENT, Circumstances, accept, accept_json
-from errors.intake.body import TooLarge, unpack
-from errors.items import Received
 from errors.models import Discarded
-from errors.new_event import NewEvent
-from opsportal.lib import request_id
-from opsportal.lib.addresses import client_address
+from errors.services import discarded
 
 Environ = Mapping[str, Any]
 

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from errors.intake import jsons
-from opsportal.lib.http import TITLES
+from core.lib.http import TITLES
+from errors.event import json_codec
 
 Headers = list[tuple[str, str]]
 
@@ -41,13 +41,13 @@ def refused(status: int, detail: str, *headers: tuple[str, str]) -> Response:
     if status == 429:  # sentry-php reads the headers only when there is no body
         return Response(429, [("Content-Type", "text/plain"), *headers], b"")
     ascii_detail = detail.encode("ascii", "replace").decode().replace("\n", " ")[:300]
-    body = jsons.encode({"detail": detail, "causes": [detail] if detail else []})
+    body = json_codec.encode({"detail": detail, "causes": [detail] if detail else []})
     return Response(status, [JSON, ("X-Sentry-Error", ascii_detail), *headers], body)
 
 
 def as_problem(status: int, headers: Headers, body: bytes, id: str) -> Response:
     """Return a refusal of the plain endpoint as a problem document, like those of the rest of the API."""
-    said = jsons.decode(body) if body else {}
+    said = json_codec.decode(body) if body else {}
     if "results" in said:  # a batch in which every error is invalid lists the reason for each
         return Response(status, headers, body)
     problem = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status}
@@ -58,5 +58,5 @@ def as_problem(status: int, headers: Headers, body: bytes, id: str) -> Response:
         problem |= {"detail": detail, "error": TITLES[429], "retryAfter": wait}
     kept = [header for header in headers if header[0] != "Content-Type"]
     return Response(
-        status, [("Content-Type", "application/problem+json"), *kept], jsons.encode(problem)
+        status, [("Content-Type", "application/problem+json"), *kept], json_codec.encode(problem)
     )

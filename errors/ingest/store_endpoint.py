@@ -3,10 +3,10 @@
 import base64
 import binascii
 
+from errors.event.body import Unreadable, unpack
+from errors.ingest import credentials
 from errors.ingest.request import EventBuilder, IngestRequest, Parsed, count_against_quotas
 from errors.ingest.responses import accepted
-from errors.intake import credentials
-from errors.intake.body import Unreadable, unpack
 
 
 def parse_event(request: IngestRequest, project_id: int) -> Parsed:

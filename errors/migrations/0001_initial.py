@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 def partition_by_day(apps, schema_editor):
-    """On PostgreSQL events and payloads are partitioned by their time-ordered id; errors.partitions adds the days."""
+    """On PostgreSQL events and payloads are partitioned by their time-ordered id; errors.store.partitions adds the days."""
     if schema_editor.connection.vendor != "postgresql":
         return
     for table, key in (("errors_errorevent", "id"), ("errors_eventpayload", "event_id")):

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from django.db import models
 
+from core.clients.models import ClientApp
 from errors.models.groups import ErrorGroup, Severity
-from opsportal.clients.models import ClientApp
 
 
 def minute_of(moment: datetime) -> int:
@@ -53,7 +53,7 @@ class MinuteCount(_AppCount):
 
 
 class HourCount(_AppCount):
-    """Minutes added up, hour by hour once each is over: what a month's chart reads. Written by `errors.hours` only."""
+    """Minutes added up, hour by hour once each is over: what a month's chart reads. Written by `errors.services.hourly_counts` only."""
 
     pk = models.CompositePrimaryKey("hour", "app_id", "severity")
     hour = models.PositiveIntegerField()

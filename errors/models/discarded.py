@@ -2,7 +2,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from opsportal.clients.models import ClientApp
+from core.clients.models import ClientApp
 
 
 class Discarded(models.Model):

@@ -11,8 +11,8 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
+from core.clients.models import ClientApp
 from errors.models.groups import ErrorGroup, Severity
-from opsportal.clients.models import ClientApp
 
 # An event's id: milliseconds since 1970, then 21 bits that keep two events of one millisecond apart.
 ID_BITS = 21
@@ -110,7 +110,7 @@ class PayloadDictionary(models.Model):
 
 
 class EventPayload(models.Model):
-    """The scrubbed, normalized event as zstd-compressed JSON; read it with `errors.payloads.payload_of`."""
+    """The scrubbed, normalized event as zstd-compressed JSON; read it with `errors.store.payloads.payload_of`."""
 
     event = models.OneToOneField(
         ErrorEvent, models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False

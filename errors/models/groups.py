@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.functional import cached_property
 
-from opsportal.clients.models import ClientApp
+from core.clients.models import ClientApp
 
 
 class Severity(models.TextChoices):

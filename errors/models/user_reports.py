@@ -1,6 +1,6 @@
 from django.db import models
 
-from opsportal.clients.models import ClientApp
+from core.clients.models import ClientApp
 
 
 class UserReport(models.Model):

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection
 
-from errors.new_event import NewEvent
-from errors.store import aftermath
-from errors.store.turn import turn
+from errors.event.new_event import NewEvent
+from errors.store import post_commit
 from errors.store.write import Written, write
+from errors.store.write_lock import turn
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
             return [outcome for request in requests for outcome in commit([request])]
         log.exception("an event could not be stored")
         return [NotStorable(str(error)[:300])]
-    aftermath.of(written)
+    post_commit.of(written)
     return [written] * len(requests)
 
 
@@ -57,7 +57,7 @@ def store_events(events: Events) -> Written:
     """
     if connection.in_atomic_block:
         written = write(events) if events else Written()
-        aftermath.after_commit(written)
+        post_commit.after_commit(written)
         return written
     [outcome] = commit([events])
     if isinstance(outcome, Exception):

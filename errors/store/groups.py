@@ -8,11 +8,10 @@ from datetime import date, datetime
 
 from django.db import connection
 
-from errors import fingerprint
-from errors.intake import jsons
+from errors.event import fingerprint, json_codec
+from errors.event.new_event import NewEvent
 from errors.models import SEVERITY_RANK, ErrorGroup, GroupHash, PayloadDictionary, Severity
-from errors.new_event import NewEvent
-from errors.payloads import LARGEST_SAMPLE, Sample, pack, unpack
+from errors.store.payloads import LARGEST_SAMPLE, Sample, pack, unpack
 
 Key = tuple[int, str]  # app id, hash
 
@@ -164,7 +163,7 @@ def _find_samples(groups: Sequence[Known]) -> None:
 def _adopt(event: NewEvent) -> int | None:
     """The group that an earlier version of the fingerprint made for the like; it gets the new hash beside its own."""
     for earlier in fingerprint.EARLIER:
-        hash_ = earlier(jsons.decode(event.payload))
+        hash_ = earlier(json_codec.decode(event.payload))
         old = GroupHash.objects.filter(app_id=event.app_id, hash=hash_).first()
         if old is not None:
             GroupHash.objects.create(

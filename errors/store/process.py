@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from errors.new_event import NewEvent
+from errors.event.new_event import NewEvent
 from errors.store.commit import Events, NotStorable, Outcome, Unavailable, commit
 from errors.store.write import Written
 

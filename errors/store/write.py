@@ -7,17 +7,16 @@ from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
-from errors import partitions
+from errors.event.new_event import NewEvent
 from errors.models import ErrorGroup, Status
-from errors.new_event import NewEvent
-from errors.payloads import Sample, pack
-from errors.store import groups, life, texts
+from errors.store import groups, partitions, regressions, search_index
+from errors.store.aggregates import Tally
 from errors.store.groups import Key, Known
 from errors.store.ids import next_id
+from errors.store.payloads import Sample, pack
 from errors.store.postgresql import PostgreSQL
 from errors.store.sql import Batch, Dialect, Row
 from errors.store.sqlite import SQLite
-from errors.store.tally import Tally
 
 _TRIES = 3
 
@@ -76,7 +75,7 @@ def write(events: Sequence[NewEvent]) -> Written:
         except BaseException as error:
             # What was remembered may be why it failed, or may not have come to be.
             groups.memory.clear()
-            texts.memory.clear()
+            search_index.memory.clear()
             partitions.forget()
             if _may_come_right(error) and attempt < _TRIES - 1:
                 continue
@@ -148,7 +147,7 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
             ),
         )
 
-    texts.add(
+    search_index.add(
         ((known.group_id, packed.event) for packed, known, _ in rows),
         just_made={id for id, state in by_id.items() if not state[4]},
     )
@@ -161,7 +160,7 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> Written:
             ErrorGroup.objects.filter(pk=group_id).update(severity=group.severity)
         if state[1] not in (Status.OPEN, Status.REGRESSED):
             of_group = [packed.event for packed, known, _ in rows if known.group_id == group_id]
-            life.notice(group_id, of_group)
+            regressions.notice(group_id, of_group)
     return written
 
 

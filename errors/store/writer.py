@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from errors.new_event import NewEvent
+from errors.event.new_event import NewEvent
 from errors.store.commit import Outcome, Unavailable
 from errors.store.process import StoreClient
 from errors.store.write import Written

@@ -14,8 +14,8 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from errors import handling, merging
 from errors.models import ErrorGroup
+from errors.services import merging, triage
 from errors.views.access import may_change
 
 MOST_AT_ONCE = 500
@@ -46,14 +46,14 @@ def _groups(count: int) -> str:
 
 def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
     release = _text(request, "release", 200)
-    changed = handling.resolve_groups(groups, user=user, now=now, release=release)
+    changed = triage.resolve_groups(groups, user=user, now=now, release=release)
     return f"{_groups(changed)} resolved" + (f" in release {release}." if release else ".")
 
 
 def _mute(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
     hours = _number(request, "hours", 24 * 365)
     events, users = _number(request, "events"), _number(request, "users")
-    changed = handling.mute_groups(
+    changed = triage.mute_groups(
         groups,
         user=user,
         now=now,
@@ -65,7 +65,7 @@ def _mute(request: HttpRequest, groups: Groups, user: User, now: datetime) -> st
 
 
 def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
-    return f"{_groups(handling.reopen_groups(groups, user=user, now=now))} reopened."
+    return f"{_groups(triage.reopen_groups(groups, user=user, now=now))} reopened."
 
 
 def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
@@ -78,7 +78,7 @@ def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime) -> 
         to = get_object_or_404(
             get_user_model().objects.filter(is_staff=True, is_active=True), pk=int(given[:18])
         )
-    changed = handling.assign_groups(groups, user=user, now=now, to=to)
+    changed = triage.assign_groups(groups, user=user, now=now, to=to)
     return f"{_groups(changed)} assigned to {to or 'nobody'}."
 
 
@@ -105,7 +105,7 @@ def _comment(request: HttpRequest, groups: Groups, user: User, now: datetime) ->
     if not text:
         raise Refused("write something first")
     for group in groups:
-        handling.comment(group, user=user, now=now, text=text)
+        triage.comment(group, user=user, now=now, text=text)
     return "Comment added."
 
 

@@ -11,14 +11,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from errors import payloads, queries
-from errors.event_page import EventPage, describe
+from core.clients.models import ClientApp
+from core.lib import formats
+from core.lib.keyset import keyset_page
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, Severity, Status
-from errors.search import search
+from errors.queries import pages
+from errors.queries.event_page import EventPage, describe
+from errors.queries.search import search
+from errors.store import payloads
 from errors.views.access import may_view
-from opsportal.clients.models import ClientApp
-from opsportal.lib import formats
-from opsportal.lib.keyset import keyset_page
 
 PAGE = 50
 EVENTS_ON_GROUP = 10
@@ -72,7 +73,7 @@ def group_list(request: HttpRequest) -> HttpResponse:
     )
     cursor = request.GET.get("after", "")
     page = keyset_page(found.groups, field=SORTS[filters["sort"]], cursor=cursor, size=PAGE)
-    shapes = queries.sparks(page.rows, now)
+    shapes = pages.sparks(page.rows, now)
     context = {
         **admin.site.each_context(request),
         "title": "Errors",
@@ -117,7 +118,7 @@ def group_list(request: HttpRequest) -> HttpResponse:
         return render(request, "errors/_group_table.html", context)
     context["apps"] = ClientApp.objects.order_by("name").only("name", "slug")
     context["severities"] = Severity.choices
-    context["environments"] = queries.environments()
+    context["environments"] = pages.environments()
     return render(request, "errors/group_list.html", context)
 
 
@@ -150,9 +151,9 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
     if group.merged_into_id:
         return redirect("errors:group-detail", group.merged_into_id)
     span = request.GET.get("span", "24h")
-    span = span if span in queries.SPANS else "24h"
-    events = list(queries.latest_events(group)[: EVENTS_ON_GROUP + 1])
-    impact = queries.group_impact(group)
+    span = span if span in pages.SPANS else "24h"
+    events = list(pages.latest_events(group)[: EVENTS_ON_GROUP + 1])
+    impact = pages.group_impact(group)
     return render(
         request,
         "errors/group_detail.html",
@@ -161,7 +162,7 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
             **_for_writing(request, group),
             "title": group.title,
             "group": group,
-            "chart": queries.group_chart(group, span, now),
+            "chart": pages.group_chart(group, span, now),
             "spans": [
                 {"label": label, "url": f"?span={key}", "is_current": key == span}
                 for key, label in (("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"))
@@ -170,21 +171,21 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
             "story": _story(events[0]) if events else None,
             "events": events[:EVENTS_ON_GROUP],
             "show_messages": any(event.message != group.title for event in events),
-            "merged": queries.merged_into(group),
+            "merged": pages.merged_into(group),
             "more_events_url": reverse("errors:event-list", args=[group.pk])
             if len(events) > EVENTS_ON_GROUP
             else "",
-            "tags": queries.tag_breakdown(group),
+            "tags": pages.tag_breakdown(group),
             "users": [
                 {
                     "key": key,
                     "url": _url("errors:group-list", {"q": f'user:"{key}"', "state": "all"}),
                 }
-                for key in queries.affected_users(group)
+                for key in pages.affected_users(group)
             ],
             "impact": impact,
             "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
-            "notes": queries.history(group),
+            "notes": pages.history(group),
         },
     )
 
@@ -194,7 +195,7 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
 def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
     group = get_object_or_404(ErrorGroup, pk=group_id)
     cursor = request.GET.get("before", "")
-    events = queries.latest_events(group)
+    events = pages.latest_events(group)
     if cursor.isdecimal() and len(cursor) < 20:
         events = events.filter(pk__lt=int(cursor))
     rows = list(events[: PAGE + 1])
@@ -227,7 +228,7 @@ def _event_of(group_id: int, event_id: int) -> tuple[ErrorGroup, ErrorEvent]:
 @may_view
 def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
     group, event = _event_of(group_id, event_id)
-    impact = queries.event_impact(event)
+    impact = pages.event_impact(event)
     return render(
         request,
         "errors/event_detail.html",
@@ -237,10 +238,10 @@ def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
             "group": group,
             "event": event,
             "story": _story(event),
-            "around": queries.neighbors(event),
+            "around": pages.neighbors(event),
             "impact": impact,
             "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
-            "reports": queries.reports_on(event),
+            "reports": pages.reports_on(event),
             "facts": _facts(event),
         },
     )
@@ -250,7 +251,7 @@ def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
 @may_view
 def event_latest(request: HttpRequest, group_id: int) -> HttpResponse:
     """A link that stays: to whichever event of the group is the newest."""
-    event = queries.latest_events(get_object_or_404(ErrorGroup, pk=group_id)).first()
+    event = pages.latest_events(get_object_or_404(ErrorGroup, pk=group_id)).first()
     if event is None:
         raise Http404("no event of this group is kept any more")
     return redirect("errors:event-detail", group_id, event.pk)

@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
+from core.lib import formats
+from core.lib.admin import LogAdmin
 from health.models import Backup
-from opsportal.lib import formats
-from opsportal.lib.admin import LogAdmin
 
 
 @admin.register(Backup)

@@ -14,6 +14,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
+from core.lib import formats, outbound
+from core.lib.markup import state, when
 from health.models import (
     CheckIn,
     Component,
@@ -21,8 +23,6 @@ from health.models import (
     Heartbeat,
     Monitor,
 )
-from opsportal.lib import formats, outbound
-from opsportal.lib.markup import state, when
 
 
 class ComponentBase(admin.ModelAdmin[Any]):

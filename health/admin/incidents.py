@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from core.lib.markup import state
 from health.models import Incident, IncidentUpdate, MaintenanceWindow
 from health.services import incidents
-from opsportal.lib.markup import state
 
 
 class UpdateInline(admin.TabularInline[IncidentUpdate, Incident]):

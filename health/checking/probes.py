@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from django.conf import settings
 
+from core.lib import outbound
+from core.lib.outbound.guard import check_addresses, resolve
 from health.checks import Check, Degraded
 from health.models import Monitor
-from opsportal.lib import outbound
-from opsportal.lib.outbound.guard import check_addresses, resolve
 
 MAX_BODY_BYTES = 1 << 20
 _PATH_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from django.db import connections
 
+from core.lib import outbound
 from health.checks import Check, Degraded, NotConfigured
 from health.verdict import Result, Status
-from opsportal.lib import outbound
 
 log = logging.getLogger(__name__)
 

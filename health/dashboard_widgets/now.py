@@ -4,12 +4,12 @@ from django.urls import reverse
 
 from alerts.models import SystemAlert
 from alerts.queries import active_summary
+from core.lib.charts import Chart, Series
 from health.dashboard import WidgetContext, widget
 from health.models import ActiveUser, Component, Incident, MaintenanceWindow
 from health.queries import problems, values
 from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
 from health.verdict import Tone
-from opsportal.lib.charts import Chart, Series
 
 MAX_PROBLEMS = 6
 MAX_ALERTS = 5

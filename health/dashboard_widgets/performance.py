@@ -1,10 +1,10 @@
 """Widgets about response times and failures of apps."""
 
+from core.lib.charts import Chart, Threshold
+from core.lib.charts import Series as Line
 from health.dashboard import WidgetContext, widget
 from health.models import Series, SeriesKind
 from health.queries import latencies
-from opsportal.lib.charts import Chart, Threshold
-from opsportal.lib.charts import Series as Line
 
 SLOW_MS = 3_000
 MAX_FAILURE_SHARE = 0.05

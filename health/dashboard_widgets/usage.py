@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from alerts.models import AlertRule
 from alerts.rules import registry as rules
+from core.lib.charts import Chart, Series, Threshold
 from health.dashboard import WidgetContext, widget
 from health.models import SeriesKind
 from health.queries import resolutions, usage, values
@@ -11,7 +12,6 @@ from health.queries.database_size import database_size_bytes
 from health.queries.deliveries import DeliveryCounts, series_name
 from health.services.gauges import DATABASE_SIZE
 from health.signals import DELIVERY_OUTCOMES
-from opsportal.lib.charts import Chart, Series, Threshold
 
 Levels = dict[datetime, float | None]
 # The usage rules warn at 80 % of a plan's limit, so the limit follows from the rule's threshold.

@@ -1,7 +1,7 @@
 """Widgets about the task queue and the scheduled jobs."""
 
+from core.jobs import queries as jobs
 from health.dashboard import WidgetContext, widget
-from opsportal.jobs import queries as jobs
 
 MAX_JOBS = 8
 

@@ -12,8 +12,8 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.urls import reverse
 
+from core.clients.models import ClientApp
 from health.models.components import Component
-from opsportal.clients.models import ClientApp
 
 
 def validate_crontab(value: str) -> None:

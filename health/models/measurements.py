@@ -9,8 +9,8 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Count, Q
 
+from core.clients.models import ClientApp
 from health import histogram
-from opsportal.clients.models import ClientApp
 
 
 class Tier(models.IntegerChoices):

@@ -10,8 +10,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from core.clients.models import ClientApp
 from health.models.components import Component
-from opsportal.clients.models import ClientApp
 
 _STATUS_RANGES = re.compile(r"\d{3}(-\d{3})?(\s*,\s*\d{3}(-\d{3})?)*")
 

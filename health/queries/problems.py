@@ -8,9 +8,9 @@ from alerts import impact
 from alerts.impact import References
 from alerts.models import SystemAlert
 from alerts.rules import Severity
+from core.lib import formats
 from health.models import Component
 from health.verdict import Status, Tone
-from opsportal.lib import formats
 
 _RANK = {Tone.CRITICAL: 0, Tone.WARNING: 1}
 

@@ -10,9 +10,9 @@ from functools import lru_cache
 
 from django.db.models import Count, F, Q, Sum
 
+from core.lib import formats
 from health.models import CheckResult, Component, Tier, Uptime
 from health.verdict import Status, Tone
-from opsportal.lib import formats
 
 GOAL = 0.999
 CRITICAL_BELOW_PERCENT = 99

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from django.db.models import Sum
 
+from core.clients.models import ClientApp
 from health.models import Series, SeriesKind
 from health.queries.latencies import latency_rows
 from health.queries.resolutions import tier_for
 from health.queries.values import sum_values
-from opsportal.clients.models import ClientApp
 
 
 def request_count(since: datetime, until: datetime, *, app: ClientApp | None = None) -> int:

@@ -4,9 +4,9 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
+from core.lib.outbound import ForbiddenAddress
 from health.checking import probes
 from health.models import Monitor
-from opsportal.lib.outbound import ForbiddenAddress
 
 log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 from alerts.channels import TRANSPORTS, DeliveryFailed, Message, Transport
 from alerts.rules import Severity
 from alerts.services import clear_problem, report_problem
+from core.lib import background
 from health import checks
 from health.caches.health import DATABASE_CHECK
 from health.checking import runner
@@ -26,7 +27,6 @@ from health.services.checks import sync_components
 from health.services.results import record_results
 from health.services.status_changes import ALERT_TYPES
 from health.verdict import Result, Status
-from opsportal.lib import background
 
 log = logging.getLogger(__name__)
 

@@ -2,12 +2,12 @@
 
 from datetime import datetime, timedelta
 
+from core.clients.services import ensure_portal_app
+from core.jobs.queries import queue_state
 from health.models import ActiveUser
 from health.queries.database_size import database_size_bytes
 from health.services.measurements import record_measurements
 from health.signals import Gauge
-from opsportal.clients.services import ensure_portal_app
-from opsportal.jobs.queries import queue_state
 
 DATABASE_SIZE = "database_size_bytes"
 ACTIVE_USERS = "active_users"

@@ -8,11 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.text import slugify
 
+from core.clients.models import ClientApp
 from health.models import CheckIn, CheckInStatus, ComponentKind, Heartbeat
 from health.models.heartbeats import validate_crontab, validate_zone
 from health.services.results import record_results
 from health.verdict import Result, Status
-from opsportal.clients.models import ClientApp
 
 MAX_PER_APP = 200
 MAX_SMALL_INTEGER = 32_000  # fail_after and recover_after are stored in two bytes

@@ -8,12 +8,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
+from core.clients.models import ClientApp
+from core.lib.upsert import upsert
 from health import histogram
 from health.models import ActiveUser, Latency, Series, SeriesKind, Tier, Value
 from health.queries.deliveries import series_name
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
-from opsportal.clients.models import ClientApp
-from opsportal.lib.upsert import upsert
 
 # An app that puts ids into names would create a series per id. Beyond this limit, measurements go to OTHER.
 MAX_SERIES_PER_APP = 2_000

@@ -5,12 +5,12 @@ from datetime import datetime
 
 from django.db import transaction
 
+from core.lib.upsert import upsert
 from health import verdict
 from health.models import CheckResult, Component, Tier, Uptime
 from health.queries.components import ComponentsUnderMaintenance
 from health.services.status_changes import update_alert_and_incident
 from health.verdict import Result, Status
-from opsportal.lib.upsert import upsert
 
 COUNTS = ("healthy", "degraded", "unhealthy", "maintenance")
 PointKey = tuple[int, int, datetime]  # component id, tier, start

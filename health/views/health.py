@@ -6,6 +6,9 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from core.clients.auth import app_for_key, key_of
+from core.clients.models import Scope
+from core.lib.http import json_response
 from health.caches.health import (
     ComponentHealth,
     HealthSnapshot,
@@ -13,9 +16,6 @@ from health.caches.health import (
     readiness_cache,
 )
 from health.verdict import Status
-from opsportal.clients.auth import app_for_key, key_of
-from opsportal.clients.models import Scope
-from opsportal.lib.http import json_response
 
 # /health must respond within 200 ms in total. The remaining 80 ms are for the request around it.
 HEALTH_TIMEOUT_SECONDS = 0.12

@@ -10,9 +10,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from core.lib.http import json_response
 from health.models import CheckInStatus, Heartbeat
 from health.services.heartbeats import check_in
-from opsportal.lib.http import json_response
 
 _STATUS_OF_STEP = {
     "": CheckInStatus.OK,

@@ -16,12 +16,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from core.clients.auth import app_for_key, key_of
+from core.clients.models import Scope
+from core.lib.addresses import address_of
+from core.lib.http import problem
 from health import metrics_registry
 from health.caches.health import health_cache
-from opsportal.clients.auth import app_for_key, key_of
-from opsportal.clients.models import Scope
-from opsportal.lib.addresses import address_of
-from opsportal.lib.http import problem
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from core.clients.api import api
+from core.clients.models import ClientApp, Scope
+from core.lib import ratelimit
+from core.lib.http import BadRequest, json_response, problem, refuse_nul, too_many_requests
 from health.models import SignalBatch
 from health.services import record_measurements
 from health.signals import Measurement, Name
-from opsportal.clients.api import api
-from opsportal.clients.models import ClientApp, Scope
-from opsportal.lib import ratelimit
-from opsportal.lib.http import BadRequest, json_response, problem, refuse_nul, too_many_requests
 
 MAX_SIGNALS = 1_000
 _SIGNAL_INDEX = re.compile(r"`\$\.signals\[(\d+)\]")

@@ -10,10 +10,10 @@ from django.utils import timezone
 from django.utils.cache import patch_response_headers
 from django.views.decorators.http import require_safe
 
+from core.lib.http import json_response
 from health.caches.status import status_cache
 from health.queries.public_status import PublicStatus
 from health.verdict import Status, Tone
-from opsportal.lib.http import json_response
 
 CACHE_SECONDS = 30
 CACHE_SECONDS_WHEN_STALE = 5

@@ -9,9 +9,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
+from core.lib import ratelimit
+from core.lib.addresses import address_of, network_of
 from health.services import subscribers
-from opsportal.lib import ratelimit
-from opsportal.lib.addresses import address_of, network_of
 
 MAX_ADDRESS_LENGTH = 254
 MAX_REQUESTS_PER_HOUR = 5  # per client network

@@ -3,9 +3,9 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from core.clients.auth import NotAllowed, NotAuthenticated
+from core.lib.http import BadRequest
 from opsportal import error_pages
-from opsportal.clients.auth import NotAllowed, NotAuthenticated
-from opsportal.lib.http import BadRequest
 
 
 class ErrorPagesMiddleware:

@@ -9,13 +9,13 @@ from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from django.utils import timezone
 
+from core.clients.auth import APP_IN_META, key_of
+from core.lib import addresses, ratelimit
+from core.lib.addresses import client_address, network_of
+from core.limits import blocked
+from core.limits.models import Tier
+from core.limits.tiers import limit_of, tier_of
 from opsportal import error_pages
-from opsportal.clients.auth import APP_IN_META, key_of
-from opsportal.lib import addresses, ratelimit
-from opsportal.lib.addresses import client_address, network_of
-from opsportal.limits import blocked
-from opsportal.limits.models import Tier
-from opsportal.limits.tiers import limit_of, tier_of
 
 AUTH, STAFF = Tier.AUTH.value, Tier.STAFF.value
 CACHE_SECONDS = 60.0

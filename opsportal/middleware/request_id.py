@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from opsportal.lib import logs, request_id
+from core.lib import logs, request_id
 from opsportal.self_monitoring import record_request
 
 log = logging.getLogger("opsportal.access")

@@ -12,12 +12,12 @@ from django.utils import timezone
 from sentry_sdk.serializer import serialize
 from sentry_sdk.utils import event_from_exception, handle_in_app
 
-from errors.intake.accept import Circumstances, accept
+from core.clients.models import ClientApp
+from core.lib import background, logs, request_id
+from core.lib.memory_limits import MemoryLimiter
+from core.lib.scrub import Scrubber
+from errors.event.build import Circumstances, accept
 from errors.services import record_events
-from opsportal.clients.models import ClientApp
-from opsportal.lib import background, logs, request_id
-from opsportal.lib.memory_limits import MemoryLimiter
-from opsportal.lib.scrub import Scrubber
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _IGNORED_LOGGERS = (
     "errors.store",
     "errors.intake",
     "opsportal.self_monitoring",
-    "opsportal.lib.background",
+    "core.lib.background",
 )
 _LEVELS = {logging.CRITICAL: "fatal", logging.ERROR: "error"}
 

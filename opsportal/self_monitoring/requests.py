@@ -8,10 +8,10 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
+from core.clients.models import ClientApp
+from core.lib import background
 from health.services import record_measurements
 from health.signals import Performance
-from opsportal.clients.models import ClientApp
-from opsportal.lib import background
 
 # Polled continuously, or measured separately.
 _IGNORED_PATHS = re.compile(

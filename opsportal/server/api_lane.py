@@ -20,7 +20,7 @@ ONLY_FOR_PAGES = frozenset(
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
-        "opsportal.access.middleware.AuditMiddleware",
+        "core.accounts.middleware.AuditMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
         "django_htmx.middleware.HtmxMiddleware",
     }

@@ -8,7 +8,7 @@ import struct
 import time
 from typing import ClassVar
 
-from opsportal.lib.processes import Child
+from core.lib.processes import Child
 
 LOOP_TIMEOUT_SECONDS = 15.0
 # Longer than any wait that ends on its own: SQLite waits 20 s for its lock.

@@ -20,9 +20,9 @@ from typing import Any
 from django.conf import settings
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]
 
+from core.lib import request_id
+from errors.event.body import BodyTimeout, ClientDisconnected, TooLarge
 from errors.ingest import handler
-from errors.intake.body import BodyTimeout, ClientDisconnected, TooLarge
-from opsportal.lib import request_id
 from opsportal.middleware.security_headers import HEADERS as SECURITY_HEADERS
 from opsportal.server.heartbeat import Heartbeat
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from opsportal.lib.processes import Child, stop_all
+from core.lib.processes import Child, stop_all
 from opsportal.server.heartbeat import HangDetector
 
 GRACE_SECONDS = 15.0  # for tasks and requests in flight before they are killed

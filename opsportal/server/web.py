@@ -11,7 +11,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from opsportal.lib import background, ratelimit
+from core.lib import background, ratelimit
 from opsportal.server.heartbeat import Heartbeat
 from opsportal.server.rsgi import Application, WSGIApplication
 

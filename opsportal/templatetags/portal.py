@@ -12,8 +12,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from opsportal.lib import charts, formats
-from opsportal.lib.markup import icon, severity, state, when
+from core.lib import charts, formats
+from core.lib.markup import icon, severity, state, when
 
 register = template.Library()
 
@@ -81,7 +81,7 @@ def meter(value: float, limit: float, label: str = "", tone: str = "") -> SafeSt
 
 @register.inclusion_tag("portal/_chart.html")
 def chart(data: "charts.Chart", height: str = "") -> dict[str, object]:
-    """Show a chart (opsportal.lib.charts.Chart) with its table. `height` is "", "tall" or "short"."""
+    """Show a chart (core.lib.charts.Chart) with its table. `height` is "", "tall" or "short"."""
     return {
         "chart": data,
         "payload": json.dumps(data.payload()),

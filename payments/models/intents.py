@@ -5,8 +5,8 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
-from opsportal.clients.models import ClientApp
-from opsportal.lib.formats import money
+from core.clients.models import ClientApp
+from core.lib.formats import money
 
 # An unfinished attempt older than this is never sent again: Stripe forgets idempotency keys after 24 h
 # (https://docs.stripe.com/api/idempotent_requests), and a second send would then be a second charge.

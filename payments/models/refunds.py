@@ -5,7 +5,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from opsportal.lib.formats import money
+from core.lib.formats import money
 from payments.models.intents import Payment
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from opsportal.lib.formats import money
+from core.lib.formats import money
 from payments.intents import Intent, is_news
 from payments.models import Payment
 from payments.services.timeline import note

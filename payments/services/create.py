@@ -15,9 +15,9 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from opsportal.clients.models import ClientApp
-from opsportal.lib import request_id
-from opsportal.lib.durability import relaxed_durability
+from core.clients.models import ClientApp
+from core.lib import request_id
+from core.lib.durability import relaxed_durability
 from payments import stripe_api
 from payments.customers import customer_reference
 from payments.intents import Intent

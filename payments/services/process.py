@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from alerts.rules import Severity
-from opsportal.lib.formats import money
+from core.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent, NotAnIntent
 from payments.models import Mismatch, Payment, WebhookEvent

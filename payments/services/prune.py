@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from opsportal.lib.durability import relaxed_durability
+from core.lib.durability import relaxed_durability
 from payments.models import RefusedDelivery, WebhookEvent
 
 CHUNK = 1_000

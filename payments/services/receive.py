@@ -8,8 +8,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from opsportal.lib import request_id
-from opsportal.lib.queue import enqueue
+from core.lib import request_id
+from core.lib.queue import enqueue
 from payments.models import WebhookEvent
 from payments.services.alarm import tell_of_dead_events
 

@@ -7,7 +7,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from alerts.rules import Severity
-from opsportal.lib.formats import money
+from core.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent
 from payments.models import Mismatch, Payment, ReconciliationRun, WebhookEvent

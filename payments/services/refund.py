@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
-from opsportal.lib.formats import THREE_DECIMAL, money
+from core.lib.formats import THREE_DECIMAL, money
 from payments import stripe_api
 from payments.models import Payment, Refund
 from payments.models.intents import NEVER_RESEND_AFTER

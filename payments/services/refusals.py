@@ -7,8 +7,8 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from opsportal.lib import background
-from opsportal.lib.upsert import upsert
+from core.lib import background
+from core.lib.upsert import upsert
 from payments.models import RefusedDelivery
 
 FLUSH_SECONDS = 5.0

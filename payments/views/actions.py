@@ -14,8 +14,8 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
-from opsportal.lib.admin import log_change
-from opsportal.lib.formats import money
+from core.lib.admin import log_change
+from core.lib.formats import money
 from payments import services, stripe_api
 from payments.models import Mismatch, Payment, WebhookEvent
 from payments.money import from_decimal, places, to_decimal

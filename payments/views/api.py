@@ -9,9 +9,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from opsportal.clients.api import api, idempotency_key_of
-from opsportal.clients.models import ClientApp, Scope
-from opsportal.lib.http import BadRequest, json_response, problem, read_json
+from core.clients.api import api, idempotency_key_of
+from core.clients.models import ClientApp, Scope
+from core.lib.http import BadRequest, json_response, problem, read_json
 from payments import services, stripe_api
 from payments.models import Payment
 from payments.money import amount_problem

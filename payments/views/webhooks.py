@@ -7,10 +7,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from opsportal.lib.addresses import client_address, network_of
-from opsportal.lib.http import json_response, problem
-from opsportal.lib.scrub import scrub_text
-from opsportal.limits.blocked import subject_of_address
+from core.lib.addresses import client_address, network_of
+from core.lib.http import json_response, problem
+from core.lib.scrub import scrub_text
+from core.limits.blocked import subject_of_address
 from payments import services, stripe_api, webhooks
 from payments.services.receive import NotAnEvent
 from payments.services.refusals import count_refusal

@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
-from opsportal.clients.models import ClientApp
+from core.clients.models import ClientApp
 from payments.models import Payment
 from reservations.models.catalog import TicketType
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from alerts import services as alerts
 from alerts.impact import References
 from alerts.rules import Severity
-from opsportal.lib.formats import money
+from core.lib.formats import money
 from payments.models import Payment
 from reservations.models import Discrepancy, Reservation, Status, TicketType
 

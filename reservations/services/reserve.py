@@ -7,9 +7,9 @@ from datetime import datetime
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from opsportal.clients.models import ClientApp
-from opsportal.lib import request_id
-from opsportal.lib.group_commit import GroupCommit
+from core.clients.models import ClientApp
+from core.lib import request_id
+from core.lib.group_commit import GroupCommit
 from reservations.models import Line, Reservation, TicketType
 from reservations.services import one_statement, together
 from reservations.services.locks import limit_lock_wait

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from opsportal.lib.admin import log_change
+from core.lib.admin import log_change
 from reservations import services
 from reservations.models import Discrepancy, Reservation
 

@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.http import parse_etags
 
-from opsportal.clients.api import api
-from opsportal.clients.models import ClientApp, Scope
-from opsportal.lib.http import problem
+from core.clients.api import api
+from core.clients.models import ClientApp, Scope
+from core.lib.http import problem
 from reservations.models import Event, TicketType
 
 FRESH_SECONDS = 1

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
-from opsportal.lib.formats import span
+from core.lib.formats import span
 from payments.models import Payment
 from reservations.forecast import sold_lately, sold_out_in
 from reservations.history import event_chart

@@ -11,8 +11,8 @@ from pytest_django import Settings
 from alerts import instant_checks, rules, services
 from alerts.models import AlertRule, Channel, Notification, SystemAlert
 from alerts.rules import Measured, Severity
-from opsportal.lib.outbound import breaker
-from opsportal.lib.registry import Registry
+from core.lib.outbound import breaker
+from core.lib.registry import Registry
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.mail import MailServer
 

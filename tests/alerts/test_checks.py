@@ -12,7 +12,7 @@ from pytest_django import Settings
 from alerts import services
 from alerts.models import AlertRule, SystemAlert
 from alerts.services import watchdog
-from opsportal.clients.models import ApiKey, Scope
+from core.clients.models import ApiKey, Scope
 from tests.alerts.conftest import MINUTE, NOON, Gauge
 from tests.factories import make_app
 from tests.servers.fake_http import FakeHTTP

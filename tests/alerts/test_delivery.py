@@ -10,7 +10,7 @@ from alerts.models import Channel, DeliveryAttempt, Notification
 from alerts.rules import Severity
 from alerts.services import outbox
 from alerts.services.delivery import backoff
-from opsportal.lib.outbound import breaker
+from core.lib.outbound import breaker
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver, sent
 from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP

@@ -10,13 +10,13 @@ from pytest_django import Settings
 
 from alerts import rules, services
 from alerts.models import AlertRule, AlertType, Channel, Notification, SystemAlert
+from core.clients.models import ClientApp
+from core.lib.outbound import breaker
 from errors.models import ErrorGroup, MinuteCount, Severity, Status, minute_of
 from health import verdict
 from health.models import Component
 from health.services import record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
-from opsportal.clients.models import ClientApp
-from opsportal.lib.outbound import breaker
 from payments.models import Payment, WebhookEvent
 from reservations.models import Reservation, TicketType
 from tests.factories import (

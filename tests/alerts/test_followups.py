@@ -20,7 +20,7 @@ from alerts.queries import active_summary
 from alerts.queries.routing import skip_quiet_hours
 from alerts.queries.silences import matches
 from alerts.rules import Severity
-from opsportal.lib.outbound import breaker
+from core.lib.outbound import breaker
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver
 from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP

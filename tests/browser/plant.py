@@ -34,7 +34,7 @@ def make_rows() -> None:
     from django.utils import timezone
 
     from alerts.rules import Severity
-    from opsportal.limits.models import BlockedCall
+    from core.limits.models import BlockedCall
     from tests import factories
 
     now = timezone.now()

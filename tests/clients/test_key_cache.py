@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from opsportal.clients import auth, services
-from opsportal.clients.models import ApiKey, ClientApp, Scope, hash_secret
+from core.clients import auth, services
+from core.clients.models import ApiKey, ClientApp, Scope, hash_secret
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db

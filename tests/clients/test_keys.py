@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from opsportal.clients import services
-from opsportal.clients.auth import app_for_key
-from opsportal.clients.key_use import write_key_uses
-from opsportal.clients.models import ApiKey, ClientKey, Scope
+from core.clients import services
+from core.clients.auth import app_for_key
+from core.clients.key_use import write_key_uses
+from core.clients.models import ApiKey, ClientKey, Scope
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db

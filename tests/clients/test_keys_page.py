@@ -7,9 +7,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
-from opsportal.clients import services
-from opsportal.clients.auth import app_for_key
-from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Scope
+from core.clients import services
+from core.clients.auth import app_for_key
+from core.clients.models import ApiKey, ClientApp, ClientKey, Scope
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db

@@ -10,10 +10,10 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from core.clients import services
+from core.clients.models import ClientApp, Scope
+from core.lib import ratelimit
 from errors.ingest.authentication import key_cache
-from opsportal.clients import services
-from opsportal.clients.models import ClientApp, Scope
-from opsportal.lib import ratelimit
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db

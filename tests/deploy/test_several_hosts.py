@@ -24,7 +24,7 @@ from tests.two_runs import in_the_postgresql_run
 NEEDED = ("nginx", "pgbouncer")
 SEED = """
 import json
-from opsportal.clients.models import ApiKey, ClientApp, Scope
+from core.clients.models import ApiKey, ClientApp, Scope
 from reservations.models import Event, TicketType
 app = ClientApp.objects.create(name="Shop", slug="shop", platform="python")
 secret = ApiKey.issue(app=app, scopes=list(Scope.values))[1]

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from opsportal.clients.models import ClientApp
+from core.clients.models import ClientApp
 from tests.errors.support import Sender
 from tests.factories import make_app
 

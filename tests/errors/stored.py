@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from core.clients.models import ClientApp
 from errors.models import ErrorEvent, ErrorGroup
 from errors.services import NewEvent, record_events
-from opsportal.clients.models import ClientApp
 
 _numbers = itertools.count(1)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.test import Client
 
+from core.clients.models import ClientApp, ClientKey
 from errors.ingest.authentication import key_cache
-from opsportal.clients.models import ClientApp, ClientKey
 from tests.factories import make_app
 
 

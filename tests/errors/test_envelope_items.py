@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from errors import discarded, measured
 from errors.models import Discarded, ErrorEvent, UserReport
+from errors.services import discarded, measured
 from health.models import ActiveUser, CheckIn, Heartbeat, Latency, Series, SeriesKind, Value
 from tests.errors.support import Sender, raised
 

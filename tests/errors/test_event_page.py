@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors.event_page import Line, describe, text
+from errors.queries.event_page import Line, describe, text
 
 
 def frame(function: str, *, in_app: bool = False, **more: object) -> dict[str, object]:

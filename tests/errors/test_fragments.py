@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors.intake import fragments, jsons
-from errors.intake.accept import Circumstances, accept_json
-from errors.new_event import NewEvent
-from opsportal.lib.scrub import Scrubber
+from core.lib.scrub import Scrubber
+from errors.event import json_codec
+from errors.event.build import Circumstances, accept_json
+from errors.event.new_event import NewEvent
+from errors.intake import fragments
 
 AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ID = "0123456789abcdef0123456789abcdef"
@@ -99,7 +100,13 @@ def both_ways(
 
 
 def _said(event: NewEvent) -> list[Any]:
-    return [jsons.decode(event.payload), event.group_hash, event.title, event.culprit, event.tags]
+    return [
+        json_codec.decode(event.payload),
+        event.group_hash,
+        event.title,
+        event.culprit,
+        event.tags,
+    ]
 
 
 @settings(deadline=None, max_examples=150)
@@ -173,10 +180,10 @@ def test_a_usual_event_takes_the_short_way() -> None:
 
     assert parts is not None
     assert sorted(parts[1].read) == ["breadcrumbs", "exception"]
-    assert jsons.decode(jsons.encode(parts[1].encoded["breadcrumbs"])) == {
+    assert json_codec.decode(json_codec.encode(parts[1].encoded["breadcrumbs"])) == {
         "values": [{"message": "to [Filtered]", "data": {"password": "[Filtered]"}}]
     }
-    assert b"4111" not in jsons.encode(parts[1].encoded["exception"])
+    assert b"4111" not in json_codec.encode(parts[1].encoded["exception"])
 
 
 def test_tiny_frames_do_not_fill_the_memory() -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import fingerprint, merging
-from errors.fingerprint import without_variables
+from errors.event import fingerprint
+from errors.event.fingerprint import without_variables
 from errors.models import ErrorGroup, GroupHash
+from errors.services import merging
 from errors.store.groups import memory
 from tests.errors.fuzz.shapes import events, fuzz
 from tests.errors.stored import NOON, group_of, make_error

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from errors.fingerprint import fingerprint, without_variables
+from errors.event.fingerprint import fingerprint, without_variables
 
 Event = dict[str, Any]
 

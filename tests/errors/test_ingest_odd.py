@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from errors.models import ErrorEvent
-from errors.payloads import json_of, payload_of
+from errors.store.payloads import json_of, payload_of
 from tests.errors.support import Sender, raised
 
 pytestmark = pytest.mark.django_db

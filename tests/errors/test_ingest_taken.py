@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from errors.models import ErrorEvent, ErrorGroup, GroupHour, GroupTag, GroupUser, MinuteCount
-from errors.payloads import payload_of
+from errors.store.payloads import payload_of
 from tests.errors.support import Sender, envelope, raised
 
 pytestmark = pytest.mark.django_db

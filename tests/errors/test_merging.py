@@ -2,11 +2,12 @@ from datetime import timedelta
 
 import pytest
 
-from errors import merging, queries
-from errors.merging import CannotMerge
+from core.clients.models import ClientApp
 from errors.models import GroupNote
+from errors.queries import pages
+from errors.services import merging
+from errors.services.merging import CannotMerge
 from errors.store.groups import memory
-from opsportal.clients.models import ClientApp
 from tests.errors.stored import NOON, group_of, make_error
 from tests.factories import make_app
 
@@ -32,8 +33,8 @@ def test_merged_groups_are_one_and_further_events_come_in_there(app: ClientApp) 
     assert kept.pk == one.group_id == later.group_id
     assert (kept.event_count, kept.user_count) == (4, 3)
     assert kept.last_seen_at == NOON + timedelta(hours=1)
-    assert queries.latest_events(kept).count() == 4
-    assert queries.neighbors(other).older is not None
+    assert pages.latest_events(kept).count() == 4
+    assert pages.neighbors(other).older is not None
     assert not group_of(other).__class__.objects.visible().filter(pk=other.group_id).exists()
     assert GroupNote.objects.get(group=kept).kind == "merged"
 

@@ -11,9 +11,9 @@ from django.urls import reverse
 
 from alerts import impact
 from alerts.impact import References, Touched
+from core.clients.models import ClientApp
+from core.lib.registry import Registry
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, GroupNote, UserReport
-from opsportal.clients.models import ClientApp
-from opsportal.lib.registry import Registry
 from tests.errors.stored import NOON, group_of, make_error
 
 pytestmark = pytest.mark.django_db

@@ -7,9 +7,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from errors.merging import merge_groups
+from core.clients.models import ClientApp
 from errors.models import ErrorGroup, GroupNote, GroupText
-from opsportal.clients.models import ClientApp
+from errors.services.merging import merge_groups
 from tests.errors.stored import NOON, group_of, make_error
 from tests.factories import make_app
 

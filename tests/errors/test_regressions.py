@@ -5,11 +5,10 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 
-from errors import handling
+from core.clients.models import ClientApp
 from errors.models import ErrorEvent, ErrorGroup, GroupNote, Status
-from errors.services import record_events
-from errors.store.life import is_older
-from opsportal.clients.models import ClientApp
+from errors.services import record_events, triage
+from errors.store.regressions import is_older
 from tests.errors.stored import NOON, group_of, make_error, new_error
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +22,7 @@ def resolved(
     """An event of a group that was resolved at noon, optionally in a release."""
     event = make_error(shop, group="g", received_at=NOON - MINUTE, release=seen_in)
     group = ErrorGroup.objects.filter(pk=event.group_id)
-    handling.resolve_groups(group, user=owner, now=NOON, release=release)
+    triage.resolve_groups(group, user=owner, now=NOON, release=release)
     return event
 
 
@@ -111,7 +110,7 @@ def test_late_events_of_one_group_do_not_keep_another_from_regressing(
     shop: ClientApp, owner: User
 ) -> None:
     events = [make_error(shop, group=name, received_at=NOON - MINUTE) for name in "ab"]
-    handling.resolve_groups(ErrorGroup.objects.all(), user=owner, now=NOON)
+    triage.resolve_groups(ErrorGroup.objects.all(), user=owner, now=NOON)
 
     record_events(
         [
@@ -151,7 +150,7 @@ def test_releases_are_compared_by_their_numbers(release: str, than: str, expecte
 def muted(shop: ClientApp, owner: User, **ends: object) -> ErrorEvent:
     event = make_error(shop, group="g", user_key="u-1", received_at=NOON - MINUTE)
     group = ErrorGroup.objects.filter(pk=event.group_id)
-    handling.mute_groups(group, user=owner, now=NOON, **ends)  # type: ignore[arg-type]
+    triage.mute_groups(group, user=owner, now=NOON, **ends)  # type: ignore[arg-type]
     return event
 
 

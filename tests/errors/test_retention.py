@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from errors import partitions, retention
 from errors.models import (
     ErrorEvent,
     ErrorGroup,
@@ -15,6 +14,8 @@ from errors.models import (
     SeenEvent,
     UserReport,
 )
+from errors.services import retention
+from errors.store import partitions
 from tests.errors.stored import NOON, group_of, make_error
 from tests.factories import make_app
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from errors.event.new_event import NewEvent
 from errors.models import hour_of, minute_of
-from errors.new_event import NewEvent
-from errors.store import tally
-from errors.store.tally import OTHERS, GroupTally, TagValues, Tally
+from errors.store import aggregates
+from errors.store.aggregates import OTHERS, GroupTally, TagValues, Tally
 from tests.errors.stored import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -16,7 +16,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture(autouse=True)
 def no_known_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tally, "tag_values", TagValues())
+    monkeypatch.setattr(aggregates, "tag_values", TagValues())
 
 
 def new_event(**fields: Any) -> NewEvent:

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
+from core.clients.models import ClientApp
 from errors.models import ErrorGroup
 from errors.store.groups import memory
 from errors.store.write import write
-from opsportal.clients.models import ClientApp
 from tests.errors.stored import make_error, new_error
 from tests.factories import make_app
 

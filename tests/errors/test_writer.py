@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from errors.new_event import NewEvent
+from errors.event.new_event import NewEvent
 from errors.store import writer as module
 from errors.store.commit import Events, Outcome, Unavailable
 from errors.store.write import Written

@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from core.clients.models import ApiKey, Scope
 from health.checks import NotConfigured
 from health.models import CheckResult, Component, Uptime
 from health.services import run_checks
-from opsportal.clients.models import ApiKey, Scope
 from tests.factories import make_app
 from tests.health.conftest import SetChecks
 

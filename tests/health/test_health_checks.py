@@ -15,12 +15,12 @@ from cryptography.x509.oid import NameOID
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from core.jobs.models import Node
+from core.lib import outbound
 from health import health_checks
 from health.checks import Degraded, NotConfigured
 from health.models import Monitor
 from health.services import check_certificates
-from opsportal.jobs.models import Node
-from opsportal.lib import outbound
 from tests.factories import make_monitor
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.mail import MailServer

@@ -19,6 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
+from core.clients.models import ApiKey, ClientApp, Scope
+from core.jobs.models import Job, Node
 from deploy.grafana import build
 from health import metrics_registry
 from health.caches.health import health_cache
@@ -26,8 +28,6 @@ from health.services import record_gauges, record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Performance
 from health.verdict import Result, Status
 from health.views import metrics
-from opsportal.clients.models import ApiKey, ClientApp, Scope
-from opsportal.jobs.models import Job, Node
 from tests.conftest import left_out
 from tests.factories import make_alert, make_app, make_component
 

@@ -5,6 +5,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from alerts.models import SystemAlert
+from core.lib import outbound
 from health.checking import probes
 from health.checks import Degraded
 from health.models import (
@@ -18,7 +19,6 @@ from health.models import (
     Uptime,
 )
 from health.services import run_checks
-from opsportal.lib import outbound
 from tests.factories import make_alert, make_monitor
 from tests.health.conftest import SetChecks
 from tests.servers.fake_http import FakeHTTP

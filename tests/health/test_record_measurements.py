@@ -2,10 +2,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.clients.models import ClientApp
 from health.models import ActiveUser, Latency, Series, SeriesKind, Tier, Value
 from health.services import measurements, record_measurements
 from health.signals import Activity, Counter, Delivery, Gauge, Performance
-from opsportal.clients.models import ClientApp
 from tests.factories import make_app
 
 NOON = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)

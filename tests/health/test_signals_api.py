@@ -9,9 +9,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from core.clients.models import ApiKey, ClientApp, ClientKey, Scope
 from health.models import ActiveUser, Latency, SignalBatch, Tier, Value
 from health.queries import request_count
-from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Scope
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db

@@ -3,9 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from opsportal.lib import schedules
-from opsportal.lib.registry import Registry
-from opsportal.lib.schedules import Scheduled
+from core.lib import schedules
+from core.lib.registry import Registry
+from core.lib.schedules import Scheduled
 
 AddJob = Callable[..., str]
 

@@ -9,10 +9,10 @@ from django.db import connections
 from django_q.exceptions import TimeoutException
 from django_q.models import OrmQ, Schedule
 
-from opsportal.jobs import queries, services
-from opsportal.jobs.models import Job, JobRun, Node, Outcome
-from opsportal.jobs.running import claim, run_job
-from opsportal.lib import queue, schedules
+from core.jobs import queries, services
+from core.jobs.models import Job, JobRun, Node, Outcome
+from core.jobs.running import claim, run_job
+from core.lib import queue, schedules
 from tests.jobs.conftest import AddJob
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -62,7 +62,7 @@ def test_sync_creates_one_row_per_scheduled_task_and_the_tick(add_job: AddJob) -
     job = Job.objects.get()
     assert (job.name, job.cron, job.summary) == (HELLO, "15 * * * *", "A test's job")
     assert job.next_run_at == NOON + timedelta(minutes=15)
-    assert Schedule.objects.get().func == "opsportal.jobs.tasks.tick"
+    assert Schedule.objects.get().func == "core.jobs.tasks.tick"
 
 
 def test_a_new_job_that_runs_every_minute_is_due_immediately(job: Job) -> None:
@@ -100,7 +100,7 @@ def test_the_tick_restores_jobs_deleted_by_an_older_node(job: Job) -> None:
 def test_the_schedule_of_the_portal_can_be_synced() -> None:
     services.sync_jobs(NOON)
 
-    assert Job.objects.filter(name="opsportal.jobs.tasks.prune_history").exists()
+    assert Job.objects.filter(name="core.jobs.tasks.prune_history").exists()
 
 
 # --- the tick ----------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_a_job_whose_worker_died_is_marked_lost_and_started_again(job: Job) -> N
 
 
 def test_a_late_worker_does_not_end_the_run_of_another_worker(job: Job) -> None:
-    from opsportal.jobs.running import _finish
+    from core.jobs.running import _finish
 
     late = claim(HELLO, NOON)
     assert late
@@ -366,7 +366,7 @@ def test_old_runs_are_pruned_in_batches_and_failures_later(job: Job) -> None:
 
 @pytest.mark.django_db
 def test_the_daily_cleanup_reports_what_it_deleted() -> None:
-    from opsportal.jobs.tasks import prune_history
+    from core.jobs.tasks import prune_history
 
     Node.objects.create(name="gone", version="1", seen_at=NOON)
 

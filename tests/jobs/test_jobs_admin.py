@@ -8,13 +8,13 @@ from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from opsportal.jobs import services
-from opsportal.jobs.models import Job
-from opsportal.jobs.running import run_job
-from opsportal.lib import queue
+from core.jobs import services
+from core.jobs.models import Job
+from core.jobs.running import run_job
+from core.lib import queue
 
 JOBS = "/admin/jobs/job/"
-NAME = "opsportal.jobs.tasks.prune_history"
+NAME = "core.jobs.tasks.prune_history"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_lists_and_forms_open(admin_client: Client, job: Job) -> None:
     Job.objects.filter(pk=job.pk).run_now(now=timezone.now())
     run_job(NAME, timezone.now() + timedelta(seconds=1))
     OrmQ.objects.all().delete()
-    queue.enqueue("opsportal.jobs.tasks.run", name=NAME)
+    queue.enqueue("core.jobs.tasks.run", name=NAME)
 
     for page in (
         JOBS, f"{JOBS}{job.pk}/change/", "/admin/jobs/jobrun/", "/admin/jobs/node/",

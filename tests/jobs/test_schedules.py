@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pytest_django import Settings
 
-from opsportal.lib.schedules import DEFAULT_TIMEOUT, Scheduled, every
+from core.lib.schedules import DEFAULT_TIMEOUT, Scheduled, every
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

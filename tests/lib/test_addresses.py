@@ -3,7 +3,7 @@
 import pytest
 from pytest_django.fixtures import Settings
 
-from opsportal.lib.addresses import client_address, network_of
+from core.lib.addresses import client_address, network_of
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from opsportal.jobs.models import Job
+from core.jobs.models import Job
 from tests.factories import make_alert
 
 pytestmark = pytest.mark.django_db

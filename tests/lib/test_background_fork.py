@@ -3,7 +3,7 @@
 import os
 import threading
 
-from opsportal.lib import background
+from core.lib import background
 
 
 def test_a_fork_waits_for_the_running_chore_and_inherits_no_lock() -> None:

@@ -1,7 +1,7 @@
 import pytest
 from django.db import connection, transaction
 
-from opsportal.lib.durability import relaxed_durability
+from core.lib.durability import relaxed_durability
 from tests.factories import make_app
 
 

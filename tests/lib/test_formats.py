@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from opsportal.lib import formats
+from core.lib import formats
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

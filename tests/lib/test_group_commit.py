@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from opsportal.clients.models import ClientApp
-from opsportal.lib.group_commit import GroupCommit
+from core.clients.models import ClientApp
+from core.lib.group_commit import GroupCommit
 from tests.factories import make_app
 
 pytestmark = [

@@ -1,7 +1,7 @@
 import pytest
 
-from opsportal.clients.models import ClientApp
-from opsportal.lib.keyset import keyset_page
+from core.clients.models import ClientApp
+from core.lib.keyset import keyset_page
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from django.db import connection, connections
 
-from opsportal.lib.locks import cluster_lock
+from core.lib.locks import cluster_lock
 
 
 @pytest.mark.django_db(transaction=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from opsportal.lib import log_shipping
-from opsportal.lib.outbound import breaker
+from core.lib import log_shipping
+from core.lib.outbound import breaker
 from tests.lib.loopback import Behavior, Loopback, answer, answers, free_port, hang, serving
 from tests.two_runs import in_the_sqlite_run
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsportal.lib import logs, request_id
+from core.lib import logs, request_id
 
 
 def line_of(message: str, *args: object, **extra: object) -> str:

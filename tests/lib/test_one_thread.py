@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from opsportal.lib.one_thread import Failed, Late, OneThread, Waiting
+from core.lib.one_thread import Failed, Late, OneThread, Waiting
 
 Batch = list[Waiting[int, int]]
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pytest_django.fixtures import Settings
 
-from opsportal.lib import outbound, request_id
-from opsportal.lib.outbound import breaker, client, guard
+from core.lib import outbound, request_id
+from core.lib.outbound import breaker, client, guard
 from tests.lib.loopback import (
     Behavior,
     answer,

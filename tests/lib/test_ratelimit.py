@@ -18,8 +18,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from opsportal.lib import memory_limits, ratelimit, redis_link
-from opsportal.lib.memory_limits import MemoryLimiter
+from core.lib import memory_limits, ratelimit, redis_link
+from core.lib.memory_limits import MemoryLimiter
 from tests.lib.loopback import free_port, hang, serving
 from tests.servers.redis_server import RedisServer
 
@@ -281,7 +281,7 @@ class TestRedisUnavailable:
 HAMMER = """
 import django, sys
 django.setup()
-from opsportal.lib import ratelimit, redis_link
+from core.lib import ratelimit, redis_link
 print(sum(ratelimit.acquire("k", 100, 60).allowed for _ in range(60)))
 """
 

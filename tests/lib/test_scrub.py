@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsportal.lib.scrub import FILTERED, Scrubber, scrub, scrub_text
+from core.lib.scrub import FILTERED, Scrubber, scrub, scrub_text
 from tests.lib.linear import TAILS, UNITS, is_linear
 from tests.two_runs import in_the_sqlite_run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import brotli
 
-from opsportal.lib import sentry
+from core.lib import sentry
 from tests.lib.loopback import answer, serving
 
 PROGRAM = """

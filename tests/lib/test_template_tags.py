@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.template import Context, Template
 from django.test import Client
 
-from opsportal.lib import formats
-from opsportal.lib.charts import Chart, Series, Threshold
+from core.lib import formats
+from core.lib.charts import Chart, Series, Threshold
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -11,9 +11,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from opsportal.clients.models import ApiKey, ClientApp, Scope
-from opsportal.limits import blocked, tasks, tiers
-from opsportal.limits.models import BlockedCall, RateLimitTier, Tier
+from core.clients.models import ApiKey, ClientApp, Scope
+from core.limits import blocked, tasks, tiers
+from core.limits.models import BlockedCall, RateLimitTier, Tier
 from opsportal.middleware import rate_limits
 from tests.factories import make_app
 

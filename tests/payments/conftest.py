@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from opsportal.lib.outbound import breaker
+from core.lib.outbound import breaker
 from payments.services import refusals
 from tests.payments.stripe_double import StripeDouble
 

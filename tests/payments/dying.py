@@ -16,7 +16,7 @@ from django.conf import settings  # noqa: E402
 from django.db.transaction import Atomic  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from opsportal.clients.models import ClientApp  # noqa: E402
+from core.clients.models import ClientApp  # noqa: E402
 from payments import services, stripe_api  # noqa: E402
 from payments.services import create, exchange  # noqa: E402
 

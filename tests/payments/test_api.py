@@ -5,7 +5,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from opsportal.clients.models import ApiKey, ClientApp, Scope
+from core.clients.models import ApiKey, ClientApp, Scope
 from payments.models import Payment
 from tests.factories import make_app, make_payment
 from tests.payments.stripe_double import Fault, StripeDouble

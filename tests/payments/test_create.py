@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from opsportal.clients.models import ClientApp
+from core.clients.models import ClientApp
 from payments import services, stripe_api
 from payments.models import Payment, PaymentStatus
 from payments.services import Answer, NewPayment

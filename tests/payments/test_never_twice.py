@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from opsportal.clients.models import ClientApp
+from core.clients.models import ClientApp
 from payments import services
 from payments.models import Payment
 from payments.services import Answer

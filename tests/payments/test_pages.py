@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from opsportal.access.roles import Role, ensure_roles
+from core.accounts.roles import Role, ensure_roles
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
 from payments.services.mismatches import note_mismatch
 from tests.factories import make_app, make_payment, make_webhook_event

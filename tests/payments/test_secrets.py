@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from opsportal.clients.models import ApiKey, Scope
+from core.clients.models import ApiKey, Scope
 from payments.models import Payment, WebhookEvent
 from tests.factories import make_app
 from tests.payments.deliveries import deliver

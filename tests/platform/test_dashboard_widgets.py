@@ -5,9 +5,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from core.lib.outbound import breaker
+from core.limits.models import BlockedCall, Tier
 from health import metrics_registry
-from opsportal.lib.outbound import breaker
-from opsportal.limits.models import BlockedCall, Tier
 
 pytestmark = pytest.mark.django_db
 

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from jsonschema import Draft202012Validator
 
+from core.lib import openapi, ratelimit
 from errors.ingest.authentication import key_cache
-from opsportal.lib import openapi, ratelimit
 from tests import described
 from tests.factories import make_app
 

@@ -11,12 +11,12 @@ from django.db import OperationalError
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from errors import payloads
+from core.clients.services import ensure_portal_app
+from core.lib import background
+from core.lib.memory_limits import MemoryLimiter
 from errors.models import ErrorEvent
+from errors.store import payloads
 from health.models import Latency, Series, Tier
-from opsportal.clients.services import ensure_portal_app
-from opsportal.lib import background
-from opsportal.lib.memory_limits import MemoryLimiter
 from opsportal.self_monitoring import errors, requests
 
 pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]

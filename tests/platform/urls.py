@@ -9,11 +9,11 @@ from django.views.decorators.http import require_POST
 from django_ratelimit.core import is_ratelimited
 from django_ratelimit.exceptions import Ratelimited
 
+from core.clients.auth import authenticate
+from core.clients.models import Scope
+from core.lib import request_id
+from core.lib.http import BadRequest
 from opsportal import urls
-from opsportal.clients.auth import authenticate
-from opsportal.clients.models import Scope
-from opsportal.lib import request_id
-from opsportal.lib.http import BadRequest
 
 handler400, handler403 = urls.handler400, urls.handler403
 handler404, handler500 = urls.handler404, urls.handler500

@@ -16,7 +16,7 @@ django.setup()
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from opsportal.clients.models import ClientApp  # noqa: E402
+from core.clients.models import ClientApp  # noqa: E402
 from reservations import services  # noqa: E402
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from opsportal.clients.models import ApiKey, ClientApp, Scope
+from core.clients.models import ApiKey, ClientApp, Scope
 from reservations import services
 from reservations.models import Reservation, TicketType
 from tests.factories import make_app, make_event, make_payment, make_ticket_type

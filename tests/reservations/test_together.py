@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from opsportal.clients.models import ClientApp
+from core.clients.models import ClientApp
 from reservations.models import Line, Reservation, TicketType
 from reservations.services import find_drift
 from reservations.services.together import Draft, reserve

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page
 
-from errors.fingerprint import fingerprint
-from errors.intake.normalize import Normalizer
+from errors.event.fingerprint import fingerprint
+from errors.event.normalize import Normalizer
 from tests.sdks.conftest import PROGRAMS
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.portal import Portal

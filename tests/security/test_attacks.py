@@ -11,11 +11,11 @@ from pytest_django.fixtures import Settings
 
 from alerts import services
 from alerts.models import Channel
+from core.accounts import password_reset
+from core.clients.models import ApiKey, Scope
+from core.lib import outbound
 from health.checking import probes
 from health.models import Monitor
-from opsportal.access import password_reset
-from opsportal.clients.models import ApiKey, Scope
-from opsportal.lib import outbound
 from tests.factories import make_app, make_monitor
 from tests.lib.loopback import Loopback, answer, serving
 from tests.security.addresses import api, pages

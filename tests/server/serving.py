@@ -103,7 +103,7 @@ class Serving:
             {
                 "id": uuid.uuid4().hex,
                 "name": task,
-                "func": "opsportal.lib.queue.run",
+                "func": "core.lib.queue.run",
                 "args": (task, "", arguments),
                 "kwargs": {},
                 "started": datetime.now(UTC),

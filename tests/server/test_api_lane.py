@@ -12,12 +12,12 @@ from django.db import close_old_connections
 from django.test import RequestFactory
 from django.urls import reverse
 
-from opsportal.clients import auth, services
-from opsportal.clients.models import Scope
-from opsportal.lib import ratelimit
-from opsportal.lib.http import BadRequest
-from opsportal.limits import tiers
-from opsportal.limits.models import RateLimitTier, Tier
+from core.clients import auth, services
+from core.clients.models import Scope
+from core.lib import ratelimit
+from core.lib.http import BadRequest
+from core.limits import tiers
+from core.limits.models import RateLimitTier, Tier
 from opsportal.server import api_lane
 from reservations.models import Reservation
 from tests.factories import make_app, make_ticket_type

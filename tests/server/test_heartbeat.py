@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from opsportal.lib.processes import Child
+from core.lib.processes import Child
 from opsportal.server import heartbeat
 from opsportal.server.heartbeat import HangDetector, Heartbeat
 

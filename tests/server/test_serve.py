@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError
 from pytest_django import Settings
 
-from opsportal.clients.models import ClientKey
-from opsportal.lib import prepare
+from core.clients.models import ClientKey
+from core.lib import prepare
 from opsportal.management.commands import serve
 from tests.servers.portal import ROOT
 

@@ -16,7 +16,7 @@ def main() -> None:
     from django.contrib.sessions.backends.db import SessionStore
     from django.core.management import call_command
 
-    from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Scope
+    from core.clients.models import ApiKey, ClientApp, ClientKey, Scope
 
     call_command("prepare")
     app = ClientApp.objects.create(name="Shop", slug="shop", platform="python")

@@ -6,10 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from errors import hours, importing
-from errors.intake.body import Unreadable
-from errors.services import record_events
-from opsportal.clients.models import ClientApp
+from core.clients.models import ClientApp
+from errors.event.body import Unreadable
+from errors.services import hourly_counts, importing, record_events
 
 BATCH = 200
 
@@ -51,7 +50,7 @@ class Command(BaseCommand):
                 file.position = file.size
             shown = self._show(files, stored + known, shown)
         self.stderr.write("")
-        hours.add_up(now=timezone.now(), everything=True)
+        hourly_counts.add_up(now=timezone.now(), everything=True)
         self.stdout.write(f"{stored:,} events stored, {known:,} were known already")
         for line in unreadable[:20]:
             self.stdout.write(f"not read: {line}")

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from opsportal.lib.prepare import prepare_node
+from core.lib.prepare import prepare_node
 
 
 class Command(BaseCommand):

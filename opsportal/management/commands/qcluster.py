@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from opsportal.jobs import cluster
+from core.jobs import cluster
 
 
 class Command(BaseCommand):

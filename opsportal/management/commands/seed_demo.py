@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from opsportal.clients.models import ApiKey, ClientApp, ClientKey, Platform, Scope, hash_secret
-from opsportal.lib.prepare import prepare_node
+from core.clients.models import ApiKey, ClientApp, ClientKey, Platform, Scope, hash_secret
+from core.lib.prepare import prepare_node
 from reservations.models import Event, TicketType
 
 APPS = [

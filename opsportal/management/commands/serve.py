@@ -20,15 +20,15 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
+from core.clients.models import ClientKey
+from core.clients.services import ensure_first_app
+from core.jobs import cluster
+from core.lib import background
+from core.lib.database import keep_little_in_memory, keep_one_connection
+from core.lib.prepare import prepare_node
+from core.lib.processes import Child, in_a_child, set_process_name
 from errors.store.process import StoreProcess
 from errors.store.writer import writer
-from opsportal.clients.models import ClientKey
-from opsportal.clients.services import ensure_first_app
-from opsportal.jobs import cluster
-from opsportal.lib import background
-from opsportal.lib.database import keep_little_in_memory, keep_one_connection
-from opsportal.lib.prepare import prepare_node
-from opsportal.lib.processes import Child, in_a_child, set_process_name
 from opsportal.server.heartbeat import HangDetector, Heartbeat
 from opsportal.server.supervisor import Supervisor
 

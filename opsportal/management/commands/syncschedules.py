@@ -3,8 +3,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from opsportal.jobs.models import Job
-from opsportal.jobs.services import sync_jobs
+from core.jobs.models import Job
+from core.jobs.services import sync_jobs
 
 
 class Command(BaseCommand):

@@ -12,13 +12,13 @@ from django.db.models import Sum
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.clients.models import ClientApp, ClientKey
 from errors.ingest import handler
 from errors.ingest.authentication import key_cache
 from errors.ingest.responses import Response
 from errors.models import ErrorEvent, ErrorGroup, MinuteCount
-from errors.payloads import payload_of
-from errors.search import search
-from opsportal.clients.models import ClientApp, ClientKey
+from errors.queries.search import search
+from errors.store.payloads import payload_of
 from tests.errors.fuzz.shapes import broken, events, fuzz, some_of, texts, values, written
 from tests.errors.stored import NOON
 from tests.factories import make_app

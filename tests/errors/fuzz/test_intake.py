@@ -13,13 +13,23 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import event_page, fingerprint
-from errors.intake import body, credentials, envelope, fragments, jsons, moments, plain, reports
-from errors.intake.accept import Circumstances, accept, accept_json
-from errors.intake.body import TooLarge, Unreadable
+from core.lib.scrub import FILTERED, Scrubber
+from errors.event import (
+    body,
+    browser_reports,
+    envelope_format,
+    fingerprint,
+    json_codec,
+    plain_format,
+    timestamps,
+)
+from errors.event.body import TooLarge, Unreadable
+from errors.event.build import Circumstances, accept, accept_json
+from errors.event.new_event import NewEvent
+from errors.ingest import credentials
+from errors.intake import fragments
 from errors.models import ErrorEvent, Severity
-from errors.new_event import NewEvent
-from opsportal.lib.scrub import FILTERED, Scrubber
+from errors.queries import event_page
 from tests.errors.fuzz.shapes import broken, events, fuzz, some_of, texts, values, written
 
 SCRUBBER = Scrubber()
@@ -37,7 +47,7 @@ def taken(payload: bytes) -> NewEvent:
 
 def is_storable(event: NewEvent) -> None:
     """What each database takes, and every page can show."""
-    document = jsons.decode(event.payload)
+    document = json_codec.decode(event.payload)
     assert isinstance(document, dict)
     json.loads(event.payload, parse_constant=pytest.fail)
     assert b"\\u0000" not in event.payload
@@ -63,7 +73,7 @@ def test_every_event_is_kept_and_storable(event: dict[str, Any]) -> None:
 
     is_storable(kept)
     # An earlier or later version of the fingerprint can be worked out from what is stored.
-    assert fingerprint.fingerprint(jsons.decode(kept.payload)) == kept.group_hash
+    assert fingerprint.fingerprint(json_codec.decode(kept.payload)) == kept.group_hash
 
 
 @fuzz
@@ -75,9 +85,9 @@ def test_remembered_parts_and_the_ordinary_way_come_to_the_same(event: dict[str,
     given: dict[str, Any] = {"app_id": 1, "scrubber": SCRUBBER, "around": NAMED}
     quick = accept_json(payload, **given)
     from_memory = accept_json(payload, **given)
-    ordinary = accept(jsons.decode(payload), **given, size=len(payload))
+    ordinary = accept(json_codec.decode(payload), **given, size=len(payload))
 
-    assert jsons.decode(quick.payload) == jsons.decode(from_memory.payload)
+    assert json_codec.decode(quick.payload) == json_codec.decode(from_memory.payload)
     for name in (
         "group_hash",
         "title",
@@ -96,10 +106,10 @@ def test_remembered_parts_and_the_ordinary_way_come_to_the_same(event: dict[str,
 @given(values)
 def test_no_json_at_all_breaks_the_intake(value: Any) -> None:
     payload = written(value)
-    for read in (reports.events_of, lambda given: [plain.read(given)]):
+    for read in (browser_reports.events_of, lambda given: [plain_format.read(given)]):
         try:
-            found = read(jsons.decode(payload))
-        except (Unreadable, plain.Invalid):
+            found = read(json_codec.decode(payload))
+        except (Unreadable, plain_format.Invalid):
             continue
         for event in found:
             is_storable(accept(event, app_id=1, scrubber=SCRUBBER, around=AROUND))
@@ -110,12 +120,12 @@ def test_no_json_at_all_breaks_the_intake(value: Any) -> None:
 
 
 @fuzz
-@given(texts, some_of(*plain.PlainError.__struct_fields__))
+@given(texts, some_of(*plain_format.PlainError.__struct_fields__))
 def test_every_plain_error_is_storable_or_named(message: str, error: dict[str, Any]) -> None:
     error.setdefault("message", message)
     try:
-        event = plain.read(jsons.decode(written(error)))
-    except plain.Invalid:
+        event = plain_format.read(json_codec.decode(written(error)))
+    except plain_format.Invalid:
         return
     is_storable(accept(event, app_id=1, scrubber=SCRUBBER, around=AROUND))
 
@@ -149,7 +159,7 @@ def test_no_planted_secret_gets_through(event: dict[str, Any], secret: str, seed
 @fuzz
 @given(values)
 def test_scrubbing_twice_changes_nothing_more(value: Any) -> None:
-    once = SCRUBBER.scrub(jsons.decode(written(value)))
+    once = SCRUBBER.scrub(json_codec.decode(written(value)))
 
     assert written(SCRUBBER.scrub(once)) == written(once)
 
@@ -184,7 +194,7 @@ def framed(items: list[tuple[str, bytes, bool]]) -> bytes:
 @fuzz
 @given(_items, st.sampled_from((b"", b"\n", b"\n\n")))
 def test_items_are_read_as_they_were_framed(items: list[Any], end: bytes) -> None:
-    parsed = envelope.parse(framed(items) + end)
+    parsed = envelope_format.parse(framed(items) + end)
 
     assert not parsed.fault
     assert [(item.type, item.payload) for item in parsed.items] == [
@@ -196,7 +206,7 @@ def test_items_are_read_as_they_were_framed(items: list[Any], end: bytes) -> Non
 @given(broken(_items.map(framed)))
 def test_a_damaged_envelope_is_read_as_far_as_it_goes_or_refused(damaged: bytes) -> None:
     try:
-        parsed = envelope.parse(damaged)
+        parsed = envelope_format.parse(damaged)
     except Unreadable:
         return
     assert all(item.payload in damaged for item in parsed.items)
@@ -259,6 +269,6 @@ def test_any_credentials_are_read_or_passed_over(
 @fuzz
 @given(values)
 def test_any_time_is_a_moment_with_a_zone_or_none(value: Any) -> None:
-    moment = moments.parse(value)
+    moment = timestamps.parse(value)
 
     assert moment is None or moment.utcoffset() is not None

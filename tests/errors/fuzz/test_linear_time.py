@@ -6,12 +6,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from errors.event_page import describe
-from errors.fingerprint import without_variables
-from errors.intake import credentials, jsons, moments
-from errors.intake.accept import Circumstances, accept
-from errors.search import parse
-from opsportal.lib.scrub import Scrubber, scrub_text
+from core.lib.scrub import Scrubber, scrub_text
+from errors.event import json_codec, timestamps
+from errors.event.build import Circumstances, accept
+from errors.event.fingerprint import without_variables
+from errors.ingest import credentials
+from errors.queries.event_page import describe
+from errors.queries.search import parse
 from tests.errors.fuzz.shapes import IS_LONG, fuzz
 from tests.errors.stored import NOON
 from tests.lib.linear import TAILS, UNITS, is_linear
@@ -41,7 +42,7 @@ def as_event(text: str) -> object:
     }  # fmt: skip
     around = Circumstances(received_at=NOON)
     kept = accept(event, app_id=1, scrubber=SCRUBBER, around=around, size=1)
-    return describe(jsons.decode(kept.payload))
+    return describe(json_codec.decode(kept.payload))
 
 
 def as_headers(text: str) -> object:
@@ -58,7 +59,7 @@ READERS: tuple[Callable[[str], object], ...] = (
     as_event,
     as_headers,
     without_variables,
-    moments.parse,
+    timestamps.parse,
     parse,
 )
 

@@ -1,0 +1,110 @@
+"""The audit log of sign-ins and of all writes by signed-in users."""
+
+import logging
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db import DatabaseError
+from django.db.models.signals import post_save
+from django.utils import timezone
+
+from core.accounts.models import AuditEvent
+from core.lib import request_id
+
+log = logging.getLogger(__name__)
+
+RETENTION = timedelta(days=400)
+# The actions recorded during this request, or None outside of requests. If there are any, the middleware adds no event
+# of its own, because it knows fewer details.
+recorded_actions: ContextVar[list[str] | None] = ContextVar("audit_recorded", default=None)
+
+
+def record(
+    user: Any,
+    action: str,
+    *,
+    target: str = "",
+    detail: str = "",
+    status: int | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Store an audit event.
+
+    A database error does not undo the recorded action: the event is then written to the log instead.
+    """
+    is_known = getattr(user, "pk", None) is not None
+    event = AuditEvent(
+        at=now or timezone.now(),
+        user=user if is_known else None,
+        username=user.get_username()[:150] if is_known else "",
+        action=action[:100],
+        target=target[:200],
+        detail=detail[:500],
+        status=status,
+        request_id=request_id.current()[:128],
+    )
+    try:
+        event.save()
+    except DatabaseError:
+        facts = {"action": action, "target": target, "user_id": user.pk if is_known else None}
+        log.exception("audit event not stored", extra=facts)
+    recorded = recorded_actions.get()
+    if recorded is not None:
+        recorded.append(action)
+
+
+def prune(*, now: datetime, limit: int = 5000) -> int:
+    """Delete events older than RETENTION, at most `limit`. Returns the number deleted."""
+    old = AuditEvent.objects.filter(at__lt=now - RETENTION).order_by("at")
+    ids = list(old.values_list("pk", flat=True)[:limit])
+    return AuditEvent.objects.filter(pk__in=ids).delete()[0]
+
+
+# --- Django's signals ------------------------------------------------------------------------------------
+
+_ACTION_VERBS = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
+
+
+def _record_admin_change(instance: LogEntry, created: bool, **_: Any) -> None:
+    """Record a change from the admin's history: the names of the changed fields, but not the object's text.
+
+    The text may contain personal data.
+    """
+    if not created:
+        return
+    kind = instance.content_type.model if instance.content_type else "object"
+    app = instance.content_type.app_label if instance.content_type else ""
+    record(
+        instance.user,
+        f"{app}.{kind} {_ACTION_VERBS.get(instance.action_flag, 'changed')}",
+        target=f"{kind} {instance.object_id}",
+        detail=instance.get_change_message() if instance.is_change() else "",
+    )
+
+
+def _record_sign_in(user: User, **_: Any) -> None:
+    record(user, "signed in")
+
+
+def _record_sign_out(user: User | None, **_: Any) -> None:
+    if user is not None:
+        record(user, "signed out")
+
+
+def _record_failed_sign_in(credentials: dict[str, Any], **_: Any) -> None:
+    """Record a failed attempt for an existing user. An unknown name is not recorded; it may be a mistyped password."""
+    name = str(credentials.get("username", "")).replace("\x00", "")
+    user = User.objects.filter(username=name).first()
+    if user is not None:
+        record(user, "sign-in failed")
+
+
+def connect_signals() -> None:
+    post_save.connect(_record_admin_change, sender=LogEntry, dispatch_uid="access.audit.admin")
+    user_logged_in.connect(_record_sign_in, dispatch_uid="access.audit.in")
+    user_logged_out.connect(_record_sign_out, dispatch_uid="access.audit.out")
+    user_login_failed.connect(_record_failed_sign_in, dispatch_uid="access.audit.failed")

@@ -1,0 +1,21 @@
+from django.core.management import call_command
+from django.utils import timezone
+
+from core.accounts import audit, password_reset
+from core.lib.schedules import daily
+
+
+@daily(hour=2, minute=20)
+def prune_access() -> str:
+    """Delete audit events after 400 days, and expired sessions."""
+    now = timezone.now()
+    deleted = 0
+    while (batch := audit.prune(now=now)) > 0:
+        deleted += batch
+    call_command("clearsessions")
+    return f"{deleted} audit events"
+
+
+def send_password_reset(*, user_id: int, **newer_arguments: object) -> str:
+    """E-mail a user a link to set a new password."""
+    return password_reset.send(user_id)

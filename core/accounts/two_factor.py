@@ -1,0 +1,113 @@
+"""Two-factor sign-in with an authenticator app (TOTP) or one of ten recovery codes."""
+
+import base64
+import io
+from datetime import datetime
+
+import qrcode
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.cache import cache
+from django.db import transaction
+from django.db.models.signals import post_save
+from django.http import HttpRequest
+from django_otp import DEVICE_ID_SESSION_KEY, verify_token
+from django_otp.plugins.otp_totp.models import TOTPDevice
+from qrcode.image.svg import SvgPathImage
+
+from core.accounts.models import AccessPolicy, RecoveryCode
+
+
+def device_of(user: AbstractBaseUser | AnonymousUser) -> TOTPDevice | None:
+    """Return the user's confirmed device. A user has at most one."""
+    return TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).order_by("pk").first()
+
+
+def is_satisfied(request: HttpRequest) -> bool:
+    """Return True if the session was verified with the second factor or does not need it."""
+    return DEVICE_ID_SESSION_KEY in request.session or not _is_required(request.user)
+
+
+def _is_required(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Return True if the user needs a second factor. Cache False for ten seconds: every part of a page checks it."""
+    key = f"access.no_second_factor.{user.pk}"
+    if cache.get(key):
+        return False
+    if device_of(user) is not None or AccessPolicy.current().require_second_factor:
+        return True
+    cache.set(key, True, timeout=10)
+    return False
+
+
+def _clear_cache(instance: TOTPDevice, **_: object) -> None:
+    cache.delete(f"access.no_second_factor.{instance.user_id}")
+
+
+def connect_signals() -> None:
+    post_save.connect(_clear_cache, sender=TOTPDevice, dispatch_uid="access.two_factor")
+
+
+def remember_verified(session: SessionBase, device: TOTPDevice) -> None:
+    session[DEVICE_ID_SESSION_KEY] = device.persistent_id
+
+
+@transaction.atomic
+def verify(user: User, code: str, *, now: datetime) -> TOTPDevice | None:
+    """Return the user's device if the code is valid: a new code of the authenticator app or an unused recovery code.
+
+    After each wrong code, the device is blocked for an increasing time. Recovery codes are not affected by that.
+    """
+    device = device_of(user)
+    if device is None:
+        return None
+    code = "".join(code.split())
+    if code.isascii() and code.isdigit():
+        found: TOTPDevice | None = verify_token(user, device.persistent_id, code)
+        return found
+    return device if RecoveryCode.objects.use(user, code, now=now) else None
+
+
+def clear_verified(session: SessionBase) -> None:
+    session.pop(DEVICE_ID_SESSION_KEY, None)
+
+
+# --- setup --------------------------------------------------------------------------------------------------
+
+
+def draft_device(user: User) -> TOTPDevice:
+    """Return the device being set up. It stays the same until confirmed, so that reloading the page is harmless."""
+    drafts = TOTPDevice.objects.filter(user=user, confirmed=False).order_by("pk")
+    return drafts.first() or TOTPDevice.objects.create(user=user, name="phone", confirmed=False)
+
+
+@transaction.atomic
+def confirm(user: User, device: TOTPDevice, code: str) -> list[str] | None:
+    """Enable two-factor sign-in and return the recovery codes, to be shown once. Return None if the code is wrong."""
+    code = "".join(code.split())
+    if not device.verify_token(code):
+        return None
+    TOTPDevice.objects.filter(user=user).exclude(pk=device.pk).delete()
+    device.confirmed = True
+    device.save(update_fields=["confirmed"])
+    return RecoveryCode.objects.renew_for(user)
+
+
+@transaction.atomic
+def remove(user: User) -> bool:
+    """Disable two-factor sign-in. Returns False if it was not enabled."""
+    RecoveryCode.objects.filter(user=user).delete()
+    return bool(TOTPDevice.objects.filter(user=user).delete()[0])
+
+
+def setup_key(device: TOTPDevice) -> str:
+    """Return the secret in groups of four characters, for typing."""
+    plain = base64.b32encode(device.bin_key).decode().rstrip("=")
+    return " ".join(plain[start : start + 4] for start in range(0, len(plain), 4))
+
+
+def qr_image(device: TOTPDevice) -> str:
+    """Return the QR code as a data: URL for an <img>, because the content security policy forbids inline SVG styles."""
+    image = qrcode.make(device.config_url, image_factory=SvgPathImage, box_size=16)
+    buffer = io.BytesIO()
+    image.save(buffer)
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,126 @@
+"""Sign-in in two steps: name and password, then the second factor. A session starts only after both succeeded."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import login as auth_login
+from django.contrib.auth.models import User
+from django.contrib.auth.views import LoginView, RedirectURLMixin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from core.accounts import audit, throttle, two_factor
+
+PENDING = "access.pending"  # session key of a completed first step
+PENDING_TIMEOUT_SECONDS = 300
+
+
+@method_decorator(never_cache, "dispatch")
+class SignIn(LoginView):
+    authentication_form = AdminAuthenticationForm
+    template_name = "admin/login.html"
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        throttle.count_sign_in(request, request.POST.get("username", ""))
+        return super().post(request, *args, **kwargs)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        user = form.get_user()
+        if two_factor.device_of(user) is not None:
+            self.request.session[PENDING] = {
+                "user": user.pk,
+                "backend": user.backend,
+                "password": user.password,
+                "until": timezone.now().timestamp() + PENDING_TIMEOUT_SECONDS,
+            }
+            return redirect_with_next("access:login-verify", self.get_redirect_url())
+        auth_login(self.request, user)
+        response = HttpResponseRedirect(self.get_success_url())
+        throttle.remember_browser(self.request, response, user)
+        return response
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        context["title"] = "Sign in"
+        context["app_path"] = self.request.get_full_path()
+        context["username"] = self.request.user.get_username()
+        return context
+
+
+def redirect_with_next(url_name: str, next_url: str) -> HttpResponseRedirect:
+    """Redirect to a named URL that continues to `next_url` afterwards, if given."""
+    url = reverse(url_name)
+    return HttpResponseRedirect(f"{url}?{urlencode({'next': next_url})}" if next_url else url)
+
+
+class _Next(RedirectURLMixin):
+    """The URL to continue to after the sign-in, limited to URLs of this portal."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+    @property
+    def url(self) -> str:
+        return self.get_redirect_url() or resolve_url(settings.LOGIN_REDIRECT_URL)
+
+
+@never_cache
+@sensitive_post_parameters("code")
+@require_http_methods(["GET", "POST"])
+def verify(request: HttpRequest) -> HttpResponse:
+    """Ask for the second factor.
+
+    Signed-in users get here as well if they set up two-factor sign-in in another browser.
+    """
+    user = _pending_user(request)
+    if user is None:
+        return redirect("admin:login")
+    is_wrong = False
+    if request.method == "POST":
+        throttle.count_sign_in(request, user.get_username())
+        device = two_factor.verify(user, request.POST.get("code", ""), now=timezone.now())
+        if device is not None:
+            _complete(request, user)
+            two_factor.remember_verified(request.session, device)
+            response = HttpResponseRedirect(_Next(request).url)
+            throttle.remember_browser(request, response, user)
+            return response
+        audit.record(user, "second factor failed")
+        is_wrong = True
+    context = {
+        **admin.site.each_context(request),
+        "title": "Two-factor sign-in",
+        "is_wrong": is_wrong,
+        "next": _Next(request).url,
+    }
+    return render(request, "access/verify.html", context)
+
+
+def _pending_user(request: HttpRequest) -> User | None:
+    pending = request.session.get(PENDING)
+    if pending and pending["until"] > timezone.now().timestamp():
+        user = User.objects.filter(pk=pending["user"], is_active=True).first()
+        # A changed password invalidates the first step.
+        if user is not None and user.password == pending["password"]:
+            user.backend = pending["backend"]
+            return user
+    signed_in = request.user
+    if isinstance(signed_in, User) and signed_in.is_staff and two_factor.device_of(signed_in):
+        return signed_in
+    return None
+
+
+def _complete(request: HttpRequest, user: User) -> None:
+    if request.session.pop(PENDING, None):
+        auth_login(request, user)  # Changes the session id, against session fixation.
+    else:
+        request.session.cycle_key()

@@ -1,0 +1,68 @@
+"""API views for client apps: `@api(Scope.X, "POST")` checks method and key and answers refusals with problem documents."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from core.clients.auth import NotAllowed, NotAuthenticated, authenticate
+from core.clients.models import ClientApp, Scope
+from core.lib.http import BadRequest, problem
+
+P = ParamSpec("P")
+ApiView = Callable[Concatenate[HttpRequest, ClientApp, P], HttpResponse]
+
+
+def api(
+    scope: Scope, *methods: str, cache_keys: bool = False
+) -> Callable[[ApiView[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
+    """Decorate a view that takes the calling app as its second argument. For `cache_keys`, see authenticate()."""
+
+    def decorate(view: ApiView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+        @csrf_exempt
+        @wraps(view)
+        def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            if request.method not in methods:
+                return problem(
+                    405, f"use {' or '.join(methods)}", headers={"Allow": ", ".join(methods)}
+                )
+            try:
+                app = authenticate(request, scope, use_cache=cache_keys)
+                return view(request, app, *args, **kwargs)
+            except NotAuthenticated as refusal:
+                return problem(401, str(refusal), headers={"WWW-Authenticate": "Bearer"})
+            except NotAllowed as refusal:
+                return problem(403, str(refusal))
+            except BadRequest as refusal:
+                return problem(refusal.status, refusal.detail)
+
+        return wrapper
+
+    return decorate
+
+
+def idempotency_key_of(request: HttpRequest) -> str:
+    """Return the key from `Idempotency-Key` or `X-Idempotency-Key`, or "". Raises BadRequest if it is invalid."""
+    keys = [
+        _unquoted(value)
+        for name in ("Idempotency-Key", "X-Idempotency-Key")
+        if (value := request.headers.get(name)) is not None
+    ]
+    if len(set(keys)) > 1:
+        raise BadRequest("Idempotency-Key and X-Idempotency-Key differ; send only one of them")
+    if not keys:
+        return ""
+    key = keys[0]
+    if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()):
+        raise BadRequest("an idempotency key must have 1 to 255 printable ASCII characters")
+    return key
+
+
+def _unquoted(value: str) -> str:
+    """Unquote a key sent as an RFC 8941 string ("abc"), which is the same key as the bare text."""
+    value = value.strip()
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return value

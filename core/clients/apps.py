@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class ClientsConfig(AppConfig):
+    name = "core.clients"
+    label = "clients"
+    verbose_name = "Registered apps"
+    default_auto_field = "django.db.models.BigAutoField"

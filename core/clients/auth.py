@@ -1,0 +1,98 @@
+"""Authentication of client apps by their keys."""
+
+import re
+import time
+
+from django.db.models.signals import post_delete, post_save
+from django.http import HttpRequest
+
+from core.clients.key_use import record_key_use
+from core.clients.models import ApiKey, ClientApp, ClientKey, Scope, hash_secret
+from core.lib import logs
+
+APP_IN_META = "opsportal.app"  # key in request.META of the authenticated app, for the middleware
+# After a key is revoked, views that cache keys may accept it for this time in other processes.
+CACHE_SECONDS = 5.0
+MAX_CACHED_KEYS = 10_000
+
+
+class NotAuthenticated(Exception):
+    """A request without a readable key, which gets a 401."""
+
+
+class NotAllowed(Exception):
+    """A request with an invalid key, which gets a 403.
+
+    The key is unknown or revoked, or it lacks the scope, or its app is inactive. The text is the same in all cases.
+    """
+
+
+def key_of(request: HttpRequest) -> str:
+    """Return the key from `Authorization: Bearer …`, `X-API-Key` or `X-Opsportal-Key`, or ""."""
+    meta = request.META  # request.headers would copy all headers.
+    words = meta.get("HTTP_AUTHORIZATION", "").split()
+    if len(words) == 2 and words[0].lower() == "bearer":
+        key: str = words[1]
+        return key
+    return meta.get("HTTP_X_API_KEY") or meta.get("HTTP_X_OPSPORTAL_KEY") or ""
+
+
+def authenticate(request: HttpRequest, scope: Scope, *, use_cache: bool = False) -> ClientApp:
+    """Return the app of the request's key. The public key of a DSN is valid for `ingest` and `metrics` only.
+
+    With `use_cache`, a valid key is accepted for another CACHE_SECONDS without a database query. Use it for views that
+    are called hundreds of times per second. Raises NotAuthenticated or NotAllowed.
+    """
+    key = key_of(request)
+    if not key:
+        raise NotAuthenticated("send your key as `Authorization: Bearer <key>`")
+    app = _cached_app(key, scope) if use_cache else app_for_key(key, scope)
+    if app is None:
+        raise NotAllowed("this key is unknown, revoked, or lacks the required scope")
+    logs.add_context(app=app.slug)
+    request.META[APP_IN_META] = app
+    return app
+
+
+# (key, scope) -> (expiry as a time.monotonic() value, app)
+_cache: dict[tuple[str, Scope], tuple[float, ClientApp]] = {}
+
+
+def _cached_app(key: str, scope: Scope) -> ClientApp | None:
+    cached = _cache.get((key, scope))
+    if cached is not None and time.monotonic() < cached[0]:
+        return cached[1]
+    app = app_for_key(key, scope)
+    if app is not None:
+        if len(_cache) >= MAX_CACHED_KEYS:
+            _cache.clear()
+        _cache[key, scope] = (time.monotonic() + CACHE_SECONDS, app)
+    return app
+
+
+def forget_keys(**_: object) -> None:
+    """Clear the key cache of this process, so that changes made in it apply immediately."""
+    _cache.clear()
+
+
+for _signal in (post_save, post_delete):
+    for _model in (ApiKey, ClientApp):
+        _signal.connect(forget_keys, _model, dispatch_uid="clients.auth")
+
+
+def app_for_key(key: str, scope: Scope) -> ClientApp | None:
+    """Return the active app of a live key that has the scope, or None, and record that the key was used."""
+    if re.fullmatch(r"[0-9a-f]{32}", key):
+        if scope not in (Scope.INGEST, Scope.METRICS):
+            return None
+        public = ClientKey.objects.live().select_related("app").filter(public_key=key).first()
+        if public is None:
+            return None
+        record_key_use(ClientKey, public.pk)
+        return public.app
+    keys = ApiKey.objects.live().select_related("app").filter(key_hash=hash_secret(key))
+    found = next(iter(keys[:1]), None)  # Like first(), but without sorting: there is at most one.
+    if found is None or scope not in found.scopes:
+        return None
+    record_key_use(ApiKey, found.pk)
+    return found.app

@@ -1,0 +1,47 @@
+"""Code to paste into an app so that it reports to the portal. Any official Sentry SDK works with the portal's DSN."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from core.clients.models import ClientApp, ClientKey, Platform
+
+
+@dataclass(frozen=True)
+class Snippet:
+    id: str
+    title: str
+    code: str
+
+
+_SDKS = {
+    Platform.PYTHON: ("Python", 'pip install sentry-sdk\n\nimport sentry_sdk\nsentry_sdk.init(dsn="{dsn}")'),
+    Platform.NODE: ("Node", 'npm install @sentry/node\n\nrequire("@sentry/node").init({{ dsn: "{dsn}" }});'),
+    Platform.JAVASCRIPT: (
+        "Browser",
+        'npm install @sentry/browser\n\nimport * as Sentry from "@sentry/browser";\nSentry.init({{ dsn: "{dsn}" }});',
+    ),
+    Platform.PHP: ("PHP", "composer require sentry/sentry\n\n\\Sentry\\init(['dsn' => '{dsn}']);"),
+    Platform.RUBY: ("Ruby", 'gem install sentry-ruby\n\nSentry.init {{ |config| config.dsn = "{dsn}" }}'),
+    Platform.GO: (
+        "Go",
+        'go get github.com/getsentry/sentry-go\n\nsentry.Init(sentry.ClientOptions{{Dsn: "{dsn}"}})',
+    ),
+    Platform.JAVA: ("Java", 'io.sentry:sentry\n\nSentry.init(options -> options.setDsn("{dsn}"));'),
+    Platform.DOTNET: (".NET", 'dotnet add package Sentry\n\nSentrySdk.Init(o => o.Dsn = "{dsn}");'),
+}  # fmt: skip
+_CURL = """curl -sS {base}/api/v1/errors/ \\
+  -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+  -d '{{"message": "Hello, portal", "severity": "critical"}}'"""
+
+
+def for_app(app: ClientApp, key: ClientKey) -> list[Snippet]:
+    """Return the snippet for the app's platform, or those for all if there is none for it, followed by curl."""
+    platforms = [Platform(app.platform)] if app.platform in _SDKS else list(_SDKS)
+    snippets = [
+        Snippet(f"snippet-{platform}", title, code.format(dsn=key.dsn))
+        for platform in platforms
+        for title, code in [_SDKS[platform]]
+    ]
+    curl = _CURL.format(base=settings.BASE_URL, key=key.public_key)
+    return [*snippets, Snippet("snippet-curl", "Without an SDK", curl)]

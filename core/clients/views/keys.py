@@ -1,0 +1,118 @@
+"""The staff page of an app's keys: setup snippets, and issuing, rotating and revoking keys."""
+
+from datetime import timedelta
+
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from core.clients import services, snippets
+from core.clients.models import ApiKey, ClientApp, ClientKey, Scope
+
+MAX_LABEL_LENGTH = 100
+
+
+@never_cache
+@permission_required("clients.view_clientapp", raise_exception=True)
+def key_list(request: HttpRequest, app_id: int) -> HttpResponse:
+    return _page(request, get_object_or_404(ClientApp, pk=app_id))
+
+
+@require_POST
+@permission_required("clients.add_clientkey", raise_exception=True)
+def dsn_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
+    app = get_object_or_404(ClientApp, pk=app_id)
+    services.issue_dsn_key(app=app, label=_label(request))
+    messages.success(request, "DSN key created.")
+    return redirect("clients:key-list", app_id)
+
+
+@require_POST
+@permission_required(["clients.add_clientkey", "clients.change_clientkey"], raise_exception=True)
+def dsn_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
+    key = get_object_or_404(ClientKey, pk=key_id, app=app_id, revoked_at=None)
+    services.rotate_dsn_key(key, now=timezone.now(), grace=_grace(request))
+    messages.success(request, f"New key created. The old key {_old_key_validity(request)}.")
+    return redirect("clients:key-list", app_id)
+
+
+@require_POST
+@permission_required("clients.change_clientkey", raise_exception=True)
+def dsn_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
+    services.revoke(get_object_or_404(ClientKey, pk=key_id, app=app_id), now=timezone.now())
+    messages.success(request, "Key revoked. It stops working within a few seconds.")
+    return redirect("clients:key-list", app_id)
+
+
+@never_cache
+@require_POST
+@permission_required("clients.add_apikey", raise_exception=True)
+def api_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
+    app = get_object_or_404(ClientApp, pk=app_id)
+    try:
+        key, secret = services.issue_api_key(
+            app=app, scopes=request.POST.getlist("scope"), label=_label(request)
+        )
+    except services.UnknownScope:
+        messages.error(request, "Choose at least one permission for the key.")
+        return redirect("clients:key-list", app_id)
+    return _page(request, app, new_key=key, secret=secret)
+
+
+@never_cache
+@require_POST
+@permission_required(["clients.add_apikey", "clients.change_apikey"], raise_exception=True)
+def api_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
+    key = get_object_or_404(ApiKey, pk=key_id, app=app_id, revoked_at=None)
+    newer, secret = services.rotate_api_key(key, now=timezone.now(), grace=_grace(request))
+    messages.success(request, f"New key created. The old key {_old_key_validity(request)}.")
+    return _page(request, key.app, new_key=newer, secret=secret)
+
+
+@require_POST
+@permission_required("clients.change_apikey", raise_exception=True)
+def api_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
+    services.revoke(get_object_or_404(ApiKey, pk=key_id, app=app_id), now=timezone.now())
+    messages.success(request, "Key revoked.")
+    return redirect("clients:key-list", app_id)
+
+
+def _page(
+    request: HttpRequest, app: ClientApp, new_key: ApiKey | None = None, secret: str = ""
+) -> HttpResponse:
+    """Render the page. `secret` belongs to `new_key` and is shown in this response only."""
+    now = timezone.now()
+    dsn_keys = list(app.keys.order_by("revoked_at", "-created_at", "-pk"))
+    live = [key for key in dsn_keys if not key.revoked_at or key.revoked_at > now]
+    live.sort(key=lambda key: key.revoked_at is not None)
+    context = {
+        **admin.site.each_context(request),
+        "title": f"Keys of {app.name}",
+        "lead": "The keys that the app uses to report and to call the API.",
+        "app": app,
+        "now": now,
+        "live_keys": live,
+        "revoked_keys": [key for key in dsn_keys if key not in live],
+        "snippets": snippets.for_app(app, live[0]) if live and app.is_active else [],
+        "api_keys": app.api_keys.order_by("revoked_at", "-created_at", "-pk"),
+        "scopes": Scope.choices,
+        "new_key": new_key,
+        "secret": secret,
+    }
+    return render(request, "clients/keys.html", context)
+
+
+def _label(request: HttpRequest) -> str:
+    return request.POST.get("label", "").strip()[:MAX_LABEL_LENGTH] or "default"
+
+
+def _grace(request: HttpRequest) -> timedelta:
+    return timedelta(0) if request.POST.get("when") == "now" else services.ROTATION_GRACE_PERIOD
+
+
+def _old_key_validity(request: HttpRequest) -> str:
+    return "stays valid for 24 hours" if _grace(request) else "no longer works"

@@ -1,0 +1,17 @@
+import logging
+
+from django.apps import AppConfig
+
+
+class JobsConfig(AppConfig):
+    name = "core.jobs"
+    label = "jobs"
+    verbose_name = "Scheduled jobs"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # django-q2 adds its own handler and logs a line per task. Use the portal's handlers, for warnings only.
+        logger = logging.getLogger("django-q")
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.WARNING)

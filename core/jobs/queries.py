@@ -1,0 +1,76 @@
+"""The state of the task queue and the scheduled jobs, for pages, checks and metrics."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import OuterRef, Subquery
+
+from core.jobs.models import NODE_TIMEOUT, Job, JobRun, Node
+from core.lib import queue
+
+LATE_AFTER = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """The state of background work over all nodes."""
+
+    backlog: int
+    oldest_seconds: float  # age of the oldest queued task; 0 if there is none
+    # Time since any worker last received the minute tick or started; None if that never happened.
+    tick_age_seconds: float | None
+    nodes: tuple[Node, ...]  # nodes seen within NODE_TIMEOUT, by name
+    alive: bool  # True if there is at least one node and the tick works
+
+
+def queue_state(now: datetime) -> QueueState:
+    backlog = queue.backlog(now)
+    known = list(Node.objects.order_by("name"))
+    nodes = tuple(node for node in known if node.seen_at >= now - NODE_TIMEOUT)
+    ticks = [at for node in known for at in (node.last_tick_at, node.started_at) if at]
+    tick_age = (now - max(ticks)).total_seconds() if ticks else None
+    return QueueState(
+        backlog=backlog.count,
+        oldest_seconds=backlog.oldest_seconds,
+        tick_age_seconds=tick_age,
+        nodes=nodes,
+        alive=bool(nodes) and tick_age is not None and tick_age <= NODE_TIMEOUT.total_seconds(),
+    )
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """A scheduled job with its last run, for display."""
+
+    name: str
+    summary: str
+    cron: str
+    is_enabled: bool
+    is_late: bool
+    next_run_at: datetime
+    last_started_at: datetime | None
+    last_finished_at: datetime | None
+    last_outcome: str
+    last_result: str
+
+
+def job_overview(now: datetime) -> list[JobLine]:
+    """Return every scheduled job with its last run, by name."""
+    newest = JobRun.objects.filter(job=OuterRef("pk")).exclude(finished_at=None)
+    result = Subquery(newest.order_by("-started_at", "-pk").values("result")[:1])
+    results = dict(Job.objects.values_list("pk", result))
+    return [
+        JobLine(
+            name=job.name,
+            summary=job.summary,
+            cron=job.cron,
+            is_enabled=job.is_enabled,
+            is_late=job.is_enabled and not job.owner and job.next_run_at < now - LATE_AFTER,
+            next_run_at=job.next_run_at,
+            last_started_at=job.last_started_at,
+            last_finished_at=job.last_finished_at,
+            last_outcome=job.last_outcome,
+            last_result=results.get(job.pk) or "",
+        )
+        for job in Job.objects.order_by("name")
+    ]

@@ -1,0 +1,162 @@
+"""Schedule jobs so that each is run once when due, even if workers are killed, and keep the nodes' reports.
+
+The tick every minute only queues due jobs. A worker claims a job (`running.claim`) with one conditional UPDATE that also
+moves `next_run_at`, so only one of any number of workers on any number of nodes runs it.
+"""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from core.jobs.models import NODE_TIMEOUT, Job, JobRun, Node, Outcome
+from core.jobs.running import LEASE_GRACE
+from core.lib import locks, queue, schedules
+
+TICK = "core.jobs.tasks.tick"
+REQUEUE_AFTER = timedelta(seconds=25)  # A queued task may be lost with the worker that took it.
+
+
+def sync_jobs(now: datetime) -> None:
+    """Synchronize the rows with the code: one Job per scheduled task, and the schedule of the tick."""
+    known = {scheduled.name: scheduled for scheduled in schedules.registry}
+    with locks.cluster_lock("jobs.sync"), transaction.atomic():
+        Job.objects.exclude(name__in=known).delete()
+        for job in Job.objects.all():
+            scheduled = known.pop(job.name)
+            if (job.cron, job.summary) != (scheduled.cron, scheduled.summary[:300]):
+                Job.objects.filter(pk=job.pk).update(
+                    cron=scheduled.cron,
+                    summary=scheduled.summary[:300],
+                    next_run_at=scheduled.next_after(now),
+                )
+        Job.objects.bulk_create(
+            Job(
+                name=scheduled.name,
+                cron=scheduled.cron,
+                summary=scheduled.summary[:300],
+                next_run_at=_first_run(scheduled, now),
+            )
+            for scheduled in known.values()
+        )
+        queue.schedule_every_minute("opsportal tick", TICK)
+
+
+def _first_run(scheduled: schedules.Scheduled, now: datetime) -> datetime:
+    """Return when a new job is first due: now if it runs every minute, so that pages soon have data after installation."""
+    next_run = scheduled.next_after(now)
+    return now if next_run - now <= timedelta(minutes=1) else next_run
+
+
+def queue_due_jobs(now: datetime) -> list[str]:
+    """Queue the due jobs that were not queued within REQUEUE_AFTER. Returns their names."""
+    queued = []
+    for job in Job.objects.due(now):
+        unchanged = Job.objects.filter(pk=job.pk, nudged_at=job.nudged_at)
+        if job.nudged_at and timedelta(0) <= now - job.nudged_at < REQUEUE_AFTER:
+            continue
+        if job.name in schedules.registry and unchanged.update(nudged_at=now):
+            timeout = schedules.registry.get(job.name).timeout
+            queue.enqueue_for(timeout, "core.jobs.tasks.run", name=job.name)
+            queued.append(job.name)
+    return queued
+
+
+def tick(now: datetime) -> list[str]:
+    """Repair rows that a clock change or a rolling upgrade left wrong, then queue due jobs. Runs every minute."""
+    rows = {job.name: job for job in Job.objects.all()}
+    if any(name not in rows for name in schedules.registry.names()):
+        # A node with older code was started later and deleted the rows of newer jobs.
+        sync_jobs(now)
+    for job in rows.values():
+        if job.name in schedules.registry:
+            _realign(job, schedules.registry.get(job.name), now)
+    return queue_due_jobs(now)
+
+
+def _realign(job: Job, scheduled: schedules.Scheduled, now: datetime) -> None:
+    """Move a next run and a lease that are too far in the future because the clock was set back.
+
+    The clocks of nodes may differ by seconds, so that a next run up to two runs ahead is normal.
+    """
+    latest_next_run = scheduled.next_after(scheduled.next_after(now))
+    if job.next_run_at > latest_next_run:
+        Job.objects.filter(pk=job.pk, next_run_at=job.next_run_at).update(
+            next_run_at=scheduled.next_after(now)
+        )
+    latest_lease = now + scheduled.timeout + LEASE_GRACE
+    if job.lease_until and job.lease_until > latest_lease + timedelta(minutes=2):
+        Job.objects.filter(pk=job.pk, owner=job.owner).update(lease_until=latest_lease)
+
+
+# --- nodes ------------------------------------------------------------------------------------------------
+
+
+def report_node(
+    now: datetime,
+    *,
+    pid: int = 0,
+    has_started: bool = False,
+    has_ticked: bool = False,
+    has_progressed: bool = False,
+) -> None:
+    """Record that this node's cluster is running.
+
+    Set `has_ticked` when a worker received the minute tick, and `has_progressed` when one starts a task.
+    """
+    report: dict[str, object] = {"version": settings.VERSION, "seen_at": now}
+    if pid:
+        report["pid"] = pid
+    if has_started:
+        report["started_at"] = now
+    if has_ticked:
+        report["last_tick_at"] = now
+    if has_progressed:
+        report["last_progress_at"] = now
+    Node.objects.update_or_create(name=settings.INSTANCE[:100], defaults=report)
+
+
+def is_hung(now: datetime, *, since: datetime) -> bool:
+    """Return True if tasks are queued but this node's cluster, running since `since`, has not started any for too long."""
+    timeout = timedelta(seconds=2 * settings.Q_CLUSTER["timeout"] + 30)
+    if queue.backlog(now).oldest_seconds < 30:
+        return False
+    node = Node.objects.filter(name=settings.INSTANCE[:100]).first()
+    last_progress = (node and node.last_progress_at) or since
+    return now - max(last_progress, since) > timeout
+
+
+def release_cluster(now: datetime, *, cluster_id: str) -> int:
+    """Release what the workers of a killed cluster had claimed, so that it can start again now.
+
+    Returns the number of released jobs.
+    """
+    others = Node.objects.filter(seen_at__gte=now - NODE_TIMEOUT).exclude(
+        name=settings.INSTANCE[:100]
+    )
+    if not others.exists():
+        queue.requeue_reserved(now)
+    return Job.objects.filter(owner__startswith=f"{cluster_id}:").update(
+        lease_until=now - timedelta(seconds=1), nudged_at=None
+    )
+
+
+# --- retention ----------------------------------------------------------------------------------------------
+
+SUCCESS_RETENTION = timedelta(days=7)
+FAILURE_RETENTION = timedelta(days=30)
+BATCH_SIZE = 5000
+
+
+def prune_runs(*, now: datetime, limit: int = BATCH_SIZE) -> int:
+    """Delete old runs, at most `limit`. Returns the number deleted; less than `limit` means that none are left."""
+    old = JobRun.objects.filter(started_at__lt=now - SUCCESS_RETENTION).filter(
+        Q(outcome=Outcome.SUCCEEDED) | Q(started_at__lt=now - FAILURE_RETENTION)
+    )
+    ids = list(old.order_by("started_at").values_list("pk", flat=True)[:limit])
+    return JobRun.objects.filter(pk__in=ids).delete()[0]
+
+
+def prune_nodes(*, now: datetime) -> int:
+    return Node.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()[0]

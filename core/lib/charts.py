@@ -1,0 +1,129 @@
+"""Chart data (axes, units, legend, thresholds) and the table with the same content.
+
+static/opsportal/charts.js draws a `Chart`. `sparkline` and `meter` return plain SVG and need no script; they use SVG
+attributes because the content security policy forbids inline styles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from core.lib import formats
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line, area or set of bars. `tone` sets its color by meaning ("critical", "warning", "ok") instead of by order."""
+
+    label: str
+    values: Sequence[float | int | None]
+    kind: str = "area"  # "line", "area" or "bars"
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    value: float
+    label: str
+    tone: str = "critical"
+
+
+@dataclass(frozen=True)
+class Chart:
+    title: str
+    times: Sequence[datetime]
+    series: Sequence[Series]
+    unit: str = ""  # for example "ms", "bytes", "%", "errors" or "/min"
+    thresholds: Sequence[Threshold] = field(default_factory=tuple)
+    empty: str = "No data for this period yet."
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(value is not None for one in self.series for value in one.values)
+
+    def payload(self) -> dict[str, object]:
+        """Return the JSON data for charts.js."""
+        return {
+            "unit": self.unit,
+            "times": [time.timestamp() for time in self.times],
+            "series": [
+                {
+                    "label": one.label,
+                    "values": list(one.values),
+                    "kind": one.kind,
+                    "tone": one.tone,
+                }
+                for one in self.series
+            ],
+            "thresholds": [
+                {"value": line.value, "label": line.label, "tone": line.tone}
+                for line in self.thresholds
+            ],
+        }
+
+    def rows(self) -> list[tuple[datetime, list[str]]]:
+        """Return the values as table rows, newest first, with one text per series."""
+        return [
+            (time, [self.text(one.values[index]) for one in self.series])
+            for index, time in reversed(list(enumerate(self.times)))
+        ]
+
+    def text(self, value: float | int | None) -> str:
+        return formats.quantity(value, self.unit)
+
+
+def sparkline(
+    values: Sequence[float], *, label: str = "", kind: str = "bars", width: int = 120
+) -> SafeString:
+    """Return an inline SVG, 28 px high. Use `kind` "bars" for counts and "line" for levels."""
+    height = 28
+    # Scale counts to at least 4, so that a single event does not look like a peak.
+    top = max([*values, 4 if kind == "bars" else 0]) or 1
+    count = max(len(values), 1)
+    step = width / count
+    if kind == "line":
+        points = " ".join(
+            f"{(index + 0.5) * step:.1f},{height - 2 - (height - 4) * value / top:.1f}"
+            for index, value in enumerate(values)
+        )
+        shape = format_html('<polyline points="{}"/>', points)
+    else:
+        # One path for all bars keeps the error list, which shows fifty sparklines, small.
+        bar_width = max(step - (1 if step > 3 else 0), 0.5)
+        bars = (
+            f"M{index * step:.1f} {height - 1}v-{max(2.0, (height - 2) * value / top):.1f}h{bar_width:.1f}V{height - 1}z"
+            for index, value in enumerate(values)
+            if value > 0
+        )
+        shape = format_html('<path d="{}"/>', "".join(bars))
+    return format_html(
+        '<svg class="spark spark--{}" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}"'
+        ' preserveAspectRatio="none"><path class="spark__base" d="M0 {}H{}"/>{}</svg>',
+        kind,
+        width,
+        height,
+        width,
+        height,
+        label
+        or f"latest {formats.number(values[-1]) if values else 0}, highest {formats.number(max([*values, 0]))}",
+        height - 0.5,
+        width,
+        shape,
+    )
+
+
+def meter(value: float, limit: float, *, label: str = "", tone: str = "") -> SafeString:
+    """Return a bar that shows `value` as a share of `limit`, in a warning color from 80 % unless `tone` is given."""
+    share = max(0.0, min(1.0, value / limit)) if limit else 0.0
+    if not tone:
+        tone = "critical" if share >= 1 else "warning" if share >= 0.8 else "accent"
+    return format_html(
+        '<svg class="meter meter--{}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{}">'
+        '<rect width="{}" height="8"/></svg>',
+        tone,
+        label or f"{share:.0%} used",
+        f"{share * 100:.1f}",
+    )

@@ -1,0 +1,104 @@
+"""Read JSON requests and write JSON responses; every refusal is a problem document (RFC 9457)."""
+
+import math
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+
+from core.lib import request_id
+
+T = TypeVar("T")
+
+
+class BadRequest(Exception):
+    """An invalid request body. The middleware answers it with a problem document."""
+
+    def __init__(self, detail: str, status: int = 400) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status = status
+
+
+# Matches the escape itself, but not an escaped backslash followed by "u0000".
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def refuse_nul(body: bytes) -> None:
+    """Raise BadRequest (422) if a JSON body contains a NUL character, which PostgreSQL cannot store in text."""
+    if b"\\u0000" in body and _NUL.search(body):
+        raise BadRequest("a text contains a NUL character (\\u0000)", 422)
+
+
+def read_json(request: HttpRequest, shape: type[T]) -> T:
+    """Decode the body as a `shape` (a msgspec.Struct).
+
+    Raises BadRequest (400 or 422) with a sentence that tells the client what to change.
+    """
+    refuse_nul(request.body)
+    try:
+        return msgspec.json.decode(request.body, type=shape)
+    except msgspec.ValidationError as error:
+        raise BadRequest(str(error), 422) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"not valid JSON: {error}") from error
+
+
+def json_response(
+    data: object, status: int = 200, headers: dict[str, str] | None = None
+) -> HttpResponse:
+    return HttpResponse(
+        msgspec.json.encode(data), status=status, content_type="application/json", headers=headers
+    )
+
+
+TITLES = {
+    400: "Bad request",
+    401: "Authentication needed",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Invalid",
+    429: "Too many requests",
+    500: "Internal error",
+    502: "Upstream failed",
+    503: "Unavailable",
+}
+
+
+def problem(
+    status: int,
+    detail: str = "",
+    *,
+    title: str = "",
+    type: str = "about:blank",
+    headers: dict[str, str] | None = None,
+    **members: Any,
+) -> HttpResponse:
+    """Return a refusal as `application/problem+json` with the request id and any further members."""
+    body = {
+        "type": type,
+        "title": title or TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "request_id": request_id.current(),
+        **members,
+    }
+    return HttpResponse(
+        msgspec.json.encode(body),
+        status=status,
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+def too_many_requests(detail: str, retry_after: float) -> HttpResponse:
+    """Return a 429 with the wait, in seconds, in both the header and the body."""
+    wait = max(1, math.ceil(retry_after))
+    return problem(
+        429, detail, headers={"Retry-After": str(wait)}, error=TITLES[429], retryAfter=wait
+    )

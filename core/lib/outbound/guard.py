@@ -1,0 +1,123 @@
+"""Restrict the addresses that user-entered URLs may lead to, against server-side request forgery (SSRF)."""
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from core.lib.outbound.exceptions import ForbiddenAddress
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NEVER = (
+    # Azure's metadata address, which is in public address space:
+    # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+    ipaddress.ip_network("168.63.129.16/32"),
+    # Protocol assignments, with the metadata address of one cloud; older Python versions call most of them global.
+    ipaddress.ip_network("192.0.0.0/24"),
+)
+
+
+def check_public_url(url: str) -> None:
+    """Raise ForbiddenAddress, with the reason, unless the URL is http(s) and its host is public or allowed.
+
+    For validating forms. The host's addresses may change later, so a guarded request checks again when it connects.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ForbiddenAddress(f"not a URL: {error}") from error
+    if parts.scheme not in ("http", "https"):
+        raise ForbiddenAddress("only http:// and https:// URLs are supported")
+    if not host:
+        raise ForbiddenAddress("the URL has no host")
+    if parts.username or parts.password:
+        raise ForbiddenAddress("the URL must not contain a user name or password")
+    try:
+        addresses = resolve(host, port or 443, timeout=3.0)
+    except OSError as error:
+        raise ForbiddenAddress(f"the host {host} cannot be resolved ({error})") from error
+    check_addresses(host, addresses)
+
+
+def check_addresses(host: str, addresses: Iterable[str]) -> None:
+    """Raise ForbiddenAddress if any of a host's addresses is neither public nor listed in ALLOW_PRIVATE_URLS."""
+    allowed = [entry.strip().lower() for entry in settings.ALLOW_PRIVATE_URLS]
+    if host.lower() in allowed:
+        return
+    for text in addresses:
+        address = ipaddress.ip_address(text.split("%")[0])
+        if not (is_public(address) or _is_allowed(address, allowed)):
+            raise ForbiddenAddress(
+                f"{host} resolves to {address}, which is not a public address"
+                " (to allow it, add it to ALLOW_PRIVATE_URLS)"
+            )
+
+
+def is_public(address: Address) -> bool:
+    """Return True if the address is on the public internet, even if embedded in an IPv6 transition address."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address.teredo:
+            inner = address.teredo[1]
+        elif address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+        if inner:
+            return is_public(inner)
+        if address.is_site_local:
+            return False
+    return (
+        address.is_global
+        and not address.is_multicast
+        and not address.is_reserved
+        and not any(address in network for network in _NEVER)
+    )
+
+
+def _is_allowed(address: Address, allowed: Iterable[str]) -> bool:
+    candidates = [address]
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        candidates.append(address.ipv4_mapped)
+    for entry in allowed:
+        try:
+            network = ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            continue  # The entry is a host name.
+        if any(candidate in network for candidate in candidates):
+            return True
+    return False
+
+
+def resolve(host: str, port: int, timeout: float) -> list[str]:
+    """Return the host's addresses. Raises OSError for an unknown host and TimeoutError, an OSError, after `timeout`.
+
+    getaddrinfo() has no timeout, so it runs in a thread, which is abandoned if it hangs.
+    """
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        pass
+    found: list[str] = []
+    failed: list[OSError] = []
+
+    def look_up() -> None:
+        try:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            failed.append(error if isinstance(error, OSError) else OSError(str(error)))
+        else:
+            found.extend(dict.fromkeys(str(answer[4][0]) for answer in answers))
+
+    thread = threading.Thread(target=look_up, name="name lookup", daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if failed:
+        raise failed[0]
+    if not found:
+        raise TimeoutError(f"resolving {host} timed out")
+    return found

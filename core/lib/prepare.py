@@ -1,0 +1,51 @@
+"""Prepare a node before it serves: migrate, run startup hooks, collect static files. Several nodes may do so at once."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+
+from core.lib import locks, startup
+
+
+def prepare_node(now: datetime) -> None:
+    with locks.cluster_lock("prepare"):
+        call_command("migrate", interactive=False, verbosity=0)
+        startup.run(now)
+    collect_static()
+
+
+def collect_static() -> bool:
+    """Collect static files if any has changed since the last time, because compressing them takes seconds.
+
+    Returns True if they were collected.
+    """
+    stamp = Path(settings.STATIC_ROOT).with_suffix(".stamp")
+    fingerprint = _static_fingerprint()
+    if stamp.is_file() and stamp.read_text() == fingerprint and Path(settings.STATIC_ROOT).is_dir():
+        return False
+    # Remove the copies first: Django replaces a copy only if the source is newer, which is not certain after an upgrade
+    # from an archive. Copies with hashed names stay for pages that are still open.
+    for path, _ in _static_files():
+        (Path(settings.STATIC_ROOT) / path).unlink(missing_ok=True)
+    call_command("collectstatic", interactive=False, clear=False, verbosity=0)
+    stamp.write_text(fingerprint)
+    return True
+
+
+def _static_files() -> Iterator[tuple[str, Path]]:
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            yield path, Path(storage.path(path))
+
+
+def _static_fingerprint() -> str:
+    digest = hashlib.sha256(settings.STATICFILES_STORAGE_BACKEND.encode())
+    for path, source in _static_files():
+        file = source.stat()
+        digest.update(f"{path} {file.st_size} {file.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

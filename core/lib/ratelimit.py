@@ -1,0 +1,80 @@
+"""Rate limits over a sliding window: `acquire(key, limit, window_seconds)`.
+
+No window of the given length contains more hits than the limit, wherever the window begins; a refused hit does not
+count. With Redis, all processes and hosts share one count, measured by Redis's clock, in one round trip. Without Redis,
+or while it is unavailable, each process counts on its own and reports those hits to Redis once it is available again.
+Each process also enforces the limit by its own count, so data lost in Redis never raises a limit within a process.
+
+The `limits` package needs a second round trip for the remaining hits, and its Redis storage relies on each host's clock.
+"""
+
+from functools import cache
+from typing import Protocol
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+
+from core.lib import background
+from core.lib.memory_limits import Decision, MemoryLimiter, RawDecision
+
+
+class Limiter(Protocol):
+    def acquire_raw(self, key: str, limit: int, window: float, cost: int = 1, /) -> RawDecision: ...
+
+
+memory = MemoryLimiter()
+
+# redis_limits and redis_link are imported only where REDIS_URL is set: the Redis client takes 5 MB of memory.
+
+
+@cache  # Reading the settings on each call would cost half as much as counting the hit.
+def limiter() -> Limiter:
+    """Return the limiter for REDIS_URL, or the one in this process's memory if that is empty."""
+    if not settings.REDIS_URL:
+        return memory
+    from core.lib.redis_limits import RedisLimiter
+
+    return RedisLimiter(settings.REDIS_URL, memory)
+
+
+def acquire(key: str, limit: int, window_seconds: float, *, cost: int = 1) -> Decision:
+    """Count `cost` uses of `key` unless that exceeds `limit` within the window.
+
+    Different limits need different keys. Never raises, and waits at most `redis_link.TIMEOUT_SECONDS` for Redis.
+    """
+    return Decision.from_raw(limit, limiter().acquire_raw(key, limit, window_seconds, cost))
+
+
+def is_degraded() -> bool:
+    """Return True if Redis is configured but unavailable, so that each process counts on its own."""
+    if not settings.REDIS_URL:
+        return False
+    from core.lib import redis_link
+
+    return redis_link.gate.is_degraded
+
+
+@background.chore("redis: health probe", seconds=1)
+def probe_redis() -> None:
+    if settings.REDIS_URL:
+        from core.lib import redis_link
+
+        redis_link.probe(settings.REDIS_URL)
+
+
+def warm() -> None:
+    """Connect to Redis before this process serves, because its first requests may all arrive at once."""
+    if settings.REDIS_URL:
+        from core.lib.redis_limits import RedisLimiter
+
+        current = limiter()
+        assert isinstance(current, RedisLimiter)
+        current.warm()
+
+
+@receiver(setting_changed)
+def _reset_limiter(*, setting: str, **_: object) -> None:
+    """Choose the limiter again when a test overrides REDIS_URL."""
+    if setting == "REDIS_URL":
+        limiter.cache_clear()

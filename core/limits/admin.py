@@ -1,0 +1,21 @@
+from django.contrib import admin
+
+from core.lib.admin import LogAdmin, PortalAdmin
+from core.limits.models import BlockedCall, RateLimitTier
+
+
+@admin.register(RateLimitTier)
+class RateLimitTierAdmin(PortalAdmin):
+    list_display = ["tier", "app", "limit", "window_seconds", "is_enabled"]
+    list_editable = ["limit", "window_seconds", "is_enabled"]
+    list_filter = ["tier"]
+    list_select_related = ["app"]
+    empty_value_display = "default"
+
+
+@admin.register(BlockedCall)
+class BlockedCallAdmin(LogAdmin):
+    list_display = ["minute", "tier", "subject", "count", "path"]
+    list_filter = ["tier", "minute"]
+    search_fields = ["subject", "path"]
+    date_hierarchy = "minute"

@@ -1,0 +1,20 @@
+from datetime import timedelta
+
+from django.utils import timezone
+
+from core.lib.schedules import daily
+from core.limits.models import BlockedCall
+
+RETENTION = timedelta(days=30)
+BATCH_SIZE = 2_000
+
+
+@daily(hour=2, minute=20)
+def remove_old_blocked_calls() -> int:
+    """Delete records of rejected requests after 30 days."""
+    old = BlockedCall.objects.filter(minute__lt=timezone.now() - RETENTION)
+    deleted = 0
+    # A flood leaves many rows. Batches keep the transactions short.
+    while pks := list(old.values_list("pk", flat=True)[:BATCH_SIZE]):
+        deleted += BlockedCall.objects.filter(pk__in=pks).delete()[0]
+    return deleted

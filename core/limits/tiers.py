@@ -1,0 +1,101 @@
+"""The tier of a request and its current limit."""
+
+import logging
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save
+
+from core.lib import background
+from core.limits.models import RateLimitTier, Tier
+
+log = logging.getLogger(__name__)
+
+
+class Limit(NamedTuple):
+    limit: int
+    window_seconds: int
+
+
+# The limits until the table has been read, and of tiers without a row. Migrations create rows with these values.
+DEFAULTS: dict[str, Limit] = {
+    Tier.AUTH: Limit(20, 60),
+    Tier.PAYMENT: Limit(20, 60),
+    Tier.INGEST: Limit(6_000, 60),
+    Tier.WRITE: Limit(600, 60),
+    Tier.READ: Limit(200, 60),
+    # The health page sends about 40 requests per minute, and users keep several pages open. Never lock an owner out.
+    Tier.STAFF: Limit(1_200, 60),
+}
+
+# Health and metrics are polled continuously. Webhooks are signed and come from many addresses. Error reports count
+# against the quota of their app; a limit per address would reject apps behind a common proxy too early.
+_EXEMPT = re.compile(
+    rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics)/?$|favicon\.ico$"
+    r"|(?:api/v1/)?(?:[a-z]+/)?webhooks?/"
+    r"|/*api/+\d+/+(?:envelope|store|security|csp-report|nel|minidump|unreal|cron)\b"
+    r"|/*api/+v1/+errors/*$|/*tunnel/*$)"
+)
+_INGEST = re.compile(r"/api/v1/(?:signals|heartbeats)/")
+_AUTH = re.compile(r"/admin/(?:login|password_reset|password_change|reset|two-factor)/")
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+@lru_cache(maxsize=2048)
+def tier_of(method: str, path: str) -> str | None:
+    """Return the tier of a request, or None if it is not limited. The caller replaces it for signed-in users."""
+    if _EXEMPT.match(path):
+        return None
+    if _INGEST.match(path):
+        return Tier.INGEST.value
+    if method in _SAFE_METHODS:
+        return Tier.READ.value
+    if path.startswith("/api/"):
+        if path.startswith("/api/v1/payments"):
+            return Tier.PAYMENT.value
+        return Tier.WRITE.value
+    if _AUTH.match(path):
+        return Tier.AUTH.value
+    return Tier.READ.value
+
+
+# Replaced as a whole and never changed, so that readers need no lock.
+_limits: dict[tuple[str, str], Limit | None] = {
+    (tier, ""): limit for tier, limit in DEFAULTS.items()
+}
+
+
+def limit_of(tier: str, app: str = "") -> Limit | None:
+    """Return the limit of a tier for an app (by slug), or the default limit. Return None if it is disabled."""
+    limits = _limits
+    if app and (tier, app) in limits:
+        return limits[tier, app]
+    return limits[tier, ""]
+
+
+@background.chore("rate limits: reload", seconds=5)
+def read_limits() -> None:
+    """Load the limits from the database. Changes in the admin so apply in all processes within seconds."""
+    global _limits
+    rows = RateLimitTier.objects.values_list(
+        "tier", "app__slug", "limit", "window_seconds", "is_enabled"
+    )
+    limits: dict[tuple[str, str], Limit | None] = {
+        (tier, ""): limit for tier, limit in DEFAULTS.items()
+    }
+    for tier, app, limit, window, is_enabled in rows:
+        limits[tier, app or ""] = Limit(limit, window) if is_enabled else None
+    _limits = limits
+
+
+def connect_signals() -> None:
+    """Apply changes made in this process to it immediately."""
+
+    def reload(**_: object) -> None:
+        transaction.on_commit(read_limits)
+
+    for signal in (post_save, post_delete):
+        signal.connect(reload, RateLimitTier, weak=False, dispatch_uid="limits")

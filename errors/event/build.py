@@ -1,0 +1,210 @@
+"""From an event as it was sent to a NewEvent: mend the shape, filter, date, group, encode."""
+
+import hmac
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+
+from core.lib.scrub import Scrubber
+from errors.event import business_refs, fingerprint, frame_cache, json_codec, timestamps
+from errors.event.body import Unreadable
+from errors.event.new_event import NewEvent
+from errors.event.normalize import Normalizer, severity_of
+from errors.event.titles import culprit_of, title_of
+
+LONGEST_EVENT = 1024 * 1024
+LONGEST_EXTRA = 256 * 1024
+MOST_COUNTED_TAGS = 20
+_TO_COME = 0  # in the place of the moment: what we write ourselves needs no filter
+_HEX_ID = re.compile(r"[0-9a-f]{32}")
+# portal@1.2.0-rc.beta is no person's address, 1.2.0.4 no machine's.
+_VERSION = re.compile(r"v?\d{1,9}(?:\.\d{1,9}){0,4}(?:[-+.][0-9A-Za-z.+-]{1,60})?")
+
+
+@dataclass(slots=True, frozen=True)
+class Circumstances:
+    """What is known of an event besides the event itself."""
+
+    received_at: datetime
+    sent_at: datetime | None = None
+    event_id: str = ""  # from the envelope's header; wins
+    client_address: str = ""
+    errors_are_critical: bool = False
+
+
+def event_id_of(value: Any) -> str:
+    """32 hex digits of an id with or without dashes; "" for anything else."""
+    if type(value) is not str:
+        return ""
+    text = value if len(value) == 32 else value.replace("-", "")
+    if _HEX_ID.fullmatch(text):
+        return text
+    text = text.lower()
+    return text if _HEX_ID.fullmatch(text) else ""
+
+
+@lru_cache(maxsize=4)
+def _hmac_key(secret: str) -> bytes:
+    return hmac.digest(secret.encode(), b"errors.user_key", "sha256")
+
+
+def pseudonym(identity: str) -> str:
+    """The same person gets the same one, and it does not lead back to the person."""
+    return "~" + hmac.digest(_hmac_key(settings.SECRET_KEY), identity.encode("utf-8", "replace"), "sha256").hex()[:20]  # fmt: skip
+
+
+def user_key_of(user: Any, client_address: str) -> str:
+    """Whom to count an event for: the app's own user id; a pseudonym where all there is, is personal."""
+    if type(user) is not dict:
+        return ""
+    for name in ("id", "username", "email", "ip_address"):
+        value = user.get(name)
+        if value is None or value == "" or isinstance(value, bool | dict | list):
+            continue
+        text = str(value)[: business_refs.LONGEST]
+        if name == "ip_address":
+            text = client_address if text == "{{auto}}" else text
+            return pseudonym(text) if text else ""
+        if name == "email" or Scrubber.text(text) != text:
+            return pseudonym(text)
+        return text
+    return ""
+
+
+def _release(value: Any) -> str:
+    """A version as it is; a name before it, and what is none, without personal data."""
+    if not value:
+        return ""
+    text = str(value).strip()
+    package, at, version = text.rpartition("@")
+    if _VERSION.fullmatch(version):
+        return Scrubber.text(package) + at + version
+    return Scrubber.text(text)
+
+
+def _within_extra_limit(event: dict[str, Any]) -> dict[str, Any] | None:
+    """A note when `extra` was cut: the largest entries go first."""
+    extra = event.get("extra")
+    if not extra:
+        return None
+    sizes = {name: len(json_codec.encode(value)) for name, value in extra.items()}
+    if sum(sizes.values()) <= LONGEST_EXTRA:
+        return None
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        extra[name] = "[too large]"
+        sizes[name] = 0
+        if sum(sizes.values()) <= LONGEST_EXTRA:
+            break
+    return {"type": "trimmed", "name": "extra"}
+
+
+def accept_json(
+    payload: bytes, *, app_id: int, scrubber: Scrubber, around: Circumstances
+) -> NewEvent:
+    """An event as it came. Raises Unreadable for anything but a JSON object."""
+    raw = frame_cache.decode(payload, scrubber)
+    if not isinstance(raw, dict):
+        raise Unreadable("the event is not a JSON object")
+    return accept(raw, app_id=app_id, scrubber=scrubber, around=around, size=len(payload))
+
+
+def accept(
+    raw: dict[str, Any],
+    *,
+    app_id: int,
+    scrubber: Scrubber,
+    around: Circumstances,
+    size: int = 0,
+) -> NewEvent:
+    """Never refuses a JSON object, however wrong its members are. `size` is the raw length, if known."""
+    received_at = around.received_at
+    normalizer = Normalizer(raw)
+    event_id = around.event_id or event_id_of(raw.get("event_id"))
+    if not event_id:
+        event_id = uuid.uuid4().hex
+        if raw.get("event_id") is not None:
+            normalizer.note("invalid", "event_id")
+    raw["event_id"] = event_id
+
+    drift = timestamps.drift(around.sent_at, received_at)
+    occurred_at = _occurred_at(raw, normalizer, drift, received_at)
+    event = normalizer.run()
+    if drift:
+        _shift_breadcrumbs(event, drift)
+    event["timestamp"] = _TO_COME
+    user_key = user_key_of(event.get("user"), around.client_address)
+    release = _release(event.pop("release", None))
+    dist = _release(event.pop("dist", None))
+    if size == 0 or size > LONGEST_EXTRA:
+        note = _within_extra_limit(event)
+        if note:
+            event["errors"] = [*event.get("errors", ()), note]
+
+    event = scrubber.scrub(event)
+    if event["timestamp"] == _TO_COME:
+        event["timestamp"] = occurred_at.isoformat()
+    if release:
+        event["release"] = release
+    if dist:
+        event["dist"] = dist
+    found = business_refs.find(event)
+    title, kind = title_of(event)
+    tags = event.get("tags") or {}
+    environment = str(event.get("environment") or "")[:64]
+    return NewEvent(
+        app_id=app_id,
+        event_id=event_id,
+        received_at=received_at,
+        occurred_at=occurred_at,
+        group_hash=fingerprint.fingerprint(event),
+        title=title[:300],
+        payload=json_codec.encode(event),
+        severity=severity_of(event.get("level")).value,
+        culprit=culprit_of(event)[:300],
+        type=kind[:200],
+        platform=str(event.get("platform") or "")[:40],
+        environment=environment,
+        release=release[:200],
+        category=found.get("category", "")[:64],
+        function=(found.get("function") or str(event.get("transaction") or ""))[:200],
+        request_id=found.get("request_id", ""),
+        user_key=user_key,
+        organization=found.get("organization", ""),
+        order_ref=found.get("order_ref", ""),
+        payment_ref=found.get("payment_ref", ""),
+        reservation_ref=found.get("reservation_ref", ""),
+        tags=tuple(list(tags.items())[:MOST_COUNTED_TAGS]),
+    )
+
+
+def _occurred_at(
+    raw: dict[str, Any], normalizer: Normalizer, drift: timedelta, received_at: datetime
+) -> datetime:
+    """When the client says it was, if that can be."""
+    moment = timestamps.parse(raw.get("timestamp"))
+    if moment is None:
+        if raw.get("timestamp") is not None:
+            normalizer.note("invalid", "timestamp")
+        return received_at
+    if drift:
+        moment += drift
+        normalizer.note("clock drift mended", "timestamp")
+    if not timestamps.is_plausible(moment, received_at):
+        normalizer.note("implausible", "timestamp")
+        return received_at
+    return moment
+
+
+def _shift_breadcrumbs(event: dict[str, Any], drift: timedelta) -> None:
+    for crumb in (event.get("breadcrumbs") or {}).get("values", ()):
+        moment = timestamps.parse(crumb.get("timestamp"))
+        if moment is not None:
+            try:
+                crumb["timestamp"] = (moment + drift).isoformat()
+            except OverflowError:
+                crumb.pop("timestamp", None)

@@ -1,0 +1,68 @@
+"""What ties an error to the rest of the business: request, order, payment, reservation, organization."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from core.lib.scrub import FILTERED
+
+LONGEST = 128
+
+_NAMES = {
+    "requestid": "request_id",
+    "xrequestid": "request_id",
+    "correlationid": "request_id",
+    "orderid": "order_ref",
+    "orderref": "order_ref",
+    "order": "order_ref",
+    "paymentid": "payment_ref",
+    "paymentref": "payment_ref",
+    "paymentintent": "payment_ref",
+    "paymentintentid": "payment_ref",
+    "intentid": "payment_ref",
+    "reservationid": "reservation_ref",
+    "reservationref": "reservation_ref",
+    "reservation": "reservation_ref",
+    "organizationid": "organization",
+    "organisationid": "organization",
+    "organization": "organization",
+    "organisation": "organization",
+    "orgid": "organization",
+    "category": "category",
+    "function": "function",
+    "functionname": "function",
+    "component": "function",
+}
+
+
+@lru_cache(maxsize=5_000)
+def _column(name: str) -> str:
+    return _NAMES.get("".join(c for c in name[:60].lower() if c.isalnum()), "")
+
+
+def _take(found: dict[str, str], values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        column = _column(name)
+        if column and column not in found and type(value) in (str, int):
+            text = str(value).strip()[:LONGEST]
+            if text and FILTERED not in text:
+                found[column] = text
+
+
+def find(event: Mapping[str, Any]) -> dict[str, str]:
+    """References by column, from tags, contexts, extra data and the request's headers, in this order."""
+    found: dict[str, str] = {}
+    for name in ("tags", "contexts", "extra"):
+        holder = event.get(name)
+        if not holder:
+            continue
+        _take(found, holder)
+        if name == "contexts":
+            for context in holder.values():
+                if type(context) is dict and len(context) < 50:
+                    _take(found, context)
+    if "request_id" not in found:
+        headers = (event.get("request") or {}).get("headers")
+        if headers:
+            _take(found, headers)
+    return found

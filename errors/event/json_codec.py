@@ -1,0 +1,59 @@
+"""JSON as clients really send it: strict and fast first; what is merely unusual is read all the same."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from errors.event.body import Unreadable
+
+_decode = msgspec.json.Decoder().decode
+encode = msgspec.json.Encoder().encode
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_DEEPEST = 60
+
+
+def decode(raw: bytes) -> Any:
+    """Raises Unreadable. NaN and Infinity become None, NUL is removed, a lone surrogate becomes U+FFFD."""
+    if b"\\u0000" not in raw:
+        try:
+            return _decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+    try:
+        value = json.loads(
+            raw.decode("utf-8", "replace"), parse_constant=_no_number, strict=False, parse_int=_int
+        )
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"not readable as JSON: {str(error)[:200]}") from None
+    return _clean(value, 0)
+
+
+def _no_number(name: str) -> None:
+    return None
+
+
+def _int(digits: str) -> int | float | str:
+    if len(digits) < 19:
+        return int(digits)
+    return digits[:200] if len(digits) > 300 else float(digits)
+
+
+def _text(text: str) -> str:
+    return _LONE_SURROGATE.sub("�", text.replace("\x00", ""))
+
+
+def _clean(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, dict):
+        if depth > _DEEPEST:
+            return None
+        return {_text(key): _clean(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item, depth + 1) for item in value] if depth <= _DEEPEST else None
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

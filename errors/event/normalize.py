@@ -1,0 +1,356 @@
+"""One shape for every SDK's events: an invalid field is removed and noted in `errors`, the event is kept.
+
+What comes out is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold
+`{"values": [dict, …]}`, `frames` is a list of dicts, `tags` a dict of texts, `logentry` a dict, `request` has `headers` and
+`env` as dicts. Templates and the fingerprint rely on it.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from core.lib.scrub import ScrubbedList
+from errors.models import Severity
+
+MOST_FRAMES = 250
+MOST_BREADCRUMBS = 100
+MOST_TAGS = 100
+LONGEST_TAG = 200
+LONGEST_MESSAGE = 8 * 1024
+LONGEST_NAME = 512
+
+ALIASES = {
+    "sentry.interfaces.Message": "logentry",
+    "sentry.interfaces.Exception": "exception",
+    "sentry.interfaces.Stacktrace": "stacktrace",
+    "sentry.interfaces.Http": "request",
+    "sentry.interfaces.User": "user",
+    "sentry.interfaces.Breadcrumbs": "breadcrumbs",
+    "sentry.interfaces.Contexts": "contexts",
+    "sentry.interfaces.Template": "template",
+}
+_KEPT = frozenset((
+    "event_id", "timestamp", "platform", "level", "logger", "transaction", "server_name", "release", "dist",
+    "environment", "logentry", "message", "exception", "threads", "stacktrace", "template", "breadcrumbs", "user",
+    "request", "contexts", "tags", "extra", "modules", "sdk", "fingerprint", "culprit", "debug_meta", "csp", "type",
+    "time_spent", "site", "errors",
+))  # fmt: skip
+
+_LEVELS = {
+    "debug": Severity.INFO,
+    "info": Severity.INFO,
+    "log": Severity.INFO,
+    "sample": Severity.INFO,
+    "medium": Severity.WARNING,
+    "warning": Severity.WARNING,
+    "warn": Severity.WARNING,
+    "error": Severity.HIGH,
+    "high": Severity.HIGH,
+    "exception": Severity.HIGH,
+    "fatal": Severity.CRITICAL,
+    "critical": Severity.CRITICAL,
+}
+_NUMBERED_LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "fatal"}
+
+
+def severity_of(level: Any) -> Severity:
+    """Anything unknown is an error."""
+    if type(level) is str:
+        known = _LEVELS.get(level) or _LEVELS.get(level.strip().lower())
+        if known:
+            return known
+        level = int(level) if level.isascii() and level.isdigit() and len(level) < 4 else 40
+    if isinstance(level, int | float) and not isinstance(level, bool):
+        tens = (
+            min(50, max(10, int(level) // 10 * 10)) if level == level and abs(level) < 1e9 else 40
+        )
+        return _LEVELS[_NUMBERED_LEVELS[tens]]
+    return Severity.HIGH
+
+
+class Normalizer:
+    """Normalizes one event, in place where it can; `notes` says what was mended."""
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        self.event = event
+        self.notes: list[dict[str, Any]] = []
+
+    def note(self, kind: str, name: str) -> None:
+        if len(self.notes) < 50:
+            self.notes.append({"type": kind, "name": name})
+
+    def run(self) -> dict[str, Any]:
+        event = self.event
+        given_notes = event.get("errors")
+        if type(given_notes) is list:
+            self.notes += [note for note in given_notes if isinstance(note, dict)][:50]
+        for name in [name for name in event if name not in _KEPT]:
+            value = event.pop(name)
+            alias = ALIASES.get(name)
+            if alias and event.get(alias) is None:
+                event[alias] = value
+        for name in [name for name, value in event.items() if value is None]:
+            del event[name]
+        self._texts()
+        self._logentry()
+        for name in ("exception", "threads"):
+            if name in event:
+                self._values(name, self._exception)
+        if "breadcrumbs" in event:
+            self._values("breadcrumbs", _breadcrumb)
+            crumbs = event.get("breadcrumbs")
+            if crumbs and len(crumbs["values"]) > MOST_BREADCRUMBS:
+                crumbs["values"] = crumbs["values"][-MOST_BREADCRUMBS:]
+                self.note("trimmed", "breadcrumbs")
+        if "stacktrace" in event:
+            self._stacktrace(event, "stacktrace")
+        self._tags()
+        for name in ("user", "contexts", "extra", "modules", "sdk", "debug_meta", "csp", "request"):
+            if name in event and not isinstance(event[name], dict):
+                self.note("invalid", name)
+                del event[name]
+        if "request" in event:
+            self._request(event["request"])
+        fingerprint = event.get("fingerprint")
+        if fingerprint is not None and type(fingerprint) is not list:
+            event["fingerprint"] = [fingerprint] if isinstance(fingerprint, str | int) else []
+        if self.notes:
+            event["errors"] = self.notes
+        return event
+
+    def _texts(self) -> None:
+        event = self.event
+        for name in (
+            "platform", "logger", "transaction", "server_name", "release", "dist", "environment", "culprit", "type",
+        ):  # fmt: skip
+            value = event.get(name)
+            if value is None:
+                continue
+            if type(value) is not str:
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    self.note("invalid", name)
+                    del event[name]
+                    continue
+                value = event[name] = str(value)
+            if len(value) > LONGEST_NAME:
+                event[name] = value[:LONGEST_NAME]
+                self.note("trimmed", name)
+
+    def _long_text(self, holder: dict[str, Any], name: str, path: str) -> None:
+        value = holder.get(name)
+        if value is None:
+            return
+        if type(value) is not str:
+            value = holder[name] = _as_text(value)
+        if len(value) > LONGEST_MESSAGE:
+            holder[name] = value[:LONGEST_MESSAGE] + "…"
+            self.note("trimmed", path)
+
+    def _logentry(self) -> None:
+        event = self.event
+        message = event.pop("message", None)
+        entry = event.get("logentry")
+        if entry is None or entry == {}:
+            entry = message
+        if entry is None or entry == "":
+            event.pop("logentry", None)
+            return
+        if type(entry) is not dict:
+            entry = {"formatted": entry}
+        if not entry.get("formatted") and not entry.get("message") and message:
+            entry["formatted"] = message
+        self._long_text(entry, "message", "logentry.message")
+        if not entry.get("formatted") and entry.get("message"):
+            entry["formatted"] = _formatted(entry["message"], entry.get("params"))
+        self._long_text(entry, "formatted", "logentry.formatted")
+        event["logentry"] = entry
+
+    def _values(self, name: str, each: Callable[[dict[str, Any]], None]) -> None:
+        """`{values: […]}`, a list, or a single object; nulls dropped."""
+        given = self.event[name]
+        if type(given) is dict and "values" in given:
+            given = given["values"]
+        if type(given) is dict:
+            given = [given]
+        if type(given) is not list:
+            if given is not None:
+                self.note("invalid", name)
+            del self.event[name]
+            return
+        values = [value for value in given if type(value) is dict]
+        if len(values) < len([value for value in given if value is not None]):
+            self.note("invalid", name)
+        if not values:
+            del self.event[name]
+            return
+        for value in values:
+            each(value)
+        self.event[name] = {"values": values}
+
+    def _exception(self, value: dict[str, Any]) -> None:
+        for name in ("type", "module"):
+            text = value.get(name)
+            if text is not None and type(text) is not str:
+                value[name] = _as_text(text)[:LONGEST_NAME]
+        self._long_text(value, "value", "exception.value")
+        if type(value.get("mechanism")) is not dict:
+            value.pop("mechanism", None)
+        if "stacktrace" in value:
+            self._stacktrace(value, "stacktrace")
+        value.pop("raw_stacktrace", None)
+
+    def _stacktrace(self, holder: dict[str, Any], name: str) -> None:
+        stacktrace = holder[name]
+        frames = stacktrace.get("frames") if type(stacktrace) is dict else None
+        if type(frames) is ScrubbedList:
+            return  # normalized when it was decoded
+        if type(frames) is not list:
+            if stacktrace is not None and frames is not None:
+                self.note("invalid", name)
+            del holder[name]
+            return
+        frames = [frame for frame in frames if type(frame) is dict]
+        if len(frames) > MOST_FRAMES:
+            half = MOST_FRAMES // 2
+            frames = [*frames[:half], *frames[-half:]]
+            stacktrace["frames_omitted"] = True
+            self.note("trimmed", "frames")
+        for frame in frames:
+            self.frame(frame)
+        stacktrace["frames"] = frames
+
+    @staticmethod
+    def frame(frame: dict[str, Any]) -> dict[str, Any]:
+        for key in ("filename", "abs_path", "module", "function", "context_line", "platform"):
+            value = frame.get(key)
+            if value is not None and (type(value) is not str or len(value) > LONGEST_NAME):
+                frame[key] = _as_text(value)[:LONGEST_NAME]
+        for key in ("pre_context", "post_context"):
+            lines = frame.get(key)
+            if lines is not None and type(lines) is not list:
+                del frame[key]
+        if "vars" in frame and type(frame["vars"]) is not dict:
+            variables = frame.pop("vars")
+            if type(variables) is list:
+                frame["vars"] = {str(n): item for n, item in enumerate(variables)}
+        number = frame.get("lineno")
+        if number is not None and type(number) is not int:
+            frame["lineno"] = int(number) if _is_digits(number) else None
+        return frame
+
+    def _tags(self) -> None:
+        given = self.event.get("tags")
+        if given is None:
+            return
+        pairs = list(given.items()) if type(given) is dict else self._listed_tags(given)
+        tags: dict[str, str] = {}
+        for key, value in pairs[:MOST_TAGS]:
+            if value is None or not key:
+                continue
+            text = value if type(value) is str else _as_text(value)
+            tags[key[:LONGEST_TAG]] = text if len(text) <= LONGEST_TAG else text[:LONGEST_TAG]
+        if len(pairs) > MOST_TAGS:
+            self.note("trimmed", "tags")
+        self.event["tags"] = tags
+
+    def _listed_tags(self, given: Any) -> list[tuple[str, Any]]:
+        """Some SDKs send lists of pairs, and old ones lists of objects."""
+        if type(given) is not list:
+            self.note("invalid", "tags")
+            return []
+        pairs = []
+        for pair in given:
+            if type(pair) is list and len(pair) == 2:
+                pairs.append((_as_text(pair[0]), pair[1]))
+            elif type(pair) is dict and "key" in pair:
+                pairs.append((_as_text(pair["key"]), pair.get("value")))
+            elif pair is not None:
+                self.note("invalid", "tags")
+        return pairs
+
+    def _request(self, request: dict[str, Any]) -> None:
+        for name in ("headers", "env", "cookies"):
+            value = request.get(name)
+            if value is not None and type(value) is not dict:
+                if type(value) is list:
+                    request[name] = {
+                        _as_text(pair[0]): _as_text(pair[1])
+                        for pair in value
+                        if type(pair) is list and len(pair) == 2
+                    }
+                elif name == "cookies" and type(value) is str:
+                    continue
+                else:
+                    self.note("invalid", f"request.{name}")
+                    del request[name]
+        for name in ("url", "method", "fragment"):
+            value = request.get(name)
+            if value is not None and type(value) is not str:
+                request[name] = _as_text(value)[:LONGEST_MESSAGE]
+        query = request.get("query_string")
+        if type(query) is str and query:
+            with contextlib.suppress(ValueError):  # as pairs the scrubber sees the names
+                request["query_string"] = _pairs(query.removeprefix("?")) or query
+        elif type(query) is dict:
+            request["query_string"] = [[key, item] for key, item in query.items()]
+        data = request.get("data")
+        if data is not None and type(data) is str and len(data) > LONGEST_MESSAGE:
+            request["data"] = data[:LONGEST_MESSAGE] + "…"
+            self.note("trimmed", "request.data")
+
+
+_MOST_PAIRS = 200
+
+
+def _pairs(query: str) -> list[list[str]]:
+    """Like parse_qsl, which takes four times as long where nothing is encoded. Raises ValueError."""
+    if "%" in query or "+" in query or query.count("&") >= _MOST_PAIRS:
+        return [list(pair) for pair in parse_qsl(query, True, max_num_fields=_MOST_PAIRS)]
+    return [pair.split("=", 1) if "=" in pair else [pair, ""] for pair in query.split("&") if pair]
+
+
+def _breadcrumb(crumb: dict[str, Any]) -> None:
+    for name in ("message", "category", "level", "type"):
+        value = crumb.get(name)
+        if value is not None and type(value) is not str:
+            crumb[name] = _as_text(value)
+    data = crumb.get("data")
+    if data is not None and type(data) is not dict:
+        crumb["data"] = {"value": data}
+
+
+def _is_digits(value: Any) -> bool:
+    return type(value) is str and value.isascii() and value.isdigit() and len(value) < 10
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is True or value is False:
+        return str(value).lower()
+    return str(value)[: LONGEST_MESSAGE + 1]
+
+
+_HUGE_WIDTH = re.compile(r"%[^a-zA-Z%]{0,100}(?:\d{4}|\*)")
+
+
+def _formatted(template: str, params: Any) -> str:
+    """`%` formatting, then `{}`; the template itself where neither fits."""
+    if not params or _HUGE_WIDTH.search(template):  # "%999999999s" would fill the memory
+        return template
+    try:
+        if type(params) is list:
+            return template % tuple(params)
+        if type(params) is dict:
+            return template % params
+    except (TypeError, ValueError, KeyError, OverflowError, MemoryError):
+        pass
+    text = template
+    for item in params.values() if type(params) is dict else params if type(params) is list else ():
+        text = text.replace("{}", _as_text(item), 1)
+    return text
+
+
+# --- what people read ------------------------------------------------------------------------------------------

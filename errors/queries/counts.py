@@ -1,0 +1,83 @@
+"""Reads the roll-ups: how many errors, when, how bad. Never the events themselves."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import F, QuerySet, Sum
+
+from core.clients.models import ClientApp
+from errors.models import (
+    HourCount,
+    MinuteCount,
+    Severity,
+    minute_of,
+)
+from errors.services import hourly_counts
+
+
+def count(
+    since: datetime, until: datetime, *severities: Severity, app: ClientApp | None = None
+) -> int:
+    """Errors received in the span (by the minute), of these severities or of all."""
+    rows = MinuteCount.objects.between(since, until)
+    if severities:
+        rows = rows.filter(severity__in=severities)
+    if app is not None:
+        rows = rows.filter(app=app)
+    return rows.aggregate(sum=Sum("count"))["sum"] or 0
+
+
+def count_by_severity(since: datetime, until: datetime) -> dict[Severity, int]:
+    found = dict(
+        MinuteCount.objects.between(since, until)
+        .values_list("severity")
+        .annotate(sum=Sum("count"))
+        .order_by()
+    )
+    return {severity: found.get(severity.value, 0) for severity in Severity}
+
+
+def step_for(span: timedelta) -> timedelta:
+    """How wide a chart's slots are, so that it has some sixty to two hundred of them."""
+    if span <= timedelta(hours=2):
+        return timedelta(minutes=1)
+    if span <= timedelta(hours=36):
+        return timedelta(minutes=15)
+    return timedelta(hours=1) if span <= timedelta(days=8) else timedelta(hours=6)
+
+
+def slots(
+    since: datetime, until: datetime, step: timedelta, *, app: ClientApp | None = None
+) -> dict[Severity, dict[datetime, int]]:
+    """Errors per severity and slot of `step`, every slot present."""
+    width = int(step.total_seconds()) // 60
+    first, last = minute_of(since) // width, minute_of(until) // width
+    starts = {
+        slot: datetime.fromtimestamp(slot * width * 60, UTC) for slot in range(first, last + 1)
+    }
+    found: dict[Severity, dict[datetime, int]] = {
+        severity: dict.fromkeys(starts.values(), 0) for severity in Severity
+    }
+    from_minute = first * width
+    if step >= timedelta(hours=1):
+        known = min(hourly_counts.added_up_to(), (last + 1) * width // 60)
+        rows = HourCount.objects.filter(hour__gte=from_minute // 60, hour__lt=known)
+        _add(found, starts, rows.annotate(slot=F("hour") * 60 / width), app)
+        from_minute = max(from_minute, known * 60)
+    minutes = MinuteCount.objects.filter(minute__gte=from_minute, minute__lt=(last + 1) * width)
+    _add(found, starts, minutes.annotate(slot=F("minute") / width), app)
+    return found
+
+
+def _add(
+    found: dict[Severity, dict[datetime, int]],
+    starts: dict[int, datetime],
+    rows: QuerySet[Any],
+    app: ClientApp | None,
+) -> None:
+    if app is not None:
+        rows = rows.filter(app=app)
+    for slot, severity, number in (
+        rows.values_list("slot", "severity").annotate(sum=Sum("count")).order_by()
+    ):
+        found[Severity(severity)][starts[slot]] += number

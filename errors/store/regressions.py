@@ -1,0 +1,57 @@
+"""What an arriving event does to a group that staff had settled: it may regress, or its mute may end."""
+
+from collections.abc import Sequence
+
+from errors.event.new_event import NewEvent
+from errors.models import ErrorGroup, GroupNote, Status
+
+
+def notice(group_id: int, events: Sequence[NewEvent]) -> int:
+    """Called in the store's transaction, the group's row locked and its counts brought up. How many groups regressed."""
+    group = ErrorGroup.objects.get(pk=group_id)
+    now = max(event.received_at for event in events)
+    if group.status == Status.RESOLVED:
+        late = [event for event in events if not _shows_return(group, event)]
+        if len(late) == len(events):
+            return 0
+        group.status = Status.REGRESSED
+        group.regressed_at = now
+        group.save(update_fields=["status", "regressed_at"])
+        GroupNote.objects.create(group=group, kind=GroupNote.Kind.REGRESSED, at=now)
+        return 1
+    if group.status == Status.MUTED and group.mute_is_over(now):
+        group.unmute()
+        group.save(
+            update_fields=["status", "muted_until", "muted_until_events", "muted_until_users"]
+        )
+        GroupNote.objects.create(group=group, kind=GroupNote.Kind.UNMUTED, at=now)
+    return 0
+
+
+def _shows_return(group: ErrorGroup, event: NewEvent) -> bool:
+    """An event from before the resolution, or from a release older than the mended one, came late and shows nothing."""
+    if group.resolved_at is None:
+        return True
+    if event.received_at <= group.resolved_at or event.occurred_at <= group.resolved_at:
+        return False
+    if not group.resolved_in_release:
+        return True
+    return not event.release or not is_older(event.release, group.resolved_in_release)
+
+
+def is_older(release: str, than: str) -> bool:
+    """By the numbers in `package@1.10.2`, as far as both have them; releases without numbers are not older."""
+    one, other = _numbers(release), _numbers(than)
+    return bool(one and other) and one < other
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    version = release.rpartition("@")[2].partition("+")[0].lstrip("vV")
+    numbers = []
+    for part in version.replace("-", ".").split("."):
+        if not (part.isascii() and part.isdigit()):
+            break
+        numbers.append(int(part))
+    while numbers and numbers[-1] == 0:
+        numbers.pop()  # 1.2 and 1.2.0 are the same
+    return tuple(numbers)

@@ -1,0 +1,62 @@
+"""What a group's events say, kept once for the search: a text that a process has seen before costs a look into a set."""
+
+from collections.abc import Iterable
+
+from errors.event.new_event import NewEvent
+from errors.models import GroupText
+
+MOST_TEXTS = 50  # of one group, that a process takes note of; further ones are found by their group's other texts
+_MOST_GROUPS = 20_000
+
+
+class Texts:
+    """Texts by group that this process has handed to the database already."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, set[tuple[str, str]]] = {}
+
+    def is_new(self, group_id: int, event: NewEvent) -> bool:
+        seen = self._seen.get(group_id)
+        if seen is None:
+            if len(self._seen) >= _MOST_GROUPS:
+                self._seen.clear()
+            seen = self._seen[group_id] = set()
+        text = (event.title, event.culprit)
+        if text in seen or len(seen) >= MOST_TEXTS:
+            return False
+        seen.add(text)
+        return True
+
+    def forget(self, group_ids: Iterable[int]) -> None:
+        for group_id in group_ids:
+            self._seen.pop(group_id, None)
+
+    def clear(self) -> None:
+        self._seen.clear()
+
+
+memory = Texts()
+
+
+def add(events: Iterable[tuple[int, NewEvent]], *, just_made: Iterable[int]) -> None:
+    """Make the events' texts searchable; runs inside the store's transaction, the groups' rows locked."""
+    memory.forget(just_made)  # a transaction that failed may have had groups of these numbers
+    new: dict[int, list[NewEvent]] = {}
+    for group_id, event in events:
+        if memory.is_new(group_id, event):
+            new.setdefault(group_id, []).append(event)
+    if not new:
+        return
+    known = dict(GroupText.objects.filter(pk__in=new).values_list("pk", "text"))
+    rows = []
+    for group_id, of_group in sorted(new.items()):
+        before = text = known.get(group_id, "")
+        for event in of_group:
+            for line in (event.title, event.culprit, event.type, event.function):
+                if line.lower() not in text:
+                    text += f"{line.lower()}\n"
+        if text != before and len(text) <= GroupText.LONGEST:
+            rows.append(GroupText(group_id=group_id, text=text))
+    GroupText.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["group"], update_fields=["text"]
+    )

@@ -1,8 +1,0 @@
-from django.apps import AppConfig
-
-
-class ClientsConfig(AppConfig):
-    name = "opsportal.clients"
-    label = "clients"
-    verbose_name = "Registered apps"
-    default_auto_field = "django.db.models.BigAutoField"

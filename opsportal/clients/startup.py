@@ -1,9 +1,0 @@
-from datetime import datetime
-
-from opsportal.clients.services import ensure_portal_app
-from opsportal.lib.startup import on_start
-
-
-@on_start("clients.portal_app")
-def portal_app(now: datetime) -> None:
-    ensure_portal_app()
