@@ -11,14 +11,6 @@ class AlertsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from alerts import digest, impact, instant_checks, metric_readers, reports, rules
-
-        rules.registry.autodiscover()
-        impact.registry.autodiscover()
-        metric_readers.registry.autodiscover()
-        digest.registry.autodiscover()
-        reports.registry.autodiscover()
-        instant_checks.registry.autodiscover()
         post_migrate.connect(seed, sender=self, dispatch_uid="alerts.seed")
 
 

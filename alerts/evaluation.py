@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 
-from alerts.rules import NoData, Severity
+from alerts.extension_points import NoData, Severity
 
 # Evaluations closer together than this count as one. A rule that is evaluated after every critical error, in addition
 # to the sweep of each minute, therefore still counts "n of m" in minutes.

@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from alerts import services
-from alerts.rules import Cadence
+from alerts.extension_points import Cadence
 from alerts.services import cleanup, digests, watchdog
 from core.lib.schedules import daily, every, hourly, weekly
 

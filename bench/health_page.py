@@ -25,7 +25,7 @@ from django.utils import timezone  # noqa: E402
 
 from errors.models import ErrorGroup  # noqa: E402
 from errors.services import hourly_counts  # noqa: E402
-from health.dashboard import Widget, WidgetContext  # noqa: E402
+from health.extension_points import Widget, WidgetContext  # noqa: E402
 from health.models import Monitor  # noqa: E402
 from health.queries.public_status import load_public_status  # noqa: E402
 from health.views import status_page, system_health  # noqa: E402

@@ -6,9 +6,4 @@ class HealthConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from health import checks, dashboard, metrics_registry
         from health.services import database_outage  # noqa: F401  importing it registers its chore
-
-        checks.registry.autodiscover()
-        dashboard.registry.autodiscover()
-        metrics_registry.registry.autodiscover()

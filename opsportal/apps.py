@@ -12,12 +12,11 @@ class PortalConfig(AppConfig):
     name = "opsportal"
 
     def ready(self) -> None:
-        from core.lib import log_shipping, logs, schedules, sentry, startup
+        from core.lib import log_shipping, logs, openapi, registry, schedules, sentry, startup  # noqa: F401  (their registries)
         from opsportal import self_monitoring
 
         logs.configure()
         log_shipping.install()
         sentry.install()
         self_monitoring.install()
-        schedules.registry.autodiscover()
-        startup.registry.autodiscover()
+        registry.autodiscover()

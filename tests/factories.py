@@ -6,8 +6,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from alerts.extension_points import Severity
 from alerts.models import SystemAlert
-from alerts.rules import Severity
 from alerts.services import report_problem
 from core.clients.models import ClientApp
 from health.models import Component, Monitor

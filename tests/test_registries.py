@@ -1,16 +1,14 @@
-"""The inventory: everything the apps bring to the registries. A misspelt file name is found by nobody, so each name
-stands here; add yours where you add the thing."""
+"""The inventory of all hooks. A misspelled module is never imported, so each name is listed here; add yours with its hook."""
 
 import inspect
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.utils.module_loading import import_string
 
-from alerts import digest, impact, instant_checks, metric_readers, reports, rules
-from core.lib import schedules, startup
-from core.lib.registry import Registry
-from health import checks, dashboard, metrics_registry
+from core.lib import schedules
+from core.lib.registry import Registry, check_hook_modules
 
 INVENTORY: dict[str, list[str]] = {
     "alert_rules": [
@@ -152,30 +150,39 @@ INVENTORY: dict[str, list[str]] = {
         "jobs.sync",
     ],
 }
-REGISTRIES: dict[str, Registry[Any]] = {
-    registry.module_name: registry
-    for registry in (
-        rules.registry,
-        impact.registry,
-        checks.registry,
-        dashboard.registry,
-        metrics_registry.registry,
-        schedules.registry,
-        metric_readers.registry,
-        digest.registry,
-        reports.registry,
-        instant_checks.registry,
-        startup.registry,
-    )
-}
+KINDS = {registry.kind: registry for registry in Registry.all.values()}
+HOWTO = Path(__file__).resolve().parent.parent / "docs" / "howto"
 
 
-@pytest.mark.parametrize("module_name", INVENTORY)
-def test_the_registry_holds_exactly_what_the_inventory_names(module_name: str) -> None:
-    assert REGISTRIES[module_name].names() == sorted(INVENTORY[module_name])
+@pytest.mark.parametrize("kind", INVENTORY)
+def test_the_registry_contains_exactly_the_names_of_the_inventory(kind: str) -> None:
+    assert KINDS[kind].names() == sorted(INVENTORY[kind])
 
 
-def test_every_schedule_says_what_it_does() -> None:
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "tasks"])
+def test_every_kind_of_hook_is_documented(kind: str) -> None:
+    overview = (HOWTO / "README.md").read_text()
+
+    assert f"| `{kind}` |" in overview
+
+
+def test_a_misspelled_hook_module_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "hooks").mkdir()
+    for name in ("__init__.py", "alert_rulez.py", "metrics.py"):
+        (tmp_path / "hooks" / name).touch()
+    app = SimpleNamespace(name="shop", path=str(tmp_path))
+
+    [warning] = check_hook_modules([app])  # type: ignore[list-item]
+
+    assert "shop.hooks.alert_rulez" in warning.msg
+    assert warning.hint == "Did you mean alert_rules?"
+
+
+def test_no_hook_module_of_the_portal_is_misspelled() -> None:
+    assert check_hook_modules(None) == []
+
+
+def test_every_schedule_has_a_summary() -> None:
     assert [job.name for job in schedules.registry if not job.summary] == []
 
 
@@ -185,4 +192,4 @@ def test_scheduled_tasks_take_no_arguments() -> None:
         needed = [
             p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD
         ]
-        assert not needed, f"{job.name} cannot run by itself: it wants {needed}"
+        assert not needed, f"{job.name} requires {needed}"

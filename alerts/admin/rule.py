@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from alerts import metric_readers
+from alerts.extension_points import metric_readers
 from alerts.messages import format_value
 from alerts.models import AlertRule, AlertType, EscalationStep
 
@@ -81,7 +81,7 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
         self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
         if db_field.name == "reader":
-            names = metric_readers.registry.names()
+            names = metric_readers.names()
             return forms.ChoiceField(choices=[(name, name) for name in names])
         if db_field.name == "alert_type":
             kwargs["widget"] = forms.Select(

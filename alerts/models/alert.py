@@ -8,8 +8,8 @@ from django.db import models
 from django.db.models import Case, IntegerField, Q, Value, When
 from django.urls import reverse
 
+from alerts.extension_points import Severity
 from alerts.models.rule import AlertRule
-from alerts.rules import Severity
 
 
 class AlertState(models.TextChoices):

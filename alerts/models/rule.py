@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from alerts.evaluation import Limits
-from alerts.rules import Cadence, NoData, Severity
+from alerts.extension_points import Cadence, NoData, Severity
 
 
 class AlertType(models.Model):

@@ -7,6 +7,7 @@ from django.db.models import Count, Q
 from django.urls import reverse
 
 from alerts.channels import list_missing_fields
+from alerts.extension_points import Severity
 from alerts.models import (
     AlertRule,
     AlertState,
@@ -15,7 +16,6 @@ from alerts.models import (
     SystemAlert,
 )
 from alerts.models.alert import SystemAlertQuerySet
-from alerts.rules import Severity
 from core.lib import formats
 
 

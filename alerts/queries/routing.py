@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q
 
 from alerts.channels import filter_configured, get_config, get_transport
+from alerts.extension_points import Severity
 from alerts.models import AlertType, Channel, EscalationStep, Person
-from alerts.rules import Severity
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 
 from alerts.channels import Message, filter_configured, get_transport
+from alerts.extension_points import Severity
 from alerts.models import Channel, Notification, NotificationState
 from alerts.queries import routing
-from alerts.rules import Severity
 from alerts.services import outbox
 
 # Interval at which a failing channel is probed with the oldest notification that it failed to deliver.

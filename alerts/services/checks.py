@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from alerts import instant_checks
+from alerts.extension_points import instant_checks
 from alerts.models import AlertEvent, SystemAlert
 from alerts.services.evaluate import EvaluationResult, evaluate_rules
 
@@ -31,9 +31,9 @@ class CheckResult:
 def run_all_checks(*, now: datetime) -> CheckResult:
     last = AlertEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     checks = {}
-    for name in instant_checks.registry.names():
+    for name in instant_checks.names():
         try:
-            checks[name] = instant_checks.registry.get(name)(now)
+            checks[name] = instant_checks.get(name)(now)
         except Exception as error:
             log.exception("check failed", extra={"check": name})
             checks[name] = f"failed: {error}"

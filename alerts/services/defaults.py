@@ -6,8 +6,8 @@ from datetime import timedelta
 from django.db import transaction
 
 from alerts.channels import TRANSPORTS
+from alerts.extension_points import Rule, Severity, alert_rules
 from alerts.models import AlertRule, AlertType, Channel, EscalationStep
-from alerts.rules import Rule, Severity, registry
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def sync_rules() -> int:
     """Create missing rows and return their number. Update what staff cannot edit: summary, unit and direction."""
     rows = {rule.name: rule for rule in AlertRule.objects.all()}
     created_count = 0
-    for rule in registry:
+    for rule in alert_rules:
         row = rows.get(rule.name)
         if row is None:
             created_count += get_or_create_rule(rule)[1]

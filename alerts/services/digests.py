@@ -8,12 +8,10 @@ from django.conf import settings
 from django.db import transaction
 from django.template.loader import render_to_string
 
-from alerts import digest, reports
 from alerts.channels import Message, filter_configured, get_transport
-from alerts.digest import DigestItem
+from alerts.extension_points import DigestItem, Fact, Severity, digest_sources, report_sections
 from alerts.models import AlertType, Channel, DigestMention, DigestRun, Notification, SystemAlert
 from alerts.queries import routing
-from alerts.rules import Severity
 from alerts.services import outbox
 
 log = logging.getLogger(__name__)
@@ -32,7 +30,7 @@ def send_error_digest(*, now: datetime) -> str:
     if since is None:
         return "already covered"
     since = max(since, until - MENTION_INTERVAL)
-    found = [item for source in digest.registry for item in source(since, until)]
+    found = [item for source in digest_sources for item in source(since, until)]
     items = _exclude_recently_mentioned(found, now)
     if not items:
         return "nothing new"
@@ -93,14 +91,14 @@ def send_weekly_report(*, now: datetime) -> str:
         return "already covered"
     since = now - timedelta(days=7)
     sections = []
-    for section in sorted(reports.registry, key=lambda section: section.order):
+    for section in sorted(report_sections, key=lambda section: section.order):
         try:
             with transaction.atomic():
                 facts = section.facts(since, now)
         except Exception:
             # A failing section must not prevent the others from being sent.
             log.exception("report section failed", extra={"section": section.name})
-            facts = [reports.Fact("This section is unavailable", "see the log")]
+            facts = [Fact("This section is unavailable", "see the log")]
         if facts:
             sections.append((section.title, facts))
     context = {"sections": sections, "since": since, "until": now}

@@ -8,11 +8,17 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
-from alerts import metric_readers, rules
 from alerts.evaluation import EVALUATION_SLOT, Action, Decision, PreviousState, Stage, decide, judge
+from alerts.extension_points import (
+    Cadence,
+    NoData,
+    Reading,
+    Severity,
+    alert_rules,
+    metric_readers,
+)
 from alerts.messages import format_value
 from alerts.models import AlertRule, AlertState, RuleReading, SystemAlert
-from alerts.rules import Cadence, NoData, Reading, Severity
 from alerts.services import defaults, lifecycle, problems
 from alerts.services.rule_problems import build_problem, problem_key
 from core.lib.upsert import upsert
@@ -68,7 +74,7 @@ def evaluate_rules(*, now: datetime, cadence: Cadence | None = None) -> Evaluati
         resolved_count=_resolve_alerts_of_disabled_rules(now) if cadence is None else 0
     )
     for row in rows:
-        if row.is_custom or row.name in rules.registry:
+        if row.is_custom or row.name in alert_rules:
             total.add(_evaluate(row, now=now))
     return total
 
@@ -87,7 +93,7 @@ def evaluate_rule(name: str, *, now: datetime) -> EvaluationResult:
     """Evaluate one rule now. If nothing changes, this only reads. A failing rule raises no exception."""
     row = AlertRule.objects.filter(name=name).first()
     if row is None:
-        row = defaults.get_or_create_rule(rules.registry.get(name))[0]
+        row = defaults.get_or_create_rule(alert_rules.get(name))[0]
     return _evaluate(row, now=now) if row.is_enabled else EvaluationResult()
 
 
@@ -95,9 +101,9 @@ def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
     """Return the current readings of the rule, or none if it has no data. Exceptions of the rule's code propagate."""
     since = now - row.window
     if row.is_custom:
-        measured = metric_readers.registry.get(row.reader)(row.selector, since, now)
+        measured = metric_readers.get(row.reader)(row.selector, since, now)
     else:
-        measured = rules.registry.get(row.name).measure(since, now)
+        measured = alert_rules.get(row.name).measure(since, now)
     if measured is None:
         return []
     if isinstance(measured, Reading):

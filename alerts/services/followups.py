@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
+from alerts.extension_points import Severity
 from alerts.models import AlertEvent, AlertState, EscalationStep, Notification, SystemAlert
 from alerts.queries import routing, silences
-from alerts.rules import Severity
 from alerts.services import lifecycle, notifications
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, transition

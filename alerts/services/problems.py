@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from alerts.impact import References
+from alerts.extension_points import References, Severity
 from alerts.models import AlertState, SystemAlert
-from alerts.rules import Severity
 from alerts.services import lifecycle
 from alerts.services.lifecycle import Problem
 

@@ -5,9 +5,9 @@ import json
 from collections.abc import Iterable, Mapping
 
 from alerts.evaluation import Decision
+from alerts.extension_points import Reading
 from alerts.messages import format_value
 from alerts.models import AlertRule
-from alerts.rules import Reading
 from alerts.services.lifecycle import Problem
 from core.lib import formats
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from alerts import services
-from alerts.impact import Impact, References, impact_of
+from alerts.extension_points import Impact, References
 from alerts.messages import format_value
 from alerts.models import (
     UNFINISHED_STATES,
@@ -20,6 +20,7 @@ from alerts.models import (
     SystemAlert,
 )
 from alerts.queries import alert_page, silences
+from alerts.queries.impact import impact_of
 from alerts.views import CHANGE, may_view
 
 TONES: dict[str, str] = {

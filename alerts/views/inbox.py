@@ -13,11 +13,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from alerts.extension_points import Severity
 from alerts.messages import format_value
 from alerts.models import AlertState, SystemAlert
 from alerts.queries import inbox as queries
 from alerts.queries.silences import silences_in_force
-from alerts.rules import Severity
 from alerts.views import CHANGE, may_view
 
 PAGE_SIZE = 50

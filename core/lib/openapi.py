@@ -53,7 +53,7 @@ class Operation:
     media_type: str = "application/json"
 
 
-registry: Registry[Operation] = Registry("api_operations")
+registry: Registry[Operation] = Registry("api_operations", is_lazy=True)
 
 IDEMPOTENCY_KEY = {
     "Idempotency-Key": "1 to 255 printable ASCII characters. A repeated call with the same key gets the same response"

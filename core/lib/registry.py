@@ -1,9 +1,20 @@
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+"""The mechanism by which an app adds something to another one without being imported by it.
 
+The owner of a kind of hook creates a `Registry` in its `extension_points.py`. Other apps register their contributions with the
+owner's decorator in `<app>/hooks/<kind>.py`, which `autodiscover` imports at startup.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from django.apps import AppConfig, apps
+from django.core.checks import CheckMessage, Warning, register
 from django.utils.module_loading import autodiscover_modules
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
 
 
 class DuplicateName(Exception):
@@ -11,23 +22,39 @@ class DuplicateName(Exception):
 
 
 class Registry(Generic[T]):
-    """Items with unique names that apps register in a module with an agreed name.
+    """Contributions of one kind, by their unique names."""
 
-    The layer that owns the registry calls `autodiscover()` from its `AppConfig.ready()`; these modules are not imported
-    in any other way.
-    """
+    all: ClassVar[dict[str, "Registry[Any]"]] = {}  # by module: "hooks.alert_rules"
 
-    def __init__(self, module_name: str) -> None:
-        self.module_name = module_name
+    def __init__(self, kind: str, *, package: str = "hooks", is_lazy: bool = False) -> None:
+        """Create the registry of a kind.
+
+        `package` is "" for modules beside the app's `models`, such as `tasks`. A lazy registry is filled by its owner when it
+        is needed, not at startup.
+        """
+        self.kind = kind
+        self.module_name = f"{package}.{kind}" if package else kind
+        self.is_lazy = is_lazy
         self._items: dict[str, T] = {}
+        Registry.all.setdefault(self.module_name, self)
 
     def autodiscover(self) -> None:
+        """Import the modules of this kind of all apps."""
         autodiscover_modules(self.module_name)
+
+    def decorator(self, name: str, make: Callable[[F], T]) -> Callable[[F], F]:
+        """Return a decorator that registers `make(function)` under the name and returns the function unchanged."""
+
+        def register_function(function: F) -> F:
+            self.add(name, make(function))
+            return function
+
+        return register_function
 
     def add(self, name: str, item: T) -> None:
         """Register an item. Raises DuplicateName if the name is taken."""
         if name in self._items:
-            raise DuplicateName(f"{self.module_name}: {name!r} is registered twice")
+            raise DuplicateName(f"{self.kind}: {name!r} is registered twice")
         self._items[name] = item
 
     def get(self, name: str) -> T:
@@ -35,9 +62,7 @@ class Registry(Generic[T]):
         try:
             return self._items[name]
         except KeyError:
-            raise KeyError(
-                f"no {name!r} in {self.module_name}; known names: {self.names()}"
-            ) from None
+            raise KeyError(f"no {name!r} in {self.kind}; known names: {self.names()}") from None
 
     def names(self) -> list[str]:
         return sorted(self._items)
@@ -50,3 +75,29 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+def autodiscover() -> None:
+    """Import the extension points of all apps, then what other apps contribute to them. Called once, at startup."""
+    autodiscover_modules("extension_points")
+    for registry in list(Registry.all.values()):
+        if not registry.is_lazy:
+            registry.autodiscover()
+
+
+@register()
+def check_hook_modules(app_configs: Sequence[AppConfig] | None, **_: object) -> list[CheckMessage]:
+    """Warn about a module in `<app>/hooks/` that no registry would import, such as a misspelled one."""
+    kinds = {registry.kind for registry in Registry.all.values()}
+    warnings: list[CheckMessage] = []
+    for app in app_configs or apps.get_app_configs():
+        for path in sorted((Path(app.path) / "hooks").glob("[a-z]*")):
+            if path.stem in kinds or path.suffix not in (".py", ""):
+                continue
+            similar = difflib.get_close_matches(path.stem, kinds, 1)
+            hint = (
+                f"Did you mean {similar[0]}?" if similar else f"Kinds: {', '.join(sorted(kinds))}."
+            )
+            message = f"{app.name}.hooks.{path.stem} is not a kind of hook and is never imported."
+            warnings.append(Warning(message, hint=hint, id="core.W001"))
+    return warnings

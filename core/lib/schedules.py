@@ -35,7 +35,7 @@ class Scheduled:
 
 
 DEFAULT_TIMEOUT = timedelta(seconds=50)
-registry: Registry[Scheduled] = Registry("tasks")
+registry: Registry[Scheduled] = Registry("tasks", package="")
 
 
 def cron(expression: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> Callable[[F], F]:

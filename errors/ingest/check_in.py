@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from errors.envelope_items import take_check_in
 from errors.event import json_codec, timestamps
 from errors.event.body import TooLarge, Unreadable
+from errors.extension_points import Received
+from errors.hooks.envelope_items import take_check_in
 from errors.ingest import credentials
 from errors.ingest.authentication import release_connection
-from errors.ingest.items import Received
 from errors.ingest.request import IngestRequest, Parsed, Refused
 from errors.ingest.responses import JSON, Response
 

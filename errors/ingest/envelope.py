@@ -7,10 +7,10 @@ from typing import Any
 from errors.event import envelope_format, json_codec, timestamps
 from errors.event.body import Unreadable
 from errors.event.build import event_id_of
+from errors.extension_points import Received
+from errors.extension_points import envelope_items as items
 from errors.ingest import credentials
 from errors.ingest.authentication import Project, release_connection
-from errors.ingest.items import Received
-from errors.ingest.items import registry as items
 from errors.ingest.request import (
     EventBuilder,
     IngestRequest,

@@ -13,8 +13,8 @@ from core.lib.addresses import client_address
 from errors.event.body import TooLarge, unpack
 from errors.event.build import LONGEST_EVENT, Circumstances, accept, accept_json
 from errors.event.new_event import NewEvent
+from errors.extension_points import Received
 from errors.ingest.authentication import OverQuota, Project, check_quotas, key_cache
-from errors.ingest.items import Received
 from errors.ingest.responses import Response
 from errors.models import Discarded
 from errors.services import discarded

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet, Sum
 
-from alerts.impact import Impact, References, impact_of
+from alerts.extension_points import Impact, References
+from alerts.queries.impact import impact_of
 from core.lib.charts import Chart, Series
 from errors.models import (
     ErrorEvent,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from alerts.rules import Severity
+from alerts.extension_points import Severity
 from alerts.services import clear_problem, report_problem
 from health.backups import databases
 from health.backups.creation import sha256_of

@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import connections
 
-from health import checks, verdict
+from health import verdict
 from health.checking import runner
-from health.checks import Check
+from health.extension_points import Check, health_checks
 from health.models import ComponentKind
 from health.queries.components import load_states
 from health.verdict import Result, State, Status
@@ -88,7 +88,7 @@ class HealthCache:
             self._components, self._refreshed_at = {}, None
 
     def _checks(self) -> list[Check]:
-        return [check for check in checks.registry if not self._names or check.name in self._names]
+        return [check for check in health_checks if not self._names or check.name in self._names]
 
     def _snapshot(self, now: datetime) -> HealthSnapshot:
         with self._lock:

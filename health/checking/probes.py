@@ -13,7 +13,7 @@ from django.conf import settings
 
 from core.lib import outbound
 from core.lib.outbound.guard import check_addresses, resolve
-from health.checks import Check, Degraded
+from health.extension_points import Check, Degraded
 from health.models import Monitor
 
 MAX_BODY_BYTES = 1 << 20

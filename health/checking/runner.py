@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.db import connections
 
 from core.lib import outbound
-from health.checks import Check, Degraded, NotConfigured
+from health.extension_points import Check, Degraded, NotConfigured
 from health.verdict import Result, Status
 
 log = logging.getLogger(__name__)

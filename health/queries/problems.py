@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from alerts import impact
-from alerts.impact import References
+from alerts.extension_points import References, Severity
 from alerts.models import SystemAlert
-from alerts.rules import Severity
+from alerts.queries.impact import impact_of
 from core.lib import formats
 from health.models import Component
 from health.verdict import Status, Tone
@@ -68,7 +67,7 @@ def describe_impact(problems: Sequence[Problem], *, now: datetime) -> str:
     )
     if since is None:
         return ""
-    found = impact.impact_of(References(since=since, until=now))
+    found = impact_of(References(since=since, until=now))
     parts = [
         f"{formats.money(amount, currency)} at risk"
         for currency, amount in sorted(found.amount_at_risk.items())

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from health import checks, verdict
+from health import verdict
 from health.checking import probes, runner
-from health.checks import Check
+from health.extension_points import Check, health_checks
 from health.models import Component, ComponentKind, Monitor
 from health.services.results import record_results
 from health.services.status_changes import report_own_network, resolve_unmonitored
@@ -28,7 +28,7 @@ def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str
     components: dict[str, Component] = dict(sync_components())
     monitors = list(Monitor.objects.due(now))
     components |= {monitor.name: monitor for monitor in monitors}
-    due = [*checks.registry, *map(probes.to_check, monitors)]
+    due = [*health_checks, *map(probes.to_check, monitors)]
     states = {name: component.state for name, component in components.items()}
     results = run_until_decided(due, states, now, pause)
     external = {monitor.name for monitor in monitors}
@@ -91,7 +91,7 @@ def looks_cut_off(results: Sequence[Sequence[Result]]) -> bool:
 def sync_components() -> dict[str, Component]:
     """Create or update the row of each registered check. Return the rows by name."""
     known = {component.name: component for component in Component.objects.checks()}
-    for check in checks.registry:
+    for check in health_checks:
         fields = {
             "title": check.summary,
             "is_required": check.critical,
@@ -106,4 +106,4 @@ def sync_components() -> dict[str, Component]:
         elif any(getattr(component, name) != value for name, value in fields.items()):
             Component.objects.filter(pk=component.pk).update(**fields)
             known[check.name] = Component.objects.get(pk=component.pk)
-    return {check.name: known[check.name] for check in checks.registry}
+    return {check.name: known[check.name] for check in health_checks}

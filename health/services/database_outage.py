@@ -16,12 +16,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from alerts.channels import TRANSPORTS, DeliveryFailed, Message, Transport
-from alerts.rules import Severity
+from alerts.extension_points import Severity
 from alerts.services import clear_problem, report_problem
 from core.lib import background
-from health import checks
 from health.caches.health import DATABASE_CHECK
 from health.checking import runner
+from health.extension_points import health_checks
 from health.services import incidents
 from health.services.checks import sync_components
 from health.services.results import record_results
@@ -45,10 +45,10 @@ class Outage(msgspec.Struct):
 def watch() -> None:
     """Check the database. Notify when it stays down, and record the outage when it is back."""
     global _failures
-    if DATABASE_CHECK not in checks.registry:
+    if DATABASE_CHECK not in health_checks:
         return
     now = timezone.now()
-    [(_, result)] = runner.run([checks.registry.get(DATABASE_CHECK)], now=now)
+    [(_, result)] = runner.run([health_checks.get(DATABASE_CHECK)], now=now)
     if result.status is Status.UNHEALTHY:
         _failures += 1
         if _failures >= FAILURES_NEEDED:

@@ -2,9 +2,8 @@
 
 from datetime import datetime
 
-from alerts.impact import References
+from alerts.extension_points import References, Severity
 from alerts.models import SystemAlert
-from alerts.rules import Severity
 from alerts.services import clear_problem, report_problem
 from health.models import Component, ComponentKind
 from health.services import incidents

@@ -20,8 +20,8 @@ from core.clients.auth import app_for_key, key_of
 from core.clients.models import Scope
 from core.lib.addresses import address_of
 from core.lib.http import problem
-from health import metrics_registry
 from health.caches.health import health_cache
+from health.extension_points import metrics as metric_sources
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +93,11 @@ class _PortalCollector(Collector):
             "1 if collecting the metrics of this source failed.",
             labels=["source"],
         )
-        for name in metrics_registry.registry.names():
+        for name in metric_sources.names():
             found: list[Metric] = []
             if is_up:
                 try:
-                    found = list(metrics_registry.registry.get(name)())
+                    found = list(metric_sources.get(name)())
                 except Exception:  # a source may raise anything
                     log.exception("metric source failed", extra={"source": name})
             failed.add_metric([name], float(not found))

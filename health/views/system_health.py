@@ -15,8 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from health import dashboard
-from health.dashboard import Widget, WidgetContext
+from health.extension_points import Widget, WidgetContext, dashboard_widgets
 from health.models import Component
 from health.queries import uptime
 
@@ -67,7 +66,7 @@ def page(request: HttpRequest) -> HttpResponse:
     """Return the whole page or, if an htmx request targets one widget after posting its form, just that widget."""
     now, span = timezone.now(), selected_range(request)
     target = request.htmx.target  # type: ignore[attr-defined]
-    for found in dashboard.registry:
+    for found in dashboard_widgets:
         if target and target == dom_id(found):
             return HttpResponse(render_card(found, WidgetContext(request, now, span.length), span))
     is_wall = request.GET.get("wall") == "1"
@@ -98,10 +97,10 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def widget(request: HttpRequest, name: str) -> HttpResponse:
     """Return one widget: as a fragment for htmx, otherwise on a page of its own."""
-    if name not in dashboard.registry:
+    if name not in dashboard_widgets:
         raise Http404(name)
     now, span = timezone.now(), selected_range(request)
-    card = render_card(dashboard.registry.get(name), WidgetContext(request, now, span.length), span)
+    card = render_card(dashboard_widgets.get(name), WidgetContext(request, now, span.length), span)
     if request.htmx:  # type: ignore[attr-defined]
         return HttpResponse(card)
     context = {**admin.site.each_context(request), "title": "System health", "widgets": [card]}
@@ -128,7 +127,7 @@ def dom_id(found: Widget) -> str:
 
 
 def widgets_in_order() -> list[Widget]:
-    return sorted(dashboard.registry, key=lambda found: (found.order, found.name))
+    return sorted(dashboard_widgets, key=lambda found: (found.order, found.name))
 
 
 def render_cards(

@@ -3,8 +3,7 @@
 from datetime import datetime
 
 from alerts import services as alerts
-from alerts.impact import References
-from alerts.rules import Severity
+from alerts.extension_points import References, Severity
 from payments.models import Payment, WebhookEvent
 
 DEAD_EVENTS = "dead-events"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from alerts.rules import Severity
+from alerts.extension_points import Severity
 from core.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent, NotAnIntent

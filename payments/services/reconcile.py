@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Count
 from django.utils import timezone
 
-from alerts.rules import Severity
+from alerts.extension_points import Severity
 from core.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent

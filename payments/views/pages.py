@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
-from alerts.impact import References, registry
+from alerts.extension_points import References, impact_sources
 from payments import stats, stripe_api
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
 from payments.timeline import story_of
@@ -79,5 +79,8 @@ def _reservations_of(payment: Payment) -> list[Any]:
         return []
     asked = References(reservation_ids=frozenset({payment.reservation_id}))
     return [
-        touched for source in registry for touched in source(asked) if touched.kind != "payment"
+        touched
+        for source in impact_sources
+        for touched in source(asked)
+        if touched.kind != "payment"
     ]

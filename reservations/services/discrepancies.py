@@ -6,8 +6,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from alerts import services as alerts
-from alerts.impact import References
-from alerts.rules import Severity
+from alerts.extension_points import References, Severity
 from core.lib.formats import money
 from payments.models import Payment
 from reservations.models import Discrepancy, Reservation, Status, TicketType

@@ -7,7 +7,7 @@ from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 
 from alerts import services as alerts
-from alerts.rules import Severity
+from alerts.extension_points import Severity
 from reservations.models import Status, TicketType
 
 ALERT_KEY = "reservations.drift"

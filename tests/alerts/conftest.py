@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from alerts import instant_checks, rules, services
+from alerts import services
+from alerts.extension_points import Measured, Severity, alert_rule, alert_rules, instant_checks
 from alerts.models import AlertRule, Channel, Notification, SystemAlert
-from alerts.rules import Measured, Severity
 from core.lib.outbound import breaker
 from core.lib.registry import Registry
 from tests.servers.fake_http import FakeHTTP
@@ -47,7 +47,7 @@ class Gauge:
 @pytest.fixture
 def only_test_rules() -> Iterator[None]:
     """Unregister the rules and checks of all apps, so that they do not add alerts of their own."""
-    registries: list[Registry[Any]] = [rules.registry, instant_checks.registry]
+    registries: list[Registry[Any]] = [alert_rules, instant_checks]
     kept = [dict(registry._items) for registry in registries]
     for registry in registries:
         registry._items.clear()
@@ -62,7 +62,7 @@ def only_test_rules() -> Iterator[None]:
 def gauge(db: None, only_test_rules: None) -> Gauge:
     """Register a critical rule that is breached above 5 errors and clear at 4."""
     gauge = Gauge("test.gauge")
-    rules.alert_rule(
+    alert_rule(
         gauge.name,
         summary="Test gauge",
         unit="errors",

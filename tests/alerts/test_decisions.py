@@ -15,7 +15,7 @@ from alerts.evaluation import (
     decide,
     judge,
 )
-from alerts.rules import NoData, Severity
+from alerts.extension_points import NoData, Severity
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

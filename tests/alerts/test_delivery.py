@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from alerts import services
+from alerts.extension_points import Severity
 from alerts.models import Channel, DeliveryAttempt, Notification
-from alerts.rules import Severity
 from alerts.services import outbox
 from alerts.services.delivery import backoff
 from core.lib.outbound import breaker

@@ -6,10 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alerts import digest, reports
-from alerts.digest import DigestItem
+from alerts.extension_points import (
+    DigestItem,
+    Fact,
+    Severity,
+    digest_source,
+    digest_sources,
+    report_section,
+    report_sections,
+)
 from alerts.models import Notification
-from alerts.rules import Severity
 from alerts.services import digests
 from tests.alerts.conftest import MINUTE, NOON, deliver
 from tests.factories import make_alert
@@ -24,19 +30,19 @@ found: list[DigestItem] = []
 @pytest.fixture
 def groups() -> Iterator[list[DigestItem]]:
     """Replace the digest sources by one that returns this list."""
-    kept = dict(digest.registry._items)
-    digest.registry._items.clear()
+    kept = dict(digest_sources._items)
+    digest_sources._items.clear()
 
     def source(since: datetime, until: datetime) -> list[DigestItem]:
         asked.append((since, until))
         return list(found)
 
-    digest.digest_source("test")(source)
+    digest_source("test")(source)
     asked.clear()
     found.clear()
     yield found
-    digest.registry._items.clear()
-    digest.registry._items.update(kept)
+    digest_sources._items.clear()
+    digest_sources._items.update(kept)
 
 
 def group(key: str = "1", **fields: object) -> DigestItem:
@@ -140,15 +146,15 @@ def test_info_alerts_are_collected_in_the_daily_digest(mail: MailServer) -> None
 
 
 def test_the_weekly_report_is_sent_even_if_a_section_fails(mail: MailServer) -> None:
-    def broken(since: datetime, until: datetime) -> list[reports.Fact]:
+    def broken(since: datetime, until: datetime) -> list[Fact]:
         raise RuntimeError
 
-    reports.report_section("broken", title="Broken part")(broken)
+    report_section("broken", title="Broken part")(broken)
     try:
         make_alert(now=NOON)
         digests.send_weekly_report(now=NOON + timedelta(days=1))
     finally:
-        del reports.registry._items["broken"]
+        del report_sections._items["broken"]
     deliver(NOON + timedelta(days=1))
 
     report = next(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.evaluation import Action, Limits, PreviousState, Stage, Verdict, advance, decide, judge
-from alerts.rules import NoData, Severity
+from alerts.extension_points import NoData, Severity
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pytest_django import Settings
 
-from alerts import rules, services
+from alerts import services
+from alerts.extension_points import alert_rules
 from alerts.models import AlertRule, AlertType, Channel, Notification, SystemAlert
 from core.clients.models import ClientApp
 from core.lib.outbound import breaker
@@ -294,7 +295,7 @@ CROSSINGS = [
 
 def test_every_registered_rule_has_a_crossing() -> None:
     crossed = [crossing.rule for crossing in CROSSINGS]
-    assert sorted(crossed) == sorted(rule.name for rule in rules.registry)
+    assert sorted(crossed) == sorted(rule.name for rule in alert_rules)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alerts import services
+from alerts.extension_points import Severity
 from alerts.models import (
     AlertType,
     Channel,
@@ -19,7 +20,6 @@ from alerts.models import (
 from alerts.queries import active_summary
 from alerts.queries.routing import skip_quiet_hours
 from alerts.queries.silences import matches
-from alerts.rules import Severity
 from core.lib.outbound import breaker
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver
 from tests.factories import make_alert

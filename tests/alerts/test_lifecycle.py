@@ -7,8 +7,8 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 
 from alerts import services
+from alerts.extension_points import Reading, Severity
 from alerts.models import AlertRule, Notification, RuleReading, SystemAlert
-from alerts.rules import Reading, Severity
 from tests.alerts.conftest import MINUTE, NOON, Gauge
 from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
@@ -159,9 +159,9 @@ def test_a_failing_rule_is_reported_and_stops_no_other(gauge: Gauge) -> None:
     def fail(since: object, until: object) -> float:
         raise ZeroDivisionError("no requests")
 
-    from alerts import rules
+    from alerts.extension_points import alert_rule
 
-    rules.alert_rule(
+    alert_rule(
         broken.name,
         summary="Broken",
         unit="",

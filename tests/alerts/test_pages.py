@@ -8,9 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from alerts import services
-from alerts.impact import References, Touched, impact_source, registry
+from alerts.extension_points import References, Severity, Touched, impact_source, impact_sources
 from alerts.models import AlertEvent, Channel, Notification, Silence, SystemAlert
-from alerts.rules import Severity
 from health.queries.public_status import load_public_status
 from tests.alerts.conftest import MINUTE, Gauge, deliver
 from tests.factories import make_alert
@@ -183,16 +182,16 @@ def test_the_alert_page_shows_the_amount_at_risk(owner: Client) -> None:
             for order in references.order_ids
         ]
 
-    kept = dict(registry._items)
-    registry._items.clear()
+    kept = dict(impact_sources._items)
+    impact_sources._items.clear()
     impact_source("test")(source)
     try:
         alert = make_alert()
         SystemAlert.objects.filter(pk=alert.pk).update(references={"order_ids": ["o-1", "o-2"]})
         page = html(owner, f"{INBOX}{alert.pk}/")
     finally:
-        registry._items.clear()
-        registry._items.update(kept)
+        impact_sources._items.clear()
+        impact_sources._items.update(kept)
 
     assert "84.00 EUR" in page
 

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 
 from alerts import services
+from alerts.extension_points import Reading
 from alerts.models import AlertEvent, Notification, SystemAlert
-from alerts.rules import Reading
 from tests.alerts.conftest import MINUTE, NOON, Gauge
 from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from alerts import services
 from alerts.evaluation import Limits
+from alerts.extension_points import Severity
 from alerts.models import AlertRule, RuleReading, SystemAlert
 from alerts.queries.rule_preview import replay
-from alerts.rules import Severity
 from health.services import record_measurements
 from health.signals import Gauge as Level
 from health.signals import Performance

@@ -7,8 +7,8 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from alerts import services
+from alerts.extension_points import Reading
 from alerts.models import Channel, Notification, SystemAlert
-from alerts.rules import Reading
 from alerts.services import delivery
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver
 from tests.servers.fake_http import FakeHTTP

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from alerts import digest, reports
+from alerts.extension_points import digest_sources, report_sections
 from errors.models import ErrorGroup
 from health.services import record_measurements
 from health.signals import Performance
@@ -27,7 +27,7 @@ def test_the_weekly_report_covers_errors_payments_and_response_times() -> None:
         section.name: {
             fact.label: fact.value for fact in section.facts(now - timedelta(days=7), now + MINUTE)
         }
-        for section in reports.registry
+        for section in report_sections
     }
 
     assert values["errors"]["Errors"] == "1"
@@ -48,7 +48,7 @@ def test_the_digest_lists_new_and_regressed_groups_only() -> None:
         status="regressed", regressed_at=now - MINUTE
     )
 
-    source = digest.registry.get("errors")
+    source = digest_sources.get("errors")
     items = list(source(now - 15 * MINUTE, now))
 
     found = {item.key: item for item in items}

@@ -33,7 +33,7 @@ def main() -> None:
 def make_rows() -> None:
     from django.utils import timezone
 
-    from alerts.rules import Severity
+    from alerts.extension_points import Severity
     from core.limits.models import BlockedCall
     from tests import factories
 

@@ -31,7 +31,7 @@ def main() -> None:
 def raise_alert(number: int) -> None:
     from django.utils import timezone
 
-    from alerts.rules import Severity
+    from alerts.extension_points import Severity
     from alerts.services import report_problem
 
     report_problem(

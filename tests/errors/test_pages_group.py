@@ -9,10 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alerts import impact
-from alerts.impact import References, Touched
+from alerts.extension_points import References, Touched, impact_sources
 from core.clients.models import ClientApp
-from core.lib.registry import Registry
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, GroupNote, UserReport
 from tests.errors.stored import NOON, group_of, make_error
 
@@ -205,8 +203,8 @@ def test_the_pages_show_the_money_and_seats_an_error_touched(
             for payment_id in references.payment_ids
         ]
 
-    monkeypatch.setattr(impact, "registry", Registry[impact.ImpactSource]("impact_sources"))
-    impact.registry.add("tests", stuck_payments)
+    monkeypatch.setattr(impact_sources, "_items", {})
+    impact_sources.add("tests", stuck_payments)
     event = make_error(shop, payment_ref="pi_1")
 
     for url in (group_url(event), event_url(event)):

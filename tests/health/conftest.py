@@ -3,9 +3,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from health import checks
 from health.caches.health import health_cache, readiness_cache
-from health.checks import Check, CheckFunction
+from health.extension_points import Check, CheckFunction, health_checks
 
 SetChecks = Callable[..., None]
 
@@ -18,12 +17,14 @@ def set_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetChecks]:
     """
 
     def replace(**functions: CheckFunction | tuple[CheckFunction, dict[str, object]]) -> None:
-        registry = type(checks.registry)("health_checks")
+        registry = type(health_checks)("health_checks")
         for name, given in functions.items():
             run, fields = given if isinstance(given, tuple) else (given, {})
             values = {"critical": False, "timeout": 2.0, **fields}
             registry.add(name, Check(name, name.title(), run, **values))  # type: ignore[arg-type]
-        monkeypatch.setattr(checks, "registry", registry)
+        monkeypatch.setattr(
+            health_checks, "_items", dict(zip(registry.names(), registry, strict=True))
+        )
         health_cache.clear()
         readiness_cache.clear()
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alerts import rules
+from alerts.extension_points import alert_rules
 from alerts.models import AlertRule, SystemAlert
 from alerts.services import evaluate_rule
 from alerts.services.defaults import sync_rules
@@ -109,8 +109,8 @@ def _delete_measurements() -> None:
 def test_every_rule_of_health_is_tested_here() -> None:
     rule_names = {
         rule.name
-        for rule in rules.registry
-        if rule.measure.__module__.startswith("health.alert_rules.")
+        for rule in alert_rules
+        if rule.measure.__module__.startswith("health.hooks.alert_rules.")
     }
     assert rule_names == {
         *BELOW_AND_ABOVE,
@@ -121,7 +121,7 @@ def test_every_rule_of_health_is_tested_here() -> None:
 
 
 def test_sms_failure_rate_is_undefined_without_messages() -> None:
-    rule = rules.registry.get("delivery.sms_failure_rate")
+    rule = alert_rules.get("delivery.sms_failure_rate")
     assert rule.measure(NOON - timedelta(hours=1), NOON) is None
 
 

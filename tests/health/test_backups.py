@@ -10,9 +10,10 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from alerts.models import SystemAlert
-from health import backups, health_checks
+from health import backups
 from health.backups import databases
-from health.checks import Degraded, NotConfigured
+from health.extension_points import Degraded, NotConfigured
+from health.hooks import health_checks
 from health.models import Backup
 from tests.factories import make_app
 

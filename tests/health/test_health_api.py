@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from core.clients.models import ApiKey, Scope
-from health.checks import NotConfigured
+from health.extension_points import NotConfigured
 from health.models import CheckResult, Component, Uptime
 from health.services import run_checks
 from tests.factories import make_app

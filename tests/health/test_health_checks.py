@@ -17,8 +17,8 @@ from pytest_django.fixtures import Settings
 
 from core.jobs.models import Node
 from core.lib import outbound
-from health import health_checks
-from health.checks import Degraded, NotConfigured
+from health.extension_points import Degraded, NotConfigured
+from health.hooks import health_checks
 from health.models import Monitor
 from health.services import check_certificates
 from tests.factories import make_monitor

@@ -22,8 +22,8 @@ from pytest_django.live_server_helper import LiveServer
 from core.clients.models import ApiKey, ClientApp, Scope
 from core.jobs.models import Job, Node
 from deploy.grafana import build
-from health import metrics_registry
 from health.caches.health import health_cache
+from health.extension_points import metrics as metric_sources
 from health.services import record_gauges, record_measurements, record_results
 from health.signals import Activity, Counter, Delivery, Gauge, Performance
 from health.verdict import Result, Status
@@ -110,10 +110,12 @@ def test_components_and_alerts_are_exposed(client: Client) -> None:
 def test_failing_source_does_not_affect_the_others(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = type(metrics_registry.registry)("metrics")
+    registry = type(metric_sources)("metrics")
     registry.add("broken", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
-    registry.add("health.calls", metrics_registry.registry.get("health.calls"))
-    monkeypatch.setattr(metrics_registry, "registry", registry)
+    registry.add("health.calls", metric_sources.get("health.calls"))
+    monkeypatch.setattr(
+        metric_sources, "_items", dict(zip(registry.names(), registry, strict=True))
+    )
     found = read(client)
 
     assert found["opsportal_metric_source_failed", (("source", "broken"),)] == 1

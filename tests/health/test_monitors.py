@@ -7,7 +7,7 @@ from pytest_django.fixtures import Settings
 from alerts.models import SystemAlert
 from core.lib import outbound
 from health.checking import probes
-from health.checks import Degraded
+from health.extension_points import Degraded
 from health.models import (
     CheckResult,
     Component,

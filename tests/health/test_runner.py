@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from health.checking import runner
-from health.checks import Check, CheckFunction, Degraded, NotConfigured
+from health.extension_points import Check, CheckFunction, Degraded, NotConfigured
 from health.verdict import Status
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)

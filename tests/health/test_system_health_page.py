@@ -8,9 +8,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import strip_tags
 
-from alerts.rules import Severity
-from health import dashboard
-from health.dashboard import WidgetContext, widget
+from alerts.extension_points import Severity
+from health.extension_points import WidgetContext, dashboard_widgets, widget
 from health.models import Component
 from health.services import record_measurements, record_results
 from health.signals import Performance
@@ -118,7 +117,7 @@ def test_uptime_page_lists_all_components(staff: Client) -> None:
 def test_every_widget_is_available_without_javascript(staff: Client) -> None:
     page = staff.get(PAGE + "?all=1").content.decode()
 
-    for found in dashboard.registry:
+    for found in dashboard_widgets:
         assert reverse("health:widget", args=[found.name]) in page
     assert "Loading…" not in page
     assert "unavailable right now" not in page
@@ -127,7 +126,7 @@ def test_every_widget_is_available_without_javascript(staff: Client) -> None:
 @pytest.mark.parametrize("span", ["1h", "24h", "7d", "30d", "nonsense"])
 def test_every_widget_renders_in_every_range(staff: Client, span: str) -> None:
     record_measurements([Performance("checkout", 250)], app=make_app(), now=timezone.now())
-    for found in dashboard.registry:
+    for found in dashboard_widgets:
         response = staff.get(
             reverse("health:widget", args=[found.name]),
             {"range": span},
@@ -142,8 +141,7 @@ def test_every_widget_renders_in_every_range(staff: Client, span: str) -> None:
 def test_failing_widget_shows_an_error_card_only_for_itself(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = type(dashboard.registry)("dashboard_widgets")
-    monkeypatch.setattr(dashboard, "registry", registry)
+    monkeypatch.setattr(dashboard_widgets, "_items", {})
     make_component("database")
 
     @widget("test.broken", title="Broken", template="health/_widget_checks.html", order=1)

@@ -11,13 +11,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts import services as alerts
-from alerts.impact import References, impact_of
+from alerts.extension_points import References
 from alerts.models import SystemAlert
+from alerts.queries.impact import impact_of
 from alerts.services.defaults import sync_rules
-from health.checks import Degraded, NotConfigured
+from health.extension_points import Degraded, NotConfigured
 from payments import stats
-from payments.health_checks import payments as check
-from payments.metrics import totals, trouble
+from payments.hooks.health_checks import payments as check
+from payments.hooks.metrics import totals, trouble
 from payments.models import Payment
 from tests.factories import make_payment, make_webhook_event
 from tests.payments.stripe_double import StripeDouble

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from core.lib.outbound import breaker
 from core.limits.models import BlockedCall, Tier
-from health import metrics_registry
+from health.extension_points import metrics
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +23,7 @@ def shown(client: Client, name: str) -> str:
 def figures(name: str) -> dict[tuple[str, str], float]:
     return {
         (sample.name, next(iter(sample.labels.values()), "")): sample.value
-        for metric in metrics_registry.registry.get(name)()
+        for metric in metrics.get(name)()
         for sample in metric.samples
     }
 

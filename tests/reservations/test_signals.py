@@ -9,15 +9,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts import services as alerts
-from alerts.impact import References, impact_of
+from alerts.extension_points import References
 from alerts.models import AlertRule, SystemAlert
+from alerts.queries.impact import impact_of
 from alerts.services.defaults import sync_rules
-from health.checks import Degraded, NotConfigured
+from health.extension_points import Degraded, NotConfigured
 from reservations import services
-from reservations.alert_rules import low_inventory
 from reservations.forecast import sold_out_in
-from reservations.health_checks import reservations as check
-from reservations.metrics import tickets, totals
+from reservations.hooks.alert_rules import low_inventory
+from reservations.hooks.health_checks import reservations as check
+from reservations.hooks.metrics import tickets, totals
 from reservations.models import Reservation, TicketType
 from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
 

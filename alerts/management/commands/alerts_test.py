@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from alerts import services
 from alerts.channels import filter_configured
+from alerts.extension_points import Severity
 from alerts.models import Channel, Notification, SystemAlert
-from alerts.rules import Severity
 
 
 class Command(BaseCommand):

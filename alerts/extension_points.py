@@ -1,0 +1,265 @@
+"""The hooks of alerts: what other apps add to it, each in `<app>/hooks/<kind>.py`.
+
+| kind | decorator | the function |
+| --- | --- | --- |
+| alert_rules | `@alert_rule("errors.rate", summary=…, unit="%", threshold=5, window=…, severity=…)` | `(since, until) -> Measured` |
+| metric_readers | `@metric_reader("duration: mean, ms")` | `(selector, since, until) -> Measured` |
+| instant_checks | `@instant_check("health checks")` | `(now) -> str` |
+| digest_sources | `@digest_source("errors")` | `(since, until) -> Iterable[DigestItem]` |
+| report_sections | `@report_section("payments", title="Payments")` | `(since, until) -> list[Fact]` |
+| impact_sources | `@impact_source("payments")` | `(References) -> Iterable[Touched]` |
+
+How to add one: docs/howto/.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import models
+
+from core.lib.registry import Registry
+
+# --- alert rules -------------------------------------------------------------------------------
+
+
+class Severity(models.TextChoices):
+    INFO = "info"
+    MEDIUM = "medium"
+    WARNING = "warning"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """Return 0 for info up to 4 for critical."""
+        return list(Severity).index(self)
+
+
+class NoData(models.TextChoices):
+    """The verdict for an evaluation that has no value, or too few samples."""
+
+    OK = "ok", "counts as fine"
+    KEEP = "keep", "changes nothing"
+    ALERT = "alert", "counts as a breach"
+
+
+class Cadence(models.TextChoices):
+    """The schedule that evaluates a rule."""
+
+    MINUTE = "minute", "every minute"
+    ERRORS = "errors", "every minute, and the hourly error check (minute 0)"
+    PERFORMANCE = "performance", "every minute, and the hourly performance check (minute 15)"
+    DELIVERY = "delivery", "every minute, and the hourly delivery check (minute 30)"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One measured value. Readings of one rule differ in `labels`; each combination of labels is a separate problem."""
+
+    value: float
+    samples: int | None = None  # number of observations behind the value; None: not applicable
+    labels: tuple[tuple[str, str], ...] = ()
+    message: str = ""  # replaces the generated sentence about value and threshold
+    title: str = ""  # replaces the title made of the rule's summary and the labels
+    metadata: dict[str, object] = field(default_factory=dict)
+
+
+# The result of a measure: a number, None for "no data", or one Reading per combination of labels.
+Measured = float | int | Reading | Iterable[Reading] | None
+Measure = Callable[[datetime, datetime], Measured]
+
+
+@dataclass(frozen=True)
+class Rule:
+    name: str
+    summary: str
+    measure: Measure
+    unit: str
+    threshold: float
+    window: timedelta
+    severity: Severity
+    alert_type: str
+    below: bool = False  # True: breached when the value is at or below the threshold
+    clear_threshold: float | None = None  # None: 80 % of the threshold (125 % when `below`)
+    min_samples: int = 0
+    no_data: NoData = NoData.OK
+    cadence: Cadence = Cadence.MINUTE
+    repeat: timedelta | None = None  # interval between reminders; None: by severity
+    runbook: str = ""
+
+
+alert_rules: Registry[Rule] = Registry("alert_rules")
+
+
+def alert_rule(
+    name: str,
+    *,
+    summary: str,
+    unit: str,
+    threshold: float,
+    window: timedelta,
+    severity: Severity,
+    alert_type: str = "",
+    below: bool = False,
+    clear_threshold: float | None = None,
+    min_samples: int = 0,
+    no_data: NoData = NoData.OK,
+    cadence: Cadence = Cadence.MINUTE,
+    repeat: timedelta | None = None,
+    runbook: str = "",
+) -> Callable[[Measure], Measure]:
+    """Register a measure `(since, until) -> Measured`. It breaches when the value exceeds the threshold."""
+    return alert_rules.decorator(
+        name,
+        lambda measure: Rule(
+            name=name,
+            summary=summary,
+            measure=measure,
+            unit=unit,
+            threshold=threshold,
+            window=window,
+            severity=severity,
+            alert_type=alert_type or name,
+            below=below,
+            clear_threshold=clear_threshold,
+            min_samples=min_samples,
+            no_data=no_data,
+            cadence=cadence,
+            repeat=repeat,
+            runbook=runbook,
+        ),
+    )
+
+
+# --- metric readers ----------------------------------------------------------------------------
+
+
+# Takes (the selector that staff entered, since, until), and returns the same as the measure of a rule.
+MetricReader = Callable[[str, datetime, datetime], Measured]
+metric_readers: Registry[MetricReader] = Registry("metric_readers")
+
+
+def metric_reader(name: str) -> Callable[[MetricReader], MetricReader]:
+    """Register a reader under the name that staff select, such as "performance mean, ms"."""
+    return metric_readers.decorator(name, lambda reader: reader)
+
+
+# --- instant checks ----------------------------------------------------------------------------
+
+
+InstantCheck = Callable[[datetime], str]  # takes `now`, returns a short outcome
+instant_checks: Registry[InstantCheck] = Registry("instant_checks")
+
+
+def instant_check(name: str) -> Callable[[InstantCheck], InstantCheck]:
+    """Register a check that returns its outcome in a few words."""
+    return instant_checks.decorator(name, lambda check: check)
+
+
+# --- digest sources ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DigestItem:
+    """One item of a digest. `key` identifies the subject across digests."""
+
+    key: str
+    title: str
+    reason: str  # "new", "worse" or "regressed"
+    count: int
+    first_at: datetime
+    last_at: datetime
+    severity: str = "high"
+    sample: str = ""
+    url: str = ""  # a path within the portal
+    regressed_at: datetime | None = None  # if set, may be listed a second time within a day
+
+
+# Takes (since, until), and returns what became new, worse or regressed in that period.
+DigestSource = Callable[[datetime, datetime], Iterable[DigestItem]]
+digest_sources: Registry[DigestSource] = Registry("digest_sources")
+
+
+def digest_source(name: str) -> Callable[[DigestSource], DigestSource]:
+    """Register a source of items for the error digest."""
+    return digest_sources.decorator(name, lambda source: source)
+
+
+# --- report sections ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of a section: a label, a value with its unit, and optionally the value of the previous week."""
+
+    label: str
+    value: str
+    before: str = ""
+
+
+ReportSection = Callable[[datetime, datetime], list[Fact]]
+
+
+@dataclass(frozen=True)
+class Section:
+    name: str
+    title: str
+    order: int
+    facts: ReportSection
+
+
+report_sections: Registry[Section] = Registry("report_sections")
+
+
+def report_section(
+    name: str, *, title: str, order: int = 500
+) -> Callable[[ReportSection], ReportSection]:
+    """Register a section, a function `(since, until) -> facts`. A section without facts is omitted."""
+    return report_sections.decorator(name, lambda facts: Section(name, title, order, facts))
+
+
+# --- impact sources ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class References:
+    """The identifiers that a problem is known to affect. An empty set means unknown, not none."""
+
+    request_ids: frozenset[str] = frozenset()
+    order_ids: frozenset[str] = frozenset()
+    payment_ids: frozenset[str] = frozenset()  # payment uuids and Stripe intent ids
+    reservation_ids: frozenset[str] = frozenset()
+    user_ids: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Touched:
+    """One payment or reservation that a problem affects."""
+
+    kind: str  # "payment" or "reservation"
+    reference: str
+    state: str
+    amount: int | None = None  # integer minor units
+    currency: str = ""
+    seats: int = 0
+    url: str = ""  # its page in the admin
+    at_risk: bool = False  # unpaid, stuck, or paid without a seat
+
+
+@dataclass(frozen=True)
+class Impact:
+    touched: tuple[Touched, ...] = ()
+    amount_at_risk: dict[str, int] = field(default_factory=dict)  # currency -> minor units
+    seats: int = 0
+
+
+ImpactSource = Callable[[References], Iterable[Touched]]
+impact_sources: Registry[ImpactSource] = Registry("impact_sources")
+
+
+def impact_source(name: str) -> Callable[[ImpactSource], ImpactSource]:
+    """Register a function that returns the payments and reservations affected by given references."""
+    return impact_sources.decorator(name, lambda source: source)

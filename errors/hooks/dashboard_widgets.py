@@ -1,0 +1,55 @@
+"""What errors show on the system-health page."""
+
+from datetime import timedelta
+
+from core.lib.charts import Chart, Series, Threshold
+from errors.models import ErrorGroup, Severity
+from errors.queries import counts
+from health.extension_points import WidgetContext, widget
+
+WARNING_PER_MINUTE = 0.5
+_RATE_OVER = timedelta(minutes=5)
+_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
+
+
+@widget(
+    "errors.live",
+    title="Errors",
+    template="errors/_widget_live.html",
+    refresh=30,
+    order=100,
+    size="medium",
+)
+def live(context: WidgetContext) -> dict[str, object]:
+    """Warnings and worse count; what apps report for information is left out."""
+    since, now = context.since, context.now
+    per_minute = counts.count(now - _RATE_OVER, now, *_TONES) / (_RATE_OVER.total_seconds() / 60)
+    step = counts.step_for(context.range)
+    minutes = step.total_seconds() / 60
+    by_slot = counts.slots(since, now, step)
+    chart = Chart(
+        title="Errors per minute",
+        times=list(by_slot[Severity.HIGH]),
+        series=[
+            Series(
+                severity.label,
+                [number / minutes for number in by_slot[severity].values()],
+                kind="bars",
+                tone=tone,
+            )
+            for severity, tone in _TONES.items()
+        ],
+        unit="/min",
+        thresholds=[Threshold(WARNING_PER_MINUTE, f"warning: {WARNING_PER_MINUTE}/min", "warning")],
+    )
+    sums = {severity: sum(by_slot[severity].values()) for severity in _TONES}
+    return {
+        "chart": chart,
+        "count": sum(sums[severity] for severity in _TONES),
+        "by_severity": [(severity, sums[severity]) for severity in _TONES],
+        "critical_count": sums[Severity.CRITICAL],
+        "per_minute": per_minute,
+        "is_over": per_minute > WARNING_PER_MINUTE,
+        "warning_per_minute": WARNING_PER_MINUTE,
+        "open_groups": ErrorGroup.objects.unresolved().count(),
+    }

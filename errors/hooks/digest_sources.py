@@ -1,0 +1,57 @@
+"""What the quarter-hourly digest lists: groups that are new, back, or much worse than they were."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.db.models import Q
+from django.urls import reverse
+
+from alerts.extension_points import DigestItem, digest_source
+from errors.models import ErrorGroup, Severity
+from errors.queries import pages
+
+MOST = 500
+# An hour this much above the mean hour of the day before is worse, if it is not a handful.
+TIMES_WORSE = 3
+AT_LEAST = 10
+# The store says "error" as "high"; a digest speaks of alerts' severities.
+SEVERITIES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
+
+
+@digest_source("errors")
+def error_groups(since: datetime, until: datetime) -> Iterator[DigestItem]:
+    changed = (
+        ErrorGroup.objects.unresolved()
+        .exclude(severity=Severity.INFO)
+        .filter(Q(last_seen_at__gt=since) | Q(regressed_at__gt=since))
+        .filter(first_seen_at__lte=until)
+        .select_related("app")
+        .order_by("-event_count", "pk")[:MOST]
+    )
+    groups = list(changed)
+    hours = pages.sparks(groups, until)
+    for group in groups:
+        reason = _reason(group, hours[group.pk], since)
+        if reason:
+            yield DigestItem(
+                key=f"error-group:{group.pk}",
+                title=f"{group.app}: {group.title}",
+                reason=reason,
+                count=group.event_count,
+                first_at=group.first_seen_at,
+                last_at=group.last_seen_at,
+                severity=SEVERITIES.get(Severity(group.severity), "high"),
+                sample=group.culprit,
+                url=reverse("errors:group-detail", args=[group.pk]),
+                regressed_at=group.regressed_at,
+            )
+
+
+def _reason(group: ErrorGroup, hours: list[int], since: datetime) -> str:
+    if group.first_seen_at > since:
+        return "new"
+    if group.regressed_at and group.regressed_at > since:
+        return "regressed"
+    *before, this_hour = hours
+    usual = sum(before) / len(before) if before else 0
+    return "worse" if this_hour >= AT_LEAST and this_hour > TIMES_WORSE * usual else ""

@@ -1,0 +1,219 @@
+"""What Sentry SDKs send besides errors, each kind to its place: transactions, sessions, check-ins, reports."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from core.lib.scrub import scrub_text
+from errors.event import timestamps
+from errors.event.build import event_id_of
+from errors.extension_points import Received, item_type
+from errors.models import Discarded, UserReport
+from errors.services import discarded, measured
+from health.services import TooManyHeartbeats, record_check_in
+from health.signals import Activity, Counter, Performance
+
+_FAILED = frozenset((
+    "internal_error", "internal", "unknown_error", "unknown", "unavailable", "data_loss", "deadline_exceeded",
+    "resource_exhausted", "aborted", "unimplemented",
+))  # fmt: skip
+_PAGES = frozenset(("pageload", "navigation", "ui.load"))
+_LONGEST_MS = 86_400_000.0
+_MOST_WEIGHT = 1_000
+
+
+@item_type("transaction")
+def transaction(received: Received) -> None:
+    """Its name, duration and status; the spans are dropped."""
+    payload = _object(received.payload)
+    start = timestamps.parse(payload.get("start_timestamp"))
+    end = timestamps.parse(payload.get("timestamp"))
+    if start is None or end is None:
+        raise ValueError("a transaction without its times")
+    contexts = payload.get("contexts")
+    trace = contexts.get("trace") if isinstance(contexts, dict) else None
+    trace = trace if isinstance(trace, dict) else {}
+    header = received.envelope.get("trace")
+    measurement = _performance(
+        payload.get("transaction"),
+        start,
+        end,
+        operation=trace.get("op"),
+        ok=str(trace.get("status") or "ok") not in _FAILED,
+        sample_rate=header.get("sample_rate") if isinstance(header, dict) else None,
+    )
+    measured.add(received.project.app, [measurement])
+
+
+@item_type("span", limit=4 * 1024 * 1024, is_container=True)
+def spans(received: Received) -> None:
+    """Version 11 of the JavaScript SDKs has no transactions: it sends all spans, and those that begin one are marked."""
+    listed = _object(received.payload).get("items")
+    listed = listed[:1_000] if isinstance(listed, list) else []
+    found = [measurement for one in listed if (measurement := _segment(one))]
+    measured.add(received.project.app, found)
+    if others := len(listed) - len(found):
+        source = Discarded.Source.PORTAL
+        discarded.count(received.project.app_id, source, "span", "unsupported", others)
+
+
+def _segment(span: Any) -> Performance | None:
+    """What was measured, if the span is the first of its kind here: a request, a page, a task."""
+    if not isinstance(span, dict) or span.get("is_segment") is not True:
+        return None
+    start, end = timestamps.parse(span.get("start_timestamp")), timestamps.parse(span.get("end_timestamp"))  # fmt: skip
+    if start is None or end is None:
+        return None
+    code = _attribute(span, "http.response.status_code")
+    # They call it an error when something was not found, too.
+    is_refusal = isinstance(code, int) and code < 500
+    return _performance(
+        span.get("name"),
+        start,
+        end,
+        operation=_attribute(span, "sentry.op"),
+        ok=span.get("status") != "error" or is_refusal,
+        sample_rate=_attribute(span, "sentry.sample_rate"),
+    )
+
+
+def _attribute(span: dict[str, Any], name: str) -> Any:
+    attributes = span.get("attributes")
+    found = attributes.get(name) if isinstance(attributes, dict) else None
+    return found.get("value") if isinstance(found, dict) else None
+
+
+def _performance(
+    name: Any, start: datetime, end: datetime, *, operation: Any, ok: bool, sample_rate: Any
+) -> Performance:
+    operation = str(operation or "")
+    kind = "page" if operation in _PAGES else "request" if operation.startswith("http") else "function"  # fmt: skip
+    return Performance(
+        name=scrub_text(str(name or "").strip())[:200] or "(unnamed)",
+        duration_ms=min(max((end - start).total_seconds() * 1000, 0.0), _LONGEST_MS),
+        kind=kind,  # type: ignore[arg-type]
+        ok=ok,
+        count=_weight(sample_rate),
+    )
+
+
+def _weight(sample_rate: Any) -> int:
+    """An app that samples every tenth transaction had ten."""
+    try:
+        rate = float(1.0 if sample_rate is None else sample_rate)
+    except (TypeError, ValueError):
+        return 1
+    return max(1, min(_MOST_WEIGHT, round(1 / rate))) if 0 < rate <= 1 else 1
+
+
+@item_type("session", limit=100 * 1024)
+def session(received: Received) -> None:
+    payload = _object(received.payload)
+    user = payload.get("did") or payload.get("sid")
+    if not user:
+        raise ValueError("a session of nobody")
+    measured.add(received.project.app, [Activity(str(user)[:200])])
+
+
+@item_type("sessions", limit=100 * 1024)
+def sessions(received: Received) -> None:
+    """Sums that a server's SDK sends each minute. Those with a user count as activity, the rest as numbers."""
+    payload = _object(received.payload)
+    sums = payload.get("aggregates")
+    found: list[Activity | Counter] = []
+    counts: dict[str, float] = {}
+    for one in sums[:1_000] if isinstance(sums, list) else ():
+        if not isinstance(one, dict):
+            continue
+        if one.get("did"):
+            found.append(Activity(str(one["did"])[:200]))
+        for outcome in ("exited", "errored", "crashed", "abnormal"):
+            number = one.get(outcome)
+            if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 10**9:
+                counts[outcome] = counts.get(outcome, 0) + number
+    found += [Counter(f"sessions.{outcome}", number) for outcome, number in counts.items()]
+    measured.add(received.project.app, found)
+
+
+@item_type("check_in", limit=100 * 1024)
+def check_in(received: Received) -> None:
+    payload = _object(received.payload)
+    take_check_in(received, str(payload.get("monitor_slug") or ""), payload)
+
+
+def take_check_in(received: Received, slug: str, payload: dict[str, Any]) -> None:
+    """Raises ValueError for an unknown status or a missing slug."""
+    if not slug:
+        raise ValueError("a check-in without its monitor's slug")
+    config = payload.get("monitor_config")
+    duration = payload.get("duration")
+    given_id = event_id_of(payload.get("check_in_id"))
+    try:
+        record_check_in(
+            app=received.project.app,
+            slug=slug,
+            status=str(payload.get("status") or ""),
+            now=received.now,
+            check_in_id=uuid.UUID(given_id) if given_id and given_id.strip("0") else None,
+            duration=float(duration) if isinstance(duration, int | float) else None,
+            environment=str(payload.get("environment") or ""),
+            monitor_config=config if isinstance(config, dict) else None,
+        )
+    except TooManyHeartbeats:
+        discarded.count(
+            received.project.app_id, Discarded.Source.PORTAL, "check_in", "too many jobs"
+        )
+
+
+@item_type("user_report", limit=100 * 1024)
+def user_report(received: Received) -> None:
+    payload = _object(received.payload)
+    _keep_report(received, payload.get("event_id") or received.event_id, payload.get("comments"))
+
+
+@item_type("feedback")
+def feedback(received: Received) -> None:
+    payload = _object(received.payload)
+    contexts = payload.get("contexts")
+    given = contexts.get("feedback") if isinstance(contexts, dict) else None
+    given = given if isinstance(given, dict) else {}
+    _keep_report(received, given.get("associated_event_id"), given.get("message"), given.get("url"))
+
+
+def _keep_report(received: Received, event_id: Any, message: Any, url: Any = "") -> None:
+    """The name and address people leave are personal data and are not kept."""
+    text = scrub_text(str(message or "").strip())[:10_000]
+    if not text:
+        raise ValueError("a report that says nothing")
+    about = event_id_of(event_id)
+    UserReport.objects.create(
+        app=received.project.app,
+        event_id=uuid.UUID(about) if about else None,
+        message=text,
+        received_at=received.now,
+        url=scrub_text(str(url or ""))[:500],
+    )
+
+
+@item_type("client_report", limit=100 * 1024)
+def client_report(received: Received) -> None:
+    """What the SDK itself dropped, by category and reason."""
+    payload = _object(received.payload)
+    for kind in ("discarded_events", "rate_limited_events", "filtered_events"):
+        listed = payload.get(kind)
+        for one in listed[:200] if isinstance(listed, list) else ():
+            number = one.get("quantity") if isinstance(one, dict) else None
+            if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 10**9:
+                discarded.count(
+                    received.project.app_id,
+                    Discarded.Source.CLIENT,
+                    str(one.get("category") or "default"),
+                    str(one.get("reason") or ""),
+                    number,
+                )
+
+
+def _object(payload: Any) -> dict[str, Any]:
+    if not isinstance(payload, dict):
+        raise TypeError("not a JSON object")
+    return payload

@@ -1,0 +1,91 @@
+"""Alert rules about the error budget of the 99.9 % uptime goal.
+
+The burn rate must exceed the threshold in two windows: the long one shows that the loss is significant, the short one
+that it is still going on. See https://sre.google/workbook/alerting-on-slos/
+
+An outage already has an alert of its own. The two faster rules therefore leave outages out, and cover components that
+fail intermittently without ever counting as down. The slow rule covers the whole budget, including outages.
+"""
+
+from datetime import datetime, timedelta
+
+from alerts.extension_points import Cadence, Measured, Reading, Severity, alert_rule
+from health.models import Component
+from health.queries import uptime
+from health.verdict import Status
+
+HOUR = timedelta(hours=1)
+
+
+# With one result per minute, a single failure would already exceed the burn rate.
+MIN_FAILURES = 3
+
+
+def _burn_rates(
+    until: datetime, long: timedelta, short: timedelta, *, exclude_outages: bool = False
+) -> list[Reading]:
+    """Return each component's burn rate: how many times faster than allowed it spends its error budget.
+
+    The reading is the lower rate of the two windows.
+    """
+    over_long = uptime.load_recent_availability(
+        long, now=until, since_status_change=exclude_outages
+    )
+    over_short = uptime.load_recent_availability(
+        short, now=until, since_status_change=exclude_outages
+    )
+    readings = []
+    for component in Component.objects.in_use().exclude(status=Status.UNHEALTHY):
+        in_long, in_short = over_long.get(component.pk), over_short.get(component.pk)
+        if in_long and in_short:
+            rate = min(in_long.burn_rate or 0.0, in_short.burn_rate or 0.0)
+            readings.append(
+                Reading(
+                    rate if in_long.down >= MIN_FAILURES else 0.0,
+                    samples=in_long.total,
+                    labels=(("component", component.name),),
+                    message=f"{component.title}: {in_long.down} of {in_long.total} results failed",
+                )
+            )
+    return readings
+
+
+@alert_rule(
+    "uptime.burn_fast",
+    summary="Error budget burning fast (1 h and 5 min)",
+    unit="times",
+    threshold=14.4,
+    window=HOUR,
+    severity=Severity.CRITICAL,
+    alert_type="uptime-budget",
+)
+def burn_fast(since: datetime, until: datetime) -> Measured:
+    return _burn_rates(until, HOUR, timedelta(minutes=5), exclude_outages=True)
+
+
+@alert_rule(
+    "uptime.burn_medium",
+    summary="Error budget burning (6 h and 30 min)",
+    unit="times",
+    threshold=6,
+    window=timedelta(hours=6),
+    severity=Severity.HIGH,
+    alert_type="uptime-budget",
+)
+def burn_medium(since: datetime, until: datetime) -> Measured:
+    return _burn_rates(until, timedelta(hours=6), timedelta(minutes=30), exclude_outages=True)
+
+
+@alert_rule(
+    "uptime.burn_slow",
+    summary="Error budget burning slowly (3 d and 6 h)",
+    unit="times",
+    threshold=1,
+    window=timedelta(days=3),
+    severity=Severity.MEDIUM,
+    alert_type="uptime-budget",
+    cadence=Cadence.PERFORMANCE,
+    min_samples=60,  # a monitor added within the last hour has no meaningful history
+)
+def burn_slow(since: datetime, until: datetime) -> Measured:
+    return _burn_rates(until, timedelta(days=3), timedelta(hours=6))

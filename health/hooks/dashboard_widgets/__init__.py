@@ -1,0 +1,8 @@
+"""Widgets about the portal's health.
+
+The `order` of widgets: now from 10, performance from 200, uptime from 300, usage from 400, work from 500.
+"""
+
+from health.hooks.dashboard_widgets import now, performance, uptime, usage, work
+
+__all__ = ["now", "performance", "uptime", "usage", "work"]

@@ -1,0 +1,102 @@
+"""Widgets about response times and failures of apps."""
+
+from core.lib.charts import Chart, Threshold
+from core.lib.charts import Series as Line
+from health.extension_points import WidgetContext, widget
+from health.models import Series, SeriesKind
+from health.queries import latencies
+
+SLOW_MS = 3_000
+MAX_FAILURE_SHARE = 0.05
+MAX_FUNCTIONS = 8
+KINDS = {
+    SeriesKind.REQUEST: "Requests",
+    SeriesKind.FUNCTION: "Functions",
+    SeriesKind.PAGE: "Page loads",
+}
+
+
+@widget(
+    "health.response_times",
+    title="Response times",
+    template="health/_widget_response_times.html",
+    refresh=60,
+    order=200,
+    size="medium",
+)
+def response_times(context: WidgetContext) -> dict[str, object]:
+    """Chart the durations of requests or, if none were measured, of the kind with the most calls."""
+    sums = latencies.summarize_by_kind(KINDS, context.since, context.now)
+    shown = max(
+        sums,
+        key=lambda kind: (kind is SeriesKind.REQUEST and sums[kind].count > 0, sums[kind].count),
+    )
+    slots = latencies.summarize_per_slot(Series.objects.total(shown), context.since, context.now)
+    lines = [
+        Line(label, [slot.percentile(q) for slot in slots.values()], kind="line")
+        for label, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    ]
+    highest = max((value for line in lines for value in line.values if value), default=0)
+    return {
+        "chart": Chart(
+            title=f"{KINDS[shown]}: duration",
+            times=list(slots),
+            series=lines,
+            unit="ms",
+            # A threshold far above all values would only flatten the lines.
+            thresholds=[Threshold(SLOW_MS, "slow: 3 s", "warning")]
+            if highest > SLOW_MS / 3
+            else [],
+            empty="Nothing was measured in this time range.",
+        ),
+        "shown": KINDS[shown],
+        "kinds": [
+            {
+                "label": label,
+                "count": sums[kind].count,
+                "p50": sums[kind].percentile(0.5),
+                "p95": sums[kind].percentile(0.95),
+                "p99": sums[kind].percentile(0.99),
+                "failure_percent": _to_percent(sums[kind].failure_share),
+            }
+            for kind, label in KINDS.items()
+        ],
+    }
+
+
+@widget(
+    "health.functions",
+    title="Function health",
+    template="health/_widget_functions.html",
+    refresh=60,
+    order=210,
+    size="medium",
+)
+def functions(context: WidgetContext) -> dict[str, object]:
+    ranked = latencies.rank_series(
+        SeriesKind.FUNCTION, context.since, context.now, limit=MAX_FUNCTIONS
+    )
+    return {
+        "functions": [
+            {
+                "name": one.name,
+                "app": one.app,
+                "count": one.summary.count,
+                "p95": one.summary.percentile(0.95),
+                "failure_percent": _to_percent(one.summary.failure_share),
+                "state": _state(one.summary),
+            }
+            for one in ranked
+        ]
+    }
+
+
+def _to_percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _state(summary: latencies.LatencySummary) -> str:
+    """Apply the limits of the alert rules: failing above 5 % errors, degraded above SLOW_MS on average."""
+    if (summary.failure_share or 0) > MAX_FAILURE_SHARE:
+        return "failing"
+    return "degraded" if (summary.mean_ms or 0) > SLOW_MS else "healthy"

@@ -1,0 +1,41 @@
+"""Widgets about the task queue and the scheduled jobs."""
+
+from core.jobs import queries as jobs
+from health.extension_points import WidgetContext, widget
+
+MAX_JOBS = 8
+
+
+@widget(
+    "health.queue",
+    title="Task queue",
+    template="health/_widget_queue.html",
+    refresh=30,
+    order=500,
+    size="medium",
+)
+def queue(context: WidgetContext) -> dict[str, object]:
+    return {"queue": jobs.queue_state(context.now)}
+
+
+@widget(
+    "health.jobs",
+    title="Scheduled jobs",
+    template="health/_widget_jobs.html",
+    refresh=60,
+    order=700,
+    size="wide",
+)
+def scheduled_jobs(context: WidgetContext) -> dict[str, object]:
+    """List failing and late jobs first, then all others by their next run."""
+    lines = jobs.job_overview(context.now)
+
+    def has_problem(line: jobs.JobLine) -> bool:
+        return line.is_late or line.last_outcome in ("failed", "lost")
+
+    ordered = sorted(lines, key=lambda line: (not has_problem(line), line.next_run_at, line.name))
+    return {
+        "jobs": ordered[:MAX_JOBS],
+        "more_jobs": ordered[MAX_JOBS:],
+        "problem_count": sum(map(has_problem, lines)),
+    }

@@ -1,0 +1,199 @@
+"""Health checks of the portal's own dependencies: the critical ones first, then the optional ones."""
+
+import secrets
+import shutil
+import smtplib
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.cache import caches
+from django.db import connection
+from django.db.utils import load_backend
+from django.utils import timezone
+
+from core.jobs.queries import queue_state
+from core.lib import outbound
+from health.backups.verification import STALE_AFTER
+from health.extension_points import Degraded, NotConfigured, health_check
+from health.models import Backup, Monitor
+
+
+@health_check(
+    "database", summary="Database", critical=True, timeout=2.0, fail_after=1, recover_after=1
+)
+def database() -> str:
+    """Use a separate connection: the pool would wait and retry, and this check must fail at once."""
+    options = {**connection.settings_dict["OPTIONS"]}
+    if connection.vendor == "postgresql":
+        options |= {"pool": False, "connect_timeout": 2}
+    else:
+        options |= {"timeout": 1}
+    backend = load_backend(connection.settings_dict["ENGINE"])
+    separate = backend.DatabaseWrapper({**connection.settings_dict, "OPTIONS": options}, "health")
+    try:
+        with separate.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        separate.close()
+    return f"{connection.display_name} responds"
+
+
+@health_check("cache", summary="Cache (Redis)", timeout=2.0)
+def cache() -> str:
+    """Redis is optional. Without it, each process caches and counts on its own."""
+    if not settings.REDIS_URL:
+        raise NotConfigured("REDIS_URL is not set; each process uses its own cache")
+    # Bypasses IGNORE_EXCEPTIONS of django-redis, which would turn connection errors into cache misses.
+    client = caches["default"].client.get_client(write=True)  # type: ignore[attr-defined]
+    key = f"opsportal:health:{secrets.token_hex(4)}"
+    client.set(key, b"1", ex=10)
+    if client.get(key) != b"1":
+        raise RuntimeError("Redis did not return the value just written")
+    client.delete(key)
+    return "Redis responds"
+
+
+# Beyond the first limit the queue is degraded, beyond the second it is down.
+TICK_LATE_SECONDS, TICK_MISSING_SECONDS = 150, 300
+LONG_WAIT_SECONDS, MAX_WAIT_SECONDS = 60, 300
+
+
+@health_check("queue", summary="Task queue", critical=True, timeout=3.0)
+def queue() -> str:
+    state = queue_state(timezone.now())
+    if not state.nodes and state.tick_age_seconds is None:
+        raise Degraded("no worker has started yet; start one with `make run`")
+    tick = (
+        state.tick_age_seconds if state.tick_age_seconds is not None else TICK_MISSING_SECONDS + 1
+    )
+    waiting = f"{state.backlog} waiting, the oldest task for {state.oldest_seconds:.0f} s"
+    if not state.nodes or tick > TICK_MISSING_SECONDS:
+        raise RuntimeError(f"no worker is running: last tick {tick:.0f} s ago; {waiting}")
+    if state.oldest_seconds > MAX_WAIT_SECONDS:
+        raise RuntimeError(f"the queue is not being processed: {waiting}")
+    if tick > TICK_LATE_SECONDS or state.oldest_seconds > LONG_WAIT_SECONDS:
+        raise Degraded(f"slow: last tick {tick:.0f} s ago; {waiting}")
+    return f"{len(state.nodes)} node{'s' * (len(state.nodes) != 1)}, {waiting}"
+
+
+# --- optional: if these fail, the portal is degraded -------------------------------------------------------
+
+# A single attempt and no circuit breaker: a check must see each failure and each recovery.
+_stripe = outbound.Client("stripe-health", timeout=3, connect=2, attempts=1, breaker=False)
+_resend = outbound.Client("resend-health", timeout=3, connect=2, attempts=1, breaker=False)
+
+
+def _require_closed_breaker(name: str) -> None:
+    """Raise Degraded while the circuit breaker of the dependency is open."""
+    for state in outbound.breaker_states():
+        if state.name == name and state.state == "open":
+            raise Degraded(
+                "responding, but the circuit breaker is still open after recent failures"
+            )
+
+
+@health_check("stripe", summary="Stripe", timeout=4.0)
+def stripe() -> str:
+    if not settings.STRIPE_SECRET_KEY:
+        raise NotConfigured("STRIPE_SECRET_KEY is not set")
+    # Stripe's public endpoint for connectivity tests; it needs no key.
+    response = _stripe.request("GET", f"{settings.STRIPE_API_BASE}/healthcheck")
+    if response.status_code != 200:
+        raise RuntimeError(f"Stripe returned HTTP {response.status_code}")
+    _require_closed_breaker("stripe")
+    return "Stripe responds"
+
+
+@health_check("resend", summary="Resend", timeout=4.0)
+def resend() -> str:
+    if not settings.RESEND_API_KEY:
+        raise NotConfigured("RESEND_API_KEY is not set")
+    response = _resend.request(
+        "GET",
+        f"{settings.RESEND_API_URL.rstrip('/')}/domains",
+        headers={"Authorization": f"Bearer {settings.RESEND_API_KEY}"},
+    )
+    if "restricted_api_key" in response.text:
+        return "Resend responds; the key is limited to sending"
+    if response.status_code != 200:
+        raise RuntimeError(f"Resend returned HTTP {response.status_code}")
+    domains = response.json().get("data") or []
+    unverified = [str(d.get("name")) for d in domains if d.get("status") != "verified"]
+    if domains and len(unverified) == len(domains):
+        raise Degraded(f"no verified domain: {', '.join(unverified)[:200]}")
+    return f"Resend responds; {len(domains) - len(unverified)} verified domains"
+
+
+@health_check("mail", summary="Mail server", timeout=5.0)
+def mail() -> str:
+    if not settings.EMAIL_HOST or settings.RESEND_API_KEY:
+        raise NotConfigured("EMAIL_HOST is not set, or Resend is used instead")
+    with smtplib.SMTP(settings.EMAIL_HOST, settings.EMAIL_PORT, timeout=3) as server:
+        code, text = server.noop()
+    if code != 250:
+        raise RuntimeError(f"the mail server returned {code} {text.decode(errors='replace')[:100]}")
+    return "the mail server responds"
+
+
+DISK_LOW, DISK_FULL = 0.10, 0.03  # free space as a share of the disk
+
+
+@health_check("disk", summary="Disk", timeout=2.0)
+def disk() -> str:
+    usage = shutil.disk_usage(settings.DATA_DIR)
+    free = usage.free / usage.total
+    message = f"{usage.free / 1e9:.1f} GB free ({free:.0%})"
+    if free < DISK_FULL:
+        raise RuntimeError(message)
+    if free < DISK_LOW:
+        raise Degraded(message)
+    return message
+
+
+CERTIFICATE_WARNING_PERIOD = timedelta(days=14)
+
+
+@health_check("certificates", summary="TLS certificates of monitors", timeout=2.0)
+def certificates() -> str:
+    """Report the expiry times that the hourly task read. An expired certificate also fails its own monitor."""
+    now = timezone.now()
+    known = Monitor.objects.filter(is_enabled=True, certificate_until__isnull=False)
+    soonest = known.order_by("certificate_until", "pk").first()
+    if soonest is None or soonest.certificate_until is None:
+        raise NotConfigured("there is no https monitor")
+    left = soonest.certificate_until - now
+    when = f"{soonest.title}: {soonest.certificate_until:%Y-%m-%d}"
+    if left <= timedelta():
+        raise RuntimeError(f"expired: {when}")
+    if left < CERTIFICATE_WARNING_PERIOD:
+        raise Degraded(f"expires in {left.days} days: {when}")
+    return f"{known.count()} monitored; the next one to expire is {when}"
+
+
+MAX_VERIFICATION_AGE = timedelta(days=8)  # verification runs weekly
+
+
+@health_check("backups", summary="Backups", timeout=2.0)
+def backups() -> str:
+    newest = Backup.objects.newest_first().first()
+    done = Backup.objects.done().newest_first().first()
+    if newest is None or done is None:
+        if newest is not None and newest.error:
+            raise RuntimeError(f"the first backup failed: {newest.error[:200]}")
+        raise NotConfigured("no backup yet; the first one runs at 00:30, or with manage.py backup")
+    age = timezone.now() - done.started_at
+    hours = f"{age.total_seconds() / 3600:.0f} h old"
+    if done.is_good is False:
+        raise RuntimeError(f"the latest backup failed verification: {done.finding[:200]}")
+    if settings.BACKUP_DAILY and age > STALE_AFTER:
+        raise RuntimeError(f"stale: the newest backup is {hours}. {newest.error[:200]}".strip())
+    verified = Backup.objects.filter(is_good=True).newest_first().first()
+    if verified is None or verified.verified_at is None:
+        return (
+            f"the newest backup is {hours}; none has been verified yet (runs on Sundays at 01:00)"
+        )
+    if timezone.now() - verified.verified_at > MAX_VERIFICATION_AGE:
+        raise Degraded(
+            f"the newest backup is {hours}, but none has been verified since {verified.verified_at:%d %b}"
+        )
+    return f"the newest backup is {hours}; the last successful test restore was on {verified.verified_at:%d %b}"

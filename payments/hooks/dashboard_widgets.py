@@ -1,0 +1,37 @@
+from django.urls import reverse
+from django.utils import timezone
+
+from health.extension_points import WidgetContext, widget
+from payments import stats, stripe_api
+
+
+@widget(
+    "payments.at_a_glance",
+    title="Payments",
+    template="payments/_widget_at_a_glance.html",
+    refresh=60,
+    order=210,
+    size="medium",
+)
+def at_a_glance(context: WidgetContext) -> dict[str, object]:
+    attempts = stats.attempts(context.since)
+    webhooks = stats.webhook_stats(since=context.since)
+    stuck = stats.stuck(context.now)
+    mismatches = stats.open_mismatches()
+    return {
+        "is_configured": stripe_api.is_configured(),
+        "attempts": attempts.count,
+        "succeeded": attempts.by_status.get("succeeded", 0),
+        "received": sorted(attempts.received.items()),
+        "prevented": attempts.prevented.count,
+        "prevented_amounts": sorted(attempts.prevented.amounts.items()),
+        "stuck": stuck.count,
+        "at_risk": sorted(stuck.amounts.items()),
+        "webhooks": webhooks,
+        "waiting_seconds": (timezone.now() - webhooks.oldest_waiting_at).total_seconds()
+        if webhooks.oldest_waiting_at
+        else None,
+        "mismatches": mismatches,
+        "trouble": stuck.count + mismatches + webhooks.dead,
+        "url": reverse("payments:overview"),
+    }

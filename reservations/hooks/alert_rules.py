@@ -1,0 +1,59 @@
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from alerts.extension_points import Reading, Severity, alert_rule
+from core.lib.formats import span
+from reservations.forecast import sold_lately, sold_out_in
+from reservations.models import Reservation, TicketType
+
+
+@alert_rule(
+    "reservations.low_inventory",
+    summary="Low ticket inventory",
+    unit="tickets",
+    threshold=0,
+    below=True,
+    window=timedelta(hours=6),
+    severity=Severity.HIGH,
+    alert_type="low-inventory",
+    runbook="docs/reservations.md#low-inventory",
+)
+def low_inventory(since: datetime, until: datetime) -> Iterator[Reading]:
+    """One reading per ticket type on sale: each has its own mark, so what is compared is the distance from it."""
+    on_sale = [
+        type_
+        for type_ in TicketType.objects.for_sale(until).select_related("event")
+        if type_.capacity
+    ]
+    left = TicketType.objects.filter(pk__in=[type_.pk for type_ in on_sale]).available(until)
+    lately = sold_lately(on_sale, now=until)
+    for type_ in on_sale:
+        remaining = left[type_.pk]
+        yield Reading(
+            value=remaining - type_.low_at,
+            labels=(("event", type_.event.slug), ("ticket_type", type_.name)),
+            message=_in_words(type_, remaining, lately.get(type_.pk, 0)),
+            metadata={"left": remaining, "capacity": type_.capacity, "alert_at": type_.low_at},
+        )
+
+
+def _in_words(type_: TicketType, left: int, sold: int) -> str:
+    if not left:
+        return f"{type_}: sold out ({type_.capacity} tickets)"
+    lasts = sold_out_in(left, sold)
+    outlook = f"; sold out in about {span(lasts)} at this pace" if lasts else ""
+    return f"{type_}: {left} of {type_.capacity} left{outlook}"
+
+
+@alert_rule(
+    "reservations.overdue_holds",
+    summary="Expired holds not released",
+    unit="holds",
+    threshold=0,
+    window=timedelta(minutes=10),
+    severity=Severity.MEDIUM,
+    alert_type="holds-overdue",
+    runbook="docs/reservations.md#holds-are-not-released",
+)
+def overdue_holds(since: datetime, until: datetime) -> int:
+    return Reservation.objects.overdue(until - timedelta(minutes=10)).count()

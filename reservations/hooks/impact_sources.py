@@ -1,0 +1,74 @@
+"""Which reservations a problem touched."""
+
+from collections.abc import Iterator
+
+from django.db.models import Q
+from django.urls import reverse
+
+from alerts.extension_points import References, Touched, impact_source
+from core.lib.uuids import parse_uuids
+from payments.customers import customer_reference
+from payments.hooks.impact_sources import SETTLED
+from payments.models import Payment
+from reservations.models import Reservation, Status
+
+AT_MOST = 200
+
+
+@impact_source("reservations")
+def touched_reservations(references: References) -> Iterator[Touched]:
+    touched = list(
+        Reservation.objects.filter(_named(references))
+        .prefetch_related("lines")
+        .order_by("-created_at", "-pk")[:AT_MOST]
+    )
+    # The money of a reservation whose payment is under way is counted with the payment.
+    ids = [str(reservation.uuid) for reservation in touched]
+    counted = set(
+        Payment.objects.filter(reservation_id__in=ids)
+        .exclude(status__in=SETTLED)
+        .values_list("reservation_id", flat=True)
+    )
+    for reservation in touched:
+        lines = list(reservation.lines.all())
+        yield Touched(
+            kind="reservation",
+            reference=str(reservation.uuid),
+            state=reservation.status,
+            amount=None if str(reservation.uuid) in counted else sum(line.amount for line in lines),
+            currency=lines[0].currency if lines else "",
+            seats=sum(line.quantity for line in lines),
+            url=reverse("reservations:reservation-page", args=[reservation.uuid]),
+            at_risk=reservation.status in (Status.ACTIVE, Status.REFUND_NEEDED),
+        )
+
+
+def _named(references: References) -> Q:
+    """Those named; where nothing is named and a time is known, the holds of that time that came to nothing yet."""
+    named = Q(pk__in=())
+    uuids = parse_uuids(references.reservation_ids)
+    if uuids:
+        named |= Q(uuid__in=uuids)
+    if references.order_ids:
+        named |= Q(order_id__in=references.order_ids)
+    if references.request_ids:
+        named |= Q(request_id__in=references.request_ids)
+    if references.user_ids:
+        named |= Q(customer__in=[customer_reference(user) for user in references.user_ids])
+    if references.payment_ids:
+        paid = parse_uuids(references.payment_ids)
+        named |= Q(payment__intent_id__in=references.payment_ids) | Q(payment__uuid__in=paid)
+    is_unnamed = not any(
+        (
+            references.reservation_ids,
+            references.order_ids,
+            references.request_ids,
+            references.user_ids,
+            references.payment_ids,
+        )
+    )
+    if is_unnamed and references.since is not None:
+        named = Q(created_at__gte=references.since, status=Status.ACTIVE)
+        if references.until is not None:
+            named &= Q(created_at__lte=references.until)
+    return named
