@@ -55,7 +55,7 @@ def post(
     except outbound.Unavailable as error:
         # Only an open circuit breaker sets `retry_after`, and then no request was sent.
         raise DeliveryFailed(
-            f"not reachable: {error}",
+            f"unreachable: {error}",
             retry_after=error.retry_after,
             was_tried=error.retry_after is None,
         ) from error
