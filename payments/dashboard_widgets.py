@@ -2,7 +2,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from health.dashboard import WidgetContext, widget
-from payments import stats, stripe_api
+from payments import stripe_api
+from payments.queries import stats
 
 
 @widget(

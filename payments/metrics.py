@@ -8,8 +8,8 @@ from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from health.metrics_registry import metric_source
-from payments import stats
 from payments.models import Payment, WebhookEvent
+from payments.queries import stats
 
 FRESH_SECONDS = 30
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from alerts.reports import Fact, report_section
 from opsportal.lib import formats
-from payments import stats
+from payments.queries import stats
 
 
 @report_section("payments", title="Payments", order=150)

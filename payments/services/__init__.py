@@ -12,12 +12,12 @@ from payments.services.create import (
     derived_key,
 )
 from payments.services.mismatches import settle_mismatch
-from payments.services.process import process_event, process_waiting
-from payments.services.prune import prune_events
-from payments.services.receive import Received, record_event, replay_event, set_aside
 from payments.services.reconcile import fetch_missing, reconcile
 from payments.services.refund import CannotRefund, refund
 from payments.services.sweep import reap_keys, sweep
+from payments.services.webhooks.process import process_event, process_waiting
+from payments.services.webhooks.prune import prune_events
+from payments.services.webhooks.receive import Received, record_event, replay_event, set_aside
 
 __all__ = [
     "Answer",

@@ -6,8 +6,7 @@ from django.db import transaction
 
 from opsportal.lib.formats import money
 from payments.intents import Intent, is_news
-from payments.models import Payment
-from payments.services.timeline import note
+from payments.models import Payment, TimelineEntry
 from payments.signals import payment_refunded, payment_succeeded
 
 
@@ -59,3 +58,7 @@ def apply_refund(*, payment_id: int, amount_refunded: int, now: datetime) -> boo
     if payment.refundable == 0:
         payment_refunded.send(Payment, payment=payment, now=now)
     return True
+
+
+def note(payment: Payment, what: str, detail: str = "", *, now: datetime) -> None:
+    TimelineEntry.objects.create(payment=payment, at=now, what=what[:100], detail=detail[:300])

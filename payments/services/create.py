@@ -22,8 +22,8 @@ from payments import stripe_api
 from payments.customers import customer_reference
 from payments.intents import Intent
 from payments.models import Payment, PaymentStatus
-from payments.services import exchange
-from payments.services.timeline import note
+from payments.services import attempt
+from payments.services.apply import note
 
 LEASE = timedelta(seconds=30)
 
@@ -157,7 +157,7 @@ def _repeat(payment: Payment, asked: NewPayment, now: datetime) -> Answer:
 def finish(payment: Payment, *, now: datetime) -> Answer:
     """Ask Stripe and store the answer. The caller holds the payment's lease."""
     try:
-        intent = exchange.ask(payment, now=now)
+        intent = attempt.ask(payment, now=now)
     except stripe_api.CardRefused as refusal:
         body = _refusal_body(payment, 402, "card-refused", str(refusal))
         body |= {"code": refusal.code, "decline_code": refusal.decline_code}
@@ -167,7 +167,7 @@ def finish(payment: Payment, *, now: datetime) -> Answer:
         body |= {"code": refusal.code, "parameter": refusal.parameter}
         return _store(payment, 400, body, status=PaymentStatus.REFUSED, error=str(refusal), now=now)
     except stripe_api.StripeTrouble as trouble:
-        exchange.let_go(payment, trouble, now=now)
+        attempt.let_go(payment, trouble, now=now)
         raise _not_stored(trouble) from None
     return store_intent(payment, intent, now=now)
 

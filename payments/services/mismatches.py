@@ -4,7 +4,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from payments.models import Mismatch, Payment
-from payments.services.alarm import alarm, all_clear
+from payments.services.alerts import alarm, all_clear
 
 
 def note_mismatch(

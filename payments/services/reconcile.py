@@ -11,12 +11,12 @@ from opsportal.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent
 from payments.models import Mismatch, Payment, ReconciliationRun, WebhookEvent
-from payments.services.alarm import alarm, all_clear
+from payments.services.alerts import alarm, all_clear
 from payments.services.apply import apply_intent
-from payments.services.exchange import KEY_ALARM
+from payments.services.attempt import KEY_ALARM
 from payments.services.mismatches import note_mismatch
-from payments.services.process import process_event
-from payments.services.receive import HANDLED, NotAnEvent, record_event
+from payments.services.webhooks.process import process_event
+from payments.services.webhooks.receive import HANDLED, NotAnEvent, record_event
 
 Kind = Mismatch.Kind
 

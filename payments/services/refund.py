@@ -13,8 +13,7 @@ from opsportal.lib.formats import THREE_DECIMAL, money
 from payments import stripe_api
 from payments.models import Payment, Refund
 from payments.models.intents import NEVER_RESEND_AFTER
-from payments.services.apply import apply_refund
-from payments.services.timeline import note
+from payments.services.apply import apply_refund, note
 
 State = Refund.State
 OPEN = (State.ASKED, State.PENDING)

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from payments import stripe_api
 from payments.models import Payment
 from payments.models.intents import NEVER_RESEND_AFTER
-from payments.services import create, exchange
-from payments.services.timeline import note
+from payments.services import attempt, create
+from payments.services.apply import note
 
 AT_ONCE = 500
 LONGEST_SWEEP = timedelta(seconds=25)
@@ -49,7 +49,7 @@ def _take_up(payment: Payment, now: datetime) -> bool:
         else:
             _close_old(payment, now)
     except stripe_api.StripeTrouble as trouble:
-        exchange.let_go(payment, trouble, now=now)
+        attempt.let_go(payment, trouble, now=now)
         return False
     except (create.InProgress, create.NotNow, create.BrokenPromise):
         return False
@@ -58,7 +58,7 @@ def _take_up(payment: Payment, now: datetime) -> bool:
 
 def _close_old(payment: Payment, now: datetime) -> None:
     """Too old to be sent again: it is what Stripe says it is, or nothing."""
-    found = exchange.look_up(payment)
+    found = attempt.look_up(payment)
     if found is not None:
         note(payment, "adopted", found.id, now=now)
         create.store_intent(payment, found, now=now)

@@ -19,7 +19,7 @@ from opsportal.lib.formats import money
 from payments import services, stripe_api
 from payments.models import Mismatch, Payment, WebhookEvent
 from payments.money import from_decimal, places, to_decimal
-from payments.services.receive import NotAnEvent
+from payments.services.webhooks.receive import NotAnEvent
 
 may_refund = permission_required("payments.change_payment", raise_exception=True)
 may_handle_events = permission_required("payments.change_webhookevent", raise_exception=True)

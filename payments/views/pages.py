@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
-from alerts.impact import References, registry
-from payments import stats, stripe_api
+from payments import stripe_api
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
-from payments.timeline import story_of
+from payments.queries import stats
+from payments.queries.timeline import reservations_of, story_of
 
 DAY = timedelta(days=1)
 may_see = permission_required("payments.view_payment", raise_exception=True)
@@ -66,18 +66,8 @@ def payment_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
         "events": payment.events.order_by("received_at", "pk"),
         "refunds": payment.refunds.select_related("asked_by").order_by("asked_at"),
         "mismatches": payment.mismatches.order_by("found_at"),
-        "reservations": _reservations_of(payment),
+        "reservations": reservations_of(payment),
         "may_refund": request.user.has_perm("payments.change_payment") and payment.refundable > 0,
         "may_handle_events": request.user.has_perm("payments.change_webhookevent"),
     }
     return render(request, "payments/payment.html", context)
-
-
-def _reservations_of(payment: Payment) -> list[Any]:
-    """What it paid for, told by whoever knows: the floor above registers itself."""
-    if not payment.reservation_id:
-        return []
-    asked = References(reservation_ids=frozenset({payment.reservation_id}))
-    return [
-        touched for source in registry for touched in source(asked) if touched.kind != "payment"
-    ]

@@ -11,9 +11,10 @@ from opsportal.lib.addresses import client_address, network_of
 from opsportal.lib.http import json_response, problem
 from opsportal.lib.scrub import scrub_text
 from opsportal.limits.blocked import subject_of_address
-from payments import services, stripe_api, webhooks
-from payments.services.receive import NotAnEvent
-from payments.services.refusals import count_refusal
+from payments import services, stripe_api
+from payments.services.webhooks import signatures
+from payments.services.webhooks.receive import NotAnEvent
+from payments.services.webhooks.rejected import count_refusal
 
 log = logging.getLogger(__name__)
 
@@ -23,21 +24,21 @@ def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
     """200 once the event is stored. Refusals store nothing of the call."""
     if request.method != "POST":
         return problem(405, "use POST", headers={"Allow": "POST"})
-    secrets = webhooks.secrets_for(endpoint)
+    secrets = signatures.secrets_for(endpoint)
     if not secrets:
         return problem(503, "no webhook secret is configured here", type="not-configured")
-    if int(request.META.get("CONTENT_LENGTH") or 0) > webhooks.MAX_BYTES:
+    if int(request.META.get("CONTENT_LENGTH") or 0) > signatures.MAX_BYTES:
         return _refuse(request, "too large", 413)
     body = request.body
-    if len(body) > webhooks.MAX_BYTES:
+    if len(body) > signatures.MAX_BYTES:
         return _refuse(request, "too large", 413)
     now = timezone.now()
     try:
-        data = webhooks.verified(body, request.headers.get("Stripe-Signature", ""), secrets)
+        data = signatures.verified(body, request.headers.get("Stripe-Signature", ""), secrets)
         received = services.record_event(
             data, endpoint=endpoint or "default", livemode=stripe_api.livemode(), now=now
         )
-    except webhooks.Refused as refusal:
+    except signatures.Refused as refusal:
         return _refuse(request, refusal.reason, 400)
     except NotAnEvent:
         return _refuse(request, "not an event", 400)

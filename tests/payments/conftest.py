@@ -4,7 +4,7 @@ import pytest
 from pytest_django import Settings
 
 from opsportal.lib.outbound import breaker
-from payments.services import refusals
+from payments.services.webhooks import rejected
 from tests.payments.stripe_double import StripeDouble
 
 
@@ -29,4 +29,4 @@ def stripe(stripe_server: StripeDouble, settings: Settings) -> StripeDouble:
 def fresh_process() -> None:
     """Breakers closed, nothing counted: as in a process just started."""
     breaker.forget_all()
-    refusals.forget_all()
+    rejected.forget_all()

@@ -18,7 +18,7 @@ from django.utils import timezone  # noqa: E402
 
 from opsportal.clients.models import ClientApp  # noqa: E402
 from payments import services, stripe_api  # noqa: E402
-from payments.services import create, exchange  # noqa: E402
+from payments.services import attempt, create  # noqa: E402
 
 ASKED = services.NewPayment(amount=2500, currency="EUR", order_id="o-1")
 
@@ -50,7 +50,7 @@ _create_intent = stripe_api.create_intent
 def arm(instant: str) -> None:
     match instant:
         case "inserted":
-            exchange.ask = die
+            attempt.ask = die
         case "asked":
             pass  # the double kills us when it has made the intent, before it answers
         case "answered":

@@ -9,7 +9,7 @@ from alerts.models import SystemAlert
 from payments import services
 from payments.intents import OURS
 from payments.models import Mismatch, Payment, WebhookEvent
-from payments.services.receive import record_event
+from payments.services.webhooks.receive import record_event
 from reservations.models import Discrepancy, Reservation, Status
 from reservations.services import reserve
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
@@ -224,7 +224,7 @@ def test_a_failing_event_is_tried_8_times_with_growing_pauses_then_dead(
     def broken(**arguments: object) -> None:
         raise RuntimeError("the database had a bad day")
 
-    monkeypatch.setattr("payments.services.process.apply_intent", broken)
+    monkeypatch.setattr("payments.services.webhooks.process.apply_intent", broken)
     logged = take_in(news(waiting_payment(), "succeeded"))
     now, pauses = NOW, []
     while logged.state == "pending":
@@ -281,7 +281,7 @@ def test_the_effect_is_undone_when_the_lease_was_lost(monkeypatch: pytest.Monkey
         Payment.objects.update(status="succeeded")
         return True
 
-    monkeypatch.setattr("payments.services.process.apply_intent", steal)
+    monkeypatch.setattr("payments.services.webhooks.process.apply_intent", steal)
     assert not services.process_event(event_pk=logged.pk, now=NOW)
 
     assert status_of(payment) == "requires_payment_method"

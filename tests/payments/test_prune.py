@@ -7,8 +7,8 @@ from django.test import override_settings
 
 from payments import services
 from payments.models import RefusedDelivery, WebhookEvent
-from payments.services import prune
 from payments.services.reconcile import FULL_BACK
+from payments.services.webhooks import prune
 from tests.factories import make_payment
 from tests.payments.stripe_double import event
 

@@ -15,10 +15,10 @@ from alerts.defaults import sync_rules
 from alerts.impact import References, impact_of
 from alerts.models import SystemAlert
 from health.checks import Degraded, NotConfigured
-from payments import stats
 from payments.health_checks import payments as check
 from payments.metrics import totals, trouble
 from payments.models import Payment
+from payments.queries import stats
 from tests.factories import make_payment, make_webhook_event
 from tests.payments.stripe_double import StripeDouble
 

@@ -15,8 +15,8 @@ from payments import services, stripe_api
 from payments.intents import OURS, Intent
 from payments.models import Payment, WebhookEvent
 from payments.services import NewPayment
-from payments.services.process import LEASE
-from payments.services.receive import record_event
+from payments.services.webhooks.process import LEASE
+from payments.services.webhooks.receive import record_event
 from tests.factories import make_app
 from tests.payments.stripe_double import event
 

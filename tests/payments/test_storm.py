@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from payments import services
 from payments.models import Payment, WebhookEvent
-from payments.services.receive import record_event
+from payments.services.webhooks.receive import record_event
 from reservations.models import Reservation, Status, TicketType
-from reservations.services import find_drift, reserve
+from reservations.queries.drift import find_drift
+from reservations.services import reserve
 from tests import subprocesses
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
 from tests.payments.stripe_double import StripeDouble, event

@@ -9,8 +9,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from payments.models import RefusedDelivery, WebhookEvent
-from payments.services.refusals import write_down_refusals
-from payments.webhooks import MAX_BYTES
+from payments.services.webhooks.rejected import write_down_refusals
+from payments.services.webhooks.signatures import MAX_BYTES
 from tests.payments.deliveries import PATH, SECRET, deliver
 from tests.payments.stripe_double import StripeDouble, event
 
@@ -171,7 +171,7 @@ def test_refused_calls_are_counted_without_a_row_each() -> None:
 def test_the_count_of_refused_calls_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(20):
         deliver(succeeded(), signature="")
-    monkeypatch.setattr("payments.services.refusals.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("payments.services.webhooks.rejected.FLUSH_SECONDS", 0.0)
     deliver(succeeded(), signature="")
 
     assert RefusedDelivery.objects.get().count == 21

@@ -14,11 +14,10 @@ from payments import stripe_api
 from payments.intents import Intent, NotAnIntent
 from payments.models import Mismatch, Payment, WebhookEvent
 from payments.models.webhooks import WebhookEventQuerySet
-from payments.services.alarm import alarm, tell_of_dead_events
-from payments.services.apply import AskStripe, apply_intent, apply_refund
+from payments.services.alerts import alarm, tell_of_dead_events
+from payments.services.apply import AskStripe, apply_intent, apply_refund, note
 from payments.services.mismatches import note_mismatch
 from payments.services.refund import settle_refund
-from payments.services.timeline import note
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 
+from alerts.impact import References, Touched, registry
 from opsportal.lib.formats import money
 from payments.models import Payment, WebhookEvent
 
@@ -80,4 +81,14 @@ def _by_people(payment: Payment) -> list[Moment]:
     return [
         Moment(entry.action_time, entry.user.get_username(), entry.get_change_message())
         for entry in entries
+    ]
+
+
+def reservations_of(payment: Payment) -> list[Touched]:
+    """What it paid for, told by whoever knows: the floor above registers itself."""
+    if not payment.reservation_id:
+        return []
+    asked = References(reservation_ids=frozenset({payment.reservation_id}))
+    return [
+        touched for source in registry for touched in source(asked) if touched.kind != "payment"
     ]

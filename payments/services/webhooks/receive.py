@@ -11,7 +11,7 @@ from django.db.models import F
 from opsportal.lib import request_id
 from opsportal.lib.queue import enqueue
 from payments.models import WebhookEvent
-from payments.services.alarm import tell_of_dead_events
+from payments.services.alerts import tell_of_dead_events
 
 # What we act upon; everything else is kept and ignored.
 HANDLED = ("payment_intent.", "charge.refunded", "charge.dispute.created", "refund.")

@@ -7,8 +7,8 @@ from django.db.models import F
 from payments import stripe_api
 from payments.intents import OURS, Intent
 from payments.models import Payment
-from payments.services.alarm import alarm
-from payments.services.timeline import note
+from payments.services.alerts import alarm
+from payments.services.apply import note
 
 KEY_ALARM = "stripe-key"
 
