@@ -169,7 +169,7 @@ def crowd(
 
 
 def pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
-    from reservations.services.one_statement import SQL
+    from reservations.services.reserve_postgresql import SQL
 
     statement = SQL % PGBENCH_VALUES
     script = folder / "reserve.sql"

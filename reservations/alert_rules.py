@@ -3,8 +3,8 @@ from datetime import datetime, timedelta
 
 from alerts.rules import Reading, Severity, alert_rule
 from opsportal.lib.formats import span
-from reservations.forecast import sold_lately, sold_out_in
 from reservations.models import Reservation, TicketType
+from reservations.queries.stock import sold_lately, sold_out_in
 
 
 @alert_rule(

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from opsportal.lib.openapi import IDEMPOTENCY_KEY, describe
-from reservations.stats import ReservationStats
+from reservations.queries.stats import ReservationStats
 from reservations.views.api import Completion, NewReservation
 
 State = Literal["active", "completed", "cancelled", "expired", "refund_needed", "refunded"]

@@ -2,8 +2,8 @@ from django.urls import reverse
 
 from health.dashboard import WidgetContext, widget
 from reservations.models import Status, TicketType
-from reservations.stats import reservation_stats
-from reservations.views.pages import stock_of
+from reservations.queries.stats import reservation_stats
+from reservations.queries.stock import stock_of
 
 
 @widget(

@@ -4,7 +4,7 @@ from django.utils import timezone
 
 from health.checks import Degraded, NotConfigured, health_check
 from reservations.models import Event, Reservation
-from reservations.services import find_drift
+from reservations.queries.drift import find_drift
 
 # R5: no active hold is older than its time plus the 5 minutes between two clean-ups.
 TOO_LATE = timedelta(minutes=10)

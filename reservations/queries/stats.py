@@ -6,7 +6,7 @@ import msgspec
 from django.db.models import Count, Min, Q, Sum
 
 from reservations.models import Cleanup, Discrepancy, Line, Reservation, Status
-from reservations.services import find_drift
+from reservations.queries.drift import find_drift
 
 
 class CleanupStats(msgspec.Struct):

@@ -1,9 +1,12 @@
 """When a ticket type sells out, at the pace of the last hours."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from opsportal.lib.formats import span
 from reservations.models import Line, Status, TicketType
+from reservations.models.catalog import TicketTypeQuerySet
 
 LOOK_BACK = timedelta(hours=6)
 
@@ -26,3 +29,34 @@ def sold_out_in(left: int, sold: int, period: timedelta = LOOK_BACK) -> timedelt
     if left <= 0:
         return timedelta(0)
     return period * (left / sold) if sold else None
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A ticket type as staff look at it."""
+
+    type: TicketType
+    left: int
+    is_low: bool
+    lasts: str = ""  # "3 h" at the present pace
+    outlasts: bool = False  # at that pace there are some left when it begins
+
+
+def stock_of(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
+    ordered = list(types.select_related("event").order_by("event", "pk"))
+    if not ordered:
+        return []
+    # Of these, and not of `types` asked a second time: somebody may take one off sale in between.
+    left = TicketType.objects.filter(pk__in=[one.pk for one in ordered]).available(now)
+    lately = sold_lately(ordered, now=now)
+    stocks = []
+    for type_ in ordered:
+        remaining = left[type_.pk]
+        lasts = sold_out_in(remaining, lately.get(type_.pk, 0))
+        is_low = remaining <= type_.low_at
+        begins = type_.event.starts_at
+        if lasts and begins and now + lasts > begins > now:
+            stocks.append(Stock(type_, remaining, is_low, outlasts=True))
+        else:
+            stocks.append(Stock(type_, remaining, is_low, span(lasts) if lasts else ""))
+    return stocks

@@ -7,7 +7,7 @@ ascending id. Locks on a hot ticket type are so taken last and held shortest.
 from reservations.services.complete import complete
 from reservations.services.discrepancies import settle
 from reservations.services.hold import CannotChange, cancel, extend
-from reservations.services.integrity import Drift, check_integrity, find_drift
+from reservations.services.integrity import check_integrity
 from reservations.services.paid import complete_paid, note_refund
 from reservations.services.release import Released, reclaim, release_expired
 from reservations.services.reserve import (
@@ -27,7 +27,6 @@ __all__ = [
     "Busy",
     "CannotChange",
     "CustomerMissing",
-    "Drift",
     "KeyReused",
     "LimitReached",
     "NotOnSale",
@@ -41,7 +40,6 @@ __all__ = [
     "complete",
     "complete_paid",
     "extend",
-    "find_drift",
     "note_refund",
     "reclaim",
     "release_expired",

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import OperationalError, transaction
 
 from payments.models import Payment
-from payments.services.timeline import note
+from payments.services.apply import note
 from reservations.models import Discrepancy, Line, Reservation, Status, TicketType
 from reservations.services.discrepancies import note_discrepancy, settle_by_refund
 from reservations.services.locks import lock_types

@@ -11,7 +11,7 @@ from opsportal.clients.models import ClientApp
 from opsportal.lib import request_id
 from opsportal.lib.group_commit import GroupCommit
 from reservations.models import Line, Reservation, TicketType
-from reservations.services import one_statement, together
+from reservations.services import reserve_postgresql, reserve_sqlite
 from reservations.services.locks import limit_lock_wait
 from reservations.services.release import reclaim
 
@@ -105,14 +105,16 @@ def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
 def _reserve_alone(draft: Reservation, wanted: Wanted) -> Reserved:
     if len(wanted.items) == 1:
         [(type_id, quantity)] = wanted.items
-        line = one_statement.reserve(draft, type_id=type_id, quantity=quantity)
+        line = reserve_postgresql.reserve(draft, type_id=type_id, quantity=quantity)
         if line is not None:
             return Reserved(draft, [line], is_new=True)
     return _reserve_carefully(draft, wanted)
 
 
 def _reserve_together(asked: Sequence[tuple[Reservation, Wanted]]) -> list[Reserved | Exception]:
-    made = together.reserve([together.Draft(draft, wanted.items) for draft, wanted in asked])
+    made = reserve_sqlite.reserve(
+        [reserve_sqlite.Draft(draft, wanted.items) for draft, wanted in asked]
+    )
     outcomes: list[Reserved | Exception] = []
     for (draft, wanted), lines in zip(asked, made, strict=True):
         if lines is not None:

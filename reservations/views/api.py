@@ -18,7 +18,7 @@ from payments.models import Payment
 from reservations import services
 from reservations.models import Line, Reservation
 from reservations.models.holds import MAX_EXTENSIONS
-from reservations.stats import reservation_stats
+from reservations.queries.stats import reservation_stats
 
 Text = Annotated[str, msgspec.Meta(max_length=100)]
 

@@ -1,8 +1,7 @@
 """Reservations for staff: events, one event, the inbox of discrepancies, one reservation."""
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -11,49 +10,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
-from opsportal.lib.formats import span
 from payments.models import Payment
-from reservations.forecast import sold_lately, sold_out_in
-from reservations.history import event_chart
 from reservations.models import Cleanup, Discrepancy, Event, Reservation, Status, TicketType
-from reservations.models.catalog import TicketTypeQuerySet
 from reservations.models.holds import MAX_EXTENSIONS
-from reservations.services import find_drift
-from reservations.stats import reservation_stats
+from reservations.queries.drift import find_drift
+from reservations.queries.history import event_chart
+from reservations.queries.stats import reservation_stats
+from reservations.queries.stock import stock_of
 
 RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 may_see = permission_required("reservations.view_reservation", raise_exception=True)
-
-
-@dataclass(frozen=True)
-class Stock:
-    """A ticket type as staff look at it."""
-
-    type: TicketType
-    left: int
-    is_low: bool
-    lasts: str = ""  # "3 h" at the present pace
-    outlasts: bool = False  # at that pace there are some left when it begins
-
-
-def stock_of(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
-    ordered = list(types.select_related("event").order_by("event", "pk"))
-    if not ordered:
-        return []
-    # Of these, and not of `types` asked a second time: somebody may take one off sale in between.
-    left = TicketType.objects.filter(pk__in=[one.pk for one in ordered]).available(now)
-    lately = sold_lately(ordered, now=now)
-    stocks = []
-    for type_ in ordered:
-        remaining = left[type_.pk]
-        lasts = sold_out_in(remaining, lately.get(type_.pk, 0))
-        is_low = remaining <= type_.low_at
-        begins = type_.event.starts_at
-        if lasts and begins and now + lasts > begins > now:
-            stocks.append(Stock(type_, remaining, is_low, outlasts=True))
-        else:
-            stocks.append(Stock(type_, remaining, is_low, span(lasts) if lasts else ""))
-    return stocks
 
 
 @may_see

@@ -82,7 +82,7 @@ def test_a_forecast_ends_where_the_event_begins(staff: Client, hours: int, expec
 
 
 def test_the_chart_counts_seats_by_slot() -> None:
-    from reservations.history import event_chart
+    from reservations.queries.history import event_chart
 
     event = make_event("gala")
     standing = make_ticket_type(20, event=event, price=0)

@@ -11,6 +11,7 @@ from alerts.models import SystemAlert
 from payments.models import Payment
 from reservations import services
 from reservations.models import Discrepancy, Reservation, Status, TicketType
+from reservations.queries.drift import find_drift
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -145,7 +146,7 @@ def test_paid_and_expired_at_one_instant_in_any_order_is_a_seat_or_a_refund(
         assert open_kinds() == [Kind.SOLD_OUT]
         [alert] = SystemAlert.objects.active()
         assert (alert.severity, alert.alert_type) == ("critical", "money-without-seat")
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
 def test_an_order_of_two_types_gets_all_its_seats_again_or_none() -> None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from payments.models import Payment
 from reservations import services
 from reservations.models import Discrepancy, Reservation, Status, TicketType
+from reservations.queries.drift import find_drift
 from tests import subprocesses
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
 
@@ -47,7 +48,7 @@ def test_the_last_ticket_goes_to_one_of_forty_buyers() -> None:
     outcomes = Counter(type(outcome).__name__ for outcome in at_once(*[buy] * 40))
 
     assert outcomes == {"Reserved": 1, "SoldOut": 39}
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
 def test_one_key_used_twenty_times_at_once_reserves_once() -> None:
@@ -73,7 +74,7 @@ def test_orders_over_the_same_types_in_any_order_do_not_block_each_other() -> No
     outcomes = at_once(*[forward, backward, buy((second, 1))] * 8)
 
     assert {type(outcome) for outcome in outcomes} == {services.Reserved}
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
 def test_forty_buyers_share_out_expired_holds_exactly() -> None:
@@ -92,7 +93,7 @@ def test_forty_buyers_share_out_expired_holds_exactly() -> None:
     outcomes = Counter(type(outcome).__name__ for outcome in at_once(*[buy] * 40))
 
     assert outcomes == {"Reserved": 20, "SoldOut": 20}
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
 def test_a_customers_simultaneous_requests_stay_within_the_limit() -> None:
@@ -132,7 +133,7 @@ def test_paid_and_expired_at_the_same_instant_ends_with_a_seat_or_a_refund(round
         assert reservation.status == Status.REFUND_NEEDED
         assert Discrepancy.objects.open().get().payment == payment
         assert isinstance(outcomes[2], services.Reserved)
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
 def test_200_threads_in_4_processes_sell_100_tickets_exactly() -> None:
@@ -153,7 +154,7 @@ def test_200_threads_in_4_processes_sell_100_tickets_exactly() -> None:
     assert total["reserved"] == 100
     standing.refresh_from_db()
     assert (standing.held + standing.sold, standing.sold) == (100, total["completed"])
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
 def test_killed_buyers_leave_no_seat_uncounted() -> None:
@@ -174,4 +175,4 @@ def test_killed_buyers_leave_no_seat_uncounted() -> None:
         crowd.communicate()
 
         assert Reservation.objects.count() >= before + 30
-        assert services.find_drift() == []
+        assert find_drift() == []

@@ -8,8 +8,8 @@ from django.db import connection
 
 from opsportal.clients.models import ClientApp
 from reservations.models import Line, Reservation, TicketType
-from reservations.services import find_drift
-from reservations.services.together import Draft, reserve
+from reservations.queries.drift import find_drift
+from reservations.services.reserve_sqlite import Draft, reserve
 from tests.factories import make_app, make_event, make_ticket_type
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)

@@ -15,10 +15,10 @@ from alerts.models import SystemAlert
 from health.checks import Degraded, NotConfigured
 from reservations import services
 from reservations.alert_rules import low_inventory
-from reservations.forecast import sold_out_in
 from reservations.health_checks import reservations as check
 from reservations.metrics import tickets, totals
 from reservations.models import Reservation, TicketType
+from reservations.queries.stock import sold_out_in
 from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
 
 pytestmark = pytest.mark.django_db
