@@ -26,15 +26,17 @@ PGBENCH_VALUES = {
     "lock_timeout": "'3s'",
     "type_id": "1",
     "quantity": "1",
-    "now": "now()",
+    "created_at": "now()",
     "uuid": "gen_random_uuid()",
     "app_id": "1",
-    "key": "gen_random_uuid()::text",
+    "idempotency_key": "gen_random_uuid()::text",
     "fingerprint": "'f'",
     "status": "'active'",
     "customer": "''",
     "order_id": "''",
     "request_id": "''",
+    "extensions": "0",
+    "paid_elsewhere": "''",
 }
 
 
@@ -169,9 +171,9 @@ def crowd(
 
 
 def pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
-    from reservations.services.reserve_postgresql import SQL
+    from reservations.services.reserve_postgresql import build_statement
 
-    statement = SQL % PGBENCH_VALUES
+    statement = build_statement() % PGBENCH_VALUES
     script = folder / "reserve.sql"
     script.write_text(" ".join(statement.split()) + ";\n")
     said = subprocess.run(

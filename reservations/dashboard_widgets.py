@@ -16,7 +16,7 @@ from reservations.queries.stock import stock_of
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
     stats = reservation_stats(now=context.now, since=context.since)
-    stocks = stock_of(TicketType.objects.for_sale(context.now), now=context.now)
+    stocks = stock_of(TicketType.objects.on_sale_and_upcoming(context.now), now=context.now)
     low = [stock for stock in stocks if stock.is_low]
     return {
         "held_seats": stats.seats[Status.ACTIVE],

@@ -3,6 +3,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 
@@ -42,14 +43,20 @@ class Event(models.Model):
 
 
 class TicketTypeQuerySet(models.QuerySet["TicketType"]):
-    def for_sale(self, now: datetime) -> "TicketTypeQuerySet":
-        """What can be bought now: on sale, in its window, of an event that has not begun."""
+    def on_sale(self, now: datetime | Combinable) -> "TicketTypeQuerySet":
+        """Return the types that can be bought at `now`. This is the only definition of "on sale".
+
+        `now` may be an expression, so that hand-written SQL can be built around the same rule.
+        """
         return self.filter(
-            Q(event__starts_at=None) | Q(event__starts_at__gt=now),
             Q(sale_starts_at=None) | Q(sale_starts_at__lte=now),
             Q(sale_ends_at=None) | Q(sale_ends_at__gt=now),
             event__is_on_sale=True,
         )
+
+    def on_sale_and_upcoming(self, now: datetime) -> "TicketTypeQuerySet":
+        """Return the types on sale whose event has not begun: those worth watching for low stock."""
+        return self.on_sale(now).filter(Q(event__starts_at=None) | Q(event__starts_at__gt=now))
 
     def available(self, now: datetime) -> dict[int, int]:
         """Tickets left by type id. Expired holds count as free, because the next buyer gets them."""
@@ -120,10 +127,3 @@ class TicketType(models.Model):
         if self.low_inventory_threshold is None:
             return self.capacity // 10
         return self.low_inventory_threshold
-
-    def is_on_sale(self, now: datetime) -> bool:
-        return (
-            self.event.is_on_sale
-            and (self.sale_starts_at is None or self.sale_starts_at <= now)
-            and (self.sale_ends_at is None or now < self.sale_ends_at)
-        )

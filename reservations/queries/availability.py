@@ -13,6 +13,7 @@ def availability_json(slug: str, *, now: datetime) -> bytes:
         events = events.filter(slug=slug)
     types = TicketType.objects.filter(event__in=events)
     left = types.available(now)
+    on_sale = set(types.on_sale(now).values_list("pk", flat=True))
     by_event: dict[int, list[dict[str, object]]] = {}
     for type_ in types.select_related("event").order_by("pk"):
         by_event.setdefault(type_.event_id, []).append(
@@ -21,7 +22,7 @@ def availability_json(slug: str, *, now: datetime) -> bytes:
                 "name": type_.name,
                 "price": type_.price,
                 "currency": type_.currency,
-                "on_sale": type_.is_on_sale(now),
+                "on_sale": type_.pk in on_sale,
                 "left": left[type_.pk],
                 "is_low": left[type_.pk] <= type_.low_at,
                 "per_customer_limit": type_.per_customer_limit,

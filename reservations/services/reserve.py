@@ -166,16 +166,16 @@ def _earlier(draft: Reservation) -> Reserved | None:
 
 
 def _sellable(wanted: Wanted, now: datetime) -> list[TicketType]:
-    quantities = dict(wanted.items)
-    types = list(
-        TicketType.objects.filter(pk__in=quantities).select_related("event").order_by("pk")
-    )
-    if len(types) < len(quantities):
-        missing = sorted(set(quantities) - {type_.pk for type_ in types})
-        raise UnknownTicketType(f"no ticket type {missing[0]}")
-    for type_ in types:
-        if not type_.is_on_sale(now):
-            raise NotOnSale(f"{type_} is not on sale")
+    """Return the wanted types, ascending by id. Raises UnknownTicketType and NotOnSale."""
+    ids = {type_id for type_id, _ in wanted.items}
+    wanted_types = TicketType.objects.filter(pk__in=ids).select_related("event").order_by("pk")
+    types = list(wanted_types.on_sale(now))
+    if len(types) < len(ids):
+        known = wanted_types.in_bulk()
+        for type_id in sorted(ids - known.keys()):
+            raise UnknownTicketType(f"no ticket type {type_id}")
+        for type_id in sorted(ids - {type_.pk for type_ in types}):
+            raise NotOnSale(f"{known[type_id]} is not on sale")
     if len({type_.currency for type_ in types}) > 1:
         raise NotOnSale("these ticket types are sold in different currencies")
     return types

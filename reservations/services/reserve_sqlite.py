@@ -1,23 +1,32 @@
-"""Reserve on SQLite, many requests in one transaction: each is decided in memory, in the order they came, by counters
-that were read once; what was granted is then written with one statement a table.
+"""Reserve on SQLite: many requests in one transaction.
 
-The transaction is IMMEDIATE, so nobody else writes between the reading and the writing. `never_oversold` is the arbiter
-all the same. The statements are written out because composing them would cost twice what running them does, while all
-other writers wait.
+The transaction is IMMEDIATE, so no other connection writes between the first read and the last write. Free tickets are
+read once, the requests are decided in memory in the order they came, and what was granted is written with one
+statement per table. The check constraint `never_oversold` applies as everywhere. The SQL is compiled once: composing it
+for each call would take twice as long as running it, while all other writers wait.
 """
 
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from typing import NamedTuple
+from uuid import UUID
 
 import msgspec
 from django.db import connection
-from django.utils import timezone
 
-from reservations.models import Line, Reservation
+from reservations.models import Line, Reservation, TicketType
+from reservations.services.reserve_sql import (
+    LINE_COLUMNS,
+    RESERVATION_COLUMNS,
+    insert_lines,
+    insert_reservations,
+    placeholder,
+    select_offers,
+)
 
 
 class Draft(NamedTuple):
@@ -28,29 +37,24 @@ class Draft(NamedTuple):
 
 
 class _Offer(NamedTuple):
+    """A ticket type that is on sale during the whole batch and has no limit per customer."""
+
     pk: int
-    left: int
+    free: int
     price: int
     currency: str
-    starts_at: datetime | None  # as SQLite has instants: of UTC, and without saying so
-    ends_at: datetime | None
     hold_minutes: int
-
-    def is_open(self, now: datetime) -> bool:
-        return (self.starts_at is None or self.starts_at <= now) and (
-            self.ends_at is None or now < self.ends_at
-        )
 
 
 def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
-    """The lines made for each draft (which is filled in), or None where it needs the careful path.
+    """Store the drafts and return the lines of each, or None for a draft that needs the general path.
 
-    As for `one_statement` that is: the key is known, or a type is not for sale as it stands, has a limit, or looks
-    sold out. Runs inside the caller's transaction.
+    A draft needs it if its key exists, or if a type is not on sale, has a limit per customer or looks sold out.
+    Runs in the caller's transaction.
     """
-    # The driver's own cursor: Django's rewrites every statement's placeholders.
+    # The driver's own cursor: Django's rewrites the placeholders of every statement.
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
-        offers = _offers(cursor, {type_id for draft in drafts for type_id, _ in draft.items})
+        offers = _read_offers(cursor, drafts)
         granted = _grant(drafts, offers)
         new = _insert(cursor, [draft.reservation for draft in granted]) if granted else {}
         made: dict[int, list[Line]] = {}
@@ -68,85 +72,97 @@ def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
 
 
 def _grant(drafts: Sequence[Draft], offers: dict[int, _Offer]) -> list[Draft]:
-    """Those that get their seats; each has its `expires_at` then."""
-    left = {pk: offer.left for pk, offer in offers.items()}
+    """Return the drafts that get their tickets, with `expires_at` set."""
+    free = {pk: offer.free for pk, offer in offers.items()}
     granted = []
     for draft in drafts:
         reservation, items = draft
-        now = timezone.make_naive(reservation.created_at, UTC)
         wanted = [offers[pk] for pk, _ in items if pk in offers]
         if (
             len(wanted) < len(items)
-            or not all(offer.is_open(now) for offer in wanted)
             or len({offer.currency for offer in wanted}) > 1
-            or any(left[pk] < quantity for pk, quantity in items)
+            or any(free[pk] < quantity for pk, quantity in items)
         ):
             continue
         for pk, quantity in items:
-            left[pk] -= quantity
+            free[pk] -= quantity
         hold = timedelta(minutes=min(offer.hold_minutes for offer in wanted))
         reservation.expires_at = reservation.created_at + hold
         granted.append(draft)
     return granted
 
 
-# The rows come as one JSON text, so that a statement stays the same, and prepared, for any number of them.
-_OFFERS = """
-SELECT t.id, t.capacity - t.held - t.sold, t.price, t.currency, t.sale_starts_at, t.sale_ends_at, e.hold_minutes
-FROM reservations_tickettype t JOIN reservations_event e ON e.id = t.event_id
-WHERE e.is_on_sale AND t.per_customer_limit IS NULL AND t.id IN (SELECT value FROM json_each(?))
-"""
-_RESERVE = """
-INSERT INTO reservations_reservation
-    (uuid, app_id, idempotency_key, fingerprint, status, customer, order_id, request_id,
-     created_at, expires_at, extensions, paid_elsewhere)
-SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
-       value->>8, value->>9, 0, ''
-FROM json_each(?) WHERE true
-ON CONFLICT (app_id, idempotency_key) DO NOTHING RETURNING uuid, id
-"""
-_LINES = """
-INSERT INTO reservations_line (reservation_id, ticket_type_id, quantity, price, currency)
-SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)
-RETURNING reservation_id, ticket_type_id, id
-"""
 _HOLD = "UPDATE reservations_tickettype SET held = held + ? WHERE id = ?"
 
 
-def _offers(cursor: sqlite3.Cursor, ids: set[int]) -> dict[int, _Offer]:
-    """The types that are for sale to anybody, as far as time allows."""
-    return {row[0]: _Offer(*row) for row in cursor.execute(_OFFERS, [_as_json(ids)])}
+# The statements below take their rows as one JSON text, so that a statement is the same, and stays prepared, for any
+# number of rows.
+
+
+@cache
+def _offers_sql() -> str:
+    """Return SQL for the types that are on sale for the first and for the last request of a batch."""
+    types = TicketType.objects.on_sale(placeholder(":first")).on_sale(placeholder(":last"))
+    wanted = "SELECT value FROM json_each(:ids)"
+    return f"SELECT * FROM ({select_offers(types)}) WHERE id IN ({wanted})"  # noqa: S608  all constants
+
+
+@cache
+def _insert_sql() -> str:
+    return insert_reservations(
+        [f"value->>{index}" for index in range(len(RESERVATION_COLUMNS))],
+        source="json_each(?) WHERE true",  # without WHERE, SQLite takes ON CONFLICT for a join's ON
+        returning="uuid, id",
+    )
+
+
+@cache
+def _insert_lines_sql() -> str:
+    return insert_lines(
+        [f"value->>{index}" for index in range(len(LINE_COLUMNS))],
+        source="json_each(?)",
+        returning="reservation_id, ticket_type_id, id",
+    )
+
+
+def _read_offers(cursor: sqlite3.Cursor, drafts: Sequence[Draft]) -> dict[int, _Offer]:
+    instants = [draft.reservation.created_at for draft in drafts]
+    parameters = {
+        "first": _to_sqlite(min(instants)),
+        "last": _to_sqlite(max(instants)),
+        "ids": _to_json({type_id for draft in drafts for type_id, _ in draft.items}),
+    }
+    return {row[0]: _Offer(*row) for row in cursor.execute(_offers_sql(), parameters)}
 
 
 def _insert(cursor: sqlite3.Cursor, reservations: Sequence[Reservation]) -> dict[str, int]:
-    """Ids by uuid of those that were new; a known key is passed over, also one that comes twice here."""
+    """Return the new ids by uuid. A key that exists, or that comes twice in this batch, is not inserted again."""
     rows = [
-        (
-            one.uuid.hex, one.app_id, one.idempotency_key, one.fingerprint, one.status, one.customer,
-            one.order_id, one.request_id, _moment(one.created_at), _moment(one.expires_at),
-        )
-        for one in reservations
-    ]  # fmt: skip
-    return dict(cursor.execute(_RESERVE, [_as_json(rows)]).fetchall())
+        [_to_sqlite(getattr(reservation, column)) for column in RESERVATION_COLUMNS]
+        for reservation in reservations
+    ]
+    return dict(cursor.execute(_insert_sql(), [_to_json(rows)]).fetchall())
 
 
 def _insert_lines(cursor: sqlite3.Cursor, lines: Sequence[Line]) -> None:
-    rows = [
-        (line.reservation_id, line.ticket_type_id, line.quantity, line.price, line.currency)
-        for line in lines
-    ]
-    made = cursor.execute(_LINES, [_as_json(rows)])
+    rows = [[getattr(line, column) for column in LINE_COLUMNS] for line in lines]
+    made = cursor.execute(_insert_lines_sql(), [_to_json(rows)])
     ids = {(reservation, type_id): pk for reservation, type_id, pk in made}
     for line in lines:
         line.pk = ids[line.reservation_id, line.ticket_type_id]
 
 
-def _as_json(value: object) -> str:
+def _to_json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _moment(instant: datetime) -> str:
-    return str(connection.ops.adapt_datetimefield_value(instant))
+def _to_sqlite(value: object) -> object:
+    """Return the value as Django stores it on SQLite."""
+    if isinstance(value, datetime):
+        return str(connection.ops.adapt_datetimefield_value(value))
+    if isinstance(value, UUID):
+        return value.hex
+    return value
 
 
 def _line(reservation: Reservation, offer: _Offer, quantity: int) -> Line:
