@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from alerts.rules import Reading, Severity, alert_rule
 from opsportal.lib.formats import span
 from reservations.models import Reservation, TicketType
-from reservations.queries.stock import sold_lately, sold_out_in
+from reservations.queries.stock import count_recently_sold, time_until_sold_out
 
 
 @alert_rule(
@@ -26,7 +26,7 @@ def low_inventory(since: datetime, until: datetime) -> Iterator[Reading]:
         if type_.capacity
     ]
     left = TicketType.objects.filter(pk__in=[type_.pk for type_ in on_sale]).available(until)
-    lately = sold_lately(on_sale, now=until)
+    lately = count_recently_sold(on_sale, now=until)
     for type_ in on_sale:
         remaining = left[type_.pk]
         yield Reading(
@@ -40,7 +40,7 @@ def low_inventory(since: datetime, until: datetime) -> Iterator[Reading]:
 def _in_words(type_: TicketType, left: int, sold: int) -> str:
     if not left:
         return f"{type_}: sold out ({type_.capacity} tickets)"
-    lasts = sold_out_in(left, sold)
+    lasts = time_until_sold_out(left, sold)
     outlook = f"; sold out in about {span(lasts)} at this pace" if lasts else ""
     return f"{type_}: {left} of {type_.capacity} left{outlook}"
 

@@ -2,8 +2,8 @@ from django.urls import reverse
 
 from health.dashboard import WidgetContext, widget
 from reservations.models import Status, TicketType
-from reservations.queries.stats import reservation_stats
-from reservations.queries.stock import stock_of
+from reservations.queries.stats import collect_stats
+from reservations.queries.stock import list_stock
 
 
 @widget(
@@ -15,8 +15,8 @@ from reservations.queries.stock import stock_of
     size="medium",
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
-    stats = reservation_stats(now=context.now, since=context.since)
-    stocks = stock_of(TicketType.objects.on_sale_and_upcoming(context.now), now=context.now)
+    stats = collect_stats(now=context.now, since=context.since)
+    stocks = list_stock(TicketType.objects.on_sale_and_upcoming(context.now), now=context.now)
     low = [stock for stock in stocks if stock.is_low]
     return {
         "held_seats": stats.seats[Status.ACTIVE],

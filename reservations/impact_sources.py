@@ -12,15 +12,15 @@ from payments.impact_sources import SETTLED
 from payments.models import Payment
 from reservations.models import Reservation, Status
 
-AT_MOST = 200
+MAX_TOUCHED = 200
 
 
 @impact_source("reservations")
 def touched_reservations(references: References) -> Iterator[Touched]:
     touched = list(
-        Reservation.objects.filter(_named(references))
+        Reservation.objects.filter(_match(references))
         .prefetch_related("lines")
-        .order_by("-created_at", "-pk")[:AT_MOST]
+        .order_by("-created_at", "-pk")[:MAX_TOUCHED]
     )
     # The money of a reservation whose payment is under way is counted with the payment.
     ids = [str(reservation.uuid) for reservation in touched]
@@ -43,7 +43,7 @@ def touched_reservations(references: References) -> Iterator[Touched]:
         )
 
 
-def _named(references: References) -> Q:
+def _match(references: References) -> Q:
     """Those named; where nothing is named and a time is known, the holds of that time that came to nothing yet."""
     named = Q(pk__in=())
     uuids = uuids_among(references.reservation_ids)

@@ -1,4 +1,4 @@
-"""The story of one payment, from the request to the seats: what the payment's page shows."""
+"""Everything that happened to one payment, from the request to the seats, for its page."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,57 +12,59 @@ from payments.models import Payment, WebhookEvent
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimelineItem:
+    """One line of a payment's timeline."""
+
     at: datetime
-    who: str  # "App", "Portal", "Stripe" or a person
+    actor: str  # "App", "Portal", "Stripe" or a person
     what: str
     detail: str = ""
     is_bad: bool = False
 
 
-def story_of(payment: Payment) -> list[Moment]:
-    """Everything that is known to have happened, oldest first."""
-    moments = [
-        Moment(payment.created_at, str(payment.app), f"asked for {payment.shown_amount}"),
+def build_timeline(payment: Payment) -> list[TimelineItem]:
+    """Return all that is known to have happened to the payment, oldest first."""
+    items = [
+        TimelineItem(payment.created_at, str(payment.app), f"requested {payment.formatted_amount}"),
         *_entries(payment),
         *_events(payment),
         *_refunds(payment),
-        *_by_people(payment),
+        *_staff_actions(payment),
     ]
     if payment.finished_at:
-        moments.append(
-            Moment(
+        items.append(
+            TimelineItem(
                 payment.finished_at,
                 "Portal",
-                f"answered {payment.response_status}",
+                f"responded with {payment.response_status}",
                 payment.error or payment.intent_id or "",
                 is_bad=(payment.response_status or 0) >= 400,
             )
         )
-    return sorted(moments, key=lambda moment: moment.at)
+    return sorted(items, key=lambda item: item.at)
 
 
-def _entries(payment: Payment) -> list[Moment]:
+def _entries(payment: Payment) -> list[TimelineItem]:
     bad = ("no answer", "abandoned", "disputed", "reservation refund needed")
     return [
-        Moment(entry.at, "Portal", entry.what, entry.detail, is_bad=entry.what in bad)
+        TimelineItem(entry.at, "Portal", entry.what, entry.detail, is_bad=entry.what in bad)
         for entry in payment.timeline.all()
     ]
 
 
-def _events(payment: Payment) -> list[Moment]:
-    moments = []
+def _events(payment: Payment) -> list[TimelineItem]:
+    items = []
     for event in payment.events.all():
         repeated = f", delivered {event.deliveries} times" if event.deliveries > 1 else ""
         detail = f"{event.outcome}{repeated}"
         is_bad = event.state == WebhookEvent.State.DEAD
-        moments.append(Moment(event.received_at, "Stripe", event.type, detail, is_bad))
-    return moments
+        items.append(TimelineItem(event.received_at, "Stripe", event.type, detail, is_bad))
+    return items
 
 
-def _refunds(payment: Payment) -> list[Moment]:
+def _refunds(payment: Payment) -> list[TimelineItem]:
     return [
-        Moment(
+        TimelineItem(
             refund.settled_at,
             "Stripe",
             f"refund {refund.state}",
@@ -74,21 +76,24 @@ def _refunds(payment: Payment) -> list[Moment]:
     ]
 
 
-def _by_people(payment: Payment) -> list[Moment]:
+def _staff_actions(payment: Payment) -> list[TimelineItem]:
     entries = LogEntry.objects.filter(
         content_type=ContentType.objects.get_for_model(Payment), object_id=str(payment.pk)
     ).select_related("user")
     return [
-        Moment(entry.action_time, entry.user.get_username(), entry.get_change_message())
+        TimelineItem(entry.action_time, entry.user.get_username(), entry.get_change_message())
         for entry in entries
     ]
 
 
-def reservations_of(payment: Payment) -> list[Touched]:
-    """What it paid for, told by whoever knows: the floor above registers itself."""
+def find_touched_reservations(payment: Payment) -> list[Touched]:
+    """Return what the payment paid for, from the impact sources of the apps above."""
     if not payment.reservation_id:
         return []
-    asked = References(reservation_ids=frozenset({payment.reservation_id}))
+    references = References(reservation_ids=frozenset({payment.reservation_id}))
     return [
-        touched for source in registry for touched in source(asked) if touched.kind != "payment"
+        touched
+        for source in registry
+        for touched in source(references)
+        if touched.kind != "payment"
     ]

@@ -1,70 +1,72 @@
-"""One exchange with Stripe about a payment whose lease we hold."""
+"""One attempt to create a payment's intent at Stripe, while this process holds the payment's lease."""
 
 from datetime import datetime, timedelta
 
 from django.db.models import F
 
 from payments import stripe_api
-from payments.intents import OURS, Intent
+from payments.intents import PAYMENT_METADATA_KEY, Intent
 from payments.models import Payment
-from payments.services.alerts import alarm
-from payments.services.apply import note
+from payments.services.alerts import raise_alert
+from payments.services.apply import add_timeline_entry
 
-KEY_ALARM = "stripe-key"
+STRIPE_KEY_ALERT = "stripe-key"
 
 
-def ask(payment: Payment, *, now: datetime) -> Intent:
-    """The intent for this payment, made or found. Raises stripe_api's troubles."""
+def request_intent(payment: Payment, *, now: datetime) -> Intent:
+    """Return the intent for this payment, created or found. Raises the errors of stripe_api."""
     try:
-        return _send(payment)
-    except stripe_api.NoAnswer as trouble:
-        if not trouble.is_replayed:
+        return _create_intent(payment)
+    except stripe_api.NoResponse as failure:
+        if not failure.is_replayed:
             raise
-        # Stripe keeps answering this key with the error it stored; the intent may exist all the same.
-        found = look_up(payment)
+        # Stripe stored an error for this key and replays it. The intent may exist nevertheless.
+        found = find_intent(payment)
         if found is not None:
             return found
         Payment.objects.filter(pk=payment.pk, owner=payment.owner).update(attempt=F("attempt") + 1)
-        note(payment, "attempt raised", "Stripe stored an error, and has no intent", now=now)
+        add_timeline_entry(
+            payment, "new idempotency key", "Stripe stored an error and has no intent", now=now
+        )
         raise
 
 
-def look_up(payment: Payment) -> Intent | None:
-    """The intent Stripe has for this payment, if any, by id or by our metadata."""
+def find_intent(payment: Payment) -> Intent | None:
+    """Return Stripe's intent for this payment, found by its id or our metadata, or None."""
     if payment.intent_id:
         return stripe_api.retrieve_intent(payment.intent_id)
-    # Clocks differ: from a little before we asked.
+    # Start a little before the request, because Stripe's clock may be behind ours.
     return stripe_api.find_intent(payment.uuid, since=payment.created_at - timedelta(minutes=5))
 
 
-def let_go(payment: Payment, trouble: stripe_api.StripeTrouble, *, now: datetime) -> None:
-    """Free the lease, so that a repeat or the sweeper may try at once."""
+def release_lease(payment: Payment, failure: stripe_api.StripeFailure, *, now: datetime) -> None:
+    """End the lease after a failure, so that a repeated request or the sweeper can continue immediately."""
     Payment.objects.unfinished().filter(pk=payment.pk, owner=payment.owner).update(
-        locked_until=now, error=str(trouble)[:300]
+        locked_until=now, error=str(failure)[:300]
     )
-    note(payment, "no answer", f"try {payment.tries}: {trouble}", now=now)
-    if isinstance(trouble, stripe_api.KeyClash):
-        alarm(
+    add_timeline_entry(payment, "no answer", f"attempt {payment.tries}: {failure}", now=now)
+    if isinstance(failure, stripe_api.IdempotencyConflict):
+        raise_alert(
             f"key-clash.{payment.uuid}",
-            "Stripe knows one of our idempotency keys with other parameters",
-            f"Payment {payment.uuid}: a fault of the portal's. {trouble}",
+            "Stripe has one of our idempotency keys with other parameters",
+            f"Payment {payment.uuid} cannot be finished. This is a bug in the portal. {failure}",
             alert_type="payment-fault",
             payment=payment,
             now=now,
         )
-    elif isinstance(trouble, stripe_api.KeyNotAccepted):
-        alarm(
-            KEY_ALARM,
-            "Stripe does not accept our secret key",
-            "No payment can be made. Check STRIPE_SECRET_KEY and its permissions.",
+    elif isinstance(failure, stripe_api.AuthenticationFailed):
+        raise_alert(
+            STRIPE_KEY_ALERT,
+            "Stripe rejects our secret key",
+            "No payment can be created. Check STRIPE_SECRET_KEY and its permissions.",
             alert_type="stripe-key-refused",
             now=now,
         )
 
 
-def _send(payment: Payment) -> Intent:
+def _create_intent(payment: Payment) -> Intent:
     ours = {
-        OURS: str(payment.uuid),
+        PAYMENT_METADATA_KEY: str(payment.uuid),
         "order_id": payment.order_id,
         "reservation_id": payment.reservation_id,
     }
@@ -76,5 +78,5 @@ def _send(payment: Payment) -> Intent:
             **{k: v for k, v in ours.items() if v},
         },
         description=payment.request_body.get("description", ""),
-        key=payment.stripe_key,
+        key=payment.stripe_idempotency_key,
     )

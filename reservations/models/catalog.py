@@ -65,12 +65,12 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         left = self.annotate(left=F("capacity") - F("sold") - held).values_list("pk", "left")
         return {pk: max(0, left) for pk, left in left}
 
-    def take(self, pk: int, quantity: int) -> bool:
+    def hold(self, pk: int, quantity: int) -> bool:
         """Hold `quantity` more if they are there. One conditional statement: right under any concurrency."""
         room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
         return bool(room.update(held=F("held") + quantity))
 
-    def take_as_sold(self, pk: int, quantity: int) -> bool:
+    def sell_unheld(self, pk: int, quantity: int) -> bool:
         """Sell `quantity` that were not held, if they are there."""
         room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
         return bool(room.update(sold=F("sold") + quantity))
@@ -78,10 +78,10 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
     def sell_held(self, pk: int, quantity: int) -> None:
         self.filter(pk=pk).update(held=F("held") - quantity, sold=F("sold") + quantity)
 
-    def give_back_held(self, pk: int, quantity: int) -> None:
+    def release_held(self, pk: int, quantity: int) -> None:
         self.filter(pk=pk).update(held=F("held") - quantity)
 
-    def give_back_sold(self, pk: int, quantity: int) -> None:
+    def release_sold(self, pk: int, quantity: int) -> None:
         self.filter(pk=pk).update(sold=F("sold") - quantity)
 
 

@@ -25,7 +25,7 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
     def active(self) -> "ReservationQuerySet":
         return self.filter(status=Status.ACTIVE)
 
-    def made_since(self, since: datetime) -> "ReservationQuerySet":
+    def created_since(self, since: datetime) -> "ReservationQuerySet":
         return self.filter(created_at__gte=since)
 
     def live(self, now: datetime) -> "ReservationQuerySet":

@@ -13,7 +13,7 @@ from reservations.models import Event, Line, Status
 HOURLY_UP_TO = timedelta(days=7)
 
 
-def event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
+def build_event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
     """Seats an hour (a day, over more than a week): reserved, sold, and given back because nobody paid."""
     is_hourly = now - since <= HOURLY_UP_TO
     lines = Line.objects.filter(ticket_type__event=event)

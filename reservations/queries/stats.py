@@ -26,9 +26,11 @@ class ReservationStats(msgspec.Struct):
     cleanups: list[CleanupStats]
 
 
-def reservation_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
+def collect_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
     """Counts by state (of reservations made since `since`, or ever), and what staff should worry about."""
-    counted = Reservation.objects.all() if since is None else Reservation.objects.made_since(since)
+    counted = (
+        Reservation.objects.all() if since is None else Reservation.objects.created_since(since)
+    )
     held = Reservation.objects.active().aggregate(
         oldest_at=Min("created_at"), overdue=Count("pk", filter=Q(expires_at__lte=now))
     )

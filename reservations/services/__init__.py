@@ -8,7 +8,7 @@ from reservations.services.complete import complete
 from reservations.services.discrepancies import settle
 from reservations.services.hold import CannotChange, cancel, extend
 from reservations.services.integrity import check_integrity
-from reservations.services.paid import complete_paid, note_refund
+from reservations.services.paid import complete_paid, handle_refund
 from reservations.services.release import Released, reclaim, release_expired
 from reservations.services.reserve import (
     Busy,
@@ -40,7 +40,7 @@ __all__ = [
     "complete",
     "complete_paid",
     "extend",
-    "note_refund",
+    "handle_refund",
     "reclaim",
     "release_expired",
     "reserve",

@@ -23,7 +23,7 @@ def complete(
     Raises CannotChange (`payment-missing`, `payment-not-succeeded`, `expired`, `not-active`).
     """
     if payment is not None:
-        return _complete_with(reservation, payment, now)
+        return _complete_with_payment(reservation, payment, now)
     with transaction.atomic():
         costs = any(line.amount for line in reservation.lines.all())
         if costs and not paid_elsewhere:
@@ -45,7 +45,9 @@ def complete(
     return reservation
 
 
-def _complete_with(reservation: Reservation, payment: Payment, now: datetime) -> Reservation:
+def _complete_with_payment(
+    reservation: Reservation, payment: Payment, now: datetime
+) -> Reservation:
     if payment.status != PaymentStatus.SUCCEEDED:
         raise CannotChange("payment-not-succeeded", f"that payment is {payment.status}")
     if payment.reservation_id != str(reservation.uuid):

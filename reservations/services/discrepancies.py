@@ -13,7 +13,7 @@ from payments.models import Payment
 from reservations.models import Discrepancy, Reservation, Status, TicketType
 
 
-def note_discrepancy(
+def record_discrepancy(
     *,
     kind: Discrepancy.Kind,
     payment: Payment,
@@ -29,11 +29,11 @@ def note_discrepancy(
         defaults={"reservation": reservation, "detail": detail[:500], "opened_at": now},
     )
     if is_new:
-        _alert(noted, now)
+        _raise_alert(noted, now)
     return noted
 
 
-def _alert(noted: Discrepancy, now: datetime) -> None:
+def _raise_alert(noted: Discrepancy, now: datetime) -> None:
     payment = noted.payment
     amount = money(payment.amount_received or payment.amount, payment.currency)
     alerts.report_problem(
@@ -59,7 +59,7 @@ def _alert_key(discrepancy: Discrepancy) -> str:
     return f"reservations.{discrepancy.kind}.{discrepancy.payment.uuid}"
 
 
-def settle_by_refund(*, payment: Payment, now: datetime) -> int:
+def close_refunded(*, payment: Payment, now: datetime) -> int:
     """Close what only waited for the money to go back."""
     waiting = [
         found for found in Discrepancy.objects.open().filter(payment=payment) if found.needs_refund
@@ -74,24 +74,24 @@ def settle(
     *,
     discrepancy: Discrepancy,
     settlement: str,
-    give_seats_back: bool = False,
+    release_seats: bool = False,
     user: User,
     now: datetime,
 ) -> bool:
-    """Staff's decision. With `give_seats_back` the completed reservation's seats are for sale again.
+    """Staff's decision. With `release_seats` the completed reservation's seats are for sale again.
 
     False when somebody else had settled it already.
     """
     if not _close(discrepancy, settlement=settlement, user=user, now=now):
         return False
     reservation = discrepancy.reservation
-    if give_seats_back and reservation is not None:
+    if release_seats and reservation is not None:
         moved = Reservation.objects.all().move(
             reservation.pk, from_=[Status.COMPLETED], to=Status.REFUNDED, ended_at=now
         )
         if moved:
             for line in reservation.lines.order_by("ticket_type"):
-                TicketType.objects.all().give_back_sold(line.ticket_type_id, line.quantity)
+                TicketType.objects.all().release_sold(line.ticket_type_id, line.quantity)
     return True
 
 

@@ -8,7 +8,7 @@ from django.db.models.functions import Greatest
 
 from reservations.models import Reservation, Status
 from reservations.models.holds import MAX_EXTENSIONS
-from reservations.services.release import give_back_held
+from reservations.services.release import release_held
 
 EXTENSION = timedelta(minutes=15)
 
@@ -52,7 +52,7 @@ def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
         reservation.pk, from_=[Status.ACTIVE], to=Status.CANCELLED, ended_at=now
     )
     if moved:
-        give_back_held([reservation.pk])
+        release_held([reservation.pk])
     reservation.refresh_from_db()
     if not moved and reservation.status not in (Status.CANCELLED, Status.EXPIRED):
         raise CannotChange("not-active", f"this reservation is {reservation.status}")

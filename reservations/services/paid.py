@@ -11,11 +11,11 @@ from django.core.exceptions import ValidationError
 from django.db import OperationalError, transaction
 
 from payments.models import Payment
-from payments.services.apply import note
+from payments.services.apply import add_timeline_entry
 from reservations.models import Discrepancy, Line, Reservation, Status, TicketType
-from reservations.services.discrepancies import note_discrepancy, settle_by_refund
-from reservations.services.locks import lock_types
-from reservations.services.release import give_back_held, mark_expired
+from reservations.services.discrepancies import close_refunded, record_discrepancy
+from reservations.services.locks import lock_ticket_types
+from reservations.services.release import mark_expired, release_held
 
 log = logging.getLogger(__name__)
 Kind = Discrepancy.Kind
@@ -31,30 +31,32 @@ def complete_paid(*, payment: Payment, now: datetime) -> None:
     except Exception as error:
         # A fault of ours must not undo the fact that somebody paid.
         log.exception("completing failed", extra={"payment": str(payment.uuid)})
-        note_discrepancy(kind=Kind.FAILED, payment=payment, detail=type(error).__name__, now=now)
+        record_discrepancy(kind=Kind.FAILED, payment=payment, detail=type(error).__name__, now=now)
 
 
 def _complete_paid(payment: Payment, now: datetime) -> None:
     reservation = _locked(payment.reservation_id)
     if reservation is None:
-        note_discrepancy(kind=Kind.UNKNOWN, payment=payment, detail=payment.reservation_id, now=now)
+        record_discrepancy(
+            kind=Kind.UNKNOWN, payment=payment, detail=payment.reservation_id, now=now
+        )
     elif reservation.payment_id == payment.pk:
         return
     elif reservation.payment_id or reservation.paid_elsewhere:
-        note_discrepancy(
+        record_discrepancy(
             kind=Kind.SECOND_PAYMENT, payment=payment, reservation=reservation, now=now
         )
     elif reservation.status == Status.ACTIVE:
         sell_held(reservation)
-        _become(reservation, Status.COMPLETED, payment, now)
+        _set_status(reservation, Status.COMPLETED, payment, now)
     elif reservation.status == Status.COMPLETED:
-        _become(reservation, Status.COMPLETED, payment, now, ended_at=reservation.ended_at)
+        _set_status(reservation, Status.COMPLETED, payment, now, ended_at=reservation.ended_at)
     elif reservation.status in (Status.EXPIRED, Status.CANCELLED) and _reacquire(reservation, now):
-        _become(reservation, Status.COMPLETED, payment, now)
+        _set_status(reservation, Status.COMPLETED, payment, now)
     else:
         was = reservation.status
-        _become(reservation, Status.REFUND_NEEDED, payment, now)
-        note_discrepancy(
+        _set_status(reservation, Status.REFUND_NEEDED, payment, now)
+        record_discrepancy(
             kind=Kind.SOLD_OUT,
             payment=payment,
             reservation=reservation,
@@ -70,7 +72,7 @@ def _locked(reservation_id: str) -> Reservation | None:
         return None
 
 
-def _become(
+def _set_status(
     reservation: Reservation,
     status: Status,
     payment: Payment,
@@ -82,7 +84,9 @@ def _become(
     reservation.payment = payment
     reservation.ended_at = ended_at or now
     reservation.save(update_fields=["status", "payment", "ended_at"])
-    note(payment, f"reservation {status.label.lower()}", str(reservation.uuid), now=now)
+    add_timeline_entry(
+        payment, f"reservation {status.label.lower()}", str(reservation.uuid), now=now
+    )
 
 
 def sell_held(reservation: Reservation) -> None:
@@ -103,25 +107,25 @@ def _reacquire(reservation: Reservation, now: datetime) -> bool:
             overdue = Reservation.objects.overdue(now).holding(list(ids))
             reclaimed = mark_expired(overdue.select_for_update(skip_locked=True), now)
             others = Line.objects.filter(reservation__in=reclaimed)
-            lock_types(ids | set(others.values_list("ticket_type", flat=True)))
-            give_back_held(reclaimed)
+            lock_ticket_types(ids | set(others.values_list("ticket_type", flat=True)))
+            release_held(reclaimed)
             for line in lines:
-                if not TicketType.objects.all().take_as_sold(line.ticket_type_id, line.quantity):
+                if not TicketType.objects.all().sell_unheld(line.ticket_type_id, line.quantity):
                     raise _NoneLeft
     except _NoneLeft:
         return False
     return True
 
 
-def note_refund(*, payment: Payment, now: datetime) -> None:
+def handle_refund(*, payment: Payment, now: datetime) -> None:
     """All of a payment went back: what was waiting for that is settled; sold seats become a question to staff."""
-    settle_by_refund(payment=payment, now=now)
+    close_refunded(payment=payment, now=now)
     reservation = Reservation.objects.select_for_update().filter(payment=payment).first()
     if reservation is None:
         return
     if reservation.status == Status.REFUND_NEEDED:
-        _become(reservation, Status.REFUNDED, payment, now)
+        _set_status(reservation, Status.REFUNDED, payment, now)
     elif reservation.status == Status.COMPLETED:
-        note_discrepancy(
+        record_discrepancy(
             kind=Kind.SEAT_WITHOUT_MONEY, payment=payment, reservation=reservation, now=now
         )

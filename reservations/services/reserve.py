@@ -12,10 +12,10 @@ from opsportal.lib import request_id
 from opsportal.lib.group_commit import GroupCommit
 from reservations.models import Line, Reservation, TicketType
 from reservations.services import reserve_postgresql, reserve_sqlite
-from reservations.services.locks import limit_lock_wait
+from reservations.services.locks import set_lock_timeout
 from reservations.services.release import reclaim
 
-ROUNDS = 3
+MAX_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -95,23 +95,23 @@ def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
     try:
         if connection.vendor == "sqlite":
             return _group.run((draft, wanted))
-        return _reserve_alone(draft, wanted)
+        return _reserve_on_postgresql(draft, wanted)
     except OperationalError as error:
         if _is_lock_timeout(error):
             raise Busy from error
         raise
 
 
-def _reserve_alone(draft: Reservation, wanted: Wanted) -> Reserved:
+def _reserve_on_postgresql(draft: Reservation, wanted: Wanted) -> Reserved:
     if len(wanted.items) == 1:
         [(type_id, quantity)] = wanted.items
         line = reserve_postgresql.reserve(draft, type_id=type_id, quantity=quantity)
         if line is not None:
             return Reserved(draft, [line], is_new=True)
-    return _reserve_carefully(draft, wanted)
+    return _reserve_step_by_step(draft, wanted)
 
 
-def _reserve_together(asked: Sequence[tuple[Reservation, Wanted]]) -> list[Reserved | Exception]:
+def _reserve_batch(asked: Sequence[tuple[Reservation, Wanted]]) -> list[Reserved | Exception]:
     made = reserve_sqlite.reserve(
         [reserve_sqlite.Draft(draft, wanted.items) for draft, wanted in asked]
     )
@@ -121,7 +121,7 @@ def _reserve_together(asked: Sequence[tuple[Reservation, Wanted]]) -> list[Reser
             outcomes.append(Reserved(draft, lines, is_new=True))
             continue
         try:
-            outcomes.append(_reserve_carefully(draft, wanted))
+            outcomes.append(_reserve_step_by_step(draft, wanted))
         except OperationalError:
             raise
         except Exception as refusal:
@@ -129,21 +129,21 @@ def _reserve_together(asked: Sequence[tuple[Reservation, Wanted]]) -> list[Reser
     return outcomes
 
 
-_group = GroupCommit(_reserve_together)
+_group = GroupCommit(_reserve_batch)
 
 
-def _reserve_carefully(draft: Reservation, wanted: Wanted) -> Reserved:
+def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
     """Every case, on every database; also finds out why the quick way made nothing."""
     now = draft.created_at
     try:
-        types = _sellable(wanted, now)
+        types = _load_types_on_sale(wanted, now)
     except (NotOnSale, UnknownTicketType):
         # Perhaps it was when this was first asked. (While it is for sale, the insert finds a repeat by its key.)
-        repeat = _earlier(draft)
+        repeat = _find_repeat(draft)
         if repeat is None:
             raise
         return repeat
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         try:
             return _hold(draft, wanted, types, now)
         except SoldOut as refusal:
@@ -154,7 +154,7 @@ def _reserve_carefully(draft: Reservation, wanted: Wanted) -> Reserved:
     raise Busy  # others were quicker, several times over; seats may still be there
 
 
-def _earlier(draft: Reservation) -> Reserved | None:
+def _find_repeat(draft: Reservation) -> Reserved | None:
     made = Reservation.objects.filter(
         app=draft.app, idempotency_key=draft.idempotency_key
     ).first()  # fmt: skip
@@ -165,7 +165,7 @@ def _earlier(draft: Reservation) -> Reserved | None:
     return Reserved(made, list(made.lines.select_related("ticket_type")), is_new=False)
 
 
-def _sellable(wanted: Wanted, now: datetime) -> list[TicketType]:
+def _load_types_on_sale(wanted: Wanted, now: datetime) -> list[TicketType]:
     """Return the wanted types, ascending by id. Raises UnknownTicketType and NotOnSale."""
     ids = {type_id for type_id, _ in wanted.items}
     wanted_types = TicketType.objects.filter(pk__in=ids).select_related("event").order_by("pk")
@@ -187,15 +187,15 @@ def _hold(
     quantities = dict(wanted.items)
     try:
         with transaction.atomic():
-            limit_lock_wait()
+            set_lock_timeout()
             draft.pk = None
             draft.expires_at = now + min(type_.event.hold for type_ in types)
             draft.save(force_insert=True)
             for type_ in types:
                 quantity = quantities[type_.pk]
-                if not TicketType.objects.all().take(type_.pk, quantity):
-                    raise SoldOut(type_, left=_left(type_, now), wanted=quantity)
-                _keep_limit(type_, wanted.customer, quantity, now)
+                if not TicketType.objects.all().hold(type_.pk, quantity):
+                    raise SoldOut(type_, left=_count_left(type_, now), wanted=quantity)
+                _enforce_limit(type_, wanted.customer, quantity, now)
             lines = [
                 Line(
                     reservation=draft,
@@ -209,14 +209,14 @@ def _hold(
             Line.objects.bulk_create(lines)
     except IntegrityError:
         # Another request with this key was quicker, by less than a transaction.
-        repeat = _earlier(draft)
+        repeat = _find_repeat(draft)
         if repeat is None:
             raise
         return repeat
     return Reserved(draft, lines, is_new=True)
 
 
-def _keep_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
+def _enforce_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
     """Runs behind the ticket type's row lock, so that a customer's two requests count one after the other."""
     limit = type_.per_customer_limit
     if limit is None:
@@ -228,7 +228,7 @@ def _keep_limit(type_: TicketType, customer: str, quantity: int, now: datetime) 
         raise LimitReached(type_, limit, owned)
 
 
-def _left(type_: TicketType, now: datetime) -> int:
+def _count_left(type_: TicketType, now: datetime) -> int:
     return TicketType.objects.filter(pk=type_.pk).available(now)[type_.pk]
 
 

@@ -51,11 +51,11 @@ def settle(request: HttpRequest, pk: int) -> HttpResponse:
     discrepancy = get_object_or_404(Discrepancy, pk=pk)
     assert isinstance(request.user, User)
     how = request.POST.get("settlement", "").strip()
-    give_seats_back = request.POST.get("seats") == "back"
+    release_seats = request.POST.get("seats") == "back"
     settled = services.settle(
         discrepancy=discrepancy,
-        settlement=how or ("seats given back" if give_seats_back else "settled by staff"),
-        give_seats_back=give_seats_back,
+        settlement=how or ("seats given back" if release_seats else "settled by staff"),
+        release_seats=release_seats,
         user=request.user,
         now=timezone.now(),
     )

@@ -18,7 +18,7 @@ from payments.models import Payment
 from reservations import services
 from reservations.models import Line, Reservation
 from reservations.models.holds import MAX_EXTENSIONS
-from reservations.queries.stats import reservation_stats
+from reservations.queries.stats import collect_stats
 
 Text = Annotated[str, msgspec.Meta(max_length=100)]
 
@@ -125,7 +125,7 @@ def complete(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> Http
 @api(Scope.RESERVATIONS, "GET")
 def stats(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """Counts over all apps: the portal's view, no customer in it."""
-    return json_response(reservation_stats(now=timezone.now()))
+    return json_response(collect_stats(now=timezone.now()))
 
 
 def _change(

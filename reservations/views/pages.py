@@ -14,9 +14,9 @@ from payments.models import Payment
 from reservations.models import Cleanup, Discrepancy, Event, Reservation, Status, TicketType
 from reservations.models.holds import MAX_EXTENSIONS
 from reservations.queries.drift import find_drift
-from reservations.queries.history import event_chart
-from reservations.queries.stats import reservation_stats
-from reservations.queries.stock import stock_of
+from reservations.queries.history import build_event_chart
+from reservations.queries.stats import collect_stats
+from reservations.queries.stock import list_stock
 
 RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 may_see = permission_required("reservations.view_reservation", raise_exception=True)
@@ -26,11 +26,11 @@ may_see = permission_required("reservations.view_reservation", raise_exception=T
 def overview(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     events = Event.objects.order_by("-is_on_sale", "starts_at", "-pk")[:50]
-    stocks = stock_of(TicketType.objects.filter(event__in=[e.pk for e in events]), now=now)
+    stocks = list_stock(TicketType.objects.filter(event__in=[e.pk for e in events]), now=now)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Reservations",
-        "stats": reservation_stats(now=now, since=now - timedelta(hours=24)),
+        "stats": collect_stats(now=now, since=now - timedelta(hours=24)),
         "inbox_count": Discrepancy.objects.open().count(),
         "drift": find_drift(),
         "events": [
@@ -53,8 +53,8 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
         **admin.site.each_context(request),
         "title": event.name,
         "event": event,
-        "stocks": stock_of(TicketType.objects.filter(event=event), now=now),
-        "chart": event_chart(event, since=now - RANGES[chosen], now=now),
+        "stocks": list_stock(TicketType.objects.filter(event=event), now=now),
+        "chart": build_event_chart(event, since=now - RANGES[chosen], now=now),
         "ranges": RANGES,
         "chosen": chosen,
         "recent": lines.distinct().select_related("app").order_by("-created_at", "-pk")[:25],

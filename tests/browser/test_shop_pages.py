@@ -106,7 +106,7 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     screenshots(page, "reservations-inbox")
     page.get_by_role("link", name="Refund…").click()
     page.get_by_label("Reason").fill("seats were gone")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("This cannot be undone.")).to_be_visible()
     assert serious_faults(page) == []
     page.get_by_role("button", name="Refund 25.00 EUR").click()
@@ -119,10 +119,10 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     page.goto(f"{shop.base_url}/admin/reservations/inbox/")
     expect(page.get_by_text("Nothing to decide")).to_be_visible()
     page.goto(f"{shop.base_url}/admin/payments/")
-    expect(page.get_by_text("Nothing stuck, nothing lost")).to_be_visible()
+    expect(page.get_by_text("All payments and events are processed")).to_be_visible()
     assert serious_faults(page) == []
     screenshots(page, "payments")
     page.get_by_label("Find a payment").fill("o-late")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="o-late").click()
-    expect(page.get_by_role("heading", name="What happened")).to_be_visible()
+    expect(page.get_by_role("heading", name="Timeline")).to_be_visible()

@@ -29,4 +29,4 @@ def stripe(stripe_server: StripeDouble, settings: Settings) -> StripeDouble:
 def fresh_process() -> None:
     """Breakers closed, nothing counted: as in a process just started."""
     breaker.forget_all()
-    rejected.forget_all()
+    rejected.reset()

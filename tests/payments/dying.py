@@ -50,7 +50,7 @@ _create_intent = stripe_api.create_intent
 def arm(instant: str) -> None:
     match instant:
         case "inserted":
-            attempt.ask = die
+            attempt.request_intent = die
         case "asked":
             pass  # the double kills us when it has made the intent, before it answers
         case "answered":
@@ -62,7 +62,7 @@ def arm(instant: str) -> None:
                 {"atomic": staticmethod(lambda: DyingTransaction(None, True, False))},
             )
         case "stored":
-            create._stored = die
+            create._stored_response = die
         case _:
             raise SystemExit(f"no instant {instant!r}")
 

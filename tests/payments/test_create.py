@@ -10,7 +10,7 @@ from pytest_django import Settings
 from opsportal.clients.models import ClientApp
 from payments import services, stripe_api
 from payments.models import Payment, PaymentStatus
-from payments.services import Answer, NewPayment
+from payments.services import NewPayment, StoredResponse
 from tests.factories import make_app
 from tests.payments.stripe_double import Fault, StripeDouble
 
@@ -28,7 +28,7 @@ def seconds(number: float) -> timedelta:
     return timedelta(seconds=number)
 
 
-def create(app: ClientApp, key: str = "k", now: datetime = NOW, **changes: Any) -> Answer:
+def create(app: ClientApp, key: str = "k", now: datetime = NOW, **changes: Any) -> StoredResponse:
     asked = dataclasses.replace(ASKED, **changes)
     return services.create_payment(app=app, asked=asked, key=key, now=now)
 
@@ -122,7 +122,7 @@ def test_when_all_answers_are_lost_a_repeat_or_the_sweeper_finishes_it(
 ) -> None:
     stripe.faults.append(Fault(kind, times=2))
 
-    with pytest.raises(services.NotNow) as refusal:
+    with pytest.raises(services.StripeUnavailable) as refusal:
         create(app)
     assert refusal.value.status == 503
     assert Payment.objects.get().state == "started"
@@ -137,11 +137,11 @@ def test_when_all_answers_are_lost_a_repeat_or_the_sweeper_finishes_it(
 def test_an_answer_that_comes_too_late_is_the_one_a_repeat_gets(
     stripe: StripeDouble, app: ClientApp, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stripe_api, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(stripe_api, "READ_TIMEOUT_SECONDS", 0.2)
     settings.STRIPE_SECRET_KEY = "sk_test_impatient"  # a client of its own, with that patience
     stripe.faults.append(Fault("delay", 1.5))
 
-    with pytest.raises((services.NotNow, services.InProgress)):
+    with pytest.raises((services.StripeUnavailable, services.InProgress)):
         create(app)
     deadline = time.monotonic() + 10
     while not stripe.intents() and time.monotonic() < deadline:
@@ -154,7 +154,7 @@ def test_an_answer_that_comes_too_late_is_the_one_a_repeat_gets(
 
 def test_after_a_lost_answer_a_repeat_need_not_wait(stripe: StripeDouble, app: ClientApp) -> None:
     stripe.faults.append(Fault("drop_after", times=2))
-    with pytest.raises(services.NotNow):
+    with pytest.raises(services.StripeUnavailable):
         create(app)
 
     assert create(app, now=NOW + seconds(1)).status == 201
@@ -166,7 +166,7 @@ def test_a_stored_500_without_an_intent_raises_the_attempt(
 ) -> None:
     stripe.faults.append(Fault("status", 500))  # not executed, and remembered for the key
 
-    with pytest.raises(services.NotNow):
+    with pytest.raises(services.StripeUnavailable):
         create(app)
     assert Payment.objects.get().attempt == 2
     assert create(app, now=NOW + seconds(1)).status == 201
@@ -191,7 +191,7 @@ def test_stripes_refusals_of_ourselves_are_not_stored(
 ) -> None:
     stripe.faults.append(Fault("status", status))
 
-    with pytest.raises(services.NotNow) as refusal:
+    with pytest.raises(services.StripeUnavailable) as refusal:
         create(app)
     assert refusal.value.status == shown
     assert create(app, now=NOW + seconds(1)).status == 201
@@ -221,10 +221,10 @@ def test_our_key_with_other_parameters_at_stripe_is_our_fault(
 ) -> None:
     payment = _unfinished(app)
     stripe_api.create_intent(
-        amount=1, currency="EUR", metadata={}, description="", key=payment.stripe_key
+        amount=1, currency="EUR", metadata={}, description="", key=payment.stripe_idempotency_key
     )
 
-    with pytest.raises(services.BrokenPromise):
+    with pytest.raises(services.PortalFault):
         create(app, now=NOW + seconds(31))
     assert Payment.objects.get().state == "started"
 
@@ -232,11 +232,11 @@ def test_our_key_with_other_parameters_at_stripe_is_our_fault(
 def test_while_the_breaker_is_open_no_key_is_used_up(stripe: StripeDouble, app: ClientApp) -> None:
     stripe.faults.append(Fault("drop_before", times=99))
     for number in range(5):
-        with pytest.raises(services.NotNow):
+        with pytest.raises(services.StripeUnavailable):
             create(app, key=f"k{number}")
     calls = stripe.calls.total()
 
-    with pytest.raises(services.NotNow) as refusal:
+    with pytest.raises(services.StripeUnavailable) as refusal:
         create(app, key="fresh")
 
     assert refusal.value.retry_after > 1
@@ -259,7 +259,7 @@ def test_a_payment_older_than_23_hours_is_never_sent_again(
 
 def test_an_old_payment_that_stripe_knows_is_adopted(stripe: StripeDouble, app: ClientApp) -> None:
     stripe.faults.append(Fault("drop_after", times=2))
-    with pytest.raises(services.NotNow):
+    with pytest.raises(services.StripeUnavailable):
         create(app)
 
     services.sweep(now=NOW + timedelta(hours=23))

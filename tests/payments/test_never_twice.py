@@ -14,7 +14,7 @@ from django.utils import timezone
 from opsportal.clients.models import ClientApp
 from payments import services
 from payments.models import Payment
-from payments.services import Answer
+from payments.services import StoredResponse
 from tests import subprocesses
 from tests.factories import make_app
 from tests.payments.dying import ASKED
@@ -28,15 +28,15 @@ def app() -> ClientApp:
     return make_app("shop")
 
 
-def create(app: ClientApp, key: str = "k", *, after: float = 0) -> Answer:
+def create(app: ClientApp, key: str = "k", *, after: float = 0) -> StoredResponse:
     now = timezone.now() + timedelta(seconds=after)
     return services.create_payment(app=app, asked=ASKED, key=key, now=now)
 
 
-def in_threads(count: int, call: Callable[[], Answer]) -> list[Answer | Exception]:
+def in_threads(count: int, call: Callable[[], StoredResponse]) -> list[StoredResponse | Exception]:
     barrier = threading.Barrier(count)
 
-    def run(_: int) -> Answer | Exception:
+    def run(_: int) -> StoredResponse | Exception:
         try:
             barrier.wait(20)
             return call()
@@ -57,8 +57,8 @@ def test_50_simultaneous_creates_with_one_key_make_one_intent(
     outcomes = in_threads(50, lambda: create(app))
 
     kinds = Counter(type(outcome).__name__ for outcome in outcomes)
-    assert set(kinds) <= {"Answer", "InProgress"}
-    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    assert set(kinds) <= {"StoredResponse", "InProgress"}
+    answers = [outcome for outcome in outcomes if isinstance(outcome, StoredResponse)]
     assert [answer.is_replay for answer in answers].count(False) == 1
     assert len(stripe.intents()) == 1
     assert stripe.calls["POST /v1/payment_intents"] == 1
@@ -75,16 +75,16 @@ def test_50_impatient_repeats_past_the_lease_still_make_one_intent(
     late: Iterator[int] = iter(range(0, 50 * 31, 31))
     lock = threading.Lock()
 
-    def impatient() -> Answer:
+    def impatient() -> StoredResponse:
         with lock:
             after = next(late)
         return create(app, after=after)
 
     outcomes = in_threads(50, impatient)
 
-    assert {type(outcome) for outcome in outcomes} <= {Answer, services.InProgress}
+    assert {type(outcome) for outcome in outcomes} <= {StoredResponse, services.InProgress}
     assert len(stripe.intents()) == 1
-    assert len({outcome.body for outcome in outcomes if isinstance(outcome, Answer)}) == 1
+    assert len({outcome.body for outcome in outcomes if isinstance(outcome, StoredResponse)}) == 1
 
 
 @pytest.mark.parametrize(

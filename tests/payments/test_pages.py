@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from opsportal.access.roles import READ_ONLY, STAFF, ensure_roles
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
-from payments.services.mismatches import note_mismatch
+from payments.services.mismatches import record_mismatch
 from tests.factories import make_app, make_payment, make_webhook_event
 from tests.payments.stripe_double import StripeDouble
 
@@ -56,16 +56,16 @@ def page(client: Client, name: str, *args: object) -> str:
 
 
 def test_the_overview_says_first_what_needs_somebody(staff: Client, stripe: StripeDouble) -> None:
-    assert "Nothing stuck, nothing lost" in page(staff, "payments:overview")
+    assert "All payments and events are processed" in page(staff, "payments:overview")
 
     stuck_payment()
     dead_event()
-    note_mismatch(
+    record_mismatch(
         Mismatch.Kind.AMOUNT, intent_id="pi_9", payment=None, detail="25 there", now=timezone.now()
     )
 
     shown = page(staff, "payments:overview")
-    for expected in ("o-77", "unreadable", "25 there", "may or may not be charged", "25.00 EUR"):
+    for expected in ("o-77", "unreadable", "25 there", "may or may not have been charged", "25.00 EUR"):
         assert expected in shown
 
 
@@ -79,7 +79,7 @@ def test_a_payments_page_tells_its_story(staff: Client) -> None:
 
     shown = page(staff, "payments:payment-page", payment.uuid)
 
-    for expected in ("asked for 25.00 EUR", "payment_intent.succeeded", "delivered 3 times", "o-1"):
+    for expected in ("requested 25.00 EUR", "payment_intent.succeeded", "delivered 3 times", "o-1"):
         assert expected in shown
 
 
@@ -190,8 +190,8 @@ def test_a_dead_event_is_replayed_or_set_aside_and_that_is_kept(staff: Client) -
     second.refresh_from_db()
     assert second.state == "ignored"
     assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == [
-        "replayed",
-        "set aside",
+        "retried",
+        "ignored",
     ]
 
 
@@ -215,7 +215,7 @@ def test_an_event_that_cannot_be_fetched_is_told(
 
 
 def test_a_mismatch_is_settled_with_a_word(staff: Client) -> None:
-    note_mismatch(
+    record_mismatch(
         Mismatch.Kind.AMOUNT, intent_id="pi_9", payment=None, detail="25 there", now=timezone.now()
     )
 

@@ -7,7 +7,7 @@ import pytest
 
 from alerts.models import SystemAlert
 from payments import services
-from payments.intents import OURS
+from payments.intents import PAYMENT_METADATA_KEY
 from payments.models import Mismatch, Payment, WebhookEvent
 from payments.services.webhooks.receive import record_event
 from reservations.models import Discrepancy, Reservation, Status
@@ -30,7 +30,7 @@ def news(
         "currency": payment.currency.lower(),
         "status": status,
         "created": 1,
-        "metadata": {OURS: str(payment.uuid)},
+        "metadata": {PAYMENT_METADATA_KEY: str(payment.uuid)},
     }
     return event(f"payment_intent.{status}", {**object_, **fields}, created=at)
 
@@ -145,7 +145,7 @@ def test_an_intent_we_did_not_hear_the_answer_of_is_adopted(stripe: StripeDouble
         "/v1/payment_intents",
         amount=2500,
         currency="eur",
-        **{f"metadata[{OURS}]": str(payment.uuid)},
+        **{f"metadata[{PAYMENT_METADATA_KEY}]": str(payment.uuid)},
     )
 
     take_in(stripe.pay(intent["id"]))
@@ -210,8 +210,8 @@ def test_a_dead_event_can_be_replayed_and_its_alert_ends() -> None:
 def test_a_dead_event_can_be_set_aside() -> None:
     poison = take_in(news(waiting_payment(), "succeeded", amount="much"))
 
-    assert services.set_aside(poison, now=NOW)
-    assert not services.set_aside(poison, now=NOW)
+    assert services.ignore_event(poison, now=NOW)
+    assert not services.ignore_event(poison, now=NOW)
 
     poison.refresh_from_db()
     assert poison.state == "ignored"

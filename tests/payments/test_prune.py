@@ -7,7 +7,7 @@ from django.test import override_settings
 
 from payments import services
 from payments.models import RefusedDelivery, WebhookEvent
-from payments.services.reconcile import FULL_BACK
+from payments.services.reconcile import FULL_LOOKBACK
 from payments.services.webhooks import prune
 from tests.factories import make_payment
 from tests.payments.stripe_double import event
@@ -51,14 +51,14 @@ def test_an_event_stripe_still_has_stays_however_long_ago_it_came() -> None:
 
 @override_settings(WEBHOOK_EVENT_DAYS=32)
 def test_it_goes_in_chunks_and_stops_for_the_night(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prune, "CHUNK", 2)
-    monkeypatch.setattr(prune, "MOST_CHUNKS", 3)
+    monkeypatch.setattr(prune, "CHUNK_SIZE", 2)
+    monkeypatch.setattr(prune, "MAX_CHUNKS", 3)
     for _ in range(7):
         make_event("processed", age=timedelta(days=33))
 
     assert services.prune_events(now=NOON)["events"] == 6
     assert services.prune_events(now=NOON)["events"] == 1
-    assert timedelta(days=32) > FULL_BACK
+    assert timedelta(days=32) > FULL_LOOKBACK
 
 
 def test_counts_of_refused_calls_go_with_them() -> None:

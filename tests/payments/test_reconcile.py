@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from alerts.models import SystemAlert
 from payments import services
-from payments.intents import OURS
+from payments.intents import PAYMENT_METADATA_KEY
 from payments.models import Mismatch, Payment, WebhookEvent
 from tests.factories import make_payment
 from tests.payments.deliveries import deliver
@@ -32,7 +32,7 @@ def created(stripe: StripeDouble, **fields: Any) -> Payment:
         "/v1/payment_intents",
         amount=2500,
         currency="eur",
-        **{f"metadata[{OURS}]": str(payment.uuid)},
+        **{f"metadata[{PAYMENT_METADATA_KEY}]": str(payment.uuid)},
     )
     Payment.objects.filter(pk=payment.pk).update(intent_id=intent["id"])
     payment.refresh_from_db()
@@ -124,7 +124,7 @@ def test_staff_fetch_an_event_by_its_id(stripe: StripeDouble) -> None:
     payment = created(stripe)
     told = stripe.pay(payment.intent_id or "")
 
-    fetched = services.fetch_missing(event_id=told["id"], now=timezone.now())
+    fetched = services.fetch_missing_event(event_id=told["id"], now=timezone.now())
 
     assert (fetched.state, fetched.endpoint) == ("processed", "staff")
     assert status_of(payment) == "succeeded"

@@ -47,7 +47,7 @@ def test_stuck_payments_are_alerted_with_the_money() -> None:
 
     alert = SystemAlert.objects.get()
     assert (alert.severity, alert.alert_type) == ("high", "payments-stuck")
-    assert "25.00 EUR may or may not be charged" in alert.message
+    assert "25.00 EUR may or may not have been charged" in alert.message
 
 
 def test_a_payment_just_asked_for_is_not_stuck() -> None:
@@ -67,11 +67,11 @@ def test_events_that_wait_too_long_are_alerted() -> None:
 
 
 def test_the_check_says_what_is_wrong(stripe: StripeDouble) -> None:
-    assert check() == "nothing stuck"
+    assert check() == "no stuck payments or events"
 
     stuck_payment()
     make_webhook_event(state="dead")
-    with pytest.raises(Degraded, match="1 stuck payments, 0 late and 1 dead events"):
+    with pytest.raises(Degraded, match="1 stuck payments, 0 late and 1 failed events"):
         check()
 
 
@@ -102,7 +102,7 @@ def test_duplicates_are_counted_with_what_they_would_have_cost() -> None:
     make_payment(amount=500, currency="JPY", replay_count=1)
     make_payment(amount=9900)
 
-    prevented = stats.attempts().prevented
+    prevented = stats.count_attempts().prevented
 
     assert (prevented.count, prevented.amounts) == (4, {"EUR": 7500, "JPY": 500})
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from payments import services, stripe_api
-from payments.intents import OURS, Intent
+from payments.intents import PAYMENT_METADATA_KEY, Intent
 from payments.models import Payment, WebhookEvent
 from payments.services import NewPayment
 from payments.services.webhooks.process import LEASE
@@ -41,7 +41,7 @@ class FakeStripe:
         if plan == "crash before":
             raise Crash
         if plan == "lost before":
-            raise stripe_api.NoAnswer("lost")
+            raise stripe_api.NoResponse("lost")
         if key not in self.by_key:
             made = None
             if plan != "stored 500":
@@ -61,11 +61,11 @@ class FakeStripe:
         same, made = self.by_key[key]
         assert same == json.dumps(asked), "a key used for something else"
         if plan == "lost after":
-            raise stripe_api.NoAnswer("lost")
+            raise stripe_api.NoResponse("lost")
         if plan == "crash after":
             raise Crash
         if made is None:
-            raise stripe_api.NoAnswer("stored 500", is_replayed=True)
+            raise stripe_api.NoResponse("stored 500", is_replayed=True)
         return made
 
     def find_intent(self, payment: uuid.UUID, *, since: datetime) -> Intent | None:
@@ -107,7 +107,7 @@ class Shop(RuleBasedStateMachine):
         asked = NewPayment(amount=2500, currency="EUR", order_id=key)
         try:
             answer = services.create_payment(app=self.app, asked=asked, key=key, now=self.now)
-        except (Crash, services.NotNow, services.InProgress):
+        except (Crash, services.StripeUnavailable, services.InProgress):
             return
         finally:
             self.stripe.plan = "answer"
@@ -172,7 +172,7 @@ class Shop(RuleBasedStateMachine):
         for told in self.events:
             received = record_event(told, endpoint="default", livemode=False, now=self.now)
             services.process_event(event_pk=received.event.pk, now=self.now)
-        owners = [intent.metadata[OURS] for intent in self.stripe.intents.values()]
+        owners = [intent.metadata[PAYMENT_METADATA_KEY] for intent in self.stripe.intents.values()]
         assert len(owners) == len(set(owners)), "two intents for one payment"
         assert not Payment.objects.unfinished().exists()
         for payment in Payment.objects.all():

@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from payments.models import RefusedDelivery, WebhookEvent
-from payments.services.webhooks.rejected import write_down_refusals
+from payments.services.webhooks.rejected import flush_rejected_calls
 from payments.services.webhooks.signatures import MAX_BYTES
 from tests.payments.deliveries import PATH, SECRET, deliver
 from tests.payments.stripe_double import StripeDouble, event
@@ -181,9 +181,9 @@ def test_what_a_burst_left_uncounted_is_written_soon_after() -> None:
     for _ in range(20):
         deliver(succeeded(), signature="")
 
-    assert write_down_refusals() == 19
+    assert flush_rejected_calls() == 19
     assert RefusedDelivery.objects.get().count == 20
-    assert write_down_refusals() == 0
+    assert flush_rejected_calls() == 0
 
 
 def test_a_refused_calls_sample_tells_callers_apart_and_not_who_they_are() -> None:

@@ -98,7 +98,7 @@ def test_the_clean_up_releases_what_expired_and_keeps_its_history() -> None:
 
 
 def test_the_clean_up_takes_more_than_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reservations.services.release.CHUNK", 2)
+    monkeypatch.setattr("reservations.services.release.CHUNK_SIZE", 2)
     standing = make_ticket_type()
     for _ in range(5):
         reserved(standing)

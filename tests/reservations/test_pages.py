@@ -82,7 +82,7 @@ def test_a_forecast_ends_where_the_event_begins(staff: Client, hours: int, expec
 
 
 def test_the_chart_counts_seats_by_slot() -> None:
-    from reservations.queries.history import event_chart
+    from reservations.queries.history import build_event_chart
 
     event = make_event("gala")
     standing = make_ticket_type(20, event=event, price=0)
@@ -93,7 +93,7 @@ def test_the_chart_counts_seats_by_slot() -> None:
 
     now = timezone.now()
     for back in (timedelta(hours=24), timedelta(days=30)):
-        chart = event_chart(event, since=now - back, now=now)
+        chart = build_event_chart(event, since=now - back, now=now)
         assert [sum(series.values) for series in chart.series] == [5, 3, 2]  # type: ignore[arg-type]
         assert [series.values[-1] for series in chart.series] == [5, 3, 2]
 
@@ -117,7 +117,7 @@ def test_seats_whose_money_went_back_can_be_given_back(staff: Client) -> None:
     reservation = reserved(standing, 2)
     payment = make_payment(str(reservation.uuid))
     services.complete_paid(payment=payment, now=timezone.now())
-    services.note_refund(payment=payment, now=timezone.now())
+    services.handle_refund(payment=payment, now=timezone.now())
     case = Discrepancy.objects.get()
 
     staff.post(reverse("reservations:settle", args=[case.pk]), {"seats": "back"})

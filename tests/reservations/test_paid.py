@@ -212,7 +212,7 @@ def test_a_refund_settles_what_waited_for_it() -> None:
     reserved(standing, 1, now=LATER)
     payment = paid(reservation)
 
-    services.note_refund(payment=payment, now=LATER)
+    services.handle_refund(payment=payment, now=LATER)
 
     reservation.refresh_from_db()
     assert reservation.status == Status.REFUNDED
@@ -225,14 +225,14 @@ def test_seats_whose_money_went_back_are_a_question_to_staff() -> None:
     payment = paid(reservation)
     staff = User.objects.create_user("ann")
 
-    services.note_refund(payment=payment, now=LATER)
+    services.handle_refund(payment=payment, now=LATER)
     assert open_kinds() == [Kind.SEAT_WITHOUT_MONEY]
     assert counters(standing) == (0, 2)
 
     [noted] = Discrepancy.objects.open()
     for _ in range(2):
         services.settle(
-            discrepancy=noted, settlement="refunded", give_seats_back=True, user=staff, now=LATER
+            discrepancy=noted, settlement="refunded", release_seats=True, user=staff, now=LATER
         )
     reservation.refresh_from_db()
     noted.refresh_from_db()

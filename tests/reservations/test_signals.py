@@ -18,7 +18,7 @@ from reservations.alert_rules import low_inventory
 from reservations.health_checks import reservations as check
 from reservations.metrics import tickets, totals
 from reservations.models import Reservation, TicketType
-from reservations.queries.stock import sold_out_in
+from reservations.queries.stock import time_until_sold_out
 from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
 
 pytestmark = pytest.mark.django_db
@@ -90,7 +90,7 @@ def test_without_a_mark_of_its_own_a_tenth_is_low() -> None:
 def test_the_forecast_is_the_pace_of_the_last_six_hours(
     left: int, sold_: int, lasts: int | None
 ) -> None:
-    assert sold_out_in(left, sold_) == (None if lasts is None else timedelta(hours=lasts))
+    assert time_until_sold_out(left, sold_) == (None if lasts is None else timedelta(hours=lasts))
 
 
 def test_overdue_holds_are_alerted() -> None:

@@ -124,11 +124,11 @@ class Shop(RuleBasedStateMachine):
     @rule(payment=payments)
     def refund_but_die(self, payment: Payment) -> None:
         with perhaps(True):
-            services.note_refund(payment=payment, now=self.now)
+            services.handle_refund(payment=payment, now=self.now)
 
     @rule(payment=consumes(payments))
     def refund(self, payment: Payment) -> None:
-        services.note_refund(payment=payment, now=self.now)
+        services.handle_refund(payment=payment, now=self.now)
         self.paid.remove(payment)
 
     @rule(minutes=st.integers(1, 20))
