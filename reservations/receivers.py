@@ -1,4 +1,4 @@
-"""What payments tell us, heard inside the transaction that saves them."""
+"""Receivers of payment signals. They run inside the transaction that saves the payment."""
 
 from datetime import datetime
 from typing import Any

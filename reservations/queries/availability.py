@@ -1,4 +1,4 @@
-"""What is left of each ticket type on sale, as the API answers it."""
+"""The events on sale and the tickets left, as JSON for the API."""
 
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from reservations.models import Event, TicketType
 
 
 def availability_json(slug: str, *, now: datetime) -> bytes:
+    """Return all events on sale, or the one with this slug; b"" if it is not on sale."""
     events = Event.objects.on_sale().order_by("starts_at", "pk")
     if slug:
         events = events.filter(slug=slug)

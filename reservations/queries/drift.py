@@ -1,4 +1,4 @@
-"""The counters against the reservations they count."""
+"""Ticket types whose counters do not match their reservations."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,19 @@ from reservations.models import Status, TicketType
 
 @dataclass(frozen=True)
 class Drift:
+    """A ticket type with wrong counters, and the values that its reservations add up to."""
+
     ticket_type: TicketType
-    held: int  # what the reservations add up to
+    held: int
     sold: int
 
     def __str__(self) -> str:
         type_ = self.ticket_type
-        return f"{type_}: held {type_.held} for {self.held}, sold {type_.sold} for {self.sold}"
+        return f"{type_}: held {type_.held}, expected {self.held}; sold {type_.sold}, expected {self.sold}"
 
 
 def find_drift() -> list[Drift]:
-    """Ticket types whose `held` or `sold` is not what their reservations add up to."""
+    """Return the ticket types whose `held` or `sold` is not what their reservations add up to."""
     held = Sum("lines__quantity", filter=Q(lines__reservation__status=Status.ACTIVE))
     sold = Sum("lines__quantity", filter=Q(lines__reservation__status=Status.COMPLETED))
     wrong = (

@@ -1,4 +1,4 @@
-"""Figures about reservations, for the API, the health page, metrics and the admin."""
+"""Figures about reservations for the API, the system-health page and the overview."""
 
 from datetime import datetime
 
@@ -27,7 +27,7 @@ class ReservationStats(msgspec.Struct):
 
 
 def collect_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
-    """Counts by state (of reservations made since `since`, or ever), and what staff should worry about."""
+    """Count reservations and seats by status (created since then, or all), and collect open problems."""
     counted = (
         Reservation.objects.all() if since is None else Reservation.objects.created_since(since)
     )

@@ -1,7 +1,7 @@
-"""Everything that changes a reservation.
+"""Functions that change reservations.
 
-One order of locks everywhere, so that no deadlock is possible: reservation rows first, then ticket types, each by
-ascending id. Locks on a hot ticket type are so taken last and held shortest.
+All of them lock rows in the same order, so that no deadlock is possible: reservations first, then ticket types, each
+by ascending id. The lock on a hot ticket type is therefore taken last and held for the shortest time.
 """
 
 from reservations.services.complete import complete

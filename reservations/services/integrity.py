@@ -1,4 +1,4 @@
-"""The counters against the reservations they count."""
+"""Alert when ticket counters do not match the reservations."""
 
 from datetime import datetime
 
@@ -10,13 +10,15 @@ ALERT_KEY = "reservations.drift"
 
 
 def check_integrity(*, now: datetime) -> list[Drift]:
-    """The drift found. It is a fault of ours and never mended silently: staff hear of it, until it is gone."""
+    """Keep an alert open while counters are wrong, and return them. They are never corrected automatically,
+    because only a bug or a manual change can cause it.
+    """
     drift = find_drift()
     if drift:
         alerts.report_problem(
             key=ALERT_KEY,
             alert_type="inventory-drift",
-            title=f"Ticket counters of {len(drift)} types are wrong",
+            title=f"Wrong ticket counters: {len(drift)} ticket types",
             message="; ".join(str(found) for found in drift),
             severity=Severity.CRITICAL,
             source="reservations",

@@ -1,7 +1,7 @@
-"""A payment succeeded or was given back: what that means for its reservation.
+"""Apply successful and refunded payments to their reservations.
 
-Runs inside the transaction that saves the payment, so that money and seat are saved together. Whatever the state of
-the reservation, the money is accounted for: as seats, or as a discrepancy that staff must settle.
+Runs inside the transaction that saves the payment, so that money and seats are saved together. Whatever the status of
+the reservation, the payment ends with seats or with a discrepancy that staff must resolve.
 """
 
 import logging
@@ -22,15 +22,15 @@ Kind = Discrepancy.Kind
 
 
 def complete_paid(*, payment: Payment, now: datetime) -> None:
-    """Give the payment its seats, or note why it has none. Again for the same payment: no change."""
+    """Give the payment its seats, or record why it gets none. A second call for the same payment changes nothing."""
     try:
         with transaction.atomic():
             _complete_paid(payment, now)
     except OperationalError:
-        raise  # a lock or a lost connection: the whole event is tried again
+        raise  # a lock or a lost connection: the webhook event is processed again later
     except Exception as error:
-        # A fault of ours must not undo the fact that somebody paid.
-        log.exception("completing failed", extra={"payment": str(payment.uuid)})
+        # A bug here must not roll back the payment's success.
+        log.exception("completing a paid reservation failed", extra={"payment": str(payment.uuid)})
         record_discrepancy(kind=Kind.FAILED, payment=payment, detail=type(error).__name__, now=now)
 
 
@@ -68,7 +68,7 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
 def _locked(reservation_id: str) -> Reservation | None:
     try:
         return Reservation.objects.select_for_update().filter(uuid=reservation_id).first()
-    except ValidationError:  # not even a UUID
+    except ValidationError:  # the app sent something that is not a UUID
         return None
 
 
@@ -94,31 +94,31 @@ def sell_held(reservation: Reservation) -> None:
         TicketType.objects.all().sell_held(line.ticket_type_id, line.quantity)
 
 
-class _NoneLeft(Exception):
-    pass
+class _NotEnoughLeft(Exception):
+    """Rolls back the seats taken so far."""
 
 
 def _reacquire(reservation: Reservation, now: datetime) -> bool:
-    """Take the seats of a hold that was lost, all or none, expired holds of others included."""
+    """Take the seats of a lost hold again, all or none, releasing other expired holds if necessary."""
     lines = list(reservation.lines.order_by("ticket_type"))
     ids = {line.ticket_type_id for line in lines}
     try:
         with transaction.atomic():
             overdue = Reservation.objects.overdue(now).holding(list(ids))
             reclaimed = mark_expired(overdue.select_for_update(skip_locked=True), now)
-            others = Line.objects.filter(reservation__in=reclaimed)
-            lock_ticket_types(ids | set(others.values_list("ticket_type", flat=True)))
+            reclaimed_lines = Line.objects.filter(reservation__in=reclaimed)
+            lock_ticket_types(ids | set(reclaimed_lines.values_list("ticket_type", flat=True)))
             release_held(reclaimed)
             for line in lines:
                 if not TicketType.objects.all().sell_unheld(line.ticket_type_id, line.quantity):
-                    raise _NoneLeft
-    except _NoneLeft:
+                    raise _NotEnoughLeft
+    except _NotEnoughLeft:
         return False
     return True
 
 
 def handle_refund(*, payment: Payment, now: datetime) -> None:
-    """All of a payment went back: what was waiting for that is settled; sold seats become a question to staff."""
+    """Handle a full refund: resolve cases that waited for it, and open one if the seats are still sold."""
     close_refunded(payment=payment, now=now)
     reservation = Reservation.objects.select_for_update().filter(payment=payment).first()
     if reservation is None:

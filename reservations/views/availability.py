@@ -1,4 +1,4 @@
-"""What is left, for thousands of buyers who keep asking: computed once a second, 304 for whoever knows it already."""
+"""Availability for clients that poll it: computed once a second, and 304 if it has not changed."""
 
 import hashlib
 import time
@@ -18,7 +18,7 @@ FRESH_SECONDS = 1
 
 @api(Scope.RESERVATIONS, "GET", "HEAD", remembers_keys=True)
 def availability(request: HttpRequest, app: ClientApp, slug: str = "") -> HttpResponse:
-    """Events on sale with their ticket types, prices and what is left; one event when its slug is given."""
+    """Respond with the events on sale, their ticket types, prices and tickets left, or with one of them by slug."""
     body, etag = _current(slug)
     if not body:
         return problem(404, "no such event on sale")
@@ -31,9 +31,9 @@ def availability(request: HttpRequest, app: ClientApp, slug: str = "") -> HttpRe
 
 def _current(slug: str) -> tuple[bytes, str]:
     key = f"availability.{slug}"
-    kept = cache.get(key)
-    if kept and kept[2] > time.time() - FRESH_SECONDS:
-        return kept[0], kept[1]
+    cached = cache.get(key)
+    if cached and cached[2] > time.time() - FRESH_SECONDS:
+        return cached[0], cached[1]
     body = availability_json(slug, now=timezone.now())
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     cache.set(key, (body, etag, time.time()), timeout=FRESH_SECONDS + 1)

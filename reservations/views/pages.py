@@ -1,4 +1,4 @@
-"""Reservations for staff: events, one event, the inbox of discrepancies, one reservation."""
+"""Staff pages: the overview of events, one event, the inbox of discrepancies, one reservation."""
 
 import uuid
 from datetime import timedelta
@@ -46,8 +46,8 @@ def overview(request: HttpRequest) -> HttpResponse:
 def event_page(request: HttpRequest, slug: str) -> HttpResponse:
     event = get_object_or_404(Event, slug=slug)
     now = timezone.now()
-    asked = request.GET.get("range", "7d")
-    chosen = asked if asked in RANGES else "7d"
+    chosen = request.GET.get("range", "")
+    chosen = chosen if chosen in RANGES else "7d"
     lines = Reservation.objects.filter(lines__ticket_type__event=event)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
@@ -65,10 +65,10 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @may_see
 def inbox(request: HttpRequest) -> HttpResponse:
-    """What must be decided, oldest first: that buyer has waited longest."""
+    """Show the open cases, oldest first, and the latest resolved ones."""
     context: dict[str, Any] = {
         **admin.site.each_context(request),
-        "title": "Money and seats that differ",
+        "title": "Payments without matching seats",
         "open": Discrepancy.objects.open()
         .select_related("payment", "reservation")
         .order_by("opened_at", "pk")[:100],
@@ -101,6 +101,7 @@ def reservation_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse
             "created_at"
         ),
         "discrepancies": reservation.discrepancies.order_by("opened_at"),
+        "max_extensions": MAX_EXTENSIONS,
         "may_release": may_change and reservation.status == Status.ACTIVE,
         "may_extend": may_change
         and reservation.is_live(now)

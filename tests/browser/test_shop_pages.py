@@ -83,16 +83,16 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     page.goto(f"{shop.base_url}/admin/reservations/{late['id']}/")
     assert serious_faults(page) == []
     page.get_by_role("button", name="Extend by 15 min").click()
-    expect(page.get_by_text("Extended: 15 minutes from now.")).to_be_visible()
+    expect(page.get_by_text("Extended to 15 minutes from now.")).to_be_visible()
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Release").click()
-    expect(page.get_by_text("its seats are for sale again")).to_be_visible()
+    expect(page.get_by_text("The seats are on sale again")).to_be_visible()
     other = call(shop, "/api/v1/reservations/", {**wanted, "order_id": "o-first"})
     pay(shop, double, other["id"], "o-first")
     pay(shop, double, late["id"], "o-late")
 
     page.goto(f"{shop.base_url}/admin/reservations/")
-    expect(page.get_by_text("in which money and seats differ")).to_be_visible()
+    expect(page.get_by_text("whose payment and seats do not match")).to_be_visible()
     assert serious_faults(page) == []
     screenshots(page, "reservations")
     page.goto(f"{shop.base_url}/admin/reservations/events/summer-gala/")
@@ -101,7 +101,7 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     screenshots(page, "reservations-event")
 
     page.goto(f"{shop.base_url}/admin/reservations/inbox/")
-    expect(page.get_by_role("heading", name="Paid, and the seats are gone")).to_be_visible()
+    expect(page.get_by_role("heading", name="Paid, but the seats are gone")).to_be_visible()
     assert serious_faults(page) == []
     screenshots(page, "reservations-inbox")
     page.get_by_role("link", name="Refund…").click()
@@ -117,7 +117,7 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     assert not scrolls_sideways(page)
 
     page.goto(f"{shop.base_url}/admin/reservations/inbox/")
-    expect(page.get_by_text("Nothing to decide")).to_be_visible()
+    expect(page.get_by_text("No open cases")).to_be_visible()
     page.goto(f"{shop.base_url}/admin/payments/")
     expect(page.get_by_text("All payments and events are processed")).to_be_visible()
     assert serious_faults(page) == []

@@ -65,7 +65,13 @@ def test_the_overview_says_first_what_needs_somebody(staff: Client, stripe: Stri
     )
 
     shown = page(staff, "payments:overview")
-    for expected in ("o-77", "unreadable", "25 there", "may or may not have been charged", "25.00 EUR"):
+    for expected in (
+        "o-77",
+        "unreadable",
+        "25 there",
+        "may or may not have been charged",
+        "25.00 EUR",
+    ):
         assert expected in shown
 
 

@@ -53,11 +53,11 @@ def test_the_overview_shows_events_and_what_differs(staff: Client) -> None:
     standing = make_ticket_type(20, event=make_event("gala", name="Summer gala"), name="Standing")
     reserved(standing, 3)
     shown = page(staff, "reservations:overview")
-    for expected in ("Summer gala", "Standing", "25.00 EUR", "Every seat is paid"):
+    for expected in ("Summer gala", "Standing", "25.00 EUR", "All payments and seats match"):
         assert expected in shown
 
     money_without_seat()
-    assert "money and seats differ" in page(staff, "reservations:overview")
+    assert "payment and seats do not match" in page(staff, "reservations:overview")
 
 
 @pytest.mark.parametrize("range_", ["24h", "7d", "30d", "nonsense"])
@@ -72,7 +72,9 @@ def test_an_events_page_charts_holds_sales_and_expiries(staff: Client, range_: s
         assert expected in shown.lower()
 
 
-@pytest.mark.parametrize(("hours", "expected"), [(1, "not before it begins"), (48, "about 18 h")])
+@pytest.mark.parametrize(
+    ("hours", "expected"), [(1, "not before the event starts"), (48, "about 18 h")]
+)
 def test_a_forecast_ends_where_the_event_begins(staff: Client, hours: int, expected: str) -> None:
     event = make_event("gala", starts_at=timezone.now() + timedelta(hours=hours))
     standing = make_ticket_type(4, event=event, price=0)
@@ -99,7 +101,7 @@ def test_the_chart_counts_seats_by_slot() -> None:
 
 
 def test_the_inbox_offers_a_refund_and_takes_a_decision(staff: Client) -> None:
-    assert "Nothing to decide" in page(staff, "reservations:inbox")
+    assert "No open cases" in page(staff, "reservations:inbox")
     case = money_without_seat()
 
     shown = page(staff, "reservations:inbox")
@@ -109,7 +111,7 @@ def test_the_inbox_offers_a_refund_and_takes_a_decision(staff: Client) -> None:
     case.refresh_from_db()
     assert (case.settlement, case.settled_by) == ("seat found", User.objects.get())
     assert "seat found" in page(staff, "reservations:inbox")
-    assert LogEntry.objects.get().get_change_message() == "settled: seat found"
+    assert LogEntry.objects.get().get_change_message() == "resolved: seat found"
 
 
 def test_seats_whose_money_went_back_can_be_given_back(staff: Client) -> None:
@@ -187,7 +189,7 @@ def test_capacity_cannot_go_below_what_is_taken(staff: Client) -> None:
     address = reverse("admin:reservations_event_change", args=[event.pk])
 
     refused = staff.post(address, form)
-    assert "3 tickets are held or sold already" in refused.content.decode()
+    assert "3 tickets are already held or sold" in refused.content.decode()
     assert staff.post(address, {**form, "ticket_types-0-capacity": "3"}).status_code == 302
     standing.refresh_from_db()
     assert (standing.capacity, standing.held, standing.currency) == (3, 3, "EUR")

@@ -108,13 +108,13 @@ def test_the_check_says_what_is_wrong() -> None:
 
     standing = make_ticket_type()
     reserved(standing)
-    assert check() == "holds end in time, counters add up"
+    assert check() == "no overdue holds, consistent counters"
 
     TicketType.objects.update(held=5)
-    with pytest.raises(Degraded, match="held 5 for 1"):
+    with pytest.raises(Degraded, match="held 5, expected 1"):
         check()
     Reservation.objects.update(expires_at=timezone.now() - timedelta(minutes=11))
-    with pytest.raises(Degraded, match="clean-up does not run"):
+    with pytest.raises(Degraded, match="clean-up is not running"):
         check()
 
 
@@ -209,5 +209,5 @@ def test_the_panel_shows_what_runs_out() -> None:
     shown = client.get(reverse("health:widget", args=["reservations.at_a_glance"]))
 
     assert shown.status_code == 200
-    for expected in ("Seated: 4 of 10 left", "add up", "Money without a seat"):
+    for expected in ("Seated: 4 of 10 left", "consistent", "Payments without matching seats"):
         assert expected in shown.content.decode()
