@@ -1,4 +1,4 @@
-"""Selling tickets as an owner lives it: set up an event, watch it sell, and put right what went wrong."""
+"""An owner sets up an event, watches it sell, and resolves a payment without a seat."""
 
 import json
 import time
@@ -48,14 +48,14 @@ def call(portal: Portal, path: str, body: object) -> Any:
 
 
 def pay(portal: Portal, double: StripeDouble, reservation: str, order: str) -> Any:
-    """The buyer pays 25.00 EUR, and Stripe tells of it."""
+    """Pay 25.00 EUR for the reservation and deliver Stripe's event."""
     body = {"amount": 2500, "currency": "EUR", "reservation_id": reservation, "order_id": order}
     payment = call(portal, "/api/v1/payments/", body)
-    told = json.dumps(double.pay(payment["intent"]))
+    event = json.dumps(double.pay(payment["intent"]))
     answer = httpx.post(
         f"{portal.base_url}/api/v1/webhooks/stripe/",
-        content=told,
-        headers={"Stripe-Signature": stripe_api.sign(told, double.secret, int(time.time()))},
+        content=event,
+        headers={"Stripe-Signature": stripe_api.sign(event, double.secret, int(time.time()))},
     )
     assert answer.status_code == 200, answer.text
     status = "SELECT status FROM payment_intents_log WHERE intent_id = %s"
@@ -77,7 +77,7 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     expect(page.get_by_text("was added successfully")).to_be_visible()
     type_id = shop.value("SELECT id FROM reservations_tickettype")
 
-    # A buyer gives up, another takes the seat, and then the first pays after all.
+    # The first hold is released, a second buyer takes the seat, and then the first buyer pays after all.
     wanted = {"items": [{"ticket_type": type_id, "quantity": 1}], "order_id": "o-late"}
     late = call(shop, "/api/v1/reservations/", wanted)
     page.goto(f"{shop.base_url}/admin/reservations/{late['id']}/")
