@@ -1,6 +1,6 @@
-"""A process that dies while it creates a payment: `python -m tests.payments.dying INSTANT APP_ID KEY`.
+"""A process that is killed while it creates a payment: `python -m tests.payments.dying INSTANT APP_ID KEY`.
 
-It kills itself with SIGKILL at the named instant: nothing is cleaned up, as when the power goes.
+It sends itself SIGKILL at the named instant, so that nothing is cleaned up, as in a power failure.
 """
 
 import os
@@ -33,7 +33,7 @@ def after_the_answer(**arguments: Any) -> Any:
 
 
 class DyingTransaction(Atomic):
-    """Does everything but commit, the second time it is used: the first is the insert."""
+    """Kill the process before the commit when used for the second time. The first time is the insert."""
 
     used = 0
 
@@ -52,7 +52,7 @@ def arm(instant: str) -> None:
         case "inserted":
             attempt.request_intent = die
         case "asked":
-            pass  # the double kills us when it has made the intent, before it answers
+            pass  # the test kills the process after the double has created the intent, before it responds
         case "answered":
             stripe_api.create_intent = after_the_answer
         case "storing":

@@ -1,4 +1,4 @@
-"""Two clicks, a network retry or a crash at any instant: one intent at Stripe, one answer for the app."""
+"""Double clicks, network retries and crashes at any point lead to one intent at Stripe and one response."""
 
 import json
 import threading
@@ -49,7 +49,7 @@ def in_threads(count: int, call: Callable[[], StoredResponse]) -> list[StoredRes
         return list(pool.map(run, range(count)))
 
 
-def test_50_simultaneous_creates_with_one_key_make_one_intent(
+def test_50_simultaneous_requests_with_one_key_create_one_intent(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     stripe.faults.append(Fault("delay", 0.3))
@@ -67,10 +67,10 @@ def test_50_simultaneous_creates_with_one_key_make_one_intent(
     assert create(app).body == answers[0].body
 
 
-def test_50_impatient_repeats_past_the_lease_still_make_one_intent(
+def test_50_repeats_after_the_lease_still_create_one_intent(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    """Every thread believes the one before it to be dead, and takes over."""
+    """Each thread sees the previous lease as expired and takes over."""
     stripe.faults.append(Fault("delay", 0.2, times=3))
     late: Iterator[int] = iter(range(0, 50 * 31, 31))
     lock = threading.Lock()
@@ -92,7 +92,7 @@ def test_50_impatient_repeats_past_the_lease_still_make_one_intent(
     [(instant, "a repeat") for instant in ("inserted", "asked", "answered", "storing", "stored")]
     + [(instant, "the sweeper") for instant in ("inserted", "asked", "storing")],
 )
-def test_killed_at_any_instant_it_ends_with_one_intent_and_the_same_answer(
+def test_a_kill_at_any_point_ends_with_one_intent_and_the_same_response(
     stripe: StripeDouble, app: ClientApp, instant: str, rescue: str
 ) -> None:
     environment = {"DOUBLE_KEY": "sk_test_double", "STRIPE_API_BASE": stripe.base}
@@ -115,7 +115,7 @@ def test_killed_at_any_instant_it_ends_with_one_intent_and_the_same_answer(
     assert len(stripe.intents()) == 1
 
 
-def test_while_the_killed_processs_lease_lives_a_repeat_waits(
+def test_a_repeat_is_rejected_until_the_lease_of_a_killed_process_expires(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     environment = {"DOUBLE_KEY": "sk_test_double", "STRIPE_API_BASE": stripe.base}

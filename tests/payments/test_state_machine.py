@@ -1,4 +1,4 @@
-"""Any sequence of clients, crashes, lost answers, sweeps, payments and webhooks: never two charges, never a lost one."""
+"""Any sequence of requests, crashes, lost responses, sweeps and webhooks charges once and loses no charge."""
 
 import json
 import uuid
@@ -24,11 +24,11 @@ NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
 
 class Crash(BaseException):
-    """The process dies: nothing after it runs, what was committed stays."""
+    """The process dies: later code does not run, and committed changes stay."""
 
 
 class FakeStripe:
-    """What Stripe promises, in memory: the real client against a real server is tested in test_never_twice."""
+    """Stripe's guarantees, in memory. test_never_twice uses the real client and a server."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, tuple[object, Intent | None]] = {}
@@ -59,7 +59,7 @@ class FakeStripe:
                 self.intents[made.id] = made
             self.by_key[key] = (json.dumps(asked), made)
         same, made = self.by_key[key]
-        assert same == json.dumps(asked), "a key used for something else"
+        assert same == json.dumps(asked), "a key was used for another request"
         if plan == "lost after":
             raise stripe_api.NoResponse("lost")
         if plan == "crash after":
@@ -146,16 +146,15 @@ class Shop(RuleBasedStateMachine):
         at = int(self.stripe.now.timestamp())
         self.events.append(event("payment_intent.succeeded", object_, created=at))
 
-    @rule(number=st.integers(0, 3), worker=st.sampled_from(["works", "is nudged in vain", "dies"]))
+    @rule(number=st.integers(0, 3), worker=st.sampled_from(["works", "loses the task", "dies"]))
     def stripe_calls(self, number: int, worker: str) -> None:
         if number < len(self.events):
             told = self.events[number]
             received = record_event(told, endpoint="default", livemode=False, now=self.now)
             if worker == "works":
                 services.process_event(event_pk=received.event.pk, now=self.now)
-            elif (
-                worker == "dies" and received.event.tries < 5
-            ):  # with its effect goes its transaction; the claim was committed
+            elif worker == "dies" and received.event.tries < 5:
+                # The effect is rolled back with its transaction, but the claim was committed.
                 until = self.now + LEASE
                 claimed = WebhookEvent.objects.all()
                 claimed.claim(received.event.pk, owner="dead", now=self.now, until=until)
@@ -165,7 +164,7 @@ class Shop(RuleBasedStateMachine):
         return self.stripe.now
 
     def check(self) -> None:
-        """After everything has calmed down: each key has one intent, and what was paid is known as paid."""
+        """Check that, after all retries, each key has one intent and every status matches Stripe's."""
         for _ in range(8):
             self.stripe.now += timedelta(minutes=20)
             services.sweep(now=self.now)
@@ -190,7 +189,7 @@ class Checked(Shop):
 
 
 @pytest.mark.django_db
-def test_no_history_ends_with_two_charges_or_a_lost_one() -> None:
+def test_no_sequence_of_steps_charges_twice_or_loses_a_charge() -> None:
     run_state_machine_as_test(
         Checked,
         settings=settings(

@@ -1,4 +1,4 @@
-"""What staff see and do about reservations."""
+"""The staff pages and actions for reservations."""
 
 from datetime import timedelta
 from typing import Any
@@ -47,7 +47,7 @@ def money_without_seat() -> Discrepancy:
     return Discrepancy.objects.get()
 
 
-def test_the_overview_shows_events_and_what_differs(staff: Client) -> None:
+def test_the_overview_shows_events_and_open_cases(staff: Client) -> None:
     assert "No events yet" in page(staff, "reservations:overview")
 
     standing = make_ticket_type(20, event=make_event("gala", name="Summer gala"), name="Standing")
@@ -75,7 +75,9 @@ def test_an_events_page_charts_holds_sales_and_expiries(staff: Client, range_: s
 @pytest.mark.parametrize(
     ("hours", "expected"), [(1, "not before the event starts"), (48, "about 18 h")]
 )
-def test_a_forecast_ends_where_the_event_begins(staff: Client, hours: int, expected: str) -> None:
+def test_a_forecast_ends_at_the_start_of_the_event(
+    staff: Client, hours: int, expected: str
+) -> None:
     event = make_event("gala", starts_at=timezone.now() + timedelta(hours=hours))
     standing = make_ticket_type(4, event=event, price=0)
     services.complete(reservation=reserved(standing), now=timezone.now())
@@ -100,7 +102,7 @@ def test_the_chart_counts_seats_by_slot() -> None:
         assert [series.values[-1] for series in chart.series] == [5, 3, 2]
 
 
-def test_the_inbox_offers_a_refund_and_takes_a_decision(staff: Client) -> None:
+def test_a_case_can_be_refunded_or_resolved_in_the_inbox(staff: Client) -> None:
     assert "No open cases" in page(staff, "reservations:inbox")
     case = money_without_seat()
 
@@ -114,7 +116,7 @@ def test_the_inbox_offers_a_refund_and_takes_a_decision(staff: Client) -> None:
     assert LogEntry.objects.get().get_change_message() == "resolved: seat found"
 
 
-def test_seats_whose_money_went_back_can_be_given_back(staff: Client) -> None:
+def test_seats_of_a_refunded_payment_can_be_released(staff: Client) -> None:
     standing = make_ticket_type(5)
     reservation = reserved(standing, 2)
     payment = make_payment(str(reservation.uuid))
@@ -129,7 +131,7 @@ def test_seats_whose_money_went_back_can_be_given_back(staff: Client) -> None:
     assert (standing.sold, reservation.status) == (0, Status.REFUNDED)
 
 
-def test_a_reservation_is_released_and_extended_by_staff(staff: Client) -> None:
+def test_staff_extend_and_release_a_reservation(staff: Client) -> None:
     standing = make_ticket_type(5)
     reservation = reserved(standing, 2)
     shown = page(staff, "reservations:reservation-page", reservation.uuid)
@@ -155,7 +157,7 @@ def test_every_list_opens(staff: Client, name: str) -> None:
     assert staff.get(reverse(f"admin:reservations_{name}_changelist")).status_code == 200
 
 
-def test_a_reservation_is_found_by_its_buyers_address(staff: Client) -> None:
+def test_a_reservation_is_found_by_the_buyers_email_address(staff: Client) -> None:
     from payments.customers import customer_reference
 
     standing = make_ticket_type(5)
@@ -168,7 +170,7 @@ def test_a_reservation_is_found_by_its_buyers_address(staff: Client) -> None:
     assert "o-66" not in shown
 
 
-def test_capacity_cannot_go_below_what_is_taken(staff: Client) -> None:
+def test_capacity_cannot_go_below_held_and_sold_tickets(staff: Client) -> None:
     standing = make_ticket_type(5, event=make_event("gala"))
     reserved(standing, 3)
     event = Event.objects.get()
@@ -195,7 +197,7 @@ def test_capacity_cannot_go_below_what_is_taken(staff: Client) -> None:
     assert (standing.capacity, standing.held, standing.currency) == (3, 3, "EUR")
 
 
-def test_a_reader_changes_nothing() -> None:
+def test_a_read_only_user_cannot_release() -> None:
     ensure_roles()
     user = User.objects.create_user("bob", is_staff=True)
     user.groups.add(Group.objects.get(name=READ_ONLY))

@@ -1,4 +1,4 @@
-"""Many at once, against the real database: threads, processes, and processes killed in the middle."""
+"""Concurrent buyers against the real database: threads, processes, and processes that are killed."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
-    """Run all at the same instant, each in its thread; what each returned or raised."""
+    """Run all calls at the same time, each in its own thread, and return what each returned or raised."""
     barrier = threading.Barrier(len(calls))
 
     def run(call: Callable[[], object]) -> object:
@@ -51,7 +51,7 @@ def test_the_last_ticket_goes_to_one_of_forty_buyers() -> None:
     assert find_drift() == []
 
 
-def test_one_key_used_twenty_times_at_once_reserves_once() -> None:
+def test_twenty_concurrent_requests_with_one_key_reserve_once() -> None:
     standing, app = make_ticket_type(100), make_app()
 
     def buy() -> object:
@@ -63,7 +63,7 @@ def test_one_key_used_twenty_times_at_once_reserves_once() -> None:
     assert standing.held == 2
 
 
-def test_orders_over_the_same_types_in_any_order_do_not_block_each_other() -> None:
+def test_orders_of_the_same_types_in_any_order_do_not_deadlock() -> None:
     types, app = [make_ticket_type(1000) for _ in range(3)], make_app()
     first, second, third = types
 
@@ -109,7 +109,7 @@ def test_a_customers_simultaneous_requests_stay_within_the_limit() -> None:
 
 
 @pytest.mark.parametrize("round_", range(5))
-def test_paid_and_expired_at_the_same_instant_ends_with_a_seat_or_a_refund(round_: int) -> None:
+def test_payment_and_expiry_at_the_same_time_end_with_a_seat_or_a_refund(round_: int) -> None:
     standing, app = make_ticket_type(1), make_app()
     past = timezone.now() - timedelta(minutes=16)
     reservation = services.reserve(app=app, wanted=wanted((standing, 1)), now=past).reservation
@@ -136,7 +136,7 @@ def test_paid_and_expired_at_the_same_instant_ends_with_a_seat_or_a_refund(round
     assert find_drift() == []
 
 
-def test_200_threads_in_4_processes_sell_100_tickets_exactly() -> None:
+def test_200_threads_in_4_processes_sell_exactly_100_tickets() -> None:
     standing = make_ticket_type(100)
     make_app("buyers")
     crowds = [
@@ -150,14 +150,14 @@ def test_200_threads_in_4_processes_sell_100_tickets_exactly() -> None:
 
     total = sum((Counter(one) for one in said), Counter[str]())
     total.pop("busy", None)
-    assert set(total) == {"reserved", "completed"}  # no deadlock, nothing "locked"
+    assert set(total) == {"reserved", "completed"}  # no deadlock and no "database is locked"
     assert total["reserved"] == 100
     standing.refresh_from_db()
     assert (standing.held + standing.sold, standing.sold) == (100, total["completed"])
     assert find_drift() == []
 
 
-def test_killed_buyers_leave_no_seat_uncounted() -> None:
+def test_the_counters_are_right_after_buyers_are_killed() -> None:
     standing = make_ticket_type(100_000)
     make_app("buyers")
     for name in "abc":
