@@ -7,17 +7,15 @@ from typing import Any
 
 PAYMENT_METADATA_KEY = "ops_payment"  # the metadata entry with the id of our payment
 
-# Progress of an intent, by status. Stripe may deliver its events in any order.
-_RANKS = {
-    "requires_payment_method": 0,
-    "requires_confirmation": 1,
-    "requires_action": 2,
-    "processing": 3,
-    "requires_capture": 4,
-    "succeeded": 5,
-    "canceled": 5,
-}
 TERMINAL = frozenset({"succeeded", "canceled"})
+# https://docs.stripe.com/payments/paymentintents/lifecycle
+STATUSES = TERMINAL | {
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "requires_capture",
+}
 
 
 class NotAnIntent(Exception):
@@ -45,7 +43,7 @@ class Intent:
             received = data.get("amount_received")
             if received is None:
                 received = amount if status == "succeeded" else 0
-            if status not in _RANKS:
+            if status not in STATUSES:
                 raise NotAnIntent(f"unknown status {status[:30]!r}")
             return cls(
                 id=str(data["id"]),
@@ -80,7 +78,7 @@ def is_newer(
         return False
     if known in TERMINAL:
         return False
-    if reported in TERMINAL or known_at is None or known not in _RANKS:
+    if reported in TERMINAL or known_at is None or known not in STATUSES:
         return True
     if reported_at == known_at:
         return None

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from opsportal.lib.formats import money
 from payments.intents import Intent, is_newer
-from payments.models import Payment, TimelineEntry
+from payments.models import Payment, PaymentStatus, TimelineEntry
 from payments.signals import payment_refunded, payment_succeeded
 
 
@@ -43,7 +43,7 @@ def apply_intent(
         payment.amount_received = max(payment.amount_received, intent.amount_received)
         fields += ["status", "status_at", "amount_received"]
     payment.save(update_fields=fields)
-    if is_newer_status is not False and payment.status == "succeeded":
+    if is_newer_status is not False and payment.status == PaymentStatus.SUCCEEDED:
         payment_succeeded.send(Payment, payment=payment, now=now)
     return True
 

@@ -1,7 +1,7 @@
 from datetime import datetime
 
 from payments import stripe_api
-from payments.models import Payment
+from payments.models import Payment, PaymentStatus
 from payments.services.apply import apply_intent
 
 
@@ -12,7 +12,7 @@ def cancel(*, payment: Payment, now: datetime) -> Payment:
     """
     if not payment.intent_id:
         raise stripe_api.InvalidRequest("the payment has no intent yet")
-    if payment.status != "canceled":
+    if payment.status != PaymentStatus.CANCELED:
         cancelled = stripe_api.cancel_intent(payment.intent_id, key=f"ops_cancel_{payment.uuid}")
         apply_intent(
             payment_id=payment.pk, intent=cancelled, reported_at=now, is_authoritative=True, now=now

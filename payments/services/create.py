@@ -78,24 +78,26 @@ class PortalFault(Exception):
     """Stripe has our key with other parameters, which is a bug in the portal."""
 
 
-def derived_key(asked: NewPayment) -> str:
+def derived_key(new_payment: NewPayment) -> str:
     """Return a key for an app that sends none: one payment of this amount per reservation."""
-    if not asked.reservation_id:
+    if not new_payment.reservation_id:
         return str(uuid.uuid4())
-    text = f"{asked.reservation_id} {asked.amount} {asked.currency}"
+    text = f"{new_payment.reservation_id} {new_payment.amount} {new_payment.currency}"
     return "auto_" + hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
-def create_payment(*, app: ClientApp, asked: NewPayment, key: str, now: datetime) -> StoredResponse:
+def create_payment(
+    *, app: ClientApp, new_payment: NewPayment, key: str, now: datetime
+) -> StoredResponse:
     """Create the payment and return the response, which is stored with the key.
 
     Raises KeyReused, InProgress, StripeUnavailable, PortalFault and stripe_api.NotConfigured; none of them is stored.
     """
     if not stripe_api.is_configured():
         raise stripe_api.NotConfigured("payments are not configured")
-    known = _find_by_key(app, key)
-    if known is not None:
-        return _answer_repeat(known, asked, now)
+    existing = _find_by_key(app, key)
+    if existing is not None:
+        return _answer_repeat(existing, new_payment, now)
     try:
         stripe_api.require_ready()
     except stripe_api.NoResponse as failure:
@@ -105,16 +107,16 @@ def create_payment(*, app: ClientApp, asked: NewPayment, key: str, now: datetime
         app=app,
         livemode=stripe_api.is_livemode(),
         key=key,
-        fingerprint=asked.fingerprint,
+        fingerprint=new_payment.fingerprint,
         owner=owner,
         locked_until=now + LEASE,
-        amount=asked.amount,
-        currency=asked.currency,
-        order_id=asked.order_id,
-        reservation_id=asked.reservation_id,
-        customer=customer_reference(asked.customer),
+        amount=new_payment.amount,
+        currency=new_payment.currency,
+        order_id=new_payment.order_id,
+        reservation_id=new_payment.reservation_id,
+        customer=customer_reference(new_payment.customer),
         request_id=request_id.current(),
-        request_body={"description": asked.description, "metadata": asked.metadata},
+        request_body={"description": new_payment.description, "metadata": new_payment.metadata},
         created_at=now,
         expires_at=now + timedelta(hours=min(72, settings.PAYMENT_KEY_HOURS)),
     )
@@ -123,10 +125,10 @@ def create_payment(*, app: ClientApp, asked: NewPayment, key: str, now: datetime
             payment.save(force_insert=True)
     except IntegrityError:
         # A concurrent request with this key has inserted its row first.
-        known = _find_by_key(app, key)
-        if known is None:
+        existing = _find_by_key(app, key)
+        if existing is None:
             raise
-        return _answer_repeat(known, asked, now)
+        return _answer_repeat(existing, new_payment, now)
     return finish(payment, now=now)
 
 
@@ -137,8 +139,8 @@ def _find_by_key(app: ClientApp, key: str) -> Payment | None:
     return next(iter(found[:1]), None)
 
 
-def _answer_repeat(payment: Payment, asked: NewPayment, now: datetime) -> StoredResponse:
-    if payment.fingerprint != asked.fingerprint:
+def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> StoredResponse:
+    if payment.fingerprint != new_payment.fingerprint:
         raise KeyReused
     if payment.state == Payment.State.FINISHED:
         with quick_commit():
@@ -235,11 +237,11 @@ def _store(
         )
         if stored:
             # A webhook may have updated the status before this response arrived; its status is newer.
-            asked = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.ASKED)
+            without_status = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.ASKED)
             if intent:
-                asked.update(status=intent.status, status_at=intent.created_at)
+                without_status.update(status=intent.status, status_at=intent.created_at)
             elif status:
-                asked.update(status=status, status_at=now)
+                without_status.update(status=status, status_at=now)
     payment.refresh_from_db()
     if payment.state != Payment.State.FINISHED:
         raise InProgress  # our lease expired, and the process that took over has not finished yet

@@ -10,7 +10,7 @@ from alerts.rules import Severity
 from opsportal.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent
-from payments.models import Mismatch, Payment, ReconciliationRun, WebhookEvent
+from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
 from payments.services.alerts import clear_alert, raise_alert
 from payments.services.apply import apply_intent
 from payments.services.attempt import STRIPE_KEY_ALERT
@@ -92,7 +92,7 @@ def _compare_intents(
         payment = Payment.objects.filter(intent_id=intent.id).first()
         if payment is None and intent.payment_uuid:
             payment = _find_unlinked(intent)
-            if payment is None and intent.status == "succeeded":
+            if payment is None and intent.status == PaymentStatus.SUCCEEDED:
                 detail = money(intent.amount_received, intent.currency)
                 _record(run, Kind.MISSING, intent, None, detail, now)
         if payment is not None:

@@ -11,7 +11,7 @@ from django.db.models import Sum
 
 from opsportal.lib.formats import THREE_DECIMAL, money
 from payments import stripe_api
-from payments.models import Payment, Refund
+from payments.models import Payment, PaymentStatus, Refund
 from payments.models.intents import NEVER_RESEND_AFTER
 from payments.services.apply import add_timeline_entry, apply_refund
 
@@ -54,10 +54,10 @@ def _record_request(
     now: datetime,
 ) -> Refund:
     payment = Payment.objects.select_for_update().get(pk=payment.pk)
-    known = Refund.objects.filter(uuid=form).first()
-    if known is not None:
-        return known
-    if payment.status != "succeeded" or not payment.intent_id:
+    existing = Refund.objects.filter(uuid=form).first()
+    if existing is not None:
+        return existing
+    if payment.status != PaymentStatus.SUCCEEDED or not payment.intent_id:
         raise CannotRefund("only a successful payment can be refunded")
     pending = payment.refunds.filter(state__in=OPEN_STATES).aggregate(sum=Sum("amount", default=0))[
         "sum"
@@ -96,10 +96,10 @@ def _request_refund(refund_: Refund, now: datetime) -> None:
 
 def apply_refund_event(*, payment: Payment, data: Mapping[str, Any], now: datetime) -> str:
     """Apply a `refund.*` event to our refund and return the outcome. Runs in the caller's transaction."""
-    known = Refund.objects.filter(payment=payment, stripe_id=str(data.get("id"))).first()
-    if known is None:
+    existing = Refund.objects.filter(payment=payment, stripe_id=str(data.get("id"))).first()
+    if existing is None:
         return "not requested through the portal"
-    _set_state(known, str(data.get("status")), now)
+    _set_state(existing, str(data.get("status")), now)
     return f"refund {data.get('status')}"
 
 

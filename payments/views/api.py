@@ -46,7 +46,9 @@ def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
     key = accepted_key(request) or services.derived_key(new_payment)
     headers = {"Idempotency-Key": key}
     try:
-        response = services.create_payment(app=app, asked=new_payment, key=key, now=timezone.now())
+        response = services.create_payment(
+            app=app, new_payment=new_payment, key=key, now=timezone.now()
+        )
     except services.KeyReused:
         detail = "this idempotency key was used for another request"
         return problem(422, detail, type="key-reused", headers=headers)

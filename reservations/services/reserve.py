@@ -158,14 +158,14 @@ def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
 
 
 def _find_repeat(draft: Reservation) -> Reserved | None:
-    made = Reservation.objects.filter(
+    existing = Reservation.objects.filter(
         app=draft.app, idempotency_key=draft.idempotency_key
     ).first()  # fmt: skip
-    if made is None:
+    if existing is None:
         return None
-    if made.fingerprint != draft.fingerprint:
+    if existing.fingerprint != draft.fingerprint:
         raise KeyReused
-    return Reserved(made, list(made.lines.select_related("ticket_type")), is_new=False)
+    return Reserved(existing, list(existing.lines.select_related("ticket_type")), is_new=False)
 
 
 def _load_types_on_sale(wanted: Wanted, now: datetime) -> list[TicketType]:

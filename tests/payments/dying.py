@@ -20,7 +20,7 @@ from opsportal.clients.models import ClientApp  # noqa: E402
 from payments import services, stripe_api  # noqa: E402
 from payments.services import attempt, create  # noqa: E402
 
-ASKED = services.NewPayment(amount=2500, currency="EUR", order_id="o-1")
+NEW_PAYMENT = services.NewPayment(amount=2500, currency="EUR", order_id="o-1")
 
 
 def die(*_: object, **__: object) -> Any:
@@ -72,7 +72,7 @@ def main() -> None:
     settings.STRIPE_SECRET_KEY = os.environ["DOUBLE_KEY"]
     arm(instant)
     app = ClientApp.objects.get(pk=app_id)
-    services.create_payment(app=app, asked=ASKED, key=key, now=timezone.now())
+    services.create_payment(app=app, new_payment=NEW_PAYMENT, key=key, now=timezone.now())
 
 
 if __name__ == "__main__":

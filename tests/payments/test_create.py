@@ -15,7 +15,7 @@ from tests.factories import make_app
 from tests.payments.stripe_double import Fault, StripeDouble
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-ASKED = NewPayment(amount=2500, currency="EUR", order_id="o-1", metadata={"seat": "12"})
+NEW_PAYMENT = NewPayment(amount=2500, currency="EUR", order_id="o-1", metadata={"seat": "12"})
 pytestmark = pytest.mark.django_db
 
 
@@ -29,8 +29,8 @@ def seconds(number: float) -> timedelta:
 
 
 def create(app: ClientApp, key: str = "k", now: datetime = NOW, **changes: Any) -> StoredResponse:
-    asked = dataclasses.replace(ASKED, **changes)
-    return services.create_payment(app=app, asked=asked, key=key, now=now)
+    new_payment = dataclasses.replace(NEW_PAYMENT, **changes)
+    return services.create_payment(app=app, new_payment=new_payment, key=key, now=now)
 
 
 def test_an_intent_is_created_at_stripe_and_the_response_is_stored(
@@ -312,13 +312,13 @@ def _unfinished(app: ClientApp) -> Payment:
         app=app,
         livemode=False,
         key="k",
-        fingerprint=ASKED.fingerprint,
+        fingerprint=NEW_PAYMENT.fingerprint,
         owner=uuid.uuid4().hex,
         locked_until=NOW + seconds(30),
-        amount=ASKED.amount,
-        currency=ASKED.currency,
-        order_id=ASKED.order_id,
-        request_body={"description": "", "metadata": ASKED.metadata},
+        amount=NEW_PAYMENT.amount,
+        currency=NEW_PAYMENT.currency,
+        order_id=NEW_PAYMENT.order_id,
+        request_body={"description": "", "metadata": NEW_PAYMENT.metadata},
         created_at=NOW,
         expires_at=NOW + timedelta(hours=24),
     )

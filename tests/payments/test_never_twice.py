@@ -17,7 +17,7 @@ from payments.models import Payment
 from payments.services import StoredResponse
 from tests import subprocesses
 from tests.factories import make_app
-from tests.payments.dying import ASKED
+from tests.payments.dying import NEW_PAYMENT
 from tests.payments.stripe_double import Fault, StripeDouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +30,7 @@ def app() -> ClientApp:
 
 def create(app: ClientApp, key: str = "k", *, after: float = 0) -> StoredResponse:
     now = timezone.now() + timedelta(seconds=after)
-    return services.create_payment(app=app, asked=ASKED, key=key, now=now)
+    return services.create_payment(app=app, new_payment=NEW_PAYMENT, key=key, now=now)
 
 
 def in_threads(count: int, call: Callable[[], StoredResponse]) -> list[StoredResponse | Exception]:

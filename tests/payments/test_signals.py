@@ -1,4 +1,4 @@
-"""What payments contribute to alert rules, health checks, metrics, impact and the dashboard."""
+"""The alert rules, health check, metrics, impact source and dashboard widget of payments."""
 
 import uuid
 from datetime import timedelta

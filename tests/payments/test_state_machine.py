@@ -104,9 +104,11 @@ class Shop(RuleBasedStateMachine):
     )
     def a_client_asks(self, key: str, plan: str) -> None:
         self.stripe.plan = plan
-        asked = NewPayment(amount=2500, currency="EUR", order_id=key)
+        new_payment = NewPayment(amount=2500, currency="EUR", order_id=key)
         try:
-            answer = services.create_payment(app=self.app, asked=asked, key=key, now=self.now)
+            answer = services.create_payment(
+                app=self.app, new_payment=new_payment, key=key, now=self.now
+            )
         except (Crash, services.StripeUnavailable, services.InProgress):
             return
         finally:

@@ -1,4 +1,4 @@
-"""What reservations contribute to alert rules, health checks, metrics, impact and the dashboard."""
+"""The alert rules, health check, metrics, impact source and dashboard widget of reservations."""
 
 from datetime import timedelta
 

@@ -12,7 +12,7 @@ from alerts.rules import Severity
 from opsportal.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent, NotAnIntent
-from payments.models import Mismatch, Payment, WebhookEvent
+from payments.models import Mismatch, Payment, PaymentStatus, WebhookEvent
 from payments.models.webhooks import WebhookEventQuerySet
 from payments.services.alerts import raise_alert, update_dead_event_alert
 from payments.services.apply import (
@@ -176,7 +176,7 @@ def _find_by_metadata(intent: Intent) -> Payment | None:
 
 
 def _handle_unknown_intent(intent: Intent, now: datetime) -> str:
-    if intent.payment_uuid and intent.status == "succeeded":
+    if intent.payment_uuid and intent.status == PaymentStatus.SUCCEEDED:
         record_mismatch(
             Mismatch.Kind.MISSING,
             intent_id=intent.id,
