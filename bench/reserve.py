@@ -27,15 +27,17 @@ PGBENCH_VALUES = {
     "lock_timeout": "'3s'",
     "type_id": "1",
     "quantity": "1",
-    "now": "now()",
+    "created_at": "now()",
     "uuid": "gen_random_uuid()",
     "app_id": "1",
-    "key": "gen_random_uuid()::text",
+    "idempotency_key": "gen_random_uuid()::text",
     "fingerprint": "'f'",
     "status": "'active'",
     "customer": "''",
     "order_id": "''",
     "request_id": "''",
+    "extensions": "0",
+    "paid_elsewhere": "''",
 }
 
 
@@ -169,10 +171,10 @@ def measure(
     return Rate(sum(rates), 1e6 * cpu)
 
 
-def run_pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
-    from reservations.services.one_statement import SQL
+def pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
+    from reservations.services.reserve_postgresql import build_statement
 
-    statement = SQL % PGBENCH_VALUES
+    statement = build_statement() % PGBENCH_VALUES
     script = folder / "reserve.sql"
     script.write_text(" ".join(statement.split()) + ";\n")
     output = subprocess.run(
@@ -258,9 +260,9 @@ def on_postgresql(seconds: float) -> None:
                 check=True,
             )
             program = find_pgbench()
-            limits = [run_pgbench(program, server.url("postgres"), folder, seconds)]
+            limits = [pgbench(program, server.url("postgres"), folder, seconds)]
             ours = measure(environment, seconds, PROCESSES, 1)
-            limits.append(run_pgbench(program, server.url("postgres"), folder, seconds))
+            limits.append(pgbench(program, server.url("postgres"), folder, seconds))
             limit = Rate(sum(limits) / 2, 0)
             print_row("the same statement by pgbench, 4 clients", limit)
             print_row("reserve, PostgreSQL, 4 processes", ours, share(ours, limit, "pgbench"))

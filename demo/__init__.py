@@ -1,1 +1,1 @@
-"""A shop to look at: simulated visitors, buyers, gates and functions that talk to the portal through its public endpoints."""
+"""A simulated shop: its visitors, buyers, gates and functions use the portal through the public endpoints."""

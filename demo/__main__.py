@@ -1,4 +1,4 @@
-"""`make demo`: the portal, and a shop that sends it live traffic. Ctrl-C ends both."""
+"""`make demo`: run the portal and a simulated shop that sends it live traffic. Ctrl-C stops both."""
 
 import json
 import os
@@ -21,7 +21,7 @@ MANAGE = [sys.executable, str(ROOT / "manage.py")]
 def main() -> int:
     port = os.environ.get("PORT") or "8000"
     base_url = f"http://127.0.0.1:{port}"
-    # Without a line for each of the shop's calls.
+    # At INFO, the portal would print a line for every request of the shop.
     environment = {"LOG_LEVEL": "WARNING", **os.environ, "BASE_URL": base_url}
     seeded = subprocess.run(
         [*MANAGE, "seed_demo"],
@@ -41,21 +41,23 @@ def main() -> int:
     site, gate = (Portal(base_url, Keys(**keys[slug])) for slug in ("shop", "gate"))
     shop = Shop(site, gate, bank)
     try:
-        if _is_up(base_url, portal):
+        if _wait_until_up(base_url, portal):
             shop.open()
             print(
-                f"The shop is open (its DSN: {shop.shop.dsn}). Trouble comes and goes.", flush=True
+                f"The shop is open (DSN: {shop.shop.dsn}). It simulates outages from time to time.",
+                flush=True,
             )
         return portal.wait()
     except KeyboardInterrupt:
-        return portal.wait()  # it got the Ctrl-C too
+        return portal.wait()  # the portal has received the Ctrl-C as well
     finally:
         shop.close()
         if bank:
             bank.close()
 
 
-def _is_up(base_url: str, portal: subprocess.Popen[bytes]) -> bool:
+def _wait_until_up(base_url: str, portal: subprocess.Popen[bytes]) -> bool:
+    """Return True once the portal responds, or False if it exits before."""
     while portal.poll() is None:
         try:
             httpx.get(f"{base_url}/livez", timeout=1)

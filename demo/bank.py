@@ -1,4 +1,4 @@
-"""Stripe's part in the demonstration: the double the tests use too, buyers who pay it, and the events it sends."""
+"""Stripe's part in the demo: the test double, buyers who pay, and the webhook events."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ WEBHOOKS = "/api/v1/webhooks/stripe/"
 
 
 class Bank:
-    """A stateful Stripe double. `Bank.open()` is None where its package (for development) is not installed."""
+    """A Stripe double and its buyers. `Bank.open()` returns None if localstripe, a development package, is missing."""
 
     def __init__(self, double: StripeDouble) -> None:
         self._double = double
@@ -24,7 +24,10 @@ class Bank:
     @classmethod
     def open(cls) -> "Bank | None":
         if importlib.util.find_spec("localstripe") is None:
-            print("shop: no payments without localstripe (make install)", flush=True)
+            print(
+                "shop: payments are disabled because localstripe is not installed (make install)",
+                flush=True,
+            )
             return None
         return cls(StripeDouble())
 
@@ -33,7 +36,7 @@ class Bank:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What the portal is told, as its owner would from Stripe's dashboard."""
+        """Return the settings that connect the portal to the double."""
         return {
             "STRIPE_API_BASE": self._double.base,
             "STRIPE_SECRET_KEY": "sk_test_double",
@@ -41,11 +44,11 @@ class Bank:
         }
 
     def pay(self, intent_id: str) -> dict[str, Any]:
-        """The buyer's card is good: the event that says so."""
+        """Pay the intent with a valid card and return the event."""
         return self._double.pay(intent_id)
 
     def decline(self, intent_id: str) -> dict[str, Any]:
-        """The buyer's card is not."""
+        """Decline the buyer's card and return the event."""
         intent = self._double.get(f"/v1/payment_intents/{intent_id}")
         intent["last_payment_error"] = {"code": "card_declined", "type": "card_error"}
         return {
@@ -57,8 +60,8 @@ class Bank:
             "data": {"object": intent},
         }
 
-    def tell(self, portal_url: str, event: dict[str, Any]) -> bool:
-        """Send an event to the portal's webhook, signed as Stripe signs."""
+    def send_event(self, portal_url: str, event: dict[str, Any]) -> bool:
+        """Send a signed event to the portal's webhook and return True if it was accepted."""
         body, at = json.dumps(event), int(time.time())
         signed = hmac.new(self._double.secret.encode(), f"{at}.{body}".encode(), hashlib.sha256)
         headers = {

@@ -1,5 +1,4 @@
-"""The shop's own code, with the bugs it has. Errors come from really running it, so stack traces, locals and
-breadcrumbs are real."""
+"""The shop's code and its bugs. Errors come from running it, so stack traces, locals and breadcrumbs are real."""
 
 import random
 from collections.abc import Callable
@@ -22,7 +21,7 @@ EXCHANGE_RATES = {"EUR": 1.0, "CHF": 0.94}
 
 def apply_voucher(basket: Basket, total: int) -> int:
     sentry_sdk.add_breadcrumb(category="checkout", message="voucher entered", level="info")
-    percent = VOUCHERS[basket.voucher]  # a code from last year's flyer is not in here
+    percent = VOUCHERS[basket.voucher]  # raises KeyError for an expired voucher code
     return total - total * percent // 100
 
 
@@ -32,27 +31,27 @@ def price_in(currency: str, total: int) -> int:
 
 def ticket_pdf(basket: Basket) -> bytes:
     pages = [f"{name} x {count}" for name, count in basket.items.items()]
-    return pages[0].encode()  # an empty basket has no first page
+    return pages[0].encode()  # raises IndexError for an empty basket
 
 
-def read_gate_answer(answer: str) -> int:
+def parse_gate_state(response: str) -> int:
     sentry_sdk.add_breadcrumb(category="http", message="GET /gate/7/state", level="info")
-    return int(answer.split(";")[1])
+    return int(response.split(";")[1])
 
 
-def ask_for_payment(basket: Basket) -> None:
+def request_payment(basket: Basket) -> None:
     sentry_sdk.add_breadcrumb(category="http", message="POST /v1/payment_intents", level="info")
-    raise TimeoutError("payment provider did not answer within 10 s")
+    raise TimeoutError("payment provider did not respond within 10 s")
 
 
 BUGS: list[Callable[[Basket], object]] = [
     lambda basket: apply_voucher(basket, 9000),
     lambda basket: price_in("DKK", 4500),
     lambda basket: ticket_pdf(Basket(basket.order_id, basket.user_id)),
-    lambda basket: read_gate_answer("gate 7: closed"),
+    lambda basket: parse_gate_state("gate 7: closed"),
 ]
 
 
-def something_that_fails(basket: Basket) -> None:
-    """Run one of the bugs, the common ones more often."""
+def run_buggy_code(basket: Basket) -> None:
+    """Run a random bug; some are more frequent than others."""
     random.choices(BUGS, weights=[6, 3, 2, 3])[0](basket)

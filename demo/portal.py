@@ -1,4 +1,4 @@
-"""What an app of the shop knows of the portal: its address, its keys, and the public endpoints. Nothing else."""
+"""A client of the portal as an app of the shop has it: an address, keys and the public endpoints."""
 
 import threading
 from dataclasses import dataclass
@@ -9,13 +9,15 @@ import httpx
 
 @dataclass(frozen=True)
 class Keys:
+    """An app's id and keys in the portal."""
+
     id: int
     dsn_key: str
     api_key: str
 
 
 class Portal:
-    """Calls the portal as one app. An endpoint that is missing or refuses is told once, and the shop goes on."""
+    """Call the portal as one app. A missing endpoint or a rejected request is printed once, and the shop continues."""
 
     def __init__(self, base_url: str, keys: Keys) -> None:
         self.base_url = base_url
@@ -23,7 +25,8 @@ class Portal:
         self._http = httpx.Client(
             base_url=base_url, timeout=10, headers={"Authorization": f"Bearer {keys.api_key}"}
         )
-        self._missing: set[str] = set()
+        self._missing: set[str] = set()  # areas of the API that do not exist
+        self._printed: set[str] = set()
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -37,9 +40,9 @@ class Portal:
         return self._call("GET", path, None, {})
 
     def post(self, path: str, body: object, **headers: str) -> Any:
-        """The answer's JSON; None when the endpoint is not there, refuses, or cannot be reached."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self._call("POST", path, body, named)
+        """Return the response's JSON, or None if the endpoint is missing, rejects the request or is unavailable."""
+        dashed = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._call("POST", path, body, dashed)
 
     def _call(self, method: str, path: str, body: object, headers: dict[str, str]) -> Any:
         area = "/".join(path.split("/")[:4])
@@ -48,22 +51,20 @@ class Portal:
         try:
             response = self._http.request(method, path, json=body, headers=headers)
         except httpx.HTTPError:
-            return None  # the portal restarts, or Ctrl-C has come: a shop lives with that
+            return None  # the portal is restarting or stopping
         if response.status_code == 404 and "no such" not in response.text:
-            self._tell_once(area, f"{area}/ is not there yet")
-            with self._lock:
-                self._missing.add(area)
+            self._missing.add(area)
+            self._print_once(area, f"{area}/ does not exist")
         elif response.status_code in (400, 401, 403, 405, 422):
-            self._tell_once(
+            self._print_once(
                 f"{area} {response.status_code}",
-                f"{method} {path} refused: {response.status_code} {response.text[:200]}",
+                f"{method} {path} was rejected: {response.status_code} {response.text[:200]}",
             )
         return response.json() if response.is_success and response.content else None
 
-    def _tell_once(self, key: str, sentence: str) -> None:
+    def _print_once(self, key: str, sentence: str) -> None:
         with self._lock:
-            if key in self._missing:
+            if key in self._printed:
                 return
-            if " " in key:
-                self._missing.add(key)
+            self._printed.add(key)
         print(f"shop: {sentence}", flush=True)

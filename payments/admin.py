@@ -1,4 +1,4 @@
-"""Payments, events, refunds and differences as lists. They are written by the portal; staff act on the pages."""
+"""Read-only lists of payments, events, refunds and mismatches. Staff act on the pages in views/."""
 
 from datetime import timedelta
 
@@ -30,7 +30,7 @@ class StuckFilter(admin.SimpleListFilter):
     def lookups(
         self, request: HttpRequest, model_admin: admin.ModelAdmin[Payment]
     ) -> list[tuple[str, str]]:
-        return [("stuck", "Stuck"), ("repeated", "Repeated by the app")]
+        return [("stuck", "Stuck"), ("repeated", "Duplicates prevented")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment]:
         if self.value() == "stuck":
@@ -43,9 +43,17 @@ class StuckFilter(admin.SimpleListFilter):
 
 @admin.register(Payment)
 class PaymentAdmin(LogAdmin):
-    """A payment's page is ours: it tells the whole story. Stored answers (with client secrets) are never shown."""
+    """List of payments that links to our own page. Stored responses contain client secrets and are never shown."""
 
-    list_display = ("story", "status", "amount_in_words", "app", "age", "duplicates", "error")
+    list_display = (
+        "page_link",
+        "status",
+        "amount_with_currency",
+        "app",
+        "age",
+        "duplicates",
+        "error",
+    )
     list_filter = (StuckFilter, "status", "app", "currency", "livemode")
     search_fields = ("order_id", "intent_id", "reservation_id", "uuid", "customer", "request_id")
     search_help_text = "Order, intent, reservation, payment or request id, customer id or e-mail"
@@ -63,13 +71,13 @@ class PaymentAdmin(LogAdmin):
         return super().get_search_results(request, queryset, search_term)
 
     @admin.display(description="payment", ordering="created_at")
-    def story(self, payment: Payment) -> SafeString:
+    def page_link(self, payment: Payment) -> SafeString:
         url = reverse("payments:payment-page", args=[payment.uuid])
         return format_html('<a href="{}">{}</a>', url, payment.order_id or payment.uuid)
 
     @admin.display(description="amount", ordering="amount")
-    def amount_in_words(self, payment: Payment) -> str:
-        return payment.shown_amount
+    def amount_with_currency(self, payment: Payment) -> str:
+        return payment.formatted_amount
 
     @admin.display(description="age", ordering="created_at")
     def age(self, payment: Payment) -> str:
@@ -87,7 +95,7 @@ class WebhookEventAdmin(LogAdmin):
         "state",
         "object_id",
         "received_at",
-        "lag",
+        "processing_time",
         "deliveries",
         "tries",
         "outcome",
@@ -97,8 +105,8 @@ class WebhookEventAdmin(LogAdmin):
     date_hierarchy = "received_at"
     ordering = ("-received_at", "-pk")
 
-    @admin.display(description="took")
-    def lag(self, event: WebhookEvent) -> str:
+    @admin.display(description="processing time")
+    def processing_time(self, event: WebhookEvent) -> str:
         if event.processed_at is None:
             return span(None)
         return span(max(timedelta(0), event.processed_at - event.received_at))
@@ -108,7 +116,7 @@ class WebhookEventAdmin(LogAdmin):
 class RefundAdmin(LogAdmin):
     list_display = (
         "payment",
-        "amount_in_words",
+        "amount_with_currency",
         "state",
         "asked_at",
         "asked_by",
@@ -121,7 +129,7 @@ class RefundAdmin(LogAdmin):
     list_select_related = ("payment", "asked_by")
 
     @admin.display(description="amount", ordering="amount")
-    def amount_in_words(self, refund: Refund) -> str:
+    def amount_with_currency(self, refund: Refund) -> str:
         return money(refund.amount, refund.payment.currency)
 
 
@@ -147,7 +155,7 @@ class MismatchAdmin(LogAdmin):
 class ReconciliationRunAdmin(LogAdmin):
     list_display = (
         "started_at",
-        "took",
+        "duration",
         "is_full",
         "event_count",
         "inserted_count",
@@ -159,8 +167,8 @@ class ReconciliationRunAdmin(LogAdmin):
     list_filter = ("is_full",)
     ordering = ("-started_at",)
 
-    @admin.display(description="took")
-    def took(self, run: ReconciliationRun) -> str:
+    @admin.display(description="duration")
+    def duration(self, run: ReconciliationRun) -> str:
         return span(run.finished_at - run.started_at) if run.finished_at else "did not finish"
 
 

@@ -1,27 +1,25 @@
-"""Stripe's payment intent as we use it, and which of two pieces of news about one is the later. Pure."""
+"""Stripe's payment intents as the portal uses them, and which of two reports about one is newer. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-OURS = "ops_payment"  # the metadata entry that says which payment of ours an intent belongs to
+PAYMENT_METADATA_KEY = "ops_payment"  # the metadata entry with the id of our payment
 
-# How far along an intent is. Stripe may deliver its events in any order.
-_RANKS = {
-    "requires_payment_method": 0,
-    "requires_confirmation": 1,
-    "requires_action": 2,
-    "processing": 3,
-    "requires_capture": 4,
-    "succeeded": 5,
-    "canceled": 5,
-}
 TERMINAL = frozenset({"succeeded", "canceled"})
+# https://docs.stripe.com/payments/paymentintents/lifecycle
+STATUSES = TERMINAL | {
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "requires_capture",
+}
 
 
 class NotAnIntent(Exception):
-    """A payload that lacks what every payment intent has."""
+    """The payload lacks a field that every payment intent has."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,15 @@ class Intent:
     client_secret: str = field(default="", repr=False)
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> "Intent":
-        """Raises NotAnIntent."""
+    def from_stripe(cls, data: Mapping[str, Any]) -> "Intent":
+        """Return the intent in a payload of Stripe's. Raises NotAnIntent."""
         try:
             status = str(data["status"])
             amount = int(data["amount"])
             received = data.get("amount_received")
             if received is None:
                 received = amount if status == "succeeded" else 0
-            if status not in _RANKS:
+            if status not in STATUSES:
                 raise NotAnIntent(f"unknown status {status[:30]!r}")
             return cls(
                 id=str(data["id"]),
@@ -63,21 +61,25 @@ class Intent:
 
     @property
     def payment_uuid(self) -> str:
-        return str(self.metadata.get(OURS, ""))
+        """Return the id of our payment, or "" if the intent was not created by this portal."""
+        return str(self.metadata.get(PAYMENT_METADATA_KEY, ""))
 
 
-def is_news(*, known: str, known_at: datetime | None, told: str, told_at: datetime) -> bool | None:
-    """Whether what we are told replaces what we know. None: the clock cannot tell, so ask Stripe.
+def is_newer(
+    *, known: str, known_at: datetime | None, reported: str, reported_at: datetime
+) -> bool | None:
+    """Return True if the reported status replaces the known one, or None if only Stripe can say.
 
-    A terminal status never gives way, and always replaces one that is not. Otherwise the later second counts;
-    within one second, a higher rank may still be the older news (a declined card goes back to the start).
+    A terminal status is never replaced, and always replaces one that is not terminal. Otherwise the later timestamp
+    wins. Timestamps have a resolution of one second; within a second the order is unknown, because an intent can also
+    move backwards, for example after a declined card.
     """
-    if told == known:
+    if reported == known:
         return False
     if known in TERMINAL:
         return False
-    if told in TERMINAL or known_at is None or known not in _RANKS:
+    if reported in TERMINAL or known_at is None or known not in STATUSES:
         return True
-    if told_at == known_at:
+    if reported_at == known_at:
         return None
-    return told_at > known_at
+    return reported_at > known_at

@@ -1,6 +1,6 @@
-"""Sent inside the transaction that saves what they tell, so that money and seat are saved together."""
+"""Signals sent inside the transaction that saves the payment, so that money and seats are saved together."""
 
 from django.dispatch import Signal
 
 payment_succeeded = Signal()  # payment=Payment, now=datetime
-payment_refunded = Signal()  # payment=Payment, now=datetime: all of it went back
+payment_refunded = Signal()  # payment=Payment, now=datetime; sent when the full amount is refunded

@@ -1,4 +1,4 @@
-"""The only file that knows stripe-python: our calls out, and its errors as the few outcomes we tell apart."""
+"""The only module that uses stripe-python: calls to Stripe, and its errors translated into a few exceptions."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -14,34 +14,36 @@ from django.conf import settings
 
 from core.lib import outbound
 from core.lib.outbound.breaker import Breaker, breaker_for
-from payments.intents import OURS, Intent
+from payments.intents import PAYMENT_METADATA_KEY, Intent
 
-# stripe-python alone waits 80 s and tries once. Two attempts of 9 s stay well inside the 30 s lease of a payment.
-CONNECT_SECONDS, READ_SECONDS, RETRIES = 1.0, 8.0, 1
-PAGE = 100
-MOST_PAGES = 50
+# stripe-python's default is one attempt of up to 80 s. Two attempts of 9 s stay well within a payment's 30 s lease.
+CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, MAX_RETRIES = 1.0, 8.0, 1
+PAGE_SIZE = 100
+MAX_PAGES = 50
 
 T = TypeVar("T")
-logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO it logs each request
+logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO it logs every request
 
 
-class StripeTrouble(Exception):
-    """Stripe did not do what was asked. The text is safe to show to staff."""
+class StripeFailure(Exception):
+    """Base class: Stripe did not do what was requested. The text is safe to show to staff."""
 
 
-class NotConfigured(StripeTrouble):
-    """No STRIPE_SECRET_KEY: payments are not in use here."""
+class NotConfigured(StripeFailure):
+    """STRIPE_SECRET_KEY is not set."""
 
 
-class CardRefused(StripeTrouble):
+class CardDeclined(StripeFailure):
+    """The card was declined."""
+
     def __init__(self, text: str, *, code: str = "", decline_code: str = "") -> None:
         super().__init__(text)
         self.code = code
         self.decline_code = decline_code
 
 
-class Rejected(StripeTrouble):
-    """Stripe finds the request itself wrong; sending it again is pointless."""
+class InvalidRequest(StripeFailure):
+    """Stripe rejects the request as invalid; sending it again is pointless."""
 
     def __init__(self, text: str, *, code: str = "", parameter: str = "") -> None:
         super().__init__(text)
@@ -49,31 +51,30 @@ class Rejected(StripeTrouble):
         self.parameter = parameter
 
 
-class NotFound(Rejected):
-    pass
+class NotFound(InvalidRequest):
+    """Stripe does not have the requested object."""
 
 
-class KeyClash(StripeTrouble):
-    """Our idempotency key came with other parameters before: a fault of ours."""
+class IdempotencyConflict(StripeFailure):
+    """Our idempotency key was used with other parameters before, which is a bug in the portal."""
 
 
-class KeyInUse(StripeTrouble):
-    """Stripe is at work on a request with this key right now."""
+class IdempotencyKeyInUse(StripeFailure):
+    """Stripe is still processing a request with this key."""
 
 
-class KeyNotAccepted(StripeTrouble):
-    """Stripe does not accept our secret key, or not for this."""
+class AuthenticationFailed(StripeFailure):
+    """Stripe rejects our secret key, or the key lacks the permission."""
 
 
-class NoAnswer(StripeTrouble):
-    """Nobody knows whether it was done: no connection, a time-out, 429 or 5xx."""
+class NoResponse(StripeFailure):
+    """The outcome is unknown: no connection, a timeout, 429 or 5xx."""
 
     def __init__(self, text: str, *, retry_after: float = 1.0, is_replayed: bool = False) -> None:
         super().__init__(text)
         self.retry_after = retry_after
-        self.is_replayed = (
-            is_replayed  # Stripe's stored 5xx for this key: asking again gets the same
-        )
+        # Stripe stored this 5xx for the idempotency key and will return it again.
+        self.is_replayed = is_replayed
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,17 @@ def is_configured() -> bool:
     return bool(settings.STRIPE_SECRET_KEY)
 
 
-def livemode() -> bool:
+def is_livemode() -> bool:
     return "_live_" in settings.STRIPE_SECRET_KEY[:10]
 
 
 def require_ready() -> None:
-    """Raises NotConfigured, or NoAnswer while the breaker is open: nothing has been asked yet."""
+    """Raise NotConfigured, or NoResponse while the circuit breaker is open. Calls nothing."""
     if not is_configured():
         raise NotConfigured("payments are not configured")
     state = _breaker().state()
     if state.state == "open":
-        raise NoAnswer("Stripe is not answering", retry_after=state.retry_after or 1.0)
+        raise NoResponse("Stripe is not responding", retry_after=state.retry_after or 1.0)
 
 
 def create_intent(
@@ -110,28 +111,28 @@ def create_intent(
     if description:
         parameters["description"] = description
     with _call():
-        made = _client().v1.payment_intents.create(
+        created = _client().v1.payment_intents.create(
             parameters,  # type: ignore[arg-type]
             {"idempotency_key": key},
         )
-        return Intent.of(made.to_dict())
+        return Intent.from_stripe(created.to_dict())
 
 
 def retrieve_intent(intent_id: str) -> Intent:
     with _call():
-        return Intent.of(_client().v1.payment_intents.retrieve(intent_id).to_dict())
+        return Intent.from_stripe(_client().v1.payment_intents.retrieve(intent_id).to_dict())
 
 
 def cancel_intent(intent_id: str, *, key: str) -> Intent:
     with _call():
         cancelled = _client().v1.payment_intents.cancel(intent_id, {}, {"idempotency_key": key})
-        return Intent.of(cancelled.to_dict())
+        return Intent.from_stripe(cancelled.to_dict())
 
 
 def find_intent(payment: UUID, *, since: datetime) -> Intent | None:
-    """The intent made for this payment, by its metadata.
+    """Return the intent created for this payment, found by its metadata, or None.
 
-    From the list, not the search, which may not show what is younger than a minute:
+    Reads the list of intents, because the search may omit those of the last minute:
     https://docs.stripe.com/search#data-freshness
     """
     for intent in intents_since(since):
@@ -141,13 +142,13 @@ def find_intent(payment: UUID, *, since: datetime) -> Intent | None:
 
 
 def intents_since(since: datetime) -> Iterator[Intent]:
-    """Every intent made since then, newest first."""
+    """Yield every intent created since then, newest first."""
     for data in _pages("payment_intents", created={"gte": int(since.timestamp())}):
-        yield Intent.of(data)
+        yield Intent.from_stripe(data)
 
 
 def events_since(since: datetime, prefixes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Every event since then, newest first. Stripe keeps them for 30 days."""
+    """Yield every event since then whose type begins with a prefix, newest first. Stripe keeps events for 30 days."""
     for data in _pages("events", created={"gte": int(since.timestamp())}):
         if str(data.get("type", "")).startswith(prefixes):
             yield data
@@ -160,15 +161,19 @@ def retrieve_event(event_id: str) -> dict[str, Any]:
 
 def refund(*, intent_id: str, amount: int, payment: UUID, key: str) -> RefundResult:
     with _call():
-        made = _client().v1.refunds.create(
-            {"payment_intent": intent_id, "amount": amount, "metadata": {OURS: str(payment)}},
+        created = _client().v1.refunds.create(
+            {
+                "payment_intent": intent_id,
+                "amount": amount,
+                "metadata": {PAYMENT_METADATA_KEY: str(payment)},
+            },
             {"idempotency_key": key},
         )
-        return RefundResult(made.id, made.status or "pending")
+        return RefundResult(created.id, created.status or "pending")
 
 
 def verify_signature(body: bytes, header: str, secret: str, *, tolerance: int) -> None:
-    """Raises ValueError when the signature is not this secret's, is too old, or cannot be read."""
+    """Raise ValueError if the signature was not made with this secret, is too old or is malformed."""
     try:
         stripe.WebhookSignature.verify_header(body, header, secret, tolerance)
     except stripe.SignatureVerificationError as error:
@@ -176,15 +181,15 @@ def verify_signature(body: bytes, header: str, secret: str, *, tolerance: int) -
 
 
 def sign(body: str, secret: str, timestamp: int) -> str:
-    """A header as Stripe sends it, for tests and the demo."""
+    """Return a signature header like Stripe's, for tests and the demo."""
     return str(stripe.WebhookSignature.generate_signature_header(body, secret, timestamp))
 
 
 def _pages(resource: str, **filters: Any) -> Iterator[dict[str, Any]]:
     after: dict[str, str] = {}
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         with _call():
-            page = getattr(_client().v1, resource).list({**filters, **after, "limit": PAGE})
+            page = getattr(_client().v1, resource).list({**filters, **after, "limit": PAGE_SIZE})
         for item in page.data:
             yield item.to_dict()
         if not page.has_more or not page.data:
@@ -207,28 +212,30 @@ def _client_for(key: str, base: str) -> stripe.StripeClient:
     return stripe.StripeClient(
         key,
         base_addresses={"api": base},
-        max_network_retries=RETRIES,
-        http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS, READ_SECONDS)),
+        max_network_retries=MAX_RETRIES,
+        http_client=stripe.RequestsClient(timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)),
     )
 
 
 @contextmanager
 def _call() -> Iterator[None]:
-    """Guards one call with the breaker and turns stripe's errors into ours."""
+    """Guard one call with the circuit breaker and translate stripe-python's errors."""
     breaker = _breaker()
     try:
         probe = breaker.enter()
     except outbound.Unavailable as refusal:
-        raise NoAnswer("Stripe is not answering", retry_after=refusal.retry_after or 1.0) from None
+        raise NoResponse(
+            "Stripe is not responding", retry_after=refusal.retry_after or 1.0
+        ) from None
     failed: bool | None = None
     try:
         yield
         failed = False
     except stripe.StripeError as error:
-        trouble = _trouble(error)
-        # A refused card or a limit is an answer; silence and 5xx are not.
-        failed = isinstance(trouble, NoAnswer) and error.http_status != 429
-        raise trouble from None  # stripe's own error carries the request, headers and all
+        failure = _translate(error)
+        # A declined card or a rate limit is a response; a timeout or 5xx is a failure.
+        failed = isinstance(failure, NoResponse) and error.http_status != 429
+        raise failure from None  # stripe-python's error carries the request with its headers
     finally:
         if failed is not None:
             (breaker.record_failure if failed else breaker.record_success)(probe=probe)
@@ -236,34 +243,34 @@ def _call() -> Iterator[None]:
             breaker.abandon_probe()
 
 
-def _trouble(error: stripe.StripeError) -> StripeTrouble:
+def _translate(error: stripe.StripeError) -> StripeFailure:
     text = (error.user_message or type(error).__name__)[:200]
     status, code = error.http_status, error.code or ""
     match error:
         case stripe.CardError():
             declined = error.json_body.get("error", {}) if isinstance(error.json_body, dict) else {}
-            return CardRefused(
+            return CardDeclined(
                 text, code=code, decline_code=str(declined.get("decline_code") or "")
             )
         case _ if status == 409 or code == "idempotency_key_in_use":
-            return KeyInUse(text)
+            return IdempotencyKeyInUse(text)
         case stripe.IdempotencyError():
-            return KeyClash(text)
+            return IdempotencyConflict(text)
         case stripe.AuthenticationError() | stripe.PermissionError():
-            # Stripe's text quotes a part of the key.
-            return KeyNotAccepted("Stripe does not accept the secret key for this")
+            # Stripe's text contains a part of the key.
+            return AuthenticationFailed("Stripe rejects the secret key for this request")
         case stripe.RateLimitError():
-            return NoAnswer("Stripe asks us to slow down", retry_after=_retry_after(error))
+            return NoResponse("Stripe's rate limit is reached", retry_after=_retry_after(error))
         case stripe.InvalidRequestError() if status == 404:
             return NotFound(text, code=code)
         case stripe.InvalidRequestError():
-            return Rejected(text, code=code, parameter=error.param or "")
+            return InvalidRequest(text, code=code, parameter=error.param or "")
         case stripe.APIConnectionError():
-            return NoAnswer("no answer from Stripe", retry_after=2.0)
+            return NoResponse("no response from Stripe", retry_after=2.0)
         case _:
             replayed = str((error.headers or {}).get("Idempotent-Replayed", "")).lower() == "true"
-            return NoAnswer(
-                f"Stripe answered {status}",
+            return NoResponse(
+                f"Stripe responded with status {status}",
                 retry_after=_retry_after(error),
                 is_replayed=replayed,
             )

@@ -6,19 +6,19 @@ from payments.services.refund import sweep_refunds
 
 
 def process(*, event_pk: int, **newer_arguments: object) -> None:
-    """Process one webhook event. Another worker may have it already; then there is nothing to do."""
+    """Process one webhook event, unless another worker has it."""
     services.process_event(event_pk=event_pk, now=timezone.now())
 
 
 @every(minutes=1)
 def process_waiting_events() -> dict[str, int]:
-    """Process webhook events that a lost nudge or a failure left waiting."""
+    """Process pending Stripe events"""
     return {"processed": services.process_waiting(now=timezone.now())}
 
 
 @every(minutes=1)
 def finish_payments() -> dict[str, int] | str:
-    """Finish payments and refunds that a crash or a lost answer left unfinished."""
+    """Finish interrupted payments and refunds"""
     if not stripe_api.is_configured():
         return "not configured"
     now = timezone.now()
@@ -27,25 +27,25 @@ def finish_payments() -> dict[str, int] | str:
 
 @every(minutes=15)
 def reconcile() -> dict[str, int] | str:
-    """Compare payments with Stripe's books."""
+    """Compare payments with Stripe"""
     return _reconcile(is_full=False)
 
 
 @daily(hour=3, minute=10)
 def reconcile_in_full() -> dict[str, int] | str:
-    """Compare 30 days of payments with Stripe's books."""
+    """Compare 30 days of payments with Stripe"""
     return _reconcile(is_full=True)
 
 
 @daily(hour=2, minute=20)
 def reap_keys() -> dict[str, int]:
-    """Forget idempotency keys and stored answers that have lived their time."""
+    """Delete expired idempotency keys"""
     return {"keys": services.reap_keys(now=timezone.now())}
 
 
 @daily(hour=2, minute=40)
 def prune_events() -> dict[str, int]:
-    """Forget Stripe's events that were dealt with long ago."""
+    """Delete old Stripe events"""
     return services.prune_events(now=timezone.now())
 
 

@@ -1,4 +1,4 @@
-"""Addresses of the payment API, of Stripe's webhooks, and of the staff's pages."""
+"""URLs of the payment API, Stripe's webhooks and the staff pages."""
 
 from django.contrib import admin
 from django.urls import path

@@ -1,4 +1,4 @@
-"""Events and ticket types are kept here; reservations are written by the portal, and staff act on their page."""
+"""Admin for events and ticket types, and read-only lists of reservations. Staff act on the pages in views/."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class TicketTypeForm(ModelForm[TicketType]):
         capacity: int = self.cleaned_data["capacity"]
         taken = self.instance.held + self.instance.sold
         if capacity < taken:
-            raise ValidationError(f"{taken} tickets are held or sold already.")
+            raise ValidationError(f"{taken} tickets are already held or sold.")
         return capacity
 
     def clean_currency(self) -> str:
@@ -50,11 +50,11 @@ class EventAdmin(admin.ModelAdmin[Event]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         return super().get_queryset(request).prefetch_related("ticket_types")
 
-    @admin.display(description="sold, held, of")
+    @admin.display(description="stock")
     def stock(self, event: Event) -> SafeString:
         types = list(event.ticket_types.all())
         return format_html(
-            '<a href="{}">{} sold, {} held of {}</a>',
+            '<a href="{}">{} sold, {} held, {} in total</a>',
             reverse("reservations:event-page", args=[event.slug]),
             sum(type_.sold for type_ in types),
             sum(type_.held for type_ in types),
@@ -75,7 +75,7 @@ class LineInline(admin.TabularInline[Line, Reservation]):
 @admin.register(Reservation)
 class ReservationAdmin(LogAdmin):
     list_display = (
-        "story",
+        "page_link",
         "shown_status",
         "seats",
         "app",
@@ -104,7 +104,7 @@ class ReservationAdmin(LogAdmin):
         return super().get_search_results(request, queryset, search_term)
 
     @admin.display(description="reservation", ordering="created_at")
-    def story(self, reservation: Reservation) -> SafeString:
+    def page_link(self, reservation: Reservation) -> SafeString:
         url = reverse("reservations:reservation-page", args=[reservation.uuid])
         return format_html('<a class="mono" href="{}">{}</a>', url, str(reservation.uuid)[:8])
 

@@ -1,4 +1,4 @@
-"""What payments tell us, heard inside the transaction that saves them."""
+"""Receivers of payment signals. They run inside the transaction that saves the payment."""
 
 from datetime import datetime
 from typing import Any
@@ -11,12 +11,14 @@ from reservations import services
 
 
 @receiver(payment_succeeded)
-def give_seats(sender: type[Payment], *, payment: Payment, now: datetime, **_: Any) -> None:
+def complete_reservation(
+    sender: type[Payment], *, payment: Payment, now: datetime, **_: Any
+) -> None:
     if payment.reservation_id:
         services.complete_paid(payment=payment, now=now)
 
 
 @receiver(payment_refunded)
-def question_seats(sender: type[Payment], *, payment: Payment, now: datetime, **_: Any) -> None:
+def review_reservation(sender: type[Payment], *, payment: Payment, now: datetime, **_: Any) -> None:
     if payment.reservation_id:
-        services.note_refund(payment=payment, now=now)
+        services.handle_refund(payment=payment, now=now)

@@ -6,13 +6,13 @@ from reservations import services
 
 @every(minutes=5)
 def release_expired() -> dict[str, int]:
-    """Release expired reservations' seats."""
+    """Release expired reservations"""
     released = services.release_expired(now=timezone.now())
     return {"reservations": released.reservation_count, "seats": released.seat_count}
 
 
 @every(minutes=15)
 def check_integrity() -> str:
-    """Compare the counters of ticket types with their reservations."""
+    """Compare ticket counters with reservations"""
     drift = services.check_integrity(now=timezone.now())
     return "; ".join(str(found) for found in drift) or "no drift"

@@ -1,4 +1,4 @@
-"""Addresses of the reservation API, of availability, and of the staff's pages."""
+"""URLs of the reservation API, availability and the staff pages."""
 
 from django.contrib import admin
 from django.urls import path

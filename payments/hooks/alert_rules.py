@@ -1,4 +1,4 @@
-"""What can be wrong with payments as figures. What is wrong with a single one is reported where it is found."""
+"""Alert rules on payment figures. Problems of a single payment raise their alerts in services."""
 
 from datetime import datetime, timedelta
 
@@ -6,7 +6,7 @@ from django.db.models import Min, Sum
 
 from alerts.extension_points import Reading, Severity, alert_rule
 from payments.models import Payment, WebhookEvent
-from payments.money import money_sums
+from payments.money import format_amounts
 
 
 @alert_rule(
@@ -23,13 +23,14 @@ def stuck_payments(since: datetime, until: datetime) -> Reading:
     stuck = Payment.objects.stuck(until)
     amounts = dict(stuck.values_list("currency").annotate(sum=Sum("amount")).order_by())
     return Reading(
-        stuck.count(), message=f"{money_sums(amounts)} may or may not be charged" if amounts else ""
+        stuck.count(),
+        message=f"{format_amounts(amounts)} may or may not have been charged" if amounts else "",
     )
 
 
 @alert_rule(
     "payments.webhook_lag",
-    summary="Stripe events wait to be processed",
+    summary="Stripe events waiting to be processed",
     unit="s",
     threshold=600,
     window=timedelta(hours=1),

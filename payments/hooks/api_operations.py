@@ -1,4 +1,4 @@
-"""The payment API, described: see core.lib.openapi."""
+"""Descriptions of the payment API for its OpenAPI document; see core.lib.openapi."""
 
 import uuid
 from datetime import datetime
@@ -23,7 +23,7 @@ class PaymentCreated(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Payment(msgspec.Struct, forbid_unknown_fields=True):
-    """`status` is Stripe's word for the intent, or `asked`, `refused`, `abandoned` while there is none."""
+    """`status` is Stripe's status of the intent, or `asked`, `refused` or `abandoned` while there is no intent."""
 
     id: uuid.UUID
     intent: str
@@ -46,23 +46,23 @@ class EventReceived(msgspec.Struct, forbid_unknown_fields=True):
 describe(
     "payments:payment-create",
     "POST",
-    "Create a payment; the same answer again for the same key.",
+    "Create a payment. A repeat with the same key gets the same response.",
     scope="payments",
     takes=CreatePayment,
     answers={201: PaymentCreated},
     headers=IDEMPOTENCY_KEY,
     refusals={
-        402: "Stripe refused the card.",
-        409: "The first request with this key is still being worked on.",
-        422: "Not what it takes, or the key was used for another request.",
-        500: "A fault of the portal's; staff were told.",
-        502: "The portal's key is refused by Stripe.",
+        402: "The card was declined.",
+        409: "The first request with this key is still being processed.",
+        422: "The body is invalid, or the key was used for another request.",
+        500: "An internal error; staff have been notified.",
+        502: "Stripe rejects the portal's key.",
     },
 )
 describe(
     "payments:payment-read",
     "GET",
-    "A payment of the app's own.",
+    "Return one of the app's payments.",
     scope="payments",
     answers={200: Payment},
     refusals={404: "No such payment."},
@@ -73,22 +73,22 @@ describe(
     "Cancel a payment that has not been paid.",
     scope="payments",
     answers={200: Payment},
-    refusals={404: "No such payment.", 409: "Too late."},
+    refusals={404: "No such payment.", 409: "The payment can no longer be cancelled."},
 )
 for url, path_notes in (
     ("payments:webhook-receive", {}),
-    ("payments:webhook-endpoint", {"endpoint": "As named in STRIPE_WEBHOOK_SECRETS."}),
+    ("payments:webhook-endpoint", {"endpoint": "The name in STRIPE_WEBHOOK_SECRETS."}),
 ):
     describe(
         url,
         "POST",
-        "Where Stripe calls: answered when the event is stored.",
+        "Receive an event from Stripe. The response is sent after the event is stored.",
         takes=dict,
         answers={200: EventReceived},
         headers={"Stripe-Signature": "Stripe's signature over the body."},
         refusals={
-            400: "The signature is missing or wrong, or it is no event.",
-            500: "Not stored; Stripe sends it again.",
+            400: "The signature is missing or wrong, or the body is not an event.",
+            500: "The event was not stored; Stripe sends it again.",
             503: "No webhook secret is configured.",
         },
         path_notes=path_notes,

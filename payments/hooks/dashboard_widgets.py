@@ -2,7 +2,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from health.extension_points import WidgetContext, widget
-from payments import stats, stripe_api
+from payments import stripe_api
+from payments.queries import stats
 
 
 @widget(
@@ -14,10 +15,10 @@ from payments import stats, stripe_api
     size="medium",
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
-    attempts = stats.attempts(context.since)
-    webhooks = stats.webhook_stats(since=context.since)
-    stuck = stats.stuck(context.now)
-    mismatches = stats.open_mismatches()
+    attempts = stats.count_attempts(context.since)
+    webhooks = stats.count_webhooks(since=context.since)
+    stuck = stats.count_stuck(context.now)
+    mismatches = stats.count_open_mismatches()
     return {
         "is_configured": stripe_api.is_configured(),
         "attempts": attempts.count,
@@ -32,6 +33,6 @@ def at_a_glance(context: WidgetContext) -> dict[str, object]:
         if webhooks.oldest_waiting_at
         else None,
         "mismatches": mismatches,
-        "trouble": stuck.count + mismatches + webhooks.dead,
+        "needs_attention": stuck.count + mismatches + webhooks.dead,
         "url": reverse("payments:overview"),
     }

@@ -6,17 +6,17 @@ from health.extension_points import Degraded, NotConfigured, health_check
 from payments import stripe_api
 from payments.models import Payment, WebhookEvent
 
-LATE = timedelta(minutes=10)
+LATE_AFTER = timedelta(minutes=10)
 
 
-@health_check("payments", summary="Payments are finished and events processed", timeout=3.0)
+@health_check("payments", summary="Payment processing", timeout=3.0)
 def payments() -> str:
     if not stripe_api.is_configured():
         raise NotConfigured("set STRIPE_SECRET_KEY")
     now = timezone.now()
     stuck = Payment.objects.stuck(now).count()
-    late = WebhookEvent.objects.waiting().filter(received_at__lte=now - LATE).count()
+    late = WebhookEvent.objects.waiting().filter(received_at__lte=now - LATE_AFTER).count()
     dead = WebhookEvent.objects.dead().count()
     if stuck or late or dead:
-        raise Degraded(f"{stuck} stuck payments, {late} late and {dead} dead events")
-    return "nothing stuck"
+        raise Degraded(f"{stuck} stuck payments, {late} late and {dead} failed events")
+    return "no stuck payments or events"

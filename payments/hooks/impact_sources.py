@@ -1,4 +1,4 @@
-"""Which payments a problem touched."""
+"""The payments that a problem affected."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ from core.lib.uuids import parse_uuids
 from payments.customers import customer_reference
 from payments.models import Payment, PaymentStatus
 
-AT_MOST = 200
-# Money is safe once Stripe has it, and when it is certain that it will not come.
+MAX_TOUCHED = 200
+# Money is not at risk once Stripe has it, or once it is certain that it will not be paid.
 SETTLED = (
     PaymentStatus.SUCCEEDED,
     PaymentStatus.CANCELED,
@@ -22,8 +22,8 @@ SETTLED = (
 
 @impact_source("payments")
 def touched_payments(references: References) -> Iterator[Touched]:
-    touched = Payment.objects.filter(_named(references))
-    for payment in touched.order_by("-created_at", "-pk")[:AT_MOST]:
+    touched = Payment.objects.filter(_match(references))
+    for payment in touched.order_by("-created_at", "-pk")[:MAX_TOUCHED]:
         yield Touched(
             kind="payment",
             reference=str(payment.uuid),
@@ -35,22 +35,25 @@ def touched_payments(references: References) -> Iterator[Touched]:
         )
 
 
-def _named(references: References) -> Q:
-    """Those named; where nothing is named and a time is known, those of that time whose money is not safe."""
-    named = Q(pk__in=())
+def _match(references: References) -> Q:
+    """Return the condition for the referenced payments.
+
+    If nothing is referenced but a period is known, these are the unsettled payments of that period.
+    """
+    match = Q(pk__in=())
     if references.payment_ids:
-        named |= Q(intent_id__in=references.payment_ids)
-        named |= Q(uuid__in=parse_uuids(references.payment_ids))
+        match |= Q(intent_id__in=references.payment_ids)
+        match |= Q(uuid__in=parse_uuids(references.payment_ids))
     if references.order_ids:
-        named |= Q(order_id__in=references.order_ids)
+        match |= Q(order_id__in=references.order_ids)
     if references.reservation_ids:
-        named |= Q(reservation_id__in=references.reservation_ids)
+        match |= Q(reservation_id__in=references.reservation_ids)
     if references.request_ids:
-        named |= Q(request_id__in=references.request_ids)
+        match |= Q(request_id__in=references.request_ids)
     if references.user_ids:
-        named |= Q(customer__in=[customer_reference(user) for user in references.user_ids])
-    if named == Q(pk__in=()) and references.since is not None:
-        named = Q(created_at__gte=references.since) & ~Q(status__in=SETTLED)
+        match |= Q(customer__in=[customer_reference(user) for user in references.user_ids])
+    if match == Q(pk__in=()) and references.since is not None:
+        match = Q(created_at__gte=references.since) & ~Q(status__in=SETTLED)
         if references.until is not None:
-            named &= Q(created_at__lte=references.until)
-    return named
+            match &= Q(created_at__lte=references.until)
+    return match

@@ -1,4 +1,4 @@
-"""Payments for /metrics. Counted over all rows at most twice a minute, however often it is scraped."""
+"""Payment metrics for /metrics. All rows are counted at most twice a minute, however often it is scraped."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,8 @@ from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from health.extension_points import metric_source
-from payments import stats
 from payments.models import Payment, WebhookEvent
+from payments.queries import stats
 
 FRESH_SECONDS = 30
 
@@ -19,7 +19,7 @@ def totals() -> Iterator[Metric]:
     counted = cache.get_or_set("payments.totals", _count, FRESH_SECONDS) or _count()
     by_status, received, prevented, events = counted
     payments = CounterMetricFamily(
-        "opsportal_payments", "Attempts to create a payment, by status.", labels=["status"]
+        "opsportal_payments", "Requests to create a payment, by status.", labels=["status"]
     )
     for status, count in sorted(by_status.items()):
         payments.add_metric([status], count)
@@ -38,7 +38,7 @@ def totals() -> Iterator[Metric]:
         value=prevented,
     )
     states = GaugeMetricFamily(
-        "opsportal_webhook_events", "Stripe events kept, by state.", labels=["state"]
+        "opsportal_webhook_events", "Stored Stripe events, by state.", labels=["state"]
     )
     for state, count in sorted(events.items()):
         states.add_metric([state], count)
@@ -51,22 +51,22 @@ def trouble() -> Iterator[Metric]:
     waiting = WebhookEvent.objects.waiting().order_by("received_at").first()
     yield GaugeMetricFamily(
         "opsportal_payments_stuck",
-        "Payments unfinished for 5 minutes.",
+        "Payments unfinished for more than 5 minutes.",
         value=Payment.objects.stuck(now).count(),
     )
     yield GaugeMetricFamily(
         "opsportal_webhook_oldest_waiting_seconds",
-        "Age of the oldest event that waits.",
+        "Age of the oldest pending event.",
         value=(now - waiting.received_at).total_seconds() if waiting else 0,
     )
     yield GaugeMetricFamily(
         "opsportal_payment_mismatches",
-        "Open differences from Stripe's books.",
-        value=stats.open_mismatches(),
+        "Open mismatches with Stripe.",
+        value=stats.count_open_mismatches(),
     )
 
 
 def _count() -> tuple[dict[str, int], dict[str, int], int, dict[str, int]]:
     events = WebhookEvent.objects.values_list("state").annotate(count=Count("pk")).order_by()
-    attempts = stats.attempts()
+    attempts = stats.count_attempts()
     return attempts.by_status, attempts.received, attempts.prevented.count, dict(events)

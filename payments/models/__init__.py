@@ -1,4 +1,4 @@
-"""What was asked and answered (intents), what Stripe told us (webhooks), what staff and checks found (refunds, mismatches)."""
+"""Payments (intents), Stripe's events (webhooks), refunds by staff (refunds), and differences from Stripe (mismatches)."""
 
 from payments.models.intents import Payment, PaymentStatus, TimelineEntry
 from payments.models.mismatches import Mismatch, ReconciliationRun

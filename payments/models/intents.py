@@ -8,18 +8,18 @@ from django.db.models import F, Q
 from core.clients.models import ClientApp
 from core.lib.formats import money
 
-# An unfinished attempt older than this is never sent again: Stripe forgets idempotency keys after 24 h
-# (https://docs.stripe.com/api/idempotent_requests), and a second send would then be a second charge.
+# An unfinished payment older than this is never sent again: Stripe removes idempotency keys after 24 h
+# (https://docs.stripe.com/api/idempotent_requests), so a second request could charge a second time.
 NEVER_RESEND_AFTER = timedelta(hours=23)
 STUCK_AFTER = timedelta(minutes=5)
 
 
 class PaymentStatus(models.TextChoices):
-    """Stripe's words for an intent, and three of ours for attempts that have none."""
+    """Stripe's statuses of an intent, and three for payments that have no intent."""
 
-    ASKED = "asked", "Asked for, no answer yet"
+    ASKED = "asked", "Pending"
     REFUSED = "refused", "Refused by Stripe"
-    ABANDONED = "abandoned", "Given up: Stripe has no such intent"
+    ABANDONED = "abandoned", "Abandoned (not found at Stripe)"
     REQUIRES_PAYMENT_METHOD = "requires_payment_method", "Requires payment method"
     REQUIRES_CONFIRMATION = "requires_confirmation", "Requires confirmation"
     REQUIRES_ACTION = "requires_action", "Requires action"
@@ -33,8 +33,8 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
     def unfinished(self) -> "PaymentQuerySet":
         return self.filter(state=Payment.State.STARTED)
 
-    def abandoned_by_owner(self, now: datetime) -> "PaymentQuerySet":
-        """Unfinished, and whoever was at it is gone or has let go."""
+    def with_expired_lease(self, now: datetime) -> "PaymentQuerySet":
+        """Return the unfinished payments that no process is working on."""
         return self.unfinished().filter(locked_until__lte=now)
 
     def stuck(self, now: datetime) -> "PaymentQuerySet":
@@ -44,16 +44,16 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         return self.filter(status=PaymentStatus.SUCCEEDED)
 
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
-        """Take over an attempt whose lease is dead."""
+        """Take over an unfinished payment whose lease has expired, and return True on success."""
         return bool(
-            self.abandoned_by_owner(now)
+            self.with_expired_lease(now)
             .filter(pk=pk)
             .update(owner=owner, locked_until=until, tries=F("tries") + 1)
         )
 
 
 class Payment(models.Model):
-    """One attempt of an app to create a payment intent, and what became of it."""
+    """An app's request to create a payment intent, and its outcome."""
 
     class State(models.TextChoices):
         STARTED = "started"
@@ -62,8 +62,8 @@ class Payment(models.Model):
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
     livemode = models.BooleanField()
-    key = models.CharField(  # noqa: DJ001  NULL is what lets many freed keys stand beside a unique constraint
-        "idempotency key", max_length=255, null=True, help_text="Freed once it has lived its time."
+    key = models.CharField(  # noqa: DJ001  NULL: the unique constraint ignores removed keys
+        "idempotency key", max_length=255, null=True, help_text="Removed when it expires."
     )
     fingerprint = models.CharField(max_length=64)
 
@@ -73,7 +73,7 @@ class Payment(models.Model):
     tries = models.PositiveSmallIntegerField(default=1)
     attempt = models.PositiveSmallIntegerField(
         default=1,
-        help_text="Part of the key sent to Stripe; raised only when an intent is ruled out.",
+        help_text="Part of the idempotency key for Stripe. Increased only when Stripe has no intent for it.",
     )
 
     amount = models.PositiveIntegerField(help_text="In the currency's smallest unit.")
@@ -87,7 +87,7 @@ class Payment(models.Model):
     intent_id = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001
     status = models.CharField(max_length=30, choices=PaymentStatus, default=PaymentStatus.ASKED)
     status_at = models.DateTimeField(
-        null=True, help_text="Stripe's clock for the news that set the status."
+        null=True, help_text="Stripe's timestamp of the report that set the status."
     )
     amount_received = models.PositiveIntegerField(default=0)
     amount_refunded = models.PositiveIntegerField(default=0)
@@ -97,13 +97,13 @@ class Payment(models.Model):
     response_body = models.TextField(blank=True)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    expires_at = models.DateTimeField(help_text="Until when the key is remembered.")
+    expires_at = models.DateTimeField(help_text="When the idempotency key expires.")
 
     replay_count = models.PositiveIntegerField(
-        default=0, help_text="Repeats answered with the stored response."
+        default=0, help_text="Repeated requests answered with the stored response."
     )
     conflict_count = models.PositiveIntegerField(
-        default=0, help_text="Repeats refused because the first was still running."
+        default=0, help_text="Repeated requests rejected because the first was still running."
     )
 
     objects = PaymentQuerySet.as_manager()
@@ -150,12 +150,12 @@ class Payment(models.Model):
         return f"payment {self.uuid}"
 
     @property
-    def stripe_key(self) -> str:
-        """The idempotency key Stripe gets: ours, never the client's."""
+    def stripe_idempotency_key(self) -> str:
+        """Return the idempotency key that Stripe gets, which is ours and never the client's."""
         return f"ops_{self.uuid}_{self.attempt}"
 
     @property
-    def shown_amount(self) -> str:
+    def formatted_amount(self) -> str:
         return money(self.amount, self.currency)
 
     @property
@@ -172,7 +172,7 @@ class Payment(models.Model):
 
 
 class TimelineEntry(models.Model):
-    """Something worth knowing that happened to a payment: a lost answer, a take-over, a change of status."""
+    """Something that happened to a payment: a lost response, a takeover, a change of status."""
 
     payment = models.ForeignKey(Payment, models.CASCADE, related_name="timeline")
     at = models.DateTimeField()

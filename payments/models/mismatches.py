@@ -13,13 +13,13 @@ class MismatchQuerySet(models.QuerySet["Mismatch"]):
 
 
 class Mismatch(models.Model):
-    """Something in which Stripe's books and ours differed when they were compared."""
+    """A difference between Stripe and the portal, found by the reconciliation or by an event."""
 
     class Kind(models.TextChoices):
-        MISSING = "missing", "Succeeded at Stripe, unknown here"
-        AMOUNT = "amount", "Another amount or currency"
+        MISSING = "missing", "Paid at Stripe, unknown here"
+        AMOUNT = "amount", "Amount or currency differs"
         TWO_CHARGES = "two_charges", "Two paid intents for one reservation"
-        BEHIND = "behind", "Our status was behind"
+        BEHIND = "behind", "Status was out of date"
         NOT_AT_STRIPE = "not_at_stripe", "Unknown at Stripe"
 
     kind = models.CharField(max_length=20, choices=Kind)
@@ -29,7 +29,9 @@ class Mismatch(models.Model):
     )
     detail = models.CharField(max_length=300)
     found_at = models.DateTimeField()
-    healed = models.BooleanField(default=False, help_text="Put right by the reconciliation itself.")
+    healed = models.BooleanField(
+        default=False, help_text="Fixed automatically by the reconciliation."
+    )
     settled_at = models.DateTimeField(null=True, blank=True)
     settled_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
@@ -53,7 +55,7 @@ class Mismatch(models.Model):
 
 
 class ReconciliationRun(models.Model):
-    """One comparison with Stripe. The newest that finished is where the next one starts."""
+    """One comparison with Stripe. The next one starts where the latest finished one did."""
 
     started_at = models.DateTimeField(db_index=True)
     finished_at = models.DateTimeField(null=True)
@@ -65,7 +67,7 @@ class ReconciliationRun(models.Model):
     healed_count = models.PositiveIntegerField(default=0)
     mismatch_count = models.PositiveIntegerField(default=0)
     late_count = models.PositiveIntegerField(
-        default=0, help_text="News older than 15 minutes that never reached us."
+        default=0, help_text="Events older than 15 minutes that never arrived."
     )
 
     def __str__(self) -> str:

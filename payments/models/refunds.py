@@ -10,10 +10,10 @@ from payments.models.intents import Payment
 
 
 class Refund(models.Model):
-    """Money staff give back. Made once per confirmed form, however often that is sent."""
+    """A refund requested by staff, created once per confirmed form however often the form is sent."""
 
     class State(models.TextChoices):
-        ASKED = "asked"
+        ASKED = "asked", "Requested"
         PENDING = "pending"
         SUCCEEDED = "succeeded"
         FAILED = "failed"
@@ -47,9 +47,10 @@ class Refund(models.Model):
         return f"refund {self.uuid}"
 
     @property
-    def shown_amount(self) -> str:
+    def formatted_amount(self) -> str:
         return money(self.amount, self.payment.currency)
 
     @property
-    def stripe_key(self) -> str:
+    def stripe_idempotency_key(self) -> str:
+        """Return the idempotency key that Stripe gets for this refund."""
         return f"ops_refund_{self.uuid}"

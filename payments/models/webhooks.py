@@ -15,11 +15,11 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
         return self.filter(state=WebhookEvent.State.DEAD)
 
     def settled(self) -> "WebhookEventQuerySet":
-        """Nothing is left to be done about these."""
+        """Return the events that need no further work."""
         return self.filter(state__in=[WebhookEvent.State.PROCESSED, WebhookEvent.State.IGNORED])
 
     def due(self, now: datetime) -> "WebhookEventQuerySet":
-        """Waiting, its time has come, and no live lease on it."""
+        """Return the pending events whose next attempt is due and which no worker has leased."""
         return (
             self.waiting()
             .filter(next_try_at__lte=now)
@@ -27,7 +27,10 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
         )
 
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
-        """The attempt is counted before it runs, so that an event which kills its worker is counted too."""
+        """Take the event's lease and return True if it was free.
+
+        The attempt is counted before it runs, so that an event which crashes its worker is counted as well.
+        """
         return bool(
             self.due(now)
             .filter(pk=pk)
@@ -36,20 +39,20 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
 
 
 class WebhookEvent(models.Model):
-    """One event Stripe told us of, logged before it is processed."""
+    """A Stripe event, stored before it is processed."""
 
     class State(models.TextChoices):
         PENDING = "pending"
         PROCESSED = "processed"
         IGNORED = "ignored"
-        DEAD = "dead", "Dead (needs a person)"
+        DEAD = "dead", "Failed (needs attention)"
 
     event_id = models.CharField(max_length=100, unique=True)
     endpoint = models.CharField(max_length=50, blank=True)
     type = models.CharField(max_length=100)
     livemode = models.BooleanField()
     object_id = models.CharField(max_length=100, blank=True)
-    created_at = models.DateTimeField(help_text="By Stripe's clock.")
+    created_at = models.DateTimeField(help_text="Timestamp set by Stripe.")
     received_at = models.DateTimeField()
     payload = models.JSONField(help_text="Without client secrets and personal data.")
     request_id = models.CharField(max_length=128, blank=True)
@@ -90,18 +93,19 @@ class WebhookEvent(models.Model):
 
 
 class RefusedDelivery(models.Model):
-    """Webhook calls that were refused: counted by the hour and reason, with one sample."""
+    """Rejected webhook calls, counted by hour and reason, with the most recent sample."""
 
     hour = models.DateTimeField()
     reason = models.CharField(max_length=50)
     count = models.PositiveIntegerField(default=0)
     last_at = models.DateTimeField()
     sample = models.CharField(
-        max_length=200, blank=True, help_text="What the last one looked like."
+        max_length=200, blank=True, help_text="Description of the most recent call."
     )
 
     class Meta:
-        verbose_name_plural = "refused deliveries"
+        verbose_name = "rejected delivery"
+        verbose_name_plural = "rejected deliveries"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["hour", "reason"], name="one_row_per_hour_and_reason")
         ]

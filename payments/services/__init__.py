@@ -1,37 +1,38 @@
-"""Everything that changes a payment, and what Stripe tells us."""
+"""Functions that change payments, refunds, mismatches and webhook events."""
 
 from payments.services.cancel import cancel
 from payments.services.create import (
-    Answer,
-    BrokenPromise,
     InProgress,
     KeyReused,
     NewPayment,
-    NotNow,
+    PortalFault,
+    StoredResponse,
+    StripeUnavailable,
     create_payment,
     derived_key,
 )
 from payments.services.mismatches import settle_mismatch
-from payments.services.process import process_event, process_waiting
-from payments.services.prune import prune_events
-from payments.services.receive import Received, record_event, replay_event, set_aside
-from payments.services.reconcile import fetch_missing, reconcile
+from payments.services.reconcile import fetch_missing_event, reconcile
 from payments.services.refund import CannotRefund, refund
 from payments.services.sweep import reap_keys, sweep
+from payments.services.webhooks.process import process_event, process_waiting
+from payments.services.webhooks.prune import prune_events
+from payments.services.webhooks.receive import Received, ignore_event, record_event, replay_event
 
 __all__ = [
-    "Answer",
-    "BrokenPromise",
     "CannotRefund",
     "InProgress",
     "KeyReused",
     "NewPayment",
-    "NotNow",
+    "PortalFault",
     "Received",
+    "StoredResponse",
+    "StripeUnavailable",
     "cancel",
     "create_payment",
     "derived_key",
-    "fetch_missing",
+    "fetch_missing_event",
+    "ignore_event",
     "process_event",
     "process_waiting",
     "prune_events",
@@ -40,7 +41,6 @@ __all__ = [
     "record_event",
     "refund",
     "replay_event",
-    "set_aside",
     "settle_mismatch",
     "sweep",
 ]

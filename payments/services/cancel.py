@@ -1,19 +1,21 @@
 from datetime import datetime
 
 from payments import stripe_api
-from payments.models import Payment
+from payments.models import Payment, PaymentStatus
 from payments.services.apply import apply_intent
 
 
 def cancel(*, payment: Payment, now: datetime) -> Payment:
-    """The payment's intent cancelled at Stripe. Again: no change.
+    """Cancel the payment's intent at Stripe and return the payment. A second call changes nothing.
 
-    Raises stripe_api's troubles; Rejected when Stripe finds it too late for that.
+    Raises the errors of stripe_api: InvalidRequest if the payment can no longer be cancelled.
     """
     if not payment.intent_id:
-        raise stripe_api.Rejected("there is no intent to cancel yet")
-    if payment.status != "canceled":
+        raise stripe_api.InvalidRequest("the payment has no intent yet")
+    if payment.status != PaymentStatus.CANCELED:
         cancelled = stripe_api.cancel_intent(payment.intent_id, key=f"ops_cancel_{payment.uuid}")
-        apply_intent(payment_id=payment.pk, intent=cancelled, told_at=now, is_certain=True, now=now)
+        apply_intent(
+            payment_id=payment.pk, intent=cancelled, reported_at=now, is_authoritative=True, now=now
+        )
         payment.refresh_from_db()
     return payment

@@ -1,8 +1,8 @@
-"""Create a payment intent exactly once per idempotency key, whatever is clicked twice, lost or killed.
+"""Create a payment intent exactly once per idempotency key, despite double clicks, lost responses and crashes.
 
-The row is inserted, with a lease, before Stripe is called, and finished after it. Whoever finds it unfinished with a
-dead lease takes over and sends the same request under the same Stripe key: Stripe then answers with the same intent.
-No transaction is open while Stripe is called.
+The row is inserted with a lease before Stripe is called, and finished afterwards. A request or a sweep that finds it
+unfinished with an expired lease takes it over and sends the same request under the same Stripe key, for which Stripe
+returns the same intent. No transaction is open while Stripe is called.
 """
 
 import hashlib
@@ -22,15 +22,15 @@ from payments import stripe_api
 from payments.customers import customer_reference
 from payments.intents import Intent
 from payments.models import Payment, PaymentStatus
-from payments.services import exchange
-from payments.services.timeline import note
+from payments.services import attempt
+from payments.services.apply import add_timeline_entry
 
 LEASE = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
 class NewPayment:
-    """What an app asks for, validated."""
+    """The validated request of an app."""
 
     amount: int
     currency: str
@@ -42,14 +42,14 @@ class NewPayment:
 
     @property
     def fingerprint(self) -> str:
-        """Of method, route and body, so that a key that comes with something else is noticed."""
+        """Hash of method, path and body, which detects a key that is reused for another request."""
         canonical = msgspec.json.encode(self, order="deterministic")
         return hashlib.sha256(b"POST /api/v1/payments/ " + canonical).hexdigest()
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the app is told, and told again at each repeat."""
+class StoredResponse:
+    """The response to the app, repeated for every request with the same key."""
 
     status: int
     body: str
@@ -58,15 +58,15 @@ class Answer:
 
 
 class KeyReused(Exception):
-    """The key came with another request before."""
+    """The key was used for a different request before."""
 
 
 class InProgress(Exception):
-    """The first request with this key is still being worked on."""
+    """The first request with this key is still being processed."""
 
 
-class NotNow(Exception):
-    """Stripe cannot be asked or did not answer; a repeat with the same key is safe."""
+class StripeUnavailable(Exception):
+    """Stripe cannot be called or did not respond. Repeating the request with the same key is safe."""
 
     def __init__(self, detail: str, *, status: int = 503, retry_after: float = 1.0) -> None:
         super().__init__(detail)
@@ -74,47 +74,49 @@ class NotNow(Exception):
         self.retry_after = retry_after
 
 
-class BrokenPromise(Exception):
-    """Stripe knows our key with other parameters: a fault of the portal's."""
+class PortalFault(Exception):
+    """Stripe has our key with other parameters, which is a bug in the portal."""
 
 
-def derived_key(asked: NewPayment) -> str:
-    """For an app that sends none: one payment of this amount per reservation."""
-    if not asked.reservation_id:
+def derived_key(new_payment: NewPayment) -> str:
+    """Return a key for an app that sends none: one payment of this amount per reservation."""
+    if not new_payment.reservation_id:
         return str(uuid.uuid4())
-    text = f"{asked.reservation_id} {asked.amount} {asked.currency}"
+    text = f"{new_payment.reservation_id} {new_payment.amount} {new_payment.currency}"
     return "auto_" + hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
-def create_payment(*, app: ClientApp, asked: NewPayment, key: str, now: datetime) -> Answer:
-    """The answer to give, stored with the key.
+def create_payment(
+    *, app: ClientApp, new_payment: NewPayment, key: str, now: datetime
+) -> StoredResponse:
+    """Create the payment and return the response, which is stored with the key.
 
-    Raises KeyReused, InProgress, NotNow, BrokenPromise, stripe_api.NotConfigured; none of these is stored.
+    Raises KeyReused, InProgress, StripeUnavailable, PortalFault and stripe_api.NotConfigured; none of them is stored.
     """
     if not stripe_api.is_configured():
         raise stripe_api.NotConfigured("payments are not configured")
-    known = _known(app, key)
-    if known is not None:
-        return _repeat(known, asked, now)
+    existing = _find_by_key(app, key)
+    if existing is not None:
+        return _answer_repeat(existing, new_payment, now)
     try:
         stripe_api.require_ready()
-    except stripe_api.NoAnswer as trouble:
-        raise NotNow(str(trouble), retry_after=trouble.retry_after) from None
+    except stripe_api.NoResponse as failure:
+        raise StripeUnavailable(str(failure), retry_after=failure.retry_after) from None
     owner = uuid.uuid4().hex
     payment = Payment(
         app=app,
-        livemode=stripe_api.livemode(),
+        livemode=stripe_api.is_livemode(),
         key=key,
-        fingerprint=asked.fingerprint,
+        fingerprint=new_payment.fingerprint,
         owner=owner,
         locked_until=now + LEASE,
-        amount=asked.amount,
-        currency=asked.currency,
-        order_id=asked.order_id,
-        reservation_id=asked.reservation_id,
-        customer=customer_reference(asked.customer),
+        amount=new_payment.amount,
+        currency=new_payment.currency,
+        order_id=new_payment.order_id,
+        reservation_id=new_payment.reservation_id,
+        customer=customer_reference(new_payment.customer),
         request_id=request_id.current(),
-        request_body={"description": asked.description, "metadata": asked.metadata},
+        request_body={"description": new_payment.description, "metadata": new_payment.metadata},
         created_at=now,
         expires_at=now + timedelta(hours=min(72, settings.PAYMENT_KEY_HOURS)),
     )
@@ -122,72 +124,74 @@ def create_payment(*, app: ClientApp, asked: NewPayment, key: str, now: datetime
         with transaction.atomic():
             payment.save(force_insert=True)
     except IntegrityError:
-        # Another request with this key was quicker, by less than a transaction.
-        known = _known(app, key)
-        if known is None:
+        # A concurrent request with this key has inserted its row first.
+        existing = _find_by_key(app, key)
+        if existing is None:
             raise
-        return _repeat(known, asked, now)
+        return _answer_repeat(existing, new_payment, now)
     return finish(payment, now=now)
 
 
-def _known(app: ClientApp, key: str) -> Payment | None:
-    """The payment under this key, with what a repeat's answer needs of it."""
-    found = Payment.objects.filter(app=app, livemode=stripe_api.livemode(), key=key)
+def _find_by_key(app: ClientApp, key: str) -> Payment | None:
+    """Return the payment with this key, with only the fields that the response to a repeat needs."""
+    found = Payment.objects.filter(app=app, livemode=stripe_api.is_livemode(), key=key)
     found = found.only("key", "fingerprint", "state", "response_status", "response_body")
     return next(iter(found[:1]), None)
 
 
-def _repeat(payment: Payment, asked: NewPayment, now: datetime) -> Answer:
-    if payment.fingerprint != asked.fingerprint:
+def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> StoredResponse:
+    if payment.fingerprint != new_payment.fingerprint:
         raise KeyReused
     if payment.state == Payment.State.FINISHED:
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(replay_count=F("replay_count") + 1)
-        return _stored(payment, is_replay=True)
+        return _stored_response(payment, is_replay=True)
     owner = uuid.uuid4().hex
     if not Payment.objects.all().claim(payment.pk, owner=owner, now=now, until=now + LEASE):
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
-    payment = Payment.objects.get(pk=payment.pk)  # all of it
-    note(payment, "taken over", f"try {payment.tries}, by a repeat", now=now)
+    payment = Payment.objects.get(pk=payment.pk)  # with all fields
+    add_timeline_entry(
+        payment, "taken over", f"attempt {payment.tries}, by a repeated request", now=now
+    )
     return finish(payment, now=now)
 
 
-def finish(payment: Payment, *, now: datetime) -> Answer:
-    """Ask Stripe and store the answer. The caller holds the payment's lease."""
+def finish(payment: Payment, *, now: datetime) -> StoredResponse:
+    """Call Stripe and store the response. The caller holds the payment's lease."""
     try:
-        intent = exchange.ask(payment, now=now)
-    except stripe_api.CardRefused as refusal:
+        intent = attempt.request_intent(payment, now=now)
+    except stripe_api.CardDeclined as refusal:
         body = _refusal_body(payment, 402, "card-refused", str(refusal))
         body |= {"code": refusal.code, "decline_code": refusal.decline_code}
         return _store(payment, 402, body, status=PaymentStatus.REFUSED, error=str(refusal), now=now)
-    except stripe_api.Rejected as refusal:
+    except stripe_api.InvalidRequest as refusal:
         body = _refusal_body(payment, 400, "rejected", str(refusal))
         body |= {"code": refusal.code, "parameter": refusal.parameter}
         return _store(payment, 400, body, status=PaymentStatus.REFUSED, error=str(refusal), now=now)
-    except stripe_api.StripeTrouble as trouble:
-        exchange.let_go(payment, trouble, now=now)
-        raise _not_stored(trouble) from None
+    except stripe_api.StripeFailure as failure:
+        attempt.release_lease(payment, failure, now=now)
+        raise _retryable_error(failure) from None
     return store_intent(payment, intent, now=now)
 
 
-def _not_stored(trouble: stripe_api.StripeTrouble) -> Exception:
-    match trouble:
-        case stripe_api.KeyClash():
-            return BrokenPromise(str(trouble))
-        case stripe_api.KeyInUse():
+def _retryable_error(failure: stripe_api.StripeFailure) -> Exception:
+    match failure:
+        case stripe_api.IdempotencyConflict():
+            return PortalFault(str(failure))
+        case stripe_api.IdempotencyKeyInUse():
             return InProgress()
-        case stripe_api.KeyNotAccepted():
-            return NotNow(str(trouble), status=502, retry_after=60.0)
-        case stripe_api.NoAnswer():
-            return NotNow(str(trouble), retry_after=trouble.retry_after)
+        case stripe_api.AuthenticationFailed():
+            return StripeUnavailable(str(failure), status=502, retry_after=60.0)
+        case stripe_api.NoResponse():
+            return StripeUnavailable(str(failure), retry_after=failure.retry_after)
         case _:
-            return NotNow(str(trouble))
+            return StripeUnavailable(str(failure))
 
 
-def store_intent(payment: Payment, intent: Intent, *, now: datetime) -> Answer:
-    """Finish the payment with the intent Stripe has for it."""
+def store_intent(payment: Payment, intent: Intent, *, now: datetime) -> StoredResponse:
+    """Finish the payment with Stripe's intent and return the response."""
     body = {
         "id": str(payment.uuid),
         "intent": intent.id,
@@ -202,10 +206,10 @@ def store_intent(payment: Payment, intent: Intent, *, now: datetime) -> Answer:
     return _store(payment, 201, body, intent=intent, now=now)
 
 
-def abandon(payment: Payment, *, now: datetime) -> Answer:
-    """Finish a payment of which Stripe knows nothing, too old to be sent again."""
+def abandon(payment: Payment, *, now: datetime) -> StoredResponse:
+    """Finish a payment that Stripe does not know and that is too old to be sent again."""
     body = _refusal_body(
-        payment, 409, "abandoned", "this payment was never made; start again with a new key"
+        payment, 409, "abandoned", "this payment was never created; start again with a new key"
     )
     return _store(payment, 409, body, status=PaymentStatus.ABANDONED, error="abandoned", now=now)
 
@@ -219,7 +223,7 @@ def _store(
     status: PaymentStatus | None = None,
     error: str = "",
     now: datetime,
-) -> Answer:
+) -> StoredResponse:
     text = msgspec.json.encode(body).decode()
     mine = Payment.objects.unfinished().filter(pk=payment.pk, owner=payment.owner)
     with transaction.atomic():
@@ -232,26 +236,26 @@ def _store(
             **({"intent_id": intent.id} if intent else {}),
         )
         if stored:
-            # News by webhook may have come before the answer did, and is the later then.
-            asked = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.ASKED)
+            # A webhook may have updated the status before this response arrived; its status is newer.
+            without_status = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.ASKED)
             if intent:
-                asked.update(status=intent.status, status_at=intent.created_at)
+                without_status.update(status=intent.status, status_at=intent.created_at)
             elif status:
-                asked.update(status=status, status_at=now)
+                without_status.update(status=status, status_at=now)
     payment.refresh_from_db()
     if payment.state != Payment.State.FINISHED:
-        raise InProgress  # our lease ran out, and whoever took over is not done yet
-    return _stored(payment, is_replay=not stored)
+        raise InProgress  # our lease expired, and the process that took over has not finished yet
+    return _stored_response(payment, is_replay=not stored)
 
 
-def _stored(payment: Payment, *, is_replay: bool) -> Answer:
-    return Answer(
+def _stored_response(payment: Payment, *, is_replay: bool) -> StoredResponse:
+    return StoredResponse(
         payment.response_status or 500, payment.response_body, payment.key or "", is_replay
     )
 
 
 def _refusal_body(payment: Payment, status: int, type_: str, detail: str) -> dict[str, object]:
-    """A problem (RFC 9457), kept with the payment so that repeats get the same."""
+    """Return a problem document (RFC 9457), which is stored so that repeats get the same one."""
     return {
         "type": type_,
         "title": "Payment refused",

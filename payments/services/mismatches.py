@@ -4,10 +4,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from payments.models import Mismatch, Payment
-from payments.services.alarm import alarm, all_clear
+from payments.services.alerts import clear_alert, raise_alert
 
 
-def note_mismatch(
+def record_mismatch(
     kind: Mismatch.Kind,
     *,
     intent_id: str,
@@ -16,7 +16,9 @@ def note_mismatch(
     healed: bool = False,
     now: datetime,
 ) -> bool:
-    """Whether it is new: an open one of this kind for this intent stays the one. Runs in the caller's transaction."""
+    """Record a mismatch and return True unless one of this kind is open for this intent. Runs in the caller's
+    transaction.
+    """
     if healed:
         Mismatch.objects.create(
             kind=kind,
@@ -26,19 +28,19 @@ def note_mismatch(
             found_at=now,
             healed=True,
             settled_at=now,
-            settlement="healed by the reconciliation",
+            settlement="fixed by the reconciliation",
         )
         return True
-    noted, is_new = Mismatch.objects.open().get_or_create(
+    mismatch, is_new = Mismatch.objects.open().get_or_create(
         kind=kind,
         intent_id=intent_id,
         settled_at=None,
         defaults={"payment": payment, "detail": detail[:300], "found_at": now},
     )
     if is_new:
-        alarm(
+        raise_alert(
             f"mismatch.{kind}.{intent_id}",
-            f"{noted.get_kind_display()}: {intent_id}",
+            f"{mismatch.get_kind_display()}: {intent_id}",
             detail,
             alert_type="payment-mismatch",
             payment=payment,
@@ -49,7 +51,7 @@ def note_mismatch(
 
 
 def settle_mismatch(*, mismatch: Mismatch, settlement: str, user: User, now: datetime) -> bool:
-    """Staff's decision. False when it was settled already."""
+    """Resolve the mismatch by a staff decision. Return False if it was resolved before."""
     with transaction.atomic():
         settled = (
             Mismatch.objects.open()
@@ -57,5 +59,5 @@ def settle_mismatch(*, mismatch: Mismatch, settlement: str, user: User, now: dat
             .update(settled_at=now, settled_by=user, settlement=settlement[:200])
         )
         if settled:
-            all_clear(f"mismatch.{mismatch.kind}.{mismatch.intent_id}", now=now)
+            clear_alert(f"mismatch.{mismatch.kind}.{mismatch.intent_id}", now=now)
     return bool(settled)

@@ -1,4 +1,4 @@
-"""Compare our books with Stripe's, put right what can be, and note what cannot."""
+"""Compare our payments with Stripe's, fix what can be fixed, and record the rest as mismatches."""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -10,56 +10,56 @@ from alerts.extension_points import Severity
 from core.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent
-from payments.models import Mismatch, Payment, ReconciliationRun, WebhookEvent
-from payments.services.alarm import alarm, all_clear
+from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
+from payments.services.alerts import clear_alert, raise_alert
 from payments.services.apply import apply_intent
-from payments.services.exchange import KEY_ALARM
-from payments.services.mismatches import note_mismatch
-from payments.services.process import process_event
-from payments.services.receive import HANDLED, NotAnEvent, record_event
+from payments.services.attempt import STRIPE_KEY_ALERT
+from payments.services.mismatches import record_mismatch
+from payments.services.webhooks.process import process_event
+from payments.services.webhooks.receive import HANDLED_TYPES, NotAnEvent, record_event
 
 Kind = Mismatch.Kind
 
-EVENTS_BACK = timedelta(hours=2)
-FULL_BACK = timedelta(days=30)  # as long as Stripe keeps events
+EVENT_LOOKBACK = timedelta(hours=2)
+FULL_LOOKBACK = timedelta(days=30)  # as long as Stripe keeps events
 OVERLAP = timedelta(hours=1)
-LATE = timedelta(minutes=15)
-EVENTS_AT_ONCE = 500
-SILENCE_ALARM = "webhooks-missing"
+LATE_AFTER = timedelta(minutes=15)
+EVENT_BATCH_SIZE = 500
+MISSING_WEBHOOKS_ALERT = "webhooks-missing"
 
 
 def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
-    """One comparison, kept as a row. Raises stripe_api's troubles; the next run then starts where this one did."""
+    """Run one comparison and return its row. Raises the errors of stripe_api; the next run then starts where this one did."""
     last = ReconciliationRun.objects.exclude(finished_at=None).order_by("-started_at").first()
-    since = (last.started_at if last else now - FULL_BACK) - OVERLAP
-    if is_full or since < now - FULL_BACK:
-        since = now - FULL_BACK
+    since = (last.started_at if last else now - FULL_LOOKBACK) - OVERLAP
+    if is_full or since < now - FULL_LOOKBACK:
+        since = now - FULL_LOOKBACK
     run = ReconciliationRun.objects.create(started_at=now, since=since, is_full=is_full)
-    told = _fetch_events(run, now)
-    _compare_intents(run, told, now)
-    _find_double_charges(run, now)
+    last_event_at = _fetch_events(run, now)
+    _compare_intents(run, last_event_at, now)
+    _record_double_charges(run, now)
     run.finished_at = timezone.now()
     run.save()
-    _tell_of_silence(run, now)
-    all_clear(KEY_ALARM, now=now)  # Stripe accepted it just now
+    _alert_missing_webhooks(run, now)
+    clear_alert(STRIPE_KEY_ALERT, now=now)  # Stripe has just accepted the key
     return run
 
 
 def _fetch_events(run: ReconciliationRun, now: datetime) -> dict[str, datetime]:
-    """Insert the events we were not told of, and say when each intent last made news."""
-    told: dict[str, datetime] = {}
+    """Store and process the events that never arrived, and return the time of each intent's latest event."""
+    last_event_at: dict[str, datetime] = {}
     missing = []
-    since = now - (FULL_BACK if run.is_full else EVENTS_BACK)
-    for data in stripe_api.events_since(since, HANDLED):
+    since = now - (FULL_LOOKBACK if run.is_full else EVENT_LOOKBACK)
+    for data in stripe_api.events_since(since, HANDLED_TYPES):
         run.event_count += 1
         intent_id = str(data.get("data", {}).get("object", {}).get("id", ""))
-        told.setdefault(intent_id, datetime.fromtimestamp(int(data["created"]), UTC))
+        last_event_at.setdefault(intent_id, datetime.fromtimestamp(int(data["created"]), UTC))
         missing.append(data)
-        if len(missing) >= EVENTS_AT_ONCE:
+        if len(missing) >= EVENT_BATCH_SIZE:
             run.inserted_count += _insert_missing(run, missing, now)
             missing = []
     run.inserted_count += _insert_missing(run, missing, now)
-    return told
+    return last_event_at
 
 
 def _insert_missing(run: ReconciliationRun, events: list[dict[str, object]], now: datetime) -> int:
@@ -71,43 +71,45 @@ def _insert_missing(run: ReconciliationRun, events: list[dict[str, object]], now
             continue
         try:
             received = record_event(
-                data, endpoint="reconciliation", livemode=stripe_api.livemode(), now=now
+                data, endpoint="reconciliation", livemode=stripe_api.is_livemode(), now=now
             )
         except NotAnEvent:
             continue
         if received.is_new:
             inserted += 1
-            run.late_count += received.event.created_at < now - LATE
+            run.late_count += received.event.created_at < now - LATE_AFTER
             process_event(event_pk=received.event.pk, now=now)
     return inserted
 
 
-def _compare_intents(run: ReconciliationRun, told: dict[str, datetime], now: datetime) -> None:
+def _compare_intents(
+    run: ReconciliationRun, last_event_at: dict[str, datetime], now: datetime
+) -> None:
     seen: set[str] = set()
     for intent in stripe_api.intents_since(run.since):
         run.intent_count += 1
         seen.add(intent.id)
         payment = Payment.objects.filter(intent_id=intent.id).first()
         if payment is None and intent.payment_uuid:
-            payment = _unlinked(intent)
-            if payment is None and intent.status == "succeeded":
+            payment = _find_unlinked(intent)
+            if payment is None and intent.status == PaymentStatus.SUCCEEDED:
                 detail = money(intent.amount_received, intent.currency)
-                _note(run, Kind.MISSING, intent, None, detail, now)
+                _record(run, Kind.MISSING, intent, None, detail, now)
         if payment is not None:
-            _compare(run, payment, intent, told.get(intent.id), now)
+            _compare_intent(run, payment, intent, last_event_at.get(intent.id), now)
     if run.is_full:
-        _note_those_not_at_stripe(run, seen, now)
+        _record_unknown_at_stripe(run, seen, now)
 
 
-def _note_those_not_at_stripe(run: ReconciliationRun, seen: set[str], now: datetime) -> None:
+def _record_unknown_at_stripe(run: ReconciliationRun, seen: set[str], now: datetime) -> None:
     ours = Payment.objects.filter(
         created_at__gte=run.since + OVERLAP,
-        created_at__lte=now - LATE,
+        created_at__lte=now - LATE_AFTER,
         intent_id__isnull=False,
-        livemode=stripe_api.livemode(),
+        livemode=stripe_api.is_livemode(),
     )
     for payment in ours.exclude(intent_id__in=seen).order_by("pk")[:100]:
-        run.mismatch_count += note_mismatch(
+        run.mismatch_count += record_mismatch(
             Kind.NOT_AT_STRIPE,
             intent_id=payment.intent_id or "",
             payment=payment,
@@ -116,38 +118,38 @@ def _note_those_not_at_stripe(run: ReconciliationRun, seen: set[str], now: datet
         )
 
 
-def _unlinked(intent: Intent) -> Payment | None:
-    """The payment this intent was made for, unless that has another one."""
+def _find_unlinked(intent: Intent) -> Payment | None:
+    """Return the payment that this intent was created for, unless it has another intent."""
     try:
         return Payment.objects.filter(uuid=intent.payment_uuid, intent_id=None).first()
     except ValueError:
         return None
 
 
-def _compare(
+def _compare_intent(
     run: ReconciliationRun,
     payment: Payment,
     intent: Intent,
-    told_at: datetime | None,
+    last_event_at: datetime | None,
     now: datetime,
 ) -> None:
     if (payment.amount, payment.currency) != (intent.amount, intent.currency):
         there = money(intent.amount, intent.currency)
-        detail = f"{payment.shown_amount} here, {there} there"
-        _note(run, Kind.AMOUNT, intent, payment, detail, now)
+        detail = f"{payment.formatted_amount} here, {there} at Stripe"
+        _record(run, Kind.AMOUNT, intent, payment, detail, now)
     if payment.status == intent.status and payment.intent_id:
         return
     was, was_linked = payment.status, bool(payment.intent_id)
-    healed = apply_intent(
-        payment_id=payment.pk, intent=intent, told_at=now, is_certain=True, now=now
+    is_fixed = apply_intent(
+        payment_id=payment.pk, intent=intent, reported_at=now, is_authoritative=True, now=now
     )
-    run.healed_count += healed
-    detail = f"{was} here, {intent.status} there"
-    if not healed:
-        _note(run, Kind.BEHIND, intent, payment, detail, now)
-    elif was_linked and (told_at is None or told_at < now - LATE):
+    run.healed_count += is_fixed
+    detail = f"{was} here, {intent.status} at Stripe"
+    if not is_fixed:
+        _record(run, Kind.BEHIND, intent, payment, detail, now)
+    elif was_linked and (last_event_at is None or last_event_at < now - LATE_AFTER):
         run.late_count += 1
-        note_mismatch(
+        record_mismatch(
             Kind.BEHIND,
             intent_id=intent.id,
             payment=payment,
@@ -157,22 +159,22 @@ def _compare(
         )
 
 
-def _tell_of_silence(run: ReconciliationRun, now: datetime) -> None:
-    """News that is older than 15 minutes and never reached us: Stripe's calls do not come through."""
+def _alert_missing_webhooks(run: ReconciliationRun, now: datetime) -> None:
+    """Alert while events older than 15 minutes are missing, which means that webhook calls do not reach the portal."""
     if not run.late_count:
-        all_clear(SILENCE_ALARM, now=now)
+        clear_alert(MISSING_WEBHOOKS_ALERT, now=now)
         return
-    alarm(
-        SILENCE_ALARM,
-        f"{run.late_count} of Stripe's events never came",
-        "They were fetched and processed. Look at the endpoint in Stripe's dashboard, and at the refused deliveries.",
+    raise_alert(
+        MISSING_WEBHOOKS_ALERT,
+        f"{run.late_count} Stripe events never arrived",
+        "They have been fetched and processed. Check the endpoint in Stripe's dashboard and the rejected deliveries.",
         alert_type="webhooks-missing",
         severity=Severity.WARNING,
         now=now,
     )
 
 
-def _find_double_charges(run: ReconciliationRun, now: datetime) -> None:
+def _record_double_charges(run: ReconciliationRun, now: datetime) -> None:
     doubled = (
         Payment.objects.succeeded()
         .filter(created_at__gte=run.since, amount_refunded=0)
@@ -190,18 +192,18 @@ def _find_double_charges(run: ReconciliationRun, now: datetime) -> None:
     ):
         by_reservation[payment.reservation_id].append(payment)
     for reservation, payments in by_reservation.items():
-        first, *others = payments
-        for payment in others:
-            run.mismatch_count += note_mismatch(
+        first, *duplicates = payments
+        for payment in duplicates:
+            run.mismatch_count += record_mismatch(
                 Kind.TWO_CHARGES,
                 intent_id=payment.intent_id or "",
                 payment=payment,
-                detail=f"reservation {reservation} was paid by {first.intent_id} too",
+                detail=f"reservation {reservation} was also paid by {first.intent_id}",
                 now=now,
             )
 
 
-def _note(
+def _record(
     run: ReconciliationRun,
     kind: Mismatch.Kind,
     intent: Intent,
@@ -209,17 +211,17 @@ def _note(
     detail: str,
     now: datetime,
 ) -> None:
-    run.mismatch_count += note_mismatch(
+    run.mismatch_count += record_mismatch(
         kind, intent_id=intent.id, payment=payment, detail=detail, now=now
     )
 
 
-def fetch_missing(*, event_id: str, now: datetime) -> WebhookEvent:
-    """An event staff ask for by its id, recorded and processed. Raises stripe_api's troubles, NotAnEvent."""
+def fetch_missing_event(*, event_id: str, now: datetime) -> WebhookEvent:
+    """Fetch one event from Stripe, store and process it. Raises NotAnEvent and the errors of stripe_api."""
     received = record_event(
         stripe_api.retrieve_event(event_id),
         endpoint="staff",
-        livemode=stripe_api.livemode(),
+        livemode=stripe_api.is_livemode(),
         now=now,
     )
     process_event(event_pk=received.event.pk, now=now)

@@ -1,4 +1,4 @@
-"""Finish what was left unfinished; forget keys that have lived their time."""
+"""Finish payments that a crash or a lost response left unfinished, and expire idempotency keys."""
 
 import time
 import uuid
@@ -7,72 +7,72 @@ from datetime import datetime, timedelta
 from payments import stripe_api
 from payments.models import Payment
 from payments.models.intents import NEVER_RESEND_AFTER
-from payments.services import create, exchange
-from payments.services.timeline import note
+from payments.services import attempt, create
+from payments.services.apply import add_timeline_entry
 
-AT_ONCE = 500
-LONGEST_SWEEP = timedelta(seconds=25)
-REAP_AT_ONCE = 5_000
-LONGEST_PAUSE = timedelta(minutes=15)
+BATCH_SIZE = 500
+MAX_SWEEP = timedelta(seconds=25)
+KEY_BATCH_SIZE = 5_000
+MAX_RETRY_DELAY = timedelta(minutes=15)
 
 
 def sweep(*, now: datetime) -> dict[str, int]:
-    """Take up unfinished payments whose lease is dead, each less often the more often it failed."""
+    """Retry unfinished payments whose lease has expired, with a growing delay, and return the outcomes."""
     outcome = {"finished": 0, "failed": 0, "waiting": 0}
-    begun = time.monotonic()
-    waiting = Payment.objects.abandoned_by_owner(now).order_by("locked_until", "pk")
-    for payment in waiting[:AT_ONCE]:
-        # Stripe may take its time with each: leases count from when they are taken.
-        moment = now + timedelta(seconds=time.monotonic() - begun)
-        if moment < payment.locked_until + _pause(payment.tries):
+    started = time.monotonic()
+    waiting = Payment.objects.with_expired_lease(now).order_by("locked_until", "pk")
+    for payment in waiting[:BATCH_SIZE]:
+        # Each call to Stripe may take seconds, and a lease starts when it is taken.
+        current = now + timedelta(seconds=time.monotonic() - started)
+        if current < payment.locked_until + _retry_delay(payment.tries):
             outcome["waiting"] += 1
             continue
-        if moment - now > LONGEST_SWEEP:
+        if current - now > MAX_SWEEP:
             break
         owner = uuid.uuid4().hex
-        until = moment + create.LEASE
-        if Payment.objects.all().claim(payment.pk, owner=owner, now=moment, until=until):
+        until = current + create.LEASE
+        if Payment.objects.all().claim(payment.pk, owner=owner, now=current, until=until):
             payment.refresh_from_db()
-            outcome["finished" if _take_up(payment, moment) else "failed"] += 1
+            outcome["finished" if _resume(payment, current) else "failed"] += 1
     return outcome
 
 
-def _pause(tries: int) -> timedelta:
-    return min(LONGEST_PAUSE, timedelta(seconds=15 * 2 ** min(tries - 1, 10)))
+def _retry_delay(tries: int) -> timedelta:
+    return min(MAX_RETRY_DELAY, timedelta(seconds=15 * 2 ** min(tries - 1, 10)))
 
 
-def _take_up(payment: Payment, now: datetime) -> bool:
-    note(payment, "taken over", f"try {payment.tries}, by the sweeper", now=now)
+def _resume(payment: Payment, now: datetime) -> bool:
+    add_timeline_entry(payment, "taken over", f"attempt {payment.tries}, by the sweeper", now=now)
     try:
         if now - payment.created_at < NEVER_RESEND_AFTER:
             create.finish(payment, now=now)
         else:
-            _close_old(payment, now)
-    except stripe_api.StripeTrouble as trouble:
-        exchange.let_go(payment, trouble, now=now)
+            _close_unsendable(payment, now)
+    except stripe_api.StripeFailure as failure:
+        attempt.release_lease(payment, failure, now=now)
         return False
-    except (create.InProgress, create.NotNow, create.BrokenPromise):
+    except (create.InProgress, create.StripeUnavailable, create.PortalFault):
         return False
     return True
 
 
-def _close_old(payment: Payment, now: datetime) -> None:
-    """Too old to be sent again: it is what Stripe says it is, or nothing."""
-    found = exchange.look_up(payment)
+def _close_unsendable(payment: Payment, now: datetime) -> None:
+    """Finish a payment that is too old to be sent again: with Stripe's intent if there is one, else as abandoned."""
+    found = attempt.find_intent(payment)
     if found is not None:
-        note(payment, "adopted", found.id, now=now)
+        add_timeline_entry(payment, "adopted", found.id, now=now)
         create.store_intent(payment, found, now=now)
     else:
-        note(payment, "abandoned", now=now)
+        add_timeline_entry(payment, "abandoned", now=now)
         create.abandon(payment, now=now)
 
 
 def reap_keys(*, now: datetime) -> int:
-    """Free keys whose time is over, and with them the stored answers and client secrets. The payments stay."""
-    over = Payment.objects.filter(
+    """Remove expired keys with their stored responses, which contain client secrets, and return their number."""
+    expired = Payment.objects.filter(
         key__isnull=False, expires_at__lte=now, state=Payment.State.FINISHED
     )
     total = 0
-    while chunk := list(over.order_by("pk").values_list("pk", flat=True)[:REAP_AT_ONCE]):
+    while chunk := list(expired.order_by("pk").values_list("pk", flat=True)[:KEY_BATCH_SIZE]):
         total += Payment.objects.filter(pk__in=chunk).update(key=None, response_body="")
     return total

@@ -1,4 +1,4 @@
-"""What staff do about payments. Each by POST, each kept with who and when."""
+"""Staff actions on payments. Each is a POST and is recorded in the admin log with user and time."""
 
 import uuid
 from decimal import Decimal
@@ -17,9 +17,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from core.lib.admin import log_change
 from core.lib.formats import money
 from payments import services, stripe_api
-from payments.models import Mismatch, Payment, WebhookEvent
-from payments.money import from_decimal, places, to_decimal
-from payments.services.receive import NotAnEvent
+from payments.models import Mismatch, Payment, Refund, WebhookEvent
+from payments.money import decimal_places, from_decimal, to_decimal
+from payments.services.webhooks.receive import NotAnEvent
 
 may_refund = permission_required("payments.change_payment", raise_exception=True)
 may_handle_events = permission_required("payments.change_webhookevent", raise_exception=True)
@@ -28,7 +28,7 @@ may_settle = permission_required("payments.change_mismatch", raise_exception=Tru
 
 class RefundForm(forms.Form):
     amount = forms.DecimalField(min_value=Decimal("0.001"))
-    reason = forms.CharField(max_length=200, help_text="Kept with the refund.")
+    reason = forms.CharField(max_length=200, help_text="Stored with the refund.")
     form = forms.UUIDField(widget=forms.HiddenInput)
 
     def __init__(self, payment: Payment, *args: Any, **kwargs: Any) -> None:
@@ -41,25 +41,27 @@ class RefundForm(forms.Form):
             self.fields[name].widget.attrs["class"] = "input"
 
     def clean_amount(self) -> int:
-        """In the smallest unit."""
+        """Return the amount in the currency's smallest unit."""
         given: Decimal = self.cleaned_data["amount"]
         amount = from_decimal(given, self.payment.currency)
         if amount is None:
-            decimals = places(self.payment.currency)
-            raise forms.ValidationError(f"{self.payment.currency} has {decimals} decimals.")
+            decimals = decimal_places(self.payment.currency)
+            raise forms.ValidationError(
+                f"Amounts in {self.payment.currency} have at most {decimals} decimals."
+            )
         if not 0 < amount <= self.payment.refundable:
-            raise forms.ValidationError("More than what is left of the payment.")
+            raise forms.ValidationError("The amount exceeds what is left to refund.")
         return amount
 
 
 @may_refund
 @require_http_methods(["GET", "POST"])
 def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
-    """Two steps: what and why, then a confirmation. The form's id makes sending it twice one refund."""
+    """Refund in two steps: amount and reason, then a confirmation. The form's id prevents a second refund."""
     payment = get_object_or_404(Payment, uuid=reference)
     if request.method == "GET":
-        left = to_decimal(payment.refundable, payment.currency)
-        form = RefundForm(payment, initial={"amount": left, "form": uuid.uuid4()})
+        refundable = to_decimal(payment.refundable, payment.currency)
+        form = RefundForm(payment, initial={"amount": refundable, "form": uuid.uuid4()})
         return _refund_page(request, payment, form, is_confirming=False)
     form = RefundForm(payment, request.POST)
     if not form.is_valid():
@@ -68,7 +70,7 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
         return _refund_page(request, payment, form, is_confirming=True)
     assert isinstance(request.user, User)
     try:
-        made = services.refund(
+        refund_ = services.refund(
             payment=payment,
             amount=form.cleaned_data["amount"],
             reason=form.cleaned_data["reason"],
@@ -79,16 +81,18 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     except services.CannotRefund as refusal:
         messages.error(request, f"Not refunded: {refusal}.")
     else:
-        log_change(request, payment, f"refund of {made.shown_amount}: {made.reason}")
-        _tell_refund(request, made.state, made.error)
+        log_change(request, payment, f"refund of {refund_.formatted_amount}: {refund_.reason}")
+        _show_outcome(request, refund_.state, refund_.error)
     return redirect("payments:payment-page", payment.uuid)
 
 
-def _tell_refund(request: HttpRequest, state: str, error: str) -> None:
-    if state == "failed":
+def _show_outcome(request: HttpRequest, state: str, error: str) -> None:
+    if state == Refund.State.FAILED:
         messages.error(request, f"Stripe refused the refund: {error}")
-    elif state == "asked":
-        messages.warning(request, "Stripe has not answered yet; it is asked again by itself.")
+    elif state == Refund.State.ASKED:
+        messages.warning(
+            request, "Stripe has not responded yet; the request will be retried automatically."
+        )
     else:
         messages.success(request, f"Refund {state}.")
 
@@ -98,11 +102,11 @@ def _refund_page(
 ) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
-        "title": f"Refund {payment.shown_amount}",
+        "title": f"Refund {payment.formatted_amount}",
         "payment": payment,
         "form": form,
         "is_confirming": is_confirming,
-        "shown": money(form.cleaned_data["amount"], payment.currency) if is_confirming else "",
+        "amount": money(form.cleaned_data["amount"], payment.currency) if is_confirming else "",
     }
     return render(request, "payments/refund.html", context, status=400 if form.errors else 200)
 
@@ -112,12 +116,12 @@ def _refund_page(
 def replay_event(request: HttpRequest, pk: int) -> HttpResponse:
     event = get_object_or_404(WebhookEvent, pk=pk)
     if services.replay_event(event, now=timezone.now()):
-        log_change(request, event, "replayed")
+        log_change(request, event, "retried")
         services.process_event(event_pk=event.pk, now=timezone.now())
         event.refresh_from_db()
         messages.info(request, f"{event.event_id}: {event.state}. {event.outcome}")
     else:
-        messages.info(request, f"{event.event_id} was processed already.")
+        messages.info(request, f"{event.event_id} has already been processed.")
     return _back(request)
 
 
@@ -125,26 +129,26 @@ def replay_event(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def ignore_event(request: HttpRequest, pk: int) -> HttpResponse:
     event = get_object_or_404(WebhookEvent, pk=pk)
-    if services.set_aside(event, now=timezone.now()):
-        log_change(request, event, "set aside")
-        messages.success(request, f"{event.event_id} is set aside.")
+    if services.ignore_event(event, now=timezone.now()):
+        log_change(request, event, "ignored")
+        messages.success(request, "Event ignored.")
     else:
-        messages.info(request, f"{event.event_id} is {event.state} already.")
+        messages.info(request, f"{event.event_id} is already {event.state}.")
     return _back(request)
 
 
 @may_handle_events
 @require_POST
 def fetch_event(request: HttpRequest) -> HttpResponse:
-    """An event Stripe's dashboard shows and we never got."""
+    """Fetch an event that Stripe's dashboard shows and that never arrived."""
     event_id = request.POST.get("event_id", "").strip()
     if not event_id.startswith("evt_") or len(event_id) > 100:
-        messages.error(request, "An event's id begins with evt_.")
+        messages.error(request, "Enter an event id, which starts with evt_.")
         return _back(request)
     try:
-        event = services.fetch_missing(event_id=event_id, now=timezone.now())
-    except (stripe_api.StripeTrouble, NotAnEvent) as trouble:
-        messages.error(request, f"Not fetched: {trouble}")
+        event = services.fetch_missing_event(event_id=event_id, now=timezone.now())
+    except (stripe_api.StripeFailure, NotAnEvent) as failure:
+        messages.error(request, f"Event not fetched: {failure}")
     else:
         log_change(request, event, "fetched from Stripe")
         messages.success(request, f"{event_id}: {event.state}. {event.outcome}")
@@ -156,14 +160,14 @@ def fetch_event(request: HttpRequest) -> HttpResponse:
 def settle_mismatch(request: HttpRequest, pk: int) -> HttpResponse:
     mismatch = get_object_or_404(Mismatch, pk=pk)
     assert isinstance(request.user, User)
-    how = request.POST.get("settlement", "").strip() or "settled by staff"
+    note = request.POST.get("settlement", "").strip() or "resolved by staff"
     if services.settle_mismatch(
-        mismatch=mismatch, settlement=how, user=request.user, now=timezone.now()
+        mismatch=mismatch, settlement=note, user=request.user, now=timezone.now()
     ):
-        log_change(request, mismatch, f"settled: {how}"[:200])
-        messages.success(request, "Settled.")
+        log_change(request, mismatch, f"resolved: {note}"[:200])
+        messages.success(request, "Marked as resolved.")
     else:
-        messages.info(request, "It was settled already.")
+        messages.info(request, "Already resolved.")
     return _back(request)
 
 

@@ -1,4 +1,4 @@
-"""Payments for apps: create (idempotent), read, cancel. An app sees its own payments only."""
+"""Payment API for apps: create (idempotent), read, cancel. An app sees only its own payments."""
 
 import math
 import uuid
@@ -14,7 +14,7 @@ from core.clients.models import ClientApp, Scope
 from core.lib.http import BadRequest, json_response, problem, read_json
 from payments import services, stripe_api
 from payments.models import Payment
-from payments.money import amount_problem
+from payments.money import find_amount_problem
 
 Text = Annotated[str, msgspec.Meta(max_length=100)]
 # Stripe: up to 50 entries, keys to 40 and values to 500 characters; four entries are ours.
@@ -28,7 +28,7 @@ Metadata = Annotated[
 
 
 class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
-    """`amount` in the currency's smallest unit: an integer, so that no rounding is ever in doubt."""
+    """Body of a request to create a payment. `amount` is an integer in the currency's smallest unit."""
 
     amount: int
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Za-z]{3}$")]
@@ -41,34 +41,38 @@ class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
 
 @api(Scope.PAYMENTS, "POST", cache_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """201 with the client secret; the same answer again for the same key."""
-    asked = _validated(read_json(request, CreatePayment))
-    key = idempotency_key_of(request) or services.derived_key(asked)
+    """Respond with 201 and the client secret, or with the stored response for a key that was used before."""
+    new_payment = _validated(read_json(request, CreatePayment))
+    key = idempotency_key_of(request) or services.derived_key(new_payment)
     headers = {"Idempotency-Key": key}
     try:
-        answer = services.create_payment(app=app, asked=asked, key=key, now=timezone.now())
+        response = services.create_payment(
+            app=app, new_payment=new_payment, key=key, now=timezone.now()
+        )
     except services.KeyReused:
         detail = "this idempotency key was used for another request"
         return problem(422, detail, type="key-reused", headers=headers)
     except services.InProgress:
-        detail = "the first request with this key is still being worked on"
+        detail = "the first request with this key is still being processed"
         return problem(409, detail, type="in-progress", headers={**headers, "Retry-After": "1"})
-    except services.NotNow as refusal:
-        wait = str(math.ceil(refusal.retry_after))
+    except services.StripeUnavailable as refusal:
+        retry_after = str(math.ceil(refusal.retry_after))
         return problem(
             refusal.status,
             str(refusal),
             type="stripe-unavailable",
-            headers={**headers, "Retry-After": wait},
+            headers={**headers, "Retry-After": retry_after},
         )
-    except services.BrokenPromise:
-        return problem(500, "a fault of the portal's; staff were told", headers=headers)
+    except services.PortalFault:
+        return problem(500, "internal error; staff have been notified", headers=headers)
     except stripe_api.NotConfigured:
         return _not_configured()
-    if answer.is_replay:
+    if response.is_replay:
         headers["Idempotent-Replayed"] = "true"
-    kind = "application/json" if answer.status < 300 else "application/problem+json"
-    return HttpResponse(answer.body, status=answer.status, content_type=kind, headers=headers)
+    content_type = "application/json" if response.status < 300 else "application/problem+json"
+    return HttpResponse(
+        response.body, status=response.status, content_type=content_type, headers=headers
+    )
 
 
 @api(Scope.PAYMENTS, "GET")
@@ -86,17 +90,17 @@ def cancel(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpRe
         return json_response(as_json(services.cancel(payment=payment, now=timezone.now())))
     except stripe_api.NotConfigured:
         return _not_configured()
-    except stripe_api.Rejected as refusal:
+    except stripe_api.InvalidRequest as refusal:
         return problem(409, str(refusal), type="too-late", title="Not possible now")
-    except stripe_api.StripeTrouble as trouble:
-        wait = math.ceil(getattr(trouble, "retry_after", 1.0))
+    except stripe_api.StripeFailure as failure:
+        retry_after = math.ceil(getattr(failure, "retry_after", 1.0))
         return problem(
-            503, str(trouble), type="stripe-unavailable", headers={"Retry-After": str(wait)}
+            503, str(failure), type="stripe-unavailable", headers={"Retry-After": str(retry_after)}
         )
 
 
 def as_json(payment: Payment) -> dict[str, object]:
-    """Never with the client secret: only the answer to the creation carries that."""
+    """Return the payment as JSON values, without the client secret, which only the creation returns."""
     return {
         "id": payment.uuid,
         "intent": payment.intent_id,
@@ -112,24 +116,24 @@ def as_json(payment: Payment) -> dict[str, object]:
     }
 
 
-def _validated(asked: CreatePayment) -> services.NewPayment:
-    currency = asked.currency.upper()
-    wrong = amount_problem(
-        asked.amount,
+def _validated(body: CreatePayment) -> services.NewPayment:
+    currency = body.currency.upper()
+    reason = find_amount_problem(
+        body.amount,
         currency,
         currencies=settings.PAYMENT_CURRENCIES,
         minimums=settings.PAYMENT_MINIMUMS,
     )
-    if wrong:
-        raise BadRequest(wrong, 422)
+    if reason:
+        raise BadRequest(reason, 422)
     return services.NewPayment(
-        amount=asked.amount,
+        amount=body.amount,
         currency=currency,
-        order_id=asked.order_id,
-        reservation_id=str(asked.reservation_id or ""),
-        customer=asked.customer,
-        description=asked.description,
-        metadata=asked.metadata,
+        order_id=body.order_id,
+        reservation_id=str(body.reservation_id or ""),
+        customer=body.customer,
+        description=body.description,
+        metadata=body.metadata,
     )
 
 

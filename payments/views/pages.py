@@ -1,4 +1,4 @@
-"""Payments for staff: how they are doing, and the story of one."""
+"""Staff pages: the overview of payments and the page of one payment."""
 
 import uuid
 from datetime import timedelta
@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
-from alerts.extension_points import References, impact_sources
-from payments import stats, stripe_api
+from payments import stripe_api
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
-from payments.timeline import story_of
+from payments.queries import stats
+from payments.queries.timeline import build_timeline, find_touched_reservations
 
 DAY = timedelta(days=1)
 may_see = permission_required("payments.view_payment", raise_exception=True)
@@ -21,10 +21,10 @@ may_see = permission_required("payments.view_payment", raise_exception=True)
 
 @may_see
 def overview(request: HttpRequest) -> HttpResponse:
-    """What needs somebody first, then the day's figures."""
+    """Show what needs attention, and the figures of the last 24 hours."""
     now = timezone.now()
-    attempts, stuck = stats.attempts(now - DAY), stats.stuck(now)
-    webhooks = stats.webhook_stats(since=now - DAY)
+    attempts, stuck = stats.count_attempts(now - DAY), stats.count_stuck(now)
+    webhooks = stats.count_webhooks(since=now - DAY)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Payments",
@@ -46,7 +46,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "prevented_amounts": sorted(attempts.prevented.amounts.items()),
         "webhooks": webhooks,
         "event_states": sorted(webhooks.by_state.items()),
-        "reconciliation": stats.last_reconciliation(),
+        "reconciliation": stats.find_last_reconciliation(),
         "may_handle_events": request.user.has_perm("payments.change_webhookevent"),
         "may_settle": request.user.has_perm("payments.change_mismatch"),
     }
@@ -58,29 +58,16 @@ def payment_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     payment = get_object_or_404(Payment.objects.select_related("app"), uuid=reference)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
-        "title": f"Payment of {payment.shown_amount}",
+        "title": f"Payment of {payment.formatted_amount}",
         "lead": str(payment.uuid),
         "payment": payment,
         "is_stuck": Payment.objects.stuck(timezone.now()).filter(pk=payment.pk).exists(),
-        "story": story_of(payment),
+        "timeline": build_timeline(payment),
         "events": payment.events.order_by("received_at", "pk"),
         "refunds": payment.refunds.select_related("asked_by").order_by("asked_at"),
         "mismatches": payment.mismatches.order_by("found_at"),
-        "reservations": _reservations_of(payment),
+        "reservations": find_touched_reservations(payment),
         "may_refund": request.user.has_perm("payments.change_payment") and payment.refundable > 0,
         "may_handle_events": request.user.has_perm("payments.change_webhookevent"),
     }
     return render(request, "payments/payment.html", context)
-
-
-def _reservations_of(payment: Payment) -> list[Any]:
-    """What it paid for, told by whoever knows: the floor above registers itself."""
-    if not payment.reservation_id:
-        return []
-    asked = References(reservation_ids=frozenset({payment.reservation_id}))
-    return [
-        touched
-        for source in impact_sources
-        for touched in source(asked)
-        if touched.kind != "payment"
-    ]

@@ -1,4 +1,4 @@
-"""Where Stripe calls. Logged first, processed by a worker; a duplicate is answered at once."""
+"""Stripe's webhook endpoint. An event is stored first and then processed by a worker."""
 
 import logging
 
@@ -11,47 +11,48 @@ from core.lib.addresses import client_address, network_of
 from core.lib.http import json_response, problem
 from core.lib.scrub import scrub_text
 from core.limits.blocked import subject_of_address
-from payments import services, stripe_api, webhooks
-from payments.services.receive import NotAnEvent
-from payments.services.refusals import count_refusal
+from payments import services, stripe_api
+from payments.services.webhooks import signatures
+from payments.services.webhooks.receive import NotAnEvent
+from payments.services.webhooks.rejected import count_rejected_call
 
 log = logging.getLogger(__name__)
 
 
 @csrf_exempt
 def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
-    """200 once the event is stored. Refusals store nothing of the call."""
+    """Respond with 200 once the event is stored. A rejected call is only counted."""
     if request.method != "POST":
         return problem(405, "use POST", headers={"Allow": "POST"})
-    secrets = webhooks.secrets_for(endpoint)
+    secrets = signatures.secrets_for(endpoint)
     if not secrets:
         return problem(503, "no webhook secret is configured here", type="not-configured")
-    if int(request.META.get("CONTENT_LENGTH") or 0) > webhooks.MAX_BYTES:
-        return _refuse(request, "too large", 413)
+    if int(request.META.get("CONTENT_LENGTH") or 0) > signatures.MAX_BYTES:
+        return _reject(request, "too large", 413)
     body = request.body
-    if len(body) > webhooks.MAX_BYTES:
-        return _refuse(request, "too large", 413)
+    if len(body) > signatures.MAX_BYTES:
+        return _reject(request, "too large", 413)
     now = timezone.now()
     try:
-        data = webhooks.verified(body, request.headers.get("Stripe-Signature", ""), secrets)
+        data = signatures.verify(body, request.headers.get("Stripe-Signature", ""), secrets)
         received = services.record_event(
-            data, endpoint=endpoint or "default", livemode=stripe_api.livemode(), now=now
+            data, endpoint=endpoint or "default", livemode=stripe_api.is_livemode(), now=now
         )
-    except webhooks.Refused as refusal:
-        return _refuse(request, refusal.reason, 400)
+    except signatures.RejectedCall as refusal:
+        return _reject(request, refusal.reason, 400)
     except NotAnEvent:
-        return _refuse(request, "not an event", 400)
+        return _reject(request, "not an event", 400)
     except DatabaseError:
-        log.exception("event not stored")
-        return problem(500, "not stored; send it again")  # Stripe does, for three days
+        log.exception("storing a webhook event failed")
+        return problem(500, "not stored; send it again")  # Stripe retries for three days
     return json_response({"received": True, "duplicate": not received.is_new})
 
 
-def _refuse(request: HttpRequest, reason: str, status: int) -> HttpResponse:
+def _reject(request: HttpRequest, reason: str, status: int) -> HttpResponse:
     caller = subject_of_address(network_of(client_address(request.META)))
     sample = f"from {caller}, {scrub_text(request.headers.get('User-Agent', '')[:150])}"
     try:
-        count_refusal(reason, sample=sample, now=timezone.now())
+        count_rejected_call(reason, sample=sample, now=timezone.now())
     except DatabaseError:
-        log.warning("refusal not counted", extra={"reason": reason})
+        log.warning("counting a rejected webhook call failed", extra={"reason": reason})
     return problem(status, reason)

@@ -3,8 +3,8 @@ from datetime import datetime, timedelta
 
 from alerts.extension_points import Reading, Severity, alert_rule
 from core.lib.formats import span
-from reservations.forecast import sold_lately, sold_out_in
 from reservations.models import Reservation, TicketType
+from reservations.queries.stock import count_recently_sold, time_until_sold_out
 
 
 @alert_rule(
@@ -19,30 +19,30 @@ from reservations.models import Reservation, TicketType
     runbook="docs/reservations.md#low-inventory",
 )
 def low_inventory(since: datetime, until: datetime) -> Iterator[Reading]:
-    """One reading per ticket type on sale: each has its own mark, so what is compared is the distance from it."""
+    """Return one reading per ticket type on sale: its tickets left, minus its own threshold."""
     on_sale = [
         type_
-        for type_ in TicketType.objects.for_sale(until).select_related("event")
+        for type_ in TicketType.objects.on_sale_and_upcoming(until).select_related("event")
         if type_.capacity
     ]
     left = TicketType.objects.filter(pk__in=[type_.pk for type_ in on_sale]).available(until)
-    lately = sold_lately(on_sale, now=until)
+    recently_sold = count_recently_sold(on_sale, now=until)
     for type_ in on_sale:
         remaining = left[type_.pk]
         yield Reading(
             value=remaining - type_.low_at,
             labels=(("event", type_.event.slug), ("ticket_type", type_.name)),
-            message=_in_words(type_, remaining, lately.get(type_.pk, 0)),
+            message=_describe(type_, remaining, recently_sold.get(type_.pk, 0)),
             metadata={"left": remaining, "capacity": type_.capacity, "alert_at": type_.low_at},
         )
 
 
-def _in_words(type_: TicketType, left: int, sold: int) -> str:
+def _describe(type_: TicketType, left: int, sold: int) -> str:
     if not left:
         return f"{type_}: sold out ({type_.capacity} tickets)"
-    lasts = sold_out_in(left, sold)
-    outlook = f"; sold out in about {span(lasts)} at this pace" if lasts else ""
-    return f"{type_}: {left} of {type_.capacity} left{outlook}"
+    sold_out_in = time_until_sold_out(left, sold)
+    forecast = f"; sold out in about {span(sold_out_in)} at this pace" if sold_out_in else ""
+    return f"{type_}: {left} of {type_.capacity} left{forecast}"
 
 
 @alert_rule(

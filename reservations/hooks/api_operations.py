@@ -1,4 +1,4 @@
-"""The reservation API, described: see core.lib.openapi."""
+"""Descriptions of the reservation API for its OpenAPI document; see core.lib.openapi."""
 
 import uuid
 from datetime import datetime
@@ -7,14 +7,14 @@ from typing import Literal
 import msgspec
 
 from core.lib.openapi import IDEMPOTENCY_KEY, describe
-from reservations.stats import ReservationStats
+from reservations.queries.stats import ReservationStats
 from reservations.views.api import Completion, NewReservation
 
 State = Literal["active", "completed", "cancelled", "expired", "refund_needed", "refunded"]
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True):
-    """`price` of one, in the currency's smallest unit."""
+    """`price` is for one ticket, in the currency's smallest unit."""
 
     ticket_type: int
     quantity: int
@@ -56,15 +56,17 @@ class Availability(msgspec.Struct, forbid_unknown_fields=True):
     events: list[EventOnSale]
 
 
-ETAG = {"If-None-Match": "The `ETag` of what you have."}
+ETAG = {"If-None-Match": "The `ETag` of the response you have."}
 UNKNOWN = {404: "No such reservation."}
-NOT_NOW = "Its state does not allow it: `type` says why, `status_now` what it is."
+NOT_NOW = (
+    "The reservation's status does not allow it: `type` is the reason, `status_now` the status."
+)
 
 for method in ("GET", "HEAD"):
     describe(
         "reservations:availability",
         method,
-        "Events on sale with their ticket types, prices and what is left.",
+        "Return the events on sale with their ticket types, prices and tickets left.",
         scope="reservations",
         answers={200: Availability if method == "GET" else None, 304: None},
         headers=ETAG,
@@ -72,7 +74,7 @@ for method in ("GET", "HEAD"):
     describe(
         "reservations:availability-event",
         method,
-        "One event on sale.",
+        "Return one event on sale.",
         scope="reservations",
         answers={200: EventOnSale if method == "GET" else None, 304: None},
         headers=ETAG,
@@ -81,7 +83,7 @@ for method in ("GET", "HEAD"):
 describe(
     "reservations:reservation-create",
     "POST",
-    "Hold tickets for a while; the same reservation again (200) for the same key.",
+    "Hold tickets for a limited time. A repeat with the same key gets the same reservation (200).",
     scope="reservations",
     takes=NewReservation,
     answers={200: Reservation, 201: Reservation},
@@ -93,14 +95,14 @@ describe(
 describe(
     "reservations:reservation-stats",
     "GET",
-    "Counts by state over all apps, and what staff should worry about.",
+    "Return counts by status over all apps, and open problems.",
     scope="reservations",
     answers={200: ReservationStats},
 )
 describe(
     "reservations:reservation-read",
     "GET",
-    "A reservation of the app's own.",
+    "Return one of the app's reservations.",
     scope="reservations",
     answers={200: Reservation},
     refusals=UNKNOWN,
@@ -108,7 +110,7 @@ describe(
 describe(
     "reservations:reservation-extend",
     "POST",
-    "Hold it longer.",
+    "Extend the hold.",
     scope="reservations",
     answers={200: Reservation},
     refusals={**UNKNOWN, 409: NOT_NOW},
@@ -116,7 +118,7 @@ describe(
 describe(
     "reservations:reservation-cancel",
     "POST",
-    "Give the tickets back.",
+    "Cancel the reservation and release its tickets.",
     scope="reservations",
     answers={200: Reservation},
     refusals={**UNKNOWN, 409: NOT_NOW},
@@ -124,7 +126,7 @@ describe(
 describe(
     "reservations:reservation-complete",
     "POST",
-    "Keep the tickets: paid through the portal, elsewhere, or free.",
+    "Complete the reservation: paid through the portal, paid elsewhere, or free.",
     scope="reservations",
     takes=Completion,
     takes_nothing_too=True,

@@ -2,8 +2,8 @@ from django.urls import reverse
 
 from health.extension_points import WidgetContext, widget
 from reservations.models import Status, TicketType
-from reservations.stats import reservation_stats
-from reservations.views.pages import stock_of
+from reservations.queries.stats import collect_stats
+from reservations.queries.stock import list_stock
 
 
 @widget(
@@ -15,22 +15,22 @@ from reservations.views.pages import stock_of
     size="medium",
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
-    stats = reservation_stats(now=context.now, since=context.since)
-    stocks = stock_of(TicketType.objects.for_sale(context.now), now=context.now)
+    stats = collect_stats(now=context.now, since=context.since)
+    stocks = list_stock(TicketType.objects.on_sale_and_upcoming(context.now), now=context.now)
     low = [stock for stock in stocks if stock.is_low]
     return {
         "held_seats": stats.seats[Status.ACTIVE],
         "sold_seats": stats.seats[Status.COMPLETED],
         "expired_seats": stats.seats[Status.EXPIRED],
-        "made": sum(stats.reservations.values()),
+        "reservation_count": sum(stats.reservations.values()),
         "oldest_active_at": stats.oldest_active_at,
         "refund_needed": stats.refund_needed,
         "drift": stats.drift,
         "low": low[:5],
         "low_count": len(low),
-        "on_sale": len(stocks),
+        "on_sale_count": len(stocks),
         "cleanup": stats.cleanups[0] if stats.cleanups else None,
-        "trouble": bool(stats.refund_needed or stats.drift),
+        "needs_attention": bool(stats.refund_needed or stats.drift),
         "url": reverse("reservations:overview"),
         "inbox_url": reverse("reservations:inbox"),
     }

@@ -1,4 +1,4 @@
-"""Which reservations a problem touched."""
+"""The reservations that a problem affected."""
 
 from collections.abc import Iterator
 
@@ -12,17 +12,17 @@ from payments.hooks.impact_sources import SETTLED
 from payments.models import Payment
 from reservations.models import Reservation, Status
 
-AT_MOST = 200
+MAX_TOUCHED = 200
 
 
 @impact_source("reservations")
 def touched_reservations(references: References) -> Iterator[Touched]:
     touched = list(
-        Reservation.objects.filter(_named(references))
+        Reservation.objects.filter(_match(references))
         .prefetch_related("lines")
-        .order_by("-created_at", "-pk")[:AT_MOST]
+        .order_by("-created_at", "-pk")[:MAX_TOUCHED]
     )
-    # The money of a reservation whose payment is under way is counted with the payment.
+    # The amount of a reservation with an unsettled payment is counted with the payment.
     ids = [str(reservation.uuid) for reservation in touched]
     counted = set(
         Payment.objects.filter(reservation_id__in=ids)
@@ -43,22 +43,25 @@ def touched_reservations(references: References) -> Iterator[Touched]:
         )
 
 
-def _named(references: References) -> Q:
-    """Those named; where nothing is named and a time is known, the holds of that time that came to nothing yet."""
-    named = Q(pk__in=())
+def _match(references: References) -> Q:
+    """Return the condition for the referenced reservations.
+
+    If nothing is referenced but a period is known, these are the active holds of that period.
+    """
+    match = Q(pk__in=())
     uuids = parse_uuids(references.reservation_ids)
     if uuids:
-        named |= Q(uuid__in=uuids)
+        match |= Q(uuid__in=uuids)
     if references.order_ids:
-        named |= Q(order_id__in=references.order_ids)
+        match |= Q(order_id__in=references.order_ids)
     if references.request_ids:
-        named |= Q(request_id__in=references.request_ids)
+        match |= Q(request_id__in=references.request_ids)
     if references.user_ids:
-        named |= Q(customer__in=[customer_reference(user) for user in references.user_ids])
+        match |= Q(customer__in=[customer_reference(user) for user in references.user_ids])
     if references.payment_ids:
         paid = parse_uuids(references.payment_ids)
-        named |= Q(payment__intent_id__in=references.payment_ids) | Q(payment__uuid__in=paid)
-    is_unnamed = not any(
+        match |= Q(payment__intent_id__in=references.payment_ids) | Q(payment__uuid__in=paid)
+    is_empty = not any(
         (
             references.reservation_ids,
             references.order_ids,
@@ -67,8 +70,8 @@ def _named(references: References) -> Q:
             references.payment_ids,
         )
     )
-    if is_unnamed and references.since is not None:
-        named = Q(created_at__gte=references.since, status=Status.ACTIVE)
+    if is_empty and references.since is not None:
+        match = Q(created_at__gte=references.since, status=Status.ACTIVE)
         if references.until is not None:
-            named &= Q(created_at__lte=references.until)
-    return named
+            match &= Q(created_at__lte=references.until)
+    return match

@@ -1,4 +1,4 @@
-"""Reservations for /metrics. Counted over all rows at most twice a minute, however often it is scraped."""
+"""Reservation metrics for /metrics. All rows are counted at most twice a minute, however often it is scraped."""
 
 from collections.abc import Iterator
 
@@ -17,14 +17,14 @@ FRESH_SECONDS = 30
 def totals() -> Iterator[Metric]:
     counts = cache.get_or_set("reservations.totals", _count, FRESH_SECONDS) or _count()
     family = CounterMetricFamily(
-        "opsportal_reservations", "Reservations by state.", labels=["status"]
+        "opsportal_reservations", "Reservations by status.", labels=["status"]
     )
     for status, count in sorted(counts.items()):
         family.add_metric([status], count)
     yield family
     yield GaugeMetricFamily(
         "opsportal_reservation_discrepancies",
-        "Open cases in which money and seat differ.",
+        "Payments that do not match their seats and are not resolved.",
         value=Discrepancy.objects.open().count(),
     )
 
@@ -32,7 +32,7 @@ def totals() -> Iterator[Metric]:
 @metric_source("reservations.tickets")
 def tickets() -> Iterator[Metric]:
     now = timezone.now()
-    types = TicketType.objects.for_sale(now).select_related("event")
+    types = TicketType.objects.on_sale_and_upcoming(now).select_related("event")
     left = types.available(now)
     family = GaugeMetricFamily(
         "opsportal_tickets",

@@ -1,4 +1,4 @@
-"""What is sold (catalog), who holds or has it (holds), and where money and seat disagree (discrepancies)."""
+"""Events and ticket types (catalog), reservations (holds), and payments without matching seats (discrepancies)."""
 
 from reservations.models.catalog import Event, TicketType
 from reservations.models.discrepancies import Discrepancy

@@ -3,23 +3,25 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 
 class EventQuerySet(models.QuerySet["Event"]):
     def on_sale(self) -> "EventQuerySet":
+        """Return the events that are switched on; each ticket type also has its own sale window."""
         return self.filter(is_on_sale=True)
 
 
 class Event(models.Model):
-    """Something people buy tickets for: a concert, a match, a guided tour."""
+    """An event that people buy tickets for: a concert, a match, a guided tour."""
 
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=80, unique=True)
     starts_at = models.DateTimeField(null=True, blank=True)
     is_on_sale = models.BooleanField(default=True)
     hold_minutes = models.PositiveSmallIntegerField(
-        default=15, help_text="How long a reservation holds its tickets before it expires."
+        default=15, help_text="How many minutes a reservation holds its tickets before it expires."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -38,48 +40,58 @@ class Event(models.Model):
 
     @property
     def hold(self) -> timedelta:
+        """Return how long a reservation holds its tickets."""
         return timedelta(minutes=self.hold_minutes)
 
 
 class TicketTypeQuerySet(models.QuerySet["TicketType"]):
-    def for_sale(self, now: datetime) -> "TicketTypeQuerySet":
-        """What can be bought now: on sale, in its window, of an event that has not begun."""
+    def on_sale(self, now: datetime | Combinable) -> "TicketTypeQuerySet":
+        """Return the types that can be bought at `now`. This is the only definition of "on sale".
+
+        `now` may be an expression, so that hand-written SQL can be built around the same rule.
+        """
         return self.filter(
-            Q(event__starts_at=None) | Q(event__starts_at__gt=now),
             Q(sale_starts_at=None) | Q(sale_starts_at__lte=now),
             Q(sale_ends_at=None) | Q(sale_ends_at__gt=now),
             event__is_on_sale=True,
         )
 
+    def on_sale_and_upcoming(self, now: datetime) -> "TicketTypeQuerySet":
+        """Return the types on sale whose event has not begun, which are the ones to watch for low stock."""
+        return self.on_sale(now).filter(Q(event__starts_at=None) | Q(event__starts_at__gt=now))
+
     def available(self, now: datetime) -> dict[int, int]:
-        """Tickets left by type id. Expired holds count as free, because the next buyer gets them."""
+        """Return the tickets left by type id. Expired holds count as free, because the next buyer gets them."""
         live = Q(lines__reservation__status="active", lines__reservation__expires_at__gt=now)
         held = Coalesce(models.Sum("lines__quantity", filter=live), 0)
         left = self.annotate(left=F("capacity") - F("sold") - held).values_list("pk", "left")
         return {pk: max(0, left) for pk, left in left}
 
-    def take(self, pk: int, quantity: int) -> bool:
-        """Hold `quantity` more if they are there. One conditional statement: right under any concurrency."""
-        room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
-        return bool(room.update(held=F("held") + quantity))
+    def hold(self, pk: int, quantity: int) -> bool:
+        """Hold tickets and return True if enough are left. One conditional statement, so concurrent calls are safe."""
+        with_room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
+        return bool(with_room.update(held=F("held") + quantity))
 
-    def take_as_sold(self, pk: int, quantity: int) -> bool:
-        """Sell `quantity` that were not held, if they are there."""
-        room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
-        return bool(room.update(sold=F("sold") + quantity))
+    def sell_unheld(self, pk: int, quantity: int) -> bool:
+        """Sell tickets that were not held, and return True if enough are left."""
+        with_room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
+        return bool(with_room.update(sold=F("sold") + quantity))
 
     def sell_held(self, pk: int, quantity: int) -> None:
+        """Turn held tickets into sold ones."""
         self.filter(pk=pk).update(held=F("held") - quantity, sold=F("sold") + quantity)
 
-    def give_back_held(self, pk: int, quantity: int) -> None:
+    def release_held(self, pk: int, quantity: int) -> None:
+        """Make held tickets available again."""
         self.filter(pk=pk).update(held=F("held") - quantity)
 
-    def give_back_sold(self, pk: int, quantity: int) -> None:
+    def release_sold(self, pk: int, quantity: int) -> None:
+        """Make sold tickets available again."""
         self.filter(pk=pk).update(sold=F("sold") - quantity)
 
 
 class TicketType(models.Model):
-    """One kind of ticket of an event. `held` and `sold` change only together with the reservations they count."""
+    """A kind of ticket for an event. `held` and `sold` change only together with the reservations they count."""
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="ticket_types")
     name = models.CharField(max_length=100)
@@ -87,16 +99,21 @@ class TicketType(models.Model):
     held = models.PositiveIntegerField(default=0, editable=False)
     sold = models.PositiveIntegerField(default=0, editable=False)
     price = models.PositiveIntegerField(
-        default=0, help_text="Each, in the currency's smallest unit (2500 is 25.00 EUR)."
+        default=0,
+        help_text="Price of one ticket in the currency's smallest unit (2500 is 25.00 EUR).",
     )
     currency = models.CharField(max_length=3, default="EUR")
     sale_starts_at = models.DateTimeField(null=True, blank=True)
     sale_ends_at = models.DateTimeField(null=True, blank=True)
     per_customer_limit = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Most tickets one customer may hold and own. Empty: none."
+        null=True,
+        blank=True,
+        help_text="Maximum number of tickets one customer can hold and own. Leave empty for no limit.",
     )
     low_inventory_threshold = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Alert when so many are left. Empty: 10 % of capacity."
+        null=True,
+        blank=True,
+        help_text="Alert when this many tickets or fewer are left. Leave empty for 10 % of the capacity.",
     )
 
     objects = TicketTypeQuerySet.as_manager()
@@ -116,14 +133,7 @@ class TicketType(models.Model):
 
     @property
     def low_at(self) -> int:
-        """So many left, or fewer, are low inventory."""
+        """Return the number of tickets left at or below which inventory is low."""
         if self.low_inventory_threshold is None:
             return self.capacity // 10
         return self.low_inventory_threshold
-
-    def is_on_sale(self, now: datetime) -> bool:
-        return (
-            self.event.is_on_sale
-            and (self.sale_starts_at is None or self.sale_starts_at <= now)
-            and (self.sale_ends_at is None or now < self.sale_ends_at)
-        )

@@ -14,15 +14,15 @@ class DiscrepancyQuerySet(models.QuerySet["Discrepancy"]):
 
 
 class Discrepancy(models.Model):
-    """Money and seat disagree. It stays in the staff's inbox until somebody (or the refund itself) settles it."""
+    """A payment and its seats do not match. Stays in the inbox until staff or a refund resolves it."""
 
     class Kind(models.TextChoices):
-        SOLD_OUT = "sold_out", "Paid, and the seats are gone"
-        SECOND_PAYMENT = "second_payment", "Paid a second time"
-        UNKNOWN = "unknown_reservation", "Paid for a reservation we do not have"
-        FAILED = "completion_failed", "Paid, and completing failed"
-        AMOUNT = "amount_differs", "Paid another amount than the tickets cost"
-        SEAT_WITHOUT_MONEY = "seat_without_money", "Seats kept, money given back"
+        SOLD_OUT = "sold_out", "Paid, but the seats are gone"
+        SECOND_PAYMENT = "second_payment", "Paid twice"
+        UNKNOWN = "unknown_reservation", "Paid for an unknown reservation"
+        FAILED = "completion_failed", "Paid, but completing the reservation failed"
+        AMOUNT = "amount_differs", "Paid amount differs from the price"
+        SEAT_WITHOUT_MONEY = "seat_without_money", "Refunded, but the seats are still booked"
 
     kind = models.CharField(max_length=30, choices=Kind)
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="+")

@@ -25,33 +25,35 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
     def active(self) -> "ReservationQuerySet":
         return self.filter(status=Status.ACTIVE)
 
-    def made_since(self, since: datetime) -> "ReservationQuerySet":
+    def created_since(self, since: datetime) -> "ReservationQuerySet":
         return self.filter(created_at__gte=since)
 
     def live(self, now: datetime) -> "ReservationQuerySet":
+        """Return the active reservations that have not expired."""
         return self.active().filter(expires_at__gt=now)
 
     def overdue(self, now: datetime) -> "ReservationQuerySet":
-        """Expired, and not yet reclaimed."""
+        """Return the active reservations that have expired and still hold their tickets."""
         return self.active().filter(expires_at__lte=now)
 
     def holding(self, ticket_type_ids: list[int]) -> "ReservationQuerySet":
+        """Return the reservations with tickets of these types."""
         return self.filter(
             pk__in=Line.objects.filter(ticket_type__in=ticket_type_ids).values("reservation")
         )
 
     def move(self, pk: int, *, from_: list[str], to: str, **changes: object) -> bool:
-        """One transition, if the reservation is still where it is thought to be."""
+        """Change the status and return True if it was one of `from_`."""
         return bool(self.filter(pk=pk, status__in=from_).update(status=to, **changes))
 
 
 class Reservation(models.Model):
-    """A customer's hold on tickets of one or several types: all of them or none."""
+    """A customer's hold on tickets of one or more types: all of them or none."""
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
     idempotency_key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64, help_text="Of the request it was made by.")
+    fingerprint = models.CharField(max_length=64, help_text="Hash of the request that created it.")
     status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
     customer = models.CharField(max_length=200, blank=True)
     order_id = models.CharField(max_length=100, blank=True)
@@ -64,7 +66,7 @@ class Reservation(models.Model):
     )
     payment = models.ForeignKey(Payment, models.PROTECT, null=True, blank=True, related_name="+")
     paid_elsewhere = models.CharField(
-        max_length=200, blank=True, help_text="How it was paid when not through the portal."
+        max_length=200, blank=True, help_text="How it was paid, if not through the portal."
     )
 
     objects = ReservationQuerySet.as_manager()
@@ -110,7 +112,7 @@ class Reservation(models.Model):
         return self.status == Status.ACTIVE and self.expires_at > now
 
     def shown_status(self, now: datetime) -> str:
-        """An overdue hold is expired for everyone who asks, reclaimed or not."""
+        """Return the status to show: an overdue hold is expired even if its tickets are not released yet."""
         if self.status == Status.ACTIVE and self.expires_at <= now:
             return str(Status.EXPIRED)
         return self.status
@@ -118,7 +120,7 @@ class Reservation(models.Model):
 
 class LineQuerySet(models.QuerySet["Line"]):
     def owned_by(self, customer: str, now: datetime) -> "LineQuerySet":
-        """What counts against a per-customer limit: tickets held now and tickets bought."""
+        """Return the lines that count against a limit per customer: tickets held now and tickets bought."""
         return self.filter(reservation__customer=customer).filter(
             Q(reservation__status=Status.COMPLETED)
             | Q(reservation__status=Status.ACTIVE, reservation__expires_at__gt=now)
@@ -129,12 +131,14 @@ class LineQuerySet(models.QuerySet["Line"]):
 
 
 class Line(models.Model):
-    """So many tickets of one type, at the price of the moment they were reserved."""
+    """A quantity of one ticket type, at the price when it was reserved."""
 
     reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="lines")
     ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="lines")
     quantity = models.PositiveIntegerField()
-    price = models.PositiveIntegerField(help_text="Each, in the currency's smallest unit.")
+    price = models.PositiveIntegerField(
+        help_text="Price of one ticket in the currency's smallest unit."
+    )
     currency = models.CharField(max_length=3)
 
     objects = LineQuerySet.as_manager()
@@ -156,7 +160,7 @@ class Line(models.Model):
 
 
 class Cleanup(models.Model):
-    """One run of the clean-up: how many holds and seats it released, when, and how long it took."""
+    """One run of the clean-up of expired holds."""
 
     at = models.DateTimeField(db_index=True)
     reservation_count = models.PositiveIntegerField()

@@ -1,14 +1,14 @@
-"""Everything that changes a reservation.
+"""Functions that change reservations.
 
-One order of locks everywhere, so that no deadlock is possible: reservation rows first, then ticket types, each by
-ascending id. Locks on a hot ticket type are so taken last and held shortest.
+All of them lock rows in the same order, so that no deadlock is possible: reservations first, then ticket types, each
+by ascending id. The lock on a hot ticket type is therefore taken last and held for the shortest time.
 """
 
 from reservations.services.complete import complete
 from reservations.services.discrepancies import settle
 from reservations.services.hold import CannotChange, cancel, extend
-from reservations.services.integrity import Drift, check_integrity, find_drift
-from reservations.services.paid import complete_paid, note_refund
+from reservations.services.integrity import check_integrity
+from reservations.services.paid import complete_paid, handle_refund
 from reservations.services.release import Released, reclaim, release_expired
 from reservations.services.reserve import (
     Busy,
@@ -27,7 +27,6 @@ __all__ = [
     "Busy",
     "CannotChange",
     "CustomerMissing",
-    "Drift",
     "KeyReused",
     "LimitReached",
     "NotOnSale",
@@ -41,8 +40,7 @@ __all__ = [
     "complete",
     "complete_paid",
     "extend",
-    "find_drift",
-    "note_refund",
+    "handle_refund",
     "reclaim",
     "release_expired",
     "reserve",

@@ -1,4 +1,4 @@
-"""Complete a reservation on an app's word: free tickets, and money that did not come through the portal."""
+"""Complete a reservation at an app's request: free tickets, and payments outside the portal."""
 
 from datetime import datetime
 
@@ -17,18 +17,20 @@ def complete(
     paid_elsewhere: str = "",
     now: datetime,
 ) -> Reservation:
-    """The reservation completed. Again: no change.
+    """Complete the reservation and return it. A second call changes nothing.
 
-    Tickets that cost something need a succeeded payment for this reservation, or a word on how they were paid.
+    Tickets with a price need a successful payment for this reservation, or `paid_elsewhere`.
     Raises CannotChange (`payment-missing`, `payment-not-succeeded`, `expired`, `not-active`).
     """
     if payment is not None:
-        return _complete_with(reservation, payment, now)
+        return _complete_with_payment(reservation, payment, now)
     with transaction.atomic():
         costs = any(line.amount for line in reservation.lines.all())
         if costs and not paid_elsewhere:
-            raise CannotChange("payment-missing", "say by which payment, or how else, it was paid")
-        # Even past its end, as long as nobody else got the seats.
+            raise CannotChange(
+                "payment-missing", "name the payment, or say how it was paid in paid_elsewhere"
+            )
+        # An expired hold can be completed as long as its seats have not been released.
         moved = Reservation.objects.all().move(
             reservation.pk,
             from_=[Status.ACTIVE],
@@ -45,7 +47,9 @@ def complete(
     return reservation
 
 
-def _complete_with(reservation: Reservation, payment: Payment, now: datetime) -> Reservation:
+def _complete_with_payment(
+    reservation: Reservation, payment: Payment, now: datetime
+) -> Reservation:
     if payment.status != PaymentStatus.SUCCEEDED:
         raise CannotChange("payment-not-succeeded", f"that payment is {payment.status}")
     if payment.reservation_id != str(reservation.uuid):
@@ -54,5 +58,7 @@ def _complete_with(reservation: Reservation, payment: Payment, now: datetime) ->
         complete_paid(payment=payment, now=now)
     reservation.refresh_from_db()
     if reservation.status != Status.COMPLETED:
-        raise CannotChange("sold-out", "the seats were gone; the payment is offered for refund")
+        raise CannotChange(
+            "sold-out", "the seats are no longer available; the payment is queued for a refund"
+        )
     return reservation

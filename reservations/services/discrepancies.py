@@ -1,4 +1,4 @@
-"""Where money and seat disagree: noted with a critical alert, settled by a refund or by staff's decision."""
+"""Record payments that do not match their seats, alert staff, and resolve the cases."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from payments.models import Payment
 from reservations.models import Discrepancy, Reservation, Status, TicketType
 
 
-def note_discrepancy(
+def record_discrepancy(
     *,
     kind: Discrepancy.Kind,
     payment: Payment,
@@ -20,32 +20,36 @@ def note_discrepancy(
     detail: str = "",
     now: datetime,
 ) -> Discrepancy:
-    """The open discrepancy of this kind for this payment, made if there is none. Runs in the caller's transaction."""
-    noted, is_new = Discrepancy.objects.open().get_or_create(
+    """Open a case of this kind for this payment, or return the open one. Runs in the caller's transaction."""
+    discrepancy, is_new = Discrepancy.objects.open().get_or_create(
         payment=payment,
         kind=kind,
         settled_at=None,
         defaults={"reservation": reservation, "detail": detail[:500], "opened_at": now},
     )
     if is_new:
-        _alert(noted, now)
-    return noted
+        _raise_alert(discrepancy, now)
+    return discrepancy
 
 
-def _alert(noted: Discrepancy, now: datetime) -> None:
-    payment = noted.payment
+def _raise_alert(discrepancy: Discrepancy, now: datetime) -> None:
+    payment = discrepancy.payment
     amount = money(payment.amount_received or payment.amount, payment.currency)
     alerts.report_problem(
-        key=_alert_key(noted),
-        alert_type="money-without-seat" if noted.needs_refund else "seat-and-money-differ",
-        title=f"{noted.get_kind_display()}: {amount}",
+        key=_alert_key(discrepancy),
+        alert_type="money-without-seat" if discrepancy.needs_refund else "seat-and-money-differ",
+        title=f"{discrepancy.get_kind_display()}: {amount}",
         message=f"Payment {payment.uuid} for reservation {payment.reservation_id or '?'}. "
-        "Decide in the inbox: refund it, or settle it another way.",
+        f"{_next_step(discrepancy)}",
         severity=Severity.HIGH
-        if noted.kind == Discrepancy.Kind.SEAT_WITHOUT_MONEY
+        if discrepancy.kind == Discrepancy.Kind.SEAT_WITHOUT_MONEY
         else Severity.CRITICAL,
         source="reservations",
-        metadata={"kind": noted.kind, "detail": noted.detail, "order_id": payment.order_id},
+        metadata={
+            "kind": discrepancy.kind,
+            "detail": discrepancy.detail,
+            "order_id": payment.order_id,
+        },
         references=References(
             payment_ids=frozenset({str(payment.uuid)}),
             reservation_ids=frozenset({payment.reservation_id} - {""}),
@@ -54,12 +58,20 @@ def _alert(noted: Discrepancy, now: datetime) -> None:
     )
 
 
+def _next_step(discrepancy: Discrepancy) -> str:
+    if discrepancy.kind == Discrepancy.Kind.SEAT_WITHOUT_MONEY:
+        return "The payment was refunded but the seats are still booked. Release them or keep them."
+    if discrepancy.needs_refund:
+        return "Refund it, or mark the case as resolved in the inbox."
+    return "Compare the payment with the reservation, and mark the case as resolved in the inbox."
+
+
 def _alert_key(discrepancy: Discrepancy) -> str:
     return f"reservations.{discrepancy.kind}.{discrepancy.payment.uuid}"
 
 
-def settle_by_refund(*, payment: Payment, now: datetime) -> int:
-    """Close what only waited for the money to go back."""
+def close_refunded(*, payment: Payment, now: datetime) -> int:
+    """Resolve the cases that were waiting for this refund, and return their number."""
     waiting = [
         found for found in Discrepancy.objects.open().filter(payment=payment) if found.needs_refund
     ]
@@ -73,24 +85,24 @@ def settle(
     *,
     discrepancy: Discrepancy,
     settlement: str,
-    give_seats_back: bool = False,
+    release_seats: bool = False,
     user: User,
     now: datetime,
 ) -> bool:
-    """Staff's decision. With `give_seats_back` the completed reservation's seats are for sale again.
+    """Resolve the case by a staff decision. With `release_seats`, the completed reservation's seats go on sale again.
 
-    False when somebody else had settled it already.
+    Returns False if the case was resolved before.
     """
     if not _close(discrepancy, settlement=settlement, user=user, now=now):
         return False
     reservation = discrepancy.reservation
-    if give_seats_back and reservation is not None:
+    if release_seats and reservation is not None:
         moved = Reservation.objects.all().move(
             reservation.pk, from_=[Status.COMPLETED], to=Status.REFUNDED, ended_at=now
         )
         if moved:
             for line in reservation.lines.order_by("ticket_type"):
-                TicketType.objects.all().give_back_sold(line.ticket_type_id, line.quantity)
+                TicketType.objects.all().release_sold(line.ticket_type_id, line.quantity)
     return True
 
 

@@ -1,4 +1,4 @@
-"""Extend or cancel a hold."""
+"""Extend or cancel a reservation that holds tickets."""
 
 from datetime import datetime, timedelta
 
@@ -8,13 +8,13 @@ from django.db.models.functions import Greatest
 
 from reservations.models import Reservation, Status
 from reservations.models.holds import MAX_EXTENSIONS
-from reservations.services.release import give_back_held
+from reservations.services.release import release_held
 
 EXTENSION = timedelta(minutes=15)
 
 
 class CannotChange(Exception):
-    """The reservation is in no state for it; nothing was changed. `reason` is a problem type."""
+    """The reservation's status does not allow the change; nothing was changed. `reason` is a problem type."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -22,10 +22,10 @@ class CannotChange(Exception):
 
 
 def extend(*, reservation: Reservation, now: datetime) -> Reservation:
-    """The reservation with 15 minutes left from now, while it is live, at most 4 times.
+    """Extend the hold to 15 minutes from now, at most 4 times and only before it expires.
 
-    Counted from now and not from the old end, so that calls cannot be piled up into an hour's hold at once.
-    Raises CannotChange; a failed call never moves the clock.
+    The time counts from now and not from the old end, so that repeated calls cannot add up to an hour.
+    Raises CannotChange; a failed call does not change `expires_at`.
     """
     extended = (
         Reservation.objects.live(now)
@@ -38,7 +38,7 @@ def extend(*, reservation: Reservation, now: datetime) -> Reservation:
     if extended:
         return reservation
     if reservation.is_live(now):
-        raise CannotChange("limit", f"a reservation is extended at most {MAX_EXTENSIONS} times")
+        raise CannotChange("limit", f"a reservation can be extended at most {MAX_EXTENSIONS} times")
     raise CannotChange(
         "expired" if reservation.shown_status(now) == Status.EXPIRED else "not-active",
         f"this reservation is {reservation.shown_status(now)}",
@@ -47,12 +47,15 @@ def extend(*, reservation: Reservation, now: datetime) -> Reservation:
 
 @transaction.atomic
 def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
-    """The reservation given up and its seats freed. Again: no change. Raises CannotChange when it is past that."""
+    """Cancel the reservation and release its seats. A second call changes nothing.
+
+    Raises CannotChange if the reservation is completed, for example.
+    """
     moved = Reservation.objects.all().move(
         reservation.pk, from_=[Status.ACTIVE], to=Status.CANCELLED, ended_at=now
     )
     if moved:
-        give_back_held([reservation.pk])
+        release_held([reservation.pk])
     reservation.refresh_from_db()
     if not moved and reservation.status not in (Status.CANCELLED, Status.EXPIRED):
         raise CannotChange("not-active", f"this reservation is {reservation.status}")

@@ -1,53 +1,24 @@
-"""The counters against the reservations they count."""
+"""Alert when ticket counters do not match the reservations."""
 
-from dataclasses import dataclass
 from datetime import datetime
-
-from django.db.models import F, Q, Sum
-from django.db.models.functions import Coalesce
 
 from alerts import services as alerts
 from alerts.extension_points import Severity
-from reservations.models import Status, TicketType
+from reservations.queries.drift import Drift, find_drift
 
 ALERT_KEY = "reservations.drift"
 
 
-@dataclass(frozen=True)
-class Drift:
-    ticket_type: TicketType
-    held: int  # what the reservations add up to
-    sold: int
-
-    def __str__(self) -> str:
-        type_ = self.ticket_type
-        return f"{type_}: held {type_.held} for {self.held}, sold {type_.sold} for {self.sold}"
-
-
-def find_drift() -> list[Drift]:
-    """Ticket types whose `held` or `sold` is not what their reservations add up to."""
-    held = Sum("lines__quantity", filter=Q(lines__reservation__status=Status.ACTIVE))
-    sold = Sum("lines__quantity", filter=Q(lines__reservation__status=Status.COMPLETED))
-    wrong = (
-        TicketType.objects.annotate(by_holds=Coalesce(held, 0), by_sales=Coalesce(sold, 0))
-        .exclude(held=F("by_holds"), sold=F("by_sales"))
-        .order_by("pk")
-    )
-    found = list(wrong.values_list("pk", "by_holds", "by_sales"))
-    if not found:
-        return []
-    types = TicketType.objects.select_related("event").in_bulk([pk for pk, _, _ in found])
-    return [Drift(types[pk], held, sold) for pk, held, sold in found]
-
-
 def check_integrity(*, now: datetime) -> list[Drift]:
-    """The drift found. It is a fault of ours and never mended silently: staff hear of it, until it is gone."""
+    """Keep an alert open while counters are wrong, and return them. They are never corrected automatically,
+    because only a bug or a manual change can cause it.
+    """
     drift = find_drift()
     if drift:
         alerts.report_problem(
             key=ALERT_KEY,
             alert_type="inventory-drift",
-            title=f"Ticket counters of {len(drift)} types are wrong",
+            title=f"Wrong ticket counters: {len(drift)} ticket types",
             message="; ".join(str(found) for found in drift),
             severity=Severity.CRITICAL,
             source="reservations",

@@ -7,16 +7,16 @@ from reservations.models import TicketType
 LOCK_TIMEOUT = "3s"
 
 
-def limit_lock_wait() -> None:
-    """For the rest of this transaction. (SQLite has one writer and its own busy timeout.)"""
+def set_lock_timeout() -> None:
+    """Limit how long this transaction waits for a lock. SQLite has one writer and its own busy timeout."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
 
 
-def lock_types(ids: Iterable[int]) -> None:
-    """Take these rows, ascending, where a transaction changes types in more than one go."""
-    # On SQLite this locks nothing, and need not: a transaction there is IMMEDIATE, so it is the only writer.
+def lock_ticket_types(ids: Iterable[int]) -> None:
+    """Lock these rows by ascending id, for a transaction that changes several types in several statements."""
+    # On SQLite this locks nothing: a transaction is IMMEDIATE there, so it is the only writer.
     list(
         TicketType.objects.select_for_update(no_key=True)
         .filter(pk__in=ids)

@@ -1,7 +1,7 @@
-"""A payment succeeded or was given back: what that means for its reservation.
+"""Apply successful and refunded payments to their reservations.
 
-Runs inside the transaction that saves the payment, so that money and seat are saved together. Whatever the state of
-the reservation, the money is accounted for: as seats, or as a discrepancy that staff must settle.
+Runs inside the transaction that saves the payment, so that money and seats are saved together. Whatever the status of
+the reservation, the payment ends with seats or with a discrepancy that staff must resolve.
 """
 
 import logging
@@ -11,50 +11,52 @@ from django.core.exceptions import ValidationError
 from django.db import OperationalError, transaction
 
 from payments.models import Payment
-from payments.services.timeline import note
+from payments.services.apply import add_timeline_entry
 from reservations.models import Discrepancy, Line, Reservation, Status, TicketType
-from reservations.services.discrepancies import note_discrepancy, settle_by_refund
-from reservations.services.locks import lock_types
-from reservations.services.release import give_back_held, mark_expired
+from reservations.services.discrepancies import close_refunded, record_discrepancy
+from reservations.services.locks import lock_ticket_types
+from reservations.services.release import mark_expired, release_held
 
 log = logging.getLogger(__name__)
 Kind = Discrepancy.Kind
 
 
 def complete_paid(*, payment: Payment, now: datetime) -> None:
-    """Give the payment its seats, or note why it has none. Again for the same payment: no change."""
+    """Give the payment its seats, or record why it gets none. A second call for the same payment changes nothing."""
     try:
         with transaction.atomic():
             _complete_paid(payment, now)
     except OperationalError:
-        raise  # a lock or a lost connection: the whole event is tried again
+        raise  # a lock or a lost connection: the webhook event is processed again later
     except Exception as error:
-        # A fault of ours must not undo the fact that somebody paid.
-        log.exception("completing failed", extra={"payment": str(payment.uuid)})
-        note_discrepancy(kind=Kind.FAILED, payment=payment, detail=type(error).__name__, now=now)
+        # A bug here must not roll back the payment's success.
+        log.exception("completing a paid reservation failed", extra={"payment": str(payment.uuid)})
+        record_discrepancy(kind=Kind.FAILED, payment=payment, detail=type(error).__name__, now=now)
 
 
 def _complete_paid(payment: Payment, now: datetime) -> None:
     reservation = _locked(payment.reservation_id)
     if reservation is None:
-        note_discrepancy(kind=Kind.UNKNOWN, payment=payment, detail=payment.reservation_id, now=now)
+        record_discrepancy(
+            kind=Kind.UNKNOWN, payment=payment, detail=payment.reservation_id, now=now
+        )
     elif reservation.payment_id == payment.pk:
         return
     elif reservation.payment_id or reservation.paid_elsewhere:
-        note_discrepancy(
+        record_discrepancy(
             kind=Kind.SECOND_PAYMENT, payment=payment, reservation=reservation, now=now
         )
     elif reservation.status == Status.ACTIVE:
         sell_held(reservation)
-        _become(reservation, Status.COMPLETED, payment, now)
+        _set_status(reservation, Status.COMPLETED, payment, now)
     elif reservation.status == Status.COMPLETED:
-        _become(reservation, Status.COMPLETED, payment, now, ended_at=reservation.ended_at)
+        _set_status(reservation, Status.COMPLETED, payment, now, ended_at=reservation.ended_at)
     elif reservation.status in (Status.EXPIRED, Status.CANCELLED) and _reacquire(reservation, now):
-        _become(reservation, Status.COMPLETED, payment, now)
+        _set_status(reservation, Status.COMPLETED, payment, now)
     else:
         was = reservation.status
-        _become(reservation, Status.REFUND_NEEDED, payment, now)
-        note_discrepancy(
+        _set_status(reservation, Status.REFUND_NEEDED, payment, now)
+        record_discrepancy(
             kind=Kind.SOLD_OUT,
             payment=payment,
             reservation=reservation,
@@ -66,11 +68,11 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
 def _locked(reservation_id: str) -> Reservation | None:
     try:
         return Reservation.objects.select_for_update().filter(uuid=reservation_id).first()
-    except ValidationError:  # not even a UUID
+    except ValidationError:  # the app sent something that is not a UUID
         return None
 
 
-def _become(
+def _set_status(
     reservation: Reservation,
     status: Status,
     payment: Payment,
@@ -82,7 +84,9 @@ def _become(
     reservation.payment = payment
     reservation.ended_at = ended_at or now
     reservation.save(update_fields=["status", "payment", "ended_at"])
-    note(payment, f"reservation {status.label.lower()}", str(reservation.uuid), now=now)
+    add_timeline_entry(
+        payment, f"reservation {status.label.lower()}", str(reservation.uuid), now=now
+    )
 
 
 def sell_held(reservation: Reservation) -> None:
@@ -90,38 +94,38 @@ def sell_held(reservation: Reservation) -> None:
         TicketType.objects.all().sell_held(line.ticket_type_id, line.quantity)
 
 
-class _NoneLeft(Exception):
-    pass
+class _NotEnoughLeft(Exception):
+    """Rolls back the seats taken so far."""
 
 
 def _reacquire(reservation: Reservation, now: datetime) -> bool:
-    """Take the seats of a hold that was lost, all or none, expired holds of others included."""
+    """Take the seats of a lost hold again, all or none, releasing other expired holds if necessary."""
     lines = list(reservation.lines.order_by("ticket_type"))
     ids = {line.ticket_type_id for line in lines}
     try:
         with transaction.atomic():
             overdue = Reservation.objects.overdue(now).holding(list(ids))
             reclaimed = mark_expired(overdue.select_for_update(skip_locked=True), now)
-            others = Line.objects.filter(reservation__in=reclaimed)
-            lock_types(ids | set(others.values_list("ticket_type", flat=True)))
-            give_back_held(reclaimed)
+            reclaimed_lines = Line.objects.filter(reservation__in=reclaimed)
+            lock_ticket_types(ids | set(reclaimed_lines.values_list("ticket_type", flat=True)))
+            release_held(reclaimed)
             for line in lines:
-                if not TicketType.objects.all().take_as_sold(line.ticket_type_id, line.quantity):
-                    raise _NoneLeft
-    except _NoneLeft:
+                if not TicketType.objects.all().sell_unheld(line.ticket_type_id, line.quantity):
+                    raise _NotEnoughLeft
+    except _NotEnoughLeft:
         return False
     return True
 
 
-def note_refund(*, payment: Payment, now: datetime) -> None:
-    """All of a payment went back: what was waiting for that is settled; sold seats become a question to staff."""
-    settle_by_refund(payment=payment, now=now)
+def handle_refund(*, payment: Payment, now: datetime) -> None:
+    """Handle a full refund: resolve cases that waited for it, and open one if the seats are still sold."""
+    close_refunded(payment=payment, now=now)
     reservation = Reservation.objects.select_for_update().filter(payment=payment).first()
     if reservation is None:
         return
     if reservation.status == Status.REFUND_NEEDED:
-        _become(reservation, Status.REFUNDED, payment, now)
+        _set_status(reservation, Status.REFUNDED, payment, now)
     elif reservation.status == Status.COMPLETED:
-        note_discrepancy(
+        record_discrepancy(
             kind=Kind.SEAT_WITHOUT_MONEY, payment=payment, reservation=reservation, now=now
         )

@@ -1,4 +1,4 @@
-"""Give expired holds back: lazily to the next buyer, and by the clean-up for whatever nobody asked for."""
+"""Release expired holds: when a buyer needs their tickets, and otherwise in the periodic clean-up."""
 
 import time
 from collections import Counter
@@ -10,9 +10,9 @@ from django.db import transaction
 
 from reservations.models import Cleanup, Line, Reservation, Status, TicketType
 from reservations.models.holds import ReservationQuerySet
-from reservations.services.locks import limit_lock_wait
+from reservations.services.locks import set_lock_timeout
 
-CHUNK = 500
+CHUNK_SIZE = 500
 CLEANUP_HISTORY = timedelta(days=30)
 
 
@@ -31,19 +31,19 @@ class Released:
 
 
 def reclaim(*, ticket_type_ids: list[int], now: datetime) -> Released:
-    """Free the expired holds on these types, up to a chunk: a buyer is waiting for them."""
+    """Release expired holds on these types, up to CHUNK_SIZE, for a buyer who is waiting for them."""
     with transaction.atomic():
-        limit_lock_wait()
-        # Waiting for rows another buyer is reclaiming right now, so that their seats are seen as free afterwards.
+        set_lock_timeout()
+        # Wait for rows that a concurrent buyer is reclaiming, so that their seats are seen as free afterwards.
         overdue = Reservation.objects.overdue(now).holding(ticket_type_ids)
         return _expire(overdue.select_for_update(), now)
 
 
 def release_expired(*, now: datetime) -> Released:
-    """Free every expired hold, in chunks of one short transaction each, and note the run in the history."""
+    """Release every expired hold in short transactions, and record the run in the history."""
     started = time.monotonic()
     total = Released()
-    # Skipping locked rows: whoever holds one is completing, extending or releasing it this very moment.
+    # Skip locked rows: another transaction is completing, extending or releasing them.
     overdue = Reservation.objects.overdue(now).select_for_update(skip_locked=True)
     while chunk := _expire(overdue, now):
         total += chunk
@@ -60,23 +60,25 @@ def release_expired(*, now: datetime) -> Released:
 @transaction.atomic
 def _expire(overdue: ReservationQuerySet, now: datetime) -> Released:
     picked = mark_expired(overdue, now)
-    return Released(len(picked), give_back_held(picked))
+    return Released(len(picked), release_held(picked))
 
 
 def mark_expired(overdue: ReservationQuerySet, now: datetime) -> list[int]:
-    """Lock and expire a chunk of a `select_for_update` set; the caller's transaction then gives its seats back."""
-    picked = list(overdue.order_by("pk").values_list("pk", flat=True)[:CHUNK])
+    """Lock and expire a chunk of a `select_for_update` queryset and return the ids. The caller then releases the seats
+    in the same transaction.
+    """
+    picked = list(overdue.order_by("pk").values_list("pk", flat=True)[:CHUNK_SIZE])
     Reservation.objects.filter(pk__in=picked).update(status=Status.EXPIRED, ended_at=now)
     return picked
 
 
-def give_back_held(reservation_ids: Iterable[int]) -> int:
-    """Uncount the seats of reservations that were active until this transaction. How many seats."""
+def release_held(reservation_ids: Iterable[int]) -> int:
+    """Release the seats of reservations that were active until this transaction, and return their number."""
     seats: Counter[int] = Counter()
     for type_id, quantity in Line.objects.filter(reservation__in=reservation_ids).values_list(
         "ticket_type", "quantity"
     ):
         seats[type_id] += quantity
     for type_id in sorted(seats):
-        TicketType.objects.all().give_back_held(type_id, seats[type_id])
+        TicketType.objects.all().release_held(type_id, seats[type_id])
     return seats.total()

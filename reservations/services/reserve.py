@@ -1,4 +1,4 @@
-"""Hold tickets. Idempotent by key, all types or none, never more than there are."""
+"""Hold tickets: idempotent by key, all types or none, and never more than are left."""
 
 import uuid
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from core.clients.models import ClientApp
 from core.lib import request_id
 from core.lib.group_commit import GroupCommit
 from reservations.models import Line, Reservation, TicketType
-from reservations.services import one_statement, together
-from reservations.services.locks import limit_lock_wait
+from reservations.services import reserve_postgresql, reserve_sqlite
+from reservations.services.locks import set_lock_timeout
 from reservations.services.release import reclaim
 
-ROUNDS = 3
+MAX_ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a buyer asks for, already normalised: quantities by ticket type id, ascending."""
+    """A buyer's normalized request. `items` are pairs of ticket type id and quantity, by ascending id."""
 
     items: tuple[tuple[int, int], ...]
     customer: str
@@ -31,13 +31,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Reserved:
+    """A reservation that was created, or the existing one if the request was a repeat."""
+
     reservation: Reservation
     lines: Sequence[Line]
     is_new: bool
 
 
 class SoldOut(Exception):
-    """Not enough are left of one type; nothing was reserved."""
+    """Not enough tickets of one type are left; nothing was reserved."""
 
     def __init__(self, ticket_type: TicketType, *, left: int, wanted: int) -> None:
         super().__init__(f"{ticket_type.name}: {left} left")
@@ -47,40 +49,40 @@ class SoldOut(Exception):
 
 
 class Busy(Exception):
-    """The ticket type stayed locked by others for too long; trying again is safe."""
+    """The ticket type stayed locked by concurrent buyers for too long. Trying again is safe."""
 
 
 class NotOnSale(Exception):
-    pass
+    """A ticket type is not on sale now, or the types have different currencies."""
 
 
 class UnknownTicketType(Exception):
-    pass
+    """There is no ticket type with this id."""
 
 
 class KeyReused(Exception):
-    """The idempotency key was used before, for something else."""
+    """The idempotency key was used for a different request before."""
 
 
 class CustomerMissing(Exception):
-    """The type has a limit for each customer, and the request does not say who it is."""
+    """The ticket type has a limit per customer, and the request does not name the customer."""
 
 
 class LimitReached(Exception):
-    """The customer would own more than the type allows."""
+    """The customer would have more tickets than the type allows."""
 
     def __init__(self, ticket_type: TicketType, limit: int, owned: int) -> None:
-        super().__init__(f"{ticket_type.name}: at most {limit} for each customer")
+        super().__init__(f"{ticket_type.name}: at most {limit} per customer")
         self.ticket_type = ticket_type
         self.limit = limit
         self.owned = owned
 
 
 def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
-    """Hold all that is wanted, or answer the repeat of an earlier request with what that one made.
+    """Hold the wanted tickets, or return the existing reservation if the key was used before.
 
-    Raises SoldOut, LimitReached, CustomerMissing, NotOnSale, UnknownTicketType, KeyReused, Busy. None of them uses up
-    the key.
+    Raises SoldOut, LimitReached, CustomerMissing, NotOnSale, UnknownTicketType, KeyReused and Busy. After any of them,
+    the key can be used again.
     """
     draft = Reservation(
         uuid=uuid.uuid4(),
@@ -95,31 +97,33 @@ def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
     try:
         if connection.vendor == "sqlite":
             return _group.run((draft, wanted))
-        return _reserve_alone(draft, wanted)
+        return _reserve_on_postgresql(draft, wanted)
     except OperationalError as error:
         if _is_lock_timeout(error):
             raise Busy from error
         raise
 
 
-def _reserve_alone(draft: Reservation, wanted: Wanted) -> Reserved:
+def _reserve_on_postgresql(draft: Reservation, wanted: Wanted) -> Reserved:
     if len(wanted.items) == 1:
         [(type_id, quantity)] = wanted.items
-        line = one_statement.reserve(draft, type_id=type_id, quantity=quantity)
+        line = reserve_postgresql.reserve(draft, type_id=type_id, quantity=quantity)
         if line is not None:
             return Reserved(draft, [line], is_new=True)
-    return _reserve_carefully(draft, wanted)
+    return _reserve_step_by_step(draft, wanted)
 
 
-def _reserve_together(asked: Sequence[tuple[Reservation, Wanted]]) -> list[Reserved | Exception]:
-    made = together.reserve([together.Draft(draft, wanted.items) for draft, wanted in asked])
+def _reserve_batch(requests: Sequence[tuple[Reservation, Wanted]]) -> list[Reserved | Exception]:
+    made = reserve_sqlite.reserve(
+        [reserve_sqlite.Draft(draft, wanted.items) for draft, wanted in requests]
+    )
     outcomes: list[Reserved | Exception] = []
-    for (draft, wanted), lines in zip(asked, made, strict=True):
+    for (draft, wanted), lines in zip(requests, made, strict=True):
         if lines is not None:
             outcomes.append(Reserved(draft, lines, is_new=True))
             continue
         try:
-            outcomes.append(_reserve_carefully(draft, wanted))
+            outcomes.append(_reserve_step_by_step(draft, wanted))
         except OperationalError:
             raise
         except Exception as refusal:
@@ -127,53 +131,54 @@ def _reserve_together(asked: Sequence[tuple[Reservation, Wanted]]) -> list[Reser
     return outcomes
 
 
-_group = GroupCommit(_reserve_together)
+_group = GroupCommit(_reserve_batch)
 
 
-def _reserve_carefully(draft: Reservation, wanted: Wanted) -> Reserved:
-    """Every case, on every database; also finds out why the quick way made nothing."""
+def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
+    """Reserve in several statements: handles every case on every database, and names the reason for a refusal."""
     now = draft.created_at
     try:
-        types = _sellable(wanted, now)
+        types = _load_types_on_sale(wanted, now)
     except (NotOnSale, UnknownTicketType):
-        # Perhaps it was when this was first asked. (While it is for sale, the insert finds a repeat by its key.)
-        repeat = _earlier(draft)
+        # The first request with this key may have succeeded while the type was on sale. (While it is on sale, the
+        # insert finds a repeat by its key.)
+        repeat = _find_repeat(draft)
         if repeat is None:
             raise
         return repeat
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         try:
             return _hold(draft, wanted, types, now)
         except SoldOut as refusal:
             if refusal.is_final:
                 raise
-            # What is left are expired holds, still counted: free them for this buyer.
+            # Enough tickets are left if expired holds are released, so release them for this buyer.
             reclaim(ticket_type_ids=[type_.pk for type_ in types], now=now)
-    raise Busy  # others were quicker, several times over; seats may still be there
+    raise Busy  # concurrent buyers took the released tickets each time; some may still be left
 
 
-def _earlier(draft: Reservation) -> Reserved | None:
-    made = Reservation.objects.filter(
+def _find_repeat(draft: Reservation) -> Reserved | None:
+    existing = Reservation.objects.filter(
         app=draft.app, idempotency_key=draft.idempotency_key
     ).first()  # fmt: skip
-    if made is None:
+    if existing is None:
         return None
-    if made.fingerprint != draft.fingerprint:
+    if existing.fingerprint != draft.fingerprint:
         raise KeyReused
-    return Reserved(made, list(made.lines.select_related("ticket_type")), is_new=False)
+    return Reserved(existing, list(existing.lines.select_related("ticket_type")), is_new=False)
 
 
-def _sellable(wanted: Wanted, now: datetime) -> list[TicketType]:
-    quantities = dict(wanted.items)
-    types = list(
-        TicketType.objects.filter(pk__in=quantities).select_related("event").order_by("pk")
-    )
-    if len(types) < len(quantities):
-        missing = sorted(set(quantities) - {type_.pk for type_ in types})
-        raise UnknownTicketType(f"no ticket type {missing[0]}")
-    for type_ in types:
-        if not type_.is_on_sale(now):
-            raise NotOnSale(f"{type_} is not on sale")
+def _load_types_on_sale(wanted: Wanted, now: datetime) -> list[TicketType]:
+    """Return the wanted types, ascending by id. Raises UnknownTicketType and NotOnSale."""
+    ids = {type_id for type_id, _ in wanted.items}
+    wanted_types = TicketType.objects.filter(pk__in=ids).select_related("event").order_by("pk")
+    types = list(wanted_types.on_sale(now))
+    if len(types) < len(ids):
+        known = wanted_types.in_bulk()
+        for type_id in sorted(ids - known.keys()):
+            raise UnknownTicketType(f"no ticket type {type_id}")
+        for type_id in sorted(ids - {type_.pk for type_ in types}):
+            raise NotOnSale(f"{known[type_id]} is not on sale")
     if len({type_.currency for type_ in types}) > 1:
         raise NotOnSale("these ticket types are sold in different currencies")
     return types
@@ -185,15 +190,15 @@ def _hold(
     quantities = dict(wanted.items)
     try:
         with transaction.atomic():
-            limit_lock_wait()
+            set_lock_timeout()
             draft.pk = None
             draft.expires_at = now + min(type_.event.hold for type_ in types)
             draft.save(force_insert=True)
             for type_ in types:
                 quantity = quantities[type_.pk]
-                if not TicketType.objects.all().take(type_.pk, quantity):
-                    raise SoldOut(type_, left=_left(type_, now), wanted=quantity)
-                _keep_limit(type_, wanted.customer, quantity, now)
+                if not TicketType.objects.all().hold(type_.pk, quantity):
+                    raise SoldOut(type_, left=_count_left(type_, now), wanted=quantity)
+                _enforce_limit(type_, wanted.customer, quantity, now)
             lines = [
                 Line(
                     reservation=draft,
@@ -206,31 +211,33 @@ def _hold(
             ]
             Line.objects.bulk_create(lines)
     except IntegrityError:
-        # Another request with this key was quicker, by less than a transaction.
-        repeat = _earlier(draft)
+        # A concurrent request with this key has inserted its reservation first.
+        repeat = _find_repeat(draft)
         if repeat is None:
             raise
         return repeat
     return Reserved(draft, lines, is_new=True)
 
 
-def _keep_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
-    """Runs behind the ticket type's row lock, so that a customer's two requests count one after the other."""
+def _enforce_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
+    """Raise LimitReached or CustomerMissing. Runs while the ticket type's row is locked, so that concurrent requests of
+    one customer are counted one after the other.
+    """
     limit = type_.per_customer_limit
     if limit is None:
         return
     if not customer:
-        raise CustomerMissing(f"{type_.name} has a limit for each customer: say whose order it is")
+        raise CustomerMissing(f"{type_.name} has a limit per customer: name the customer")
     owned = type_.lines.all().owned_by(customer, now).seats()
     if owned + quantity > limit:
         raise LimitReached(type_, limit, owned)
 
 
-def _left(type_: TicketType, now: datetime) -> int:
+def _count_left(type_: TicketType, now: datetime) -> int:
     return TicketType.objects.filter(pk=type_.pk).available(now)[type_.pk]
 
 
 def _is_lock_timeout(error: OperationalError) -> bool:
     cause = error.__cause__
-    # 55P03 lock_not_available; SQLite has one writer, and says "locked" when its turn did not come.
+    # 55P03 is lock_not_available; SQLite reports "locked" when its busy timeout expires.
     return getattr(cause, "sqlstate", "") == "55P03" or "locked" in str(error)

@@ -1,4 +1,4 @@
-"""What staff do about reservations. Each by POST, each kept with who and when."""
+"""Staff actions on reservations. Each is a POST and is recorded in the admin log with user and time."""
 
 import uuid
 
@@ -27,7 +27,7 @@ def release(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
         messages.error(request, f"Not released: {refusal}.")
     else:
         log_change(request, reservation, "released")
-        messages.success(request, "Released: its seats are for sale again.")
+        messages.success(request, "Released. The seats are on sale again.")
     return redirect("reservations:reservation-page", reference)
 
 
@@ -41,7 +41,7 @@ def extend(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
         messages.error(request, f"Not extended: {refusal}.")
     else:
         log_change(request, reservation, "extended")
-        messages.success(request, "Extended: 15 minutes from now.")
+        messages.success(request, "Extended to 15 minutes from now.")
     return redirect("reservations:reservation-page", reference)
 
 
@@ -50,18 +50,18 @@ def extend(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
 def settle(request: HttpRequest, pk: int) -> HttpResponse:
     discrepancy = get_object_or_404(Discrepancy, pk=pk)
     assert isinstance(request.user, User)
-    how = request.POST.get("settlement", "").strip()
-    give_seats_back = request.POST.get("seats") == "back"
+    note = request.POST.get("settlement", "").strip()
+    release_seats = request.POST.get("seats") == "back"
     settled = services.settle(
         discrepancy=discrepancy,
-        settlement=how or ("seats given back" if give_seats_back else "settled by staff"),
-        give_seats_back=give_seats_back,
+        settlement=note or ("seats released" if release_seats else "resolved by staff"),
+        release_seats=release_seats,
         user=request.user,
         now=timezone.now(),
     )
     if settled:
-        log_change(request, discrepancy, f"settled: {how or 'no remark'}"[:200])
-        messages.success(request, "Settled.")
+        log_change(request, discrepancy, f"resolved: {note or 'no note'}"[:200])
+        messages.success(request, "Marked as resolved.")
     else:
-        messages.info(request, "It was settled already.")
+        messages.info(request, "Already resolved.")
     return redirect("reservations:inbox")

@@ -1,4 +1,4 @@
-"""Reservations for apps: reserve, read, extend, cancel, complete. An app sees its own reservations only."""
+"""Reservation API for apps: reserve, read, extend, cancel, complete. An app sees only its own reservations."""
 
 import hashlib
 import uuid
@@ -18,7 +18,7 @@ from payments.models import Payment
 from reservations import services
 from reservations.models import Line, Reservation
 from reservations.models.holds import MAX_EXTENSIONS
-from reservations.stats import reservation_stats
+from reservations.queries.stats import collect_stats
 
 Text = Annotated[str, msgspec.Meta(max_length=100)]
 
@@ -41,7 +41,7 @@ class Completion(msgspec.Struct, forbid_unknown_fields=True):
 
 @api(Scope.RESERVATIONS, "POST", cache_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """201 with the reservation; 200 with the first one when the key was used before."""
+    """Respond with 201 and the reservation, or with 200 and the existing one if the key was used before."""
     wanted = _wanted(read_json(request, NewReservation), idempotency_key_of(request))
     now = timezone.now()
     try:
@@ -86,7 +86,7 @@ def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
 @api(Scope.RESERVATIONS, "GET")
 def read(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResponse:
     reservation = _find(app, reference)
-    return _answer(reservation, timezone.now()) if reservation else _unknown()
+    return _respond(reservation, timezone.now()) if reservation else _not_found()
 
 
 @api(Scope.RESERVATIONS, "POST")
@@ -101,31 +101,31 @@ def cancel(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpRe
 
 @api(Scope.RESERVATIONS, "POST")
 def complete(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResponse:
-    said = read_json(request, Completion) if request.body else Completion()
+    body = read_json(request, Completion) if request.body else Completion()
     reservation, now = _find(app, reference), timezone.now()
     if reservation is None:
-        return _unknown()
-    payment = Payment.objects.filter(uuid=said.payment).first() if said.payment else None
-    if said.payment and payment is None:
+        return _not_found()
+    payment = Payment.objects.filter(uuid=body.payment).first() if body.payment else None
+    if body.payment and payment is None:
         return problem(422, "no such payment", type="payment-missing")
     try:
-        return _answer(
+        return _respond(
             services.complete(
                 reservation=reservation,
                 payment=payment,
-                paid_elsewhere=said.paid_elsewhere,
+                paid_elsewhere=body.paid_elsewhere,
                 now=now,
             ),
             now,
         )
     except services.CannotChange as refusal:
-        return _refused(refusal, reservation, now)
+        return _conflict(refusal, reservation, now)
 
 
 @api(Scope.RESERVATIONS, "GET")
 def stats(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Counts over all apps: the portal's view, no customer in it."""
-    return json_response(reservation_stats(now=timezone.now()))
+    """Respond with counts over all apps. They contain no customer data."""
+    return json_response(collect_stats(now=timezone.now()))
 
 
 def _change(
@@ -133,24 +133,24 @@ def _change(
 ) -> HttpResponse:
     reservation, now = _find(app, reference), timezone.now()
     if reservation is None:
-        return _unknown()
+        return _not_found()
     try:
-        return _answer(change(reservation=reservation, now=now), now)
+        return _respond(change(reservation=reservation, now=now), now)
     except services.CannotChange as refusal:
-        return _refused(refusal, reservation, now)
+        return _conflict(refusal, reservation, now)
 
 
-def _wanted(asked: NewReservation, key: str) -> services.Wanted:
-    quantities = {item.ticket_type: item.quantity for item in asked.items}
-    if len(quantities) < len(asked.items):
-        raise BadRequest("name each ticket type once, with its quantity", 422)
-    normalised = (sorted(quantities.items()), asked.customer, asked.order_id)
+def _wanted(body: NewReservation, key: str) -> services.Wanted:
+    quantities = {item.ticket_type: item.quantity for item in body.items}
+    if len(quantities) < len(body.items):
+        raise BadRequest("list each ticket type only once", 422)
+    normalized = (sorted(quantities.items()), body.customer, body.order_id)
     return services.Wanted(
         items=tuple(sorted(quantities.items())),
-        customer=customer_reference(asked.customer),
-        order_id=asked.order_id,
+        customer=customer_reference(body.customer),
+        order_id=body.order_id,
         key=key or uuid.uuid4().hex,
-        fingerprint=hashlib.sha256(msgspec.json.encode(normalised)).hexdigest(),
+        fingerprint=hashlib.sha256(msgspec.json.encode(normalized)).hexdigest(),
     )
 
 
@@ -179,25 +179,25 @@ def _find(app: ClientApp, reference: uuid.UUID) -> Reservation | None:
     return Reservation.objects.filter(app=app, uuid=reference).first()
 
 
-def _answer(reservation: Reservation, now: datetime) -> HttpResponse:
+def _respond(reservation: Reservation, now: datetime) -> HttpResponse:
     return json_response(as_json(reservation, reservation.lines.all(), now))
 
 
-def _unknown() -> HttpResponse:
+def _not_found() -> HttpResponse:
     return problem(404, "no such reservation")
 
 
 def _busy() -> HttpResponse:
     return problem(
         503,
-        "many are buying this at once; trying again is safe",
+        "too many buyers at the same time; try again",
         type="busy",
         title="Busy",
         headers={"Retry-After": "1"},
     )
 
 
-def _refused(
+def _conflict(
     refusal: services.CannotChange, reservation: Reservation, now: datetime
 ) -> HttpResponse:
     return problem(

@@ -1,8 +1,7 @@
-"""Reservations for staff: events, one event, the inbox of discrepancies, one reservation."""
+"""Staff pages: the overview of events, one event, the inbox of discrepancies, one reservation."""
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -11,60 +10,27 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
-from core.lib.formats import span
 from payments.models import Payment
-from reservations.forecast import sold_lately, sold_out_in
-from reservations.history import event_chart
 from reservations.models import Cleanup, Discrepancy, Event, Reservation, Status, TicketType
-from reservations.models.catalog import TicketTypeQuerySet
 from reservations.models.holds import MAX_EXTENSIONS
-from reservations.services import find_drift
-from reservations.stats import reservation_stats
+from reservations.queries.drift import find_drift
+from reservations.queries.history import build_event_chart
+from reservations.queries.stats import collect_stats
+from reservations.queries.stock import list_stock
 
 RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 may_see = permission_required("reservations.view_reservation", raise_exception=True)
-
-
-@dataclass(frozen=True)
-class Stock:
-    """A ticket type as staff look at it."""
-
-    type: TicketType
-    left: int
-    is_low: bool
-    lasts: str = ""  # "3 h" at the present pace
-    outlasts: bool = False  # at that pace there are some left when it begins
-
-
-def stock_of(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
-    ordered = list(types.select_related("event").order_by("event", "pk"))
-    if not ordered:
-        return []
-    # Of these, and not of `types` asked a second time: somebody may take one off sale in between.
-    left = TicketType.objects.filter(pk__in=[one.pk for one in ordered]).available(now)
-    lately = sold_lately(ordered, now=now)
-    stocks = []
-    for type_ in ordered:
-        remaining = left[type_.pk]
-        lasts = sold_out_in(remaining, lately.get(type_.pk, 0))
-        is_low = remaining <= type_.low_at
-        begins = type_.event.starts_at
-        if lasts and begins and now + lasts > begins > now:
-            stocks.append(Stock(type_, remaining, is_low, outlasts=True))
-        else:
-            stocks.append(Stock(type_, remaining, is_low, span(lasts) if lasts else ""))
-    return stocks
 
 
 @may_see
 def overview(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     events = Event.objects.order_by("-is_on_sale", "starts_at", "-pk")[:50]
-    stocks = stock_of(TicketType.objects.filter(event__in=[e.pk for e in events]), now=now)
+    stocks = list_stock(TicketType.objects.filter(event__in=[e.pk for e in events]), now=now)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Reservations",
-        "stats": reservation_stats(now=now, since=now - timedelta(hours=24)),
+        "stats": collect_stats(now=now, since=now - timedelta(hours=24)),
         "inbox_count": Discrepancy.objects.open().count(),
         "drift": find_drift(),
         "events": [
@@ -80,15 +46,15 @@ def overview(request: HttpRequest) -> HttpResponse:
 def event_page(request: HttpRequest, slug: str) -> HttpResponse:
     event = get_object_or_404(Event, slug=slug)
     now = timezone.now()
-    asked = request.GET.get("range", "7d")
-    chosen = asked if asked in RANGES else "7d"
+    chosen = request.GET.get("range", "")
+    chosen = chosen if chosen in RANGES else "7d"
     lines = Reservation.objects.filter(lines__ticket_type__event=event)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": event.name,
         "event": event,
-        "stocks": stock_of(TicketType.objects.filter(event=event), now=now),
-        "chart": event_chart(event, since=now - RANGES[chosen], now=now),
+        "stocks": list_stock(TicketType.objects.filter(event=event), now=now),
+        "chart": build_event_chart(event, since=now - RANGES[chosen], now=now),
         "ranges": RANGES,
         "chosen": chosen,
         "recent": lines.distinct().select_related("app").order_by("-created_at", "-pk")[:25],
@@ -99,10 +65,10 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @may_see
 def inbox(request: HttpRequest) -> HttpResponse:
-    """What must be decided, oldest first: that buyer has waited longest."""
+    """Show the open cases, oldest first, and the latest resolved ones."""
     context: dict[str, Any] = {
         **admin.site.each_context(request),
-        "title": "Money and seats that differ",
+        "title": "Payments without matching seats",
         "open": Discrepancy.objects.open()
         .select_related("payment", "reservation")
         .order_by("opened_at", "pk")[:100],
@@ -135,6 +101,7 @@ def reservation_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse
             "created_at"
         ),
         "discrepancies": reservation.discrepancies.order_by("opened_at"),
+        "max_extensions": MAX_EXTENSIONS,
         "may_release": may_change and reservation.status == Status.ACTIVE,
         "may_extend": may_change
         and reservation.is_live(now)

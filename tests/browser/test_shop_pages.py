@@ -1,4 +1,4 @@
-"""Selling tickets as an owner lives it: set up an event, watch it sell, and put right what went wrong."""
+"""An owner sets up an event, watches it sell, and resolves a payment without a seat."""
 
 import json
 import time
@@ -48,14 +48,14 @@ def call(portal: Portal, path: str, body: object) -> Any:
 
 
 def pay(portal: Portal, double: StripeDouble, reservation: str, order: str) -> Any:
-    """The buyer pays 25.00 EUR, and Stripe tells of it."""
+    """Pay 25.00 EUR for the reservation and deliver Stripe's event."""
     body = {"amount": 2500, "currency": "EUR", "reservation_id": reservation, "order_id": order}
     payment = call(portal, "/api/v1/payments/", body)
-    told = json.dumps(double.pay(payment["intent"]))
+    event = json.dumps(double.pay(payment["intent"]))
     answer = httpx.post(
         f"{portal.base_url}/api/v1/webhooks/stripe/",
-        content=told,
-        headers={"Stripe-Signature": stripe_api.sign(told, double.secret, int(time.time()))},
+        content=event,
+        headers={"Stripe-Signature": stripe_api.sign(event, double.secret, int(time.time()))},
     )
     assert answer.status_code == 200, answer.text
     status = "SELECT status FROM payment_intents_log WHERE intent_id = %s"
@@ -77,22 +77,22 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     expect(page.get_by_text("was added successfully")).to_be_visible()
     type_id = shop.value("SELECT id FROM reservations_tickettype")
 
-    # A buyer gives up, another takes the seat, and then the first pays after all.
+    # The first hold is released, a second buyer takes the seat, and then the first buyer pays after all.
     wanted = {"items": [{"ticket_type": type_id, "quantity": 1}], "order_id": "o-late"}
     late = call(shop, "/api/v1/reservations/", wanted)
     page.goto(f"{shop.base_url}/admin/reservations/{late['id']}/")
     assert serious_faults(page) == []
     page.get_by_role("button", name="Extend by 15 min").click()
-    expect(page.get_by_text("Extended: 15 minutes from now.")).to_be_visible()
+    expect(page.get_by_text("Extended to 15 minutes from now.")).to_be_visible()
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Release").click()
-    expect(page.get_by_text("its seats are for sale again")).to_be_visible()
+    expect(page.get_by_text("The seats are on sale again")).to_be_visible()
     other = call(shop, "/api/v1/reservations/", {**wanted, "order_id": "o-first"})
     pay(shop, double, other["id"], "o-first")
     pay(shop, double, late["id"], "o-late")
 
     page.goto(f"{shop.base_url}/admin/reservations/")
-    expect(page.get_by_text("in which money and seats differ")).to_be_visible()
+    expect(page.get_by_text("whose payment and seats do not match")).to_be_visible()
     assert serious_faults(page) == []
     screenshots(page, "reservations")
     page.goto(f"{shop.base_url}/admin/reservations/events/summer-gala/")
@@ -101,12 +101,12 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     screenshots(page, "reservations-event")
 
     page.goto(f"{shop.base_url}/admin/reservations/inbox/")
-    expect(page.get_by_role("heading", name="Paid, and the seats are gone")).to_be_visible()
+    expect(page.get_by_role("heading", name="Paid, but the seats are gone")).to_be_visible()
     assert serious_faults(page) == []
     screenshots(page, "reservations-inbox")
     page.get_by_role("link", name="Refund…").click()
     page.get_by_label("Reason").fill("seats were gone")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("This cannot be undone.")).to_be_visible()
     assert serious_faults(page) == []
     page.get_by_role("button", name="Refund 25.00 EUR").click()
@@ -117,12 +117,12 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     assert not scrolls_sideways(page)
 
     page.goto(f"{shop.base_url}/admin/reservations/inbox/")
-    expect(page.get_by_text("Nothing to decide")).to_be_visible()
+    expect(page.get_by_text("No open cases")).to_be_visible()
     page.goto(f"{shop.base_url}/admin/payments/")
-    expect(page.get_by_text("Nothing stuck, nothing lost")).to_be_visible()
+    expect(page.get_by_text("All payments and events are processed")).to_be_visible()
     assert serious_faults(page) == []
     screenshots(page, "payments")
     page.get_by_label("Find a payment").fill("o-late")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="o-late").click()
-    expect(page.get_by_role("heading", name="What happened")).to_be_visible()
+    expect(page.get_by_role("heading", name="Timeline")).to_be_visible()

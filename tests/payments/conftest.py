@@ -4,7 +4,7 @@ import pytest
 from pytest_django import Settings
 
 from core.lib.outbound import breaker
-from payments.services import refusals
+from payments.services.webhooks import rejected
 from tests.payments.stripe_double import StripeDouble
 
 
@@ -17,7 +17,7 @@ def stripe_server() -> Iterator[StripeDouble]:
 
 @pytest.fixture
 def stripe(stripe_server: StripeDouble, settings: Settings) -> StripeDouble:
-    """A Stripe without intents, faults or memories, which the portal is configured for."""
+    """An empty Stripe double that the portal is configured to use."""
     stripe_server.reset()
     settings.STRIPE_API_BASE = stripe_server.base
     settings.STRIPE_SECRET_KEY = "sk_test_double"
@@ -27,6 +27,6 @@ def stripe(stripe_server: StripeDouble, settings: Settings) -> StripeDouble:
 
 @pytest.fixture(autouse=True)
 def fresh_process() -> None:
-    """Breakers closed, nothing counted: as in a process just started."""
+    """Reset the state of this process: circuit breakers are closed and no rejected call is counted."""
     breaker.reset_all()
-    refusals.forget_all()
+    rejected.reset()

@@ -1,4 +1,4 @@
-"""Webhook calls as Stripe makes them, and as an attacker would."""
+"""Webhook calls, genuine or forged."""
 
 import json
 import time
@@ -21,6 +21,7 @@ def deliver(
     signature: str | None = None,
     **meta: Any,
 ) -> Any:
+    """Deliver an event to the webhook endpoint, signed `age` seconds ago, or with the given signature."""
     body = event if isinstance(event, str) else json.dumps(event)
     if signature is None:
         signature = stripe_api.sign(body, secret, int(time.time()) - age)

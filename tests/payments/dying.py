@@ -1,6 +1,6 @@
-"""A process that dies while it creates a payment: `python -m tests.payments.dying INSTANT APP_ID KEY`.
+"""A process that is killed while it creates a payment: `python -m tests.payments.dying INSTANT APP_ID KEY`.
 
-It kills itself with SIGKILL at the named instant: nothing is cleaned up, as when the power goes.
+It sends itself SIGKILL at the named instant, so that nothing is cleaned up, as in a power failure.
 """
 
 import os
@@ -18,9 +18,9 @@ from django.utils import timezone  # noqa: E402
 
 from core.clients.models import ClientApp  # noqa: E402
 from payments import services, stripe_api  # noqa: E402
-from payments.services import create, exchange  # noqa: E402
+from payments.services import attempt, create  # noqa: E402
 
-ASKED = services.NewPayment(amount=2500, currency="EUR", order_id="o-1")
+NEW_PAYMENT = services.NewPayment(amount=2500, currency="EUR", order_id="o-1")
 
 
 def die(*_: object, **__: object) -> Any:
@@ -33,7 +33,7 @@ def after_the_answer(**arguments: Any) -> Any:
 
 
 class DyingTransaction(Atomic):
-    """Does everything but commit, the second time it is used: the first is the insert."""
+    """Kill the process before the commit when used for the second time. The first time is the insert."""
 
     used = 0
 
@@ -50,9 +50,9 @@ _create_intent = stripe_api.create_intent
 def arm(instant: str) -> None:
     match instant:
         case "inserted":
-            exchange.ask = die
+            attempt.request_intent = die
         case "asked":
-            pass  # the double kills us when it has made the intent, before it answers
+            pass  # the test kills the process after the double has created the intent, before it responds
         case "answered":
             stripe_api.create_intent = after_the_answer
         case "storing":
@@ -62,7 +62,7 @@ def arm(instant: str) -> None:
                 {"atomic": staticmethod(lambda: DyingTransaction(None, True, False))},
             )
         case "stored":
-            create._stored = die
+            create._stored_response = die
         case _:
             raise SystemExit(f"no instant {instant!r}")
 
@@ -72,7 +72,7 @@ def main() -> None:
     settings.STRIPE_SECRET_KEY = os.environ["DOUBLE_KEY"]
     arm(instant)
     app = ClientApp.objects.get(pk=app_id)
-    services.create_payment(app=app, asked=ASKED, key=key, now=timezone.now())
+    services.create_payment(app=app, new_payment=NEW_PAYMENT, key=key, now=timezone.now())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A worker in a storm: `python -m tests.payments.storm`. Processes waiting events until it is killed or told to end."""
+"""A worker for test_storm: `python -m tests.payments.storm`. Processes events until it is killed or reads a line."""
 
 import sys
 import threading
@@ -23,12 +23,11 @@ def listen() -> None:
 def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     print("ready", flush=True)
-    ahead = timedelta(seconds=61)  # a minute ahead, so that events need not age
+    ahead = timedelta(seconds=61)  # events are due a minute after they arrive
     while not ended.is_set():
         if not services.process_waiting(now=timezone.now() + ahead):
-            ahead += timedelta(
-                seconds=5
-            )  # nothing is due: time flies, also for the leases of the killed
+            # Nothing is due: move the clock on, so that the leases of killed workers expire.
+            ahead += timedelta(seconds=5)
             ended.wait(0.05)
 
 

@@ -1,8 +1,8 @@
-"""A Stripe to test against: localstripe in a process of its own, behind a proxy with what it lacks.
+"""A Stripe test double: localstripe in its own process, behind a proxy that adds what it lacks.
 
-localstripe keeps the state (intents, charges, refunds, events). The proxy adds what a payment's safety rests on:
-idempotency (stored answers, `Idempotent-Replayed`, a clash, 409 while in use), faults on demand, and lists filtered by
-`created`, newest first. By hand: `python -m tests.payments.stripe_double PORT` and
+localstripe keeps the state (intents, charges, refunds, events). The proxy adds idempotency (stored responses,
+`Idempotent-Replayed`, conflicts, 409 while a key is in use), faults on demand, and lists filtered by `created`, newest
+first. To run it by hand: `python -m tests.payments.stripe_double PORT` and
 `STRIPE_API_BASE=http://127.0.0.1:PORT STRIPE_SECRET_KEY=sk_test_double`.
 """
 
@@ -24,8 +24,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tests.servers import process
 
-# The stock program listens on every interface; this one on loopback only.
-# localstripe writes all it knows into one file, the same for every process and user of the machine, at each change.
+# The localstripe command listens on every interface; this one listens on loopback only. It also writes no state to
+# disk: localstripe uses one file for every process and user of the machine.
 _BACKEND = """
 import sys
 from aiohttp import web
@@ -38,7 +38,7 @@ LISTED = ("/v1/payment_intents", "/v1/events")
 
 @dataclass
 class Fault:
-    """What happens to the next `times` calls whose path begins with `path` (and are writes, if `writes`)."""
+    """A fault for the next `times` calls whose path begins with `path`; only for writes if `writes` is set."""
 
     kind: str  # "drop_before", "drop_after", "delay", "status", "status_after"
     value: float = 0  # seconds, or the status
@@ -50,10 +50,10 @@ class Fault:
 
 @dataclass
 class Stored:
-    """What Stripe remembers of an idempotency key."""
+    """The request and response that are stored for an idempotency key."""
 
     asked: str
-    status: int = 0  # 0: still at work
+    status: int = 0  # 0 while the request is being processed
     body: bytes = b""
 
 
@@ -78,7 +78,7 @@ class StripeDouble:
             log=log,
             what="localstripe",
         )
-        self.calls: Counter[str] = Counter()  # "POST /v1/payment_intents", as they came in
+        self.calls: Counter[str] = Counter()  # by method and path: "POST /v1/payment_intents"
         self.faults: list[Fault] = []
         self.keys: dict[str, Stored] = {}
         self.before_answer: Callable[[str], None] | None = None
@@ -94,7 +94,7 @@ class StripeDouble:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 key = self.headers.get("Idempotency-Key", "")
                 reply = double.serve(self.command, self.path, body, key)
-                if reply is None:  # hang up without an answer
+                if reply is None:  # close the connection without a response
                     self.close_connection = True
                     return
                 status, headers, answer = reply
@@ -102,7 +102,7 @@ class StripeDouble:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer)))
-                with suppress(ConnectionError):  # whoever asked has lost patience
+                with suppress(ConnectionError):  # the client has timed out
                     self.end_headers()
                     self.wfile.write(answer)
 
@@ -131,14 +131,14 @@ class StripeDouble:
         process.remove(self.folder)
 
     def reset(self) -> None:
-        """As new: no intents, keys or faults."""
+        """Remove all intents, keys and faults."""
         self.faults.clear()
         self.calls.clear()
         self.keys.clear()
         self.before_answer = None
         self._ask("DELETE", "/_config/data", b"")
 
-    # --- what the proxy does ------------------------------------------------------------------------
+    # --- the proxy ------------------------------------------------------------------------------------
 
     def serve(self, method: str, target: str, body: bytes, key: str) -> Reply | None:
         path = urlsplit(target).path
@@ -174,7 +174,7 @@ class StripeDouble:
                 return _error(409, "idempotency_error", code="idempotency_key_in_use")
             return known.status, _json(**{"Idempotent-Replayed": "true"}), known.body
         if fault and fault.kind == "status" and fault.value in (401, 403, 409, 429):
-            # Refused at the door: nothing was begun, so nothing is remembered.
+            # Stripe rejects such a request before it is processed, and stores nothing for the key.
             del self.keys[key]
             kind = "rate_limit_error" if fault.value == 429 else "invalid_request_error"
             return _error(int(fault.value), kind, headers=dict(fault.headers))
@@ -228,7 +228,7 @@ class StripeDouble:
                 return items
 
     def _ask(self, method: str, target: str, body: bytes) -> Reply:
-        """One call to localstripe, over this thread's connection."""
+        """Call localstripe over this thread's connection."""
         connection = getattr(self._connections, "value", None)
         headers = {
             "Authorization": "Bearer sk_test_double",
@@ -255,7 +255,7 @@ class StripeDouble:
             connection.close()
             self._connections.value = None
 
-    # --- what tests do with it ------------------------------------------------------------------------
+    # --- for tests --------------------------------------------------------------------------------------
 
     def get(self, target: str) -> Any:
         return json.loads(self._ask("GET", target, b"")[2])
@@ -270,7 +270,7 @@ class StripeDouble:
         return self._everything("/v1/events")
 
     def pay(self, intent_id: str) -> dict[str, Any]:
-        """The buyer pays with a good card; the event that tells of it."""
+        """Pay the intent with a valid card and return the event."""
         card = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2034, "cvc": "123"}
         method = self.post(
             "/v1/payment_methods",
@@ -284,7 +284,7 @@ class StripeDouble:
 
 
 def event(type_: str, object_: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """An event as Stripe would send it, made up."""
+    """Return a made-up event in Stripe's format."""
     return {
         "id": f"evt_{secrets.token_hex(8)}",
         "object": "event",

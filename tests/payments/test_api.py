@@ -38,32 +38,32 @@ def post(client: Client, body: object, path: str = PATH, **headers: str) -> Any:
     )
 
 
-ASKED = {"amount": 2500, "currency": "eur", "order_id": "o-1", "customer": "ann@example.org"}
+BODY = {"amount": 2500, "currency": "eur", "order_id": "o-1", "customer": "ann@example.org"}
 
 
-def test_an_app_creates_reads_and_cancels(stripe: StripeDouble, shop: Client) -> None:
-    made = post(shop, ASKED, Idempotency_Key="k-1")
+def test_an_app_creates_reads_and_cancels_a_payment(stripe: StripeDouble, shop: Client) -> None:
+    made = post(shop, BODY, Idempotency_Key="k-1")
 
     assert (made.status_code, made["Idempotency-Key"]) == (201, "k-1")
-    said = made.json()
-    assert said["client_secret"].startswith(said["intent"])
-    assert (said["amount"], said["currency"], said["status"]) == (
+    created = made.json()
+    assert created["client_secret"].startswith(created["intent"])
+    assert (created["amount"], created["currency"], created["status"]) == (
         2500,
         "EUR",
         "requires_payment_method",
     )
-    path = f"{PATH}{said['id']}/"
+    path = f"{PATH}{created['id']}/"
     read = shop.get(path).json()
-    assert read["intent"] == said["intent"]
+    assert read["intent"] == created["intent"]
     assert "client_secret" not in read
     assert post(shop, None, path + "cancel/").json()["status"] == "canceled"
     assert post(shop, None, path + "cancel/").status_code == 200
     assert stripe.intents()[0]["status"] == "canceled"
 
 
-def test_a_repeat_gets_the_same_bytes(stripe: StripeDouble, shop: Client) -> None:
-    first = post(shop, ASKED, Idempotency_Key="k-1")
-    again = post(shop, ASKED, X_Idempotency_Key='"k-1"')
+def test_a_repeat_gets_an_identical_response(stripe: StripeDouble, shop: Client) -> None:
+    first = post(shop, BODY, Idempotency_Key="k-1")
+    again = post(shop, BODY, X_Idempotency_Key='"k-1"')
 
     assert (again.status_code, again.content) == (201, first.content)
     assert again["Idempotent-Replayed"] == "true"
@@ -71,25 +71,25 @@ def test_a_repeat_gets_the_same_bytes(stripe: StripeDouble, shop: Client) -> Non
 
 
 def test_another_body_under_the_same_key_is_422(stripe: StripeDouble, shop: Client) -> None:
-    post(shop, ASKED, Idempotency_Key="k-1")
+    post(shop, BODY, Idempotency_Key="k-1")
 
-    other = post(shop, {**ASKED, "amount": 2600}, Idempotency_Key="k-1")
+    other = post(shop, {**BODY, "amount": 2600}, Idempotency_Key="k-1")
 
     assert (other.status_code, other.json()["type"]) == (422, "key-reused")
 
 
-def test_without_a_key_one_is_made_and_returned(stripe: StripeDouble, shop: Client) -> None:
-    first, second = post(shop, ASKED), post(shop, ASKED)
+def test_without_a_key_one_is_generated_and_returned(stripe: StripeDouble, shop: Client) -> None:
+    first, second = post(shop, BODY), post(shop, BODY)
 
     assert uuid.UUID(first["Idempotency-Key"])
     assert first["Idempotency-Key"] != second["Idempotency-Key"]
     assert len(stripe.intents()) == 2
 
 
-def test_without_a_key_a_reservation_and_amount_make_one(
+def test_without_a_key_one_is_derived_from_reservation_and_amount(
     stripe: StripeDouble, shop: Client
 ) -> None:
-    body = {**ASKED, "reservation_id": str(uuid.uuid4())}
+    body = {**BODY, "reservation_id": str(uuid.uuid4())}
 
     first, second = post(shop, body), post(shop, body)
     dearer = post(shop, {**body, "amount": 5000})
@@ -117,15 +117,15 @@ def test_without_a_key_a_reservation_and_amount_make_one(
         ({"capture": True}, 422),
     ],
 )
-def test_bad_input_is_refused_and_uses_up_no_key(
+def test_invalid_input_is_rejected_and_uses_up_no_key(
     stripe: StripeDouble, shop: Client, change: dict[str, object], status: int
 ) -> None:
-    assert post(shop, {**ASKED, **change}, Idempotency_Key="k").status_code == status
+    assert post(shop, {**BODY, **change}, Idempotency_Key="k").status_code == status
     assert not Payment.objects.exists()
-    assert post(shop, ASKED, Idempotency_Key="k").status_code == 201
+    assert post(shop, BODY, Idempotency_Key="k").status_code == 201
 
 
-def test_minimums_are_those_of_the_currency(
+def test_each_currency_has_its_own_minimum(
     stripe: StripeDouble, shop: Client, settings: Settings
 ) -> None:
     settings.PAYMENT_CURRENCIES = ["EUR", "JPY", "KWD"]
@@ -137,35 +137,39 @@ def test_minimums_are_those_of_the_currency(
     assert post(shop, {"amount": 1000, "currency": "KWD"}).status_code == 201
 
 
-def test_an_outage_is_503_with_a_time_to_wait(stripe: StripeDouble, shop: Client) -> None:
+def test_an_outage_is_a_503_with_retry_after(stripe: StripeDouble, shop: Client) -> None:
     stripe.faults.append(Fault("drop_before", times=2))
 
-    refused = post(shop, ASKED, Idempotency_Key="k")
+    refused = post(shop, BODY, Idempotency_Key="k")
 
     assert (refused.status_code, refused.json()["type"]) == (503, "stripe-unavailable")
     assert int(refused["Retry-After"]) >= 1
-    assert post(shop, ASKED, Idempotency_Key="k").status_code == 201
+    assert post(shop, BODY, Idempotency_Key="k").status_code == 201
 
 
-def test_a_refused_card_is_a_problem_and_is_replayed(stripe: StripeDouble, shop: Client) -> None:
+def test_a_declined_card_is_a_problem_document_and_is_replayed(
+    stripe: StripeDouble, shop: Client
+) -> None:
     stripe.faults.append(Fault("status", 402))
 
-    first = post(shop, ASKED, Idempotency_Key="k")
-    again = post(shop, ASKED, Idempotency_Key="k")
+    first = post(shop, BODY, Idempotency_Key="k")
+    again = post(shop, BODY, Idempotency_Key="k")
 
     assert (first.status_code, first["Content-Type"]) == (402, "application/problem+json")
     assert (again.status_code, again.content) == (402, first.content)
 
 
-def test_without_a_stripe_key_it_says_so(shop: Client) -> None:
-    refused = post(shop, ASKED)
+def test_without_a_stripe_key_the_api_responds_not_configured(shop: Client) -> None:
+    refused = post(shop, BODY)
 
     assert (refused.status_code, refused.json()["type"]) == (503, "not-configured")
 
 
-def test_without_a_key_or_the_scope_nothing_is_done(stripe: StripeDouble, app: ClientApp) -> None:
-    assert post(Client(), ASKED).status_code == 401
-    assert post(client_of(app, Scope.RESERVATIONS), ASKED).status_code == 403
+def test_requests_without_a_key_or_the_scope_are_rejected(
+    stripe: StripeDouble, app: ClientApp
+) -> None:
+    assert post(Client(), BODY).status_code == 401
+    assert post(client_of(app, Scope.RESERVATIONS), BODY).status_code == 403
     assert stripe.intents() == []
 
 
@@ -176,16 +180,16 @@ def test_an_app_does_not_see_another_apps_payments(stripe: StripeDouble, shop: C
     assert post(shop, None, f"{PATH}{theirs.uuid}/cancel/").status_code == 404
 
 
-def test_what_is_paid_is_not_cancelled(stripe: StripeDouble, shop: Client) -> None:
-    said = post(shop, ASKED).json()
-    stripe.pay(said["intent"])
+def test_a_paid_payment_cannot_be_cancelled(stripe: StripeDouble, shop: Client) -> None:
+    created = post(shop, BODY).json()
+    stripe.pay(created["intent"])
 
-    refused = post(shop, None, f"{PATH}{said['id']}/cancel/")
+    refused = post(shop, None, f"{PATH}{created['id']}/cancel/")
 
     assert (refused.status_code, refused.json()["type"]) == (409, "too-late")
 
 
-def test_an_email_address_is_kept_as_a_hash_only(stripe: StripeDouble, shop: Client) -> None:
-    post(shop, ASKED)
+def test_an_email_address_is_stored_only_as_a_hash(stripe: StripeDouble, shop: Client) -> None:
+    post(shop, BODY)
 
     assert Payment.objects.get().customer.startswith("email:")

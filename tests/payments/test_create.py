@@ -10,12 +10,12 @@ from pytest_django import Settings
 from core.clients.models import ClientApp
 from payments import services, stripe_api
 from payments.models import Payment, PaymentStatus
-from payments.services import Answer, NewPayment
+from payments.services import NewPayment, StoredResponse
 from tests.factories import make_app
 from tests.payments.stripe_double import Fault, StripeDouble
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-ASKED = NewPayment(amount=2500, currency="EUR", order_id="o-1", metadata={"seat": "12"})
+NEW_PAYMENT = NewPayment(amount=2500, currency="EUR", order_id="o-1", metadata={"seat": "12"})
 pytestmark = pytest.mark.django_db
 
 
@@ -28,12 +28,12 @@ def seconds(number: float) -> timedelta:
     return timedelta(seconds=number)
 
 
-def create(app: ClientApp, key: str = "k", now: datetime = NOW, **changes: Any) -> Answer:
-    asked = dataclasses.replace(ASKED, **changes)
-    return services.create_payment(app=app, asked=asked, key=key, now=now)
+def create(app: ClientApp, key: str = "k", now: datetime = NOW, **changes: Any) -> StoredResponse:
+    new_payment = dataclasses.replace(NEW_PAYMENT, **changes)
+    return services.create_payment(app=app, new_payment=new_payment, key=key, now=now)
 
 
-def test_an_intent_is_made_at_stripe_and_its_answer_kept(
+def test_an_intent_is_created_at_stripe_and_the_response_is_stored(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     answer = create(app)
@@ -57,7 +57,7 @@ def test_stripe_never_sees_the_clients_key(stripe: StripeDouble, app: ClientApp)
     assert list(stripe.keys) == [f"ops_{Payment.objects.get().uuid}_1"]
 
 
-def test_a_repeat_gets_the_stored_answer_without_asking_stripe(
+def test_a_repeat_gets_the_stored_response_without_a_call_to_stripe(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     first = create(app)
@@ -70,7 +70,7 @@ def test_a_repeat_gets_the_stored_answer_without_asking_stripe(
     assert Payment.objects.get().duplicates_prevented == 1
 
 
-def test_a_key_serves_for_one_request_only(stripe: StripeDouble, app: ClientApp) -> None:
+def test_a_key_is_valid_for_one_request_only(stripe: StripeDouble, app: ClientApp) -> None:
     create(app)
 
     with pytest.raises(services.KeyReused):
@@ -85,7 +85,7 @@ def test_the_same_key_of_another_app_is_another_payment(stripe: StripeDouble) ->
     assert len(stripe.intents()) == 2
 
 
-def test_while_the_first_is_at_work_a_repeat_is_refused(
+def test_a_repeat_is_rejected_while_the_first_request_is_running(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     _unfinished(app)
@@ -96,7 +96,9 @@ def test_while_the_first_is_at_work_a_repeat_is_refused(
     assert stripe.intents() == []
 
 
-def test_a_repeat_takes_over_when_the_lease_is_dead(stripe: StripeDouble, app: ClientApp) -> None:
+def test_a_repeat_takes_over_when_the_lease_has_expired(
+    stripe: StripeDouble, app: ClientApp
+) -> None:
     payment = _unfinished(app)
 
     answer = create(app, now=NOW + seconds(31))
@@ -107,22 +109,22 @@ def test_a_repeat_takes_over_when_the_lease_is_dead(stripe: StripeDouble, app: C
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
-def test_a_lost_answer_is_asked_for_again_and_makes_one_intent(
+def test_a_lost_response_is_retried_and_creates_one_intent(
     stripe: StripeDouble, app: ClientApp, kind: str
 ) -> None:
     stripe.faults.append(Fault(kind))
 
-    assert create(app).status == 201  # stripe-python's own second attempt
+    assert create(app).status == 201  # stripe-python's second attempt
     assert len(stripe.intents()) == 1
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
-def test_when_all_answers_are_lost_a_repeat_or_the_sweeper_finishes_it(
+def test_a_repeat_or_the_sweeper_finishes_a_payment_whose_responses_were_lost(
     stripe: StripeDouble, app: ClientApp, kind: str
 ) -> None:
     stripe.faults.append(Fault(kind, times=2))
 
-    with pytest.raises(services.NotNow) as refusal:
+    with pytest.raises(services.StripeUnavailable) as refusal:
         create(app)
     assert refusal.value.status == 503
     assert Payment.objects.get().state == "started"
@@ -134,14 +136,14 @@ def test_when_all_answers_are_lost_a_repeat_or_the_sweeper_finishes_it(
     assert intent["id"] in answer.body
 
 
-def test_an_answer_that_comes_too_late_is_the_one_a_repeat_gets(
+def test_a_repeat_gets_the_intent_of_a_late_response(
     stripe: StripeDouble, app: ClientApp, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stripe_api, "READ_SECONDS", 0.2)
-    settings.STRIPE_SECRET_KEY = "sk_test_impatient"  # a client of its own, with that patience
+    monkeypatch.setattr(stripe_api, "READ_TIMEOUT_SECONDS", 0.2)
+    settings.STRIPE_SECRET_KEY = "sk_test_impatient"  # a new client, with the short timeout
     stripe.faults.append(Fault("delay", 1.5))
 
-    with pytest.raises((services.NotNow, services.InProgress)):
+    with pytest.raises((services.StripeUnavailable, services.InProgress)):
         create(app)
     deadline = time.monotonic() + 10
     while not stripe.intents() and time.monotonic() < deadline:
@@ -152,28 +154,28 @@ def test_an_answer_that_comes_too_late_is_the_one_a_repeat_gets(
     assert intent["id"] in answer.body
 
 
-def test_after_a_lost_answer_a_repeat_need_not_wait(stripe: StripeDouble, app: ClientApp) -> None:
+def test_after_a_lost_response_a_repeat_need_not_wait(stripe: StripeDouble, app: ClientApp) -> None:
     stripe.faults.append(Fault("drop_after", times=2))
-    with pytest.raises(services.NotNow):
+    with pytest.raises(services.StripeUnavailable):
         create(app)
 
     assert create(app, now=NOW + seconds(1)).status == 201
     assert len(stripe.intents()) == 1
 
 
-def test_a_stored_500_without_an_intent_raises_the_attempt(
+def test_a_stored_500_without_an_intent_leads_to_a_new_idempotency_key(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    stripe.faults.append(Fault("status", 500))  # not executed, and remembered for the key
+    stripe.faults.append(Fault("status", 500))  # not executed, but stored for the key
 
-    with pytest.raises(services.NotNow):
+    with pytest.raises(services.StripeUnavailable):
         create(app)
     assert Payment.objects.get().attempt == 2
     assert create(app, now=NOW + seconds(1)).status == 201
     assert len(stripe.intents()) == 1
 
 
-def test_a_stored_500_that_made_an_intent_is_resolved_by_finding_it(
+def test_a_stored_500_with_an_intent_is_resolved_by_finding_the_intent(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     stripe.faults.append(Fault("status_after", 500))
@@ -186,18 +188,18 @@ def test_a_stored_500_that_made_an_intent_is_resolved_by_finding_it(
 
 
 @pytest.mark.parametrize(("status", "shown"), [(401, 502), (403, 502), (429, 503)])
-def test_stripes_refusals_of_ourselves_are_not_stored(
+def test_errors_that_concern_the_portal_itself_are_not_stored(
     stripe: StripeDouble, app: ClientApp, status: int, shown: int
 ) -> None:
     stripe.faults.append(Fault("status", status))
 
-    with pytest.raises(services.NotNow) as refusal:
+    with pytest.raises(services.StripeUnavailable) as refusal:
         create(app)
     assert refusal.value.status == shown
     assert create(app, now=NOW + seconds(1)).status == 201
 
 
-def test_a_request_stripe_finds_wrong_is_stored_as_400(
+def test_a_request_that_stripe_rejects_is_stored_as_400(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     stripe.faults.append(Fault("status", 400))
@@ -208,7 +210,7 @@ def test_a_request_stripe_finds_wrong_is_stored_as_400(
     assert Payment.objects.get().status == PaymentStatus.REFUSED
 
 
-def test_a_refused_card_is_stored_as_402(stripe: StripeDouble, app: ClientApp) -> None:
+def test_a_declined_card_is_stored_as_402(stripe: StripeDouble, app: ClientApp) -> None:
     stripe.faults.append(Fault("status", 402))
 
     first, again = create(app), create(app)
@@ -216,27 +218,27 @@ def test_a_refused_card_is_stored_as_402(stripe: StripeDouble, app: ClientApp) -
     assert (first.status, again.status, again.body) == (402, 402, first.body)
 
 
-def test_our_key_with_other_parameters_at_stripe_is_our_fault(
+def test_an_idempotency_conflict_at_stripe_is_reported_as_a_bug_of_the_portal(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     payment = _unfinished(app)
     stripe_api.create_intent(
-        amount=1, currency="EUR", metadata={}, description="", key=payment.stripe_key
+        amount=1, currency="EUR", metadata={}, description="", key=payment.stripe_idempotency_key
     )
 
-    with pytest.raises(services.BrokenPromise):
+    with pytest.raises(services.PortalFault):
         create(app, now=NOW + seconds(31))
     assert Payment.objects.get().state == "started"
 
 
-def test_while_the_breaker_is_open_no_key_is_used_up(stripe: StripeDouble, app: ClientApp) -> None:
+def test_no_key_is_used_up_while_the_breaker_is_open(stripe: StripeDouble, app: ClientApp) -> None:
     stripe.faults.append(Fault("drop_before", times=99))
     for number in range(5):
-        with pytest.raises(services.NotNow):
+        with pytest.raises(services.StripeUnavailable):
             create(app, key=f"k{number}")
     calls = stripe.calls.total()
 
-    with pytest.raises(services.NotNow) as refusal:
+    with pytest.raises(services.StripeUnavailable) as refusal:
         create(app, key="fresh")
 
     assert refusal.value.retry_after > 1
@@ -257,9 +259,11 @@ def test_a_payment_older_than_23_hours_is_never_sent_again(
     assert create(app).status == 409
 
 
-def test_an_old_payment_that_stripe_knows_is_adopted(stripe: StripeDouble, app: ClientApp) -> None:
+def test_an_old_payment_with_an_intent_at_stripe_is_linked_to_it(
+    stripe: StripeDouble, app: ClientApp
+) -> None:
     stripe.faults.append(Fault("drop_after", times=2))
-    with pytest.raises(services.NotNow):
+    with pytest.raises(services.StripeUnavailable):
         create(app)
 
     services.sweep(now=NOW + timedelta(hours=23))
@@ -269,9 +273,7 @@ def test_an_old_payment_that_stripe_knows_is_adopted(stripe: StripeDouble, app: 
     assert create(app).status == 201
 
 
-def test_the_sweeper_tries_less_often_the_more_often_it_failed(
-    stripe: StripeDouble, app: ClientApp
-) -> None:
+def test_the_sweeper_retries_with_a_growing_delay(stripe: StripeDouble, app: ClientApp) -> None:
     _unfinished(app)
     stripe.faults.append(Fault("status", 401, times=99))
 
@@ -284,9 +286,7 @@ def test_the_sweeper_tries_less_often_the_more_often_it_failed(
     assert 4 <= sum(tried) <= 7
 
 
-def test_a_key_is_forgotten_after_its_time_and_the_payment_stays(
-    stripe: StripeDouble, app: ClientApp
-) -> None:
+def test_a_key_expires_and_the_payment_stays(stripe: StripeDouble, app: ClientApp) -> None:
     first = create(app)
 
     assert services.reap_keys(now=NOW + timedelta(hours=23)) == 0
@@ -298,7 +298,7 @@ def test_a_key_is_forgotten_after_its_time_and_the_payment_stays(
     assert len(stripe.intents()) == 2
 
 
-def test_without_a_stripe_key_nothing_is_done(app: ClientApp, settings: Settings) -> None:
+def test_nothing_is_created_without_a_stripe_key(app: ClientApp, settings: Settings) -> None:
     settings.STRIPE_SECRET_KEY = ""
 
     with pytest.raises(stripe_api.NotConfigured):
@@ -307,18 +307,18 @@ def test_without_a_stripe_key_nothing_is_done(app: ClientApp, settings: Settings
 
 
 def _unfinished(app: ClientApp) -> Payment:
-    """An attempt whose process died after the insert: its lease runs for 30 s."""
+    """Create a payment whose process died after the insert, with a lease of 30 s."""
     return Payment.objects.create(
         app=app,
         livemode=False,
         key="k",
-        fingerprint=ASKED.fingerprint,
+        fingerprint=NEW_PAYMENT.fingerprint,
         owner=uuid.uuid4().hex,
         locked_until=NOW + seconds(30),
-        amount=ASKED.amount,
-        currency=ASKED.currency,
-        order_id=ASKED.order_id,
-        request_body={"description": "", "metadata": ASKED.metadata},
+        amount=NEW_PAYMENT.amount,
+        currency=NEW_PAYMENT.currency,
+        order_id=NEW_PAYMENT.order_id,
+        request_body={"description": "", "metadata": NEW_PAYMENT.metadata},
         created_at=NOW,
         expires_at=NOW + timedelta(hours=24),
     )

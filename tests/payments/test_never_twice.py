@@ -1,4 +1,4 @@
-"""Two clicks, a network retry or a crash at any instant: one intent at Stripe, one answer for the app."""
+"""Double clicks, network retries and crashes at any point lead to one intent at Stripe and one response."""
 
 import json
 import threading
@@ -14,10 +14,10 @@ from django.utils import timezone
 from core.clients.models import ClientApp
 from payments import services
 from payments.models import Payment
-from payments.services import Answer
+from payments.services import StoredResponse
 from tests import subprocesses
 from tests.factories import make_app
-from tests.payments.dying import ASKED
+from tests.payments.dying import NEW_PAYMENT
 from tests.payments.stripe_double import Fault, StripeDouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,15 +28,15 @@ def app() -> ClientApp:
     return make_app("shop")
 
 
-def create(app: ClientApp, key: str = "k", *, after: float = 0) -> Answer:
+def create(app: ClientApp, key: str = "k", *, after: float = 0) -> StoredResponse:
     now = timezone.now() + timedelta(seconds=after)
-    return services.create_payment(app=app, asked=ASKED, key=key, now=now)
+    return services.create_payment(app=app, new_payment=NEW_PAYMENT, key=key, now=now)
 
 
-def in_threads(count: int, call: Callable[[], Answer]) -> list[Answer | Exception]:
+def in_threads(count: int, call: Callable[[], StoredResponse]) -> list[StoredResponse | Exception]:
     barrier = threading.Barrier(count)
 
-    def run(_: int) -> Answer | Exception:
+    def run(_: int) -> StoredResponse | Exception:
         try:
             barrier.wait(20)
             return call()
@@ -49,7 +49,7 @@ def in_threads(count: int, call: Callable[[], Answer]) -> list[Answer | Exceptio
         return list(pool.map(run, range(count)))
 
 
-def test_50_simultaneous_creates_with_one_key_make_one_intent(
+def test_50_simultaneous_requests_with_one_key_create_one_intent(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     stripe.faults.append(Fault("delay", 0.3))
@@ -57,8 +57,8 @@ def test_50_simultaneous_creates_with_one_key_make_one_intent(
     outcomes = in_threads(50, lambda: create(app))
 
     kinds = Counter(type(outcome).__name__ for outcome in outcomes)
-    assert set(kinds) <= {"Answer", "InProgress"}
-    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    assert set(kinds) <= {"StoredResponse", "InProgress"}
+    answers = [outcome for outcome in outcomes if isinstance(outcome, StoredResponse)]
     assert [answer.is_replay for answer in answers].count(False) == 1
     assert len(stripe.intents()) == 1
     assert stripe.calls["POST /v1/payment_intents"] == 1
@@ -67,24 +67,24 @@ def test_50_simultaneous_creates_with_one_key_make_one_intent(
     assert create(app).body == answers[0].body
 
 
-def test_50_impatient_repeats_past_the_lease_still_make_one_intent(
+def test_50_repeats_after_the_lease_still_create_one_intent(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    """Every thread believes the one before it to be dead, and takes over."""
+    """Each thread sees the previous lease as expired and takes over."""
     stripe.faults.append(Fault("delay", 0.2, times=3))
     late: Iterator[int] = iter(range(0, 50 * 31, 31))
     lock = threading.Lock()
 
-    def impatient() -> Answer:
+    def impatient() -> StoredResponse:
         with lock:
             after = next(late)
         return create(app, after=after)
 
     outcomes = in_threads(50, impatient)
 
-    assert {type(outcome) for outcome in outcomes} <= {Answer, services.InProgress}
+    assert {type(outcome) for outcome in outcomes} <= {StoredResponse, services.InProgress}
     assert len(stripe.intents()) == 1
-    assert len({outcome.body for outcome in outcomes if isinstance(outcome, Answer)}) == 1
+    assert len({outcome.body for outcome in outcomes if isinstance(outcome, StoredResponse)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_50_impatient_repeats_past_the_lease_still_make_one_intent(
     [(instant, "a repeat") for instant in ("inserted", "asked", "answered", "storing", "stored")]
     + [(instant, "the sweeper") for instant in ("inserted", "asked", "storing")],
 )
-def test_killed_at_any_instant_it_ends_with_one_intent_and_the_same_answer(
+def test_a_kill_at_any_point_ends_with_one_intent_and_the_same_response(
     stripe: StripeDouble, app: ClientApp, instant: str, rescue: str
 ) -> None:
     environment = {"DOUBLE_KEY": "sk_test_double", "STRIPE_API_BASE": stripe.base}
@@ -115,7 +115,7 @@ def test_killed_at_any_instant_it_ends_with_one_intent_and_the_same_answer(
     assert len(stripe.intents()) == 1
 
 
-def test_while_the_killed_processs_lease_lives_a_repeat_waits(
+def test_a_repeat_is_rejected_until_the_lease_of_a_killed_process_expires(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     environment = {"DOUBLE_KEY": "sk_test_double", "STRIPE_API_BASE": stripe.base}

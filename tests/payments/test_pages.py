@@ -1,4 +1,4 @@
-"""What staff see and do about payments."""
+"""The staff pages and actions for payments."""
 
 import uuid
 from datetime import timedelta
@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from core.accounts.roles import Role, ensure_roles
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
-from payments.services.mismatches import note_mismatch
+from payments.services.mismatches import record_mismatch
 from tests.factories import make_app, make_payment, make_webhook_event
 from tests.payments.stripe_double import StripeDouble
 
@@ -55,35 +55,41 @@ def page(client: Client, name: str, *args: object) -> str:
     return response.content.decode()
 
 
-def test_the_overview_says_first_what_needs_somebody(staff: Client, stripe: StripeDouble) -> None:
-    assert "Nothing stuck, nothing lost" in page(staff, "payments:overview")
+def test_the_overview_lists_what_needs_attention(staff: Client, stripe: StripeDouble) -> None:
+    assert "All payments and events are processed" in page(staff, "payments:overview")
 
     stuck_payment()
     dead_event()
-    note_mismatch(
+    record_mismatch(
         Mismatch.Kind.AMOUNT, intent_id="pi_9", payment=None, detail="25 there", now=timezone.now()
     )
 
     shown = page(staff, "payments:overview")
-    for expected in ("o-77", "unreadable", "25 there", "may or may not be charged", "25.00 EUR"):
+    for expected in (
+        "o-77",
+        "unreadable",
+        "25 there",
+        "may or may not have been charged",
+        "25.00 EUR",
+    ):
         assert expected in shown
 
 
-def test_without_a_stripe_key_the_overview_says_what_to_set(staff: Client) -> None:
+def test_without_a_stripe_key_the_overview_names_the_setting(staff: Client) -> None:
     assert "STRIPE_SECRET_KEY" in page(staff, "payments:overview")
 
 
-def test_a_payments_page_tells_its_story(staff: Client) -> None:
+def test_a_payments_page_shows_its_timeline(staff: Client) -> None:
     payment = make_payment(order_id="o-1", replay_count=2)
     dead_event(payment=payment, state="processed", processed_at=timezone.now(), deliveries=3)
 
     shown = page(staff, "payments:payment-page", payment.uuid)
 
-    for expected in ("asked for 25.00 EUR", "payment_intent.succeeded", "delivered 3 times", "o-1"):
+    for expected in ("requested 25.00 EUR", "payment_intent.succeeded", "delivered 3 times", "o-1"):
         assert expected in shown
 
 
-def test_neither_client_secret_nor_stored_answer_is_ever_shown(staff: Client) -> None:
+def test_client_secrets_and_stored_responses_are_never_shown(staff: Client) -> None:
     payment = make_payment(response_body='{"client_secret": "pi_1_secret_topsecret"}')
 
     for address in (
@@ -100,7 +106,7 @@ def test_neither_client_secret_nor_stored_answer_is_ever_shown(staff: Client) ->
     "name",
     ["payment", "webhookevent", "refund", "mismatch", "reconciliationrun", "refuseddelivery"],
 )
-def test_every_list_opens_and_nothing_is_added_by_hand(staff: Client, name: str) -> None:
+def test_every_list_opens_and_is_read_only(staff: Client, name: str) -> None:
     make_payment()
     dead_event()
 
@@ -140,7 +146,9 @@ def paid(stripe: StripeDouble) -> Payment:
     return make_payment(intent_id=intent["id"], order_id="o-1")
 
 
-def test_a_refund_takes_two_steps_and_is_made_once(staff: Client, stripe: StripeDouble) -> None:
+def test_a_refund_takes_two_steps_and_is_requested_once(
+    staff: Client, stripe: StripeDouble
+) -> None:
     payment = paid(stripe)
     address = reverse("payments:payment-refund", args=[payment.uuid])
     form = {"amount": "10.00", "reason": "did not come", "form": str(uuid.uuid4())}
@@ -160,7 +168,7 @@ def test_a_refund_takes_two_steps_and_is_made_once(staff: Client, stripe: Stripe
 
 
 @pytest.mark.parametrize("amount", ["25.01", "0", "-1", "1.005", "x", ""])
-def test_a_wrong_amount_is_refused_before_anything_is_asked(
+def test_an_invalid_amount_is_rejected_before_stripe_is_called(
     staff: Client, stripe: StripeDouble, amount: str
 ) -> None:
     payment = paid(stripe)
@@ -172,7 +180,9 @@ def test_a_wrong_amount_is_refused_before_anything_is_asked(
     assert not Refund.objects.exists()
 
 
-def test_amounts_without_decimals_are_typed_without(staff: Client, stripe: StripeDouble) -> None:
+def test_amounts_of_a_currency_without_decimals_are_entered_without(
+    staff: Client, stripe: StripeDouble
+) -> None:
     payment = make_payment(amount=3000, currency="JPY")
     address = reverse("payments:payment-refund", args=[payment.uuid])
 
@@ -181,7 +191,7 @@ def test_amounts_without_decimals_are_typed_without(staff: Client, stripe: Strip
     assert staff.post(address, form).status_code == 400
 
 
-def test_a_dead_event_is_replayed_or_set_aside_and_that_is_kept(staff: Client) -> None:
+def test_retrying_or_ignoring_a_dead_event_is_logged(staff: Client) -> None:
     first, second = dead_event(), dead_event()
 
     staff.post(reverse("payments:event-replay", args=[first.pk]))
@@ -190,8 +200,8 @@ def test_a_dead_event_is_replayed_or_set_aside_and_that_is_kept(staff: Client) -
     second.refresh_from_db()
     assert second.state == "ignored"
     assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == [
-        "replayed",
-        "set aside",
+        "retried",
+        "ignored",
     ]
 
 
@@ -205,7 +215,7 @@ def test_a_missing_event_is_fetched(staff: Client, stripe: StripeDouble) -> None
 
 
 @pytest.mark.parametrize("event_id", ["evt_none", "../v1/charges", ""])
-def test_an_event_that_cannot_be_fetched_is_told(
+def test_an_event_that_cannot_be_fetched_is_not_stored(
     staff: Client, stripe: StripeDouble, event_id: str
 ) -> None:
     answer = staff.post(reverse("payments:event-fetch"), {"event_id": event_id}, follow=True)
@@ -214,8 +224,8 @@ def test_an_event_that_cannot_be_fetched_is_told(
     assert not WebhookEvent.objects.exists()
 
 
-def test_a_mismatch_is_settled_with_a_word(staff: Client) -> None:
-    note_mismatch(
+def test_a_mismatch_is_resolved_with_a_note(staff: Client) -> None:
+    record_mismatch(
         Mismatch.Kind.AMOUNT, intent_id="pi_9", payment=None, detail="25 there", now=timezone.now()
     )
 
@@ -226,7 +236,7 @@ def test_a_mismatch_is_settled_with_a_word(staff: Client) -> None:
     assert (settled.settlement, settled.settled_by) == ("invoice corrected", User.objects.get())
 
 
-def test_roles_say_who_may_do_what(stripe: StripeDouble) -> None:
+def test_roles_limit_the_actions(stripe: StripeDouble) -> None:
     payment, event = paid(stripe), dead_event()
     refund = reverse("payments:payment-refund", args=[payment.uuid])
     replay = reverse("payments:event-replay", args=[event.pk])
@@ -241,11 +251,11 @@ def test_roles_say_who_may_do_what(stripe: StripeDouble) -> None:
     assert worker.post(replay).status_code == 302
 
 
-def test_writes_need_a_post(staff: Client) -> None:
+def test_actions_require_post(staff: Client) -> None:
     assert staff.get(reverse("payments:event-replay", args=[dead_event().pk])).status_code == 405
 
 
-def test_the_overview_costs_a_fixed_number_of_queries(
+def test_the_overview_makes_a_fixed_number_of_queries(
     staff: Client, django_assert_max_num_queries: Any
 ) -> None:
     app = make_app()

@@ -1,4 +1,4 @@
-"""What webhook events do to payments: once, in order, and never lost."""
+"""Webhook events change payments once and in order, and none is lost."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,9 +7,9 @@ import pytest
 
 from alerts.models import SystemAlert
 from payments import services
-from payments.intents import OURS
+from payments.intents import PAYMENT_METADATA_KEY
 from payments.models import Mismatch, Payment, WebhookEvent
-from payments.services.receive import record_event
+from payments.services.webhooks.receive import record_event
 from reservations.models import Discrepancy, Reservation, Status
 from reservations.services import reserve
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 def news(
     payment: Payment, status: str, *, at: int = 100, intent_id: str = "", **fields: Any
 ) -> dict[str, Any]:
-    """An event of second `at` that says the payment's intent has this status."""
+    """Return an event with timestamp `at` that reports this status of the payment's intent."""
     object_ = {
         "id": intent_id or payment.intent_id,
         "object": "payment_intent",
@@ -30,7 +30,7 @@ def news(
         "currency": payment.currency.lower(),
         "status": status,
         "created": 1,
-        "metadata": {OURS: str(payment.uuid)},
+        "metadata": {PAYMENT_METADATA_KEY: str(payment.uuid)},
     }
     return event(f"payment_intent.{status}", {**object_, **fields}, created=at)
 
@@ -73,7 +73,7 @@ def test_a_success_completes_the_reservation() -> None:
     assert (standing.held, standing.sold) == (0, 2)
 
 
-def test_money_without_a_seat_is_saved_and_raises_a_critical_alert() -> None:
+def test_a_payment_without_a_seat_is_saved_and_raises_a_critical_alert() -> None:
     standing = make_ticket_type(1)
     app = make_app()
     past = NOW - timedelta(minutes=20)
@@ -98,7 +98,7 @@ def test_an_event_processed_again_has_no_second_effect() -> None:
     assert payment.timeline.count() == 1
 
 
-def test_events_in_the_wrong_order_end_in_the_right_state() -> None:
+def test_events_in_the_wrong_order_end_in_the_right_status() -> None:
     payment = waiting_payment()
 
     for status, at in (("succeeded", 30), ("processing", 20), ("requires_action", 10)):
@@ -107,7 +107,7 @@ def test_events_in_the_wrong_order_end_in_the_right_state() -> None:
     assert status_of(payment) == "succeeded"
 
 
-def test_a_later_decline_takes_the_payment_back_to_the_start() -> None:
+def test_a_later_decline_resets_the_status() -> None:
     payment = waiting_payment()
 
     take_in(news(payment, "processing", at=20))
@@ -117,7 +117,7 @@ def test_a_later_decline_takes_the_payment_back_to_the_start() -> None:
     assert status_of(payment) == "requires_payment_method"
 
 
-def test_a_terminal_state_never_regresses() -> None:
+def test_a_terminal_status_is_never_replaced() -> None:
     payment = waiting_payment()
 
     take_in(news(payment, "succeeded", at=20))
@@ -126,7 +126,7 @@ def test_a_terminal_state_never_regresses() -> None:
     assert status_of(payment) == "succeeded"
 
 
-def test_two_pieces_of_news_of_one_second_are_settled_by_asking_stripe(
+def test_two_events_of_the_same_second_are_resolved_by_fetching_the_intent(
     stripe: StripeDouble,
 ) -> None:
     intent = stripe.post("/v1/payment_intents", amount=2500, currency="eur")
@@ -135,17 +135,17 @@ def test_two_pieces_of_news_of_one_second_are_settled_by_asking_stripe(
 
     take_in(news(payment, "requires_action", at=20))
 
-    assert status_of(payment) == "requires_payment_method"  # what the double says
+    assert status_of(payment) == "requires_payment_method"  # the double's status
     assert stripe.calls[f"GET /v1/payment_intents/{intent['id']}"] == 1
 
 
-def test_an_intent_we_did_not_hear_the_answer_of_is_adopted(stripe: StripeDouble) -> None:
+def test_an_intent_whose_response_was_lost_is_linked(stripe: StripeDouble) -> None:
     payment = waiting_payment(intent_id=None, state="started", status="asked", finished_at=None)
     intent = stripe.post(
         "/v1/payment_intents",
         amount=2500,
         currency="eur",
-        **{f"metadata[{OURS}]": str(payment.uuid)},
+        **{f"metadata[{PAYMENT_METADATA_KEY}]": str(payment.uuid)},
     )
 
     take_in(stripe.pay(intent["id"]))
@@ -153,7 +153,7 @@ def test_an_intent_we_did_not_hear_the_answer_of_is_adopted(stripe: StripeDouble
     assert (status_of(payment), payment.intent_id) == ("succeeded", intent["id"])
 
 
-def test_an_intent_of_somebody_else_is_none_of_our_business() -> None:
+def test_an_intent_of_another_system_is_ignored() -> None:
     payment = waiting_payment()
 
     logged = take_in(news(payment, "succeeded", intent_id="pi_other", metadata={}))
@@ -162,7 +162,7 @@ def test_an_intent_of_somebody_else_is_none_of_our_business() -> None:
     assert not Mismatch.objects.exists()
 
 
-def test_money_with_our_mark_and_no_row_is_a_mismatch() -> None:
+def test_a_paid_intent_of_ours_without_a_payment_is_a_mismatch() -> None:
     payment = waiting_payment()
     told = news(payment, "succeeded")
     payment.delete()
@@ -182,7 +182,7 @@ def test_a_second_intent_for_one_payment_is_a_mismatch() -> None:
 
 
 @pytest.mark.parametrize("broken", [{"amount": "much"}, {"status": "eaten"}, {"created": None}])
-def test_poison_is_kept_shown_and_blocks_nothing(broken: dict[str, Any]) -> None:
+def test_an_unreadable_event_is_stored_as_dead_and_blocks_no_other(broken: dict[str, Any]) -> None:
     payment = waiting_payment()
 
     told = news(payment, "succeeded")
@@ -195,7 +195,7 @@ def test_poison_is_kept_shown_and_blocks_nothing(broken: dict[str, Any]) -> None
     assert SystemAlert.objects.get().alert_type == "dead-webhook"
 
 
-def test_a_dead_event_can_be_replayed_and_its_alert_ends() -> None:
+def test_retrying_a_dead_event_resolves_its_alert() -> None:
     payment = waiting_payment()
     poison = take_in(news(payment, "succeeded", amount="much"))
     WebhookEvent.objects.update(payload={**poison.payload, "amount": 2500})
@@ -207,24 +207,24 @@ def test_a_dead_event_can_be_replayed_and_its_alert_ends() -> None:
     assert SystemAlert.objects.get().state == "resolved"
 
 
-def test_a_dead_event_can_be_set_aside() -> None:
+def test_ignoring_a_dead_event_resolves_its_alert() -> None:
     poison = take_in(news(waiting_payment(), "succeeded", amount="much"))
 
-    assert services.set_aside(poison, now=NOW)
-    assert not services.set_aside(poison, now=NOW)
+    assert services.ignore_event(poison, now=NOW)
+    assert not services.ignore_event(poison, now=NOW)
 
     poison.refresh_from_db()
     assert poison.state == "ignored"
     assert SystemAlert.objects.get().state == "resolved"
 
 
-def test_a_failing_event_is_tried_8_times_with_growing_pauses_then_dead(
+def test_a_failing_event_is_dead_after_8_attempts_with_growing_delays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def broken(**arguments: object) -> None:
-        raise RuntimeError("the database had a bad day")
+        raise RuntimeError("a bug")
 
-    monkeypatch.setattr("payments.services.process.apply_intent", broken)
+    monkeypatch.setattr("payments.services.webhooks.process.apply_intent", broken)
     logged = take_in(news(waiting_payment(), "succeeded"))
     now, pauses = NOW, []
     while logged.state == "pending":
@@ -237,10 +237,10 @@ def test_a_failing_event_is_tried_8_times_with_growing_pauses_then_dead(
     assert len(pauses) == 7
     for expected, pause in zip([30, 60, 120, 240, 480, 960, 1920], pauses, strict=True):
         assert 0.8 * expected <= pause <= 1.2 * expected
-    assert "bad day" in logged.outcome
+    assert "a bug" in logged.outcome
 
 
-def test_an_event_is_not_tried_before_its_time_nor_under_a_lease() -> None:
+def test_an_event_is_not_processed_before_it_is_due_or_while_leased() -> None:
     told = news(waiting_payment(), "succeeded")
     logged = record_event(told, endpoint="default", livemode=False, now=NOW).event
 
@@ -251,7 +251,7 @@ def test_an_event_is_not_tried_before_its_time_nor_under_a_lease() -> None:
     assert services.process_event(event_pk=logged.pk, now=NOW + timedelta(seconds=60))
 
 
-def test_an_event_that_kills_its_workers_is_given_up() -> None:
+def test_an_event_that_crashes_its_workers_is_dead_after_8_attempts() -> None:
     told = news(waiting_payment(), "succeeded")
     logged = record_event(told, endpoint="default", livemode=False, now=NOW).event
     WebhookEvent.objects.update(tries=8)
@@ -262,7 +262,7 @@ def test_an_event_that_kills_its_workers_is_given_up() -> None:
     assert logged.state == "dead"
 
 
-def test_what_a_lost_nudge_left_is_processed_by_the_sweeper_after_a_minute() -> None:
+def test_an_event_whose_task_was_lost_is_processed_after_a_minute() -> None:
     payment = waiting_payment()
     record_event(news(payment, "succeeded"), endpoint="default", livemode=False, now=NOW)
 
@@ -271,7 +271,7 @@ def test_what_a_lost_nudge_left_is_processed_by_the_sweeper_after_a_minute() -> 
     assert status_of(payment) == "succeeded"
 
 
-def test_the_effect_is_undone_when_the_lease_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_effect_is_rolled_back_when_the_lease_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     payment = waiting_payment()
     told = news(payment, "succeeded")
     logged = record_event(told, endpoint="default", livemode=False, now=NOW).event
@@ -281,24 +281,26 @@ def test_the_effect_is_undone_when_the_lease_was_lost(monkeypatch: pytest.Monkey
         Payment.objects.update(status="succeeded")
         return True
 
-    monkeypatch.setattr("payments.services.process.apply_intent", steal)
+    monkeypatch.setattr("payments.services.webhooks.process.apply_intent", steal)
     assert not services.process_event(event_pk=logged.pk, now=NOW)
 
     assert status_of(payment) == "requires_payment_method"
 
 
-def test_a_refund_made_at_stripe_is_noted() -> None:
+def test_a_refund_made_at_stripe_is_recorded() -> None:
     payment = make_payment()
     charge = {"id": "ch_1", "payment_intent": payment.intent_id, "amount_refunded": 1000}
 
     take_in(event("charge.refunded", charge))
-    take_in(event("charge.refunded", {**charge, "amount_refunded": 500}))  # an older one, late
+    take_in(
+        event("charge.refunded", {**charge, "amount_refunded": 500})
+    )  # an older event that arrives late
 
     payment.refresh_from_db()
     assert (payment.amount_refunded, payment.refundable) == (1000, 1500)
 
 
-def test_a_full_refund_questions_the_seats() -> None:
+def test_a_full_refund_opens_a_case_about_the_seats() -> None:
     standing = make_ticket_type()
     reservation = reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOW).reservation
     payment = waiting_payment(str(reservation.uuid))

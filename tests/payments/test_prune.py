@@ -1,4 +1,4 @@
-"""The event log is kept for a while, and nothing that is still to be done is ever removed from it."""
+"""Old events are deleted, except those that still need work."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,8 +7,8 @@ from django.test import override_settings
 
 from payments import services
 from payments.models import RefusedDelivery, WebhookEvent
-from payments.services import prune
-from payments.services.reconcile import FULL_BACK
+from payments.services.reconcile import FULL_LOOKBACK
+from payments.services.webhooks import prune
 from tests.factories import make_payment
 from tests.payments.stripe_double import event
 
@@ -25,7 +25,7 @@ def make_event(state: str, *, age: timedelta, told: timedelta | None = None) -> 
     return made
 
 
-def test_only_what_was_dealt_with_long_ago_is_removed() -> None:
+def test_only_settled_events_of_long_ago_are_deleted() -> None:
     old, young = timedelta(days=181), timedelta(days=179)
     gone = [make_event(state, age=old) for state in ("processed", "ignored")]
     kept = [make_event(state, age=old) for state in ("pending", "dead")]
@@ -40,8 +40,8 @@ def test_only_what_was_dealt_with_long_ago_is_removed() -> None:
     payment.refresh_from_db()
 
 
-def test_an_event_stripe_still_has_stays_however_long_ago_it_came() -> None:
-    """A clock that was wrong must not have the reconciliation fetch, and process, it again."""
+def test_an_event_that_stripe_still_has_is_kept() -> None:
+    """Otherwise the reconciliation would fetch and process it again."""
     stays = make_event("processed", age=timedelta(days=400), told=timedelta(days=2))
 
     services.prune_events(now=NOON)
@@ -50,18 +50,18 @@ def test_an_event_stripe_still_has_stays_however_long_ago_it_came() -> None:
 
 
 @override_settings(WEBHOOK_EVENT_DAYS=32)
-def test_it_goes_in_chunks_and_stops_for_the_night(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prune, "CHUNK", 2)
-    monkeypatch.setattr(prune, "MOST_CHUNKS", 3)
+def test_pruning_works_in_chunks_up_to_a_nightly_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "CHUNK_SIZE", 2)
+    monkeypatch.setattr(prune, "MAX_CHUNKS", 3)
     for _ in range(7):
         make_event("processed", age=timedelta(days=33))
 
     assert services.prune_events(now=NOON)["events"] == 6
     assert services.prune_events(now=NOON)["events"] == 1
-    assert timedelta(days=32) > FULL_BACK
+    assert timedelta(days=32) > FULL_LOOKBACK
 
 
-def test_counts_of_refused_calls_go_with_them() -> None:
+def test_old_counts_of_rejected_calls_are_deleted() -> None:
     for days in (181, 179):
         at = NOON - timedelta(days=days)
         RefusedDelivery.objects.create(hour=at, reason="too old", count=3, last_at=at)

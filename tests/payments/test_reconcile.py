@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from alerts.models import SystemAlert
 from payments import services
-from payments.intents import OURS
+from payments.intents import PAYMENT_METADATA_KEY
 from payments.models import Mismatch, Payment, WebhookEvent
 from tests.factories import make_payment
 from tests.payments.deliveries import deliver
@@ -26,20 +26,20 @@ def status_of(payment: Payment) -> str:
 
 
 def created(stripe: StripeDouble, **fields: Any) -> Payment:
-    """A payment and its intent at the double."""
+    """Create a payment and its intent at the double."""
     payment = waiting_payment(**{"now": timezone.now(), **fields})
     intent = stripe.post(
         "/v1/payment_intents",
         amount=2500,
         currency="eur",
-        **{f"metadata[{OURS}]": str(payment.uuid)},
+        **{f"metadata[{PAYMENT_METADATA_KEY}]": str(payment.uuid)},
     )
     Payment.objects.filter(pk=payment.pk).update(intent_id=intent["id"])
     payment.refresh_from_db()
     return payment
 
 
-def test_an_event_that_never_came_is_fetched_and_processed(stripe: StripeDouble) -> None:
+def test_an_event_that_never_arrived_is_fetched_and_processed(stripe: StripeDouble) -> None:
     payment = created(stripe)
     stripe.pay(payment.intent_id or "")
 
@@ -60,18 +60,18 @@ def test_a_second_run_changes_nothing(stripe: StripeDouble) -> None:
     assert (run.inserted_count, run.healed_count, run.mismatch_count) == (0, 0, 0)
 
 
-def test_a_status_that_is_behind_is_healed(stripe: StripeDouble) -> None:
+def test_an_outdated_status_is_fixed(stripe: StripeDouble) -> None:
     payment = created(stripe)
     told = stripe.pay(payment.intent_id or "")
     deliver(told)
-    WebhookEvent.objects.update(state="ignored")  # somebody set it aside
+    WebhookEvent.objects.update(state="ignored")  # staff ignored it
 
     run = services.reconcile(now=timezone.now())
 
     assert (status_of(payment), run.healed_count) == ("succeeded", 1)
 
 
-def test_another_amount_is_a_mismatch_once(stripe: StripeDouble) -> None:
+def test_a_different_amount_is_recorded_once(stripe: StripeDouble) -> None:
     payment = created(stripe, amount=9900)
 
     for _ in range(2):
@@ -81,7 +81,7 @@ def test_another_amount_is_a_mismatch_once(stripe: StripeDouble) -> None:
     assert (found.kind, found.payment) == (Mismatch.Kind.AMOUNT, payment)
 
 
-def test_money_unknown_here_is_a_mismatch(stripe: StripeDouble) -> None:
+def test_a_paid_intent_that_is_unknown_here_is_a_mismatch(stripe: StripeDouble) -> None:
     payment = created(stripe)
     stripe.pay(payment.intent_id or "")
     payment.delete()
@@ -124,14 +124,14 @@ def test_staff_fetch_an_event_by_its_id(stripe: StripeDouble) -> None:
     payment = created(stripe)
     told = stripe.pay(payment.intent_id or "")
 
-    fetched = services.fetch_missing(event_id=told["id"], now=timezone.now())
+    fetched = services.fetch_missing_event(event_id=told["id"], now=timezone.now())
 
     assert (fetched.state, fetched.endpoint) == ("processed", "staff")
     assert status_of(payment) == "succeeded"
     assert json.dumps(fetched.payload).count("secret") == 0
 
 
-def test_events_that_never_came_are_warned_of_until_they_come_again(stripe: StripeDouble) -> None:
+def test_missing_events_raise_a_warning_until_events_arrive_again(stripe: StripeDouble) -> None:
     payment = created(stripe)
     stripe.pay(payment.intent_id or "")
 

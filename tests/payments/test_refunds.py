@@ -42,7 +42,7 @@ def test_a_form_sent_twice_refunds_once(stripe: StripeDouble, paid: Payment) -> 
     assert paid.amount_refunded == 1000
 
 
-def test_no_more_than_was_paid_is_refunded(stripe: StripeDouble, paid: Payment) -> None:
+def test_a_refund_cannot_exceed_what_was_paid(stripe: StripeDouble, paid: Payment) -> None:
     refund(paid, 2000, "form 1")
 
     with pytest.raises(services.CannotRefund):
@@ -52,7 +52,7 @@ def test_no_more_than_was_paid_is_refunded(stripe: StripeDouble, paid: Payment) 
     assert paid.refundable == 0
 
 
-def test_a_third_decimal_that_stripe_does_not_take_is_refused_before_it_is_asked(
+def test_a_third_decimal_is_rejected_before_stripe_is_called(
     stripe: StripeDouble, paid: Payment
 ) -> None:
     Payment.objects.update(currency="KWD")
@@ -63,7 +63,7 @@ def test_a_third_decimal_that_stripe_does_not_take_is_refused_before_it_is_asked
     assert stripe.calls["POST /v1/refunds"] == 0
 
 
-def test_a_refund_without_an_answer_is_asked_for_again_under_its_key(
+def test_a_refund_without_a_response_is_requested_again_with_the_same_key(
     stripe: StripeDouble, paid: Payment
 ) -> None:
     stripe.faults.append(Fault("drop_after", path="/v1/refunds", times=2))
@@ -78,13 +78,13 @@ def test_a_refund_without_an_answer_is_asked_for_again_under_its_key(
     assert len({key for key in stripe.keys if key.startswith("ops_refund_")}) == 1
 
 
-def test_a_refund_stripe_refuses_is_shown_failed(stripe: StripeDouble, paid: Payment) -> None:
+def test_a_refund_that_stripe_rejects_has_failed(stripe: StripeDouble, paid: Payment) -> None:
     stripe.faults.append(Fault("status", 400, path="/v1/refunds"))
 
     assert refund(paid, 1000, "form 1").state == "failed"
     assert refund(paid, 2500, "form 2").state == "succeeded"
 
 
-def test_what_was_not_paid_is_not_refunded(stripe: StripeDouble) -> None:
+def test_an_unpaid_payment_cannot_be_refunded(stripe: StripeDouble) -> None:
     with pytest.raises(services.CannotRefund):
         refund(make_payment(status="processing"), 100, "form 1")

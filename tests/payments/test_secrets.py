@@ -1,4 +1,4 @@
-"""Keys and client secrets appear in no log, on no page and in no stored event."""
+"""Keys and client secrets appear in no log, page or stored event."""
 
 import logging
 from typing import Any
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db
 STRIPE_KEY = "sk_test_verysecretkey"
 
 
-def everything_stored_but_the_answer() -> str:
-    """Every text column of both apps, as text: only the stored answer may carry the client secret."""
+def everything_stored_but_responses() -> str:
+    """Return all rows of these apps as text, without the stored responses, which may contain the client secret."""
     found = []
     for app in ("payments", "reservations", "alerts", "errors"):
         for model in apps.get_app_config(app).get_models():
@@ -31,7 +31,7 @@ def everything_stored_but_the_answer() -> str:
     return "\n".join(found)
 
 
-def test_no_secret_is_logged_shown_or_kept(
+def test_no_secret_is_logged_shown_or_stored(
     stripe: StripeDouble, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.STRIPE_SECRET_KEY = STRIPE_KEY
@@ -76,4 +76,4 @@ def test_no_secret_is_logged_shown_or_kept(
         assert hidden not in caplog.text
         assert hidden not in shown
         assert hidden not in read
-        assert hidden not in everything_stored_but_the_answer()
+        assert hidden not in everything_stored_but_responses()

@@ -1,4 +1,4 @@
-"""What payments tell the others: rules, checks, metrics, impact, the panel."""
+"""The alert rules, health check, metrics, impact source and dashboard widget of payments."""
 
 import uuid
 from datetime import timedelta
@@ -16,10 +16,10 @@ from alerts.models import SystemAlert
 from alerts.queries.impact import impact_of
 from alerts.services.defaults import sync_rules
 from health.extension_points import Degraded, NotConfigured
-from payments import stats
 from payments.hooks.health_checks import payments as check
 from payments.hooks.metrics import totals, trouble
 from payments.models import Payment
+from payments.queries import stats
 from tests.factories import make_payment, make_webhook_event
 from tests.payments.stripe_double import StripeDouble
 
@@ -40,7 +40,7 @@ def evaluate(name: str) -> None:
     alerts.evaluate_rule(name, now=timezone.now())
 
 
-def test_stuck_payments_are_alerted_with_the_money() -> None:
+def test_stuck_payments_raise_an_alert_with_their_amount() -> None:
     stuck_payment()
     make_payment()
 
@@ -48,10 +48,10 @@ def test_stuck_payments_are_alerted_with_the_money() -> None:
 
     alert = SystemAlert.objects.get()
     assert (alert.severity, alert.alert_type) == ("high", "payments-stuck")
-    assert "25.00 EUR may or may not be charged" in alert.message
+    assert "25.00 EUR may or may not have been charged" in alert.message
 
 
-def test_a_payment_just_asked_for_is_not_stuck() -> None:
+def test_a_recent_payment_is_not_stuck() -> None:
     stuck_payment(now=ago(4))
 
     evaluate("payments.stuck")
@@ -59,7 +59,7 @@ def test_a_payment_just_asked_for_is_not_stuck() -> None:
     assert not SystemAlert.objects.exists()
 
 
-def test_events_that_wait_too_long_are_alerted() -> None:
+def test_events_that_wait_too_long_raise_an_alert() -> None:
     make_webhook_event(received_at=ago(11))
 
     evaluate("payments.webhook_lag")
@@ -67,16 +67,16 @@ def test_events_that_wait_too_long_are_alerted() -> None:
     assert SystemAlert.objects.get().alert_type == "webhooks-late"
 
 
-def test_the_check_says_what_is_wrong(stripe: StripeDouble) -> None:
-    assert check() == "nothing stuck"
+def test_the_health_check_names_the_problem(stripe: StripeDouble) -> None:
+    assert check() == "no stuck payments or events"
 
     stuck_payment()
     make_webhook_event(state="dead")
-    with pytest.raises(Degraded, match="1 stuck payments, 0 late and 1 dead events"):
+    with pytest.raises(Degraded, match="1 stuck payments, 0 late and 1 failed events"):
         check()
 
 
-def test_without_stripe_the_check_is_not_configured() -> None:
+def test_the_health_check_is_not_configured_without_stripe() -> None:
     with pytest.raises(NotConfigured):
         check()
 
@@ -98,12 +98,12 @@ def test_metrics_count_attempts_money_and_duplicates() -> None:
     assert samples["opsportal_payments_stuck",] == 1
 
 
-def test_duplicates_are_counted_with_what_they_would_have_cost() -> None:
+def test_prevented_duplicates_are_counted_with_their_amounts() -> None:
     make_payment(amount=2500, replay_count=2, conflict_count=1)
     make_payment(amount=500, currency="JPY", replay_count=1)
     make_payment(amount=9900)
 
-    prevented = stats.attempts().prevented
+    prevented = stats.count_attempts().prevented
 
     assert (prevented.count, prevented.amounts) == (4, {"EUR": 7500, "JPY": 500})
 
@@ -111,7 +111,7 @@ def test_duplicates_are_counted_with_what_they_would_have_cost() -> None:
 @pytest.mark.parametrize(
     "by", ["order_ids", "payment_ids", "reservation_ids", "request_ids", "user_ids"]
 )
-def test_a_problem_shows_the_payments_it_touched(by: str) -> None:
+def test_a_problem_shows_the_payments_it_affected(by: str) -> None:
     reservation = str(uuid.uuid4())
     mine = make_payment(
         reservation,
@@ -137,7 +137,7 @@ def test_a_problem_shows_the_payments_it_touched(by: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["succeeded", "canceled", "refused", "abandoned"])
-def test_money_whose_fate_is_known_is_not_at_risk(status: str) -> None:
+def test_a_settled_payment_is_not_at_risk(status: str) -> None:
     payment = make_payment(status=status)
 
     impact = impact_of(References(payment_ids=frozenset({str(payment.uuid)})))
@@ -145,7 +145,7 @@ def test_money_whose_fate_is_known_is_not_at_risk(status: str) -> None:
     assert (len(impact.touched), impact.amount_at_risk) == (1, {})
 
 
-def test_the_panel_shows_money_at_risk_and_prevented() -> None:
+def test_the_widget_shows_amounts_at_risk_and_prevented() -> None:
     client = Client()
     client.force_login(User.objects.create_superuser("ann"))
     stuck_payment(now=ago(20))

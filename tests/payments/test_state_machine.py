@@ -1,4 +1,4 @@
-"""Any sequence of clients, crashes, lost answers, sweeps, payments and webhooks: never two charges, never a lost one."""
+"""Any sequence of requests, crashes, lost responses, sweeps and webhooks charges once and loses no charge."""
 
 import json
 import uuid
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from payments import services, stripe_api
-from payments.intents import OURS, Intent
+from payments.intents import PAYMENT_METADATA_KEY, Intent
 from payments.models import Payment, WebhookEvent
 from payments.services import NewPayment
-from payments.services.process import LEASE
-from payments.services.receive import record_event
+from payments.services.webhooks.process import LEASE
+from payments.services.webhooks.receive import record_event
 from tests.factories import make_app
 from tests.payments.stripe_double import event
 
@@ -24,11 +24,11 @@ NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
 
 class Crash(BaseException):
-    """The process dies: nothing after it runs, what was committed stays."""
+    """The process dies: later code does not run, and committed changes stay."""
 
 
 class FakeStripe:
-    """What Stripe promises, in memory: the real client against a real server is tested in test_never_twice."""
+    """Stripe's guarantees, in memory. test_never_twice uses the real client and a server."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, tuple[object, Intent | None]] = {}
@@ -41,7 +41,7 @@ class FakeStripe:
         if plan == "crash before":
             raise Crash
         if plan == "lost before":
-            raise stripe_api.NoAnswer("lost")
+            raise stripe_api.NoResponse("lost")
         if key not in self.by_key:
             made = None
             if plan != "stored 500":
@@ -59,13 +59,13 @@ class FakeStripe:
                 self.intents[made.id] = made
             self.by_key[key] = (json.dumps(asked), made)
         same, made = self.by_key[key]
-        assert same == json.dumps(asked), "a key used for something else"
+        assert same == json.dumps(asked), "a key was used for another request"
         if plan == "lost after":
-            raise stripe_api.NoAnswer("lost")
+            raise stripe_api.NoResponse("lost")
         if plan == "crash after":
             raise Crash
         if made is None:
-            raise stripe_api.NoAnswer("stored 500", is_replayed=True)
+            raise stripe_api.NoResponse("stored 500", is_replayed=True)
         return made
 
     def find_intent(self, payment: uuid.UUID, *, since: datetime) -> Intent | None:
@@ -104,10 +104,12 @@ class Shop(RuleBasedStateMachine):
     )
     def a_client_asks(self, key: str, plan: str) -> None:
         self.stripe.plan = plan
-        asked = NewPayment(amount=2500, currency="EUR", order_id=key)
+        new_payment = NewPayment(amount=2500, currency="EUR", order_id=key)
         try:
-            answer = services.create_payment(app=self.app, asked=asked, key=key, now=self.now)
-        except (Crash, services.NotNow, services.InProgress):
+            answer = services.create_payment(
+                app=self.app, new_payment=new_payment, key=key, now=self.now
+            )
+        except (Crash, services.StripeUnavailable, services.InProgress):
             return
         finally:
             self.stripe.plan = "answer"
@@ -146,16 +148,15 @@ class Shop(RuleBasedStateMachine):
         at = int(self.stripe.now.timestamp())
         self.events.append(event("payment_intent.succeeded", object_, created=at))
 
-    @rule(number=st.integers(0, 3), worker=st.sampled_from(["works", "is nudged in vain", "dies"]))
+    @rule(number=st.integers(0, 3), worker=st.sampled_from(["works", "loses the task", "dies"]))
     def stripe_calls(self, number: int, worker: str) -> None:
         if number < len(self.events):
             told = self.events[number]
             received = record_event(told, endpoint="default", livemode=False, now=self.now)
             if worker == "works":
                 services.process_event(event_pk=received.event.pk, now=self.now)
-            elif (
-                worker == "dies" and received.event.tries < 5
-            ):  # with its effect goes its transaction; the claim was committed
+            elif worker == "dies" and received.event.tries < 5:
+                # The effect is rolled back with its transaction, but the claim was committed.
                 until = self.now + LEASE
                 claimed = WebhookEvent.objects.all()
                 claimed.claim(received.event.pk, owner="dead", now=self.now, until=until)
@@ -165,14 +166,14 @@ class Shop(RuleBasedStateMachine):
         return self.stripe.now
 
     def check(self) -> None:
-        """After everything has calmed down: each key has one intent, and what was paid is known as paid."""
+        """Check that, after all retries, each key has one intent and every status matches Stripe's."""
         for _ in range(8):
             self.stripe.now += timedelta(minutes=20)
             services.sweep(now=self.now)
         for told in self.events:
             received = record_event(told, endpoint="default", livemode=False, now=self.now)
             services.process_event(event_pk=received.event.pk, now=self.now)
-        owners = [intent.metadata[OURS] for intent in self.stripe.intents.values()]
+        owners = [intent.metadata[PAYMENT_METADATA_KEY] for intent in self.stripe.intents.values()]
         assert len(owners) == len(set(owners)), "two intents for one payment"
         assert not Payment.objects.unfinished().exists()
         for payment in Payment.objects.all():
@@ -190,7 +191,7 @@ class Checked(Shop):
 
 
 @pytest.mark.django_db
-def test_no_history_ends_with_two_charges_or_a_lost_one() -> None:
+def test_no_sequence_of_steps_charges_twice_or_loses_a_charge() -> None:
     run_state_machine_as_test(
         Checked,
         settings=settings(

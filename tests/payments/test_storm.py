@@ -1,4 +1,7 @@
-"""Thousands of webhooks: duplicates, shuffled, poisoned, their workers killed. `STORM_EVENTS=10000` for the full size."""
+"""Many events: duplicated, shuffled, unreadable, and processed by workers that are killed.
+
+`STORM_EVENTS=10000` runs the full size.
+"""
 
 import os
 import random
@@ -10,9 +13,10 @@ from django.utils import timezone
 
 from payments import services
 from payments.models import Payment, WebhookEvent
-from payments.services.receive import record_event
+from payments.services.webhooks.receive import record_event
 from reservations.models import Reservation, Status, TicketType
-from reservations.services import find_drift, reserve
+from reservations.queries.drift import find_drift
+from reservations.services import reserve
 from tests import subprocesses
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
 from tests.payments.stripe_double import StripeDouble, event
@@ -24,7 +28,7 @@ PIECES = max(2, EVENTS // 500)
 
 
 class Crowd:
-    """Workers side by side; one of them is killed now and then, and another takes its place."""
+    """Concurrent workers. Now and then one of them is killed and replaced."""
 
     def __init__(self) -> None:
         self.workers = [self._start() for _ in range(WORKERS)]
@@ -40,7 +44,7 @@ class Crowd:
         before = WebhookEvent.objects.waiting().count()
         end = time.monotonic() + 20
         while before and WebhookEvent.objects.waiting().count() == before:
-            assert time.monotonic() < end, "nobody works"
+            assert time.monotonic() < end, "no worker processes events"
             time.sleep(0.005)
         victim = self.workers.pop(0)
         victim.kill()
@@ -54,7 +58,7 @@ class Crowd:
             worker.communicate("end\n", timeout=60)
 
 
-def test_each_effect_happens_once_none_is_lost_and_poison_is_visible(stripe: StripeDouble) -> None:
+def test_each_event_takes_effect_once_and_unreadable_ones_are_dead(stripe: StripeDouble) -> None:
     standing, app = make_ticket_type(100_000), make_app()
     distinct = EVENTS * 7 // 10
     payments, told = [], []
@@ -85,7 +89,7 @@ def test_each_effect_happens_once_none_is_lost_and_poison_is_visible(stripe: Str
 
     crowd = Crowd()
     pieces = [deliveries[start::PIECES] for start in range(PIECES)]
-    for piece in pieces:  # they keep coming while workers work, and die
+    for piece in pieces:  # events keep arriving while workers process them and are killed
         for delivery in piece:
             record_event(delivery, endpoint="default", livemode=False, now=timezone.now())
         crowd.kill_one_at_work()

@@ -9,8 +9,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from payments.models import RefusedDelivery, WebhookEvent
-from payments.services.refusals import write_down_refusals
-from payments.webhooks import MAX_BYTES
+from payments.services.webhooks.rejected import flush_rejected_calls
+from payments.services.webhooks.signatures import MAX_BYTES
 from tests.payments.deliveries import PATH, SECRET, deliver
 from tests.payments.stripe_double import StripeDouble, event
 
@@ -32,7 +32,7 @@ def succeeded(**fields: Any) -> dict[str, Any]:
     return event("payment_intent.succeeded", INTENT, **fields)
 
 
-def test_an_event_is_logged_before_it_is_processed() -> None:
+def test_an_event_is_stored_before_it_is_processed() -> None:
     told = succeeded()
 
     answer = deliver(told)
@@ -43,7 +43,7 @@ def test_an_event_is_logged_before_it_is_processed() -> None:
     assert logged.created_at == datetime.fromtimestamp(told["created"], UTC)
 
 
-def test_a_duplicate_is_200_and_counted() -> None:
+def test_a_duplicate_gets_200_and_is_counted() -> None:
     told = succeeded()
 
     deliver(told)
@@ -53,7 +53,7 @@ def test_a_duplicate_is_200_and_counted() -> None:
     assert WebhookEvent.objects.get().deliveries == 2
 
 
-def test_neither_client_secret_nor_address_is_kept() -> None:
+def test_client_secrets_and_email_addresses_are_not_stored() -> None:
     deliver(succeeded())
 
     kept = json.dumps(WebhookEvent.objects.get().payload)
@@ -61,19 +61,19 @@ def test_neither_client_secret_nor_address_is_kept() -> None:
     assert "ann@" not in kept
 
 
-def test_what_we_do_not_act_upon_is_kept_as_ignored() -> None:
+def test_an_event_of_an_unhandled_type_is_stored_as_ignored() -> None:
     deliver(event("customer.created", {"id": "cus_1"}))
 
     assert WebhookEvent.objects.get().state == "ignored"
 
 
-def test_an_event_of_the_other_mode_is_kept_as_ignored() -> None:
+def test_an_event_of_the_other_mode_is_stored_as_ignored() -> None:
     assert deliver(succeeded(livemode=True)).status_code == 200
 
     assert WebhookEvent.objects.get().state == "ignored"
 
 
-def test_the_previous_secret_is_good_while_rotating(settings: Settings) -> None:
+def test_the_previous_secret_is_valid_during_rotation(settings: Settings) -> None:
     settings.STRIPE_WEBHOOK_SECRETS = ["whsec_new", SECRET]
 
     assert deliver(succeeded()).status_code == 200
@@ -108,14 +108,14 @@ ATTACKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_is_400_and_changes_nothing(attack: str) -> None:
+def test_an_attack_gets_400_and_changes_nothing(attack: str) -> None:
     answer = deliver(succeeded(), **ATTACKS[attack])
 
     assert answer.status_code == 400
     assert not WebhookEvent.objects.exists()
 
 
-def test_a_body_changed_after_signing_is_refused() -> None:
+def test_a_body_changed_after_signing_is_rejected() -> None:
     from payments import stripe_api
 
     body = json.dumps(succeeded())
@@ -126,7 +126,7 @@ def test_a_body_changed_after_signing_is_refused() -> None:
     assert deliver(body, signature=signature).status_code == 200
 
 
-def test_a_body_that_is_not_utf_8_is_refused() -> None:
+def test_a_body_that_is_not_utf_8_is_rejected() -> None:
     answer = Client().post(
         PATH,
         b"\xff\xfe{}",
@@ -151,42 +151,45 @@ def test_a_body_that_is_not_utf_8_is_refused() -> None:
         "[" * 100_000,
     ],
 )
-def test_a_signed_body_that_is_no_event_is_refused(body: str) -> None:
+def test_a_signed_body_that_is_not_an_event_is_rejected(body: str) -> None:
     assert deliver(body).status_code == 400
     assert not WebhookEvent.objects.exists()
 
 
-def test_a_large_body_is_413() -> None:
+def test_a_large_body_gets_413() -> None:
     assert deliver(succeeded(padding="x" * MAX_BYTES)).status_code == 413
 
 
-def test_refused_calls_are_counted_without_a_row_each() -> None:
+def test_rejected_calls_are_counted_without_a_row_each() -> None:
     for _ in range(20):
         deliver(succeeded(), signature="")
 
     [counted] = RefusedDelivery.objects.all()
-    assert (counted.reason, counted.count) == ("no signature", 1)  # the other 19 at the next flush
+    assert (counted.reason, counted.count) == (
+        "no signature",
+        1,
+    )  # the other 19 are written by the next flush
 
 
-def test_the_count_of_refused_calls_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_count_of_rejected_calls_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(20):
         deliver(succeeded(), signature="")
-    monkeypatch.setattr("payments.services.refusals.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("payments.services.webhooks.rejected.FLUSH_SECONDS", 0.0)
     deliver(succeeded(), signature="")
 
     assert RefusedDelivery.objects.get().count == 21
 
 
-def test_what_a_burst_left_uncounted_is_written_soon_after() -> None:
+def test_the_rest_of_a_burst_is_written_by_the_next_flush() -> None:
     for _ in range(20):
         deliver(succeeded(), signature="")
 
-    assert write_down_refusals() == 19
+    assert flush_rejected_calls() == 19
     assert RefusedDelivery.objects.get().count == 20
-    assert write_down_refusals() == 0
+    assert flush_rejected_calls() == 0
 
 
-def test_a_refused_calls_sample_tells_callers_apart_and_not_who_they_are() -> None:
+def test_the_sample_of_a_rejected_call_is_anonymous() -> None:
     deliver(
         succeeded(), signature="", REMOTE_ADDR="203.0.113.9", HTTP_USER_AGENT="curl ann@example.org"
     )
@@ -197,28 +200,28 @@ def test_a_refused_calls_sample_tells_callers_apart_and_not_who_they_are() -> No
     assert "ann@example.org" not in sample
 
 
-def test_when_the_database_is_away_stripe_is_asked_to_come_again(
+def test_stripe_gets_500_while_the_database_is_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def away(*args: object, **kwargs: object) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
         raise DatabaseError
 
-    monkeypatch.setattr("payments.services.record_event", away)
+    monkeypatch.setattr("payments.services.record_event", fail)
 
     assert deliver(succeeded()).status_code == 500
 
 
-def test_without_a_secret_it_says_so(settings: Settings) -> None:
+def test_the_endpoint_responds_503_without_a_secret(settings: Settings) -> None:
     settings.STRIPE_WEBHOOK_SECRETS = []
 
     assert deliver(succeeded()).status_code == 503
 
 
-def test_only_post_is_taken() -> None:
+def test_only_post_is_accepted() -> None:
     assert Client().get(PATH).status_code == 405
 
 
-def test_a_real_delivery_by_the_double_is_taken(stripe: StripeDouble) -> None:
+def test_a_delivery_from_the_double_is_accepted(stripe: StripeDouble) -> None:
     intent = stripe.post("/v1/payment_intents", amount=500, currency="eur")
 
     assert deliver(stripe.pay(intent["id"])).status_code == 200

@@ -1,7 +1,7 @@
-"""A process full of buyers: `python -m tests.reservations.buyers TYPE_ID THREADS NAME`.
+"""A process of concurrent buyers: `python -m tests.reservations.buyers TYPE_ID THREADS NAME`.
 
-Each thread buys one ticket after the other, completes every second one, until it is told "sold out". Prints one JSON
-object: what they got, and every unexpected exception.
+Each thread buys one ticket after the other, and completes every second one, until the type is sold out. Prints a JSON
+object with the number of each outcome, including every unexpected exception.
 """
 
 import json

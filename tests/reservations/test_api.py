@@ -42,7 +42,7 @@ def reserve(
     return post(client, "/api/v1/reservations/", body, headers)
 
 
-def test_an_app_reserves_reads_and_completes(shop: Client) -> None:
+def test_an_app_reserves_reads_and_completes_a_reservation(shop: Client) -> None:
     standing = make_ticket_type(10, price=2500)
 
     made = reserve(shop, standing, 2)
@@ -60,7 +60,7 @@ def test_an_app_reserves_reads_and_completes(shop: Client) -> None:
     assert (done.status_code, done.json()["status"]) == (200, "completed")
 
 
-def test_a_repeat_with_the_same_key_is_answered_with_the_first(shop: Client) -> None:
+def test_a_repeat_with_the_same_key_gets_the_first_reservation(shop: Client) -> None:
     standing = make_ticket_type(10)
 
     first = reserve(shop, standing, headers={"Idempotency-Key": "k-1"})
@@ -74,17 +74,17 @@ def test_a_repeat_with_the_same_key_is_answered_with_the_first(shop: Client) -> 
 
 
 @pytest.mark.parametrize("key", ["", "é", "x" * 256, "a\tb"])
-def test_an_unusable_key_is_refused(shop: Client, key: str) -> None:
+def test_an_invalid_key_is_rejected(shop: Client, key: str) -> None:
     assert reserve(shop, make_ticket_type(), headers={"Idempotency-Key": key}).status_code == 400
 
 
-def test_two_different_keys_are_refused(shop: Client) -> None:
+def test_two_different_keys_in_one_request_are_rejected(shop: Client) -> None:
     headers = {"Idempotency-Key": "a", "X-Idempotency-Key": "b"}
 
     assert reserve(shop, make_ticket_type(), headers=headers).status_code == 400
 
 
-def test_sold_out_says_what_is_left(shop: Client) -> None:
+def test_a_sold_out_response_contains_the_tickets_left(shop: Client) -> None:
     standing = make_ticket_type(3)
 
     refused = reserve(shop, standing, 4)
@@ -93,7 +93,7 @@ def test_sold_out_says_what_is_left(shop: Client) -> None:
     assert (refused.json()["type"], refused.json()["left"]) == ("sold-out", 3)
 
 
-def test_the_limit_is_named(shop: Client) -> None:
+def test_a_limit_response_contains_the_limit(shop: Client) -> None:
     standing = make_ticket_type(10, per_customer_limit=2)
     reserve(shop, standing, 2)
 
@@ -103,8 +103,8 @@ def test_the_limit_is_named(shop: Client) -> None:
     assert {"type": "limit", "limit": 2, "owned": 2}.items() <= refused.json().items()
 
 
-def test_who_buys_must_be_said_where_each_customer_has_a_limit(shop: Client) -> None:
-    """Else everybody who says nothing would share one limit, or have none."""
+def test_a_limit_per_customer_requires_a_customer(shop: Client) -> None:
+    """Otherwise all anonymous customers would share one limit, or have none."""
     limited = make_ticket_type(10, per_customer_limit=2)
 
     body = {"items": [{"ticket_type": limited.pk, "quantity": 1}]}
@@ -128,14 +128,14 @@ def test_who_buys_must_be_said_where_each_customer_has_a_limit(shop: Client) -> 
         ('{"items": [{"ticket_type": 1, "quantity": 1}], "price": 1}', 422),
     ],
 )
-def test_bad_input_is_a_4xx_and_changes_nothing(shop: Client, body: str, status: int) -> None:
+def test_invalid_input_is_a_4xx_and_changes_nothing(shop: Client, body: str, status: int) -> None:
     answer = shop.post("/api/v1/reservations/", body, content_type="application/json")
 
     assert answer.status_code == status
     assert not Reservation.objects.exists()
 
 
-def test_without_a_key_or_the_scope_nothing_is_done(app: ClientApp) -> None:
+def test_requests_without_a_key_or_the_scope_are_rejected(app: ClientApp) -> None:
     standing = make_ticket_type()
 
     assert reserve(Client(), standing).status_code == 401
@@ -180,7 +180,7 @@ def test_a_payment_completes_only_its_own_reservation(shop: Client, app: ClientA
     assert complete(right.uuid)["status"] == "completed"
 
 
-def test_an_email_address_is_kept_as_a_hash_only(shop: Client) -> None:
+def test_an_email_address_is_stored_only_as_a_hash(shop: Client) -> None:
     body = {
         "items": [{"ticket_type": make_ticket_type().pk, "quantity": 1}],
         "customer": "Ann@Example.org ",
@@ -193,7 +193,7 @@ def test_an_email_address_is_kept_as_a_hash_only(shop: Client) -> None:
     assert "ann" not in customer.lower()
 
 
-def test_availability_is_304_for_whoever_knows_it(shop: Client) -> None:
+def test_availability_is_304_when_it_has_not_changed(shop: Client) -> None:
     event = make_event("gala")
     standing = make_ticket_type(20, event=event, low_inventory_threshold=3)
 
@@ -220,7 +220,7 @@ def test_availability_changes_within_a_second(
     assert (offer["left"], offer["is_low"]) == (2, True)
 
 
-def test_stats_count_by_state(shop: Client) -> None:
+def test_stats_count_by_status(shop: Client) -> None:
     standing = make_ticket_type(20)
     reserve(shop, standing, 2)
     reserve(shop, standing, 3)

@@ -1,4 +1,4 @@
-"""Extend, cancel, expire, complete."""
+"""Reservations are extended, cancelled, completed, or expire."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,6 +6,7 @@ import pytest
 
 from reservations import services
 from reservations.models import Cleanup, Reservation, Status, TicketType
+from reservations.queries.drift import find_drift
 from tests.factories import make_app, make_event, make_ticket_type, wanted
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -41,7 +42,7 @@ def test_an_extension_never_shortens_a_hold() -> None:
     assert reservation.expires_at == NOON + minutes(60)
 
 
-def test_a_fifth_extension_is_refused_and_does_not_move_the_clock() -> None:
+def test_a_fifth_extension_is_rejected_and_does_not_change_the_end() -> None:
     reservation = reserved(make_ticket_type())
     for number in range(1, 5):
         services.extend(reservation=reservation, now=NOON + minutes(10 * number))
@@ -54,7 +55,7 @@ def test_a_fifth_extension_is_refused_and_does_not_move_the_clock() -> None:
     assert (reservation.expires_at, reservation.extensions) == (end, 4)
 
 
-def test_an_expired_hold_is_not_extended_even_before_the_clean_up() -> None:
+def test_an_expired_hold_cannot_be_extended_even_before_the_clean_up() -> None:
     reservation = reserved(make_ticket_type())
 
     with pytest.raises(services.CannotChange) as refusal:
@@ -73,7 +74,7 @@ def test_a_cancelled_hold_frees_its_tickets_once() -> None:
     assert counters(standing) == (0, 0)
 
 
-def test_a_completed_reservation_is_not_cancelled() -> None:
+def test_a_completed_reservation_cannot_be_cancelled() -> None:
     standing = make_ticket_type(price=0)
     reservation = reserved(standing, 3)
     services.complete(reservation=reservation, now=NOON)
@@ -83,7 +84,7 @@ def test_a_completed_reservation_is_not_cancelled() -> None:
     assert counters(standing) == (0, 3)
 
 
-def test_the_clean_up_releases_what_expired_and_keeps_its_history() -> None:
+def test_the_clean_up_releases_expired_holds_and_records_the_run() -> None:
     standing = make_ticket_type()
     reserved(standing, 3)
     reserved(standing, 2, now=NOON + minutes(1))
@@ -96,8 +97,8 @@ def test_the_clean_up_releases_what_expired_and_keeps_its_history() -> None:
     assert (cleanup.at, cleanup.reservation_count, cleanup.seat_count) == (NOON + minutes(15), 1, 3)
 
 
-def test_the_clean_up_takes_more_than_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reservations.services.release.CHUNK", 2)
+def test_the_clean_up_processes_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reservations.services.release.CHUNK_SIZE", 2)
     standing = make_ticket_type()
     for _ in range(5):
         reserved(standing)
@@ -129,7 +130,7 @@ def test_free_tickets_are_completed_without_a_payment() -> None:
     assert counters(standing) == (0, 2)
 
 
-def test_tickets_that_cost_something_need_a_word_on_their_payment() -> None:
+def test_tickets_with_a_price_need_a_payment_or_paid_elsewhere() -> None:
     standing = make_ticket_type(price=2500)
     reservation = reserved(standing)
 
@@ -141,7 +142,7 @@ def test_tickets_that_cost_something_need_a_word_on_their_payment() -> None:
     assert (reservation.status, reservation.paid_elsewhere) == (Status.COMPLETED, "cash desk 3")
 
 
-def test_a_hold_past_its_end_is_completed_while_nobody_has_its_seats() -> None:
+def test_an_expired_hold_can_be_completed_until_it_is_released() -> None:
     standing = make_ticket_type(price=0)
     reservation = reserved(standing)
 
@@ -150,7 +151,7 @@ def test_a_hold_past_its_end_is_completed_while_nobody_has_its_seats() -> None:
     assert counters(standing) == (0, 1)
 
 
-def test_a_released_hold_is_not_completed() -> None:
+def test_a_released_hold_cannot_be_completed() -> None:
     standing = make_ticket_type(price=0)
     reservation = reserved(standing)
     services.release_expired(now=NOON + minutes(15))
@@ -171,13 +172,13 @@ def test_availability_counts_expired_holds_as_free() -> None:
     assert types.available(NOON + minutes(15)) == {standing.pk: 8}
 
 
-def test_drift_is_found_and_named() -> None:
+def test_drift_is_found() -> None:
     standing, seated = make_ticket_type(), make_ticket_type(price=0)
     reserved(standing, 2)
     services.complete(reservation=reserved(seated, 1), now=NOON)
-    assert services.find_drift() == []
+    assert find_drift() == []
 
     TicketType.objects.filter(pk=standing.pk).update(held=3)
 
-    [drift] = services.find_drift()
+    [drift] = find_drift()
     assert (drift.ticket_type, drift.held, drift.sold) == (standing, 2, 0)

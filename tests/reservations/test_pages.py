@@ -1,4 +1,4 @@
-"""What staff see and do about reservations."""
+"""The staff pages and actions for reservations."""
 
 from datetime import timedelta
 from typing import Any
@@ -47,17 +47,17 @@ def money_without_seat() -> Discrepancy:
     return Discrepancy.objects.get()
 
 
-def test_the_overview_shows_events_and_what_differs(staff: Client) -> None:
+def test_the_overview_shows_events_and_open_cases(staff: Client) -> None:
     assert "No events yet" in page(staff, "reservations:overview")
 
     standing = make_ticket_type(20, event=make_event("gala", name="Summer gala"), name="Standing")
     reserved(standing, 3)
     shown = page(staff, "reservations:overview")
-    for expected in ("Summer gala", "Standing", "25.00 EUR", "Every seat is paid"):
+    for expected in ("Summer gala", "Standing", "25.00 EUR", "All payments and seats match"):
         assert expected in shown
 
     money_without_seat()
-    assert "money and seats differ" in page(staff, "reservations:overview")
+    assert "payment and seats do not match" in page(staff, "reservations:overview")
 
 
 @pytest.mark.parametrize("range_", ["24h", "7d", "30d", "nonsense"])
@@ -72,8 +72,12 @@ def test_an_events_page_charts_holds_sales_and_expiries(staff: Client, range_: s
         assert expected in shown.lower()
 
 
-@pytest.mark.parametrize(("hours", "expected"), [(1, "not before it begins"), (48, "about 18 h")])
-def test_a_forecast_ends_where_the_event_begins(staff: Client, hours: int, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("hours", "expected"), [(1, "not before the event starts"), (48, "about 18 h")]
+)
+def test_a_forecast_ends_at_the_start_of_the_event(
+    staff: Client, hours: int, expected: str
+) -> None:
     event = make_event("gala", starts_at=timezone.now() + timedelta(hours=hours))
     standing = make_ticket_type(4, event=event, price=0)
     services.complete(reservation=reserved(standing), now=timezone.now())
@@ -82,7 +86,7 @@ def test_a_forecast_ends_where_the_event_begins(staff: Client, hours: int, expec
 
 
 def test_the_chart_counts_seats_by_slot() -> None:
-    from reservations.history import event_chart
+    from reservations.queries.history import build_event_chart
 
     event = make_event("gala")
     standing = make_ticket_type(20, event=event, price=0)
@@ -93,13 +97,13 @@ def test_the_chart_counts_seats_by_slot() -> None:
 
     now = timezone.now()
     for back in (timedelta(hours=24), timedelta(days=30)):
-        chart = event_chart(event, since=now - back, now=now)
+        chart = build_event_chart(event, since=now - back, now=now)
         assert [sum(series.values) for series in chart.series] == [5, 3, 2]  # type: ignore[arg-type]
         assert [series.values[-1] for series in chart.series] == [5, 3, 2]
 
 
-def test_the_inbox_offers_a_refund_and_takes_a_decision(staff: Client) -> None:
-    assert "Nothing to decide" in page(staff, "reservations:inbox")
+def test_a_case_can_be_refunded_or_resolved_in_the_inbox(staff: Client) -> None:
+    assert "No open cases" in page(staff, "reservations:inbox")
     case = money_without_seat()
 
     shown = page(staff, "reservations:inbox")
@@ -109,15 +113,15 @@ def test_the_inbox_offers_a_refund_and_takes_a_decision(staff: Client) -> None:
     case.refresh_from_db()
     assert (case.settlement, case.settled_by) == ("seat found", User.objects.get())
     assert "seat found" in page(staff, "reservations:inbox")
-    assert LogEntry.objects.get().get_change_message() == "settled: seat found"
+    assert LogEntry.objects.get().get_change_message() == "resolved: seat found"
 
 
-def test_seats_whose_money_went_back_can_be_given_back(staff: Client) -> None:
+def test_seats_of_a_refunded_payment_can_be_released(staff: Client) -> None:
     standing = make_ticket_type(5)
     reservation = reserved(standing, 2)
     payment = make_payment(str(reservation.uuid))
     services.complete_paid(payment=payment, now=timezone.now())
-    services.note_refund(payment=payment, now=timezone.now())
+    services.handle_refund(payment=payment, now=timezone.now())
     case = Discrepancy.objects.get()
 
     staff.post(reverse("reservations:settle", args=[case.pk]), {"seats": "back"})
@@ -127,7 +131,7 @@ def test_seats_whose_money_went_back_can_be_given_back(staff: Client) -> None:
     assert (standing.sold, reservation.status) == (0, Status.REFUNDED)
 
 
-def test_a_reservation_is_released_and_extended_by_staff(staff: Client) -> None:
+def test_staff_extend_and_release_a_reservation(staff: Client) -> None:
     standing = make_ticket_type(5)
     reservation = reserved(standing, 2)
     shown = page(staff, "reservations:reservation-page", reservation.uuid)
@@ -153,7 +157,7 @@ def test_every_list_opens(staff: Client, name: str) -> None:
     assert staff.get(reverse(f"admin:reservations_{name}_changelist")).status_code == 200
 
 
-def test_a_reservation_is_found_by_its_buyers_address(staff: Client) -> None:
+def test_a_reservation_is_found_by_the_buyers_email_address(staff: Client) -> None:
     from payments.customers import customer_reference
 
     standing = make_ticket_type(5)
@@ -166,7 +170,7 @@ def test_a_reservation_is_found_by_its_buyers_address(staff: Client) -> None:
     assert "o-66" not in shown
 
 
-def test_capacity_cannot_go_below_what_is_taken(staff: Client) -> None:
+def test_capacity_cannot_go_below_held_and_sold_tickets(staff: Client) -> None:
     standing = make_ticket_type(5, event=make_event("gala"))
     reserved(standing, 3)
     event = Event.objects.get()
@@ -187,13 +191,13 @@ def test_capacity_cannot_go_below_what_is_taken(staff: Client) -> None:
     address = reverse("admin:reservations_event_change", args=[event.pk])
 
     refused = staff.post(address, form)
-    assert "3 tickets are held or sold already" in refused.content.decode()
+    assert "3 tickets are already held or sold" in refused.content.decode()
     assert staff.post(address, {**form, "ticket_types-0-capacity": "3"}).status_code == 302
     standing.refresh_from_db()
     assert (standing.capacity, standing.held, standing.currency) == (3, 3, "EUR")
 
 
-def test_a_reader_changes_nothing() -> None:
+def test_a_read_only_user_cannot_release() -> None:
     ensure_roles()
     user = User.objects.create_user("bob", is_staff=True)
     user.groups.add(Group.objects.get(name=Role.READ_ONLY))

@@ -1,4 +1,4 @@
-"""Money and seats: together, or noted until staff settle it."""
+"""Payments get their seats, or open a case that staff resolve."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,7 @@ from alerts.models import SystemAlert
 from payments.models import Payment
 from reservations import services
 from reservations.models import Discrepancy, Reservation, Status, TicketType
+from reservations.queries.drift import find_drift
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -50,7 +51,7 @@ def test_a_payment_turns_held_tickets_into_sold_ones() -> None:
     assert open_kinds() == []
 
 
-def test_the_payments_story_ends_with_its_seats_or_with_why_it_has_none() -> None:
+def test_the_payments_timeline_ends_with_the_outcome_of_the_reservation() -> None:
     standing = make_ticket_type(1)
     first, second = reserved(standing), reserved(make_ticket_type(1))
     reserved(TicketType.objects.get(lines__reservation=second), now=LATER)
@@ -74,7 +75,7 @@ def test_the_same_payment_again_changes_nothing() -> None:
     assert open_kinds() == []
 
 
-def test_a_late_payment_keeps_seats_that_nobody_reclaimed() -> None:
+def test_a_late_payment_keeps_seats_that_were_not_released() -> None:
     standing = make_ticket_type(1)
     reservation = reserved(standing)
 
@@ -94,7 +95,7 @@ def test_a_late_payment_gets_seats_again_while_some_are_left() -> None:
     assert open_kinds() == []
 
 
-def test_a_late_payment_comes_before_somebody_elses_expired_hold() -> None:
+def test_a_late_payment_takes_precedence_over_another_expired_hold() -> None:
     standing = make_ticket_type(2)
     reservation = reserved(standing, 2)
     services.cancel(reservation=reservation, now=NOON)
@@ -107,7 +108,7 @@ def test_a_late_payment_comes_before_somebody_elses_expired_hold() -> None:
     assert counters(standing) == (0, 2)
 
 
-def test_a_payment_whose_seats_are_gone_is_offered_for_refund() -> None:
+def test_a_payment_whose_seats_are_gone_needs_a_refund() -> None:
     standing = make_ticket_type(2)
     reservation = reserved(standing, 2)
     reserved(standing, 1, now=LATER)
@@ -120,10 +121,10 @@ def test_a_payment_whose_seats_are_gone_is_offered_for_refund() -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations(["pay", "expire", "snatch"])))
-def test_paid_and_expired_at_one_instant_in_any_order_is_a_seat_or_a_refund(
+def test_payment_expiry_and_next_buyer_in_any_order_end_with_a_seat_or_a_refund(
     order: tuple[str, ...],
 ) -> None:
-    """The very second the hold ends: the payment's news, the clean-up and the next buyer."""
+    """The payment, the clean-up and the next buyer all come at the time the hold expires."""
     ends = NOON + timedelta(minutes=15)
     standing, got = make_ticket_type(1), []
     reservation = reserved(standing)
@@ -145,7 +146,7 @@ def test_paid_and_expired_at_one_instant_in_any_order_is_a_seat_or_a_refund(
         assert open_kinds() == [Kind.SOLD_OUT]
         [alert] = SystemAlert.objects.active()
         assert (alert.severity, alert.alert_type) == ("critical", "money-without-seat")
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
 def test_an_order_of_two_types_gets_all_its_seats_again_or_none() -> None:
@@ -161,7 +162,7 @@ def test_an_order_of_two_types_gets_all_its_seats_again_or_none() -> None:
     assert (counters(standing), counters(seated)) == ((0, 0), (1, 0))
 
 
-def test_a_second_payment_for_one_reservation_is_noted() -> None:
+def test_a_second_payment_for_a_reservation_is_a_discrepancy() -> None:
     standing = make_ticket_type()
     reservation = reserved(standing)
     first = paid(reservation)
@@ -174,7 +175,7 @@ def test_a_second_payment_for_one_reservation_is_noted() -> None:
     assert (noted.kind, noted.payment) == (Kind.SECOND_PAYMENT, second)
 
 
-def test_a_payment_for_what_was_paid_at_the_desk_is_noted() -> None:
+def test_a_payment_for_a_reservation_paid_elsewhere_is_a_discrepancy() -> None:
     reservation = reserved(make_ticket_type())
     services.complete(reservation=reservation, paid_elsewhere="desk", now=NOON)
 
@@ -184,13 +185,13 @@ def test_a_payment_for_what_was_paid_at_the_desk_is_noted() -> None:
 
 
 @pytest.mark.parametrize("reference", ["b5a7c7c2-6b1c-4a51-9f07-8f0f3b9d2a11", "not-a-uuid"])
-def test_a_payment_for_an_unknown_reservation_is_noted(reference: str) -> None:
+def test_a_payment_for_an_unknown_reservation_is_a_discrepancy(reference: str) -> None:
     services.complete_paid(payment=make_payment(reference), now=NOON)
 
     assert open_kinds() == [Kind.UNKNOWN]
 
 
-def test_a_fault_while_completing_does_not_lose_the_money(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_completing_is_a_discrepancy(monkeypatch: pytest.MonkeyPatch) -> None:
     standing = make_ticket_type()
     reservation = reserved(standing)
 
@@ -205,33 +206,33 @@ def test_a_fault_while_completing_does_not_lose_the_money(monkeypatch: pytest.Mo
     assert (reservation.status, counters(standing)) == (Status.ACTIVE, (1, 0))
 
 
-def test_a_refund_settles_what_waited_for_it() -> None:
+def test_a_refund_resolves_the_case_that_waited_for_it() -> None:
     standing = make_ticket_type(1)
     reservation = reserved(standing)
     reserved(standing, 1, now=LATER)
     payment = paid(reservation)
 
-    services.note_refund(payment=payment, now=LATER)
+    services.handle_refund(payment=payment, now=LATER)
 
     reservation.refresh_from_db()
     assert reservation.status == Status.REFUNDED
     assert open_kinds() == []
 
 
-def test_seats_whose_money_went_back_are_a_question_to_staff() -> None:
+def test_sold_seats_of_a_refunded_payment_are_a_discrepancy() -> None:
     standing = make_ticket_type()
     reservation = reserved(standing, 2)
     payment = paid(reservation)
     staff = User.objects.create_user("ann")
 
-    services.note_refund(payment=payment, now=LATER)
+    services.handle_refund(payment=payment, now=LATER)
     assert open_kinds() == [Kind.SEAT_WITHOUT_MONEY]
     assert counters(standing) == (0, 2)
 
     [noted] = Discrepancy.objects.open()
     for _ in range(2):
         services.settle(
-            discrepancy=noted, settlement="refunded", give_seats_back=True, user=staff, now=LATER
+            discrepancy=noted, settlement="refunded", release_seats=True, user=staff, now=LATER
         )
     reservation.refresh_from_db()
     noted.refresh_from_db()

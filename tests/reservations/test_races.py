@@ -1,4 +1,4 @@
-"""Many at once, against the real database: threads, processes, and processes killed in the middle."""
+"""Concurrent buyers against the real database: threads, processes, and processes that are killed."""
 
 import json
 import threading
@@ -15,6 +15,7 @@ from django.utils import timezone
 from payments.models import Payment
 from reservations import services
 from reservations.models import Discrepancy, Reservation, Status, TicketType
+from reservations.queries.drift import find_drift
 from tests import subprocesses
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
-    """Run all at the same instant, each in its thread; what each returned or raised."""
+    """Run all calls at the same time, each in its own thread, and return what each returned or raised."""
     barrier = threading.Barrier(len(calls))
 
     def run(call: Callable[[], object]) -> object:
@@ -47,10 +48,10 @@ def test_the_last_ticket_goes_to_one_of_forty_buyers() -> None:
     outcomes = Counter(type(outcome).__name__ for outcome in at_once(*[buy] * 40))
 
     assert outcomes == {"Reserved": 1, "SoldOut": 39}
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
-def test_one_key_used_twenty_times_at_once_reserves_once() -> None:
+def test_twenty_concurrent_requests_with_one_key_reserve_once() -> None:
     standing, app = make_ticket_type(100), make_app()
 
     def buy() -> object:
@@ -62,7 +63,7 @@ def test_one_key_used_twenty_times_at_once_reserves_once() -> None:
     assert standing.held == 2
 
 
-def test_orders_over_the_same_types_in_any_order_do_not_block_each_other() -> None:
+def test_orders_of_the_same_types_in_any_order_do_not_deadlock() -> None:
     types, app = [make_ticket_type(1000) for _ in range(3)], make_app()
     first, second, third = types
 
@@ -73,7 +74,7 @@ def test_orders_over_the_same_types_in_any_order_do_not_block_each_other() -> No
     outcomes = at_once(*[forward, backward, buy((second, 1))] * 8)
 
     assert {type(outcome) for outcome in outcomes} == {services.Reserved}
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
 def test_forty_buyers_share_out_expired_holds_exactly() -> None:
@@ -92,7 +93,7 @@ def test_forty_buyers_share_out_expired_holds_exactly() -> None:
     outcomes = Counter(type(outcome).__name__ for outcome in at_once(*[buy] * 40))
 
     assert outcomes == {"Reserved": 20, "SoldOut": 20}
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
 def test_a_customers_simultaneous_requests_stay_within_the_limit() -> None:
@@ -108,7 +109,7 @@ def test_a_customers_simultaneous_requests_stay_within_the_limit() -> None:
 
 
 @pytest.mark.parametrize("round_", range(5))
-def test_paid_and_expired_at_the_same_instant_ends_with_a_seat_or_a_refund(round_: int) -> None:
+def test_payment_and_expiry_at_the_same_time_end_with_a_seat_or_a_refund(round_: int) -> None:
     standing, app = make_ticket_type(1), make_app()
     past = timezone.now() - timedelta(minutes=16)
     reservation = services.reserve(app=app, wanted=wanted((standing, 1)), now=past).reservation
@@ -132,10 +133,10 @@ def test_paid_and_expired_at_the_same_instant_ends_with_a_seat_or_a_refund(round
         assert reservation.status == Status.REFUND_NEEDED
         assert Discrepancy.objects.open().get().payment == payment
         assert isinstance(outcomes[2], services.Reserved)
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
-def test_200_threads_in_4_processes_sell_100_tickets_exactly() -> None:
+def test_200_threads_in_4_processes_sell_exactly_100_tickets() -> None:
     standing = make_ticket_type(100)
     make_app("buyers")
     crowds = [
@@ -149,14 +150,14 @@ def test_200_threads_in_4_processes_sell_100_tickets_exactly() -> None:
 
     total = sum((Counter(one) for one in said), Counter[str]())
     total.pop("busy", None)
-    assert set(total) == {"reserved", "completed"}  # no deadlock, nothing "locked"
+    assert set(total) == {"reserved", "completed"}  # no deadlock and no "database is locked"
     assert total["reserved"] == 100
     standing.refresh_from_db()
     assert (standing.held + standing.sold, standing.sold) == (100, total["completed"])
-    assert services.find_drift() == []
+    assert find_drift() == []
 
 
-def test_killed_buyers_leave_no_seat_uncounted() -> None:
+def test_the_counters_are_right_after_buyers_are_killed() -> None:
     standing = make_ticket_type(100_000)
     make_app("buyers")
     for name in "abc":
@@ -174,4 +175,4 @@ def test_killed_buyers_leave_no_seat_uncounted() -> None:
         crowd.communicate()
 
         assert Reservation.objects.count() >= before + 30
-        assert services.find_drift() == []
+        assert find_drift() == []

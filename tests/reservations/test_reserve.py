@@ -31,7 +31,7 @@ def test_a_reservation_holds_its_tickets_for_15_minutes() -> None:
     assert counters(standing) == [(2, 0)]
 
 
-def test_an_event_says_how_long_its_holds_last() -> None:
+def test_an_event_determines_how_long_its_holds_last() -> None:
     standing = make_ticket_type(event=make_event(hold_minutes=5))
 
     made = services.reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOON)
@@ -64,7 +64,7 @@ def test_a_repeat_answers_with_the_first_reservation() -> None:
     assert counters(standing) == [(2, 0)]
 
 
-def test_a_repeat_is_answered_even_when_nothing_is_left_or_for_sale() -> None:
+def test_a_repeat_gets_its_reservation_even_when_the_type_is_sold_out_and_off_sale() -> None:
     standing, app = make_ticket_type(2), make_app()
     first = services.reserve(app=app, wanted=wanted((standing, 2), key="k"), now=NOON)
     TicketType.objects.update(sale_ends_at=NOON)
@@ -74,7 +74,7 @@ def test_a_repeat_is_answered_even_when_nothing_is_left_or_for_sale() -> None:
     assert again.reservation == first.reservation
 
 
-def test_a_key_serves_for_one_request_only() -> None:
+def test_a_key_is_valid_for_one_request_only() -> None:
     standing, app = make_ticket_type(10), make_app()
     services.reserve(app=app, wanted=wanted((standing, 2), key="k"), now=NOON)
 
@@ -92,7 +92,7 @@ def test_two_apps_may_use_the_same_key() -> None:
     assert counters(standing) == [(2, 0)]
 
 
-def test_sold_out_says_how_many_are_left_and_leaves_the_key_unused() -> None:
+def test_a_sold_out_refusal_names_the_tickets_left_and_does_not_use_up_the_key() -> None:
     standing, app = make_ticket_type(3), make_app()
 
     with pytest.raises(services.SoldOut) as refusal:
@@ -103,7 +103,7 @@ def test_sold_out_says_how_many_are_left_and_leaves_the_key_unused() -> None:
     assert services.reserve(app=app, wanted=wanted((standing, 4), key="k"), now=NOON).is_new
 
 
-def test_an_expired_hold_is_sold_to_the_next_buyer_at_once() -> None:
+def test_an_expired_hold_is_available_to_the_next_buyer_immediately() -> None:
     standing, app = make_ticket_type(2), make_app()
     first = services.reserve(app=app, wanted=wanted((standing, 2)), now=NOON)
     later = NOON + timedelta(minutes=15)
@@ -116,7 +116,7 @@ def test_an_expired_hold_is_sold_to_the_next_buyer_at_once() -> None:
     assert counters(standing) == [(1, 0)]
 
 
-def test_a_live_hold_is_nobody_elses() -> None:
+def test_a_live_hold_is_not_available_to_another_buyer() -> None:
     standing, app = make_ticket_type(2), make_app()
     services.reserve(app=app, wanted=wanted((standing, 2)), now=NOON)
 
@@ -148,7 +148,7 @@ def test_an_event_taken_off_sale_sells_nothing() -> None:
         services.reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOON)
 
 
-def test_an_unknown_type_is_named() -> None:
+def test_an_unknown_ticket_type_is_named_in_the_error() -> None:
     standing = make_ticket_type()
     request = wanted((standing, 1), (TicketType(pk=10**6), 1))
 
@@ -156,14 +156,14 @@ def test_an_unknown_type_is_named() -> None:
         services.reserve(app=make_app(), wanted=request, now=NOON)
 
 
-def test_types_of_different_currencies_are_not_one_order() -> None:
+def test_types_of_different_currencies_cannot_be_reserved_together() -> None:
     dear, cheap = make_ticket_type(currency="EUR"), make_ticket_type(currency="JPY")
 
     with pytest.raises(services.NotOnSale):
         services.reserve(app=make_app(), wanted=wanted((dear, 1), (cheap, 1)), now=NOON)
 
 
-def test_a_customer_holds_and_owns_no_more_than_the_limit() -> None:
+def test_a_customer_cannot_hold_and_own_more_than_the_limit() -> None:
     standing, app = make_ticket_type(10, per_customer_limit=3), make_app()
     services.reserve(app=app, wanted=wanted((standing, 2), customer="c-1"), now=NOON)
 
@@ -184,7 +184,7 @@ def test_an_expired_hold_does_not_count_against_the_limit() -> None:
     assert services.reserve(app=app, wanted=wanted((standing, 2), customer="c-1"), now=later).is_new
 
 
-def test_the_database_itself_refuses_to_oversell() -> None:
+def test_the_database_rejects_overselling() -> None:
     standing = make_ticket_type(2)
 
     for wrong in ({"held": 3}, {"sold": 3}, {"held": 1, "sold": 2}, {"capacity": 0, "sold": 1}):

@@ -1,4 +1,4 @@
-"""What reservations tell the others: rules, checks, metrics, impact, the panel."""
+"""The alert rules, health check, metrics, impact source and dashboard widget of reservations."""
 
 from datetime import timedelta
 
@@ -15,11 +15,11 @@ from alerts.queries.impact import impact_of
 from alerts.services.defaults import sync_rules
 from health.extension_points import Degraded, NotConfigured
 from reservations import services
-from reservations.forecast import sold_out_in
 from reservations.hooks.alert_rules import low_inventory
 from reservations.hooks.health_checks import reservations as check
 from reservations.hooks.metrics import tickets, totals
 from reservations.models import Reservation, TicketType
+from reservations.queries.stock import time_until_sold_out
 from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +43,7 @@ def evaluate(name: str) -> None:
     alerts.evaluate_rule(name, now=timezone.now())
 
 
-def test_low_inventory_is_alerted_per_ticket_type_with_a_forecast() -> None:
+def test_low_inventory_raises_an_alert_per_ticket_type_with_a_forecast() -> None:
     event = make_event("gala")
     seated = make_ticket_type(100, event=event, name="Seated", low_inventory_threshold=20)
     make_ticket_type(100, event=event, name="Standing", low_inventory_threshold=20)
@@ -56,7 +56,7 @@ def test_low_inventory_is_alerted_per_ticket_type_with_a_forecast() -> None:
     assert "Seated: 20 of 100 left; sold out in about 1 h 30 min at this pace" in alert.message
 
 
-def test_low_inventory_clears_when_tickets_come_back() -> None:
+def test_a_low_inventory_alert_is_resolved_when_tickets_are_released() -> None:
     seated = make_ticket_type(10, low_inventory_threshold=5)
     reservation = reserved(seated, 6)
     evaluate("reservations.low_inventory")
@@ -71,7 +71,7 @@ def test_low_inventory_clears_when_tickets_come_back() -> None:
     assert SystemAlert.objects.get().state == "resolved"
 
 
-def test_what_is_not_for_sale_is_not_low() -> None:
+def test_types_that_are_not_on_sale_are_not_low() -> None:
     past = timezone.now() - timedelta(days=1)
     make_ticket_type(0)
     make_ticket_type(10, event=make_event(is_on_sale=False), low_inventory_threshold=10)
@@ -81,7 +81,7 @@ def test_what_is_not_for_sale_is_not_low() -> None:
     assert list(low_inventory(timezone.now(), timezone.now())) == []  # type: ignore[arg-type]
 
 
-def test_without_a_mark_of_its_own_a_tenth_is_low() -> None:
+def test_the_default_low_inventory_threshold_is_a_tenth_of_the_capacity() -> None:
     assert make_ticket_type(200).low_at == 20
 
 
@@ -91,10 +91,10 @@ def test_without_a_mark_of_its_own_a_tenth_is_low() -> None:
 def test_the_forecast_is_the_pace_of_the_last_six_hours(
     left: int, sold_: int, lasts: int | None
 ) -> None:
-    assert sold_out_in(left, sold_) == (None if lasts is None else timedelta(hours=lasts))
+    assert time_until_sold_out(left, sold_) == (None if lasts is None else timedelta(hours=lasts))
 
 
-def test_overdue_holds_are_alerted() -> None:
+def test_overdue_holds_raise_an_alert() -> None:
     reserved(make_ticket_type())
     Reservation.objects.update(expires_at=timezone.now() - timedelta(minutes=11))
 
@@ -103,23 +103,23 @@ def test_overdue_holds_are_alerted() -> None:
     assert SystemAlert.objects.get().alert_type == "holds-overdue"
 
 
-def test_the_check_says_what_is_wrong() -> None:
+def test_the_health_check_names_the_problem() -> None:
     with pytest.raises(NotConfigured):
         check()
 
     standing = make_ticket_type()
     reserved(standing)
-    assert check() == "holds end in time, counters add up"
+    assert check() == "no overdue holds, consistent counters"
 
     TicketType.objects.update(held=5)
-    with pytest.raises(Degraded, match="held 5 for 1"):
+    with pytest.raises(Degraded, match="held 5, expected 1"):
         check()
     Reservation.objects.update(expires_at=timezone.now() - timedelta(minutes=11))
-    with pytest.raises(Degraded, match="clean-up does not run"):
+    with pytest.raises(Degraded, match="clean-up is not running"):
         check()
 
 
-def test_drift_raises_one_critical_alert_which_ends_with_it() -> None:
+def test_drift_raises_one_critical_alert_until_it_is_corrected() -> None:
     reserved(make_ticket_type())
     TicketType.objects.update(held=5)
 
@@ -150,7 +150,7 @@ def test_metrics_count_reservations_and_tickets() -> None:
 
 
 @pytest.mark.parametrize("by", ["order_ids", "reservation_ids", "user_ids"])
-def test_a_problem_shows_the_seats_and_money_it_touched(by: str) -> None:
+def test_a_problem_shows_the_seats_and_amounts_it_affected(by: str) -> None:
     mine = reserved(make_ticket_type(price=2500), 2, order_id="o-1", customer="c-1")
     reserved(make_ticket_type(), order_id="o-2", customer="c-2")
     named = {"order_ids": "o-1", "reservation_ids": str(mine.uuid), "user_ids": "c-1"}[by]
@@ -163,7 +163,7 @@ def test_a_problem_shows_the_seats_and_money_it_touched(by: str) -> None:
     assert touched.url == reverse("reservations:reservation-page", args=[mine.uuid])
 
 
-def test_money_of_a_reservation_under_payment_is_counted_once() -> None:
+def test_the_amount_of_a_reservation_with_an_open_payment_is_counted_once() -> None:
     reservation = reserved(make_ticket_type(price=2500), 2, order_id="o-1")
     make_payment(str(reservation.uuid), status="processing", amount=5000, order_id="o-1")
 
@@ -173,7 +173,7 @@ def test_money_of_a_reservation_under_payment_is_counted_once() -> None:
     assert impact.amount_at_risk == {"EUR": 5000}
 
 
-def test_what_is_paid_and_seated_is_not_at_risk() -> None:
+def test_a_paid_reservation_is_not_at_risk() -> None:
     reservation = reserved(make_ticket_type(price=2500), 2, order_id="o-1")
     payment = make_payment(str(reservation.uuid), amount=5000, order_id="o-1")
     services.complete_paid(payment=payment, now=timezone.now())
@@ -184,7 +184,7 @@ def test_what_is_paid_and_seated_is_not_at_risk() -> None:
     assert (impact.amount_at_risk, impact.seats) == ({}, 2)
 
 
-def test_an_outage_touched_what_was_open_in_its_time() -> None:
+def test_an_outage_affects_the_holds_of_its_period() -> None:
     reservation = reserved(make_ticket_type(price=2500), 2)
     now = timezone.now()
 
@@ -195,13 +195,13 @@ def test_an_outage_touched_what_was_open_in_its_time() -> None:
     assert before.touched == ()
 
 
-def test_nothing_named_touches_nothing() -> None:
+def test_empty_references_affect_nothing() -> None:
     reserved(make_ticket_type())
 
     assert impact_of(References()).touched == ()
 
 
-def test_the_panel_shows_what_runs_out() -> None:
+def test_the_widget_shows_types_that_are_running_low() -> None:
     client = Client()
     client.force_login(User.objects.create_superuser("ann"))
     seated = make_ticket_type(10, name="Seated", low_inventory_threshold=5)
@@ -210,7 +210,7 @@ def test_the_panel_shows_what_runs_out() -> None:
     shown = client.get(reverse("health:widget", args=["reservations.at_a_glance"]))
 
     assert shown.status_code == 200
-    for expected in ("Seated: 4 of 10 left", "add up", "Money without a seat"):
+    for expected in ("Seated: 4 of 10 left", "consistent", "Payments without matching seats"):
         assert expected in shown.content.decode()
 
 

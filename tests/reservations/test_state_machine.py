@@ -1,4 +1,4 @@
-"""Any sequence of buyers, payments, refunds, crashes and clean-ups: the counters always add up, no money is lost."""
+"""Any sequence of reservations, payments, refunds, crashes and clean-ups keeps counters right and loses no payment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from payments.models import Payment
 from reservations import services
 from reservations.models import Discrepancy, Reservation, Status, TicketType
+from reservations.queries.drift import find_drift
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -33,7 +34,7 @@ class Crash(Exception):
 
 @contextmanager
 def perhaps(crashes: bool) -> Iterator[None]:
-    """What is done in it, or, when the process dies before the commit, nothing of it."""
+    """Run the block in a transaction, and roll it back if the process is to crash before the commit."""
     try:
         with transaction.atomic():
             yield
@@ -112,22 +113,24 @@ class Shop(RuleBasedStateMachine):
             payment = make_payment(str(reservation.uuid), app=self.app, now=self.now)
             services.complete_paid(payment=payment, now=self.now)
         if crashes:
-            return multiple()  # money and seat are of one transaction; Stripe will tell again
+            return (
+                multiple()
+            )  # the payment is rolled back with its seats; Stripe will send the event again
         self.paid.append(payment)
         return payment
 
     @rule(payment=payments)
-    def hear_of_it_again(self, payment: Payment) -> None:
+    def receive_the_event_again(self, payment: Payment) -> None:
         services.complete_paid(payment=payment, now=self.now)
 
     @rule(payment=payments)
-    def refund_but_die(self, payment: Payment) -> None:
+    def refund_and_crash(self, payment: Payment) -> None:
         with perhaps(True):
-            services.note_refund(payment=payment, now=self.now)
+            services.handle_refund(payment=payment, now=self.now)
 
     @rule(payment=consumes(payments))
     def refund(self, payment: Payment) -> None:
-        services.note_refund(payment=payment, now=self.now)
+        services.handle_refund(payment=payment, now=self.now)
         self.paid.remove(payment)
 
     @rule(minutes=st.integers(1, 20))
@@ -141,16 +144,16 @@ class Shop(RuleBasedStateMachine):
             assert not Reservation.objects.overdue(self.now).exists()
 
     @invariant()
-    def the_counters_add_up_and_nothing_is_oversold(self) -> None:
+    def the_counters_match_and_nothing_is_oversold(self) -> None:
         if not hasattr(self, "types"):
             return
-        assert services.find_drift() == []
+        assert find_drift() == []
         for type_ in self.types:
             type_.refresh_from_db()
             assert type_.held + type_.sold <= type_.capacity
 
     @invariant()
-    def all_money_has_a_seat_or_is_offered_for_refund(self) -> None:
+    def every_payment_has_a_seat_or_an_open_case(self) -> None:
         for payment in getattr(self, "paid", []):
             seated = Reservation.objects.filter(payment=payment, status=Status.COMPLETED).exists()
             noted = Discrepancy.objects.open().filter(payment=payment).exists()

@@ -1,4 +1,4 @@
-"""Figures about reservations, for the API, the health page, metrics and the admin."""
+"""Figures about reservations for the API, the system-health page and the overview."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ import msgspec
 from django.db.models import Count, Min, Q, Sum
 
 from reservations.models import Cleanup, Discrepancy, Line, Reservation, Status
-from reservations.services import find_drift
+from reservations.queries.drift import find_drift
 
 
 class CleanupStats(msgspec.Struct):
@@ -26,9 +26,11 @@ class ReservationStats(msgspec.Struct):
     cleanups: list[CleanupStats]
 
 
-def reservation_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
-    """Counts by state (of reservations made since `since`, or ever), and what staff should worry about."""
-    counted = Reservation.objects.all() if since is None else Reservation.objects.made_since(since)
+def collect_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
+    """Count reservations and seats by status (created since then, or all), and collect open problems."""
+    counted = (
+        Reservation.objects.all() if since is None else Reservation.objects.created_since(since)
+    )
     held = Reservation.objects.active().aggregate(
         oldest_at=Min("created_at"), overdue=Count("pk", filter=Q(expires_at__lte=now))
     )

@@ -1,4 +1,4 @@
-"""Count refused webhook calls without letting whoever makes them write at will: at most one write in 5 s and reason."""
+"""Count rejected webhook calls, with at most one write per reason in 5 seconds however many calls arrive."""
 
 import threading
 import time
@@ -14,12 +14,12 @@ from payments.models import RefusedDelivery
 FLUSH_SECONDS = 5.0
 
 _lock = threading.Lock()
-_waiting: dict[str, tuple[int, str]] = {}  # how many, and what the last one looked like, by reason
+_waiting: dict[str, tuple[int, str]] = {}  # count and latest sample by reason
 _flushed_at: dict[str, float] = {}
 
 
-def count_refusal(reason: str, *, sample: str, now: datetime) -> None:
-    """Count a refused call: written at once, or within 5 s where there are many."""
+def count_rejected_call(reason: str, *, sample: str, now: datetime) -> None:
+    """Count a rejected call. The count is written immediately, or within 5 seconds in a burst."""
     with _lock:
         count, _ = _waiting.get(reason, (0, ""))
         _waiting[reason] = (count + 1, sample)
@@ -30,9 +30,9 @@ def count_refusal(reason: str, *, sample: str, now: datetime) -> None:
     _write(waiting, now)
 
 
-@background.chore("payments: refused webhook calls", seconds=FLUSH_SECONDS)
-def write_down_refusals() -> int:
-    """What has been counted and not been written yet. Returns how many calls."""
+@background.chore("payments: rejected webhook calls", seconds=FLUSH_SECONDS)
+def flush_rejected_calls() -> int:
+    """Write the counts that are still in memory and return the number of calls."""
     with _lock:
         waiting = dict(_waiting)
         _waiting.clear()
@@ -59,8 +59,8 @@ def _write(waiting: dict[str, tuple[int, str]], now: datetime) -> None:
         )
 
 
-def forget_all() -> None:
-    """For tests."""
+def reset() -> None:
+    """Discard what is in memory, for tests."""
     with _lock:
         _waiting.clear()
         _flushed_at.clear()

@@ -1,4 +1,4 @@
-"""Figures about payments, for the health page, metrics and the admin."""
+"""Figures about payments for the system-health page, metrics, reports and the overview."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun,
 
 
 @dataclass(frozen=True)
-class Counted:
-    """So many, and their money by currency."""
+class Totals:
+    """A number of payments and their amounts by currency."""
 
     count: int
     amounts: dict[str, int]
@@ -19,12 +19,12 @@ class Counted:
 
 @dataclass(frozen=True)
 class Attempts:
-    """What became of attempts to pay."""
+    """Requests to create a payment, by outcome."""
 
     by_status: dict[str, int]
-    received: dict[str, int]  # money that came in, by currency
+    received: dict[str, int]  # by currency
     prevented: (
-        Counted  # repeats that were answered without charging again, and what they would have cost
+        Totals  # repeated requests that were not charged again, and the amounts they asked for
     )
 
     @property
@@ -34,15 +34,15 @@ class Attempts:
 
 @dataclass(frozen=True)
 class WebhookStats:
-    by_state: dict[str, int]  # of those received since
+    by_state: dict[str, int]  # of events received in the period
     waiting: int
     oldest_waiting_at: datetime | None
     dead: int
     lag_ms: float | None  # mean time from receipt to processed
 
 
-def attempts(since: datetime | None = None) -> Attempts:
-    """Of payments made since, or of all."""
+def count_attempts(since: datetime | None = None) -> Attempts:
+    """Count the payments created since then, or all of them."""
     payments = (
         Payment.objects.all() if since is None else Payment.objects.filter(created_at__gte=since)
     )
@@ -53,11 +53,11 @@ def attempts(since: datetime | None = None) -> Attempts:
             count=Count("pk"),
             received=Sum("amount_received"),
             repeats=Sum(repeats),
-            spared=Sum(repeats * F("amount")),
+            prevented_amounts=Sum(repeats * F("amount")),
         )
         .order_by()
     )
-    by_status, received, spared = Counter[str](), Counter[str](), Counter[str]()
+    by_status, received, prevented_amounts = Counter[str](), Counter[str](), Counter[str]()
     prevented = 0
     for status, currency, count, money, repeated, amount in rows:
         by_status[status] += count
@@ -65,12 +65,12 @@ def attempts(since: datetime | None = None) -> Attempts:
             received[currency] += money
         if repeated:
             prevented += repeated
-            spared[currency] += amount
-    return Attempts(dict(by_status), dict(received), Counted(prevented, dict(spared)))
+            prevented_amounts[currency] += amount
+    return Attempts(dict(by_status), dict(received), Totals(prevented, dict(prevented_amounts)))
 
 
-def stuck(now: datetime) -> Counted:
-    """Attempts and money of which nobody knows yet whether it was charged."""
+def count_stuck(now: datetime) -> Totals:
+    """Count the payments for which it is unknown whether they were charged."""
     rows = (
         Payment.objects.stuck(now)
         .values_list("currency")
@@ -78,12 +78,13 @@ def stuck(now: datetime) -> Counted:
         .order_by()
     )
     found = list(rows)
-    return Counted(
+    return Totals(
         sum(count for _, count, _ in found), {currency: amount for currency, _, amount in found}
     )
 
 
-def webhook_stats(*, since: datetime) -> WebhookStats:
+def count_webhooks(*, since: datetime) -> WebhookStats:
+    """Count the events received since then by state, and all that are pending or dead."""
     State = WebhookEvent.State
     received = (
         WebhookEvent.objects.filter(received_at__gte=since)
@@ -112,9 +113,9 @@ def webhook_stats(*, since: datetime) -> WebhookStats:
     )
 
 
-def open_mismatches() -> int:
+def count_open_mismatches() -> int:
     return Mismatch.objects.open().count()
 
 
-def last_reconciliation() -> ReconciliationRun | None:
+def find_last_reconciliation() -> ReconciliationRun | None:
     return ReconciliationRun.objects.exclude(finished_at=None).order_by("-started_at").first()

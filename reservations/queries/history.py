@@ -1,4 +1,4 @@
-"""Holds, sales and expiries of an event over time, for its chart."""
+"""Reserved, sold and expired seats of an event over time."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,8 +13,8 @@ from reservations.models import Event, Line, Status
 HOURLY_UP_TO = timedelta(days=7)
 
 
-def event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
-    """Seats an hour (a day, over more than a week): reserved, sold, and given back because nobody paid."""
+def build_event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
+    """Return the event's chart of seats per hour, or per day for periods of more than a week."""
     is_hourly = now - since <= HOURLY_UP_TO
     lines = Line.objects.filter(ticket_type__event=event)
     truncate: Callable[..., TruncHour | TruncDay] = TruncHour if is_hourly else TruncDay
@@ -37,22 +37,22 @@ def event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
             Series("expired", [lost.get(slot, 0) for slot in times], kind="bars", tone="warning"),
         ],
         unit="seats",
-        empty="Nothing was reserved in this time.",
+        empty="No reservations in this period.",
     )
 
 
 def _slots(since: datetime, now: datetime, *, hourly: bool) -> list[datetime]:
-    """The instants the database truncates to, in the portal's zone: days there have 23 to 25 hours."""
+    """Return the times to which the database truncates, in the portal's time zone, where a day has 23 to 25 hours."""
     start = timezone.localtime(since).replace(minute=0, second=0, microsecond=0)
     slots = []
     if hourly:
-        moment = start.astimezone(timezone.get_fixed_timezone(0))
-        while moment <= now:
-            slots.append(timezone.localtime(moment))
-            moment += timedelta(hours=1)
+        hour = start.astimezone(timezone.get_fixed_timezone(0))
+        while hour <= now:
+            slots.append(timezone.localtime(hour))
+            hour += timedelta(hours=1)
     else:
         day = start.replace(hour=0)
         while day <= now:
             slots.append(day)
-            day += timedelta(days=1)  # wall-clock arithmetic: midnight to midnight
+            day += timedelta(days=1)  # local arithmetic, so from midnight to midnight
     return slots

@@ -1,4 +1,4 @@
-"""What staff must hear of about payments, at once and once."""
+"""Alerts about single payments and about Stripe: one per problem, raised where it is found."""
 
 from datetime import datetime
 
@@ -6,10 +6,10 @@ from alerts import services as alerts
 from alerts.extension_points import References, Severity
 from payments.models import Payment, WebhookEvent
 
-DEAD_EVENTS = "dead-events"
+DEAD_EVENTS_ALERT = "dead-events"
 
 
-def alarm(
+def raise_alert(
     key: str,
     title: str,
     message: str,
@@ -20,7 +20,7 @@ def alarm(
     intent_id: str = "",
     now: datetime,
 ) -> None:
-    """Open the alert with this key, or add to it. Joins the caller's transaction."""
+    """Open the alert with this key, or update it if it is open. Runs in the caller's transaction."""
     ids = {str(payment.uuid) if payment else "", intent_id} - {""}
     alerts.report_problem(
         key=f"payments.{key}",
@@ -34,23 +34,24 @@ def alarm(
     )
 
 
-def all_clear(key: str, *, now: datetime) -> None:
+def clear_alert(key: str, *, now: datetime) -> None:
+    """Resolve the alert with this key, if it is open."""
     alerts.clear_problem(key=f"payments.{key}", now=now)
 
 
-def tell_of_dead_events(*, now: datetime) -> None:
-    """One alert for all events that were given up, however many; it ends with the last of them."""
+def update_dead_event_alert(*, now: datetime) -> None:
+    """Keep one alert open while any event has failed permanently, and resolve it when none is left."""
     dead = WebhookEvent.objects.dead()
     latest = list(dead.order_by("-received_at", "-pk")[:20])
     if not latest:
-        all_clear(DEAD_EVENTS, now=now)
+        clear_alert(DEAD_EVENTS_ALERT, now=now)
         return
     alerts.report_problem(
-        key=f"payments.{DEAD_EVENTS}",
+        key=f"payments.{DEAD_EVENTS_ALERT}",
         alert_type="dead-webhook",
-        title=f"Stripe events given up: {dead.count()}",
-        message=f"The latest: {latest[0].type} {latest[0].event_id}, {latest[0].outcome}. "
-        "Each can be processed again or set aside.",
+        title=f"Stripe events failed permanently: {dead.count()}",
+        message=f"Most recent: {latest[0].type} {latest[0].event_id}, {latest[0].outcome}. "
+        "Retry or ignore each event on the payments page.",
         severity=Severity.CRITICAL,
         source="payments",
         references=References(payment_ids=frozenset(event.object_id for event in latest) - {""}),

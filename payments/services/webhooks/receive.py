@@ -1,4 +1,4 @@
-"""Take in what Stripe tells: logged once, before anything is done about it."""
+"""Store each event from Stripe once, before it is processed, and let staff retry or ignore it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from django.db.models import F
 from core.lib import request_id
 from core.lib.queue import enqueue
 from payments.models import WebhookEvent
-from payments.services.alarm import tell_of_dead_events
+from payments.services.alerts import update_dead_event_alert
 
-# What we act upon; everything else is kept and ignored.
-HANDLED = ("payment_intent.", "charge.refunded", "charge.dispute.created", "refund.")
+# Event types that change something here; all others are stored as ignored.
+HANDLED_TYPES = ("payment_intent.", "charge.refunded", "charge.dispute.created", "refund.")
 
-# Never stored: what opens an intent, and who the buyer is.
-_LEFT_OUT = frozenset(
+# Never stored: client secrets and personal data.
+_REMOVED_FIELDS = frozenset(
     {"client_secret", "billing_details", "shipping", "receipt_email", "receipt_url", "email"}
     | {"phone", "address", "customer_details", "customer_email", "name", "payment_method_details"}
     | {
@@ -33,7 +33,7 @@ _LEFT_OUT = frozenset(
 
 
 class NotAnEvent(Exception):
-    """A body that lacks what every Stripe event has."""
+    """The body lacks a field that every Stripe event has."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Received:
 def record_event(
     data: Mapping[str, Any], *, endpoint: str, livemode: bool, now: datetime
 ) -> Received:
-    """The event's row, made if this is its first delivery, and a nudge to process it. Raises NotAnEvent."""
-    event = _event_of(data, endpoint, livemode, now)
+    """Store the event and queue it, or count the delivery if it is stored already. Raises NotAnEvent."""
+    event = _parse_event(data, endpoint, livemode, now)
     try:
         with transaction.atomic():
             event.save(force_insert=True)
@@ -58,34 +58,34 @@ def record_event(
     return Received(event, is_new=True)
 
 
-def _event_of(
+def _parse_event(
     data: Mapping[str, Any], endpoint: str, livemode: bool, now: datetime
 ) -> WebhookEvent:
     try:
         event_id, type_ = data["id"], data["type"]
         created_at = datetime.fromtimestamp(int(data["created"]), UTC)
         object_ = data["data"]["object"]
-        told_livemode = data.get("livemode", False)
+        event_livemode = data.get("livemode", False)
         if not (isinstance(event_id, str) and isinstance(type_, str) and isinstance(object_, dict)):
-            raise NotAnEvent("id, type or object are of the wrong kind")
+            raise NotAnEvent("id, type or object has the wrong type")
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise NotAnEvent(type(error).__name__) from error
     if not 1 <= len(event_id) <= 100 or not 1 <= len(type_) <= 100 or "\0" in event_id + type_:
-        raise NotAnEvent("an id or type that cannot be one")
+        raise NotAnEvent("invalid id or type")
     state, outcome = WebhookEvent.State.PENDING, ""
-    if bool(told_livemode) != livemode:
-        state, outcome = WebhookEvent.State.IGNORED, "of the other mode (live or test)"
-    elif not type_.startswith(HANDLED):
-        state, outcome = WebhookEvent.State.IGNORED, "nothing to do for this type"
+    if bool(event_livemode) != livemode:
+        state, outcome = WebhookEvent.State.IGNORED, "belongs to the other mode (live or test)"
+    elif not type_.startswith(HANDLED_TYPES):
+        state, outcome = WebhookEvent.State.IGNORED, "this type is not handled"
     return WebhookEvent(
         event_id=event_id,
         endpoint=endpoint[:50],
         type=type_,
-        livemode=bool(told_livemode),
+        livemode=bool(event_livemode),
         object_id=str(object_.get("id") or "")[:100],
         created_at=created_at,
         received_at=now,
-        payload=_kept(object_),
+        payload=_without_personal_data(object_),
         request_id=request_id.current(),
         state=state,
         outcome=outcome,
@@ -93,40 +93,46 @@ def _event_of(
     )
 
 
-def _kept(value: Any) -> Any:
+def _without_personal_data(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _kept(item) for key, item in value.items() if key not in _LEFT_OUT}
+        return {
+            key: _without_personal_data(item)
+            for key, item in value.items()
+            if key not in _REMOVED_FIELDS
+        }
     if isinstance(value, list):
-        return [_kept(item) for item in value]
+        return [_without_personal_data(item) for item in value]
     return value.replace("\0", "") if isinstance(value, str) else value
 
 
 def replay_event(event: WebhookEvent, *, now: datetime) -> bool:
-    """Have a dead, ignored or waiting event processed afresh. False when it was processed meanwhile."""
-    again = WebhookEvent.objects.filter(pk=event.pk).exclude(state=WebhookEvent.State.PROCESSED)
+    """Queue a dead, ignored or pending event again. Return False if it has been processed in the meantime."""
+    unprocessed = WebhookEvent.objects.filter(pk=event.pk).exclude(
+        state=WebhookEvent.State.PROCESSED
+    )
     with transaction.atomic():
-        set_ = again.update(
+        is_reset = unprocessed.update(
             state=WebhookEvent.State.PENDING,
             tries=0,
             next_try_at=now,
             locked_until=None,
             outcome="",
         )
-        if set_:
-            tell_of_dead_events(now=now)
+        if is_reset:
+            update_dead_event_alert(now=now)
             enqueue("payments.tasks.process", event_pk=event.pk)
-    return bool(set_)
+    return bool(is_reset)
 
 
-def set_aside(event: WebhookEvent, *, now: datetime) -> bool:
-    """Staff's decision that nothing is to be done about a dead or waiting event."""
-    aside = WebhookEvent.objects.filter(
+def ignore_event(event: WebhookEvent, *, now: datetime) -> bool:
+    """Mark a dead or pending event as ignored by a staff decision. Return False if it is in another state."""
+    unsettled = WebhookEvent.objects.filter(
         pk=event.pk, state__in=[WebhookEvent.State.DEAD, WebhookEvent.State.PENDING]
     )
     with transaction.atomic():
-        done = aside.update(
-            state=WebhookEvent.State.IGNORED, outcome="set aside by staff", processed_at=now
+        is_ignored = unsettled.update(
+            state=WebhookEvent.State.IGNORED, outcome="ignored by staff", processed_at=now
         )
-        if done:
-            tell_of_dead_events(now=now)
-    return bool(done)
+        if is_ignored:
+            update_dead_event_alert(now=now)
+    return bool(is_ignored)

@@ -1,4 +1,4 @@
-"""Is this call really from Stripe? Bytes and a header in, an event's data out."""
+"""Verify that a webhook call comes from Stripe, and parse its body. Pure."""
 
 import time
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ TOLERANCE_SECONDS = 300
 CLOCK_SKEW_SECONDS = 30
 
 
-class Refused(Exception):
-    """The call is not taken, and nothing of it is stored. `reason` is one of few, for counting."""
+class RejectedCall(Exception):
+    """The call is rejected and not stored. `reason` is one of a few fixed texts, so that calls can be counted by it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -24,48 +24,48 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Secret:
+class SigningSecret:
     endpoint: str
     value: str
 
 
-def secrets_for(endpoint: str) -> list[Secret]:
-    """The secrets that are good at this endpoint, current and previous: `whsec_a` or `name:whsec_a` in the settings."""
+def secrets_for(endpoint: str) -> list[SigningSecret]:
+    """Return the valid secrets of an endpoint, current and previous: `whsec_a` or `name:whsec_a` in the settings."""
     found = []
     for entry in settings.STRIPE_WEBHOOK_SECRETS:
         name, _, value = entry.strip().rpartition(":")
         if value and name == endpoint:
-            found.append(Secret(name, value))
+            found.append(SigningSecret(name, value))
     return found
 
 
-def verified(body: bytes, signature: str, secrets: Sequence[Secret]) -> dict[str, Any]:
-    """What a genuine, fresh call says. Raises Refused."""
+def verify(body: bytes, signature: str, secrets: Sequence[SigningSecret]) -> dict[str, Any]:
+    """Return the body of a genuine, recent call. Raises RejectedCall."""
     if not signature:
-        raise Refused("no signature")
+        raise RejectedCall("no signature")
     try:
         body.decode()
     except UnicodeDecodeError:
-        raise Refused("not UTF-8") from None
+        raise RejectedCall("not UTF-8") from None
     if not any(_is_signed_by(body, signature, secret) for secret in secrets):
-        raise Refused("bad signature")
-    # Only now: the timestamp is part of what is signed.
+        raise RejectedCall("bad signature")
+    # Checked after the signature, which covers the timestamp.
     if _timestamp(signature) > time.time() + CLOCK_SKEW_SECONDS:
-        raise Refused("signed in the future")
+        raise RejectedCall("signed in the future")
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError):
-        raise Refused("not a JSON object") from None
+        raise RejectedCall("not a JSON object") from None
 
 
-def _is_signed_by(body: bytes, signature: str, secret: Secret) -> bool:
+def _is_signed_by(body: bytes, signature: str, secret: SigningSecret) -> bool:
     try:
         stripe_api.verify_signature(body, signature, secret.value, tolerance=TOLERANCE_SECONDS)
-    except (ValueError, TypeError):  # compare_digest raises TypeError on characters beyond ASCII
+    except (ValueError, TypeError):  # compare_digest raises TypeError for non-ASCII characters
         return False
     return True
 
 
 def _timestamp(signature: str) -> int:
-    """The one stripe-python verified: the first `t=`."""
+    """Return the timestamp that stripe-python verified: the first `t=`."""
     return next(int(part[2:]) for part in signature.split(",") if part.startswith("t="))

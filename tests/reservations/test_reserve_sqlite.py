@@ -1,4 +1,4 @@
-"""Requests that share one transaction on SQLite: each is answered as if it had come alone."""
+"""Requests that share one transaction on SQLite get the same result as if each came alone."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -8,8 +8,8 @@ from django.db import connection
 
 from core.clients.models import ClientApp
 from reservations.models import Line, Reservation, TicketType
-from reservations.services import find_drift
-from reservations.services.together import Draft, reserve
+from reservations.queries.drift import find_drift
+from reservations.services.reserve_sqlite import Draft, reserve
 from tests.factories import make_app, make_event, make_ticket_type
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -33,7 +33,7 @@ def draft(
     return Draft(reservation, tuple((type_.pk, quantity) for type_, quantity in items))
 
 
-def test_each_gets_its_lines_and_the_counters_count_all(app: ClientApp) -> None:
+def test_each_request_gets_its_lines_and_the_counters_are_updated(app: ClientApp) -> None:
     event = make_event(hold_minutes=5)
     standing, seated = make_ticket_type(9, price=100, event=event), make_ticket_type(9, event=event)
     drafts = [draft(app, (standing, 1)), draft(app, (standing, 2), (seated, 3))]
@@ -53,7 +53,7 @@ def test_each_gets_its_lines_and_the_counters_count_all(app: ClientApp) -> None:
     assert find_drift() == []
 
 
-def test_seats_go_to_who_came_first_and_an_order_that_does_not_fit_takes_none(
+def test_tickets_go_in_order_of_arrival_and_an_order_that_does_not_fit_takes_none(
     app: ClientApp,
 ) -> None:
     standing, seated = make_ticket_type(3), make_ticket_type(5)
@@ -72,7 +72,7 @@ def test_seats_go_to_who_came_first_and_an_order_that_does_not_fit_takes_none(
     assert find_drift() == []
 
 
-def test_a_key_that_comes_twice_or_is_known_reserves_once(app: ClientApp) -> None:
+def test_a_key_that_is_repeated_or_known_reserves_once(app: ClientApp) -> None:
     standing, other = make_ticket_type(10), make_app("other")
     reserve([draft(app, (standing, 1), key="known")])
 
@@ -91,9 +91,9 @@ def test_a_key_that_comes_twice_or_is_known_reserves_once(app: ClientApp) -> Non
     assert find_drift() == []
 
 
-def test_what_needs_a_closer_look_is_left_alone(app: ClientApp) -> None:
+def test_requests_that_need_the_general_path_are_left_to_it(app: ClientApp) -> None:
     second = timedelta(seconds=1)
-    closer = [
+    difficult = [
         draft(app, (make_ticket_type(per_customer_limit=2), 1)),
         draft(app, (make_ticket_type(event=make_event(is_on_sale=False)), 1)),
         draft(app, (make_ticket_type(sale_starts_at=NOON + second), 1)),
@@ -101,7 +101,7 @@ def test_what_needs_a_closer_look_is_left_alone(app: ClientApp) -> None:
         draft(app, (TicketType(pk=10**6), 1)),
         draft(app, (make_ticket_type(currency="EUR"), 1), (make_ticket_type(currency="JPY"), 1)),
     ]
-    assert reserve(closer) == [None] * len(closer)
+    assert reserve(difficult) == [None] * len(difficult)
     assert not Reservation.objects.exists()
 
     open_ = make_ticket_type(sale_starts_at=NOON, sale_ends_at=NOON + second / 2)

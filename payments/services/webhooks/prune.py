@@ -1,4 +1,4 @@
-"""Forget events that were dealt with long ago. What waits, or needs a person, is never forgotten."""
+"""Delete events that were processed or ignored long ago. Pending and dead events are never deleted."""
 
 from datetime import datetime, timedelta
 
@@ -7,24 +7,24 @@ from django.conf import settings
 from core.lib.durability import relaxed_durability
 from payments.models import RefusedDelivery, WebhookEvent
 
-CHUNK = 1_000
-MOST_CHUNKS = 500  # a night; a table that was never pruned takes a few
+CHUNK_SIZE = 1_000
+MAX_CHUNKS = 500  # per night, so a table that was never pruned takes a few nights
 
 
 def prune_events(*, now: datetime) -> dict[str, int]:
-    """How many events and counts of refused calls were removed, in short transactions.
+    """Delete old events and counts of rejected calls in short transactions, and return how many.
 
-    By Stripe's clock too: an event that Stripe still has would be fetched, and processed, again.
+    An event must be old by Stripe's clock too: the reconciliation would fetch and process it again if Stripe still had it.
     """
     since = now - timedelta(days=settings.WEBHOOK_EVENT_DAYS)
     old = WebhookEvent.objects.settled().filter(received_at__lt=since, created_at__lt=since)
     events = 0
-    for _ in range(MOST_CHUNKS):
-        chunk = list(old.order_by("received_at", "pk").values_list("pk", flat=True)[:CHUNK])
+    for _ in range(MAX_CHUNKS):
+        chunk = list(old.order_by("received_at", "pk").values_list("pk", flat=True)[:CHUNK_SIZE])
         if not chunk:
             break
         with relaxed_durability():
-            # Asked again: staff may have sent one back to be processed in between.
+            # Apply the condition again: staff may have reopened an event in the meantime.
             events += old.filter(pk__in=chunk).delete()[0]
     refused, _ = RefusedDelivery.objects.filter(hour__lt=since).delete()
     return {"events": events, "refused": refused}

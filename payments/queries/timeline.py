@@ -1,0 +1,99 @@
+"""Everything that happened to one payment, from the request to the seats, for its page."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+
+from alerts.extension_points import References, Touched, impact_sources
+from core.lib.formats import money
+from payments.models import Payment, WebhookEvent
+
+
+@dataclass(frozen=True)
+class TimelineItem:
+    """One line of a payment's timeline."""
+
+    at: datetime
+    actor: str  # "App", "Portal", "Stripe" or a person
+    what: str
+    detail: str = ""
+    is_bad: bool = False
+
+
+def build_timeline(payment: Payment) -> list[TimelineItem]:
+    """Return all that is known to have happened to the payment, oldest first."""
+    items = [
+        TimelineItem(payment.created_at, str(payment.app), f"requested {payment.formatted_amount}"),
+        *_entries(payment),
+        *_events(payment),
+        *_refunds(payment),
+        *_staff_actions(payment),
+    ]
+    if payment.finished_at:
+        items.append(
+            TimelineItem(
+                payment.finished_at,
+                "Portal",
+                f"responded with {payment.response_status}",
+                payment.error or payment.intent_id or "",
+                is_bad=(payment.response_status or 0) >= 400,
+            )
+        )
+    return sorted(items, key=lambda item: item.at)
+
+
+def _entries(payment: Payment) -> list[TimelineItem]:
+    bad = ("no answer", "abandoned", "disputed", "reservation refund needed")
+    return [
+        TimelineItem(entry.at, "Portal", entry.what, entry.detail, is_bad=entry.what in bad)
+        for entry in payment.timeline.all()
+    ]
+
+
+def _events(payment: Payment) -> list[TimelineItem]:
+    items = []
+    for event in payment.events.all():
+        repeated = f", delivered {event.deliveries} times" if event.deliveries > 1 else ""
+        detail = f"{event.outcome}{repeated}"
+        is_bad = event.state == WebhookEvent.State.DEAD
+        items.append(TimelineItem(event.received_at, "Stripe", event.type, detail, is_bad))
+    return items
+
+
+def _refunds(payment: Payment) -> list[TimelineItem]:
+    return [
+        TimelineItem(
+            refund.settled_at,
+            "Stripe",
+            f"refund {refund.state}",
+            refund.error or money(refund.amount, payment.currency),
+            is_bad=refund.state == refund.State.FAILED,
+        )
+        for refund in payment.refunds.all()
+        if refund.settled_at
+    ]
+
+
+def _staff_actions(payment: Payment) -> list[TimelineItem]:
+    entries = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(Payment), object_id=str(payment.pk)
+    ).select_related("user")
+    return [
+        TimelineItem(entry.action_time, entry.user.get_username(), entry.get_change_message())
+        for entry in entries
+    ]
+
+
+def find_touched_reservations(payment: Payment) -> list[Touched]:
+    """Return what the payment paid for, from the impact sources of the apps above."""
+    if not payment.reservation_id:
+        return []
+    references = References(reservation_ids=frozenset({payment.reservation_id}))
+    return [
+        touched
+        for source in impact_sources
+        for touched in source(references)
+        if touched.kind != "payment"
+    ]

@@ -1,0 +1,82 @@
+"""One attempt to create a payment's intent at Stripe, while this process holds the payment's lease."""
+
+from datetime import datetime, timedelta
+
+from django.db.models import F
+
+from payments import stripe_api
+from payments.intents import PAYMENT_METADATA_KEY, Intent
+from payments.models import Payment
+from payments.services.alerts import raise_alert
+from payments.services.apply import add_timeline_entry
+
+STRIPE_KEY_ALERT = "stripe-key"
+
+
+def request_intent(payment: Payment, *, now: datetime) -> Intent:
+    """Return the intent for this payment, created or found. Raises the errors of stripe_api."""
+    try:
+        return _create_intent(payment)
+    except stripe_api.NoResponse as failure:
+        if not failure.is_replayed:
+            raise
+        # Stripe stored an error for this key and replays it. The intent may exist nevertheless.
+        found = find_intent(payment)
+        if found is not None:
+            return found
+        Payment.objects.filter(pk=payment.pk, owner=payment.owner).update(attempt=F("attempt") + 1)
+        add_timeline_entry(
+            payment, "new idempotency key", "Stripe stored an error and has no intent", now=now
+        )
+        raise
+
+
+def find_intent(payment: Payment) -> Intent | None:
+    """Return Stripe's intent for this payment, found by its id or our metadata, or None."""
+    if payment.intent_id:
+        return stripe_api.retrieve_intent(payment.intent_id)
+    # Start a little before the request, because Stripe's clock may be behind ours.
+    return stripe_api.find_intent(payment.uuid, since=payment.created_at - timedelta(minutes=5))
+
+
+def release_lease(payment: Payment, failure: stripe_api.StripeFailure, *, now: datetime) -> None:
+    """End the lease after a failure, so that a repeated request or the sweeper can continue immediately."""
+    Payment.objects.unfinished().filter(pk=payment.pk, owner=payment.owner).update(
+        locked_until=now, error=str(failure)[:300]
+    )
+    add_timeline_entry(payment, "no answer", f"attempt {payment.tries}: {failure}", now=now)
+    if isinstance(failure, stripe_api.IdempotencyConflict):
+        raise_alert(
+            f"key-clash.{payment.uuid}",
+            "Stripe has one of our idempotency keys with other parameters",
+            f"Payment {payment.uuid} cannot be finished. This is a bug in the portal. {failure}",
+            alert_type="payment-fault",
+            payment=payment,
+            now=now,
+        )
+    elif isinstance(failure, stripe_api.AuthenticationFailed):
+        raise_alert(
+            STRIPE_KEY_ALERT,
+            "Stripe rejects our secret key",
+            "No payment can be created. Check STRIPE_SECRET_KEY and its permissions.",
+            alert_type="stripe-key-refused",
+            now=now,
+        )
+
+
+def _create_intent(payment: Payment) -> Intent:
+    ours = {
+        PAYMENT_METADATA_KEY: str(payment.uuid),
+        "order_id": payment.order_id,
+        "reservation_id": payment.reservation_id,
+    }
+    return stripe_api.create_intent(
+        amount=payment.amount,
+        currency=payment.currency,
+        metadata={
+            **payment.request_body.get("metadata", {}),
+            **{k: v for k, v in ours.items() if v},
+        },
+        description=payment.request_body.get("description", ""),
+        key=payment.stripe_idempotency_key,
+    )

@@ -1,0 +1,43 @@
+"""The events on sale and the tickets left, as JSON for the API."""
+
+from datetime import datetime
+
+import msgspec
+
+from reservations.models import Event, TicketType
+
+
+def availability_json(slug: str, *, now: datetime) -> bytes:
+    """Return all events on sale, or the one with this slug; b"" if it is not on sale."""
+    events = Event.objects.on_sale().order_by("starts_at", "pk")
+    if slug:
+        events = events.filter(slug=slug)
+    types = TicketType.objects.filter(event__in=events)
+    left = types.available(now)
+    on_sale = set(types.on_sale(now).values_list("pk", flat=True))
+    by_event: dict[int, list[dict[str, object]]] = {}
+    for type_ in types.select_related("event").order_by("pk"):
+        by_event.setdefault(type_.event_id, []).append(
+            {
+                "ticket_type": type_.pk,
+                "name": type_.name,
+                "price": type_.price,
+                "currency": type_.currency,
+                "on_sale": type_.pk in on_sale,
+                "left": left[type_.pk],
+                "is_low": left[type_.pk] <= type_.low_at,
+                "per_customer_limit": type_.per_customer_limit,
+            }
+        )
+    shown = [
+        {
+            "event": event.slug,
+            "name": event.name,
+            "starts_at": event.starts_at,
+            "ticket_types": by_event.get(event.pk, []),
+        }
+        for event in events
+    ]
+    if slug:
+        return msgspec.json.encode(shown[0]) if shown else b""
+    return msgspec.json.encode({"events": shown})

@@ -1,0 +1,90 @@
+"""Reserve one ticket type on PostgreSQL in one statement.
+
+It takes a single round trip and locks the ticket type's row for the shortest time. On 2 cores, with one hot ticket type
+and four processes: 809-984 reservations per second, against 207-606 for an insert followed by a conditional update and
+179-239 with select_for_update (python -m bench.reserve).
+"""
+
+from contextlib import nullcontext
+from datetime import datetime
+from functools import cache
+from uuid import UUID
+
+from django.db import IntegrityError, connection, transaction
+
+from reservations.models import Line, Reservation, TicketType
+from reservations.services.locks import LOCK_TIMEOUT
+from reservations.services.reserve_sql import (
+    RESERVATION_COLUMNS,
+    insert_lines,
+    insert_reservations,
+    placeholder,
+    select_offers,
+)
+
+
+@cache
+def build_statement() -> str:
+    """Return the statement; its placeholders are named like the columns of a reservation.
+
+    It returns no row if the key exists, the type is not on sale, has a limit per customer or looks sold out; the
+    general path then finds out which. The condition on `free` only avoids pointless inserts: the check constraint
+    `never_oversold` decides. PostgreSQL reads lock_timeout when a wait begins, so setting it here is early enough.
+    """
+    offers = select_offers(TicketType.objects.on_sale(placeholder("%(created_at)s")))
+    reservation = insert_reservations(
+        [
+            "offer.expires_at" if column == "expires_at" else f"%({column})s"
+            for column in RESERVATION_COLUMNS
+        ],
+        source="offer, lock_timeout",
+        returning="id, expires_at",
+    )
+    line = insert_lines(
+        ["held.id", "offer.id", "%(quantity)s", "offer.price", "offer.currency"],
+        source="held, offer",
+        returning="id, price, currency",
+    )
+    return f"""
+WITH lock_timeout AS (SELECT set_config('lock_timeout', %(lock_timeout)s, true)),
+offer AS (
+    SELECT id, price, currency, %(created_at)s::timestamptz + make_interval(mins => hold_minutes) AS expires_at
+    FROM ({offers}) AS offers
+    WHERE id = %(type_id)s AND free >= %(quantity)s
+),
+held AS ({reservation}),
+line AS ({line})
+UPDATE reservations_tickettype t SET held = t.held + %(quantity)s
+FROM held, line WHERE t.id = %(type_id)s
+RETURNING held.id, held.expires_at, line.id, line.price, line.currency
+"""  # noqa: S608  all parts are constants of ours
+
+
+def reserve(draft: Reservation, *, type_id: int, quantity: int) -> Line | None:
+    """Store the draft and return its line, or return None if the reservation needs the general path."""
+    parameters: dict[str, str | int | datetime | UUID] = {
+        **{column: getattr(draft, column) for column in RESERVATION_COLUMNS},
+        "status": str(draft.status),
+        "lock_timeout": LOCK_TIMEOUT,
+        "type_id": type_id,
+        "quantity": quantity,
+    }
+    # Outside a transaction the statement is its own; inside one, a savepoint keeps a failure from aborting it.
+    guard = transaction.atomic() if connection.in_atomic_block else nullcontext()
+    try:
+        with guard, connection.cursor() as cursor:
+            cursor.execute(build_statement(), parameters)
+            row = cursor.fetchone()
+    except IntegrityError:
+        return None
+    if row is None:
+        return None
+    draft.pk, draft.expires_at, line_id, price, currency = row
+    return Line(
+        pk=line_id,
+        reservation=draft,
+        ticket_type_id=type_id,
+        quantity=quantity,
+        price=price,
+        currency=currency,
+    )

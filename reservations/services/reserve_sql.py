@@ -1,0 +1,66 @@
+"""SQL shared by the two hand-written ways to reserve: which types they may sell, and the rows they insert."""
+
+from collections.abc import Sequence
+
+from django.db.models import F
+from django.db.models.expressions import RawSQL
+
+from reservations.models.catalog import TicketTypeQuerySet
+
+# Every column of a new reservation that is not null. `id` comes from the database; the others are set later.
+RESERVATION_COLUMNS = (
+    "uuid",
+    "app_id",
+    "idempotency_key",
+    "fingerprint",
+    "status",
+    "customer",
+    "order_id",
+    "request_id",
+    "created_at",
+    "expires_at",
+    "extensions",
+    "paid_elsewhere",
+)
+LINE_COLUMNS = ("reservation_id", "ticket_type_id", "quantity", "price", "currency")
+
+
+def placeholder(text: str) -> RawSQL:
+    """Return one of the database driver's placeholders as an expression for a queryset."""
+    return RawSQL(text, ())  # noqa: S611  the text is a constant of ours
+
+
+def select_offers(types: TicketTypeQuerySet) -> str:
+    """Return SQL for the types that any customer may buy: id, free tickets, price, currency, hold_minutes.
+
+    Ticket types with a limit per customer are left out. `types` must contain placeholders only, no values.
+    """
+    offers = (
+        types.filter(per_customer_limit=None)
+        .annotate(free=F("capacity") - F("held") - F("sold"), hold_minutes=F("event__hold_minutes"))
+        .values_list("id", "free", "price", "currency", "hold_minutes")
+    )
+    sql, values = offers.query.sql_with_params()
+    if values:
+        raise ValueError("the queryset contains values; use placeholder()")
+    return sql
+
+
+def insert_reservations(values: Sequence[str], *, source: str, returning: str) -> str:
+    """Return SQL that inserts one row of `values` per row of `source`, in the order of RESERVATION_COLUMNS.
+
+    Rows whose idempotency key exists already are left out.
+    """
+    return f"""
+INSERT INTO reservations_reservation ({", ".join(RESERVATION_COLUMNS)})
+SELECT {", ".join(values)} FROM {source}
+ON CONFLICT (app_id, idempotency_key) DO NOTHING
+RETURNING {returning}"""  # noqa: S608  all parts are constants of ours
+
+
+def insert_lines(values: Sequence[str], *, source: str, returning: str) -> str:
+    """Return SQL that inserts one row of `values` per row of `source`, in the order of LINE_COLUMNS."""
+    return f"""
+INSERT INTO reservations_line ({", ".join(LINE_COLUMNS)})
+SELECT {", ".join(values)} FROM {source}
+RETURNING {returning}"""  # noqa: S608  all parts are constants of ours
