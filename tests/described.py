@@ -1,4 +1,4 @@
-"""Check API responses against the OpenAPI document. tests/conftest.py applies this to every response of the test client."""
+"""Check API responses against the OpenAPI document. tests/conftest.py does so for all responses of the test client."""
 
 import json
 import re

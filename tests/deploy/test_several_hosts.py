@@ -142,7 +142,7 @@ def wait_for_acknowledgements(cluster: Cluster, load: Load, when: str, seconds: 
 
 
 def assert_limit_is_shared(cluster: Cluster) -> None:
-    """Check that all web nodes share the limit of 20 sign-ins per minute from one address, despite spoofed addresses."""
+    """Check that the web nodes share the limit of 20 sign-ins per minute per address, despite spoofed addresses."""
 
     def attempt(number: int) -> int:
         claimed = {"X-Forwarded-For": f"203.0.113.{number}"}
