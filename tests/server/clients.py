@@ -1,4 +1,4 @@
-"""Many HTTP clients in one event loop, each on a connection of its own."""
+"""Run many HTTP clients in one event loop, each on its own connection."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Connection:
-    """One kept connection."""
+    """A keep-alive connection."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -35,7 +35,7 @@ class Connection:
 
 
 async def open_many(port: int, count: int) -> list[Connection]:
-    """Open so many connections, a few hundred at a time."""
+    """Open `count` connections, 250 at a time."""
     made: list[Connection] = []
     while len(made) < count:
         some = min(250, count - len(made))
