@@ -36,11 +36,11 @@ class Connection:
 
 async def open_many(port: int, count: int) -> list[Connection]:
     """Open `count` connections, 250 at a time."""
-    made: list[Connection] = []
-    while len(made) < count:
-        some = min(250, count - len(made))
-        made += await asyncio.gather(*(Connection(port).open() for _ in range(some)))
-    return made
+    connections: list[Connection] = []
+    while len(connections) < count:
+        batch_size = min(250, count - len(connections))
+        connections += await asyncio.gather(*(Connection(port).open() for _ in range(batch_size)))
+    return connections
 
 
 def close(connections: Iterable[Connection]) -> None:

@@ -86,14 +86,14 @@ def test_a_body_over_the_limit_is_refused(portal: Portal, chunked: bool) -> None
 
 
 def test_a_header_with_underscores_cannot_replace_another(portal: Portal) -> None:
-    def ask(header: bytes) -> bytes:
+    def get_stats(header: bytes) -> bytes:
         head = (
             b"GET /api/v1/reservations/stats/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
         )
         return raw(portal, head + b"%b: %b\r\n\r\n" % (header, portal.api_key.encode()))
 
-    assert ask(b"X-API-Key").startswith(b"HTTP/1.1 200 ")
-    assert ask(b"X_API_Key").startswith(b"HTTP/1.1 401 ")
+    assert get_stats(b"X-API-Key").startswith(b"HTTP/1.1 200 ")
+    assert get_stats(b"X_API_Key").startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize(
