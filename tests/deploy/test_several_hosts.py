@@ -1,4 +1,4 @@
-"""A whole cluster under load: each part is killed in turn, an upgrade is rolled out, and nothing is lost or doubled."""
+"""A whole cluster under load: each part is killed in turn, an upgrade is rolled out, and nothing is lost or repeated."""
 
 import json
 import shutil
