@@ -1,5 +1,7 @@
-"""The inventory: everything the apps bring to the registries. A misspelt file name is found by nobody, so each name
-stands here; add yours where you add the thing."""
+"""The inventory of all registries. Add each new rule, check, widget or task here.
+
+A hook module with a misspelled name is never imported and fails silently; this list detects it.
+"""
 
 import inspect
 from typing import Any
@@ -171,18 +173,18 @@ REGISTRIES: dict[str, Registry[Any]] = {
 
 
 @pytest.mark.parametrize("module_name", INVENTORY)
-def test_the_registry_holds_exactly_what_the_inventory_names(module_name: str) -> None:
+def test_a_registry_contains_exactly_the_names_in_the_inventory(module_name: str) -> None:
     assert REGISTRIES[module_name].names() == sorted(INVENTORY[module_name])
 
 
-def test_every_schedule_says_what_it_does() -> None:
+def test_every_scheduled_job_has_a_summary() -> None:
     assert [job.name for job in schedules.registry if not job.summary] == []
 
 
 def test_scheduled_tasks_take_no_arguments() -> None:
     for job in schedules.registry:
         parameters = inspect.signature(import_string(job.name)).parameters.values()
-        needed = [
+        required = [
             p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD
         ]
-        assert not needed, f"{job.name} cannot run by itself: it wants {needed}"
+        assert not required, f"{job.name} cannot be scheduled: it requires {required}"
