@@ -54,8 +54,8 @@ def main(tries: int) -> None:
             slack.close()
     print(f"{tries} tries, in seconds      median    p95  longest")
     for name, index in (
-        ("answered to written", 0),
-        ("written to picked up", 1),
+        ("response to stored", 0),
+        ("stored to picked up", 1),
         ("picked up to received", 2),
     ):
         print_row(f"  {name}", [steps[index] for steps in latencies])
@@ -69,7 +69,7 @@ def print_row(name: str, seconds: list[float]) -> None:
 
 
 def measure_once(portal: Portal, slack: FakeHTTP) -> tuple[float, float, float]:
-    """Return the seconds from response to stored alert, from there to pick-up, and from there to receipt."""
+    """Return the seconds until the notification is stored, until the worker picks it up, and until it is received."""
     with closing(sqlite3.connect(portal.data_dir / "opsportal.sqlite3", timeout=20)) as database:
         for table in TABLES:
             database.execute(f"DELETE FROM {table}")
@@ -91,11 +91,11 @@ def measure_once(portal: Portal, slack: FakeHTTP) -> tuple[float, float, float]:
         answered_at = time.monotonic()
     received_at = slack.wait_for(1, seconds=90)[0].at
     clock_offset = time.time() - time.monotonic()  # the database stores wall-clock times
-    written_at, picked_up_at = (
+    stored_at, picked_up_at = (
         datetime.fromisoformat(f"{at}+00:00").timestamp() - clock_offset
         for at in portal.wait_for(lambda: delivery_timestamps(portal), what="the delivery")
     )
-    return written_at - answered_at, picked_up_at - written_at, received_at - picked_up_at
+    return stored_at - answered_at, picked_up_at - stored_at, received_at - picked_up_at
 
 
 def delivery_timestamps(portal: Portal) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""Holds what the API really answers against its description: tests/conftest.py has every answer of the test client checked."""
+"""Check API responses against the OpenAPI document. tests/conftest.py does so for all responses of the test client."""
 
 import json
 import re
@@ -11,7 +11,11 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from core.lib import openapi
 
-ALWAYS = {400, 405, 429}  # another host's name, a method that is not taken, too many calls
+UNDOCUMENTED = {
+    400,
+    405,
+    429,
+}  # invalid host, method not allowed, too many requests: possible for every operation
 
 
 @cache
@@ -21,38 +25,38 @@ def document() -> dict[str, Any]:
 
 @cache
 def patterns() -> list[tuple[re.Pattern[str], str]]:
-    """Addresses without parameters first: `…/stats/` is no reference."""
+    """Return a pattern for each path, those without parameters first, so that `…/stats/` is not read as an id."""
     paths = sorted(document()["paths"], key=lambda path: (path.count("{"), path))
     return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), path) for path in paths]
 
 
 @cache
 def validator(pointer: str) -> Draft202012Validator:
-    whole = {**document(), "$ref": pointer}
-    return Draft202012Validator(whole, format_checker=FormatChecker())
+    schema = {**document(), "$ref": pointer}
+    return Draft202012Validator(schema, format_checker=FormatChecker())
 
 
 def check(method: str, path: str, status: int, content_type: str, body: bytes) -> None:
-    """Nothing, or an AssertionError that says how the answer is not as described."""
-    found = next((known for pattern, known in patterns() if pattern.fullmatch(path)), None)
-    if found is None:
+    """Raise an AssertionError that names the difference if the response does not match the document."""
+    template = next((known for pattern, known in patterns() if pattern.fullmatch(path)), None)
+    if template is None:
         return
     where = f"{method} {path} answered {status}"
-    described = document()["paths"][found].get(method.lower())
-    answer = described["responses"].get(str(status)) if described else None
-    if answer is None and status in ALWAYS:
+    operation = document()["paths"][template].get(method.lower())
+    response = operation["responses"].get(str(status)) if operation else None
+    if response is None and status in UNDOCUMENTED:
         return
-    assert answer is not None, f"{where}, which is not described: {body[:300]!r}"
-    if method == "HEAD" or not answer.get("content"):
-        assert not body, f"{where} with a body that is not described: {body[:300]!r}"
+    assert response is not None, f"{where}, which is not documented: {body[:300]!r}"
+    if method == "HEAD" or not response.get("content"):
+        assert not body, f"{where} with a body that is not documented: {body[:300]!r}"
         return
     kind = content_type.partition(";")[0]
-    assert kind in answer["content"], f"{where} as {kind}: {body[:300]!r}"
+    assert kind in response["content"], f"{where} as {kind}: {body[:300]!r}"
     pointer = "/".join(
         part.replace("~", "~0").replace("/", "~1")
         for part in (
             "paths",
-            found,
+            template,
             method.lower(),
             "responses",
             str(status),
@@ -66,11 +70,11 @@ def check(method: str, path: str, status: int, content_type: str, body: bytes) -
 
 
 def watch_test_client() -> None:
-    """From now on every answer to a test's client is checked."""
-    answer = Client.request
+    """Check every API response that the test client receives from now on."""
+    original = Client.request
 
     def request(self: Client, **environ: Any) -> HttpResponseBase:
-        response = answer(self, **environ)
+        response = original(self, **environ)
         path, method = environ.get("PATH_INFO", "/"), environ.get("REQUEST_METHOD", "GET")
         if path.startswith("/api/"):
             if response.streaming:

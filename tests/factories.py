@@ -1,4 +1,4 @@
-"""Rows for tests: plain typed functions, one a kind, every value visible where it matters."""
+"""Create rows for tests: one typed function per model, with visible values where they matter."""
 
 import itertools
 from datetime import timedelta
@@ -42,14 +42,14 @@ def make_ticket_type(
 
 
 def wanted(*items: tuple[TicketType, int], key: str = "", **fields: Any) -> Wanted:
-    """What a buyer asks for: `wanted((standing, 2), (seated, 1), customer="c-1")`."""
+    """Return an order of a buyer: `wanted((standing, 2), (seated, 1), customer="c-1")`."""
     quantities = tuple(sorted((type_.pk, quantity) for type_, quantity in items))
     given = {"customer": "", "order_id": "", "fingerprint": str(quantities), **fields}
     return Wanted(items=quantities, key=key or f"key-{next(_numbers)}", **given)
 
 
 def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
-    """A payment that succeeded, unless `status` says otherwise."""
+    """Create a payment, which has succeeded unless `status` says otherwise."""
     number = next(_numbers)
     now = fields.pop("now", None) or timezone.now()
     given = {
@@ -75,7 +75,7 @@ def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
 
 
 def make_alert(**fields: Any) -> SystemAlert:
-    """An alert as a report makes it: open and told; `state` and other fields are set on the row afterwards."""
+    """Report a problem and return its open alert; `state` and other fields are set on the row afterwards."""
     number = next(_numbers)
     reported = {
         "key": f"problem-{number}",
@@ -110,7 +110,7 @@ def make_monitor(url: str, **fields: Any) -> Monitor:
 
 
 def make_webhook_event(**fields: Any) -> WebhookEvent:
-    """What Stripe told us just now, or when `received_at` says; still to be dealt with, unless `state` says otherwise."""
+    """Create a webhook event received at `received_at` or now; it is unprocessed unless `state` says otherwise."""
     at = fields.get("received_at") or timezone.now()
     given = {
         "event_id": f"evt_{next(_numbers)}",

@@ -1,4 +1,4 @@
-"""Further processes on the test's own database, to race against and to kill."""
+"""Start more processes on the test's database, to race against them or to kill them."""
 
 import os
 import subprocess
@@ -11,15 +11,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def database_url() -> str:
-    """The test database as a URL. Whoever uses it must commit what it shares (`transaction=True`)."""
-    known = connection.settings_dict
+    """Return the test database as a URL. The test must commit the rows that it shares (`transaction=True`)."""
+    settings = connection.settings_dict
     if connection.vendor == "sqlite":
-        return f"sqlite:///{known['NAME']}"
-    return f"postgresql://{known['USER']}@{known['HOST']}:{known['PORT']}/{known['NAME']}"
+        return f"sqlite:///{settings['NAME']}"
+    return (
+        f"postgresql://{settings['USER']}@{settings['HOST']}:{settings['PORT']}/{settings['NAME']}"
+    )
 
 
 def start(module: str, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
-    """`python -m module arguments` under the portal's settings, on this test's database, with pipes."""
+    """Run `python -m module arguments` with the test settings on this test's database, with pipes."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,

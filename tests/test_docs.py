@@ -1,4 +1,4 @@
-"""The documents say what the code says: settings, dependencies, links."""
+"""The documents match the code: settings, dependencies, links."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def table_names(document: str) -> set[str]:
-    """What stands in the first cell of the tables' rows."""
+    """Return the first cells of all table rows."""
     text = (ROOT / "docs" / document).read_text()
     return {m[1].strip("` ") for m in re.finditer(r"^\| ([^|]+) \|", text, re.MULTILINE)}
 
@@ -23,7 +23,7 @@ def test_every_setting_is_explained_in_operations() -> None:
     assert names - table_names("operations.md") == set()
 
 
-def test_operations_explains_no_setting_that_does_not_exist() -> None:
+def test_operations_explains_only_settings_that_exist() -> None:
     settings = (ROOT / "opsportal" / "settings.py").read_text()
     explained = {
         name for name in table_names("operations.md") if re.fullmatch(r"[A-Z0-9_]{4,}", name)
@@ -33,7 +33,7 @@ def test_operations_explains_no_setting_that_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize("name", ["run.in", "dev.in"])
-def test_every_dependency_has_its_reason(name: str) -> None:
+def test_every_dependency_is_explained(name: str) -> None:
     lines = (ROOT / "requirements" / name).read_text().splitlines()
     packages = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines if line[:1].isalpha()}
 
@@ -41,7 +41,7 @@ def test_every_dependency_has_its_reason(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["run.txt", "dev.txt", "uv.txt", "audit.txt"])
-def test_locks_hold_hashes_and_no_address(name: str) -> None:
+def test_lock_files_contain_hashes_and_no_url(name: str) -> None:
     lock = (ROOT / "requirements" / name).read_text()
     packages = re.findall(r"^[a-z0-9].*", lock, re.MULTILINE)
 
@@ -50,16 +50,16 @@ def test_locks_hold_hashes_and_no_address(name: str) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_between_documents_lead_somewhere(document: Path) -> None:
+def test_links_between_documents_lead_to_existing_files(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
 
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
-def test_places_the_readme_names_exist() -> None:
+def test_paths_in_the_readme_exist() -> None:
     readme = (ROOT / "README.md").read_text()
-    places = re.findall(r"^\| (`[^|]+`) \|", readme, re.MULTILINE)
-    named = [place for cell in places for place in re.findall(r"`([^`]+)`", cell)]
+    cells = re.findall(r"^\| (`[^|]+`) \|", readme, re.MULTILINE)
+    paths = [path for cell in cells for path in re.findall(r"`([^`]+)`", cell)]
 
-    assert named
-    assert [place for place in named if not (ROOT / place).exists()] == []
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []

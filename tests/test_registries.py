@@ -189,7 +189,7 @@ def test_every_schedule_has_a_summary() -> None:
 def test_scheduled_tasks_take_no_arguments() -> None:
     for job in schedules.registry:
         parameters = inspect.signature(import_string(job.name)).parameters.values()
-        needed = [
+        required = [
             p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD
         ]
         assert not needed, f"{job.name} requires {needed}"

@@ -1,4 +1,4 @@
-"""The fixtures themselves: what the other tests rely on."""
+"""The fixtures and test servers that the other tests rely on."""
 
 import smtplib
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def test_a_row_can_be_written() -> None:
 
 
 @pytest.mark.django_db
-def test_sqlite_is_in_a_file() -> None:
+def test_the_sqlite_database_is_a_file() -> None:
     if connection.vendor == "sqlite":
         assert str(settings.DATA_DIR) in str(connection.settings_dict["NAME"])
 
@@ -44,7 +44,7 @@ def test_a_real_postgresql_starts(postgres: PostgresServer) -> None:
     assert int(row[0]) >= 130000
 
 
-def test_a_real_redis_can_be_killed_and_comes_back(redis_server: RedisServer) -> None:
+def test_a_real_redis_can_be_killed_and_started_again(redis_server: RedisServer) -> None:
     client = redis.Redis(port=redis_server.port, retry=Retry(NoBackoff(), 0))
     assert client.ping()
 
@@ -57,17 +57,17 @@ def test_a_real_redis_can_be_killed_and_comes_back(redis_server: RedisServer) ->
     client.close()
 
 
-def test_a_fake_service_answers_by_its_script(fake: FakeHTTP) -> None:
+def test_a_fake_service_answers_from_its_script(fake: FakeHTTP) -> None:
     fake.answer(500, times=2)
-    fake.answer(200, json={"id": "x"}, path="/made")
+    fake.answer(200, json={"id": "x"}, path="/orders")
 
-    statuses = [httpx.post(fake.url + "/made", json={"n": n}).status_code for n in range(4)]
+    statuses = [httpx.post(fake.url + "/orders", json={"n": n}).status_code for n in range(4)]
 
     assert statuses == [500, 500, 200, 200]
     assert [request.json()["n"] for request in fake.requests] == [0, 1, 2, 3]
 
 
-def test_a_fake_service_can_hang_up_and_refuse(fake: FakeHTTP) -> None:
+def test_a_fake_service_can_drop_requests_and_refuse_connections(fake: FakeHTTP) -> None:
     fake.drop()
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(fake.url)
@@ -86,7 +86,7 @@ def test_a_fake_service_reads_chunked_bodies(fake: FakeHTTP) -> None:
     assert fake.requests[0].body == b"one two"
 
 
-def test_the_mail_server_keeps_mails(mail_server: MailServer) -> None:
+def test_the_mail_server_keeps_e_mails(mail_server: MailServer) -> None:
     mail = EmailMessage()
     mail["Subject"], mail["From"], mail["To"] = "Hello", "a@x.example", "b@x.example"
     mail.set_content("text")
@@ -97,7 +97,7 @@ def test_the_mail_server_keeps_mails(mail_server: MailServer) -> None:
     assert mail_server.wait_for(1)[0]["Subject"] == "Hello"
 
 
-def test_the_portal_serves_and_survives_kill_and_restart(portal: Portal) -> None:
+def test_the_portal_keeps_its_data_when_killed_and_restarted(portal: Portal) -> None:
     assert portal.client.get("/admin/", headers=portal.staff).status_code == 200
     app = portal.seeded.app_id
     assert portal.value("SELECT slug FROM clients_clientapp WHERE id = %s", (app,)) == "shop"
@@ -126,7 +126,7 @@ def test_a_page_opens_in_a_real_browser(portal: Portal, staff_page: Page) -> Non
     assert staff_page.get_by_text("Log out").first.is_visible()
 
 
-def test_the_watch_sees_what_is_wrong(portal: Portal, page: Page, watch: Watch) -> None:
+def test_the_browser_watch_records_faults(portal: Portal, page: Page, watch: Watch) -> None:
     page.goto(portal.base_url + "/admin/login/")
     page.evaluate("fetch('/not/there/')")
     page.evaluate("console.error('odd')")

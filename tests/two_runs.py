@@ -1,14 +1,14 @@
-"""The suite runs twice, on SQLite and on PostgreSQL with Redis. What is the same in both runs in one of them.
+"""Marks for tests that run once, although the suite runs on SQLite and again on PostgreSQL with Redis.
 
-Such tests bring servers of their own, or touch no database. Whole files: `pytestmark = in_the_postgresql_run`.
+Such tests start their own servers or use no database. Mark a whole file with `pytestmark = in_the_postgresql_run`.
 """
 
 import pytest
 from django.db import connection
 
 in_the_sqlite_run = pytest.mark.skipif(
-    connection.vendor != "sqlite", reason="part of the SQLite run: the same in both"
+    connection.vendor != "sqlite", reason="runs in the SQLite run only"
 )
 in_the_postgresql_run = pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="part of the PostgreSQL run: the same in both"
+    connection.vendor != "postgresql", reason="runs in the PostgreSQL run only"
 )

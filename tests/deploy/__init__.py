@@ -1,1 +1,1 @@
-"""Several hosts on one machine: the arrangement of deploy/, really run, each part killed under load."""
+"""Tests of the files in deploy/, and of a cluster of several hosts on one machine."""

@@ -1,4 +1,4 @@
-"""One PostgreSQL, one Redis, two web nodes, two workers, pgbouncer and nginx, each on a host of its own."""
+"""PostgreSQL with pgbouncer, Redis, two web nodes, two workers and nginx, each on its own host."""
 
 import os
 import shutil
@@ -20,17 +20,18 @@ from tests.servers.redis_server import RedisServer
 
 NAMES = ["db", "cache", "web1", "web2", "worker1", "worker2", "proxy"]
 WEB, WORKERS = ("web1", "web2"), ("worker1", "worker2")
-# These two reach the database through pgbouncer, the others directly: both ways must work, also together.
+# These two use the database through pgbouncer, the others directly. Both ways must work at the same time.
 POOLED = ("web2", "worker2")
 PORT = 8000
 
 
 def program(name: str) -> str | None:
+    """Return the path of a program, also from the folders for administrators, or None."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
 class Cluster:
-    """Everything started on construction; each node can be killed and started again, from any folder with the code."""
+    """A cluster that starts on construction; each node can be killed and started again from any copy of the code."""
 
     def __init__(self, network: Network, folder: Path) -> None:
         self.network, self.folder = network, folder
@@ -50,7 +51,7 @@ class Cluster:
             check=True,
             timeout=180,
         )
-        self.meant_to_run: set[str] = set()
+        self.expected_to_run: set[str] = set()
         for name in (*WEB, *WORKERS):
             self.start(name)
         self._closing = threading.Event()
@@ -91,7 +92,7 @@ class Cluster:
         }
 
     def start(self, name: str, *, code: Path | None = None) -> None:
-        """Start a node, from now on with this code when it is given."""
+        """Start a node; with `code`, use that copy of the code from now on."""
         self.code[name] = code or self.code[name]
         host = self.host(name)
         role = (
@@ -106,23 +107,23 @@ class Cluster:
             cwd=self.code[name],
             prefix=host.prefix,
         )
-        self.meant_to_run.add(name)
+        self.expected_to_run.add(name)
 
     def _restart_always(self) -> None:
-        """What systemd does on each host: a node that gave up, because the database was away when it started, is started again."""
+        """Restart nodes like systemd does, for example after a node ended because the database was unavailable."""
         while not self._closing.wait(1):
-            for name in list(self.meant_to_run):
-                if self.nodes[name].poll() is not None and name in self.meant_to_run:
+            for name in list(self.expected_to_run):
+                if self.nodes[name].poll() is not None and name in self.expected_to_run:
                     self.start(name)
 
     def kill(self, name: str) -> None:
-        """The machine is gone: SIGKILL for the supervisor; what it started ends with it."""
-        self.meant_to_run.discard(name)
+        """Kill the supervisor with SIGKILL; its child processes end with it."""
+        self.expected_to_run.discard(name)
         process.kill_group(self.nodes[name])
 
     def restart(self, name: str) -> None:
-        """Ask it to end, wait for that, and start it again."""
-        self.meant_to_run.discard(name)
+        """Stop a node gracefully and start it again."""
+        self.expected_to_run.discard(name)
         process.stop(self.nodes[name], grace_seconds=20)
         self.start(name)
         self.wait_until_up(name)
@@ -137,8 +138,8 @@ class Cluster:
                 what=name,
             )
 
-    def run_beside(self, name: str, script: Path) -> subprocess.Popen[bytes]:
-        """Another program on a node's host, with the node's environment."""
+    def run_on_host(self, name: str, script: Path) -> subprocess.Popen[bytes]:
+        """Start another program on a node's host with the node's environment."""
         return process.spawn(
             [sys.executable, script],
             log=self.log(script.stem),
@@ -147,10 +148,10 @@ class Cluster:
             prefix=self.host(name).prefix,
         )
 
-    # --- what stands between ------------------------------------------------------------------------------
+    # --- proxy and connection pooler ----------------------------------------------------------------------
 
     def start_proxy(self) -> None:
-        """nginx with the proxy rules of deploy/."""
+        """Start nginx with the proxy settings of deploy/."""
         host = self.host("proxy")
         folder = self.folder / "proxy"
         folder.mkdir(exist_ok=True)
@@ -187,7 +188,7 @@ class Cluster:
 
     def _start_pgbouncer(self) -> None:
         host, user = self.host("db"), process.unprivileged_user()
-        # Of its own: pgbouncer refuses to be root, and pytest's folders are closed to others.
+        # pgbouncer refuses to run as root, and other users cannot read pytest's folders.
         folder = self.pooler_folder = Path(tempfile.mkdtemp(prefix="opsportal-pgbouncer-"))
         folder.chmod(0o755)
         self.pooler_port = self.postgres.port + 1
@@ -222,7 +223,7 @@ server_login_retry = 1
             what="pgbouncer",
         )
 
-    # --- looking inside -------------------------------------------------------------------------------------
+    # --- database and logs ----------------------------------------------------------------------------------
 
     def log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
@@ -237,12 +238,12 @@ server_login_retry = 1
 
     def close(self) -> None:
         self._closing.set()
-        self.meant_to_run.clear()
-        for node in self.nodes.values():  # processes first: a namespace in use does not go away
+        self.expected_to_run.clear()
+        for node in self.nodes.values():  # before the namespaces, which cannot be deleted in use
             process.stop(node, grace_seconds=0.2)
         process.stop(self.pooler, grace_seconds=1)
         process.remove(self.pooler_folder)
-        time.sleep(0.2)  # what the supervisors started ends with them
+        time.sleep(0.2)  # until the supervisors' child processes have ended
         self.redis.stop()
         self.postgres.stop()
         self.slack.close()

@@ -1,4 +1,4 @@
-"""Hosts on one machine: network namespaces on a bridge when we are root, else several loopback addresses."""
+"""Hosts on one machine: network namespaces on a bridge for root, otherwise several loopback addresses."""
 
 import os
 import secrets
@@ -13,25 +13,25 @@ from types import TracebackType
 class Host:
     name: str
     address: str
-    prefix: tuple[str, ...] = ()  # what runs a command on this host
+    prefix: tuple[str, ...] = ()  # of a command, to run it on this host
 
 
 class Network:
-    """`Network(["db", "web1"])` in a with statement; `kind` says which of the two ways it is."""
+    """A network for a with statement: `with Network(["db", "web1"]) as network`. `kind` names its implementation."""
 
     def __init__(self, names: list[str]) -> None:
         self._tag = f"ops{secrets.token_hex(2)}"
         self._names = names
-        self._made = False
+        self._has_namespaces = False
         self.kind = "loopback addresses"
-        self.gateway = "127.0.0.1"  # where hosts reach the test process
+        self.gateway = "127.0.0.1"  # address of the test process for the hosts
         self.hosts: dict[str, Host] = {}
 
     def __enter__(self) -> "Network":
         if os.geteuid() == 0 and sys.platform == "linux" and shutil.which("ip"):
             try:
-                self._make_namespaces()
-            except subprocess.CalledProcessError:  # a container may forbid it
+                self._create_namespaces()
+            except subprocess.CalledProcessError:  # not permitted in some containers
                 self._remove_namespaces()
         if not self.hosts:
             second = 16 + secrets.randbelow(200)
@@ -47,23 +47,23 @@ class Network:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._made:
+        if self._has_namespaces:
             self._remove_namespaces()
 
-    def cut(self, name: str) -> None:
-        """Unplug a host's cable. Only with namespaces."""
+    def disconnect(self, name: str) -> None:
+        """Take a host's link down. Works with namespaces only."""
         _ip("link", "set", self._cable(name), "down")
 
-    def mend(self, name: str) -> None:
+    def reconnect(self, name: str) -> None:
         _ip("link", "set", self._cable(name), "up")
 
-    def _make_namespaces(self) -> None:
-        self._made = True
+    def _create_namespaces(self) -> None:
+        self._has_namespaces = True
         net = f"10.{200 + secrets.randbelow(50)}.{secrets.randbelow(250)}"
         _ip("link", "add", self._tag, "type", "bridge")
         _ip("addr", "add", f"{net}.1/24", "dev", self._tag)
         _ip("link", "set", self._tag, "up")
-        made = {}
+        hosts = {}
         for number, name in enumerate(self._names):
             space, cable = f"{self._tag}-{name}", self._cable(name)
             _ip("netns", "add", space)
@@ -73,8 +73,8 @@ class Network:
             _ip("-n", space, "addr", "add", f"{net}.{number + 2}/24", "dev", "eth0")
             _ip("-n", space, "link", "set", "eth0", "up")
             _ip("-n", space, "link", "set", "lo", "up")
-            made[name] = Host(name, f"{net}.{number + 2}", ("ip", "netns", "exec", space))
-        self.hosts, self.gateway, self.kind = made, f"{net}.1", "network namespaces"
+            hosts[name] = Host(name, f"{net}.{number + 2}", ("ip", "netns", "exec", space))
+        self.hosts, self.gateway, self.kind = hosts, f"{net}.1", "network namespaces"
 
     def _remove_namespaces(self) -> None:
         for name in self._names:

@@ -1,4 +1,4 @@
-"""Apps that keep calling while hosts come and go. What was acknowledged is remembered, to be looked for afterwards."""
+"""Apps that keep posting while hosts fail. Acknowledged ids are recorded, to be compared with the database."""
 
 import threading
 import time
@@ -12,13 +12,13 @@ Posted = tuple[str, object, dict[str, str]]  # address, body, headers
 
 
 class Load:
-    """A few threads, each posting one thing after another until it is acknowledged, with the same id every time."""
+    """Threads that post one item after another, repeating each with the same id until it is acknowledged."""
 
     def __init__(self, url: str, api_key: str, ticket_type: int) -> None:
         self.url, self.ticket_type = url, ticket_type
         self.headers = {"Authorization": f"Bearer {api_key}"}
         self.acknowledged: dict[str, list[str]] = defaultdict(list)
-        self.refused: list[str] = []  # answers that no trouble excuses
+        self.refused: list[str] = []  # responses that an outage does not explain
         self._ending = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(kind,), daemon=True)
@@ -37,7 +37,7 @@ class Load:
     def count(self) -> int:
         return sum(len(ids) for ids in list(self.acknowledged.values()))
 
-    # --- what is posted under an id -------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------
 
     def error(self, key: str) -> Posted:
         body = {"event_id": key, "message": f"Gate {key[0]} does not answer", "severity": "error"}
@@ -62,12 +62,12 @@ class Load:
                     client, key, path, body, headers
                 ):
                     time.sleep(0.1)
-                time.sleep(0.2)  # 300 a minute; an app may write 600
+                time.sleep(0.2)  # 300 per minute; the limit of an app is 600
 
     def _post(
         self, client: httpx.Client, key: str, path: str, body: object, headers: dict[str, str]
     ) -> bool:
-        """True when there is nothing left to do for this id."""
+        """Post once; return True if this id needs no further attempt."""
         try:
             response = client.post(path, json=body, headers=headers)
         except httpx.HTTPError:

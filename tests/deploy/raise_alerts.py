@@ -1,12 +1,12 @@
-"""Run on a host: raises MOST alerts one after another, each once, and prints its key when the database has it."""
+"""Raise ALERT_COUNT alerts one after another and print each key once it is stored. Runs on one of the hosts."""
 
 import os
 import time
 
 import django
 
-MOST = 12  # 20 within five minutes would be told as one storm
-APART = 4  # seconds
+ALERT_COUNT = 12  # 20 within five minutes would be sent as one storm message
+INTERVAL_SECONDS = 4
 
 
 def main() -> None:
@@ -15,17 +15,17 @@ def main() -> None:
 
     from django.db import Error, connections
 
-    for number in range(1, MOST + 1):
+    for number in range(1, ALERT_COUNT + 1):
         while True:
             try:
                 raise_alert(number)
-            except (Error, OSError):  # the database is away
+            except (Error, OSError):  # the database is unavailable
                 connections.close_all()
                 time.sleep(0.3)
             else:
                 break
         print(f"deploy.{number}", flush=True)
-        time.sleep(APART)
+        time.sleep(INTERVAL_SECONDS)
 
 
 def raise_alert(number: int) -> None:
@@ -38,7 +38,7 @@ def raise_alert(number: int) -> None:
         key=f"deploy.{number}",
         alert_type="database-down",
         title=f"Problem number {number}.",
-        message="Raised while hosts come and go.",
+        message="Raised while hosts fail.",
         severity=Severity.CRITICAL,
         source="tests",
         now=timezone.now(),

@@ -1,4 +1,4 @@
-"""deploy/ as it really runs: every part killed in turn under load, an upgrade rolled out, and the books balanced."""
+"""A whole cluster under load: each part is killed in turn, an upgrade is rolled out, and nothing is lost or repeated."""
 
 import json
 import shutil
@@ -16,12 +16,12 @@ import pytest
 from tests.deploy.cluster import NAMES, WEB, WORKERS, Cluster, program
 from tests.deploy.hosts import Network
 from tests.deploy.load import Load
-from tests.deploy.raise_alerts import MOST
+from tests.deploy.raise_alerts import ALERT_COUNT
 from tests.servers import process
 from tests.servers.portal import ROOT
 from tests.two_runs import in_the_postgresql_run
 
-NEEDED = ("nginx", "pgbouncer")
+PROGRAMS = ("nginx", "pgbouncer")
 SEED = """
 import json
 from core.clients.models import ApiKey, ClientApp, Scope
@@ -36,10 +36,10 @@ print(json.dumps({"api_key": secret, "ticket_type": type_.pk}))
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    missing = [name for name in NEEDED if not program(name)]
+    missing = [name for name in PROGRAMS if not program(name)]
     if missing or not sys.platform.startswith("linux"):
-        why = f"it needs {' and '.join(missing)}" if missing else "it needs Linux"
-        pytest.skip(why)
+        reason = f"not installed: {', '.join(missing)}" if missing else "it requires Linux"
+        pytest.skip(reason)
     with Network(NAMES) as network:
         cluster = Cluster(network, tmp_path_factory.mktemp("cluster"))
         try:
@@ -49,55 +49,53 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @in_the_postgresql_run
-def test_every_part_may_die_under_load_and_an_upgrade_may_roll(cluster: Cluster) -> None:
+def test_nothing_is_lost_when_any_part_is_killed_or_upgraded_under_load(cluster: Cluster) -> None:
     seeded = manage(cluster, "shell", "-v0", "-c", SEED)
     load = Load(cluster.url, **json.loads(seeded.splitlines()[-1]))
-    alerts = cluster.run_beside("worker1", Path(__file__).parent / "raise_alerts.py")
-    began = time.time()
+    alerts = cluster.run_on_host("worker1", Path(__file__).parent / "raise_alerts.py")
+    began_at = time.time()
     load.start()
-    goes_on(cluster, load, "at the start")
+    wait_for_acknowledgements(cluster, load, "at the start")
 
     upgrade = with_migration(cluster)
-    for name in (
-        *WEB,
-        *WORKERS,
-    ):  # the first to come back migrates, while the others run the old code
+    # The first node to start runs the migration while the others run the old code.
+    for name in (*WEB, *WORKERS):
         cluster.kill(name)
-        goes_on(cluster, load, f"without {name}")
+        wait_for_acknowledgements(cluster, load, f"without {name}")
         cluster.start(name, code=upgrade)
         if name in WEB:
             cluster.wait_until_up(name)
-    columns = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'note_of_next'"
+    columns = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'added_column'"
     assert cluster.rows(columns) == [(1,)]
-    goes_on(cluster, load, "after the upgrade")
+    wait_for_acknowledgements(cluster, load, "after the upgrade")
 
     cluster.redis.kill()
-    goes_on(cluster, load, "without Redis")
+    wait_for_acknowledgements(cluster, load, "without Redis")
     cluster.redis.start()
 
     cluster.postgres.kill()
     time.sleep(1)
     cluster.postgres.start()
-    goes_on(cluster, load, "after PostgreSQL came back")
+    wait_for_acknowledgements(cluster, load, "after PostgreSQL came back")
 
     process.kill_group(cluster.nodes["proxy"])
     cluster.start_proxy()
-    goes_on(cluster, load, "after nginx came back")
+    wait_for_acknowledgements(cluster, load, "after nginx came back")
 
     cluster.restart(WEB[0])
-    goes_on(cluster, load, "after a node was restarted as one should")
+    wait_for_acknowledgements(cluster, load, "after a graceful restart of a node")
 
-    limit_holds(cluster)
+    assert_limit_is_shared(cluster)
 
     assert alerts.wait(90) == 0, cluster.log("raise_alerts").read_text()
     load.stop()
     assert load.refused == []
-    everything_acknowledged_is_stored_once(cluster, load)
-    every_notification_went_out_once(cluster)
-    every_schedule_ran_once(cluster, began)
+    assert_acknowledged_is_stored_once(cluster, load)
+    assert_notifications_were_sent_once(cluster)
+    assert_schedules_ran_once(cluster, began_at)
 
 
-# --- what is done ------------------------------------------------------------------------------------------
+# --- steps -------------------------------------------------------------------------------------------------
 
 
 def manage(cluster: Cluster, *arguments: str) -> str:
@@ -114,7 +112,7 @@ def manage(cluster: Cluster, *arguments: str) -> str:
 
 
 def with_migration(cluster: Cluster) -> Path:
-    """A copy of the code that is one migration further."""
+    """Return a copy of the code with one more migration."""
     code = cluster.folder / "next"
     ignored = shutil.ignore_patterns(".*", "__pycache__", "data", "node_modules", "tests", "bench")
     shutil.copytree(ROOT, code, ignore=ignored)
@@ -126,13 +124,13 @@ def with_migration(cluster: Cluster) -> Path:
         "class Migration(migrations.Migration):\n"
         f"    dependencies = [('reservations', {newest!r})]\n"
         "    operations = [migrations.RunSQL("
-        "'ALTER TABLE reservations_reservation ADD COLUMN note_of_next varchar(9) NULL')]\n"
+        "'ALTER TABLE reservations_reservation ADD COLUMN added_column varchar(9) NULL')]\n"
     )
     return code
 
 
-def goes_on(cluster: Cluster, load: Load, when: str, seconds: float = 60) -> None:
-    """Each kind of call is acknowledged again, five times at least, by itself and soon."""
+def wait_for_acknowledgements(cluster: Cluster, load: Load, when: str, seconds: float = 60) -> None:
+    """Wait until each kind of request has been acknowledged five more times."""
     before = {path: len(ids) for path, ids in load.acknowledged.items()}
     deadline = time.monotonic() + seconds
     while True:
@@ -143,8 +141,8 @@ def goes_on(cluster: Cluster, load: Load, when: str, seconds: float = 60) -> Non
         time.sleep(0.05)
 
 
-def limit_holds(cluster: Cluster) -> None:
-    """20 log-ins a minute from one address, through whichever web node they come, whatever they claim to be."""
+def assert_limit_is_shared(cluster: Cluster) -> None:
+    """Check that the web nodes share the limit of 20 sign-ins per minute per address, despite spoofed addresses."""
 
     def attempt(number: int) -> int:
         claimed = {"X-Forwarded-For": f"203.0.113.{number}"}
@@ -156,10 +154,10 @@ def limit_holds(cluster: Cluster) -> None:
     assert statuses[429] == 40, f"{statuses}\n{cluster.log_ends()}"
 
 
-# --- the books ---------------------------------------------------------------------------------------------
+# --- comparison with the database --------------------------------------------------------------------------
 
 
-def everything_acknowledged_is_stored_once(cluster: Cluster, load: Load) -> None:
+def assert_acknowledged_is_stored_once(cluster: Cluster, load: Load) -> None:
     stored = {
         "/api/v1/errors/": "SELECT event_id::text, count(*) FROM errors_errorevent GROUP BY 1",
         "/api/v1/reservations/": "SELECT idempotency_key, count(*) FROM reservations_reservation GROUP BY 1",
@@ -168,13 +166,15 @@ def everything_acknowledged_is_stored_once(cluster: Cluster, load: Load) -> None
     for path, sql in stored.items():
         counts = {str(key).replace("-", ""): count for key, count in cluster.rows(sql)}
         lost = [key for key in load.acknowledged[path] if key not in counts]
-        twice = [key for key in load.acknowledged[path] if counts.get(key, 0) != 1]
-        assert (lost, twice) == ([], []), f"{path}: {len(lost)} lost, {len(twice)} not once"
+        repeated = [key for key in load.acknowledged[path] if counts.get(key, 0) != 1]
+        assert (lost, repeated) == ([], []), (
+            f"{path}: {len(lost)} lost, {len(repeated)} not stored once"
+        )
 
 
-def every_notification_went_out_once(cluster: Cluster) -> None:
-    said = cluster.log("raise_alerts").read_text().splitlines()
-    raised = [line for line in said if line.startswith("deploy.")]
+def assert_notifications_were_sent_once(cluster: Cluster) -> None:
+    output = cluster.log("raise_alerts").read_text().splitlines()
+    raised = [line for line in output if line.startswith("deploy.")]
     waiting = (
         "SELECT count(*) FROM alerts_notification n JOIN alerts_channel c ON c.id = n.channel_id "
         "WHERE c.kind = 'slack' AND n.state IN ('waiting', 'sending')"
@@ -184,29 +184,31 @@ def every_notification_went_out_once(cluster: Cluster) -> None:
         time.sleep(0.3)
     texts = [request.body.decode() for request in cluster.slack.requests]
 
-    told = {key: sum(f"Problem number {key.split('.')[1]}." in t for t in texts) for key in raised}
+    message_counts = {
+        key: sum(f"Problem number {key.split('.')[1]}." in t for t in texts) for key in raised
+    }
 
-    assert len(raised) == MOST, said
+    assert len(raised) == ALERT_COUNT, output
     states = cluster.rows(
         "SELECT n.kind, n.state, n.attempt_count, n.error, count(*) FROM alerts_notification n "
         "JOIN alerts_channel c ON c.id = n.channel_id WHERE c.kind = 'slack' GROUP BY 1, 2, 3, 4"
     )
-    wrong = {key: times for key, times in told.items() if times != 1}
+    wrong = {key: times for key, times in message_counts.items() if times != 1}
     assert wrong == {}, f"{states}\n{cluster.log_ends()}"
 
 
-def every_schedule_ran_once(cluster: Cluster, began: float) -> None:
-    """Never more often than its minutes came round, whoever died; and it did run."""
+def assert_schedules_ran_once(cluster: Cluster, began_at: float) -> None:
+    """Check that each job that is due every minute ran at most once per minute, whatever was killed."""
     runs = cluster.rows(
         "SELECT j.name, date_trunc('minute', r.started_at), count(*) FROM jobs_jobrun r "
         "JOIN jobs_job j ON j.id = r.job_id WHERE j.cron = '* * * * *' AND r.outcome <> 'lost' "
         "GROUP BY 1, 2"
     )
-    minutes = int(time.time() // 60) - int(began // 60) + 1
+    minutes = int(time.time() // 60) - int(began_at // 60) + 1
     by_job = Counter[object]()
     for name, _minute, count in runs:
         assert isinstance(count, int)
         by_job[name] += count
 
-    assert by_job, f"nothing ran by schedule\n{cluster.log_ends()}"
+    assert by_job, f"no scheduled job ran\n{cluster.log_ends()}"
     assert {name: count for name, count in by_job.items() if count > minutes} == {}

@@ -1,4 +1,4 @@
-"""Official SDKs, unmodified, each as its users run it: with our DSN and nothing else changed."""
+"""Run unmodified official SDKs that differ from a user's setup only in the DSN."""
 
 import fcntl
 import hashlib
@@ -16,7 +16,7 @@ from tests.servers.fake_http import Answer, FakeHTTP, Received
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE / "programs"
 CACHE = HERE.parent.parent / ".cache" / "sdks"
-# fixture -> the programs that its tests need, whose tests these are, how to get the programs
+# Fixture -> the programs that its tests need, the name of these tests, how to install the programs.
 OTHER_LANGUAGES = {
     "npm_folder": (("node", "npm"), "JavaScript SDK", "install Node.js 18 or newer with npm"),
     "php": (("php",), "PHP", "install php-cli"),
@@ -24,27 +24,27 @@ OTHER_LANGUAGES = {
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without Node.js its SDKs cannot run, nor PHP's example without PHP; the end of the run says so."""
+    """Deselect tests whose language is not installed and report them at the end of the run."""
     from tests.conftest import left_out
 
-    for fixture, (programs, whose, how_to_get) in OTHER_LANGUAGES.items():
+    for fixture, (programs, name, install_hint) in OTHER_LANGUAGES.items():
         needing = [item for item in items if fixture in getattr(item, "fixturenames", ())]
         if needing and not all(map(shutil.which, programs)):
             for item in needing:
                 items.remove(item)
             config.hook.pytest_deselected(items=needing)
-            left_out(config, f"{len(needing)} {whose} tests did not run: {how_to_get}")
+            left_out(config, f"{len(needing)} {name} tests did not run: {install_hint}")
 
 
 @pytest.fixture
 def php() -> str:
-    """The program, for tests that need it."""
+    """Return the name of the PHP program; tests that request it are deselected without PHP."""
     return "php"
 
 
 @pytest.fixture(scope="session")
 def npm_folder() -> Path:
-    """A folder whose node_modules hold the JavaScript SDKs, installed once from the lock file beside this one."""
+    """Return a folder with the JavaScript SDKs in node_modules, installed once from package-lock.json."""
     lock = (HERE / "package-lock.json").read_bytes()
     folder = CACHE / hashlib.sha256(lock).hexdigest()[:16]
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -61,16 +61,16 @@ def npm_folder() -> Path:
 
 
 def run_program(command: list[str], **environment: str) -> dict[str, str]:
-    """Run a program to its end; the `name id` lines it printed. Event ids are without dashes."""
-    done = subprocess.run(
+    """Run a program and return the `name id` lines that it printed as a dict."""
+    completed = subprocess.run(
         command,
         capture_output=True,
         text=True,
         timeout=60,
         env={**os.environ, **environment},
     )
-    assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines() if line.count(" ") == 1]
+    assert completed.returncode == 0, completed.stderr
+    lines = [line.split() for line in completed.stdout.splitlines() if line.count(" ") == 1]
     return dict(lines)
 
 
@@ -95,7 +95,7 @@ def run_node(npm_folder: Path) -> Callable[..., dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def bundles(npm_folder: Path) -> Path:
-    """The browser programs with their SDKs, bundled as a shop would bundle its own."""
+    """Return a folder with the browser programs, bundled with their SDKs as in production."""
     folder = npm_folder / "bundles"
     with (CACHE / "lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
@@ -120,15 +120,15 @@ def bundles(npm_folder: Path) -> Path:
 
 @pytest.fixture
 def shop_site(bundles: Path, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
-    """A shop's web site on another origin than the portal: `/browser_sdk.html?dsn=…`."""
+    """Serve a shop's web site on another origin than the portal: `/browser_sdk.html?dsn=…`."""
     site = fake_http()
 
     def serve(request: Received) -> Answer:
-        name, _, ending = request.path.removeprefix("/").rpartition(".")
-        if ending == "html":
+        name, _, extension = request.path.removeprefix("/").rpartition(".")
+        if extension == "html":
             page = f'<!doctype html><title>Shop</title><div id="root"></div><script src="/{name}.js"></script>'
             return Answer(200, page.encode(), {"Content-Type": "text/html"})
-        if ending == "js":
+        if extension == "js":
             return Answer(
                 200, (bundles / f"{name}.js").read_bytes(), {"Content-Type": "text/javascript"}
             )

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md about errors, run as they stand there: only the portal's address and the key are put in."""
+"""The examples in docs/api.md that report errors work when only the URL and the key are replaced."""
 
 import os
 import re
@@ -21,27 +21,27 @@ def portal(module_portal: Portal) -> Portal:
     return module_portal
 
 
-def example(language: str, having: str, portal: Portal) -> str:
-    """The one block of that language with this text in it, for this portal."""
-    (found,) = [code for name, code in BLOCKS if name == language and having in code]
-    address = portal.base_url.removeprefix("http://")
-    found = found.replace("https://KEY@portal.example/1", portal.dsn)
-    return str(found.replace("https://portal.example", f"http://{address}"))
+def example(language: str, text: str, portal: Portal) -> str:
+    """Return the only block in the language that contains the text, with the portal's URL and key."""
+    (code,) = [code for name, code in BLOCKS if name == language and text in code]
+    code = code.replace("https://KEY@portal.example/1", portal.dsn)
+    return str(code.replace("https://portal.example", portal.base_url))
 
 
 def run(command: list[str], portal: Portal) -> str:
-    done = subprocess.run(
+    completed = subprocess.run(
         command,
         capture_output=True,
         text=True,
         timeout=60,
         env={**os.environ, "KEY": portal.public_key},
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
-def reported(portal: Portal, title: str) -> dict[str, str]:
+def stored(portal: Portal, title: str) -> dict[str, str]:
+    """Wait for the event with this title and return its columns."""
     row = portal.wait_for(
         lambda: portal.rows(
             f"SELECT {COLUMNS} FROM errors_errorevent WHERE message LIKE %s", (f"{title}%",)
@@ -51,23 +51,23 @@ def reported(portal: Portal, title: str) -> dict[str, str]:
     return dict(zip(COLUMNS.split(", "), row[0], strict=True))
 
 
-def test_every_example_is_run_by_a_test_here() -> None:
-    """But for PHP's SDK, which no registry here has; one SDK's line is like another's."""
+def test_the_examples_are_those_that_the_tests_below_run() -> None:
+    """PHP's SDK is the exception, because it requires Composer."""
     assert sorted(name for name, _ in BLOCKS) == ["js", "js", "php", "php", "python", "sh"]
 
 
-def test_curl(portal: Portal) -> None:
-    told = run(["bash", "-euc", example("sh", "curl", portal)], portal)
+def test_the_curl_example_reports_an_error(portal: Portal) -> None:
+    output = run(["bash", "-euc", example("sh", "curl", portal)], portal)
 
-    assert '"id"' in told
-    assert reported(portal, "PaymentDeclined: card was declined") == {
+    assert '"id"' in output
+    assert stored(portal, "PaymentDeclined: card was declined") == {
         "severity": "critical", "category": "payments", "function": "checkout.pay", "request_id": "req-81f0", "user_key": "u-7",
         "organization": "acme", "order_ref": "o-77", "payment_ref": "pi_3Nabc", "reservation_ref": "r-12",
         "environment": "production", "release": "shop@1.2.0",
     }  # fmt: skip
 
 
-def test_python(portal: Portal) -> None:
+def test_the_python_example_reports_an_error(portal: Portal) -> None:
     code = "\n".join([
         "class order: id = 'o-78'",
         example("python", "sentry_sdk.init", portal),
@@ -75,12 +75,12 @@ def test_python(portal: Portal) -> None:
     ])  # fmt: skip
     run([sys.executable, "-c", code], portal)
 
-    kept = reported(portal, "KeyError")
-    assert (kept["order_ref"], kept["release"], kept["environment"]) == ("o-78", "shop@1.2.0", "production")  # fmt: skip
+    event = stored(portal, "KeyError")
+    assert (event["order_ref"], event["release"], event["environment"]) == ("o-78", "shop@1.2.0", "production")  # fmt: skip
 
 
-def test_the_javascript_sdk(portal: Portal, npm_folder: Path) -> None:
-    """In Node, for which the example says that it is alike; browsers are tested with the SDKs."""
+def test_the_javascript_sdk_example_reports_an_error(portal: Portal, npm_folder: Path) -> None:
+    """The example runs with the Node SDK; test_sdks.py tests the browser SDK."""
     code = example("js", "Sentry.init", portal).replace("@sentry/browser", "@sentry/node")
     program = npm_folder / f"example-{uuid.uuid4().hex}.mjs"
     program.write_text(
@@ -92,31 +92,31 @@ def test_the_javascript_sdk(portal: Portal, npm_folder: Path) -> None:
     finally:
         program.unlink()
 
-    assert reported(portal, "TypeError: gate 9 is stuck")["reservation_ref"] == "r-9"
+    assert stored(portal, "TypeError: gate 9 is stuck")["reservation_ref"] == "r-9"
 
 
-@pytest.mark.usefixtures("npm_folder")  # where there is no Node.js it is said
-def test_javascript_without_an_sdk(portal: Portal) -> None:
+@pytest.mark.usefixtures("npm_folder")  # deselects the test without Node.js
+def test_the_javascript_example_without_an_sdk_reports_an_error(portal: Portal) -> None:
     code = (
         f"const key = '{portal.public_key}', orderId = 'o-80', error = new RangeError('row 80');\n"
         + example("js", "fetch", portal)
     )
     run(["node", "--input-type=module", "-e", code], portal)
 
-    assert reported(portal, "RangeError: row 80")["order_ref"] == "o-80"
+    assert stored(portal, "RangeError: row 80")["order_ref"] == "o-80"
 
 
-def test_php_without_an_sdk(portal: Portal, php: str) -> None:
+def test_the_php_example_without_an_sdk_reports_an_error(portal: Portal, php: str) -> None:
     code = "\n".join([
         f"$key = '{portal.public_key}'; $order = 'o-82'; $error = new LogicException('row 82 is sold twice');",
         example("php", "file_get_contents", portal),
     ])  # fmt: skip
     run([php, "-d", "error_reporting=E_ALL", "-d", "display_errors=stderr", "-r", code], portal)
 
-    assert reported(portal, "LogicException: row 82 is sold twice")["order_ref"] == "o-82"
+    assert stored(portal, "LogicException: row 82 is sold twice")["order_ref"] == "o-82"
 
 
-def test_a_check_in_from_a_crontab(portal: Portal) -> None:
+def test_the_crontab_example_checks_in(portal: Portal) -> None:
     (command,) = re.findall(r"`(curl [^`]*/cron/[^`]*)`", SECTION)
     command = command.replace("https://portal.example", portal.base_url)
     command = command.replace("<app>", str(portal.seeded.app_id)).replace("KEY", portal.public_key)

@@ -1,4 +1,4 @@
-"""What unmodified SDKs report is in the database, whole, once their call has been answered."""
+"""Events, measurements and check-ins of unmodified SDKs are stored completely."""
 
 import json
 import os
@@ -23,14 +23,14 @@ Run = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def portal(module_portal: Portal) -> Portal:
-    """One for all: each test looks for its own events only."""
+    """Share one portal, because each test looks only for its own events."""
     return module_portal
 
 
 def stored(portal: Portal, event_id: str) -> dict[str, Any]:
-    """The event of that id with its group, waited for a moment: browsers answer before we can look."""
+    """Wait for the event with this id and return it with its group."""
     columns = "e.severity, e.environment, e.release, e.user_key, g.title, g.id"
-    found = portal.wait_for(
+    rows = portal.wait_for(
         lambda: portal.rows(
             f"SELECT {columns} FROM errors_errorevent e JOIN errors_errorgroup g ON g.id = e.group_id"
             " WHERE e.event_id = %s",
@@ -38,14 +38,14 @@ def stored(portal: Portal, event_id: str) -> dict[str, Any]:
         ),
         what=f"event {event_id}",
     )
-    assert len(found) == 1
+    assert len(rows) == 1
     return dict(
-        zip(("severity", "environment", "release", "user", "title", "group"), found[0], strict=True)
+        zip(("severity", "environment", "release", "user", "title", "group"), rows[0], strict=True)
     )
 
 
 def breadcrumbs(portal: Portal, event_id: str) -> list[str]:
-    """Their messages, as the stored event has them."""
+    """Return the messages of the stored event's breadcrumbs."""
     ((group, key),) = portal.rows(
         "SELECT group_id, id FROM errors_errorevent WHERE event_id = %s", (event_id,)
     )
@@ -58,11 +58,11 @@ def tags(portal: Portal, group: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("brotli", ["with brotli", "without brotli"])
-def test_python_reports_an_exception_and_a_message(
+def test_the_python_sdk_reports_an_exception_and_a_message(
     portal: Portal, run_python: Run, brotli: str, tmp_path: Path
 ) -> None:
     environment = {}
-    if brotli == "without brotli":  # then the SDK compresses with gzip
+    if brotli == "without brotli":  # the SDK then compresses with gzip
         (tmp_path / "brotli.py").write_text("raise ImportError('not installed')")
         environment["PYTHONPATH"] = str(tmp_path)
 
@@ -79,7 +79,9 @@ def test_python_reports_an_exception_and_a_message(
     assert_nowhere_on_disk(portal, b"planted.person")
 
 
-def test_python_reports_a_transaction_as_a_measurement(portal: Portal, run_python: Run) -> None:
+def test_a_transaction_of_the_python_sdk_is_stored_as_a_measurement(
+    portal: Portal, run_python: Run
+) -> None:
     run_python("python_sdk.py", portal.dsn)
 
     portal.wait_for(
@@ -97,13 +99,15 @@ def test_a_cron_job_checks_in(portal: Portal, run_python: Run) -> None:
     )
 
 
-def test_the_oldest_python_sdk_still_reports(portal: Portal, run_python: Run) -> None:
+def test_the_predecessor_of_the_python_sdk_reports_an_exception(
+    portal: Portal, run_python: Run
+) -> None:
     sent = run_python("raven_sdk.py", portal.dsn)
 
     assert stored(portal, sent["exception"])["title"].startswith("KeyError")
 
 
-def test_node_reports_in_chunks(portal: Portal, run_node: Run) -> None:
+def test_the_node_sdk_reports_with_chunked_bodies(portal: Portal, run_node: Run) -> None:
     sent = run_node("node_sdk.cjs", portal.dsn)
 
     exception = stored(portal, sent["exception"])
@@ -118,15 +122,15 @@ def test_node_reports_in_chunks(portal: Portal, run_node: Run) -> None:
     assert stored(portal, sent["message"])["severity"] == "warning"
 
 
-def visit(page: Page, address: str) -> str:
-    """Open a page of the shop; the id of the event it reported, once the SDK says that all was sent."""
-    page.goto(address)
+def visit(page: Page, url: str) -> str:
+    """Open a page of the shop, wait until the SDK has sent everything, and return the id of its event."""
+    page.goto(url)
     page.wait_for_function("window.sent !== undefined")
     assert page.evaluate("window.sent") is True
     return str(page.evaluate("window.eventId"))
 
 
-def test_a_browser_reports_from_another_origin(
+def test_the_browser_sdk_reports_from_another_origin(
     portal: Portal, page: Page, shop_site: FakeHTTP
 ) -> None:
     event_id = visit(page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}&feedback=1")
@@ -140,7 +144,7 @@ def test_a_browser_reports_from_another_origin(
     ) == [("the seat map froze",)]
 
 
-def test_a_browser_reports_through_a_tunnel(
+def test_the_browser_sdk_reports_through_a_tunnel(
     portal: Portal, page: Page, shop_site: FakeHTTP
 ) -> None:
     tunnel = quote(f"{portal.base_url}/tunnel/")
@@ -151,18 +155,20 @@ def test_a_browser_reports_through_a_tunnel(
     assert stored(portal, event_id)["title"] == "RangeError: seat A-12 is gone"
 
 
-def test_react_reports_a_component_that_breaks(
+def test_the_react_sdk_reports_a_failing_component(
     portal: Portal, page: Page, shop_site: FakeHTTP, watch: Any
 ) -> None:
-    watch.allow("seat map has no rows")  # React prints what its boundary caught
+    watch.allow("seat map has no rows")  # React logs errors that its boundary catches
 
     event_id = visit(page, f"{shop_site.url}/react_sdk.html?dsn={quote(portal.dsn)}")
 
     assert stored(portal, event_id)["title"] == "Error: seat map has no rows"
 
 
-def test_a_page_counts_as_activity(portal: Portal, page: Page, shop_site: FakeHTTP) -> None:
-    """Browsers send a session with every visit."""
+def test_a_page_visit_counts_as_user_activity(
+    portal: Portal, page: Page, shop_site: FakeHTTP
+) -> None:
+    """The browser SDK sends a session with every visit."""
     portal.rows("DELETE FROM health_activeuser")
 
     visit(page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}")
@@ -170,7 +176,7 @@ def test_a_page_counts_as_activity(portal: Portal, page: Page, shop_site: FakeHT
     portal.wait_for(lambda: portal.rows("SELECT 1 FROM health_activeuser"), what="the session")
 
 
-def test_sentry_cli_reports_and_keeps_the_environment_to_itself(
+def test_sentry_cli_reports_and_environment_variables_are_not_stored(
     portal: Portal, npm_folder: Path
 ) -> None:
     cli = npm_folder / "node_modules/@sentry/cli-linux-x64/bin/sentry-cli"
@@ -188,7 +194,7 @@ def test_sentry_cli_reports_and_keeps_the_environment_to_itself(
     assert_nowhere_on_disk(portal, b"planted-word")
 
 
-def test_an_sdk_stays_away_for_as_long_as_it_is_told(
+def test_an_sdk_respects_the_retry_after_of_an_exhausted_quota(
     make_portal: Callable[..., Portal], run_python: Run
 ) -> None:
     portal = make_portal()
@@ -216,8 +222,8 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize("bug", STACKS)
-def test_one_bug_seen_from_four_browsers_is_one_group(bug: str, npm_folder: Path) -> None:
-    """What each browser writes as a stack, read by the SDK's own parser."""
+def test_one_bug_in_four_browsers_is_one_group(bug: str, npm_folder: Path) -> None:
+    """The SDK's own parser reads the stack trace of each browser."""
     done = subprocess.run(
         ["node", str(PROGRAMS / "stacks.cjs")],
         input=json.dumps(STACKS[bug]),

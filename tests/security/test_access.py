@@ -1,4 +1,4 @@
-"""Every address, tried by those who have no business there. A new address is tried without anybody adding it here."""
+"""Request every URL without permission. New URLs are included automatically."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from tests.security.addresses import api, every_address, pages
+from tests.security.paths import all_paths, api_paths, page_paths
 
 
 def batched(names: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
@@ -17,7 +17,7 @@ def batched(names: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 
 pytestmark = pytest.mark.django_db
 
-# Where people sign in, and what their browser needs for it.
+# Pages for signing in, and their JavaScript catalog.
 OPEN_PAGES = (
     "/admin/login/",
     "/admin/password_reset/",
@@ -25,7 +25,7 @@ OPEN_PAGES = (
     "/admin/logout/",
     "/admin/jsi18n/",
 )
-# Anybody may see what anybody may buy; a DSN's or a heartbeat's own key stands in the address or body; Stripe signs.
+# The reference is public; ingestion and heartbeats have their key in the URL or body; Stripe signs its requests.
 OPEN_API = ("/api/v1/openapi.json", "/api/v1/webhooks/", "/api/v1/heartbeats/", "/api/987654/")
 
 
@@ -34,15 +34,15 @@ def client() -> Client:
     return Client(raise_request_exception=False)
 
 
-def test_there_are_addresses_to_try() -> None:
-    assert len(pages()) > 100
-    assert len(api()) > 10
+def test_the_url_lists_are_not_empty() -> None:
+    assert len(page_paths()) > 100
+    assert len(api_paths()) > 10
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_strangers_see_no_page(client: Client, method: str) -> None:
+def test_anonymous_users_see_no_page(client: Client, method: str) -> None:
     seen = {}
-    for path in pages():
+    for path in page_paths():
         if path.startswith(OPEN_PAGES):
             continue
         response = getattr(client, method)(path)
@@ -53,10 +53,10 @@ def test_strangers_see_no_page(client: Client, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_people_who_are_not_staff_see_no_page(client: Client, method: str) -> None:
+def test_users_who_are_not_staff_see_no_page(client: Client, method: str) -> None:
     client.force_login(User.objects.create_user("visitor"))
     seen = {}
-    for path in pages():
+    for path in page_paths():
         if path.startswith(OPEN_PAGES):
             continue
         response = getattr(client, method)(path)
@@ -65,10 +65,10 @@ def test_people_who_are_not_staff_see_no_page(client: Client, method: str) -> No
     assert seen == {}
 
 
-def test_staff_without_any_permission_change_nothing(client: Client) -> None:
+def test_staff_without_permissions_cannot_change_anything(client: Client) -> None:
     client.force_login(User.objects.create_user("new", is_staff=True))
     seen = {}
-    for path in pages():
+    for path in page_paths():
         if path == "/admin/" or path.startswith(
             (*OPEN_PAGES, "/admin/two-factor/", "/admin/password_change/")
         ):
@@ -81,10 +81,10 @@ def test_staff_without_any_permission_change_nothing(client: Client) -> None:
 
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
 @pytest.mark.parametrize("key", ["", "Bearer ops_invented", "Bearer " + "0" * 32, "Basic eDp5"])
-def test_programs_without_a_right_key_are_refused(client: Client, method: str, key: str) -> None:
+def test_requests_without_a_valid_key_are_refused(client: Client, method: str, key: str) -> None:
     headers = {"Authorization": key} if key else {}
     wrong = {}
-    for path in api():
+    for path in api_paths():
         if path.startswith(OPEN_API):
             continue
         response = getattr(client, method)(path, headers=headers)
@@ -95,38 +95,38 @@ def test_programs_without_a_right_key_are_refused(client: Client, method: str, k
     assert wrong == {}
 
 
-def test_no_form_of_staff_is_taken_without_its_token(admin_user: User) -> None:
+def test_staff_forms_without_a_csrf_token_are_refused(admin_user: User) -> None:
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.force_login(admin_user)
-    taken = {}
-    for path in pages():
+    accepted = {}
+    for path in page_paths():
         response = client.post(path, {"action": "delete_selected", "_selected_action": "1"})
         if response.status_code != 403:
-            taken[path] = response.status_code
-    assert taken == {}
+            accepted[path] = response.status_code
+    assert accepted == {}
 
 
-def test_every_answer_carries_the_security_headers(client: Client, admin_user: User) -> None:
+def test_every_response_has_the_security_headers(client: Client, admin_user: User) -> None:
     client.force_login(admin_user)
     missing = []
-    for path in every_address():
+    for path in all_paths():
         response = client.get(path)
         csp = response.get("Content-Security-Policy", "")
         if "default-src 'none'" not in csp or "unsafe" in csp:
             missing.append(f"{path}: {csp}")
         if response.get("X-Content-Type-Options") != "nosniff":
-            missing.append(f"{path}: sniffable")
+            missing.append(f"{path}: X-Content-Type-Options")
         if response.get("X-Frame-Options") != "DENY":
-            missing.append(f"{path}: can be framed")
+            missing.append(f"{path}: X-Frame-Options")
         if not response.get("X-Request-ID"):
-            missing.append(f"{path}: no id")
+            missing.append(f"{path}: X-Request-ID")
     assert missing == []
 
 
-def test_no_page_breaks_whatever_is_asked_of_it(client: Client, admin_user: User) -> None:
-    """Search, filters, pages and order by anybody's imagination: a refusal or an empty list, never a 500."""
+def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User) -> None:
+    """Arbitrary searches, filters, page numbers and orders return an error or an empty list, never a 500."""
     client.force_login(admin_user)
-    imagination = [
+    values = [
         "' OR 1=1 --",
         "'; DROP TABLE auth_user; --",
         '") UNION SELECT password FROM auth_user --',
@@ -143,27 +143,27 @@ def test_no_page_breaks_whatever_is_asked_of_it(client: Client, admin_user: User
         "request_id", "request", "order_id", "id__exact", "id__in", "tag", "function", "category", "type", "level",
         "month", "day", "at__gte", "starts_at", "next", "wall", "all", "text",
     )  # fmt: skip
-    broken = {}
-    for path in pages():
+    failed = {}
+    for path in page_paths():
         if path.endswith(("/login/", "/logout/", "/change/", "/delete/", "/history/")):
             continue
-        for text in imagination:
-            response = client.get(path, dict.fromkeys(names, text))
+        for value in values:
+            response = client.get(path, dict.fromkeys(names, value))
             if response.status_code >= 500:
-                broken[path] = text
+                failed[path] = value
                 break
-        # A few at a time too: one that is refused early hides what the others would do.
+        # Also a few parameters at a time, because an early refusal of one hides the effect of the others.
         for few in batched(names, 8):
-            response = client.get(path, dict.fromkeys(few, imagination[0]))
+            response = client.get(path, dict.fromkeys(few, values[0]))
             if response.status_code >= 500:
-                broken[f"{path}?{few}"] = imagination[0]
-    assert broken == {}
+                failed[f"{path}?{few}"] = values[0]
+    assert failed == {}
 
 
-def test_a_wrong_host_is_refused_everywhere(client: Client, settings: Settings) -> None:
+def test_every_url_refuses_an_unknown_host(client: Client, settings: Settings) -> None:
     settings.ALLOWED_HOSTS = ["ops.example.com"]
     answered = {}
-    for path in every_address():
+    for path in all_paths():
         response = client.get(path, headers={"Host": "evil.example"})
         if response.status_code != 400:
             answered[path] = response.status_code

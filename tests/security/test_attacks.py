@@ -1,4 +1,4 @@
-"""What an attacker tries beyond the doors: other sites, other networks, other headers, too much of everything."""
+"""Attacks other than unauthorized access: open redirects, SSRF, header injection, oversized input."""
 
 from collections.abc import Iterator
 
@@ -18,11 +18,11 @@ from health.checking import probes
 from health.models import Monitor
 from tests.factories import make_app, make_monitor
 from tests.lib.loopback import Loopback, answer, serving
-from tests.security.addresses import api, pages
+from tests.security.paths import api_paths, page_paths
 
 pytestmark = pytest.mark.django_db
 
-ELSEWHERE = [
+FOREIGN_URLS = [
     "https://evil.example/",
     "//evil.example/",
     "/\\evil.example/",
@@ -46,16 +46,16 @@ def owner(admin_user: User) -> Client:
 
 @pytest.fixture
 def internal() -> Iterator[Loopback]:
-    """A service of our own network that nobody outside may reach through us."""
+    """A service in the internal network that must not be reachable through the portal."""
     with serving(answer(200, b"internal secrets")) as server:
         yield server
 
 
-# --- other sites ------------------------------------------------------------------------------------------
+# --- open redirects ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("next_url", ELSEWHERE)
-def test_signing_in_leads_to_no_other_site(next_url: str) -> None:
+@pytest.mark.parametrize("next_url", FOREIGN_URLS)
+def test_signing_in_does_not_redirect_to_another_site(next_url: str) -> None:
     User.objects.create_superuser("ada", password="correct-horse-battery")
     client = Client()
     response = client.post(
@@ -63,28 +63,27 @@ def test_signing_in_leads_to_no_other_site(next_url: str) -> None:
         {"username": "ada", "password": "correct-horse-battery", "next": next_url},
         follow=True,
     )
-    assert all("evil" not in place.split("?")[0] for place, _ in response.redirect_chain)
-    assert all(
-        place.startswith("/") and not place.startswith("//") for place, _ in response.redirect_chain
-    )
+    locations = [location for location, _ in response.redirect_chain]
+    assert all("evil" not in location.split("?")[0] for location in locations)
+    assert all(location.startswith("/") and not location.startswith("//") for location in locations)
 
 
-def test_no_form_leads_to_another_site(owner: Client) -> None:
-    led_away = {}
-    for path in pages():
+def test_no_form_redirects_to_another_site(owner: Client) -> None:
+    redirects = {}
+    for path in page_paths():
         if "logout" in path:
             continue
-        for next_url in ELSEWHERE[:2]:
+        for next_url in FOREIGN_URLS[:2]:
             response = owner.post(
                 f"{path}?next={next_url}", {"next": next_url, "action": "dismiss", "id": "1"}
             )
-            place = response.headers.get("Location", "")
-            if "evil.example" in place.split("?")[0]:
-                led_away[path] = place
-    assert led_away == {}
+            location = response.headers.get("Location", "")
+            if "evil.example" in location.split("?")[0]:
+                redirects[path] = location
+    assert redirects == {}
 
 
-def test_a_password_reset_names_our_own_address_whatever_host_is_claimed(
+def test_a_password_reset_links_to_the_base_url_despite_a_forged_host(
     settings: Settings,
 ) -> None:
     settings.BASE_URL = "https://ops.example.com"
@@ -100,7 +99,7 @@ def test_a_password_reset_names_our_own_address_whatever_host_is_claimed(
     assert "evil.example" not in mail.outbox[0].body
 
 
-# --- other networks ---------------------------------------------------------------------------------------
+# --- requests into the internal network (SSRF) --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,9 @@ def test_a_password_reset_names_our_own_address_whatever_host_is_claimed(
         ("discord", "webhook_url"),
     ],
 )
-def test_no_channel_reaches_into_our_network(internal: Loopback, kind: str, setting: str) -> None:
+def test_no_channel_connects_to_the_internal_network(
+    internal: Loopback, kind: str, setting: str
+) -> None:
     for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"):
         channel = Channel.objects.create(
             name=f"{kind} {host}", kind=kind, config={setting: f"http://{host}:{internal.port}/"}
@@ -122,7 +123,7 @@ def test_no_channel_reaches_into_our_network(internal: Loopback, kind: str, sett
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "tcp"])
-def test_no_monitor_reaches_into_our_network(internal: Loopback, scheme: str) -> None:
+def test_no_monitor_connects_to_the_internal_network(internal: Loopback, scheme: str) -> None:
     monitor = make_monitor(f"{scheme}://127.0.0.1:{internal.port}/")
     with pytest.raises((outbound.OutboundError, OSError)):
         probes.probe(monitor)
@@ -131,7 +132,9 @@ def test_no_monitor_reaches_into_our_network(internal: Loopback, scheme: str) ->
     assert internal.connections == 0
 
 
-def test_the_form_says_so_before_anything_is_called(owner: Client, internal: Loopback) -> None:
+def test_the_monitor_form_rejects_an_internal_url_without_connecting(
+    owner: Client, internal: Loopback
+) -> None:
     response = owner.post(
         "/admin/health/monitor/add/",
         {"title": "inside", "url": f"http://127.0.0.1:{internal.port}/"},
@@ -141,38 +144,38 @@ def test_the_form_says_so_before_anything_is_called(owner: Client, internal: Loo
     assert internal.connections == 0
 
 
-# --- other headers ------------------------------------------------------------------------------------------
+# --- header injection -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "name", ["X-Request-ID", "Idempotency-Key", "X-Idempotency-Key", "Origin", "Referer"]
 )
-def test_nothing_a_caller_sends_becomes_a_header_of_the_answer(owner: Client, name: str) -> None:
+def test_a_line_break_in_a_request_header_adds_no_response_header(owner: Client, name: str) -> None:
     planted = "abcdefgh\r\nX-Planted: 1"
-    for path in [*api(), "/admin/system-health/", "/livez"]:
+    for path in [*api_paths(), "/admin/system-health/", "/livez"]:
         response = owner.get(path, headers={name: planted})
         assert response.status_code < 500, path
         assert "X-Planted" not in response.headers
         assert all("\n" not in value for value in response.headers.values())
 
 
-# --- too much -------------------------------------------------------------------------------------------------
+# --- oversized and malformed input ----------------------------------------------------------------------------
 
 
-def test_bodies_that_are_too_large_too_deep_or_no_json_are_refused() -> None:
+def test_oversized_deeply_nested_and_invalid_bodies_are_refused() -> None:
     _, key = ApiKey.issue(app=make_app("shop"), scopes=list(Scope.values))
     client = Client(raise_request_exception=False)
     bodies = {
         "large": b'{"message": "' + b"x" * (6 * 1024 * 1024) + b'"}',
         "deep": b"[" * 100_000,
         "deep but closed": b'{"a":' * 20_000 + b"1" + b"}" * 20_000,
-        "no json": b"\xff\xfe\x00",
-        "nothing": b"",
+        "not JSON": b"\xff\xfe\x00",
+        "empty": b"",
         "a number": b"1" * 10_000,
-        "another shape": b'[{"message": 1}, null, "x"]',
+        "wrong type": b'[{"message": 1}, null, "x"]',
     }
     wrong = {}
-    for path in api():
+    for path in api_paths():
         for name, body in bodies.items():
             response = client.post(
                 path,
@@ -198,7 +201,9 @@ def test_bodies_that_are_too_large_too_deep_or_no_json_are_refused() -> None:
         ("/api/v1/signals/", {"signals": [{"type": "activity", "user": "a\0b"}]}),
     ],
 )
-def test_nul_which_postgresql_cannot_keep_is_refused(path: str, body: dict[str, object]) -> None:
+def test_nul_characters_which_postgresql_cannot_store_are_refused(
+    path: str, body: dict[str, object]
+) -> None:
     _, key = ApiKey.issue(app=make_app("shop"), scopes=list(Scope.values))
     response = Client().post(
         path,
@@ -210,7 +215,7 @@ def test_nul_which_postgresql_cannot_keep_is_refused(path: str, body: dict[str, 
     assert "NUL" in response.json()["detail"]
 
 
-def test_a_backslash_that_only_looks_like_nul_is_none() -> None:
+def test_a_backslash_followed_by_u0000_is_not_a_nul_character() -> None:
     _, key = ApiKey.issue(app=make_app("shop"), scopes=list(Scope.values))
     response = Client().post(
         "/api/v1/signals/",
@@ -222,11 +227,11 @@ def test_a_backslash_that_only_looks_like_nul_is_none() -> None:
 
 
 @pytest.mark.parametrize("path", ["/admin/errors/?q=%00", "/status/confirm/a%00b/", "/a%00"])
-def test_nul_in_an_address_is_refused(owner: Client, path: str) -> None:
+def test_a_nul_character_in_a_url_is_refused(owner: Client, path: str) -> None:
     assert owner.get(path).status_code == 400
 
 
-def test_forms_with_too_many_fields_or_too_much_in_them_are_refused(owner: Client) -> None:
+def test_forms_with_too_many_fields_or_too_much_data_are_refused(owner: Client) -> None:
     many = owner.post("/admin/alerts/", {f"field{n}": "x" for n in range(2_000)})
     large = owner.post("/admin/alerts/", {"text": "x" * (6 * 1024 * 1024)})
 

@@ -1,4 +1,4 @@
-"""Many HTTP clients in one event loop, each on a connection of its own."""
+"""Run many HTTP clients in one event loop, each on its own connection."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Connection:
-    """One kept connection."""
+    """A keep-alive connection."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -35,12 +35,12 @@ class Connection:
 
 
 async def open_many(port: int, count: int) -> list[Connection]:
-    """Open so many connections, a few hundred at a time."""
-    made: list[Connection] = []
-    while len(made) < count:
-        some = min(250, count - len(made))
-        made += await asyncio.gather(*(Connection(port).open() for _ in range(some)))
-    return made
+    """Open `count` connections, 250 at a time."""
+    connections: list[Connection] = []
+    while len(connections) < count:
+        batch_size = min(250, count - len(connections))
+        connections += await asyncio.gather(*(Connection(port).open() for _ in range(batch_size)))
+    return connections
 
 
 def close(connections: Iterable[Connection]) -> None:

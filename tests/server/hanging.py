@@ -1,7 +1,7 @@
-"""manage.py with a web process that can be made to hang, and a supervisor that finds out within seconds.
+"""Run manage.py with a web process that can be made to hang and short timeouts in the supervisor.
 
-`/hang/loop` blocks the event loop, `/hang/thread` one of the request threads. `/slow/write` works for 5 s in a thread and
-leaves a file when it begins and when it is done.
+`/hang/loop` blocks the event loop, `/hang/thread` one request thread. `/slow/write` takes 5 s in a thread and creates
+a file when it begins and another when it is done.
 """
 
 import os
@@ -21,12 +21,12 @@ def hang_on_request() -> None:
     heartbeat.LOOP_TIMEOUT_SECONDS = 3.0
     heartbeat.THREADS_TIMEOUT_SECONDS = 4.0
     heartbeat.START_TIMEOUT_SECONDS = 30.0
-    answer, run_wsgi = rsgi.Application.__rsgi__, rsgi.run_wsgi
+    handle, run_wsgi = rsgi.Application.__rsgi__, rsgi.run_wsgi
 
     async def blocking(self: Any, scope: Any, protocol: Any) -> None:
         if scope.path == "/hang/loop":
             time.sleep(3600)
-        await answer(self, scope, protocol)
+        await handle(self, scope, protocol)
 
     def hanging(application: Any, environ: dict[str, Any]) -> Any:
         if environ["PATH_INFO"] == "/hang/thread":

@@ -1,4 +1,4 @@
-"""Run `manage.py serve` as an owner does, and inspect its process tree."""
+"""Run `manage.py serve` and inspect its process tree."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from tests.servers.portal import ROOT, Portal
 
 
 def parents() -> dict[int, int]:
-    """Return the parent of every process except zombies."""
+    """Return the parent of every running process, without zombies."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -43,7 +43,7 @@ def name(pid: int) -> str:
 
 
 def memory_mb(pid: int, kind: str) -> float:
-    """Return the memory of a process by `kind`: "Rss" counts shared pages fully, "Pss" proportionally."""
+    """Return the memory of a process: "Rss" in full, "Pss" with shared pages divided among the processes."""
     [line] = re.findall(rf"\n{kind}: +([0-9]+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text())
     return int(line) / 1024
 
@@ -55,6 +55,8 @@ class Cluster:
 
 
 class Serving:
+    """A portal under `manage.py serve`."""
+
     def __init__(
         self, portal: Portal, *options: str, manage: Sequence[str] = ("manage.py",)
     ) -> None:
@@ -73,21 +75,21 @@ class Serving:
         )
 
     def child(self, named: str) -> int:
-        """Return the pid of the supervisor's child with this name, or 0."""
+        """Return the process id of the supervisor's child with this name, or 0."""
         return next((c for c in children(self.process.pid) if name(c) == named), 0)
 
     def cluster(self) -> Cluster | None:
-        """Return the processes of the worker cluster, or None until all are running."""
+        """Return the worker cluster's processes once all of them are running."""
         sentinel = self.child("opsportal tasks")
         workers = [c for c in children(sentinel) if name(c) == "opsportal work"]
         return Cluster(sentinel, workers) if len(workers) == 2 else None
 
     def wait_for_cluster(self, other_than: int = 0) -> Cluster:
-        def there() -> Cluster | None:
+        def new_cluster() -> Cluster | None:
             found = self.cluster()
             return found if found and found.sentinel != other_than else None
 
-        found: Cluster = self.portal.wait_for(there, 30, "a whole cluster")
+        found: Cluster = self.portal.wait_for(new_cluster, 30, "a complete cluster")
         return found
 
     def descendants(self) -> set[int]:
@@ -98,7 +100,7 @@ class Serving:
         return found
 
     def enqueue(self, task: str, **arguments: object) -> None:
-        """Queue a task as `queue.enqueue` does in a web process of this portal."""
+        """Queue a task like `queue.enqueue` does in a web process; the tests' settings have the same signing key."""
         package = SignedPackage.dumps(
             {
                 "id": uuid.uuid4().hex,

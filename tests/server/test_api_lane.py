@@ -1,4 +1,4 @@
-"""The API lane answers exactly as Django does with all of its middleware."""
+"""The API lane returns exactly the responses that Django returns with all middleware."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -27,32 +27,32 @@ pytestmark = pytest.mark.django_db
 CREATE = reverse("reservations:reservation-create")
 AVAILABILITY = reverse("reservations:availability")
 Application = Callable[[dict[str, Any], Callable[..., None]], Iterable[bytes]]
-Said = tuple[str, dict[str, str], bytes]
+Response = tuple[str, dict[str, str], bytes]  # status line, headers, body
 
 
 def call(
     application: Application, method: str, path: str, body: bytes, meta: dict[str, Any]
-) -> Said:
+) -> Response:
     request = RequestFactory().generic(method, path, body, "application/json", **meta)
     started: list[Any] = []
-    answer = application(request.environ, lambda *said: started.extend(said))
-    return started[0], dict(started[1]), b"".join(answer)
+    response = application(request.environ, lambda *arguments: started.extend(arguments))
+    return started[0], dict(started[1]), b"".join(response)
 
 
-def lane(method: str, path: str, body: bytes = b"", **meta: Any) -> Said:
-    def handed_on(*_: object) -> list[bytes]:
-        raise AssertionError("not in the lane")
+def call_lane(method: str, path: str, body: bytes = b"", **meta: Any) -> Response:
+    def fail(*_: object) -> list[bytes]:
+        raise AssertionError("the lane passed the request on to Django")
 
-    return call(api_lane.in_front_of(handed_on), method, path, body, meta)
+    return call(api_lane.in_front_of(fail), method, path, body, meta)
 
 
-def stack(method: str, path: str, body: bytes = b"", **meta: Any) -> Said:
+def call_django(method: str, path: str, body: bytes = b"", **meta: Any) -> Response:
     return call(cast(Application, get_wsgi_application()), method, path, body, meta)
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    """As the test client does: the end of a request must not take the test's connection away."""
+def keep_connection() -> Iterator[None]:
+    """Clear the caches and, like the test client, keep Django from closing the test's connection after a request."""
     auth.forget_keys()
     ratelimit.memory.clear()
     for signal in (request_started, request_finished):
@@ -68,30 +68,32 @@ def meta() -> dict[str, str]:
     return {"HTTP_AUTHORIZATION": f"Bearer {secret}", "HTTP_X_REQUEST_ID": "buyer-1234"}
 
 
-def order(quantity: int = 1) -> bytes:
+def order_body(quantity: int = 1) -> bytes:
     standing = make_ticket_type(5)
     return json.dumps({"items": [{"ticket_type": standing.pk, "quantity": quantity}]}).encode()
 
 
-def test_what_it_leaves_out_is_named_as_in_the_settings() -> None:
+def test_all_middleware_that_it_leaves_out_is_in_the_settings() -> None:
     assert set(settings.MIDDLEWARE) > api_lane.ONLY_FOR_PAGES
 
 
-def test_a_reservation_made_in_the_lane_is_repeated_by_the_stack(meta: dict[str, str]) -> None:
-    body, again = order(), {**meta, "HTTP_IDEMPOTENCY_KEY": "k"}
+def test_django_repeats_the_response_to_a_reservation_made_in_the_lane(
+    meta: dict[str, str],
+) -> None:
+    body, again = order_body(), {**meta, "HTTP_IDEMPOTENCY_KEY": "k"}
 
-    made, repeated, elsewhere = (
-        lane("POST", CREATE, body, **again),
-        lane("POST", CREATE, body, **again),
-        stack("POST", CREATE, body, **again),
+    created, repeated, django = (
+        call_lane("POST", CREATE, body, **again),
+        call_lane("POST", CREATE, body, **again),
+        call_django("POST", CREATE, body, **again),
     )
 
-    assert made[0] == "201 Created"
-    assert made[1]["X-Request-ID"] == "buyer-1234"
-    assert repeated[0] == elsewhere[0] == "200 OK"
-    assert repeated[2] == elsewhere[2]
-    assert without_counters(repeated[1]) == without_counters(elsewhere[1])
-    assert repeated[1].keys() == elsewhere[1].keys()
+    assert created[0] == "201 Created"
+    assert created[1]["X-Request-ID"] == "buyer-1234"
+    assert repeated[0] == django[0] == "200 OK"
+    assert repeated[2] == django[2]
+    assert without_counters(repeated[1]) == without_counters(django[1])
+    assert repeated[1].keys() == django[1].keys()
     assert Reservation.objects.count() == 1
 
 
@@ -116,62 +118,73 @@ def without_counters(headers: dict[str, str]) -> dict[str, str]:
         ("DELETE", AVAILABILITY, b"", {}, 405),
     ],
 )
-def test_every_other_answer_is_the_same(
+def test_every_other_response_is_the_same(
     meta: dict[str, str], method: str, path: str, body: bytes, more: dict[str, str], status: int
 ) -> None:
     given = {**meta, **more}
 
-    fast, slow = lane(method, path, body, **given), stack(method, path, body, **given)
+    lane, django = (
+        call_lane(method, path, body, **given),
+        call_django(method, path, body, **given),
+    )
 
-    assert (fast[0], fast[2]) == (slow[0], slow[2])
-    assert fast[0].startswith(str(status))
-    assert without_counters(fast[1]) == without_counters(slow[1])
-    assert fast[1].keys() == slow[1].keys()
+    assert (lane[0], lane[2]) == (django[0], django[2])
+    assert lane[0].startswith(str(status))
+    assert without_counters(lane[1]) == without_counters(django[1])
+    assert lane[1].keys() == django[1].keys()
 
 
-def test_both_count_against_one_limit(meta: dict[str, str]) -> None:
+def test_both_count_against_the_same_limit(meta: dict[str, str]) -> None:
     RateLimitTier.objects.update_or_create(
         tier=Tier.READ, app=None, defaults={"limit": 4, "window_seconds": 60}
     )
     tiers.read_limits()
     try:
-        answers = [each("GET", AVAILABILITY, b"", **meta) for each in (lane, stack) * 3]
+        responses = [
+            send("GET", AVAILABILITY, b"", **meta) for send in (call_lane, call_django) * 3
+        ]
     finally:
         RateLimitTier.objects.all().delete()
         tiers.read_limits()
 
-    statuses = [status[:3] for status, _, _ in answers]
+    statuses = [status[:3] for status, _, _ in responses]
     assert "429" in statuses
-    refused = answers[statuses.index("429")]
+    refused = responses[statuses.index("429")]
     assert json.loads(refused[2])["retryAfter"] > 0
 
 
-def test_a_refusal_that_a_view_raises_has_its_own_status(
+def test_a_refusal_raised_by_a_view_keeps_its_status(
     meta: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuses(**_: object) -> None:
         raise BadRequest("no such seat", 422)
 
     monkeypatch.setattr("reservations.services.reserve", refuses)
-    body = order()
+    body = order_body()
 
-    fast, slow = lane("POST", CREATE, body, **meta), stack("POST", CREATE, body, **meta)
+    lane, django = (
+        call_lane("POST", CREATE, body, **meta),
+        call_django("POST", CREATE, body, **meta),
+    )
 
-    assert fast[0] == slow[0] == "422 Unprocessable Entity"
-    assert fast[2] == slow[2]
+    assert lane[0] == django[0] == "422 Unprocessable Entity"
+    assert lane[2] == django[2]
 
 
-def test_a_fault_of_ours_is_a_500_with_the_requests_id(
+def test_an_unexpected_error_is_a_500_with_the_request_id(
     meta: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(**_: object) -> None:
-        raise RuntimeError("ours")
+        raise RuntimeError("a bug")
 
     monkeypatch.setattr("reservations.services.reserve", fails)
-    body = order()
+    body = order_body()
 
-    fast, slow = lane("POST", CREATE, body, **meta), stack("POST", CREATE, body, **meta)
+    lane, django = (
+        call_lane("POST", CREATE, body, **meta),
+        call_django("POST", CREATE, body, **meta),
+    )
 
-    assert fast[0] == slow[0] == "500 Internal Server Error"
-    assert json.loads(fast[2])["request_id"] == "buyer-1234"
-    assert fast[2] == slow[2]
+    assert lane[0] == django[0] == "500 Internal Server Error"
+    assert json.loads(lane[2])["request_id"] == "buyer-1234"
+    assert lane[2] == django[2]

@@ -1,4 +1,4 @@
-"""Clients cannot stop a node: idle connections, busy ones, slow headers, slow bodies."""
+"""Idle, busy and slow clients cannot stop a node."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ SLOW_CLIENTS = 100  # more than there are request threads
 
 @pytest.fixture
 def file_limit() -> Iterator[None]:
-    """As many open files as this process may have."""
+    """Raise the limit of open files to its maximum."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
@@ -32,7 +32,7 @@ def file_limit() -> Iterator[None]:
 
 @contextlib.contextmanager
 def served(portal: Portal) -> Iterator[Serving]:
-    """The portal under `serve`; its web process must be the same at the end."""
+    """Run the portal under `serve` and check that its web process was not replaced."""
     serving = Serving(portal, "--no-worker")
     try:
         serving.wait_until_up()
@@ -144,7 +144,7 @@ def impatient_portal(make_portal: Callable[..., Portal]) -> Portal:
         ("page", b"POST /admin/login/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nuser="),
     ],
 )
-def test_slow_clients_keep_nobody_out_and_are_disconnected(
+def test_slow_clients_are_disconnected_and_do_not_block_other_clients(
     impatient_portal: Portal, part: str, beginning: bytes
 ) -> None:
     portal = impatient_portal

@@ -1,4 +1,4 @@
-"""How the supervisor finds out that a web process has stopped making progress."""
+"""The supervisor detects that a web process no longer makes progress."""
 
 import os
 import time
@@ -40,7 +40,7 @@ def wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: now)
 
 
-def test_a_process_that_beats_is_up_and_does_not_hang(
+def test_a_process_with_a_heartbeat_is_up_and_does_not_hang(
     detector: HangDetector, beats: Heartbeat
 ) -> None:
     was_up = detector.is_up
@@ -50,7 +50,7 @@ def test_a_process_that_beats_is_up_and_does_not_hang(
     assert (was_up, detector.is_up, detector.hang()) == (False, True, "")
 
 
-def test_an_event_loop_that_stands_still_is_a_hang(
+def test_a_blocked_event_loop_is_a_hang(
     detector: HangDetector, beats: Heartbeat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats.beat(threads=True)
@@ -60,7 +60,7 @@ def test_an_event_loop_that_stands_still_is_a_hang(
     assert detector.hang() == "its event loop has not run for 16 s"
 
 
-def test_threads_that_stand_still_are_a_hang_although_the_loop_runs(
+def test_blocked_threads_are_a_hang_although_the_event_loop_runs(
     detector: HangDetector, beats: Heartbeat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats.beat(threads=True)
@@ -74,7 +74,7 @@ def test_threads_that_stand_still_are_a_hang_although_the_loop_runs(
     assert "none was answered" in detector.hang()
 
 
-def test_a_process_that_never_beats_hangs_after_its_time_to_start(
+def test_a_process_without_a_heartbeat_hangs_after_its_start_timeout(
     detector: HangDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait(monkeypatch, heartbeat.START_TIMEOUT_SECONDS - 1)
@@ -85,7 +85,7 @@ def test_a_process_that_never_beats_hangs_after_its_time_to_start(
     assert "did not start" in detector.hang()
 
 
-def test_the_process_that_replaces_a_hung_one_starts_afresh(
+def test_the_replacement_of_a_hung_process_is_judged_separately(
     detector: HangDetector, process: Process, beats: Heartbeat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats.beat(threads=True)
@@ -98,7 +98,7 @@ def test_the_process_that_replaces_a_hung_one_starts_afresh(
     assert not detector.is_up
 
 
-def test_beats_of_a_forked_process_are_seen(beats: Heartbeat) -> None:
+def test_the_heartbeat_of_a_forked_process_is_visible(beats: Heartbeat) -> None:
     child = os.fork()
     if not child:
         beats.beat(threads=True)

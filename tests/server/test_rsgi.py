@@ -1,4 +1,4 @@
-"""The application in front of Django: what arrives there, and what clients get back."""
+"""The RSGI application in front of Django handles requests and responses correctly."""
 
 import socket
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def raw(portal: Portal, request: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_liveness_is_answered_as_its_view_does(portal: Portal) -> None:
+def test_liveness_is_answered_like_the_view(portal: Portal) -> None:
     given = {"X-Request-ID": "probe-12345"}
 
     from_loop = portal.client.get("/livez", headers=given)
@@ -85,15 +85,15 @@ def test_a_body_over_the_limit_is_refused(portal: Portal, chunked: bool) -> None
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_header_with_underscores_cannot_pose_as_another(portal: Portal) -> None:
-    def ask(header: bytes) -> bytes:
+def test_a_header_with_underscores_cannot_replace_another(portal: Portal) -> None:
+    def get_stats(header: bytes) -> bytes:
         head = (
             b"GET /api/v1/reservations/stats/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
         )
         return raw(portal, head + b"%b: %b\r\n\r\n" % (header, portal.api_key.encode()))
 
-    assert ask(b"X-API-Key").startswith(b"HTTP/1.1 200 ")
-    assert ask(b"X_API_Key").startswith(b"HTTP/1.1 401 ")
+    assert get_stats(b"X-API-Key").startswith(b"HTTP/1.1 200 ")
+    assert get_stats(b"X_API_Key").startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_header_with_underscores_cannot_pose_as_another(portal: Portal) -> Non
         (b"/../../etc/passwd", 404),
     ],
 )
-def test_odd_addresses_are_answered(portal: Portal, target: bytes, status: int) -> None:
+def test_unusual_urls_are_answered(portal: Portal, target: bytes, status: int) -> None:
     answer = raw(portal, b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" % target)  # fmt: skip
 
     assert int(answer.split(b" ", 2)[1]) == status
@@ -124,7 +124,7 @@ def test_odd_addresses_are_answered(portal: Portal, target: bytes, status: int) 
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_rubbish_is_refused_or_disconnected_and_the_portal_goes_on(
+def test_malformed_requests_are_refused_and_the_portal_keeps_running(
     portal: Portal, request_bytes: bytes
 ) -> None:
     try:

@@ -1,4 +1,4 @@
-"""The preparations of `manage.py serve`, before it starts other processes."""
+"""The preparations of `manage.py serve` before it starts any process."""
 
 import os
 import re
@@ -20,9 +20,9 @@ from tests.servers.portal import ROOT
 
 @pytest.mark.django_db
 def test_the_first_start_creates_an_admin_and_prints_the_password_once() -> None:
-    said = serve.first_admin()
+    printed = serve.first_admin()
 
-    password = re.search(r"admin, password (\w{16}) ", said)
+    password = re.search(r"admin, password (\w{16}) ", printed)
     assert password
     assert authenticate(username="admin", password=password[1])
     assert password[1] not in serve.first_admin()
@@ -30,7 +30,7 @@ def test_the_first_start_creates_an_admin_and_prints_the_password_once() -> None
 
 
 @pytest.mark.django_db
-def test_no_second_admin_is_created() -> None:
+def test_no_admin_is_created_if_one_exists() -> None:
     User.objects.create_superuser("anna", password="x")
 
     assert "as before" in serve.first_admin()
@@ -38,19 +38,19 @@ def test_no_second_admin_is_created() -> None:
 
 
 @pytest.mark.django_db
-def test_the_banner_has_a_dsn_and_a_curl_line_with_the_same_live_key() -> None:
+def test_the_banner_has_a_dsn_and_a_curl_command_with_the_same_live_key() -> None:
     key = serve._key_to_show()
     assert key is not None
 
-    said = serve.banner("admin", key)
+    printed = serve.banner("admin", key)
 
-    assert key.dsn in said
-    assert f"Authorization: Bearer {key.public_key}" in said
+    assert key.dsn in printed
+    assert f"Authorization: Bearer {key.public_key}" in printed
     assert ClientKey.objects.live().filter(pk=key.pk).exists()
     assert serve._key_to_show() == key
 
 
-def test_a_free_port_is_found_and_an_unusable_address_is_reported() -> None:
+def test_a_free_port_is_found_and_an_unusable_address_is_one_error_line() -> None:
     assert serve.free_port("127.0.0.1", 0) > 1023
     with pytest.raises(CommandError, match=r"^cannot listen on 192\.0\.2\.1:8000 \(.*\); choose"):
         serve.free_port("192.0.2.1", 8000)
@@ -58,7 +58,9 @@ def test_a_free_port_is_found_and_an_unusable_address_is_reported() -> None:
         serve.free_port("127.0.0.1", 99999)
 
 
-def test_static_files_are_collected_when_one_changed(settings: Settings, tmp_path: Path) -> None:
+def test_static_files_are_collected_only_when_one_has_changed(
+    settings: Settings, tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "a.css").write_text("a {}")
@@ -72,7 +74,7 @@ def test_static_files_are_collected_when_one_changed(settings: Settings, tmp_pat
     assert "red" in (tmp_path / "static" / "a.css").read_text()
 
 
-def test_loading_before_the_fork_leaves_no_open_connection() -> None:
+def test_loading_code_before_forking_opens_no_connection() -> None:
     program = (
         "import django; django.setup()\n"
         "from django.db import connection\n"
@@ -80,12 +82,12 @@ def test_loading_before_the_fork_leaves_no_open_connection() -> None:
         "load()\n"
         "assert connection.connection is None\n"
         "from psycopg_pool import ConnectionPool; import gc\n"
-        "assert not [one for one in gc.get_objects() if isinstance(one, ConnectionPool)]\n"
+        "assert not [found for found in gc.get_objects() if isinstance(found, ConnectionPool)]\n"
     )
     settings = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
 
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program], env=settings, cwd=ROOT, capture_output=True, text=True
     )
 
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr

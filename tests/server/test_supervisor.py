@@ -1,4 +1,4 @@
-"""`manage.py serve` for real: what happens when things are killed."""
+"""`manage.py serve` recovers when its processes are killed or hang."""
 
 import os
 import signal
@@ -27,18 +27,18 @@ def serving(portal_template: object, tmp_path_factory: pytest.TempPathFactory) -
     portal.stop()
 
 
-def works(serving: Serving, tmp_path: Path, text: str, seconds: float = 30) -> float:
-    """Have a worker do something; how long it took."""
-    begun = time.monotonic()
+def run_task(serving: Serving, tmp_path: Path, text: str, seconds: float = 30) -> float:
+    """Let a worker run a task; return the seconds until it was done."""
+    began_at = time.monotonic()
     notes = tmp_path / "notes"
     serving.enqueue("tests.jobs.probe.note", path=str(notes), text=text)
     serving.portal.wait_for(
         lambda: notes.exists() and text in notes.read_text().split("\n"), seconds, text
     )
-    return time.monotonic() - begun
+    return time.monotonic() - began_at
 
 
-def test_it_says_how_to_get_in_and_the_page_answers(serving: Serving) -> None:
+def test_it_prints_the_url_and_the_sign_in_page_answers(serving: Serving) -> None:
     printed = serving.log.read_text()
 
     assert f"{serving.portal.base_url}/admin/system-health/" in printed
@@ -46,23 +46,25 @@ def test_it_says_how_to_get_in_and_the_page_answers(serving: Serving) -> None:
     assert httpx.get(f"{serving.portal.base_url}/admin/login/").status_code == 200
 
 
-def test_a_nudge_is_picked_up_within_a_second(serving: Serving, tmp_path: Path) -> None:
+def test_a_queued_task_is_picked_up_within_a_second(serving: Serving, tmp_path: Path) -> None:
     serving.wait_for_cluster()
-    works(serving, tmp_path, "warm")
+    run_task(serving, tmp_path, "warm-up")
 
-    assert min(works(serving, tmp_path, f"nudge {n}") for n in range(3)) < 1
+    assert min(run_task(serving, tmp_path, f"task {n}") for n in range(3)) < 1
 
 
-@pytest.mark.parametrize("role", ["an idle worker", "the sentinel", "all of it"])
-def test_work_goes_on_by_itself_after_killing(serving: Serving, tmp_path: Path, role: str) -> None:
+@pytest.mark.parametrize("role", ["an idle worker", "the sentinel", "the whole cluster"])
+def test_workers_recover_automatically_after_killing(
+    serving: Serving, tmp_path: Path, role: str
+) -> None:
     cluster = serving.wait_for_cluster()
     victims: dict[str, Callable[[Cluster], list[int]]] = {
         "an idle worker": lambda c: [c.workers[0]],
         "the sentinel": lambda c: [c.sentinel],
-        "all of it": lambda c: [c.sentinel, *c.workers],
+        "the whole cluster": lambda c: [c.sentinel, *c.workers],
     }
     killed = victims[role](cluster)
-    works(serving, tmp_path, "before")
+    run_task(serving, tmp_path, "before")
     serving.portal.wait_for(
         lambda: not serving.portal.value("SELECT count(*) FROM django_q_ormq"), 10, "idle workers"
     )
@@ -70,12 +72,14 @@ def test_work_goes_on_by_itself_after_killing(serving: Serving, tmp_path: Path, 
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
 
-    works(serving, tmp_path, "after")
+    run_task(serving, tmp_path, "after")
     serving.wait_for_cluster(other_than=cluster.sentinel)
-    assert not {cluster.sentinel, *cluster.workers} & set(parents()), "an orphan works on unguarded"
+    assert not {cluster.sentinel, *cluster.workers} & set(parents()), (
+        "an orphaned process is still running"
+    )
 
 
-def test_a_busy_worker_killed_is_replaced_and_the_others_are_left_alone(
+def test_a_killed_busy_worker_is_replaced_without_restarting_the_cluster(
     serving: Serving, tmp_path: Path
 ) -> None:
     cluster = serving.wait_for_cluster()
@@ -86,11 +90,11 @@ def test_a_busy_worker_killed_is_replaced_and_the_others_are_left_alone(
 
     os.kill(busy, signal.SIGKILL)
 
-    works(serving, tmp_path, "after")
+    run_task(serving, tmp_path, "after")
     assert serving.wait_for_cluster().sentinel == cluster.sentinel
 
 
-def test_nothing_that_a_fork_would_break_is_there_before_it(portal: Portal) -> None:
+def test_no_thread_or_connection_exists_before_the_fork(portal: Portal) -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", LOAD],
         env=portal.environment,
@@ -114,7 +118,7 @@ print(f"{threading.active_count()} thread, connected: {connection.connection is 
 """
 
 
-def test_the_processes_share_what_they_have_loaded(serving: Serving) -> None:
+def test_the_processes_share_the_memory_of_loaded_code(serving: Serving) -> None:
     serving.wait_for_cluster()
 
     loaded = memory_mb(serving.process.pid, "Rss")
@@ -130,25 +134,27 @@ def web_answers(serving: Serving) -> bool:
     return page.status_code == 200
 
 
-def test_the_web_process_killed_is_started_again(serving: Serving) -> None:
+def test_a_killed_web_process_is_started_again(serving: Serving) -> None:
     os.kill(serving.child("opsportal web"), signal.SIGKILL)
 
     serving.portal.wait_for(lambda: not web_answers(serving), 5, "its end")
-    serving.portal.wait_for(lambda: web_answers(serving), 15, "its return")
+    serving.portal.wait_for(lambda: web_answers(serving), 15, "its restart")
     assert "web killed by SIGKILL; starting it again in 1 s" in serving.log.read_text()
 
 
-def test_the_stores_process_killed_is_started_again_and_used(serving: Serving) -> None:
+def test_a_killed_store_process_is_started_again_and_used(serving: Serving) -> None:
     def is_used() -> bool:
         assert post_error(serving).status_code == 200
         store = serving.child("opsportal store")
-        return store != 0 and connections_of(store) > 1  # its door, and a web process
+        return (
+            store != 0 and connections_of(store) > 1
+        )  # its listening socket, and a connection of the web process
 
-    serving.portal.wait_for(is_used, 10, "the store's process with a web process on its line")
+    serving.portal.wait_for(is_used, 10, "the connection of the web process to the store process")
 
     os.kill(serving.child("opsportal store"), signal.SIGKILL)
 
-    serving.portal.wait_for(is_used, 15, "its return")
+    serving.portal.wait_for(is_used, 15, "its restart")
     assert "store killed by SIGKILL; starting it again in 1 s" in serving.log.read_text()
 
 
@@ -159,7 +165,7 @@ def post_error(serving: Serving) -> httpx.Response:
 
 
 def connections_of(pid: int) -> int:
-    """How many Unix sockets a process has open."""
+    """Return the number of Unix sockets that a process has open."""
     unix = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
     open_files = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
     return sum(name.removeprefix("socket:[").rstrip("]") in unix for name in open_files)
@@ -167,7 +173,7 @@ def connections_of(pid: int) -> int:
 
 @pytest.fixture
 def hanging(make_portal: Callable[..., Portal]) -> Iterator[Serving]:
-    """A portal whose web process can be made to hang; its supervisor finds out within seconds."""
+    """Run a portal whose web process can be made to hang, with short timeouts in its supervisor."""
     serving = Serving(
         make_portal(), "--no-worker", "--threads", "4", manage=["-m", "tests.server.hanging"]
     )
@@ -176,20 +182,20 @@ def hanging(make_portal: Callable[..., Portal]) -> Iterator[Serving]:
     serving.stop()
 
 
-def is_replaced(serving: Serving, hung: int) -> None:
+def wait_until_replaced(serving: Serving, hung: int) -> None:
     portal = serving.portal
     portal.wait_for(lambda: serving.child("opsportal web") not in (0, hung), 30, "its end")
-    portal.wait_for(lambda: web_answers(serving), 30, "its return")
+    portal.wait_for(lambda: web_answers(serving), 30, "its restart")
 
 
-def test_a_web_process_that_is_stopped_is_replaced(hanging: Serving) -> None:
+def test_a_suspended_web_process_is_replaced(hanging: Serving) -> None:
     hung = hanging.child("opsportal web")
     hanging.portal.wait_for(lambda: children(hung), 10, "the process that serves")
 
     for pid in children(hung):
         os.kill(pid, signal.SIGSTOP)
 
-    is_replaced(hanging, hung)
+    wait_until_replaced(hanging, hung)
     assert "web hangs: its event loop has not run" in hanging.log.read_text()
 
 
@@ -199,7 +205,7 @@ def test_a_web_process_whose_event_loop_is_blocked_is_replaced(hanging: Serving)
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"{hanging.portal.base_url}/hang/loop", timeout=1)
 
-    is_replaced(hanging, hung)
+    wait_until_replaced(hanging, hung)
     assert "web hangs: its event loop has not run" in hanging.log.read_text()
 
 
@@ -210,11 +216,11 @@ def test_a_web_process_whose_threads_are_all_blocked_is_replaced(hanging: Servin
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"{hanging.portal.base_url}/hang/thread", timeout=0.2)
 
-    is_replaced(hanging, hung)
+    wait_until_replaced(hanging, hung)
     assert "web hangs: requests wait" in hanging.log.read_text()
 
 
-def test_a_slow_request_beside_idle_threads_is_no_hang(hanging: Serving) -> None:
+def test_a_slow_request_is_not_a_hang_while_other_threads_are_idle(hanging: Serving) -> None:
     web = hanging.child("opsportal web")
 
     with pytest.raises(httpx.HTTPError):
@@ -224,8 +230,8 @@ def test_a_slow_request_beside_idle_threads_is_no_hang(hanging: Serving) -> None
     assert web_answers(hanging)
 
 
-def test_a_hung_web_process_may_finish_what_its_threads_are_doing(hanging: Serving) -> None:
-    """The event loop is blocked while a thread stores an error: the row is there afterwards."""
+def test_threads_of_a_hung_web_process_finish_their_requests(hanging: Serving) -> None:
+    """A thread that writes while the event loop is blocked completes its write before the process ends."""
     portal = hanging.portal
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(httpx.get, f"{portal.base_url}/slow/write", timeout=30)
@@ -236,18 +242,18 @@ def test_a_hung_web_process_may_finish_what_its_threads_are_doing(hanging: Servi
         assert isinstance(slow.exception(), httpx.HTTPError)
 
 
-def test_ctrl_c_ends_everything_within_seconds(make_portal: Callable[..., Portal]) -> None:
+def test_ctrl_c_ends_all_processes_within_ten_seconds(make_portal: Callable[..., Portal]) -> None:
     serving = Serving(make_portal())
     serving.wait_until_up()
     serving.wait_for_cluster()
     everything = serving.descendants()
     assert len(everything) == 7
 
-    begun = time.monotonic()
+    began_at = time.monotonic()
     serving.process.send_signal(signal.SIGINT)
 
     assert serving.process.wait(timeout=10) == 0
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - began_at < 10
     assert not everything & set(parents())
 
 
@@ -263,7 +269,7 @@ def test_a_killed_supervisor_leaves_no_orphans(make_portal: Callable[..., Portal
     serving.portal.wait_for(lambda: not everything & set(parents()), 12, "the end of all")
 
 
-def test_a_busy_port_is_one_clear_line(make_portal: Callable[..., Portal]) -> None:
+def test_a_port_in_use_is_one_clear_error_line(make_portal: Callable[..., Portal]) -> None:
     portal = make_portal()
     with socket.create_server(("127.0.0.1", portal.port)):
         refused = portal.manage("serve", "--port", str(portal.port))
@@ -273,7 +279,7 @@ def test_a_busy_port_is_one_clear_line(make_portal: Callable[..., Portal]) -> No
     assert f"cannot listen on 127.0.0.1:{portal.port}" in refused.stderr
 
 
-def test_a_broken_database_is_one_clear_line(make_portal: Callable[..., Portal]) -> None:
+def test_a_broken_database_is_one_clear_error_line(make_portal: Callable[..., Portal]) -> None:
     portal = make_portal()
     broken = portal.data_dir / "broken.sqlite3"
     broken.write_bytes(b"this is no database" * 100)
@@ -286,7 +292,7 @@ def test_a_broken_database_is_one_clear_line(make_portal: Callable[..., Portal])
     assert f"cannot use the database {broken}: file is not a database" in refused.stderr
 
 
-def test_a_database_server_that_is_away_is_one_clear_line(
+def test_an_unavailable_database_server_is_one_clear_error_line(
     make_portal: Callable[..., Portal],
 ) -> None:
     portal = make_portal()

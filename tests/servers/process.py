@@ -1,4 +1,4 @@
-"""Child processes that end with the test process, even when it is killed with SIGKILL."""
+"""Start child processes that end with the test process, even if it is killed with SIGKILL."""
 
 import os
 import pwd
@@ -13,19 +13,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-# A fresh interpreter sets the parent-death signal and becomes the program. Popen's preexec_fn could do so too,
-# but it may deadlock in a process with threads, and Python 3.12 warns of it. Linux only; elsewhere it just execs.
+# A new interpreter sets the parent-death signal and then executes the program. Popen's preexec_fn may deadlock in a
+# process with threads, and Python 3.12 warns about it. The signal exists on Linux only.
 _LAUNCH = """
 import ctypes, os, sys
 parent, wanted, user, program = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
-if user:  # what is imported is imported before: afterwards the interpreter's folder may be closed to us
+if user:  # import first: the user may not have access to the interpreter's folder
     import pwd
     entry = pwd.getpwnam(user)
     os.setgroups([]); os.setgid(entry.pw_gid); os.setuid(entry.pw_uid)
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, wanted)
     if os.getppid() != parent:
-        sys.exit("the parent is gone")
+        sys.exit("the parent process has ended")
 try:
     os.execvp(program, sys.argv[4:])
 except OSError as error:
@@ -38,7 +38,7 @@ class DidNotStart(Exception):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that is free here, or just some port for an address that is another host's."""
+    """Return a port that is free on this host, or a random port if the address belongs to another host."""
     with socket.socket() as probe:
         try:
             probe.bind((host, 0))
@@ -57,9 +57,9 @@ def spawn(
     prefix: Sequence[str] = (),
     death_signal: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in its own session, its output going to `log`.
+    """Start a program in its own session and write its output to `log`.
 
-    `user` drops root's privileges first; `prefix` is what runs a command elsewhere (`ip netns exec name`).
+    With `user`, drop root's privileges first. `prefix` is a command that runs others, such as `ip netns exec name`.
     """
     launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(int(death_signal))]
     with log.open("ab") as output:
@@ -79,7 +79,7 @@ def stop(
     sent: signal.Signals = signal.SIGTERM,
     grace_seconds: float = 10,
 ) -> None:
-    """Ask the main process to end; after the grace time end its whole group."""
+    """Send the signal to the main process; after the grace time, kill its whole group."""
     if process.poll() is None:
         process.send_signal(sent)
         with suppress(subprocess.TimeoutExpired):
@@ -88,7 +88,7 @@ def stop(
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL the process and everything it started in its session."""
+    """Kill the process and all processes of its session with SIGKILL."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -102,14 +102,14 @@ def wait_until(
     seconds: float = 60,
     what: str = "the server",
 ) -> None:
-    """Poll until `ready()`. Raises DidNotStart with the log's end when the process died or the time is up."""
+    """Poll until `ready()`. Raise DidNotStart with the end of the log if the process ends or the time is up."""
     deadline = time.monotonic() + seconds
     while not ready():
-        died = process is not None and process.poll() is not None
-        if died or time.monotonic() > deadline:
+        has_ended = process is not None and process.poll() is not None
+        if has_ended or time.monotonic() > deadline:
             tail = log.read_text(errors="replace")[-3000:] if log and log.exists() else ""
-            why = "ended at once" if died else f"did not come up in {seconds:g} s"
-            raise DidNotStart(f"{what} {why}\n{tail}")
+            reason = "ended at once" if has_ended else f"did not start within {seconds:g} s"
+            raise DidNotStart(f"{what} {reason}\n{tail}")
         time.sleep(0.02)
 
 
@@ -122,11 +122,11 @@ def answers(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def unprivileged_user() -> str:
-    """Whom to become for servers that refuse to run as root; "" when we are not root."""
+    """Return a user for servers that refuse to run as root, or "" if this process is not root."""
     if os.geteuid() != 0:
         return ""
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody", "daemon") if name in known)
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody", "daemon") if name in names)
 
 
 def remove(folder: Path) -> None:

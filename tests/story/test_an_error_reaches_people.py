@@ -1,4 +1,4 @@
-"""The portal's main job from end to end, with nothing replaced: granian, a worker, a mail server, Slack, a browser."""
+"""Errors, alerts and notifications end to end: real web and worker processes, mail server, Slack double and browser."""
 
 import time
 from collections.abc import Callable
@@ -36,10 +36,10 @@ def running(make_portal: Callable[..., Portal], mail_server: MailServer, slack: 
 
 def report(portal: Portal, error: dict[str, str], times: int = 1) -> None:
     for _ in range(times):
-        answer = portal.client.post(
+        response = portal.client.post(
             "/api/v1/errors/", json=error, headers={"Authorization": f"Bearer {portal.public_key}"}
         )
-        assert answer.status_code == 200, answer.text
+        assert response.status_code == 200, response.text
 
 
 def open_alerts(portal: Portal) -> list[tuple[str, int]]:
@@ -49,14 +49,14 @@ def open_alerts(portal: Portal) -> list[tuple[str, int]]:
 
 
 def evaluate_now(portal: Portal) -> None:
-    """What the worker does each minute, without waiting for it."""
+    """Run the worker's evaluation and delivery tasks without waiting for the next minute."""
     done = portal.manage(
         "shell", "-c", "from alerts import tasks; tasks.evaluate_all(); tasks.deliver_waiting()"
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_six_critical_errors_are_one_alert_one_mail_and_one_message(
+def test_six_critical_errors_cause_one_alert_one_e_mail_and_one_message(
     running: Portal,
     mail_server: MailServer,
     slack: FakeHTTP,
@@ -69,7 +69,7 @@ def test_six_critical_errors_are_one_alert_one_mail_and_one_message(
 
     report(running, CRITICAL, times=5)
     evaluate_now(running)
-    assert open_alerts(running) == []  # the rule says more than five
+    assert open_alerts(running) == []  # the rule opens an alert above five
 
     report(running, CRITICAL)
     mails = mail_server.wait_for(1, seconds=20)
@@ -95,26 +95,28 @@ def test_six_critical_errors_are_one_alert_one_mail_and_one_message(
     assert len(mail_server.mails) == len(slack.requests) == 1
 
 
-def test_an_error_is_on_the_page_a_second_after_its_answer(
+def test_an_error_is_on_the_page_within_a_second_of_its_response(
     running: Portal, context: BrowserContext, page: Page
 ) -> None:
     context.add_cookies(
         [{"name": "sessionid", "value": running.seeded.session, "url": running.base_url}]
     )
-    page.goto(running.base_url + "/admin/errors/")  # so that nothing is loaded for the first time
+    page.goto(
+        running.base_url + "/admin/errors/"
+    )  # warm up, so that no module is imported during the measurement
     report(running, {"message": "Seat map froze", "severity": "error"})
-    answered = time.monotonic()
+    answered_at = time.monotonic()
 
     while "Seat map froze" not in page.goto(running.base_url + "/admin/errors/").text():  # type: ignore[union-attr]
-        assert time.monotonic() - answered < 1, "not on the page within a second"
+        assert time.monotonic() - answered_at < 1, "not on the page within a second"
 
 
-def test_what_was_answered_survives_the_kill_of_every_process(running: Portal) -> None:
-    report(running, {"message": "before the lights went out"}, times=3)
+def test_acknowledged_errors_survive_killing_every_process(running: Portal) -> None:
+    report(running, {"message": "before the kill"}, times=3)
     running.kill()
     running.kill_worker()
 
     running.restart()
-    report(running, {"message": "after"}, times=1)
+    report(running, {"message": "after the kill"}, times=1)
 
     assert running.value("SELECT count(*) FROM errors_errorevent") == 4

@@ -1,10 +1,10 @@
-// A page with an unmodified @sentry/browser; the address carries the DSN and, for a tunnel, its path.
+// A page with an unmodified @sentry/browser; the URL contains the DSN and, optionally, the tunnel's URL.
 import * as Sentry from "@sentry/browser";
 
-const asked = new URLSearchParams(location.search);
+const options = new URLSearchParams(location.search);
 Sentry.init({
-  dsn: asked.get("dsn"),
-  tunnel: asked.get("tunnel") || undefined,
+  dsn: options.get("dsn"),
+  tunnel: options.get("tunnel") || undefined,
   release: "site@3.0.0",
   environment: "test",
   integrations: [Sentry.browserTracingIntegration()],
@@ -21,7 +21,7 @@ try {
 } catch (error) {
   window.eventId = Sentry.captureException(error);
 }
-if (asked.get("feedback")) {
+if (options.get("feedback")) {
   Sentry.captureFeedback({ message: "the seat map froze", name: "A visitor", associatedEventId: window.eventId });
 }
 Sentry.flush(8000).then((sent) => {

@@ -1,4 +1,4 @@
-// An ordinary program with an unmodified @sentry/node: `node node_sdk.cjs DSN`. It posts chunked bodies.
+// A program with an unmodified @sentry/node, which sends chunked bodies: `node node_sdk.cjs DSN`.
 const Sentry = require("@sentry/node");
 
 Sentry.init({

@@ -1,4 +1,4 @@
-"""An ordinary program with an unmodified sentry-sdk: `python_sdk.py DSN`."""
+"""A program with an unmodified sentry-sdk: `python_sdk.py DSN`."""
 
 import logging
 import sys

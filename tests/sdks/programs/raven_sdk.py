@@ -1,4 +1,4 @@
-"""The SDK before sentry-sdk, which still posts to /store/: `raven_sdk.py DSN`."""
+"""A program with raven, the predecessor of sentry-sdk, which posts to /store/: `raven_sdk.py DSN`."""
 
 import sys
 import warnings

@@ -1,11 +1,11 @@
-// A React page whose component breaks; the error boundary of an unmodified @sentry/react reports it.
+// A React page whose component throws; the error boundary of an unmodified @sentry/react reports the error.
 import * as Sentry from "@sentry/react";
 import React from "react";
 import { createRoot } from "react-dom/client";
 
-const asked = new URLSearchParams(location.search);
+const options = new URLSearchParams(location.search);
 Sentry.init({
-  dsn: asked.get("dsn"),
+  dsn: options.get("dsn"),
   release: "site@3.0.0",
   environment: "test",
   beforeSend(event) {

@@ -1,4 +1,4 @@
-"""Every address the portal has, each with arguments that lead nowhere."""
+"""List every URL of the portal, with arguments of objects that do not exist."""
 
 from collections.abc import Iterator
 
@@ -13,31 +13,31 @@ ARGUMENTS = {
 }
 
 
-def every_address() -> list[str]:
-    """Paths like "/admin/errors/987654/", sorted; the ones by regular expression left out."""
+def all_paths() -> list[str]:
+    """Return all paths, such as "/admin/errors/987654/", sorted, without those defined by regular expressions."""
     return sorted(set(_walk(get_resolver().url_patterns, "/")))
 
 
-def _walk(patterns: list[URLPattern | URLResolver], before: str) -> Iterator[str]:
+def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
     for pattern in patterns:
         route = getattr(pattern.pattern, "_route", None)
         if route is None:
             continue
-        path = before + str(route)
+        path = prefix + str(route)
         for name, converter in pattern.pattern.converters.items():
             kind = type(converter).__name__.removesuffix("Converter").lower()
             kind = {"string": "str"}.get(kind, kind)
-            for spelled in (f"<{kind}:{name}>", f"<{name}>"):
-                path = path.replace(spelled, str(ARGUMENTS.get(kind, "nothing")))
+            for placeholder in (f"<{kind}:{name}>", f"<{name}>"):
+                path = path.replace(placeholder, str(ARGUMENTS.get(kind, "nothing")))
         if isinstance(pattern, URLResolver):
             yield from _walk(pattern.url_patterns, path)
         elif "<" not in path:
             yield path
 
 
-def pages() -> list[str]:
-    return [path for path in every_address() if path.startswith("/admin/")]
+def page_paths() -> list[str]:
+    return [path for path in all_paths() if path.startswith("/admin/")]
 
 
-def api() -> list[str]:
-    return [path for path in every_address() if path.startswith("/api/")]
+def api_paths() -> list[str]:
+    return [path for path in all_paths() if path.startswith("/api/")]
