@@ -192,4 +192,4 @@ def test_scheduled_tasks_take_no_arguments() -> None:
         required = [
             p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD
         ]
-        assert not needed, f"{job.name} requires {needed}"
+        assert not required, f"{job.name} requires {required}"
