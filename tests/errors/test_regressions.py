@@ -159,6 +159,7 @@ def test_late_events_of_one_group_do_not_keep_another_from_regressing(
         ("1.2", "1.2.0", False),
         ("v1.2.3", "V1.2.4", True),
         ("shop@1.2.3+build.9", "shop@1.2.3+build.10", False),
+        ("1.2.3+build.9", "1.2.4+build.9", True),
         ("1.2.3-4", "1.2.3-5", True),
         ("1.2.rc1", "1.3", True),
         ("@scope/shop@2.0.1", "@scope/shop@2.1.0", True),
