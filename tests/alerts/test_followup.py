@@ -287,42 +287,6 @@ def test_quiet_hours_end_within_a_day_and_for_good(
     assert now <= ends <= now + timedelta(hours=26)
 
 
-# --- cooldown ---------------------------------------------------------------------------------------------------
-
-
-def test_the_cooldown_holds_back_a_return_but_not_for_good(gauge: Gauge, slack: FakeHTTP) -> None:
-    gauge.row(cooldown=timedelta(minutes=10))
-    for minute, value in [(0, 6), (1, 0), (2, 6)]:
-        gauge.evaluate(value, now=NOON + minute * MINUTE)
-    assert kinds() == ["triggered", "resolved"]
-
-    tick(NOON + 3 * MINUTE, 7)
-    assert kinds() == ["triggered", "resolved"]
-    tick(NOON + 10 * MINUTE, 1)
-
-    assert kinds() == ["triggered", "resolved", "reopened"]
-
-
-def test_the_cooldown_does_not_hold_back_a_rise_in_severity(gauge: Gauge, slack: FakeHTTP) -> None:
-    gauge.row(severity="warning", critical_threshold=50, cooldown=timedelta(minutes=10))
-    gauge.evaluate(6, now=NOON)
-    assert kinds() == ["triggered"]
-
-    gauge.evaluate(51, now=NOON + MINUTE)
-
-    assert kinds() == ["triggered", "raised"]
-
-
-def test_the_cooldown_does_not_hold_back_a_return_that_is_worse(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
-    gauge.row(severity="warning", critical_threshold=50, cooldown=timedelta(minutes=10))
-    for minute, value in [(0, 6), (1, 0), (2, 51)]:
-        gauge.evaluate(value, now=NOON + minute * MINUTE)
-
-    assert kinds() == ["triggered", "resolved", "reopened"]
-
-
 # --- the promise -------------------------------------------------------------------------------------------------
 
 STEPS = st.lists(
