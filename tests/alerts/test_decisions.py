@@ -138,6 +138,12 @@ def test_a_problem_that_returns_late_counts_its_breaches_from_the_start() -> Non
     assert (late.action, late.recent, late.severity) == (Action.PEND, "b", Severity.CRITICAL)
 
 
+def test_a_problem_whose_end_is_unknown_returns_as_a_new_one() -> None:
+    ended = PreviousState(Stage.RESOLVED, Severity.HIGH, "c", NOON, resolved_at=None)
+
+    assert decide(Verdict.BREACH, 6, ended, CEILING, NOON + MINUTE).action is Action.OPEN
+
+
 def test_a_return_within_the_window_reopens_and_later_is_new() -> None:
     ended = PreviousState(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
 

@@ -392,23 +392,3 @@ def transactional_gauge(gauge: Gauge, slack: FakeHTTP) -> tuple[Gauge, FakeHTTP]
     Channel.objects.update(max_per_minute=10_000)
     AlertType.objects.get(slug="high-error-rate").channels.set(Channel.objects.filter(name="slack"))
     return gauge, slack
-
-
-def test_the_cooldown_does_not_hold_back_a_rise_in_severity(gauge: Gauge, slack: FakeHTTP) -> None:
-    gauge.row(severity="warning", critical_threshold=50, cooldown=timedelta(minutes=10))
-    gauge.evaluate(6, now=NOON)
-    assert kinds() == ["triggered"]
-
-    gauge.evaluate(51, now=NOON + MINUTE)
-
-    assert kinds() == ["triggered", "raised"]
-
-
-def test_the_cooldown_does_not_hold_back_a_return_that_is_worse(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
-    gauge.row(severity="warning", critical_threshold=50, cooldown=timedelta(minutes=10))
-    for minute, value in [(0, 6), (1, 0), (2, 51)]:
-        gauge.evaluate(value, now=NOON + minute * MINUTE)
-
-    assert kinds() == ["triggered", "resolved", "reopened"]

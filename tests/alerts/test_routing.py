@@ -98,7 +98,19 @@ def test_a_person_with_quiet_hours_is_told_alone_when_they_end() -> None:
     ]
 
 
-def test_a_mail_to_nobody_but_sleepers_is_no_mail_to_all() -> None:
+def test_a_person_with_quiet_hours_is_told_once_also_as_a_member_of_teams() -> None:
+    mail = channel("mail", "email")
+    bo = person("bo", until=time(7))
+    mail.people.set([bo])
+    for name in ("Shift", "Owners"):
+        team = Team.objects.create(name=name)
+        team.people.set([bo])
+        mail.teams.add(team)
+
+    assert ways(mail) == [(("ops@example.com",), NIGHT), (("bo@example.com",), MORNING)]
+
+
+def test_where_only_people_with_quiet_hours_are_told_no_mail_goes_out_before() -> None:
     mail = channel("mail", "email", config={"recipients": ""})
     mail.people.set([person("bo", until=time(7))])
 

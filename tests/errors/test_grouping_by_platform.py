@@ -39,6 +39,7 @@ def is_same(platform: str, one: Event, other: Event) -> bool:
         ("javascript", "<total>", "total"),
         ("java", "lambda$pay$0", "lambda$refund$17"),
         ("java", "access$100", "access$200"),
+        ("java", "access$getTotal$p", "access$getSeats$p"),
         ("java", "pay$3", "pay$4"),
         ("java", "invoke$$FastClass", "invoke"),
         ("ruby", "block in pay", "pay"),
@@ -144,13 +145,38 @@ def test_a_stack_of_which_only_lines_are_known_is_used() -> None:
     assert fingerprint(one) == fingerprint(again)
 
 
-def test_a_stack_that_names_neither_functions_nor_lines_leaves_it_to_the_value() -> None:
+@pytest.mark.parametrize("platform", ["python", "java"])
+def test_a_stack_that_names_neither_functions_nor_lines_leaves_it_to_the_value(
+    platform: str,
+) -> None:
     nothing = frame(function="?")
 
-    one = fingerprint(raised("python", nothing, value="no seat left"))
+    one = fingerprint(raised(platform, nothing, value="no seat left"))
 
-    assert one != fingerprint(raised("python", nothing, value="card declined"))
-    assert one == fingerprint(raised("python", frame(module="else", function=""), value="no seat left"))  # fmt: skip
+    assert one != fingerprint(raised(platform, nothing, value="card declined"))
+    assert one == fingerprint(raised(platform, frame(module="else", function=""), value="no seat left"))  # fmt: skip
+
+
+# --- what came before an await ---------------------------------------------------------------------
+
+
+def called(platform: str, *functions: str | None) -> str:
+    return fingerprint(raised(platform, *[frame(function=name) for name in functions]))
+
+
+def test_in_browsers_only_what_came_after_the_last_await_counts() -> None:
+    assert called("javascript", "async start", "read") == called("javascript", "read")
+    assert called("javascript", "async a", "b", "async c", "read") == called("javascript", "read")
+    assert called("javascript", None, "read") != called("javascript", "read")
+
+
+def test_a_browsers_stack_that_ends_in_an_async_function_counts_as_a_whole() -> None:
+    assert called("javascript", "async a", "b", "async c") != called("javascript", "b", "async c")
+
+
+def test_outside_of_browsers_what_came_before_an_await_counts_too() -> None:
+    assert called("node", "async start", "read") != called("node", "read")
+    assert called("python", "*", "read") != called("python", "read")
 
 
 # --- exceptions ------------------------------------------------------------------------------------
@@ -210,6 +236,8 @@ def test_a_policy_report_is_known_by_its_directive_and_by_what_was_blocked(name:
     assert one == fingerprint({"csp": csp, "logentry": {"message": "b"}})
     assert one != fingerprint({"csp": {**csp, name: "other"}})
     assert one != fingerprint({"csp": {**csp, name: ""}})
+    missing = {key: value for key, value in csp.items() if key != name}
+    assert fingerprint({"csp": missing}) == fingerprint({"csp": {**csp, name: ""}})
 
 
 def test_variables_of_a_message_are_replaced_by_what_they_are() -> None:
@@ -240,6 +268,7 @@ def test_text_that_no_encoding_knows_is_grouped_too() -> None:
             {"exception": {"values": [{"type": "ValueError", "value": "no seat 7"}]}},
             "f6c39b99b7969d52b876d1213d428a73",
         ),
+        ({"exception": {"values": [{"type": "ValueError"}]}}, "5dc7546ed6be393d1877d09a98cef317"),
         ({"logentry": {"message": "no seat 7"}}, "a2beb714c69555742cfbf85c8bff5a40"),
         (
             {"platform": "python", "stacktrace": {"frames": [frame()]}},

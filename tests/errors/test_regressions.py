@@ -106,6 +106,32 @@ def test_one_event_that_proves_the_return_is_enough_among_late_ones(
     assert (group.status, group.event_count) == (Status.REGRESSED, 3)
 
 
+def test_a_group_resolved_at_an_unknown_time_regresses_with_any_event(
+    shop: ClientApp, owner: User
+) -> None:
+    event = resolved(shop, owner)
+    ErrorGroup.objects.filter(pk=event.group_id).update(resolved_at=None)
+
+    make_error(shop, group="g", received_at=NOON - MINUTE, occurred_at=NOON - MINUTE)
+
+    assert group_of(event).status == Status.REGRESSED
+
+
+def test_a_regression_is_dated_by_the_latest_event_that_arrived_with_it(
+    shop: ClientApp, owner: User
+) -> None:
+    first = resolved(shop, owner)
+
+    record_events(
+        [
+            new_error(shop, group="g", received_at=NOON + n * MINUTE, occurred_at=LATER)
+            for n in (1, 3, 2)
+        ]
+    )
+
+    assert group_of(first).regressed_at == NOON + 3 * MINUTE
+
+
 def test_late_events_of_one_group_do_not_keep_another_from_regressing(
     shop: ClientApp, owner: User
 ) -> None:
@@ -132,6 +158,7 @@ def test_late_events_of_one_group_do_not_keep_another_from_regressing(
         ("1.2", "1.2.0", False),
         ("v1.2.3", "V1.2.4", True),
         ("shop@1.2.3+build.9", "shop@1.2.3+build.10", False),
+        ("1.2.3+build.9", "1.2.4+build.9", True),
         ("1.2.3-4", "1.2.3-5", True),
         ("1.2.rc1", "1.3", True),
         ("@scope/shop@2.0.1", "@scope/shop@2.1.0", True),

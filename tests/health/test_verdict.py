@@ -68,10 +68,13 @@ def test_a_result_the_other_way_starts_the_count_again() -> None:
 def test_the_first_answer_of_a_component_that_never_answered_is_believed() -> None:
     unknown = State(Status.UNKNOWN, NOON, Result(Status.UNKNOWN, NOON))
 
-    slow = verdict.next_state(unknown, Result(SLOW, NOON + MINUTE), fail_after=3, recover_after=3)
+    for answer in (UP, SLOW, DOWN, OFF):
+        known = verdict.next_state(
+            unknown, Result(answer, NOON + MINUTE), fail_after=3, recover_after=3
+        )
 
-    assert (slow.status, slow.since) == (SLOW, NOON + MINUTE)
-    assert not verdict.is_undecided(slow)
+        assert (known.status, known.since) == (answer, NOON + MINUTE)
+        assert not verdict.is_undecided(known)
 
 
 def test_results_of_the_same_instant_all_count() -> None:
