@@ -49,19 +49,19 @@ def test_a_check_that_hangs_delays_no_other_and_is_not_started_twice() -> None:
 
     def hang() -> str:
         started.append(1)
-        release.wait(20)
+        release.wait(60)
         return ""
 
     began = time.monotonic()
-    answers = runner.run([check("hangs", hang, 0.3), check("quick", lambda: "ok")], now=NOON)
+    answers = runner.run([check("hangs", hang, 1.0), check("quick", lambda: "ok")], now=NOON)
     try:
         first, result = next(answers)
         assert first.name == "quick"
-        assert time.monotonic() - began < 0.25
+        assert time.monotonic() - began < 0.9
         second, result = next(answers)
         assert (second.name, result.status) == ("hangs", Status.UNHEALTHY)
-        assert result.message == "no answer within 0.3 s"
-        assert time.monotonic() - began < 1
+        assert result.message == "no answer within 1 s"
+        assert time.monotonic() - began < 10
 
         again = list(runner.run([check("hangs", hang, 0.3)], now=NOON))
         assert again[0][1].message == "the previous attempt still has no answer"
@@ -79,7 +79,7 @@ def test_many_checks_take_as_long_as_the_slowest() -> None:
     answers = list(runner.run([check(f"c{n}", slow) for n in range(50)], now=NOON))
 
     assert len(answers) == 50
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4  # one after the other: 5 s
 
 
 @pytest.mark.parametrize("limit", [0.1])
