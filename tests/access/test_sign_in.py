@@ -130,6 +130,7 @@ def test_a_forged_forwarded_header_lifts_nothing(client: Client, owner: User) ->
     assert answers[-1] == 429
 
 
+@pytest.mark.slow
 def test_a_botnet_is_stopped_but_the_owners_own_browser_still_gets_in(owner: User) -> None:
     own_browser = Client()
     assert sign_in(own_browser) == 302

@@ -171,6 +171,7 @@ def test_an_sms_goes_to_each_number_once_also_when_one_of_them_fails(
     assert [n.provider_reference for n in sent()] == ["SM1", "SM1"]
 
 
+@pytest.mark.slow
 @given(
     title=st.text(max_size=300),
     text=st.text(max_size=300),

@@ -137,6 +137,7 @@ def test_a_peer_that_accepts_and_drops_the_connection_is_tried_again(
     assert [a.is_success for a in DeliveryAttempt.objects.order_by("pk")] == [False, True]
 
 
+@pytest.mark.slow
 def test_an_outage_of_an_hour_loses_nothing(gauge: Gauge, slack: FakeHTTP) -> None:
     slack.refuse()
     gauge.evaluate(6, now=NOON)
@@ -315,6 +316,7 @@ def test_waits_double_and_have_jitter_and_obey_the_provider() -> None:
     assert backoff(1, 90) == timedelta(seconds=90)
 
 
+@pytest.mark.slow
 def test_a_storm_is_one_message_a_channel(slack: FakeHTTP) -> None:
     Channel.objects.update(max_per_minute=1000)
     for second in range(60):

@@ -41,6 +41,7 @@ def tick(first: datetime, minutes: int) -> None:
 # --- escalation ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_nobody_responding_escalates_repeats_thrice_and_is_then_unanswered(slack: FakeHTTP) -> None:
     alert = make_alert(now=NOON)  # critical: respond within 15 minutes
 
@@ -100,6 +101,7 @@ def test_two_sweeps_at_once_escalate_once(slack: FakeHTTP) -> None:
 # --- reminders -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("severity", "hours"),
     [("critical", 4), ("high", 4), ("warning", 24), ("medium", 24), ("info", None)],
@@ -315,6 +317,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -65,6 +65,7 @@ def test_a_problem_that_returns_soon_reopens_its_alert_and_later_makes_another(
     assert (first.state, second.state, second.episode) == ("resolved", "open", 2)
 
 
+@pytest.mark.slow
 def test_dismissed_while_firing_stays_dismissed_for_a_hundred_evaluations(gauge: Gauge) -> None:
     user = staff()
     gauge.evaluate(6, now=NOON)

@@ -16,6 +16,7 @@ from tests.servers.fake_http import FakeHTTP
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.slow
 def test_ten_thousand_breaches_of_five_hundred_problems_are_five_hundred_alerts(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_cap_of_none_pauses_a_channel(gauge: Gauge, slack: FakeHTTP) -> None:
     assert slack.requests == []
 
 
+@pytest.mark.slow
 def test_two_thousand_open_alerts_keep_the_inbox_quick(
     client: Client, gauge: Gauge, django_assert_max_num_queries: object
 ) -> None:

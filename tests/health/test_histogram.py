@@ -45,6 +45,7 @@ def test_a_percentile_is_in_the_bucket_of_the_true_one(values: list[float]) -> N
         assert min(low, highest) <= found <= highest
 
 
+@pytest.mark.slow
 @given(durations)
 def test_percentiles_never_cross(values: list[float]) -> None:
     counts = counts_of(values)

@@ -147,6 +147,7 @@ def run_program(url: str, folder: Path) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_a_process_ships_its_last_lines_when_it_ends(tmp_path: Path) -> None:
     with serving(answer(202)) as server:
         run_program(server.url, tmp_path)
@@ -155,6 +156,7 @@ def test_a_process_ships_its_last_lines_when_it_ends(tmp_path: Path) -> None:
     assert "last words" in messages
 
 
+@pytest.mark.slow
 def test_a_process_ends_also_when_nobody_takes_them(tmp_path: Path) -> None:
     run_program(f"http://127.0.0.1:{free_port()}", tmp_path)
     with serving(hang) as server:

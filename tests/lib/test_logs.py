@@ -104,6 +104,7 @@ def test_what_json_cannot_hold_is_told_all_the_same() -> None:
     assert "bad \\ud800" in line_of("bad \ud800") or "ud800" in line_of("bad \ud800")
 
 
+@pytest.mark.slow
 @given(
     st.text(),
     st.dictionaries(
@@ -139,6 +140,7 @@ def test_django_is_not_heard_twice(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records == []
 
 
+@pytest.mark.slow
 def test_what_is_not_to_be_heard_does_not_get_out_as_plain_text() -> None:
     says = "logging.getLogger('django.security.DisallowedHost').error('Invalid Host: evil.example')"
     run = subprocess.run(

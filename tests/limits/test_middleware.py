@@ -257,6 +257,7 @@ def test_refused_calls_are_kept_by_minute_without_addresses() -> None:
         assert "203.0.113" not in row.subject
 
 
+@pytest.mark.slow
 def test_a_flood_of_refused_addresses_costs_bounded_memory() -> None:
     set_limit(Tier.READ, 0)
     for n in range(700):

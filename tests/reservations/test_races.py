@@ -135,6 +135,7 @@ def test_paid_and_expired_at_the_same_instant_ends_with_a_seat_or_a_refund(round
     assert services.find_drift() == []
 
 
+@pytest.mark.slow
 def test_200_threads_in_4_processes_sell_100_tickets_exactly() -> None:
     standing = make_ticket_type(100)
     make_app("buyers")
@@ -156,6 +157,7 @@ def test_200_threads_in_4_processes_sell_100_tickets_exactly() -> None:
     assert services.find_drift() == []
 
 
+@pytest.mark.slow
 def test_killed_buyers_leave_no_seat_uncounted() -> None:
     standing = make_ticket_type(100_000)
     make_app("buyers")
