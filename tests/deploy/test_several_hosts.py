@@ -49,6 +49,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @in_the_postgresql_run
+@pytest.mark.servers
 def test_every_part_may_die_under_load_and_an_upgrade_may_roll(cluster: Cluster) -> None:
     seeded = manage(cluster, "shell", "-v0", "-c", SEED)
     load = Load(cluster.url, **json.loads(seeded.splitlines()[-1]))

@@ -38,7 +38,7 @@ def in_threads(count: int, call: Callable[[], Answer]) -> list[Answer | Exceptio
 
     def run(_: int) -> Answer | Exception:
         try:
-            barrier.wait(20)
+            barrier.wait(60)
             return call()
         except Exception as error:
             return error

@@ -189,6 +189,7 @@ class Checked(Shop):
             super().teardown()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_no_history_ends_with_two_charges_or_a_lost_one() -> None:
     run_state_machine_as_test(

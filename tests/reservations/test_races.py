@@ -27,7 +27,7 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
 
     def run(call: Callable[[], object]) -> object:
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             return call()
         except Exception as error:
             return error
@@ -135,6 +135,7 @@ def test_paid_and_expired_at_the_same_instant_ends_with_a_seat_or_a_refund(round
     assert services.find_drift() == []
 
 
+@pytest.mark.slow
 def test_200_threads_in_4_processes_sell_100_tickets_exactly() -> None:
     standing = make_ticket_type(100)
     make_app("buyers")
@@ -156,6 +157,7 @@ def test_200_threads_in_4_processes_sell_100_tickets_exactly() -> None:
     assert services.find_drift() == []
 
 
+@pytest.mark.slow
 def test_killed_buyers_leave_no_seat_uncounted() -> None:
     standing = make_ticket_type(100_000)
     make_app("buyers")
@@ -167,7 +169,7 @@ def test_killed_buyers_leave_no_seat_uncounted() -> None:
         assert crowd.stdin
         crowd.stdin.write("go\n")
         crowd.stdin.flush()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while Reservation.objects.count() < before + 30 and time.monotonic() < end:
             time.sleep(0.01)
         crowd.kill()

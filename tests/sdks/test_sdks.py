@@ -215,6 +215,7 @@ MESSAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", STACKS)
 def test_one_bug_seen_from_four_browsers_is_one_group(bug: str, npm_folder: Path) -> None:
     """What each browser writes as a stack, read by the SDK's own parser."""

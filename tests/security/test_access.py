@@ -39,6 +39,7 @@ def test_there_are_addresses_to_try() -> None:
     assert len(api()) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_strangers_see_no_page(client: Client, method: str) -> None:
     seen = {}
@@ -52,6 +53,7 @@ def test_strangers_see_no_page(client: Client, method: str) -> None:
     assert seen == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_people_who_are_not_staff_see_no_page(client: Client, method: str) -> None:
     client.force_login(User.objects.create_user("visitor"))
@@ -65,6 +67,7 @@ def test_people_who_are_not_staff_see_no_page(client: Client, method: str) -> No
     assert seen == {}
 
 
+@pytest.mark.slow
 def test_staff_without_any_permission_change_nothing(client: Client) -> None:
     client.force_login(User.objects.create_user("new", is_staff=True))
     seen = {}
@@ -95,6 +98,7 @@ def test_programs_without_a_right_key_are_refused(client: Client, method: str, k
     assert wrong == {}
 
 
+@pytest.mark.slow
 def test_no_form_of_staff_is_taken_without_its_token(admin_user: User) -> None:
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.force_login(admin_user)
@@ -106,6 +110,7 @@ def test_no_form_of_staff_is_taken_without_its_token(admin_user: User) -> None:
     assert taken == {}
 
 
+@pytest.mark.slow
 def test_every_answer_carries_the_security_headers(client: Client, admin_user: User) -> None:
     client.force_login(admin_user)
     missing = []
@@ -123,6 +128,7 @@ def test_every_answer_carries_the_security_headers(client: Client, admin_user: U
     assert missing == []
 
 
+@pytest.mark.slow
 def test_no_page_breaks_whatever_is_asked_of_it(client: Client, admin_user: User) -> None:
     """Search, filters, pages and order by anybody's imagination: a refusal or an empty list, never a 500."""
     client.force_login(admin_user)
@@ -160,6 +166,7 @@ def test_no_page_breaks_whatever_is_asked_of_it(client: Client, admin_user: User
     assert broken == {}
 
 
+@pytest.mark.slow
 def test_a_wrong_host_is_refused_everywhere(client: Client, settings: Settings) -> None:
     settings.ALLOWED_HOSTS = ["ops.example.com"]
     answered = {}

@@ -69,6 +69,7 @@ def test_signing_in_leads_to_no_other_site(next_url: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_no_form_leads_to_another_site(owner: Client) -> None:
     led_away = {}
     for path in pages():
@@ -159,6 +160,7 @@ def test_nothing_a_caller_sends_becomes_a_header_of_the_answer(owner: Client, na
 # --- too much -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_bodies_that_are_too_large_too_deep_or_no_json_are_refused() -> None:
     _, key = ApiKey.issue(app=make_app("shop"), scopes=list(Scope.values))
     client = Client(raise_request_exception=False)

@@ -87,7 +87,7 @@ class Serving:
             found = self.cluster()
             return found if found and found.sentinel != other_than else None
 
-        found: Cluster = self.portal.wait_for(there, 30, "a whole cluster")
+        found: Cluster = self.portal.wait_for(there, 60, "a whole cluster")
         return found
 
     def descendants(self) -> set[int]:

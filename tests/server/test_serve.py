@@ -72,6 +72,7 @@ def test_static_files_are_collected_when_one_changed(settings: Settings, tmp_pat
     assert "red" in (tmp_path / "static" / "a.css").read_text()
 
 
+@pytest.mark.slow
 def test_loading_before_the_fork_leaves_no_open_connection() -> None:
     program = (
         "import django; django.setup()\n"

@@ -107,7 +107,7 @@ class FakeHTTP:
             self.handler = None
             self.default = Answer(times=None)
 
-    def wait_for(self, count: int, seconds: float = 5.0) -> list[Received]:
+    def wait_for(self, count: int, seconds: float = 30) -> list[Received]:
         """The requests, once there are at least `count`; fails when the time is up."""
         with self._changed:
             came = self._changed.wait_for(lambda: len(self.requests) >= count, seconds)
