@@ -1,16 +1,20 @@
-# make run    the portal on http://127.0.0.1:8000, one machine, no other service   (PORT=9000 for another port)
-# make demo   the same, with a simulated shop that sends live traffic
-# make test   the whole suite, on SQLite and again on PostgreSQL and Redis   (ARGS="tests/errors -x" for a part)
-# make check  format, lint, types, floors, missing migrations, deployment settings
-# make lock   the requirements, locked again after a change to requirements/*.in
-# make audit  known weaknesses of the locked packages (asks a service outside)
-# make bench  how fast it is, measured here
+# make run        the portal on http://127.0.0.1:8000, one machine, no other service   (PORT=9000 for another port)
+# make demo       the same, with a simulated shop that sends live traffic
+# make test       the whole suite, on SQLite and again on PostgreSQL and Redis   (ARGS="tests/errors -x" for a part)
+# make test-fast  the tests that start no server and no browser, on SQLite: under a minute on two cores
+# make coverage   the suite on SQLite, and which branches it does not reach
+# make check      format, lint, spelling, templates, types, floors, migrations, deployment settings, commit subjects
+# make format     format code, indent templates
+# make lock       the requirements, locked again after a change to requirements/*.in
+# make audit      known weaknesses of the locked packages (asks a service outside)
+# make bench      how fast it is, measured here
+# Checks before each commit: `pre-commit install`; the hooks run from .venv and fetch nothing (.pre-commit-config.yaml).
 
 PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run demo test check lock audit bench install
+.PHONY: run demo test test-fast coverage check format lock audit bench install
 
 run:
 	@$(PYTHON) scripts/bootstrap.py run
@@ -25,8 +29,18 @@ install:
 test: install
 	@$(BIN)/python -m tests.run $(ARGS)
 
+test-fast: install
+	@$(BIN)/python -m tests.run --only sqlite -m fast -n auto $(ARGS)
+
+coverage: install
+	@$(BIN)/python scripts/measure_coverage.py $(ARGS)
+
 check: install
 	@$(BIN)/python scripts/check.py
+
+format: install
+	@$(BIN)/ruff format .
+	@$(BIN)/djhtml --tabwidth 2 templates
 
 lock: install
 	@$(BIN)/python scripts/lock.py

@@ -1,14 +1,12 @@
-"""`python -m tests.run [pytest arguments]`: the suite on SQLite, then again on a real PostgreSQL and a real Redis.
+"""Run the suite on SQLite, then on a real PostgreSQL and a real Redis: `python -m tests.run [pytest arguments]`.
 
 Each run states what it expects (EXPECT_DB, EXPECT_REDIS), and pytest refuses to start on anything else.
 `--only sqlite` or `--only postgresql` does one of the two.
 
-The tests share the machine with each other: with real servers, browsers and kills, one can run out of time because its
-neighbor is busy. So a few that failed run once more, alone; what fails then has failed, and what passes is named as unsteady.
+A test that fails has failed: nothing is repeated. A test that depends on how busy the machine is has a fault of its own.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -19,9 +17,6 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent
-MOST_UNSTEADY = 8  # more than that is no accident
-TESTS_FAILED = 1  # pytest's exit code
-FAILED_AND_LEFT_OUT = 7  # tests/conftest.py's
 
 
 def run_pytest(title: str, environment: dict[str, str], arguments: list[str]) -> int:
@@ -31,37 +26,15 @@ def run_pytest(title: str, environment: dict[str, str], arguments: list[str]) ->
         if name not in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")
     }
     cache = ROOT / ".cache" / "pytest" / environment["EXPECT_DB"]
-
-    def pytest(*given: str) -> int:
-        return subprocess.call(
-            [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache}", *given],
-            cwd=ROOT,
-            env={**inherited, **environment},
-        )
-
     started = time.monotonic()
     print(f"--- {title}", flush=True)
-    (cache / "v" / "cache" / "lastfailed").unlink(missing_ok=True)
-    code = pytest(*arguments)
-    failed = failures(cache)
-    left_out = code == FAILED_AND_LEFT_OUT
-    if (code == TESTS_FAILED or left_out) and 0 < len(failed) <= MOST_UNSTEADY:
-        print(f"--- {title}: {len(failed)} failed beside others; once more, alone", flush=True)
-        code = pytest("-n0", "-rfEs", *failed)
-        if code == 0:
-            for name in failed:
-                print(f"UNSTEADY: {name} failed beside others and passed alone")
-            code = TESTS_FAILED if left_out else 0
+    code = subprocess.call(
+        [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache}", *arguments],
+        cwd=ROOT,
+        env={**inherited, **environment},
+    )
     print(f"--- {title}: exit {code}, {time.monotonic() - started:.0f} s\n", flush=True)
     return code
-
-
-def failures(cache: Path) -> list[str]:
-    """The tests that the last run under this cache saw fail."""
-    try:
-        return sorted(json.loads((cache / "v" / "cache" / "lastfailed").read_text()))
-    except FileNotFoundError:
-        return []
 
 
 def on_sqlite(arguments: list[str]) -> int:
@@ -98,6 +71,8 @@ def main() -> int:
         arguments = ["-n", str(min(os.cpu_count() or 1, 4)), *arguments]
     if not any(argument.startswith("-r") for argument in arguments):
         arguments = ["-rfEs", *arguments]
+    if not any(argument.startswith("--durations") for argument in arguments):
+        arguments = ["--durations=20", *arguments]
     runs = {"sqlite": on_sqlite, "postgresql": on_real_servers}
     codes = [run(arguments) for name, run in runs.items() if options.only in (None, name)]
     return next((code for code in codes if code), 0)

@@ -130,6 +130,7 @@ def test_a_forged_forwarded_header_does_not_evade_the_limit(client: Client, owne
     assert answers[-1] == 429
 
 
+@pytest.mark.slow
 def test_a_botnet_is_stopped_but_the_owners_browser_can_sign_in(owner: User) -> None:
     own_browser = Client()
     assert sign_in(own_browser) == 302

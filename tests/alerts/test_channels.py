@@ -169,6 +169,7 @@ def test_a_failed_sms_is_retried_for_its_number_only(gauge: Gauge, twilio: FakeH
     assert [n.provider_reference for n in sent()] == ["SM1", "SM1"]
 
 
+@pytest.mark.slow
 @given(
     title=st.text(max_size=300),
     text=st.text(max_size=300),

@@ -135,6 +135,7 @@ def test_a_dropped_connection_is_retried(gauge: Gauge, slack: FakeHTTP) -> None:
     assert [a.is_success for a in DeliveryAttempt.objects.order_by("pk")] == [False, True]
 
 
+@pytest.mark.slow
 def test_notifications_survive_an_outage_of_an_hour(gauge: Gauge, slack: FakeHTTP) -> None:
     slack.refuse()
     gauge.evaluate(6, now=NOON)
@@ -309,6 +310,7 @@ def test_backoff_doubles_with_jitter_and_respects_retry_after() -> None:
     assert backoff(1, 90) == timedelta(seconds=90)
 
 
+@pytest.mark.slow
 def test_a_storm_is_one_message_per_channel(slack: FakeHTTP) -> None:
     Channel.objects.update(max_per_minute=1000)
     for second in range(60):

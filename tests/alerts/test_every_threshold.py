@@ -30,7 +30,7 @@ from tests.factories import (
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.mail import MailServer
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]  # a table of all rules
 NOON = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)

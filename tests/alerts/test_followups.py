@@ -41,6 +41,7 @@ def tick(first: datetime, minutes: int) -> None:
 # --- escalation ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_unacknowledged_alert_escalates_four_times_and_is_then_unanswered(
     slack: FakeHTTP,
 ) -> None:
@@ -102,6 +103,7 @@ def test_two_sweeps_escalate_once(slack: FakeHTTP) -> None:
 # --- reminders -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("severity", "hours"),
     [("critical", 4), ("high", 4), ("warning", 24), ("medium", 24), ("info", None)],
@@ -325,6 +327,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -65,6 +65,7 @@ def test_a_problem_that_returns_soon_reopens_its_alert_and_later_opens_another(
     assert (first.state, second.state, second.episode) == ("resolved", "open", 2)
 
 
+@pytest.mark.slow
 def test_a_dismissed_alert_stays_dismissed_for_a_hundred_breaches(gauge: Gauge) -> None:
     user = staff()
     gauge.evaluate(6, now=NOON)

@@ -23,7 +23,7 @@ def at_once(count: int, work: Callable[[], object]) -> list[object]:
 
     def one(_: int) -> object:
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             return work()
         finally:
             connection.close()

@@ -16,6 +16,7 @@ from tests.servers.fake_http import FakeHTTP
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.slow
 def test_ten_thousand_breaches_of_500_problems_create_500_alerts(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_limit_of_zero_pauses_a_channel(gauge: Gauge, slack: FakeHTTP) -> None
     assert slack.requests == []
 
 
+@pytest.mark.slow
 def test_the_inbox_is_fast_with_two_thousand_open_alerts(
     client: Client, gauge: Gauge, django_assert_max_num_queries: object
 ) -> None:

@@ -49,6 +49,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @in_the_postgresql_run
+@pytest.mark.servers
 def test_nothing_is_lost_when_any_part_is_killed_or_upgraded_under_load(cluster: Cluster) -> None:
     seeded = manage(cluster, "shell", "-v0", "-c", SEED)
     load = Load(cluster.url, **json.loads(seeded.splitlines()[-1]))

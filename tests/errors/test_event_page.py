@@ -120,6 +120,7 @@ JUNK = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(MEMBERS), JUNK))
 def test_any_payload_can_be_described(payload: dict[str, object]) -> None:

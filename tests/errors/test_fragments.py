@@ -109,6 +109,7 @@ def _said(event: NewEvent) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(_EVENTS)
 def test_an_event_read_in_parts_is_the_one_read_as_a_whole(event: dict[str, Any]) -> None:

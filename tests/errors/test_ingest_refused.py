@@ -49,6 +49,7 @@ def test_corrupt_compression_is_refused(sender: Sender, encoding: str, body: byt
     assert answer.status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoding", "pack"),
     [

@@ -27,6 +27,8 @@ from tests.servers.portal import Portal, Template, make_template
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import wait_until
 
+pytestmark = pytest.mark.servers
+
 
 class Load:
     """Eight senders that go on whatever they are answered, until they are told to stop."""

@@ -89,6 +89,7 @@ def test_estimated_percentile_lies_in_the_bucket_of_the_true_one(values: list[fl
         assert min(low, highest) <= found <= highest
 
 
+@pytest.mark.slow
 @given(durations)
 def test_higher_percentiles_are_never_lower(values: list[float]) -> None:
     counts = counts_of(values)

@@ -49,19 +49,19 @@ def test_hanging_check_delays_no_other_and_is_not_started_twice() -> None:
 
     def hang() -> str:
         started.append(1)
-        release.wait(20)
+        release.wait(60)
         return ""
 
     started_at = time.monotonic()
-    results = runner.run([check("hangs", hang, 0.3), check("quick", lambda: "ok")], now=NOON)
+    results = runner.run([check("hangs", hang, 1.0), check("quick", lambda: "ok")], now=NOON)
     try:
         first, result = next(results)
         assert first.name == "quick"
-        assert time.monotonic() - started_at < 0.25
+        assert time.monotonic() - started_at < 0.9
         second, result = next(results)
         assert (second.name, result.status) == ("hangs", Status.UNHEALTHY)
-        assert result.message == "no response within 0.3 s"
-        assert time.monotonic() - started_at < 1
+        assert result.message == "no response within 1 s"
+        assert time.monotonic() - started_at < 10
 
         again = list(runner.run([check("hangs", hang, 0.3)], now=NOON))
         assert again[0][1].message == "the previous run has not finished yet"
@@ -79,7 +79,7 @@ def test_checks_run_in_parallel() -> None:
     results = list(runner.run([check(f"c{n}", slow) for n in range(50)], now=NOON))
 
     assert len(results) == 50
-    assert time.monotonic() - started_at < 1.5
+    assert time.monotonic() - started_at < 4  # one after the other: 5 s
 
 
 @pytest.mark.parametrize("limit", [0.1])

@@ -10,7 +10,7 @@ from tests.servers.portal import Portal, make_template
 from tests.servers.postgres import PostgresServer
 from tests.two_runs import in_the_postgresql_run
 
-pytestmark = in_the_postgresql_run
+pytestmark = [in_the_postgresql_run, pytest.mark.servers]
 
 
 @pytest.fixture

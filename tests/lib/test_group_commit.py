@@ -30,7 +30,7 @@ class Maker:
     def __call__(self, numbers: Sequence[int]) -> list[int | Exception]:
         self.batches.append(list(numbers))
         self.has_begun.set()
-        self.may_go_on.wait(10)
+        self.may_go_on.wait(60)
         return [
             ValueError(number) if number % 3 == 0 else make_app(f"app-{number}").pk
             for number in numbers
@@ -53,7 +53,7 @@ def ask_for(group: GroupCommit[int, int], numbers: Sequence[int]) -> list[object
 
 
 def until_waiting(group: GroupCommit[int, int], count: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while group.thread.waiting_count() < count:
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -78,7 +78,7 @@ def test_threads_waiting_during_a_commit_share_the_next_one() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(group.run, 1)]
-        assert maker.has_begun.wait(10)  # A commit is in progress.
+        assert maker.has_begun.wait(60)  # A commit is in progress.
         asked += [pool.submit(group.run, number) for number in (2, 4, 5, 7, 8, 10, 11)]
         until_waiting(group, 7)
         maker.may_go_on.set()
@@ -96,7 +96,7 @@ def test_a_failing_write_does_not_fail_the_rest_of_its_batch() -> None:
 
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(group.run, 1)
-        assert maker.has_begun.wait(10)
+        assert maker.has_begun.wait(60)
         poison, other = pool.submit(group.run, 2), pool.submit(group.run, 4)
         until_waiting(group, 2)
         maker.may_go_on.set()

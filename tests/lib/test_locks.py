@@ -15,7 +15,7 @@ def test_on_postgresql_a_second_holder_waits_for_the_first() -> None:
     first_holds = threading.Event()
 
     def second() -> None:
-        first_holds.wait(5)
+        first_holds.wait(30)
         with cluster_lock("test"):
             order.append("second")
         connections.close_all()

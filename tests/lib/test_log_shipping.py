@@ -50,7 +50,7 @@ def shipped(server: Loopback) -> list[dict[str, object]]:
 
 
 def wait_for(server: Loopback, count: int) -> list[dict[str, object]]:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while len(shipped(server)) < count and time.monotonic() < until:
         time.sleep(0.02)
     return shipped(server)
@@ -77,7 +77,7 @@ def test_undelivered_lines_are_sent_again(shop: logging.Logger, trouble: Behavio
     with serving(answers(trouble, trouble, trouble, answer(202))) as server:
         handler = shipping(shop, server.url)
         shop.info("sold")
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while len(server.requests) < 4 and time.monotonic() < until:
             time.sleep(0.02)
         handler.finish()
@@ -147,6 +147,7 @@ def run_program(url: str, folder: Path) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_a_process_ships_its_last_lines_when_it_ends(tmp_path: Path) -> None:
     with serving(answer(202)) as server:
         run_program(server.url, tmp_path)
@@ -155,6 +156,7 @@ def test_a_process_ships_its_last_lines_when_it_ends(tmp_path: Path) -> None:
     assert "last words" in messages
 
 
+@pytest.mark.slow
 def test_a_process_exits_even_if_lines_cannot_be_shipped(tmp_path: Path) -> None:
     run_program(f"http://127.0.0.1:{free_port()}", tmp_path)
     with serving(hang) as server:

@@ -104,6 +104,7 @@ def test_values_without_a_json_type_are_logged_as_text() -> None:
     assert "bad \\ud800" in line_of("bad \ud800") or "ud800" in line_of("bad \ud800")
 
 
+@pytest.mark.slow
 @given(
     st.text(),
     st.dictionaries(
@@ -139,6 +140,7 @@ def test_djangos_duplicate_lines_are_dropped(caplog: pytest.LogCaptureFixture) -
     assert caplog.records == []
 
 
+@pytest.mark.slow
 def test_dropped_lines_are_not_printed_as_plain_text() -> None:
     says = "logging.getLogger('django.security.DisallowedHost').error('Invalid Host: evil.example')"
     run = subprocess.run(

@@ -18,7 +18,7 @@ class Doubler:
 
     def __call__(self, batch: Batch) -> None:
         self.has_begun.set()
-        assert self.may_go_on.wait(10)
+        assert self.may_go_on.wait(60)
         for waiting in batch:
             if waiting.asked == 0:
                 raise RuntimeError("broken down")

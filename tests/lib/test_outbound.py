@@ -151,7 +151,7 @@ class TestTrouble:
         over = threading.Event()
 
         def look_up(*asked: object, **options: object) -> list[object]:
-            over.wait(10)
+            over.wait(30)
             return []
 
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
@@ -269,12 +269,15 @@ class TestBreaker:
     ) -> None:
         monkeypatch.setattr(breaker, "OPEN_SECONDS", 0.1)
 
-        def slow(connection: object, request: bytes) -> None:
-            time.sleep(0.5)
+        refusals = threading.Semaphore(0)
+
+        def answer_after_the_others(connection: object, request: bytes) -> None:
+            for _ in range(19):
+                refusals.acquire(timeout=30)
             answer(200)(connection, request)  # type: ignore[arg-type]
 
-        with serving(answers(*[answer(500)] * 5, slow)) as server:
-            shop = outbound.Client("shop", attempts=1)
+        with serving(answers(*[answer(500)] * 5, answer_after_the_others)) as server:
+            shop = outbound.Client("shop", attempts=1, read=30, timeout=60)
             for _ in range(5):
                 shop.request("GET", server.url)
             time.sleep(0.15)
@@ -283,6 +286,7 @@ class TestBreaker:
                 try:
                     return str(shop.request("GET", server.url).status_code)
                 except outbound.Unavailable:
+                    refusals.release()
                     return "refused"
 
             with ThreadPoolExecutor(20) as pool:
@@ -292,14 +296,14 @@ class TestBreaker:
         assert len(server.requests) == 6
 
     def test_parallel_calls_do_not_wait_for_each_other(self) -> None:
-        together = threading.Barrier(8, timeout=5)
+        together = threading.Barrier(8, timeout=30)
 
         def wait_for_all(connection: object, request: bytes) -> None:
             together.wait()
             answer(200)(connection, request)  # type: ignore[arg-type]
 
         with serving(wait_for_all) as server:
-            shop = outbound.Client("shop", attempts=1, read=6)
+            shop = outbound.Client("shop", attempts=1, read=30, timeout=60)
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(lambda _: shop.request("GET", server.url), range(8)))
 

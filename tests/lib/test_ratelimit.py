@@ -155,6 +155,9 @@ class TestRedisUnavailable:
             for _ in range(3):
                 ratelimit.acquire("k", 100, 60)
             time.sleep(0.35)
+            monkeypatch.setattr(
+                redis_link, "RETRY_INTERVAL_SECONDS", 60
+            )  # however long the calls take
             for _ in range(20):
                 ratelimit.acquire("k", 100, 60)
 

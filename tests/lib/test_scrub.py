@@ -226,6 +226,7 @@ json_like = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(json_like)
 def test_any_value_can_be_scrubbed(value: Any) -> None:
     scrubbed = scrub(value)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import brotli
+import pytest
 
 from core.lib import sentry
 from tests.lib.loopback import answer, serving
@@ -47,6 +48,7 @@ def test_sentry_is_disabled_without_a_dsn() -> None:
     assert sentry.install() is False
 
 
+@pytest.mark.slow
 def test_errors_are_sent_scrubbed_with_tags_and_their_own_request(tmp_path: Path) -> None:
     with serving(answer(200, b"{}")) as server:
         environment = {
@@ -84,6 +86,7 @@ def test_errors_are_sent_scrubbed_with_tags_and_their_own_request(tmp_path: Path
     assert [item for item in items if item.get("type") == "transaction"]
 
 
+@pytest.mark.slow
 def test_the_portal_does_not_report_to_itself(tmp_path: Path) -> None:
     environment = {
         **os.environ,

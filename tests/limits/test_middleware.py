@@ -259,6 +259,7 @@ def test_rejected_requests_are_recorded_per_minute_without_addresses() -> None:
         assert "203.0.113" not in row.subject
 
 
+@pytest.mark.slow
 def test_a_flood_of_rejected_addresses_uses_bounded_memory() -> None:
     set_limit(Tier.READ, 0)
     for n in range(700):

@@ -38,7 +38,7 @@ def in_threads(count: int, call: Callable[[], StoredResponse]) -> list[StoredRes
 
     def run(_: int) -> StoredResponse | Exception:
         try:
-            barrier.wait(20)
+            barrier.wait(60)
             return call()
         except Exception as error:
             return error

@@ -190,6 +190,7 @@ class Checked(Shop):
             super().teardown()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_no_sequence_of_steps_charges_twice_or_loses_a_charge() -> None:
     run_state_machine_as_test(

@@ -38,6 +38,7 @@ def patches(source: str) -> Iterator[str]:
             yield f"line {node.lineno}: {ast.unparse(node)}"
 
 
+@pytest.mark.slow
 def test_no_library_is_patched() -> None:
     found = []
     for folder in FIRST_PARTY:

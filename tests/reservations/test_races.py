@@ -28,7 +28,7 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
 
     def run(call: Callable[[], object]) -> object:
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             return call()
         except Exception as error:
             return error
@@ -136,6 +136,7 @@ def test_payment_and_expiry_at_the_same_time_end_with_a_seat_or_a_refund(round_:
     assert find_drift() == []
 
 
+@pytest.mark.slow
 def test_200_threads_in_4_processes_sell_exactly_100_tickets() -> None:
     standing = make_ticket_type(100)
     make_app("buyers")
@@ -157,6 +158,7 @@ def test_200_threads_in_4_processes_sell_exactly_100_tickets() -> None:
     assert find_drift() == []
 
 
+@pytest.mark.slow
 def test_the_counters_are_right_after_buyers_are_killed() -> None:
     standing = make_ticket_type(100_000)
     make_app("buyers")
@@ -168,7 +170,7 @@ def test_the_counters_are_right_after_buyers_are_killed() -> None:
         assert crowd.stdin
         crowd.stdin.write("go\n")
         crowd.stdin.flush()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while Reservation.objects.count() < before + 30 and time.monotonic() < end:
             time.sleep(0.01)
         crowd.kill()

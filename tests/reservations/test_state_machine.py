@@ -160,6 +160,7 @@ class Shop(RuleBasedStateMachine):
             assert seated != noted
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_no_sequence_of_steps_loses_a_seat_or_money() -> None:
     run_state_machine_as_test(

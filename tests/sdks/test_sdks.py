@@ -221,6 +221,7 @@ MESSAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", STACKS)
 def test_one_bug_in_four_browsers_is_one_group(bug: str, npm_folder: Path) -> None:
     """The SDK's own parser reads the stack trace of each browser."""

@@ -39,6 +39,7 @@ def test_the_url_lists_are_not_empty() -> None:
     assert len(api_paths()) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_anonymous_users_see_no_page(client: Client, method: str) -> None:
     seen = {}
@@ -52,6 +53,7 @@ def test_anonymous_users_see_no_page(client: Client, method: str) -> None:
     assert seen == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_users_who_are_not_staff_see_no_page(client: Client, method: str) -> None:
     client.force_login(User.objects.create_user("visitor"))
@@ -65,6 +67,7 @@ def test_users_who_are_not_staff_see_no_page(client: Client, method: str) -> Non
     assert seen == {}
 
 
+@pytest.mark.slow
 def test_staff_without_permissions_cannot_change_anything(client: Client) -> None:
     client.force_login(User.objects.create_user("new", is_staff=True))
     seen = {}
@@ -95,6 +98,7 @@ def test_requests_without_a_valid_key_are_refused(client: Client, method: str, k
     assert wrong == {}
 
 
+@pytest.mark.slow
 def test_staff_forms_without_a_csrf_token_are_refused(admin_user: User) -> None:
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.force_login(admin_user)
@@ -106,6 +110,7 @@ def test_staff_forms_without_a_csrf_token_are_refused(admin_user: User) -> None:
     assert accepted == {}
 
 
+@pytest.mark.slow
 def test_every_response_has_the_security_headers(client: Client, admin_user: User) -> None:
     client.force_login(admin_user)
     missing = []
@@ -123,6 +128,7 @@ def test_every_response_has_the_security_headers(client: Client, admin_user: Use
     assert missing == []
 
 
+@pytest.mark.slow
 def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User) -> None:
     """Arbitrary searches, filters, page numbers and orders return an error or an empty list, never a 500."""
     client.force_login(admin_user)
@@ -160,6 +166,7 @@ def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User)
     assert failed == {}
 
 
+@pytest.mark.slow
 def test_every_url_refuses_an_unknown_host(client: Client, settings: Settings) -> None:
     settings.ALLOWED_HOSTS = ["ops.example.com"]
     answered = {}

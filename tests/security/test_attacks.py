@@ -68,6 +68,7 @@ def test_signing_in_does_not_redirect_to_another_site(next_url: str) -> None:
     assert all(location.startswith("/") and not location.startswith("//") for location in locations)
 
 
+@pytest.mark.slow
 def test_no_form_redirects_to_another_site(owner: Client) -> None:
     redirects = {}
     for path in page_paths():
@@ -162,6 +163,7 @@ def test_a_line_break_in_a_request_header_adds_no_response_header(owner: Client,
 # --- oversized and malformed input ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_oversized_deeply_nested_and_invalid_bodies_are_refused() -> None:
     _, key = ApiKey.issue(app=make_app("shop"), scopes=list(Scope.values))
     client = Client(raise_request_exception=False)

@@ -74,6 +74,7 @@ def test_static_files_are_collected_only_when_one_has_changed(
     assert "red" in (tmp_path / "static" / "a.css").read_text()
 
 
+@pytest.mark.slow
 def test_loading_code_before_forking_opens_no_connection() -> None:
     program = (
         "import django; django.setup()\n"

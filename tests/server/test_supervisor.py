@@ -128,7 +128,7 @@ def test_the_processes_share_the_memory_of_loaded_code(serving: Serving) -> None
 
 def web_answers(serving: Serving) -> bool:
     try:
-        page = httpx.get(f"{serving.portal.base_url}/admin/login/", timeout=1)
+        page = httpx.get(f"{serving.portal.base_url}/admin/login/", timeout=5)
     except httpx.TransportError:
         return False
     return page.status_code == 200
@@ -190,7 +190,7 @@ def wait_until_replaced(serving: Serving, hung: int) -> None:
 
 def test_a_suspended_web_process_is_replaced(hanging: Serving) -> None:
     hung = hanging.child("opsportal web")
-    hanging.portal.wait_for(lambda: children(hung), 10, "the process that serves")
+    hanging.portal.wait_for(lambda: children(hung), 60, "the process that serves")
 
     for pid in children(hung):
         os.kill(pid, signal.SIGSTOP)
@@ -203,7 +203,7 @@ def test_a_web_process_whose_event_loop_is_blocked_is_replaced(hanging: Serving)
     hung = hanging.child("opsportal web")
 
     with pytest.raises(httpx.HTTPError):
-        httpx.get(f"{hanging.portal.base_url}/hang/loop", timeout=1)
+        httpx.get(f"{hanging.portal.base_url}/hang/loop", timeout=3)
 
     wait_until_replaced(hanging, hung)
     assert "web hangs: its event loop has not run" in hanging.log.read_text()
@@ -214,7 +214,7 @@ def test_a_web_process_whose_threads_are_all_blocked_is_replaced(hanging: Servin
 
     for _ in range(4):
         with pytest.raises(httpx.HTTPError):
-            httpx.get(f"{hanging.portal.base_url}/hang/thread", timeout=0.2)
+            httpx.get(f"{hanging.portal.base_url}/hang/thread", timeout=1)
 
     wait_until_replaced(hanging, hung)
     assert "web hangs: requests wait" in hanging.log.read_text()
@@ -235,10 +235,10 @@ def test_threads_of_a_hung_web_process_finish_their_requests(hanging: Serving) -
     portal = hanging.portal
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(httpx.get, f"{portal.base_url}/slow/write", timeout=30)
-        portal.wait_for((portal.data_dir / "slow.begun").exists, 10, "the slow write")
+        portal.wait_for((portal.data_dir / "slow.begun").exists, 60, "the slow write")
         with pytest.raises(httpx.HTTPError):
-            httpx.get(f"{portal.base_url}/hang/loop", timeout=0.5)
-        portal.wait_for((portal.data_dir / "slow.done").exists, 20, "its end")
+            httpx.get(f"{portal.base_url}/hang/loop", timeout=3)
+        portal.wait_for((portal.data_dir / "slow.done").exists, 60, "its end")
         assert isinstance(slow.exception(), httpx.HTTPError)
 
 

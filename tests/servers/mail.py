@@ -37,7 +37,7 @@ class MailServer:
             self.mails.append(mail)
         return "250 OK"
 
-    def wait_for(self, count: int, seconds: float = 5.0) -> list[EmailMessage]:
+    def wait_for(self, count: int, seconds: float = 30) -> list[EmailMessage]:
         deadline = time.monotonic() + seconds
         while len(self.mails) < count and time.monotonic() < deadline:
             time.sleep(0.01)

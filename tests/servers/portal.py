@@ -40,7 +40,17 @@ class Template:
 
 
 def base_environment(data_dir: Path, database_url: str) -> dict[str, str]:
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PG_BIN")
+    kept = (
+        "PATH",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "TMPDIR",
+        "VIRTUAL_ENV",
+        "PYTHONPATH",
+        "PG_BIN",
+        "COVERAGE_PROCESS_CONFIG",
+    )
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         "DATA_DIR": str(data_dir),
@@ -112,7 +122,7 @@ class Portal:
                 client.flushdb()
         self.web: subprocess.Popen[bytes] | None = None
         self.worker: subprocess.Popen[bytes] | None = None
-        self.client = httpx.Client(base_url=self.base_url, timeout=10)
+        self.client = httpx.Client(base_url=self.base_url, timeout=30)
 
     # --- credentials ------------------------------------------------------------------------------
 
@@ -181,7 +191,7 @@ class Portal:
         if self.web:
             process.stop(self.web)
         self.client.close()
-        self.client = httpx.Client(base_url=self.base_url, timeout=10)
+        self.client = httpx.Client(base_url=self.base_url, timeout=30)
         self.start()
 
     def stop(self) -> None:
@@ -233,7 +243,7 @@ class Portal:
         return rows[0][0] if rows else None
 
     def wait_for(
-        self, condition: Callable[[], Any], seconds: float = 10, what: str = "the condition"
+        self, condition: Callable[[], Any], seconds: float = 60, what: str = "the condition"
     ) -> Any:
         """Wait until `condition()` is true and return its result; fail with the logs' ends when the time is up."""
         deadline = time.monotonic() + seconds

@@ -23,7 +23,7 @@ from tests.errors.fuzz.shapes import broken, events, fuzz, some_of, texts, value
 from tests.errors.stored import NOON
 from tests.factories import make_app
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 _ITEMS = (
     "event", "transaction", "session", "sessions", "check_in", "user_report", "feedback", "client_report", "attachment",

@@ -64,6 +64,7 @@ READERS: tuple[Callable[[str], object], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
 def test_known_traps_take_linear_time(read: Callable[[str], object]) -> None:
     tails = TAILS if IS_LONG else ("", "!")
