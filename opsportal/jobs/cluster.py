@@ -41,7 +41,7 @@ CHECK_INTERVAL_SECONDS = 5.0  # between the sentinel's checks for due jobs and f
 DATABASE_RETRY_SECONDS = 2.0
 # The sentinel's loop takes one second, or about 40 while the database is unavailable.
 STUCK_TIMEOUT_SECONDS = 60
-HUNG_GRACE_SECONDS = 15  # for running tasks after the cluster was found hung
+HUNG_GRACE_SECONDS = 15  # time for running tasks to end once the cluster is found to hang
 
 
 class _Flag:

@@ -94,7 +94,7 @@ def test_loading_before_the_fork_leaves_no_open_connection() -> None:
 def test_neighbors_on_one_machine_have_different_cores(settings: Settings) -> None:
     settings.INSTANCE = "web1"
     first, other_port = serve.core_number(8000), serve.core_number(8001)
-    settings.INSTANCE = "web2"  # in a container: the port is the same
+    settings.INSTANCE = "web2"  # In containers, all nodes use the same port.
     other_name = serve.core_number(8000)
 
     assert other_port == other_name == first + 1

@@ -99,7 +99,7 @@ class Breaker:
                 self._read_at = now
         if trips:
             cache = caches["shared"]
-            # Kept longer than the breaker is open, so that the first call after that is the probe.
+            # Keep the entry longer than the breaker is open, so that the first call after that is the probe.
             cache.set(self._key, (trip.opened_at, trip.until), timeout=3600)
             cache.delete(self._probe_key)
             names = set(cache.get(_INDEX) or ())
