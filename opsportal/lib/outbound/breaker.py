@@ -162,7 +162,7 @@ class Breaker:
         cache = caches["shared"]
         if cache.add(self._probe_key, 1, timeout=PROBE_TIMEOUT_SECONDS):
             return True
-        # Either another process has the probe, or the cache is unavailable and returns no key; then this process probes.
+        # Either another process has the probe, or the cache is unavailable and returns None; then this process probes.
         return cache.get(self._probe_key) is None
 
     def _drop_old_failures(self, now: float) -> None:
