@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from errors.intake import fragments
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from core.lib.scrub import Scrubber
 from errors.event import json_codec
 from errors.event.build import Circumstances, accept_json
 from errors.event.new_event import NewEvent
-from errors.intake import fragments
 
 AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ID = "0123456789abcdef0123456789abcdef"

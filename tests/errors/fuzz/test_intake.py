@@ -10,6 +10,7 @@ from typing import Any
 import brotli
 import pytest
 import zstandard
+from errors.intake import fragments
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +28,6 @@ from errors.event.body import TooLarge, Unreadable
 from errors.event.build import Circumstances, accept, accept_json
 from errors.event.new_event import NewEvent
 from errors.ingest import credentials
-from errors.intake import fragments
 from errors.models import ErrorEvent, Severity
 from errors.queries import event_page
 from tests.errors.fuzz.shapes import broken, events, fuzz, some_of, texts, values, written
