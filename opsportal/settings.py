@@ -210,7 +210,7 @@ CACHES = {
     "shared": _redis("shared") if REDIS_URL else _files("shared"),
 }
 RATELIMIT_USE_CACHE = "ratelimit"
-# Do not block sign-ins while Redis is unavailable, so that owners can fix it. RateLimitMiddleware still limits addresses.
+# Allow sign-ins while Redis is unavailable, so that owners can fix it. RateLimitMiddleware still limits addresses.
 RATELIMIT_FAIL_OPEN = True
 RATELIMIT_IP_META_KEY = "core.lib.addresses.address_of"
 

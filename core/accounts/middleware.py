@@ -25,7 +25,7 @@ class AuditMiddleware:
             audit.recorded_actions.reset(token)
         match = request.resolver_match
         user = request.user
-        # In Django's admin a 200 means that a form is shown again with its errors. Our htmx views answer a write with 200.
+        # In Django's admin, a 200 means that a form is shown again with errors. Our htmx views answer writes with a 200.
         is_invalid_form = (
             response.status_code == 200 and match is not None and match.app_names == ["admin"]
         )

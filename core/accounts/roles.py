@@ -1,8 +1,8 @@
 """The three built-in groups. Every start of the portal resets their permissions. Create additional groups if needed.
 
 - Owner: all permissions, including users, keys, thresholds and routes.
-- Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change settings,
-  keys or users.
+- Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change
+  settings, keys or users.
 - Read-only: sees all operational data and changes nothing.
 """
 

@@ -1,8 +1,8 @@
 """A django-q2 cluster that exits rather than hangs, reports its progress, and uses fewer processes.
 
 A worker killed while idle may hold the lock of the queue, for which all other workers would then wait for ever. This
-cluster exits in that case, and the supervisor starts it again. If the sentinel blocks on the lock of a killed worker, an
-alarm signal ends it. A process that outlives its parent exits as well, so that no process runs unsupervised.
+cluster exits in that case, and the supervisor starts it again. If the sentinel blocks on the lock of a killed worker,
+an alarm signal ends it. A process that outlives its parent exits as well, so that no process runs unsupervised.
 
 django-q2 runs four processes of 10 MB each besides the workers. This cluster runs only the sentinel, which between its
 checks also passes tasks to the workers and stores their results. It does so without a thread because it forks.
@@ -41,7 +41,7 @@ CHECK_INTERVAL_SECONDS = 5.0  # between the sentinel's checks for due jobs and f
 DATABASE_RETRY_SECONDS = 2.0
 # The sentinel's loop takes one second, or about 40 while the database is unavailable.
 STUCK_TIMEOUT_SECONDS = 60
-HUNG_GRACE_SECONDS = 15  # for running tasks after the cluster was found hung
+HUNG_GRACE_SECONDS = 15  # time for running tasks to end once the cluster is found to hang
 
 
 class _Flag:

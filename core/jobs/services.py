@@ -1,7 +1,7 @@
 """Schedule jobs so that each is run once when due, even if workers are killed, and keep the nodes' reports.
 
-The tick every minute only queues due jobs. A worker claims a job (`running.claim`) with one conditional UPDATE that also
-moves `next_run_at`, so only one of any number of workers on any number of nodes runs it.
+The tick every minute only queues due jobs. A worker claims a job (`running.claim`) with one conditional UPDATE that
+also moves `next_run_at`, so only one of any number of workers on any number of nodes runs it.
 """
 
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ def sync_jobs(now: datetime) -> None:
 
 
 def _first_run(scheduled: schedules.Scheduled, now: datetime) -> datetime:
-    """Return when a new job is first due: now if it runs every minute, so that pages soon have data after installation."""
+    """Return when a new job is first due: now if it runs every minute, so that new installations soon have data."""
     next_run = scheduled.next_after(now)
     return now if next_run - now <= timedelta(minutes=1) else next_run
 
@@ -118,7 +118,7 @@ def report_node(
 
 
 def is_hung(now: datetime, *, since: datetime) -> bool:
-    """Return True if tasks are queued but this node's cluster, running since `since`, has not started any for too long."""
+    """Return True if tasks are queued but this node's cluster, running since `since`, has started none for too long."""
     timeout = timedelta(seconds=2 * settings.Q_CLUSTER["timeout"] + 30)
     if queue.backlog(now).oldest_seconds < 30:
         return False

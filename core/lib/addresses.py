@@ -15,9 +15,9 @@ from django.http import HttpRequest
 def client_address(meta: Mapping[str, Any]) -> str:
     """Return the client's address from a request's META or a WSGI environ.
 
-    Each proxy appends the address of its peer to X-Forwarded-For. With n proxies of our own, the client's address is the
-    one n + 1 places from the end, where REMOTE_ADDR counts as the last; the client may have forged everything further
-    left. If the header is too short or the entry is not an address, return REMOTE_ADDR, which cannot be forged.
+    Each proxy appends the address of its peer to X-Forwarded-For. With n proxies of our own, the client's address is
+    the one n + 1 places from the end, where REMOTE_ADDR counts as the last; the client may have forged everything
+    further left. If the header is too short or the entry is not an address, return REMOTE_ADDR, which cannot be forged.
     """
     remote: str = meta.get("REMOTE_ADDR") or ""
     if not proxies:
@@ -45,7 +45,7 @@ def _update_proxies(*, setting: str, **_: object) -> None:
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """Return the network that counts as one client: an IPv4 address, or an IPv6 /64, the least a subscriber is given."""
+    """Return the network that counts as one client: an IPv4 address, or an IPv6 /64, the least a subscriber gets."""
     if _IPV4.fullmatch(address):  # Fast path for most clients; this notation is already canonical.
         return address
     try:

@@ -16,7 +16,7 @@ from core.lib import formats
 
 @dataclass(frozen=True)
 class Series:
-    """One line, area or set of bars. `tone` sets its color by meaning ("critical", "warning", "ok") instead of by order."""
+    """One line, area or set of bars. `tone` ("critical", "warning", "ok") sets its color instead of the order."""
 
     label: str
     values: Sequence[float | int | None]

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 MAX_KEYS = 100_000
 # Up to this limit every hit has an entry of its own. Above it, hits within a thousandth of the window share one entry,
-# which expires with its newest hit. So the limit is never exceeded, and a limit of a million per day needs little memory.
+# which expires with its newest hit. So the limit is never exceeded, and a million per day needs little memory.
 MAX_ENTRIES = 1_000
 
-# (allowed, remaining hits, seconds until the oldest hit leaves the window): a Decision without the cost of building one.
+# (allowed, remaining hits, seconds until the oldest hit expires): a Decision without the cost of building one.
 RawDecision = tuple[bool, int, float]
 
 

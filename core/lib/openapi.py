@@ -3,7 +3,7 @@
 Each app describes its operations in `api_operations.py`:
 
     describe("payments:payment-create", "POST", "Create a payment.", scope="payments",
-             takes=CreatePayment, answers={201: PaymentCreated}, refusals={409: "The first request is still under way."})
+             takes=CreatePayment, answers={201: PaymentCreated}, refusals={409: "The first request is in progress."})
 """
 
 import re

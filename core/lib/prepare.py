@@ -1,4 +1,4 @@
-"""Prepare a node before it serves: migrate, run startup hooks, collect static files. Several nodes may do so at once."""
+"""Prepare a node before it serves: migrate, run startup hooks, collect static files. Nodes may do so in parallel."""
 
 import hashlib
 from collections.abc import Iterator

@@ -5,7 +5,7 @@ count. With Redis, all processes and hosts share one count, measured by Redis's 
 or while it is unavailable, each process counts on its own and reports those hits to Redis once it is available again.
 Each process also enforces the limit by its own count, so data lost in Redis never raises a limit within a process.
 
-The `limits` package needs a second round trip for the remaining hits, and its Redis storage relies on each host's clock.
+The `limits` package needs a second round trip for the remaining hits, and its Redis storage uses each host's clock.
 """
 
 from functools import cache

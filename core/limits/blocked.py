@@ -30,7 +30,7 @@ def subject_of_address(network: str) -> str:
 
 
 def record(*, tier: str, subject: str, path: str, now: datetime) -> None:
-    """Count a rejected request. `subject` is "app:…", "user:…", or "address:…" with an address, which is hashed here."""
+    """Count a rejected request. `subject` is "app:…", "user:…", or "address:…", whose address is hashed here."""
     if subject.startswith("address:"):
         subject = subject_of_address(subject.removeprefix("address:"))
     minute = now.replace(second=0, microsecond=0)
@@ -44,7 +44,7 @@ def record(*, tier: str, subject: str, path: str, now: datetime) -> None:
 
 @background.chore("rate limits: blocked calls", seconds=5)
 def write_counts() -> int:
-    """Add the counts to the rows and log them. Returns the number of rows. Counts that cannot be written are dropped."""
+    """Add the counts to the rows, log them, and return the number of rows. Drop counts that cannot be written."""
     global _counts
     with _lock:
         counts, _counts = _counts, {}

@@ -20,7 +20,7 @@ class Limit(NamedTuple):
     window_seconds: int
 
 
-# The limits until the table has been read, and of tiers without a row. Migrations create rows with these values.
+# These limits apply until the table has been read, and to tiers without a row. Migrations create rows with them.
 DEFAULTS: dict[str, Limit] = {
     Tier.AUTH: Limit(20, 60),
     Tier.PAYMENT: Limit(20, 60),

@@ -112,7 +112,7 @@ class RateLimitMiddleware:
         return response
 
     def _rejection(self, request: HttpRequest, wait: float) -> HttpResponseBase:
-        """Return a 429 with the headers that Django's middleware, which does not run for it, adds to other responses."""
+        """Return a 429 with the headers that Django's middleware, which does not run here, adds to other responses."""
         response = error_pages.too_many_requests(request, wait)
         response.headers["X-Frame-Options"] = settings.X_FRAME_OPTIONS
         return self._security.process_response(request, response)

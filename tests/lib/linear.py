@@ -1,4 +1,4 @@
-"""Check that a function of a text takes linear time, by a ratio of CPU times that does not depend on the machine's load."""
+"""Check that a function of a text takes linear time, by a ratio of CPU times, which is independent of the load."""
 
 import time
 from collections.abc import Callable

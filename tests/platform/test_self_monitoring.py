@@ -1,4 +1,4 @@
-"""The portal's own requests and errors are recorded, without slowing or breaking anything."""
+"""The portal records its own requests and errors without slowing down or failing requests."""
 
 import json
 import logging
@@ -102,7 +102,7 @@ def test_the_number_of_keys_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch
 
 
 def own_events() -> list[dict[str, Any]]:
-    """What is in the store after writing, newest first, as their payloads."""
+    """Write the collected errors and return the payloads of all stored events, newest first."""
     errors.write_errors()
     return [payloads.payload_of(event) for event in ErrorEvent.objects.order_by("-id")]
 

@@ -99,7 +99,7 @@ class Breaker:
                 self._read_at = now
         if trips:
             cache = caches["shared"]
-            # Kept longer than the breaker is open, so that the first call after that is the probe.
+            # Keep the entry longer than the breaker is open, so that the first call after that is the probe.
             cache.set(self._key, (trip.opened_at, trip.until), timeout=3600)
             cache.delete(self._probe_key)
             names = set(cache.get(_INDEX) or ())
@@ -162,7 +162,7 @@ class Breaker:
         cache = caches["shared"]
         if cache.add(self._probe_key, 1, timeout=PROBE_TIMEOUT_SECONDS):
             return True
-        # Either another process has the probe, or the cache is unavailable and returns no key; then this process probes.
+        # Either another process has the probe, or the cache is unavailable and returns None; then this process probes.
         return cache.get(self._probe_key) is None
 
     def _drop_old_failures(self, now: float) -> None:

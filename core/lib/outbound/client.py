@@ -70,8 +70,8 @@ class Client:
     ) -> httpx.Response:
         """Return the complete response, whatever its status. Redirects are not followed.
 
-        A call is retried only if it is `idempotent`, which is the default for GET, HEAD, OPTIONS, PUT and DELETE, and for
-        any call with an Idempotency-Key header. Use `guard=True` for URLs that users enter: it allows public addresses
+        A call is retried only if it is `idempotent`, which is the default for GET, HEAD, OPTIONS, PUT and DELETE, and
+        for any call with an Idempotency-Key header. Use `guard=True` for URLs that users enter: it allows public addresses
         only and uses one breaker per host.
 
         Raises Unavailable (no response, or the breaker is open), TooLarge or ForbiddenAddress.
