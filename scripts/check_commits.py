@@ -7,7 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = "7fffcbc191d847d90078ae0d90b47858a4f36233"  # the last commit before this rule
-ACCEPTED = {"de0404b6"}  # 78 characters, noticed after it was shared
+# Longer than 72 characters or not imperative, noticed after they were shared.
+ACCEPTED = {"de0404b6", "bf467f0f", "5b3b4421", "22e925f1", "e9b51489"}
 MAX_LENGTH = 72
 FORM = re.compile(r"(?P<areas>[a-z0-9._/-]+(, [a-z0-9._/-]+)*): (?P<first>\S+)( .*)?")
 

@@ -68,7 +68,7 @@ def test_only_payments_stripe_api_may_import_stripe(code: Path, module: str, lin
         (
             "alerts/routing.py",
             "import errors.queries.search",
-            "floors: imports point down, data comes up through registries",
+            "layers: imports point down, data comes up through hooks",
         ),
         (
             "errors/queries/search.py",
