@@ -23,7 +23,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _fork = multiprocessing.get_context("fork")
-_ASKED_TO_END = (signal.SIGINT, signal.SIGTERM)
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def die_with_parent(signum: int) -> None:
@@ -46,15 +46,15 @@ class Child:
     work: Callable[[], object]
     process: BaseProcess | None = None
     started_at: float = 0.0
-    starts: int = 0
-    failures: int = 0
+    start_count: int = 0
+    failure_count: int = 0
 
     def start(self) -> None:
         """Call it from the main thread only: the child ends with the thread that started it."""
-        self.starts += 1
+        self.start_count += 1
         self.process = _fork.Process(target=self._run, args=(os.getpid(),), name=self.name)
         # Until the child has our handlers no more, a signal that tells it to end would be lost in them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKED_TO_END)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
         try:
             self.process.start()
         finally:
@@ -66,9 +66,9 @@ class Child:
         die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:
             sys.exit("the supervisor is gone")
-        for signum in _ASKED_TO_END:
+        for signum in _END_SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED_TO_END)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         self.work()
@@ -77,7 +77,7 @@ class Child:
     def pid(self) -> int:
         return (self.process.pid or 0) if self.process else 0
 
-    def ended(self) -> str | None:
+    def exit_reason(self) -> str | None:
         """None while it runs; otherwise how it ended, for people. What it left behind of its session is killed."""
         code = self.process.exitcode if self.process else None
         if code is None:
@@ -96,11 +96,11 @@ class Child:
             self.process.kill()  # in its first instant it has no session yet
             self.process.join()
 
-    def backoff(self) -> float:
+    def next_backoff_seconds(self) -> float:
         """How long to wait before starting it again: 1 s, doubling to 30 s while it lives less than 15 s."""
         lived = time.monotonic() - self.started_at
-        self.failures = self.failures + 1 if lived < 15 else 1
-        return float(min(2 ** (self.failures - 1), 30))
+        self.failure_count = self.failure_count + 1 if lived < 15 else 1
+        return float(min(2 ** (self.failure_count - 1), 30))
 
     def _kill_session(self) -> None:
         if self.pid:
@@ -108,7 +108,7 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
 
 
-def in_a_child(work: Callable[..., T], **arguments: object) -> T:
+def run_in_child(work: Callable[..., T], **arguments: object) -> T:
     """What `work` returns or raises, done in a process of its own: the memory it takes ends with that process.
 
     Call it before there are threads or connections.
@@ -117,16 +117,18 @@ def in_a_child(work: Callable[..., T], **arguments: object) -> T:
         return pool.submit(work, **arguments).result()
 
 
-def stop_all(children: Sequence[Child], grace: float) -> bool:
+def stop_all(children: Sequence[Child], grace_seconds: float) -> bool:
     """End them within `grace` seconds, then by force. True when force was not needed."""
     for child in children:
         child.terminate()
-    deadline = time.monotonic() + grace
+    deadline = time.monotonic() + grace_seconds
     while any(child.process and child.process.exitcode is None for child in children):
         if time.monotonic() > deadline:
             break
         time.sleep(0.05)
-    gently = all(child.process is None or child.process.exitcode is not None for child in children)
+    ended_gracefully = all(
+        child.process is None or child.process.exitcode is not None for child in children
+    )
     for child in children:
         child.kill()
-    return gently
+    return ended_gracefully
