@@ -179,12 +179,12 @@ def _scrub_keys(text: str) -> str:
     return text
 
 
-SMALLEST_CARD = 10**11
-_LARGEST_CARD = 10**19
+MIN_CARD_NUMBER = 10**11
+_CARD_NUMBER_LIMIT = 10**19
 
 
 def is_card_number(value: float) -> bool:
-    if not SMALLEST_CARD <= abs(value) < _LARGEST_CARD:
+    if not MIN_CARD_NUMBER <= abs(value) < _CARD_NUMBER_LIMIT:
         return False
     digits = str(abs(int(value)))
     return _CARD.sub(_card, digits) != digits

@@ -6,15 +6,15 @@ from functools import lru_cache
 from typing import Any
 
 from core.lib.scrub.names import is_secret_name, words_of
-from core.lib.scrub.texts import FILTERED, SMALLEST_CARD, is_card_number, scrub_text
+from core.lib.scrub.texts import FILTERED, MIN_CARD_NUMBER, is_card_number, scrub_text
 
-_DEEPEST = 20
+_MAX_DEPTH = 20
 TOO_DEEP = "[too deep]"
-_REMEMBERED = 19_000  # from 19,661 on, the table of a set takes 2 MB instead of half a one
-_LONGEST_REMEMBERED = 300
+_MAX_CACHED = 19_000  # from 19,661 on, the table of a set takes 2 MB instead of half a one
+_MAX_CACHED_LENGTH = 300
 
 
-class _Clean:
+class _CleanTexts:
     """Texts found clean, in two generations: what is still in use when the young one is full moves on with it."""
 
     def __init__(self) -> None:
@@ -27,15 +27,15 @@ class _Clean:
             scrubbed = scrub_text(text)
             if scrubbed != text:
                 return scrubbed
-            if len(text) > _LONGEST_REMEMBERED:
+            if len(text) > _MAX_CACHED_LENGTH:
                 return text
-        if len(self.young) > _REMEMBERED:
+        if len(self.young) > _MAX_CACHED:
             self._old, self.young = self.young, set()
         self.young.add(text)
         return text
 
 
-_clean = _Clean()  # shared: what a text looks like does not depend on the app
+_clean_texts = _CleanTexts()  # shared: what a text looks like does not depend on the app
 
 
 _serials = itertools.count()
@@ -73,10 +73,10 @@ class Scrubber:
         verdict = self._verdicts.get(name)
         if verdict is None:
             verdict = is_secret_name(name, self._extra, self._safe)
-            if len(self._verdicts) > _REMEMBERED:  # names can be anything a client invents
+            if len(self._verdicts) > _MAX_CACHED:  # names can be anything a client invents
                 self._verdicts.clear()
                 self._harmless.clear()
-            if len(name) <= _LONGEST_REMEMBERED:
+            if len(name) <= _MAX_CACHED_LENGTH:
                 self._verdicts[name] = verdict
         return verdict
 
@@ -93,14 +93,14 @@ class Scrubber:
     @staticmethod
     def text(text: str) -> str:
         """One text, scrubbed. Like scrub_text, which remembers nothing."""
-        return text if text in _clean.young else _clean.text(text)
+        return text if text in _clean_texts.young else _clean_texts.text(text)
 
     def _walk(self, value: Any, depth: int) -> Any:
         # The hot path of ingestion: leaves are settled inside the loops, a call for each would double its time, and
         # what is clean is not copied.
         kind = type(value)
         if kind is str:
-            return value if value in _clean.young else _clean.text(value)
+            return value if value in _clean_texts.young else _clean_texts.text(value)
         if kind is dict:
             return self._walk_dict(value, depth)
         if kind is list:
@@ -112,23 +112,23 @@ class Scrubber:
         return self._walk_other(value, depth)
 
     def _walk_dict(self, value: dict[Any, Any], depth: int) -> Any:
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             return TOO_DEEP
-        harmless, clean = self._harmless, _clean.young
+        harmless, clean = self._harmless, _clean_texts.young
         changed: dict[Any, Any] | None = None
         for name, item in value.items():
             if name not in harmless:
-                if type(name) is not str or self.is_secret(name) or _clean.text(name) != name:
+                if type(name) is not str or self.is_secret(name) or _clean_texts.text(name) != name:
                     return self._rebuilt(value, depth)
-                if len(name) <= _LONGEST_REMEMBERED:
+                if len(name) <= _MAX_CACHED_LENGTH:
                     harmless.add(name)
             kind = type(item)
             if kind is str:
                 if item in clean:
                     continue
-                scrubbed: Any = _clean.text(item)
+                scrubbed: Any = _clean_texts.text(item)
             elif kind is int or kind is float:
-                if -SMALLEST_CARD < item < SMALLEST_CARD or not is_card_number(item):
+                if -MIN_CARD_NUMBER < item < MIN_CARD_NUMBER or not is_card_number(item):
                     continue
                 scrubbed = FILTERED
             elif item is None or kind is bool:
@@ -150,25 +150,28 @@ class Scrubber:
             name = key if type(key) is str else str(key)
             if self.is_secret(name):
                 # Whether there was a password at all is worth knowing.
-                is_telling = item is None or type(item) is bool or item == ""
-                filtered[_clean.text(name)] = item if is_telling else FILTERED
+                shows_presence = item is None or type(item) is bool or item == ""
+                filtered[_clean_texts.text(name)] = item if shows_presence else FILTERED
             else:
-                filtered[_clean.text(name)] = self._walk(item, depth + 1)
+                filtered[_clean_texts.text(name)] = self._walk(item, depth + 1)
         return filtered
 
     def _walk_list(self, value: list[Any], depth: int) -> Any:
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             return TOO_DEEP
         if len(value) == 2 and type(value[0]) is str and self._is_secret_pair(value[0]):
-            return [_clean.text(value[0]), FILTERED]  # headers and query strings come as pairs, too
-        clean = _clean.young
+            return [
+                _clean_texts.text(value[0]),
+                FILTERED,
+            ]  # headers and query strings come as pairs, too
+        clean = _clean_texts.young
         changed: list[Any] | None = None
         for place, item in enumerate(value):
             kind = type(item)
             if kind is str:
                 if item in clean:
                     continue
-                scrubbed: Any = _clean.text(item)
+                scrubbed: Any = _clean_texts.text(item)
             elif kind is dict:
                 scrubbed = self._walk_dict(item, depth + 1)
             else:
@@ -189,7 +192,7 @@ class Scrubber:
             return self._walk_list(list(value), depth)
         if isinstance(value, int | float):
             return FILTERED if is_card_number(value) else value
-        return _clean.text(str(value))
+        return _clean_texts.text(str(value))
 
 
 @lru_cache(maxsize=200)
