@@ -84,7 +84,7 @@ def new_groups(since: datetime, until: datetime) -> Measured:
     )
 
 
-_MOST_REGRESSIONS = 20
+_MAX_REGRESSIONS = 20
 
 
 @alert_rule(
@@ -103,7 +103,7 @@ def regressions(since: datetime, until: datetime) -> Iterator[Reading]:
     groups = ErrorGroup.objects.visible().filter(
         status=Status.REGRESSED, regressed_at__gt=since, regressed_at__lte=until
     )
-    for group in groups.select_related("app").order_by("-regressed_at")[:_MOST_REGRESSIONS]:
+    for group in groups.select_related("app").order_by("-regressed_at")[:_MAX_REGRESSIONS]:
         yield Reading(
             1,
             labels=(("group", str(group.pk)),),

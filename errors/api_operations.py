@@ -14,11 +14,11 @@ class PlainErrors(msgspec.Struct):
     events: Annotated[list[PlainError], msgspec.Meta(max_length=1_000)]
 
 
-class ErrorTaken(msgspec.Struct, forbid_unknown_fields=True):
+class ErrorAccepted(msgspec.Struct, forbid_unknown_fields=True):
     id: str
 
 
-class ErrorJudged(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class ErrorResult(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Stored under `id`, or not taken for what `detail` says."""
 
     status: Literal[200, 422]
@@ -26,13 +26,13 @@ class ErrorJudged(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     detail: str = ""
 
 
-class ErrorsJudged(msgspec.Struct, forbid_unknown_fields=True):
+class ErrorResults(msgspec.Struct, forbid_unknown_fields=True):
     accepted: int
     rejected: int
-    results: list[ErrorJudged]
+    results: list[ErrorResult]
 
 
-class EnvelopeTaken(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class EnvelopeAccepted(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """`id` when there was an event in it."""
 
     id: str = ""
@@ -51,7 +51,7 @@ describe(
     "Report errors: one, a list, or `events`. 200 means stored, grouped, counted and visible.",
     scope="ingest",
     takes=(PlainError, list[PlainError], PlainErrors),
-    answers={200: (ErrorTaken, ErrorsJudged), 422: (ErrorsJudged,)},
+    answers={200: (ErrorAccepted, ErrorResults), 422: (ErrorResults,)},
     refusals={
         422: "Readable, and not an error: `detail` says why; a batch of which nothing was taken is answered as one that was.",
         403: "The key is unknown or revoked, or this origin may not post.",
@@ -98,7 +98,7 @@ for what, (summary, media_type, body) in _SENTRY.items():
         takes=body,
         media_type=media_type,
         headers=_KEY,
-        answers={200: EnvelopeTaken},
+        answers={200: EnvelopeAccepted},
         refusals=_REFUSALS,
         refusal_shape=SentryRefusal,
     )

@@ -15,4 +15,4 @@ def prune() -> dict[str, int]:
 @hourly(minute=1)
 def add_up_hours() -> int:
     """Add up the minutes of the hour that is over, for charts of a week and a month."""
-    return hourly_counts.add_up(now=timezone.now())
+    return hourly_counts.roll_up(now=timezone.now())

@@ -1,4 +1,4 @@
-"""A request's body, read and unpacked within bounds: no input makes the portal hold more than LIMIT_OUT bytes of it."""
+"""A request's body, read and unpacked within bounds: no input makes the portal hold more than MAX_DECOMPRESSED_BYTES bytes of it."""
 
 import zlib
 from collections.abc import Callable
@@ -8,33 +8,19 @@ import brotli
 import deflate
 import zstandard
 
+from errors.exceptions import TooLarge, Unreadable
+
 MIB = 1024 * 1024
-LIMIT_IN = 5 * MIB
-LIMIT_OUT = 20 * MIB
+MAX_BODY_BYTES = 5 * MIB
+MAX_DECOMPRESSED_BYTES = 20 * MIB
 _CHUNK = 64 * 1024
-
-
-class TooLarge(Exception):
-    """413"""
-
-
-class ClientDisconnected(Exception):
-    """The client closed the connection before the whole body arrived, so there is no response."""
-
-
-class BodyTimeout(Exception):
-    """408"""
-
-
-class Unreadable(Exception):
-    """400: not what its Content-Encoding says, or cut short."""
 
 
 class Stream(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-def read(stream: Stream, content_length: str | None) -> bytes:
+def read_stream(stream: Stream, content_length: str | None) -> bytes:
     """The whole body, also a chunked one, which comes without a length. Raises TooLarge, Unreadable."""
     if content_length:
         try:
@@ -43,8 +29,8 @@ def read(stream: Stream, content_length: str | None) -> bytes:
             raise Unreadable("Content-Length is not a number") from None
         if length < 0:
             raise Unreadable("Content-Length is negative")
-        if length > LIMIT_IN:
-            raise TooLarge(f"the body is over {LIMIT_IN // MIB} MiB")
+        if length > MAX_BODY_BYTES:
+            raise TooLarge(f"the body is over {MAX_BODY_BYTES // MIB} MiB")
         body = stream.read(length)
         if len(body) < length:  # servers may hand it over in pieces
             pieces = [body]
@@ -59,8 +45,8 @@ def read(stream: Stream, content_length: str | None) -> bytes:
     pieces, size = [], 0
     while piece := stream.read(_CHUNK):
         size += len(piece)
-        if size > LIMIT_IN:
-            raise TooLarge(f"the body is over {LIMIT_IN // MIB} MiB")
+        if size > MAX_BODY_BYTES:
+            raise TooLarge(f"the body is over {MAX_BODY_BYTES // MIB} MiB")
         pieces.append(piece)
     return b"".join(pieces)
 
@@ -150,7 +136,7 @@ _UNPACKERS: dict[str, Callable[[bytes, int], bytes]] = {
 }
 
 
-def unpack(body: bytes, encoding: str, limit: int = LIMIT_OUT) -> bytes:
+def decompress(body: bytes, encoding: str, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
     """The body without its Content-Encoding; an unknown or empty one counts as none. Raises TooLarge, Unreadable."""
     unpacker = _UNPACKERS.get(encoding.strip().lower())
     if unpacker is None or not body:

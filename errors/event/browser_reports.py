@@ -28,7 +28,7 @@ _NEW_NAMES = {
     "disposition": "disposition",
     "referrer": "referrer",
 }
-_MOST_REPORTS = 50
+_MAX_REPORTS = 50
 
 
 def _origin(uri: str) -> str:
@@ -80,7 +80,7 @@ def events_of(body: Any) -> list[dict[str, Any]]:
     """One event a report; [] when there is no report in it."""
     if isinstance(body, list):  # application/reports+json
         found = []
-        for report in body[:_MOST_REPORTS]:
+        for report in body[:_MAX_REPORTS]:
             inner = report.get("body") if isinstance(report, dict) else None
             if not isinstance(inner, dict):
                 continue

@@ -12,22 +12,22 @@ from django.conf import settings
 
 from core.lib.scrub import Scrubber
 from errors.event import business_refs, fingerprint, frame_cache, json_codec, timestamps
-from errors.event.body import Unreadable
 from errors.event.new_event import NewEvent
 from errors.event.normalize import Normalizer, severity_of
 from errors.event.titles import culprit_of, title_of
+from errors.exceptions import Unreadable
 
-LONGEST_EVENT = 1024 * 1024
-LONGEST_EXTRA = 256 * 1024
-MOST_COUNTED_TAGS = 20
-_TO_COME = 0  # in the place of the moment: what we write ourselves needs no filter
+MAX_EVENT_BYTES = 1024 * 1024
+MAX_EXTRA_BYTES = 256 * 1024
+MAX_COUNTED_TAGS = 20
+_TO_COME = 0  # in the place of the timestamp: what we write ourselves needs no filter
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 # portal@1.2.0-rc.beta is no person's address, 1.2.0.4 no machine's.
 _VERSION = re.compile(r"v?\d{1,9}(?:\.\d{1,9}){0,4}(?:[-+.][0-9A-Za-z.+-]{1,60})?")
 
 
 @dataclass(slots=True, frozen=True)
-class Circumstances:
+class IngestContext:
     """What is known of an event besides the event itself."""
 
     received_at: datetime
@@ -66,7 +66,7 @@ def user_key_of(user: Any, client_address: str) -> str:
         value = user.get(name)
         if value is None or value == "" or isinstance(value, bool | dict | list):
             continue
-        text = str(value)[: business_refs.LONGEST]
+        text = str(value)[: business_refs.MAX_LENGTH]
         if name == "ip_address":
             text = client_address if text == "{{auto}}" else text
             return pseudonym(text) if text else ""
@@ -93,54 +93,54 @@ def _within_extra_limit(event: dict[str, Any]) -> dict[str, Any] | None:
     if not extra:
         return None
     sizes = {name: len(json_codec.encode(value)) for name, value in extra.items()}
-    if sum(sizes.values()) <= LONGEST_EXTRA:
+    if sum(sizes.values()) <= MAX_EXTRA_BYTES:
         return None
     for name in sorted(sizes, key=lambda name: -sizes[name]):
         extra[name] = "[too large]"
         sizes[name] = 0
-        if sum(sizes.values()) <= LONGEST_EXTRA:
+        if sum(sizes.values()) <= MAX_EXTRA_BYTES:
             break
     return {"type": "trimmed", "name": "extra"}
 
 
-def accept_json(
-    payload: bytes, *, app_id: int, scrubber: Scrubber, around: Circumstances
+def build_event_from_json(
+    payload: bytes, *, app_id: int, scrubber: Scrubber, context: IngestContext
 ) -> NewEvent:
     """An event as it came. Raises Unreadable for anything but a JSON object."""
     raw = frame_cache.decode(payload, scrubber)
     if not isinstance(raw, dict):
         raise Unreadable("the event is not a JSON object")
-    return accept(raw, app_id=app_id, scrubber=scrubber, around=around, size=len(payload))
+    return build_event(raw, app_id=app_id, scrubber=scrubber, context=context, size=len(payload))
 
 
-def accept(
+def build_event(
     raw: dict[str, Any],
     *,
     app_id: int,
     scrubber: Scrubber,
-    around: Circumstances,
+    context: IngestContext,
     size: int = 0,
 ) -> NewEvent:
     """Never refuses a JSON object, however wrong its members are. `size` is the raw length, if known."""
-    received_at = around.received_at
+    received_at = context.received_at
     normalizer = Normalizer(raw)
-    event_id = around.event_id or event_id_of(raw.get("event_id"))
+    event_id = context.event_id or event_id_of(raw.get("event_id"))
     if not event_id:
         event_id = uuid.uuid4().hex
         if raw.get("event_id") is not None:
-            normalizer.note("invalid", "event_id")
+            normalizer.record_problem("invalid", "event_id")
     raw["event_id"] = event_id
 
-    drift = timestamps.drift(around.sent_at, received_at)
+    drift = timestamps.clock_drift(context.sent_at, received_at)
     occurred_at = _occurred_at(raw, normalizer, drift, received_at)
     event = normalizer.run()
     if drift:
         _shift_breadcrumbs(event, drift)
     event["timestamp"] = _TO_COME
-    user_key = user_key_of(event.get("user"), around.client_address)
+    user_key = user_key_of(event.get("user"), context.client_address)
     release = _release(event.pop("release", None))
     dist = _release(event.pop("dist", None))
-    if size == 0 or size > LONGEST_EXTRA:
+    if size == 0 or size > MAX_EXTRA_BYTES:
         note = _within_extra_limit(event)
         if note:
             event["errors"] = [*event.get("errors", ()), note]
@@ -178,7 +178,7 @@ def accept(
         order_ref=found.get("order_ref", ""),
         payment_ref=found.get("payment_ref", ""),
         reservation_ref=found.get("reservation_ref", ""),
-        tags=tuple(list(tags.items())[:MOST_COUNTED_TAGS]),
+        tags=tuple(list(tags.items())[:MAX_COUNTED_TAGS]),
     )
 
 
@@ -186,25 +186,25 @@ def _occurred_at(
     raw: dict[str, Any], normalizer: Normalizer, drift: timedelta, received_at: datetime
 ) -> datetime:
     """When the client says it was, if that can be."""
-    moment = timestamps.parse(raw.get("timestamp"))
-    if moment is None:
+    timestamp = timestamps.parse(raw.get("timestamp"))
+    if timestamp is None:
         if raw.get("timestamp") is not None:
-            normalizer.note("invalid", "timestamp")
+            normalizer.record_problem("invalid", "timestamp")
         return received_at
     if drift:
-        moment += drift
-        normalizer.note("clock drift mended", "timestamp")
-    if not timestamps.is_plausible(moment, received_at):
-        normalizer.note("implausible", "timestamp")
+        timestamp += drift
+        normalizer.record_problem("clock drift corrected", "timestamp")
+    if not timestamps.is_plausible(timestamp, received_at):
+        normalizer.record_problem("implausible", "timestamp")
         return received_at
-    return moment
+    return timestamp
 
 
 def _shift_breadcrumbs(event: dict[str, Any], drift: timedelta) -> None:
     for crumb in (event.get("breadcrumbs") or {}).get("values", ()):
-        moment = timestamps.parse(crumb.get("timestamp"))
-        if moment is not None:
+        timestamp = timestamps.parse(crumb.get("timestamp"))
+        if timestamp is not None:
             try:
-                crumb["timestamp"] = (moment + drift).isoformat()
+                crumb["timestamp"] = (timestamp + drift).isoformat()
             except OverflowError:
                 crumb.pop("timestamp", None)

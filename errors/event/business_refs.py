@@ -6,7 +6,7 @@ from typing import Any
 
 from core.lib.scrub import FILTERED
 
-LONGEST = 128
+MAX_LENGTH = 128
 
 _NAMES = {
     "requestid": "request_id",
@@ -40,11 +40,11 @@ def _column(name: str) -> str:
     return _NAMES.get("".join(c for c in name[:60].lower() if c.isalnum()), "")
 
 
-def _take(found: dict[str, str], values: Mapping[str, Any]) -> None:
+def _collect(found: dict[str, str], values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         column = _column(name)
         if column and column not in found and type(value) in (str, int):
-            text = str(value).strip()[:LONGEST]
+            text = str(value).strip()[:MAX_LENGTH]
             if text and FILTERED not in text:
                 found[column] = text
 
@@ -56,13 +56,13 @@ def find(event: Mapping[str, Any]) -> dict[str, str]:
         holder = event.get(name)
         if not holder:
             continue
-        _take(found, holder)
+        _collect(found, holder)
         if name == "contexts":
             for context in holder.values():
                 if type(context) is dict and len(context) < 50:
-                    _take(found, context)
+                    _collect(found, context)
     if "request_id" not in found:
         headers = (event.get("request") or {}).get("headers")
         if headers:
-            _take(found, headers)
+            _collect(found, headers)
     return found

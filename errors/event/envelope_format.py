@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from errors.event import json_codec
-from errors.event.body import Unreadable
+from errors.exceptions import Unreadable
 
-_LONGEST_HEADER = 8 * 1024
-_MOST_ITEMS = 1_000
+_MAX_HEADER_BYTES = 8 * 1024
+_MAX_ITEMS = 1_000
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Envelope:
 
 
 def _header(line: bytes) -> dict[str, Any]:
-    if len(line) > _LONGEST_HEADER:
+    if len(line) > _MAX_HEADER_BYTES:
         raise Unreadable("a header line is over 8 KiB")
     header = json_codec.decode(line)
     if not isinstance(header, dict):
@@ -60,7 +60,7 @@ def parse(body: bytes) -> Envelope:
     envelope = Envelope(_header(body[:end]))
     at = end + 1
     try:
-        while at < len(body) and len(envelope.items) < _MOST_ITEMS:
+        while at < len(body) and len(envelope.items) < _MAX_ITEMS:
             if body[at] == 10:  # blank lines between items are legal
                 at += 1
                 continue

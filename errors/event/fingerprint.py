@@ -17,7 +17,7 @@ EARLIER: tuple[Callable[[Mapping[str, Any]], str], ...] = ()
 _DEFAULT = re.compile(r"\{\{\s*default\s*\}\}")
 
 # --- frames ------------------------------------------------------------------------------------------------
-_LINES_TELL = frozenset(("python", "javascript", "node", "ruby"))
+_PLATFORMS_WITH_SOURCE_LINES = frozenset(("python", "javascript", "node", "ruby"))
 _NO_FILES = frozenset(("", "<anonymous>", "[native code]", "native", "native code", "<unknown>"))
 _NO_FUNCTIONS = frozenset((
     "", "?", "<anonymous>", "anonymous", "<unknown>", "eval", "eval code", "global code", "module code", "<lambda>",
@@ -28,7 +28,7 @@ _BUNDLE_HASH = re.compile(r"-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{8}(?=\.\w{1,5}$)",
 _JAVA_PROXY = re.compile(r"\$\$.*|(?<=Accessor)\d+|(?<=Proxy)\d+|\$\d+(?=\.|$)")
 _RUBY_BLOCK = re.compile(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+")
 _PHP_ANONYMOUS = re.compile(r"class@anonymous.*", re.DOTALL)
-_LONGEST_LINE = 120
+_MAX_LINE_LENGTH = 120
 
 
 def _file(name: str) -> str:
@@ -68,7 +68,7 @@ def _frame(platform: str, module: str, filename: str, function: str, line: str) 
     return (
         where,
         _function(function, platform),
-        line if platform in _LINES_TELL and len(line) <= _LONGEST_LINE else "",
+        line if platform in _PLATFORMS_WITH_SOURCE_LINES and len(line) <= _MAX_LINE_LENGTH else "",
     )
 
 
@@ -82,8 +82,8 @@ class Frames(list[dict[str, Any]]):
         self.key = key
 
 
-_remembered_stacks: dict[tuple[str, tuple[int, ...]], list[str]] = {}
-_MOST_STACKS = 500
+_cached_stacks: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+_MAX_CACHED_STACKS = 500
 
 
 def _stack(stacktrace: Any, platform: str) -> list[str]:
@@ -94,13 +94,13 @@ def _stack(stacktrace: Any, platform: str) -> list[str]:
     if type(frames) is not Frames:
         return _stack_parts(frames, platform)
     key = (platform, frames.key)
-    parts = _remembered_stacks.get(key)
+    parts = _cached_stacks.get(key)
     if parts is None:
         parts = _stack_parts(frames, platform)
-        if len(frames) <= _MOST_PARTS_REMEMBERED:
-            if len(_remembered_stacks) >= _MOST_STACKS:
-                _remembered_stacks.clear()
-            _remembered_stacks[key] = parts
+        if len(frames) <= _MAX_CACHED_PARTS:
+            if len(_cached_stacks) >= _MAX_CACHED_STACKS:
+                _cached_stacks.clear()
+            _cached_stacks[key] = parts
     return parts
 
 
@@ -148,12 +148,12 @@ _VARIABLE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_LONGEST_MESSAGE = 2_000
+_MAX_MESSAGE_LENGTH = 2_000
 
 
 def without_variables(message: str) -> str:
     """A message's shape: what differs from one occurrence to the next is replaced by a placeholder."""
-    return _VARIABLE.sub(lambda match: f"<{match.lastgroup}>", message[:_LONGEST_MESSAGE])
+    return _VARIABLE.sub(lambda match: f"<{match.lastgroup}>", message[:_MAX_MESSAGE_LENGTH])
 
 
 # --- events -------------------------------------------------------------------------------------------------------
@@ -191,8 +191,8 @@ def _digest(parts: tuple[str, ...]) -> str:
     ).hexdigest()
 
 
-_remembered_digest = lru_cache(maxsize=500)(_digest)
-_MOST_PARTS_REMEMBERED = 100
+_cached_digest = lru_cache(maxsize=500)(_digest)
+_MAX_CACHED_PARTS = 100
 
 
 def _custom(value: Any) -> list[str]:
@@ -210,8 +210,8 @@ def fingerprint(event: Mapping[str, Any]) -> str:
     own = _custom(event.get("fingerprint"))
     if not own or (len(own) == 1 and _DEFAULT.fullmatch(own[0])):
         default = tuple(_default_parts(event))
-        is_small = len(default) <= _MOST_PARTS_REMEMBERED
-        return _remembered_digest(default) if is_small else _digest(default)
+        is_small = len(default) <= _MAX_CACHED_PARTS
+        return _cached_digest(default) if is_small else _digest(default)
     parts = ["custom"]
     for part in own:
         if _DEFAULT.fullmatch(part):

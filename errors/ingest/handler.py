@@ -18,25 +18,28 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from core.lib import request_id
-from errors.event.body import (
-    LIMIT_IN,
+from errors.event.body import MAX_BODY_BYTES, read_stream
+from errors.event.new_event import NewEvent
+from errors.exceptions import (
+    AuthUnavailable,
     BodyTimeout,
     ClientDisconnected,
+    NotCached,
+    NotStorable,
+    Refused,
     TooLarge,
+    Unavailable,
     Unreadable,
-    read,
 )
-from errors.event.new_event import NewEvent
 from errors.ingest import credentials
-from errors.ingest.authentication import AuthUnavailable, NotCached
 from errors.ingest.browser_reports import parse_reports
 from errors.ingest.check_in import record_check_in
 from errors.ingest.envelope import handle_items, parse_envelope
 from errors.ingest.plain_errors import key_of, parse_errors
-from errors.ingest.request import Environ, IngestRequest, Parsed, Refused
+from errors.ingest.request import Environ, IngestRequest, Parsed
 from errors.ingest.responses import CORS, Response, as_problem, refused
 from errors.ingest.store_endpoint import parse_event
-from errors.store.commit import NotStorable, Unavailable, store_events
+from errors.store.commit import store_events
 from errors.store.writer import writer
 
 log = logging.getLogger(__name__)
@@ -150,7 +153,7 @@ async def _process(
         route.authenticate(request)
     except NotCached:
         await _in_thread(request, partial(route.authenticate, request))
-    request.body = await read_body(LIMIT_IN)
+    request.body = await read_body(MAX_BODY_BYTES)
 
     parsed: Parsed | None = None
 
@@ -212,7 +215,7 @@ def _read_body(environ: Environ) -> bytes:
         if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             raise Refused(411, "this server cannot read chunked bodies")
         return b""
-    return read(environ["wsgi.input"], length)
+    return read_stream(environ["wsgi.input"], length)
 
 
 def _refusal(error: Exception) -> Response:

@@ -13,7 +13,7 @@ from errors.ingest.authentication import Project
 
 
 @dataclass(slots=True, frozen=True)
-class Received:
+class ReceivedItem:
     """One item, with what its handler may want to know about its envelope."""
 
     project: Project
@@ -24,7 +24,7 @@ class Received:
     now: datetime
 
 
-ItemHandler = Callable[[Received], None]
+ItemHandler = Callable[[ReceivedItem], None]
 
 
 @dataclass(slots=True, frozen=True)

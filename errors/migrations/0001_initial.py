@@ -3,6 +3,7 @@
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
+from errors.exceptions import Refused
 
 
 def partition_by_day(apps, schema_editor):

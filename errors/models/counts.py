@@ -9,12 +9,12 @@ from core.clients.models import ClientApp
 from errors.models.groups import ErrorGroup, Severity
 
 
-def minute_of(moment: datetime) -> int:
-    return int(moment.timestamp()) // 60
+def minute_of(timestamp: datetime) -> int:
+    return int(timestamp.timestamp()) // 60
 
 
-def hour_of(moment: datetime) -> int:
-    return int(moment.timestamp()) // 3600
+def hour_of(timestamp: datetime) -> int:
+    return int(timestamp.timestamp()) // 3600
 
 
 def hour_start(hour: int) -> datetime:
@@ -53,7 +53,7 @@ class MinuteCount(_AppCount):
 
 
 class HourCount(_AppCount):
-    """Minutes added up, hour by hour once each is over: what a month's chart reads. Written by `errors.services.hourly_counts` only."""
+    """Minutes added up, hour by hour once each is over: what a month's chart reads. BatchResult by `errors.services.hourly_counts` only."""
 
     pk = models.CompositePrimaryKey("hour", "app_id", "severity")
     hour = models.PositiveIntegerField()

@@ -18,9 +18,9 @@ from errors.models.groups import ErrorGroup, Severity
 ID_BITS = 21
 
 
-def received_id(moment: datetime) -> int:
+def received_id(timestamp: datetime) -> int:
     """The smallest event id of that moment."""
-    return int(moment.timestamp() * 1000) << ID_BITS
+    return int(timestamp.timestamp() * 1000) << ID_BITS
 
 
 class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):

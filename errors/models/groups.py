@@ -131,7 +131,7 @@ class GroupText(models.Model):
     Apart from the group, whose row changes with every event; this one changes when something new is said.
     """
 
-    LONGEST = 6_000
+    MAX_LENGTH = 6_000
 
     group = models.OneToOneField(
         ErrorGroup, models.CASCADE, primary_key=True, related_name="+", db_constraint=False

@@ -60,7 +60,7 @@ def slots(
     }
     from_minute = first * width
     if step >= timedelta(hours=1):
-        known = min(hourly_counts.added_up_to(), (last + 1) * width // 60)
+        known = min(hourly_counts.first_pending_hour(), (last + 1) * width // 60)
         rows = HourCount.objects.filter(hour__gte=from_minute // 60, hour__lt=known)
         _add(found, starts, rows.annotate(slot=F("hour") * 60 / width), app)
         from_minute = max(from_minute, known * 60)

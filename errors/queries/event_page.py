@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-TEXT_LIMIT = 20_000  # characters of one value on the page; the raw JSON has it all
-MANY = 3  # so many library frames in a row fold into one line
+MAX_TEXT_LENGTH = 20_000  # characters of one value on the page; the raw JSON has it all
+FOLD_AFTER = 3  # so many library frames in a row fold into one line
 Pairs = list[tuple[str, str]]
 
 
@@ -43,11 +43,11 @@ class Run:
 
     @property
     def is_folded(self) -> bool:
-        return not self.in_app and len(self.frames) >= MANY
+        return not self.in_app and len(self.frames) >= FOLD_AFTER
 
 
 @dataclass(frozen=True)
-class Raised:
+class ExceptionDetail:
     """One exception of the chain, frames newest first."""
 
     type: str
@@ -81,7 +81,7 @@ class Request:
 @dataclass(frozen=True)
 class EventPage:
     message: str
-    chain: list[Raised]  # the headline first, then what caused it
+    chain: list[ExceptionDetail]  # the headline first, then what caused it
     breadcrumbs: list[Breadcrumb]
     request: Request | None
     user: Pairs
@@ -126,7 +126,7 @@ def text(value: object) -> str:
             value = json.dumps(value, ensure_ascii=False, indent=2, default=str)
         except (ValueError, RecursionError):
             value = str(value)
-    return value if len(value) <= TEXT_LIMIT else value[:TEXT_LIMIT] + " …"
+    return value if len(value) <= MAX_TEXT_LENGTH else value[:MAX_TEXT_LENGTH] + " …"
 
 
 def pairs(value: object) -> Pairs:
@@ -160,7 +160,7 @@ def _message(payload: Mapping[str, object]) -> str:
     return text(entry.get("formatted") or entry.get("message") or payload.get("message"))
 
 
-def _chain(payload: Mapping[str, object]) -> list[Raised]:
+def _chain(payload: Mapping[str, object]) -> list[ExceptionDetail]:
     exceptions = _values(payload.get("exception"))
     if not exceptions and isinstance(one := payload.get("exception"), Mapping) and "type" in one:
         exceptions = [one]
@@ -169,15 +169,15 @@ def _chain(payload: Mapping[str, object]) -> list[Raised]:
         crashed = [one for one in threads if one.get("crashed") or one.get("current")] or threads
         for holder in (payload, *crashed[:1]):
             if runs := _runs(holder.get("stacktrace")):
-                return [Raised("", "", "", "", None, runs)]
+                return [ExceptionDetail("", "", "", "", None, runs)]
         return []
-    return [_raised(one) for one in reversed(exceptions)]
+    return [_exception(one) for one in reversed(exceptions)]
 
 
-def _raised(exception: Mapping[str, object]) -> Raised:
+def _exception(exception: Mapping[str, object]) -> ExceptionDetail:
     mechanism = _dict(exception.get("mechanism"))
     handled = mechanism.get("handled")
-    return Raised(
+    return ExceptionDetail(
         type=text(exception.get("type")),
         value=text(exception.get("value")),
         module=text(exception.get("module")),
@@ -239,7 +239,7 @@ def _strings(value: object) -> list[str]:
 
 def _breadcrumb(crumb: Mapping[str, object]) -> Breadcrumb:
     return Breadcrumb(
-        at=_moment(crumb.get("timestamp")),
+        at=_timestamp(crumb.get("timestamp")),
         category=text(crumb.get("category") or crumb.get("type")),
         level=text(crumb.get("level")),
         message=text(crumb.get("message")),
@@ -247,11 +247,11 @@ def _breadcrumb(crumb: Mapping[str, object]) -> Breadcrumb:
     )
 
 
-def _moment(value: object) -> datetime | None:
+def _timestamp(value: object) -> datetime | None:
     try:
         if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            timestamp = datetime.fromisoformat(value)
+            return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):

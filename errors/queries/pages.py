@@ -30,7 +30,7 @@ SPANS = {  # of the group's chart: length, hours in one bar
 }
 
 
-def sparks(groups: Sequence[ErrorGroup], now: datetime) -> dict[int, list[int]]:
+def sparklines(groups: Sequence[ErrorGroup], now: datetime) -> dict[int, list[int]]:
     """Events per hour of the last day, by group id, with those of the groups merged into it."""
     first = hour_of(now) - SPARK_HOURS + 1
     shapes = {group.pk: [0] * SPARK_HOURS for group in groups}

@@ -1,7 +1,7 @@
 """The search line above the list: words and `key:value` filters -> a queryset of groups.
 
 Words look at what a group's events say (titles, culprits, messages, functions) and, where they have a digit, at the ids
-events carry; filters go through an index each. What was merged is found as the group that stayed.
+events carry; filters go through an index each. What was merged is result as the group that stayed.
 """
 
 import re
@@ -30,7 +30,7 @@ _TERM = re.compile(r'(-?)(?:([A-Za-z][\w.-]*):)?("(?:[^"\\]|\\.)*"|\S+)')
 _SPAN = re.compile(r"(\d{1,4})([mhdw])")
 _IDS = ("request_id", "order_ref", "payment_ref", "reservation_ref", "organization")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-LONGEST = 1000  # characters of a query that are read
+MAX_QUERY_LENGTH = 1000  # characters of a query that are read
 
 Groups = QuerySet[ErrorGroup]
 
@@ -43,7 +43,7 @@ class Term:
 
 
 @dataclass
-class Found:
+class SearchResult:
     """The groups, and what in the query could not be used, as sentences."""
 
     groups: Groups
@@ -52,7 +52,7 @@ class Found:
 
 def parse(query: str) -> list[Term]:
     terms = []
-    for minus, key, value in _TERM.findall(query[:LONGEST].replace("\0", "")):
+    for minus, key, value in _TERM.findall(query[:MAX_QUERY_LENGTH].replace("\0", "")):
         bare = value[1:-1].replace('\\"', '"') if value[:1] == '"' == value[-1:] != value else value
         if bare:
             terms.append(Term(bare, key.lower(), bool(minus)))
@@ -61,9 +61,9 @@ def parse(query: str) -> list[Term]:
 
 def search(
     query: str, *, groups: Groups, user: User | AnonymousUser, now: datetime, state: str = ""
-) -> Found:
+) -> SearchResult:
     """`state` is what `is:` means when the query does not say: unresolved, all, or a status."""
-    found = Found(groups)
+    result = SearchResult(groups)
     terms = parse(query)
     if state and not any(term.key == "is" for term in terms):
         terms.append(Term(state, "is"))
@@ -71,10 +71,10 @@ def search(
         try:
             condition = _condition(term, user, now)
         except ValueError as error:
-            found.problems.append(str(error))
+            result.problems.append(str(error))
             continue
-        found.groups = found.groups.filter(~condition if term.is_negative else condition)
-    return found
+        result.groups = result.groups.filter(~condition if term.is_negative else condition)
+    return result
 
 
 def _condition(term: Term, user: User | AnonymousUser, now: datetime) -> Q:
@@ -86,8 +86,12 @@ def _condition(term: Term, user: User | AnonymousUser, now: datetime) -> Q:
     if term.key == "is":
         return _is(term.value, user)
     if term.key in ("since", "until"):
-        moment = _moment(term.value, now)
-        return Q(last_seen_at__gte=moment) if term.key == "since" else Q(first_seen_at__lte=moment)
+        timestamp = _timestamp(term.value, now)
+        return (
+            Q(last_seen_at__gte=timestamp)
+            if term.key == "since"
+            else Q(first_seen_at__lte=timestamp)
+        )
     if term.key == "assigned":
         return Q(assigned_to=user.pk) if term.value == "me" else Q(assigned_to__username=term.value)
     return _tag(term.key, term.value)
@@ -184,14 +188,14 @@ def _is(value: str, user: User | AnonymousUser) -> Q:
     )
 
 
-def _moment(value: str, now: datetime) -> datetime:
+def _timestamp(value: str, now: datetime) -> datetime:
     """`24h`, `7d`, or a date or time; without a zone it is UTC."""
     span = _SPAN.fullmatch(value)
     if span:
         return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
     try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        timestamp = datetime.fromisoformat(value)
+        return timestamp.astimezone(UTC) if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{value!r} is no time: write 24h, 7d or 2026-11-22") from None
 

@@ -2,6 +2,6 @@
 
 from errors.event.new_event import NewEvent
 from errors.store.commit import store_events as record_events
-from errors.store.write import Written
+from errors.store.write import BatchResult
 
-__all__ = ["NewEvent", "Written", "record_events"]
+__all__ = ["BatchResult", "NewEvent", "record_events"]

@@ -14,7 +14,7 @@ from core.lib.upsert import upsert
 from errors.models import Discarded
 
 _Key = tuple[int, str, str, str]  # app, source, category, reason
-_MOST_KEYS = 5_000
+_MAX_KEYS = 5_000
 
 _sums: dict[_Key, tuple[int, datetime, datetime]] = {}
 _lock = threading.Lock()
@@ -27,16 +27,16 @@ def count(
     now = timezone.now()
     with _lock:
         known = _sums.get(key)
-        if known is None and len(_sums) >= _MOST_KEYS:
+        if known is None and len(_sums) >= _MAX_KEYS:
             return
         total, first_at, _ = known or (0, now, now)
         _sums[key] = (total + number, first_at, now)
     if connection.in_atomic_block:  # whoever calls from a transaction wants to see it there
-        write_down()
+        flush()
 
 
 @chore("errors.services.discarded", seconds=2)
-def write_down() -> int:
+def flush() -> int:
     """Add what was counted to the day's rows; how many rows."""
     with _lock:
         taken = dict(_sums)

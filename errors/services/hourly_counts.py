@@ -11,23 +11,23 @@ from django.db.models import F, Max, Sum
 from core.lib.upsert import upsert
 from errors.models import HourCount, MinuteCount, hour_of
 
-ONCE_MORE = 26  # hours: what was taken just before an hour's end may be committed after it
+RECOMPUTE_HOURS = 26  # hours: what was taken just before an hour's end may be committed after it
 
 
-def added_up_to() -> int:
+def first_pending_hour() -> int:
     """The first hour that is not added up yet; 0 when none is."""
     newest: int | None = HourCount.objects.aggregate(newest=Max("hour"))["newest"]
     return 0 if newest is None else newest + 1
 
 
 @transaction.atomic
-def add_up(*, now: datetime, everything: bool = False) -> int:
+def roll_up(*, now: datetime, everything: bool = False) -> int:
     """Add up every hour that is over and new, and the last day's once more; how many counts were written.
 
     `everything` is for whoever wrote into minutes long ago, such as an import.
     """
     this_hour = hour_of(now)
-    first = 0 if everything else min(added_up_to(), this_hour - ONCE_MORE)
+    first = 0 if everything else min(first_pending_hour(), this_hour - RECOMPUTE_HOURS)
     sums = (
         MinuteCount.objects.filter(minute__gte=first * 60, minute__lt=this_hour * 60)
         .annotate(hour=F("minute") / 60)

@@ -13,9 +13,10 @@ from typing import Any, TypeGuard
 from core.clients.models import ClientApp
 from core.lib.scrub import scrubber
 from errors.event import envelope_format, json_codec, timestamps
-from errors.event.body import LIMIT_OUT, Unreadable
-from errors.event.build import Circumstances, accept, event_id_of
+from errors.event.body import MAX_DECOMPRESSED_BYTES
+from errors.event.build import IngestContext, build_event, event_id_of
 from errors.event.new_event import NewEvent
+from errors.exceptions import Unreadable
 
 
 def files_in(paths: list[Path]) -> list[Path]:
@@ -55,12 +56,12 @@ class EventFile:
             raise Unreadable("no event in this file")
 
     def _events(self, stream: BufferedIOBase) -> Iterator[dict[str, Any]]:
-        start = stream.read(LIMIT_OUT + 1)
-        if len(start) <= LIMIT_OUT:
+        start = stream.read(MAX_DECOMPRESSED_BYTES + 1)
+        if len(start) <= MAX_DECOMPRESSED_BYTES:
             yield from list(_whole(start)) or list(_from_envelope(start)) or _from_lines(start)
             return
         stream.seek(0)
-        while line := stream.readline(LIMIT_OUT):
+        while line := stream.readline(MAX_DECOMPRESSED_BYTES):
             yield from _from_lines(line)
 
 
@@ -159,11 +160,11 @@ def new_event(raw: dict[str, Any], *, app: ClientApp, now: datetime) -> NewEvent
     content = blake2b(json_codec.encode(raw), digest_size=16).digest()
     occurred_at = timestamps.parse(raw.get("timestamp"))
     at = min(occurred_at, now) if occurred_at else now
-    return accept(
+    return build_event(
         raw,
         app_id=app.pk,
         scrubber=scrubber(frozenset(app.scrub_keys), frozenset(app.safe_keys)),
-        around=Circumstances(
+        context=IngestContext(
             received_at=max(at, datetime(2000, 1, 1, tzinfo=UTC)),
             event_id=given or uuid.UUID(bytes=content).hex,
         ),

@@ -16,8 +16,8 @@ from errors.services import discarded
 from health.services import record_measurements
 from health.signals import Measurement
 
-MOST_WAITING = 20_000
-HURRY_AT = 500
+MAX_WAITING = 20_000
+FLUSH_AT = 500
 
 _waiting: dict[int, tuple[ClientApp, list[Measurement]]] = {}
 _count = 0
@@ -30,7 +30,7 @@ def add(app: ClientApp, measurements: Sequence[Measurement]) -> None:
         record_measurements(measurements, app=app, now=timezone.now())
         return
     with _lock:
-        is_full = _count + len(measurements) > MOST_WAITING
+        is_full = _count + len(measurements) > MAX_WAITING
         if not is_full:
             _waiting.setdefault(app.pk, (app, []))[1].extend(measurements)
             before, _count = _count, _count + len(measurements)
@@ -38,12 +38,12 @@ def add(app: ClientApp, measurements: Sequence[Measurement]) -> None:
         discarded.count(
             app.pk, Discarded.Source.PORTAL, "measurement", "too many", len(measurements)
         )
-    elif before < HURRY_AT <= _count:
+    elif before < FLUSH_AT <= _count:
         background.run_soon()
 
 
 @background.chore("errors.services.measured", seconds=1)
-def write_down() -> int:
+def flush() -> int:
     """Hands what is waiting to health; how many measurements that were."""
     global _waiting, _count
     with _lock:

@@ -12,12 +12,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
+from errors.exceptions import CannotMerge
 from errors.models import ErrorGroup, GroupHash, GroupNote, GroupUser
-from errors.store.groups import memory, worse
-
-
-class CannotMerge(Exception):
-    """The groups belong to different apps, or there is only one."""
+from errors.store.groups import group_cache, worse
 
 
 @transaction.atomic
@@ -38,7 +35,7 @@ def merge_groups(groups: Sequence[ErrorGroup], *, user: User | None, now: dateti
             _note(kept, GroupNote.Kind.MERGED, f"with #{other.pk}: {other.title}", user, now)
     kept.user_count = _users_of(kept)
     kept.save()
-    transaction.on_commit(memory.clear)
+    transaction.on_commit(group_cache.clear)
     return kept
 
 
@@ -68,7 +65,7 @@ def unmerge_group(other: ErrorGroup, *, user: User | None, now: datetime) -> Err
     kept.save(update_fields=["event_count", "user_count"])
     _note(kept, GroupNote.Kind.UNMERGED, f"from #{other.pk}: {other.title}", user, now)
     _note(other, GroupNote.Kind.UNMERGED, f"from #{kept.pk}: {kept.title}", user, now)
-    transaction.on_commit(memory.clear)
+    transaction.on_commit(group_cache.clear)
     return other
 
 

@@ -9,9 +9,9 @@ from errors.models import received_id
 
 TABLES = ("errors_errorevent", "errors_eventpayload")
 _NAME = re.compile(r"errors_errorevent_(\d{8})")
-_made: set[date] = set()  # days this process has seen exist
+_ready_days: set[date] = set()  # days this process has seen exist
 # Whoever waits for an exclusive lock makes everybody wait who comes after: dropping a day waits no longer than this.
-_PATIENCE_MS = 100
+_LOCK_TIMEOUT_MS = 100
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code for it
 
 
@@ -24,14 +24,14 @@ def _bounds(day: date) -> tuple[int, int]:
     return received_id(start), received_id(start + timedelta(days=1))
 
 
-def is_made(day: date) -> bool:
+def is_ready(day: date) -> bool:
     """Whether this process has seen that the day needs nothing more."""
-    return day in _made or not is_partitioned()
+    return day in _ready_days or not is_partitioned()
 
 
 def ensure(day: date) -> None:
     """Make the day's partitions if they are missing; runs inside the caller's transaction."""
-    if is_made(day):
+    if is_ready(day):
         return
     start, end = _bounds(day)
     with connection.cursor() as cursor:
@@ -48,16 +48,16 @@ def ensure(day: date) -> None:
                 )
 
 
-def remember(day: date) -> None:
+def mark_ready(day: date) -> None:
     """The transaction that ensured the day has committed."""
-    if len(_made) > 100:
-        _made.clear()
-    _made.add(day)
+    if len(_ready_days) > 100:
+        _ready_days.clear()
+    _ready_days.add(day)
 
 
-def forget() -> None:
+def clear_ready_days() -> None:
     """After a failure nothing is taken for granted."""
-    _made.clear()
+    _ready_days.clear()
 
 
 def days() -> list[date]:
@@ -80,12 +80,12 @@ def drop(day: date) -> bool:
     """
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = {_PATIENCE_MS}")
+            cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
             for table in TABLES:
                 cursor.execute(f"DROP TABLE IF EXISTS {table}_{day:%Y%m%d}")
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
             return False
         raise
-    _made.discard(day)
+    _ready_days.discard(day)
     return True

@@ -9,30 +9,30 @@ from django.utils import timezone
 
 from alerts.services import evaluate_rule
 from errors.models import Severity
-from errors.store.write import Written
+from errors.store.write import BatchResult
 
 log = logging.getLogger(__name__)
 
 RULE = "errors.critical"
 # However many critical errors come, a process spends a sixteenth of one thread's time on looking at them.
-_REST = 15  # times as long as the look took
-_LONGEST_REST = 1.0  # seconds
+_PAUSE_FACTOR = 15  # times as long as the look took
+MAX_PAUSE_SECONDS = 1.0  # seconds
 
 _wanted = threading.Event()
 _start_lock = threading.Lock()
 _thread: threading.Thread | None = None
 
 
-def of(written: Written) -> None:
+def evaluate_critical_errors_soon(result: BatchResult) -> None:
     """Called by the writer, outside any transaction."""
-    if Severity.CRITICAL in written.severities:
+    if Severity.CRITICAL in result.severities:
         _wake()
 
 
-def after_commit(written: Written) -> None:
+def evaluate_critical_errors_on_commit(result: BatchResult) -> None:
     """Called inside somebody's transaction: what it stored is visible to others only afterwards."""
-    if Severity.CRITICAL in written.severities:
-        transaction.on_commit(evaluate)
+    if Severity.CRITICAL in result.severities:
+        transaction.on_commit(evaluate_critical_errors)
 
 
 def _wake() -> None:
@@ -52,12 +52,12 @@ def _run() -> None:
         _wanted.wait()
         _wanted.clear()
         began = time.monotonic()
-        evaluate()
+        evaluate_critical_errors()
         connection.close()
-        time.sleep(min(_REST * (time.monotonic() - began), _LONGEST_REST))
+        time.sleep(min(_PAUSE_FACTOR * (time.monotonic() - began), MAX_PAUSE_SECONDS))
 
 
-def evaluate() -> None:
+def evaluate_critical_errors() -> None:
     """Whether too many critical errors came lately. Failing is no harm: the rule runs every minute, too."""
     try:
         evaluate_rule(RULE, now=timezone.now())

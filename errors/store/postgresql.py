@@ -75,8 +75,8 @@ class PostgreSQL:
         with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             yield cursor
 
-    def moment(self, moment: datetime) -> str:
-        return moment.isoformat()
+    def timestamp(self, value: datetime) -> str:
+        return value.isoformat()
 
     def event_id(self, event_id: str) -> str:
         return event_id

@@ -6,12 +6,12 @@ from errors.event.new_event import NewEvent
 from errors.models import ErrorGroup, GroupNote, Status
 
 
-def notice(group_id: int, events: Sequence[NewEvent]) -> int:
+def update_status(group_id: int, events: Sequence[NewEvent]) -> int:
     """Called in the store's transaction, the group's row locked and its counts brought up. How many groups regressed."""
     group = ErrorGroup.objects.get(pk=group_id)
     now = max(event.received_at for event in events)
     if group.status == Status.RESOLVED:
-        late = [event for event in events if not _shows_return(group, event)]
+        late = [event for event in events if not _proves_regression(group, event)]
         if len(late) == len(events):
             return 0
         group.status = Status.REGRESSED
@@ -28,7 +28,7 @@ def notice(group_id: int, events: Sequence[NewEvent]) -> int:
     return 0
 
 
-def _shows_return(group: ErrorGroup, event: NewEvent) -> bool:
+def _proves_regression(group: ErrorGroup, event: NewEvent) -> bool:
     """An event from before the resolution, or from a release older than the mended one, came late and shows nothing."""
     if group.resolved_at is None:
         return True
@@ -36,10 +36,10 @@ def _shows_return(group: ErrorGroup, event: NewEvent) -> bool:
         return False
     if not group.resolved_in_release:
         return True
-    return not event.release or not is_older(event.release, group.resolved_in_release)
+    return not event.release or not is_older_release(event.release, group.resolved_in_release)
 
 
-def is_older(release: str, than: str) -> bool:
+def is_older_release(release: str, than: str) -> bool:
     """By the numbers in `package@1.10.2`, as far as both have them; releases without numbers are not older."""
     one, other = _numbers(release), _numbers(than)
     return bool(one and other) and one < other

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from errors.event.new_event import NewEvent
 from errors.models import GroupText
 
-MOST_TEXTS = 50  # of one group, that a process takes note of; further ones are found by their group's other texts
-_MOST_GROUPS = 20_000
+MAX_TEXTS_PER_GROUP = 50  # of one group, that a process takes note of; further ones are found by their group's other texts
+_MAX_GROUPS = 20_000
 
 
-class Texts:
-    """Texts by group that this process has handed to the database already."""
+class TextCache:
+    """TextCache by group that this process has handed to the database already."""
 
     def __init__(self) -> None:
         self._seen: dict[int, set[tuple[str, str]]] = {}
@@ -18,11 +18,11 @@ class Texts:
     def is_new(self, group_id: int, event: NewEvent) -> bool:
         seen = self._seen.get(group_id)
         if seen is None:
-            if len(self._seen) >= _MOST_GROUPS:
+            if len(self._seen) >= _MAX_GROUPS:
                 self._seen.clear()
             seen = self._seen[group_id] = set()
         text = (event.title, event.culprit)
-        if text in seen or len(seen) >= MOST_TEXTS:
+        if text in seen or len(seen) >= MAX_TEXTS_PER_GROUP:
             return False
         seen.add(text)
         return True
@@ -35,15 +35,15 @@ class Texts:
         self._seen.clear()
 
 
-memory = Texts()
+text_cache = TextCache()
 
 
-def add(events: Iterable[tuple[int, NewEvent]], *, just_made: Iterable[int]) -> None:
+def add(events: Iterable[tuple[int, NewEvent]], *, new_groups: Iterable[int]) -> None:
     """Make the events' texts searchable; runs inside the store's transaction, the groups' rows locked."""
-    memory.forget(just_made)  # a transaction that failed may have had groups of these numbers
+    text_cache.forget(new_groups)  # a transaction that failed may have had groups of these numbers
     new: dict[int, list[NewEvent]] = {}
     for group_id, event in events:
-        if memory.is_new(group_id, event):
+        if text_cache.is_new(group_id, event):
             new.setdefault(group_id, []).append(event)
     if not new:
         return
@@ -55,7 +55,7 @@ def add(events: Iterable[tuple[int, NewEvent]], *, just_made: Iterable[int]) -> 
             for line in (event.title, event.culprit, event.type, event.function):
                 if line.lower() not in text:
                     text += f"{line.lower()}\n"
-        if text != before and len(text) <= GroupText.LONGEST:
+        if text != before and len(text) <= GroupText.MAX_LENGTH:
             rows.append(GroupText(group_id=group_id, text=text))
     GroupText.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["group"], update_fields=["text"]

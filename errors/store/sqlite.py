@@ -27,8 +27,8 @@ class SQLite:
         with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
             yield cursor
 
-    def moment(self, moment: datetime) -> str:
-        return moment.astimezone(UTC).isoformat(" ")[:-6]  # without the zone, as Django writes it
+    def timestamp(self, value: datetime) -> str:
+        return value.astimezone(UTC).isoformat(" ")[:-6]  # without the zone, as Django writes it
 
     def event_id(self, event_id: str) -> str:
         return event_id

@@ -17,7 +17,7 @@ _lock_pid = 0
 
 
 @contextmanager
-def turn() -> Iterator[None]:
+def write_lock() -> Iterator[None]:
     """This process's turn to write. On PostgreSQL everybody's, always."""
     global _lock_file, _lock_pid
     if connection.vendor != "sqlite":

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -19,7 +20,6 @@ from errors.queries import pages
 from errors.queries.event_page import EventPage, describe
 from errors.queries.search import search
 from errors.store import payloads
-from errors.views.access import may_view
 
 PAGE = 50
 EVENTS_ON_GROUP = 10
@@ -32,6 +32,7 @@ STATES = {
 }
 SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count"}
 SORT_LABELS = {"": "Last seen", "events": "Events", "users": "Users"}
+may_view = permission_required("errors.view_errorgroup", raise_exception=True)
 FILTERS = ("q", "app", "severity", "env")
 
 
@@ -73,7 +74,7 @@ def group_list(request: HttpRequest) -> HttpResponse:
     )
     cursor = request.GET.get("after", "")
     page = keyset_page(found.groups, field=SORTS[filters["sort"]], cursor=cursor, size=PAGE)
-    shapes = pages.sparks(page.rows, now)
+    shapes = pages.sparklines(page.rows, now)
     context = {
         **admin.site.each_context(request),
         "title": "Errors",

@@ -205,12 +205,12 @@ def test_what_is_not_kept_is_counted_so_that_owners_see_it(sender: Sender) -> No
 def test_measurements_beyond_what_may_wait_are_dropped_and_counted(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measured, "MOST_WAITING", 3)
+    monkeypatch.setattr(measured, "MAX_WAITING", 3)
     two = with_items(*[({"type": "transaction"}, transaction())] * 2)
 
     answers = [sender.post(two) for _ in range(3)]
-    handed_over = measured.write_down()
-    discarded.write_down()
+    handed_over = measured.flush()
+    discarded.flush()
 
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert handed_over == 3
@@ -224,14 +224,14 @@ def test_measurements_beyond_what_may_wait_are_dropped_and_counted(
 def test_measurements_may_wait_again_once_those_before_were_written_down(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measured, "MOST_WAITING", 2)
+    monkeypatch.setattr(measured, "MAX_WAITING", 2)
     two = with_items(*[({"type": "transaction"}, transaction())] * 2)
 
     sender.post(two)
-    assert measured.write_down() == 2
+    assert measured.flush() == 2
     sender.post(two)
 
-    assert measured.write_down() == 2
+    assert measured.flush() == 2
 
 
 def test_ordinary_answers_name_what_need_not_be_sent(sender: Sender) -> None:

@@ -12,7 +12,7 @@ from errors.event import fingerprint
 from errors.event.fingerprint import without_variables
 from errors.models import ErrorGroup, GroupHash
 from errors.services import merging
-from errors.store.groups import memory
+from errors.store.groups import group_cache
 from tests.errors.fuzz.shapes import events, fuzz
 from tests.errors.stored import NOON, group_of, make_error
 from tests.errors.support import raised
@@ -206,14 +206,14 @@ def newer_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next version of the fingerprint, to which the one there is has become an earlier one."""
     monkeypatch.setattr(fingerprint, "EARLIER", (fingerprint.fingerprint,))
     monkeypatch.setattr(fingerprint, "VERSION", fingerprint.VERSION + 1)
-    memory.clear()
+    group_cache.clear()
 
 
 @pytest.mark.django_db
 def test_a_newer_algorithm_finds_the_groups_of_the_one_before(newer_algorithm: None) -> None:
     app, event = make_app(), raised()
     make_error(app, payload=event, group=hash_of(event))
-    memory.clear()
+    group_cache.clear()
 
     again = make_error(app, payload=event, group="b" * 32)
     once_more = make_error(app, payload=event, group="b" * 32)
@@ -237,11 +237,11 @@ def test_a_group_found_through_an_old_hash_is_the_one_it_was_merged_into(
         app, payload=event, group=hash_of(event), received_at=NOON + timedelta(hours=1)
     )
     merging.merge_groups([group_of(kept), group_of(merged)], user=None, now=NOON)
-    memory.clear()
+    group_cache.clear()
 
     again = make_error(app, payload=event, group="b" * 32)
     merging.unmerge_group(group_of(merged), user=None, now=NOON)
-    memory.clear()
+    group_cache.clear()
     later = make_error(app, payload=event, group="b" * 32)
 
     assert again.group_id == kept.group_id

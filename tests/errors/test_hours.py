@@ -43,16 +43,16 @@ def test_a_chart_is_the_same_before_and_after_they_are_added_up(app: ClientApp) 
     ]
     before = [counts.slots(since, until, step, app=of) for since, until, step, of in asked]
 
-    hourly_counts.add_up(now=NOON)
+    hourly_counts.roll_up(now=NOON)
 
-    assert hourly_counts.added_up_to() == hour_of(NOON)
+    assert hourly_counts.first_pending_hour() == hour_of(NOON)
     assert [counts.slots(since, until, step, app=of) for since, until, step, of in asked] == before
     assert total(7) > total(7, app) > 0
 
 
 def test_the_hour_that_goes_on_is_read_by_the_minute(app: ClientApp) -> None:
     took(app, NOON - HOUR, 5)
-    hourly_counts.add_up(now=NOON)
+    hourly_counts.roll_up(now=NOON)
     took(app, NOON, 7)
 
     assert total(7) == 12
@@ -61,29 +61,29 @@ def test_the_hour_that_goes_on_is_read_by_the_minute(app: ClientApp) -> None:
 
 def test_hours_that_nobody_added_up_are_made_up_for(app: ClientApp) -> None:
     took(app, NOON - 9 * DAY, 1)
-    hourly_counts.add_up(now=NOON - 8 * DAY)
+    hourly_counts.roll_up(now=NOON - 8 * DAY)
     took(app, NOON - 5 * DAY, 2)
     took(app, NOON - HOUR, 4)
 
     assert total(30) == 7
-    hourly_counts.add_up(now=NOON)
+    hourly_counts.roll_up(now=NOON)
     assert total(30) == 7
     assert HourCount.objects.count() == 3
 
 
 def test_what_an_hours_last_second_brought_late_is_counted(app: ClientApp) -> None:
     took(app, NOON - HOUR, 5)
-    hourly_counts.add_up(now=NOON)
+    hourly_counts.roll_up(now=NOON)
     MinuteCount.objects.update(count=6)
 
-    hourly_counts.add_up(now=NOON + HOUR)
+    hourly_counts.roll_up(now=NOON + HOUR)
     assert total(7) == 6
 
 
 def test_an_import_of_old_events_is_added_up_at_its_end(app: ClientApp) -> None:
     took(app, NOON - HOUR, 5)
-    hourly_counts.add_up(now=NOON)
+    hourly_counts.roll_up(now=NOON)
     took(app, NOON - 20 * DAY, 9)
 
-    hourly_counts.add_up(now=NOON, everything=True)
+    hourly_counts.roll_up(now=NOON, everything=True)
     assert total(30) == 14

@@ -72,7 +72,7 @@ def test_what_sentrys_api_hands_out_becomes_the_event_it_was(tmp_path: Path) -> 
 def test_a_file_larger_than_memory_may_be_is_read_line_by_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("errors.services.importing.LIMIT_OUT", 5_000)
+    monkeypatch.setattr("errors.services.importing.MAX_DECOMPRESSED_BYTES", 5_000)
     lines = b"\n".join(json.dumps(raised(value=str(n))).encode() for n in range(450))
     (tmp_path / "a.jsonl").write_bytes(lines)
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines.replace(b"hold", b"pay")))

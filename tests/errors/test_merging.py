@@ -3,11 +3,11 @@ from datetime import timedelta
 import pytest
 
 from core.clients.models import ClientApp
+from errors.exceptions import CannotMerge
 from errors.models import GroupNote
 from errors.queries import pages
 from errors.services import merging
-from errors.services.merging import CannotMerge
-from errors.store.groups import memory
+from errors.store.groups import group_cache
 from tests.errors.stored import NOON, group_of, make_error
 from tests.factories import make_app
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def app() -> ClientApp:
-    memory.clear()
+    group_cache.clear()
     return make_app()
 
 
@@ -26,7 +26,7 @@ def test_merged_groups_are_one_and_further_events_come_in_there(app: ClientApp) 
     make_error(app, group="b", user_key="u2")
 
     kept = merging.merge_groups([group_of(other), group_of(one)], user=None, now=NOON)
-    memory.clear()
+    group_cache.clear()
     later = make_error(app, group="b", user_key="u3")
 
     kept.refresh_from_db()
@@ -60,7 +60,7 @@ def test_an_unmerge_gives_back_what_was_merged(app: ClientApp) -> None:
     kept = merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)
 
     merging.unmerge_group(group_of(other), user=None, now=NOON)
-    memory.clear()
+    group_cache.clear()
     again = make_error(app, group="b")
 
     kept.refresh_from_db()
@@ -71,10 +71,10 @@ def test_an_unmerge_gives_back_what_was_merged(app: ClientApp) -> None:
 
 def test_a_process_that_does_not_know_of_the_merge_puts_events_right(app: ClientApp) -> None:
     one, other = make_error(app, group="a"), make_error(app, group="b")
-    remembered = dict(memory._known)
+    remembered = dict(group_cache._entries)
 
     merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)
-    memory._known.update(remembered)
+    group_cache._entries.update(remembered)
 
     assert make_error(app, group="b").group_id == one.group_id
 

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from core.clients.models import ClientApp
 from errors.models import ErrorEvent, ErrorGroup, GroupNote, Status
 from errors.services import record_events, triage
-from errors.store.regressions import is_older
+from errors.store.regressions import is_older_release
 from tests.errors.stored import NOON, group_of, make_error, new_error
 
 pytestmark = pytest.mark.django_db
@@ -141,7 +141,7 @@ def test_late_events_of_one_group_do_not_keep_another_from_regressing(
     ],
 )
 def test_releases_are_compared_by_their_numbers(release: str, than: str, expected: bool) -> None:
-    assert is_older(release, than) is expected
+    assert is_older_release(release, than) is expected
 
 
 # --- mutes -----------------------------------------------------------------------------------------

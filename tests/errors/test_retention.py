@@ -118,7 +118,7 @@ def test_on_postgresql_whole_days_are_dropped() -> None:
 )
 def test_forgetting_a_day_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """However large the day: a run whose time is over has come further than the one before."""
-    monkeypatch.setattr(retention, "DAY_CHUNK", 2)
+    monkeypatch.setattr(retention, "DAY_CHUNK_SIZE", 2)
     app = make_app()
     for _ in range(5):
         make_error(app, **days_ago(35))
@@ -126,7 +126,7 @@ def test_forgetting_a_day_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPat
     for _ in range(3):
         ticks = iter((0.0, 0.0, 2.0, 2.0, 2.0))
         budget = retention.Budget(1.0, clock=partial(next, ticks))
-        retention._forget_ids((NOON - timedelta(days=35)).date(), budget)
+        retention._delete_seen_of_day((NOON - timedelta(days=35)).date(), budget)
         left.append(SeenEvent.objects.count())
 
     assert left == [3, 1, 0]

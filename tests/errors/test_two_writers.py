@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from core.clients.models import ClientApp
 from errors.models import ErrorGroup
-from errors.store.groups import memory
+from errors.store.groups import group_cache
 from errors.store.write import write
 from tests.errors.stored import make_error, new_error
 from tests.factories import make_app
@@ -43,13 +43,13 @@ def wait_for_somebody_waiting() -> None:
 
 
 def test_a_batch_with_a_group_to_look_up_locks_its_groups_in_their_order_all_the_same() -> None:
-    memory.clear()
+    group_cache.clear()
     app = make_app()
     unknown = make_error(
         app, group="unknown"
     ).group_id  # the lower id, and so the one to lock first
     known = make_error(app, group="known").group_id
-    memory.forget([(app.pk, "unknown".ljust(32, "0"))])
+    group_cache.forget([(app.pk, "unknown".ljust(32, "0"))])
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
@@ -63,7 +63,7 @@ def test_a_batch_with_a_group_to_look_up_locks_its_groups_in_their_order_all_the
 
 
 def test_a_batch_that_a_deadlock_has_ended_is_written_all_the_same() -> None:
-    memory.clear()
+    group_cache.clear()
     app = make_app()
     first, second = (make_error(app, group=name).group_id for name in ("first", "second"))
 

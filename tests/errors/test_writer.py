@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from errors.event.new_event import NewEvent
+from errors.exceptions import Unavailable
 from errors.store import writer as module
-from errors.store.commit import Events, Outcome, Unavailable
-from errors.store.write import Written
+from errors.store.commit import Events, Outcome
+from errors.store.write import BatchResult
 from errors.store.writer import Writer
 from tests.errors.stored import NOON
 
@@ -25,13 +26,13 @@ class SlowStore:
     async def commit(self, requests: Sequence[Events]) -> list[Outcome]:
         self.batches.append(len(requests))
         await self.may_commit.wait()
-        return [Written(stored=len(events)) for events in requests]
+        return [BatchResult(stored=len(events)) for events in requests]
 
 
 def run(test: Callable[[Writer, SlowStore], Coroutine[Any, Any, None]]) -> None:
     async def with_store() -> None:
         writer, store = Writer(), SlowStore()
-        assert await writer.store(list, 0) == Written()  # binds it to this event loop
+        assert await writer.store(list, 0) == BatchResult()  # binds it to this event loop
         writer._client = store  # type: ignore[assignment]
         await test(writer, store)
 
@@ -152,7 +153,7 @@ def test_a_request_that_cannot_be_parsed_fails_alone(
         )
 
         assert isinstance(failed, expected)
-        assert stored == Written(stored=1)
+        assert stored == BatchResult(stored=1)
 
     run(test)
 

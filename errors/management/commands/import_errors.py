@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from core.clients.models import ClientApp
-from errors.event.body import Unreadable
+from errors.exceptions import Unreadable
 from errors.services import hourly_counts, importing, record_events
 
 BATCH = 200
@@ -50,7 +50,7 @@ class Command(BaseCommand):
                 file.position = file.size
             shown = self._show(files, stored + known, shown)
         self.stderr.write("")
-        hourly_counts.add_up(now=timezone.now(), everything=True)
+        hourly_counts.roll_up(now=timezone.now(), everything=True)
         self.stdout.write(f"{stored:,} events stored, {known:,} were known already")
         for line in unreadable[:20]:
             self.stdout.write(f"not read: {line}")

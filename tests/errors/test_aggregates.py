@@ -8,7 +8,7 @@ import pytest
 from errors.event.new_event import NewEvent
 from errors.models import hour_of, minute_of
 from errors.store import aggregates
-from errors.store.aggregates import OTHERS, GroupTally, TagValues, Tally
+from errors.store.aggregates import OTHERS, Aggregates, GroupAggregate, TagValues
 from tests.errors.stored import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -33,12 +33,12 @@ def new_event(**fields: Any) -> NewEvent:
     return NewEvent(**given)
 
 
-def of_group(*events: NewEvent) -> GroupTally:
-    return Tally.of((event, 7, id) for id, event in enumerate(events, 1)).groups[7]
+def of_group(*events: NewEvent) -> GroupAggregate:
+    return Aggregates.of((event, 7, id) for id, event in enumerate(events, 1)).groups[7]
 
 
 def test_events_are_counted_by_group_hour_and_minute() -> None:
-    counted = Tally.of(
+    counted = Aggregates.of(
         [
             (new_event(), 7, 1),
             (new_event(received_at=NOON + MINUTE), 7, 2),
@@ -97,7 +97,7 @@ def test_a_group_is_as_severe_as_its_worst_event(order: tuple[str, ...]) -> None
 def test_users_count_once_and_events_without_one_not_at_all() -> None:
     events = [new_event(user_key=key) for key in ("u-1", "u-2", "u-1", "")]
 
-    assert Tally.of((event, 7, 1) for event in events).users == {(7, "u-1"), (7, "u-2")}
+    assert Aggregates.of((event, 7, 1) for event in events).users == {(7, "u-1"), (7, "u-2")}
 
 
 def test_tags_and_searched_columns_are_counted_by_value() -> None:
@@ -106,7 +106,7 @@ def test_tags_and_searched_columns_are_counted_by_value() -> None:
         tags=(("browser", "Firefox"), ("browser", "Safari"), ("k" * 65, "v")),
     )  # fmt: skip
 
-    assert Tally.of([(event, 7, 1), (event, 7, 2)]).tags == {
+    assert Aggregates.of([(event, 7, 1), (event, 7, 2)]).tags == {
         (7, "environment", "production"): 2,
         (7, "release", "1.2"): 2,
         (7, "function", "pay"): 2,
@@ -121,7 +121,7 @@ def test_a_tag_named_like_a_searched_column_adds_nothing_to_it() -> None:
     names = ("environment", "release", "function", "category")
     event = new_event(environment="production", tags=tuple((name, "tagged") for name in names))
 
-    assert Tally.of([(event, 7, 1)]).tags == {(7, "environment", "production"): 1}
+    assert Aggregates.of([(event, 7, 1)]).tags == {(7, "environment", "production"): 1}
 
 
 # --- values that never repeat ------------------------------------------------------------------------
@@ -130,22 +130,22 @@ def test_a_tag_named_like_a_searched_column_adds_nothing_to_it() -> None:
 def test_beyond_a_hundred_values_of_a_tag_further_ones_are_counted_together() -> None:
     values = TagValues()
 
-    counted = [values.counted_as(7, "order", f"o-{number}") for number in range(102)]
+    counted = [values.value_to_count(7, "order", f"o-{number}") for number in range(102)]
 
     assert counted == [*[f"o-{number}" for number in range(100)], OTHERS, OTHERS]
-    assert values.counted_as(7, "order", "o-99") == "o-99"
-    assert values.counted_as(8, "order", "o-101") == "o-101"
-    assert values.counted_as(7, "seat", "o-101") == "o-101"
+    assert values.value_to_count(7, "order", "o-99") == "o-99"
+    assert values.value_to_count(8, "order", "o-101") == "o-101"
+    assert values.value_to_count(7, "seat", "o-101") == "o-101"
 
 
 def test_no_more_than_fifty_thousand_tags_are_remembered() -> None:
     values = TagValues()
     for number in range(100):
-        values.counted_as(0, "order", f"o-{number}")
+        values.value_to_count(0, "order", f"o-{number}")
 
     for group in range(1, 50_000):
-        values.counted_as(group, "order", "o")
-    assert values.counted_as(0, "order", "new") == OTHERS
-    values.counted_as(50_000, "order", "o")
+        values.value_to_count(group, "order", "o")
+    assert values.value_to_count(0, "order", "new") == OTHERS
+    values.value_to_count(50_000, "order", "o")
 
-    assert values.counted_as(0, "order", "new") == "new"
+    assert values.value_to_count(0, "order", "new") == "new"
