@@ -1,4 +1,4 @@
-"""What ties an error to the rest of the business: request, order, payment, reservation, organization."""
+"""Find references from an event to business objects: request, order, payment, reservation, organization."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -50,7 +50,7 @@ def _collect(found: dict[str, str], values: Mapping[str, Any]) -> None:
 
 
 def find(event: Mapping[str, Any]) -> dict[str, str]:
-    """References by column, from tags, contexts, extra data and the request's headers, in this order."""
+    """Return references by column, from tags, contexts, extra data and request headers; the first one found wins."""
     found: dict[str, str] = {}
     for name in ("tags", "contexts", "extra"):
         holder = event.get(name)

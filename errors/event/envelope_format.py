@@ -1,4 +1,4 @@
-"""Sentry's envelope framing: a header line, then items of a header line and a payload each."""
+"""Parse Sentry envelopes: a header line, then items that have a header line and a payload each."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ class Item:
 class Envelope:
     header: dict[str, Any]
     items: list[Item] = field(default_factory=list)
-    fault: str = ""  # what broke the framing after the items that could be read
+    fault: str = ""  # why the framing is broken after the items that were read
 
 
 def _header(line: bytes) -> dict[str, Any]:
@@ -39,21 +39,21 @@ def _line_end(body: bytes, at: int) -> int:
 
 
 def _payload_end(body: bytes, at: int, length: Any) -> int:
-    """Where the item's payload ends that begins at `at`. Raises Unreadable."""
+    """Return the end of the payload that begins at `at`. Raises Unreadable."""
     if length is None:
         return _line_end(body, at)
     if type(length) is not int or length < 0:
         raise Unreadable("an item's length is not a number")
     end = at + length
     if end > len(body) and length:
-        raise Unreadable("an item is shorter than its length says")
+        raise Unreadable("an item is shorter than its stated length")
     if end < len(body) and body[end] != 10:
-        raise Unreadable("an item is longer than its length says")
+        raise Unreadable("an item is longer than its stated length")
     return end
 
 
 def parse(body: bytes) -> Envelope:
-    """Raises Unreadable when not even the envelope's own header can be read."""
+    """Parse an envelope, up to the first fault. Raises Unreadable if its own header cannot be read."""
     if not body:
         raise Unreadable("the body is empty")
     end = _line_end(body, 0)

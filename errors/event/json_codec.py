@@ -1,4 +1,4 @@
-"""JSON as clients really send it: strict and fast first; what is merely unusual is read all the same."""
+"""Decode JSON as clients send it: strictly and fast first, then leniently."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _MAX_DEPTH = 60
 
 
 def decode(raw: bytes) -> Any:
-    """Raises Unreadable. NaN and Infinity become None, NUL is removed, a lone surrogate becomes U+FFFD."""
+    """Decode JSON. NaN and Infinity become None, NUL is removed, a lone surrogate becomes U+FFFD. Raises Unreadable."""
     if b"\\u0000" not in raw:
         try:
             return _decode(raw)

@@ -1,6 +1,6 @@
-"""One shape for every SDK's events: an invalid field is removed and noted in `errors`, the event is kept.
+"""Normalize the events of all SDKs to one shape. Invalid fields are removed and listed in `errors`; the event is kept.
 
-What comes out is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold
+The result is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold
 `{"values": [dict, …]}`, `frames` is a list of dicts, `tags` a dict of texts, `logentry` a dict, `request` has `headers` and
 `env` as dicts. Templates and the fingerprint rely on it.
 """
@@ -56,7 +56,7 @@ _NUMBERED_LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "fa
 
 
 def severity_of(level: Any) -> Severity:
-    """Anything unknown is an error."""
+    """Return the severity of a client's level. An unknown level counts as an error."""
     if type(level) is str:
         known = _LEVELS.get(level) or _LEVELS.get(level.strip().lower())
         if known:
@@ -71,7 +71,7 @@ def severity_of(level: Any) -> Severity:
 
 
 class Normalizer:
-    """Normalizes one event, in place where it can; `notes` says what was mended."""
+    """Normalizes one event, in place where possible, and records the problems it finds."""
 
     def __init__(self, event: dict[str, Any]) -> None:
         self.event = event
@@ -258,7 +258,7 @@ class Normalizer:
         self.event["tags"] = tags
 
     def _listed_tags(self, given: Any) -> list[tuple[str, Any]]:
-        """Some SDKs send lists of pairs, and old ones lists of objects."""
+        """Return tags from a list of pairs, or from a list of objects as old SDKs send it."""
         if type(given) is not list:
             self.record_problem("invalid", "tags")
             return []
@@ -293,7 +293,7 @@ class Normalizer:
                 request[name] = _as_text(value)[:MAX_MESSAGE_LENGTH]
         query = request.get("query_string")
         if type(query) is str and query:
-            with contextlib.suppress(ValueError):  # as pairs the scrubber sees the names
+            with contextlib.suppress(ValueError):  # the scrubber needs pairs to see the names
                 request["query_string"] = _pairs(query.removeprefix("?")) or query
         elif type(query) is dict:
             request["query_string"] = [[key, item] for key, item in query.items()]
@@ -307,7 +307,7 @@ _MAX_PAIRS = 200
 
 
 def _pairs(query: str) -> list[list[str]]:
-    """Like parse_qsl, which takes four times as long where nothing is encoded. Raises ValueError."""
+    """Parse a query string. Four times as fast as parse_qsl if nothing is encoded. Raises ValueError."""
     if "%" in query or "+" in query or query.count("&") >= _MAX_PAIRS:
         return [list(pair) for pair in parse_qsl(query, True, max_num_fields=_MAX_PAIRS)]
     return [pair.split("=", 1) if "=" in pair else [pair, ""] for pair in query.split("&") if pair]
@@ -339,8 +339,8 @@ _HUGE_WIDTH = re.compile(r"%[^a-zA-Z%]{0,100}(?:\d{4}|\*)")
 
 
 def _formatted(template: str, params: Any) -> str:
-    """`%` formatting, then `{}`; the template itself where neither fits."""
-    if not params or _HUGE_WIDTH.search(template):  # "%999999999s" would fill the memory
+    """Format with `%`, then with `{}`. Returns the template itself if neither fits."""
+    if not params or _HUGE_WIDTH.search(template):  # "%999999999s" would exhaust memory
         return template
     try:
         if type(params) is list:
@@ -353,6 +353,3 @@ def _formatted(template: str, params: Any) -> str:
     for item in params.values() if type(params) is dict else params if type(params) is list else ():
         text = text.replace("{}", _as_text(item), 1)
     return text
-
-
-# --- what people read ------------------------------------------------------------------------------------------

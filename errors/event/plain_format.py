@@ -1,4 +1,4 @@
-"""The plain JSON format of `POST /api/v1/errors/`: what a `curl` can write by hand, made into the event an SDK would send."""
+"""Convert the plain JSON format of `POST /api/v1/errors/`, meant for `curl` and scripts, into Sentry events."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class Person(msgspec.Struct, forbid_unknown_fields=False):
 
 
 class PlainError(msgspec.Struct, rename=None):
-    """One error. Only `message` is asked for; unknown members are kept as extra data."""
+    """One error. Only `message` is required; unknown members are kept as extra data."""
 
     message: str
     severity: str = "error"
@@ -65,9 +65,9 @@ SEVERITIES = frozenset(("info", "warning", "error", "high", "critical", "fatal",
 
 
 def parse(given: Any) -> dict[str, Any]:
-    """The event of one plain error. Raises InvalidError."""
+    """Return the event of one plain error. Raises InvalidError."""
     if not isinstance(given, dict):
-        raise InvalidError("an error is a JSON object")
+        raise InvalidError("an error must be a JSON object")
     members: dict[str, Any] = {}
     other: dict[str, Any] = {}
     for name, value in given.items():
@@ -86,7 +86,7 @@ def parse(given: Any) -> dict[str, Any]:
     if not error.message.strip():
         raise InvalidError("`message` is empty")
     if error.severity.lower() not in SEVERITIES:
-        raise InvalidError("`severity` is one of info, warning, error, high, critical")
+        raise InvalidError("`severity` must be one of info, warning, error, high, critical")
     return _event(error, other)
 
 

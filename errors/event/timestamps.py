@@ -1,4 +1,4 @@
-"""A client's idea of time, and what to make of it."""
+"""Parse and check the timestamps that clients send."""
 
 import math
 import re
@@ -12,7 +12,7 @@ MAX_AGE = timedelta(days=30)
 
 
 def parse(value: Any) -> datetime | None:
-    """RFC 3339 or seconds since 1970 (also as text), UTC where no zone is given; None for anything else."""
+    """Parse RFC 3339 or seconds since 1970 (also as text), in UTC unless a zone is given. Return None for anything else."""
     if isinstance(value, str):
         text = value.strip()
         try:
@@ -38,7 +38,7 @@ def parse(value: Any) -> datetime | None:
 
 
 def clock_drift(sent_at: datetime | None, received_at: datetime) -> timedelta:
-    """How far the client's clock is behind ours, when that is too much to be the network."""
+    """Return how far the client's clock is behind ours, or zero if network delay can explain the difference."""
     if sent_at is None:
         return timedelta(0)
     difference = received_at - sent_at

@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from errors.exceptions import CannotMerge
 from errors.models import ErrorGroup, GroupHash, GroupNote, GroupUser
-from errors.store.groups import group_cache, worse
+from errors.store.groups import group_cache, worse_severity
 
 
 @transaction.atomic
@@ -47,7 +47,7 @@ def _absorb(kept: ErrorGroup, other: ErrorGroup) -> None:
     kept.event_count += other.event_count
     kept.first_seen_at = min(kept.first_seen_at, other.first_seen_at)
     kept.last_seen_at = max(kept.last_seen_at, other.last_seen_at)
-    kept.severity = worse(kept.severity, other.severity)
+    kept.severity = worse_severity(kept.severity, other.severity)
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""Pure: what a batch of events adds up to, per group, hour, minute, tag and user."""
+"""Aggregate a batch of events per group, hour, minute, tag and user. Does not use the database."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,15 +6,17 @@ from datetime import datetime
 
 from errors.event.new_event import NewEvent
 from errors.models import hour_of, minute_of
-from errors.store.groups import worse
+from errors.store.groups import worse_severity
 
-MAX_TAG_VALUES = 100  # of one tag in one group; further ones are counted together
+MAX_TAG_VALUES = 100  # of one tag in one group; further values are counted as OTHERS
 OTHERS = "(others)"
 MAX_KNOWN_TAGS = 50_000
 
 
 @dataclass(slots=True)
 class GroupAggregate:
+    """The counts of one group in a batch."""
+
     count: int = 0
     first_at: datetime | None = None
     last_at: datetime | None = None
@@ -29,11 +31,13 @@ class GroupAggregate:
         if self.last_at is None or at >= self.last_at:
             self.last_at, self.last_event = at, id
             self.release = event.release or self.release
-        self.severity = worse(self.severity, event.severity) if self.severity else event.severity
+        self.severity = (
+            worse_severity(self.severity, event.severity) if self.severity else event.severity
+        )
 
 
 class TagValues:
-    """Keeps a tag whose values never repeat (an order's number) from filling the database."""
+    """The tag values seen so far. Limits them, so that a tag with unique values (order numbers) does not fill the database."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[int, str], set[str]] = {}
@@ -53,11 +57,13 @@ class TagValues:
 
 
 tag_values = TagValues()
-# Counted from their own columns; what a client tags with the same name adds nothing.
+# These are counted from the event's columns. Client tags with the same names are ignored.
 _COLUMNS = ("environment", "release", "function", "category")
 
 
 class Aggregates:
+    """The counts of one batch."""
+
     def __init__(self) -> None:
         self.groups: dict[int, GroupAggregate] = {}
         self.hours: dict[tuple[int, int], int] = {}

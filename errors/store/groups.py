@@ -1,4 +1,4 @@
-"""From a fingerprint to its group: remembered per process, looked up and made in the store's transaction."""
+"""Map fingerprints to groups: cached per process, looked up and created in the store's transaction."""
 
 import threading
 import time
@@ -17,12 +17,12 @@ Key = tuple[int, str]  # app id, hash
 
 MAX_ENTRIES = 20_000
 MAX_DICTIONARIES = 400
-MAX_MISSES = 8
-TRUSTED_SECONDS = 30.0  # seconds until another process's un-merge is noticed here
+MAX_MISSES = 8  # in a row, before a dictionary is replaced
+TRUSTED_SECONDS = 30.0  # after this time, entries are compared with the database again
 
 
 class GroupCacheEntry:
-    """What a process remembers about a group. Everything here may be out of date; the store checks."""
+    """A group as this process last saw it. It may be out of date; the store checks it in its transaction."""
 
     __slots__ = ("checked_at", "dictionary", "group_id", "misses", "used_on")
 
@@ -30,8 +30,8 @@ class GroupCacheEntry:
         self.group_id = group_id
         self.checked_at = time.monotonic()
         self.dictionary: Dictionary | None = None
-        self.used_on: date | None = None  # the last day the dictionary's row was marked as used
-        self.misses = 0  # payloads in a row that the dictionary did not help much
+        self.used_on: date | None = None  # when the dictionary's row was last marked as used
+        self.misses = 0  # consecutive payloads that the dictionary compressed badly
 
     def record_use(self, packed_size: int) -> None:
         if self.dictionary is not None:
@@ -43,7 +43,7 @@ class GroupCacheEntry:
 
 
 class GroupCache:
-    """The groups one process knows, bounded; dictionaries take the most room and are forgotten first."""
+    """The groups that this process has seen lately. Dictionaries take the most memory and have a lower limit."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[Key, GroupCacheEntry] = OrderedDict()
@@ -68,7 +68,7 @@ class GroupCache:
                 _, oldest = self._with_dictionary.popitem(last=False)
                 oldest.dictionary = None
 
-    def forget(self, keys: Iterable[Key]) -> None:
+    def remove(self, keys: Iterable[Key]) -> None:
         with self._lock:
             for key in keys:
                 self._entries.pop(key, None)
@@ -82,16 +82,16 @@ class GroupCache:
 group_cache = GroupCache()
 
 
-def known_ids(events: Iterable[NewEvent]) -> list[int]:
-    """The groups that this process remembers for the events, if it remembers all; whether it is right is seen later."""
-    entry = {group_cache.get((event.app_id, event.group_hash)) for event in events}
-    return sorted({one.group_id for one in entry if one}) if None not in entry else []
+def cached_group_ids(events: Iterable[NewEvent]) -> list[int]:
+    """Return the ids of the events' groups, or [] if one of them is not cached. The ids may be out of date."""
+    entries = {group_cache.get((event.app_id, event.group_hash)) for event in events}
+    return sorted({one.group_id for entry in entries if entry}) if None not in entries else []
 
 
 def resolve(events: Sequence[NewEvent]) -> dict[Key, GroupCacheEntry]:
-    """The groups of all events, made where they are missing; runs inside the store's transaction.
+    """Return the groups of all events; create the missing ones. Runs inside the store's transaction.
 
-    What comes back may go into `memory` once the transaction has committed.
+    The caller may add the returned entries to `group_cache` once the transaction has committed.
     """
     firsts: dict[Key, NewEvent] = {}
     for event in events:
@@ -109,7 +109,7 @@ def resolve(events: Sequence[NewEvent]) -> dict[Key, GroupCacheEntry]:
         found.update(_look_up(missing))
         missing = [key for key in missing if key not in found]
     if missing:
-        # Concurrent first events make one group: the first to come makes it, the others wait here and find it.
+        # Concurrent first events must create one group: the first transaction creates it, the others wait here and find it.
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 for app_id in sorted({app_id for app_id, _ in missing}):
@@ -119,7 +119,9 @@ def resolve(events: Sequence[NewEvent]) -> dict[Key, GroupCacheEntry]:
             found.update(_look_up(missing))
         for key in missing:
             if key not in found:
-                found[key] = GroupCacheEntry(_adopt(firsts[key]) or _make(firsts[key]))
+                found[key] = GroupCacheEntry(
+                    _adopt_earlier_group(firsts[key]) or _create_group(firsts[key])
+                )
     return found
 
 
@@ -160,8 +162,8 @@ def _load_dictionaries(groups: Sequence[GroupCacheEntry]) -> None:
             entry.used_on = used
 
 
-def _adopt(event: NewEvent) -> int | None:
-    """The group that an earlier version of the fingerprint made for the like; it gets the new hash beside its own."""
+def _adopt_earlier_group(event: NewEvent) -> int | None:
+    """Return the group that an earlier version of the fingerprint assigns, after adding the new hash to it; None if there is none."""
     for earlier in fingerprint.EARLIER:
         hash_ = earlier(json_codec.decode(event.payload))
         old = GroupHash.objects.filter(app_id=event.app_id, hash=hash_).first()
@@ -177,7 +179,7 @@ def _adopt(event: NewEvent) -> int | None:
     return None
 
 
-def _make(event: NewEvent) -> int:
+def _create_group(event: NewEvent) -> int:
     group = ErrorGroup.objects.create(
         app_id=event.app_id,
         title=event.title,
@@ -203,7 +205,7 @@ def _make(event: NewEvent) -> int:
 
 
 def create_dictionary(entry: GroupCacheEntry, payload: bytes, now: datetime) -> Dictionary | None:
-    """Keep the payload as its group's dictionary; runs inside the store's transaction."""
+    """Store the payload as its group's dictionary, unless it is too large. Runs inside the store's transaction."""
     if len(payload) > MAX_DICTIONARY_BYTES:
         return None
     packed = pack(payload)
@@ -215,7 +217,7 @@ def create_dictionary(entry: GroupCacheEntry, payload: bytes, now: datetime) -> 
 
 
 def mark_used(dictionaries: Iterable[GroupCacheEntry], today: date) -> None:
-    """Retention keeps dictionaries that were used lately; a row changes once a day."""
+    """Mark the dictionaries as used today, so that retention keeps them. Updates a row at most once a day."""
     stale = [entry for entry in dictionaries if entry.dictionary and entry.used_on != today]
     if stale:
         PayloadDictionary.objects.filter(
@@ -226,7 +228,7 @@ def mark_used(dictionaries: Iterable[GroupCacheEntry], today: date) -> None:
             entry.used_on = today
 
 
-def worse(one: str, other: str) -> str:
-    if one == other:  # nearly always: an enumeration is slow to look into
+def worse_severity(one: str, other: str) -> str:
+    if one == other:  # fast path: usually equal, and enum lookups are slow
         return one
     return max(one, other, key=lambda severity: SEVERITY_RANK[Severity(severity)])

@@ -1,4 +1,4 @@
-"""What follows a stored batch without making its senders wait: a critical error is looked at now, not at the next minute."""
+"""Evaluate the rule on critical errors right after a batch with one has committed, without delaying its clients."""
 
 import logging
 import threading
@@ -14,9 +14,10 @@ from errors.store.write import BatchResult
 log = logging.getLogger(__name__)
 
 RULE = "errors.critical"
-# However many critical errors come, a process spends a sixteenth of one thread's time on looking at them.
-_PAUSE_FACTOR = 15  # times as long as the look took
-MAX_PAUSE_SECONDS = 1.0  # seconds
+# Between two evaluations the thread sleeps 15 times as long as the first one took, so that a flood of critical errors
+# costs at most a sixteenth of one thread's time.
+_PAUSE_FACTOR = 15
+MAX_PAUSE_SECONDS = 1.0
 
 _wanted = threading.Event()
 _start_lock = threading.Lock()
@@ -24,13 +25,13 @@ _thread: threading.Thread | None = None
 
 
 def evaluate_critical_errors_soon(result: BatchResult) -> None:
-    """Called by the writer, outside any transaction."""
+    """Evaluate the rule in a background thread if the batch contains a critical error. Call it outside transactions."""
     if Severity.CRITICAL in result.severities:
         _wake()
 
 
 def evaluate_critical_errors_on_commit(result: BatchResult) -> None:
-    """Called inside somebody's transaction: what it stored is visible to others only afterwards."""
+    """Evaluate the rule once the caller's transaction has committed, if the batch contains a critical error."""
     if Severity.CRITICAL in result.severities:
         transaction.on_commit(evaluate_critical_errors)
 
@@ -58,11 +59,11 @@ def _run() -> None:
 
 
 def evaluate_critical_errors() -> None:
-    """Whether too many critical errors came lately. Failing is no harm: the rule runs every minute, too."""
+    """Evaluate the rule. A failure is only logged, because the rule also runs every minute."""
     try:
         evaluate_rule(RULE, now=timezone.now())
     except DatabaseError:
-        log.warning("critical errors not evaluated at once: the database is away")
+        log.warning("critical errors not evaluated immediately: the database is unavailable")
         close_old_connections()
     except Exception:
-        log.exception("critical errors not evaluated at once")
+        log.exception("critical errors not evaluated immediately")

@@ -1,16 +1,16 @@
-"""What a group's events say, kept once for the search: a text that a process has seen before costs a look into a set."""
+"""Maintain the searchable text of groups. Texts that this process has indexed before cost one set lookup."""
 
 from collections.abc import Iterable
 
 from errors.event.new_event import NewEvent
 from errors.models import GroupText
 
-MAX_TEXTS_PER_GROUP = 50  # of one group, that a process takes note of; further ones are found by their group's other texts
+MAX_TEXTS_PER_GROUP = 50  # cached per process; further texts of the group are not indexed
 _MAX_GROUPS = 20_000
 
 
 class TextCache:
-    """TextCache by group that this process has handed to the database already."""
+    """The texts that this process has indexed, by group."""
 
     def __init__(self) -> None:
         self._seen: dict[int, set[tuple[str, str]]] = {}
@@ -27,7 +27,7 @@ class TextCache:
         seen.add(text)
         return True
 
-    def forget(self, group_ids: Iterable[int]) -> None:
+    def remove(self, group_ids: Iterable[int]) -> None:
         for group_id in group_ids:
             self._seen.pop(group_id, None)
 
@@ -39,8 +39,8 @@ text_cache = TextCache()
 
 
 def add(events: Iterable[tuple[int, NewEvent]], *, new_groups: Iterable[int]) -> None:
-    """Make the events' texts searchable; runs inside the store's transaction, the groups' rows locked."""
-    text_cache.forget(new_groups)  # a transaction that failed may have had groups of these numbers
+    """Make the events' texts searchable. Runs inside the store's transaction, with the groups' rows locked."""
+    text_cache.remove(new_groups)  # a transaction that was rolled back may have used the same ids
     new: dict[int, list[NewEvent]] = {}
     for group_id, event in events:
         if text_cache.is_new(group_id, event):

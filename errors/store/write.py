@@ -1,4 +1,4 @@
-"""One batch of events, one transaction: stored, grouped and counted, or none of it."""
+"""Store, group and count one batch of events in one transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ from errors.store.postgresql import PostgreSQL
 from errors.store.sql import Batch, Dialect, Row
 from errors.store.sqlite import SQLite
 
-_TRIES = 3
+_MAX_ATTEMPTS = 3
 
 
 @dataclass(slots=True)
 class Packed:
-    """An event with its payload as it will lie on the disk."""
+    """An event with its payload compressed."""
 
     event: NewEvent
     data: bytes
@@ -31,7 +31,7 @@ class Packed:
 
     @classmethod
     def of(cls, event: NewEvent) -> "Packed":
-        """Compressed against its group's dictionary, when this process knows one."""
+        """Compress the payload, against its group's dictionary if it is cached."""
         entry = groups.group_cache.get((event.app_id, event.group_hash))
         dictionary = entry.dictionary if entry else None
         if dictionary is None:
@@ -41,7 +41,7 @@ class Packed:
 
 @dataclass(slots=True)
 class BatchResult:
-    """What a batch came to. A duplicate counts as stored: it was, the first time."""
+    """The result of one batch. Duplicates are events that had been stored before."""
 
     stored: int = 0
     duplicates: int = 0
@@ -49,15 +49,15 @@ class BatchResult:
 
 
 class _AfterCommit:
-    """What the process may believe once the transaction has committed."""
+    """Changes to the caches of this process, made once the transaction has committed."""
 
     def __init__(self) -> None:
-        self.entry: dict[Key, GroupCacheEntry] = {}
+        self.entries: dict[Key, GroupCacheEntry] = {}
         self.dictionaries: list[tuple[GroupCacheEntry, Dictionary]] = []
         self.days: set[datetime] = set()
 
     def __call__(self) -> None:
-        for key, entry in self.entry.items():
+        for key, entry in self.entries.items():
             groups.group_cache.put(key, entry)
         for entry, dictionary in self.dictionaries:
             groups.group_cache.put_dictionary(entry, dictionary)
@@ -66,18 +66,18 @@ class _AfterCommit:
 
 
 def write(events: Sequence[NewEvent]) -> BatchResult:
-    """Store the batch in a transaction of its own, or in the caller's. Raises what the database raises."""
-    for attempt in range(_TRIES):
+    """Store the batch in its own transaction, or in the caller's if there is one. Raises the database's exceptions."""
+    for attempt in range(_MAX_ATTEMPTS):
         after = _AfterCommit()
         try:
             with transaction.atomic():
                 result = _write([Packed.of(event) for event in events], after)
         except BaseException as error:
-            # What was remembered may be why it failed, or may not have come to be.
+            # The caches may have caused the failure, or may contain rows that were rolled back.
             groups.group_cache.clear()
             search_index.text_cache.clear()
             partitions.clear_ready_days()
-            if _may_come_right(error) and attempt < _TRIES - 1:
+            if _is_retryable(error) and attempt < _MAX_ATTEMPTS - 1:
                 continue
             raise
         transaction.on_commit(after)
@@ -85,8 +85,8 @@ def write(events: Sequence[NewEvent]) -> BatchResult:
     raise AssertionError("unreachable")
 
 
-def _may_come_right(error: BaseException) -> bool:
-    """Another process made the same id or group in this instant, or the two would have waited for each other for ever."""
+def _is_retryable(error: BaseException) -> bool:
+    """Return True for unique violations caused by a concurrent writer, and for deadlocks."""
     is_deadlock = getattr(error.__cause__, "sqlstate", "") == "40P01"
     return is_deadlock or isinstance(error, IntegrityError)
 
@@ -152,11 +152,11 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
         new_groups={id for id, state in by_id.items() if not state[4]},
     )
     _update_dictionaries(rows, by_id, after)
-    after.entry.update(found)
+    after.entries.update(found)
     result.severities = {packed.event.severity for packed, _ in new}
     for group_id, group in aggregates.groups.items():
         state = by_id[group_id]
-        if groups.worse(state[2], group.severity) != state[2]:
+        if groups.worse_severity(state[2], group.severity) != state[2]:
             ErrorGroup.objects.filter(pk=group_id).update(severity=group.severity)
         if state[1] not in (Status.OPEN, Status.REGRESSED):
             of_group = [packed.event for packed, entry, _ in rows if entry.group_id == group_id]
@@ -165,21 +165,21 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
 
 
 def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
-    """The groups to lock before anything else: all, or none where something must be looked up or made first.
+    """Return the groups to lock before anything else: all of them, or none if a group or partition may have to be created.
 
-    Who held some already and then waited for more, or for a lock on what is to be made, could wait in a circle with another
+    A transaction that holds some groups while it waits for others, or for a creation lock, could deadlock with another
     node's batch.
     """
     if not all(partitions.is_ready(day) for day in {one.event.received_at.date() for one in batch}):
         return []
-    return groups.known_ids(packed.event for packed in batch)
+    return groups.cached_group_ids(packed.event for packed in batch)
 
 
 def _states(
-    sql: Dialect, cursor: Any, found: dict[Key, GroupCacheEntry], at_hand: Sequence[Row]
+    sql: Dialect, cursor: Any, found: dict[Key, GroupCacheEntry], locked: Sequence[Row]
 ) -> dict[int, Row]:
-    """The groups' rows, locked. What the process remembered of a group that is gone or merged is put right."""
-    states = {row[0]: row for row in at_hand}
+    """Return the groups' rows, locked, by group id. Corrects cache entries of groups that have been merged."""
+    states = {row[0]: row for row in locked}
     for _ in range(10):  # merges can form a chain
         ids = {entry.group_id for entry in found.values()} - states.keys()
         if ids:
@@ -188,7 +188,7 @@ def _states(
         for entry in found.values():
             state = states.get(entry.group_id)
             if state is None:
-                raise IntegrityError(f"group {entry.group_id} is gone")
+                raise IntegrityError(f"group {entry.group_id} has been deleted")
             if state[3] is not None:
                 entry.group_id = state[3]
                 entry.dictionary = None
@@ -223,9 +223,9 @@ def _event_row(sql: Dialect, event: NewEvent, entry: GroupCacheEntry, id: int) -
 def _update_dictionaries(
     rows: Sequence[tuple[Packed, GroupCacheEntry, int]], states: dict[int, Row], after: _AfterCommit
 ) -> None:
-    """From a group's second event on there is a dictionary; a dictionary that no longer fits is replaced."""
+    """Create dictionaries for groups that have more than one event, and replace those that compress badly."""
     used = {}
-    asked: set[int] = set()
+    checked: set[int] = set()
     for packed, entry, _ in rows:
         if (
             packed.dictionary_id is not None
@@ -234,10 +234,10 @@ def _update_dictionaries(
         ):
             entry.record_use(len(packed.data))
             used[entry.group_id] = entry
-        if entry.group_id in asked or not entry.needs_dictionary():
+        if entry.group_id in checked or not entry.needs_dictionary():
             continue
-        asked.add(entry.group_id)
-        if states[entry.group_id][4]:  # events it had before this batch
+        checked.add(entry.group_id)
+        if states[entry.group_id][4]:  # event_count before this batch
             dictionary = groups.create_dictionary(
                 entry, packed.event.payload, packed.event.received_at
             )

@@ -49,7 +49,7 @@ def test_a_batch_with_a_group_to_look_up_locks_its_groups_in_their_order_all_the
         app, group="unknown"
     ).group_id  # the lower id, and so the one to lock first
     known = make_error(app, group="known").group_id
-    group_cache.forget([(app.pk, "unknown".ljust(32, "0"))])
+    group_cache.remove([(app.pk, "unknown".ljust(32, "0"))])
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
