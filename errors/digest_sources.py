@@ -1,4 +1,4 @@
-"""What the quarter-hourly digest lists: groups that are new, back, or much worse than they were."""
+"""The quarter-hourly digest of groups that are new, regressed, or much more frequent than before."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,10 +11,10 @@ from errors.models import ErrorGroup, Severity
 from errors.queries import pages
 
 MAX_GROUPS = 500
-# An hour this much above the mean hour of the day before is worse, if it is not a handful.
+# A group is worse if its last hour exceeds the mean hour of the previous day by this factor, and has this many events.
 WORSE_FACTOR = 3
 MIN_WORSE_COUNT = 10
-# The store says "error" as "high"; a digest speaks of alerts' severities.
+# Maps the severities of groups to those of alerts.
 SEVERITIES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
 
 

@@ -1,4 +1,4 @@
-"""What Sentry SDKs send besides errors, each kind to its place: transactions, sessions, check-ins, reports."""
+"""Handlers of envelope items other than events: transactions, spans, sessions, check-ins, user and client reports."""
 
 import uuid
 from datetime import datetime
@@ -24,12 +24,12 @@ _MAX_WEIGHT = 1_000
 
 @item_type("transaction")
 def transaction(item: ReceivedItem) -> None:
-    """Its name, duration and status; the spans are dropped."""
+    """Record the transaction's name, duration and status. Its spans are dropped."""
     payload = _object(item.payload)
     start = timestamps.parse(payload.get("start_timestamp"))
     end = timestamps.parse(payload.get("timestamp"))
     if start is None or end is None:
-        raise ValueError("a transaction without its times")
+        raise ValueError("the transaction has no start or end time")
     contexts = payload.get("contexts")
     trace = contexts.get("trace") if isinstance(contexts, dict) else None
     trace = trace if isinstance(trace, dict) else {}
@@ -47,7 +47,7 @@ def transaction(item: ReceivedItem) -> None:
 
 @item_type("span", limit=4 * 1024 * 1024, is_container=True)
 def spans(item: ReceivedItem) -> None:
-    """Version 11 of the JavaScript SDKs has no transactions: it sends all spans, and those that begin one are marked."""
+    """Record segment spans. Version 11 of the JavaScript SDKs sends all spans, and no transactions."""
     listed = _object(item.payload).get("items")
     listed = listed[:1_000] if isinstance(listed, list) else []
     found = [measurement for one in listed if (measurement := _segment(one))]
@@ -58,21 +58,21 @@ def spans(item: ReceivedItem) -> None:
 
 
 def _segment(span: Any) -> Performance | None:
-    """What was measured, if the span is the first of its kind here: a request, a page, a task."""
+    """Return the measurement of a segment span (a request, a page, a task), or None for other spans."""
     if not isinstance(span, dict) or span.get("is_segment") is not True:
         return None
     start, end = timestamps.parse(span.get("start_timestamp")), timestamps.parse(span.get("end_timestamp"))  # fmt: skip
     if start is None or end is None:
         return None
     code = _attribute(span, "http.response.status_code")
-    # They call it an error when something was not found, too.
-    is_refusal = isinstance(code, int) and code < 500
+    # SDKs report 4xx responses as errors, too.
+    is_client_error = isinstance(code, int) and code < 500
     return _performance(
         span.get("name"),
         start,
         end,
         operation=_attribute(span, "sentry.op"),
-        ok=span.get("status") != "error" or is_refusal,
+        ok=span.get("status") != "error" or is_client_error,
         sample_rate=_attribute(span, "sentry.sample_rate"),
     )
 
@@ -98,7 +98,7 @@ def _performance(
 
 
 def _weight(sample_rate: Any) -> int:
-    """An app that samples every tenth transaction had ten."""
+    """Return the number of transactions that a sampled one stands for: 10 at a sample rate of 0.1."""
     try:
         rate = float(1.0 if sample_rate is None else sample_rate)
     except (TypeError, ValueError):
@@ -111,13 +111,13 @@ def session(item: ReceivedItem) -> None:
     payload = _object(item.payload)
     user = payload.get("did") or payload.get("sid")
     if not user:
-        raise ValueError("a session of nobody")
+        raise ValueError("the session has neither a user nor an id")
     measured.add(item.project.app, [Activity(str(user)[:200])])
 
 
 @item_type("sessions", limit=100 * 1024)
 def sessions(item: ReceivedItem) -> None:
-    """Sums that a server's SDK sends each minute. Those with a user count as activity, the rest as numbers."""
+    """Record the aggregates that server SDKs send each minute: entries with a user as activity, all outcomes as counters."""
     payload = _object(item.payload)
     sums = payload.get("aggregates")
     found: list[Activity | Counter] = []
@@ -142,9 +142,9 @@ def check_in(item: ReceivedItem) -> None:
 
 
 def handle_check_in(item: ReceivedItem, slug: str, payload: dict[str, Any]) -> None:
-    """Raises ValueError for an unknown status or a missing slug."""
+    """Record a check-in. Raises ValueError for an unknown status or a missing slug."""
     if not slug:
-        raise ValueError("a check-in without its monitor's slug")
+        raise ValueError("the check-in has no monitor slug")
     config = payload.get("monitor_config")
     duration = payload.get("duration")
     given_id = event_id_of(payload.get("check_in_id"))
@@ -179,10 +179,10 @@ def feedback(item: ReceivedItem) -> None:
 
 
 def _store_report(item: ReceivedItem, event_id: Any, message: Any, url: Any = "") -> None:
-    """The name and address people leave are personal data and are not kept."""
+    """Store a user's report without the name and e-mail address, which are personal data."""
     text = scrub_text(str(message or "").strip())[:10_000]
     if not text:
-        raise ValueError("a report that says nothing")
+        raise ValueError("the report has no text")
     about = event_id_of(event_id)
     UserReport.objects.create(
         app=item.project.app,
@@ -195,7 +195,7 @@ def _store_report(item: ReceivedItem, event_id: Any, message: Any, url: Any = ""
 
 @item_type("client_report", limit=100 * 1024)
 def client_report(item: ReceivedItem) -> None:
-    """What the SDK itself dropped, by category and reason."""
+    """Count the items that the SDK itself dropped, by category and reason."""
     payload = _object(item.payload)
     for kind in ("discarded_events", "rate_limited_events", "filtered_events"):
         listed = payload.get(kind)

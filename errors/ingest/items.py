@@ -1,6 +1,6 @@
-"""The registry of envelope items: what a kind of item becomes. `@item_type("transaction")` on a handler, that is all.
+"""The registry of envelope items. Register the handler of a type with `@item_type("transaction")`.
 
-What has no handler is dropped, counted by kind and app, and shown to owners.
+Items without a handler are dropped, counted by type and app, and shown to owners.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from errors.ingest.authentication import Project
 
 @dataclass(slots=True, frozen=True)
 class ReceivedItem:
-    """One item, with what its handler may want to know about its envelope."""
+    """One item, with the data of its envelope that a handler may need."""
 
     project: Project
     type: str
-    payload: Any  # decoded JSON; None when it could not be read
+    payload: Any  # decoded JSON; None if it is invalid
     envelope: dict[str, Any]  # the envelope's header
     event_id: str
     now: datetime
@@ -32,7 +32,7 @@ class ItemType:
     name: str
     handle: ItemHandler
     limit: int  # bytes
-    is_container: bool  # many of a kind in one payload, `application/vnd.sentry.items…`
+    is_container: bool  # several items in one payload, `application/vnd.sentry.items…`
 
 
 registry: Registry[ItemType] = Registry("envelope_items")

@@ -7,7 +7,7 @@ from errors.exceptions import Refused
 
 
 def partition_by_day(apps, schema_editor):
-    """On PostgreSQL events and payloads are partitioned by their time-ordered id; errors.store.partitions adds the days."""
+    """On PostgreSQL, events and payloads are partitioned by id, which is ordered by time; errors.store.partitions adds the days."""
     if schema_editor.connection.vendor != "postgresql":
         return
     for table, key in (("errors_errorevent", "id"), ("errors_eventpayload", "event_id")):
@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
                 ('version', models.PositiveSmallIntegerField()),
                 ('app', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='clients.clientapp')),
                 ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='hashes', to='errors.errorgroup')),
-                ('home', models.ForeignKey(help_text='Where an un-merge takes it back.', on_delete=django.db.models.deletion.CASCADE, related_name='+', to='errors.errorgroup')),
+                ('home', models.ForeignKey(help_text='The group that an unmerge returns this fingerprint to.', on_delete=django.db.models.deletion.CASCADE, related_name='+', to='errors.errorgroup')),
             ],
         ),
         migrations.CreateModel(

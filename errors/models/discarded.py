@@ -6,7 +6,7 @@ from core.clients.models import ClientApp
 
 
 class Discarded(models.Model):
-    """What was not stored, per app and day: kinds the portal does not keep, quota refusals, what SDKs dropped themselves."""
+    """The number of items that were not stored, per app, day and reason: unsupported, over quota, dropped by the SDK."""
 
     class Source(models.TextChoices):
         PORTAL = "portal", "Not kept by the portal"

@@ -1,4 +1,4 @@
-"""What the event page shows, from a stored payload. Pure, and forgiving: a payload may hold anything anywhere."""
+"""Prepare a stored payload for the event page. Tolerates any value anywhere in the payload."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-MAX_TEXT_LENGTH = 20_000  # characters of one value on the page; the raw JSON has it all
-FOLD_AFTER = 3  # so many library frames in a row fold into one line
+MAX_TEXT_LENGTH = 20_000  # of one value on the page; the raw JSON is complete
+FOLD_AFTER = 3  # consecutive library frames from this number on are folded into one line
 Pairs = list[tuple[str, str]]
 
 
@@ -20,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Frame:
-    place: str  # file, or module where no file is known
+    place: str  # file, or module if the file is unknown
     function: str
     line: int | None
     column: int | None
@@ -36,7 +36,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Run:
-    """Frames that stand together: either of the app, or of libraries (shown folded when many)."""
+    """Consecutive frames, either of the app or of libraries."""
 
     frames: list[Frame]
     in_app: bool
@@ -81,7 +81,7 @@ class Request:
 @dataclass(frozen=True)
 class EventPage:
     message: str
-    chain: list[ExceptionDetail]  # the headline first, then what caused it
+    chain: list[ExceptionDetail]  # the exception of the title first, then its causes
     breadcrumbs: list[Breadcrumb]
     request: Request | None
     user: Pairs
@@ -118,7 +118,7 @@ def describe(payload: Mapping[str, object]) -> EventPage:
 
 
 def text(value: object) -> str:
-    """A value as people read it: strings as they are, the rest as JSON."""
+    """Return a value as text: strings unchanged, everything else as JSON."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -130,7 +130,7 @@ def text(value: object) -> str:
 
 
 def pairs(value: object) -> Pairs:
-    """A mapping, or a list of two-element lists, as (name, text) pairs without the empty ones."""
+    """Return a mapping, or a list of two-element lists, as (name, text) pairs without empty values."""
     items: Iterable[tuple[object, object]]
     if isinstance(value, Mapping):
         items = value.items()
@@ -146,7 +146,7 @@ def _dict(value: object) -> Mapping[str, object]:
 
 
 def _values(value: object) -> list[Mapping[str, object]]:
-    """The mappings of a list, or of the list under `values`."""
+    """Return the mappings in a list, or in the list under `values`."""
     found = _dict(value).get("values") if isinstance(value, Mapping) else value
     return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
@@ -277,7 +277,7 @@ def _request(request: Mapping[str, object]) -> Request | None:
 
 
 def _note(note: Mapping[str, object]) -> str:
-    """A sentence for one entry of the payload's `errors` list."""
+    """Return a text for one entry of the payload's `errors` list."""
     what = text(note.get("type") or note.get("reason") or "changed").replace("_", " ")
     where = text(note.get("name") or note.get("path") or note.get("field"))
     return f"{where}: {what}" if where else what

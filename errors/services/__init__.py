@@ -1,4 +1,4 @@
-"""Services that other apps call."""
+"""The services that other apps may call."""
 
 from errors.event.new_event import NewEvent
 from errors.store.commit import store_events as record_events

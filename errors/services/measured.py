@@ -1,6 +1,6 @@
-"""Measurements that arrive inside envelopes, handed to health once a second: browsers send a session with almost every event.
+"""Buffer the measurements from envelopes and pass them to health once a second.
 
-They are figures, not errors: a process that is killed loses a second of them.
+Browsers send a session with almost every event. A process that is killed loses a second of measurements.
 """
 
 import threading
@@ -44,11 +44,11 @@ def add(app: ClientApp, measurements: Sequence[Measurement]) -> None:
 
 @background.chore("errors.services.measured", seconds=1)
 def flush() -> int:
-    """Hands what is waiting to health; how many measurements that were."""
+    """Pass the buffered measurements to health. Return their number."""
     global _waiting, _count
     with _lock:
-        taken, _waiting = _waiting, {}
+        flushed, _waiting = _waiting, {}
         _count = 0
-    for app, measurements in taken.values():
+    for app, measurements in flushed.values():
         record_measurements(measurements, app=app, now=timezone.now())
-    return sum(len(measurements) for _, measurements in taken.values())
+    return sum(len(measurements) for _, measurements in flushed.values())

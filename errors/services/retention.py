@@ -1,7 +1,7 @@
-"""Events go when their app's retention is over; groups, counts and history stay.
+"""Delete events past their app's retention; groups, counts and history stay.
 
-On PostgreSQL a day that nobody needs any more is dropped as a partition. Everywhere else, and for apps that keep less
-than the others, rows go in small chunks, each its own short transaction, so that ingestion never waits long.
+On PostgreSQL, a day past every app's retention is dropped as a partition. Otherwise, rows are deleted in small chunks,
+each in a short transaction of its own, so that ingestion never waits long.
 """
 
 import time
@@ -31,19 +31,20 @@ from errors.store.write_lock import write_lock
 
 _Row = tuple[int, UUID, int]
 
-CHUNK_SIZE = 40
-DAY_CHUNK_SIZE = 500  # ids of a day that PostgreSQL is about to drop
-MIN_PAUSE_SECONDS = 0.02  # seconds between chunks, in which ingestion has the database to itself: this long at least,
-_PAUSE_FACTOR = 5  # and so many times as long as the chunk took, on a machine that is busy
+CHUNK_SIZE = 40  # events
+DAY_CHUNK_SIZE = 500  # ids of a day whose partition is to be dropped
+# Between chunks, sleep max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR x duration of the chunk), so that ingestion can write.
+MIN_PAUSE_SECONDS = 0.02
+_PAUSE_FACTOR = 5
 MINUTE_COUNT_RETENTION = timedelta(days=100)
 SUM_RETENTION = timedelta(days=400)
 _DICTIONARY_MARGIN = timedelta(days=2)
-# An app that was deleted leaves its events behind (they have no constraints); they go with the next day.
+# Events of a deleted app remain, because they have no foreign-key constraint. They are deleted a day after the others.
 _DELETED_APP_MARGIN = timedelta(days=1)
 
 
 class Budget:
-    """So much time a run; what is left waits for the next."""
+    """The time limit of one run. The next run continues where it stopped."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -55,7 +56,7 @@ class Budget:
 
 
 def prune(*, now: datetime, seconds: float = 40.0) -> dict[str, int]:
-    """Removes what is past its retention, for at most so many seconds. What was removed, by kind."""
+    """Delete what is past its retention, for at most `seconds`. Return the number of deletions by kind."""
     budget = Budget(seconds)
     removed = {"events": 0, "days": 0, "dictionaries": 0}
     retention = dict(ClientApp.objects.values_list("pk", "retention_days"))
@@ -87,7 +88,7 @@ def _end(day: date) -> datetime:
 
 
 def _chunks(cutoff: int, app_id: int | None) -> Iterable[list[_Row]]:
-    """(id, event_id, app_id) of events before the cutoff, oldest first."""
+    """Yield chunks of (id, event_id, app_id) of events before the cutoff, oldest first."""
     start = 0
     while True:
         events = ErrorEvent.objects.filter(pk__gt=start, pk__lt=cutoff)
@@ -108,7 +109,7 @@ def _delete_events(cutoff: int, budget: Budget, *, app_id: int | None = None) ->
         ids = [id for id, _, _ in chunk]
         with write_lock():
             started = time.monotonic()
-            # Should a power cutoff undo it, the next run does it again.
+            # If a power failure undoes the deletion, the next run repeats it.
             with relaxed_durability(), transaction.atomic():
                 _delete_seen(chunk)
                 EventPayload.objects.filter(pk__in=ids).delete()
@@ -120,7 +121,7 @@ def _delete_events(cutoff: int, budget: Budget, *, app_id: int | None = None) ->
 
 
 def _delete_seen_of_day(day: date, budget: Budget) -> int:
-    """The day's event ids leave SeenEvent, after which its partitions can be dropped. Goes on where the last run stopped."""
+    """Delete the day's ids from SeenEvent, so that its partitions can be dropped. Continues where the last run stopped."""
     count = 0
     end = received_id(_end(day))
     start = _first_seen_event(received_id(_end(day) - timedelta(days=1)), end)
@@ -141,7 +142,7 @@ def _delete_seen_of_day(day: date, budget: Budget) -> int:
 
 
 def _first_seen_event(start: int, end: int) -> int | None:
-    """The first event of the span whose id is not forgotten yet."""
+    """Return the first event of the range whose id is still in SeenEvent, or None."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT e.id FROM errors_errorevent e JOIN errors_seenevent s USING (event_id, app_id)"
@@ -161,6 +162,6 @@ def _delete_seen(chunk: list[_Row]) -> None:
 
 
 def _delete_dictionaries(before: date) -> int:
-    """Samples that no event left can need; the store marks those in use once a day."""
+    """Delete dictionaries that no remaining event uses. The store marks those in use once a day."""
     count, _ = PayloadDictionary.objects.filter(last_used_date__lt=before).delete()
     return count

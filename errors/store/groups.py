@@ -85,7 +85,7 @@ group_cache = GroupCache()
 def cached_group_ids(events: Iterable[NewEvent]) -> list[int]:
     """Return the ids of the events' groups, or [] if one of them is not cached. The ids may be out of date."""
     entries = {group_cache.get((event.app_id, event.group_hash)) for event in events}
-    return sorted({one.group_id for entry in entries if entry}) if None not in entries else []
+    return sorted({entry.group_id for entry in entries if entry}) if None not in entries else []
 
 
 def resolve(events: Sequence[NewEvent]) -> dict[Key, GroupCacheEntry]:

@@ -1,4 +1,4 @@
-"""What staff do to groups: one at a time and in bulk, always by POST, with who and when kept by the services."""
+"""Staff actions on groups, one at a time and in bulk."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -26,17 +26,19 @@ Groups = QuerySet[ErrorGroup]
 Action = Callable[[HttpRequest, Groups, User, datetime], str]
 
 
-def _number(request: HttpRequest, name: str, most: int = 10**9) -> int | None:
+def _number(request: HttpRequest, name: str, maximum: int = 10**9) -> int | None:
     given = request.POST.get(name, "")
     if not given:
         return None
-    if not given.isdecimal() or not 1 <= int(given[:20]) <= most:
-        raise InvalidForm(f"{name} must be a whole number from 1 to {most:,}")
+    if not given.isdecimal() or not 1 <= int(given[:20]) <= maximum:
+        raise InvalidForm(f"{name} must be a whole number from 1 to {maximum:,}")
     return int(given)
 
 
-def _text(request: HttpRequest, name: str, longest: int) -> str:
-    return request.POST.get(name, "").replace("\0", "").strip()[:longest]  # PostgreSQL keeps no NUL
+def _text(request: HttpRequest, name: str, max_length: int) -> str:
+    return (
+        request.POST.get(name, "").replace("\0", "").strip()[:max_length]
+    )  # PostgreSQL cannot store NUL
 
 
 def _groups(count: int) -> str:
@@ -68,17 +70,17 @@ def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime) -> 
 
 
 def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
-    """`user` names whom; without it (in bulk) it is the one who asks, and empty means nobody."""
+    """Assign to the user in the form. Without one (in bulk), assign to the current user; an empty value unassigns."""
     given = request.POST.get("user", str(user.pk))
     to: User | None = None
     if given:
         if not given.isdecimal():
-            raise InvalidForm("nobody has that number")
+            raise InvalidForm("unknown user")
         to = get_object_or_404(
             get_user_model().objects.filter(is_staff=True, is_active=True), pk=int(given[:18])
         )
     changed = triage.assign_groups(groups, user=user, now=now, to=to)
-    return f"{_groups(changed)} assigned to {to or 'nobody'}."
+    return f"{_groups(changed)} assigned to {to}." if to else f"{_groups(changed)} unassigned."
 
 
 def _merge(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
@@ -93,18 +95,18 @@ def _merge(request: HttpRequest, groups: Groups, user: User, now: datetime) -> s
 def _unmerge(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
     given = request.POST.get("merged", "")
     if not given.isdecimal():
-        raise InvalidForm("say which error to take out")
+        raise InvalidForm("select the error to unmerge")
     other = get_object_or_404(ErrorGroup, pk=int(given[:18]), merged_into__in=groups)
     merging.unmerge_group(other, user=user, now=now)
-    return f"Taken apart: {other.title}"
+    return f"Unmerged: {other.title}"
 
 
 def _comment(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
     text = _text(request, "text", 5000)
     if not text:
-        raise InvalidForm("write something first")
+        raise InvalidForm("enter a comment")
     for group in groups:
-        triage.comment(group, user=user, now=now, text=text)
+        triage.add_comment(group, user=user, now=now, text=text)
     return "Comment added."
 
 
@@ -121,13 +123,13 @@ GROUP_ACTIONS: dict[str, Action] = {**BULK_ACTIONS, "comment": _comment, "unmerg
 def _act(request: HttpRequest, actions: dict[str, Action], groups: Groups) -> None:
     action = actions.get(request.POST.get("action", ""))
     if action is None:
-        messages.error(request, "Nothing was done: that is no action.")
+        messages.error(request, "Nothing was changed: unknown action.")
         return
     assert isinstance(request.user, User)
     try:
         messages.success(request, action(request, groups, request.user, timezone.now()))
     except InvalidForm as refusal:
-        messages.error(request, f"Nothing was done: {refusal}.")
+        messages.error(request, f"Nothing was changed: {refusal}.")
 
 
 @require_POST
@@ -147,7 +149,7 @@ def group_bulk(request: HttpRequest) -> HttpResponse:
             request, BULK_ACTIONS, ErrorGroup.objects.visible().filter(pk__in=ids[:MAX_BULK_GROUPS])
         )
     else:
-        messages.warning(request, "Nothing was done: select errors first.")
+        messages.warning(request, "Nothing was changed: select at least one error first.")
     back = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure()):
         back = reverse("errors:group-list")

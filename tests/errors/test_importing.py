@@ -100,7 +100,7 @@ def test_an_import_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None
     told = StringIO()
     call_command("import_errors", app.slug, str(tmp_path), stdout=told)
 
-    assert "18 events stored, 12 were known already" in told.getvalue()
+    assert "18 events stored, 12 already present" in told.getvalue()
     assert ErrorEvent.objects.count() == ErrorGroup.objects.get().event_count == 30
 
 

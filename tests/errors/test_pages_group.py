@@ -191,7 +191,7 @@ def test_an_action_that_makes_no_sense_changes_nothing(
 ) -> None:
     event = make_error(shop)
 
-    assert "Nothing was done" in act(browse, event, **fields)
+    assert "Nothing was changed" in act(browse, event, **fields)
     assert group_of(event).status == "open"
     assert not GroupNote.objects.exists()
 

@@ -1,14 +1,14 @@
-"""Fields whose name says that their value is a secret."""
+"""Recognize fields that contain secrets by their names."""
 
 import re
 
-# Anywhere in the name, separators and case aside: nothing harmless is called like this.
+# Anywhere in the name, ignoring separators and case.
 _SECRET_PARTS = (
     "password", "passwd", "passphrase", "passcode", "secret", "apikey", "credential", "privatekey",
     "authorization", "authtoken", "accesstoken", "refreshtoken", "sessionid", "sessid", "csrf", "xsrf",
     "cardnumber", "encryptionkey", "signingkey",
 )  # fmt: skip
-# As one word of the name (`author` is not `auth`), or as its last (`token_count` is not a token).
+# As a whole word of the name (`author` does not match `auth`), or as its last word (`token_count` is not a token).
 _SECRET_WORDS = frozenset((
     "auth", "oauth", "oauth2", "authentication", "bearer", "cookie", "cookies",
     "pwd", "jwt", "cvv", "cvc", "ssn", "otp", "totp",
