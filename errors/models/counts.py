@@ -56,7 +56,7 @@ class MinuteCount(_AppCount):
 
 
 class HourCount(_AppCount):
-    """Minutes added up, hour by hour once each is over: what a month's chart reads. BatchResult by `errors.services.hourly_counts` only."""
+    """Minute counts rolled up by hour, for charts of weeks and months. Only `errors.services.hourly_counts` writes them."""
 
     pk = models.CompositePrimaryKey("hour", "app_id", "severity")
     hour = models.PositiveIntegerField()

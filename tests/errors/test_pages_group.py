@@ -269,7 +269,7 @@ def test_a_group_whose_events_are_gone_keeps_its_counts(browse: Client, shop: Cl
 
     page = browse.get(group_url(event)).content.decode()
 
-    assert "No event is kept" in page
+    assert "No events left" in page
 
 
 def test_a_merged_group_leads_to_where_it_went(browse: Client, shop: ClientApp) -> None:

@@ -42,7 +42,7 @@ def test_an_empty_list_says_what_to_do_next(browse: Client) -> None:
     page = browse.get("/admin/errors/").content.decode()
 
     assert "No open errors" in page
-    assert "See your apps" in page
+    assert "Show apps" in page
 
 
 @pytest.mark.parametrize("sort", ["events", "users"])
