@@ -20,7 +20,7 @@ def app() -> ClientApp:
     return make_app()
 
 
-def test_merged_groups_are_one_and_further_events_come_in_there(app: ClientApp) -> None:
+def test_merged_groups_are_shown_as_one_and_receive_further_events(app: ClientApp) -> None:
     one = make_error(app, group="a", user_key="u1", tags=(("browser", "Firefox"),))
     other = make_error(app, group="b", user_key="u1", received_at=NOON + timedelta(hours=1))
     make_error(app, group="b", user_key="u2")
@@ -55,7 +55,7 @@ def test_a_merged_group_is_as_severe_as_the_worse_of_the_two(
     assert kept.severity == max(oldest, newer, key=["info", "warning", "high", "critical"].index)
 
 
-def test_an_unmerge_gives_back_what_was_merged(app: ClientApp) -> None:
+def test_an_unmerge_restores_the_earlier_groups(app: ClientApp) -> None:
     one, other = make_error(app, group="a"), make_error(app, group="b", user_key="u2")
     kept = merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)
 
@@ -69,7 +69,7 @@ def test_an_unmerge_gives_back_what_was_merged(app: ClientApp) -> None:
     assert group_of(other).event_count == 2
 
 
-def test_a_process_that_does_not_know_of_the_merge_puts_events_right(app: ClientApp) -> None:
+def test_a_process_with_an_outdated_cache_stores_events_in_the_merged_group(app: ClientApp) -> None:
     one, other = make_error(app, group="a"), make_error(app, group="b")
     remembered = dict(group_cache._entries)
 
@@ -79,7 +79,7 @@ def test_a_process_that_does_not_know_of_the_merge_puts_events_right(app: Client
     assert make_error(app, group="b").group_id == one.group_id
 
 
-def test_merges_of_merges_end_in_one_group(app: ClientApp) -> None:
+def test_a_merge_of_merged_groups_results_in_one_group(app: ClientApp) -> None:
     events = [make_error(app, group=name) for name in "abc"]
     middle = merging.merge_groups([group_of(events[1]), group_of(events[2])], user=None, now=NOON)
 
@@ -89,7 +89,7 @@ def test_merges_of_merges_end_in_one_group(app: ClientApp) -> None:
     assert kept.event_count == 3
 
 
-def test_groups_of_different_apps_stay_apart(app: ClientApp) -> None:
+def test_groups_of_different_apps_cannot_be_merged(app: ClientApp) -> None:
     one, other = make_error(app), make_error(make_app())
 
     with pytest.raises(CannotMerge):
