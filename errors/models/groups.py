@@ -170,5 +170,16 @@ class GroupNote(models.Model):
     class Meta:
         indexes: ClassVar = [models.Index(fields=["group", "-at"], name="notes_of_group")]
 
+    TONES: ClassVar = {
+        Kind.RESOLVED: "is-ok",
+        Kind.REGRESSED: "is-critical",
+        Kind.COMMENT: "is-accent",
+    }
+
     def __str__(self) -> str:
         return f"{self.get_kind_display()} at {self.at:%Y-%m-%d %H:%M}"
+
+    @property
+    def tone(self) -> str:
+        """Return the CSS class of this entry in the timeline."""
+        return self.TONES.get(GroupNote.Kind(self.kind), "")

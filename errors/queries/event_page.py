@@ -66,6 +66,12 @@ class Breadcrumb:
     message: str
     data: Pairs
 
+    @property
+    def tone(self) -> str:
+        if self.level in ("error", "fatal"):
+            return "critical"
+        return "warning" if self.level == "warning" else ""
+
 
 @dataclass(frozen=True)
 class Request:
