@@ -1,4 +1,4 @@
-"""No text makes a pattern slow: four times the text takes about four times the time, whatever it repeats."""
+"""Every pattern takes linear time: four times the text takes about four times as long."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ SCRUBBER = Scrubber()
 
 
 def as_event(text: str) -> object:
-    """Through the whole intake: every place that a text can have."""
+    """Build an event with the text in every member that can contain it."""
     stack = {
         "frames": [
             {
