@@ -53,7 +53,8 @@ describe(
     takes=(PlainError, list[PlainError], PlainErrors),
     answers={200: (ErrorAccepted, ErrorResults), 422: (ErrorResults,)},
     refusals={
-        422: "The JSON is not a valid error; `detail` gives the reason. A batch without any valid error returns the usual list of results.",
+        422: "The JSON is not a valid error; `detail` gives the reason. "
+        "A batch without any valid error returns the usual list of results.",
         403: "The key is unknown or revoked, or this origin is not allowed.",
         411: "The server cannot read chunked bodies.",
         500: "This event could not be stored.",
@@ -63,7 +64,7 @@ describe("errors:error-report", "OPTIONS", "CORS preflight request.", answers={2
 
 _PROJECT = {"project_id": "The app's id: the last part of its DSN."}
 _KEY = {
-    "X-Sentry-Auth": "`Sentry sentry_key=<key>, …`. Alternatives are `?sentry_key=` and the `dsn` in the envelope's header."
+    "X-Sentry-Auth": "`Sentry sentry_key=<key>, …`. Alternatives: `?sentry_key=`, or the `dsn` in the envelope's header."
 }
 _REFUSALS = {
     400: "The body is malformed.",
@@ -116,7 +117,7 @@ for method in ("GET", "POST", "OPTIONS"):
     describe(
         "errors:ingest-other",
         method,
-        "Record a job's check-in, sent with `curl`. The query contains `status` (ok, in_progress, error) and `duration`.",
+        "Record a job's check-in. The query contains `status` (ok, in_progress, error) and `duration`.",
         path="api/<int:project_id>/cron/<slug:monitor>/<str:key>/",
         path_notes={**_PROJECT, "monitor": "The heartbeat's name.", "key": "The DSN's public key."},
         answers={202: dict[str, Any]} if method != "OPTIONS" else {200: None},

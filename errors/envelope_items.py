@@ -117,7 +117,7 @@ def session(item: ReceivedItem) -> None:
 
 @item_type("sessions", limit=100 * 1024)
 def sessions(item: ReceivedItem) -> None:
-    """Record the aggregates that server SDKs send each minute: entries with a user as activity, all outcomes as counters."""
+    """Record the aggregates of server SDKs: entries with a user as activity, all outcomes as counters."""
     payload = _object(item.payload)
     sums = payload.get("aggregates")
     found: list[Activity | Counter] = []

@@ -27,7 +27,10 @@ _END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def die_with_parent(signum: int) -> None:
-    """Have the kernel send `signum` to this process when the thread that created it ends. Does nothing outside Linux."""
+    """Have the kernel send `signum` to this process when the thread that created it ends.
+
+    Does nothing outside Linux.
+    """
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
 
@@ -78,7 +81,10 @@ class Child:
         return (self.process.pid or 0) if self.process else 0
 
     def exit_reason(self) -> str | None:
-        """Return None while the process runs, otherwise a text that says how it ended. Kills the rest of its session."""
+        """Return None while the process runs, otherwise a text that says how it ended.
+
+        Kills the rest of its session.
+        """
         code = self.process.exitcode if self.process else None
         if code is None:
             return None
@@ -97,7 +103,7 @@ class Child:
             self.process.join()
 
     def next_backoff_seconds(self) -> float:
-        """Return the wait before the next start: 1 s, doubling up to 30 s each time the process lived less than 15 s."""
+        """Return the wait before the next start: 1 s, doubling up to 30 s while the process lives less than 15 s."""
         lived = time.monotonic() - self.started_at
         self.failure_count = self.failure_count + 1 if lived < 15 else 1
         return float(min(2 ** (self.failure_count - 1), 30))

@@ -139,7 +139,10 @@ _DECOMPRESSORS: dict[str, Callable[[bytes, int], bytes]] = {
 
 
 def decompress(body: bytes, encoding: str, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
-    """Return the body without its Content-Encoding. An unknown or empty encoding is ignored. Raises TooLarge, Unreadable."""
+    """Return the body without its Content-Encoding.
+
+    An unknown or empty encoding is ignored. Raises TooLarge, Unreadable.
+    """
     decompressor = _DECOMPRESSORS.get(encoding.strip().lower())
     if decompressor is None or not body:
         return body

@@ -22,7 +22,8 @@ MAX_EXTRA_BYTES = 256 * 1024
 MAX_COUNTED_TAGS = 20
 _PLACEHOLDER = 0  # for `timestamp`, so that the scrubber skips a value that we generate ourselves
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
-# Versions that the scrubber would filter: portal@1.2.0-rc.beta looks like an e-mail address, 1.2.0.4 like an IP address.
+# Versions that the scrubber would filter: portal@1.2.0-rc.beta looks like an e-mail address, 1.2.0.4 like an IP
+# address.
 _VERSION = re.compile(r"v?\d{1,9}(?:\.\d{1,9}){0,4}(?:[-+.][0-9A-Za-z.+-]{1,60})?")
 
 

@@ -1,9 +1,10 @@
 """Decode events, reusing what earlier events had in common with them.
 
-The stack frames of libraries, the list of installed modules and the SDK's description repeat byte for byte in thousands
-of events. Each of them is looked up by its bytes; on a miss it is decoded, normalized and scrubbed by the same functions
-as every other part of an event, and the result is kept. `ScrubbedDict` and `ScrubbedList` mark such results, so that the
-normalizer and the scrubber skip them when they process the event as a whole. Everything else is only decoded here.
+The stack frames of libraries, the list of installed modules and the SDK's description repeat byte for byte in
+thousands of events. Each of them is looked up by its bytes; on a miss it is decoded, normalized and scrubbed by the
+same functions as every other part of an event, and the result is kept. `ScrubbedDict` and `ScrubbedList` mark such
+results, so that the normalizer and the scrubber skip them when they process the event as a whole. Everything else is
+only decoded here.
 
 The result is the same as without a cache. The one exception: a number that no float can hold, in a member that a later
 duplicate replaces, does not switch the whole event to the lenient decoder.

@@ -12,7 +12,10 @@ MAX_AGE = timedelta(days=30)
 
 
 def parse(value: Any) -> datetime | None:
-    """Parse RFC 3339 or seconds since 1970 (also as text), in UTC unless a zone is given. Return None for anything else."""
+    """Parse RFC 3339 or seconds since 1970 (also as text), in UTC unless a zone is given.
+
+    Return None for anything else.
+    """
     if isinstance(value, str):
         text = value.strip()
         try:

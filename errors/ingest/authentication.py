@@ -80,7 +80,7 @@ class KeyCache:
     ) -> Project | None:
         """Return the project that the key belongs to, or None if the key does not open it.
 
-        `project_id` is None where the address names no project. Raises NotCached instead of querying the database unless
+        `project_id` is None if the URL names no project. Raises NotCached instead of querying the database unless
         `may_query`, and AuthUnavailable if the database does not answer and the key is not cached.
         """
         now = time.monotonic()

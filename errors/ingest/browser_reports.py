@@ -1,4 +1,4 @@
-"""Reports that browsers send on their own: content security policy, network errors, and the rest of the Reporting API."""
+"""Reports that browsers send on their own: content security policy, network errors and the Reporting API."""
 
 from errors.event import browser_reports, json_codec
 from errors.exceptions import TooLarge, Unreadable

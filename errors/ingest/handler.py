@@ -67,7 +67,10 @@ _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="errors.ingest")
 
 
 def match(path: str) -> re.Match[str] | None:
-    """Return a match if the path is an ingestion address. Slashes may be doubled or missing: a redirect loses the body."""
+    """Return a match if the path is an ingestion address.
+
+    Slashes may be doubled or missing: a redirect loses the body.
+    """
     return _ADDRESS.fullmatch(path)
 
 
@@ -119,7 +122,10 @@ class _Route:
 async def handle(
     environ: Environ, address: re.Match[str], read_body: Callable[[int], Awaitable[bytes]]
 ) -> Response:
-    """Answer a request in the event loop. `read_body` returns at most that many bytes, or raises TooLarge, BodyTimeout or ClientDisconnected."""
+    """Answer a request in the event loop.
+
+    `read_body` returns at most that many bytes, or raises TooLarge, BodyTimeout or ClientDisconnected.
+    """
     route, request = _Route(address), IngestRequest(environ, may_query=False)
     with request_id.use(request.id):
         try:

@@ -1,4 +1,4 @@
-"""One ingestion request: what the client sent, which project it authenticated as, and what is to be stored of it."""
+"""An ingestion request: the data sent by the client, its project, and the events to store."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ _MAX_KEYS = 4  # that one request may present
 
 @dataclass(slots=True)
 class Parsed:
-    """What a request asks to have stored, and the response that it gets once that has happened."""
+    """The events and items of a request, and its response once they are stored."""
 
     response: Response
     events: Sequence[NewEvent] = ()
@@ -35,7 +35,7 @@ class Parsed:
 
 
 class IngestRequest:
-    """What the client sent. `project` is set as soon as a key has been accepted."""
+    """The data sent by the client. `project` is set as soon as a key has been accepted."""
 
     __slots__ = ("body", "environ", "id", "may_query", "project", "received_at")
 

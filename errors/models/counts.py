@@ -56,7 +56,10 @@ class MinuteCount(_AppCount):
 
 
 class HourCount(_AppCount):
-    """Minute counts rolled up by hour, for charts of weeks and months. Only `errors.services.hourly_counts` writes them."""
+    """Minute counts rolled up by hour, for charts of weeks and months.
+
+    Only `errors.services.hourly_counts` writes them.
+    """
 
     pk = models.CompositePrimaryKey("hour", "app_id", "severity")
     hour = models.PositiveIntegerField()

@@ -98,7 +98,7 @@ class ErrorEvent(models.Model):
 
 
 class PayloadDictionary(models.Model):
-    """A payload of a group that serves as the compression dictionary for its other payloads, to a fifth of their size."""
+    """A payload that serves as the compression dictionary of its group. The others shrink to a fifth."""
 
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="+")
     content = models.BinaryField()
@@ -130,7 +130,10 @@ class EventPayload(models.Model):
 
 
 class SeenEvent(models.Model):
-    """An event id that was stored. It is unique per app across all partitions, so that an event sent twice is stored once."""
+    """An event id that was stored.
+
+    It is unique per app across all partitions, so that an event sent twice is stored once.
+    """
 
     pk = models.CompositePrimaryKey("event_id", "app_id")
     app = models.ForeignKey(

@@ -23,7 +23,7 @@ def first_pending_hour() -> int:
 
 @transaction.atomic
 def roll_up(*, now: datetime, everything: bool = False) -> int:
-    """Roll up the hours that have ended since the last run, and the last RECOMPUTE_HOURS again. Return the number of rows.
+    """Roll up the hours that have ended, and the last RECOMPUTE_HOURS again. Return the number of rows.
 
     With `everything`, roll up all hours. An import, which writes old minutes, needs this.
     """

@@ -1,4 +1,4 @@
-"""Read events from files: envelopes, or event JSON exported by Bugsink or Sentry (one object, a list, or one per line)."""
+"""Read events from files: envelopes, or event JSON of Bugsink or Sentry (an object, a list, or one per line)."""
 
 import gzip
 import uuid
@@ -138,7 +138,7 @@ _FRAME_NAMES = {
 
 
 def _as_sdk_spells(value: Any) -> Any:
-    """Rename the members that the API spells differently from SDKs. `context` contains the lines around a frame's line."""
+    """Rename members that the API spells differently from SDKs. `context` contains the lines around a frame's."""
     if isinstance(value, list):
         return [_as_sdk_spells(one) for one in value]
     if not isinstance(value, dict):

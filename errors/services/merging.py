@@ -52,7 +52,10 @@ def _absorb(kept: ErrorGroup, other: ErrorGroup) -> None:
 
 @transaction.atomic
 def unmerge_group(other: ErrorGroup, *, user: User | None, now: datetime) -> ErrorGroup:
-    """Unmerge a group: return its fingerprints and events to it. Does nothing if it is not merged. Returns the group."""
+    """Unmerge a group: return its fingerprints and events to it.
+
+    Does nothing if it is not merged. Returns the group.
+    """
     other = ErrorGroup.objects.select_for_update().get(pk=other.pk)
     if other.merged_into_id is None:
         return other

@@ -121,7 +121,10 @@ def _delete_events(cutoff: int, budget: Budget, *, app_id: int | None = None) ->
 
 
 def _delete_seen_of_day(day: date, budget: Budget) -> int:
-    """Delete the day's ids from SeenEvent, so that its partitions can be dropped. Continues where the last run stopped."""
+    """Delete the day's ids from SeenEvent, so that its partitions can be dropped.
+
+    Continues where the last run stopped.
+    """
     count = 0
     end = received_id(_end(day))
     start = _first_seen_event(received_id(_end(day) - timedelta(days=1)), end)

@@ -37,7 +37,10 @@ class GroupAggregate:
 
 
 class TagValues:
-    """The tag values seen so far. Limits them, so that a tag with unique values (order numbers) does not fill the database."""
+    """The tag values seen so far.
+
+    Limits them, so that a tag with unique values (order numbers) does not fill the database.
+    """
 
     def __init__(self) -> None:
         self._seen: dict[tuple[int, str], set[str]] = {}

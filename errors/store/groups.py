@@ -109,7 +109,7 @@ def resolve(events: Sequence[NewEvent]) -> dict[Key, GroupCacheEntry]:
         found.update(_look_up(missing))
         missing = [key for key in missing if key not in found]
     if missing:
-        # Concurrent first events must create one group: the first transaction creates it, the others wait here and find it.
+        # Concurrent first events must create one group: one transaction creates it, the others wait here and find it.
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 for app_id in sorted({app_id for app_id, _ in missing}):
@@ -163,7 +163,7 @@ def _load_dictionaries(groups: Sequence[GroupCacheEntry]) -> None:
 
 
 def _adopt_earlier_group(event: NewEvent) -> int | None:
-    """Return the group that an earlier version of the fingerprint assigns, after adding the new hash to it; None if there is none."""
+    """Find the group by earlier versions of the fingerprint and add the new hash to it. Return its id, or None."""
     for earlier in fingerprint.EARLIER:
         hash_ = earlier(json_codec.decode(event.payload))
         old = GroupHash.objects.filter(app_id=event.app_id, hash=hash_).first()

@@ -95,6 +95,9 @@ def json_of(event: ErrorEvent) -> bytes:
 
 
 def payload_of(event: ErrorEvent) -> dict[str, Any]:
-    """Return the normalized event, in the shape that errors.event.normalize describes. Raises EventPayload.DoesNotExist."""
+    """Return the normalized event, in the shape that errors.event.normalize describes.
+
+    Raises EventPayload.DoesNotExist.
+    """
     payload = json_codec.decode(json_of(event))
     return payload if isinstance(payload, dict) else {}

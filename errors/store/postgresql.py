@@ -118,7 +118,10 @@ def _columns(rows: Rows, count: int) -> list[str]:
 
 
 def _array(values: Iterable[int | str | None]) -> str:
-    """Return the values as a PostgreSQL array literal. The driver's adaptation takes as long as the rest of writing a batch."""
+    """Return the values as a PostgreSQL array literal.
+
+    The driver's adaptation takes as long as the rest of writing a batch.
+    """
     return f"{{{','.join([_element(value) for value in values])}}}"
 
 

@@ -142,7 +142,7 @@ class _Connection:
 
 
 class StoreProcess:
-    """Commits the batches that arrive on its socket, until it is asked to end and the last web process has disconnected."""
+    """Commits batches from its socket, until it is asked to end and the last web process has disconnected."""
 
     def __init__(self, address: Path) -> None:
         self._address = address

@@ -42,7 +42,7 @@ class Dialect(Protocol):
         """
 
     def group_states(self, cursor: Any, ids: Sequence[int]) -> list[Row]:
-        """Return (id, status, severity, merged_into_id, event_count) of the groups, and lock them until the transaction ends."""
+        """Lock the groups and return (id, status, severity, merged_into_id, event_count) of each."""
 
     def add(self, cursor: Any, batch: Batch) -> None:
         """Insert events and payloads, and add the batch to all counts. New users of a group increase its user count."""

@@ -22,7 +22,8 @@ def _as_json(rows: Iterable[Any]) -> str:
 class SQLite:
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        # The driver's own cursor: Django's rewrites each statement's placeholders, which takes a tenth of the writer's time.
+        # The driver's own cursor: Django's rewrites each statement's placeholders, which takes a tenth of the writer's
+        # time.
         connection.ensure_connection()
         with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
             yield cursor

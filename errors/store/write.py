@@ -165,7 +165,7 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
 
 
 def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
-    """Return the groups to lock before anything else: all of them, or none if a group or partition may have to be created.
+    """Return the groups to lock first: all of them, or none if a group or partition may have to be created.
 
     A transaction that holds some groups while it waits for others, or for a creation lock, could deadlock with another
     node's batch.

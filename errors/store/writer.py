@@ -58,7 +58,7 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def store(self, parse: Parse, size_bytes: int) -> BatchResult:
-        """Call `parse` when the request's turn has come, store the events it returns, and return once they are committed.
+        """Call `parse` when the request is next, store the events it returns, and return once they are committed.
 
         `size_bytes` is about how much memory the request takes meanwhile. Raises what `parse` raises, NotStorable, or
         Unavailable if too much is waiting or the store does not answer within TIMEOUT_SECONDS.

@@ -48,7 +48,10 @@ PAYLOAD: dict[str, Any] = {
 def new_error(
     app: ClientApp, *, group: str = "", payload: dict[str, Any] | None = None, **fields: Any
 ) -> NewEvent:
-    """Return an unstored error of the app. Errors with the same `group` belong to one group; `fields` are those of NewEvent."""
+    """Return an unstored error of the app.
+
+    Errors with the same `group` belong to one group; `fields` are those of NewEvent.
+    """
     number = next(_numbers)
     given: dict[str, Any] = {
         "app_id": app.pk,

@@ -187,12 +187,12 @@ def test_the_build_hash_of_a_bundle_does_not_count(build: str) -> None:
 
 
 def test_frames_before_an_await_do_not_count() -> None:
-    told = {
+    hashes = {
         hash_of(script(*before, "refresh", "read"))
         for before in ((), ("async start",), ("?", "async*start"), ("x", "EventListener.handleEvent*start"))
     }  # fmt: skip
 
-    assert len(told) == 1
+    assert len(hashes) == 1
     assert hash_of(script("async start")) != hash_of(script("async stop"))
 
 

@@ -77,13 +77,13 @@ def test_a_file_over_the_size_limit_is_read_line_by_line(
     (tmp_path / "a.jsonl").write_bytes(lines)
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines.replace(b"hold", b"pay")))
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(os.urandom(9_000))[:4_000])
-    app, told, progress = make_app(), StringIO(), StringIO()
+    app, output, progress = make_app(), StringIO(), StringIO()
 
-    call_command("import_errors", app.slug, str(tmp_path), stdout=told, stderr=progress)
+    call_command("import_errors", app.slug, str(tmp_path), stdout=output, stderr=progress)
 
     assert ErrorEvent.objects.count() == 900
-    assert "900 events stored" in told.getvalue()
-    assert "cut.jsonl.gz: not readable" in told.getvalue()
+    assert "900 events stored" in output.getvalue()
+    assert "cut.jsonl.gz: not readable" in output.getvalue()
     shares = [int(share) for share in re.findall(r"(\d+) %", progress.getvalue())]
     assert shares == sorted(shares)
     assert shares[-1] == 100
@@ -97,10 +97,10 @@ def test_a_stopped_import_can_be_continued(tmp_path: Path) -> None:
     call_command("import_errors", app.slug, str(tmp_path))
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
 
-    told = StringIO()
-    call_command("import_errors", app.slug, str(tmp_path), stdout=told)
+    output = StringIO()
+    call_command("import_errors", app.slug, str(tmp_path), stdout=output)
 
-    assert "18 events stored, 12 already present" in told.getvalue()
+    assert "18 events stored, 12 already present" in output.getvalue()
     assert ErrorEvent.objects.count() == ErrorGroup.objects.get().event_count == 30
 
 

@@ -180,7 +180,8 @@ def test_csp_reports_become_errors(sender: Sender) -> None:
 
 def test_each_report_of_a_bundle_becomes_an_error(sender: Sender) -> None:
     bundle = [
-        {"type": "csp-violation", "url": "https://shop.example/", "body": {"effectiveDirective": "img-src", "blockedURL": "inline"}},
+        {"type": "csp-violation", "url": "https://shop.example/",
+         "body": {"effectiveDirective": "img-src", "blockedURL": "inline"}},
         {"type": "deprecation", "url": "https://shop.example/", "body": {"id": "x", "message": "old"}},
     ]  # fmt: skip
     url = f"/api/{sender.app.pk}/security/?sentry_key={sender.key}"

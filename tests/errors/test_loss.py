@@ -1,4 +1,4 @@
-"""Acknowledged events are not lost when processes are killed or disks are full, and ingestion recovers automatically."""
+"""Acknowledged events survive killed processes and full disks, and ingestion recovers automatically."""
 
 import os
 import pwd

@@ -71,10 +71,10 @@ def test_an_unmerge_restores_the_earlier_groups(app: ClientApp) -> None:
 
 def test_a_process_with_an_outdated_cache_stores_events_in_the_merged_group(app: ClientApp) -> None:
     one, other = make_error(app, group="a"), make_error(app, group="b")
-    remembered = dict(group_cache._entries)
+    outdated = dict(group_cache._entries)
 
     merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)
-    group_cache._entries.update(remembered)
+    group_cache._entries.update(outdated)
 
     assert make_error(app, group="b").group_id == one.group_id
 

@@ -172,7 +172,7 @@ def test_an_invalid_filter_is_named(browse: Client, shop: ClientApp) -> None:
 
     page = browse.get("/admin/errors/?q=severity:loud+since:yesterday").content.decode()
 
-    assert "There is no severity" in page
+    assert "Unknown severity" in page
     assert "is not a time" in page
     assert "still here" in page
 
@@ -316,10 +316,10 @@ def test_viewing_and_changing_require_different_permissions(
     group = group_of(make_error(shop))
     sent = {"action": "resolve", "group": [group.pk]}
 
-    nobody, reader = staff_client(), staff_client("view_errorgroup")
+    no_permission, reader = staff_client(), staff_client("view_errorgroup")
     writer = staff_client("view_errorgroup", "change_errorgroup")
 
-    assert nobody.get("/admin/errors/").status_code == 403
+    assert no_permission.get("/admin/errors/").status_code == 403
     page = reader.get("/admin/errors/")
     assert page.status_code == 200
     assert 'value="resolve"' not in page.content.decode()

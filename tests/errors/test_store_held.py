@@ -1,4 +1,4 @@
-"""Another process keeps the database busy: clients that report errors wait or get a 503, and other clients notice nothing.
+"""Another process locks the database: requests with events wait or get a 503, and all others are answered as usual.
 
 An unavailable PostgreSQL is tested where it is killed, in test_loss.
 """

@@ -72,7 +72,8 @@ def test_a_batch_is_written_again_after_a_deadlock() -> None:
             ErrorGroup.objects.select_for_update().get(pk=second)
             batch = pool.submit(write_in_a_thread, app, "first", "second")
             wait_for_lock_waiter()
-            # PostgreSQL aborts the transaction that has waited longer, which is the one that checks for deadlocks first.
+            # PostgreSQL aborts the transaction that has waited longer, which is the one that checks for deadlocks
+            # first.
             ErrorGroup.objects.select_for_update().get(pk=first)
 
         assert batch.result(10) == 2

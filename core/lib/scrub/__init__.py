@@ -1,8 +1,8 @@
 """Remove personal data and secrets before anything is stored or logged.
 
-The name of a field (`password`, `X-Auth-Token`; see `names`) filters its whole value. Patterns in texts (addresses, card
-numbers, bearer tokens; see `texts`) filter only the matched part. References to orders, payments and reservations are
-kept.
+The name of a field (`password`, `X-Auth-Token`; see `names`) filters its whole value. Patterns in texts (addresses,
+card numbers, bearer tokens; see `texts`) filter only the matched part. References to orders, payments and reservations
+are kept.
 """
 
 from core.lib.scrub.texts import FILTERED, passes_luhn, scrub_text

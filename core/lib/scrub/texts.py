@@ -10,7 +10,8 @@ import re
 
 FILTERED = "[Filtered]"
 _URL_PASSWORD = re.compile(r"(://[^/\s:@\"']{0,100}+:)[^\s/@\"']{1,200}+(?=@)")
-# A local part starts where its run of characters starts, so there is one attempt per run. %40 is the @ of query strings.
+# A local part starts where its run of characters starts, so there is one attempt per run. %40 is the @ of query
+# strings.
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]++(?:@|%40)((?:[^\W_](?:[\w-]{0,62}+)\.){1,8}[^\W\d_]{2,24})(?![\w-])"
 )
@@ -38,7 +39,8 @@ _CARD_HINT = re.compile(r"\d{4}[ -]?\d{4,6}[ -]?\d{4}", re.ASCII)
 _SCHEME_AND_TOKEN = re.compile(
     r"\b(bearer|basic)(\s{1,4})([\w.~+/=-]{6,4096}+)", re.IGNORECASE | re.ASCII
 )
-# Words with dots; _jwt decides which of them are JSON Web Tokens. (`eyJ[\w-]{8,}\.` would try again at every `-eyJ` of a
+# Words with dots; _jwt decides which of them are JSON Web Tokens. (`eyJ[\w-]{8,}\.` would try again at every `-eyJ` of
+# a
 # word, which takes hours for a megabyte.)
 _DOTTED = re.compile(r"(?<![\w.-])[\w.-]{16,}+")
 _PEM = re.compile(

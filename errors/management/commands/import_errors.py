@@ -15,8 +15,8 @@ BATCH_SIZE = 200
 
 class Command(BaseCommand):
     help = (
-        "Import events from files or folders: Sentry envelopes, or event JSON (an object, a list, or one event per line),"
-        " plain or gzipped. The command can be stopped and restarted: events that are already stored are skipped."
+        "Import events from files or folders: Sentry envelopes, or event JSON (an object, a list, or one per line), plain"
+        " or gzipped. The command can be stopped and restarted: events that are already stored are skipped."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -58,7 +58,10 @@ class Command(BaseCommand):
             raise CommandError("no file could be read")
 
     def _show(self, files: list[importing.EventFile], events: int, shown: int) -> int:
-        """Print the progress in percent of the bytes read. On a terminal update one line; otherwise print a line per 5 %."""
+        """Print the progress in percent of the bytes read.
+
+        On a terminal update one line; otherwise print a line per 5 %.
+        """
         total = sum(file.size for file in files) or 1
         percent = 100 * sum(file.position for file in files) // total
         step = 1 if self.stderr.isatty() else 5

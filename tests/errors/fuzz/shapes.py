@@ -1,8 +1,8 @@
 """Strategies for arbitrary client input: JSON of any shape, biased towards the names of an event's members.
 
-Hypothesis chooses a seed and a size, and a generator of our own makes the value from them: a hundred times as many examples
-in the same time as from nested strategies, and a failing one still shrinks in size. `FUZZ_EXAMPLES` sets how many each
-property gets: the suite takes few, a long run as many as one has time for.
+Hypothesis chooses a seed and a size, from which `Maker` generates the value. This is a hundred times as fast as nested
+strategies, and a failing example still shrinks in size. `FUZZ_EXAMPLES` sets the number of examples per property: few in
+the normal suite, many in a long run.
 """
 
 import json
