@@ -175,7 +175,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('date', models.DateField()),
-                ('source', models.CharField(choices=[('portal', 'Not kept by the portal'), ('quota', 'Refused: over quota'), ('invalid', 'Refused: not readable'), ('client', 'Dropped by the SDK')], max_length=8)),
+                ('source', models.CharField(choices=[('portal', 'Not supported by the portal'), ('quota', 'Over quota'), ('invalid', 'Unreadable'), ('client', 'Dropped by the SDK')], max_length=8)),
                 ('category', models.CharField(max_length=64)),
                 ('reason', models.CharField(blank=True, max_length=64)),
                 ('count', models.PositiveBigIntegerField()),
