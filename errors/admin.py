@@ -1,4 +1,4 @@
-"""Errors are worked with on their own pages; the admin keeps what has no page."""
+"""Admin for the models that have no page of their own."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +10,7 @@ from errors.models import Discarded, ErrorGroup, UserReport
 
 @admin.register(ErrorGroup)
 class ErrorGroupAdmin(LogAdmin):
-    """Leads every admin link about a group to the group's page."""
+    """Redirects the admin's links to groups to the group pages."""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, object] | None = None
@@ -32,7 +32,7 @@ class ErrorGroupAdmin(LogAdmin):
 
 @admin.register(Discarded)
 class DiscardedAdmin(LogAdmin):
-    """What was not stored, and why: quotas, unreadable reports, kinds the portal does not keep."""
+    """Items that were not stored, with the reason: quotas, unreadable reports, unsupported types."""
 
     list_display = ["date", "app", "source", "category", "reason", "count", "last_at"]
     list_filter = ["source", "app", "category"]
@@ -43,7 +43,7 @@ class DiscardedAdmin(LogAdmin):
 
 @admin.register(UserReport)
 class UserReportAdmin(LogAdmin):
-    """What people wrote about errors they met."""
+    """Reports that users wrote about errors."""
 
     list_display = ["received_at", "app", "message", "url"]
     list_filter = ["app"]

@@ -2,9 +2,9 @@
 
 | kind | decorator | the function |
 | --- | --- | --- |
-| envelope_items | `@item_type("transaction", limit=1024 * 1024)` | `(Received) -> None`; ValueError or TypeError rejects the item |
+| envelope_items | `@item_type("transaction", limit=1024 * 1024)` | `(ReceivedItem) -> None`; ValueError or TypeError rejects it |
 
-Items without a handler are dropped, counted by kind and app, and shown to owners. How to add one: docs/howto/envelope-item.md.
+Items without a handler are dropped, counted by type and app, and shown to owners. How to add one: docs/howto/envelope-item.md.
 """
 
 from collections.abc import Callable
@@ -17,18 +17,18 @@ from errors.ingest.authentication import Project
 
 
 @dataclass(slots=True, frozen=True)
-class Received:
-    """One item, with what its handler may want to know about its envelope."""
+class ReceivedItem:
+    """One item, with the data of its envelope that a handler may need."""
 
     project: Project
     type: str
-    payload: Any  # decoded JSON; None when it could not be read
+    payload: Any  # decoded JSON; None if it is invalid
     envelope: dict[str, Any]  # the envelope's header
     event_id: str
     now: datetime
 
 
-ItemHandler = Callable[[Received], None]
+ItemHandler = Callable[[ReceivedItem], None]
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,7 +36,7 @@ class ItemType:
     name: str
     handle: ItemHandler
     limit: int  # bytes
-    is_container: bool  # many of a kind in one payload, `application/vnd.sentry.items…`
+    is_container: bool  # several items in one payload, `application/vnd.sentry.items…`
 
 
 envelope_items: Registry[ItemType] = Registry("envelope_items")

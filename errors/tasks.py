@@ -1,4 +1,4 @@
-"""What runs by the clock."""
+"""Scheduled tasks. The first line of a docstring is the task's name in the admin."""
 
 from django.utils import timezone
 
@@ -8,11 +8,11 @@ from errors.services import hourly_counts, retention
 
 @hourly(minute=10)
 def prune() -> dict[str, int]:
-    """Remove events past their app's retention, a chunk at a time."""
+    """Delete events past their app's retention."""
     return retention.prune(now=timezone.now())
 
 
 @hourly(minute=1)
 def add_up_hours() -> int:
-    """Add up the minutes of the hour that is over, for charts of a week and a month."""
-    return hourly_counts.add_up(now=timezone.now())
+    """Roll up hourly error counts, for charts of a week and a month."""
+    return hourly_counts.roll_up(now=timezone.now())

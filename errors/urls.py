@@ -1,4 +1,4 @@
-"""The staff's pages, and ingestion's addresses, which `serve` answers before Django's middleware."""
+"""URLs of the staff pages and of ingestion. `serve` answers ingestion before Django's middleware."""
 
 from django.contrib import admin
 from django.urls import path, re_path

@@ -5,61 +5,59 @@ from typing import Generic, TypeVar
 
 from django.db import OperationalError, connection, transaction
 
-from core.lib import one_thread
-from core.lib.one_thread import OneThread, Waiting
+from core.lib import batching_thread
+from core.lib.batching_thread import BatchingThread, PendingRequest
 
-Asked = TypeVar("Asked")
-Made = TypeVar("Made")
+Request = TypeVar("Request")
+Result = TypeVar("Result")
 MAX_BATCH = 64
 TIMEOUT_SECONDS = 30.0  # longer than SQLite's busy timeout
 
 
-class GroupCommit(Generic[Asked, Made]):
-    def __init__(self, work: Callable[[Sequence[Asked]], Sequence[Made | Exception]]) -> None:
+class GroupCommit(Generic[Request, Result]):
+    def __init__(self, work: Callable[[Sequence[Request]], Sequence[Result | Exception]]) -> None:
         """Commit the writes that `work` makes.
 
         `work` runs in a transaction of another thread and returns one outcome per request. If it returns an exception
         for a request, it must have undone what it wrote for it.
         """
         self._work = work
-        self.thread: OneThread[Asked, Made] = OneThread(
-            "group commit", self._commit, at_once=MAX_BATCH, patience=TIMEOUT_SECONDS
+        self.thread: BatchingThread[Request, Result] = BatchingThread(
+            "group commit", self._commit, max_batch=MAX_BATCH, timeout_seconds=TIMEOUT_SECONDS
         )
 
-    def run(self, asked: Asked) -> Made:
+    def run(self, request: Request) -> Result:
         """Return the outcome once it is committed, or raise it if it is an exception.
 
         Inside a transaction, `work` runs at once as part of that transaction.
         """
         if connection.in_atomic_block:
-            [outcome] = self._work([asked])
+            [outcome] = self._work([request])
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
         try:
-            return self.thread.ask(asked)
-        except one_thread.Late:
+            return self.thread.submit(request)
+        except batching_thread.TimedOut:
             raise OperationalError("locked: the writer did not respond in time") from None
-        except one_thread.Failed as error:
+        except batching_thread.Failed as error:
             raise OperationalError(str(error)) from None
 
-    def _commit(self, batch: Sequence[Waiting[Asked, Made]]) -> None:
+    def _commit(self, batch: Sequence[PendingRequest[Request, Result]]) -> None:
         try:
             with transaction.atomic():
-                outcomes = self._work([waiting.asked for waiting in batch])
+                outcomes = self._work([pending.request for pending in batch])
         except OperationalError as error:  # Locked or unavailable, which concerns the whole batch.
             connection.close()
-            for waiting in batch:
-                waiting.answer(error)
+            for pending in batch:
+                pending.answer(error)
         except Exception as error:
             connection.close()
             if len(batch) == 1:
                 batch[0].answer(error)
                 return
-            for (
-                waiting
-            ) in batch:  # Commit each one on its own, so that only the faulty write fails.
-                self._commit([waiting])
+            for pending in batch:  # commit each on its own, so that only the faulty write fails
+                self._commit([pending])
         else:
-            for waiting, outcome in zip(batch, outcomes, strict=True):
-                waiting.answer(outcome)
+            for pending, outcome in zip(batch, outcomes, strict=True):
+                pending.answer(outcome)

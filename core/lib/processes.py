@@ -1,7 +1,7 @@
-"""Child processes that end with their parent and share the memory that it had loaded when they were forked.
+"""Forked child processes that share their parent's memory and end with it.
 
-The parent must have no thread and no connection: a lock held by a thread would stay locked in the child, and two
-processes would talk on one connection.
+The parent must not have threads or open connections when it forks: a lock held by a thread would stay locked in the
+child, and both processes would use the same connection.
 """
 
 import contextlib
@@ -23,11 +23,14 @@ PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _fork = multiprocessing.get_context("fork")
-_ASKED_TO_END = (signal.SIGINT, signal.SIGTERM)
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def die_with_parent(signum: int) -> None:
-    """Have the kernel send us `signum` when the thread that made this process ends. Linux only; elsewhere nothing."""
+    """Have the kernel send `signum` to this process when the thread that created it ends.
+
+    Does nothing outside Linux.
+    """
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
 
@@ -40,21 +43,21 @@ def set_process_name(name: str) -> None:
 
 @dataclass
 class Child:
-    """A process in a session of its own, so that a Ctrl-C at the terminal reaches only us, and we can end all of it."""
+    """A child process in its own session: Ctrl-C reaches only the parent, which can kill the whole session."""
 
     name: str
     work: Callable[[], object]
     process: BaseProcess | None = None
     started_at: float = 0.0
-    starts: int = 0
-    failures: int = 0
+    start_count: int = 0
+    failure_count: int = 0
 
     def start(self) -> None:
-        """Call it from the main thread only: the child ends with the thread that started it."""
-        self.starts += 1
+        """Start the process. Call it from the main thread, because the child ends with the thread that started it."""
+        self.start_count += 1
         self.process = _fork.Process(target=self._run, args=(os.getpid(),), name=self.name)
-        # Until the child has our handlers no more, a signal that tells it to end would be lost in them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKED_TO_END)
+        # Block the end signals until the child has replaced the inherited handlers, which would swallow them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
         try:
             self.process.start()
         finally:
@@ -65,10 +68,10 @@ class Child:
         os.setsid()
         die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:
-            sys.exit("the supervisor is gone")
-        for signum in _ASKED_TO_END:
+            sys.exit("the supervisor has ended")
+        for signum in _END_SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED_TO_END)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         self.work()
@@ -77,8 +80,11 @@ class Child:
     def pid(self) -> int:
         return (self.process.pid or 0) if self.process else 0
 
-    def ended(self) -> str | None:
-        """None while it runs; otherwise how it ended, for people. What it left behind of its session is killed."""
+    def exit_reason(self) -> str | None:
+        """Return None while the process runs, otherwise a text that says how it ended.
+
+        Kills the rest of its session.
+        """
         code = self.process.exitcode if self.process else None
         if code is None:
             return None
@@ -86,21 +92,21 @@ class Child:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
 
     def terminate(self) -> None:
-        """Ask the main process only, which lets its own children finish what they do."""
+        """Send SIGTERM to the main process only, which lets its own children finish their work."""
         if self.process:
             self.process.terminate()
 
     def kill(self) -> None:
         self._kill_session()
         if self.process:
-            self.process.kill()  # in its first instant it has no session yet
+            self.process.kill()  # right after the fork it has no session yet
             self.process.join()
 
-    def backoff(self) -> float:
-        """How long to wait before starting it again: 1 s, doubling to 30 s while it lives less than 15 s."""
+    def next_backoff_seconds(self) -> float:
+        """Return the wait before the next start: 1 s, doubling up to 30 s while the process lives less than 15 s."""
         lived = time.monotonic() - self.started_at
-        self.failures = self.failures + 1 if lived < 15 else 1
-        return float(min(2 ** (self.failures - 1), 30))
+        self.failure_count = self.failure_count + 1 if lived < 15 else 1
+        return float(min(2 ** (self.failure_count - 1), 30))
 
     def _kill_session(self) -> None:
         if self.pid:
@@ -108,8 +114,8 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
 
 
-def in_a_child(work: Callable[..., T], **arguments: object) -> T:
-    """What `work` returns or raises, done in a process of its own: the memory it takes ends with that process.
+def run_in_child(work: Callable[..., T], **arguments: object) -> T:
+    """Run `work` in a child process and return its result or raise its exception. Its memory is freed with the process.
 
     Call it before there are threads or connections.
     """
@@ -117,16 +123,18 @@ def in_a_child(work: Callable[..., T], **arguments: object) -> T:
         return pool.submit(work, **arguments).result()
 
 
-def stop_all(children: Sequence[Child], grace: float) -> bool:
-    """End them within `grace` seconds, then by force. True when force was not needed."""
+def stop_all(children: Sequence[Child], grace_seconds: float) -> bool:
+    """Terminate the children, and kill those that run longer than `grace_seconds`. Return True if none was killed."""
     for child in children:
         child.terminate()
-    deadline = time.monotonic() + grace
+    deadline = time.monotonic() + grace_seconds
     while any(child.process and child.process.exitcode is None for child in children):
         if time.monotonic() > deadline:
             break
         time.sleep(0.05)
-    gently = all(child.process is None or child.process.exitcode is not None for child in children)
+    ended_gracefully = all(
+        child.process is None or child.process.exitcode is not None for child in children
+    )
     for child in children:
         child.kill()
-    return gently
+    return ended_gracefully

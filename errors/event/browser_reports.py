@@ -1,4 +1,4 @@
-"""What browsers report by themselves, as events: CSP violations, network errors and the Reporting API's bundles."""
+"""Convert reports that browsers send on their own into events: CSP violations, network errors, the Reporting API."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,11 +28,11 @@ _NEW_NAMES = {
     "disposition": "disposition",
     "referrer": "referrer",
 }
-_MOST_REPORTS = 50
+_MAX_REPORTS = 50
 
 
 def _origin(uri: str) -> str:
-    """What CSP calls the blocked thing: an origin, or a word such as `inline`."""
+    """Return the blocked origin, or the keyword that CSP uses instead, such as `inline`."""
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -64,23 +64,23 @@ def _csp(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _other(kind: str, body: dict[str, Any], url: str) -> dict[str, Any]:
-    what = body.get("message") or body.get("type") or body.get("id") or body.get("reason") or ""
+    detail = body.get("message") or body.get("type") or body.get("id") or body.get("reason") or ""
     return {
         "type": kind,
         "logger": kind,
         "level": "warning",
         "platform": "javascript",
-        "logentry": {"formatted": f"{kind}: {what}".rstrip(": ")},
+        "logentry": {"formatted": f"{kind}: {detail}".rstrip(": ")},
         "request": {"url": url},
         "extra": {"report": body},
     }
 
 
 def events_of(body: Any) -> list[dict[str, Any]]:
-    """One event a report; [] when there is no report in it."""
+    """Return one event per report, or [] if the body contains no report."""
     if isinstance(body, list):  # application/reports+json
         found = []
-        for report in body[:_MOST_REPORTS]:
+        for report in body[:_MAX_REPORTS]:
             inner = report.get("body") if isinstance(report, dict) else None
             if not isinstance(inner, dict):
                 continue

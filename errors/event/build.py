@@ -1,4 +1,4 @@
-"""From an event as it was sent to a NewEvent: mend the shape, filter, date, group, encode."""
+"""Build a NewEvent from an event as it was sent: normalize, scrub, date, group and encode it."""
 
 import hmac
 import re
@@ -12,33 +12,34 @@ from django.conf import settings
 
 from core.lib.scrub import Scrubber
 from errors.event import business_refs, fingerprint, frame_cache, json_codec, timestamps
-from errors.event.body import Unreadable
 from errors.event.new_event import NewEvent
 from errors.event.normalize import Normalizer, severity_of
 from errors.event.titles import culprit_of, title_of
+from errors.exceptions import Unreadable
 
-LONGEST_EVENT = 1024 * 1024
-LONGEST_EXTRA = 256 * 1024
-MOST_COUNTED_TAGS = 20
-_TO_COME = 0  # in the place of the moment: what we write ourselves needs no filter
+MAX_EVENT_BYTES = 1024 * 1024
+MAX_EXTRA_BYTES = 256 * 1024
+MAX_COUNTED_TAGS = 20
+_PLACEHOLDER = 0  # for `timestamp`, so that the scrubber skips a value that we generate ourselves
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
-# portal@1.2.0-rc.beta is no person's address, 1.2.0.4 no machine's.
+# Versions that the scrubber would filter: portal@1.2.0-rc.beta looks like an e-mail address, 1.2.0.4 like an IP
+# address.
 _VERSION = re.compile(r"v?\d{1,9}(?:\.\d{1,9}){0,4}(?:[-+.][0-9A-Za-z.+-]{1,60})?")
 
 
 @dataclass(slots=True, frozen=True)
-class Circumstances:
-    """What is known of an event besides the event itself."""
+class IngestContext:
+    """Facts about an event that its payload does not contain."""
 
     received_at: datetime
     sent_at: datetime | None = None
-    event_id: str = ""  # from the envelope's header; wins
+    event_id: str = ""  # from the envelope's header; overrides the payload's
     client_address: str = ""
     errors_are_critical: bool = False
 
 
 def event_id_of(value: Any) -> str:
-    """32 hex digits of an id with or without dashes; "" for anything else."""
+    """Return an id, with or without dashes, as 32 hex digits; "" for anything else."""
     if type(value) is not str:
         return ""
     text = value if len(value) == 32 else value.replace("-", "")
@@ -54,19 +55,19 @@ def _hmac_key(secret: str) -> bytes:
 
 
 def pseudonym(identity: str) -> str:
-    """The same person gets the same one, and it does not lead back to the person."""
+    """Return a stable pseudonym that does not reveal the identity."""
     return "~" + hmac.digest(_hmac_key(settings.SECRET_KEY), identity.encode("utf-8", "replace"), "sha256").hex()[:20]  # fmt: skip
 
 
 def user_key_of(user: Any, client_address: str) -> str:
-    """Whom to count an event for: the app's own user id; a pseudonym where all there is, is personal."""
+    """Return the key under which the event's user is counted: the app's user id, or a pseudonym for personal data."""
     if type(user) is not dict:
         return ""
     for name in ("id", "username", "email", "ip_address"):
         value = user.get(name)
         if value is None or value == "" or isinstance(value, bool | dict | list):
             continue
-        text = str(value)[: business_refs.LONGEST]
+        text = str(value)[: business_refs.MAX_LENGTH]
         if name == "ip_address":
             text = client_address if text == "{{auto}}" else text
             return pseudonym(text) if text else ""
@@ -77,7 +78,7 @@ def user_key_of(user: Any, client_address: str) -> str:
 
 
 def _release(value: Any) -> str:
-    """A version as it is; a name before it, and what is none, without personal data."""
+    """Keep version strings verbatim; scrub package names and anything that is not a version."""
     if not value:
         return ""
     text = str(value).strip()
@@ -87,66 +88,69 @@ def _release(value: Any) -> str:
     return Scrubber.text(text)
 
 
-def _within_extra_limit(event: dict[str, Any]) -> dict[str, Any] | None:
-    """A note when `extra` was cut: the largest entries go first."""
+def _trim_extra(event: dict[str, Any]) -> dict[str, Any] | None:
+    """Replace the largest entries of `extra` until it fits. Return a note for `errors`, or None if nothing was cut."""
     extra = event.get("extra")
     if not extra:
         return None
     sizes = {name: len(json_codec.encode(value)) for name, value in extra.items()}
-    if sum(sizes.values()) <= LONGEST_EXTRA:
+    if sum(sizes.values()) <= MAX_EXTRA_BYTES:
         return None
     for name in sorted(sizes, key=lambda name: -sizes[name]):
         extra[name] = "[too large]"
         sizes[name] = 0
-        if sum(sizes.values()) <= LONGEST_EXTRA:
+        if sum(sizes.values()) <= MAX_EXTRA_BYTES:
             break
     return {"type": "trimmed", "name": "extra"}
 
 
-def accept_json(
-    payload: bytes, *, app_id: int, scrubber: Scrubber, around: Circumstances
+def build_event_from_json(
+    payload: bytes, *, app_id: int, scrubber: Scrubber, context: IngestContext
 ) -> NewEvent:
-    """An event as it came. Raises Unreadable for anything but a JSON object."""
+    """Build an event from its JSON. Raises Unreadable for anything but a JSON object."""
     raw = frame_cache.decode(payload, scrubber)
     if not isinstance(raw, dict):
         raise Unreadable("the event is not a JSON object")
-    return accept(raw, app_id=app_id, scrubber=scrubber, around=around, size=len(payload))
+    return build_event(raw, app_id=app_id, scrubber=scrubber, context=context, size=len(payload))
 
 
-def accept(
+def build_event(
     raw: dict[str, Any],
     *,
     app_id: int,
     scrubber: Scrubber,
-    around: Circumstances,
+    context: IngestContext,
     size: int = 0,
 ) -> NewEvent:
-    """Never refuses a JSON object, however wrong its members are. `size` is the raw length, if known."""
-    received_at = around.received_at
+    """Build an event from a decoded JSON object. Invalid members are dropped, never refused.
+
+    `size` is the length of the JSON in bytes, or 0 if unknown.
+    """
+    received_at = context.received_at
     normalizer = Normalizer(raw)
-    event_id = around.event_id or event_id_of(raw.get("event_id"))
+    event_id = context.event_id or event_id_of(raw.get("event_id"))
     if not event_id:
         event_id = uuid.uuid4().hex
         if raw.get("event_id") is not None:
-            normalizer.note("invalid", "event_id")
+            normalizer.record_problem("invalid", "event_id")
     raw["event_id"] = event_id
 
-    drift = timestamps.drift(around.sent_at, received_at)
+    drift = timestamps.clock_drift(context.sent_at, received_at)
     occurred_at = _occurred_at(raw, normalizer, drift, received_at)
     event = normalizer.run()
     if drift:
         _shift_breadcrumbs(event, drift)
-    event["timestamp"] = _TO_COME
-    user_key = user_key_of(event.get("user"), around.client_address)
+    event["timestamp"] = _PLACEHOLDER
+    user_key = user_key_of(event.get("user"), context.client_address)
     release = _release(event.pop("release", None))
     dist = _release(event.pop("dist", None))
-    if size == 0 or size > LONGEST_EXTRA:
-        note = _within_extra_limit(event)
+    if size == 0 or size > MAX_EXTRA_BYTES:
+        note = _trim_extra(event)
         if note:
             event["errors"] = [*event.get("errors", ()), note]
 
     event = scrubber.scrub(event)
-    if event["timestamp"] == _TO_COME:
+    if event["timestamp"] == _PLACEHOLDER:
         event["timestamp"] = occurred_at.isoformat()
     if release:
         event["release"] = release
@@ -178,33 +182,33 @@ def accept(
         order_ref=found.get("order_ref", ""),
         payment_ref=found.get("payment_ref", ""),
         reservation_ref=found.get("reservation_ref", ""),
-        tags=tuple(list(tags.items())[:MOST_COUNTED_TAGS]),
+        tags=tuple(list(tags.items())[:MAX_COUNTED_TAGS]),
     )
 
 
 def _occurred_at(
     raw: dict[str, Any], normalizer: Normalizer, drift: timedelta, received_at: datetime
 ) -> datetime:
-    """When the client says it was, if that can be."""
-    moment = timestamps.parse(raw.get("timestamp"))
-    if moment is None:
+    """Return the client's timestamp, corrected for clock drift, or `received_at` if it is missing or implausible."""
+    timestamp = timestamps.parse(raw.get("timestamp"))
+    if timestamp is None:
         if raw.get("timestamp") is not None:
-            normalizer.note("invalid", "timestamp")
+            normalizer.record_problem("invalid", "timestamp")
         return received_at
     if drift:
-        moment += drift
-        normalizer.note("clock drift mended", "timestamp")
-    if not timestamps.is_plausible(moment, received_at):
-        normalizer.note("implausible", "timestamp")
+        timestamp += drift
+        normalizer.record_problem("clock drift corrected", "timestamp")
+    if not timestamps.is_plausible(timestamp, received_at):
+        normalizer.record_problem("implausible", "timestamp")
         return received_at
-    return moment
+    return timestamp
 
 
 def _shift_breadcrumbs(event: dict[str, Any], drift: timedelta) -> None:
     for crumb in (event.get("breadcrumbs") or {}).get("values", ()):
-        moment = timestamps.parse(crumb.get("timestamp"))
-        if moment is not None:
+        timestamp = timestamps.parse(crumb.get("timestamp"))
+        if timestamp is not None:
             try:
-                crumb["timestamp"] = (moment + drift).isoformat()
+                crumb["timestamp"] = (timestamp + drift).isoformat()
             except OverflowError:
                 crumb.pop("timestamp", None)

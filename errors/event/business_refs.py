@@ -1,4 +1,4 @@
-"""What ties an error to the rest of the business: request, order, payment, reservation, organization."""
+"""Find references from an event to business objects: request, order, payment, reservation, organization."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -6,7 +6,7 @@ from typing import Any
 
 from core.lib.scrub import FILTERED
 
-LONGEST = 128
+MAX_LENGTH = 128
 
 _NAMES = {
     "requestid": "request_id",
@@ -40,29 +40,29 @@ def _column(name: str) -> str:
     return _NAMES.get("".join(c for c in name[:60].lower() if c.isalnum()), "")
 
 
-def _take(found: dict[str, str], values: Mapping[str, Any]) -> None:
+def _collect(found: dict[str, str], values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         column = _column(name)
         if column and column not in found and type(value) in (str, int):
-            text = str(value).strip()[:LONGEST]
+            text = str(value).strip()[:MAX_LENGTH]
             if text and FILTERED not in text:
                 found[column] = text
 
 
 def find(event: Mapping[str, Any]) -> dict[str, str]:
-    """References by column, from tags, contexts, extra data and the request's headers, in this order."""
+    """Return references by column, from tags, contexts, extra data and request headers; the first one found wins."""
     found: dict[str, str] = {}
     for name in ("tags", "contexts", "extra"):
         holder = event.get(name)
         if not holder:
             continue
-        _take(found, holder)
+        _collect(found, holder)
         if name == "contexts":
             for context in holder.values():
                 if type(context) is dict and len(context) < 50:
-                    _take(found, context)
+                    _collect(found, context)
     if "request_id" not in found:
         headers = (event.get("request") or {}).get("headers")
         if headers:
-            _take(found, headers)
+            _collect(found, headers)
     return found

@@ -1,13 +1,13 @@
-"""Sentry's envelope framing: a header line, then items of a header line and a payload each."""
+"""Parse Sentry envelopes: a header line, then items that have a header line and a payload each."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from errors.event import json_codec
-from errors.event.body import Unreadable
+from errors.exceptions import Unreadable
 
-_LONGEST_HEADER = 8 * 1024
-_MOST_ITEMS = 1_000
+_MAX_HEADER_BYTES = 8 * 1024
+_MAX_ITEMS = 1_000
 
 
 @dataclass(slots=True)
@@ -21,11 +21,11 @@ class Item:
 class Envelope:
     header: dict[str, Any]
     items: list[Item] = field(default_factory=list)
-    fault: str = ""  # what broke the framing after the items that could be read
+    fault: str = ""  # why the framing is broken after the items that were read
 
 
 def _header(line: bytes) -> dict[str, Any]:
-    if len(line) > _LONGEST_HEADER:
+    if len(line) > _MAX_HEADER_BYTES:
         raise Unreadable("a header line is over 8 KiB")
     header = json_codec.decode(line)
     if not isinstance(header, dict):
@@ -39,28 +39,28 @@ def _line_end(body: bytes, at: int) -> int:
 
 
 def _payload_end(body: bytes, at: int, length: Any) -> int:
-    """Where the item's payload ends that begins at `at`. Raises Unreadable."""
+    """Return the end of the payload that begins at `at`. Raises Unreadable."""
     if length is None:
         return _line_end(body, at)
     if type(length) is not int or length < 0:
         raise Unreadable("an item's length is not a number")
     end = at + length
     if end > len(body) and length:
-        raise Unreadable("an item is shorter than its length says")
+        raise Unreadable("an item is shorter than its stated length")
     if end < len(body) and body[end] != 10:
-        raise Unreadable("an item is longer than its length says")
+        raise Unreadable("an item is longer than its stated length")
     return end
 
 
 def parse(body: bytes) -> Envelope:
-    """Raises Unreadable when not even the envelope's own header can be read."""
+    """Parse an envelope, up to the first fault. Raises Unreadable if its own header cannot be read."""
     if not body:
         raise Unreadable("the body is empty")
     end = _line_end(body, 0)
     envelope = Envelope(_header(body[:end]))
     at = end + 1
     try:
-        while at < len(body) and len(envelope.items) < _MOST_ITEMS:
+        while at < len(body) and len(envelope.items) < _MAX_ITEMS:
             if body[at] == 10:  # blank lines between items are legal
                 at += 1
                 continue

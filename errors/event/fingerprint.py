@@ -1,7 +1,9 @@
-"""Which events are the same bug. Pure; the version goes with every hash, so that a better algorithm never splits old groups.
+"""Decide which events belong to the same group. Does not use the database.
 
-Line numbers never count. The client's own fingerprint wins; then types and frames of the exception chain; a value or a
-message only where there is no stack to go by.
+Every stored hash carries the version of the algorithm, so that a better algorithm does not split existing groups.
+
+A fingerprint set by the client wins; next come the types and frames of the exception chain; an exception's value or the
+message counts only if there is no stack trace. Line numbers never count.
 """
 
 import re
@@ -11,13 +13,13 @@ from hashlib import blake2b
 from typing import Any
 
 VERSION = 1
-# Earlier versions, the newest first. A group that one of them made is found through it and gets the new hash, too.
+# Earlier versions, newest first. An existing group is found through them and gets the new hash in addition.
 EARLIER: tuple[Callable[[Mapping[str, Any]], str], ...] = ()
 
 _DEFAULT = re.compile(r"\{\{\s*default\s*\}\}")
 
 # --- frames ------------------------------------------------------------------------------------------------
-_LINES_TELL = frozenset(("python", "javascript", "node", "ruby"))
+_PLATFORMS_WITH_SOURCE_LINES = frozenset(("python", "javascript", "node", "ruby"))
 _NO_FILES = frozenset(("", "<anonymous>", "[native code]", "native", "native code", "<unknown>"))
 _NO_FUNCTIONS = frozenset((
     "", "?", "<anonymous>", "anonymous", "<unknown>", "eval", "eval code", "global code", "module code", "<lambda>",
@@ -28,7 +30,7 @@ _BUNDLE_HASH = re.compile(r"-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{8}(?=\.\w{1,5}$)",
 _JAVA_PROXY = re.compile(r"\$\$.*|(?<=Accessor)\d+|(?<=Proxy)\d+|\$\d+(?=\.|$)")
 _RUBY_BLOCK = re.compile(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+")
 _PHP_ANONYMOUS = re.compile(r"class@anonymous.*", re.DOTALL)
-_LONGEST_LINE = 120
+_MAX_LINE_LENGTH = 120
 
 
 def _file(name: str) -> str:
@@ -38,8 +40,8 @@ def _file(name: str) -> str:
 
 def _function(name: str, platform: str) -> str:
     if platform in ("javascript", "node"):
-        # Object.handle, async handle, new Order, get total: one function, four browsers. What Firefox calls total/< is a
-        # function without a name inside of total, setup/total is total.
+        # Browsers name the same function differently: Object.handle, async handle, new Order, get total. In Firefox,
+        # total/< is an anonymous function inside total, and setup/total is total.
         name = name.removeprefix("async ").removeprefix("new ").rpartition("*")[2]
         name = name.partition(" [as ")[0].rpartition("/")[2].rpartition(".")[2].strip("<>* ")
         name = name.removeprefix("get ").removeprefix("set ")
@@ -55,7 +57,7 @@ def _function(name: str, platform: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def _frame(platform: str, module: str, filename: str, function: str, line: str) -> tuple[str, ...]:
-    """What of a frame counts, or () when it says nothing."""
+    """Return the parts of a frame that count, or () if it identifies nothing."""
     if filename in _NO_FILES and not module:
         return ()
     if platform == "java":
@@ -68,12 +70,12 @@ def _frame(platform: str, module: str, filename: str, function: str, line: str) 
     return (
         where,
         _function(function, platform),
-        line if platform in _LINES_TELL and len(line) <= _LONGEST_LINE else "",
+        line if platform in _PLATFORMS_WITH_SOURCE_LINES and len(line) <= _MAX_LINE_LENGTH else "",
     )
 
 
 class Frames(list[dict[str, Any]]):
-    """A stack's frames, and a key that no others have: what was made of them once is remembered."""
+    """A stack's frames with a unique key, by which derived values are cached."""
 
     __slots__ = ("key",)
 
@@ -82,31 +84,31 @@ class Frames(list[dict[str, Any]]):
         self.key = key
 
 
-_remembered_stacks: dict[tuple[str, tuple[int, ...]], list[str]] = {}
-_MOST_STACKS = 500
+_cached_stacks: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+_MAX_CACHED_STACKS = 500
 
 
 def _stack(stacktrace: Any, platform: str) -> list[str]:
-    """What of a stack counts."""
+    """Return the parts of a stack that count."""
     frames = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
     if not frames:
         return []
     if type(frames) is not Frames:
         return _stack_parts(frames, platform)
     key = (platform, frames.key)
-    parts = _remembered_stacks.get(key)
+    parts = _cached_stacks.get(key)
     if parts is None:
         parts = _stack_parts(frames, platform)
-        if len(frames) <= _MOST_PARTS_REMEMBERED:
-            if len(_remembered_stacks) >= _MOST_STACKS:
-                _remembered_stacks.clear()
-            _remembered_stacks[key] = parts
+        if len(frames) <= _MAX_CACHED_PARTS:
+            if len(_cached_stacks) >= _MAX_CACHED_STACKS:
+                _cached_stacks.clear()
+            _cached_stacks[key] = parts
     return parts
 
 
 def _stack_parts(frames: list[dict[str, Any]], platform: str) -> list[str]:
     if platform == "javascript":
-        frames = _since_await(frames)
+        frames = _after_last_await(frames)
     keys: list[tuple[str, ...]] = []
     own = [frame for frame in frames if frame.get("in_app")]
     for frame in own or frames:
@@ -118,14 +120,16 @@ def _stack_parts(frames: list[dict[str, Any]], platform: str) -> list[str]:
             get("function") or "",
             get("context_line") or "",
         )
-        if key and (not keys or keys[-1] != key):  # direct recursion is one step, however deep
+        if key and (
+            not keys or keys[-1] != key
+        ):  # direct recursion counts as one step, at any depth
             keys.append(key)
     is_usable = any(key[1] or key[2] for key in keys)
     return [part for key in keys for part in key] if is_usable else []
 
 
-def _since_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without what came before an await, a timer or an event: each browser tells something else of it, or nothing."""
+def _after_last_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Drop the frames before an await, a timer or an event: browsers report them differently or not at all."""
     for place in range(len(frames) - 1, -1, -1):
         function = frames[place].get("function") or ""
         if function.startswith("async ") or "*" in function:
@@ -148,12 +152,12 @@ _VARIABLE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_LONGEST_MESSAGE = 2_000
+_MAX_MESSAGE_LENGTH = 2_000
 
 
 def without_variables(message: str) -> str:
-    """A message's shape: what differs from one occurrence to the next is replaced by a placeholder."""
-    return _VARIABLE.sub(lambda match: f"<{match.lastgroup}>", message[:_LONGEST_MESSAGE])
+    """Replace the parts of a message that differ between occurrences by placeholders."""
+    return _VARIABLE.sub(lambda match: f"<{match.lastgroup}>", message[:_MAX_MESSAGE_LENGTH])
 
 
 # --- events -------------------------------------------------------------------------------------------------------
@@ -184,15 +188,15 @@ def _default_parts(event: Mapping[str, Any]) -> list[str]:
 
 
 def _digest(parts: tuple[str, ...]) -> str:
-    """Length-prefixed, so that ("ab", "c") and ("a", "bc") differ."""
+    """Hash the parts with length prefixes, so that ("ab", "c") and ("a", "bc") differ."""
     encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
     return blake2b(
         b"".join([b"%d:%b" % (len(part), part) for part in encoded]), digest_size=16
     ).hexdigest()
 
 
-_remembered_digest = lru_cache(maxsize=500)(_digest)
-_MOST_PARTS_REMEMBERED = 100
+_cached_digest = lru_cache(maxsize=500)(_digest)
+_MAX_CACHED_PARTS = 100
 
 
 def _custom(value: Any) -> list[str]:
@@ -206,12 +210,12 @@ def _custom(value: Any) -> list[str]:
 
 
 def fingerprint(event: Mapping[str, Any]) -> str:
-    """The hash of a normalized event's group, 32 hex digits."""
+    """Return the hash of a normalized event's group, 32 hex digits."""
     own = _custom(event.get("fingerprint"))
     if not own or (len(own) == 1 and _DEFAULT.fullmatch(own[0])):
         default = tuple(_default_parts(event))
-        is_small = len(default) <= _MOST_PARTS_REMEMBERED
-        return _remembered_digest(default) if is_small else _digest(default)
+        is_small = len(default) <= _MAX_CACHED_PARTS
+        return _cached_digest(default) if is_small else _digest(default)
     parts = ["custom"]
     for part in own:
         if _DEFAULT.fullmatch(part):

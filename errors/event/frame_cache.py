@@ -1,9 +1,10 @@
 """Decode events, reusing what earlier events had in common with them.
 
-The stack frames of libraries, the list of installed modules and the SDK's description repeat byte for byte in thousands
-of events. Each of them is looked up by its bytes; on a miss it is decoded, normalized and scrubbed by the same functions
-as every other part of an event, and the result is kept. `ScrubbedDict` and `ScrubbedList` mark such results, so that the
-normalizer and the scrubber skip them when they process the event as a whole. Everything else is only decoded here.
+The stack frames of libraries, the list of installed modules and the SDK's description repeat byte for byte in
+thousands of events. Each of them is looked up by its bytes; on a miss it is decoded, normalized and scrubbed by the
+same functions as every other part of an event, and the result is kept. `ScrubbedDict` and `ScrubbedList` mark such
+results, so that the normalizer and the scrubber skip them when they process the event as a whole. Everything else is
+only decoded here.
 
 The result is the same as without a cache. The one exception: a number that no float can hold, in a member that a later
 duplicate replaces, does not switch the whole event to the lenient decoder.
@@ -16,7 +17,7 @@ from msgspec import Raw
 
 from core.lib.scrub import ScrubbedDict, ScrubbedList, Scrubber
 from errors.event import json_codec
-from errors.event.normalize import MOST_FRAMES, Normalizer
+from errors.event.normalize import MAX_FRAMES, Normalizer
 
 MAX_ENTRY_BYTES = 16 * 1024
 MAX_GENERATION_BYTES = 3 * 512 * 1024  # of raw JSON; decoded it takes four times as much
@@ -123,19 +124,20 @@ def _stacktrace(raw: Raw, scrubber: Scrubber) -> Any:
     except msgspec.ValidationError:
         return _decode_any(raw)
     frames = [_frame(bytes(frame), scrubber) for frame in given]
-    if None in frames or len(frames) > MOST_FRAMES:
+    if None in frames or len(frames) > MAX_FRAMES:
         return _decode_any(raw)  # the normalizer removes some of them
     return {"frames": ScrubbedList(frames)}
 
 
 def _frame(raw: bytes, scrubber: Scrubber) -> dict[str, Any] | None:
     key = (scrubber.serial, raw)
-    found = _frames.get(key)
+    found: dict[str, Any] | None = _frames.get(key)
     if found is None:
         frame = _decode_any(raw)
         if type(frame) is not dict:
             return None
-        found = scrubber.scrub(Normalizer.frame(frame), depth=_FRAME_DEPTH)
-        if "vars" not in found:  # locals are different every time
-            _frames.put(key, found)
+        scrubbed: dict[str, Any] = scrubber.scrub(Normalizer.frame(frame), depth=_FRAME_DEPTH)
+        if "vars" not in scrubbed:  # locals are different every time
+            _frames.put(key, scrubbed)
+        return scrubbed
     return found

@@ -1,4 +1,4 @@
-"""JSON as clients really send it: strict and fast first; what is merely unusual is read all the same."""
+"""Decode JSON as clients send it: strictly and fast first, then leniently."""
 
 import json
 import re
@@ -6,17 +6,17 @@ from typing import Any
 
 import msgspec
 
-from errors.event.body import Unreadable
+from errors.exceptions import Unreadable
 
 _decode = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder().encode
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_DEEPEST = 60
+_MAX_DEPTH = 60
 
 
 def decode(raw: bytes) -> Any:
-    """Raises Unreadable. NaN and Infinity become None, NUL is removed, a lone surrogate becomes U+FFFD."""
+    """Decode JSON. NaN and Infinity become None, NUL is removed, a lone surrogate becomes U+FFFD. Raises Unreadable."""
     if b"\\u0000" not in raw:
         try:
             return _decode(raw)
@@ -49,11 +49,11 @@ def _clean(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, dict):
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             return None
         return {_text(key): _clean(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_clean(item, depth + 1) for item in value] if depth <= _DEEPEST else None
+        return [_clean(item, depth + 1) for item in value] if depth <= _MAX_DEPTH else None
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value

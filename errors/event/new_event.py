@@ -1,4 +1,4 @@
-"""What the store takes: one event, normalized, scrubbed and grouped, with its searched columns beside its payload."""
+"""The store's input: one event, normalized, scrubbed and grouped, with its searchable columns and its payload."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class NewEvent(msgspec.Struct, gc=False):
-    """`group_hash` comes from errors.event.fingerprint; `payload` is JSON in which nothing is left to scrub."""
+    """An event to store. `group_hash` comes from errors.event.fingerprint; `payload` is scrubbed JSON."""
 
     app_id: int
     event_id: str  # 32 hex digits

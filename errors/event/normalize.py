@@ -1,6 +1,6 @@
-"""One shape for every SDK's events: an invalid field is removed and noted in `errors`, the event is kept.
+"""Normalize the events of all SDKs to one shape. Invalid fields are removed and listed in `errors`; the event is kept.
 
-What comes out is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold
+The result is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold
 `{"values": [dict, …]}`, `frames` is a list of dicts, `tags` a dict of texts, `logentry` a dict, `request` has `headers` and
 `env` as dicts. Templates and the fingerprint rely on it.
 """
@@ -14,12 +14,12 @@ from urllib.parse import parse_qsl
 from core.lib.scrub import ScrubbedList
 from errors.models import Severity
 
-MOST_FRAMES = 250
-MOST_BREADCRUMBS = 100
-MOST_TAGS = 100
-LONGEST_TAG = 200
-LONGEST_MESSAGE = 8 * 1024
-LONGEST_NAME = 512
+MAX_FRAMES = 250
+MAX_BREADCRUMBS = 100
+MAX_TAGS = 100
+MAX_TAG_LENGTH = 200
+MAX_MESSAGE_LENGTH = 8 * 1024
+MAX_NAME_LENGTH = 512
 
 ALIASES = {
     "sentry.interfaces.Message": "logentry",
@@ -56,7 +56,7 @@ _NUMBERED_LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "fa
 
 
 def severity_of(level: Any) -> Severity:
-    """Anything unknown is an error."""
+    """Return the severity of a client's level. An unknown level counts as an error."""
     if type(level) is str:
         known = _LEVELS.get(level) or _LEVELS.get(level.strip().lower())
         if known:
@@ -71,21 +71,21 @@ def severity_of(level: Any) -> Severity:
 
 
 class Normalizer:
-    """Normalizes one event, in place where it can; `notes` says what was mended."""
+    """Normalizes one event, in place where possible, and records the problems it finds."""
 
     def __init__(self, event: dict[str, Any]) -> None:
         self.event = event
-        self.notes: list[dict[str, Any]] = []
+        self.problems: list[dict[str, Any]] = []
 
-    def note(self, kind: str, name: str) -> None:
-        if len(self.notes) < 50:
-            self.notes.append({"type": kind, "name": name})
+    def record_problem(self, kind: str, name: str) -> None:
+        if len(self.problems) < 50:
+            self.problems.append({"type": kind, "name": name})
 
     def run(self) -> dict[str, Any]:
         event = self.event
         given_notes = event.get("errors")
         if type(given_notes) is list:
-            self.notes += [note for note in given_notes if isinstance(note, dict)][:50]
+            self.problems += [note for note in given_notes if isinstance(note, dict)][:50]
         for name in [name for name in event if name not in _KEPT]:
             value = event.pop(name)
             alias = ALIASES.get(name)
@@ -101,23 +101,23 @@ class Normalizer:
         if "breadcrumbs" in event:
             self._values("breadcrumbs", _breadcrumb)
             crumbs = event.get("breadcrumbs")
-            if crumbs and len(crumbs["values"]) > MOST_BREADCRUMBS:
-                crumbs["values"] = crumbs["values"][-MOST_BREADCRUMBS:]
-                self.note("trimmed", "breadcrumbs")
+            if crumbs and len(crumbs["values"]) > MAX_BREADCRUMBS:
+                crumbs["values"] = crumbs["values"][-MAX_BREADCRUMBS:]
+                self.record_problem("trimmed", "breadcrumbs")
         if "stacktrace" in event:
             self._stacktrace(event, "stacktrace")
         self._tags()
         for name in ("user", "contexts", "extra", "modules", "sdk", "debug_meta", "csp", "request"):
             if name in event and not isinstance(event[name], dict):
-                self.note("invalid", name)
+                self.record_problem("invalid", name)
                 del event[name]
         if "request" in event:
             self._request(event["request"])
         fingerprint = event.get("fingerprint")
         if fingerprint is not None and type(fingerprint) is not list:
             event["fingerprint"] = [fingerprint] if isinstance(fingerprint, str | int) else []
-        if self.notes:
-            event["errors"] = self.notes
+        if self.problems:
+            event["errors"] = self.problems
         return event
 
     def _texts(self) -> None:
@@ -130,13 +130,13 @@ class Normalizer:
                 continue
             if type(value) is not str:
                 if isinstance(value, bool) or not isinstance(value, int | float):
-                    self.note("invalid", name)
+                    self.record_problem("invalid", name)
                     del event[name]
                     continue
                 value = event[name] = str(value)
-            if len(value) > LONGEST_NAME:
-                event[name] = value[:LONGEST_NAME]
-                self.note("trimmed", name)
+            if len(value) > MAX_NAME_LENGTH:
+                event[name] = value[:MAX_NAME_LENGTH]
+                self.record_problem("trimmed", name)
 
     def _long_text(self, holder: dict[str, Any], name: str, path: str) -> None:
         value = holder.get(name)
@@ -144,9 +144,9 @@ class Normalizer:
             return
         if type(value) is not str:
             value = holder[name] = _as_text(value)
-        if len(value) > LONGEST_MESSAGE:
-            holder[name] = value[:LONGEST_MESSAGE] + "…"
-            self.note("trimmed", path)
+        if len(value) > MAX_MESSAGE_LENGTH:
+            holder[name] = value[:MAX_MESSAGE_LENGTH] + "…"
+            self.record_problem("trimmed", path)
 
     def _logentry(self) -> None:
         event = self.event
@@ -176,12 +176,12 @@ class Normalizer:
             given = [given]
         if type(given) is not list:
             if given is not None:
-                self.note("invalid", name)
+                self.record_problem("invalid", name)
             del self.event[name]
             return
         values = [value for value in given if type(value) is dict]
         if len(values) < len([value for value in given if value is not None]):
-            self.note("invalid", name)
+            self.record_problem("invalid", name)
         if not values:
             del self.event[name]
             return
@@ -193,7 +193,7 @@ class Normalizer:
         for name in ("type", "module"):
             text = value.get(name)
             if text is not None and type(text) is not str:
-                value[name] = _as_text(text)[:LONGEST_NAME]
+                value[name] = _as_text(text)[:MAX_NAME_LENGTH]
         self._long_text(value, "value", "exception.value")
         if type(value.get("mechanism")) is not dict:
             value.pop("mechanism", None)
@@ -208,15 +208,15 @@ class Normalizer:
             return  # normalized when it was decoded
         if type(frames) is not list:
             if stacktrace is not None and frames is not None:
-                self.note("invalid", name)
+                self.record_problem("invalid", name)
             del holder[name]
             return
         frames = [frame for frame in frames if type(frame) is dict]
-        if len(frames) > MOST_FRAMES:
-            half = MOST_FRAMES // 2
+        if len(frames) > MAX_FRAMES:
+            half = MAX_FRAMES // 2
             frames = [*frames[:half], *frames[-half:]]
             stacktrace["frames_omitted"] = True
-            self.note("trimmed", "frames")
+            self.record_problem("trimmed", "frames")
         for frame in frames:
             self.frame(frame)
         stacktrace["frames"] = frames
@@ -225,8 +225,8 @@ class Normalizer:
     def frame(frame: dict[str, Any]) -> dict[str, Any]:
         for key in ("filename", "abs_path", "module", "function", "context_line", "platform"):
             value = frame.get(key)
-            if value is not None and (type(value) is not str or len(value) > LONGEST_NAME):
-                frame[key] = _as_text(value)[:LONGEST_NAME]
+            if value is not None and (type(value) is not str or len(value) > MAX_NAME_LENGTH):
+                frame[key] = _as_text(value)[:MAX_NAME_LENGTH]
         for key in ("pre_context", "post_context"):
             lines = frame.get(key)
             if lines is not None and type(lines) is not list:
@@ -246,19 +246,21 @@ class Normalizer:
             return
         pairs = list(given.items()) if type(given) is dict else self._listed_tags(given)
         tags: dict[str, str] = {}
-        for key, value in pairs[:MOST_TAGS]:
+        for key, value in pairs[:MAX_TAGS]:
             if value is None or not key:
                 continue
             text = value if type(value) is str else _as_text(value)
-            tags[key[:LONGEST_TAG]] = text if len(text) <= LONGEST_TAG else text[:LONGEST_TAG]
-        if len(pairs) > MOST_TAGS:
-            self.note("trimmed", "tags")
+            tags[key[:MAX_TAG_LENGTH]] = (
+                text if len(text) <= MAX_TAG_LENGTH else text[:MAX_TAG_LENGTH]
+            )
+        if len(pairs) > MAX_TAGS:
+            self.record_problem("trimmed", "tags")
         self.event["tags"] = tags
 
     def _listed_tags(self, given: Any) -> list[tuple[str, Any]]:
-        """Some SDKs send lists of pairs, and old ones lists of objects."""
+        """Return tags from a list of pairs, or from a list of objects as old SDKs send it."""
         if type(given) is not list:
-            self.note("invalid", "tags")
+            self.record_problem("invalid", "tags")
             return []
         pairs = []
         for pair in given:
@@ -267,7 +269,7 @@ class Normalizer:
             elif type(pair) is dict and "key" in pair:
                 pairs.append((_as_text(pair["key"]), pair.get("value")))
             elif pair is not None:
-                self.note("invalid", "tags")
+                self.record_problem("invalid", "tags")
         return pairs
 
     def _request(self, request: dict[str, Any]) -> None:
@@ -283,31 +285,31 @@ class Normalizer:
                 elif name == "cookies" and type(value) is str:
                     continue
                 else:
-                    self.note("invalid", f"request.{name}")
+                    self.record_problem("invalid", f"request.{name}")
                     del request[name]
         for name in ("url", "method", "fragment"):
             value = request.get(name)
             if value is not None and type(value) is not str:
-                request[name] = _as_text(value)[:LONGEST_MESSAGE]
+                request[name] = _as_text(value)[:MAX_MESSAGE_LENGTH]
         query = request.get("query_string")
         if type(query) is str and query:
-            with contextlib.suppress(ValueError):  # as pairs the scrubber sees the names
+            with contextlib.suppress(ValueError):  # the scrubber needs pairs to see the names
                 request["query_string"] = _pairs(query.removeprefix("?")) or query
         elif type(query) is dict:
             request["query_string"] = [[key, item] for key, item in query.items()]
         data = request.get("data")
-        if data is not None and type(data) is str and len(data) > LONGEST_MESSAGE:
-            request["data"] = data[:LONGEST_MESSAGE] + "…"
-            self.note("trimmed", "request.data")
+        if data is not None and type(data) is str and len(data) > MAX_MESSAGE_LENGTH:
+            request["data"] = data[:MAX_MESSAGE_LENGTH] + "…"
+            self.record_problem("trimmed", "request.data")
 
 
-_MOST_PAIRS = 200
+_MAX_PAIRS = 200
 
 
 def _pairs(query: str) -> list[list[str]]:
-    """Like parse_qsl, which takes four times as long where nothing is encoded. Raises ValueError."""
-    if "%" in query or "+" in query or query.count("&") >= _MOST_PAIRS:
-        return [list(pair) for pair in parse_qsl(query, True, max_num_fields=_MOST_PAIRS)]
+    """Parse a query string. Four times as fast as parse_qsl if nothing is encoded. Raises ValueError."""
+    if "%" in query or "+" in query or query.count("&") >= _MAX_PAIRS:
+        return [list(pair) for pair in parse_qsl(query, True, max_num_fields=_MAX_PAIRS)]
     return [pair.split("=", 1) if "=" in pair else [pair, ""] for pair in query.split("&") if pair]
 
 
@@ -330,15 +332,15 @@ def _as_text(value: Any) -> str:
         return value
     if value is True or value is False:
         return str(value).lower()
-    return str(value)[: LONGEST_MESSAGE + 1]
+    return str(value)[: MAX_MESSAGE_LENGTH + 1]
 
 
 _HUGE_WIDTH = re.compile(r"%[^a-zA-Z%]{0,100}(?:\d{4}|\*)")
 
 
 def _formatted(template: str, params: Any) -> str:
-    """`%` formatting, then `{}`; the template itself where neither fits."""
-    if not params or _HUGE_WIDTH.search(template):  # "%999999999s" would fill the memory
+    """Format with `%`, then with `{}`. Returns the template itself if neither fits."""
+    if not params or _HUGE_WIDTH.search(template):  # "%999999999s" would exhaust memory
         return template
     try:
         if type(params) is list:
@@ -351,6 +353,3 @@ def _formatted(template: str, params: Any) -> str:
     for item in params.values() if type(params) is dict else params if type(params) is list else ():
         text = text.replace("{}", _as_text(item), 1)
     return text
-
-
-# --- what people read ------------------------------------------------------------------------------------------

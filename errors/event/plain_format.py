@@ -1,8 +1,10 @@
-"""The plain JSON format of `POST /api/v1/errors/`: what a `curl` can write by hand, made into the event an SDK would send."""
+"""Convert the plain JSON format of `POST /api/v1/errors/`, meant for `curl` and scripts, into Sentry events."""
 
 from typing import Any
 
 import msgspec
+
+from errors.exceptions import InvalidError
 
 
 class Person(msgspec.Struct, forbid_unknown_fields=False):
@@ -12,7 +14,7 @@ class Person(msgspec.Struct, forbid_unknown_fields=False):
 
 
 class PlainError(msgspec.Struct, rename=None):
-    """One error. Only `message` is asked for; unknown members are kept as extra data."""
+    """One error. Only `message` is required; unknown members are kept as extra data."""
 
     message: str
     severity: str = "error"
@@ -62,14 +64,10 @@ _MEMBERS = frozenset(PlainError.__struct_fields__)
 SEVERITIES = frozenset(("info", "warning", "error", "high", "critical", "fatal", "debug", "medium"))
 
 
-class Invalid(Exception):
-    """One item of the request is not an error; the text says what to change."""
-
-
-def read(given: Any) -> dict[str, Any]:
-    """The event of one plain error. Raises Invalid."""
+def parse(given: Any) -> dict[str, Any]:
+    """Return the event of one plain error. Raises InvalidError."""
     if not isinstance(given, dict):
-        raise Invalid("an error is a JSON object")
+        raise InvalidError("an error must be a JSON object")
     members: dict[str, Any] = {}
     other: dict[str, Any] = {}
     for name, value in given.items():
@@ -80,15 +78,15 @@ def read(given: Any) -> dict[str, Any]:
         else:
             other[name] = value
     if "message" not in members:
-        raise Invalid("`message` is missing")
+        raise InvalidError("`message` is missing")
     try:
         error = msgspec.convert(members, PlainError)
     except msgspec.ValidationError as problem:
-        raise Invalid(str(problem)) from None
+        raise InvalidError(str(problem)) from None
     if not error.message.strip():
-        raise Invalid("`message` is empty")
+        raise InvalidError("`message` is empty")
     if error.severity.lower() not in SEVERITIES:
-        raise Invalid("`severity` is one of info, warning, error, high, critical")
+        raise InvalidError("`severity` must be one of info, warning, error, high, critical")
     return _event(error, other)
 
 

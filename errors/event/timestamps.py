@@ -1,4 +1,4 @@
-"""A client's idea of time, and what to make of it."""
+"""Parse and check the timestamps that clients send."""
 
 import math
 import re
@@ -6,17 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 _FRACTION = re.compile(r"(\.\d{6})\d+")
-DRIFT_WORTH_MENDING = timedelta(minutes=55)
-_FUTURE = timedelta(seconds=60)
-_PAST = timedelta(days=30)
+MIN_CORRECTED_DRIFT = timedelta(minutes=55)
+MAX_FUTURE = timedelta(seconds=60)
+MAX_AGE = timedelta(days=30)
 
 
 def parse(value: Any) -> datetime | None:
-    """RFC 3339 or seconds since 1970 (also as text), UTC where no zone is given; None for anything else."""
+    """Parse RFC 3339 or seconds since 1970 (also as text), in UTC unless a zone is given.
+
+    Return None for anything else.
+    """
     if isinstance(value, str):
         text = value.strip()
         try:
-            moment = datetime.fromisoformat(_FRACTION.sub(r"\1", text))
+            timestamp = datetime.fromisoformat(_FRACTION.sub(r"\1", text))
         except ValueError:
             try:
                 value = float(text)
@@ -24,7 +27,9 @@ def parse(value: Any) -> datetime | None:
                 return None
         else:
             try:
-                return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+                return (
+                    timestamp.astimezone(UTC) if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
+                )
             except OverflowError:
                 return None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -35,19 +40,19 @@ def parse(value: Any) -> datetime | None:
         return None
 
 
-def drift(sent_at: datetime | None, received_at: datetime) -> timedelta:
-    """How far the client's clock is behind ours, when that is too much to be the network."""
+def clock_drift(sent_at: datetime | None, received_at: datetime) -> timedelta:
+    """Return how far the client's clock is behind ours, or zero if network delay can explain the difference."""
     if sent_at is None:
         return timedelta(0)
     difference = received_at - sent_at
-    return difference if abs(difference) >= DRIFT_WORTH_MENDING else timedelta(0)
+    return difference if abs(difference) >= MIN_CORRECTED_DRIFT else timedelta(0)
 
 
-def is_plausible(moment: datetime, received_at: datetime) -> bool:
-    return received_at - _PAST <= moment <= received_at + _FUTURE
+def is_plausible(timestamp: datetime, received_at: datetime) -> bool:
+    return received_at - MAX_AGE <= timestamp <= received_at + MAX_FUTURE
 
 
-def number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:

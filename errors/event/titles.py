@@ -1,4 +1,4 @@
-"""What an event is called: by its exception or message, and by where it was raised. For events that are normalized."""
+"""Derive the title and culprit of a normalized event."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ def _first_line(text: str) -> str:
 
 
 def title_of(event: dict[str, Any]) -> tuple[str, str]:
-    """The headline and the type: of the last exception, or the message."""
+    """Return the title and the type: of the last exception, or of the message."""
     exceptions = (event.get("exception") or {}).get("values") or []
     if exceptions:
         last = exceptions[-1]
@@ -25,7 +25,7 @@ def title_of(event: dict[str, Any]) -> tuple[str, str]:
 
 
 def culprit_of(event: dict[str, Any]) -> str:
-    """Where it happened: what the client says, the transaction, or the innermost frame of its own code."""
+    """Return the culprit: as the client states it, the transaction, or the innermost frame of the app's own code."""
     given = event.get("culprit") or event.get("transaction")
     if given:
         return str(given)

@@ -1,4 +1,4 @@
-"""Rules on errors. They read roll-ups only, so that they cost the same at ten errors an hour and at ten million."""
+"""Alert rules on errors. They read only roll-ups, so that their cost does not depend on the number of errors."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -55,7 +55,7 @@ def high_errors(since: datetime, until: datetime) -> Measured:
 def error_rate(since: datetime, until: datetime) -> Measured:
     requests = request_count(since, until)
     if not requests:
-        return None  # nobody measures requests: there is no rate to judge
+        return None  # no app reports its requests, so there is no rate
     errors = counts.count(since, until, Severity.HIGH, Severity.CRITICAL)
     share = 100 * errors / requests
     return Reading(
@@ -67,7 +67,7 @@ def error_rate(since: datetime, until: datetime) -> Measured:
 
 @alert_rule(
     "errors.new_groups",
-    summary="Many new kinds of errors",
+    summary="Many new error groups",
     unit="groups",
     threshold=10,
     window=timedelta(minutes=15),
@@ -84,12 +84,12 @@ def new_groups(since: datetime, until: datetime) -> Measured:
     )
 
 
-_MOST_REGRESSIONS = 20
+_MAX_REGRESSIONS = 20
 
 
 @alert_rule(
     "errors.regressed",
-    summary="Resolved errors came back",
+    summary="Regressed errors",
     unit="groups",
     threshold=0,
     clear_threshold=0,
@@ -99,15 +99,15 @@ _MOST_REGRESSIONS = 20
     cadence=Cadence.ERRORS,
 )
 def regressions(since: datetime, until: datetime) -> Iterator[Reading]:
-    """One problem a group, until staff resolve or mute it again, or a day has passed."""
+    """Yield one reading per regressed group, until staff resolve or mute it again, or a day has passed."""
     groups = ErrorGroup.objects.visible().filter(
         status=Status.REGRESSED, regressed_at__gt=since, regressed_at__lte=until
     )
-    for group in groups.select_related("app").order_by("-regressed_at")[:_MOST_REGRESSIONS]:
+    for group in groups.select_related("app").order_by("-regressed_at")[:_MAX_REGRESSIONS]:
         yield Reading(
             1,
             labels=(("group", str(group.pk)),),
-            title=f"Back again: {group.title}"[:200],
-            message=f"{group.title} ({group.app}) is back since {group.regressed_at:%Y-%m-%d %H:%M} UTC",
+            title=f"Regressed: {group.title}"[:200],
+            message=f"{group.title} ({group.app}) regressed at {group.regressed_at:%Y-%m-%d %H:%M} UTC",
             metadata={"group": group.pk, "app": group.app.slug},
         )

@@ -1,4 +1,4 @@
-"""Where errors come in, described: see core.lib.openapi. The envelopes themselves are Sentry's to describe."""
+"""OpenAPI descriptions of the ingestion endpoints, see core.lib.openapi. Sentry documents the envelope format."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,37 +9,37 @@ from errors.event.plain_format import PlainError
 
 
 class PlainErrors(msgspec.Struct):
-    """Up to 1,000; each is judged by itself."""
+    """Up to 1,000 errors. Each is accepted or rejected on its own."""
 
     events: Annotated[list[PlainError], msgspec.Meta(max_length=1_000)]
 
 
-class ErrorTaken(msgspec.Struct, forbid_unknown_fields=True):
+class ErrorAccepted(msgspec.Struct, forbid_unknown_fields=True):
     id: str
 
 
-class ErrorJudged(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Stored under `id`, or not taken for what `detail` says."""
+class ErrorResult(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The result for one error: stored as `id`, or rejected for the reason in `detail`."""
 
     status: Literal[200, 422]
     id: str = ""
     detail: str = ""
 
 
-class ErrorsJudged(msgspec.Struct, forbid_unknown_fields=True):
+class ErrorResults(msgspec.Struct, forbid_unknown_fields=True):
     accepted: int
     rejected: int
-    results: list[ErrorJudged]
+    results: list[ErrorResult]
 
 
-class EnvelopeTaken(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """`id` when there was an event in it."""
+class EnvelopeAccepted(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """`id` is present if the envelope contained an event."""
 
     id: str = ""
 
 
 class SentryRefusal(msgspec.Struct, forbid_unknown_fields=True):
-    """As SDKs know it; the text is in `X-Sentry-Error` as well. A 429 has no body."""
+    """A rejection in the format of Sentry. `X-Sentry-Error` contains the text, too. A 429 has no body."""
 
     detail: str
     causes: list[str]
@@ -48,44 +48,47 @@ class SentryRefusal(msgspec.Struct, forbid_unknown_fields=True):
 describe(
     "errors:error-report",
     "POST",
-    "Report errors: one, a list, or `events`. 200 means stored, grouped, counted and visible.",
+    "Report one error, a list of errors, or an object with `events`. 200 means stored, grouped, counted and visible.",
     scope="ingest",
     takes=(PlainError, list[PlainError], PlainErrors),
-    answers={200: (ErrorTaken, ErrorsJudged), 422: (ErrorsJudged,)},
+    answers={200: (ErrorAccepted, ErrorResults), 422: (ErrorResults,)},
     refusals={
-        422: "Readable, and not an error: `detail` says why; a batch of which nothing was taken is answered as one that was.",
-        403: "The key is unknown or revoked, or this origin may not post.",
-        411: "A chunked body that cannot be read.",
+        422: "The JSON is not a valid error; `detail` gives the reason. "
+        "A batch without any valid error returns the usual list of results.",
+        403: "The key is unknown or revoked, or this origin is not allowed.",
+        411: "The server cannot read chunked bodies.",
         500: "This event could not be stored.",
     },
 )
-describe(
-    "errors:error-report", "OPTIONS", "What browsers ask before they post.", answers={200: None}
-)
+describe("errors:error-report", "OPTIONS", "CORS preflight request.", answers={200: None})
 
-_PROJECT = {"project_id": "The app's number: the last part of its DSN."}
+_PROJECT = {"project_id": "The app's id: the last part of its DSN."}
 _KEY = {
-    "X-Sentry-Auth": "`Sentry sentry_key=<key>, …`; `?sentry_key=` and the envelope's own `dsn` do as well."
+    "X-Sentry-Auth": "`Sentry sentry_key=<key>, …`. Alternatives: `?sentry_key=`, or the `dsn` in the envelope's header."
 }
 _REFUSALS = {
-    400: "Not readable.",
-    401: "No key.",
-    403: "The key is unknown, revoked, or another app's.",
-    413: "Too large.",
-    429: "Over the app's quota: `X-Sentry-Rate-Limits` says what and how long.",
+    400: "The body is malformed.",
+    401: "The key is missing.",
+    403: "The key is unknown, revoked, or belongs to another app.",
+    413: "The body is too large.",
+    429: "The app's quota is used up; `X-Sentry-Rate-Limits` contains the categories and the time to wait.",
     500: "This event could not be stored.",
 }
 _SENTRY: dict[str, tuple[str, str, Any]] = {
-    # what follows the app's number -> summary, media type, body
-    "envelope/": ("A Sentry envelope, as SDKs send it.", "application/x-sentry-envelope", str),
-    "store/": ("An event, as old SDKs send it.", "application/json", dict[str, Any]),
+    # path after the app's id -> summary, media type, body
+    "envelope/": ("Receive a Sentry envelope from an SDK.", "application/x-sentry-envelope", str),
+    "store/": ("Receive an event from an older SDK.", "application/json", dict[str, Any]),
     "security/": (
-        "A browser's report of a violated policy.",
+        "Receive a browser's report of a content security policy violation.",
         "application/csp-report",
         dict[str, Any],
     ),
-    "csp-report/": ("The same.", "application/csp-report", dict[str, Any]),
-    "nel/": ("A browser's report of a network error.", "application/reports+json", list[Any]),
+    "csp-report/": ("The same as `security/`.", "application/csp-report", dict[str, Any]),
+    "nel/": (
+        "Receive a browser's report of a network error.",
+        "application/reports+json",
+        list[Any],
+    ),
 }
 for what, (summary, media_type, body) in _SENTRY.items():
     url = "errors:envelope-receive" if what == "envelope/" else "errors:ingest-other"
@@ -98,14 +101,14 @@ for what, (summary, media_type, body) in _SENTRY.items():
         takes=body,
         media_type=media_type,
         headers=_KEY,
-        answers={200: EnvelopeTaken},
+        answers={200: EnvelopeAccepted},
         refusals=_REFUSALS,
         refusal_shape=SentryRefusal,
     )
     describe(
         url,
         "OPTIONS",
-        "What browsers ask before they post.",
+        "CORS preflight request.",
         path=f"api/<int:project_id>/{what}",
         path_notes=_PROJECT,
         answers={200: None},
@@ -114,7 +117,7 @@ for method in ("GET", "POST", "OPTIONS"):
     describe(
         "errors:ingest-other",
         method,
-        "A job checks in with one `curl`; `status` (ok, in_progress, error) and `duration` in the query.",
+        "Record a job's check-in. The query contains `status` (ok, in_progress, error) and `duration`.",
         path="api/<int:project_id>/cron/<slug:monitor>/<str:key>/",
         path_notes={**_PROJECT, "monitor": "The heartbeat's name.", "key": "The DSN's public key."},
         answers={202: dict[str, Any]} if method != "OPTIONS" else {200: None},

@@ -1,4 +1,4 @@
-"""What errors show on the system-health page."""
+"""The error widget of the system-health page."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from errors.queries import counts
 from health.extension_points import WidgetContext, widget
 
 WARNING_PER_MINUTE = 0.5
-_RATE_OVER = timedelta(minutes=5)
+_RATE_PERIOD = timedelta(minutes=5)
 _TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
 
 
@@ -21,9 +21,11 @@ _TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING
     size="medium",
 )
 def live(context: WidgetContext) -> dict[str, object]:
-    """Warnings and worse count; what apps report for information is left out."""
+    """Show errors of severity warning and above; informational events are left out."""
     since, now = context.since, context.now
-    per_minute = counts.count(now - _RATE_OVER, now, *_TONES) / (_RATE_OVER.total_seconds() / 60)
+    per_minute = counts.count(now - _RATE_PERIOD, now, *_TONES) / (
+        _RATE_PERIOD.total_seconds() / 60
+    )
     step = counts.step_for(context.range)
     minutes = step.total_seconds() / 60
     by_slot = counts.slots(since, now, step)

@@ -1,4 +1,4 @@
-"""What the quarter-hourly digest lists: groups that are new, back, or much worse than they were."""
+"""The quarter-hourly digest of groups that are new, regressed, or much more frequent than before."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,11 +10,11 @@ from alerts.extension_points import DigestItem, digest_source
 from errors.models import ErrorGroup, Severity
 from errors.queries import pages
 
-MOST = 500
-# An hour this much above the mean hour of the day before is worse, if it is not a handful.
-TIMES_WORSE = 3
-AT_LEAST = 10
-# The store says "error" as "high"; a digest speaks of alerts' severities.
+MAX_GROUPS = 500
+# A group is worse if its last hour exceeds the mean hour of the previous day by this factor, and has this many events.
+WORSE_FACTOR = 3
+MIN_WORSE_COUNT = 10
+# Maps the severities of groups to those of alerts.
 SEVERITIES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
 
 
@@ -26,10 +26,10 @@ def error_groups(since: datetime, until: datetime) -> Iterator[DigestItem]:
         .filter(Q(last_seen_at__gt=since) | Q(regressed_at__gt=since))
         .filter(first_seen_at__lte=until)
         .select_related("app")
-        .order_by("-event_count", "pk")[:MOST]
+        .order_by("-event_count", "pk")[:MAX_GROUPS]
     )
     groups = list(changed)
-    hours = pages.sparks(groups, until)
+    hours = pages.sparklines(groups, until)
     for group in groups:
         reason = _reason(group, hours[group.pk], since)
         if reason:
@@ -54,4 +54,4 @@ def _reason(group: ErrorGroup, hours: list[int], since: datetime) -> str:
         return "regressed"
     *before, this_hour = hours
     usual = sum(before) / len(before) if before else 0
-    return "worse" if this_hour >= AT_LEAST and this_hour > TIMES_WORSE * usual else ""
+    return "worse" if this_hour >= MIN_WORSE_COUNT and this_hour > WORSE_FACTOR * usual else ""

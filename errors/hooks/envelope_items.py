@@ -1,4 +1,4 @@
-"""What Sentry SDKs send besides errors, each kind to its place: transactions, sessions, check-ins, reports."""
+"""Handlers of envelope items other than events: transactions, spans, sessions, check-ins, user and client reports."""
 
 import uuid
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 from core.lib.scrub import scrub_text
 from errors.event import timestamps
 from errors.event.build import event_id_of
-from errors.extension_points import Received, item_type
+from errors.extension_points import ReceivedItem, item_type
 from errors.models import Discarded, UserReport
 from errors.services import discarded, measured
 from health.services import TooManyHeartbeats, record_check_in
@@ -18,22 +18,22 @@ _FAILED = frozenset((
     "resource_exhausted", "aborted", "unimplemented",
 ))  # fmt: skip
 _PAGES = frozenset(("pageload", "navigation", "ui.load"))
-_LONGEST_MS = 86_400_000.0
-_MOST_WEIGHT = 1_000
+_MAX_DURATION_MS = 86_400_000.0
+_MAX_WEIGHT = 1_000
 
 
 @item_type("transaction")
-def transaction(received: Received) -> None:
-    """Its name, duration and status; the spans are dropped."""
-    payload = _object(received.payload)
+def transaction(item: ReceivedItem) -> None:
+    """Record the transaction's name, duration and status. Its spans are dropped."""
+    payload = _object(item.payload)
     start = timestamps.parse(payload.get("start_timestamp"))
     end = timestamps.parse(payload.get("timestamp"))
     if start is None or end is None:
-        raise ValueError("a transaction without its times")
+        raise ValueError("the transaction has no start or end time")
     contexts = payload.get("contexts")
     trace = contexts.get("trace") if isinstance(contexts, dict) else None
     trace = trace if isinstance(trace, dict) else {}
-    header = received.envelope.get("trace")
+    header = item.envelope.get("trace")
     measurement = _performance(
         payload.get("transaction"),
         start,
@@ -42,37 +42,37 @@ def transaction(received: Received) -> None:
         ok=str(trace.get("status") or "ok") not in _FAILED,
         sample_rate=header.get("sample_rate") if isinstance(header, dict) else None,
     )
-    measured.add(received.project.app, [measurement])
+    measured.add(item.project.app, [measurement])
 
 
 @item_type("span", limit=4 * 1024 * 1024, is_container=True)
-def spans(received: Received) -> None:
-    """Version 11 of the JavaScript SDKs has no transactions: it sends all spans, and those that begin one are marked."""
-    listed = _object(received.payload).get("items")
+def spans(item: ReceivedItem) -> None:
+    """Record segment spans. Version 11 of the JavaScript SDKs sends all spans, and no transactions."""
+    listed = _object(item.payload).get("items")
     listed = listed[:1_000] if isinstance(listed, list) else []
     found = [measurement for one in listed if (measurement := _segment(one))]
-    measured.add(received.project.app, found)
+    measured.add(item.project.app, found)
     if others := len(listed) - len(found):
         source = Discarded.Source.PORTAL
-        discarded.count(received.project.app_id, source, "span", "unsupported", others)
+        discarded.count(item.project.app_id, source, "span", "unsupported", others)
 
 
 def _segment(span: Any) -> Performance | None:
-    """What was measured, if the span is the first of its kind here: a request, a page, a task."""
+    """Return the measurement of a segment span (a request, a page, a task), or None for other spans."""
     if not isinstance(span, dict) or span.get("is_segment") is not True:
         return None
     start, end = timestamps.parse(span.get("start_timestamp")), timestamps.parse(span.get("end_timestamp"))  # fmt: skip
     if start is None or end is None:
         return None
     code = _attribute(span, "http.response.status_code")
-    # They call it an error when something was not found, too.
-    is_refusal = isinstance(code, int) and code < 500
+    # SDKs report 4xx responses as errors, too.
+    is_client_error = isinstance(code, int) and code < 500
     return _performance(
         span.get("name"),
         start,
         end,
         operation=_attribute(span, "sentry.op"),
-        ok=span.get("status") != "error" or is_refusal,
+        ok=span.get("status") != "error" or is_client_error,
         sample_rate=_attribute(span, "sentry.sample_rate"),
     )
 
@@ -90,7 +90,7 @@ def _performance(
     kind = "page" if operation in _PAGES else "request" if operation.startswith("http") else "function"  # fmt: skip
     return Performance(
         name=scrub_text(str(name or "").strip())[:200] or "(unnamed)",
-        duration_ms=min(max((end - start).total_seconds() * 1000, 0.0), _LONGEST_MS),
+        duration_ms=min(max((end - start).total_seconds() * 1000, 0.0), _MAX_DURATION_MS),
         kind=kind,  # type: ignore[arg-type]
         ok=ok,
         count=_weight(sample_rate),
@@ -98,27 +98,27 @@ def _performance(
 
 
 def _weight(sample_rate: Any) -> int:
-    """An app that samples every tenth transaction had ten."""
+    """Return the number of transactions that a sampled one stands for: 10 at a sample rate of 0.1."""
     try:
         rate = float(1.0 if sample_rate is None else sample_rate)
     except (TypeError, ValueError):
         return 1
-    return max(1, min(_MOST_WEIGHT, round(1 / rate))) if 0 < rate <= 1 else 1
+    return max(1, min(_MAX_WEIGHT, round(1 / rate))) if 0 < rate <= 1 else 1
 
 
 @item_type("session", limit=100 * 1024)
-def session(received: Received) -> None:
-    payload = _object(received.payload)
+def session(item: ReceivedItem) -> None:
+    payload = _object(item.payload)
     user = payload.get("did") or payload.get("sid")
     if not user:
-        raise ValueError("a session of nobody")
-    measured.add(received.project.app, [Activity(str(user)[:200])])
+        raise ValueError("the session has neither a user nor an id")
+    measured.add(item.project.app, [Activity(str(user)[:200])])
 
 
 @item_type("sessions", limit=100 * 1024)
-def sessions(received: Received) -> None:
-    """Sums that a server's SDK sends each minute. Those with a user count as activity, the rest as numbers."""
-    payload = _object(received.payload)
+def sessions(item: ReceivedItem) -> None:
+    """Record the aggregates of server SDKs: entries with a user as activity, all outcomes as counters."""
+    payload = _object(item.payload)
     sums = payload.get("aggregates")
     found: list[Activity | Counter] = []
     counts: dict[str, float] = {}
@@ -132,80 +132,78 @@ def sessions(received: Received) -> None:
             if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 10**9:
                 counts[outcome] = counts.get(outcome, 0) + number
     found += [Counter(f"sessions.{outcome}", number) for outcome, number in counts.items()]
-    measured.add(received.project.app, found)
+    measured.add(item.project.app, found)
 
 
 @item_type("check_in", limit=100 * 1024)
-def check_in(received: Received) -> None:
-    payload = _object(received.payload)
-    take_check_in(received, str(payload.get("monitor_slug") or ""), payload)
+def check_in(item: ReceivedItem) -> None:
+    payload = _object(item.payload)
+    handle_check_in(item, str(payload.get("monitor_slug") or ""), payload)
 
 
-def take_check_in(received: Received, slug: str, payload: dict[str, Any]) -> None:
-    """Raises ValueError for an unknown status or a missing slug."""
+def handle_check_in(item: ReceivedItem, slug: str, payload: dict[str, Any]) -> None:
+    """Record a check-in. Raises ValueError for an unknown status or a missing slug."""
     if not slug:
-        raise ValueError("a check-in without its monitor's slug")
+        raise ValueError("the check-in has no monitor slug")
     config = payload.get("monitor_config")
     duration = payload.get("duration")
     given_id = event_id_of(payload.get("check_in_id"))
     try:
         record_check_in(
-            app=received.project.app,
+            app=item.project.app,
             slug=slug,
             status=str(payload.get("status") or ""),
-            now=received.now,
+            now=item.now,
             check_in_id=uuid.UUID(given_id) if given_id and given_id.strip("0") else None,
             duration=float(duration) if isinstance(duration, int | float) else None,
             environment=str(payload.get("environment") or ""),
             monitor_config=config if isinstance(config, dict) else None,
         )
     except TooManyHeartbeats:
-        discarded.count(
-            received.project.app_id, Discarded.Source.PORTAL, "check_in", "too many jobs"
-        )
+        discarded.count(item.project.app_id, Discarded.Source.PORTAL, "check_in", "too many jobs")
 
 
 @item_type("user_report", limit=100 * 1024)
-def user_report(received: Received) -> None:
-    payload = _object(received.payload)
-    _keep_report(received, payload.get("event_id") or received.event_id, payload.get("comments"))
+def user_report(item: ReceivedItem) -> None:
+    payload = _object(item.payload)
+    _store_report(item, payload.get("event_id") or item.event_id, payload.get("comments"))
 
 
 @item_type("feedback")
-def feedback(received: Received) -> None:
-    payload = _object(received.payload)
+def feedback(item: ReceivedItem) -> None:
+    payload = _object(item.payload)
     contexts = payload.get("contexts")
     given = contexts.get("feedback") if isinstance(contexts, dict) else None
     given = given if isinstance(given, dict) else {}
-    _keep_report(received, given.get("associated_event_id"), given.get("message"), given.get("url"))
+    _store_report(item, given.get("associated_event_id"), given.get("message"), given.get("url"))
 
 
-def _keep_report(received: Received, event_id: Any, message: Any, url: Any = "") -> None:
-    """The name and address people leave are personal data and are not kept."""
+def _store_report(item: ReceivedItem, event_id: Any, message: Any, url: Any = "") -> None:
+    """Store a user's report without the name and e-mail address, which are personal data."""
     text = scrub_text(str(message or "").strip())[:10_000]
     if not text:
-        raise ValueError("a report that says nothing")
+        raise ValueError("the report has no text")
     about = event_id_of(event_id)
     UserReport.objects.create(
-        app=received.project.app,
+        app=item.project.app,
         event_id=uuid.UUID(about) if about else None,
         message=text,
-        received_at=received.now,
+        received_at=item.now,
         url=scrub_text(str(url or ""))[:500],
     )
 
 
 @item_type("client_report", limit=100 * 1024)
-def client_report(received: Received) -> None:
-    """What the SDK itself dropped, by category and reason."""
-    payload = _object(received.payload)
+def client_report(item: ReceivedItem) -> None:
+    """Count the items that the SDK itself dropped, by category and reason."""
+    payload = _object(item.payload)
     for kind in ("discarded_events", "rate_limited_events", "filtered_events"):
         listed = payload.get(kind)
         for one in listed[:200] if isinstance(listed, list) else ():
             number = one.get("quantity") if isinstance(one, dict) else None
             if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 10**9:
                 discarded.count(
-                    received.project.app_id,
+                    item.project.app_id,
                     Discarded.Source.CLIENT,
                     str(one.get("category") or "default"),
                     str(one.get("reason") or ""),

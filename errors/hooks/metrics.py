@@ -1,4 +1,4 @@
-"""Figures about errors for Prometheus, read from roll-ups when `/metrics` is scraped."""
+"""Prometheus metrics of errors, read from roll-ups at each scrape of `/metrics`."""
 
 from collections.abc import Iterable
 from datetime import timedelta

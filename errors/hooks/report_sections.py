@@ -1,4 +1,4 @@
-"""How the week was, as far as errors tell."""
+"""The error section of the weekly report."""
 
 from datetime import datetime
 
@@ -17,15 +17,15 @@ def errors_of_the_week(since: datetime, until: datetime) -> list[Fact]:
     return [
         Fact("Errors", formats.number(sum(now.values())), formats.number(sum(before.values()))),
         Fact(
-            "of these critical",
+            "Critical errors",
             formats.number(now[Severity.CRITICAL]),
             formats.number(before[Severity.CRITICAL]),
         ),
         Fact(
-            "New kinds",
+            "New groups",
             str(groups.filter(first_seen_at__gte=since, first_seen_at__lt=until).count()),
             str(groups.filter(first_seen_at__gte=earlier, first_seen_at__lt=since).count()),
         ),
-        Fact("Came back", str(groups.filter(regressed_at__gte=since).count())),
-        Fact("Open now", str(groups.unresolved().count())),
+        Fact("Regressed groups", str(groups.filter(regressed_at__gte=since).count())),
+        Fact("Open groups", str(groups.unresolved().count())),
     ]

@@ -16,27 +16,11 @@ from core.clients.key_use import record_key_use
 from core.clients.models import ClientApp, ClientKey, Scope
 from core.lib import ratelimit
 from core.lib.scrub import Scrubber, scrubber
+from errors.exceptions import AuthUnavailable, NotCached, OverQuota
 
 TRUSTED_SECONDS = 5.0  # a revoked key is rejected everywhere after this time
 KEPT_SECONDS = 3600.0
 _MAX_CACHED_KEYS = 10_000
-
-
-class AuthUnavailable(Exception):
-    """The database is unavailable and this key is not cached: 503."""
-
-
-class NotCached(Exception):
-    """The key must be looked up in the database, which the caller does not allow."""
-
-
-class OverQuota(Exception):
-    """The app has used up one of its quotas: 429."""
-
-    def __init__(self, quota: "Quota", retry_after: int) -> None:
-        super().__init__(quota.name)
-        self.quota = quota
-        self.retry_after = retry_after  # seconds
 
 
 @dataclass(slots=True, frozen=True)
@@ -96,7 +80,7 @@ class KeyCache:
     ) -> Project | None:
         """Return the project that the key belongs to, or None if the key does not open it.
 
-        `project_id` is None where the address names no project. Raises NotCached instead of querying the database unless
+        `project_id` is None if the URL names no project. Raises NotCached instead of querying the database unless
         `may_query`, and AuthUnavailable if the database does not answer and the key is not cached.
         """
         now = time.monotonic()
@@ -152,4 +136,4 @@ def check_quotas(project: Project, count: int = 1) -> None:
             f"errors.{quota.name}:{project.app_id}", quota.limit, quota.seconds, cost=count
         )
         if not verdict.allowed:
-            raise OverQuota(quota, max(1, int(verdict.retry_after + 0.999)))
+            raise OverQuota(quota.name, max(1, int(verdict.retry_after + 0.999)))

@@ -1,7 +1,7 @@
-"""Reports that browsers send on their own: content security policy, network errors, and the rest of the Reporting API."""
+"""Reports that browsers send on their own: content security policy, network errors and the Reporting API."""
 
 from errors.event import browser_reports, json_codec
-from errors.event.body import TooLarge, Unreadable
+from errors.exceptions import TooLarge, Unreadable
 from errors.ingest import credentials
 from errors.ingest.request import EventBuilder, IngestRequest, Parsed, count_against_quotas
 from errors.ingest.responses import accepted

@@ -3,12 +3,12 @@
 from typing import Any
 
 from errors.event import json_codec, timestamps
-from errors.event.body import TooLarge, Unreadable
-from errors.extension_points import Received
-from errors.hooks.envelope_items import take_check_in
+from errors.exceptions import Refused, TooLarge, Unreadable
+from errors.extension_points import ReceivedItem
+from errors.hooks.envelope_items import handle_check_in
 from errors.ingest import credentials
 from errors.ingest.authentication import release_connection
-from errors.ingest.request import IngestRequest, Parsed, Refused
+from errors.ingest.request import IngestRequest, Parsed
 from errors.ingest.responses import JSON, Response
 
 _MAX_BYTES = 100 * 1024
@@ -24,7 +24,7 @@ def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -
     project = request.authenticate(project_id, parts[1:] or credentials.keys(request.environ))
     payload: dict[str, Any] = dict(query)
     if "duration" in payload:
-        payload["duration"] = timestamps.number(payload["duration"])
+        payload["duration"] = timestamps.parse_number(payload["duration"])
     body = request.decompressed_body() if request.environ.get("REQUEST_METHOD") == "POST" else b""
     if len(body) > _MAX_BYTES:
         raise TooLarge("the check-in is over 100 KiB")
@@ -34,8 +34,8 @@ def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -
             raise Unreadable("the check-in is not a JSON object")
         payload.update(given)
     try:
-        take_check_in(
-            Received(project, "check_in", payload, {}, "", request.received_at), slug, payload
+        handle_check_in(
+            ReceivedItem(project, "check_in", payload, {}, "", request.received_at), slug, payload
         )
     except ValueError as error:
         raise Refused(400, str(error)) from None

@@ -1,4 +1,4 @@
-"""Every way an SDK shows its key."""
+"""Find the key in a request: SDKs send it in several headers, in the query, or in a DSN."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ _SENTRY = re.compile(r"\s*sentry\b", re.IGNORECASE)
 
 
 def keys(environ: Mapping[str, Any]) -> list[str]:
-    """Keys found in headers and query, the most specific first; [] when there is none to read."""
+    """Return the keys in headers and query, the most specific first, or [] if there is none."""
     found = []
     for name in ("HTTP_X_SENTRY_AUTH", "HTTP_AUTHORIZATION"):
         header = environ.get(name)
@@ -35,7 +35,7 @@ def keys(environ: Mapping[str, Any]) -> list[str]:
 
 
 def pairs_in(query: str) -> dict[str, list[str]]:
-    """The query's names and values; nothing of one that has more than anybody needs."""
+    """Return the query's names and values, or {} if it has more than 50 pairs."""
     try:
         return parse_qs(query, max_num_fields=50)
     except ValueError:
@@ -43,7 +43,7 @@ def pairs_in(query: str) -> dict[str, list[str]]:
 
 
 def of_dsn(value: Any) -> tuple[str, int] | None:
-    """(key, project id) of a DSN, None when there is none to read."""
+    """Return the (key, project id) of a DSN, or None if it is not a valid DSN."""
     if not isinstance(value, str):
         return None
     try:

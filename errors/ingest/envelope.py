@@ -5,19 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from errors.event import envelope_format, json_codec, timestamps
-from errors.event.body import Unreadable
 from errors.event.build import event_id_of
-from errors.extension_points import Received
+from errors.exceptions import Refused, Unreadable
+from errors.extension_points import ReceivedItem
 from errors.extension_points import envelope_items as items
 from errors.ingest import credentials
 from errors.ingest.authentication import Project, release_connection
-from errors.ingest.request import (
-    EventBuilder,
-    IngestRequest,
-    Parsed,
-    Refused,
-    count_against_quotas,
-)
+from errors.ingest.request import EventBuilder, IngestRequest, Parsed, count_against_quotas
 from errors.ingest.responses import accepted, refused
 from errors.models import Discarded
 from errors.services import discarded
@@ -75,7 +69,7 @@ def _first_event(project: Project, parsed: envelope_format.Envelope) -> envelope
 
 def _other_items(
     request: IngestRequest, project: Project, parsed: envelope_format.Envelope, event_id: str
-) -> list[Received]:
+) -> list[ReceivedItem]:
     """Return the items that are not events but have a handler. None of them makes the envelope fail."""
     found = []
     for item in parsed.items:
@@ -95,12 +89,14 @@ def _other_items(
             except Unreadable:
                 payload = None
             found.append(
-                Received(project, item.type, payload, parsed.header, event_id, request.received_at)
+                ReceivedItem(
+                    project, item.type, payload, parsed.header, event_id, request.received_at
+                )
             )
     return found
 
 
-def handle_items(received: Sequence[Received]) -> None:
+def handle_items(received: Sequence[ReceivedItem]) -> None:
     """Hand each item to the handler of its type. An item that its handler rejects is counted as discarded."""
     for item in received:
         try:

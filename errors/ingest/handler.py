@@ -18,25 +18,28 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from core.lib import request_id
-from errors.event.body import (
-    LIMIT_IN,
+from errors.event.body import MAX_BODY_BYTES, read_stream
+from errors.event.new_event import NewEvent
+from errors.exceptions import (
+    AuthUnavailable,
     BodyTimeout,
     ClientDisconnected,
+    NotCached,
+    NotStorable,
+    Refused,
     TooLarge,
+    Unavailable,
     Unreadable,
-    read,
 )
-from errors.event.new_event import NewEvent
 from errors.ingest import credentials
-from errors.ingest.authentication import AuthUnavailable, NotCached
 from errors.ingest.browser_reports import parse_reports
 from errors.ingest.check_in import record_check_in
 from errors.ingest.envelope import handle_items, parse_envelope
 from errors.ingest.plain_errors import key_of, parse_errors
-from errors.ingest.request import Environ, IngestRequest, Parsed, Refused
+from errors.ingest.request import Environ, IngestRequest, Parsed
 from errors.ingest.responses import CORS, Response, as_problem, refused
 from errors.ingest.store_endpoint import parse_event
-from errors.store.commit import NotStorable, Unavailable, store_events
+from errors.store.commit import store_events
 from errors.store.writer import writer
 
 log = logging.getLogger(__name__)
@@ -64,7 +67,10 @@ _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="errors.ingest")
 
 
 def match(path: str) -> re.Match[str] | None:
-    """Return a match if the path is an ingestion address. Slashes may be doubled or missing: a redirect loses the body."""
+    """Return a match if the path is an ingestion address.
+
+    Slashes may be doubled or missing: a redirect loses the body.
+    """
     return _ADDRESS.fullmatch(path)
 
 
@@ -116,7 +122,10 @@ class _Route:
 async def handle(
     environ: Environ, address: re.Match[str], read_body: Callable[[int], Awaitable[bytes]]
 ) -> Response:
-    """Answer a request in the event loop. `read_body` returns at most that many bytes, or raises TooLarge, BodyTimeout or ClientDisconnected."""
+    """Answer a request in the event loop.
+
+    `read_body` returns at most that many bytes, or raises TooLarge, BodyTimeout or ClientDisconnected.
+    """
     route, request = _Route(address), IngestRequest(environ, may_query=False)
     with request_id.use(request.id):
         try:
@@ -150,7 +159,7 @@ async def _process(
         route.authenticate(request)
     except NotCached:
         await _in_thread(request, partial(route.authenticate, request))
-    request.body = await read_body(LIMIT_IN)
+    request.body = await read_body(MAX_BODY_BYTES)
 
     parsed: Parsed | None = None
 
@@ -212,7 +221,7 @@ def _read_body(environ: Environ) -> bytes:
         if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             raise Refused(411, "this server cannot read chunked bodies")
         return b""
-    return read(environ["wsgi.input"], length)
+    return read_stream(environ["wsgi.input"], length)
 
 
 def _refusal(error: Exception) -> Response:

@@ -3,15 +3,9 @@
 from typing import Any
 
 from errors.event import json_codec, plain_format
-from errors.event.body import TooLarge, Unreadable
-from errors.event.build import LONGEST_EVENT
-from errors.ingest.request import (
-    EventBuilder,
-    IngestRequest,
-    Parsed,
-    Refused,
-    count_against_quotas,
-)
+from errors.event.build import MAX_EVENT_BYTES
+from errors.exceptions import InvalidError, Refused, TooLarge, Unreadable
+from errors.ingest.request import EventBuilder, IngestRequest, Parsed, count_against_quotas
 from errors.ingest.responses import JSON, Response
 
 MAX_BATCH = 1_000
@@ -37,10 +31,10 @@ def parse_errors(request: IngestRequest, _project_id: None) -> Parsed:
     results: list[dict[str, Any]] = []
     for item in given:
         try:
-            event = plain_format.read(item)
-            if len(body) > LONGEST_EVENT and len(json_codec.encode(item)) > LONGEST_EVENT:
-                raise plain_format.Invalid("the error is over 1 MiB")
-        except plain_format.Invalid as problem:
+            event = plain_format.parse(item)
+            if len(body) > MAX_EVENT_BYTES and len(json_codec.encode(item)) > MAX_EVENT_BYTES:
+                raise InvalidError("the error is over 1 MiB")
+        except InvalidError as problem:
             results.append({"status": 422, "detail": str(problem)})
             continue
         results.append({"status": 200, "id": builder.add(event).event_id})

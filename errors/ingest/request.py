@@ -1,4 +1,4 @@
-"""One ingestion request: what the client sent, which project it authenticated as, and what is to be stored of it."""
+"""An ingestion request: the data sent by the client, its project, and the events to store."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +10,12 @@ from django.utils import timezone
 
 from core.lib import request_id
 from core.lib.addresses import client_address
-from errors.event.body import TooLarge, unpack
-from errors.event.build import LONGEST_EVENT, Circumstances, accept, accept_json
+from errors.event.body import decompress
+from errors.event.build import MAX_EVENT_BYTES, IngestContext, build_event, build_event_from_json
 from errors.event.new_event import NewEvent
-from errors.extension_points import Received
-from errors.ingest.authentication import OverQuota, Project, check_quotas, key_cache
+from errors.exceptions import OverQuota, Refused, TooLarge
+from errors.extension_points import ReceivedItem
+from errors.ingest.authentication import Project, check_quotas, key_cache
 from errors.ingest.responses import Response
 from errors.models import Discarded
 from errors.services import discarded
@@ -24,27 +25,17 @@ Environ = Mapping[str, Any]
 _MAX_KEYS = 4  # that one request may present
 
 
-class Refused(Exception):
-    """A request that is refused: a status, the reason, and additional headers."""
-
-    def __init__(self, status: int, detail: str, *headers: tuple[str, str]) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-        self.headers = headers
-
-
 @dataclass(slots=True)
 class Parsed:
-    """What a request asks to have stored, and the response that it gets once that has happened."""
+    """The events and items of a request, and its response once they are stored."""
 
     response: Response
     events: Sequence[NewEvent] = ()
-    items: Sequence[Received] = ()
+    items: Sequence[ReceivedItem] = ()
 
 
 class IngestRequest:
-    """What the client sent. `project` is set as soon as a key has been accepted."""
+    """The data sent by the client. `project` is set as soon as a key has been accepted."""
 
     __slots__ = ("body", "environ", "id", "may_query", "project", "received_at")
 
@@ -60,7 +51,7 @@ class IngestRequest:
 
     def decompressed_body(self) -> bytes:
         """Return the body without its Content-Encoding. Raises TooLarge, Unreadable."""
-        return unpack(self.body, self.environ.get("HTTP_CONTENT_ENCODING", ""))
+        return decompress(self.body, self.environ.get("HTTP_CONTENT_ENCODING", ""))
 
     def authenticate(self, project_id: int | None, keys: Sequence[str]) -> Project:
         """Return the project that all of the keys belong to.
@@ -87,9 +78,9 @@ class IngestRequest:
             raise Refused(403, "this origin may not post here")
         return project
 
-    def context(self, event_id: str = "", sent_at: datetime | None = None) -> Circumstances:
+    def context(self, event_id: str = "", sent_at: datetime | None = None) -> IngestContext:
         """Return what is known about an event besides its payload."""
-        return Circumstances(
+        return IngestContext(
             received_at=self.received_at,
             sent_at=sent_at,
             event_id=event_id,
@@ -109,17 +100,17 @@ class EventBuilder:
         self, payload: bytes, *, event_id: str = "", sent_at: datetime | None = None
     ) -> NewEvent:
         """Add an event from its JSON. Raises TooLarge over 1 MiB, Unreadable if it is not a JSON object."""
-        if len(payload) > LONGEST_EVENT:
+        if len(payload) > MAX_EVENT_BYTES:
             raise TooLarge("the event is over 1 MiB")
-        return self._add(accept_json, payload, self.request.context(event_id, sent_at))
+        return self._add(build_event_from_json, payload, self.request.context(event_id, sent_at))
 
     def add(self, event: dict[str, Any]) -> NewEvent:
         """Add an event that is decoded already."""
-        return self._add(accept, event, self.request.context())
+        return self._add(build_event, event, self.request.context())
 
-    def _add(self, make: Callable[..., NewEvent], given: Any, context: Circumstances) -> NewEvent:
+    def _add(self, make: Callable[..., NewEvent], given: Any, context: IngestContext) -> NewEvent:
         event = make(
-            given, app_id=self.project.app_id, scrubber=self.project.scrubber, around=context
+            given, app_id=self.project.app_id, scrubber=self.project.scrubber, context=context
         )
         self.events.append(event)
         return event
@@ -130,7 +121,7 @@ def count_against_quotas(project: Project, count: int = 1) -> None:
     try:
         check_quotas(project, count)
     except OverQuota as over:
-        discarded.count(project.app_id, Discarded.Source.QUOTA, "error", over.quota.name, count)
+        discarded.count(project.app_id, Discarded.Source.QUOTA, "error", over.quota_name, count)
         wait = over.retry_after
         raise Refused(
             429,

@@ -3,7 +3,8 @@
 import base64
 import binascii
 
-from errors.event.body import Unreadable, unpack
+from errors.event.body import decompress
+from errors.exceptions import Unreadable
 from errors.ingest import credentials
 from errors.ingest.request import EventBuilder, IngestRequest, Parsed, count_against_quotas
 from errors.ingest.responses import accepted
@@ -16,7 +17,7 @@ def parse_event(request: IngestRequest, project_id: int) -> Parsed:
         raise Unreadable("the body is empty")
     if body[:1] not in b"{ \n\r\t[":  # raven-node sends base64(zlib(JSON)) without a header
         try:
-            body = unpack(base64.b64decode(body), "deflate")
+            body = decompress(base64.b64decode(body), "deflate")
         except (binascii.Error, ValueError):
             raise Unreadable("neither JSON nor base64") from None
     count_against_quotas(project)

@@ -3,10 +3,11 @@
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
+from errors.exceptions import Refused
 
 
 def partition_by_day(apps, schema_editor):
-    """On PostgreSQL events and payloads are partitioned by their time-ordered id; errors.store.partitions adds the days."""
+    """On PostgreSQL, events and payloads are partitioned by id; errors.store.partitions adds the partitions."""
     if schema_editor.connection.vendor != "postgresql":
         return
     for table, key in (("errors_errorevent", "id"), ("errors_eventpayload", "event_id")):
@@ -88,7 +89,7 @@ class Migration(migrations.Migration):
                 ('version', models.PositiveSmallIntegerField()),
                 ('app', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='clients.clientapp')),
                 ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='hashes', to='errors.errorgroup')),
-                ('home', models.ForeignKey(help_text='Where an un-merge takes it back.', on_delete=django.db.models.deletion.CASCADE, related_name='+', to='errors.errorgroup')),
+                ('home', models.ForeignKey(help_text='The group that an unmerge returns this fingerprint to.', on_delete=django.db.models.deletion.CASCADE, related_name='+', to='errors.errorgroup')),
             ],
         ),
         migrations.CreateModel(
@@ -174,7 +175,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('date', models.DateField()),
-                ('source', models.CharField(choices=[('portal', 'Not kept by the portal'), ('quota', 'Refused: over quota'), ('invalid', 'Refused: not readable'), ('client', 'Dropped by the SDK')], max_length=8)),
+                ('source', models.CharField(choices=[('portal', 'Not supported by the portal'), ('quota', 'Over quota'), ('invalid', 'Unreadable'), ('client', 'Dropped by the SDK')], max_length=8)),
                 ('category', models.CharField(max_length=64)),
                 ('reason', models.CharField(blank=True, max_length=64)),
                 ('count', models.PositiveBigIntegerField()),

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 def read_groups(apps, schema_editor):
-    """Groups from before are found by what their own row says."""
+    """Make existing groups searchable by the texts in their own rows."""
     group_text = apps.get_model("errors", "GroupText")
     groups = apps.get_model("errors", "ErrorGroup").objects.values_list(
         "pk", "title", "culprit", "type", "function"

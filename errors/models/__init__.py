@@ -1,7 +1,7 @@
-"""What apps report: events, the groups they fall into, and what is counted about them.
+"""Events that apps report, their groups, and their counts.
 
-Events, payloads and the event ids seen go after the app's retention; groups, counts and history stay. Events, groups and
-counts are not written row by row: errors.store.
+Events, payloads and seen event ids are deleted after the app's retention; groups, counts and history are kept.
+errors.store writes events, groups and counts in batches, not with `save()`.
 """
 
 from errors.models.counts import (

@@ -1,4 +1,7 @@
-"""What is counted, in the transaction that stores what it counts. Minutes and hours are counted since 1970, by receiving."""
+"""Counts of events, updated in the transaction that stores the events.
+
+Minutes and hours are numbered since 1970, by the time of receipt.
+"""
 
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -9,12 +12,12 @@ from core.clients.models import ClientApp
 from errors.models.groups import ErrorGroup, Severity
 
 
-def minute_of(moment: datetime) -> int:
-    return int(moment.timestamp()) // 60
+def minute_of(timestamp: datetime) -> int:
+    return int(timestamp.timestamp()) // 60
 
 
-def hour_of(moment: datetime) -> int:
-    return int(moment.timestamp()) // 3600
+def hour_of(timestamp: datetime) -> int:
+    return int(timestamp.timestamp()) // 3600
 
 
 def hour_start(hour: int) -> datetime:
@@ -23,12 +26,12 @@ def hour_start(hour: int) -> datetime:
 
 class MinuteCountQuerySet(models.QuerySet["MinuteCount"]):
     def between(self, since: datetime, until: datetime) -> "MinuteCountQuerySet":
-        """The whole minutes that touch the span."""
+        """Filter by the whole minutes that overlap the span."""
         return self.filter(minute__gte=minute_of(since), minute__lte=minute_of(until))
 
 
 class _AppCount(models.Model):
-    """Of an app's events, by severity."""
+    """The number of an app's events by severity."""
 
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
@@ -41,7 +44,7 @@ class _AppCount(models.Model):
 
 
 class MinuteCount(_AppCount):
-    """Events per app, severity and minute: what rules and the health page read."""
+    """Events per app, severity and minute. Alert rules and the health page read them."""
 
     pk = models.CompositePrimaryKey("minute", "app_id", "severity")
     minute = models.PositiveIntegerField()
@@ -53,7 +56,10 @@ class MinuteCount(_AppCount):
 
 
 class HourCount(_AppCount):
-    """Minutes added up, hour by hour once each is over: what a month's chart reads. Written by `errors.services.hourly_counts` only."""
+    """Minute counts rolled up by hour, for charts of weeks and months.
+
+    Only `errors.services.hourly_counts` writes them.
+    """
 
     pk = models.CompositePrimaryKey("hour", "app_id", "severity")
     hour = models.PositiveIntegerField()
@@ -63,7 +69,7 @@ class HourCount(_AppCount):
 
 
 class GroupHour(models.Model):
-    """Events per group and hour: sparklines and the group's chart."""
+    """Events per group and hour, for sparklines and the group's chart."""
 
     pk = models.CompositePrimaryKey("group_id", "hour")
     group = models.ForeignKey(
@@ -77,7 +83,7 @@ class GroupHour(models.Model):
 
 
 class GroupUser(models.Model):
-    """Whom a group touched, each once."""
+    """A user affected by a group."""
 
     pk = models.CompositePrimaryKey("group_id", "user_key")
     group = models.ForeignKey(
@@ -90,7 +96,7 @@ class GroupUser(models.Model):
 
 
 class GroupTag(models.Model):
-    """How often a group's events carried a tag's value; environment, release and function are among the keys."""
+    """Events per group, tag and value. Environment, release, function and category are counted as tags, too."""
 
     pk = models.CompositePrimaryKey("group_id", "key", "value")
     group = models.ForeignKey(

@@ -6,12 +6,12 @@ from core.clients.models import ClientApp
 
 
 class Discarded(models.Model):
-    """What was not stored, per app and day: kinds the portal does not keep, quota refusals, what SDKs dropped themselves."""
+    """The number of items not stored, per app, day and reason: unsupported, over quota, dropped by the SDK."""
 
     class Source(models.TextChoices):
-        PORTAL = "portal", "Not kept by the portal"
-        QUOTA = "quota", "Refused: over quota"
-        INVALID = "invalid", "Refused: not readable"
+        PORTAL = "portal", "Not supported by the portal"
+        QUOTA = "quota", "Over quota"
+        INVALID = "invalid", "Unreadable"
         CLIENT = "client", "Dropped by the SDK"
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")

@@ -1,7 +1,7 @@
-"""Each occurrence, and what it came with.
+"""Events and their payloads.
 
-An event's id is made by us and grows with the time we received it (`received_id`): ordering by id is ordering by receive
-time, a span of time is a span of ids, and PostgreSQL keeps one partition a day by it.
+The portal generates the ids of events from the time of receipt (`received_id`). Therefore ordering by id is ordering by
+time of receipt, a range of time is a range of ids, and PostgreSQL has one partition per day of ids.
 """
 
 import uuid
@@ -14,13 +14,13 @@ from django.db.models import Q
 from core.clients.models import ClientApp
 from errors.models.groups import ErrorGroup, Severity
 
-# An event's id: milliseconds since 1970, then 21 bits that keep two events of one millisecond apart.
+# An event's id consists of the milliseconds since 1970 and 21 bits that distinguish events of the same millisecond.
 ID_BITS = 21
 
 
-def received_id(moment: datetime) -> int:
-    """The smallest event id of that moment."""
-    return int(moment.timestamp() * 1000) << ID_BITS
+def received_id(timestamp: datetime) -> int:
+    """Return the smallest event id of that time."""
+    return int(timestamp.timestamp() * 1000) << ID_BITS
 
 
 class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):
@@ -28,17 +28,17 @@ class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):
         return self.order_by("-pk")
 
     def with_event_id(self, event_id: uuid.UUID) -> "ErrorEventQuerySet":
-        """By the id the app knows. Through SeenEvent, which is where that id is indexed."""
+        """Filter by the id that the app assigned, which is indexed in SeenEvent."""
         return self.filter(
             pk__in=SeenEvent.objects.filter(event_id=event_id).values_list("event", flat=True)
         )
 
 
 class ErrorEvent(models.Model):
-    """One occurrence: the columns that are searched. Everything else it came with is in its payload."""
+    """An occurrence of an error, with its searchable columns. All other data is in its payload."""
 
     id = models.BigIntegerField(primary_key=True, editable=False)
-    # No constraints in the database on the busiest table: each costs two look-ups a row.
+    # The busiest table has no foreign-key constraints: each would cost two look-ups per row.
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
@@ -98,7 +98,7 @@ class ErrorEvent(models.Model):
 
 
 class PayloadDictionary(models.Model):
-    """A sample of a group's payload. Others of the group are stored as what differs from it: a fifth of the space."""
+    """A payload that serves as the compression dictionary of its group. The others shrink to a fifth."""
 
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="+")
     content = models.BinaryField()
@@ -130,7 +130,10 @@ class EventPayload(models.Model):
 
 
 class SeenEvent(models.Model):
-    """Makes an event id unique within its app, over all partitions: an error sent twice is stored once."""
+    """An event id that was stored.
+
+    It is unique per app across all partitions, so that an event sent twice is stored once.
+    """
 
     pk = models.CompositePrimaryKey("event_id", "app_id")
     app = models.ForeignKey(

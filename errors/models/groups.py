@@ -1,4 +1,4 @@
-"""What is one bug, as far as a machine can tell, and what became of it."""
+"""Error groups, their fingerprints, searchable texts and history."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -11,7 +11,7 @@ from core.clients.models import ClientApp
 
 
 class Severity(models.TextChoices):
-    """How bad an error is. What a client calls `error` is high, its `fatal` critical."""
+    """The severity of an error. The level `error` of clients is high, `fatal` is critical."""
 
     INFO = "info"
     WARNING = "warning"
@@ -31,11 +31,11 @@ class Status(models.TextChoices):
 
 class ErrorGroupQuerySet(models.QuerySet["ErrorGroup"]):
     def visible(self) -> "ErrorGroupQuerySet":
-        """All but those merged into another."""
+        """Exclude the groups that were merged into another group."""
         return self.filter(merged_into=None)
 
     def unresolved(self) -> "ErrorGroupQuerySet":
-        """What asks for attention: open and regressed."""
+        """Filter by the groups that need attention: open and regressed ones."""
         return self.visible().filter(status__in=[Status.OPEN, Status.REGRESSED])
 
     def for_app(self, app: ClientApp) -> "ErrorGroupQuerySet":
@@ -46,7 +46,7 @@ class ErrorGroupQuerySet(models.QuerySet["ErrorGroup"]):
 
 
 class ErrorGroup(models.Model):
-    """Events of one fingerprint: one bug, as far as a machine can tell."""
+    """The events with the same fingerprint, which presumably have the same cause."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="error_groups")
     title = models.CharField(max_length=300)
@@ -71,7 +71,7 @@ class ErrorGroup(models.Model):
     resolved_at = models.DateTimeField(null=True, blank=True)
     resolved_in_release = models.CharField(max_length=200, blank=True)
     regressed_at = models.DateTimeField(null=True, blank=True)
-    # A mute ends at the first of these that comes true; without any, when staff say so.
+    # A mute ends at the first of these conditions; without any, it ends when staff reopen the group.
     muted_until = models.DateTimeField(null=True, blank=True)
     muted_until_events = models.PositiveBigIntegerField(null=True, blank=True)
     muted_until_users = models.PositiveIntegerField(null=True, blank=True)
@@ -81,19 +81,19 @@ class ErrorGroup(models.Model):
 
     objects = ErrorGroupQuerySet.as_manager()
 
-    # No indexes by moments and counts: they change with every event, and sorting twenty thousand groups takes 10 ms.
-    # Without, PostgreSQL changes a group's row in place and leaves all other indexes alone.
+    # There are no indexes on timestamps and counts, because they change with every event. Without them, PostgreSQL
+    # updates a row in place (HOT) and leaves all indexes alone. Sorting twenty thousand groups takes 10 ms.
 
     def __str__(self) -> str:
         return f"{self.title} (#{self.pk})"
 
     @cached_property
     def family(self) -> list[int]:
-        """Its id and those of the groups merged into it: whose events are shown as its own."""
+        """Return the ids of this group and the groups merged into it. Their events are shown together."""
         return [self.pk, *ErrorGroup.objects.filter(merged_into=self).values_list("pk", flat=True)]
 
     def mute_is_over(self, now: datetime) -> bool:
-        """Whether one of the mute's conditions has come true."""
+        """Return True if one of the mute's conditions is met."""
         return (
             (self.muted_until is not None and self.muted_until <= now)
             or (self.muted_until_events is not None and self.event_count >= self.muted_until_events)
@@ -106,14 +106,17 @@ class ErrorGroup(models.Model):
 
 
 class GroupHash(models.Model):
-    """Which group a fingerprint leads to. A group owns several after a merge or under a newer algorithm."""
+    """The group of a fingerprint. A group has several after a merge or a change of the algorithm."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     hash = models.CharField(max_length=32)
     version = models.PositiveSmallIntegerField()
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="hashes")
     home = models.ForeignKey(
-        ErrorGroup, models.CASCADE, related_name="+", help_text="Where an un-merge takes it back."
+        ErrorGroup,
+        models.CASCADE,
+        related_name="+",
+        help_text="The group that an unmerge returns this fingerprint to.",
     )
 
     class Meta:
@@ -126,12 +129,12 @@ class GroupHash(models.Model):
 
 
 class GroupText(models.Model):
-    """What the search line's words look through: titles, culprits and messages of a group's events, in lower case.
+    """The searchable text of a group: titles, culprits, types and functions of its events, in lower case.
 
-    Apart from the group, whose row changes with every event; this one changes when something new is said.
+    It is separate from the group, whose row changes with every event; this row changes only when a new text occurs.
     """
 
-    LONGEST = 6_000
+    MAX_LENGTH = 6_000
 
     group = models.OneToOneField(
         ErrorGroup, models.CASCADE, primary_key=True, related_name="+", db_constraint=False
@@ -143,7 +146,7 @@ class GroupText(models.Model):
 
 
 class GroupNote(models.Model):
-    """A line of a group's history: what staff did or said, and what the portal did by itself."""
+    """An entry in a group's history: an action or comment by staff, or an automatic change."""
 
     class Kind(models.TextChoices):
         COMMENT = "comment"
@@ -167,5 +170,16 @@ class GroupNote(models.Model):
     class Meta:
         indexes: ClassVar = [models.Index(fields=["group", "-at"], name="notes_of_group")]
 
+    TONES: ClassVar = {
+        Kind.RESOLVED: "is-ok",
+        Kind.REGRESSED: "is-critical",
+        Kind.COMMENT: "is-accent",
+    }
+
     def __str__(self) -> str:
         return f"{self.get_kind_display()} at {self.at:%Y-%m-%d %H:%M}"
+
+    @property
+    def tone(self) -> str:
+        """Return the CSS class of this entry in the timeline."""
+        return self.TONES.get(GroupNote.Kind(self.kind), "")

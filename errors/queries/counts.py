@@ -1,4 +1,4 @@
-"""Reads the roll-ups: how many errors, when, how bad. Never the events themselves."""
+"""Error counts by time and severity, read from roll-ups and never from events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from errors.services import hourly_counts
 def count(
     since: datetime, until: datetime, *severities: Severity, app: ClientApp | None = None
 ) -> int:
-    """Errors received in the span (by the minute), of these severities or of all."""
+    """Return the number of errors received in the span, in whole minutes, of the given severities or of all."""
     rows = MinuteCount.objects.between(since, until)
     if severities:
         rows = rows.filter(severity__in=severities)
@@ -38,7 +38,7 @@ def count_by_severity(since: datetime, until: datetime) -> dict[Severity, int]:
 
 
 def step_for(span: timedelta) -> timedelta:
-    """How wide a chart's slots are, so that it has some sixty to two hundred of them."""
+    """Return the width of a chart's slots, so that it has about sixty to two hundred of them."""
     if span <= timedelta(hours=2):
         return timedelta(minutes=1)
     if span <= timedelta(hours=36):
@@ -49,7 +49,7 @@ def step_for(span: timedelta) -> timedelta:
 def slots(
     since: datetime, until: datetime, step: timedelta, *, app: ClientApp | None = None
 ) -> dict[Severity, dict[datetime, int]]:
-    """Errors per severity and slot of `step`, every slot present."""
+    """Return the number of errors per severity and slot of `step`, including empty slots."""
     width = int(step.total_seconds()) // 60
     first, last = minute_of(since) // width, minute_of(until) // width
     starts = {
@@ -60,7 +60,7 @@ def slots(
     }
     from_minute = first * width
     if step >= timedelta(hours=1):
-        known = min(hourly_counts.added_up_to(), (last + 1) * width // 60)
+        known = min(hourly_counts.first_pending_hour(), (last + 1) * width // 60)
         rows = HourCount.objects.filter(hour__gte=from_minute // 60, hour__lt=known)
         _add(found, starts, rows.annotate(slot=F("hour") * 60 / width), app)
         from_minute = max(from_minute, known * 60)

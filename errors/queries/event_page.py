@@ -1,4 +1,4 @@
-"""What the event page shows, from a stored payload. Pure, and forgiving: a payload may hold anything anywhere."""
+"""Prepare a stored payload for the event page. Tolerates any value anywhere in the payload."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-TEXT_LIMIT = 20_000  # characters of one value on the page; the raw JSON has it all
-MANY = 3  # so many library frames in a row fold into one line
+MAX_TEXT_LENGTH = 20_000  # of one value on the page; the raw JSON is complete
+FOLD_AFTER = 3  # consecutive library frames from this number on are folded into one line
 Pairs = list[tuple[str, str]]
 
 
@@ -20,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Frame:
-    place: str  # file, or module where no file is known
+    place: str  # file, or module if the file is unknown
     function: str
     line: int | None
     column: int | None
@@ -36,18 +36,18 @@ class Frame:
 
 @dataclass(frozen=True)
 class Run:
-    """Frames that stand together: either of the app, or of libraries (shown folded when many)."""
+    """Consecutive frames, either of the app or of libraries."""
 
     frames: list[Frame]
     in_app: bool
 
     @property
     def is_folded(self) -> bool:
-        return not self.in_app and len(self.frames) >= MANY
+        return not self.in_app and len(self.frames) >= FOLD_AFTER
 
 
 @dataclass(frozen=True)
-class Raised:
+class ExceptionDetail:
     """One exception of the chain, frames newest first."""
 
     type: str
@@ -66,6 +66,12 @@ class Breadcrumb:
     message: str
     data: Pairs
 
+    @property
+    def tone(self) -> str:
+        if self.level in ("error", "fatal"):
+            return "critical"
+        return "warning" if self.level == "warning" else ""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -81,7 +87,7 @@ class Request:
 @dataclass(frozen=True)
 class EventPage:
     message: str
-    chain: list[Raised]  # the headline first, then what caused it
+    chain: list[ExceptionDetail]  # the exception of the title first, then its causes
     breadcrumbs: list[Breadcrumb]
     request: Request | None
     user: Pairs
@@ -118,7 +124,7 @@ def describe(payload: Mapping[str, object]) -> EventPage:
 
 
 def text(value: object) -> str:
-    """A value as people read it: strings as they are, the rest as JSON."""
+    """Return a value as text: strings unchanged, everything else as JSON."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -126,11 +132,11 @@ def text(value: object) -> str:
             value = json.dumps(value, ensure_ascii=False, indent=2, default=str)
         except (ValueError, RecursionError):
             value = str(value)
-    return value if len(value) <= TEXT_LIMIT else value[:TEXT_LIMIT] + " …"
+    return value if len(value) <= MAX_TEXT_LENGTH else value[:MAX_TEXT_LENGTH] + " …"
 
 
 def pairs(value: object) -> Pairs:
-    """A mapping, or a list of two-element lists, as (name, text) pairs without the empty ones."""
+    """Return a mapping, or a list of two-element lists, as (name, text) pairs without empty values."""
     items: Iterable[tuple[object, object]]
     if isinstance(value, Mapping):
         items = value.items()
@@ -146,7 +152,7 @@ def _dict(value: object) -> Mapping[str, object]:
 
 
 def _values(value: object) -> list[Mapping[str, object]]:
-    """The mappings of a list, or of the list under `values`."""
+    """Return the mappings in a list, or in the list under `values`."""
     found = _dict(value).get("values") if isinstance(value, Mapping) else value
     return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
@@ -160,7 +166,7 @@ def _message(payload: Mapping[str, object]) -> str:
     return text(entry.get("formatted") or entry.get("message") or payload.get("message"))
 
 
-def _chain(payload: Mapping[str, object]) -> list[Raised]:
+def _chain(payload: Mapping[str, object]) -> list[ExceptionDetail]:
     exceptions = _values(payload.get("exception"))
     if not exceptions and isinstance(one := payload.get("exception"), Mapping) and "type" in one:
         exceptions = [one]
@@ -169,15 +175,15 @@ def _chain(payload: Mapping[str, object]) -> list[Raised]:
         crashed = [one for one in threads if one.get("crashed") or one.get("current")] or threads
         for holder in (payload, *crashed[:1]):
             if runs := _runs(holder.get("stacktrace")):
-                return [Raised("", "", "", "", None, runs)]
+                return [ExceptionDetail("", "", "", "", None, runs)]
         return []
-    return [_raised(one) for one in reversed(exceptions)]
+    return [_exception(one) for one in reversed(exceptions)]
 
 
-def _raised(exception: Mapping[str, object]) -> Raised:
+def _exception(exception: Mapping[str, object]) -> ExceptionDetail:
     mechanism = _dict(exception.get("mechanism"))
     handled = mechanism.get("handled")
-    return Raised(
+    return ExceptionDetail(
         type=text(exception.get("type")),
         value=text(exception.get("value")),
         module=text(exception.get("module")),
@@ -239,7 +245,7 @@ def _strings(value: object) -> list[str]:
 
 def _breadcrumb(crumb: Mapping[str, object]) -> Breadcrumb:
     return Breadcrumb(
-        at=_moment(crumb.get("timestamp")),
+        at=_timestamp(crumb.get("timestamp")),
         category=text(crumb.get("category") or crumb.get("type")),
         level=text(crumb.get("level")),
         message=text(crumb.get("message")),
@@ -247,11 +253,11 @@ def _breadcrumb(crumb: Mapping[str, object]) -> Breadcrumb:
     )
 
 
-def _moment(value: object) -> datetime | None:
+def _timestamp(value: object) -> datetime | None:
     try:
         if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            timestamp = datetime.fromisoformat(value)
+            return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):
@@ -277,7 +283,7 @@ def _request(request: Mapping[str, object]) -> Request | None:
 
 
 def _note(note: Mapping[str, object]) -> str:
-    """A sentence for one entry of the payload's `errors` list."""
+    """Return a text for one entry of the payload's `errors` list."""
     what = text(note.get("type") or note.get("reason") or "changed").replace("_", " ")
     where = text(note.get("name") or note.get("path") or note.get("field"))
     return f"{where}: {what}" if where else what

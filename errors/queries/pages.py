@@ -1,4 +1,4 @@
-"""What the pages read: one query each, from roll-ups wherever there is one."""
+"""Queries of the staff pages. They use roll-ups where possible."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,28 +23,28 @@ from errors.models import (
 
 SPARK_HOURS = 24
 TAG_KEYS, TAG_VALUES, TAG_ROWS = 12, 6, 600
-REFERENCES = 500  # so many of the newest events are asked what they touched
-SPANS = {  # of the group's chart: length, hours in one bar
+REFERENCES = 500  # the newest events whose references are resolved
+SPANS = {  # of the group's chart: length, hours per bar
     "24h": (timedelta(hours=24), 1),
     "7d": (timedelta(days=7), 6),
     "30d": (timedelta(days=30), 24),
 }
 
 
-def sparks(groups: Sequence[ErrorGroup], now: datetime) -> dict[int, list[int]]:
-    """Events per hour of the last day, by group id, with those of the groups merged into it."""
+def sparklines(groups: Sequence[ErrorGroup], now: datetime) -> dict[int, list[int]]:
+    """Return the events per hour of the last day by group id, including the groups merged into it."""
     first = hour_of(now) - SPARK_HOURS + 1
-    shapes = {group.pk: [0] * SPARK_HOURS for group in groups}
-    shown_at = {pk: pk for pk in shapes}
-    for merged in ErrorGroup.objects.filter(merged_into__in=shapes).only("merged_into"):
+    counts = {group.pk: [0] * SPARK_HOURS for group in groups}
+    shown_at = {pk: pk for pk in counts}
+    for merged in ErrorGroup.objects.filter(merged_into__in=counts).only("merged_into"):
         assert merged.merged_into_id
         shown_at[merged.pk] = merged.merged_into_id
     counted = GroupHour.objects.filter(
         group_id__in=shown_at, hour__gte=first, hour__lt=first + SPARK_HOURS
     )
     for group_id, hour, count in counted.values_list("group_id", "hour", "count"):
-        shapes[shown_at[group_id]][hour - first] += count
-    return shapes
+        counts[shown_at[group_id]][hour - first] += count
+    return counts
 
 
 def merged_into(group: ErrorGroup) -> list[ErrorGroup]:
@@ -68,7 +68,7 @@ def group_chart(group: ErrorGroup, span: str, now: datetime) -> Chart:
         times=[hour_start(place * step) for place in range(first, last + 1)],
         series=[Series(f"Events per {per}", counts, kind="bars")],
         unit="events",
-        empty="No events in this time. Choose a longer one.",
+        empty="No events in this period. Choose a longer one.",
     )
 
 
@@ -88,7 +88,7 @@ class TagValue:
 
 
 def tag_breakdown(group: ErrorGroup) -> list[tuple[str, list[TagValue]]]:
-    """Each tag key with its most frequent values, the commonest keys first."""
+    """Return the most frequent tag keys, each with its most frequent values."""
     found: dict[str, list[tuple[str, int]]] = {}
     counted = (
         GroupTag.objects.filter(group_id__in=group.family)
@@ -124,7 +124,7 @@ class Neighbors:
 
 
 def neighbors(event: ErrorEvent) -> Neighbors:
-    """The ids of the events before and after this one in its group."""
+    """Return the ids of the events before and after this one in its group."""
     group = event.group.merged_into or event.group
     of_group = ErrorEvent.objects.filter(group_id__in=group.family)
     return Neighbors(
@@ -144,7 +144,7 @@ def reports_on(event: ErrorEvent) -> list[UserReport]:
 
 
 def group_impact(group: ErrorGroup) -> Impact:
-    """The money and seats the group's newest events with references touched."""
+    """Return the payments and reservations that the group's newest events refer to."""
     with_references = ErrorEvent.objects.filter(
         ~Q(order_ref="") | ~Q(payment_ref="") | ~Q(reservation_ref=""), group_id__in=group.family
     ).newest_first()
@@ -177,7 +177,7 @@ def _impact(rows: Sequence[tuple[str, str, str, str]]) -> Impact:
 
 
 def environments() -> list[str]:
-    """Those any group has been seen in."""
+    """Return the environments in which errors have occurred."""
     return list(
         GroupTag.objects.filter(key="environment")
         .order_by("value")

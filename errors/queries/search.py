@@ -1,7 +1,7 @@
-"""The search line above the list: words and `key:value` filters -> a queryset of groups.
+"""Convert the search line of the list, words and `key:value` filters, into a queryset of groups.
 
-Words look at what a group's events say (titles, culprits, messages, functions) and, where they have a digit, at the ids
-events carry; filters go through an index each. What was merged is found as the group that stayed.
+Words match the titles, culprits, types and functions of a group's events, and, if they contain a digit, the ids that
+events refer to. Each filter uses an index. A merged group is found as the group that it was merged into.
 """
 
 import re
@@ -30,7 +30,7 @@ _TERM = re.compile(r'(-?)(?:([A-Za-z][\w.-]*):)?("(?:[^"\\]|\\.)*"|\S+)')
 _SPAN = re.compile(r"(\d{1,4})([mhdw])")
 _IDS = ("request_id", "order_ref", "payment_ref", "reservation_ref", "organization")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-LONGEST = 1000  # characters of a query that are read
+MAX_QUERY_LENGTH = 1000  # the rest of a query is ignored
 
 Groups = QuerySet[ErrorGroup]
 
@@ -43,8 +43,8 @@ class Term:
 
 
 @dataclass
-class Found:
-    """The groups, and what in the query could not be used, as sentences."""
+class SearchResult:
+    """The groups found, and the problems in the query as texts for the user."""
 
     groups: Groups
     problems: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Found:
 
 def parse(query: str) -> list[Term]:
     terms = []
-    for minus, key, value in _TERM.findall(query[:LONGEST].replace("\0", "")):
+    for minus, key, value in _TERM.findall(query[:MAX_QUERY_LENGTH].replace("\0", "")):
         bare = value[1:-1].replace('\\"', '"') if value[:1] == '"' == value[-1:] != value else value
         if bare:
             terms.append(Term(bare, key.lower(), bool(minus)))
@@ -61,9 +61,9 @@ def parse(query: str) -> list[Term]:
 
 def search(
     query: str, *, groups: Groups, user: User | AnonymousUser, now: datetime, state: str = ""
-) -> Found:
-    """`state` is what `is:` means when the query does not say: unresolved, all, or a status."""
-    found = Found(groups)
+) -> SearchResult:
+    """Filter the groups by a query. `state` (unresolved, all, or a status) applies if the query has no `is:` filter."""
+    result = SearchResult(groups)
     terms = parse(query)
     if state and not any(term.key == "is" for term in terms):
         terms.append(Term(state, "is"))
@@ -71,10 +71,10 @@ def search(
         try:
             condition = _condition(term, user, now)
         except ValueError as error:
-            found.problems.append(str(error))
+            result.problems.append(str(error))
             continue
-        found.groups = found.groups.filter(~condition if term.is_negative else condition)
-    return found
+        result.groups = result.groups.filter(~condition if term.is_negative else condition)
+    return result
 
 
 def _condition(term: Term, user: User | AnonymousUser, now: datetime) -> Q:
@@ -86,8 +86,12 @@ def _condition(term: Term, user: User | AnonymousUser, now: datetime) -> Q:
     if term.key == "is":
         return _is(term.value, user)
     if term.key in ("since", "until"):
-        moment = _moment(term.value, now)
-        return Q(last_seen_at__gte=moment) if term.key == "since" else Q(first_seen_at__lte=moment)
+        timestamp = _timestamp(term.value, now)
+        return (
+            Q(last_seen_at__gte=timestamp)
+            if term.key == "since"
+            else Q(first_seen_at__lte=timestamp)
+        )
     if term.key == "assigned":
         return Q(assigned_to=user.pk) if term.value == "me" else Q(assigned_to__username=term.value)
     return _tag(term.key, term.value)
@@ -113,13 +117,13 @@ def _event_id(text: str) -> uuid.UUID | None:
 
 
 def _groups_of(events: QuerySet[ErrorEvent]) -> QuerySet[ErrorEvent, int]:
-    """Their groups; what was merged is shown with the group that stayed."""
-    # Each group once: PostgreSQL would compare every group with every event of a busy user.
+    """Return the groups of the events; for a merged group, the one it was merged into."""
+    # distinct(): otherwise PostgreSQL compares each group with each event of a busy user.
     return events.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True).distinct()
 
 
 def _by_event(column: str) -> Callable[[str], Q]:
-    # The indexes leave empty values out; SQLite uses one only when the query says so too.
+    # The indexes exclude empty values, and SQLite uses such an index only if the query excludes them, too.
     return lambda value: Q(
         pk__in=_groups_of(ErrorEvent.objects.filter(~Q(**{column: ""}), **{column: value}))
     )
@@ -129,11 +133,11 @@ def _shown(parts: "QuerySet[GroupText] | QuerySet[GroupTag]") -> "QuerySet[Any, 
     return parts.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True)
 
 
-# No EXISTS in these: for each group SQLite would walk anew through all that have the value, or through all groups.
+# None of these filters uses EXISTS: for each group, SQLite would scan all rows that have the value, or all groups.
 
 
 def _group(**fields: str) -> Q:
-    """The group itself, or one that was merged into it."""
+    """Match the group itself, or a group that was merged into it."""
     merged = ErrorGroup.objects.filter(merged_into__isnull=False, **fields)
     return Q(**fields) | Q(pk__in=merged.values_list("merged_into_id", flat=True))
 
@@ -143,9 +147,9 @@ def _tag(key: str, value: str) -> Q:
 
 
 def _user(value: str) -> Q:
-    """By asking each group for the user, a look-up by primary key: an index by user would be written with every event.
+    """Match groups with this user, by one primary-key look-up per group. An index by user would slow down ingestion.
 
-    With EXISTS PostgreSQL walks through all users of all groups instead, once they are many.
+    With EXISTS, PostgreSQL would scan the users of all groups once there are many.
     """
     users = GroupUser.objects.filter(group=OuterRef("pk"), user_key=value).values("user_key")
     touched = ErrorGroup.objects.alias(touched=Subquery(users)).filter(touched=value)
@@ -156,14 +160,14 @@ def _user(value: str) -> Q:
 def _severity(value: str) -> Q:
     word = {"error": "high", "fatal": "critical"}.get(value, value)
     if word not in Severity.values:
-        raise ValueError(f"there is no severity {value!r}; there are {', '.join(Severity.values)}")
+        raise ValueError(f"unknown severity {value!r}; use one of {', '.join(Severity.values)}")
     return Q(severity=word)
 
 
 def _event(value: str) -> Q:
     event = _event_id(value)
     if event is None:
-        raise ValueError(f"{value!r} is no event id: 32 hexadecimal digits")
+        raise ValueError(f"{value!r} is not an event id, which has 32 hexadecimal digits")
     seen = SeenEvent.objects.filter(event_id=event).values_list("event", flat=True)
     return Q(pk__in=_groups_of(ErrorEvent.objects.filter(pk__in=seen)))
 
@@ -180,27 +184,29 @@ def _is(value: str, user: User | AnonymousUser) -> Q:
     if value == "mine":
         return Q(assigned_to=user.pk)
     raise ValueError(
-        f"is:{value} means nothing; there are is:open, regressed, resolved, muted, assigned, unassigned, mine, all"
+        f"unknown filter is:{value}; use open, regressed, resolved, muted, assigned, unassigned, mine or all"
     )
 
 
-def _moment(value: str, now: datetime) -> datetime:
-    """`24h`, `7d`, or a date or time; without a zone it is UTC."""
+def _timestamp(value: str, now: datetime) -> datetime:
+    """Parse `24h`, `7d`, or an ISO date or time, in UTC unless a zone is given. Raises ValueError."""
     span = _SPAN.fullmatch(value)
     if span:
         return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
     try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        timestamp = datetime.fromisoformat(value)
+        return timestamp.astimezone(UTC) if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{value!r} is no time: write 24h, 7d or 2026-11-22") from None
+        raise ValueError(
+            f"{value!r} is not a time; use for example 24h, 7d or 2026-11-22"
+        ) from None
 
 
 _FILTERS: dict[str, Callable[[str], Q]] = {
     "app": lambda value: Q(app__slug=value),
     "env": lambda value: _tag("environment", value),
     "environment": lambda value: _tag("environment", value),
-    # The first and the last of a group that has had more than are counted one by one.
+    # A group's first and last release may be missing among its tags, which are limited in number.
     "release": lambda value: (
         _group(first_release=value) | _group(last_release=value) | _tag("release", value)
     ),

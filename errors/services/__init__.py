@@ -1,7 +1,7 @@
-"""Services that other apps call."""
+"""The services that other apps may call."""
 
 from errors.event.new_event import NewEvent
 from errors.store.commit import store_events as record_events
-from errors.store.write import Written
+from errors.store.write import BatchResult
 
-__all__ = ["NewEvent", "Written", "record_events"]
+__all__ = ["BatchResult", "NewEvent", "record_events"]

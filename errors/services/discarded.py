@@ -1,6 +1,6 @@
-"""Counts what is not stored, in memory, and writes the sums down every few seconds: a flood of refusals costs no writes.
+"""Count the items that are not stored, in memory, and write the sums every few seconds: a flood causes few writes.
 
-A process that is killed loses a few seconds of these counts; events never take this way.
+A process that is killed loses a few seconds of these counts. Events are never buffered like this.
 """
 
 import threading
@@ -14,7 +14,7 @@ from core.lib.upsert import upsert
 from errors.models import Discarded
 
 _Key = tuple[int, str, str, str]  # app, source, category, reason
-_MOST_KEYS = 5_000
+_MAX_KEYS = 5_000
 
 _sums: dict[_Key, tuple[int, datetime, datetime]] = {}
 _lock = threading.Lock()
@@ -27,21 +27,21 @@ def count(
     now = timezone.now()
     with _lock:
         known = _sums.get(key)
-        if known is None and len(_sums) >= _MOST_KEYS:
+        if known is None and len(_sums) >= _MAX_KEYS:
             return
         total, first_at, _ = known or (0, now, now)
         _sums[key] = (total + number, first_at, now)
-    if connection.in_atomic_block:  # whoever calls from a transaction wants to see it there
-        write_down()
+    if connection.in_atomic_block:  # inside a transaction the caller expects to read the row
+        flush()
 
 
 @chore("errors.services.discarded", seconds=2)
-def write_down() -> int:
-    """Add what was counted to the day's rows; how many rows."""
+def flush() -> int:
+    """Add the buffered counts to the day's rows. Return the number of rows."""
     with _lock:
-        taken = dict(_sums)
+        flushed = dict(_sums)
         _sums.clear()
-    if not taken:
+    if not flushed:
         return 0
     rows = [
         {
@@ -54,7 +54,7 @@ def write_down() -> int:
             "first_at": first_at,
             "last_at": last_at,
         }
-        for (app_id, source, category, reason), (number, first_at, last_at) in taken.items()
+        for (app_id, source, category, reason), (number, first_at, last_at) in flushed.items()
     ]
     try:
         with transaction.atomic():
@@ -67,13 +67,13 @@ def write_down() -> int:
                 greatest=("last_at",),
             )
     except Exception:
-        _put_back(taken)
+        _restore(flushed)
         raise
     return len(rows)
 
 
-def _put_back(taken: dict[_Key, tuple[int, datetime, datetime]]) -> None:
+def _restore(flushed: dict[_Key, tuple[int, datetime, datetime]]) -> None:
     with _lock:
-        for key, (number, first_at, last_at) in taken.items():
+        for key, (number, first_at, last_at) in flushed.items():
             total, _, latest = _sums.get(key) or (0, first_at, last_at)
             _sums[key] = (total + number, first_at, max(latest, last_at))

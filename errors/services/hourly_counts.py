@@ -1,6 +1,6 @@
-"""Hours that are over, added up from their minutes: reading a month is a few thousand rows instead of half a million.
+"""Roll up minute counts into hour counts, so that a month's chart reads a few thousand rows instead of half a million.
 
-Taking errors pays nothing for it. Whoever reads takes hours as far as they are added up, and minutes from there on.
+Ingestion only writes minutes. Readers use hours as far as they are rolled up, and minutes after that.
 """
 
 from datetime import datetime
@@ -11,23 +11,24 @@ from django.db.models import F, Max, Sum
 from core.lib.upsert import upsert
 from errors.models import HourCount, MinuteCount, hour_of
 
-ONCE_MORE = 26  # hours: what was taken just before an hour's end may be committed after it
+# Roll up the last 26 hours again: late commits may belong to an hour that has ended.
+RECOMPUTE_HOURS = 26
 
 
-def added_up_to() -> int:
-    """The first hour that is not added up yet; 0 when none is."""
+def first_pending_hour() -> int:
+    """Return the first hour that is not rolled up yet; 0 if no hour is."""
     newest: int | None = HourCount.objects.aggregate(newest=Max("hour"))["newest"]
     return 0 if newest is None else newest + 1
 
 
 @transaction.atomic
-def add_up(*, now: datetime, everything: bool = False) -> int:
-    """Add up every hour that is over and new, and the last day's once more; how many counts were written.
+def roll_up(*, now: datetime, everything: bool = False) -> int:
+    """Roll up the hours that have ended, and the last RECOMPUTE_HOURS again. Return the number of rows.
 
-    `everything` is for whoever wrote into minutes long ago, such as an import.
+    With `everything`, roll up all hours. An import, which writes old minutes, needs this.
     """
     this_hour = hour_of(now)
-    first = 0 if everything else min(added_up_to(), this_hour - ONCE_MORE)
+    first = 0 if everything else min(first_pending_hour(), this_hour - RECOMPUTE_HOURS)
     sums = (
         MinuteCount.objects.filter(minute__gte=first * 60, minute__lt=this_hour * 60)
         .annotate(hour=F("minute") / 60)

@@ -1,4 +1,4 @@
-"""Events out of files: envelopes, or event JSON as Bugsink and Sentry export it (one object, a list, or one a line)."""
+"""Read events from files: envelopes, or event JSON of Bugsink or Sentry (an object, a list, or one per line)."""
 
 import gzip
 import uuid
@@ -13,13 +13,14 @@ from typing import Any, TypeGuard
 from core.clients.models import ClientApp
 from core.lib.scrub import scrubber
 from errors.event import envelope_format, json_codec, timestamps
-from errors.event.body import LIMIT_OUT, Unreadable
-from errors.event.build import Circumstances, accept, event_id_of
+from errors.event.body import MAX_DECOMPRESSED_BYTES
+from errors.event.build import IngestContext, build_event, event_id_of
 from errors.event.new_event import NewEvent
+from errors.exceptions import Unreadable
 
 
 def files_in(paths: list[Path]) -> list[Path]:
-    """The files named, and those inside the folders named, in a steady order."""
+    """Return the given files and all files in the given folders, in a stable order."""
     found: list[Path] = []
     for path in paths:
         found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -27,9 +28,9 @@ def files_in(paths: list[Path]) -> list[Path]:
 
 
 class EventFile:
-    """The events of a file, one after the other; `position` is how many bytes of it have been read.
+    """The events of a file, as an iterable. `position` is the number of bytes read so far.
 
-    A file of any length may have one event a line; what is one document is read if it fits into memory.
+    A file with one event per line may have any size. A single document must not exceed MAX_DECOMPRESSED_BYTES.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,11 +39,11 @@ class EventFile:
         self.position = 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Raises Unreadable when nothing in the file is an event."""
+        """Yield the events. Raises Unreadable if the file contains none."""
         found = False
         with self.path.open("rb") as raw:
-            is_packed = raw.peek(2)[:2] == b"\x1f\x8b"
-            with gzip.GzipFile(fileobj=raw) if is_packed else raw as stream:
+            is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"
+            with gzip.GzipFile(fileobj=raw) if is_gzip else raw as stream:
                 try:
                     for event in self._events(stream):
                         found = True
@@ -55,12 +56,12 @@ class EventFile:
             raise Unreadable("no event in this file")
 
     def _events(self, stream: BufferedIOBase) -> Iterator[dict[str, Any]]:
-        start = stream.read(LIMIT_OUT + 1)
-        if len(start) <= LIMIT_OUT:
+        start = stream.read(MAX_DECOMPRESSED_BYTES + 1)
+        if len(start) <= MAX_DECOMPRESSED_BYTES:
             yield from list(_whole(start)) or list(_from_envelope(start)) or _from_lines(start)
             return
         stream.seek(0)
-        while line := stream.readline(LIMIT_OUT):
+        while line := stream.readline(MAX_DECOMPRESSED_BYTES):
             yield from _from_lines(line)
 
 
@@ -110,14 +111,14 @@ def _is_event(value: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def _as_sent(event: dict[str, Any]) -> dict[str, Any]:
-    """Sentry's API hands an event out with its interfaces in a list of entries; here they are members again."""
+    """Convert an event from Sentry's API, which lists the interfaces as entries, to the form that SDKs send."""
     entries = event.pop("entries", None)
     for entry in entries if isinstance(entries, list) else ():
         kind = entry.get("type") if isinstance(entry, dict) else None
         if isinstance(kind, str):
             name = _ENTRIES.get(kind, kind)
             if not event.get(name):
-                event[name] = _snaked(entry.get("data"))
+                event[name] = _as_sdk_spells(entry.get("data"))
     request = event.get("request")
     if isinstance(request, dict) and "query" in request:
         request["query_string"] = request.pop("query")
@@ -136,13 +137,13 @@ _FRAME_NAMES = {
 }  # fmt: skip
 
 
-def _snaked(value: Any) -> Any:
-    """With the members that the API spells its own way spelled as SDKs do; `context` is the lines around a frame's."""
+def _as_sdk_spells(value: Any) -> Any:
+    """Rename members that the API spells differently from SDKs. `context` contains the lines around a frame's."""
     if isinstance(value, list):
-        return [_snaked(one) for one in value]
+        return [_as_sdk_spells(one) for one in value]
     if not isinstance(value, dict):
         return value
-    renamed = {_FRAME_NAMES.get(name, name): _snaked(one) for name, one in value.items()}
+    renamed = {_FRAME_NAMES.get(name, name): _as_sdk_spells(one) for name, one in value.items()}
     lines, number = renamed.get("context"), renamed.get("lineno")
     if isinstance(lines, list) and isinstance(number, int):
         pairs = [p for p in lines if isinstance(p, list) and len(p) == 2 and isinstance(p[0], int)]
@@ -154,16 +155,19 @@ def _snaked(value: Any) -> Any:
 
 
 def new_event(raw: dict[str, Any], *, app: ClientApp, now: datetime) -> NewEvent:
-    """Dated as it happened. Without an id of its own it gets one of its content, so that importing twice stores once."""
+    """Build an event that counts at the time it occurred.
+
+    An event without an id gets one derived from its content, so that importing it twice stores it once.
+    """
     given = event_id_of(raw.get("event_id"))
     content = blake2b(json_codec.encode(raw), digest_size=16).digest()
     occurred_at = timestamps.parse(raw.get("timestamp"))
     at = min(occurred_at, now) if occurred_at else now
-    return accept(
+    return build_event(
         raw,
         app_id=app.pk,
         scrubber=scrubber(frozenset(app.scrub_keys), frozenset(app.safe_keys)),
-        around=Circumstances(
+        context=IngestContext(
             received_at=max(at, datetime(2000, 1, 1, tzinfo=UTC)),
             event_id=given or uuid.UUID(bytes=content).hex,
         ),

@@ -1,6 +1,6 @@
-"""Measurements that arrive inside envelopes, handed to health once a second: browsers send a session with almost every event.
+"""Buffer the measurements from envelopes and pass them to health once a second.
 
-They are figures, not errors: a process that is killed loses a second of them.
+Browsers send a session with almost every event. A process that is killed loses a second of measurements.
 """
 
 import threading
@@ -16,8 +16,8 @@ from errors.services import discarded
 from health.services import record_measurements
 from health.signals import Measurement
 
-MOST_WAITING = 20_000
-HURRY_AT = 500
+MAX_WAITING = 20_000
+FLUSH_AT = 500
 
 _waiting: dict[int, tuple[ClientApp, list[Measurement]]] = {}
 _count = 0
@@ -30,7 +30,7 @@ def add(app: ClientApp, measurements: Sequence[Measurement]) -> None:
         record_measurements(measurements, app=app, now=timezone.now())
         return
     with _lock:
-        is_full = _count + len(measurements) > MOST_WAITING
+        is_full = _count + len(measurements) > MAX_WAITING
         if not is_full:
             _waiting.setdefault(app.pk, (app, []))[1].extend(measurements)
             before, _count = _count, _count + len(measurements)
@@ -38,17 +38,17 @@ def add(app: ClientApp, measurements: Sequence[Measurement]) -> None:
         discarded.count(
             app.pk, Discarded.Source.PORTAL, "measurement", "too many", len(measurements)
         )
-    elif before < HURRY_AT <= _count:
+    elif before < FLUSH_AT <= _count:
         background.run_soon()
 
 
 @background.chore("errors.services.measured", seconds=1)
-def write_down() -> int:
-    """Hands what is waiting to health; how many measurements that were."""
+def flush() -> int:
+    """Pass the buffered measurements to health. Return their number."""
     global _waiting, _count
     with _lock:
-        taken, _waiting = _waiting, {}
+        flushed, _waiting = _waiting, {}
         _count = 0
-    for app, measurements in taken.values():
+    for app, measurements in flushed.values():
         record_measurements(measurements, app=app, now=timezone.now())
-    return sum(len(measurements) for _, measurements in taken.values())
+    return sum(len(measurements) for _, measurements in flushed.values())

@@ -1,8 +1,8 @@
-"""Two groups that are one bug, and the way back.
+"""Merge groups, and unmerge them.
 
-A merge moves fingerprints, not events: what comes in afterwards goes to the group that stays, what the others had stays
-theirs and is shown with it. So merging a group of a million events takes no longer than one of two, and an un-merge
-gives back exactly what was merged; events that came in between stay where they went.
+A merge moves fingerprints, not events. New events go to the group that is kept; earlier events stay in their groups and
+are shown with it. Therefore merging a million events is as fast as merging two, and an unmerge restores exactly the
+earlier groups. Events that arrived while the groups were merged stay in the kept group.
 """
 
 from collections.abc import Sequence
@@ -12,33 +12,30 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
+from errors.exceptions import CannotMerge
 from errors.models import ErrorGroup, GroupHash, GroupNote, GroupUser
-from errors.store.groups import memory, worse
-
-
-class CannotMerge(Exception):
-    """The groups belong to different apps, or there is only one."""
+from errors.store.groups import group_cache, worse_severity
 
 
 @transaction.atomic
 def merge_groups(groups: Sequence[ErrorGroup], *, user: User | None, now: datetime) -> ErrorGroup:
-    """All into the oldest of them, which is returned. Raises CannotMerge."""
+    """Merge the groups into the oldest one and return it. Raises CannotMerge."""
     ids = sorted({group.pk for group in groups})
     locked = list(
         ErrorGroup.objects.visible().filter(pk__in=ids).select_for_update().order_by("pk")
     )
     if len(locked) < 2:
-        raise CannotMerge("merging takes two groups at least")
+        raise CannotMerge("select at least two errors to merge")
     if len({group.app_id for group in locked}) > 1:
-        raise CannotMerge("groups of different apps stay apart")
+        raise CannotMerge("errors of different apps cannot be merged")
     kept = min(locked, key=lambda group: (group.first_seen_at, group.pk))
     for other in locked:
         if other != kept:
             _absorb(kept, other)
-            _note(kept, GroupNote.Kind.MERGED, f"with #{other.pk}: {other.title}", user, now)
-    kept.user_count = _users_of(kept)
+            _add_note(kept, GroupNote.Kind.MERGED, f"with #{other.pk}: {other.title}", user, now)
+    kept.user_count = _count_users(kept)
     kept.save()
-    transaction.on_commit(memory.clear)
+    transaction.on_commit(group_cache.clear)
     return kept
 
 
@@ -50,12 +47,15 @@ def _absorb(kept: ErrorGroup, other: ErrorGroup) -> None:
     kept.event_count += other.event_count
     kept.first_seen_at = min(kept.first_seen_at, other.first_seen_at)
     kept.last_seen_at = max(kept.last_seen_at, other.last_seen_at)
-    kept.severity = worse(kept.severity, other.severity)
+    kept.severity = worse_severity(kept.severity, other.severity)
 
 
 @transaction.atomic
 def unmerge_group(other: ErrorGroup, *, user: User | None, now: datetime) -> ErrorGroup:
-    """Give a merged group its fingerprints and its events back. Returns it; one that is not merged stays as it is."""
+    """Unmerge a group: return its fingerprints and events to it.
+
+    Does nothing if it is not merged. Returns the group.
+    """
     other = ErrorGroup.objects.select_for_update().get(pk=other.pk)
     if other.merged_into_id is None:
         return other
@@ -64,21 +64,21 @@ def unmerge_group(other: ErrorGroup, *, user: User | None, now: datetime) -> Err
     other.merged_into = None
     other.save(update_fields=["merged_into"])
     kept.event_count = max(0, kept.event_count - other.event_count)
-    kept.user_count = _users_of(kept)
+    kept.user_count = _count_users(kept)
     kept.save(update_fields=["event_count", "user_count"])
-    _note(kept, GroupNote.Kind.UNMERGED, f"from #{other.pk}: {other.title}", user, now)
-    _note(other, GroupNote.Kind.UNMERGED, f"from #{kept.pk}: {kept.title}", user, now)
-    transaction.on_commit(memory.clear)
+    _add_note(kept, GroupNote.Kind.UNMERGED, f"from #{other.pk}: {other.title}", user, now)
+    _add_note(other, GroupNote.Kind.UNMERGED, f"from #{kept.pk}: {kept.title}", user, now)
+    transaction.on_commit(group_cache.clear)
     return other
 
 
-def _users_of(group: ErrorGroup) -> int:
+def _count_users(group: ErrorGroup) -> int:
     family = ErrorGroup.objects.filter(Q(pk=group.pk) | Q(merged_into=group))
     users = GroupUser.objects.filter(group__in=family)
     return users.values("user_key").distinct().count()
 
 
-def _note(
+def _add_note(
     group: ErrorGroup, kind: GroupNote.Kind, text: str, user: User | None, now: datetime
 ) -> None:
     GroupNote.objects.create(group=group, kind=kind, at=now, by=user, text=text)

@@ -1,7 +1,7 @@
-"""Events go when their app's retention is over; groups, counts and history stay.
+"""Delete events past their app's retention; groups, counts and history stay.
 
-On PostgreSQL a day that nobody needs any more is dropped as a partition. Everywhere else, and for apps that keep less
-than the others, rows go in small chunks, each its own short transaction, so that ingestion never waits long.
+On PostgreSQL, a day past every app's retention is dropped as a partition. Otherwise, rows are deleted in small chunks,
+each in a short transaction of its own, so that ingestion never waits long.
 """
 
 import time
@@ -27,23 +27,24 @@ from errors.models import (
     received_id,
 )
 from errors.store import partitions
-from errors.store.write_lock import turn
+from errors.store.write_lock import write_lock
 
 _Row = tuple[int, UUID, int]
 
-CHUNK = 40
-DAY_CHUNK = 500  # ids of a day that PostgreSQL is about to drop
-PAUSE = 0.02  # seconds between chunks, in which ingestion has the database to itself: this long at least,
-_REST = 5  # and so many times as long as the chunk took, on a machine that is busy
-KEEP_MINUTES = timedelta(days=100)
-KEEP_SUMS = timedelta(days=400)
-_SPARE_DAYS = timedelta(days=2)
-# An app that was deleted leaves its events behind (they have no constraints); they go with the next day.
-_GONE_APPS = timedelta(days=1)
+CHUNK_SIZE = 40  # events
+DAY_CHUNK_SIZE = 500  # ids of a day whose partition is to be dropped
+# Between chunks, sleep max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR x duration of the chunk), so that ingestion can write.
+MIN_PAUSE_SECONDS = 0.02
+_PAUSE_FACTOR = 5
+MINUTE_COUNT_RETENTION = timedelta(days=100)
+SUM_RETENTION = timedelta(days=400)
+_DICTIONARY_MARGIN = timedelta(days=2)
+# Events of a deleted app remain, because they have no foreign-key constraint. They are deleted a day after the others.
+_DELETED_APP_MARGIN = timedelta(days=1)
 
 
 class Budget:
-    """So much time a run; what is left waits for the next."""
+    """The time limit of one run. The next run continues where it stopped."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -55,30 +56,30 @@ class Budget:
 
 
 def prune(*, now: datetime, seconds: float = 40.0) -> dict[str, int]:
-    """Removes what is past its retention, for at most so many seconds. What was removed, by kind."""
+    """Delete what is past its retention, for at most `seconds`. Return the number of deletions by kind."""
     budget = Budget(seconds)
-    removed = {"events": 0, "days": 0, "samples": 0}
+    removed = {"events": 0, "days": 0, "dictionaries": 0}
     retention = dict(ClientApp.objects.values_list("pk", "retention_days"))
     longest = timedelta(days=max(retention.values(), default=30))
     if partitions.is_partitioned():
         for day in range(8):
             with transaction.atomic():
                 partitions.ensure((now + timedelta(days=day)).date())
-        for day_gone in [day for day in partitions.days() if _end(day) <= now - longest]:
-            removed["events"] += _forget_ids(day_gone, budget)
+        for expired_day in [day for day in partitions.days() if _end(day) <= now - longest]:
+            removed["events"] += _delete_seen_of_day(expired_day, budget)
             if budget.is_spent:
                 return removed
-            removed["days"] += partitions.drop(day_gone)
-    cuts = {app_id: now - timedelta(days=days) for app_id, days in retention.items()}
-    for app_id, cut in cuts.items():
-        removed["events"] += _remove_events(received_id(cut), budget, app_id=app_id)
-    removed["events"] += _remove_events(received_id(now - longest - _GONE_APPS), budget)
-    removed["samples"] = _remove_samples((now - longest - _SPARE_DAYS).date())
-    for app_id, cut in cuts.items():
-        UserReport.objects.filter(app_id=app_id, received_at__lt=cut).delete()
-    MinuteCount.objects.filter(minute__lt=minute_of(now - KEEP_MINUTES)).delete()
-    HourCount.objects.filter(hour__lt=hour_of(now - KEEP_SUMS)).delete()
-    Discarded.objects.filter(date__lt=(now - KEEP_SUMS).date()).delete()
+            removed["days"] += partitions.drop(expired_day)
+    cutoffs = {app_id: now - timedelta(days=days) for app_id, days in retention.items()}
+    for app_id, cutoff in cutoffs.items():
+        removed["events"] += _delete_events(received_id(cutoff), budget, app_id=app_id)
+    removed["events"] += _delete_events(received_id(now - longest - _DELETED_APP_MARGIN), budget)
+    removed["dictionaries"] = _delete_dictionaries((now - longest - _DICTIONARY_MARGIN).date())
+    for app_id, cutoff in cutoffs.items():
+        UserReport.objects.filter(app_id=app_id, received_at__lt=cutoff).delete()
+    MinuteCount.objects.filter(minute__lt=minute_of(now - MINUTE_COUNT_RETENTION)).delete()
+    HourCount.objects.filter(hour__lt=hour_of(now - SUM_RETENTION)).delete()
+    Discarded.objects.filter(date__lt=(now - SUM_RETENTION).date()).delete()
     return removed
 
 
@@ -86,47 +87,50 @@ def _end(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
 
 
-def _chunks(cut: int, app_id: int | None) -> Iterable[list[_Row]]:
-    """(id, event_id, app_id) of events before the cut, oldest first."""
+def _chunks(cutoff: int, app_id: int | None) -> Iterable[list[_Row]]:
+    """Yield chunks of (id, event_id, app_id) of events before the cutoff, oldest first."""
     start = 0
     while True:
-        events = ErrorEvent.objects.filter(pk__gt=start, pk__lt=cut)
+        events = ErrorEvent.objects.filter(pk__gt=start, pk__lt=cutoff)
         if app_id is not None:
             events = events.filter(app_id=app_id)
-        chunk = list(events.order_by("pk").values_list("pk", "event_id", "app_id")[:CHUNK])
+        chunk = list(events.order_by("pk").values_list("pk", "event_id", "app_id")[:CHUNK_SIZE])
         if not chunk:
             return
         yield chunk
         start = chunk[-1][0]
 
 
-def _remove_events(cut: int, budget: Budget, *, app_id: int | None = None) -> int:
+def _delete_events(cutoff: int, budget: Budget, *, app_id: int | None = None) -> int:
     count = 0
-    for chunk in _chunks(cut, app_id):
+    for chunk in _chunks(cutoff, app_id):
         if budget.is_spent:
             break
         ids = [id for id, _, _ in chunk]
-        with turn():
+        with write_lock():
             started = time.monotonic()
-            # Should a power cut undo it, the next run does it again.
+            # If a power failure undoes the deletion, the next run repeats it.
             with relaxed_durability(), transaction.atomic():
                 _delete_seen(chunk)
                 EventPayload.objects.filter(pk__in=ids).delete()
                 ErrorEvent.objects.filter(pk__in=ids).delete()
             took = time.monotonic() - started
         count += len(chunk)
-        time.sleep(max(PAUSE, _REST * took))
+        time.sleep(max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR * took))
     return count
 
 
-def _forget_ids(day: date, budget: Budget) -> int:
-    """The day's event ids leave SeenEvent, after which its partitions can be dropped. Goes on where the last run stopped."""
+def _delete_seen_of_day(day: date, budget: Budget) -> int:
+    """Delete the day's ids from SeenEvent, so that its partitions can be dropped.
+
+    Continues where the last run stopped.
+    """
     count = 0
     end = received_id(_end(day))
-    start = _first_known(received_id(_end(day) - timedelta(days=1)), end)
+    start = _first_seen_event(received_id(_end(day) - timedelta(days=1)), end)
     while start is not None and not budget.is_spent:
         of_day = ErrorEvent.objects.filter(pk__gte=start, pk__lt=end).order_by("pk")
-        following = of_day.values_list("pk", flat=True)[DAY_CHUNK : DAY_CHUNK + 1].first()
+        following = of_day.values_list("pk", flat=True)[DAY_CHUNK_SIZE : DAY_CHUNK_SIZE + 1].first()
         started = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute(
@@ -136,12 +140,12 @@ def _forget_ids(day: date, budget: Budget) -> int:
             )
             count += cursor.rowcount
         start = following
-        time.sleep(max(PAUSE, _REST * (time.monotonic() - started)))
+        time.sleep(max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR * (time.monotonic() - started)))
     return count
 
 
-def _first_known(start: int, end: int) -> int | None:
-    """The first event of the span whose id is not forgotten yet."""
+def _first_seen_event(start: int, end: int) -> int | None:
+    """Return the first event of the range whose id is still in SeenEvent, or None."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT e.id FROM errors_errorevent e JOIN errors_seenevent s USING (event_id, app_id)"
@@ -160,7 +164,7 @@ def _delete_seen(chunk: list[_Row]) -> None:
         SeenEvent.objects.filter(event_id__in=event_ids, app_id=app_id).delete()
 
 
-def _remove_samples(before: date) -> int:
-    """Samples that no event left can need; the store marks those in use once a day."""
+def _delete_dictionaries(before: date) -> int:
+    """Delete dictionaries that no remaining event uses. The store marks those in use once a day."""
     count, _ = PayloadDictionary.objects.filter(last_used_date__lt=before).delete()
     return count

@@ -1,6 +1,6 @@
-"""What staff do to groups. Each returns how many it changed, keeps who and when, and leaves the others alone.
+"""Staff actions on groups. Each records the user and time, and returns the number of groups that it changed.
 
-What an arriving event does to them is in errors.store.regressions.
+Changes caused by new events are in errors.store.regressions.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ _NO_MUTE = {"muted_until": None, "muted_until_events": None, "muted_until_users"
 
 
 def resolve_groups(groups: Groups, *, user: User, now: datetime, release: str = "") -> int:
-    """With a release, events of older ones do not reopen the group."""
+    """Resolve the groups. With a release, events of older releases do not reopen them."""
     return _change(
         groups.exclude(status=Status.RESOLVED),
         {"status": Status.RESOLVED, "resolved_at": now, "resolved_in_release": release, **_NO_MUTE},
@@ -46,7 +46,10 @@ def mute_groups(
     events: int | None = None,
     users: int | None = None,
 ) -> int:
-    """Until the moment, so many more events, or so many more users, whichever comes first; without any, until reopened."""
+    """Mute until a time, a number of further events or a number of further users, whichever comes first.
+
+    Without any of them, the mute lasts until the groups are reopened.
+    """
     ends = [
         f"until {until:%Y-%m-%d %H:%M %Z}" if until else "",
         f"until {events:,} more events" if events else "",
@@ -79,7 +82,7 @@ def assign_groups(groups: Groups, *, user: User, now: datetime, to: User | None)
     )
 
 
-def comment(group: ErrorGroup, *, user: User, now: datetime, text: str) -> GroupNote:
+def add_comment(group: ErrorGroup, *, user: User, now: datetime, text: str) -> GroupNote:
     return GroupNote.objects.create(
         group=group, kind=GroupNote.Kind.COMMENT, at=now, by=user, text=text
     )
@@ -95,7 +98,7 @@ def _change(
     now: datetime,
     text: str = "",
 ) -> int:
-    # Locked in the store's order. SQLite has no row locks, but its transactions here take the write lock first.
+    # Lock in the same order as the store. On SQLite the transaction itself holds the write lock.
     ids = list(groups.select_for_update().order_by("pk").values_list("pk", flat=True))
     changed = ErrorGroup.objects.filter(pk__in=ids).update(**values)
     GroupNote.objects.bulk_create(

@@ -1,4 +1,4 @@
-"""Pure: what a batch of events adds up to, per group, hour, minute, tag and user."""
+"""Aggregate a batch of events per group, hour, minute, tag and user. Does not use the database."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,15 +6,17 @@ from datetime import datetime
 
 from errors.event.new_event import NewEvent
 from errors.models import hour_of, minute_of
-from errors.store.groups import worse
+from errors.store.groups import worse_severity
 
-MOST_VALUES = 100  # of one tag in one group; further ones are counted together
+MAX_TAG_VALUES = 100  # of one tag in one group; further values are counted as OTHERS
 OTHERS = "(others)"
-_MOST_TAGS_KNOWN = 50_000
+MAX_KNOWN_TAGS = 50_000
 
 
 @dataclass(slots=True)
-class GroupTally:
+class GroupAggregate:
+    """The counts of one group in a batch."""
+
     count: int = 0
     first_at: datetime | None = None
     last_at: datetime | None = None
@@ -29,37 +31,44 @@ class GroupTally:
         if self.last_at is None or at >= self.last_at:
             self.last_at, self.last_event = at, id
             self.release = event.release or self.release
-        self.severity = worse(self.severity, event.severity) if self.severity else event.severity
+        self.severity = (
+            worse_severity(self.severity, event.severity) if self.severity else event.severity
+        )
 
 
 class TagValues:
-    """Keeps a tag whose values never repeat (an order's number) from filling the database."""
+    """The tag values seen so far.
+
+    Limits them, so that a tag with unique values (order numbers) does not fill the database.
+    """
 
     def __init__(self) -> None:
         self._seen: dict[tuple[int, str], set[str]] = {}
 
-    def counted_as(self, group_id: int, key: str, value: str) -> str:
+    def value_to_count(self, group_id: int, key: str, value: str) -> str:
         seen = self._seen.get((group_id, key))
         if seen is None:
-            if len(self._seen) >= _MOST_TAGS_KNOWN:
+            if len(self._seen) >= MAX_KNOWN_TAGS:
                 self._seen.clear()
             seen = self._seen[group_id, key] = set()
         if value in seen:
             return value
-        if len(seen) >= MOST_VALUES:
+        if len(seen) >= MAX_TAG_VALUES:
             return OTHERS
         seen.add(value)
         return value
 
 
 tag_values = TagValues()
-# Counted from their own columns; what a client tags with the same name adds nothing.
+# These are counted from the event's columns. Client tags with the same names are ignored.
 _COLUMNS = ("environment", "release", "function", "category")
 
 
-class Tally:
+class Aggregates:
+    """The counts of one batch."""
+
     def __init__(self) -> None:
-        self.groups: dict[int, GroupTally] = {}
+        self.groups: dict[int, GroupAggregate] = {}
         self.hours: dict[tuple[int, int], int] = {}
         self.minutes: dict[tuple[int, int, str], int] = {}
         self.tags: dict[tuple[int, str, str], int] = {}
@@ -68,7 +77,7 @@ class Tally:
     def add(self, event: NewEvent, group_id: int, id: int) -> None:
         group = self.groups.get(group_id)
         if group is None:
-            group = self.groups[group_id] = GroupTally()
+            group = self.groups[group_id] = GroupAggregate()
         group.add(event, id)
         hour = (group_id, hour_of(event.received_at))
         self.hours[hour] = self.hours.get(hour, 0) + 1
@@ -80,17 +89,17 @@ class Tally:
         for name in _COLUMNS:
             value = getattr(event, name)
             if value:
-                tag = (group_id, name, values.counted_as(group_id, name, value))
+                tag = (group_id, name, values.value_to_count(group_id, name, value))
                 tags[tag] = tags.get(tag, 0) + 1
         for name, value in event.tags:
             if name not in _COLUMNS:
                 key = name[:64]
-                tag = (group_id, key, values.counted_as(group_id, key, value))
+                tag = (group_id, key, values.value_to_count(group_id, key, value))
                 tags[tag] = tags.get(tag, 0) + 1
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[NewEvent, int, int]]) -> "Tally":
-        tally = cls()
+    def of(cls, rows: Iterable[tuple[NewEvent, int, int]]) -> "Aggregates":
+        aggregates = cls()
         for event, group_id, id in rows:
-            tally.add(event, group_id, id)
-        return tally
+            aggregates.add(event, group_id, id)
+        return aggregates

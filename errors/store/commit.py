@@ -6,26 +6,17 @@ from collections.abc import Sequence
 from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection
 
 from errors.event.new_event import NewEvent
+from errors.exceptions import NotStorable, Unavailable
 from errors.store import post_commit
-from errors.store.write import Written, write
-from errors.store.write_lock import turn
+from errors.store.write import BatchResult, write
+from errors.store.write_lock import write_lock
 
 log = logging.getLogger(__name__)
 
 Events = Sequence[NewEvent]  # of one request
 
 
-class Unavailable(Exception):
-    """The events are not stored and the client should retry later: 503."""
-
-    retry_after = 5  # seconds
-
-
-class NotStorable(Exception):
-    """The database rejects this one event whatever is committed with it: a fault of the portal."""
-
-
-Outcome = Written | Unavailable | NotStorable
+Outcome = BatchResult | Unavailable | NotStorable
 
 
 def commit(requests: Sequence[Events]) -> list[Outcome]:
@@ -33,8 +24,8 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
     if not requests:
         return []
     try:
-        with turn():
-            written = write([event for request in requests for event in request])
+        with write_lock():
+            result = write([event for request in requests for event in request])
     except (OperationalError, InterfaceError, InternalError) as error:
         _reconnect()
         log.warning("events not stored: the database is unavailable", extra={"error": str(error)[:300]})  # fmt: skip
@@ -46,19 +37,19 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
             return [outcome for request in requests for outcome in commit([request])]
         log.exception("an event could not be stored")
         return [NotStorable(str(error)[:300])]
-    post_commit.of(written)
-    return [written] * len(requests)
+    post_commit.evaluate_critical_errors_soon(result)
+    return [result] * len(requests)
 
 
-def store_events(events: Events) -> Written:
+def store_events(events: Events) -> BatchResult:
     """Store events and return once they are committed; within the caller's transaction if there is one.
 
     Raises Unavailable or NotStorable; then nothing is stored.
     """
     if connection.in_atomic_block:
-        written = write(events) if events else Written()
-        post_commit.after_commit(written)
-        return written
+        result = write(events) if events else BatchResult()
+        post_commit.evaluate_critical_errors_on_commit(result)
+        return result
     [outcome] = commit([events])
     if isinstance(outcome, Exception):
         raise outcome

@@ -1,4 +1,4 @@
-"""From a fingerprint to its group: remembered per process, looked up and made in the store's transaction."""
+"""Map fingerprints to groups: cached per process, looked up and created in the store's transaction."""
 
 import threading
 import time
@@ -11,105 +11,105 @@ from django.db import connection
 from errors.event import fingerprint, json_codec
 from errors.event.new_event import NewEvent
 from errors.models import SEVERITY_RANK, ErrorGroup, GroupHash, PayloadDictionary, Severity
-from errors.store.payloads import LARGEST_SAMPLE, Sample, pack, unpack
+from errors.store.payloads import MAX_DICTIONARY_BYTES, Dictionary, pack, unpack
 
 Key = tuple[int, str]  # app id, hash
 
-_MOST_KNOWN = 20_000
-_MOST_SAMPLES = 400
-_POOR_IN_A_ROW = 8
-_TRUSTED_FOR = 30.0  # seconds until another process's un-merge is noticed here
+MAX_ENTRIES = 20_000
+MAX_DICTIONARIES = 400
+MAX_MISSES = 8  # in a row, before a dictionary is replaced
+TRUSTED_SECONDS = 30.0  # after this time, entries are compared with the database again
 
 
-class Known:
-    """What a process remembers about a group. Everything here may be out of date; the store checks."""
+class GroupCacheEntry:
+    """A group as this process last saw it. It may be out of date; the store checks it in its transaction."""
 
-    __slots__ = ("checked_at", "group_id", "poor", "sample", "used_on")
+    __slots__ = ("checked_at", "dictionary", "group_id", "misses", "used_on")
 
     def __init__(self, group_id: int) -> None:
         self.group_id = group_id
         self.checked_at = time.monotonic()
-        self.sample: Sample | None = None
-        self.used_on: date | None = None  # the last day the sample's row was marked as used
-        self.poor = 0  # payloads in a row that the sample did not help much
+        self.dictionary: Dictionary | None = None
+        self.used_on: date | None = None  # when the dictionary's row was last marked as used
+        self.misses = 0  # consecutive payloads that the dictionary compressed badly
 
-    def notice(self, packed_size: int) -> None:
-        if self.sample is not None:
-            is_poor = packed_size > 0.6 * self.sample.plain_size
-            self.poor = self.poor + 1 if is_poor else 0
+    def record_use(self, packed_size: int) -> None:
+        if self.dictionary is not None:
+            is_miss = packed_size > 0.6 * self.dictionary.plain_size
+            self.misses = self.misses + 1 if is_miss else 0
 
-    def wants_sample(self) -> bool:
-        return self.sample is None or self.poor >= _POOR_IN_A_ROW
+    def needs_dictionary(self) -> bool:
+        return self.dictionary is None or self.misses >= MAX_MISSES
 
 
-class Memory:
-    """The groups one process knows, bounded; samples take the most room and are forgotten first."""
+class GroupCache:
+    """The groups that this process has seen lately. Dictionaries take the most memory and have a lower limit."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Key, Known] = OrderedDict()
-        self._with_sample: OrderedDict[int, Known] = OrderedDict()
+        self._entries: OrderedDict[Key, GroupCacheEntry] = OrderedDict()
+        self._with_dictionary: OrderedDict[int, GroupCacheEntry] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: Key) -> Known | None:
-        return self._known.get(key)
+    def get(self, key: Key) -> GroupCacheEntry | None:
+        return self._entries.get(key)
 
-    def put(self, key: Key, known: Known) -> None:
+    def put(self, key: Key, entry: GroupCacheEntry) -> None:
         with self._lock:
-            self._known[key] = known
-            self._known.move_to_end(key)
-            while len(self._known) > _MOST_KNOWN:
-                self._known.popitem(last=False)
+            self._entries[key] = entry
+            self._entries.move_to_end(key)
+            while len(self._entries) > MAX_ENTRIES:
+                self._entries.popitem(last=False)
 
-    def keep_sample(self, known: Known, sample: Sample) -> None:
+    def put_dictionary(self, entry: GroupCacheEntry, dictionary: Dictionary) -> None:
         with self._lock:
-            known.sample, known.poor = sample, 0
-            self._with_sample[sample.id] = known
-            while len(self._with_sample) > _MOST_SAMPLES:
-                _, oldest = self._with_sample.popitem(last=False)
-                oldest.sample = None
+            entry.dictionary, entry.misses = dictionary, 0
+            self._with_dictionary[dictionary.id] = entry
+            while len(self._with_dictionary) > MAX_DICTIONARIES:
+                _, oldest = self._with_dictionary.popitem(last=False)
+                oldest.dictionary = None
 
-    def forget(self, keys: Iterable[Key]) -> None:
+    def remove(self, keys: Iterable[Key]) -> None:
         with self._lock:
             for key in keys:
-                self._known.pop(key, None)
+                self._entries.pop(key, None)
 
     def clear(self) -> None:
         with self._lock:
-            self._known.clear()
-            self._with_sample.clear()
+            self._entries.clear()
+            self._with_dictionary.clear()
 
 
-memory = Memory()
+group_cache = GroupCache()
 
 
-def known_ids(events: Iterable[NewEvent]) -> list[int]:
-    """The groups that this process remembers for the events, if it remembers all; whether it is right is seen later."""
-    known = {memory.get((event.app_id, event.group_hash)) for event in events}
-    return sorted({one.group_id for one in known if one}) if None not in known else []
+def cached_group_ids(events: Iterable[NewEvent]) -> list[int]:
+    """Return the ids of the events' groups, or [] if one of them is not cached. The ids may be out of date."""
+    entries = {group_cache.get((event.app_id, event.group_hash)) for event in events}
+    return sorted({entry.group_id for entry in entries if entry}) if None not in entries else []
 
 
-def resolve(events: Sequence[NewEvent]) -> dict[Key, Known]:
-    """The groups of all events, made where they are missing; runs inside the store's transaction.
+def resolve(events: Sequence[NewEvent]) -> dict[Key, GroupCacheEntry]:
+    """Return the groups of all events; create the missing ones. Runs inside the store's transaction.
 
-    What comes back may go into `memory` once the transaction has committed.
+    The caller may add the returned entries to `group_cache` once the transaction has committed.
     """
     firsts: dict[Key, NewEvent] = {}
     for event in events:
         firsts.setdefault((event.app_id, event.group_hash), event)
-    found: dict[Key, Known] = {}
+    found: dict[Key, GroupCacheEntry] = {}
     missing: list[Key] = []
-    trusted_since = time.monotonic() - _TRUSTED_FOR
+    trusted_since = time.monotonic() - TRUSTED_SECONDS
     for key in sorted(firsts):
-        known = memory.get(key)
-        if known is None or known.checked_at < trusted_since:
+        entry = group_cache.get(key)
+        if entry is None or entry.checked_at < trusted_since:
             missing.append(key)
         else:
-            found[key] = known
+            found[key] = entry
     if missing:
         found.update(_look_up(missing))
         missing = [key for key in missing if key not in found]
     if missing:
-        # Concurrent first events make one group: the first to come makes it, the others wait here and find it.
+        # Concurrent first events must create one group: one transaction creates it, the others wait here and find it.
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 for app_id in sorted({app_id for app_id, _ in missing}):
@@ -119,49 +119,51 @@ def resolve(events: Sequence[NewEvent]) -> dict[Key, Known]:
             found.update(_look_up(missing))
         for key in missing:
             if key not in found:
-                found[key] = Known(_adopt(firsts[key]) or _make(firsts[key]))
+                found[key] = GroupCacheEntry(
+                    _adopt_earlier_group(firsts[key]) or _create_group(firsts[key])
+                )
     return found
 
 
-def _look_up(keys: Sequence[Key]) -> dict[Key, Known]:
+def _look_up(keys: Sequence[Key]) -> dict[Key, GroupCacheEntry]:
     hashes = GroupHash.objects.filter(
         app_id__in={app_id for app_id, _ in keys}, hash__in=[hash_ for _, hash_ in keys]
     ).values_list("app_id", "hash", "group_id")
     wanted = set(keys)
-    found: dict[Key, Known] = {}
-    new: list[Known] = []
+    found: dict[Key, GroupCacheEntry] = {}
+    new: list[GroupCacheEntry] = []
     for app_id, hash_, group_id in hashes:
         key = (app_id, hash_)
         if key not in wanted:
             continue
-        known = memory.get(key)
-        if known is not None and known.group_id == group_id:
-            known.checked_at = time.monotonic()
+        entry = group_cache.get(key)
+        if entry is not None and entry.group_id == group_id:
+            entry.checked_at = time.monotonic()
         else:
-            known = Known(group_id)
-            new.append(known)
-        found[key] = known
+            entry = GroupCacheEntry(group_id)
+            new.append(entry)
+        found[key] = entry
     if new:
-        _find_samples(new)
+        _load_dictionaries(new)
     return found
 
 
-def _find_samples(groups: Sequence[Known]) -> None:
+def _load_dictionaries(groups: Sequence[GroupCacheEntry]) -> None:
     rows = (
-        PayloadDictionary.objects.filter(group_id__in={known.group_id for known in groups})
+        PayloadDictionary.objects.filter(group_id__in={entry.group_id for entry in groups})
         .order_by("pk")
         .values_list("group_id", "pk", "content", "last_used_date")
     )
     newest = {group_id: (pk, bytes(content), used) for group_id, pk, content, used in rows}
-    for known in groups:
-        if known.group_id in newest:
-            pk, content, used = newest[known.group_id]
-            memory.keep_sample(known, Sample(pk, unpack(content), len(content)))
-            known.used_on = used
+    for entry in groups:
+        if entry.group_id in newest:
+            pk, content, used = newest[entry.group_id]
+            group_cache.put_dictionary(entry, Dictionary(pk, unpack(content), len(content)))
+            entry.used_on = used
 
 
-def _adopt(event: NewEvent) -> int | None:
-    """The group that an earlier version of the fingerprint made for the like; it gets the new hash beside its own."""
+def _adopt_earlier_group(event: NewEvent) -> int | None:
+    """Find the group by earlier versions of the fingerprint and add the new hash to it. Return its id, or None."""
     for earlier in fingerprint.EARLIER:
         hash_ = earlier(json_codec.decode(event.payload))
         old = GroupHash.objects.filter(app_id=event.app_id, hash=hash_).first()
@@ -177,7 +179,7 @@ def _adopt(event: NewEvent) -> int | None:
     return None
 
 
-def _make(event: NewEvent) -> int:
+def _create_group(event: NewEvent) -> int:
     group = ErrorGroup.objects.create(
         app_id=event.app_id,
         title=event.title,
@@ -202,31 +204,31 @@ def _make(event: NewEvent) -> int:
     return group.pk
 
 
-def add_sample(known: Known, payload: bytes, now: datetime) -> Sample | None:
-    """Keep the payload as its group's sample; runs inside the store's transaction."""
-    if len(payload) > LARGEST_SAMPLE:
+def create_dictionary(entry: GroupCacheEntry, payload: bytes, now: datetime) -> Dictionary | None:
+    """Store the payload as its group's dictionary, unless it is too large. Runs inside the store's transaction."""
+    if len(payload) > MAX_DICTIONARY_BYTES:
         return None
     packed = pack(payload)
     row = PayloadDictionary.objects.create(
-        group_id=known.group_id, content=packed, created_at=now, last_used_date=now.date()
+        group_id=entry.group_id, content=packed, created_at=now, last_used_date=now.date()
     )
-    known.used_on = now.date()
-    return Sample(row.pk, payload, len(packed))
+    entry.used_on = now.date()
+    return Dictionary(row.pk, payload, len(packed))
 
 
-def mark_used(samples: Iterable[Known], today: date) -> None:
-    """Retention keeps samples that were used lately; a row changes once a day."""
-    stale = [known for known in samples if known.sample and known.used_on != today]
+def mark_used(dictionaries: Iterable[GroupCacheEntry], today: date) -> None:
+    """Mark the dictionaries as used today, so that retention keeps them. Updates a row at most once a day."""
+    stale = [entry for entry in dictionaries if entry.dictionary and entry.used_on != today]
     if stale:
         PayloadDictionary.objects.filter(
-            pk__in=sorted(known.sample.id for known in stale if known.sample),
+            pk__in=sorted(entry.dictionary.id for entry in stale if entry.dictionary),
             last_used_date__lt=today,
         ).update(last_used_date=today)
-        for known in stale:
-            known.used_on = today
+        for entry in stale:
+            entry.used_on = today
 
 
-def worse(one: str, other: str) -> str:
-    if one == other:  # nearly always: an enumeration is slow to look into
+def worse_severity(one: str, other: str) -> str:
+    if one == other:  # fast path: usually equal, and enum lookups are slow
         return one
     return max(one, other, key=lambda severity: SEVERITY_RANK[Severity(severity)])

@@ -1,4 +1,4 @@
-"""Event ids that grow with the time of receiving, made without asking anyone."""
+"""Generate event ids that increase with the time of receipt, without coordination between processes."""
 
 import itertools
 import os
@@ -7,18 +7,18 @@ from datetime import datetime
 
 from errors.models import ID_BITS
 
-# Every process counts from a place of its own. Should two of them ever meet within a millisecond (one in two million),
-# the primary key refuses, and the batch is written again with other ids.
+# Each process counts from a random number. If two processes generate the same id within a millisecond (probability: one
+# in two million), the primary key rejects it and the batch is written again with new ids.
 _MASK = (1 << ID_BITS) - 1
 _count = itertools.count(secrets.randbelow(_MASK))
 
 
-def _elsewhere() -> None:
+def _restart_count() -> None:
     global _count
     _count = itertools.count(secrets.randbelow(_MASK))
 
 
-os.register_at_fork(after_in_child=_elsewhere)
+os.register_at_fork(after_in_child=_restart_count)
 
 
 def next_id(received_at: datetime) -> int:

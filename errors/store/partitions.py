@@ -1,4 +1,4 @@
-"""PostgreSQL keeps events and payloads in one partition a day, so that forgetting a day is dropping a table."""
+"""Daily partitions of events and payloads on PostgreSQL, so that a day is deleted by dropping tables."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -9,10 +9,10 @@ from errors.models import received_id
 
 TABLES = ("errors_errorevent", "errors_eventpayload")
 _NAME = re.compile(r"errors_errorevent_(\d{8})")
-_made: set[date] = set()  # days this process has seen exist
-# Whoever waits for an exclusive lock makes everybody wait who comes after: dropping a day waits no longer than this.
-_PATIENCE_MS = 100
-_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code for it
+_ready_days: set[date] = set()  # days whose partitions are known to exist
+# A statement that waits for an exclusive lock blocks all later statements on the table, so DROP TABLE gives up early.
+_LOCK_TIMEOUT_MS = 100
+_LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 
 
 def is_partitioned() -> bool:
@@ -24,44 +24,44 @@ def _bounds(day: date) -> tuple[int, int]:
     return received_id(start), received_id(start + timedelta(days=1))
 
 
-def is_made(day: date) -> bool:
-    """Whether this process has seen that the day needs nothing more."""
-    return day in _made or not is_partitioned()
+def is_ready(day: date) -> bool:
+    """Return True if the day's partitions are known to exist, or are not needed."""
+    return day in _ready_days or not is_partitioned()
 
 
 def ensure(day: date) -> None:
-    """Make the day's partitions if they are missing; runs inside the caller's transaction."""
-    if is_made(day):
+    """Create the day's partitions if they are missing. Runs inside the caller's transaction."""
+    if is_ready(day):
         return
     start, end = _bounds(day)
     with connection.cursor() as cursor:
-        # Two nodes at midnight: the second must see what the first made.
+        # Two nodes may do this at midnight: the second must see the tables of the first.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('errors.store.partitions'))")
         for table in TABLES:
             name = f"{table}_{day:%Y%m%d}"
             cursor.execute("SELECT to_regclass(%s)", [name])
             if cursor.fetchone() == (None,):
-                # CREATE ... PARTITION OF would lock out everybody; attaching an empty table disturbs nobody.
+                # CREATE TABLE … PARTITION OF would lock the parent exclusively; attaching an empty table does not.
                 cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
                 cursor.execute(
                     f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})"
                 )
 
 
-def remember(day: date) -> None:
-    """The transaction that ensured the day has committed."""
-    if len(_made) > 100:
-        _made.clear()
-    _made.add(day)
+def mark_ready(day: date) -> None:
+    """Record that the transaction that called `ensure` has committed."""
+    if len(_ready_days) > 100:
+        _ready_days.clear()
+    _ready_days.add(day)
 
 
-def forget() -> None:
-    """After a failure nothing is taken for granted."""
-    _made.clear()
+def clear_ready_days() -> None:
+    """Check all partitions again, after a failure."""
+    _ready_days.clear()
 
 
 def days() -> list[date]:
-    """Which days there are partitions for, oldest first."""
+    """Return the days that have partitions, oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
@@ -74,18 +74,18 @@ def days() -> list[date]:
 
 
 def drop(day: date) -> bool:
-    """Forget the day's events and payloads at once. What SeenEvent knows of them must be removed before.
+    """Drop the day's events and payloads. The caller must have deleted their SeenEvent rows.
 
-    False: another transaction has been reading for long, a backup for example; the next run may have more luck.
+    Returns False if a long-running transaction, for example a backup, holds a lock; the caller should retry later.
     """
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = {_PATIENCE_MS}")
+            cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
             for table in TABLES:
                 cursor.execute(f"DROP TABLE IF EXISTS {table}_{day:%Y%m%d}")
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
             return False
         raise
-    _made.discard(day)
+    _ready_days.discard(day)
     return True

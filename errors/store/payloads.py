@@ -1,7 +1,7 @@
-"""Payloads at rest: zstd, against a sample of the same group where there is one.
+"""Compress stored payloads with zstd, against a dictionary of the same group if there is one.
 
-Events of a group are much alike, so what differs from a sample is small: 0.7 KB instead of 3.3 KB for a 15 KB event, in
-less time than without the sample.
+The dictionary is an earlier payload of the group. Events of a group are alike, so that a payload of 15 KB takes 0.7 KB
+with the dictionary and 3.3 KB without it, and compresses faster.
 """
 
 import threading
@@ -14,83 +14,90 @@ from errors.event import json_codec
 from errors.models import ErrorEvent, EventPayload, PayloadDictionary
 
 _LEVEL = 1
-# Tables for payloads of unknown size take twice the memory and are no better.
-_USUAL_SIZE = 32 * 1024
-# 60 KB each, and 30 µs to make anew. Ready compressors are 8 µs faster, but take 235 KB each: of so few as fit into the
-# same memory, the one that is wanted is missing too often.
-_MOST_READY = 96
-_LARGEST = 20 * 1024 * 1024
-LARGEST_SAMPLE = 256 * 1024
+# The compressor's tables for payloads of unknown size take twice the memory and compress no better.
+_USUAL_PAYLOAD_BYTES = 32 * 1024
+# A prepared dictionary takes 60 KB, and 30 µs to prepare again. A cached compressor would save another 8 µs but takes
+# 235 KB, so that fewer fit into the same memory and the cache misses too often.
+MAX_PREPARED = 96
+MAX_PAYLOAD_BYTES = 20 * 1024 * 1024
+MAX_DICTIONARY_BYTES = 256 * 1024
 
 _plain = threading.local()
 
 
-class Sample:
-    """A group's sample payload, to compress others against."""
+class Dictionary:
+    """A payload of a group, against which its other payloads are compressed."""
 
     __slots__ = ("content", "id", "plain_size")
 
     def __init__(self, id: int, content: bytes, plain_size: int) -> None:
         self.id = id
         self.content = content
-        self.plain_size = plain_size  # what the sample itself takes, compressed without help
+        self.plain_size = plain_size  # compressed size of `content` without a dictionary
 
 
-_ready: OrderedDict[int, zstandard.ZstdCompressionDict] = OrderedDict()
-_ready_lock = threading.Lock()
+_prepared_dictionaries: OrderedDict[int, zstandard.ZstdCompressionDict] = OrderedDict()
+_prepared_lock = threading.Lock()
 
 
-def _dictionary(sample: Sample) -> zstandard.ZstdCompressionDict:
-    """With its tables, which any number of threads may read."""
-    with _ready_lock:
-        dictionary = _ready.get(sample.id)
-        if dictionary is not None:
-            _ready.move_to_end(sample.id)
-            return dictionary
-    dictionary = zstandard.ZstdCompressionDict(
-        sample.content, dict_type=zstandard.DICT_TYPE_RAWCONTENT
+def _prepared(dictionary: Dictionary) -> zstandard.ZstdCompressionDict:
+    """Return the dictionary with the compressor's tables, which threads may share."""
+    with _prepared_lock:
+        prepared = _prepared_dictionaries.get(dictionary.id)
+        if prepared is not None:
+            _prepared_dictionaries.move_to_end(dictionary.id)
+            return prepared
+    prepared = zstandard.ZstdCompressionDict(
+        dictionary.content, dict_type=zstandard.DICT_TYPE_RAWCONTENT
     )
-    dictionary.precompute_compress(
+    prepared.precompute_compress(
         compression_params=zstandard.ZstdCompressionParameters.from_level(
-            _LEVEL, source_size=_USUAL_SIZE, dict_size=len(sample.content)
+            _LEVEL, source_size=_USUAL_PAYLOAD_BYTES, dict_size=len(dictionary.content)
         )
     )
-    with _ready_lock:
-        _ready[sample.id] = dictionary
-        if len(_ready) > _MOST_READY:
-            _ready.popitem(last=False)
-    return dictionary
+    with _prepared_lock:
+        _prepared_dictionaries[dictionary.id] = prepared
+        if len(_prepared_dictionaries) > MAX_PREPARED:
+            _prepared_dictionaries.popitem(last=False)
+    return prepared
 
 
-def pack(payload: bytes, sample: Sample | None = None) -> bytes:
-    if sample is None:
+def pack(payload: bytes, dictionary: Dictionary | None = None) -> bytes:
+    if dictionary is None:
         compressor = getattr(_plain, "compressor", None)
         if compressor is None:
             compressor = _plain.compressor = zstandard.ZstdCompressor(level=_LEVEL)
     else:
-        compressor = zstandard.ZstdCompressor(dict_data=_dictionary(sample))
+        compressor = zstandard.ZstdCompressor(dict_data=_prepared(dictionary))
     return bytes(compressor.compress(payload))
 
 
 def unpack(data: bytes, dictionary: bytes | None = None) -> bytes:
     if dictionary is None:
-        return bytes(zstandard.ZstdDecompressor().decompress(data, max_output_size=_LARGEST))
+        return bytes(
+            zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_PAYLOAD_BYTES)
+        )
     content = zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     return bytes(
-        zstandard.ZstdDecompressor(dict_data=content).decompress(data, max_output_size=_LARGEST)
+        zstandard.ZstdDecompressor(dict_data=content).decompress(
+            data, max_output_size=MAX_PAYLOAD_BYTES
+        )
     )
 
 
 def json_of(event: ErrorEvent) -> bytes:
-    """The event as JSON, for a download. Raises EventPayload.DoesNotExist."""
+    """Return the event as JSON. Raises EventPayload.DoesNotExist."""
     row = EventPayload.objects.get(pk=event.pk)
     if row.dictionary_id is None:
         return unpack(bytes(row.data))
-    sample = PayloadDictionary.objects.get(pk=row.dictionary_id)
-    return unpack(bytes(row.data), unpack(bytes(sample.content)))
+    dictionary = PayloadDictionary.objects.get(pk=row.dictionary_id)
+    return unpack(bytes(row.data), unpack(bytes(dictionary.content)))
 
 
 def payload_of(event: ErrorEvent) -> dict[str, Any]:
-    """The normalized event; its shape is described in errors.event.normalize."""
+    """Return the normalized event, in the shape that errors.event.normalize describes.
+
+    Raises EventPayload.DoesNotExist.
+    """
     payload = json_codec.decode(json_of(event))
     return payload if isinstance(payload, dict) else {}

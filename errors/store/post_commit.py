@@ -1,4 +1,4 @@
-"""What follows a stored batch without making its senders wait: a critical error is looked at now, not at the next minute."""
+"""Evaluate the rule on critical errors right after a batch with one has committed, without delaying its clients."""
 
 import logging
 import threading
@@ -9,30 +9,31 @@ from django.utils import timezone
 
 from alerts.services import evaluate_rule
 from errors.models import Severity
-from errors.store.write import Written
+from errors.store.write import BatchResult
 
 log = logging.getLogger(__name__)
 
 RULE = "errors.critical"
-# However many critical errors come, a process spends a sixteenth of one thread's time on looking at them.
-_REST = 15  # times as long as the look took
-_LONGEST_REST = 1.0  # seconds
+# Between two evaluations the thread sleeps 15 times as long as the first one took, so that a flood of critical errors
+# costs at most a sixteenth of one thread's time.
+_PAUSE_FACTOR = 15
+MAX_PAUSE_SECONDS = 1.0
 
 _wanted = threading.Event()
 _start_lock = threading.Lock()
 _thread: threading.Thread | None = None
 
 
-def of(written: Written) -> None:
-    """Called by the writer, outside any transaction."""
-    if Severity.CRITICAL in written.severities:
+def evaluate_critical_errors_soon(result: BatchResult) -> None:
+    """Evaluate the rule in a background thread if the batch contains a critical error. Call it outside transactions."""
+    if Severity.CRITICAL in result.severities:
         _wake()
 
 
-def after_commit(written: Written) -> None:
-    """Called inside somebody's transaction: what it stored is visible to others only afterwards."""
-    if Severity.CRITICAL in written.severities:
-        transaction.on_commit(evaluate)
+def evaluate_critical_errors_on_commit(result: BatchResult) -> None:
+    """Evaluate the rule once the caller's transaction has committed, if the batch contains a critical error."""
+    if Severity.CRITICAL in result.severities:
+        transaction.on_commit(evaluate_critical_errors)
 
 
 def _wake() -> None:
@@ -52,17 +53,17 @@ def _run() -> None:
         _wanted.wait()
         _wanted.clear()
         began = time.monotonic()
-        evaluate()
+        evaluate_critical_errors()
         connection.close()
-        time.sleep(min(_REST * (time.monotonic() - began), _LONGEST_REST))
+        time.sleep(min(_PAUSE_FACTOR * (time.monotonic() - began), MAX_PAUSE_SECONDS))
 
 
-def evaluate() -> None:
-    """Whether too many critical errors came lately. Failing is no harm: the rule runs every minute, too."""
+def evaluate_critical_errors() -> None:
+    """Evaluate the rule. A failure is only logged, because the rule also runs every minute."""
     try:
         evaluate_rule(RULE, now=timezone.now())
     except DatabaseError:
-        log.warning("critical errors not evaluated at once: the database is away")
+        log.warning("critical errors not evaluated immediately: the database is unavailable")
         close_old_connections()
     except Exception:
-        log.exception("critical errors not evaluated at once")
+        log.exception("critical errors not evaluated immediately")

@@ -1,4 +1,4 @@
-"""The store's statements on PostgreSQL: two a batch, since each is a round trip and a wait for another process."""
+"""The store's statements on PostgreSQL: two per batch, since each costs a round trip to another process."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,20 +63,20 @@ _ADD = f"""
 class PostgreSQL:
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        import psycopg  # not by who is on SQLite: it takes 7 MB
+        import psycopg  # imported here because it takes 7 MB, which SQLite does not need
 
-        # Bound and prepared by the server: planning an insert into forty partitions costs more than doing it.
+        # Prepared on the server: planning an insert into forty partitions takes longer than executing it.
         connection.ensure_connection()
         raw: psycopg.Connection[Any] = connection.connection
         if connection.settings_dict.get("OPTIONS", {}).get(
             "pool"
-        ):  # without: pgbouncer may be there
+        ):  # without a pool there may be a pgbouncer
             raw.prepare_threshold = 1
         with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             yield cursor
 
-    def moment(self, moment: datetime) -> str:
-        return moment.isoformat()
+    def timestamp(self, value: datetime) -> str:
+        return value.isoformat()
 
     def event_id(self, event_id: str) -> str:
         return event_id
@@ -118,7 +118,10 @@ def _columns(rows: Rows, count: int) -> list[str]:
 
 
 def _array(values: Iterable[int | str | None]) -> str:
-    """PostgreSQL's own notation of an array; the driver's takes as long for a batch as all the rest of writing it."""
+    """Return the values as a PostgreSQL array literal.
+
+    The driver's adaptation takes as long as the rest of writing a batch.
+    """
     return f"{{{','.join([_element(value) for value in values])}}}"
 
 

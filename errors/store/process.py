@@ -22,8 +22,9 @@ from pathlib import Path
 import msgspec
 
 from errors.event.new_event import NewEvent
-from errors.store.commit import Events, NotStorable, Outcome, Unavailable, commit
-from errors.store.write import Written
+from errors.exceptions import NotStorable, StoreDisconnected, Unavailable
+from errors.store.commit import Events, Outcome, commit
+from errors.store.write import BatchResult
 
 log = logging.getLogger(__name__)
 
@@ -33,26 +34,22 @@ _BUFFER_BYTES = 1024 * 1024
 _POLL_SECONDS = 0.25  # how soon the process notices that it has been asked to end
 
 
-class StoreDisconnected(Exception):
-    """The other side has closed the connection. The last batch that it received may or may not be committed."""
-
-
 class _WireOutcome(msgspec.Struct, array_like=True):
     """An Outcome as it is sent."""
 
-    written: Written | None = None
+    result: BatchResult | None = None
     problem: str = ""
     is_temporary: bool = False
 
     @classmethod
     def of(cls, outcome: Outcome) -> "_WireOutcome":
-        if isinstance(outcome, Written):
+        if isinstance(outcome, BatchResult):
             return cls(outcome)
         return cls(None, str(outcome), isinstance(outcome, Unavailable))
 
     def outcome(self) -> Outcome:
-        if self.written is not None:
-            return self.written
+        if self.result is not None:
+            return self.result
         return Unavailable(self.problem) if self.is_temporary else NotStorable(self.problem)
 
 
@@ -145,7 +142,7 @@ class _Connection:
 
 
 class StoreProcess:
-    """Commits the batches that arrive on its socket, until it is asked to end and the last web process has disconnected."""
+    """Commits batches from its socket, until it is asked to end and the last web process has disconnected."""
 
     def __init__(self, address: Path) -> None:
         self._address = address

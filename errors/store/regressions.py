@@ -1,4 +1,4 @@
-"""What an arriving event does to a group that staff had settled: it may regress, or its mute may end."""
+"""Update resolved and muted groups when new events arrive: a group may regress, or its mute may end."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,15 @@ from errors.event.new_event import NewEvent
 from errors.models import ErrorGroup, GroupNote, Status
 
 
-def notice(group_id: int, events: Sequence[NewEvent]) -> int:
-    """Called in the store's transaction, the group's row locked and its counts brought up. How many groups regressed."""
+def update_status(group_id: int, events: Sequence[NewEvent]) -> int:
+    """Update the group's status and return the number of regressions, 0 or 1.
+
+    Call it in the store's transaction, with the group's row locked and its counts updated.
+    """
     group = ErrorGroup.objects.get(pk=group_id)
     now = max(event.received_at for event in events)
     if group.status == Status.RESOLVED:
-        late = [event for event in events if not _shows_return(group, event)]
+        late = [event for event in events if not _proves_regression(group, event)]
         if len(late) == len(events):
             return 0
         group.status = Status.REGRESSED
@@ -28,19 +31,19 @@ def notice(group_id: int, events: Sequence[NewEvent]) -> int:
     return 0
 
 
-def _shows_return(group: ErrorGroup, event: NewEvent) -> bool:
-    """An event from before the resolution, or from a release older than the mended one, came late and shows nothing."""
+def _proves_regression(group: ErrorGroup, event: NewEvent) -> bool:
+    """Return True unless the event is late: from before the resolution, or from an older release than the fixed one."""
     if group.resolved_at is None:
         return True
     if event.received_at <= group.resolved_at or event.occurred_at <= group.resolved_at:
         return False
     if not group.resolved_in_release:
         return True
-    return not event.release or not is_older(event.release, group.resolved_in_release)
+    return not event.release or not is_older_release(event.release, group.resolved_in_release)
 
 
-def is_older(release: str, than: str) -> bool:
-    """By the numbers in `package@1.10.2`, as far as both have them; releases without numbers are not older."""
+def is_older_release(release: str, than: str) -> bool:
+    """Compare releases such as `package@1.10.2` by their version numbers. Without numbers, a release is not older."""
     one, other = _numbers(release), _numbers(than)
     return bool(one and other) and one < other
 
@@ -53,5 +56,5 @@ def _numbers(release: str) -> tuple[int, ...]:
             break
         numbers.append(int(part))
     while numbers and numbers[-1] == 0:
-        numbers.pop()  # 1.2 and 1.2.0 are the same
+        numbers.pop()  # 1.2 equals 1.2.0
     return tuple(numbers)

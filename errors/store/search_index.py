@@ -1,16 +1,16 @@
-"""What a group's events say, kept once for the search: a text that a process has seen before costs a look into a set."""
+"""Maintain the searchable text of groups. Texts that this process has indexed before cost one set lookup."""
 
 from collections.abc import Iterable
 
 from errors.event.new_event import NewEvent
 from errors.models import GroupText
 
-MOST_TEXTS = 50  # of one group, that a process takes note of; further ones are found by their group's other texts
-_MOST_GROUPS = 20_000
+MAX_TEXTS_PER_GROUP = 50  # cached per process; further texts of the group are not indexed
+_MAX_GROUPS = 20_000
 
 
-class Texts:
-    """Texts by group that this process has handed to the database already."""
+class TextCache:
+    """The texts that this process has indexed, by group."""
 
     def __init__(self) -> None:
         self._seen: dict[int, set[tuple[str, str]]] = {}
@@ -18,16 +18,16 @@ class Texts:
     def is_new(self, group_id: int, event: NewEvent) -> bool:
         seen = self._seen.get(group_id)
         if seen is None:
-            if len(self._seen) >= _MOST_GROUPS:
+            if len(self._seen) >= _MAX_GROUPS:
                 self._seen.clear()
             seen = self._seen[group_id] = set()
         text = (event.title, event.culprit)
-        if text in seen or len(seen) >= MOST_TEXTS:
+        if text in seen or len(seen) >= MAX_TEXTS_PER_GROUP:
             return False
         seen.add(text)
         return True
 
-    def forget(self, group_ids: Iterable[int]) -> None:
+    def remove(self, group_ids: Iterable[int]) -> None:
         for group_id in group_ids:
             self._seen.pop(group_id, None)
 
@@ -35,15 +35,15 @@ class Texts:
         self._seen.clear()
 
 
-memory = Texts()
+text_cache = TextCache()
 
 
-def add(events: Iterable[tuple[int, NewEvent]], *, just_made: Iterable[int]) -> None:
-    """Make the events' texts searchable; runs inside the store's transaction, the groups' rows locked."""
-    memory.forget(just_made)  # a transaction that failed may have had groups of these numbers
+def add(events: Iterable[tuple[int, NewEvent]], *, new_groups: Iterable[int]) -> None:
+    """Make the events' texts searchable. Runs inside the store's transaction, with the groups' rows locked."""
+    text_cache.remove(new_groups)  # a transaction that was rolled back may have used the same ids
     new: dict[int, list[NewEvent]] = {}
     for group_id, event in events:
-        if memory.is_new(group_id, event):
+        if text_cache.is_new(group_id, event):
             new.setdefault(group_id, []).append(event)
     if not new:
         return
@@ -55,7 +55,7 @@ def add(events: Iterable[tuple[int, NewEvent]], *, just_made: Iterable[int]) -> 
             for line in (event.title, event.culprit, event.type, event.function):
                 if line.lower() not in text:
                     text += f"{line.lower()}\n"
-        if text != before and len(text) <= GroupText.LONGEST:
+        if text != before and len(text) <= GroupText.MAX_LENGTH:
             rows.append(GroupText(group_id=group_id, text=text))
     GroupText.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["group"], update_fields=["text"]

@@ -1,4 +1,4 @@
-"""The store's statements: few a batch, in the form each database is fast with."""
+"""The interface of the store's SQL, which has one implementation per database."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +18,7 @@ Rows = Sequence[Row]
 
 @dataclass(slots=True, frozen=True)
 class Batch:
-    """Rows of all tables, each sorted by its key, so that two writers never wait for each other in a circle."""
+    """Rows of all tables, each sorted by its key so that concurrent writers do not deadlock."""
 
     events: Rows  # EVENT_COLUMNS
     payloads: Rows  # PAYLOAD_COLUMNS
@@ -31,22 +31,22 @@ class Batch:
 
 class Dialect(Protocol):
     def cursor(self) -> AbstractContextManager[Any]:
-        """The cursor that the other methods take; the database's errors come as Django's."""
+        """Open the cursor for the other methods. Database errors are raised as Django's exceptions."""
 
     def new_ids(
         self, cursor: Any, seen: Rows, group_ids: Sequence[int]
     ) -> tuple[set[tuple[str, int]], list[Row]]:
-        """Insert (event_id hex, app_id, event) rows; which (event_id, app_id) were not there before.
+        """Insert (event_id hex, app_id, event) rows and return the (event_id, app_id) that are new.
 
-        And the states of these groups, as `group_states` has them.
+        Also return the states of the groups, as `group_states` does.
         """
 
     def group_states(self, cursor: Any, ids: Sequence[int]) -> list[Row]:
-        """(id, status, severity, merged_into_id, event_count) of the groups, locked until the end."""
+        """Lock the groups and return (id, status, severity, merged_into_id, event_count) of each."""
 
     def add(self, cursor: Any, batch: Batch) -> None:
-        """Insert events and payloads, add to everything counted; a group's users by those that were not there before."""
+        """Insert events and payloads, and add the batch to all counts. New users of a group increase its user count."""
 
-    def moment(self, moment: datetime) -> Any: ...
+    def timestamp(self, value: datetime) -> Any: ...
 
     def event_id(self, event_id: str) -> Any: ...

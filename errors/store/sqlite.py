@@ -1,4 +1,4 @@
-"""The store's statements on SQLite: one a table and batch."""
+"""The store's statements on SQLite: one per table and batch."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,13 +22,14 @@ def _as_json(rows: Iterable[Any]) -> str:
 class SQLite:
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        # The driver's own cursor: Django's rewrites every statement's placeholders, a tenth of the writer's time.
+        # The driver's own cursor: Django's rewrites each statement's placeholders, which takes a tenth of the writer's
+        # time.
         connection.ensure_connection()
         with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
             yield cursor
 
-    def moment(self, moment: datetime) -> str:
-        return moment.astimezone(UTC).isoformat(" ")[:-6]  # without the zone, as Django writes it
+    def timestamp(self, value: datetime) -> str:
+        return value.astimezone(UTC).isoformat(" ")[:-6]  # without a time zone, as Django stores it
 
     def event_id(self, event_id: str) -> str:
         return event_id
@@ -70,7 +71,7 @@ class SQLite:
         _insert(cursor, "errors_minutecount", columns, batch.minutes, _ADD)
 
     def _add_users(self, cursor: Any, users: Rows) -> Counter[int]:
-        """How many each group has gained."""
+        """Insert the users and return the number of new ones per group."""
         if not users:
             return Counter()
         cursor.execute(
@@ -83,7 +84,7 @@ class SQLite:
 
 
 _ADD = "ON CONFLICT DO UPDATE SET count = count + excluded.count"
-_ROWS_AT_ONCE = (32, 16, 8, 4, 2, 1)
+_ROWS_PER_STATEMENT = (32, 16, 8, 4, 2, 1)
 
 
 @lru_cache
@@ -96,13 +97,13 @@ def _insertion(table: str, columns: tuple[str, ...], count: int, conflict: str) 
 def _insert(
     cursor: Any, table: str, columns: tuple[str, ...], rows: Rows, conflict: str = ""
 ) -> None:
-    """Many rows a statement, in a few sizes that stay prepared.
+    """Insert many rows per statement, in a few sizes so that the statements stay prepared.
 
-    The driver gives the interpreter's lock away at every step and has to win it back from all other threads; one by one,
-    that took longer than the work.
+    The driver releases the GIL at every step and must reacquire it from all other threads. With one row per statement,
+    that took longer than the inserts.
     """
     start = 0
-    for count in _ROWS_AT_ONCE:
+    for count in _ROWS_PER_STATEMENT:
         statement = _insertion(table, columns, count, conflict)
         while len(rows) - start >= count:
             cursor.execute(

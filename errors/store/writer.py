@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from errors.event.new_event import NewEvent
-from errors.store.commit import Outcome, Unavailable
+from errors.exceptions import Unavailable
+from errors.store.commit import Outcome
 from errors.store.process import StoreClient
-from errors.store.write import Written
+from errors.store.write import BatchResult
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class _Job:
 
     __slots__ = ("done", "events", "parse", "size_bytes")
 
-    def __init__(self, parse: Parse, size_bytes: int, done: "asyncio.Future[Written]") -> None:
+    def __init__(self, parse: Parse, size_bytes: int, done: "asyncio.Future[BatchResult]") -> None:
         self.parse = parse
         self.size_bytes = size_bytes
         self.done = done
@@ -56,8 +57,8 @@ class Writer:
         self.batch_count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def store(self, parse: Parse, size_bytes: int) -> Written:
-        """Call `parse` when the request's turn has come, store the events it returns, and return once they are committed.
+    async def store(self, parse: Parse, size_bytes: int) -> BatchResult:
+        """Call `parse` when the request is next, store the events it returns, and return once they are committed.
 
         `size_bytes` is about how much memory the request takes meanwhile. Raises what `parse` raises, NotStorable, or
         Unavailable if too much is waiting or the store does not answer within TIMEOUT_SECONDS.
@@ -135,7 +136,7 @@ class Writer:
             job.finish(Unavailable(str(error)))
             return
         if not job.events:
-            job.finish(Written())
+            job.finish(BatchResult())
             return
         self._batch.append(job)
         self._batch_bytes += sum(len(event.payload) for event in job.events)

@@ -1,10 +1,11 @@
-"""The staff's pages: the list across apps, a group, an event. Reading asks for view permission, writing for change."""
+"""Staff pages: the list of groups, a group, an event. They require the permission to view groups."""
 
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -19,9 +20,8 @@ from errors.queries import pages
 from errors.queries.event_page import EventPage, describe
 from errors.queries.search import search
 from errors.store import payloads
-from errors.views.access import may_view
 
-PAGE = 50
+PAGE_SIZE = 50
 EVENTS_ON_GROUP = 10
 STATES = {
     "": "Open",
@@ -32,6 +32,7 @@ STATES = {
 }
 SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count"}
 SORT_LABELS = {"": "Last seen", "events": "Events", "users": "Users"}
+may_view = permission_required("errors.view_errorgroup", raise_exception=True)
 FILTERS = ("q", "app", "severity", "env")
 
 
@@ -45,7 +46,7 @@ def _may_change(request: HttpRequest) -> bool:
 
 
 def _filters(request: HttpRequest) -> dict[str, str]:
-    """What the address says; a state or an order nobody knows is none."""
+    """Return the filters in the URL. An unknown state or sort order is ignored."""
     filters = {key: request.GET.get(key, "") for key in (*FILTERS, "state", "sort")}
     if filters["sort"] not in SORTS:
         filters["sort"] = ""
@@ -72,16 +73,16 @@ def group_list(request: HttpRequest) -> HttpResponse:
         state=filters["state"] or "unresolved",
     )
     cursor = request.GET.get("after", "")
-    page = keyset_page(found.groups, field=SORTS[filters["sort"]], cursor=cursor, size=PAGE)
-    shapes = pages.sparks(page.rows, now)
+    page = keyset_page(found.groups, field=SORTS[filters["sort"]], cursor=cursor, size=PAGE_SIZE)
+    sparklines = pages.sparklines(page.rows, now)
     context = {
         **admin.site.each_context(request),
         "title": "Errors",
         "rows": [
             {
                 "group": group,
-                "spark": shapes[group.pk],
-                "spark_label": f"{sum(shapes[group.pk]):,} events in the last 24 hours",
+                "spark": sparklines[group.pk],
+                "spark_label": f"{sum(sparklines[group.pk]):,} events in the last 24 hours",
             }
             for group in page.rows
         ],
@@ -122,7 +123,7 @@ def group_list(request: HttpRequest) -> HttpResponse:
     return render(request, "errors/group_list.html", context)
 
 
-def _for_writing(request: HttpRequest, group: ErrorGroup) -> dict[str, object]:
+def _action_context(request: HttpRequest, group: ErrorGroup) -> dict[str, object]:
     staff = get_user_model().objects.filter(is_staff=True, is_active=True)
     return {
         "may_change": _may_change(request),
@@ -137,8 +138,8 @@ def _mute_ends(group: ErrorGroup) -> str:
         return ""
     ends = [
         group.muted_until and f"until {formats.stamp(group.muted_until)}",
-        group.muted_until_events and f"until {group.muted_until_events:,} events in all",
-        group.muted_until_users and f"until {group.muted_until_users:,} users in all",
+        group.muted_until_events and f"until {group.muted_until_events:,} events in total",
+        group.muted_until_users and f"until {group.muted_until_users:,} users in total",
     ]
     return " or ".join(end for end in ends if end) or "until reopened"
 
@@ -159,7 +160,7 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
         "errors/group_detail.html",
         {
             **admin.site.each_context(request),
-            **_for_writing(request, group),
+            **_action_context(request, group),
             "title": group.title,
             "group": group,
             "chart": pages.group_chart(group, span, now),
@@ -198,7 +199,7 @@ def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
     events = pages.latest_events(group)
     if cursor.isdecimal() and len(cursor) < 20:
         events = events.filter(pk__lt=int(cursor))
-    rows = list(events[: PAGE + 1])
+    rows = list(events[: PAGE_SIZE + 1])
     here = reverse("errors:event-list", args=[group.pk])
     return render(
         request,
@@ -208,17 +209,17 @@ def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
             "title": "Events",
             "lead": group.title,
             "group": group,
-            "events": rows[:PAGE],
+            "events": rows[:PAGE_SIZE],
             "show_messages": any(event.message != group.title for event in rows),
             "is_first_page": not cursor,
             "first_url": here,
-            "next_url": f"{here}?before={rows[PAGE - 1].pk}" if len(rows) > PAGE else "",
+            "next_url": f"{here}?before={rows[PAGE_SIZE - 1].pk}" if len(rows) > PAGE_SIZE else "",
         },
     )
 
 
-def _event_of(group_id: int, event_id: int) -> tuple[ErrorGroup, ErrorEvent]:
-    """The event as one of the group's, be it from a group merged into that one."""
+def _get_event(group_id: int, event_id: int) -> tuple[ErrorGroup, ErrorEvent]:
+    """Return the group and its event, which may belong to a group merged into it. Raises Http404."""
     group = get_object_or_404(ErrorGroup.objects.select_related("app"), pk=group_id)
     events = ErrorEvent.objects.select_related("group__merged_into")
     return group, get_object_or_404(events, pk=event_id, group__in=group.family)
@@ -227,7 +228,7 @@ def _event_of(group_id: int, event_id: int) -> tuple[ErrorGroup, ErrorEvent]:
 @require_GET
 @may_view
 def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
-    group, event = _event_of(group_id, event_id)
+    group, event = _get_event(group_id, event_id)
     impact = pages.event_impact(event)
     return render(
         request,
@@ -250,10 +251,10 @@ def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
 @require_GET
 @may_view
 def event_latest(request: HttpRequest, group_id: int) -> HttpResponse:
-    """A link that stays: to whichever event of the group is the newest."""
+    """Redirect to the newest event of the group: a permanent link."""
     event = pages.latest_events(get_object_or_404(ErrorGroup, pk=group_id)).first()
     if event is None:
-        raise Http404("no event of this group is kept any more")
+        raise Http404("all events of this group have been deleted")
     return redirect("errors:event-detail", group_id, event.pk)
 
 
@@ -265,7 +266,7 @@ def _story(event: ErrorEvent) -> EventPage | None:
 
 
 def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:
-    """What the event's columns say, each with the search that finds its like."""
+    """Return the event's columns, each with the URL of a search for the same value."""
     named = [
         ("Environment", event.environment, "env"),
         ("Release", event.release, "release"),
@@ -288,12 +289,12 @@ def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:
 @require_GET
 @may_view
 def event_raw(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
-    """The stored event as a file. As a download of a harmless type it cannot act in this origin."""
-    _, event = _event_of(group_id, event_id)
+    """Download the stored event. As an attachment of type JSON, it cannot run as a page of this origin."""
+    _, event = _get_event(group_id, event_id)
     try:
         body = payloads.json_of(event)
     except EventPayload.DoesNotExist:
-        raise Http404("the payload is not kept any more") from None
+        raise Http404("the payload has been deleted") from None
     return HttpResponse(
         body,
         content_type="application/json",

@@ -16,7 +16,7 @@ from core.clients.models import ClientApp
 from core.lib import background, logs, request_id
 from core.lib.memory_limits import MemoryLimiter
 from core.lib.scrub import Scrubber
-from errors.event.build import Circumstances, accept
+from errors.event.build import IngestContext, build_event
 from errors.services import record_events
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ MAX_PER_MINUTE = 60
 # Loggers of the code that records events. Recording their errors could cause further errors without end.
 _IGNORED_LOGGERS = (
     "errors.store",
-    "errors.intake",
+    "errors.event",
     "opsportal.self_monitoring",
     "core.lib.background",
 )
@@ -120,13 +120,16 @@ def _write() -> int:
         return 0
     try:
         app = ClientApp.objects.get(slug=ClientApp.PORTAL_SLUG)
-        around = Circumstances(received_at=timezone.now())
+        context = IngestContext(received_at=timezone.now())
         scrubber = Scrubber()
         # Write in this thread: the store's writer thread would keep a connection open, and the worker cluster's
         # sentinel, which forks, must not have one.
         with transaction.atomic():
             record_events(
-                [accept(event, app_id=app.pk, scrubber=scrubber, around=around) for event in events]
+                [
+                    build_event(event, app_id=app.pk, scrubber=scrubber, context=context)
+                    for event in events
+                ]
             )
     except Exception:
         dropped += len(events)

@@ -21,7 +21,7 @@ from django.conf import settings
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]
 
 from core.lib import request_id
-from errors.event.body import BodyTimeout, ClientDisconnected, TooLarge
+from errors.exceptions import BodyTimeout, ClientDisconnected, TooLarge
 from errors.ingest import handler
 from opsportal.middleware.security_headers import HEADERS as SECURITY_HEADERS
 from opsportal.server.heartbeat import Heartbeat

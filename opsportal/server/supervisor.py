@@ -58,17 +58,17 @@ class Supervisor:
                 del self.start_at[child.name]
                 child.start()
             return
-        reason = child.ended()
+        reason = child.exit_reason()
         if reason:
             self.kill_at.pop(child.name, None)
-            wait = child.backoff()
+            wait = child.next_backoff_seconds()
             say(f"{child.name} {reason}; starting it again in {wait:.0f} s")
             self.start_at[child.name] = time.monotonic() + wait
 
     def _end_hung(self, detector: HangDetector) -> None:
         """Ask a hung child to end, and kill it after a grace period. `_keep_running` starts it again."""
         child = detector.child
-        if child.name in self.start_at or child.ended() is not None:
+        if child.name in self.start_at or child.exit_reason() is not None:
             return
         if child.name in self.kill_at:
             if time.monotonic() >= self.kill_at[child.name]:
@@ -88,6 +88,6 @@ class Supervisor:
 
     def _end(self) -> int:
         say("ending: finishing what is in flight (again to force)")
-        gently = stop_all(self.children, grace=GRACE_SECONDS)
-        say("ended" if gently else "ended by force")
-        return 0 if gently else 1
+        ended_gracefully = stop_all(self.children, grace_seconds=GRACE_SECONDS)
+        say("ended" if ended_gracefully else "ended by force")
+        return 0 if ended_gracefully else 1

@@ -31,7 +31,7 @@ def test_the_weekly_report_covers_errors_payments_and_response_times() -> None:
     }
 
     assert values["errors"]["Errors"] == "1"
-    assert values["errors"]["of these critical"] == "1"
+    assert values["errors"]["Critical errors"] == "1"
     assert values["payments"]["Received"] == "42.00 EUR"
     assert values["health.response_times"]["Requests, mean"] == "120 ms"
 

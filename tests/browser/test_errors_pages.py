@@ -1,4 +1,4 @@
-"""Working through errors in a real browser: by mouse, by keyboard, and with script off."""
+"""The error pages in a real browser: by mouse, by keyboard, and without JavaScript."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from tests.servers.portal import Portal
 
 @pytest.fixture
 def report(module_portal: Portal) -> Callable[[str], None]:
-    """Posts an error whose type is the name given: `report("SoldOut")`."""
+    """Return a function that reports an error of the given type: `report("SoldOut")`."""
 
     def send(kind: str) -> None:
         event = {
@@ -46,7 +46,7 @@ def errors(module_portal: Portal, page: Page) -> Page:
     return page
 
 
-def test_an_error_is_on_the_page_as_soon_as_its_report_is_answered(
+def test_an_error_is_on_the_page_as_soon_as_its_report_is_acknowledged(
     errors: Page, report: Callable[[str], None]
 ) -> None:
     report("FreshError")
@@ -71,7 +71,9 @@ def test_selected_errors_are_resolved_together(errors: Page, report: Callable[[s
     expect(errors.get_by_role("link", name="FirstError")).to_have_count(0)
 
 
-def test_the_keyboard_alone_is_enough(errors: Page, report: Callable[[str], None]) -> None:
+def test_errors_can_be_handled_by_keyboard_only(
+    errors: Page, report: Callable[[str], None]
+) -> None:
     report("KeyboardError")
     errors.reload()
 
@@ -82,13 +84,13 @@ def test_the_keyboard_alone_is_enough(errors: Page, report: Callable[[str], None
     expect(errors.get_by_text("1 error muted.")).to_be_visible()
 
 
-def test_slash_goes_to_the_search(errors: Page) -> None:
+def test_slash_focuses_the_search(errors: Page) -> None:
     errors.keyboard.press("/")
 
     expect(errors.get_by_role("searchbox", name="Search")).to_be_focused()
 
 
-def test_a_refresh_keeps_what_was_selected_and_where_the_focus_was(
+def test_a_refresh_keeps_the_selection_and_the_focus(
     errors: Page, report: Callable[[str], None]
 ) -> None:
     report("KeptError")
@@ -104,7 +106,7 @@ def test_a_refresh_keeps_what_was_selected_and_where_the_focus_was(
     expect(errors.get_by_text("1 selected")).to_be_visible()
 
 
-def test_a_group_is_muted_from_its_menu_and_its_history_says_who(
+def test_a_group_is_muted_from_its_menu_and_the_history_names_the_user(
     errors: Page, report: Callable[[str], None]
 ) -> None:
     report("NoisyError")
@@ -131,7 +133,7 @@ def test_the_event_page_opens_the_apps_own_frame(
     screenshots(errors, "error-event")
 
 
-def test_everything_works_without_script(
+def test_the_pages_work_without_javascript(
     browser: Browser, module_portal: Portal, report: Callable[[str], None]
 ) -> None:
     report("ScriptlessError")

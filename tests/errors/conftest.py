@@ -26,14 +26,14 @@ def owner(db: None) -> User:
 
 @pytest.fixture
 def browse(owner: User, client: Client) -> Client:
-    """A client signed in as someone who may do everything."""
+    """Return a client that is signed in as a superuser."""
     client.force_login(owner)
     return client
 
 
 @pytest.fixture
 def staff_client(db: None) -> Callable[..., Client]:
-    """Clients of staff with just the permissions named: `staff_client("view_errorgroup")`."""
+    """Return a factory of staff clients with the given permissions: `staff_client("view_errorgroup")`."""
 
     def make(*codenames: str) -> Client:
         user = User.objects.create_user(f"staff-{'-'.join(codenames) or 'none'}", is_staff=True)

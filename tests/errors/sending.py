@@ -1,4 +1,4 @@
-"""Events sent to a running portal, and what has become of them there."""
+"""Send events to a running portal, and check how it stored them."""
 
 import uuid
 from typing import Any
@@ -11,11 +11,9 @@ from tests.errors.support import envelope, raised
 from tests.servers.portal import Portal
 
 needs_postgresql = pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="part of the PostgreSQL run: there it is the store"
+    connection.vendor != "postgresql", reason="runs only on PostgreSQL"
 )
-needs_sqlite = pytest.mark.skipif(
-    connection.vendor == "postgresql", reason="part of the SQLite run: there it is the store"
-)
+needs_sqlite = pytest.mark.skipif(connection.vendor == "postgresql", reason="runs only on SQLite")
 
 
 def url_of(portal: Portal) -> str:
@@ -25,7 +23,7 @@ def url_of(portal: Portal) -> str:
 def post(portal: Portal, timeout: float = 10, **more: Any) -> tuple[str, httpx.Response]:
     event_id = uuid.uuid4().hex
     body = envelope(raised(event_id=event_id, **more))
-    # The server closes a connection on which an answer took long; the client would find that out with the next event.
+    # The server closes a connection after a slow response; the client would notice only at the next request.
     alone = {"Connection": "close"}
     return event_id, portal.client.post(
         url_of(portal), content=body, headers=alone, timeout=timeout
@@ -37,8 +35,8 @@ def stored(portal: Portal) -> set[str]:
     return {uuid.UUID(str(event_id)).hex for (event_id,) in rows}
 
 
-def is_exact(portal: Portal, acknowledged: set[str]) -> None:
-    """All of it is there, and counted as often as it is there."""
+def assert_stored_exactly(portal: Portal, acknowledged: set[str]) -> None:
+    """Assert that all acknowledged events are stored, and that the counts match the stored events."""
     kept = stored(portal)
     assert not acknowledged - kept
     assert portal.value("SELECT sum(event_count) FROM errors_errorgroup") == len(kept)
@@ -46,7 +44,7 @@ def is_exact(portal: Portal, acknowledged: set[str]) -> None:
     assert portal.value("SELECT count(*) FROM errors_eventpayload") == len(kept)
 
 
-def is_a_promise_to_recover(answer: httpx.Response) -> None:
+def assert_is_retryable_503(answer: httpx.Response) -> None:
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.headers["Access-Control-Allow-Origin"] == "*"

@@ -1,4 +1,4 @@
-"""Stored errors for page tests, by the way every error takes."""
+"""Factories of stored errors for page tests."""
 
 import itertools
 import uuid
@@ -48,7 +48,10 @@ PAYLOAD: dict[str, Any] = {
 def new_error(
     app: ClientApp, *, group: str = "", payload: dict[str, Any] | None = None, **fields: Any
 ) -> NewEvent:
-    """An error of the app as it comes to the store; those with the same `group` fall into one. Fields are NewEvent's."""
+    """Return an unstored error of the app.
+
+    Errors with the same `group` belong to one group; `fields` are those of NewEvent.
+    """
     number = next(_numbers)
     given: dict[str, Any] = {
         "app_id": app.pk,
@@ -68,7 +71,7 @@ def new_error(
 def make_error(
     app: ClientApp, *, group: str = "", payload: dict[str, Any] | None = None, **fields: Any
 ) -> ErrorEvent:
-    """An error of the app as `new_error` makes it, stored."""
+    """Store an error that `new_error` creates and return it."""
     event = new_error(app, group=group, payload=payload, **fields)
     record_events([event])
     return ErrorEvent.objects.select_related("group").get(event_id=event.event_id)

@@ -1,4 +1,4 @@
-"""What the ingestion tests send, and with which key."""
+"""Clients and events for the ingestion tests."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from tests.factories import make_app
 
 
 class Sender:
-    """An app that reports errors as SDKs do, through Django's test client."""
+    """An app that reports errors through Django's test client, as SDKs do."""
 
     def __init__(self, app: ClientApp | None = None) -> None:
         key_cache.clear()
@@ -47,7 +47,7 @@ class Sender:
         return self.post(envelope(event, header=header))
 
     def report(self, body: Any, **headers: str) -> Any:
-        """Through the plain endpoint."""
+        """Send plain JSON to `/api/v1/errors/`."""
         return self.client.post(
             "/api/v1/errors/",
             data=body if isinstance(body, bytes) else json.dumps(body),
@@ -65,7 +65,7 @@ def envelope(event: dict[str, Any], *, header: dict[str, Any] | None = None) -> 
 def raised(
     kind: str = "ValueError", value: str = "bad seat", function: str = "hold", **more: Any
 ) -> dict[str, Any]:
-    """A Python event as sentry-sdk sends it."""
+    """Return a Python event as sentry-sdk sends it."""
     frames = [
         {"module": "django.core.handlers", "function": "inner", "filename": "django/core/handlers/base.py", "in_app": False, "lineno": 1},
         {"module": "shop.views", "function": function, "filename": "shop/views.py", "in_app": True, "lineno": 12, "context_line": "    hold(seat)"},

@@ -1,4 +1,4 @@
-"""Events' ids are made without asking anyone, so processes must not count alike."""
+"""Event ids are generated without coordination, so processes must start at different numbers."""
 
 import os
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from errors.store.ids import next_id
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def test_forked_processes_count_from_other_places() -> None:
+def test_forked_processes_generate_different_ids() -> None:
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:

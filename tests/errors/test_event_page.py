@@ -1,4 +1,4 @@
-"""What the event page makes of payloads, whatever they hold."""
+"""The event page's description of payloads with any content."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ def with_frames(*frames: dict[str, object]) -> dict[str, Any]:
     return {"exception": {"values": [{"type": "E", "stacktrace": {"frames": list(frames)}}]}}
 
 
-def test_the_headline_is_the_last_exception_and_its_causes_follow() -> None:
+def test_the_last_exception_comes_first_and_its_causes_follow() -> None:
     page = describe({"exception": {"values": [{"type": "KeyError"}, {"type": "SoldOut"}]}})
 
     assert [raised.type for raised in page.chain] == ["SoldOut", "KeyError"]
@@ -32,13 +32,13 @@ def test_frames_come_newest_first_and_those_of_the_app_are_open() -> None:
     assert shown == [("send", False), ("pay", True), ("run", False)]
 
 
-def test_without_frames_of_the_app_the_newest_is_open() -> None:
+def test_without_app_frames_the_newest_frame_is_open() -> None:
     page = describe(with_frames(frame("run"), frame("send")))
 
     assert [run.frames[0].is_open for run in page.chain[0].runs] == [True, False]
 
 
-def test_many_library_frames_in_a_row_fold_into_one() -> None:
+def test_many_consecutive_library_frames_are_folded() -> None:
     libraries = [frame(f"lib{n}") for n in range(5)]
 
     page = describe(with_frames(*libraries, frame("pay", in_app=True)))
@@ -62,7 +62,7 @@ def test_source_lines_are_numbered_around_the_current_one() -> None:
     ]
 
 
-def test_a_message_with_a_crashed_thread_shows_that_threads_frames() -> None:
+def test_a_message_with_a_crashed_thread_shows_the_frames_of_that_thread() -> None:
     page = describe(
         {
             "logentry": {"formatted": "out of paper"},
@@ -79,7 +79,7 @@ def test_a_message_with_a_crashed_thread_shows_that_threads_frames() -> None:
     assert page.chain[0].runs[0].frames[0].function == "printing"
 
 
-def test_breadcrumb_times_are_read_from_numbers_and_texts() -> None:
+def test_breadcrumb_times_are_parsed_from_numbers_and_strings() -> None:
     page = describe(
         {"breadcrumbs": {"values": [{"timestamp": 0}, {"timestamp": "2026-11-22T12:00:00Z"}, {}]}}
     )
@@ -91,7 +91,7 @@ def test_breadcrumb_times_are_read_from_numbers_and_texts() -> None:
     ]
 
 
-def test_notes_tell_what_was_trimmed() -> None:
+def test_notes_list_what_was_trimmed() -> None:
     page = describe({"errors": [{"type": "trimmed", "name": "request.data"}, {"type": "invalid"}]})
 
     assert page.notes == ["request.data: trimmed", "invalid"]

@@ -1,4 +1,4 @@
-"""What makes two errors the same bug."""
+"""Fingerprints: which errors belong to the same group."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -12,7 +12,7 @@ from errors.event import fingerprint
 from errors.event.fingerprint import without_variables
 from errors.models import ErrorGroup, GroupHash
 from errors.services import merging
-from errors.store.groups import memory
+from errors.store.groups import group_cache
 from tests.errors.fuzz.shapes import events, fuzz
 from tests.errors.stored import NOON, group_of, make_error
 from tests.errors.support import raised
@@ -26,7 +26,7 @@ def hash_of(event: Event) -> str:
 
 
 def script(*functions: str, value: str = "x") -> Event:
-    """A browser's error, the innermost function last."""
+    """Return an error of a browser, the innermost function last."""
     frames = [
         {"function": name, "filename": "https://shop.example/static/app.js", "in_app": True}
         for name in functions
@@ -41,7 +41,7 @@ def without_stack(value: str) -> Event:
     return {"platform": "python", "exception": {"values": [{"type": "ValueError", "value": value}]}}
 
 
-# --- what counts and what does not ------------------------------------------------------------------------------
+# --- what counts ------------------------------------------------------------------------------
 
 names = st.text("abcdefgh", min_size=1, max_size=6)
 frames = st.lists(
@@ -51,7 +51,7 @@ frames = st.lists(
     min_size=1,
     max_size=5,
 )
-# What differs between two occurrences of one bug.
+# Differences between two occurrences of one bug.
 circumstances = st.fixed_dictionaries(
     {},
     optional={
@@ -67,7 +67,7 @@ circumstances = st.fixed_dictionaries(
 
 @fuzz
 @given(frames, st.lists(circumstances, min_size=5, max_size=5), names, names)
-def test_lines_locals_and_values_do_not_count_beside_a_stack(
+def test_line_numbers_locals_and_values_do_not_count_if_there_is_a_stack(
     stack: list[Event], around: list[Event], value: str, other: str
 ) -> None:
     one = raised("E", value)
@@ -82,7 +82,7 @@ def test_lines_locals_and_values_do_not_count_beside_a_stack(
 
 @fuzz
 @given(frames, st.integers(0, 4), st.sampled_from(("module", "function", "context_line")))
-def test_another_function_of_the_app_is_another_bug(
+def test_a_different_function_of_the_app_makes_a_different_group(
     stack: list[Event], place: int, name: str
 ) -> None:
     one, other = raised(), raised()
@@ -95,9 +95,7 @@ def test_another_function_of_the_app_is_another_bug(
     own = any(frame["in_app"] for frame in stack)
     if own and not frame["in_app"]:
         assert hash_of(one) == hash_of(other)
-    elif not is_recursive(stack, own) and not is_recursive(
-        changed, own
-    ):  # that may hide the change
+    elif not is_recursive(stack, own) and not is_recursive(changed, own):  # may hide the change
         assert hash_of(one) != hash_of(other)
 
 
@@ -112,20 +110,20 @@ def is_recursive(stack: list[Event], own: bool) -> bool:
 
 @fuzz
 @given(st.integers(1, 40), st.integers(1, 40))
-def test_recursion_counts_once_however_deep(deep: int, deeper: int) -> None:
+def test_recursion_counts_once_at_any_depth(deep: int, deeper: int) -> None:
     assert hash_of(script("f", *["g"] * deep)) == hash_of(script("f", *["g"] * deeper))
 
 
 @fuzz
 @given(st.lists(names, min_size=1, max_size=3), events)
-def test_the_apps_own_fingerprint_wins(own: list[str], event: Event) -> None:
+def test_a_fingerprint_set_by_the_app_wins(own: list[str], event: Event) -> None:
     assert hash_of({"fingerprint": own, "message": "a"}) == hash_of(
         {"fingerprint": own, "logentry": {"formatted": "b"}}
     )
     assert hash_of({"fingerprint": own}) != hash_of({"fingerprint": [*own, "x"]})
 
 
-def test_the_default_inside_an_own_fingerprint_is_ours() -> None:
+def test_default_inside_a_custom_fingerprint_expands_to_the_computed_one() -> None:
     alone = raised()
     named = {**raised(), "fingerprint": ["{{ default }}"]}
     by_tenant = {**raised(), "fingerprint": ["{{default}}", 7]}
@@ -137,7 +135,7 @@ def test_the_default_inside_an_own_fingerprint_is_ours() -> None:
 
 @fuzz
 @given(st.lists(names, min_size=2, max_size=4), st.data())
-def test_where_parts_meet_matters(parts: list[str], data: st.DataObject) -> None:
+def test_the_boundaries_between_parts_count(parts: list[str], data: st.DataObject) -> None:
     place = data.draw(st.integers(1, len(parts) - 1))
     joined = [*parts[: place - 1], parts[place - 1] + parts[place], *parts[place + 1 :]]
 
@@ -158,7 +156,7 @@ def test_where_parts_meet_matters(parts: list[str], data: st.DataObject) -> None
         ("wrote -3.5, not 7", "wrote 12, not 0.25"),
     ],
 )
-def test_messages_that_differ_in_values_only_are_one_bug(one: str, other: str) -> None:
+def test_messages_that_differ_only_in_values_belong_to_one_group(one: str, other: str) -> None:
     assert without_variables(one) == without_variables(other)
     assert hash_of(without_stack(one)) == hash_of(without_stack(other))
     assert hash_of(without_stack(one)) != hash_of(without_stack(f"{one} again"))
@@ -167,8 +165,8 @@ def test_messages_that_differ_in_values_only_are_one_bug(one: str, other: str) -
 # --- browsers ----------------------------------------------------------------------------------------------------
 
 
-def test_browsers_name_one_function_in_many_ways() -> None:
-    """Chrome and Edge, Firefox, Safari; with real stack texts in tests/sdks."""
+def test_browsers_different_names_of_a_function_are_equal() -> None:
+    """Chrome and Edge, Firefox, Safari. tests/sdks has real stack traces."""
     assert len({hash_of(script("setup", name)) for name in (
         "Cart.total", "Object.total", "total", "new total", "get total", "Cart.get total [as total]", "setup/total",
     )}) == 1  # fmt: skip
@@ -180,7 +178,7 @@ def test_browsers_name_one_function_in_many_ways() -> None:
 @pytest.mark.parametrize(
     "build", ["app.3f9c2b1a.js", "app.js?v=7", "app-DkX3_9aB.js", "app-0a1b2c3d4e5f.js"]
 )
-def test_the_next_build_of_a_bundle_is_the_same_file(build: str) -> None:
+def test_the_build_hash_of_a_bundle_does_not_count(build: str) -> None:
     next_build = script("total")
     frame = next_build["exception"]["values"][0]["stacktrace"]["frames"][0]
     frame["filename"] = f"https://shop.example/static/{build}"
@@ -188,13 +186,13 @@ def test_the_next_build_of_a_bundle_is_the_same_file(build: str) -> None:
     assert hash_of(next_build) == hash_of(script("total"))
 
 
-def test_what_came_before_an_await_is_told_by_some_browsers_only() -> None:
-    told = {
+def test_frames_before_an_await_do_not_count() -> None:
+    hashes = {
         hash_of(script(*before, "refresh", "read"))
         for before in ((), ("async start",), ("?", "async*start"), ("x", "EventListener.handleEvent*start"))
     }  # fmt: skip
 
-    assert len(told) == 1
+    assert len(hashes) == 1
     assert hash_of(script("async start")) != hash_of(script("async stop"))
 
 
@@ -203,17 +201,17 @@ def test_what_came_before_an_await_is_told_by_some_browsers_only() -> None:
 
 @pytest.fixture
 def newer_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next version of the fingerprint, to which the one there is has become an earlier one."""
+    """Simulate a new version of the algorithm, with the current one as an earlier version."""
     monkeypatch.setattr(fingerprint, "EARLIER", (fingerprint.fingerprint,))
     monkeypatch.setattr(fingerprint, "VERSION", fingerprint.VERSION + 1)
-    memory.clear()
+    group_cache.clear()
 
 
 @pytest.mark.django_db
-def test_a_newer_algorithm_finds_the_groups_of_the_one_before(newer_algorithm: None) -> None:
+def test_a_new_version_of_the_algorithm_finds_existing_groups(newer_algorithm: None) -> None:
     app, event = make_app(), raised()
     make_error(app, payload=event, group=hash_of(event))
-    memory.clear()
+    group_cache.clear()
 
     again = make_error(app, payload=event, group="b" * 32)
     once_more = make_error(app, payload=event, group="b" * 32)
@@ -228,7 +226,7 @@ def test_a_newer_algorithm_finds_the_groups_of_the_one_before(newer_algorithm: N
 
 
 @pytest.mark.django_db
-def test_a_group_found_through_an_old_hash_is_the_one_it_was_merged_into(
+def test_an_old_hash_of_a_merged_group_leads_to_the_kept_group(
     newer_algorithm: None,
 ) -> None:
     app, event = make_app(), raised()
@@ -237,11 +235,11 @@ def test_a_group_found_through_an_old_hash_is_the_one_it_was_merged_into(
         app, payload=event, group=hash_of(event), received_at=NOON + timedelta(hours=1)
     )
     merging.merge_groups([group_of(kept), group_of(merged)], user=None, now=NOON)
-    memory.clear()
+    group_cache.clear()
 
     again = make_error(app, payload=event, group="b" * 32)
     merging.unmerge_group(group_of(merged), user=None, now=NOON)
-    memory.clear()
+    group_cache.clear()
     later = make_error(app, payload=event, group="b" * 32)
 
     assert again.group_id == kept.group_id

@@ -1,4 +1,4 @@
-"""What counts in the frames and messages of each platform, and what differs without another bug."""
+"""Fingerprints: which parts of frames and messages count on each platform."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def raised(platform: str, *frames: Event, type: str = "E", **exception: Any) -> 
 
 
 def is_same(platform: str, one: Event, other: Event) -> bool:
-    """Whether an event with the one innermost frame and an event with the other are one bug."""
+    """Return True if events with these innermost frames belong to one group."""
     caller = frame(module="shop.views", function="handle")
     return fingerprint(raised(platform, caller, one)) == fingerprint(
         raised(platform, caller, other)
@@ -48,7 +48,7 @@ def is_same(platform: str, one: Event, other: Event) -> bool:
         ("python", "<lambda>", "?"),
     ],
 )
-def test_names_that_differ_by_how_a_function_was_called_are_one_function(
+def test_names_that_differ_by_the_kind_of_call_denote_one_function(
     platform: str, one: str, other: str
 ) -> None:
     assert is_same(platform, frame(function=one), frame(function=other))
@@ -66,13 +66,13 @@ def test_names_that_differ_by_how_a_function_was_called_are_one_function(
         ("php", "async pay", "pay"),
     ],
 )
-def test_what_one_platform_does_to_names_stays_a_difference_on_another(
+def test_name_rules_of_one_platform_do_not_apply_to_others(
     platform: str, one: str, other: str
 ) -> None:
     assert not is_same(platform, frame(function=one), frame(function=other))
 
 
-def test_generated_classes_of_java_and_php_are_the_classes_they_were_made_from() -> None:
+def test_generated_classes_of_java_and_php_count_as_their_original_classes() -> None:
     assert is_same(
         "java", frame(module="shop.Pay$$EnhancerBySpring$$9a8b"), frame(module="shop.Pay")
     )
@@ -85,7 +85,7 @@ def test_generated_classes_of_java_and_php_are_the_classes_they_were_made_from()
 
 
 @pytest.mark.parametrize("platform", ["javascript", "node"])
-def test_a_script_is_known_by_its_file_and_other_code_by_its_module(platform: str) -> None:
+def test_scripts_are_identified_by_file_and_other_code_by_module(platform: str) -> None:
     here = frame(module="app/a", filename="https://shop.example/static/pay.js?v=1#top")
     moved = frame(module="app/b", filename="C:\\site\\pay.js")
     other = frame(module="app/a", filename="/static/refund.js")
@@ -96,11 +96,11 @@ def test_a_script_is_known_by_its_file_and_other_code_by_its_module(platform: st
     assert not is_same("python", here, moved)
 
 
-def test_a_script_without_a_file_is_known_by_its_module() -> None:
+def test_a_script_without_a_file_is_identified_by_its_module() -> None:
     assert not is_same("javascript", frame(module="app/a"), frame(module="app/b"))
 
 
-def test_a_file_name_is_compared_without_its_folders_and_without_upper_case() -> None:
+def test_file_names_are_compared_without_folders_and_case() -> None:
     def in_file(name: str) -> Event:
         return frame(module="", filename=name)
 
@@ -115,7 +115,7 @@ def test_a_file_name_is_compared_without_its_folders_and_without_upper_case() ->
     assert not is_same("python", in_file("orders.py"), in_file("orders2.py"))
 
 
-def test_a_frame_may_name_a_platform_of_its_own() -> None:
+def test_a_frame_may_have_its_own_platform() -> None:
     native = {"platform": "java", "function": "lambda$pay$0"}
 
     assert is_same("python", frame(**native), frame(**{**native, "function": "lambda$refund$3"}))
@@ -125,20 +125,20 @@ def test_a_frame_may_name_a_platform_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("platform", ["python", "javascript", "node", "ruby"])
-def test_the_line_of_code_tells_two_bugs_of_one_function_apart(platform: str) -> None:
+def test_the_source_line_distinguishes_two_bugs_in_one_function(platform: str) -> None:
     one, other = frame(context_line="pay(seat)"), frame(context_line="hold(seat)")
 
     assert not is_same(platform, one, other)
     assert is_same(platform, one, frame(context_line="    pay(seat)  "))
 
 
-def test_lines_of_compiled_platforms_and_of_minified_code_do_not_count() -> None:
+def test_source_lines_of_compiled_platforms_and_minified_code_do_not_count() -> None:
     assert is_same("java", frame(context_line="pay();"), frame(context_line="hold();"))
     assert is_same("javascript", frame(context_line="a" * 121), frame(context_line="b" * 121))
     assert not is_same("javascript", frame(context_line="a" * 120), frame(context_line="b" * 120))
 
 
-def test_a_stack_of_which_only_lines_are_known_is_used() -> None:
+def test_a_stack_with_source_lines_only_is_used() -> None:
     one = raised("python", frame(function="?", context_line="pay(seat)"), value="a")
     again = raised("python", frame(function="?", context_line="pay(seat)"), value="b")
 
@@ -182,7 +182,7 @@ def test_outside_of_browsers_what_came_before_an_await_counts_too() -> None:
 # --- exceptions ------------------------------------------------------------------------------------
 
 
-def test_the_type_counts_unless_an_sdk_made_it_up() -> None:
+def test_the_exception_type_counts_unless_it_is_synthetic() -> None:
     def of_type(type: str, *, synthetic: bool) -> str:
         return fingerprint(raised("python", frame(), type=type, mechanism={"synthetic": synthetic}))
 
@@ -190,7 +190,7 @@ def test_the_type_counts_unless_an_sdk_made_it_up() -> None:
     assert of_type("KeyError", synthetic=False) != of_type("ValueError", synthetic=False)
 
 
-def test_values_do_not_count_as_soon_as_one_exception_of_a_chain_has_a_stack() -> None:
+def test_values_do_not_count_if_one_exception_of_the_chain_has_a_stack() -> None:
     def chain(value: str) -> str:
         cause = {"type": "Timeout", "value": value}
         event = raised("python", frame())
@@ -200,7 +200,7 @@ def test_values_do_not_count_as_soon_as_one_exception_of_a_chain_has_a_stack() -
     assert chain("after 3 seats") == chain("no answer")
 
 
-def test_exceptions_that_lack_everything_are_one_bug_and_another_than_a_message() -> None:
+def test_empty_exceptions_belong_to_one_group_that_differs_from_messages() -> None:
     bare = {"exception": {"values": [{"type": None, "value": None}]}}
 
     assert fingerprint(bare) == fingerprint({"exception": {"values": [{"type": "", "value": ""}]}})
@@ -210,7 +210,7 @@ def test_exceptions_that_lack_everything_are_one_bug_and_another_than_a_message(
 # --- messages and reports --------------------------------------------------------------------------
 
 
-def test_a_messages_template_counts_and_not_what_was_filled_in() -> None:
+def test_the_template_of_a_message_counts_and_its_parameters_do_not() -> None:
     def logged(message: str | None, formatted: str) -> str:
         return fingerprint({"logentry": {"message": message, "formatted": formatted}})
 
@@ -219,7 +219,7 @@ def test_a_messages_template_counts_and_not_what_was_filled_in() -> None:
     assert logged("a", "x") != logged("b", "x")
 
 
-def test_an_event_with_nothing_but_a_stack_is_known_by_it() -> None:
+def test_an_event_with_only_a_stack_is_identified_by_the_stack() -> None:
     def stack(function: str) -> str:
         return fingerprint({"platform": "python", "stacktrace": {"frames": [frame(function=function)]}})  # fmt: skip
 
@@ -228,7 +228,7 @@ def test_an_event_with_nothing_but_a_stack_is_known_by_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["effective_directive", "blocked_origin"])
-def test_a_policy_report_is_known_by_its_directive_and_by_what_was_blocked(name: str) -> None:
+def test_a_csp_report_is_identified_by_its_directive_and_the_blocked_origin(name: str) -> None:
     csp = {"effective_directive": "img-src", "blocked_origin": "https://ads.example"}
 
     one = fingerprint({"csp": csp, "logentry": {"message": "a"}})
@@ -240,7 +240,7 @@ def test_a_policy_report_is_known_by_its_directive_and_by_what_was_blocked(name:
     assert fingerprint({"csp": missing}) == fingerprint({"csp": {**csp, name: ""}})
 
 
-def test_variables_of_a_message_are_replaced_by_what_they_are() -> None:
+def test_variables_of_a_message_are_replaced_by_their_kind() -> None:
     message = "order 17 of ann@shop.example from 192.0.2.7 took 3 ms for 'A7'"
 
     assert without_variables(message) == "order <number> of <email> from <ip> took <duration> for <quoted>"  # fmt: skip
@@ -253,7 +253,7 @@ def test_only_the_first_two_thousand_characters_of_a_message_count() -> None:
     assert len(without_variables("x" * 5_000)) == 2_000
 
 
-def test_text_that_no_encoding_knows_is_grouped_too() -> None:
+def test_text_with_lone_surrogates_can_be_grouped() -> None:
     assert fingerprint({"fingerprint": ["\ud800"]}) != fingerprint({"fingerprint": ["\udfff"]})
 
 
@@ -282,5 +282,5 @@ def test_text_that_no_encoding_knows_is_grouped_too() -> None:
     ],
 )
 def test_hashes_of_this_version_never_change(event: Event, expected: str) -> None:
-    """They are in the database: another algorithm needs another VERSION, and the one there is becomes an EARLIER one."""
+    """Hashes are stored: a changed algorithm needs a new VERSION, and the current one becomes an EARLIER one."""
     assert fingerprint(event) == expected

@@ -1,4 +1,4 @@
-"""Hours that are over, added up from their minutes: reading them gives what the minutes would give."""
+"""Hourly roll-ups return the same counts as the minutes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +30,7 @@ def total(days: int, app: ClientApp | None = None) -> int:
     return sum(slots[Severity.HIGH].values())
 
 
-def test_a_chart_is_the_same_before_and_after_they_are_added_up(app: ClientApp) -> None:
+def test_a_chart_is_the_same_before_and_after_a_roll_up(app: ClientApp) -> None:
     other = make_app("gate")
     for minutes in range(0, 6 * 24 * 60, 37):
         took(app, NOON - timedelta(minutes=minutes), 3)
@@ -43,47 +43,47 @@ def test_a_chart_is_the_same_before_and_after_they_are_added_up(app: ClientApp) 
     ]
     before = [counts.slots(since, until, step, app=of) for since, until, step, of in asked]
 
-    hourly_counts.add_up(now=NOON)
+    hourly_counts.roll_up(now=NOON)
 
-    assert hourly_counts.added_up_to() == hour_of(NOON)
+    assert hourly_counts.first_pending_hour() == hour_of(NOON)
     assert [counts.slots(since, until, step, app=of) for since, until, step, of in asked] == before
     assert total(7) > total(7, app) > 0
 
 
-def test_the_hour_that_goes_on_is_read_by_the_minute(app: ClientApp) -> None:
+def test_the_current_hour_is_read_from_minute_counts(app: ClientApp) -> None:
     took(app, NOON - HOUR, 5)
-    hourly_counts.add_up(now=NOON)
+    hourly_counts.roll_up(now=NOON)
     took(app, NOON, 7)
 
     assert total(7) == 12
     assert HourCount.objects.get().count == 5
 
 
-def test_hours_that_nobody_added_up_are_made_up_for(app: ClientApp) -> None:
+def test_a_roll_up_includes_hours_that_earlier_runs_missed(app: ClientApp) -> None:
     took(app, NOON - 9 * DAY, 1)
-    hourly_counts.add_up(now=NOON - 8 * DAY)
+    hourly_counts.roll_up(now=NOON - 8 * DAY)
     took(app, NOON - 5 * DAY, 2)
     took(app, NOON - HOUR, 4)
 
     assert total(30) == 7
-    hourly_counts.add_up(now=NOON)
+    hourly_counts.roll_up(now=NOON)
     assert total(30) == 7
     assert HourCount.objects.count() == 3
 
 
-def test_what_an_hours_last_second_brought_late_is_counted(app: ClientApp) -> None:
+def test_events_committed_after_the_end_of_their_hour_are_counted(app: ClientApp) -> None:
     took(app, NOON - HOUR, 5)
-    hourly_counts.add_up(now=NOON)
+    hourly_counts.roll_up(now=NOON)
     MinuteCount.objects.update(count=6)
 
-    hourly_counts.add_up(now=NOON + HOUR)
+    hourly_counts.roll_up(now=NOON + HOUR)
     assert total(7) == 6
 
 
-def test_an_import_of_old_events_is_added_up_at_its_end(app: ClientApp) -> None:
+def test_an_import_of_old_events_ends_with_a_full_roll_up(app: ClientApp) -> None:
     took(app, NOON - HOUR, 5)
-    hourly_counts.add_up(now=NOON)
+    hourly_counts.roll_up(now=NOON)
     took(app, NOON - 20 * DAY, 9)
 
-    hourly_counts.add_up(now=NOON, everything=True)
+    hourly_counts.roll_up(now=NOON, everything=True)
     assert total(30) == 14

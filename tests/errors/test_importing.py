@@ -38,8 +38,8 @@ def test_envelopes_and_event_json_are_imported_once(tmp_path: Path) -> None:
     assert abs(stored.received_at - happened) < timedelta(seconds=1)
 
 
-def test_what_sentrys_api_hands_out_becomes_the_event_it_was(tmp_path: Path) -> None:
-    """Its interfaces are a list of entries, spelled in another way than SDKs send them."""
+def test_an_event_exported_by_sentrys_api_is_converted_back(tmp_path: Path) -> None:
+    """The API lists the interfaces as entries and spells their members differently from SDKs."""
     frame = {"filename": "shop/cart.py", "absPath": "/app/shop/cart.py", "module": "shop.cart", "function": "total",
              "lineNo": 12, "inApp": True, "context": [[11, "def total():"], [12, "    raise SoldOut"], [13, ""]]}  # fmt: skip
     exported = {
@@ -69,46 +69,46 @@ def test_what_sentrys_api_hands_out_becomes_the_event_it_was(tmp_path: Path) -> 
     assert payload["breadcrumbs"]["values"][0]["message"] == "added"
 
 
-def test_a_file_larger_than_memory_may_be_is_read_line_by_line(
+def test_a_file_over_the_size_limit_is_read_line_by_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("errors.services.importing.LIMIT_OUT", 5_000)
+    monkeypatch.setattr("errors.services.importing.MAX_DECOMPRESSED_BYTES", 5_000)
     lines = b"\n".join(json.dumps(raised(value=str(n))).encode() for n in range(450))
     (tmp_path / "a.jsonl").write_bytes(lines)
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines.replace(b"hold", b"pay")))
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(os.urandom(9_000))[:4_000])
-    app, told, progress = make_app(), StringIO(), StringIO()
+    app, output, progress = make_app(), StringIO(), StringIO()
 
-    call_command("import_errors", app.slug, str(tmp_path), stdout=told, stderr=progress)
+    call_command("import_errors", app.slug, str(tmp_path), stdout=output, stderr=progress)
 
     assert ErrorEvent.objects.count() == 900
-    assert "900 events stored" in told.getvalue()
-    assert "cut.jsonl.gz: not readable" in told.getvalue()
+    assert "900 events stored" in output.getvalue()
+    assert "cut.jsonl.gz: not readable" in output.getvalue()
     shares = [int(share) for share in re.findall(r"(\d+) %", progress.getvalue())]
     assert shares == sorted(shares)
     assert shares[-1] == 100
     assert len(shares) > 3
 
 
-def test_an_import_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
-    """What is stored already is passed over: nothing is lost, nothing counts twice."""
+def test_a_stopped_import_can_be_continued(tmp_path: Path) -> None:
+    """Events that are already stored are skipped, so none is lost or counted twice."""
     app, lines = make_app(), [json.dumps(raised(value=str(n))) for n in range(30)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines[:12]))
     call_command("import_errors", app.slug, str(tmp_path))
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
 
-    told = StringIO()
-    call_command("import_errors", app.slug, str(tmp_path), stdout=told)
+    output = StringIO()
+    call_command("import_errors", app.slug, str(tmp_path), stdout=output)
 
-    assert "18 events stored, 12 were known already" in told.getvalue()
+    assert "18 events stored, 12 already present" in output.getvalue()
     assert ErrorEvent.objects.count() == ErrorGroup.objects.get().event_count == 30
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"missing\.json"):
         call_command("import_errors", make_app().slug, str(tmp_path / "missing.json"))
 
 
-def test_an_unknown_app_is_named(tmp_path: Path) -> None:
+def test_an_unknown_app_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="nobody"):
         call_command("import_errors", "nobody", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Sentry's addresses: rubbish is kept with a note, or refused; never a 5xx."""
+"""Sentry endpoints: odd input is stored with a note or refused, and never causes a 5xx."""
 
 import json
 import uuid
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
         b'{"message":"deep","extra":' + b'{"a":' * 500 + b"1" + b"}" * 500 + b"}",
     ],
 )
-def test_odd_values_are_mended_and_the_event_kept(sender: Sender, payload: bytes) -> None:
+def test_odd_values_are_normalized_and_the_event_is_stored(sender: Sender, payload: bytes) -> None:
     answer = sender.post(b'{}\n{"type":"event"}\n' + payload)
 
     assert answer.status_code == 200, answer.content
@@ -36,7 +36,7 @@ def test_odd_values_are_mended_and_the_event_kept(sender: Sender, payload: bytes
     json.loads(json_of(ErrorEvent.objects.get()), parse_constant=pytest.fail)
 
 
-def test_json_ten_thousand_levels_deep_is_refused_or_kept(sender: Sender) -> None:
+def test_json_with_ten_thousand_levels_is_refused_or_stored(sender: Sender) -> None:
     deep = b'{"message":"x","extra":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
 
     assert sender.post(b'{}\n{"type":"event"}\n' + deep).status_code in (200, 400)
@@ -95,7 +95,7 @@ def test_a_wrong_type_in_any_field_never_loses_the_event(sender: Sender, field: 
     assert ErrorEvent.objects.count() == len(_WRONG)
 
 
-def test_a_client_whose_clock_is_off_is_put_right(sender: Sender) -> None:
+def test_the_clock_drift_of_a_client_is_corrected(sender: Sender) -> None:
     off = timezone.now() - timedelta(hours=5)
 
     sender.send(raised(timestamp=off.timestamp() - 60), header={"sent_at": off.isoformat()})

@@ -1,4 +1,4 @@
-"""Sentry's addresses: who and what is refused, how SDKs and browsers are told, and quotas."""
+"""Sentry endpoints: refused requests, the responses for SDKs and browsers, and quotas."""
 
 import gzip
 import zlib
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
         b"\xff\xfe\x00",
     ],
 )
-def test_what_cannot_be_read_is_refused_with_a_reason(sender: Sender, body: bytes) -> None:
+def test_unreadable_bodies_are_refused_with_a_reason(sender: Sender, body: bytes) -> None:
     answer = sender.post(body)
 
     assert answer.status_code == 400
@@ -67,12 +67,12 @@ def test_a_decompression_bomb_is_refused_early(sender: Sender, encoding: str, pa
     assert answer.status_code == 413
 
 
-def test_what_is_too_large_is_refused(sender: Sender) -> None:
+def test_oversized_bodies_and_events_are_refused(sender: Sender) -> None:
     assert sender.post(b"x" * (5 * 1024 * 1024 + 1)).status_code == 413
     assert sender.send(raised(extra={"x": "y" * 2_000_000})).status_code == 413
 
 
-def test_without_a_key_it_is_401_and_with_a_wrong_one_403(sender: Sender) -> None:
+def test_a_missing_key_gets_401_and_a_wrong_key_403(sender: Sender) -> None:
     other = Sender()
     wrong = {"X-Sentry-Auth": f"Sentry sentry_key={'0' * 32}"}
     body = envelope(raised())
@@ -95,13 +95,13 @@ def test_a_revoked_key_is_refused(sender: Sender) -> None:
     assert sender.send(raised()).status_code == 403
 
 
-def test_a_dsn_that_disagrees_with_the_address_is_refused(sender: Sender) -> None:
+def test_a_dsn_that_contradicts_the_url_is_refused(sender: Sender) -> None:
     other = {"dsn": f"https://{sender.key}@portal.example/{sender.app.pk + 1}"}
 
     assert sender.send(raised(), header=other).status_code == 400
 
 
-def test_minidumps_are_refused_with_a_clear_text(sender: Sender) -> None:
+def test_minidumps_are_refused_with_a_clear_message(sender: Sender) -> None:
     answer = sender.post(b"MDMP", f"/api/{sender.app.pk}/minidump/")
 
     assert answer.status_code == 415
@@ -112,7 +112,7 @@ def test_other_methods_are_refused(sender: Sender) -> None:
     assert sender.client.get(sender.envelope_url).status_code == 405
 
 
-def test_every_answer_carries_the_cors_headers(sender: Sender) -> None:
+def test_every_response_has_the_cors_headers(sender: Sender) -> None:
     answers = [
         sender.send(raised()),
         sender.post(b""),
@@ -128,7 +128,7 @@ def test_every_answer_carries_the_cors_headers(sender: Sender) -> None:
         assert "x-sentry-auth" in answer["Access-Control-Allow-Headers"]
 
 
-def test_an_app_with_origins_takes_errors_from_those_only() -> None:
+def test_an_app_with_allowed_origins_refuses_other_origins() -> None:
     sender = Sender(make_app(allowed_origins=["https://shop.example"]))
     good = {**sender.auth, "Origin": "https://shop.example"}
     bad = {**sender.auth, "Origin": "https://evil.example"}
@@ -140,7 +140,7 @@ def test_an_app_with_origins_takes_errors_from_those_only() -> None:
     assert refused["Access-Control-Allow-Origin"] == "https://shop.example"
 
 
-def test_over_quota_is_429_with_the_headers_sdks_obey_and_no_body() -> None:
+def test_over_quota_the_response_is_429_with_rate_limit_headers_and_no_body() -> None:
     sender = Sender(make_app(events_per_hour=2))
 
     statuses = [sender.send(raised()).status_code for _ in range(2)]

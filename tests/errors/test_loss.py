@@ -1,4 +1,4 @@
-"""What was acknowledged is stored, whatever is killed, full or away; and taking errors goes on by itself afterwards."""
+"""Acknowledged events survive killed processes and full disks, and ingestion recovers automatically."""
 
 import os
 import pwd
@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from tests.errors.sending import (
-    is_a_promise_to_recover,
-    is_exact,
+    assert_is_retryable_503,
+    assert_stored_exactly,
     needs_postgresql,
     needs_sqlite,
     post,
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.servers
 
 
 class Load:
-    """Eight senders that go on whatever they are answered, until they are told to stop."""
+    """Eight senders that continue after every response, until they are stopped."""
 
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
@@ -50,7 +50,7 @@ class Load:
                 body = envelope(raised(event_id=event_id, function=f"f{hash(event_id) % 5}"))
                 try:
                     answer = client.post(url_of(self.portal), content=body)
-                except httpx.HTTPError:  # the web process is gone
+                except httpx.HTTPError:  # the web process has ended
                     self._over.wait(0.05)
                     continue
                 with self._lock:
@@ -74,7 +74,7 @@ class Load:
 # --- the web process ---------------------------------------------------------------------------------------------
 
 
-def test_whatever_was_acknowledged_survives_a_kill_of_the_web_process(portal: Portal) -> None:
+def test_acknowledged_events_survive_a_kill_of_the_web_process(portal: Portal) -> None:
     load = Load(portal)
     try:
         load.wait_for_more()
@@ -86,11 +86,11 @@ def test_whatever_was_acknowledged_survives_a_kill_of_the_web_process(portal: Po
         load.stop()
     portal.restart()
 
-    is_exact(portal, load.acknowledged)
+    assert_stored_exactly(portal, load.acknowledged)
     assert post(portal)[1].status_code == 200
 
 
-def test_when_the_stores_process_is_killed_nothing_is_lost_and_nobody_turned_away(
+def test_a_kill_of_the_store_process_loses_no_event_and_refuses_no_request(
     portal: Portal,
 ) -> None:
     load = Load(portal)
@@ -101,12 +101,12 @@ def test_when_the_stores_process_is_killed_nothing_is_lost_and_nobody_turned_awa
     finally:
         load.stop()
 
-    is_exact(portal, load.acknowledged)
+    assert_stored_exactly(portal, load.acknowledged)
     assert not load.refusals
 
 
 def stores_process(portal: Portal) -> int:
-    """The pid of the process that commits for the web process."""
+    """Return the pid of the store process."""
     assert portal.web
     [found] = [pid for pid in children(portal.web.pid) if name(pid) == "opsportal store"]
     return found
@@ -117,7 +117,7 @@ def stores_process(portal: Portal) -> int:
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[PostgresServer]:
-    """Not the run's own: it may be killed. It writes to the disk as in production."""
+    """A separate PostgreSQL server that tests may kill. It syncs to disk as in production."""
     server = PostgresServer(options={"fsync": "on", "full_page_writes": "on"})
     yield server
     server.stop()
@@ -143,10 +143,10 @@ def on_postgresql(
 
 
 @needs_postgresql
-def test_whatever_was_acknowledged_survives_a_kill_of_postgresql(
+def test_acknowledged_events_survive_a_kill_of_postgresql(
     on_postgresql: Portal, own_postgres: PostgresServer
 ) -> None:
-    """SIGKILL to all its processes at once, under load; the portal is not touched."""
+    """All PostgreSQL processes get SIGKILL under load; the portal keeps running."""
     load = Load(on_postgresql)
     try:
         load.wait_for_more()
@@ -161,8 +161,8 @@ def test_whatever_was_acknowledged_survives_a_kill_of_postgresql(
         load.stop()
 
     for answer in load.refusals:
-        is_a_promise_to_recover(answer)
-    is_exact(on_postgresql, load.acknowledged)
+        assert_is_retryable_503(answer)
+    assert_stored_exactly(on_postgresql, load.acknowledged)
 
 
 def children_of(parent: int) -> list[int]:
@@ -178,16 +178,16 @@ def children_of(parent: int) -> list[int]:
     return found
 
 
-# --- no room left ------------------------------------------------------------------------------------------------
+# --- full disks ------------------------------------------------------------------------------------------------
 
 MIB = 1024 * 1024
 
 
 def limit_files(parent: int, size: str, user: str = "") -> None:
-    """No file of these processes grows beyond so many bytes: as on a full disk, which only root could make."""
+    """Limit the file size of these processes, which has the effect of a full disk without being root."""
     group = pwd.getpwnam(user).pw_gid if user else None
     waiting = [parent]
-    while waiting:  # the parent first: what it starts meanwhile inherits
+    while waiting:  # the parent first, so that new children inherit the limit
         pid = waiting.pop()
         command = ["prlimit", "--pid", str(pid), f"--fsize={size}:"]
         subprocess.run(command, user=user or None, group=group, check=True, capture_output=True)
@@ -195,7 +195,7 @@ def limit_files(parent: int, size: str, user: str = "") -> None:
 
 
 def fill(portal: Portal) -> set[str]:
-    """Post noise until it is refused; what was acknowledged."""
+    """Send events until one is refused. Return the acknowledged ids."""
     acknowledged, refused = set(), []
     for _ in range(2_000):
         event_id, answer = post(portal, timeout=40, extra={"noise": os.urandom(60_000).hex()})
@@ -207,13 +207,13 @@ def fill(portal: Portal) -> set[str]:
                 break
     assert refused
     for answer in refused:
-        is_a_promise_to_recover(answer)
+        assert_is_retryable_503(answer)
     return acknowledged
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 @needs_sqlite
-def test_on_a_full_disk_it_is_503_and_nothing_acknowledged_is_lost(
+def test_a_full_disk_causes_503_and_loses_no_acknowledged_event(
     portal_template: Any, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
@@ -226,51 +226,51 @@ def test_on_a_full_disk_it_is_503_and_nothing_acknowledged_is_lost(
     try:
         portal.start()
         acknowledged = fill(portal)
-        is_exact(portal, acknowledged)
+        assert_stored_exactly(portal, acknowledged)
 
         subprocess.run(["mount", "-o", "remount,size=24m", str(disk)], check=True)
         event_id, answer = post(portal)
 
         assert answer.status_code == 200
-        is_exact(portal, acknowledged | {event_id})
+        assert_stored_exactly(portal, acknowledged | {event_id})
     finally:
         portal.stop()
         subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
 @needs_sqlite
-def test_when_the_database_cannot_grow_it_is_503_until_it_can(portal: Portal) -> None:
+def test_a_database_that_cannot_grow_causes_503_until_it_can(portal: Portal) -> None:
     assert portal.web
     limit_files(portal.web.pid, str(6 * MIB))
     acknowledged = fill(portal)
-    is_exact(portal, acknowledged)
+    assert_stored_exactly(portal, acknowledged)
 
     limit_files(portal.web.pid, "unlimited")
     event_id, answer = post(portal)
 
     assert answer.status_code == 200
-    is_exact(portal, acknowledged | {event_id})
+    assert_stored_exactly(portal, acknowledged | {event_id})
 
 
 @needs_postgresql
-def test_when_postgresql_cannot_grow_it_is_503_until_it_can(
+def test_a_postgresql_that_cannot_grow_causes_503_until_it_can(
     on_postgresql: Portal, own_postgres: PostgresServer
 ) -> None:
-    # Its journal's files have 16 MiB.
+    # PostgreSQL's WAL segments have 16 MiB.
     limit_files(own_postgres.process.pid, str(17 * MIB), own_postgres.user)
     acknowledged = fill(on_postgresql)
-    is_exact(on_postgresql, acknowledged)
+    assert_stored_exactly(on_postgresql, acknowledged)
 
     limit_files(own_postgres.process.pid, "unlimited", own_postgres.user)
     event_id, answer = post(on_postgresql)
 
     assert answer.status_code == 200
-    is_exact(on_postgresql, acknowledged | {event_id})
+    assert_stored_exactly(on_postgresql, acknowledged | {event_id})
 
 
 @pytest.fixture
 def small_disk(own_postgres: PostgresServer) -> Iterator[Path]:
-    """PostgreSQL's data on a disk of its own with room for some hundred events; where a file `ballast` may be removed."""
+    """Put PostgreSQL's data on a disk with room for some hundred events, and a file `ballast` that can be removed."""
     usual = own_postgres.data
     disk = own_postgres.folder / "disk"
     disk.mkdir()
@@ -293,10 +293,10 @@ def small_disk(own_postgres: PostgresServer) -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 @needs_postgresql
-def test_on_a_full_disk_of_postgresql_it_is_503_and_nothing_acknowledged_is_lost(
+def test_a_full_disk_of_postgresql_causes_503_and_loses_no_acknowledged_event(
     on_postgresql: Portal, own_postgres: PostgresServer, small_disk: Path
 ) -> None:
-    """Without room for its journal PostgreSQL stops itself; starting it again is for whatever runs it."""
+    """Without room for its WAL, PostgreSQL shuts down, and its supervisor must start it again."""
     acknowledged = fill(on_postgresql)
 
     (small_disk / "ballast").unlink()
@@ -306,4 +306,4 @@ def test_on_a_full_disk_of_postgresql_it_is_503_and_nothing_acknowledged_is_lost
     event_id, answer = post(on_postgresql)
 
     assert answer.status_code == 200
-    is_exact(on_postgresql, acknowledged | {event_id})
+    assert_stored_exactly(on_postgresql, acknowledged | {event_id})

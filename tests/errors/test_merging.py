@@ -3,11 +3,11 @@ from datetime import timedelta
 import pytest
 
 from core.clients.models import ClientApp
+from errors.exceptions import CannotMerge
 from errors.models import GroupNote
 from errors.queries import pages
 from errors.services import merging
-from errors.services.merging import CannotMerge
-from errors.store.groups import memory
+from errors.store.groups import group_cache
 from tests.errors.stored import NOON, group_of, make_error
 from tests.factories import make_app
 
@@ -16,17 +16,17 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def app() -> ClientApp:
-    memory.clear()
+    group_cache.clear()
     return make_app()
 
 
-def test_merged_groups_are_one_and_further_events_come_in_there(app: ClientApp) -> None:
+def test_merged_groups_are_shown_as_one_and_receive_further_events(app: ClientApp) -> None:
     one = make_error(app, group="a", user_key="u1", tags=(("browser", "Firefox"),))
     other = make_error(app, group="b", user_key="u1", received_at=NOON + timedelta(hours=1))
     make_error(app, group="b", user_key="u2")
 
     kept = merging.merge_groups([group_of(other), group_of(one)], user=None, now=NOON)
-    memory.clear()
+    group_cache.clear()
     later = make_error(app, group="b", user_key="u3")
 
     kept.refresh_from_db()
@@ -55,12 +55,12 @@ def test_a_merged_group_is_as_severe_as_the_worse_of_the_two(
     assert kept.severity == max(oldest, newer, key=["info", "warning", "high", "critical"].index)
 
 
-def test_an_unmerge_gives_back_what_was_merged(app: ClientApp) -> None:
+def test_an_unmerge_restores_the_earlier_groups(app: ClientApp) -> None:
     one, other = make_error(app, group="a"), make_error(app, group="b", user_key="u2")
     kept = merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)
 
     merging.unmerge_group(group_of(other), user=None, now=NOON)
-    memory.clear()
+    group_cache.clear()
     again = make_error(app, group="b")
 
     kept.refresh_from_db()
@@ -69,17 +69,17 @@ def test_an_unmerge_gives_back_what_was_merged(app: ClientApp) -> None:
     assert group_of(other).event_count == 2
 
 
-def test_a_process_that_does_not_know_of_the_merge_puts_events_right(app: ClientApp) -> None:
+def test_a_process_with_an_outdated_cache_stores_events_in_the_merged_group(app: ClientApp) -> None:
     one, other = make_error(app, group="a"), make_error(app, group="b")
-    remembered = dict(memory._known)
+    outdated = dict(group_cache._entries)
 
     merging.merge_groups([group_of(one), group_of(other)], user=None, now=NOON)
-    memory._known.update(remembered)
+    group_cache._entries.update(outdated)
 
     assert make_error(app, group="b").group_id == one.group_id
 
 
-def test_merges_of_merges_end_in_one_group(app: ClientApp) -> None:
+def test_a_merge_of_merged_groups_results_in_one_group(app: ClientApp) -> None:
     events = [make_error(app, group=name) for name in "abc"]
     middle = merging.merge_groups([group_of(events[1]), group_of(events[2])], user=None, now=NOON)
 
@@ -89,7 +89,7 @@ def test_merges_of_merges_end_in_one_group(app: ClientApp) -> None:
     assert kept.event_count == 3
 
 
-def test_groups_of_different_apps_stay_apart(app: ClientApp) -> None:
+def test_groups_of_different_apps_cannot_be_merged(app: ClientApp) -> None:
     one, other = make_error(app), make_error(make_app())
 
     with pytest.raises(CannotMerge):

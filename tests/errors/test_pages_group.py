@@ -1,4 +1,4 @@
-"""A group's page and an event's page."""
+"""The pages of groups and events."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def act(client: Client, event: ErrorEvent, **fields: object) -> str:
     return answer.content.decode()
 
 
-def test_the_group_page_tells_the_whole_story(browse: Client, shop: ClientApp) -> None:
+def test_the_group_page_shows_all_facts_about_the_group(browse: Client, shop: ClientApp) -> None:
     make_error(shop, group="g", user_key="u-1", release="1.1", environment="production")
     event = make_error(
         shop,
@@ -122,7 +122,9 @@ def test_an_action_changes_the_group_and_its_history(
     assert (kept.by, kept.at) == (owner, NOON)
 
 
-def test_a_mute_counts_from_what_there_is(browse: Client, shop: ClientApp) -> None:
+def test_the_conditions_of_a_mute_count_further_events_and_users(
+    browse: Client, shop: ClientApp
+) -> None:
     make_error(shop, group="g")
     event = make_error(shop, group="g")
 
@@ -131,7 +133,7 @@ def test_a_mute_counts_from_what_there_is(browse: Client, shop: ClientApp) -> No
     assert group_of(event).muted_until_events == 102
 
 
-def test_reopening_forgets_how_it_was_settled(browse: Client, shop: ClientApp) -> None:
+def test_reopening_clears_the_resolution(browse: Client, shop: ClientApp) -> None:
     event = make_error(shop)
     act(browse, event, action="resolve", release="1.3")
 
@@ -141,7 +143,7 @@ def test_reopening_forgets_how_it_was_settled(browse: Client, shop: ClientApp) -
     assert (group.status, group.resolved_at, group.resolved_in_release) == ("open", None, "")
 
 
-def test_resolving_twice_is_kept_once(browse: Client, shop: ClientApp) -> None:
+def test_resolving_twice_is_recorded_once(browse: Client, shop: ClientApp) -> None:
     event = make_error(shop)
 
     act(browse, event, action="resolve")
@@ -150,7 +152,7 @@ def test_resolving_twice_is_kept_once(browse: Client, shop: ClientApp) -> None:
     assert GroupNote.objects.count() == 1
 
 
-def test_a_group_is_assigned_to_staff_and_taken_away(
+def test_a_group_is_assigned_to_staff_and_unassigned(
     browse: Client, owner: User, shop: ClientApp
 ) -> None:
     event = make_error(shop)
@@ -163,7 +165,7 @@ def test_a_group_is_assigned_to_staff_and_taken_away(
     assert [note.text for note in GroupNote.objects.order_by("pk")] == ["to colleague", "to nobody"]
 
 
-def test_a_comment_is_shown_with_who_wrote_it(browse: Client, shop: ClientApp) -> None:
+def test_a_comment_is_shown_with_its_author(browse: Client, shop: ClientApp) -> None:
     event = make_error(shop)
 
     page = act(browse, event, action="comment", text="The bank was <down>.\0")
@@ -184,17 +186,17 @@ def test_a_comment_is_shown_with_who_wrote_it(browse: Client, shop: ClientApp) -
         {},
     ],
 )
-def test_an_action_that_makes_no_sense_changes_nothing(
+def test_an_invalid_action_changes_nothing(
     browse: Client, shop: ClientApp, fields: dict[str, object]
 ) -> None:
     event = make_error(shop)
 
-    assert "Nothing was done" in act(browse, event, **fields)
+    assert "Nothing was changed" in act(browse, event, **fields)
     assert group_of(event).status == "open"
     assert not GroupNote.objects.exists()
 
 
-def test_the_pages_show_the_money_and_seats_an_error_touched(
+def test_the_pages_show_the_payments_and_reservations_affected_by_an_error(
     browse: Client, shop: ClientApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stuck_payments(references: References) -> list[Touched]:
@@ -214,7 +216,7 @@ def test_the_pages_show_the_money_and_seats_an_error_touched(
         assert "pi_1" in page
 
 
-def test_the_event_page_shows_everything_that_came_with_it(browse: Client, shop: ClientApp) -> None:
+def test_the_event_page_shows_the_whole_payload(browse: Client, shop: ClientApp) -> None:
     event = make_error(shop, request_id="req-12345", order_ref="o-1", environment="staging")
     UserReport.objects.create(
         app=shop, event_id=event.event_id, message="It ate my money", received_at=NOON
@@ -228,7 +230,9 @@ def test_the_event_page_shows_everything_that_came_with_it(browse: Client, shop:
         assert shown in page
 
 
-def test_events_lead_to_the_newer_and_the_older(browse: Client, shop: ClientApp) -> None:
+def test_the_event_page_links_to_the_newer_and_the_older_event(
+    browse: Client, shop: ClientApp
+) -> None:
     first, middle, last = (
         make_error(shop, group="g", received_at=NOON + timedelta(minutes=n)) for n in range(3)
     )
@@ -250,7 +254,7 @@ def test_an_event_downloads_as_harmless_json(browse: Client, shop: ClientApp) ->
     assert json.loads(answer.content)["tags"] == {"browser": "Firefox 133"}
 
 
-def test_an_event_without_its_payload_still_shows_its_columns(
+def test_the_page_of_an_event_without_payload_shows_its_columns(
     browse: Client, shop: ClientApp
 ) -> None:
     event = make_error(shop, request_id="req-12345")
@@ -260,17 +264,17 @@ def test_an_event_without_its_payload_still_shows_its_columns(
     assert browse.get(event_url(event) + "json/").status_code == 404
 
 
-def test_a_group_whose_events_are_gone_keeps_its_counts(browse: Client, shop: ClientApp) -> None:
+def test_a_group_without_events_keeps_its_counts(browse: Client, shop: ClientApp) -> None:
     event = make_error(shop)
     EventPayload.objects.all().delete()
     ErrorEvent.objects.all().delete()
 
     page = browse.get(group_url(event)).content.decode()
 
-    assert "No event is kept" in page
+    assert "No events left" in page
 
 
-def test_a_merged_group_leads_to_where_it_went(browse: Client, shop: ClientApp) -> None:
+def test_a_merged_group_redirects_to_the_kept_group(browse: Client, shop: ClientApp) -> None:
     event, target = make_error(shop), make_error(shop)
     ErrorGroup.objects.filter(pk=event.group_id).update(merged_into=target.group_id)
 
@@ -298,12 +302,12 @@ def test_an_event_is_not_shown_under_another_group(browse: Client, shop: ClientA
     assert browse.get(url).status_code == 404
 
 
-def test_numbers_beyond_the_database_are_not_found(browse: Client) -> None:
+def test_ids_beyond_the_range_of_the_database_are_not_found(browse: Client) -> None:
     assert browse.get(f"/admin/errors/{10**30}/").status_code == 404
     assert browse.get(f"/admin/errors/1/events/{10**30}/").status_code == 404
 
 
-def test_pages_take_a_fixed_number_of_queries(
+def test_pages_need_a_limited_number_of_queries(
     browse: Client, shop: ClientApp, django_assert_max_num_queries: Callable[..., object]
 ) -> None:
     for number in range(15):
@@ -316,7 +320,7 @@ def test_pages_take_a_fixed_number_of_queries(
 
 
 @pytest.mark.parametrize("name", ["group-detail", "event-list", "event-detail", "event-raw"])
-def test_reading_needs_permission(
+def test_viewing_requires_permission(
     shop: ClientApp, staff_client: Callable[..., Client], name: str
 ) -> None:
     event = make_error(shop)
@@ -329,7 +333,7 @@ def test_reading_needs_permission(
     assert staff_client("view_errorgroup").get(url).status_code == 200
 
 
-def test_writing_needs_permission(shop: ClientApp, staff_client: Callable[..., Client]) -> None:
+def test_changing_requires_permission(shop: ClientApp, staff_client: Callable[..., Client]) -> None:
     event = make_error(shop)
     url = reverse("errors:group-act", args=[event.group_id])
 
@@ -341,5 +345,7 @@ def test_writing_needs_permission(shop: ClientApp, staff_client: Callable[..., C
 
 
 @pytest.mark.parametrize("path", ["errorgroup/", "discarded/", "userreport/"])
-def test_the_admin_lists_what_has_no_page_and_leads_to_what_has(browse: Client, path: str) -> None:
+def test_the_admin_lists_models_without_pages_and_redirects_to_the_group_pages(
+    browse: Client, path: str
+) -> None:
     assert browse.get(f"/admin/errors/{path}", follow=True).status_code == 200

@@ -1,4 +1,4 @@
-"""/admin/errors/: what staff see of all apps, how they narrow it, and what they may do."""
+"""/admin/errors/: the list of groups, its filters and bulk actions."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,14 +22,14 @@ def titles(client: Client, query: str = "") -> list[str]:
     return [row["group"].title for row in response.context["rows"]]
 
 
-def test_open_groups_of_all_apps_come_newest_first(browse: Client, shop: ClientApp) -> None:
+def test_open_groups_of_all_apps_are_listed_newest_first(browse: Client, shop: ClientApp) -> None:
     make_error(shop, title="older")
     make_error(make_app("gate"), title="newer", received_at=NOON + timedelta(minutes=1))
 
     assert titles(browse) == ["newer", "older"]
 
 
-def test_an_error_just_stored_is_on_the_page(browse: Client, shop: ClientApp) -> None:
+def test_a_stored_error_is_on_the_page_immediately(browse: Client, shop: ClientApp) -> None:
     make_error(shop, title="SoldOut: no seat left")
 
     page = browse.get("/admin/errors/").content.decode()
@@ -38,15 +38,15 @@ def test_an_error_just_stored_is_on_the_page(browse: Client, shop: ClientApp) ->
     assert "Shop" in page
 
 
-def test_an_empty_list_says_what_to_do_next(browse: Client) -> None:
+def test_an_empty_list_explains_the_next_step(browse: Client) -> None:
     page = browse.get("/admin/errors/").content.decode()
 
     assert "No open errors" in page
-    assert "See your apps" in page
+    assert "Show apps" in page
 
 
 @pytest.mark.parametrize("sort", ["events", "users"])
-def test_groups_sort_by_how_many(browse: Client, shop: ClientApp, sort: str) -> None:
+def test_groups_are_sorted_by_count(browse: Client, shop: ClientApp, sort: str) -> None:
     for user in ("a", "b"):
         make_error(shop, group="many", title="many", user_key=user)
     make_error(shop, title="one", user_key="a", received_at=NOON + timedelta(minutes=1))
@@ -113,10 +113,10 @@ def test_each_filter_finds_the_group_and_not_the_other(
     ["gate", "seventeen", "billing.charge", "env:production", "release:1.2", "function:charge", "category:money", "user:u-1",
      "request:req-12345", "type:Refused", "browser:Firefox", "order:o-1", "req-12345"],
 )  # fmt: skip
-def test_what_was_merged_is_found_as_the_group_that_stayed(
+def test_a_merged_group_is_found_as_the_kept_group(
     browse: Client, shop: ClientApp, query: str
 ) -> None:
-    """By every filter and word that would have found it alone."""
+    """By each filter and word that matched it before the merge."""
     make_error(make_app("gate"), title="other", culprit="", type="")
     kept = make_error(shop, title="kept", culprit="", type="")
     merged = make_error(
@@ -142,7 +142,7 @@ def test_what_was_merged_is_found_as_the_group_that_stayed(
     assert titles(browse, f"?q=-{query}") == ["other"]
 
 
-def test_words_find_what_later_events_of_a_group_said(browse: Client, shop: ClientApp) -> None:
+def test_words_match_the_texts_of_later_events_of_a_group(browse: Client, shop: ClientApp) -> None:
     make_error(shop, title="other", culprit="", type="")
     for title in ("no answer from Berlin", "no answer from Zürich", "no answer from Wien"):
         make_error(shop, group="same", title=title)
@@ -152,11 +152,11 @@ def test_words_find_what_later_events_of_a_group_said(browse: Client, shop: Clie
     assert titles(browse, "?q=100%25") == []
 
 
-def test_texts_that_never_repeat_do_not_fill_the_database(shop: ClientApp) -> None:
+def test_the_searchable_text_of_a_group_is_limited(shop: ClientApp) -> None:
     for number in range(80):
         make_error(shop, group="same", title=f"order {number} {'x' * 250}")
 
-    assert len(GroupText.objects.get().text) <= GroupText.LONGEST
+    assert len(GroupText.objects.get().text) <= GroupText.MAX_LENGTH
 
 
 def test_an_event_id_finds_its_group(browse: Client, shop: ClientApp) -> None:
@@ -167,18 +167,18 @@ def test_an_event_id_finds_its_group(browse: Client, shop: ClientApp) -> None:
     assert titles(browse, f"?q=event:{event.event_id}") == ["wanted"]
 
 
-def test_a_filter_that_means_nothing_is_named(browse: Client, shop: ClientApp) -> None:
+def test_an_invalid_filter_is_named(browse: Client, shop: ClientApp) -> None:
     make_error(shop, title="still here")
 
     page = browse.get("/admin/errors/?q=severity:loud+since:yesterday").content.decode()
 
-    assert "There is no severity" in page
-    assert "is no time" in page
+    assert "Unknown severity" in page
+    assert "is not a time" in page
     assert "still here" in page
 
 
 def test_a_nul_in_a_query_is_refused(browse: Client) -> None:
-    assert browse.get("/admin/errors/?q=%00").status_code == 400  # no database could look for it
+    assert browse.get("/admin/errors/?q=%00").status_code == 400  # no database can search for NUL
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_resolved_and_muted_groups_have_their_own_tabs(browse: Client, shop: Cli
     assert sorted(titles(browse, "?state=all")) == ["muted", "resolved"]
 
 
-def test_long_lists_go_on_where_the_page_ended(browse: Client, shop: ClientApp) -> None:
+def test_long_lists_continue_on_the_next_page(browse: Client, shop: ClientApp) -> None:
     for number in range(53):
         make_error(shop, title=f"{number}", received_at=NOON + timedelta(seconds=number))
 
@@ -232,7 +232,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
     ("action", "status", "kind"),
     [("resolve", "resolved", "resolved"), ("mute", "muted", "muted")],
 )
-def test_bulk_actions_change_what_was_selected_and_keep_who_and_when(
+def test_bulk_actions_change_the_selected_groups_and_record_the_user_and_time(
     browse: Client, owner: User, shop: ClientApp, action: str, status: str, kind: str
 ) -> None:
     chosen, other = group_of(make_error(shop)), group_of(make_error(shop))
@@ -246,7 +246,9 @@ def test_bulk_actions_change_what_was_selected_and_keep_who_and_when(
     assert (note.group_id, note.kind, note.by) == (chosen.pk, kind, owner)
 
 
-def test_assigning_in_bulk_means_me(browse: Client, owner: User, shop: ClientApp) -> None:
+def test_assigning_in_bulk_assigns_to_the_current_user(
+    browse: Client, owner: User, shop: ClientApp
+) -> None:
     group = group_of(make_error(shop))
 
     browse.post("/admin/errors/bulk/", {"action": "assign", "group": [group.pk]})
@@ -255,7 +257,7 @@ def test_assigning_in_bulk_means_me(browse: Client, owner: User, shop: ClientApp
     assert ErrorGroup.objects.get(pk=group.pk).assigned_to == owner
 
 
-def test_groups_are_merged_and_taken_apart_again(browse: Client, shop: ClientApp) -> None:
+def test_groups_are_merged_and_unmerged(browse: Client, shop: ClientApp) -> None:
     first = group_of(make_error(shop, title="first"))
     event = make_error(shop, title="second", request_id="req-12345")
     second = group_of(event)
@@ -278,25 +280,25 @@ def test_groups_of_different_apps_are_not_merged(browse: Client, shop: ClientApp
 
     answer = browse.post("/admin/errors/bulk/", {"action": "merge", "group": groups}, follow=True)
 
-    assert "groups of different apps stay apart" in answer.content.decode()
+    assert "errors of different apps cannot be merged" in answer.content.decode()
     assert len(titles(browse)) == 2
 
 
 @pytest.mark.parametrize(
     "fields", [{}, {"action": "resolve"}, {"group": ["1"]}, {"action": "x", "group": ["x", "1"]}]
 )
-def test_a_bulk_request_that_says_too_little_changes_nothing(
+def test_an_incomplete_bulk_request_changes_nothing(
     browse: Client, shop: ClientApp, fields: dict[str, object]
 ) -> None:
     group = group_of(make_error(shop))
 
     answer = browse.post("/admin/errors/bulk/", fields, follow=True)
 
-    assert "Nothing was done" in answer.content.decode()
+    assert "Nothing was changed" in answer.content.decode()
     assert ErrorGroup.objects.get(pk=group.pk).status == "open"
 
 
-def test_after_a_bulk_action_one_is_back_where_one_was_and_nowhere_else(
+def test_a_bulk_action_redirects_to_the_previous_page_of_this_site_only(
     browse: Client, shop: ClientApp
 ) -> None:
     sent = {"action": "resolve", "group": [group_of(make_error(shop)).pk]}
@@ -308,16 +310,16 @@ def test_after_a_bulk_action_one_is_back_where_one_was_and_nowhere_else(
     assert outside["Location"] == "/admin/errors/"
 
 
-def test_reading_needs_view_and_writing_needs_change_permission(
+def test_viewing_and_changing_require_different_permissions(
     shop: ClientApp, staff_client: Callable[..., Client]
 ) -> None:
     group = group_of(make_error(shop))
     sent = {"action": "resolve", "group": [group.pk]}
 
-    nobody, reader = staff_client(), staff_client("view_errorgroup")
+    no_permission, reader = staff_client(), staff_client("view_errorgroup")
     writer = staff_client("view_errorgroup", "change_errorgroup")
 
-    assert nobody.get("/admin/errors/").status_code == 403
+    assert no_permission.get("/admin/errors/").status_code == 403
     page = reader.get("/admin/errors/")
     assert page.status_code == 200
     assert 'value="resolve"' not in page.content.decode()
@@ -327,7 +329,7 @@ def test_reading_needs_view_and_writing_needs_change_permission(
     assert ErrorGroup.objects.get(pk=group.pk).status == "resolved"
 
 
-def test_strangers_are_asked_to_sign_in(client: Client) -> None:
+def test_anonymous_users_are_redirected_to_sign_in(client: Client) -> None:
     assert client.get("/admin/errors/")["Location"].startswith("/admin/login/")
 
 
@@ -335,7 +337,7 @@ def test_writing_by_get_is_refused(browse: Client) -> None:
     assert browse.get("/admin/errors/bulk/").status_code == 405
 
 
-def test_a_refresh_answers_with_the_list_alone(browse: Client, shop: ClientApp) -> None:
+def test_a_refresh_returns_only_the_list(browse: Client, shop: ClientApp) -> None:
     make_error(shop, title="fresh")
 
     part = browse.get("/admin/errors/", headers={"HX-Request": "true"}).content.decode()

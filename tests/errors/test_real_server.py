@@ -1,4 +1,4 @@
-"""Ingestion as it runs: granian, chunked bodies, real SDKs. What survives a kill: test_loss."""
+"""Ingestion on a real server: granian, chunked bodies, official SDKs. test_loss covers crashes."""
 
 import gzip
 import json
@@ -26,8 +26,8 @@ def post(portal: Portal, body: bytes, **headers: str) -> httpx.Response:
 # --- the wire ----------------------------------------------------------------------------------------------
 
 
-def test_a_chunked_body_without_length_or_type_arrives(portal: Portal) -> None:
-    """As Node's SDK sends it; with Django's test client this cannot be seen."""
+def test_a_chunked_body_without_length_or_type_is_stored(portal: Portal) -> None:
+    """As the Node SDK sends it. Django's test client cannot send chunked bodies."""
     event_id = uuid.uuid4().hex
     body = gzip.compress(envelope(raised(event_id=event_id)))
     head = (
@@ -46,7 +46,7 @@ def test_a_chunked_body_without_length_or_type_arrives(portal: Portal) -> None:
     assert event_id in stored(portal)
 
 
-def test_the_lean_path_answers_as_the_views_do(portal: Portal) -> None:
+def test_the_server_and_the_view_respond_alike(portal: Portal) -> None:
     url = f"//api/{portal.seeded.app_id}//envelope"
 
     with_doubled_slashes = portal.client.post(
@@ -63,8 +63,8 @@ def test_the_lean_path_answers_as_the_views_do(portal: Portal) -> None:
         assert "Set-Cookie" not in answer.headers
 
 
-def test_what_is_sent_at_once_is_stored_grouped_and_counted_exactly(portal: Portal) -> None:
-    """Forty senders, each event twice: first events of a group, duplicates and counts all meet in one commit."""
+def test_concurrent_events_are_stored_grouped_and_counted_exactly(portal: Portal) -> None:
+    """Forty senders send each event twice: new groups, duplicates and counts meet in one commit."""
     events = [raised(event_id=uuid.uuid4().hex, function=f"f{n % 3}") for n in range(60)] * 2
 
     with ThreadPoolExecutor(40) as pool:
@@ -77,7 +77,7 @@ def test_what_is_sent_at_once_is_stored_grouped_and_counted_exactly(portal: Port
     assert portal.value("SELECT sum(count) FROM errors_grouphour") == 60
 
 
-def test_no_planted_secret_is_anywhere_in_the_data_folder(portal: Portal) -> None:
+def test_planted_secrets_are_not_in_the_data_folder(portal: Portal) -> None:
     secrets = {
         "email": "planted.person@secret-mail.example",
         "address": "203.0.113.199",
@@ -153,7 +153,7 @@ sentry_sdk.flush(10)
 
 
 @pytest.mark.parametrize("encoding", ["with brotli", "without brotli"])
-def test_the_python_sdk_reports_here_unmodified(portal: Portal, encoding: str) -> None:
+def test_the_unmodified_python_sdk_can_report_errors(portal: Portal, encoding: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, portal.dsn, encoding],
         capture_output=True,
@@ -177,7 +177,7 @@ def test_the_python_sdk_reports_here_unmodified(portal: Portal, encoding: str) -
     )
 
 
-def test_the_python_sdk_backs_off_when_it_is_told_to(portal: Portal) -> None:
+def test_the_python_sdk_obeys_rate_limits(portal: Portal) -> None:
     portal.rows(
         "UPDATE clients_clientapp SET events_per_hour = 1 WHERE id = %s", (portal.seeded.app_id,)
     )
@@ -196,11 +196,11 @@ def test_the_python_sdk_backs_off_when_it_is_told_to(portal: Portal) -> None:
         what="the refusal",
     )
     assert len(stored(portal)) == 1
-    # Refused once; the SDK kept the other three to itself.
+    # One request was refused; the SDK dropped the other three.
     assert portal.value("SELECT count FROM errors_discarded WHERE source = 'quota'") == 1
 
 
-def test_a_curl_reports_an_error(portal: Portal) -> None:
+def test_curl_can_report_an_error(portal: Portal) -> None:
     ran = subprocess.run(
         ["curl", "-sS", f"{portal.base_url}/api/v1/errors/", "-H", f"Authorization: Bearer {portal.api_key}",
          "-d", '{"message": "gate 4 is stuck", "severity": "critical", "order_id": "o-9"}'],

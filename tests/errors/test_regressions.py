@@ -1,4 +1,4 @@
-"""Events that arrive for a group staff have resolved or muted: when it regresses, and when its mute ends."""
+"""New events of resolved and muted groups: regressions, and the end of mutes."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from core.clients.models import ClientApp
 from errors.models import ErrorEvent, ErrorGroup, GroupNote, Status
 from errors.services import record_events, triage
-from errors.store.regressions import is_older
+from errors.store.regressions import is_older_release
 from tests.errors.stored import NOON, group_of, make_error, new_error
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +19,7 @@ LATER = NOON + 10 * MINUTE
 def resolved(
     shop: ClientApp, owner: User, *, release: str = "", seen_in: str = "shop@1.2.0"
 ) -> ErrorEvent:
-    """An event of a group that was resolved at noon, optionally in a release."""
+    """Return an event whose group was resolved at noon, optionally in a release."""
     event = make_error(shop, group="g", received_at=NOON - MINUTE, release=seen_in)
     group = ErrorGroup.objects.filter(pk=event.group_id)
     triage.resolve_groups(group, user=owner, now=NOON, release=release)
@@ -37,7 +37,9 @@ def test_an_event_after_the_resolution_is_a_regression(shop: ClientApp, owner: U
     assert (note.at, note.by) == (LATER, None)
 
 
-def test_further_events_of_a_regression_are_noted_once(shop: ClientApp, owner: User) -> None:
+def test_further_events_do_not_add_to_the_history_of_a_regression(
+    shop: ClientApp, owner: User
+) -> None:
     resolved(shop, owner)
 
     for minute in (1, 2, 3):
@@ -58,7 +60,7 @@ def test_further_events_of_a_regression_are_noted_once(shop: ClientApp, owner: U
         pytest.param(LATER, NOON, id="received in the same instant, from a clock that is fast"),
     ],
 )
-def test_an_event_from_before_the_resolution_is_counted_and_reopens_nothing(
+def test_an_event_from_before_the_resolution_is_counted_and_does_not_reopen_the_group(
     shop: ClientApp, owner: User, occurred_at: object, received_at: object
 ) -> None:
     resolved(shop, owner)
@@ -90,7 +92,7 @@ def test_a_group_resolved_in_a_release_regresses_unless_the_event_is_from_an_old
     assert group_of(event).status == status
 
 
-def test_one_event_that_proves_the_return_is_enough_among_late_ones(
+def test_one_event_after_the_resolution_is_enough_among_late_events(
     shop: ClientApp, owner: User
 ) -> None:
     first = resolved(shop, owner)
@@ -168,7 +170,7 @@ def test_late_events_of_one_group_do_not_keep_another_from_regressing(
     ],
 )
 def test_releases_are_compared_by_their_numbers(release: str, than: str, expected: bool) -> None:
-    assert is_older(release, than) is expected
+    assert is_older_release(release, than) is expected
 
 
 # --- mutes -----------------------------------------------------------------------------------------
@@ -184,7 +186,7 @@ def muted(shop: ClientApp, owner: User, **ends: object) -> ErrorEvent:
 @pytest.mark.parametrize(
     "ends", [{"until": LATER}, {"events": 2}, {"users": 2}], ids=["time", "events", "users"]
 )
-def test_a_mute_ends_with_the_event_that_fulfills_its_condition(
+def test_a_mute_ends_with_the_event_that_meets_its_condition(
     shop: ClientApp, owner: User, ends: dict[str, object]
 ) -> None:
     first = muted(shop, owner, **ends)
@@ -204,7 +206,7 @@ def test_a_mute_ends_with_the_event_that_fulfills_its_condition(
     assert (note.group, note.at, note.by) == (group, LATER, None)
 
 
-def test_a_mute_without_an_end_outlasts_every_event(shop: ClientApp, owner: User) -> None:
+def test_a_mute_without_conditions_never_ends_automatically(shop: ClientApp, owner: User) -> None:
     first = muted(shop, owner)
 
     for day in range(1, 4):

@@ -26,7 +26,7 @@ def days_ago(days: float) -> dict[str, Any]:
     return {"received_at": NOON - timedelta(days=days), "occurred_at": NOON - timedelta(days=days)}
 
 
-def test_events_go_after_the_apps_retention_and_counts_stay() -> None:
+def test_events_are_deleted_after_the_apps_retention_and_counts_are_kept() -> None:
     month, week = make_app(retention_days=30), make_app(retention_days=7)
     old = make_error(month, group="a", **days_ago(31.5))
     kept = [make_error(month, group="a", **days_ago(29)), make_error(week, **days_ago(6))]
@@ -52,7 +52,7 @@ def test_an_event_sent_again_after_its_retention_is_stored_again() -> None:
     assert ErrorEvent.objects.count() == 1
 
 
-def test_a_run_stops_when_its_time_is_over_and_the_next_goes_on() -> None:
+def test_a_run_stops_at_its_time_limit_and_the_next_run_continues() -> None:
     app = make_app()
     for _ in range(3):
         make_error(app, **days_ago(40))
@@ -64,7 +64,7 @@ def test_a_run_stops_when_its_time_is_over_and_the_next_goes_on() -> None:
     assert ErrorEvent.objects.count() == 0
 
 
-def test_events_of_an_app_that_is_gone_go_too() -> None:
+def test_events_of_a_deleted_app_are_deleted() -> None:
     app = make_app()
     make_error(app, **days_ago(40))
     app.delete()
@@ -75,7 +75,7 @@ def test_events_of_an_app_that_is_gone_go_too() -> None:
     assert not EventPayload.objects.exists()
 
 
-def test_samples_stay_while_they_are_used() -> None:
+def test_dictionaries_are_kept_while_they_are_used() -> None:
     app = make_app()
     for _ in range(3):
         make_error(app, group="unused", **days_ago(50))
@@ -88,7 +88,7 @@ def test_samples_stay_while_they_are_used() -> None:
     assert PayloadDictionary.objects.get().last_used_date == NOON.date()
 
 
-def test_what_users_wrote_goes_with_the_events() -> None:
+def test_user_reports_are_deleted_with_the_events() -> None:
     app = make_app(retention_days=30)
     for days in (31, 29):
         UserReport.objects.create(app=app, message="x", received_at=NOON - timedelta(days=days))
@@ -116,9 +116,9 @@ def test_on_postgresql_whole_days_are_dropped() -> None:
 @pytest.mark.skipif(
     connection.vendor != "postgresql", reason="part of the PostgreSQL run: SQLite has no partitions"
 )
-def test_forgetting_a_day_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However large the day: a run whose time is over has come further than the one before."""
-    monkeypatch.setattr(retention, "DAY_CHUNK", 2)
+def test_deleting_a_day_continues_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run makes progress, however large the day is."""
+    monkeypatch.setattr(retention, "DAY_CHUNK_SIZE", 2)
     app = make_app()
     for _ in range(5):
         make_error(app, **days_ago(35))
@@ -126,7 +126,7 @@ def test_forgetting_a_day_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPat
     for _ in range(3):
         ticks = iter((0.0, 0.0, 2.0, 2.0, 2.0))
         budget = retention.Budget(1.0, clock=partial(next, ticks))
-        retention._forget_ids((NOON - timedelta(days=35)).date(), budget)
+        retention._delete_seen_of_day((NOON - timedelta(days=35)).date(), budget)
         left.append(SeenEvent.objects.count())
 
     assert left == [3, 1, 0]
@@ -137,15 +137,15 @@ def test_forgetting_a_day_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPat
 @pytest.mark.skipif(
     connection.vendor != "postgresql", reason="part of the PostgreSQL run: SQLite has no partitions"
 )
-def test_a_backup_that_reads_for_long_keeps_a_day_but_nobody_waiting() -> None:
-    """An exclusive lock that waits would keep ingestion waiting behind it."""
+def test_a_long_backup_delays_dropping_a_day_but_does_not_block_ingestion() -> None:
+    """A waiting exclusive lock would block ingestion."""
     make_error(make_app(), **days_ago(35))
     backup = connection.copy()
     with backup.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("LOCK TABLE errors_errorevent, errors_eventpayload IN ACCESS SHARE MODE")
         assert retention.prune(now=NOON)["days"] == 0
-        make_error(make_app(), **days_ago(36))  # makes a day
+        make_error(make_app(), **days_ago(36))  # creates the day's partition
     backup.close()
 
     assert retention.prune(now=NOON)["days"] == 2

@@ -1,4 +1,4 @@
-"""Another process keeps the database busy: clients that report errors wait or get a 503, and other clients notice nothing.
+"""Another process locks the database: requests with events wait or get a 503, and all others are answered as usual.
 
 An unavailable PostgreSQL is tested where it is killed, in test_loss.
 """
@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from tests.errors.sending import is_a_promise_to_recover, needs_sqlite, post, url_of
+from tests.errors.sending import assert_is_retryable_503, needs_sqlite, post, url_of
 from tests.errors.support import envelope, raised
 from tests.servers.portal import Portal
 
@@ -41,16 +41,16 @@ def held(portal: Portal) -> Iterator[None]:
         holder.communicate()
 
 
-def test_while_the_database_is_locked_the_answer_is_503_and_afterwards_200(portal: Portal) -> None:
+def test_a_locked_database_causes_503_and_afterwards_200(portal: Portal) -> None:
     assert post(portal)[1].status_code == 200
     with held(portal):
         _, refused = post(portal, timeout=40)
 
-    is_a_promise_to_recover(refused)
+    assert_is_retryable_503(refused)
     assert post(portal)[1].status_code == 200
 
 
-def test_errors_that_wait_for_the_store_occupy_no_thread(portal: Portal) -> None:
+def test_requests_that_wait_for_the_store_occupy_no_thread(portal: Portal) -> None:
     """Pages need one of the 16 threads, and are answered while 40 errors wait."""
     assert post(portal)[1].status_code == 200
     with ExitStack() as open_ones:

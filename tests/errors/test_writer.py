@@ -1,4 +1,4 @@
-"""The writer in the event loop: what forms a batch, how much may wait and for how long, and that everyone is answered."""
+"""The writer in the event loop: batches, limits, timeouts, and an answer for every request."""
 
 import asyncio
 import uuid
@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from errors.event.new_event import NewEvent
+from errors.exceptions import Unavailable
 from errors.store import writer as module
-from errors.store.commit import Events, Outcome, Unavailable
-from errors.store.write import Written
+from errors.store.commit import Events, Outcome
+from errors.store.write import BatchResult
 from errors.store.writer import Writer
 from tests.errors.stored import NOON
 
@@ -25,13 +26,13 @@ class SlowStore:
     async def commit(self, requests: Sequence[Events]) -> list[Outcome]:
         self.batches.append(len(requests))
         await self.may_commit.wait()
-        return [Written(stored=len(events)) for events in requests]
+        return [BatchResult(stored=len(events)) for events in requests]
 
 
 def run(test: Callable[[Writer, SlowStore], Coroutine[Any, Any, None]]) -> None:
     async def with_store() -> None:
         writer, store = Writer(), SlowStore()
-        assert await writer.store(list, 0) == Written()  # binds it to this event loop
+        assert await writer.store(list, 0) == BatchResult()  # binds it to this event loop
         writer._client = store  # type: ignore[assignment]
         await test(writer, store)
 
@@ -76,7 +77,7 @@ def test_requests_that_arrive_during_a_commit_share_the_next_one() -> None:
     run(test)
 
 
-def test_a_batch_has_a_greatest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_has_a_maximum_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BATCH", 16)
 
     async def test(writer: Writer, store: SlowStore) -> None:
@@ -91,7 +92,7 @@ def test_a_batch_has_a_greatest_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("most", "most_bytes"), [(2, 1_000), (9, 20)])
-def test_a_request_that_does_not_fit_is_refused_and_there_is_room_again_afterwards(
+def test_a_request_over_the_limit_is_refused_until_there_is_room_again(
     monkeypatch: pytest.MonkeyPatch, most: int, most_bytes: int
 ) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", most)
@@ -133,7 +134,7 @@ def test_a_client_is_answered_when_the_store_takes_too_long(
 
 
 class Panic(BaseException):
-    """As extensions written in Rust raise it."""
+    """An exception like those of extensions written in Rust."""
 
 
 @pytest.mark.parametrize(
@@ -152,12 +153,12 @@ def test_a_request_that_cannot_be_parsed_fails_alone(
         )
 
         assert isinstance(failed, expected)
-        assert stored == Written(stored=1)
+        assert stored == BatchResult(stored=1)
 
     run(test)
 
 
-def test_a_fault_of_the_store_client_answers_the_whole_batch(
+def test_a_crash_of_the_store_client_fails_the_whole_batch(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def test(writer: Writer, store: SlowStore) -> None:
@@ -174,7 +175,7 @@ def test_a_fault_of_the_store_client_answers_the_whole_batch(
     run(test)
 
 
-def test_a_client_that_is_gone_by_then_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_whose_client_disconnected_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[int] = []
 
     def parse() -> list[NewEvent]:

@@ -43,7 +43,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize(("secret", "text"), SECRETS.items(), ids=list(SECRETS))
-def test_a_secret_inside_a_text_is_cut_out(secret: str, text: str) -> None:
+def test_a_secret_inside_a_text_is_filtered(secret: str, text: str) -> None:
     scrubbed = scrub_text(text)
 
     assert secret not in scrubbed
@@ -70,7 +70,7 @@ def test_a_secret_inside_a_text_is_cut_out(secret: str, text: str) -> None:
         "commit 3f786850e387550fdab836ed7e6dc881de23001b",
     ],
 )
-def test_ordinary_texts_stay_as_they_are(text: str) -> None:
+def test_ordinary_texts_are_not_changed(text: str) -> None:
     assert scrub_text(text) == text
 
 
@@ -115,7 +115,7 @@ def test_the_rest_of_a_text_stays_readable() -> None:
         "cardNumber",
     ],
 )
-def test_a_secret_field_is_filtered_whatever_it_holds(name: str) -> None:
+def test_a_secret_field_is_filtered_regardless_of_its_value(name: str) -> None:
     assert scrub({name: "x"}) == {name: FILTERED}
     assert scrub({name: {"deep": ["x"]}}) == {name: FILTERED}
     assert scrub([[name, "x"]]) == [[name, FILTERED]]
@@ -140,11 +140,11 @@ def test_a_secret_field_is_filtered_whatever_it_holds(name: str) -> None:
         "organisation",
     ],
 )
-def test_a_field_that_only_sounds_secret_is_kept(name: str) -> None:
+def test_a_field_whose_name_only_resembles_a_secret_is_kept(name: str) -> None:
     assert scrub({name: "x1"}) == {name: "x1"}
 
 
-def test_that_there_was_no_password_is_kept() -> None:
+def test_an_empty_password_is_kept() -> None:
     assert scrub({"password": None, "token": "", "auth": False}) == {
         "password": None,
         "token": "",
@@ -152,13 +152,13 @@ def test_that_there_was_no_password_is_kept() -> None:
     }
 
 
-def test_numbers_that_are_cards_are_filtered_and_others_kept() -> None:
+def test_card_numbers_are_filtered_and_other_numbers_kept() -> None:
     value = {"n": 4242424242424242, "f": 4242424242424242.0, "at": 1732284618123, "id": 77}
 
     assert scrub(value) == {"n": FILTERED, "f": FILTERED, "at": 1732284618123, "id": 77}
 
 
-def test_an_app_adds_field_names_and_declares_others_safe() -> None:
+def test_an_app_can_add_secret_names_and_declare_names_safe() -> None:
     own = Scrubber(extra_keys=["IBAN", "birth-date"], safe_keys=["auth_provider", "csrfMode"])
 
     value = {"iban": "DE1", "birthDate": "1.1.", "auth_provider": "saml", "csrf_mode": "on"}
@@ -172,7 +172,7 @@ def test_an_app_adds_field_names_and_declares_others_safe() -> None:
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_secrets_are_found_wherever_a_value_can_stand(secret: str) -> None:
+def test_secrets_are_filtered_in_every_position_of_a_value(secret: str) -> None:
     text = SECRETS[secret]
     value: dict[str, Any] = {
         "a": [text, {"b": (text, text)}],
@@ -183,7 +183,7 @@ def test_secrets_are_found_wherever_a_value_can_stand(secret: str) -> None:
     assert secret not in repr(scrub(value))
 
 
-def test_a_copy_is_returned_and_the_original_untouched() -> None:
+def test_scrubbing_returns_a_copy_and_does_not_change_the_original() -> None:
     value = {"user": {"email": "jane@example.com"}}
 
     scrub(value)
@@ -191,7 +191,7 @@ def test_a_copy_is_returned_and_the_original_untouched() -> None:
     assert value == {"user": {"email": "jane@example.com"}}
 
 
-def test_what_json_does_not_know_is_scrubbed_as_text() -> None:
+def test_values_that_json_does_not_have_are_scrubbed_as_text() -> None:
     class Strange:
         def __str__(self) -> str:
             return "for jane@example.com"
@@ -199,7 +199,7 @@ def test_what_json_does_not_know_is_scrubbed_as_text() -> None:
     assert scrub({"x": Strange()}) == {"x": "for [Filtered]"}
 
 
-def test_endless_depth_is_cut() -> None:
+def test_values_nested_too_deeply_are_cut() -> None:
     value: Any = "jane@example.com"
     for _ in range(5_000):
         value = [value]
@@ -208,12 +208,12 @@ def test_endless_depth_is_cut() -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_no_text_takes_more_than_linear_time(unit: str) -> None:
+def test_scrubbing_takes_linear_time(unit: str) -> None:
     assert [tail for tail in TAILS if not is_linear(scrub_text, unit, tail, 20_000)] == []
 
 
 @given(st.text(max_size=200))
-def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
+def test_scrubbing_twice_is_the_same_as_once(text: str) -> None:
     once = scrub_text(text)
 
     assert scrub_text(once) == once
@@ -237,7 +237,7 @@ def test_any_value_can_be_scrubbed(value: Any) -> None:
 @given(
     st.text(alphabet=st.characters(blacklist_categories=["Cs", "L", "N", "M", "Pc"]), max_size=30)
 )
-def test_an_address_is_found_between_any_neighbors(around: str) -> None:
+def test_an_e_mail_address_is_found_between_any_characters(around: str) -> None:
     around = (
         around.replace("@", "").replace("%", "").replace("+", "").replace("-", "").replace(".", "")
     )

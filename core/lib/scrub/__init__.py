@@ -1,8 +1,8 @@
-"""Personal data and secrets, removed before anything is stored or logged.
+"""Remove personal data and secrets before anything is stored or logged.
 
-Two ways in: by the name of a field (`password`, `X-Auth-Token`; `names`), which filters the whole value, and by the look
-of a text (addresses, card numbers, bearer tokens; `texts`), which filters the matched part only. What links a problem to
-an order, a payment or a reservation is kept.
+The name of a field (`password`, `X-Auth-Token`; see `names`) filters its whole value. Patterns in texts (addresses,
+card numbers, bearer tokens; see `texts`) filter only the matched part. References to orders, payments and reservations
+are kept.
 """
 
 from core.lib.scrub.texts import FILTERED, passes_luhn, scrub_text

@@ -1,23 +1,23 @@
-"""Fields whose name says that their value is a secret."""
+"""Recognize fields that contain secrets by their names."""
 
 import re
 
-# Anywhere in the name, separators and case aside: nothing harmless is called like this.
-_CONTAINED = (
+# Anywhere in the name, ignoring separators and case.
+_SECRET_PARTS = (
     "password", "passwd", "passphrase", "passcode", "secret", "apikey", "credential", "privatekey",
     "authorization", "authtoken", "accesstoken", "refreshtoken", "sessionid", "sessid", "csrf", "xsrf",
     "cardnumber", "encryptionkey", "signingkey",
 )  # fmt: skip
-# As one word of the name (`author` is not `auth`), or as its last (`token_count` is not a token).
-_WORDS = frozenset((
+# As a whole word of the name (`author` does not match `auth`), or as its last word (`token_count` is not a token).
+_SECRET_WORDS = frozenset((
     "auth", "oauth", "oauth2", "authentication", "bearer", "cookie", "cookies",
     "pwd", "jwt", "cvv", "cvc", "ssn", "otp", "totp",
 ))  # fmt: skip
-_LAST_WORDS = frozenset(("token", "pin", "sid", "pass"))
+_SECRET_LAST_WORDS = frozenset(("token", "pin", "sid", "pass"))
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
-_LONGEST_NAME = 200
+_MAX_NAME_LENGTH = 200
 
 
 def words_of(name: str) -> list[str]:
@@ -25,10 +25,10 @@ def words_of(name: str) -> list[str]:
 
 
 def is_secret_name(name: str, extra: frozenset[str], safe: frozenset[str]) -> bool:
-    words = words_of(name[:_LONGEST_NAME])
+    words = words_of(name[:_MAX_NAME_LENGTH])
     joined = "".join(words)
     if joined in safe:
         return False
-    if joined in extra or any(marker in joined for marker in _CONTAINED):
+    if joined in extra or any(marker in joined for marker in _SECRET_PARTS):
         return True
-    return bool(words) and (words[-1] in _LAST_WORDS or not _WORDS.isdisjoint(words))
+    return bool(words) and (words[-1] in _SECRET_LAST_WORDS or not _SECRET_WORDS.isdisjoint(words))

@@ -1,6 +1,6 @@
-"""Parts of texts that look like personal data or a secret.
+"""Find and filter the parts of texts that look like personal data or secrets.
 
-Every repetition in the patterns is bounded or possessive, so that no text takes more than linear time.
+Every repetition in the patterns is bounded or possessive, so that each pattern takes linear time.
 """
 
 import base64
@@ -10,12 +10,13 @@ import re
 
 FILTERED = "[Filtered]"
 _URL_PASSWORD = re.compile(r"(://[^/\s:@\"']{0,100}+:)[^\s/@\"']{1,200}+(?=@)")
-# Local parts start where their run starts: one attempt a run. %40 is the @ of query strings.
+# A local part starts where its run of characters starts, so there is one attempt per run. %40 is the @ of query
+# strings.
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]++(?:@|%40)((?:[^\W_](?:[\w-]{0,62}+)\.){1,8}[^\W\d_]{2,24})(?![\w-])"
 )
 _NOT_A_DOMAIN = frozenset(("js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "map", "json", "html", "vue"))  # fmt: skip
-# Not after a word and a slash: Chrome/129.0.0.0 is a version.
+# Not after a word and a slash, because Chrome/129.0.0.0 is a version.
 _IPV4 = re.compile(
     r"(?<![\w.])(?<!\w/)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)"
 )
@@ -24,11 +25,11 @@ _IPV6 = re.compile(
     r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{1,4})?(?![\w:])"
 )
 _IPV6_HINT = re.compile(r":(?:[0-9A-Fa-f]{1,4}:|:[0-9A-Fa-f])")
-# Visa, Mastercard, Amex, Diners, JCB, Discover; a moment in milliseconds starts with 1.
+# Visa, Mastercard, Amex, Diners, JCB, Discover. Timestamps in milliseconds start with 1 and do not match.
 _CARD = re.compile(
     r"(?<!\d)(?<!\d\.)(?:4|5[1-5]|2[2-7]|3[04-9]|6)(?:[ -]?\d){11,18}(?![ -]?\d)", re.ASCII
 )
-# As cards are printed: other numbers may stand beside it, such as the date and the code.
+# Grouped as on printed cards. Other numbers may follow, such as the expiry date and the security code.
 _PRINTED_CARD = re.compile(
     r"(?<!\d)(?<!\d\.)(?:(?:4\d|5[1-5]|2[2-7]|3[05-9]|6\d)\d\d(?:[ -]\d{4}){3}"
     r"|3[04-9]\d\d[ -]\d{6}[ -]\d{4,5}|(?:4|5[1-5]|2[2-7]|3[04-9]|6)\d{11,18})(?!\d)",
@@ -38,19 +39,20 @@ _CARD_HINT = re.compile(r"\d{4}[ -]?\d{4,6}[ -]?\d{4}", re.ASCII)
 _SCHEME_AND_TOKEN = re.compile(
     r"\b(bearer|basic)(\s{1,4})([\w.~+/=-]{6,4096}+)", re.IGNORECASE | re.ASCII
 )
-# Words with dots, each looked at once; which of them are JSON Web Tokens is decided below. (`eyJ[\w-]{8,}\.` would try again
-# at every `-eyJ` of a word, a megabyte of which takes hours.)
+# Words with dots; _jwt decides which of them are JSON Web Tokens. (`eyJ[\w-]{8,}\.` would try again at every `-eyJ` of
+# a
+# word, which takes hours for a megabyte.)
 _DOTTED = re.compile(r"(?<![\w.-])[\w.-]{16,}+")
 _PEM = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
-# Stripe's; the intent's id before `_secret_` stays: it is no secret, and links to the payment.
+# Stripe and other vendors. The intent's id before `_secret_` is kept: it is no secret and refers to the payment.
 _VENDOR_KEY = re.compile(
     r"\b(?:sk|rk)_(?:live|test)_\w{6,}+|\bwhsec_[\w+/=]{6,}+|\bops_[\w-]{24,}+|(?<=_secret_)\w{6,}+"
     r"|\bgh[pousr]_\w{30,}+|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[\w-]{10,}+|\bAIza[\w-]{30,}+"
 )
-_MARKERS_WITHOUT_UNDERSCORE = ("AKIA", "xox", "AIza")  # gh stands before p_, o_, u_ …
+_MARKERS_WITHOUT_UNDERSCORE = ("AKIA", "xox", "AIza")  # "gh" below covers ghp_, gho_, ghu_ …
 _VENDOR_MARKERS = (*_MARKERS_WITHOUT_UNDERSCORE, "_live_", "_test_", "whsec_", "ops_", "_secret_", "gh")  # fmt: skip
 # password=x, "token": "x", api_key='x' inside a text; quotes inside nested JSON come with backslashes.
 _ASSIGNED_MARKERS = (
@@ -64,7 +66,7 @@ _ASSIGNED = re.compile(
     r"|(?!\[Filtered|(?:None|null|true|false)\b)(?:(?:basic|bearer|digest|token|negotiate)\s{1,4}+)?[^\s\"'\\&,;)}\]]{1,4096}+)",
     re.IGNORECASE,
 )
-# What an assignment looks like at least, in ASCII and lower case; without IGNORECASE it takes a fifth of the time.
+# A necessary condition for _ASSIGNED in ASCII lower case. Without IGNORECASE it takes a fifth of the time.
 _ASSIGNED_HINT = re.compile(
     r"(?:pass[wpc]|secret|api|credential|private|access|auth|pwd|otp|cv[vc]|token|sess|csrf)"
     r"[\w-]{0,60}+[\\\"'\s]{0,12}(?:[=:]|%3d)"
@@ -84,7 +86,7 @@ def _ipv6(match: re.Match[str]) -> str:
         ipaddress.IPv6Address(match[0])
     except ValueError:
         return match[0]
-    # dead::beef could be an address, and more likely is code.
+    # dead::beef may be an address but is more likely code.
     is_address = any(c.isdigit() for c in match[0]) or match[0].count(":") > 2
     return FILTERED if is_address else match[0]
 
@@ -100,7 +102,7 @@ def _card(match: re.Match[str]) -> str:
 
 
 def _scheme_and_token(match: re.Match[str]) -> str:
-    """`Bearer eyJ…` carries a token, "basic authentication failed" is prose."""
+    """Filter `Bearer eyJ…`, but not prose such as "basic authentication failed"."""
     value = match[3]
     if match[1].lower() == "basic":
         try:
@@ -113,7 +115,7 @@ def _scheme_and_token(match: re.Match[str]) -> str:
 
 
 def _jwt(match: re.Match[str]) -> str:
-    """Of `header.payload.signature` nothing is left; a header starts with eyJ, which is `{"` in base64."""
+    """Filter `header.payload.signature`. A header starts with eyJ, which is `{"` in base64."""
     parts = match[0].split(".")
     kept = []
     place = 0
@@ -135,11 +137,11 @@ def _assigned(match: re.Match[str]) -> str:
 
 
 def scrub_text(text: str) -> str:
-    """`text` with what looks personal or secret replaced; the rest of it stays readable."""
-    # Half of all strings are names and small numbers. The shortest secret that is all word characters has 12 of them.
+    """Return the text with personal data and secrets replaced; the rest stays readable."""
+    # Half of all strings are names and small numbers. The shortest secret of word characters has 12 of them.
     if len(text) < 12 and (text.isalnum() or text.isidentifier()):
         return text
-    # Looking for a fixed piece of text costs a twentieth of a pattern, so no pattern runs without a reason.
+    # A substring search costs a twentieth of a pattern, so each pattern runs only if a substring indicates a match.
     if "@" in text or "%40" in text:
         if "://" in text:
             text = _URL_PASSWORD.sub(r"\1" + FILTERED, text)
@@ -179,12 +181,12 @@ def _scrub_keys(text: str) -> str:
     return text
 
 
-SMALLEST_CARD = 10**11
-_LARGEST_CARD = 10**19
+MIN_CARD_NUMBER = 10**11
+_CARD_NUMBER_LIMIT = 10**19
 
 
 def is_card_number(value: float) -> bool:
-    if not SMALLEST_CARD <= abs(value) < _LARGEST_CARD:
+    if not MIN_CARD_NUMBER <= abs(value) < _CARD_NUMBER_LIMIT:
         return False
     digits = str(abs(int(value)))
     return _CARD.sub(_card, digits) != digits

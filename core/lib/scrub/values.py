@@ -1,4 +1,4 @@
-"""JSON-like values, walked through: names and texts of whole events."""
+"""Scrub JSON-like values: the names and texts of whole events."""
 
 import itertools
 from collections.abc import Iterable
@@ -6,77 +6,75 @@ from functools import lru_cache
 from typing import Any
 
 from core.lib.scrub.names import is_secret_name, words_of
-from core.lib.scrub.texts import FILTERED, SMALLEST_CARD, is_card_number, scrub_text
+from core.lib.scrub.texts import FILTERED, MIN_CARD_NUMBER, is_card_number, scrub_text
 
-_DEEPEST = 20
+_MAX_DEPTH = 20
 TOO_DEEP = "[too deep]"
-_REMEMBERED = 19_000  # from 19,661 on, the table of a set takes 2 MB instead of half a one
-_LONGEST_REMEMBERED = 300
+_MAX_CACHED = 19_000  # from 19,661 entries on, a set takes 2 MB instead of 0.5 MB
+_MAX_CACHED_LENGTH = 300
 
 
-class _Clean:
-    """Texts found clean, in two generations: what is still in use when the young one is full moves on with it."""
+class _CleanTexts:
+    """A cache of texts without secrets, in two generations: when the young one is full, it replaces the old one."""
 
     def __init__(self) -> None:
         self.young: set[str] = set()
         self._old: set[str] = set()
 
     def text(self, text: str) -> str:
-        """Scrubbed; call it for what is not in `young`."""
+        """Return the text scrubbed. The caller checks `young` first."""
         if text not in self._old:
             scrubbed = scrub_text(text)
             if scrubbed != text:
                 return scrubbed
-            if len(text) > _LONGEST_REMEMBERED:
+            if len(text) > _MAX_CACHED_LENGTH:
                 return text
-        if len(self.young) > _REMEMBERED:
+        if len(self.young) > _MAX_CACHED:
             self._old, self.young = self.young, set()
         self.young.add(text)
         return text
 
 
-_clean = _Clean()  # shared: what a text looks like does not depend on the app
+_clean_texts = _CleanTexts()  # shared by all scrubbers: the patterns do not depend on the app
 
 
 _serials = itertools.count()
 
 
 class ScrubbedDict(dict[str, Any]):
-    """A dict that the scrubber returned. The scrubber does not walk through it again."""
+    """A dict that the scrubber returned. The scrubber does not scrub it again."""
 
     __slots__ = ()
 
 
 class ScrubbedList(list[Any]):
-    """A list of what the scrubber returned. The scrubber does not walk through it again."""
+    """A list of values that the scrubber returned. The scrubber does not scrub it again."""
 
     __slots__ = ()
 
 
 class Scrubber:
-    """Scrubbing with an app's own extra and safe field names.
+    """A scrubber with an app's own extra and safe field names.
 
-    It remembers what it decided about names, and which texts were clean: one event is much like the next (file names,
-    lines of code, versions), and a look into a set costs a hundredth of the patterns.
+    It caches its decisions about names, and the texts without secrets. Events repeat file names, lines of code and
+    versions, and a set lookup costs a hundredth of the patterns.
     """
 
     def __init__(self, extra_keys: Iterable[str] = (), safe_keys: Iterable[str] = ()) -> None:
         self._extra = frozenset("".join(words_of(str(key))) for key in extra_keys)
         self._safe = frozenset("".join(words_of(str(key))) for key in safe_keys)
         self._verdicts: dict[str, bool] = {}
-        self._harmless: set[Any] = set()  # names to look up at once: no secret, and clean as a text
-        self.serial = next(
-            _serials
-        )  # tells it from every other scrubber, also from those long gone
+        self._harmless_names: set[Any] = set()  # names that neither mark a secret nor contain one
+        self.serial = next(_serials)  # unique among all scrubbers, unlike id()
 
     def is_secret(self, name: str) -> bool:
         verdict = self._verdicts.get(name)
         if verdict is None:
             verdict = is_secret_name(name, self._extra, self._safe)
-            if len(self._verdicts) > _REMEMBERED:  # names can be anything a client invents
+            if len(self._verdicts) > _MAX_CACHED:  # clients may use any number of names
                 self._verdicts.clear()
-                self._harmless.clear()
-            if len(name) <= _LONGEST_REMEMBERED:
+                self._harmless_names.clear()
+            if len(name) <= _MAX_CACHED_LENGTH:
                 self._verdicts[name] = verdict
         return verdict
 
@@ -92,15 +90,15 @@ class Scrubber:
 
     @staticmethod
     def text(text: str) -> str:
-        """One text, scrubbed. Like scrub_text, which remembers nothing."""
-        return text if text in _clean.young else _clean.text(text)
+        """Return one text scrubbed. Like scrub_text, with a cache."""
+        return text if text in _clean_texts.young else _clean_texts.text(text)
 
     def _walk(self, value: Any, depth: int) -> Any:
-        # The hot path of ingestion: leaves are settled inside the loops, a call for each would double its time, and
-        # what is clean is not copied.
+        # This is the hot path of ingestion. Scalars are handled inside the loops, because a call for each would double
+        # the time, and clean containers are not copied.
         kind = type(value)
         if kind is str:
-            return value if value in _clean.young else _clean.text(value)
+            return value if value in _clean_texts.young else _clean_texts.text(value)
         if kind is dict:
             return self._walk_dict(value, depth)
         if kind is list:
@@ -112,23 +110,23 @@ class Scrubber:
         return self._walk_other(value, depth)
 
     def _walk_dict(self, value: dict[Any, Any], depth: int) -> Any:
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             return TOO_DEEP
-        harmless, clean = self._harmless, _clean.young
+        harmless, clean = self._harmless_names, _clean_texts.young
         changed: dict[Any, Any] | None = None
         for name, item in value.items():
             if name not in harmless:
-                if type(name) is not str or self.is_secret(name) or _clean.text(name) != name:
+                if type(name) is not str or self.is_secret(name) or _clean_texts.text(name) != name:
                     return self._rebuilt(value, depth)
-                if len(name) <= _LONGEST_REMEMBERED:
+                if len(name) <= _MAX_CACHED_LENGTH:
                     harmless.add(name)
             kind = type(item)
             if kind is str:
                 if item in clean:
                     continue
-                scrubbed: Any = _clean.text(item)
+                scrubbed: Any = _clean_texts.text(item)
             elif kind is int or kind is float:
-                if -SMALLEST_CARD < item < SMALLEST_CARD or not is_card_number(item):
+                if -MIN_CARD_NUMBER < item < MIN_CARD_NUMBER or not is_card_number(item):
                     continue
                 scrubbed = FILTERED
             elif item is None or kind is bool:
@@ -144,31 +142,34 @@ class Scrubber:
         return value if changed is None else changed
 
     def _rebuilt(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
-        """A dict with a name that says "filter this", or one that must itself be filtered."""
+        """Return a copy of a dict that has a secret name, or a name that must itself be filtered."""
         filtered: dict[str, Any] = {}
         for key, item in value.items():
             name = key if type(key) is str else str(key)
             if self.is_secret(name):
-                # Whether there was a password at all is worth knowing.
-                is_telling = item is None or type(item) is bool or item == ""
-                filtered[_clean.text(name)] = item if is_telling else FILTERED
+                # Empty values are kept: they show that there was no password.
+                has_no_secret = item is None or type(item) is bool or item == ""
+                filtered[_clean_texts.text(name)] = item if has_no_secret else FILTERED
             else:
-                filtered[_clean.text(name)] = self._walk(item, depth + 1)
+                filtered[_clean_texts.text(name)] = self._walk(item, depth + 1)
         return filtered
 
     def _walk_list(self, value: list[Any], depth: int) -> Any:
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             return TOO_DEEP
         if len(value) == 2 and type(value[0]) is str and self._is_secret_pair(value[0]):
-            return [_clean.text(value[0]), FILTERED]  # headers and query strings come as pairs, too
-        clean = _clean.young
+            return [
+                _clean_texts.text(value[0]),
+                FILTERED,
+            ]  # headers and query strings may be lists of pairs
+        clean = _clean_texts.young
         changed: list[Any] | None = None
         for place, item in enumerate(value):
             kind = type(item)
             if kind is str:
                 if item in clean:
                     continue
-                scrubbed: Any = _clean.text(item)
+                scrubbed: Any = _clean_texts.text(item)
             elif kind is dict:
                 scrubbed = self._walk_dict(item, depth + 1)
             else:
@@ -180,7 +181,7 @@ class Scrubber:
         return value if changed is None else changed
 
     def _walk_other(self, value: Any, depth: int) -> Any:
-        """What JSON does not know, and subclasses of what it does."""
+        """Scrub values that JSON does not have, and subclasses of those it has."""
         if isinstance(value, ScrubbedDict | ScrubbedList):
             return value
         if isinstance(value, dict):
@@ -189,7 +190,7 @@ class Scrubber:
             return self._walk_list(list(value), depth)
         if isinstance(value, int | float):
             return FILTERED if is_card_number(value) else value
-        return _clean.text(str(value))
+        return _clean_texts.text(str(value))
 
 
 @lru_cache(maxsize=200)
@@ -205,5 +206,5 @@ def scrub(
     extra_keys: frozenset[str] = frozenset(),
     safe_keys: frozenset[str] = frozenset(),
 ) -> Any:
-    """A JSON-like value in which secrets and personal data read "[Filtered]"; the given one stays as it is."""
+    """Return a JSON-like value with secrets and personal data replaced by "[Filtered]". The original is not changed."""
     return scrubber(extra_keys, safe_keys).scrub(value)

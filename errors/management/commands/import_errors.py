@@ -7,16 +7,16 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from core.clients.models import ClientApp
-from errors.event.body import Unreadable
+from errors.exceptions import Unreadable
 from errors.services import hourly_counts, importing, record_events
 
-BATCH = 200
+BATCH_SIZE = 200
 
 
 class Command(BaseCommand):
     help = (
-        "Import events from files or folders: Sentry envelopes, or event JSON (an object, a list, one a line), plain or"
-        " gzipped. Stop it and start it again as you like: what is stored already is passed over."
+        "Import events from files or folders: Sentry envelopes, or event JSON (an object, a list, or one per line),"
+        " plain or gzipped. The command can be stopped and restarted: events that are already stored are skipped."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         for file in files:
             try:
                 events = iter(file)
-                while batch := list(islice(events, BATCH)):
+                while batch := list(islice(events, BATCH_SIZE)):
                     now = timezone.now()
                     written = record_events(
                         [importing.new_event(raw, app=app, now=now) for raw in batch]
@@ -50,15 +50,18 @@ class Command(BaseCommand):
                 file.position = file.size
             shown = self._show(files, stored + known, shown)
         self.stderr.write("")
-        hourly_counts.add_up(now=timezone.now(), everything=True)
-        self.stdout.write(f"{stored:,} events stored, {known:,} were known already")
+        hourly_counts.roll_up(now=timezone.now(), everything=True)
+        self.stdout.write(f"{stored:,} events stored, {known:,} already present")
         for line in unreadable[:20]:
-            self.stdout.write(f"not read: {line}")
+            self.stdout.write(f"skipped: {line}")
         if unreadable and not stored and not known:
-            raise CommandError("nothing could be read")
+            raise CommandError("no file could be read")
 
     def _show(self, files: list[importing.EventFile], events: int, shown: int) -> int:
-        """The progress in percent of the bytes; on a file or a pipe a line at every twentieth of it."""
+        """Print the progress in percent of the bytes read.
+
+        On a terminal update one line; otherwise print a line per 5 %.
+        """
         total = sum(file.size for file in files) or 1
         percent = 100 * sum(file.position for file in files) // total
         step = 1 if self.stderr.isatty() else 5

@@ -26,7 +26,7 @@ from core.jobs import cluster
 from core.lib import background
 from core.lib.database import keep_little_in_memory, keep_one_connection
 from core.lib.prepare import prepare_node
-from core.lib.processes import Child, in_a_child, set_process_name
+from core.lib.processes import Child, run_in_child, set_process_name
 from errors.store.process import StoreProcess
 from errors.store.writer import writer
 from opsportal.server.heartbeat import HangDetector, Heartbeat
@@ -55,13 +55,13 @@ class Command(BaseCommand):
             if "BASE_URL" not in os.environ:
                 answer_at(f"http://{_reachable(host)}:{port}")
         # Migrating takes 80 MB that nobody needs afterwards.
-        greeting = in_a_child(prepare, is_web=not options["no_web"])
+        greeting = run_in_child(prepare, is_web=not options["no_web"])
 
         with tempfile.TemporaryDirectory(prefix="opsportal-") as folder:  # nobody else may open it
             store = store_child(Path(folder) / "store")
             heartbeat = Heartbeat()
             web = Child("web", partial(run_web, host, port, options["threads"], heartbeat))
-            worker = Child("worker", lambda: run_worker(worker.starts, options["workers"]))
+            worker = Child("worker", lambda: run_worker(worker.start_count, options["workers"]))
             children = [
                 *(() if options["no_web"] else (store, web)),
                 *(() if options["no_worker"] else (worker,)),
@@ -114,9 +114,9 @@ def run_web(host: str, port: int, threads: int, heartbeat: Heartbeat) -> None:
     web.run(wsgi.application, host, port, threads=threads, heartbeat=heartbeat)
 
 
-def run_worker(starts: int, workers: int | None) -> None:
+def run_worker(start_count: int, workers: int | None) -> None:
     set_process_name("opsportal tasks")
-    cluster.run(cluster_id=CLUSTER_ID, is_restart=starts > 1, workers=workers)
+    cluster.run(cluster_id=CLUSTER_ID, is_restart=start_count > 1, workers=workers)
 
 
 def answer_at(base_url: str) -> None:

@@ -1,8 +1,8 @@
-"""Anything a client could send: JSON of every shape, biased towards what an event's members are called.
+"""Strategies for arbitrary client input: JSON of any shape, biased towards the names of an event's members.
 
-Hypothesis chooses a seed and a size, and a generator of our own makes the value from them: a hundred times as many examples
-in the same time as from nested strategies, and a failing one still shrinks in size. `FUZZ_EXAMPLES` sets how many each
-property gets: the suite takes few, a long run as many as one has time for.
+Hypothesis chooses a seed and a size, from which `Maker` generates the value. This is a hundred times as fast as nested
+strategies, and a failing example still shrinks in size. `FUZZ_EXAMPLES` sets the number of examples per property: few in
+the normal suite, many in a long run.
 """
 
 import json
@@ -18,7 +18,7 @@ fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "50")),
     deadline=None,
     database=None,
-    derandomize=not IS_LONG,  # a suite that is green stays green; a long run looks further
+    derandomize=not IS_LONG,  # the normal suite is deterministic; a long run tries random examples
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
@@ -85,7 +85,7 @@ class Maker:
         }  # fmt: skip
 
     def either(self, proper: Any) -> Any:
-        """Mostly as it should be."""
+        """Return a value that is usually valid."""
         return proper if self.random.random() < 0.8 else self.value()
 
     def frame(self) -> Any:
@@ -119,20 +119,20 @@ texts = st.builds(lambda seed: Maker(seed, 1).text(), _seeds)
 
 
 def some_of(*names: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects with a few of these members."""
+    """Return a strategy for objects with a few of these members."""
     return st.builds(
         lambda seed, size: Maker(seed, size).members(names, 1 + size % 6), _seeds, _sizes
     )
 
 
 def written(value: Any) -> bytes:
-    """As JSON; NaN, Infinity and lone surrogates as clients write them."""
+    """Encode as JSON, with NaN, Infinity and lone surrogates as clients send them."""
     return json.dumps(value).encode()
 
 
 @st.composite
 def broken(draw: st.DrawFn, bodies: st.SearchStrategy[bytes]) -> bytes:
-    """A body with a few places cut out, doubled or overwritten."""
+    """Return a body with a few parts removed, doubled or overwritten."""
     body = draw(bodies)
     chance = random.Random(draw(_seeds))
     for _ in range(chance.randrange(4)):

@@ -1,4 +1,4 @@
-"""No text makes a pattern slow: four times the text takes about four times the time, whatever it repeats."""
+"""Every pattern takes linear time: four times the text takes about four times as long."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.lib.scrub import Scrubber, scrub_text
 from errors.event import json_codec, timestamps
-from errors.event.build import Circumstances, accept
+from errors.event.build import IngestContext, build_event
 from errors.event.fingerprint import without_variables
 from errors.ingest import credentials
 from errors.queries.event_page import describe
@@ -21,7 +21,7 @@ SCRUBBER = Scrubber()
 
 
 def as_event(text: str) -> object:
-    """Through the whole intake: every place that a text can have."""
+    """Build an event with the text in every member that can contain it."""
     stack = {
         "frames": [
             {
@@ -40,8 +40,8 @@ def as_event(text: str) -> object:
         "extra": {text: text}, "breadcrumbs": [{"message": text, "timestamp": text}], "event_id": text, "level": text,
         "fingerprint": [text], "contexts": {text: {text: text}},
     }  # fmt: skip
-    around = Circumstances(received_at=NOON)
-    kept = accept(event, app_id=1, scrubber=SCRUBBER, around=around, size=1)
+    context = IngestContext(received_at=NOON)
+    kept = build_event(event, app_id=1, scrubber=SCRUBBER, context=context, size=1)
     return describe(json_codec.decode(kept.payload))
 
 

@@ -1,4 +1,4 @@
-"""What a batch of events adds up to."""
+"""The counts of a batch of events."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from errors.event.new_event import NewEvent
 from errors.models import hour_of, minute_of
 from errors.store import aggregates
-from errors.store.aggregates import OTHERS, GroupTally, TagValues, Tally
+from errors.store.aggregates import OTHERS, Aggregates, GroupAggregate, TagValues
 from tests.errors.stored import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -33,12 +33,12 @@ def new_event(**fields: Any) -> NewEvent:
     return NewEvent(**given)
 
 
-def of_group(*events: NewEvent) -> GroupTally:
-    return Tally.of((event, 7, id) for id, event in enumerate(events, 1)).groups[7]
+def of_group(*events: NewEvent) -> GroupAggregate:
+    return Aggregates.of((event, 7, id) for id, event in enumerate(events, 1)).groups[7]
 
 
 def test_events_are_counted_by_group_hour_and_minute() -> None:
-    counted = Tally.of(
+    counted = Aggregates.of(
         [
             (new_event(), 7, 1),
             (new_event(received_at=NOON + MINUTE), 7, 2),
@@ -59,7 +59,7 @@ def test_events_are_counted_by_group_hour_and_minute() -> None:
     }
 
 
-def test_a_group_was_seen_from_its_earliest_event_to_its_latest_in_whatever_order() -> None:
+def test_first_and_last_times_do_not_depend_on_the_order_of_events() -> None:
     group = of_group(
         new_event(received_at=NOON + MINUTE),
         new_event(received_at=NOON + 3 * MINUTE),
@@ -71,13 +71,13 @@ def test_a_group_was_seen_from_its_earliest_event_to_its_latest_in_whatever_orde
     assert (group.count, group.last_event) == (4, 2)
 
 
-def test_of_two_events_at_one_time_the_one_stored_last_is_the_latest() -> None:
+def test_of_two_simultaneous_events_the_last_stored_one_is_the_latest() -> None:
     group = of_group(new_event(release="1.0"), new_event(release="1.1"))
 
     assert (group.last_event, group.release) == (2, "1.1")
 
 
-def test_the_release_is_that_of_the_latest_event_that_names_one() -> None:
+def test_the_release_is_that_of_the_latest_event_that_has_one() -> None:
     group = of_group(
         new_event(received_at=NOON + MINUTE, release="1.1"),
         new_event(received_at=NOON, release="1.0"),
@@ -94,10 +94,10 @@ def test_a_group_is_as_severe_as_its_worst_event(order: tuple[str, ...]) -> None
     assert of_group(*[new_event(severity=severity) for severity in order]).severity == worst
 
 
-def test_users_count_once_and_events_without_one_not_at_all() -> None:
+def test_each_user_counts_once_and_events_without_a_user_do_not_count() -> None:
     events = [new_event(user_key=key) for key in ("u-1", "u-2", "u-1", "")]
 
-    assert Tally.of((event, 7, 1) for event in events).users == {(7, "u-1"), (7, "u-2")}
+    assert Aggregates.of((event, 7, 1) for event in events).users == {(7, "u-1"), (7, "u-2")}
 
 
 def test_tags_and_searched_columns_are_counted_by_value() -> None:
@@ -106,7 +106,7 @@ def test_tags_and_searched_columns_are_counted_by_value() -> None:
         tags=(("browser", "Firefox"), ("browser", "Safari"), ("k" * 65, "v")),
     )  # fmt: skip
 
-    assert Tally.of([(event, 7, 1), (event, 7, 2)]).tags == {
+    assert Aggregates.of([(event, 7, 1), (event, 7, 2)]).tags == {
         (7, "environment", "production"): 2,
         (7, "release", "1.2"): 2,
         (7, "function", "pay"): 2,
@@ -117,35 +117,35 @@ def test_tags_and_searched_columns_are_counted_by_value() -> None:
     }
 
 
-def test_a_tag_named_like_a_searched_column_adds_nothing_to_it() -> None:
+def test_a_tag_with_the_name_of_a_searched_column_is_ignored() -> None:
     names = ("environment", "release", "function", "category")
     event = new_event(environment="production", tags=tuple((name, "tagged") for name in names))
 
-    assert Tally.of([(event, 7, 1)]).tags == {(7, "environment", "production"): 1}
+    assert Aggregates.of([(event, 7, 1)]).tags == {(7, "environment", "production"): 1}
 
 
 # --- values that never repeat ------------------------------------------------------------------------
 
 
-def test_beyond_a_hundred_values_of_a_tag_further_ones_are_counted_together() -> None:
+def test_values_beyond_the_first_hundred_of_a_tag_are_counted_together() -> None:
     values = TagValues()
 
-    counted = [values.counted_as(7, "order", f"o-{number}") for number in range(102)]
+    counted = [values.value_to_count(7, "order", f"o-{number}") for number in range(102)]
 
     assert counted == [*[f"o-{number}" for number in range(100)], OTHERS, OTHERS]
-    assert values.counted_as(7, "order", "o-99") == "o-99"
-    assert values.counted_as(8, "order", "o-101") == "o-101"
-    assert values.counted_as(7, "seat", "o-101") == "o-101"
+    assert values.value_to_count(7, "order", "o-99") == "o-99"
+    assert values.value_to_count(8, "order", "o-101") == "o-101"
+    assert values.value_to_count(7, "seat", "o-101") == "o-101"
 
 
-def test_no_more_than_fifty_thousand_tags_are_remembered() -> None:
+def test_at_most_fifty_thousand_tags_are_cached() -> None:
     values = TagValues()
     for number in range(100):
-        values.counted_as(0, "order", f"o-{number}")
+        values.value_to_count(0, "order", f"o-{number}")
 
     for group in range(1, 50_000):
-        values.counted_as(group, "order", "o")
-    assert values.counted_as(0, "order", "new") == OTHERS
-    values.counted_as(50_000, "order", "o")
+        values.value_to_count(group, "order", "o")
+    assert values.value_to_count(0, "order", "new") == OTHERS
+    values.value_to_count(50_000, "order", "o")
 
-    assert values.counted_as(0, "order", "new") == "new"
+    assert values.value_to_count(0, "order", "new") == "new"

@@ -1,4 +1,4 @@
-"""Sentry's addresses: what is taken, in every encoding and framing that SDKs use."""
+"""Sentry endpoints: accepted requests, in all encodings and framings that SDKs use."""
 
 import base64
 import gzip
@@ -18,7 +18,7 @@ from tests.errors.support import Sender, envelope, raised
 pytestmark = pytest.mark.django_db
 
 
-def test_an_event_is_stored_grouped_and_counted_when_it_is_answered(sender: Sender) -> None:
+def test_an_event_is_stored_grouped_and_counted_before_the_response(sender: Sender) -> None:
     answer = sender.send(raised(tags={"region": "eu"}, user={"id": 5}, release="shop@1.2"))
 
     assert answer.status_code == 200
@@ -52,7 +52,7 @@ def test_the_same_event_sent_twice_is_stored_and_counted_once(sender: Sender) ->
     assert ErrorEvent.objects.count() == 1
 
 
-def test_events_of_one_bug_fall_into_one_group(sender: Sender) -> None:
+def test_events_with_the_same_cause_belong_to_one_group(sender: Sender) -> None:
     for seat in range(5):
         sender.send(raised(value=f"seat {seat} is gone"))
     sender.send(raised(function="release"))
@@ -61,7 +61,7 @@ def test_events_of_one_bug_fall_into_one_group(sender: Sender) -> None:
     assert counts == [1, 5]
 
 
-def test_further_events_of_a_group_are_read_back_from_what_differs(sender: Sender) -> None:
+def test_payloads_compressed_against_a_dictionary_are_read_back(sender: Sender) -> None:
     for n in range(5):
         sender.send(raised(value=f"seat {n}", extra={"n": n}, modules={"a": "1", "b": "2"}))
 
@@ -71,7 +71,9 @@ def test_further_events_of_a_group_are_read_back_from_what_differs(sender: Sende
 
 
 @pytest.mark.parametrize("text", ["NULL", '{"a",b}', "a\\b\\", '"', "a,b c", "{}", "ß\n\t'"])
-def test_what_means_something_to_a_database_means_nothing_here(sender: Sender, text: str) -> None:
+def test_text_that_resembles_sql_or_array_syntax_is_stored_verbatim(
+    sender: Sender, text: str
+) -> None:
     sender.send(
         raised(value=text, environment=text, user={"id": text}, tags={"seat": text}, function=text)
     )
@@ -98,7 +100,9 @@ def test_what_means_something_to_a_database_means_nothing_here(sender: Sender, t
         ("what-ever", bytes),
     ],
 )
-def test_every_encoding_of_the_sdks_is_read(sender: Sender, encoding: str, pack: Any) -> None:
+def test_every_content_encoding_of_the_sdks_is_supported(
+    sender: Sender, encoding: str, pack: Any
+) -> None:
     headers = {**sender.auth, "Content-Encoding": encoding}
 
     answer = sender.post(pack(envelope(raised())), headers=headers)
@@ -123,11 +127,11 @@ def _basic(key: str) -> str:
         lambda key: {"Authorization": _basic(key)},
     ],
 )
-def test_every_header_that_carries_the_key_is_read(sender: Sender, headers: Any) -> None:
+def test_the_key_is_accepted_in_every_header_that_sdks_use(sender: Sender, headers: Any) -> None:
     assert sender.post(envelope(raised()), headers=headers(sender.key)).status_code == 200
 
 
-def test_the_key_may_come_in_the_query_or_in_the_envelopes_dsn(sender: Sender) -> None:
+def test_the_key_is_accepted_in_the_query_and_in_the_envelopes_dsn(sender: Sender) -> None:
     url = f"{sender.envelope_url}?sentry_version=7&sentry_key={sender.key}"
     dsn = {"dsn": f"https://{sender.key}@portal.example/{sender.app.pk}"}
 
@@ -147,7 +151,7 @@ def test_slashes_may_be_missing_or_doubled_without_a_redirect(sender: Sender, pa
 @pytest.mark.parametrize(
     "pack", [bytes, lambda body: base64.b64encode(zlib.compress(body))], ids=["json", "base64"]
 )
-def test_the_old_store_address_takes_an_event(sender: Sender, pack: Any) -> None:
+def test_the_old_store_endpoint_accepts_an_event(sender: Sender, pack: Any) -> None:
     answer = sender.post(
         pack(json.dumps(raised()).encode()), f"/api/{sender.app.pk}/store/", content_type=""
     )
@@ -174,9 +178,10 @@ def test_csp_reports_become_errors(sender: Sender) -> None:
     )
 
 
-def test_a_bundle_of_reports_becomes_one_error_each(sender: Sender) -> None:
+def test_each_report_of_a_bundle_becomes_an_error(sender: Sender) -> None:
     bundle = [
-        {"type": "csp-violation", "url": "https://shop.example/", "body": {"effectiveDirective": "img-src", "blockedURL": "inline"}},
+        {"type": "csp-violation", "url": "https://shop.example/",
+         "body": {"effectiveDirective": "img-src", "blockedURL": "inline"}},
         {"type": "deprecation", "url": "https://shop.example/", "body": {"id": "x", "message": "old"}},
     ]  # fmt: skip
     url = f"/api/{sender.app.pk}/security/?sentry_key={sender.key}"
@@ -192,7 +197,7 @@ def test_an_item_without_length_ends_at_the_line(sender: Sender) -> None:
     assert ErrorEvent.objects.get()
 
 
-def test_blank_lines_and_a_last_header_without_payload_are_legal(sender: Sender) -> None:
+def test_blank_lines_and_a_last_header_without_payload_are_accepted(sender: Sender) -> None:
     event = json.dumps(raised()).encode()
     body = b'{}\n\n\n{"type":"event"}\n' + event + b'\n\n{"type":"attachment","length":0}'
 
@@ -200,13 +205,13 @@ def test_blank_lines_and_a_last_header_without_payload_are_legal(sender: Sender)
     assert ErrorEvent.objects.get()
 
 
-def test_an_envelope_without_items_is_fine(sender: Sender) -> None:
+def test_an_envelope_without_items_is_accepted(sender: Sender) -> None:
     answer = sender.post(b"{}")
 
     assert (answer.status_code, answer.json()) == (200, {})
 
 
-def test_unknown_items_and_a_second_event_are_passed_over(sender: Sender) -> None:
+def test_unknown_items_and_a_second_event_are_ignored(sender: Sender) -> None:
     event = json.dumps(raised()).encode()
     body = b"\n".join(
         [b"{}", b'{"type":"hologram","length":3}', b"\n\n\n", b'{"type":"event"}', event, b'{"type":"event"}', event]
@@ -216,14 +221,14 @@ def test_unknown_items_and_a_second_event_are_passed_over(sender: Sender) -> Non
     assert ErrorEvent.objects.count() == 1
 
 
-def test_an_envelope_cut_short_after_its_event_keeps_the_event(sender: Sender) -> None:
+def test_the_event_of_a_truncated_envelope_is_stored(sender: Sender) -> None:
     body = envelope(raised()) + b'{"type":"attachment","length":9999}\nabc'
 
     assert sender.post(body).status_code == 200
     assert ErrorEvent.objects.get()
 
 
-def test_the_envelopes_id_wins_and_may_have_dashes(sender: Sender) -> None:
+def test_the_envelopes_event_id_wins_and_may_contain_dashes(sender: Sender) -> None:
     wanted = uuid.uuid4()
 
     answer = sender.send(

@@ -1,0 +1,84 @@
+"""The exceptions of this app: why a request is rejected, and why events are not stored."""
+
+
+class ErrorsException(Exception):
+    """Base class of the app's own exceptions."""
+
+
+# --- the request is at fault -----------------------------------------------------------------------------------
+
+
+class RequestRejected(ErrorsException):
+    """The request cannot be accepted as it is. The text is for its sender."""
+
+
+class Refused(RequestRejected):
+    """A request that is refused with a status, a reason, and additional headers."""
+
+    def __init__(self, status: int, detail: str, *headers: tuple[str, str]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+
+class Unreadable(RequestRejected):
+    """400: the content is not what its headers announce, or it is cut short."""
+
+
+class BodyTimeout(RequestRejected):
+    """408: the body did not arrive in time."""
+
+
+class TooLarge(RequestRejected):
+    """413: the body, or a part of it, exceeds its limit."""
+
+
+class InvalidError(RequestRejected):
+    """422: an item of a plain JSON request is not a valid error. The text says what to change."""
+
+
+class InvalidForm(RequestRejected):
+    """A form of the staff pages lacks a value or has an invalid one."""
+
+
+class CannotMerge(RequestRejected):
+    """The groups belong to different apps, or there is only one."""
+
+
+class OverQuota(RequestRejected):
+    """429: the app has used up one of its quotas."""
+
+    def __init__(self, quota_name: str, retry_after: int) -> None:
+        super().__init__(quota_name)
+        self.quota_name = quota_name
+        self.retry_after = retry_after  # seconds
+
+
+class ClientDisconnected(ErrorsException):
+    """The client closed the connection before the whole body arrived, so there is no response."""
+
+
+# --- the portal is at fault ------------------------------------------------------------------------------------
+
+
+class AuthUnavailable(ErrorsException):
+    """503: the database is unavailable and this key is not cached."""
+
+
+class NotCached(ErrorsException):
+    """The key must be looked up in the database, which the caller does not allow."""
+
+
+class Unavailable(ErrorsException):
+    """503: the events are not stored, and the client should retry later."""
+
+    retry_after = 5  # seconds
+
+
+class NotStorable(ErrorsException):
+    """500: the database rejects this event, whatever is committed with it. This is a bug of the portal."""
+
+
+class StoreDisconnected(ErrorsException):
+    """The other process closed the connection. It may or may not have committed the last batch that it received."""
