@@ -1,4 +1,4 @@
-"""Whatever is in an event: it is kept, clean and within its columns, and read the same by both ways through the intake."""
+"""Any event is accepted, scrubbed and within its columns, and is the same with and without the frame cache."""
 
 import gzip
 import json
@@ -10,7 +10,6 @@ from typing import Any
 import brotli
 import pytest
 import zstandard
-from errors.intake import fragments
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,9 +23,9 @@ from errors.event import (
     plain_format,
     timestamps,
 )
-from errors.event.body import TooLarge, Unreadable
-from errors.event.build import Circumstances, accept, accept_json
+from errors.event.build import IngestContext, build_event, build_event_from_json
 from errors.event.new_event import NewEvent
+from errors.exceptions import InvalidError, TooLarge, Unreadable
 from errors.ingest import credentials
 from errors.models import ErrorEvent, Severity
 from errors.queries import event_page
@@ -34,15 +33,15 @@ from tests.errors.fuzz.shapes import broken, events, fuzz, some_of, texts, value
 
 SCRUBBER = Scrubber()
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-AROUND = Circumstances(received_at=NOON, client_address="192.0.2.7")
-NAMED = Circumstances(received_at=NOON, event_id="c" * 32)
+CONTEXT = IngestContext(received_at=NOON, client_address="192.0.2.7")
+NAMED_CONTEXT = IngestContext(received_at=NOON, event_id="c" * 32)
 LENGTHS: dict[str, int] = {
     field.name: field.max_length for field in ErrorEvent._meta.fields if field.max_length
 } | {"title": 300, "culprit": 300, "type": 200, "platform": 40}
 
 
 def taken(payload: bytes) -> NewEvent:
-    return accept_json(payload, app_id=1, scrubber=SCRUBBER, around=AROUND)
+    return build_event_from_json(payload, app_id=1, scrubber=SCRUBBER, context=CONTEXT)
 
 
 def is_storable(event: NewEvent) -> None:
@@ -78,41 +77,28 @@ def test_every_event_is_kept_and_storable(event: dict[str, Any]) -> None:
 
 @fuzz
 @given(events)
-def test_remembered_parts_and_the_ordinary_way_come_to_the_same(event: dict[str, Any]) -> None:
+def test_an_event_is_the_same_with_and_without_the_frame_cache(event: dict[str, Any]) -> None:
     payload = written(event)
-    if fragments.split(payload, SCRUBBER) is None:
-        return
-    given: dict[str, Any] = {"app_id": 1, "scrubber": SCRUBBER, "around": NAMED}
-    quick = accept_json(payload, **given)
-    from_memory = accept_json(payload, **given)
-    ordinary = accept(json_codec.decode(payload), **given, size=len(payload))
+    given: dict[str, Any] = {"app_id": 1, "scrubber": SCRUBBER, "context": NAMED_CONTEXT}
 
-    assert json_codec.decode(quick.payload) == json_codec.decode(from_memory.payload)
-    for name in (
-        "group_hash",
-        "title",
-        "culprit",
-        "type",
-        "user_key",
-        "order_ref",
-        "request_id",
-        "function",
-        "tags",
-    ):
-        assert getattr(quick, name) == getattr(from_memory, name) == getattr(ordinary, name), name
+    first = build_event_from_json(payload, **given)
+    from_cache = build_event_from_json(payload, **given)
+    plain = build_event(json_codec.decode(payload), **given, size=len(payload))
+
+    assert first == from_cache == plain
 
 
 @fuzz
 @given(values)
 def test_no_json_at_all_breaks_the_intake(value: Any) -> None:
     payload = written(value)
-    for read in (browser_reports.events_of, lambda given: [plain_format.read(given)]):
+    for read in (browser_reports.events_of, lambda given: [plain_format.parse(given)]):
         try:
             found = read(json_codec.decode(payload))
-        except (Unreadable, plain_format.Invalid):
+        except (Unreadable, InvalidError):
             continue
         for event in found:
-            is_storable(accept(event, app_id=1, scrubber=SCRUBBER, around=AROUND))
+            is_storable(build_event(event, app_id=1, scrubber=SCRUBBER, context=CONTEXT))
     try:
         is_storable(taken(payload))
     except Unreadable:
@@ -124,10 +110,10 @@ def test_no_json_at_all_breaks_the_intake(value: Any) -> None:
 def test_every_plain_error_is_storable_or_named(message: str, error: dict[str, Any]) -> None:
     error.setdefault("message", message)
     try:
-        event = plain_format.read(json_codec.decode(written(error)))
-    except plain_format.Invalid:
+        event = plain_format.parse(json_codec.decode(written(error)))
+    except InvalidError:
         return
-    is_storable(accept(event, app_id=1, scrubber=SCRUBBER, around=AROUND))
+    is_storable(build_event(event, app_id=1, scrubber=SCRUBBER, context=CONTEXT))
 
 
 SECRETS = ("jane.doe@secret-mail.example", "203.0.113.199", "4242 4242 4242 4242", "Bearer 9f8e7d6c5b4a39281706",
@@ -216,7 +202,7 @@ def test_a_damaged_envelope_is_read_as_far_as_it_goes_or_refused(damaged: bytes)
 @given(st.binary(max_size=200), st.sampled_from(("gzip", "deflate", "br", "zstd", "", "x")))
 def test_any_bytes_unpack_or_are_unreadable(packed: bytes, encoding: str) -> None:
     try:
-        assert len(body.unpack(packed, encoding, 1000)) <= max(1000, len(packed))
+        assert len(body.decompress(packed, encoding, 1000)) <= max(1000, len(packed))
     except (Unreadable, TooLarge):
         assert encoding not in ("", "x")
 
@@ -233,10 +219,10 @@ def test_a_packed_body_comes_back_whole_or_not_at_all(
     packed = {"br": brotli.compress, "zstd": zstandard.compress, "gzip": gzip.compress}[encoding](
         plain_body
     )
-    assert body.unpack(packed, encoding) == plain_body
+    assert body.decompress(packed, encoding) == plain_body
     cut = packed[: max(1, int(share * len(packed)))]
     with pytest.raises(Unreadable):
-        body.unpack(cut, encoding)
+        body.decompress(cut, encoding)
 
 
 @fuzz
@@ -247,7 +233,7 @@ def test_gzip_comes_back_whole_from_however_many_members(
     packed = b"".join(map(gzip.compress, members))
     padding = padding.removeprefix(b"\x1f")  # begins no further member
 
-    assert body.unpack(packed + padding, "gzip") == b"".join(members)
+    assert body.decompress(packed + padding, "gzip") == b"".join(members)
 
 
 @fuzz
