@@ -172,7 +172,7 @@ def test_database_can_be_dropped(request: pytest.FixtureRequest) -> Iterator[Non
 
 @pytest.fixture
 def fake_http() -> Iterator[Callable[[], FakeHTTP]]:
-    """Makes scriptable HTTP servers: `slack = fake_http()`."""
+    """Return a function that starts a scriptable HTTP server and returns it."""
     made: list[FakeHTTP] = []
 
     def make() -> FakeHTTP:

@@ -92,7 +92,7 @@ class _Route:
         self.is_plain = self.endpoint is None
 
     def check_method(self, method: str | None) -> None:
-        """Raises Refused (405)."""
+        """Raise Refused (405) for a method that the endpoint does not accept."""
         if self.endpoint == "cron":
             if method not in ("GET", "POST"):
                 raise Refused(405, "get or post here", ("Allow", "GET, POST, OPTIONS"))

@@ -16,8 +16,9 @@ def record_mismatch(
     healed: bool = False,
     now: datetime,
 ) -> bool:
-    """Record a mismatch and return True unless one of this kind is open for this intent. Runs in the caller's
-    transaction.
+    """Record a mismatch and return True unless one of this kind is open for this intent.
+
+    Runs in the caller's transaction.
     """
     if healed:
         Mismatch.objects.create(

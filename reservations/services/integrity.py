@@ -10,8 +10,9 @@ ALERT_KEY = "reservations.drift"
 
 
 def check_integrity(*, now: datetime) -> list[Drift]:
-    """Keep an alert open while counters are wrong, and return them. They are never corrected automatically,
-    because only a bug or a manual change can cause it.
+    """Keep an alert open while counters are wrong, and return them.
+
+    They are never corrected automatically, because only a bug or a manual change can cause it.
     """
     drift = find_drift()
     if drift:

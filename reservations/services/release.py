@@ -64,8 +64,9 @@ def _expire(overdue: ReservationQuerySet, now: datetime) -> Released:
 
 
 def mark_expired(overdue: ReservationQuerySet, now: datetime) -> list[int]:
-    """Lock and expire a chunk of a `select_for_update` queryset and return the ids. The caller then releases the seats
-    in the same transaction.
+    """Lock and expire a chunk of a `select_for_update` queryset and return the ids.
+
+    The caller then releases the seats in the same transaction.
     """
     picked = list(overdue.order_by("pk").values_list("pk", flat=True)[:CHUNK_SIZE])
     Reservation.objects.filter(pk__in=picked).update(status=Status.EXPIRED, ended_at=now)

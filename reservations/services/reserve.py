@@ -220,8 +220,9 @@ def _hold(
 
 
 def _enforce_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
-    """Raise LimitReached or CustomerMissing. Runs while the ticket type's row is locked, so that concurrent requests of
-    one customer are counted one after the other.
+    """Raise LimitReached or CustomerMissing.
+
+    Runs while the ticket type's row is locked, so that concurrent requests of one customer are counted one after the other.
     """
     limit = type_.per_customer_limit
     if limit is None:

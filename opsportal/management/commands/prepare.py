@@ -7,7 +7,9 @@ from core.lib.prepare import prepare_node
 
 
 class Command(BaseCommand):
-    help = "Migrate, put every app in order and collect static files. `serve` does it by itself."
+    help = (
+        "Migrate, run the startup hooks and collect static files. `serve` does this automatically."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_node(timezone.now())

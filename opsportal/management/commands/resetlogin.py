@@ -7,11 +7,11 @@ from django.utils.crypto import get_random_string
 
 from core.accounts import audit, two_factor
 
-CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
+CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look alike
 
 
 class Command(BaseCommand):
-    help = "Let somebody in again: a new one-time password, printed here, and no second factor. Ends their sessions."
+    help = "Restore a user's access: print a one-time password, turn off the second factor, and end all sessions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")
@@ -24,7 +24,7 @@ class Command(BaseCommand):
             known = ", ".join(User.objects.filter(is_staff=True).values_list("username", flat=True))
             raise CommandError(f"there is no {options['username']!r}; staff are: {known or 'none'}")
         if not options["keep_second_factor"] and two_factor.remove(user):
-            self.stdout.write("The second factor is off.")
+            self.stdout.write("Two-factor sign-in is turned off.")
         if not options["keep_password"]:
             password = get_random_string(16, CLEAR_LETTERS)
             user.set_password(password)

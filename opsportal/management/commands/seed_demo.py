@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: the apps, keys and tickets the demonstration shop needs. Prints them as one line of JSON."""
+"""`manage.py seed_demo`: create the apps, keys and tickets of the demo shop and print them as one line of JSON."""
 
 import json
 import os
@@ -30,7 +30,7 @@ TICKETS = [
 
 
 class Command(BaseCommand):
-    help = "Make the apps, keys and tickets of the demonstration shop; safe to run again."
+    help = "Create the apps, keys and tickets of the demo shop. Safe to run again."
 
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_node(timezone.now())
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(seeded))
 
     def _app(self, slug: str, name: str, platform: str, known: dict[str, Any]) -> dict[str, Any]:
-        """An API key's secret is kept nowhere else, so the file is; a key that is gone is made anew."""
+        """Return the API key in the file, or create one. The file is the only place that keeps the secret."""
         app, _ = ClientApp.objects.get_or_create(
             slug=slug, defaults={"name": name, "platform": platform}
         )

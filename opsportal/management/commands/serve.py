@@ -32,8 +32,8 @@ from errors.store.writer import writer
 from opsportal.server.heartbeat import HangDetector, Heartbeat
 from opsportal.server.supervisor import Supervisor
 
-CLUSTER_ID = uuid.uuid4().hex[:12]  # of every cluster that this command starts, one after the other
-CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
+CLUSTER_ID = uuid.uuid4().hex[:12]  # shared by all worker clusters that this command starts
+CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look alike
 
 
 class Command(BaseCommand):
@@ -43,10 +43,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument("--port", type=int, default=8000, help="port; 0 takes a free one")
-        parser.add_argument("--no-web", action="store_true", help="only background work")
-        parser.add_argument("--no-worker", action="store_true", help="only web")
-        parser.add_argument("--threads", type=int, default=64, help="requests served at once")
-        parser.add_argument("--workers", type=int, help="background tasks at once (WORKERS)")
+        parser.add_argument("--no-web", action="store_true", help="run only background work")
+        parser.add_argument("--no-worker", action="store_true", help="run only the web server")
+        parser.add_argument("--threads", type=int, default=64, help="request threads")
+        parser.add_argument(
+            "--workers", type=int, help="background tasks that run at the same time (WORKERS)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
@@ -54,10 +56,12 @@ class Command(BaseCommand):
             port = free_port(host, port)
             if "BASE_URL" not in os.environ:
                 answer_at(f"http://{_reachable(host)}:{port}")
-        # Migrating takes 80 MB that nobody needs afterwards.
+        # In a process of its own: migrating takes 80 MB that are not needed afterwards.
         greeting = run_in_child(prepare, is_web=not options["no_web"])
 
-        with tempfile.TemporaryDirectory(prefix="opsportal-") as folder:  # nobody else may open it
+        with tempfile.TemporaryDirectory(
+            prefix="opsportal-"
+        ) as folder:  # readable by this user only
             store = store_child(Path(folder) / "store")
             heartbeat = Heartbeat()
             web = Child("web", partial(run_web, host, port, options["threads"], heartbeat))
@@ -77,9 +81,9 @@ class Command(BaseCommand):
 
 
 def load() -> None:
-    """Import all that web, store and worker run, for all to have it in the same memory.
+    """Import the code of all child processes before they are forked, so that they share its memory.
 
-    Nothing here may ask the database: all that is forked would talk on one connection.
+    Nothing here may query the database: the forked processes would share one connection.
     """
     import django_q.brokers.orm  # noqa: F401  (an instance would connect)
 
@@ -87,13 +91,13 @@ def load() -> None:
     from opsportal.server import web  # noqa: F401
 
     connection.ops.compiler("SQLCompiler")
-    # What is loaded stays shared until something writes to it, and each garbage collection would.
+    # A garbage collection writes to every object, which would end the sharing of its memory page.
     gc.collect()
     gc.freeze()
 
 
 def store_child(address: Path) -> Child:
-    """The store's process, for the web processes that are forked from now on."""
+    """Return the store process, to which web processes that are forked from now on connect."""
     writer.store_address = address
     return Child("store", partial(run_store, address))
 
@@ -120,7 +124,7 @@ def run_worker(start_count: int, workers: int | None) -> None:
 
 
 def answer_at(base_url: str) -> None:
-    """As if BASE_URL had been set to it."""
+    """Use this address as if BASE_URL had been set to it."""
     settings.BASE_URL = base_url
     name = urlsplit(base_url).hostname or ""
     settings.ALLOWED_HOSTS = list({*settings.ALLOWED_HOSTS, name})
@@ -128,7 +132,7 @@ def answer_at(base_url: str) -> None:
 
 
 def prepare(*, is_web: bool) -> str:
-    """Put the node in order. Returns what to tell the person who started it."""
+    """Prepare the database and the node, and return the banner to print."""
     keep_one_connection()
     check_database()
     try:
@@ -139,7 +143,7 @@ def prepare(*, is_web: bool) -> str:
 
 
 def free_port(host: str, port: int) -> int:
-    """The port, or a free one for 0. Raises CommandError, in one line, when it cannot be listened on."""
+    """Return the port, or a free one for 0. Raises CommandError if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -167,7 +171,7 @@ def check_database() -> None:
 
 
 def first_admin() -> str:
-    """How to log in, for people. Makes an admin with a one-time password while there is none."""
+    """Return how to sign in. Creates an admin with a one-time password if there is no active admin."""
     if User.objects.filter(is_superuser=True, is_active=True).exists():
         return "as before (lost the password? manage.py resetlogin <name>)"
     password = get_random_string(16, CLEAR_LETTERS)
@@ -203,7 +207,7 @@ def banner(login: str, key: ClientKey | None) -> str:
 
 
 def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - recognised, not bound
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def _line(error: BaseException) -> str:
