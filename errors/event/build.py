@@ -158,7 +158,7 @@ def build_event(
         event["dist"] = dist
     found = business_refs.find(event)
     title, kind = title_of(event)
-    tags = event.get("tags") or {}
+    tags = event.get("tags")
     environment = str(event.get("environment") or "")[:64]
     return NewEvent(
         app_id=app_id,
@@ -182,7 +182,7 @@ def build_event(
         order_ref=found.get("order_ref", ""),
         payment_ref=found.get("payment_ref", ""),
         reservation_ref=found.get("reservation_ref", ""),
-        tags=tuple(list(tags.items())[:MAX_COUNTED_TAGS]),
+        tags=tuple(list(tags.items())[:MAX_COUNTED_TAGS]) if isinstance(tags, dict) else (),
     )
 
 

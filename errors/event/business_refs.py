@@ -54,7 +54,7 @@ def find(event: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in ("tags", "contexts", "extra"):
         holder = event.get(name)
-        if not holder:
+        if not isinstance(holder, dict):  # missing, or filtered as a whole by the app's scrub keys
             continue
         _collect(found, holder)
         if name == "contexts":
@@ -62,7 +62,8 @@ def find(event: Mapping[str, Any]) -> dict[str, str]:
                 if type(context) is dict and len(context) < 50:
                     _collect(found, context)
     if "request_id" not in found:
-        headers = (event.get("request") or {}).get("headers")
-        if headers:
+        request = event.get("request")
+        headers = request.get("headers") if isinstance(request, dict) else None
+        if isinstance(headers, dict):
             _collect(found, headers)
     return found

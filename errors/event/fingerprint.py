@@ -84,13 +84,38 @@ class Frames(list[dict[str, Any]]):
         self.key = key
 
 
+def exceptions_of(event: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the exceptions of a normalized event, or [] if the app's scrub keys filter them as a whole."""
+    exception = event.get("exception")
+    values = exception.get("values") if isinstance(exception, dict) else None
+    return values if isinstance(values, list) else []
+
+
+def frames_of(stacktrace: Any) -> list[dict[str, Any]]:
+    """Return the frames of a normalized stack trace, or [] if the app's scrub keys filter them as a whole."""
+    frames = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
+    return frames if isinstance(frames, list) else []
+
+
+def is_synthetic(exception: Mapping[str, Any]) -> bool:
+    """Return True if the SDK created the exception itself, so that its type has no meaning."""
+    mechanism = exception.get("mechanism")
+    return isinstance(mechanism, dict) and bool(mechanism.get("synthetic"))
+
+
+def logentry_of(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the message of a normalized event, or {} if the app's scrub keys filter it as a whole."""
+    entry = event.get("logentry")
+    return entry if isinstance(entry, dict) else {}
+
+
 _cached_stacks: dict[tuple[str, tuple[int, ...]], list[str]] = {}
 _MAX_CACHED_STACKS = 500
 
 
 def _stack(stacktrace: Any, platform: str) -> list[str]:
     """Return the parts of a stack that count."""
-    frames = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
+    frames = frames_of(stacktrace)
     if not frames:
         return []
     if type(frames) is not Frames:
@@ -166,12 +191,11 @@ def _default_parts(event: Mapping[str, Any]) -> list[str]:
     if isinstance(csp, dict):
         return ["csp", str(csp.get("effective_directive", "")), str(csp.get("blocked_origin", ""))]
     platform = event.get("platform") or "other"
-    exceptions = (event.get("exception") or {}).get("values") or []
+    exceptions = exceptions_of(event)
     parts: list[str] = []
     has_stack = False
     for exception in exceptions:
-        is_synthetic = (exception.get("mechanism") or {}).get("synthetic")
-        parts += ["type", "" if is_synthetic else exception.get("type") or ""]
+        parts += ["type", "" if is_synthetic(exception) else exception.get("type") or ""]
         stack = _stack(exception.get("stacktrace"), platform)
         has_stack = has_stack or bool(stack)
         parts += stack
@@ -180,7 +204,7 @@ def _default_parts(event: Mapping[str, Any]) -> list[str]:
             for exception in exceptions:
                 parts += ["value", without_variables(exception.get("value") or "")]
         return parts
-    entry = event.get("logentry") or {}
+    entry = logentry_of(event)
     message = entry.get("message") or entry.get("formatted") or ""
     if message:
         return ["message", without_variables(message)]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from errors.event.fingerprint import exceptions_of, frames_of, is_synthetic, logentry_of
+
 UNLABELED = "<unlabeled event>"
 
 
@@ -11,16 +13,16 @@ def _first_line(text: str) -> str:
 
 def title_of(event: dict[str, Any]) -> tuple[str, str]:
     """Return the title and the type: of the last exception, or of the message."""
-    exceptions = (event.get("exception") or {}).get("values") or []
+    exceptions = exceptions_of(event)
     if exceptions:
         last = exceptions[-1]
         kind = last.get("type") or ""
         value = _first_line(last.get("value") or "")
-        if (last.get("mechanism") or {}).get("synthetic") and value:
+        if value and is_synthetic(last):
             kind = kind or "Error"
         if kind or value:
             return (f"{kind}: {value}" if kind and value else kind or value), kind
-    entry = event.get("logentry") or {}
+    entry = logentry_of(event)
     return _first_line(entry.get("formatted") or entry.get("message") or "") or UNLABELED, ""
 
 
@@ -29,9 +31,8 @@ def culprit_of(event: dict[str, Any]) -> str:
     given = event.get("culprit") or event.get("transaction")
     if given:
         return str(given)
-    exceptions = (event.get("exception") or {}).get("values") or []
-    stacktrace = (exceptions[-1].get("stacktrace") if exceptions else event.get("stacktrace")) or {}
-    frames = stacktrace.get("frames") or []
+    exceptions = exceptions_of(event)
+    frames = frames_of((exceptions[-1] if exceptions else event).get("stacktrace"))
     for frame in reversed([frame for frame in frames if frame.get("in_app")] or frames):
         where = frame.get("module") or frame.get("filename") or ""
         function = frame.get("function") or ""

@@ -29,7 +29,17 @@ from errors.exceptions import InvalidError, TooLarge, Unreadable
 from errors.ingest import credentials
 from errors.models import ErrorEvent, Severity
 from errors.queries import event_page
-from tests.errors.fuzz.shapes import broken, events, fuzz, some_of, texts, values, written
+from tests.errors.fuzz.shapes import (
+    INNER,
+    MEMBERS,
+    broken,
+    events,
+    fuzz,
+    some_of,
+    texts,
+    values,
+    written,
+)
 
 SCRUBBER = Scrubber()
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -86,6 +96,14 @@ def test_an_event_is_the_same_with_and_without_the_frame_cache(event: dict[str, 
     plain = build_event(json_codec.decode(payload), **given, size=len(payload))
 
     assert first == from_cache == plain
+
+
+@fuzz
+@given(events, st.sampled_from((*MEMBERS, *INNER)))
+def test_an_app_may_call_any_member_secret(event: dict[str, Any], name: str) -> None:
+    given: dict[str, Any] = {"app_id": 1, "scrubber": Scrubber([name]), "context": CONTEXT}
+
+    is_storable(build_event(json_codec.decode(written(event)), **given))
 
 
 @fuzz
