@@ -158,6 +158,7 @@ def build_event(
         event["dist"] = dist
     found = business_refs.find(event)
     title, kind = title_of(event)
+    group_hash, culprit = fingerprint.fingerprint(event), culprit_of(event)
     tags = event.get("tags")
     environment = str(event.get("environment") or "")[:64]
     return NewEvent(
@@ -165,11 +166,11 @@ def build_event(
         event_id=event_id,
         received_at=received_at,
         occurred_at=occurred_at,
-        group_hash=fingerprint.fingerprint(event),
+        group_hash=group_hash,
         title=title[:300],
-        payload=json_codec.encode(event),
+        payload=frame_cache.encode(event),
         severity=severity_of(event.get("level")).value,
-        culprit=culprit_of(event)[:300],
+        culprit=culprit[:300],
         type=kind[:200],
         platform=str(event.get("platform") or "")[:40],
         environment=environment,

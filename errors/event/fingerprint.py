@@ -12,6 +12,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from core.lib.scrub import Scrubbed
+
 VERSION = 1
 # Earlier versions, newest first. An existing group is found through them and gets the new hash in addition.
 EARLIER: tuple[Callable[[Mapping[str, Any]], str], ...] = ()
@@ -74,14 +76,19 @@ def _frame(platform: str, module: str, filename: str, function: str, line: str) 
     )
 
 
-class Frames(list[dict[str, Any]]):
-    """A stack's frames with a unique key, by which derived values are cached."""
+class Frames(list[dict[str, Any]], Scrubbed):
+    """A stack's scrubbed frames, and their JSON.
 
-    __slots__ = ("key",)
+    Stacks with the same key do not differ in anything that this module reads.
+    """
 
-    def __init__(self, frames: Iterable[dict[str, Any]], key: tuple[int, ...]) -> None:
+    __slots__ = ("encoded", "key")
+
+    def __init__(
+        self, frames: Iterable[dict[str, Any]], encoded: tuple[Any, ...], key: tuple[int, ...]
+    ) -> None:
         super().__init__(frames)
-        self.key = key
+        self.encoded, self.key = encoded, key
 
 
 def exceptions_of(event: Mapping[str, Any]) -> list[dict[str, Any]]:

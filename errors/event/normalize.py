@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from core.lib.scrub import ScrubbedList
+from core.lib.scrub import Scrubbed
 from errors.models import Severity
 
 MAX_FRAMES = 250
@@ -31,7 +31,8 @@ ALIASES = {
     "sentry.interfaces.Contexts": "contexts",
     "sentry.interfaces.Template": "template",
 }
-_KEPT = frozenset((
+EXCEPTION_MEMBERS = ("type", "value", "module", "thread_id", "mechanism", "stacktrace")
+KEPT = frozenset((
     "event_id", "timestamp", "platform", "level", "logger", "transaction", "server_name", "release", "dist",
     "environment", "logentry", "message", "exception", "threads", "stacktrace", "template", "breadcrumbs", "user",
     "request", "contexts", "tags", "extra", "modules", "sdk", "fingerprint", "culprit", "debug_meta", "csp", "type",
@@ -86,7 +87,7 @@ class Normalizer:
         given_notes = event.get("errors")
         if type(given_notes) is list:
             self.problems += [note for note in given_notes if isinstance(note, dict)][:50]
-        for name in [name for name in event if name not in _KEPT]:
+        for name in [name for name in event if name not in KEPT]:
             value = event.pop(name)
             alias = ALIASES.get(name)
             if alias and event.get(alias) is None:
@@ -180,7 +181,7 @@ class Normalizer:
             del self.event[name]
             return
         values = [value for value in given if type(value) is dict]
-        if len(values) < len([value for value in given if value is not None]):
+        if len(values) < len(given) - given.count(None):
             self.record_problem("invalid", name)
         if not values:
             del self.event[name]
@@ -200,11 +201,16 @@ class Normalizer:
         if "stacktrace" in value:
             self._stacktrace(value, "stacktrace")
         value.pop("raw_stacktrace", None)
+        for name in (
+            EXCEPTION_MEMBERS
+        ):  # in a fixed order, which the frame cache cannot know from the client
+            if name in value:
+                value[name] = value.pop(name)
 
     def _stacktrace(self, holder: dict[str, Any], name: str) -> None:
         stacktrace = holder[name]
         frames = stacktrace.get("frames") if type(stacktrace) is dict else None
-        if type(frames) is ScrubbedList:
+        if isinstance(frames, Scrubbed):
             return  # normalized when it was decoded
         if type(frames) is not list:
             if stacktrace is not None and frames is not None:
@@ -231,13 +237,14 @@ class Normalizer:
             lines = frame.get(key)
             if lines is not None and type(lines) is not list:
                 del frame[key]
-        if "vars" in frame and type(frame["vars"]) is not dict:
-            variables = frame.pop("vars")
-            if type(variables) is list:
-                frame["vars"] = {str(n): item for n, item in enumerate(variables)}
+        variables = frame.pop("vars", None)
+        if type(variables) is list:
+            variables = {str(n): item for n, item in enumerate(variables)}
         number = frame.get("lineno")
         if number is not None and type(number) is not int:
             frame["lineno"] = int(number) if _is_digits(number) else None
+        if type(variables) is dict:
+            frame["vars"] = variables  # last, because the frame cache adds them to a cached frame
         return frame
 
     def _tags(self) -> None:

@@ -8,8 +8,8 @@ are kept.
 from core.lib.scrub.texts import FILTERED, passes_luhn, scrub_text
 from core.lib.scrub.values import (
     TOO_DEEP,
+    Scrubbed,
     ScrubbedDict,
-    ScrubbedList,
     Scrubber,
     scrub,
     scrubber,
@@ -18,8 +18,8 @@ from core.lib.scrub.values import (
 __all__ = [
     "FILTERED",
     "TOO_DEEP",
+    "Scrubbed",
     "ScrubbedDict",
-    "ScrubbedList",
     "Scrubber",
     "passes_luhn",
     "scrub",

@@ -41,14 +41,14 @@ _clean_texts = _CleanTexts()  # shared by all scrubbers: the patterns do not dep
 _serials = itertools.count()
 
 
-class ScrubbedDict(dict[str, Any]):
-    """A dict that the scrubber returned. The scrubber does not scrub it again."""
+class Scrubbed:
+    """Base class of containers that a scrubber returned. Scrubbers return them unchanged."""
 
     __slots__ = ()
 
 
-class ScrubbedList(list[Any]):
-    """A list of values that the scrubber returned. The scrubber does not scrub it again."""
+class ScrubbedDict(dict[str, Any], Scrubbed):
+    """A dict that a scrubber returned."""
 
     __slots__ = ()
 
@@ -182,7 +182,7 @@ class Scrubber:
 
     def _walk_other(self, value: Any, depth: int) -> Any:
         """Scrub values that JSON does not have, and subclasses of those it has."""
-        if isinstance(value, ScrubbedDict | ScrubbedList):
+        if isinstance(value, Scrubbed):
             return value
         if isinstance(value, dict):
             return self._walk(dict(value), depth)
