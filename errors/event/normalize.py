@@ -87,6 +87,8 @@ class Normalizer:
         given_notes = event.get("errors")
         if type(given_notes) is list:
             self.problems += [note for note in given_notes if isinstance(note, dict)][:50]
+        else:
+            event.pop("errors", None)
         for name in [name for name in event if name not in KEPT]:
             value = event.pop(name)
             alias = ALIASES.get(name)

@@ -106,6 +106,12 @@ def test_an_app_may_call_any_member_secret(event: dict[str, Any], name: str) -> 
     is_storable(build_event(json_codec.decode(written(event)), **given))
 
 
+def test_a_member_errors_that_is_no_list_is_dropped_when_extra_is_trimmed() -> None:
+    kept = taken(written({"errors": 7, "extra": {"large": "x" * 300_000}}))
+
+    assert json_codec.decode(kept.payload)["errors"] == [{"type": "trimmed", "name": "extra"}]
+
+
 @fuzz
 @given(values)
 def test_no_json_at_all_breaks_the_intake(value: Any) -> None:
