@@ -108,7 +108,7 @@ def test_a_sign_in_is_reset_on_the_command_line(
     printed = capsys.readouterr().out
     password = re.search(r"New password of anna: (\w{16})", printed)
     assert password
-    assert "The second factor is off." in printed
+    assert "Two-factor sign-in is turned off." in printed
     user.refresh_from_db()
     assert user.check_password(password[1])
     assert two_factor.device_of(user) is None
