@@ -70,6 +70,7 @@ FIRST_PARTY_APPS = [
     "core.clients",
     "core.jobs",
     "core.limits",
+    "core.releases",
     "alerts",
     "health",
     "payments",

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("errors.urls")),
     path("", include("health.urls")),
     path("", include("core.clients.urls")),
+    path("", include("core.releases.urls")),
     path("", include("payments.urls")),
     path("", include("reservations.urls")),
     path("", include("alerts.urls")),

@@ -34,6 +34,7 @@ class Scope(models.TextChoices):
     METRICS = "metrics", "Report measurements, deliveries, activity and gauges"
     PAYMENTS = "payments", "Create and read payments"
     RESERVATIONS = "reservations", "Create, read, extend, cancel and complete reservations"
+    RELEASES = "releases", "Report releases and deploys, and upload source maps"
     ADMIN = "admin", "Run checks and read health details"
 
 

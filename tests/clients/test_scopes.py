@@ -25,6 +25,7 @@ SCOPES = {
     "payments:payment-create": Scope.PAYMENTS,
     "payments:payment-read": Scope.PAYMENTS,
     "payments:payment-cancel": Scope.PAYMENTS,
+    "releases:deploy-record": Scope.RELEASES,
     "reservations:availability": Scope.RESERVATIONS,
     "reservations:availability-event": Scope.RESERVATIONS,
     "reservations:reservation-create": Scope.RESERVATIONS,
