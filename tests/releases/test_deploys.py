@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
@@ -20,9 +19,9 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def post(app: ClientApp, **body: Any) -> HttpResponse:
+def post(app: ClientApp, **body: Any) -> Any:
     _, secret = clients.issue_api_key(app=app, scopes=[Scope.RELEASES])
-    return Client().post(  # type: ignore[return-value]
+    return Client().post(
         reverse("releases:deploy-record"),
         body,
         "application/json",
