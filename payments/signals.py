@@ -3,4 +3,9 @@
 from django.dispatch import Signal
 
 payment_succeeded = Signal()  # payment=Payment, now=datetime
-payment_refunded = Signal()  # payment=Payment, now=datetime; sent when the full amount is refunded
+# payment=Payment, refund=Refund (the last one), now=datetime; sent when the full amount is refunded
+payment_refunded = Signal()
+refund_made = Signal()  # payment=Payment, refund=Refund, now=datetime
+# payment=Payment, refund=Refund, now=datetime; the money of a refund that was made has come back
+refund_failed = Signal()
+dispute_closed = Signal()  # payment=Payment, dispute=Dispute, now=datetime

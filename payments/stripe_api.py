@@ -15,11 +15,11 @@ from django.conf import settings
 from core.lib import outbound
 from core.lib.outbound.breaker import Breaker, breaker_for
 from payments.intents import PAYMENT_METADATA_KEY, Intent
+from payments.reversals import REFUND_METADATA_KEY, StripeDispute, StripeRefund
 
 # stripe-python's default is one attempt of up to 80 s. Two attempts of 9 s stay well within a payment's 30 s lease.
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, MAX_RETRIES = 1.0, 8.0, 1
 PAGE_SIZE = 100
-MAX_PAGES = 50
 
 T = TypeVar("T")
 logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO it logs every request
@@ -75,12 +75,6 @@ class NoResponse(StripeFailure):
         self.retry_after = retry_after
         # Stripe stored this 5xx for the idempotency key and will return it again.
         self.is_replayed = is_replayed
-
-
-@dataclass(frozen=True)
-class RefundResult:
-    id: str
-    status: str
 
 
 def is_configured() -> bool:
@@ -147,11 +141,20 @@ def intents_since(since: datetime) -> Iterator[Intent]:
         yield Intent.from_stripe(data)
 
 
-def events_since(since: datetime, prefixes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Yield every event since then whose type begins with a prefix, newest first. Stripe keeps events for 30 days."""
-    for data in _pages("events", created={"gte": int(since.timestamp())}):
-        if str(data.get("type", "")).startswith(prefixes):
-            yield data
+@dataclass(frozen=True)
+class Page:
+    """A page of one of Stripe's lists, newest first. The bookmark leads to the next page, and is "" after the last."""
+
+    items: list[dict[str, Any]]
+    bookmark: str
+
+
+def read_page(
+    resource: str, *, since: datetime, until: datetime, after: str = "", **filters: Any
+) -> Page:
+    """Return one page of the objects created in this period. Stripe keeps events for 30 days."""
+    created = {"gte": int(since.timestamp()), "lte": int(until.timestamp())}
+    return _read_page(resource, after, created=created, **filters)
 
 
 def retrieve_event(event_id: str) -> dict[str, Any]:
@@ -159,17 +162,32 @@ def retrieve_event(event_id: str) -> dict[str, Any]:
         return _client().v1.events.retrieve(event_id).to_dict()
 
 
-def refund(*, intent_id: str, amount: int, payment: UUID, key: str) -> RefundResult:
+def refund(*, intent_id: str, amount: int, payment: UUID, refund: UUID, key: str) -> StripeRefund:
     with _call():
         created = _client().v1.refunds.create(
             {
                 "payment_intent": intent_id,
                 "amount": amount,
-                "metadata": {PAYMENT_METADATA_KEY: str(payment)},
+                "metadata": {PAYMENT_METADATA_KEY: str(payment), REFUND_METADATA_KEY: str(refund)},
             },
             {"idempotency_key": key},
         )
-        return RefundResult(created.id, created.status or "pending")
+        return StripeRefund.from_stripe(created.to_dict())
+
+
+def retrieve_refund(refund_id: str) -> StripeRefund:
+    with _call():
+        return StripeRefund.from_stripe(_client().v1.refunds.retrieve(refund_id).to_dict())
+
+
+def refunds_of(intent_id: str) -> list[StripeRefund]:
+    """Return all refunds of an intent."""
+    return [StripeRefund.from_stripe(one) for one in _pages("refunds", payment_intent=intent_id)]
+
+
+def retrieve_dispute(dispute_id: str) -> StripeDispute:
+    with _call():
+        return StripeDispute.from_stripe(_client().v1.disputes.retrieve(dispute_id).to_dict())
 
 
 def verify_signature(body: bytes, header: str, secret: str, *, tolerance: int) -> None:
@@ -186,15 +204,24 @@ def sign(body: str, secret: str, timestamp: int) -> str:
 
 
 def _pages(resource: str, **filters: Any) -> Iterator[dict[str, Any]]:
-    after: dict[str, str] = {}
-    for _ in range(MAX_PAGES):
-        with _call():
-            page = getattr(_client().v1, resource).list({**filters, **after, "limit": PAGE_SIZE})
-        for item in page.data:
-            yield item.to_dict()
-        if not page.has_more or not page.data:
+    """Yield all objects of a list. An end that is not the list's own raises NoResponse: it proves no absence."""
+    after = ""
+    while True:
+        page = _read_page(resource, after, **filters)
+        yield from page.items
+        after = page.bookmark
+        if not after:
             return
-        after = {"starting_after": page.data[-1].id}
+
+
+def _read_page(resource: str, after: str, **filters: Any) -> Page:
+    start = {"starting_after": after} if after else {}
+    with _call():
+        page = getattr(_client().v1, resource).list({**filters, **start, "limit": PAGE_SIZE})
+    items = [item.to_dict() for item in page.data]
+    if page.has_more and not items:
+        raise NoResponse(f"Stripe's list of {resource.replace('_', ' ')} is incomplete")
+    return Page(items, str(items[-1]["id"]) if page.has_more else "")
 
 
 def _breaker() -> Breaker:

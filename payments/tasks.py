@@ -2,6 +2,7 @@ from django.utils import timezone
 
 from core.lib.schedules import daily, every
 from payments import services, stripe_api
+from payments.services.disputes import watch_deadlines
 from payments.services.refund import sweep_refunds
 
 
@@ -25,10 +26,24 @@ def finish_payments() -> dict[str, int] | str:
     return {**services.sweep(now=now), "refunds": sweep_refunds(now=now)}
 
 
+@every(minutes=30)
+def watch_disputes() -> dict[str, int]:
+    """Alert before the deadlines of disputes"""
+    return {"waiting": watch_deadlines(now=timezone.now())}
+
+
 @every(minutes=15)
 def reconcile() -> dict[str, int] | str:
     """Compare payments with Stripe"""
     return _reconcile(is_full=False)
+
+
+@every(minutes=1)
+def continue_reconciliation() -> dict[str, int] | str:
+    """Continue interrupted comparisons with Stripe"""
+    if not stripe_api.is_configured():
+        return "not configured"
+    return {"finished": services.continue_reconciliation(now=timezone.now())}
 
 
 @daily(hour=3, minute=10)

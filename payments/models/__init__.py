@@ -1,11 +1,13 @@
-"""Payments (intents), Stripe's events (webhooks), refunds by staff (refunds), and differences from Stripe (mismatches)."""
+"""Payments (intents), Stripe's events (webhooks), refunds, disputes, and differences from Stripe (mismatches)."""
 
+from payments.models.disputes import Dispute
 from payments.models.intents import Payment, PaymentStatus, TimelineEntry
 from payments.models.mismatches import Mismatch, ReconciliationRun
 from payments.models.refunds import Refund
 from payments.models.webhooks import RefusedDelivery, WebhookEvent
 
 __all__ = [
+    "Dispute",
     "Mismatch",
     "Payment",
     "PaymentStatus",

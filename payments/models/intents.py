@@ -29,6 +29,14 @@ class PaymentStatus(models.TextChoices):
     CANCELED = "canceled"
 
 
+class Reversal(models.TextChoices):
+    """What became of a successful payment's money. Shown in place of its status."""
+
+    PARTIALLY_REFUNDED = "partially_refunded", "Partially refunded"
+    REFUNDED = "refunded", "Refunded"
+    DISPUTED = "disputed", "Disputed"
+
+
 class PaymentQuerySet(models.QuerySet["Payment"]):
     def unfinished(self) -> "PaymentQuerySet":
         return self.filter(state=Payment.State.STARTED)
@@ -42,6 +50,21 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
 
     def succeeded(self) -> "PaymentQuerySet":
         return self.filter(status=PaymentStatus.SUCCEEDED)
+
+    def refunded(self) -> "PaymentQuerySet":
+        """Return the payments that were refunded in full."""
+        return self.succeeded().filter(
+            amount_refunded__gt=0, amount_refunded__gte=F("amount_received")
+        )
+
+    def partially_refunded(self) -> "PaymentQuerySet":
+        return self.succeeded().filter(
+            amount_refunded__gt=0, amount_refunded__lt=F("amount_received")
+        )
+
+    def disputed(self) -> "PaymentQuerySet":
+        """Return the payments of which a dispute holds or has taken money."""
+        return self.filter(amount_disputed__gt=0)
 
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
         """Take over an unfinished payment whose lease has expired, and return True on success."""
@@ -91,6 +114,12 @@ class Payment(models.Model):
     )
     amount_received = models.PositiveIntegerField(default=0)
     amount_refunded = models.PositiveIntegerField(default=0)
+    amount_disputed = models.PositiveIntegerField(
+        default=0, help_text="Taken from the account by disputes and not returned."
+    )
+    compared_at = models.DateTimeField(
+        null=True, blank=True, help_text="Start of the last comparison with Stripe that found it."
+    )
     error = models.CharField(max_length=300, blank=True)
 
     response_status = models.PositiveSmallIntegerField(null=True)
@@ -163,8 +192,30 @@ class Payment(models.Model):
         return self.replay_count + self.conflict_count
 
     @property
+    def amount_net(self) -> int:
+        """Return what is left of the money received; negative if it was refunded and lost to a dispute."""
+        return self.amount_received - self.amount_refunded - self.amount_disputed
+
+    @property
     def refundable(self) -> int:
-        return self.amount_received - self.amount_refunded
+        """Return what can still be refunded. Money that a dispute has taken cannot be refunded a second time."""
+        return max(0, self.amount_net)
+
+    @property
+    def shown_status(self) -> str:
+        """Return the status to show: Stripe's, or what became of a successful payment's money."""
+        if self.status != PaymentStatus.SUCCEEDED:
+            return self.status
+        if self.amount_disputed:
+            return str(Reversal.DISPUTED)
+        if not self.amount_refunded:
+            return self.status
+        is_full = self.amount_refunded >= self.amount_received
+        return str(Reversal.REFUNDED if is_full else Reversal.PARTIALLY_REFUNDED)
+
+    @property
+    def shown_status_label(self) -> str:
+        return str(dict(PaymentStatus.choices + Reversal.choices)[self.shown_status])
 
     @property
     def is_terminal(self) -> bool:

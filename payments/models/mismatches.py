@@ -1,3 +1,4 @@
+from datetime import datetime
 from typing import ClassVar
 
 from django.conf import settings
@@ -21,6 +22,7 @@ class Mismatch(models.Model):
         TWO_CHARGES = "two_charges", "Two paid intents for one reservation"
         BEHIND = "behind", "Status was out of date"
         NOT_AT_STRIPE = "not_at_stripe", "Unknown at Stripe"
+        REFUND_FAILED = "refund_failed", "A refund failed"
 
     kind = models.CharField(max_length=20, choices=Kind)
     intent_id = models.CharField(max_length=100)
@@ -28,6 +30,11 @@ class Mismatch(models.Model):
         Payment, models.SET_NULL, null=True, blank=True, related_name="mismatches"
     )
     detail = models.CharField(max_length=300)
+    expected_refunded = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Sum of refunds that resolves a failed refund, in the currency's smallest unit.",
+    )
     found_at = models.DateTimeField()
     healed = models.BooleanField(
         default=False, help_text="Fixed automatically by the reconciliation."
@@ -54,13 +61,42 @@ class Mismatch(models.Model):
         return f"{self.get_kind_display()}: {self.intent_id}"
 
 
+class ReconciliationRunQuerySet(models.QuerySet["ReconciliationRun"]):
+    def unfinished(self, since: datetime) -> "ReconciliationRunQuerySet":
+        """Return the runs to continue, full ones last."""
+        return self.filter(finished_at=None, started_at__gte=since).order_by(
+            "is_full", "-started_at"
+        )
+
+    def claim(self, pk: int, *, now: datetime, until: datetime) -> bool:
+        """Take the run's lease and return True if it was free."""
+        free = self.filter(pk=pk, finished_at=None, locked_until__lte=now)
+        return bool(free.update(locked_until=until))
+
+
 class ReconciliationRun(models.Model):
-    """One comparison with Stripe. The next one starts where the latest finished one did."""
+    """One comparison with Stripe, which can be continued. The next one starts where the latest finished one did."""
+
+    class Stage(models.TextChoices):
+        """What is compared, in this order."""
+
+        EVENTS = "events"
+        INTENTS = "intents"
+        REFUNDS = "refunds"
+        DISPUTES = "disputes"
+        UNLISTED = "unlisted", "Payments that are in no list"
+        OPEN_REVERSALS = "open_reversals", "Pending refunds and open disputes"
+        MISMATCHES = "mismatches", "Open mismatches"
 
     started_at = models.DateTimeField(db_index=True)
     finished_at = models.DateTimeField(null=True)
     since = models.DateTimeField()
     is_full = models.BooleanField(default=False)
+    stage = models.CharField(max_length=20, choices=Stage, default=Stage.EVENTS)
+    bookmark = models.CharField(
+        max_length=100, blank=True, help_text="Last object of the stage that was compared."
+    )
+    locked_until = models.DateTimeField(null=True, blank=True)
     event_count = models.PositiveIntegerField(default=0)
     inserted_count = models.PositiveIntegerField(default=0)
     intent_count = models.PositiveIntegerField(default=0)
@@ -69,6 +105,8 @@ class ReconciliationRun(models.Model):
     late_count = models.PositiveIntegerField(
         default=0, help_text="Events older than 15 minutes that never arrived."
     )
+
+    objects = ReconciliationRunQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"reconciliation at {self.started_at:%Y-%m-%d %H:%M}"

@@ -3,20 +3,46 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Sum
 
 from core.lib.formats import money
 from payments.models.intents import Payment
 
 
+class RefundQuerySet(models.QuerySet["Refund"]):
+    def unanswered(self) -> "RefundQuerySet":
+        """Return the refunds of which it is unknown whether Stripe has them."""
+        return self.filter(state=Refund.State.ASKED)
+
+    def effective(self) -> "RefundQuerySet":
+        """Return the refunds whose money has left the account. Stripe deducts pending refunds immediately."""
+        return self.filter(state__in=[Refund.State.PENDING, Refund.State.SUCCEEDED])
+
+    def total(self) -> int:
+        return int(self.aggregate(sum=Sum("amount", default=0))["sum"])
+
+
 class Refund(models.Model):
-    """A refund requested by staff, created once per confirmed form however often the form is sent."""
+    """A refund of a payment: requested by staff, once per confirmed form, or made at Stripe."""
 
     class State(models.TextChoices):
+        """States in the order in which a refund passes through them. A refund never returns to an earlier one."""
+
         ASKED = "asked", "Requested"
         PENDING = "pending"
         SUCCEEDED = "succeeded"
         FAILED = "failed"
+
+        @property
+        def rank(self) -> int:
+            return list(Refund.State).index(self)
+
+    class Seats(models.TextChoices):
+        """The decision about the tickets that the refunded payment paid for."""
+
+        UNDECIDED = "", "Not decided"
+        RELEASE = "release", "Release the seats"
+        KEEP = "keep", "Keep the seats booked"
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="refunds")
@@ -25,11 +51,24 @@ class Refund(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.ASKED)
     stripe_id = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001
     error = models.CharField(max_length=300, blank=True)
+    seats = models.CharField(
+        max_length=10, choices=Seats, blank=True, help_text="What happens to the tickets."
+    )
+    released_items = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="How many tickets of each line are released. Empty: all of them.",
+    )
+    is_counted = models.BooleanField(
+        default=False, help_text="Part of the payment's refunded amount."
+    )
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
     )
     asked_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)
+
+    objects = RefundQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [

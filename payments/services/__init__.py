@@ -12,8 +12,12 @@ from payments.services.create import (
     derived_key,
 )
 from payments.services.mismatches import settle_mismatch
-from payments.services.reconcile import fetch_missing_event, reconcile
-from payments.services.refund import CannotRefund, refund
+from payments.services.reconcile import (
+    continue_reconciliation,
+    fetch_missing_event,
+    reconcile,
+)
+from payments.services.refund import CannotRefund, NewRefund, refund
 from payments.services.sweep import reap_keys, sweep
 from payments.services.webhooks.process import process_event, process_waiting
 from payments.services.webhooks.prune import prune_events
@@ -24,11 +28,13 @@ __all__ = [
     "InProgress",
     "KeyReused",
     "NewPayment",
+    "NewRefund",
     "PortalFault",
     "Received",
     "StoredResponse",
     "StripeUnavailable",
     "cancel",
+    "continue_reconciliation",
     "create_payment",
     "derived_key",
     "fetch_missing_event",

@@ -34,9 +34,9 @@ def raise_alert(
     )
 
 
-def clear_alert(key: str, *, now: datetime) -> None:
+def clear_alert(key: str, *, text: str = "", now: datetime) -> None:
     """Resolve the alert with this key, if it is open."""
-    alerts.clear_problem(key=f"payments.{key}", now=now)
+    alerts.clear_problem(key=f"payments.{key}", text=text, now=now)
 
 
 def update_dead_event_alert(*, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Apply what Stripe reports to a payment: in order, once, and never backwards."""
+"""Apply what Stripe reports to a payment: in any order, once, and never backwards."""
 
 from datetime import datetime
 
@@ -6,8 +6,15 @@ from django.db import transaction
 
 from core.lib.formats import money
 from payments.intents import Intent, is_newer
-from payments.models import Payment, PaymentStatus, TimelineEntry
-from payments.signals import payment_refunded, payment_succeeded
+from payments.models import Dispute, Mismatch, Payment, PaymentStatus, Refund, TimelineEntry
+from payments.services.mismatches import record_failed_refund, resolve_mismatches
+from payments.signals import (
+    dispute_closed,
+    payment_refunded,
+    payment_succeeded,
+    refund_failed,
+    refund_made,
+)
 
 
 class AmbiguousOrder(Exception):
@@ -45,23 +52,55 @@ def apply_intent(
     payment.save(update_fields=fields)
     if is_newer_status is not False and payment.status == PaymentStatus.SUCCEEDED:
         payment_succeeded.send(Payment, payment=payment, now=now)
+        # Refunds and disputes may have been reported before the success.
+        count_refunds(payment, now=now)
+        for dispute in payment.disputes.exclude(closed_at=None):
+            dispute_closed.send(Dispute, payment=payment, dispute=dispute, now=now)
     return True
 
 
-@transaction.atomic
-def apply_refund(*, payment_id: int, amount_refunded: int, now: datetime) -> bool:
-    """Store the sum of all refunds so far and return True if it has grown."""
-    payment = Payment.objects.select_for_update().get(pk=payment_id)
-    amount_refunded = min(amount_refunded, payment.amount_received)
-    if amount_refunded <= payment.amount_refunded:
+def count_refunds(payment: Payment, *, now: datetime) -> bool:
+    """Add up the payment's refunds again and return True if the sum changed.
+
+    The caller has locked the payment. Sends `refund_made` and `refund_failed` for each refund that is counted or no
+    longer counted, and `payment_refunded` when the full amount has been given back.
+    """
+    if payment.status != PaymentStatus.SUCCEEDED:
         return False
-    payment.amount_refunded = amount_refunded
+    refunds = list(payment.refunds.exclude(state=Refund.State.ASKED).order_by("asked_at", "pk"))
+    made = [one for one in refunds if _is_effective(one) and not one.is_counted]
+    failed = [one for one in refunds if not _is_effective(one) and one.is_counted]
+    if not made and not failed:
+        return False
+    before = payment.amount_refunded
+    total = sum(one.amount for one in refunds if _is_effective(one))
+    payment.amount_refunded = min(total, payment.amount_received)
     payment.save(update_fields=["amount_refunded"])
-    detail = f"{money(amount_refunded, payment.currency)} in total"
-    add_timeline_entry(payment, "refunded", detail, now=now)
-    if payment.refundable == 0:
-        payment_refunded.send(Payment, payment=payment, now=now)
+    Refund.objects.filter(pk__in=[one.pk for one in made]).update(is_counted=True)
+    Refund.objects.filter(pk__in=[one.pk for one in failed]).update(is_counted=False)
+    detail = f"{money(payment.amount_refunded, payment.currency)} in total"
+    add_timeline_entry(payment, "refunded" if made else "refund failed", detail, now=now)
+    for refund in failed:
+        record_failed_refund(refund, expected_refunded=before, now=now)
+        refund_failed.send(Refund, payment=payment, refund=refund, now=now)
+    for refund in made:
+        refund_made.send(Refund, payment=payment, refund=refund, now=now)
+    if made and payment.amount_refunded == payment.amount_received:
+        payment_refunded.send(Payment, payment=payment, refund=made[-1], now=now)
+    resolve_mismatches(
+        Mismatch.objects.open().filter(
+            payment=payment,
+            kind=Mismatch.Kind.REFUND_FAILED,
+            expected_refunded__lte=payment.amount_refunded,
+        ),
+        settlement="refunded by another refund",
+        now=now,
+    )
     return True
+
+
+def _is_effective(refund: Refund) -> bool:
+    return refund.state in (Refund.State.PENDING, Refund.State.SUCCEEDED)
 
 
 def add_timeline_entry(payment: Payment, what: str, detail: str = "", *, now: datetime) -> None:

@@ -3,7 +3,8 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from payments.models import Mismatch, Payment
+from payments.models import Mismatch, Payment, Refund
+from payments.models.mismatches import MismatchQuerySet
 from payments.services.alerts import clear_alert, raise_alert
 
 
@@ -13,6 +14,7 @@ def record_mismatch(
     intent_id: str,
     payment: Payment | None,
     detail: str,
+    advice: str = "",
     healed: bool = False,
     now: datetime,
 ) -> bool:
@@ -42,7 +44,7 @@ def record_mismatch(
         raise_alert(
             f"mismatch.{kind}.{intent_id}",
             f"{mismatch.get_kind_display()}: {intent_id}",
-            detail,
+            f"{detail}. {advice}" if advice else detail,
             alert_type="payment-mismatch",
             payment=payment,
             intent_id=intent_id,
@@ -51,14 +53,51 @@ def record_mismatch(
     return is_new
 
 
+def record_failed_refund(refund: Refund, *, expected_refunded: int, now: datetime) -> None:
+    """Open a case for a refund that failed after Stripe had accepted it, or add to the payment's open one.
+
+    The case is resolved when the refunds of the payment add up to `expected_refunded` again. Runs in the caller's
+    transaction.
+    """
+    payment = refund.payment
+    intent_id = payment.intent_id or ""
+    reason = refund.error or "Stripe gives no reason"
+    record_mismatch(
+        Mismatch.Kind.REFUND_FAILED,
+        intent_id=intent_id,
+        payment=payment,
+        detail=f"{refund.formatted_amount} did not reach the buyer: {reason}",
+        advice="The money is back in the Stripe account. Refund it again, or pay the buyer another way.",
+        now=now,
+    )
+    cases = Mismatch.objects.open().filter(intent_id=intent_id, kind=Mismatch.Kind.REFUND_FAILED)
+    cases.filter(expected_refunded=None).update(expected_refunded=expected_refunded)
+    cases.filter(expected_refunded__lt=expected_refunded).update(
+        expected_refunded=expected_refunded
+    )
+
+
+def resolve_mismatches(mismatches: MismatchQuerySet, *, settlement: str, now: datetime) -> int:
+    """Resolve the open mismatches of the queryset because they were put right, and return their number."""
+    resolved = 0
+    for mismatch in mismatches:
+        if _resolve(mismatch, settlement=settlement, user=None, now=now):
+            resolved += 1
+    return resolved
+
+
 def settle_mismatch(*, mismatch: Mismatch, settlement: str, user: User, now: datetime) -> bool:
     """Resolve the mismatch by a staff decision. Return False if it was resolved before."""
-    with transaction.atomic():
-        settled = (
-            Mismatch.objects.open()
-            .filter(pk=mismatch.pk)
-            .update(settled_at=now, settled_by=user, settlement=settlement[:200])
-        )
-        if settled:
-            clear_alert(f"mismatch.{mismatch.kind}.{mismatch.intent_id}", now=now)
+    return _resolve(mismatch, settlement=settlement, user=user, now=now)
+
+
+@transaction.atomic
+def _resolve(mismatch: Mismatch, *, settlement: str, user: User | None, now: datetime) -> bool:
+    settled = (
+        Mismatch.objects.open()
+        .filter(pk=mismatch.pk)
+        .update(settled_at=now, settled_by=user, settlement=settlement[:200])
+    )
+    if settled:
+        clear_alert(f"mismatch.{mismatch.kind}.{mismatch.intent_id}", text=settlement, now=now)
     return bool(settled)

@@ -1,71 +1,144 @@
-"""Compare our payments with Stripe's, fix what can be fixed, and record the rest as mismatches."""
+"""Compare our payments with Stripe's, fix what can be fixed, and record the rest as mismatches.
 
-from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+A run reads Stripe's lists page by page and keeps a bookmark, so that it can be continued after a time limit, a crash
+or an outage. A list that was not read to its end proves nothing: before an intent counts as unknown at Stripe, it is
+requested by its id.
+"""
 
-from django.db.models import Count
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from alerts.extension_points import Severity
 from core.lib.formats import money
+from core.lib.uuids import parse_uuids
 from payments import stripe_api
 from payments.intents import Intent
-from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
+from payments.models import (
+    Dispute,
+    Mismatch,
+    Payment,
+    PaymentStatus,
+    ReconciliationRun,
+    Refund,
+    WebhookEvent,
+)
+from payments.reversals import StripeDispute, StripeRefund
 from payments.services.alerts import clear_alert, raise_alert
 from payments.services.apply import apply_intent
 from payments.services.attempt import STRIPE_KEY_ALERT
-from payments.services.mismatches import record_mismatch
+from payments.services.disputes import store_dispute
+from payments.services.mismatches import record_mismatch, resolve_mismatches
+from payments.services.refund import STATES, store_refunds
 from payments.services.webhooks.process import process_event
-from payments.services.webhooks.receive import HANDLED_TYPES, NotAnEvent, record_event
+from payments.services.webhooks.receive import RECONCILED_TYPES, NotAnEvent, record_event
 
 Kind = Mismatch.Kind
+Stage = ReconciliationRun.Stage
 
-EVENT_LOOKBACK = timedelta(hours=2)
 FULL_LOOKBACK = timedelta(days=30)  # as long as Stripe keeps events
 OVERLAP = timedelta(hours=1)
 LATE_AFTER = timedelta(minutes=15)
-EVENT_BATCH_SIZE = 500
+MAX_SLICE_SECONDS = 35.0
+LEASE = timedelta(seconds=60)
+RESUME_WITHIN = timedelta(hours=6)  # an older unfinished run is replaced by a new one
+SINGLE_BATCH_SIZE = 50
 MISSING_WEBHOOKS_ALERT = "webhooks-missing"
 
 
 def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
-    """Run one comparison and return its row. Raises the errors of stripe_api; the next run then starts where this one did."""
+    """Start a comparison, or continue an unfinished one, for up to 35 seconds, and return its row.
+
+    Raises the errors of stripe_api; the next call then continues at the bookmark.
+    """
+    unfinished = ReconciliationRun.objects.unfinished(now - RESUME_WITHIN).filter(is_full=is_full)
+    run = unfinished.first() or _start_run(now, is_full)
+    _continue_run(run, now)
+    return run
+
+
+def continue_reconciliation(*, now: datetime) -> int:
+    """Continue every run that a time limit or an error interrupted, and return the number of finished ones."""
+    finished = 0
+    for run in ReconciliationRun.objects.unfinished(now - RESUME_WITHIN):
+        _continue_run(run, now)
+        finished += run.finished_at is not None
+    return finished
+
+
+def _start_run(now: datetime, is_full: bool) -> ReconciliationRun:
     last = ReconciliationRun.objects.exclude(finished_at=None).order_by("-started_at").first()
     since = (last.started_at if last else now - FULL_LOOKBACK) - OVERLAP
     if is_full or since < now - FULL_LOOKBACK:
         since = now - FULL_LOOKBACK
-    run = ReconciliationRun.objects.create(started_at=now, since=since, is_full=is_full)
-    last_event_at = _fetch_events(run, now)
-    _compare_intents(run, last_event_at, now)
-    _record_double_charges(run, now)
+    return ReconciliationRun.objects.create(
+        started_at=now, since=since, is_full=is_full, locked_until=now
+    )
+
+
+def _continue_run(run: ReconciliationRun, now: datetime) -> None:
+    if not ReconciliationRun.objects.claim(run.pk, now=now, until=now + LEASE):
+        return  # another worker continues it
+    run.refresh_from_db()
+    deadline = time.monotonic() + MAX_SLICE_SECONDS
+    try:
+        while run.finished_at is None and time.monotonic() < deadline:
+            _take_step(run, now)
+    finally:
+        run.locked_until = now
+        run.save()
+
+
+def _take_step(run: ReconciliationRun, now: datetime) -> None:
+    """Compare one page and move the bookmark, or proceed to the next stage after the last page."""
+    step = _STEPS[Stage(run.stage)]
+    try:
+        run.bookmark = step(run, now)
+    except stripe_api.NotFound:
+        # The object at the bookmark is no longer listed, so this list is read from its start again.
+        if not run.bookmark:
+            raise
+        run.bookmark = ""
+        return
+    if not run.bookmark:
+        stages = list(Stage)
+        following = stages.index(Stage(run.stage)) + 1
+        run.stage = stages[following] if following < len(stages) else run.stage
+        if following == len(stages):
+            _finish_run(run, now)
+    run.save()
+
+
+def _finish_run(run: ReconciliationRun, now: datetime) -> None:
     run.finished_at = timezone.now()
     run.save()
     _alert_missing_webhooks(run, now)
     clear_alert(STRIPE_KEY_ALERT, now=now)  # Stripe has just accepted the key
-    return run
 
 
-def _fetch_events(run: ReconciliationRun, now: datetime) -> dict[str, datetime]:
-    """Store and process the events that never arrived, and return the time of each intent's latest event."""
-    last_event_at: dict[str, datetime] = {}
-    missing = []
-    since = now - (FULL_LOOKBACK if run.is_full else EVENT_LOOKBACK)
-    for data in stripe_api.events_since(since, HANDLED_TYPES):
-        run.event_count += 1
-        intent_id = str(data.get("data", {}).get("object", {}).get("id", ""))
-        last_event_at.setdefault(intent_id, datetime.fromtimestamp(int(data["created"]), UTC))
-        missing.append(data)
-        if len(missing) >= EVENT_BATCH_SIZE:
-            run.inserted_count += _insert_missing(run, missing, now)
-            missing = []
-    run.inserted_count += _insert_missing(run, missing, now)
-    return last_event_at
+def _read_page(
+    run: ReconciliationRun, resource: str, **filters: Any
+) -> tuple[list[dict[str, Any]], str]:
+    """Return the next page of the list since the run's start, and the bookmark after it ("" after the last page)."""
+    page = stripe_api.read_page(
+        resource, since=run.since, until=run.started_at, after=run.bookmark, **filters
+    )
+    return page.items, page.bookmark
 
 
-def _insert_missing(run: ReconciliationRun, events: list[dict[str, object]], now: datetime) -> int:
+# --- events ------------------------------------------------------------------------------------------------
+
+
+def _compare_events(run: ReconciliationRun, now: datetime) -> str:
+    """Store and process the events of one page that never arrived."""
+    events, bookmark = _read_page(run, "events", types=list(RECONCILED_TYPES))
+    run.event_count += len(events)
     ids = [str(data.get("id")) for data in events]
     known = set(WebhookEvent.objects.filter(event_id__in=ids).values_list("event_id", flat=True))
-    inserted = 0
     for data in reversed(events):  # oldest first, as they happened
         if data.get("id") in known:
             continue
@@ -76,54 +149,55 @@ def _insert_missing(run: ReconciliationRun, events: list[dict[str, object]], now
         except NotAnEvent:
             continue
         if received.is_new:
-            inserted += 1
+            run.inserted_count += 1
             run.late_count += received.event.created_at < now - LATE_AFTER
             process_event(event_pk=received.event.pk, now=now)
-    return inserted
+    return bookmark
 
 
-def _compare_intents(
-    run: ReconciliationRun, last_event_at: dict[str, datetime], now: datetime
-) -> None:
-    seen: set[str] = set()
-    for intent in stripe_api.intents_since(run.since):
-        run.intent_count += 1
-        seen.add(intent.id)
-        payment = Payment.objects.filter(intent_id=intent.id).first()
+# --- intents -----------------------------------------------------------------------------------------------
+
+
+def _compare_intents(run: ReconciliationRun, now: datetime) -> str:
+    items, bookmark = _read_page(run, "payment_intents")
+    intents = [Intent.from_stripe(data) for data in items]
+    run.intent_count += len(intents)
+    ids = [intent.id for intent in intents]
+    payments = {one.intent_id: one for one in Payment.objects.filter(intent_id__in=ids)}
+    last_event_at = _find_last_events(ids)
+    for intent in intents:
+        payment = payments.get(intent.id)
         if payment is None and intent.payment_uuid:
             payment = _find_unlinked(intent)
             if payment is None and intent.status == PaymentStatus.SUCCEEDED:
                 detail = money(intent.amount_received, intent.currency)
-                _record(run, Kind.MISSING, intent, None, detail, now)
+                _record_unknown_intent(run, intent, detail, now)
         if payment is not None:
             _compare_intent(run, payment, intent, last_event_at.get(intent.id), now)
-    if run.is_full:
-        _record_unknown_at_stripe(run, seen, now)
+    Payment.objects.filter(intent_id__in=ids).update(compared_at=run.started_at)
+    return bookmark
 
 
-def _record_unknown_at_stripe(run: ReconciliationRun, seen: set[str], now: datetime) -> None:
-    ours = Payment.objects.filter(
-        created_at__gte=run.since + OVERLAP,
-        created_at__lte=now - LATE_AFTER,
-        intent_id__isnull=False,
-        livemode=stripe_api.is_livemode(),
-    )
-    for payment in ours.exclude(intent_id__in=seen).order_by("pk")[:100]:
-        run.mismatch_count += record_mismatch(
-            Kind.NOT_AT_STRIPE,
-            intent_id=payment.intent_id or "",
-            payment=payment,
-            detail=payment.status,
-            now=now,
-        )
+def _find_last_events(intent_ids: list[str]) -> dict[str, datetime]:
+    events = WebhookEvent.objects.filter(object_id__in=intent_ids).values_list("object_id")
+    return dict(events.annotate(at=Max("created_at")).order_by())
+
+
+def _record_unknown_intent(
+    run: ReconciliationRun, intent: Intent, detail: str, now: datetime
+) -> None:
+    """Record a paid intent that no payment has, unless its money has been given back."""
+    if _is_given_back(intent):
+        return
+    twin = Payment.objects.filter(uuid__in=parse_uuids([intent.payment_uuid])).first()
+    kind = Kind.TWO_CHARGES if twin else Kind.MISSING
+    _record(run, kind, intent, twin, detail, now)
 
 
 def _find_unlinked(intent: Intent) -> Payment | None:
     """Return the payment that this intent was created for, unless it has another intent."""
-    try:
-        return Payment.objects.filter(uuid=intent.payment_uuid, intent_id=None).first()
-    except ValueError:
-        return None
+    ids = parse_uuids([intent.payment_uuid])
+    return Payment.objects.filter(uuid__in=ids, intent_id=None).first()
 
 
 def _compare_intent(
@@ -146,7 +220,9 @@ def _compare_intent(
     run.healed_count += is_fixed
     detail = f"{was} here, {intent.status} at Stripe"
     if not is_fixed:
-        _record(run, Kind.BEHIND, intent, payment, detail, now)
+        payment.refresh_from_db(fields=["status"])
+        if payment.status != intent.status:  # an event may have brought the status in the meantime
+            _record(run, Kind.BEHIND, intent, payment, detail, now)
     elif was_linked and (last_event_at is None or last_event_at < now - LATE_AFTER):
         run.late_count += 1
         record_mismatch(
@@ -157,6 +233,149 @@ def _compare_intent(
             healed=True,
             now=now,
         )
+
+
+def _compare_unlisted(run: ReconciliationRun, now: datetime) -> str:
+    """Request each intent that a full run did not find in the list by its id. The bookmark is a payment's number."""
+    if not run.is_full:
+        return ""
+    unlisted = (
+        Payment.objects.filter(
+            created_at__gte=run.since + OVERLAP,
+            created_at__lte=run.started_at - LATE_AFTER,
+            intent_id__isnull=False,
+            livemode=stripe_api.is_livemode(),
+            pk__gt=int(run.bookmark or 0),
+        )
+        .filter(Q(compared_at=None) | Q(compared_at__lt=run.started_at))
+        .order_by("pk")[:SINGLE_BATCH_SIZE]
+    )
+    bookmark = ""
+    for payment in unlisted:
+        try:
+            intent = stripe_api.retrieve_intent(payment.intent_id or "")
+        except stripe_api.NotFound:
+            run.mismatch_count += record_mismatch(
+                Kind.NOT_AT_STRIPE,
+                intent_id=payment.intent_id or "",
+                payment=payment,
+                detail=payment.status,
+                now=now,
+            )
+        else:
+            run.intent_count += 1
+            _compare_intent(run, payment, intent, now, now)
+            Payment.objects.filter(pk=payment.pk).update(compared_at=run.started_at)
+        bookmark = str(payment.pk)
+    return bookmark
+
+
+# --- refunds and disputes ----------------------------------------------------------------------------------
+
+
+def _compare_refunds(run: ReconciliationRun, now: datetime) -> str:
+    items, bookmark = _read_page(run, "refunds")
+    _store_refunds(run, [StripeRefund.from_stripe(data) for data in items], now)
+    return bookmark
+
+
+def _compare_disputes(run: ReconciliationRun, now: datetime) -> str:
+    items, bookmark = _read_page(run, "disputes")
+    _store_disputes(run, [StripeDispute.from_stripe(data) for data in items], now)
+    return bookmark
+
+
+def _compare_open_reversals(run: ReconciliationRun, now: datetime) -> str:
+    """Request pending refunds and open disputes by their ids, because their lists begin with the run."""
+    if not run.is_full:
+        return ""
+    pending = Refund.objects.filter(state=Refund.State.PENDING).exclude(stripe_id=None)
+    for stripe_id in list(pending.order_by("pk").values_list("stripe_id", flat=True)):
+        _store_refunds(run, [stripe_api.retrieve_refund(str(stripe_id))], now)
+    open_ = Dispute.objects.open().order_by("pk").values_list("stripe_id", flat=True)
+    for stripe_id in list(open_):
+        _store_disputes(run, [stripe_api.retrieve_dispute(stripe_id)], now)
+    return ""
+
+
+def _store_refunds(run: ReconciliationRun, refunds: list[StripeRefund], now: datetime) -> None:
+    ids = [refund.id for refund in refunds]
+    known = dict(Refund.objects.filter(stripe_id__in=ids).values_list("stripe_id", "state"))
+    payments = _payments_by_intent(refund.intent_id for refund in refunds)
+    for refund in refunds:
+        payment_id = payments.get(refund.intent_id)
+        if payment_id is not None and known.get(refund.id) != STATES.get(refund.status):
+            changed = store_refunds(payment_id=payment_id, refunds=[refund], now=now)
+            run.healed_count += changed
+            run.late_count += changed and refund.created_at < now - LATE_AFTER
+
+
+def _store_disputes(run: ReconciliationRun, disputes: list[StripeDispute], now: datetime) -> None:
+    ids = [dispute.id for dispute in disputes]
+    known = dict(Dispute.objects.filter(stripe_id__in=ids).values_list("stripe_id", "status"))
+    payments = _payments_by_intent(dispute.intent_id for dispute in disputes)
+    for dispute in disputes:
+        payment_id = payments.get(dispute.intent_id)
+        if payment_id is not None and known.get(dispute.id) != dispute.status:
+            store_dispute(payment_id=payment_id, reported=dispute, reported_at=now, now=now)
+            run.healed_count += 1
+            run.late_count += dispute.created_at < now - LATE_AFTER
+
+
+def _payments_by_intent(intent_ids: Iterable[str]) -> dict[str | None, int]:
+    found = Payment.objects.filter(intent_id__in=set(intent_ids))
+    return dict(found.values_list("intent_id", "pk"))
+
+
+# --- open mismatches ---------------------------------------------------------------------------------------
+
+
+def _recheck_mismatches(run: ReconciliationRun, now: datetime) -> str:
+    """Resolve the open mismatches that were put right at Stripe. The bookmark is a mismatch's number."""
+    open_ = (
+        Mismatch.objects.open()
+        .exclude(kind=Kind.REFUND_FAILED)  # resolved by the next refund
+        .filter(pk__gt=int(run.bookmark or 0))
+        .select_related("payment")
+    )
+    bookmark = ""
+    for mismatch in open_.order_by("pk")[:SINGLE_BATCH_SIZE]:
+        bookmark = str(mismatch.pk)
+        try:
+            settlement = _put_right(mismatch, stripe_api.retrieve_intent(mismatch.intent_id))
+        except stripe_api.NotFound:
+            continue
+        if settlement:
+            resolve_mismatches(
+                Mismatch.objects.filter(pk=mismatch.pk), settlement=settlement, now=now
+            )
+    return bookmark
+
+
+def _put_right(mismatch: Mismatch, intent: Intent) -> str:
+    """Return how the mismatch was put right, or "" if it was not."""
+    payment = mismatch.payment
+    if mismatch.kind == Kind.NOT_AT_STRIPE:
+        return "found at Stripe"
+    if mismatch.kind == Kind.BEHIND and payment and payment.status == intent.status:
+        return "the status is the same as at Stripe"
+    is_same = payment and (payment.amount, payment.currency) == (intent.amount, intent.currency)
+    if mismatch.kind == Kind.AMOUNT and is_same:
+        return "the amount is the same as at Stripe"
+    if mismatch.kind == Kind.MISSING and Payment.objects.filter(intent_id=intent.id).exists():
+        return "known here"
+    if intent.status == PaymentStatus.CANCELED:
+        return "canceled at Stripe"
+    if mismatch.kind != Kind.BEHIND and _is_given_back(intent):
+        return "refunded"
+    return ""
+
+
+def _is_given_back(intent: Intent) -> bool:
+    if not intent.amount_received:
+        return False
+    refunds = stripe_api.refunds_of(intent.id)
+    return sum(one.amount for one in refunds if one.is_effective) >= intent.amount_received
 
 
 def _alert_missing_webhooks(run: ReconciliationRun, now: datetime) -> None:
@@ -174,35 +393,6 @@ def _alert_missing_webhooks(run: ReconciliationRun, now: datetime) -> None:
     )
 
 
-def _record_double_charges(run: ReconciliationRun, now: datetime) -> None:
-    doubled = (
-        Payment.objects.succeeded()
-        .filter(created_at__gte=run.since, amount_refunded=0)
-        .exclude(reservation_id="")
-        .values_list("reservation_id")
-        .annotate(count=Count("pk"))
-        .filter(count__gt=1)
-        .order_by()
-    )
-    by_reservation: dict[str, list[Payment]] = defaultdict(list)
-    for payment in (
-        Payment.objects.succeeded()
-        .filter(reservation_id__in=[reservation for reservation, _ in doubled])
-        .order_by("created_at", "pk")
-    ):
-        by_reservation[payment.reservation_id].append(payment)
-    for reservation, payments in by_reservation.items():
-        first, *duplicates = payments
-        for payment in duplicates:
-            run.mismatch_count += record_mismatch(
-                Kind.TWO_CHARGES,
-                intent_id=payment.intent_id or "",
-                payment=payment,
-                detail=f"reservation {reservation} was also paid by {first.intent_id}",
-                now=now,
-            )
-
-
 def _record(
     run: ReconciliationRun,
     kind: Mismatch.Kind,
@@ -214,6 +404,17 @@ def _record(
     run.mismatch_count += record_mismatch(
         kind, intent_id=intent.id, payment=payment, detail=detail, now=now
     )
+
+
+_STEPS: dict[ReconciliationRun.Stage, Callable[[ReconciliationRun, datetime], str]] = {
+    Stage.EVENTS: _compare_events,
+    Stage.INTENTS: _compare_intents,
+    Stage.REFUNDS: _compare_refunds,
+    Stage.DISPUTES: _compare_disputes,
+    Stage.UNLISTED: _compare_unlisted,
+    Stage.OPEN_REVERSALS: _compare_open_reversals,
+    Stage.MISMATCHES: _recheck_mismatches,
+}
 
 
 def fetch_missing_event(*, event_id: str, now: datetime) -> WebhookEvent:

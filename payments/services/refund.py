@@ -1,131 +1,192 @@
 """Refund a payment: once per confirmed form, and never more than was received."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Sum
 
 from core.lib.formats import THREE_DECIMAL, money
 from payments import stripe_api
 from payments.models import Payment, PaymentStatus, Refund
 from payments.models.intents import NEVER_RESEND_AFTER
-from payments.services.apply import add_timeline_entry, apply_refund
+from payments.reversals import StripeRefund
+from payments.services.apply import add_timeline_entry, count_refunds
+from payments.services.mismatches import record_failed_refund
 
 State = Refund.State
-OPEN_STATES = (State.ASKED, State.PENDING)
 REQUEST_GRACE_PERIOD = timedelta(minutes=1)
+SWEEP_BATCH_SIZE = 50
+# https://docs.stripe.com/api/refunds/object#refund_object-status
+STATES = {
+    "pending": State.PENDING,
+    "requires_action": State.PENDING,
+    "succeeded": State.SUCCEEDED,
+    "failed": State.FAILED,
+    "canceled": State.FAILED,
+}
 
 
 class CannotRefund(Exception):
     """The refund is not possible; the text says why. No request was sent to Stripe."""
 
 
+@dataclass(frozen=True)
+class NewRefund:
+    """A refund that staff confirmed, with their decision about the tickets."""
+
+    amount: int
+    reason: str
+    seats: Refund.Seats = Refund.Seats.UNDECIDED
+    released_items: Mapping[str, int] = field(default_factory=dict)  # empty: all tickets
+
+
 def refund(
-    *,
-    payment: Payment,
-    amount: int,
-    reason: str,
-    form: uuid.UUID,
-    user: User,
-    now: datetime,
+    *, payment: Payment, new_refund: NewRefund, form: uuid.UUID, user: User | None, now: datetime
 ) -> Refund:
     """Return the refund of this confirmed form, after requesting it from Stripe if that has not happened yet.
 
     Raises CannotRefund. If Stripe does not respond, the refund stays `asked` and the sweeper sends the request again.
     """
-    requested = _record_request(payment, amount, reason, form, user, now)
+    requested = _record_request(payment, new_refund, form, user, now)
     if requested.state == State.ASKED:
-        _request_refund(requested, now)
+        _request_refund(requested, now, is_watched=True)
     requested.refresh_from_db()
     return requested
 
 
 @transaction.atomic
 def _record_request(
-    payment: Payment,
-    amount: int,
-    reason: str,
-    form: uuid.UUID,
-    user: User,
-    now: datetime,
+    payment: Payment, new_refund: NewRefund, form: uuid.UUID, user: User | None, now: datetime
 ) -> Refund:
     payment = Payment.objects.select_for_update().get(pk=payment.pk)
     existing = Refund.objects.filter(uuid=form).first()
     if existing is not None:
         return existing
+    amount = new_refund.amount
     if payment.status != PaymentStatus.SUCCEEDED or not payment.intent_id:
         raise CannotRefund("only a successful payment can be refunded")
-    pending = payment.refunds.filter(state__in=OPEN_STATES).aggregate(sum=Sum("amount", default=0))[
-        "sum"
-    ]
-    if not 0 < amount <= payment.refundable - pending:
+    if not 0 < amount <= payment.refundable - payment.refunds.unanswered().total():
         raise CannotRefund("the amount exceeds what is left to refund")
     if payment.currency in THREE_DECIMAL and amount % 10:
         # https://docs.stripe.com/currencies#three-decimal
         raise CannotRefund(f"an amount in {payment.currency} must be a multiple of 0.01")
     add_timeline_entry(payment, "refund requested", money(amount, payment.currency), now=now)
     return Refund.objects.create(
-        uuid=form, payment=payment, amount=amount, reason=reason[:200], asked_by=user, asked_at=now
+        uuid=form,
+        payment=payment,
+        amount=amount,
+        reason=new_refund.reason[:200],
+        seats=new_refund.seats,
+        released_items=dict(new_refund.released_items),
+        asked_by=user,
+        asked_at=now,
     )
 
 
-def _request_refund(refund_: Refund, now: datetime) -> None:
+def _request_refund(refund_: Refund, now: datetime, *, is_watched: bool) -> None:
+    """Send the request to Stripe and store the outcome.
+
+    `is_watched` means that the person who asked sees the outcome at once, so that a refusal needs no case.
+    """
     payment = refund_.payment
     try:
-        result = stripe_api.refund(
+        made = stripe_api.refund(
             intent_id=payment.intent_id or "",
             amount=refund_.amount,
             payment=payment.uuid,
+            refund=refund_.uuid,
             key=refund_.stripe_idempotency_key,
         )
     except (stripe_api.InvalidRequest, stripe_api.CardDeclined) as refusal:
-        Refund.objects.filter(pk=refund_.pk, state=State.ASKED).update(
-            state=State.FAILED, error=str(refusal)[:300], settled_at=now
-        )
+        _fail_unanswered(refund_, str(refusal), now, opens_case=not is_watched)
     except stripe_api.StripeFailure as failure:
-        Refund.objects.filter(pk=refund_.pk).update(error=str(failure)[:300])
+        Refund.objects.unanswered().filter(pk=refund_.pk).update(error=str(failure)[:300])
     else:
-        with transaction.atomic():
-            Refund.objects.filter(pk=refund_.pk, state=State.ASKED).update(stripe_id=result.id)
-            _set_state(refund_, result.status, now)
+        store_refunds(payment_id=payment.pk, refunds=[made], now=now)
 
 
-def apply_refund_event(*, payment: Payment, data: Mapping[str, Any], now: datetime) -> str:
-    """Apply a `refund.*` event to our refund and return the outcome. Runs in the caller's transaction."""
-    existing = Refund.objects.filter(payment=payment, stripe_id=str(data.get("id"))).first()
-    if existing is None:
-        return "not requested through the portal"
-    _set_state(existing, str(data.get("status")), now)
-    return f"refund {data.get('status')}"
+@transaction.atomic
+def _fail_unanswered(refund_: Refund, error: str, now: datetime, *, opens_case: bool) -> None:
+    payment = Payment.objects.select_for_update().get(pk=refund_.payment_id)
+    failed = Refund.objects.unanswered().filter(pk=refund_.pk)
+    if failed.update(state=State.FAILED, error=error[:300], settled_at=now) and opens_case:
+        refund_.refresh_from_db()
+        expected = payment.amount_refunded + refund_.amount
+        record_failed_refund(refund_, expected_refunded=expected, now=now)
 
 
-def _set_state(refund_: Refund, stripe_status: str, now: datetime) -> None:
-    """Store Stripe's status: pending, requires_action, succeeded, failed or canceled."""
-    state = {"succeeded": State.SUCCEEDED, "failed": State.FAILED, "canceled": State.FAILED}.get(
-        stripe_status, State.PENDING
-    )
-    changed = Refund.objects.filter(pk=refund_.pk, state__in=OPEN_STATES).update(
-        state=state, error="", settled_at=None if state == State.PENDING else now
-    )
-    if changed and state == State.SUCCEEDED:
-        ours = Refund.objects.filter(payment=refund_.payment_id, state=State.SUCCEEDED)
-        total = ours.aggregate(sum=Sum("amount", default=0))["sum"]
-        apply_refund(payment_id=refund_.payment_id, amount_refunded=total, now=now)
+@transaction.atomic
+def store_refunds(*, payment_id: int, refunds: Sequence[StripeRefund], now: datetime) -> bool:
+    """Store Stripe's refunds of a payment, in any order of their reports, and return True if anything changed.
+
+    A refund passes through its states in one direction, so an older report is recognized by its state.
+    """
+    payment = Payment.objects.select_for_update().get(pk=payment_id)
+    changed = False
+    for reported in refunds:
+        changed |= _store_refund(payment, reported, now)
+    return count_refunds(payment, now=now) or changed
+
+
+def _store_refund(payment: Payment, reported: StripeRefund, now: datetime) -> bool:
+    refund_ = payment.refunds.filter(stripe_id=reported.id).first()
+    if refund_ is None and reported.refund_uuid is not None:
+        # The response with Stripe's id was lost or has not arrived yet.
+        refund_ = payment.refunds.filter(uuid=reported.refund_uuid, stripe_id=None).first()
+    if refund_ is None:
+        refund_ = Refund(
+            payment=payment,
+            amount=reported.amount,
+            reason="made at Stripe",
+            asked_at=reported.created_at,
+        )
+    state = STATES.get(reported.status, State.PENDING)
+    if refund_.pk and State(refund_.state).rank >= state.rank:
+        return False
+    refund_.stripe_id = reported.id
+    refund_.state = state
+    refund_.settled_at = None if state == State.PENDING else now
+    refund_.error = ""
+    if state == State.FAILED:
+        refund_.error = reported.failure_reason.replace("_", " ")[:300] or reported.status
+    refund_.save()
+    if state == State.FAILED and not refund_.is_counted:
+        # The report of its failure came first. A refund that was counted opens its case when it is subtracted.
+        expected = payment.amount_refunded + refund_.amount
+        record_failed_refund(refund_, expected_refunded=expected, now=now)
+    return True
 
 
 def sweep_refunds(*, now: datetime) -> int:
-    """Request unanswered refunds again while Stripe still knows their key, and return their number."""
-    waiting = Refund.objects.filter(
-        state=State.ASKED,
-        asked_at__lte=now - REQUEST_GRACE_PERIOD,
-        asked_at__gt=now - NEVER_RESEND_AFTER,
-    ).select_related("payment")
+    """Finish the refunds without a response and return their number.
+
+    While Stripe still knows their key, they are requested again; after that, they are only looked up: adopted if
+    Stripe has them, and failed otherwise.
+    """
+    waiting = Refund.objects.unanswered().filter(asked_at__lte=now - REQUEST_GRACE_PERIOD)
     count = 0
-    for unanswered in waiting.order_by("asked_at", "pk")[:50]:
-        _request_refund(unanswered, now)
+    for unanswered in waiting.select_related("payment").order_by("asked_at", "pk")[
+        :SWEEP_BATCH_SIZE
+    ]:
+        if unanswered.asked_at > now - NEVER_RESEND_AFTER:
+            _request_refund(unanswered, now, is_watched=False)
+        else:
+            _look_up(unanswered, now)
         count += 1
     return count
+
+
+def _look_up(refund_: Refund, now: datetime) -> None:
+    try:
+        known = stripe_api.refunds_of(refund_.payment.intent_id or "")
+    except stripe_api.NotFound:
+        known = []
+    except stripe_api.StripeFailure as failure:
+        Refund.objects.unanswered().filter(pk=refund_.pk).update(error=str(failure)[:300])
+        return
+    store_refunds(payment_id=refund_.payment_id, refunds=known, now=now)
+    error = "Stripe never received the request"
+    _fail_unanswered(refund_, error, now, opens_case=True)

@@ -72,8 +72,9 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     try:
         refund_ = services.refund(
             payment=payment,
-            amount=form.cleaned_data["amount"],
-            reason=form.cleaned_data["reason"],
+            new_refund=services.NewRefund(
+                amount=form.cleaned_data["amount"], reason=form.cleaned_data["reason"]
+            ),
             form=form.cleaned_data["form"],
             user=request.user,
             now=timezone.now(),

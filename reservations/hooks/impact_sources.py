@@ -37,7 +37,7 @@ def touched_reservations(references: References) -> Iterator[Touched]:
             state=reservation.status,
             amount=None if str(reservation.uuid) in counted else sum(line.amount for line in lines),
             currency=lines[0].currency if lines else "",
-            seats=sum(line.quantity for line in lines),
+            seats=sum(line.kept for line in lines),
             url=reverse("reservations:reservation-page", args=[reservation.uuid]),
             at_risk=reservation.status in (Status.ACTIVE, Status.REFUND_NEEDED),
         )

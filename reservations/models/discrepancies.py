@@ -23,6 +23,7 @@ class Discrepancy(models.Model):
         FAILED = "completion_failed", "Paid, but completing the reservation failed"
         AMOUNT = "amount_differs", "Paid amount differs from the price"
         SEAT_WITHOUT_MONEY = "seat_without_money", "Refunded, but the seats are still booked"
+        DISPUTE_LOST = "dispute_lost", "Lost to a dispute, but the seats are still booked"
 
     kind = models.CharField(max_length=30, choices=Kind)
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="+")
@@ -56,6 +57,11 @@ class Discrepancy(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: payment {self.payment_id}"
+
+    @property
+    def keeps_seats(self) -> bool:
+        """Return True if the money is gone and staff decide about the seats."""
+        return self.kind in (self.Kind.SEAT_WITHOUT_MONEY, self.Kind.DISPUTE_LOST)
 
     @property
     def needs_refund(self) -> bool:

@@ -118,6 +118,10 @@ class Reservation(models.Model):
         return self.status
 
 
+# The tickets of a line that have not been released, for queries; `Line.kept` is the same for one line.
+KEPT = F("quantity") - F("released")
+
+
 class LineQuerySet(models.QuerySet["Line"]):
     def owned_by(self, customer: str, now: datetime) -> "LineQuerySet":
         """Return the lines that count against a limit per customer: tickets held now and tickets bought."""
@@ -127,7 +131,8 @@ class LineQuerySet(models.QuerySet["Line"]):
         )
 
     def seats(self) -> int:
-        return int(self.aggregate(seats=models.Sum("quantity", default=0))["seats"])
+        """Return the number of tickets that have not been released."""
+        return int(self.aggregate(seats=models.Sum(KEPT, default=0))["seats"])
 
 
 class Line(models.Model):
@@ -136,6 +141,9 @@ class Line(models.Model):
     reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="lines")
     ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="lines")
     quantity = models.PositiveIntegerField()
+    released = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Sold tickets that were released after a refund."
+    )
     price = models.PositiveIntegerField(
         help_text="Price of one ticket in the currency's smallest unit."
     )
@@ -146,6 +154,9 @@ class Line(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(quantity__gte=1), name="a_line_has_tickets"),
+            models.CheckConstraint(
+                condition=Q(released__lte=F("quantity")), name="never_released_more_than_reserved"
+            ),
             models.UniqueConstraint(
                 fields=["reservation", "ticket_type"], name="one_line_per_ticket_type"
             ),
@@ -153,6 +164,10 @@ class Line(models.Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} x {self.ticket_type_id}"
+
+    @property
+    def kept(self) -> int:
+        return self.quantity - self.released
 
     @property
     def amount(self) -> int:

@@ -24,7 +24,8 @@ class Drift:
 def find_drift() -> list[Drift]:
     """Return the ticket types whose `held` or `sold` is not what their reservations add up to."""
     held = Sum("lines__quantity", filter=Q(lines__reservation__status=Status.ACTIVE))
-    sold = Sum("lines__quantity", filter=Q(lines__reservation__status=Status.COMPLETED))
+    kept = F("lines__quantity") - F("lines__released")
+    sold = Sum(kept, filter=Q(lines__reservation__status=Status.COMPLETED))
     wrong = (
         TicketType.objects.annotate(by_holds=Coalesce(held, 0), by_sales=Coalesce(sold, 0))
         .exclude(held=F("by_holds"), sold=F("by_sales"))

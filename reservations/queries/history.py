@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from core.lib.charts import Chart, Series
 from reservations.models import Event, Line, Status
+from reservations.models.holds import KEPT
 
 HOURLY_UP_TO = timedelta(days=7)
 
@@ -22,7 +23,7 @@ def build_event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
     def seats(of: QuerySet[Line], field: str) -> dict[datetime, int]:
         within = of.filter(**{f"reservation__{field}__gte": times[0]})
         found = within.annotate(slot=truncate(f"reservation__{field}")).values_list("slot")
-        return dict(found.annotate(seats=Sum("quantity")).order_by())
+        return dict(found.annotate(seats=Sum(KEPT)).order_by())
 
     times = _slots(since, now, hourly=is_hourly)
     held = seats(lines, "created_at")

@@ -6,6 +6,7 @@ import msgspec
 from django.db.models import Count, Min, Q, Sum
 
 from reservations.models import Cleanup, Discrepancy, Line, Reservation, Status
+from reservations.models.holds import KEPT
 from reservations.queries.drift import find_drift
 
 
@@ -41,7 +42,7 @@ def collect_stats(*, now: datetime, since: datetime | None = None) -> Reservatio
         | dict(
             Line.objects.filter(reservation__in=counted)
             .values_list("reservation__status")
-            .annotate(seats=Sum("quantity"))
+            .annotate(seats=Sum(KEPT))
             .order_by()
         ),
         oldest_active_at=held["oldest_at"],

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from core.lib.formats import span
 from reservations.models import Line, Status, TicketType
 from reservations.models.catalog import TicketTypeQuerySet
+from reservations.models.holds import KEPT
 
 LOOKBACK = timedelta(hours=6)
 
@@ -19,7 +20,7 @@ def count_recently_sold(types: Iterable[TicketType], *, now: datetime) -> dict[i
         reservation__status=Status.COMPLETED,
         reservation__ended_at__gt=now - LOOKBACK,
     )
-    for type_id, quantity in recent.values_list("ticket_type", "quantity"):
+    for type_id, quantity in recent.values_list("ticket_type", KEPT):
         sold[type_id] = sold.get(type_id, 0) + quantity
     return sold
 

@@ -8,8 +8,14 @@ from reservations.services.complete import complete
 from reservations.services.discrepancies import settle
 from reservations.services.hold import CannotChange, cancel, extend
 from reservations.services.integrity import check_integrity
-from reservations.services.paid import complete_paid, handle_refund
-from reservations.services.release import Released, reclaim, release_expired
+from reservations.services.paid import (
+    complete_paid,
+    handle_closed_dispute,
+    handle_failed_refund,
+    handle_refund,
+    release_refunded,
+)
+from reservations.services.release import Released, reclaim, release_expired, release_sold
 from reservations.services.reserve import (
     Busy,
     CustomerMissing,
@@ -40,9 +46,13 @@ __all__ = [
     "complete",
     "complete_paid",
     "extend",
+    "handle_closed_dispute",
+    "handle_failed_refund",
     "handle_refund",
     "reclaim",
     "release_expired",
+    "release_refunded",
+    "release_sold",
     "reserve",
     "settle",
 ]

@@ -9,7 +9,8 @@ from alerts import services as alerts
 from alerts.extension_points import References, Severity
 from core.lib.formats import money
 from payments.models import Payment
-from reservations.models import Discrepancy, Reservation, Status, TicketType
+from reservations.models import Discrepancy, Reservation
+from reservations.services.release import release_sold
 
 
 def record_discrepancy(
@@ -41,9 +42,7 @@ def _raise_alert(discrepancy: Discrepancy, now: datetime) -> None:
         title=f"{discrepancy.get_kind_display()}: {amount}",
         message=f"Payment {payment.uuid} for reservation {payment.reservation_id or '?'}. "
         f"{_next_step(discrepancy)}",
-        severity=Severity.HIGH
-        if discrepancy.kind == Discrepancy.Kind.SEAT_WITHOUT_MONEY
-        else Severity.CRITICAL,
+        severity=Severity.HIGH if discrepancy.keeps_seats else Severity.CRITICAL,
         source="reservations",
         metadata={
             "kind": discrepancy.kind,
@@ -59,8 +58,10 @@ def _raise_alert(discrepancy: Discrepancy, now: datetime) -> None:
 
 
 def _next_step(discrepancy: Discrepancy) -> str:
-    if discrepancy.kind == Discrepancy.Kind.SEAT_WITHOUT_MONEY:
-        return "The payment was refunded but the seats are still booked. Release them or keep them."
+    if discrepancy.keeps_seats:
+        return (
+            "The money is gone but the seats are still booked. Release or keep them in the inbox."
+        )
     if discrepancy.needs_refund:
         return "Refund it, or mark the case as resolved in the inbox."
     return "Compare the payment with the reservation, and mark the case as resolved in the inbox."
@@ -70,14 +71,22 @@ def _alert_key(discrepancy: Discrepancy) -> str:
     return f"reservations.{discrepancy.kind}.{discrepancy.payment.uuid}"
 
 
-def close_refunded(*, payment: Payment, now: datetime) -> int:
-    """Resolve the cases that were waiting for this refund, and return their number."""
+def close_refunded(*, payment: Payment, settlement: str = "refunded", now: datetime) -> int:
+    """Resolve the cases that were waiting for this payment's refund, and return their number."""
     waiting = [
         found for found in Discrepancy.objects.open().filter(payment=payment) if found.needs_refund
     ]
     for discrepancy in waiting:
-        _close(discrepancy, settlement="refunded", user=None, now=now)
+        _close(discrepancy, settlement=settlement, user=None, now=now)
     return len(waiting)
+
+
+def close_cases(
+    *, payment: Payment, kind: Discrepancy.Kind, settlement: str, now: datetime
+) -> None:
+    """Resolve the payment's open cases of this kind because they were put right."""
+    for discrepancy in Discrepancy.objects.open().filter(payment=payment, kind=kind):
+        _close(discrepancy, settlement=settlement, user=None, now=now)
 
 
 @transaction.atomic
@@ -97,12 +106,7 @@ def settle(
         return False
     reservation = discrepancy.reservation
     if release_seats and reservation is not None:
-        moved = Reservation.objects.all().move(
-            reservation.pk, from_=[Status.COMPLETED], to=Status.REFUNDED, ended_at=now
-        )
-        if moved:
-            for line in reservation.lines.order_by("ticket_type"):
-                TicketType.objects.all().release_sold(line.ticket_type_id, line.quantity)
+        release_sold(reservation, now=now)
     return True
 
 

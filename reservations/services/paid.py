@@ -10,12 +10,16 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, transaction
 
-from payments.models import Payment
+from payments.models import Dispute, Payment, Refund
 from payments.services.apply import add_timeline_entry
 from reservations.models import Discrepancy, Line, Reservation, Status, TicketType
-from reservations.services.discrepancies import close_refunded, record_discrepancy
+from reservations.services.discrepancies import (
+    close_cases,
+    close_refunded,
+    record_discrepancy,
+)
 from reservations.services.locks import lock_ticket_types
-from reservations.services.release import mark_expired, release_held
+from reservations.services.release import mark_expired, release_held, release_sold
 
 log = logging.getLogger(__name__)
 Kind = Discrepancy.Kind
@@ -117,15 +121,62 @@ def _reacquire(reservation: Reservation, now: datetime) -> bool:
     return True
 
 
-def handle_refund(*, payment: Payment, now: datetime) -> None:
-    """Handle a full refund: resolve cases that waited for it, and open one if the seats are still sold."""
+def release_refunded(*, payment: Payment, refund: Refund, now: datetime) -> int:
+    """Release the tickets that staff chose when they confirmed the refund, and return their number."""
+    if refund.seats != Refund.Seats.RELEASE:
+        return 0
+    reservation = Reservation.objects.filter(payment=payment).first()
+    if reservation is None:
+        return 0
+    seats = release_sold(reservation, items=refund.released_items, now=now)
+    if seats:
+        add_timeline_entry(payment, "seats released", f"{seats} of {reservation.uuid}", now=now)
+    return seats
+
+
+def handle_refund(*, payment: Payment, refund: Refund | None = None, now: datetime) -> None:
+    """Handle a full refund: resolve the cases that waited for it, and open one if the seats are still sold.
+
+    A decision about the seats, made with the refund, needs no case.
+    """
     close_refunded(payment=payment, now=now)
     reservation = Reservation.objects.select_for_update().filter(payment=payment).first()
     if reservation is None:
         return
     if reservation.status == Status.REFUND_NEEDED:
         _set_status(reservation, Status.REFUNDED, payment, now)
-    elif reservation.status == Status.COMPLETED:
+    elif reservation.status == Status.COMPLETED and not (refund and refund.seats):
         record_discrepancy(
             kind=Kind.SEAT_WITHOUT_MONEY, payment=payment, reservation=reservation, now=now
+        )
+
+
+def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
+    """Handle money that came back: the seats are paid again, or a reservation without seats needs its refund again.
+
+    The failed refund itself is a case of payments.
+    """
+    settlement = "the refund failed, so the seats are paid"
+    close_cases(payment=payment, kind=Kind.SEAT_WITHOUT_MONEY, settlement=settlement, now=now)
+    reservation = Reservation.objects.select_for_update().filter(payment=payment).first()
+    if reservation is not None and reservation.status == Status.REFUNDED:
+        _set_status(reservation, Status.REFUND_NEEDED, payment, now)
+
+
+def handle_closed_dispute(*, payment: Payment, dispute: Dispute, now: datetime) -> None:
+    """Handle the end of a dispute: lost money without released seats is a case, and a won dispute resolves it."""
+    if dispute.status != Dispute.Status.LOST:
+        settlement = f"dispute: {dispute.get_status_display().lower()}"
+        close_cases(payment=payment, kind=Kind.DISPUTE_LOST, settlement=settlement, now=now)
+        return
+    if not payment.refundable:
+        close_refunded(payment=payment, settlement="lost to a dispute", now=now)
+    reservation = Reservation.objects.select_for_update().filter(payment=payment).first()
+    if reservation is not None and reservation.status == Status.COMPLETED:
+        record_discrepancy(
+            kind=Kind.DISPUTE_LOST,
+            payment=payment,
+            reservation=reservation,
+            detail=f"{dispute.formatted_amount}, dispute {dispute.stripe_id}",
+            now=now,
         )

@@ -2,11 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import F
 
 from reservations.models import Cleanup, Line, Reservation, Status, TicketType
 from reservations.models.holds import ReservationQuerySet
@@ -83,3 +84,28 @@ def release_held(reservation_ids: Iterable[int]) -> int:
     for type_id in sorted(seats):
         TicketType.objects.all().release_held(type_id, seats[type_id])
     return seats.total()
+
+
+@transaction.atomic
+def release_sold(
+    reservation: Reservation, *, items: Mapping[str, int] | None = None, now: datetime
+) -> int:
+    """Put sold tickets of a completed reservation on sale again, and return their number.
+
+    `items` says how many tickets of which line, by its id as text; without it, all of them. The reservation becomes
+    `refunded` when no ticket is left. A ticket that was released before is not released again.
+    """
+    locked = Reservation.objects.select_for_update().get(pk=reservation.pk)
+    if locked.status != Status.COMPLETED:
+        return 0
+    seats = left = 0
+    for line in locked.lines.order_by("ticket_type"):
+        count = line.kept if not items else min(line.kept, max(0, items.get(str(line.pk), 0)))
+        if count:
+            Line.objects.filter(pk=line.pk).update(released=F("released") + count)
+            TicketType.objects.all().release_sold(line.ticket_type_id, count)
+        seats += count
+        left += line.kept - count
+    if not left:
+        Reservation.objects.filter(pk=locked.pk).update(status=Status.REFUNDED, ended_at=now)
+    return seats

@@ -5,6 +5,7 @@ from pytest_django import Settings
 
 from core.lib.outbound import breaker
 from payments.services.webhooks import rejected
+from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import StripeDouble
 
 
@@ -23,6 +24,30 @@ def stripe(stripe_server: StripeDouble, settings: Settings) -> StripeDouble:
     settings.STRIPE_SECRET_KEY = "sk_test_double"
     settings.STRIPE_WEBHOOK_SECRETS = [stripe_server.secret]
     return stripe_server
+
+
+@pytest.fixture(scope="session")
+def account_server() -> Iterator[StripeDouble]:
+    double = StripeDouble(account=StripeAccount())
+    yield double
+    double.close()
+
+
+@pytest.fixture
+def double(account_server: StripeDouble, settings: Settings) -> StripeDouble:
+    """A Stripe double with an empty StripeAccount, that the portal is configured to use."""
+    account_server.reset()
+    settings.STRIPE_API_BASE = account_server.base
+    settings.STRIPE_SECRET_KEY = "sk_test_double"
+    settings.STRIPE_WEBHOOK_SECRETS = [account_server.secret]
+    return account_server
+
+
+@pytest.fixture
+def account(double: StripeDouble) -> StripeAccount:
+    """The empty account of the double."""
+    assert double.account is not None
+    return double.account
 
 
 @pytest.fixture(autouse=True)

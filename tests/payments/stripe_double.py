@@ -1,6 +1,7 @@
-"""A Stripe test double: localstripe in its own process, behind a proxy that adds what it lacks.
+"""A Stripe test double: localstripe in its own process, or a StripeAccount, behind a proxy that adds what both lack.
 
-localstripe keeps the state (intents, charges, refunds, events). The proxy adds idempotency (stored responses,
+localstripe keeps the state (intents, charges, refunds, events); tests of refunds, disputes and long periods give a
+StripeAccount instead. The proxy adds idempotency (stored responses,
 `Idempotent-Replayed`, conflicts, 409 while a key is in use), faults on demand, and lists filtered by `created`, newest
 first. To run it by hand: `python -m tests.payments.stripe_double PORT` and
 `STRIPE_API_BASE=http://127.0.0.1:PORT STRIPE_SECRET_KEY=sk_test_double`.
@@ -9,6 +10,7 @@ first. To run it by hand: `python -m tests.payments.stripe_double PORT` and
 import http.client
 import json
 import secrets
+import subprocess
 import sys
 import tempfile
 import threading
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from tests.payments.stripe_account import StripeAccount
 from tests.servers import process
 
 # The localstripe command listens on every interface; this one listens on loopback only. It also writes no state to
@@ -33,7 +36,7 @@ from localstripe import resources, server
 resources.Store.dump_to_disk = lambda self: None
 web.run_app(server.app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
 """
-LISTED = ("/v1/payment_intents", "/v1/events")
+LISTED = ("/v1/payment_intents", "/v1/events", "/v1/refunds")
 
 
 @dataclass
@@ -63,21 +66,11 @@ Reply = tuple[int, dict[str, str], bytes]
 class StripeDouble:
     secret = "whsec_double"
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, account: StripeAccount | None = None) -> None:
+        self.account = account
         self.folder = Path(tempfile.mkdtemp(prefix="stripe-double-"))
         self.backend_port = process.free_port()
-        log = self.folder / "log"
-        self.process = process.spawn(
-            [sys.executable, "-c", _BACKEND, str(self.backend_port)],
-            log=log,
-            cwd=self.folder,
-        )
-        process.wait_until(
-            lambda: process.answers(self.backend_port),
-            process=self.process,
-            log=log,
-            what="localstripe",
-        )
+        self.process = None if account else self._start_localstripe()
         self.calls: Counter[str] = Counter()  # by method and path: "POST /v1/payment_intents"
         self.faults: list[Fault] = []
         self.keys: dict[str, Stored] = {}
@@ -123,11 +116,27 @@ class StripeDouble:
         self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
+    def _start_localstripe(self) -> "subprocess.Popen[bytes]":
+        log = self.folder / "log"
+        started = process.spawn(
+            [sys.executable, "-c", _BACKEND, str(self.backend_port)],
+            log=log,
+            cwd=self.folder,
+        )
+        process.wait_until(
+            lambda: process.answers(self.backend_port),
+            process=started,
+            log=log,
+            what="localstripe",
+        )
+        return started
+
     def close(self) -> None:
         self.hang_up()
         self.server.shutdown()
         self.server.server_close()
-        process.stop(self.process, grace_seconds=2)
+        if self.process is not None:
+            process.stop(self.process, grace_seconds=2)
         process.remove(self.folder)
 
     def reset(self) -> None:
@@ -136,7 +145,10 @@ class StripeDouble:
         self.calls.clear()
         self.keys.clear()
         self.before_answer = None
-        self._ask("DELETE", "/_config/data", b"")
+        if self.account is not None:
+            self.account.clear()
+        else:
+            self._ask("DELETE", "/_config/data", b"")
 
     # --- the proxy ------------------------------------------------------------------------------------
 
@@ -200,14 +212,23 @@ class StripeDouble:
 
     def _answer(self, method: str, target: str, body: bytes) -> Reply:
         parts = urlsplit(target)
-        if method == "GET" and parts.path in LISTED:
+        if self.account is None and method == "GET" and parts.path == "/v1/disputes":
+            none = {"object": "list", "data": [], "has_more": False, "url": parts.path}
+            return 200, _json(), json.dumps(none).encode()  # localstripe knows no disputes
+        if self.account is None and method == "GET" and parts.path in LISTED:
             return 200, _json(), json.dumps(self._list(parts.path, parts.query)).encode()
         return self._ask(method, target, body)
 
     def _list(self, path: str, query: str) -> dict[str, Any]:
         asked = dict(parse_qsl(query))
         items = self._everything(path)
-        items = [item for item in items if item["created"] >= int(asked.get("created[gte]", 0))]
+        items = [
+            item
+            for item in items
+            if int(asked.get("created[gte]", 0)) <= item["created"]
+            and item["created"] <= int(asked.get("created[lte]", 2**40))
+            and asked.get("payment_intent") in (None, item.get("payment_intent"))
+        ]
         items.sort(key=lambda item: item["created"], reverse=True)
         after = (
             [item["id"] for item in items].index(asked["starting_after"]) + 1
@@ -228,7 +249,14 @@ class StripeDouble:
                 return items
 
     def _ask(self, method: str, target: str, body: bytes) -> Reply:
-        """Call localstripe over this thread's connection."""
+        """Call the account, or localstripe over this thread's connection."""
+        if self.account is not None:
+            parts = urlsplit(target)
+            with self._lock:
+                status, answer = self.account.serve(
+                    method, parts.path, parts.query or body.decode()
+                )
+            return status, _json(), json.dumps(answer).encode()
         connection = getattr(self._connections, "value", None)
         headers = {
             "Authorization": "Bearer sk_test_double",

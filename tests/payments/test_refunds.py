@@ -1,48 +1,86 @@
+"""Refunds requested by staff, made at Stripe, failed later, and reported in any order."""
+
 import uuid
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 
+from alerts.models import SystemAlert
 from payments import services
-from payments.models import Payment, Refund
+from payments.intents import PAYMENT_METADATA_KEY
+from payments.models import Mismatch, Payment, Refund, WebhookEvent
 from payments.services.refund import sweep_refunds
-from tests.factories import make_payment
+from payments.services.webhooks.receive import record_event
+from reservations.models import Discrepancy, Reservation, Status
+from reservations.queries.drift import find_drift
+from reservations.services import reserve
+from tests.factories import make_app, make_payment, make_ticket_type, wanted
+from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import Fault, StripeDouble
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 pytestmark = pytest.mark.django_db
 
 
+def make_intent(account: StripeAccount, reservation_id: str = "", **fields: Any) -> Payment:
+    """Create a payment that waits for its buyer, with its intent at the double."""
+    payment = make_payment(reservation_id, status="requires_payment_method", **fields)
+    intent = account.create(payment.amount, metadata={PAYMENT_METADATA_KEY: str(payment.uuid)})
+    Payment.objects.filter(pk=payment.pk).update(intent_id=intent["id"])
+    payment.refresh_from_db()
+    return payment
+
+
 @pytest.fixture
-def paid(stripe: StripeDouble) -> Payment:
-    intent = stripe.post("/v1/payment_intents", amount=2500, currency="eur")
-    stripe.pay(intent["id"])
-    return make_payment(intent_id=intent["id"])
+def paid(account: StripeAccount) -> Payment:
+    payment = make_intent(account)
+    process(account.pay(payment.intent_id or ""))
+    payment.refresh_from_db()
+    return payment
 
 
-def refund(payment: Payment, amount: int, form: str) -> Refund:
+def process(*events: dict[str, Any], now: datetime = NOW) -> None:
+    for event in events:
+        received = record_event(event, endpoint="default", livemode=False, now=now)
+        services.process_event(event_pk=received.event.pk, now=now)
+
+
+def refund(payment: Payment, amount: int, form: str, **decision: Any) -> Refund:
     staff, _ = User.objects.get_or_create(username="ann")
     return services.refund(
         payment=payment,
-        amount=amount,
-        reason="asked for",
+        new_refund=services.NewRefund(amount=amount, reason="asked for", **decision),
         form=uuid.uuid5(uuid.NAMESPACE_URL, form),
         user=staff,
         now=NOW,
     )
 
 
-def test_a_form_sent_twice_refunds_once(stripe: StripeDouble, paid: Payment) -> None:
+def refunded(payment: Payment) -> int:
+    payment.refresh_from_db()
+    return payment.amount_refunded
+
+
+def open_cases() -> list[str]:
+    """Return the open cases of payments and reservations, each of which has exactly one active alert."""
+    cases = [*Mismatch.objects.open().values_list("kind", flat=True)]
+    cases += Discrepancy.objects.open().values_list("kind", flat=True)
+    assert SystemAlert.objects.active().count() == len(cases)
+    return cases
+
+
+def test_a_form_sent_twice_refunds_once(double: StripeDouble, paid: Payment) -> None:
     first, again = refund(paid, 1000, "form 1"), refund(paid, 1000, "form 1")
 
-    paid.refresh_from_db()
     assert (first.pk, first.state) == (again.pk, "succeeded")
-    assert stripe.calls["POST /v1/refunds"] == 1
-    assert paid.amount_refunded == 1000
+    assert double.calls["POST /v1/refunds"] == 1
+    assert refunded(paid) == 1000
 
 
-def test_a_refund_cannot_exceed_what_was_paid(stripe: StripeDouble, paid: Payment) -> None:
+def test_a_refund_cannot_exceed_what_was_paid(paid: Payment) -> None:
     refund(paid, 2000, "form 1")
 
     with pytest.raises(services.CannotRefund):
@@ -53,38 +91,282 @@ def test_a_refund_cannot_exceed_what_was_paid(stripe: StripeDouble, paid: Paymen
 
 
 def test_a_third_decimal_is_rejected_before_stripe_is_called(
-    stripe: StripeDouble, paid: Payment
+    double: StripeDouble, paid: Payment
 ) -> None:
     Payment.objects.update(currency="KWD")
 
     with pytest.raises(services.CannotRefund, match="KWD"):
         refund(paid, 1005, "form 1")
     assert not Refund.objects.exists()
-    assert stripe.calls["POST /v1/refunds"] == 0
+    assert double.calls["POST /v1/refunds"] == 0
 
 
 def test_a_refund_without_a_response_is_requested_again_with_the_same_key(
-    stripe: StripeDouble, paid: Payment
+    double: StripeDouble, paid: Payment
 ) -> None:
-    stripe.faults.append(Fault("drop_after", path="/v1/refunds", times=2))
+    double.faults.append(Fault("drop_after", path="/v1/refunds", times=2))
     assert refund(paid, 1000, "form 1").state == "asked"
 
     with pytest.raises(services.CannotRefund):
         refund(paid, 2000, "form 2")
     assert sweep_refunds(now=NOW + timedelta(minutes=2)) == 1
 
-    paid.refresh_from_db()
-    assert (Refund.objects.get().state, paid.amount_refunded) == ("succeeded", 1000)
-    assert len({key for key in stripe.keys if key.startswith("ops_refund_")}) == 1
+    assert (Refund.objects.get().state, refunded(paid)) == ("succeeded", 1000)
+    assert len({key for key in double.keys if key.startswith("ops_refund_")}) == 1
 
 
-def test_a_refund_that_stripe_rejects_has_failed(stripe: StripeDouble, paid: Payment) -> None:
-    stripe.faults.append(Fault("status", 400, path="/v1/refunds"))
+def test_a_refund_that_stripe_rejects_has_failed_and_needs_no_case(
+    double: StripeDouble, paid: Payment
+) -> None:
+    double.faults.append(Fault("status", 400, path="/v1/refunds"))
 
     assert refund(paid, 1000, "form 1").state == "failed"
+    assert open_cases() == []
     assert refund(paid, 2500, "form 2").state == "succeeded"
 
 
-def test_an_unpaid_payment_cannot_be_refunded(stripe: StripeDouble) -> None:
+def test_an_unpaid_payment_cannot_be_refunded(account: StripeAccount) -> None:
     with pytest.raises(services.CannotRefund):
         refund(make_payment(status="processing"), 100, "form 1")
+
+
+# --- requests that hang ------------------------------------------------------------------------------------
+
+
+def test_a_refund_unanswered_for_23_hours_is_adopted_if_stripe_has_it(
+    double: StripeDouble, paid: Payment
+) -> None:
+    double.faults.append(Fault("drop_after", path="/v1/refunds", times=2))
+    refund(paid, 1000, "form 1")
+
+    sweep_refunds(now=NOW + timedelta(hours=24))
+
+    asked = Refund.objects.get()
+    assert (asked.state, bool(asked.stripe_id), refunded(paid)) == ("succeeded", True, 1000)
+    assert double.calls["POST /v1/refunds"] == 2  # stripe-python's own two attempts
+    assert open_cases() == []
+
+
+def test_a_refund_unanswered_for_23_hours_fails_if_stripe_never_got_it(
+    double: StripeDouble, paid: Payment
+) -> None:
+    double.faults.append(Fault("drop_before", path="/v1/refunds", times=2))
+    refund(paid, 1000, "form 1")
+
+    sweep_refunds(now=NOW + timedelta(hours=24))
+
+    assert (Refund.objects.get().state, refunded(paid)) == ("failed", 0)
+    assert open_cases() == [Mismatch.Kind.REFUND_FAILED]
+    refund(paid, 2500, "form 2")
+    assert open_cases() == []
+
+
+def test_a_hanging_refund_is_not_failed_while_stripe_does_not_respond(
+    double: StripeDouble, paid: Payment
+) -> None:
+    double.faults.append(Fault("drop_before", path="/v1/refunds", times=2))
+    refund(paid, 1000, "form 1")
+    double.faults.append(Fault("status", 500, path="/v1/refunds", writes=False, times=2))
+
+    sweep_refunds(now=NOW + timedelta(hours=24))
+
+    assert Refund.objects.get().state == "asked"
+
+
+# --- refunds that fail later -------------------------------------------------------------------------------
+
+
+def test_a_refund_that_fails_after_it_succeeded_is_a_case_until_it_is_refunded_again(
+    account: StripeAccount, paid: Payment
+) -> None:
+    made = refund(paid, 2500, "form 1")
+    assert refunded(paid) == 2500
+
+    process(*account.fail_refund(made.stripe_id or ""))
+
+    made.refresh_from_db()
+    assert (made.state, made.error, refunded(paid)) == ("failed", "expired or canceled card", 0)
+    assert open_cases() == [Mismatch.Kind.REFUND_FAILED]
+    alert = SystemAlert.objects.active().get()
+    assert (alert.severity, "25.00 EUR" in alert.message) == ("critical", True)
+
+    refund(paid, 1000, "form 2")
+    assert open_cases() == [Mismatch.Kind.REFUND_FAILED]
+    refund(paid, 1500, "form 3")
+    assert (refunded(paid), open_cases()) == (2500, [])
+
+
+def test_a_refund_that_fails_after_pending_no_longer_counts(
+    account: StripeAccount, paid: Payment
+) -> None:
+    account.next_refund_status = "pending"
+    made = refund(paid, 1000, "form 1")
+    assert (made.state, refunded(paid)) == ("pending", 1000)
+
+    process(*account.fail_refund(made.stripe_id or ""))
+
+    assert (refunded(paid), paid.refundable) == (0, 2500)
+    assert open_cases() == [Mismatch.Kind.REFUND_FAILED]
+
+
+def test_staff_resolve_a_failed_refund_that_was_paid_another_way(
+    account: StripeAccount, paid: Payment
+) -> None:
+    made = refund(paid, 2500, "form 1")
+    process(*account.fail_refund(made.stripe_id or ""))
+
+    services.settle_mismatch(
+        mismatch=Mismatch.objects.get(), settlement="cash", user=User.objects.get(), now=NOW
+    )
+
+    assert open_cases() == []
+
+
+# --- reports in any order ----------------------------------------------------------------------------------
+
+
+def test_success_and_refund_in_any_order_end_with_the_same_books_and_the_same_case(
+    account: StripeAccount,
+) -> None:
+    standing = make_ticket_type(100)
+    for number, order in enumerate(permutations(range(4)), 1):
+        reservation = reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOW).reservation
+        payment = make_intent(account, str(reservation.uuid))
+        success = account.pay(payment.intent_id or "")
+        created, charged = account.refund(payment.intent_id or "")
+        updated = account.complete_refund(created["data"]["object"]["id"])
+        reports = [success, created, charged, updated]
+
+        process(*[reports[index] for index in order])
+
+        payment.refresh_from_db()
+        books = (payment.amount_received, payment.amount_refunded, payment.shown_status)
+        assert books == (2500, 2500, "refunded"), order
+        assert open_cases() == [Discrepancy.Kind.SEAT_WITHOUT_MONEY] * number, order
+        assert payment.refunds.get().is_counted
+    assert not WebhookEvent.objects.exclude(state="processed").exists()
+
+
+def test_a_refund_and_its_failure_in_any_order_end_with_the_same_books_and_the_same_case(
+    account: StripeAccount,
+) -> None:
+    for number, order in enumerate(permutations(range(4)), 1):
+        payment = make_intent(account)
+        process(account.pay(payment.intent_id or ""))
+        made = account.refund(payment.intent_id or "", 1000)
+        updated, failed, _ = account.fail_refund(made[0]["data"]["object"]["id"])
+        reports = [*made, updated, failed]
+
+        process(*[reports[index] for index in order])
+
+        assert (refunded(payment), payment.refunds.get().state) == (0, "failed"), order
+        assert open_cases() == [Mismatch.Kind.REFUND_FAILED] * number, order
+
+
+def test_a_charge_without_its_refund_events_is_looked_up(
+    double: StripeDouble, account: StripeAccount, paid: Payment
+) -> None:
+    _, charged = account.refund(paid.intent_id or "", 1000)
+    account.refund(paid.intent_id or "", 500)
+
+    process(charged)
+
+    assert refunded(paid) == 1500
+    assert sorted(Refund.objects.values_list("amount", flat=True)) == [500, 1000]
+
+
+def test_an_event_that_waits_for_stripe_never_fails_permanently(
+    double: StripeDouble, account: StripeAccount, paid: Payment
+) -> None:
+    _, charged = account.refund(paid.intent_id or "")
+    double.faults.append(Fault("status", 500, path="/v1/refunds", writes=False, times=10_000))
+    logged = record_event(charged, endpoint="default", livemode=False, now=NOW).event
+    for _ in range(10):
+        WebhookEvent.objects.update(next_try_at=NOW)
+        services.process_event(event_pk=logged.pk, now=NOW)
+
+    logged.refresh_from_db()
+    assert logged.state == "pending"
+
+
+# --- seats -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seated(account: StripeAccount) -> Payment:
+    """A payment of 100.00 EUR for two standing tickets and two seats of 25.00 EUR each."""
+    types = make_ticket_type(), make_ticket_type()
+    order = wanted((types[0], 2), (types[1], 2))
+    reservation = reserve(app=make_app(), wanted=order, now=NOW).reservation
+    payment = make_intent(account, str(reservation.uuid), amount=10_000)
+    process(account.pay(payment.intent_id or ""))
+    payment.refresh_from_db()
+    return payment
+
+
+def sold() -> list[int]:
+    reservation = Reservation.objects.get()
+    lines = reservation.lines.select_related("ticket_type").order_by("pk")
+    return [line.ticket_type.sold for line in lines]
+
+
+def test_a_partial_refund_releases_the_chosen_tickets(seated: Payment) -> None:
+    first, _ = Reservation.objects.get().lines.order_by("pk")
+    release = {"seats": Refund.Seats.RELEASE, "released_items": {str(first.pk): 1}}
+
+    refund(seated, 2500, "form 1", **release)
+
+    assert (sold(), Reservation.objects.get().status) == ([1, 2], Status.COMPLETED)
+    assert (find_drift(), open_cases()) == ([], [])
+
+
+def test_a_refund_that_releases_all_tickets_ends_the_reservation_without_a_case(
+    seated: Payment,
+) -> None:
+    refund(seated, 10_000, "form 1", seats=Refund.Seats.RELEASE)
+
+    assert (sold(), Reservation.objects.get().status) == ([0, 0], Status.REFUNDED)
+    assert (find_drift(), open_cases()) == ([], [])
+
+
+def test_seats_kept_by_decision_need_no_case(seated: Payment) -> None:
+    refund(seated, 10_000, "form 1", seats=Refund.Seats.KEEP)
+
+    assert (sold(), Reservation.objects.get().status) == ([2, 2], Status.COMPLETED)
+    assert open_cases() == []
+
+
+def test_a_ticket_is_released_once(seated: Payment) -> None:
+    first, _ = Reservation.objects.get().lines.order_by("pk")
+    release = {"seats": Refund.Seats.RELEASE, "released_items": {str(first.pk): 5}}
+
+    refund(seated, 2500, "form 1", **release)
+    refund(seated, 2500, "form 2", **release)
+
+    assert (sold(), find_drift()) == ([0, 2], [])
+
+
+def test_seats_released_by_a_refund_that_fails_leave_one_case(
+    account: StripeAccount, seated: Payment
+) -> None:
+    made = refund(seated, 10_000, "form 1", seats=Refund.Seats.RELEASE)
+
+    process(*account.fail_refund(made.stripe_id or ""))
+    assert open_cases() == [Mismatch.Kind.REFUND_FAILED]
+    assert Reservation.objects.get().status == Status.REFUND_NEEDED
+
+    refund(seated, 10_000, "form 2")
+    assert (open_cases(), Reservation.objects.get().status) == ([], Status.REFUNDED)
+
+
+def test_a_refund_made_at_stripe_that_fails_closes_the_question_about_the_seats(
+    account: StripeAccount, seated: Payment
+) -> None:
+    created, charged = account.refund(seated.intent_id or "")
+    process(created, charged)
+    assert open_cases() == [Discrepancy.Kind.SEAT_WITHOUT_MONEY]
+
+    process(*account.fail_refund(created["data"]["object"]["id"]))
+
+    assert open_cases() == [Mismatch.Kind.REFUND_FAILED]
+    assert sold() == [2, 2]

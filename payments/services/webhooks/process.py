@@ -4,25 +4,22 @@ import logging
 import random
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from alerts.extension_points import Severity
 from core.lib.formats import money
 from payments import stripe_api
 from payments.intents import Intent, NotAnIntent
 from payments.models import Mismatch, Payment, PaymentStatus, WebhookEvent
 from payments.models.webhooks import WebhookEventQuerySet
-from payments.services.alerts import raise_alert, update_dead_event_alert
-from payments.services.apply import (
-    AmbiguousOrder,
-    add_timeline_entry,
-    apply_intent,
-    apply_refund,
-)
-from payments.services.mismatches import record_mismatch
-from payments.services.refund import apply_refund_event
+from payments.reversals import NotAReversal, StripeDispute, StripeRefund
+from payments.services.alerts import update_dead_event_alert
+from payments.services.apply import AmbiguousOrder, apply_intent
+from payments.services.disputes import store_dispute
+from payments.services.mismatches import record_mismatch, resolve_mismatches
+from payments.services.refund import store_refunds
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +30,22 @@ SWEEP_MIN_AGE = timedelta(seconds=60)  # younger events are left to their queued
 MAX_SWEEP_SECONDS = 40.0
 
 State = WebhookEvent.State
+REFUND_TYPES = ("charge.refunded", "charge.refund.updated", "refund.")
+
+
+Fetched = Intent | StripeDispute | Sequence[StripeRefund]
+
+
+class NeedsFetch(Exception):
+    """The event does not say enough; the current object at Stripe does."""
+
+
+# A second intent for a payment is a problem only if it has or may get the buyer's money.
+MONEY_STATUSES = (
+    PaymentStatus.SUCCEEDED,
+    PaymentStatus.PROCESSING,
+    PaymentStatus.REQUIRES_CAPTURE,
+)
 
 
 class LeaseLost(Exception):
@@ -51,12 +64,12 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
     try:
         try:
             _process(event, None, now)
-        except AmbiguousOrder:
-            # Fetch the intent outside the transaction; it is authoritative.
-            _process(event, stripe_api.retrieve_intent(_intent_id(event)), now)
+        except (AmbiguousOrder, NeedsFetch):
+            # Fetched outside the transaction; what Stripe has now is authoritative.
+            _process(event, _fetch(event), now)
     except LeaseLost:
         return False
-    except NotAnIntent as error:
+    except (NotAnIntent, NotAReversal) as error:
         _mark_dead(event, str(error), now)
     except Exception as error:
         log.warning(
@@ -64,7 +77,7 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
             extra={"event_id": event.event_id, "tries": event.tries},
             exc_info=True,
         )
-        if event.tries >= MAX_TRIES:
+        if event.tries >= MAX_TRIES and not isinstance(error, stripe_api.NoResponse):
             _mark_dead(event, f"{type(error).__name__}: {error}", now)
         else:
             _schedule_retry(event, error, now)
@@ -88,7 +101,7 @@ def process_waiting(*, now: datetime) -> int:
     return done
 
 
-def _process(event: WebhookEvent, fetched: Intent | None, now: datetime) -> None:
+def _process(event: WebhookEvent, fetched: Fetched | None, now: datetime) -> None:
     with transaction.atomic():
         payment, outcome = _apply_event(event, fetched, now)
         if not _leased(event).update(
@@ -101,23 +114,68 @@ def _process(event: WebhookEvent, fetched: Intent | None, now: datetime) -> None
             raise LeaseLost
 
 
+def _fetch(event: WebhookEvent) -> Fetched:
+    """Return Stripe's current object for an event that does not say enough."""
+    if event.type.startswith("charge.dispute."):
+        return stripe_api.retrieve_dispute(event.object_id)
+    if event.type.startswith(REFUND_TYPES) and _intent_id(event):
+        return stripe_api.refunds_of(_intent_id(event))
+    if event.type.startswith(REFUND_TYPES):
+        return [stripe_api.retrieve_refund(event.object_id)]
+    return stripe_api.retrieve_intent(_intent_id(event))
+
+
 def _apply_event(
-    event: WebhookEvent, fetched: Intent | None, now: datetime
+    event: WebhookEvent, fetched: Fetched | None, now: datetime
 ) -> tuple[Payment | None, str]:
     """Apply the event and return its payment and outcome. Runs in the transaction that marks it processed."""
     if event.type.startswith("payment_intent."):
+        assert fetched is None or isinstance(fetched, Intent)
         return _apply_intent_event(event, fetched, now)
-    payment = Payment.objects.filter(intent_id=_intent_id(event)).first()
+    if event.type.startswith("charge.dispute."):
+        assert fetched is None or isinstance(fetched, StripeDispute)
+        return _apply_dispute_event(event, fetched, now)
+    assert not isinstance(fetched, Intent | StripeDispute)
+    return _apply_refund_event(event, fetched, now)
+
+
+def _apply_refund_event(
+    event: WebhookEvent, fetched: Sequence[StripeRefund] | None, now: datetime
+) -> tuple[Payment | None, str]:
+    refunds, intent_id = fetched, _intent_id(event)
+    if refunds is None and event.type != "charge.refunded":
+        refunds = [StripeRefund.from_stripe(event.payload)]
+    if refunds and not intent_id:
+        intent_id = refunds[0].intent_id
+    payment = Payment.objects.filter(intent_id=intent_id).first()
+    if payment is None:
+        if event.payload.get("refunded") is True:
+            gone = Mismatch.objects.open().filter(intent_id=intent_id, payment=None)
+            resolve_mismatches(gone, settlement="refunded at Stripe", now=now)
+        return None, "not a payment of this portal"
+    if refunds is None:
+        # A charge says how much was refunded, but not by which refunds.
+        total = int(event.payload.get("amount_refunded") or 0)
+        if payment.refunds.effective().total() == total:
+            return payment, "already known"
+        raise NeedsFetch
+    changed = store_refunds(payment_id=payment.pk, refunds=refunds, now=now)
+    payment.refresh_from_db(fields=["amount_refunded"])
+    total_text = money(payment.amount_refunded, payment.currency)
+    return payment, f"{total_text} refunded in total" if changed else "already known"
+
+
+def _apply_dispute_event(
+    event: WebhookEvent, fetched: StripeDispute | None, now: datetime
+) -> tuple[Payment | None, str]:
+    reported = fetched or StripeDispute.from_stripe(event.payload)
+    payment = Payment.objects.filter(intent_id=reported.intent_id).first()
     if payment is None:
         return None, "not a payment of this portal"
-    if event.type == "charge.refunded":
-        amount = int(event.payload.get("amount_refunded") or 0)
-        changed = apply_refund(payment_id=payment.pk, amount_refunded=amount, now=now)
-        total = money(amount, payment.currency)
-        return payment, f"{total} refunded in total" if changed else "already known"
-    if event.type.startswith("refund."):
-        return payment, apply_refund_event(payment=payment, data=event.payload, now=now)
-    return payment, _handle_dispute(payment, event, now)
+    reported_at = now if fetched else event.created_at
+    return payment, store_dispute(
+        payment_id=payment.pk, reported=reported, reported_at=reported_at, now=now
+    )
 
 
 def _apply_intent_event(
@@ -129,6 +187,8 @@ def _apply_intent_event(
         payment = _find_by_metadata(intent)
         if payment is None:
             return None, _handle_unknown_intent(intent, now)
+        if payment.intent_id is not None and intent.status not in MONEY_STATUSES:
+            return payment, f"a second intent for this payment, {intent.status}"
         if payment.intent_id is not None:
             record_mismatch(
                 Mismatch.Kind.TWO_CHARGES,
@@ -151,21 +211,6 @@ def _apply_intent_event(
         payment,
         f"now {intent.status}" if changed else f"{intent.status}: already known or outdated",
     )
-
-
-def _handle_dispute(payment: Payment, event: WebhookEvent, now: datetime) -> str:
-    reason = str(event.payload.get("reason") or "no reason given")
-    add_timeline_entry(payment, "disputed", reason, now=now)
-    raise_alert(
-        f"dispute.{event.object_id}",
-        f"Disputed: {payment.formatted_amount}",
-        f"The buyer disputes payment {payment.uuid} with their bank: {reason}. Respond in Stripe's dashboard.",
-        alert_type="payment-dispute",
-        severity=Severity.HIGH,
-        payment=payment,
-        now=now,
-    )
-    return "dispute recorded"
 
 
 def _find_by_metadata(intent: Intent) -> Payment | None:
@@ -195,10 +240,15 @@ def _intent_id(event: WebhookEvent) -> str:
 
 
 def _schedule_retry(event: WebhookEvent, error: Exception, now: datetime) -> None:
-    delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** (event.tries - 1))
+    # An event that only waits for Stripe never fails permanently, however long the outage is.
+    tries = min(event.tries, MAX_TRIES - 1)
+    delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** (tries - 1))
     delay *= random.uniform(0.8, 1.2)  # noqa: S311  jitter, so that a burst of failures is not retried at once
     _leased(event).update(
-        next_try_at=now + delay, locked_until=None, outcome=f"{type(error).__name__}: {error}"[:300]
+        tries=tries,
+        next_try_at=now + delay,
+        locked_until=None,
+        outcome=f"{type(error).__name__}: {error}"[:300],
     )
 
 

@@ -14,7 +14,32 @@ from payments.models import WebhookEvent
 from payments.services.alerts import update_dead_event_alert
 
 # Event types that change something here; all others are stored as ignored.
-HANDLED_TYPES = ("payment_intent.", "charge.refunded", "charge.dispute.created", "refund.")
+HANDLED_TYPES = (
+    "payment_intent.",
+    "charge.refunded",
+    "charge.refund.updated",
+    "charge.dispute.",
+    "refund.",
+)
+
+# The types that the reconciliation looks for: those that change money or its status. Stripe filters by up to 20.
+RECONCILED_TYPES = (
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.canceled",
+    "payment_intent.payment_failed",
+    "payment_intent.processing",
+    "payment_intent.requires_action",
+    "payment_intent.succeeded",
+    "charge.refunded",
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
+)
 
 # Never stored: client secrets and personal data.
 _REMOVED_FIELDS = frozenset(

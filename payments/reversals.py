@@ -1,0 +1,82 @@
+"""Stripe's refunds and disputes as the portal uses them. Pure."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+REFUND_METADATA_KEY = "ops_refund"  # the metadata entry with the id of our refund
+
+
+class NotAReversal(Exception):
+    """The payload lacks a field that every refund or dispute has."""
+
+
+@dataclass(frozen=True)
+class StripeRefund:
+    id: str
+    status: str  # pending, requires_action, succeeded, failed or canceled
+    amount: int
+    intent_id: str
+    created_at: datetime
+    failure_reason: str = ""
+    refund_uuid: uuid.UUID | None = None  # the id of our refund; None if it was made at Stripe
+
+    @classmethod
+    def from_stripe(cls, data: Mapping[str, Any]) -> "StripeRefund":
+        """Return the refund in a payload of Stripe's. Raises NotAReversal."""
+        try:
+            return cls(
+                id=str(data["id"]),
+                status=str(data["status"] or "pending"),
+                amount=int(data["amount"]),
+                intent_id=str(data.get("payment_intent") or ""),
+                created_at=datetime.fromtimestamp(int(data["created"]), UTC),
+                failure_reason=str(data.get("failure_reason") or ""),
+                refund_uuid=_parse_uuid((data.get("metadata") or {}).get(REFUND_METADATA_KEY)),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+            raise NotAReversal(f"not a refund: {type(error).__name__} {error}") from error
+
+    @property
+    def is_effective(self) -> bool:
+        """Return True if the money has left the account."""
+        return self.status not in ("failed", "canceled")
+
+
+@dataclass(frozen=True)
+class StripeDispute:
+    id: str
+    status: str
+    amount: int
+    currency: str
+    reason: str
+    intent_id: str
+    created_at: datetime
+    evidence_due_at: datetime | None = None
+
+    @classmethod
+    def from_stripe(cls, data: Mapping[str, Any]) -> "StripeDispute":
+        """Return the dispute in a payload of Stripe's. Raises NotAReversal."""
+        try:
+            due = (data.get("evidence_details") or {}).get("due_by")
+            return cls(
+                id=str(data["id"]),
+                status=str(data["status"]),
+                amount=int(data["amount"]),
+                currency=str(data["currency"]).upper(),
+                reason=str(data.get("reason") or ""),
+                intent_id=str(data.get("payment_intent") or ""),
+                created_at=datetime.fromtimestamp(int(data["created"]), UTC),
+                evidence_due_at=datetime.fromtimestamp(int(due), UTC) if due else None,
+            )
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+            raise NotAReversal(f"not a dispute: {type(error).__name__} {error}") from error
+
+
+def _parse_uuid(given: object) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(str(given))
+    except ValueError:
+        return None
