@@ -3,7 +3,7 @@
 | kind | decorator | the function |
 | --- | --- | --- |
 | alert_rules | `@alert_rule("errors.rate", summary=…, unit="%", threshold=5, window=…, severity=…)` | `(since, until) -> Measured` |
-| metric_readers | `@metric_reader("duration: mean, ms")` | `(selector, since, until) -> Measured` |
+| metric_readers | `@metric_reader("duration: mean, ms", names=list_calls)` | `(selector, since, until) -> Measured` |
 | instant_checks | `@instant_check("health checks")` | `(now) -> str` |
 | digest_sources | `@digest_source("errors")` | `(since, until) -> Iterable[DigestItem]` |
 | report_sections | `@report_section("payments", title="Payments")` | `(since, until) -> list[Fact]` |
@@ -57,7 +57,7 @@ class Cadence(models.TextChoices):
 class Reading:
     """One measured value. Readings of one rule differ in `labels`; each combination of labels is a separate problem."""
 
-    value: float
+    value: float | None  # None: cannot be judged now; an alert stays as it is
     samples: int | None = None  # number of observations behind the value; None: not applicable
     labels: tuple[tuple[str, str], ...] = ()
     message: str = ""  # replaces the generated sentence about value and threshold
@@ -135,14 +135,26 @@ def alert_rule(
 # --- metric readers ----------------------------------------------------------------------------
 
 
-# Takes (the selector that staff entered, since, until), and returns the same as the measure of a rule.
-MetricReader = Callable[[str, datetime, datetime], Measured]
+# Takes (the name that staff selected, since, until), and returns the same as the measure of a rule.
+ReadMetric = Callable[[str, datetime, datetime], Measured]
+
+
+@dataclass(frozen=True)
+class MetricReader:
+    name: str
+    read: ReadMetric
+    names: Callable[[], Iterable[str]]  # the metrics that can be selected
+    unit: str = ""
+
+
 metric_readers: Registry[MetricReader] = Registry("metric_readers")
 
 
-def metric_reader(name: str) -> Callable[[MetricReader], MetricReader]:
+def metric_reader(
+    name: str, *, names: Callable[[], Iterable[str]], unit: str = ""
+) -> Callable[[ReadMetric], ReadMetric]:
     """Register a reader under the name that staff select, such as "performance mean, ms"."""
-    return metric_readers.decorator(name, lambda reader: reader)
+    return metric_readers.decorator(name, lambda read: MetricReader(name, read, names, unit))
 
 
 # --- instant checks ----------------------------------------------------------------------------

@@ -22,6 +22,7 @@ class Performance(msgspec.Struct, tag="performance", frozen=True):
     ok: bool = True
     count: Count = 1
     at: Instant | None = None
+    environment: Annotated[str, Meta(max_length=64)] = ""
 
 
 class Delivery(msgspec.Struct, tag="delivery", frozen=True):

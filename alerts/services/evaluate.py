@@ -8,7 +8,14 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
-from alerts.evaluation import EVALUATION_SLOT, Action, Decision, PreviousState, Stage, decide, judge
+from alerts.evaluation import (
+    EVALUATION_SLOT,
+    Action,
+    Decision,
+    PreviousState,
+    Stage,
+    decide,
+)
 from alerts.extension_points import (
     Cadence,
     NoData,
@@ -20,6 +27,7 @@ from alerts.extension_points import (
 from alerts.messages import format_value
 from alerts.models import AlertRule, AlertState, RuleReading, SystemAlert
 from alerts.services import defaults, lifecycle, problems
+from alerts.services.excess import badness, combine_excess, excess_key, judge_reading
 from alerts.services.rule_problems import build_problem, problem_key
 from core.lib.upsert import upsert
 
@@ -101,7 +109,7 @@ def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
     """Return the current readings of the rule, or none if it has no data. Exceptions of the rule's code propagate."""
     since = now - row.window
     if row.is_custom:
-        measured = metric_readers.get(row.reader)(row.selector, since, now)
+        measured = metric_readers.get(row.reader).read(row.selector, since, now)
     else:
         measured = alert_rules.get(row.name).measure(since, now)
     if measured is None:
@@ -130,15 +138,18 @@ def _evaluate(row: AlertRule, *, now: datetime) -> EvaluationResult:
 def _apply_readings(row: AlertRule, readings: list[Reading], *, now: datetime) -> EvaluationResult:
     limits = row.get_limits()
     alerts_by_key = _find_alerts_by_key(row, now)
-    readings_by_key = {problem_key(row.name, reading.labels): reading for reading in readings}
-    keys = readings_by_key.keys() | alerts_by_key.keys()
+    measured = {problem_key(row.name, reading.labels): reading for reading in readings}
+    readings_by_key = combine_excess(row, measured, alerts_by_key, limits)
+    keys = (readings_by_key.keys() | alerts_by_key.keys()) - (
+        measured.keys() - readings_by_key.keys()
+    )
     if not readings and row.no_data == NoData.ALERT:
         keys |= {problem_key(row.name)}
     steps: list[Step] = []
     for key in sorted(keys):  # a fixed order prevents deadlocks between workers
         reading, alert = readings_by_key.get(key), alerts_by_key.get(key)
         value = reading.value if reading else None
-        verdict = judge(value, reading.samples if reading else None, limits)
+        verdict = judge_reading(reading, limits, is_excess=key == excess_key(row.name))
         decision = decide(verdict, value, _previous_state(alert), limits, now)
         if decision.action is not Action.NOTHING and not _is_too_soon(alert, decision, now):
             steps.append((key, reading, alert, decision))
@@ -150,7 +161,7 @@ def _apply_readings(row: AlertRule, readings: list[Reading], *, now: datetime) -
     for start in range(0, len(steps), STEPS_PER_TRANSACTION):
         _apply_steps(row, steps[start : start + STEPS_PER_TRANSACTION], now=now, result=result)
     if is_new_slot:
-        _record_evaluation(row, readings_by_key, now=now)
+        _record_evaluation(row, measured | readings_by_key, alerts_by_key, now=now)
     return result
 
 
@@ -234,22 +245,41 @@ def _apply_step(
             lifecycle.raise_severity(alert, problem, now=now)
         case Action.RECORD:
             lifecycle.record_verdict(
-                alert, recent=decision.recent, clear_since=decision.clear_since, now=now
+                alert,
+                recent=decision.recent,
+                clear_since=decision.clear_since,
+                value=reading.value if reading else None,
+                now=now,
             )
         case Action.DISCARD:
             lifecycle.discard_pending(alert)
         case Action.RESOLVE:
             value = reading.value if reading else None
-            text = f"back to {format_value(value, row.unit)}" if reading else "no data"
-            result.resolved_count += lifecycle.resolve(alert, now=now, text=text, value=value)
+            result.resolved_count += lifecycle.resolve(
+                alert, now=now, text=_describe_clearing(row, key, reading), value=value
+            )
+
+
+def _describe_clearing(row: AlertRule, key: str, reading: Reading | None) -> str:
+    if reading is not None:
+        return f"back to {format_value(reading.value, row.unit)}"
+    return (
+        "each further series is clear or has its own alert"
+        if key == excess_key(row.name)
+        else "no data"
+    )
 
 
 @transaction.atomic
 def _record_evaluation(
-    row: AlertRule, readings_by_key: Mapping[str, Reading], *, now: datetime
+    row: AlertRule,
+    readings_by_key: Mapping[str, Reading],
+    alerts_by_key: Mapping[str, SystemAlert],
+    *,
+    now: datetime,
 ) -> None:
     """Store the state of the rule, and its readings for charts and previews, once a minute."""
-    values = [reading.value for reading in readings_by_key.values()]
+    values = [value for reading in readings_by_key.values() if (value := reading.value) is not None]
     worst = (min if row.below else max)(values, default=None)
     had_failed = bool(row.last_error)
     AlertRule.objects.filter(pk=row.pk).update(
@@ -258,8 +288,10 @@ def _record_evaluation(
     if had_failed:
         problems.clear_problem(key=f"rule-failing:{row.name}", now=now)
     minute = now.replace(second=0, microsecond=0)
-    worst_first = sorted(
-        readings_by_key.items(), key=lambda item: item[1].value, reverse=not row.below
+    limits = row.get_limits()
+    alerts_first = sorted(
+        readings_by_key.items(),
+        key=lambda item: (item[0] not in alerts_by_key, badness(item[1], limits), item[0]),
     )
     upsert(
         RuleReading,
@@ -271,7 +303,7 @@ def _record_evaluation(
                 "value": reading.value,
                 "samples": reading.samples,
             }
-            for key, reading in worst_first[:MAX_READINGS_PER_RULE]
+            for key, reading in alerts_first[:MAX_READINGS_PER_RULE]
         ],
         key=["rule", "key", "at"],
         replace=["value", "samples"],

@@ -211,10 +211,16 @@ def end_dismissal(alert: SystemAlert, now: datetime) -> bool:
 
 
 def record_verdict(
-    alert: SystemAlert, *, recent: str, clear_since: datetime | None, now: datetime
+    alert: SystemAlert,
+    *,
+    recent: str,
+    clear_since: datetime | None,
+    value: float | None,
+    now: datetime,
 ) -> bool:
-    """Store the recent verdicts of an evaluation that changes nothing else."""
-    return transition(alert, recent=recent, clear_since=clear_since, evaluated_at=now)
+    """Store the recent verdicts and the current value of an evaluation that changes nothing else."""
+    current = {} if alert.state == AlertState.RESOLVED else {"value": value}
+    return transition(alert, recent=recent, clear_since=clear_since, evaluated_at=now, **current)
 
 
 def discard_pending(alert: SystemAlert) -> bool:

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from django.db.models import Q
+
 from alerts.extension_points import Cadence, Measured, Reading, alert_rule
 from alerts.extension_points import Severity as AlertSeverity
+from alerts.queries import limits_of
 from errors.models import ErrorGroup, Severity, Status
 from errors.queries import counts
-from health.queries.usage import request_count
+from health.queries.usage import RequestCount, request_counts
 
 HOUR = timedelta(hours=1)
 HIGH_ERROR_RATE = "high-error-rate"
@@ -50,19 +53,31 @@ def high_errors(since: datetime, until: datetime) -> Measured:
     severity=AlertSeverity.CRITICAL,
     alert_type=HIGH_ERROR_RATE,
     cadence=Cadence.ERRORS,
-    min_samples=20,
+    min_samples=100,  # a handful of failed test requests is not a rate
 )
-def error_rate(since: datetime, until: datetime) -> Measured:
-    requests = request_count(since, until)
-    if not requests:
-        return None  # no app reports its requests, so there is no rate
-    errors = counts.count(since, until, Severity.HIGH, Severity.CRITICAL)
-    share = 100 * errors / requests
-    return Reading(
-        share,
-        samples=requests,
-        message=f"{errors:,} errors in {requests:,} requests: {share:.1f} %",
-    )
+def error_rate(since: datetime, until: datetime) -> Iterator[Reading]:
+    """Yield the share of failed requests of each app that reports its requests.
+
+    Failed and all requests are of the same app and environment. An app with several environments has the reading of
+    the worst among those with enough requests, so that one app has one alert.
+    """
+    min_samples = limits_of("errors.rate").min_samples
+    by_app: dict[str, list[RequestCount]] = {}
+    for counted in request_counts(since, until):
+        by_app.setdefault(counted.app, []).append(counted)
+    for app, environments in sorted(by_app.items()):
+        worst = max(
+            environments, key=lambda one: (one.total >= min_samples, one.failed_percent, one.total)
+        )
+        where = f"{app} ({worst.environment})" if worst.environment else app
+        yield Reading(
+            worst.failed_percent,
+            samples=worst.total,
+            labels=(("app", app),),
+            message=f"{where}: {worst.failed:,} of {worst.total:,} requests failed,"
+            f" {worst.failed_percent:.1f} %",
+            metadata={"environment": worst.environment} if worst.environment else {},
+        )
 
 
 @alert_rule(
@@ -84,9 +99,6 @@ def new_groups(since: datetime, until: datetime) -> Measured:
     )
 
 
-_MAX_REGRESSIONS = 20
-
-
 @alert_rule(
     "errors.regressed",
     summary="Regressed errors",
@@ -99,15 +111,18 @@ _MAX_REGRESSIONS = 20
     cadence=Cadence.ERRORS,
 )
 def regressions(since: datetime, until: datetime) -> Iterator[Reading]:
-    """Yield one reading per regressed group, until staff resolve or mute it again, or a day has passed."""
-    groups = ErrorGroup.objects.visible().filter(
-        status=Status.REGRESSED, regressed_at__gt=since, regressed_at__lte=until
+    """Yield one reading per regressed group, until staff resolve or mute it, or it has not occurred for a day."""
+    groups = (
+        ErrorGroup.objects.visible()
+        .filter(status=Status.REGRESSED, regressed_at__lte=until)
+        .filter(Q(regressed_at__gt=since) | Q(last_seen_at__gt=since))
+        .values_list("pk", "title", "app__name", "app__slug", "regressed_at")
     )
-    for group in groups.select_related("app").order_by("-regressed_at")[:_MAX_REGRESSIONS]:
+    for pk, title, app_name, app_slug, regressed_at in groups.order_by("-regressed_at", "pk"):
         yield Reading(
             1,
-            labels=(("group", str(group.pk)),),
-            title=f"Regressed: {group.title}"[:200],
-            message=f"{group.title} ({group.app}) regressed at {group.regressed_at:%Y-%m-%d %H:%M} UTC",
-            metadata={"group": group.pk, "app": group.app.slug},
+            labels=(("group", str(pk)),),
+            title=f"Regressed: {title}"[:200],
+            message=f"{title} ({app_name}) regressed at {regressed_at:%Y-%m-%d %H:%M} UTC",
+            metadata={"group": pk, "app": app_slug},
         )

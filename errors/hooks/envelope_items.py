@@ -41,6 +41,7 @@ def transaction(item: ReceivedItem) -> None:
         operation=trace.get("op"),
         ok=str(trace.get("status") or "ok") not in _FAILED,
         sample_rate=header.get("sample_rate") if isinstance(header, dict) else None,
+        environment=payload.get("environment"),
     )
     measured.add(item.project.app, [measurement])
 
@@ -74,6 +75,7 @@ def _segment(span: Any) -> Performance | None:
         operation=_attribute(span, "sentry.op"),
         ok=span.get("status") != "error" or is_client_error,
         sample_rate=_attribute(span, "sentry.sample_rate"),
+        environment=_attribute(span, "sentry.environment"),
     )
 
 
@@ -84,7 +86,14 @@ def _attribute(span: dict[str, Any], name: str) -> Any:
 
 
 def _performance(
-    name: Any, start: datetime, end: datetime, *, operation: Any, ok: bool, sample_rate: Any
+    name: Any,
+    start: datetime,
+    end: datetime,
+    *,
+    operation: Any,
+    ok: bool,
+    sample_rate: Any,
+    environment: Any,
 ) -> Performance:
     operation = str(operation or "")
     kind = "page" if operation in _PAGES else "request" if operation.startswith("http") else "function"  # fmt: skip
@@ -94,6 +103,7 @@ def _performance(
         kind=kind,  # type: ignore[arg-type]
         ok=ok,
         count=_weight(sample_rate),
+        environment=scrub_text(str(environment or "").strip())[:64],
     )
 
 

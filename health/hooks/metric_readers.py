@@ -8,50 +8,69 @@ from health.models import Series, SeriesKind
 from health.queries import latencies, values
 from health.queries.latencies import LatencySummary
 
+CALL_KINDS = (SeriesKind.FUNCTION, SeriesKind.PAGE, SeriesKind.REQUEST)
 
-@metric_reader("gauge: latest level, by app")
+
+def list_gauges() -> list[str]:
+    return _names(SeriesKind.GAUGE)
+
+
+def list_counters() -> list[str]:
+    return _names(SeriesKind.COUNTER)
+
+
+def list_calls() -> list[str]:
+    return _names(*CALL_KINDS)
+
+
+def _names(*kinds: SeriesKind) -> list[str]:
+    series = Series.objects.filter(kind__in=kinds, app__isnull=False)
+    return list(series.order_by("name").values_list("name", flat=True).distinct())
+
+
+@metric_reader("gauge: latest level, by app", names=list_gauges)
 def gauge(selector: str, since: datetime, until: datetime) -> Iterator[Reading]:
-    for level in values.latest_levels(selector, since=since):
-        yield Reading(level.value, labels=(("app", level.app),) if level.app else ())
+    for level in values.latest_levels(selector, since=since, until=until):
+        yield Reading(level.value, labels=_labels(level.app))
 
 
-@metric_reader("counter: sum over the window")
+@metric_reader("counter: sum over the window", names=list_counters)
 def counter(selector: str, since: datetime, until: datetime) -> Measured:
     return values.sum_values(SeriesKind.COUNTER, [selector], since, until)[selector]
 
 
-@metric_reader("calls: number in the window")
+@metric_reader("calls: number in the window", names=list_calls, unit="calls")
 def calls(selector: str, since: datetime, until: datetime) -> Measured:
-    return float(_summarize(selector, since, until).count)
+    return float(sum(summary.count for _, summary in _summaries(selector, since, until)))
 
 
-@metric_reader("duration: mean, ms")
-def mean(selector: str, since: datetime, until: datetime) -> Measured:
-    return _reading(_summarize(selector, since, until), None)
+@metric_reader("duration: mean, ms", names=list_calls, unit="ms")
+def mean(selector: str, since: datetime, until: datetime) -> Iterator[Reading]:
+    for app, summary in _summaries(selector, since, until):
+        if summary.mean_ms is not None:
+            yield Reading(summary.mean_ms, samples=summary.count, labels=_labels(app))
 
 
-@metric_reader("duration: 95th percentile, ms")
-def p95(selector: str, since: datetime, until: datetime) -> Measured:
-    return _reading(_summarize(selector, since, until), 0.95)
+@metric_reader("duration: 95th percentile, ms", names=list_calls, unit="ms")
+def p95(selector: str, since: datetime, until: datetime) -> Iterator[Reading]:
+    for app, summary in _summaries(selector, since, until):
+        value = summary.percentile(0.95)
+        if value is not None:
+            yield Reading(value, samples=summary.count, labels=_labels(app))
 
 
-@metric_reader("failures: share of calls, %")
-def failures(selector: str, since: datetime, until: datetime) -> Measured:
-    summary = _summarize(selector, since, until)
-    return (
-        Reading(100 * (summary.failure_share or 0), samples=summary.count)
-        if summary.count
-        else None
-    )
+@metric_reader("failures: share of calls, %", names=list_calls, unit="%")
+def failures(selector: str, since: datetime, until: datetime) -> Iterator[Reading]:
+    for app, summary in _summaries(selector, since, until):
+        if summary.failure_share is not None:
+            yield Reading(100 * summary.failure_share, samples=summary.count, labels=_labels(app))
 
 
-def _summarize(selector: str, since: datetime, until: datetime) -> LatencySummary:
-    """Summarize the functions, pages and requests with that name, over all apps."""
-    kinds = [SeriesKind.FUNCTION, SeriesKind.PAGE, SeriesKind.REQUEST]
-    series = Series.objects.filter(name=selector, kind__in=kinds, app__isnull=False)
-    return latencies.summarize(series, since, until)
+def _summaries(selector: str, since: datetime, until: datetime) -> list[tuple[str, LatencySummary]]:
+    """Summarize the functions, pages and requests with that name, in each app."""
+    series = Series.objects.filter(name=selector, kind__in=CALL_KINDS, app__isnull=False)
+    return latencies.summarize_by_app(series, since, until)
 
 
-def _reading(summary: LatencySummary, quantile: float | None) -> Reading | None:
-    value = summary.percentile(quantile) if quantile is not None else summary.mean_ms
-    return None if value is None else Reading(value, samples=summary.count)
+def _labels(app: str) -> tuple[tuple[str, str], ...]:
+    return (("app", app),) if app else ()

@@ -57,18 +57,25 @@ class SeriesQuerySet(models.QuerySet["Series"]):
 
 
 class Series(models.Model):
-    """A measured quantity: a function, a gauge or a delivery outcome. Without an app: the total of all apps."""
+    """A measured quantity: a function, a gauge or a delivery outcome. Without an app: the total of all apps.
+
+    Calls are kept apart by the environment that the app reports, such as "production".
+    """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, null=True, blank=True, related_name="series")
     kind = models.CharField(max_length=10, choices=SeriesKind)
     name = models.CharField(max_length=200, blank=True)
+    environment = models.CharField(max_length=64, blank=True, default="", db_default="")
 
     objects = SeriesQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "series"
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["app", "kind", "name"], name="one_series_per_app_name"),
+            models.UniqueConstraint(
+                fields=["app", "kind", "name", "environment"],
+                name="one_series_per_app_name_environment",
+            ),
             models.UniqueConstraint(
                 fields=["kind", "name"], condition=Q(app=None), name="one_total_series"
             ),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from health.models import SeriesKind
-from health.queries.values import sum_values
+from health.queries.values import sum_values, sum_values_by_app
 from health.signals import DELIVERY_OUTCOMES
 
 
@@ -41,3 +41,14 @@ def count_deliveries(channel: str, since: datetime, until: datetime) -> Delivery
     names = {outcome: series_name(channel, outcome) for outcome in DELIVERY_OUTCOMES}
     sums = sum_values(SeriesKind.DELIVERY, names.values(), since, until)
     return DeliveryCounts(**{outcome: sums[name] for outcome, name in names.items()})
+
+
+def count_deliveries_by_app(
+    channel: str, since: datetime, until: datetime
+) -> dict[str, DeliveryCounts]:
+    """Return the number of messages of the channel in each app that reported any."""
+    outcomes = {series_name(channel, outcome): outcome for outcome in DELIVERY_OUTCOMES}
+    found: dict[str, dict[str, float]] = {}
+    for app, name, total in sum_values_by_app(SeriesKind.DELIVERY, outcomes, since, until):
+        found.setdefault(app, {})[outcomes[name]] = total
+    return {app: DeliveryCounts(**totals) for app, totals in found.items()}

@@ -81,6 +81,16 @@ def summarize_by_kind(
     return _summarize_by(rows, "series__kind", kinds)
 
 
+def summarize_by_app(
+    series: QuerySet[Series], since: datetime, until: datetime
+) -> list[tuple[str, LatencySummary]]:
+    """Summarize the calls of the series in the span for each app that has any, ordered by the app's name."""
+    rows = latency_rows(series, since, until, tier_for(until - since))
+    apps = sorted(set(series.values_list("app__name", flat=True)))
+    summaries = _summarize_by(rows, "series__app__name", apps)
+    return [(app or "", summary) for app, summary in summaries.items() if summary.count]
+
+
 def _summarize_by(
     rows: QuerySet[Latency], by: str, keys: Iterable[Key]
 ) -> dict[Key, LatencySummary]:
@@ -121,33 +131,47 @@ class SeriesLatency:
 def rank_series(
     kind: str, since: datetime, until: datetime, *, limit: int = 8
 ) -> list[SeriesLatency]:
-    """Return the series of a kind with the most failures and, among equals, with the longest total duration."""
+    """Return the series of a kind with the most failures and, among equals, with the longest total duration.
+
+    The environments of an app count together.
+    """
     tier = tier_for(until - since)
     series = Series.objects.of_apps(kind)
-    ranked = (
+    sums = (
         latency_rows(series, since, until, tier)
-        .values("series_id")
+        .values_list("series_id")
         .annotate(failures=Sum("failed"), time=Sum("total_ms"))
-        .order_by("-failures", "-time")[:limit]
+        .order_by()
     )
-    chosen = [row["series_id"] for row in ranked]
+    names = {pk: (app, name) for pk, app, name in series.values_list("pk", "app__name", "name")}
+    ranks: dict[tuple[str, str], tuple[int, float]] = {}
+    for pk, failures, time in sums:
+        key = names[pk]
+        before = ranks.get(key, (0, 0.0))
+        ranks[key] = (before[0] + failures, before[1] + time)
+    chosen = sorted(ranks, key=lambda key: (-ranks[key][0], -ranks[key][1], key))[:limit]
     if not chosen:
         return []
-    named = Series.objects.filter(pk__in=chosen)
-    summaries = _summarize_by(latency_rows(named, since, until, tier), "series_id", chosen)
-    names = {pk: (app, name) for pk, app, name in named.values_list("pk", "app__name", "name")}
-    return [SeriesLatency(*names[pk], summaries[pk]) for pk in chosen if pk in names]
+    pks = [pk for pk, key in names.items() if key in chosen]
+    named = Series.objects.filter(pk__in=pks)
+    found: dict[tuple[str, str], list[Sequence[Any]]] = {key: [] for key in chosen}
+    for pk, *figures in latency_rows(named, since, until, tier).values_list("series_id", *_COLUMNS):
+        found[names[pk]].append(figures)
+    return [SeriesLatency(*key, LatencySummary.of(found[key])) for key in chosen]
+
+
+@dataclass(frozen=True)
+class SlowSeries:
+    app: str
+    name: str
+    count: int  # calls in the minutes with a slow one
+    highest_ms: float
 
 
 def find_slowest(
-    kinds: Iterable[SeriesKind],
-    since: datetime,
-    until: datetime,
-    *,
-    above_ms: float,
-    limit: int = 20,
-) -> list[SeriesLatency]:
-    """Return the series with a call that took longer than `above_ms`, slowest first."""
+    kinds: Iterable[SeriesKind], since: datetime, until: datetime, *, above_ms: float
+) -> list[SlowSeries]:
+    """Return all series with a call that took longer than `above_ms`, slowest first."""
     rows = (
         Latency.objects.filter(
             series__in=Series.objects.filter(kind__in=list(kinds), app__isnull=False),
@@ -157,9 +181,7 @@ def find_slowest(
             highest_ms__gt=above_ms,
         )
         .values_list("series__app__name", "series__name")
-        .annotate(**_SUMS, highest=Max("highest_ms"), **_BUCKETS)
-        .order_by("-highest")[:limit]
+        .annotate(calls=Sum("count"), highest=Max("highest_ms"))
+        .order_by("-highest", "series__app__name", "series__name")
     )
-    return [
-        SeriesLatency(app or "", name, LatencySummary.of([figures])) for app, name, *figures in rows
-    ]
+    return [SlowSeries(app or "", name, calls, highest) for app, name, calls, highest in rows]

@@ -1,26 +1,49 @@
 """Read how much apps are used: requests, function calls and bandwidth."""
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Sum
 
-from core.clients.models import ClientApp
 from health.models import Series, SeriesKind
 from health.queries.latencies import latency_rows
 from health.queries.resolutions import tier_for
 from health.queries.values import sum_values
 
 
-def request_count(since: datetime, until: datetime, *, app: ClientApp | None = None) -> int:
-    """Return the number of requests that all apps, or one app, measured: the denominator of error rates."""
-    series = (
-        Series.objects.filter(app=app, kind=SeriesKind.REQUEST)
-        if app
-        else Series.objects.total(SeriesKind.REQUEST)
+@dataclass(frozen=True)
+class RequestCount:
+    """The requests that one app measured in one environment."""
+
+    app: str
+    environment: str
+    total: int
+    failed: int
+
+    @property
+    def failed_percent(self) -> float:
+        return 100 * self.failed / self.total if self.total else 0.0
+
+
+def request_counts(since: datetime, until: datetime) -> list[RequestCount]:
+    """Return the requests of each app and environment. Apps that measured none are missing."""
+    series = Series.objects.of_apps(SeriesKind.REQUEST)
+    owner_of = {
+        pk: (app, environment)
+        for pk, app, environment in series.values_list("pk", "app__name", "environment")
+    }
+    rows = (
+        latency_rows(series, since, until, tier_for(until - since))
+        .values_list("series_id")
+        .annotate(total=Sum("count"), failures=Sum("failed"))
+        .order_by()
     )
-    rows = latency_rows(series, since, until, tier_for(until - since))
-    return rows.aggregate(sum=Sum("count"))["sum"] or 0
+    sums: dict[tuple[str, str], tuple[int, int]] = {}
+    for pk, total, failed in rows:
+        before = sums.get(owner_of[pk], (0, 0))
+        sums[owner_of[pk]] = (before[0] + total, before[1] + failed)
+    return [RequestCount(*owner, *counted) for owner, counted in sorted(sums.items())]
 
 
 def function_call_count(since: datetime, until: datetime) -> float:

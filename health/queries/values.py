@@ -32,6 +32,19 @@ def sum_values(
     return dict.fromkeys(names, 0.0) | dict(rows)
 
 
+def sum_values_by_app(
+    kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
+) -> list[tuple[str, str, float]]:
+    """Return the name of the app, the name of the series and the sum, of each series that was reported."""
+    series = Series.objects.of_apps(kind).filter(name__in=list(names))
+    rows = (
+        _values(series, since, until, tier_for(until - since))
+        .values_list("series__app__name", "series__name")
+        .annotate(sum=Sum("total"))
+    )
+    return [(app or "", name, total) for app, name, total in rows]
+
+
 def sum_values_per_slot(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> dict[datetime, dict[str, float]]:
@@ -58,14 +71,15 @@ class Level:
     at: datetime
 
 
-def latest_levels(name: str, *, since: datetime) -> list[Level]:
-    """Return the latest level of a gauge in each app that has reported it since then."""
+def latest_levels(name: str, *, since: datetime, until: datetime) -> list[Level]:
+    """Return the latest level of a gauge in each app that has reported it in the span."""
     latest: dict[int, Level] = {}
     rows = (
-        Value.objects.filter(
-            series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=name),
-            tier=Tier.HOUR,
-            start__gte=Tier.HOUR.floor(since),
+        _values(
+            Series.objects.filter(kind=SeriesKind.GAUGE, name=name),
+            since,
+            until,
+            tier_for(until - since),
         )
         .order_by("start")
         .values_list("series_id", "series__app__name", "last", "start")

@@ -21,7 +21,7 @@ OTHER = "(other)"
 NAMES_PER_QUERY = 400
 MAX_AGE = timedelta(hours=24)
 
-SeriesKey = tuple[int | None, str, str]  # app id, kind, name
+SeriesKey = tuple[int | None, str, str, str]  # app id, kind, name, environment
 PointKey = tuple[SeriesKey, datetime]
 
 
@@ -38,18 +38,21 @@ def record_measurements(
         minute = Tier.MINUTE.floor(at)
         match item:
             case Performance():
-                _add_latency(latencies, ((app.pk, item.kind, item.name), minute), item)
-                _add_latency(latencies, ((None, item.kind, ""), minute), item)
+                key = (app.pk, item.kind, item.name, item.environment)
+                _add_latency(latencies, (key, minute), item)
+                _add_latency(latencies, ((None, item.kind, "", ""), minute), item)
             case Activity():
                 user = hash_user(item.user)
                 seen_at[user] = max(at, seen_at.get(user, at))
             case Delivery():
                 name = series_name(item.channel, item.outcome)
-                _add_value(values, ((app.pk, SeriesKind.DELIVERY, name), minute), item.count)
+                _add_value(values, ((app.pk, SeriesKind.DELIVERY, name, ""), minute), item.count)
             case Counter():
-                _add_value(values, ((app.pk, SeriesKind.COUNTER, item.name), minute), item.value)
+                _add_value(
+                    values, ((app.pk, SeriesKind.COUNTER, item.name, ""), minute), item.value
+                )
             case Gauge():
-                _add_value(values, ((app.pk, SeriesKind.GAUGE, item.name), minute), item.value)
+                _add_value(values, ((app.pk, SeriesKind.GAUGE, item.name, ""), minute), item.value)
     series = _series_ids({key for key, _ in (*latencies, *values)}, app=app)
     upsert(
         Latency,
@@ -147,22 +150,25 @@ def _series_ids(wanted: set[SeriesKey], *, app: ClientApp) -> dict[SeriesKey, in
         own = [key for key in missing if key[0] is not None]
         new += own[: max(0, remaining)]
         excess = own[max(0, remaining) :]
-        others = {(app_id, kind, OTHER) for app_id, kind, _ in excess}
+        others = {(app_id, kind, OTHER, "") for app_id, kind, _, _ in excess}
         Series.objects.bulk_create(
-            [Series(app_id=a, kind=kind, name=name) for a, kind, name in {*new, *others}],
+            [
+                Series(app_id=app_id, kind=kind, name=name, environment=environment)
+                for app_id, kind, name, environment in {*new, *others}
+            ],
             ignore_conflicts=True,
         )
         found |= _load_ids({*new, *others}, app=app)
-        found |= {(a, kind, name): found[a, kind, OTHER] for a, kind, name in excess}
+        found |= {key: found[key[0], key[1], OTHER, ""] for key in excess}
     return found
 
 
 def _load_ids(wanted: set[SeriesKey], *, app: ClientApp) -> dict[SeriesKey, int]:
-    names = sorted({name for _, _, name in wanted})
+    names = sorted({name for _, _, name, _ in wanted})
     found: dict[SeriesKey, int] = {}
     for start in range(0, len(names), NAMES_PER_QUERY):
         rows = Series.objects.filter(
             Q(app=app) | Q(app=None), name__in=names[start : start + NAMES_PER_QUERY]
-        ).values_list("app_id", "kind", "name", "pk")
-        found |= {(a, kind, n): pk for a, kind, n, pk in rows if (a, kind, n) in wanted}
+        ).values_list("app_id", "kind", "name", "environment", "pk")
+        found |= {key: pk for *parts, pk in rows if (key := (*parts,)) in wanted}
     return found

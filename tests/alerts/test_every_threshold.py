@@ -51,12 +51,11 @@ def active(people: int) -> Sequence[Activity]:
     return [Activity(f"person-{number}") for number in range(people)]
 
 
-def error_rate(errors_in_a_thousand: int) -> Act:
-    def act(app: ClientApp, now: datetime) -> None:
-        record_measurements([Performance("view", 20, kind="request", count=1000)], app=app, now=now)
-        errors(Severity.HIGH, errors_in_a_thousand)(app, now)
-
-    return act
+def requests(count: int, *, failed: int) -> Act:
+    return measured(
+        Performance("view", 20, kind="request", count=count - failed),
+        Performance("view", 20, kind="request", count=failed, ok=False),
+    )
 
 
 def tickets_left(left: int) -> Act:
@@ -171,7 +170,7 @@ class Crossing:
 CROSSINGS = [
     Crossing("errors.critical", 5, errors(Severity.CRITICAL, 5), errors(Severity.CRITICAL, 1)),
     Crossing("errors.high", 20, errors(Severity.HIGH, 20), errors(Severity.HIGH, 1)),
-    Crossing("errors.rate", 5, error_rate(50), errors(Severity.CRITICAL, 1)),
+    Crossing("errors.rate", 5, requests(1000, failed=50), requests(10, failed=1)),
     Crossing(
         "performance.slow_response",
         3000,

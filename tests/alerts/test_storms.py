@@ -9,7 +9,7 @@ from django.test import Client
 from alerts import services
 from alerts.extension_points import Reading
 from alerts.models import Channel, Notification, SystemAlert
-from alerts.services import delivery
+from alerts.services import delivery, excess
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver
 from tests.servers.fake_http import FakeHTTP
 
@@ -18,8 +18,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.slow
 def test_ten_thousand_breaches_of_500_problems_create_500_alerts(
-    gauge: Gauge, slack: FakeHTTP
+    gauge: Gauge, slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(excess, "MAX_ALERTS_PER_RULE", 500)
     gates = [Reading(9, labels=(("gate", f"gate {number}"),)) for number in range(500)]
 
     for minute in range(20):

@@ -62,6 +62,20 @@ def test_the_operation_of_a_transaction_determines_its_kind(
     assert Latency.objects.filter(series=series).first().failed == failed  # type: ignore[union-attr]
 
 
+def test_the_environment_of_a_transaction_or_span_is_kept(sender: Sender) -> None:
+    staging = transaction("GET /a", environment="staging")
+    sender.post(with_items(({"type": "transaction"}, staging)))
+    sender.post(spans(span("GET /b", sentry__op="http.server", sentry__environment="production")))
+    sender.post(spans(span("GET /c", sentry__op="http.server", sentry__environment=["odd"] * 99)))
+
+    environments = Series.objects.filter(app=sender.app).values_list("name", "environment")
+    assert {name: environment[:10] for name, environment in environments} == {
+        "GET /a": "staging",
+        "GET /b": "production",
+        "GET /c": "['odd', 'o",
+    }
+
+
 def span(name: str, *, status: str = "ok", is_segment: bool = True, **attributes: Any) -> Any:
     end = timezone.now().timestamp()
     return {

@@ -121,8 +121,36 @@ def test_every_rule_of_health_is_tested_here() -> None:
 
 
 def test_sms_failure_rate_is_undefined_without_messages() -> None:
-    rule = alert_rules.get("delivery.sms_failure_rate")
-    assert rule.measure(NOON - timedelta(hours=1), NOON) is None
+    evaluate_rule("delivery.sms_failure_rate", now=NOON)
+    assert AlertRule.objects.get(name="delivery.sms_failure_rate").last_value is None
+
+
+def test_sms_failure_rate_is_judged_for_each_app() -> None:
+    attempts = [Delivery("sms", "sent", 1_000), Delivery("sms", "delivered", 1_000)]
+    record_measurements(attempts, app=make_app("crm"), now=NOON)
+    # This app reports only outcomes. Over both apps together, 3 % of the messages failed.
+    outcomes = [Delivery("sms", "delivered", 70), Delivery("sms", "failed", 30)]
+    record_measurements(outcomes, app=make_app("shop"), now=NOON)
+
+    evaluate_rule("delivery.sms_failure_rate", now=NOON)
+
+    alert = SystemAlert.objects.get()
+    assert alert.title == "High SMS failure rate: Shop"
+    assert (alert.value, alert.message) == (30, "Shop: 30 of 100 SMS were not delivered")
+
+
+def test_one_failed_test_message_is_no_failure_rate() -> None:
+    record_measurements([Delivery("sms", "failed", 2)], app=make_app(), now=NOON)
+    evaluate_rule("delivery.sms_failure_rate", now=NOON)
+    assert not SystemAlert.objects.exists()
+
+
+def test_staff_can_alert_on_calls_of_less_than_a_second() -> None:
+    sync_rules()
+    AlertRule.objects.filter(name="performance.very_slow_response").update(threshold=500)
+    record_measurements([Performance("f", 600)], app=make_app(), now=NOON)
+    evaluate_rule("performance.very_slow_response", now=NOON)
+    assert SystemAlert.objects.get().value == 600
 
 
 def test_slow_calls_outside_the_window_raise_no_alert() -> None:
@@ -222,6 +250,24 @@ def test_intermittent_failures_burn_the_budget_without_an_outage() -> None:
 
     assert SystemAlert.objects.get().title.startswith("Error budget burning fast")
     assert Component.objects.get().status == "healthy"
+
+
+def test_an_outage_does_not_resolve_the_alert_about_the_error_budget() -> None:
+    component = make_component("shop")
+    _record_sequence(component, [Status.HEALTHY, Status.HEALTHY, Status.UNHEALTHY] * 20)
+    evaluate_rule("uptime.burn_fast", now=NOON)
+    budget = SystemAlert.objects.get()
+
+    later = NOON + timedelta(minutes=2)
+    _record_sequence(component, [Status.UNHEALTHY] * 2, now=later)
+    evaluate_rule("uptime.burn_fast", now=later)
+    budget.refresh_from_db()
+    assert (Component.objects.get().status, budget.state) == ("unhealthy", "open")
+
+    recovered = NOON + timedelta(minutes=8)
+    _record_sequence(component, [Status.HEALTHY] * 6, now=recovered)
+    evaluate_rule("uptime.burn_fast", now=recovered)
+    assert {alert.state for alert in SystemAlert.objects.all()} == {"resolved"}
 
 
 def test_new_monitor_has_too_few_results_for_the_slow_burn_rule() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from core.clients.models import ClientApp
 from health.models import ActiveUser, Latency, Series, SeriesKind, Tier, Value
+from health.queries.latencies import rank_series
 from health.services import measurements, record_measurements
 from health.signals import Activity, Counter, Delivery, Gauge, Performance
 from tests.factories import make_app
@@ -100,3 +101,21 @@ def test_series_beyond_the_limit_share_one_series(
     assert Series.objects.filter(app=app).count() == 4
     other = Latency.objects.get(series__app=app, series__name="(other)", tier=Tier.DAY)
     assert other.count == 8
+
+
+def test_calls_are_kept_apart_by_environment(app: ClientApp) -> None:
+    for environment, count in (("production", 5), ("staging", 2), ("", 1)):
+        call = Performance("f", 10, count=count, environment=environment)
+        record_measurements([call], app=app, now=NOON)
+
+    counts = Latency.objects.filter(series__app=app, tier=Tier.DAY)
+    assert dict(counts.values_list("series__environment", "count")) == {
+        "production": 5,
+        "staging": 2,
+        "": 1,
+    }
+    assert (
+        Latency.objects.get(series__in=Series.objects.total("function"), tier=Tier.DAY).count == 8
+    )
+    (ranked,) = rank_series("function", NOON - timedelta(hours=1), NOON + timedelta(minutes=1))
+    assert (ranked.name, ranked.summary.count) == ("f", 8)

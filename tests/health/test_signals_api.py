@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from core.clients.models import ApiKey, ClientApp, ClientKey, Scope
 from health.models import ActiveUser, Latency, SignalBatch, Tier, Value
-from health.queries import request_count
+from health.queries.usage import RequestCount, request_counts
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,8 @@ def test_batch_with_every_kind_of_signal_is_recorded(client: Client, app: Client
 
     assert (response.status_code, response.json()) == (202, {"accepted": 6, "duplicate": False})
     now = timezone.now()
-    assert request_count(now - timedelta(hours=1), now, app=app) == 3
+    since = now - timedelta(hours=1)
+    assert request_counts(since, now) == [RequestCount(app.name, "", total=3, failed=0)]
     assert Latency.objects.get(series__name="checkout", tier=Tier.DAY).count == 1
     assert Value.objects.get(series__name="sms.failed", tier=Tier.DAY).total == 2
     assert ActiveUser.objects.user_count() == 1

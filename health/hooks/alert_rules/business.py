@@ -20,7 +20,7 @@ from health.queries import values
 def credit_balance(since: datetime, until: datetime) -> Measured:
     return [
         Reading(level.value, labels=(("app", level.app),))
-        for level in values.latest_levels("credit_balance", since=since)
+        for level in values.latest_levels("credit_balance", since=since, until=until)
     ]
 
 

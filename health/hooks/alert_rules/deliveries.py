@@ -1,9 +1,10 @@
 """Alert rules about SMS and e-mails that were not delivered."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from alerts.extension_points import Cadence, Measured, Reading, Severity, alert_rule
-from health.queries.deliveries import count_deliveries
+from health.queries.deliveries import count_deliveries, count_deliveries_by_app
 
 HOUR = timedelta(hours=1)
 
@@ -45,13 +46,15 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
     severity=Severity.MEDIUM,
     alert_type="failed-sms",
     cadence=Cadence.DELIVERY,
+    min_samples=20,  # a failed test message is not a rate
 )
-def sms_failure_rate(since: datetime, until: datetime) -> Measured:
-    counts = count_deliveries("sms", since, until)
-    if counts.failure_percent is None:
-        return None
-    return Reading(
-        counts.failure_percent,
-        samples=int(counts.total),
-        message=f"{counts.undelivered:,.0f} of {counts.total:,.0f} SMS",
-    )
+def sms_failure_rate(since: datetime, until: datetime) -> Iterator[Reading]:
+    """Yield the share of undelivered SMS of each app, because apps count either attempts or outcomes."""
+    for app, counts in sorted(count_deliveries_by_app("sms", since, until).items()):
+        if counts.failure_percent is not None:
+            yield Reading(
+                counts.failure_percent,
+                samples=int(counts.total),
+                labels=(("app", app),),
+                message=f"{app}: {counts.undelivered:,.0f} of {counts.total:,.0f} SMS were not delivered",
+            )

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from alerts.extension_points import Cadence, Measured, Reading, Severity, alert_rule
+from alerts.queries import limits_of
 from health.models import Series, SeriesKind
 from health.queries import latencies
 
 HOUR = timedelta(hours=1)
 SLOW = "slow-performance"
-# Faster calls are not read: no sensible threshold for "very slow" is below this.
+VERY_SLOW = "performance.very_slow_response"
+# Faster calls are read only if the rule's limits are below this.
 MIN_SLOW_CALL_MS = 1_000
 
 
@@ -31,10 +33,10 @@ def _slowest(
     """Yield one reading per series with a call that took longer than `above_ms`."""
     for series in latencies.find_slowest(kinds, since, until, above_ms=above_ms):
         yield Reading(
-            series.summary.highest_ms,
-            samples=series.summary.count,
+            series.highest_ms,
+            samples=series.count,
             labels=(("app", series.app), ("name", series.name)),
-            message=f"{series.name} ({series.app}) took {series.summary.highest_ms:,.0f} ms",
+            message=f"{series.name} ({series.app}) took {series.highest_ms:,.0f} ms",
         )
 
 
@@ -55,11 +57,11 @@ def slow_response(since: datetime, until: datetime) -> Measured:
         for kind in (SeriesKind.FUNCTION, SeriesKind.REQUEST)
         if (reading := _mean(kind, since, until))
     ]
-    return max(found, key=lambda reading: reading.value, default=None)
+    return max(found, key=lambda reading: reading.value or 0.0, default=None)
 
 
 @alert_rule(
-    "performance.very_slow_response",
+    VERY_SLOW,
     summary="Very slow response",
     unit="ms",
     threshold=10_000,
@@ -69,7 +71,9 @@ def slow_response(since: datetime, until: datetime) -> Measured:
     cadence=Cadence.PERFORMANCE,
 )
 def very_slow_response(since: datetime, until: datetime) -> Measured:
-    return list(_slowest((SeriesKind.FUNCTION, SeriesKind.REQUEST), since, until, MIN_SLOW_CALL_MS))
+    """Return every series that is not clear: one that is missing here has no call above the clear threshold."""
+    above_ms = min(MIN_SLOW_CALL_MS, limits_of(VERY_SLOW).effective_clear_threshold())
+    return list(_slowest((SeriesKind.FUNCTION, SeriesKind.REQUEST), since, until, above_ms))
 
 
 @alert_rule(

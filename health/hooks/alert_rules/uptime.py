@@ -35,7 +35,12 @@ def _burn_rates(
         short, now=until, since_status_change=exclude_outages
     )
     readings = []
-    for component in Component.objects.in_use().exclude(status=Status.UNHEALTHY):
+    for component in Component.objects.in_use():
+        labels = (("component", component.name),)
+        if component.status == Status.UNHEALTHY:
+            # The outage has an alert of its own. An open alert about the budget is not over before the outage is.
+            readings.append(Reading(None, labels=labels))
+            continue
         in_long, in_short = over_long.get(component.pk), over_short.get(component.pk)
         if in_long and in_short:
             rate = min(in_long.burn_rate or 0.0, in_short.burn_rate or 0.0)
@@ -43,7 +48,7 @@ def _burn_rates(
                 Reading(
                     rate if in_long.down >= MIN_FAILURES else 0.0,
                     samples=in_long.total,
-                    labels=(("component", component.name),),
+                    labels=labels,
                     message=f"{component.title}: {in_long.down} of {in_long.total} results failed",
                 )
             )

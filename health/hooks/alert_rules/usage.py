@@ -17,7 +17,7 @@ from health.services.gauges import DATABASE_SIZE
     alert_type="high-usage",
 )
 def database_size(since: datetime, until: datetime) -> Measured:
-    levels = values.latest_levels(DATABASE_SIZE, since=since)
+    levels = values.latest_levels(DATABASE_SIZE, since=since, until=until)
     return max((level.value for level in levels), default=0) / 1e9 if levels else None
 
 
