@@ -49,7 +49,7 @@ def send_status_mails() -> dict[str, int]:
     return subscribers.send_pending(now=now)
 
 
-@hourly(minute=20)
+@every(minutes=10)
 def check_certificates() -> str:
     """Check certificate expiry"""
     return f"{services.check_certificates(now=timezone.now())} certificates read"

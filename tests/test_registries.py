@@ -44,7 +44,6 @@ INVENTORY: dict[str, list[str]] = {
     "health_checks": [
         "backups",
         "cache",
-        "certificates",
         "database",
         "disk",
         "mail",

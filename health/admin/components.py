@@ -17,6 +17,7 @@ from django.utils.text import slugify
 from core.lib import formats, outbound
 from core.lib.markup import state, when
 from health.models import (
+    Certificate,
     CheckIn,
     Component,
     ComponentKind,
@@ -97,7 +98,6 @@ class MonitorAdmin(ComponentBase):
         "shown_since",
         "url",
         "shown_result",
-        "certificate_until",
     )
     search_fields = ("title", "url")
     autocomplete_fields = ()
@@ -113,6 +113,7 @@ class MonitorAdmin(ComponentBase):
             {
                 "fields": (
                     "expected_status",
+                    "follow_redirects",
                     "latency_limit_ms",
                     "contains",
                     "json_path",
@@ -121,6 +122,33 @@ class MonitorAdmin(ComponentBase):
             },
         ),
     )
+
+
+@admin.register(Certificate)
+class CertificateAdmin(ComponentBase):
+    """The certificates of https monitors. They come and go with the monitors; staff can publish and disable them."""
+
+    list_display = (
+        "title",
+        "shown_status",
+        "shown_expiry",
+        "read_at",
+        "is_public",
+    )
+    fields = ("title", "shown_expiry", "read_at", "is_public", "is_enabled")
+    readonly_fields = ("title", "shown_expiry", "read_at")
+    search_fields = ("host",)
+    ordering = ("expires_at", "host", "port")
+
+    @admin.display(description="expires", ordering="expires_at")
+    def shown_expiry(self, obj: Certificate) -> str:
+        return formats.stamp(obj.expires_at) if obj.expires_at else "not read yet"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 class CheckInInline(admin.TabularInline[CheckIn, Heartbeat]):

@@ -15,7 +15,7 @@ from core.jobs.queries import queue_state
 from core.lib import outbound
 from health.backups.verification import STALE_AFTER
 from health.extension_points import Degraded, NotConfigured, health_check
-from health.models import Backup, Monitor
+from health.models import Backup
 
 
 @health_check(
@@ -148,26 +148,6 @@ def disk() -> str:
     if free < DISK_LOW:
         raise Degraded(message)
     return message
-
-
-CERTIFICATE_WARNING_PERIOD = timedelta(days=14)
-
-
-@health_check("certificates", summary="TLS certificates of monitors", timeout=2.0)
-def certificates() -> str:
-    """Report the expiry times that the hourly task read. An expired certificate also fails its own monitor."""
-    now = timezone.now()
-    known = Monitor.objects.filter(is_enabled=True, certificate_until__isnull=False)
-    soonest = known.order_by("certificate_until", "pk").first()
-    if soonest is None or soonest.certificate_until is None:
-        raise NotConfigured("there is no https monitor")
-    left = soonest.certificate_until - now
-    when = f"{soonest.title}: {soonest.certificate_until:%Y-%m-%d}"
-    if left <= timedelta():
-        raise RuntimeError(f"expired: {when}")
-    if left < CERTIFICATE_WARNING_PERIOD:
-        raise Degraded(f"expires in {left.days} days: {when}")
-    return f"{known.count()} monitored; the next one to expire is {when}"
 
 
 MAX_VERIFICATION_AGE = timedelta(days=8)  # verification runs weekly

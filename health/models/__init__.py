@@ -1,4 +1,5 @@
 from health.models.backups import Backup, BackupState
+from health.models.certificates import Certificate
 from health.models.components import (
     RESULT_RETENTION,
     CheckResult,
@@ -29,6 +30,7 @@ __all__ = [
     "ActiveUser",
     "Backup",
     "BackupState",
+    "Certificate",
     "CheckIn",
     "CheckInStatus",
     "CheckResult",

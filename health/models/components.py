@@ -21,6 +21,7 @@ class ComponentKind(models.TextChoices):
     CHECK = "check", "Portal check"
     MONITOR = "monitor", "Monitor"
     HEARTBEAT = "heartbeat", "Heartbeat"
+    CERTIFICATE = "certificate", "Certificate"
 
 
 STATUS_RANK = Case(
@@ -49,7 +50,7 @@ class ComponentQuerySet(models.QuerySet["Component"]):
 class Component(models.Model):
     """Anything that can be up or down. `status` is the damped status, `last_*` the newest single result."""
 
-    kind = models.CharField(max_length=10, choices=ComponentKind)
+    kind = models.CharField(max_length=20, choices=ComponentKind)
     name = models.SlugField(max_length=100, unique=True)
     title = models.CharField(max_length=100)
     is_required = models.BooleanField(
@@ -95,6 +96,13 @@ class Component(models.Model):
     def alert_key(self) -> str:
         """The key of the alert about this component."""
         return f"health:{self.name}"
+
+    @property
+    def problem_title(self) -> str:
+        """The failure in one sentence, the title of alerts: "Shop is down"."""
+        if self.kind == ComponentKind.CERTIFICATE:
+            return f"{self.title} {'has expired' if self.status == Status.UNHEALTHY else 'expires soon'}"
+        return f"{self.title} is {self.get_status_display().lower()}"
 
     @property
     def state(self) -> State | None:

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.urls import reverse
+from django.utils.text import slugify
 
 from core.clients.models import ClientApp
 from health.models.components import Component
@@ -36,8 +37,17 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
 class Heartbeat(Component):
     """A job that checks in regularly. It is down if it reports an error, misses a check-in, or runs too long."""
 
-    app = models.ForeignKey(ClientApp, models.CASCADE, related_name="heartbeats")
-    slug = models.SlugField(max_length=50)
+    app = models.ForeignKey(
+        ClientApp,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="heartbeats",
+        help_text="App this job belongs to. Leave empty for a job of the company itself",
+    )
+    slug = models.SlugField(
+        max_length=50, blank=True, help_text="Derived from the title if left empty"
+    )
     environment = models.CharField(max_length=64, blank=True)
     crontab = models.CharField(
         max_length=100, blank=True, validators=[validate_crontab], help_text="For example 0 3 * * *"
@@ -66,12 +76,20 @@ class Heartbeat(Component):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["app", "slug", "environment"], name="one_heartbeat_per_job"
-            )
+            ),
+            # In a unique constraint, NULL is different from NULL.
+            models.UniqueConstraint(
+                fields=["slug", "environment"],
+                condition=models.Q(app=None),
+                name="one_heartbeat_per_job_without_app",
+                violation_error_message="Another heartbeat without an app has this slug and environment.",
+            ),
         ]
 
     def clean(self) -> None:
         if bool(self.crontab) == bool(self.interval_minutes):
             raise ValidationError("Enter either a crontab or an interval.")
+        self.slug = self.slug or slugify(self.title)[:50] or "job"
 
     @property
     def schedule(self) -> str:

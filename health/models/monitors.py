@@ -49,8 +49,15 @@ class Monitor(Component):
     expected_status = models.CharField(
         max_length=100, default="200-299", validators=[validate_status_ranges]
     )
+    follow_redirects = models.BooleanField(
+        default=True,
+        help_text="Follow up to 5 redirects, except to a status that is itself expected, and judge the last response",
+    )
     contains = models.CharField(
-        "body contains", max_length=200, blank=True, help_text="Leave empty to skip this check"
+        "body contains",
+        max_length=200,
+        blank=True,
+        help_text="Text that must be in the first 4 MB of the response. Leave empty to skip this check",
     )
     json_path = models.CharField(
         max_length=200, blank=True, help_text="For example status.indicator or checks[0].state"
@@ -76,8 +83,6 @@ class Monitor(Component):
         help_text="App this monitor belongs to (optional)",
     )
     next_run_at = models.DateTimeField(null=True, blank=True, editable=False)
-    certificate_until = models.DateTimeField(null=True, blank=True, editable=False)
-    certificate_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = MonitorQuerySet.as_manager()  # type: ignore[misc, assignment]
 
@@ -97,6 +102,14 @@ class Monitor(Component):
     @property
     def is_tcp(self) -> bool:
         return self.url.startswith("tcp://")
+
+    @property
+    def certificate_address(self) -> tuple[str, int] | None:
+        """The host and port whose certificate the monitor depends on; None without TLS."""
+        parts = urlsplit(self.url)
+        if parts.scheme != "https" or not parts.hostname:
+            return None
+        return parts.hostname, parts.port or 443
 
     def accepts(self, status: int) -> bool:
         """Return True if the HTTP status code is among the expected ones."""

@@ -54,7 +54,7 @@ def _problem_of(component: Component) -> Problem:
     is_down = component.status == Status.UNHEALTHY
     return Problem(
         Tone.CRITICAL if is_down and component.is_required else Tone.WARNING,
-        f"{component.title} is {component.get_status_display().lower()}",
+        component.problem_title,
         component.last_message,
         component.since,
     )

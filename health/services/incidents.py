@@ -26,7 +26,7 @@ def open_incident(component: Component, *, now: datetime) -> None:
         is_automatic=True,
         resolved_at=None,
         defaults={
-            "title": f"{component.title} is down",
+            "title": component.problem_title,
             "is_major": component.is_required,
             "is_public": component.is_public,
             "started_at": started_at,

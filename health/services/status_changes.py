@@ -16,6 +16,7 @@ _KIND_ALERT_TYPES = {
     ComponentKind.CHECK.value: "failed-check",
     ComponentKind.MONITOR.value: "monitor-down",
     ComponentKind.HEARTBEAT.value: "missed-heartbeat",
+    ComponentKind.CERTIFICATE.value: "certificate-expiry",
 }
 _OWN_NETWORK = "health:own-network"
 
@@ -49,7 +50,7 @@ def _report(component: Component, status: Status, now: datetime) -> None:
     report_problem(
         key=component.alert_key,
         alert_type=ALERT_TYPES.get(component.name, _KIND_ALERT_TYPES[component.kind]),
-        title=f"{component.title} is {component.get_status_display().lower()}",
+        title=component.problem_title,
         message=component.last_message,
         severity=severity,
         source="health",

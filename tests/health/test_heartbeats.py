@@ -2,6 +2,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, transaction
 from django.test import Client
 
 from alerts.models import SystemAlert
@@ -137,6 +139,56 @@ def test_number_of_heartbeats_per_app_is_limited(monkeypatch: pytest.MonkeyPatch
     record_check_in(app=app, slug="a", status="ok", now=THREE)
     with pytest.raises(TooManyHeartbeats):
         record_check_in(app=app, slug="b", status="ok", now=THREE)
+
+
+def add_heartbeat(client: Client, **fields: object) -> str:
+    """Post the admin's form, and return the errors that the page shows."""
+    form = {
+        "title": "Nightly invoices",
+        "app": "",
+        "slug": "",
+        "environment": "",
+        "interval_minutes": "60",
+        "time_zone": "UTC",
+        "margin_minutes": "5",
+        "max_runtime_minutes": "30",
+        "fail_after": "1",
+        "recover_after": "1",
+        "is_enabled": "on",
+        "check_ins-TOTAL_FORMS": "0",
+        "check_ins-INITIAL_FORMS": "0",
+        **fields,
+    }
+    client.force_login(
+        get_user_model().objects.get_or_create(username="o", is_superuser=True, is_staff=True)[0]
+    )
+    answer = client.post("/admin/health/heartbeat/add/", form)
+    return "" if answer.status_code == 302 else str(answer.context["errors"])
+
+
+def test_job_of_the_company_itself_needs_no_app(client: Client) -> None:
+    assert add_heartbeat(client) == ""
+    heartbeat = Heartbeat.objects.get()
+    assert (heartbeat.app, heartbeat.slug) == (None, "nightly-invoices")
+
+    assert client.get(heartbeat.ping_path).json()["status"] == "ok"
+    heartbeat.refresh_from_db()
+    assert heartbeat.expected_at
+    assert sweep_heartbeats(now=heartbeat.expected_at + timedelta(minutes=6)) == 1
+    assert "Nightly invoices" in SystemAlert.objects.active().get().title
+
+
+def test_two_jobs_without_app_cannot_have_the_same_name(client: Client) -> None:
+    add_heartbeat(client)
+    assert "Another heartbeat without an app has this slug" in add_heartbeat(client)
+    assert add_heartbeat(client, environment="staging") == ""
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Heartbeat.objects.create(
+            name="twin", title="Twin", kind="heartbeat", slug="nightly-invoices"
+        )
+    app = make_app()
+    record_check_in(app=app, slug="nightly-invoices", status="ok", now=THREE)
+    assert Heartbeat.objects.filter(slug="nightly-invoices").count() == 3
 
 
 def test_cron_job_checks_in_at_a_plain_url(client: Client) -> None:

@@ -44,11 +44,14 @@ class Client:
         attempts: int = 3,
         max_bytes: int = 1 << 20,
         breaker: bool = True,
+        truncate: bool = False,
     ) -> None:
+        """Create the client. With `truncate`, a larger body than `max_bytes` is cut off instead of refused."""
         self.name = name
         self.timeout = timeout
         self.attempts = attempts
         self.max_bytes = max_bytes
+        self.truncate = truncate
         self._timeouts = httpx.Timeout(read, connect=connect, pool=connect)
         self._with_breaker = breaker
         if breaker:
@@ -149,7 +152,7 @@ class Client:
             try:
                 streamed = http.send(request, stream=True)
                 try:
-                    body = _read(streamed, self.max_bytes, self.name)
+                    body = _read(streamed, self.max_bytes, self.name, truncate=self.truncate)
                 finally:
                     streamed.close()
             except httpx.TimeoutException as error:
@@ -182,8 +185,8 @@ def retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _read(response: httpx.Response, max_bytes: int, name: str) -> bytes:
-    """Return the decompressed body. Raises TooLarge as soon as it exceeds `max_bytes`, to limit the memory used."""
+def _read(response: httpx.Response, max_bytes: int, name: str, *, truncate: bool) -> bytes:
+    """Return the decompressed body. At `max_bytes`, cut it off or raise TooLarge, to limit the memory used."""
     encoding = response.headers.get("Content-Encoding", "").lower()
     unpack = None
     if encoding in ("gzip", "x-gzip", "deflate"):
@@ -195,6 +198,8 @@ def _read(response: httpx.Response, max_bytes: int, name: str) -> bytes:
         for chunk in response.iter_raw():
             body += unpack.decompress(chunk, max_bytes + 1 - len(body)) if unpack else chunk
             if len(body) > max_bytes:
+                if truncate:
+                    return bytes(body[:max_bytes])
                 raise TooLarge(f"{name}: response is larger than {max_bytes} bytes")
     except zlib.error as error:
         raise Unavailable(name, f"responded with invalid {encoding} data: {error}") from error

@@ -3,7 +3,8 @@
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -91,6 +92,37 @@ def _is_allowed(address: Address, allowed: Iterable[str]) -> bool:
         if any(candidate in network for candidate in candidates):
             return True
     return False
+
+
+def share_time(addresses: Sequence[str], seconds: float) -> Iterator[tuple[str, float]]:
+    """Yield each address of a host with the seconds to spend on it, an equal share of what is left of `seconds`.
+
+    Otherwise an address that never answers, such as one of a broken IPv6 network, would use up the time of all others.
+    """
+    ends_at = time.monotonic() + seconds
+    for index, address in enumerate(addresses):
+        left = ends_at - time.monotonic()
+        if left <= 0 and index:
+            return
+        yield address, max(left, 0.001) / (len(addresses) - index)
+
+
+def connect(host: str, port: int, timeout: float) -> socket.socket:
+    """Connect to the first address of a host that accepts. All of its addresses must be public or allowed.
+
+    Connects to the addresses that were checked rather than to the name, which could resolve differently the second time.
+    Raises ForbiddenAddress or OSError.
+    """
+    ends_at = time.monotonic() + timeout
+    addresses = resolve(host, port, timeout)
+    check_addresses(host, addresses)
+    error: OSError | None = None
+    for address, seconds in share_time(addresses, ends_at - time.monotonic()):
+        try:
+            return socket.create_connection((address, port), timeout=seconds)
+        except OSError as failure:
+            error = failure
+    raise error or OSError(f"{host} has no address")
 
 
 def resolve(host: str, port: int, timeout: float) -> list[str]:

@@ -94,10 +94,12 @@ class _Backend(httpcore.NetworkBackend):
         if self._guarded:
             guard.check_addresses(host, addresses)
         last_error: Exception | None = None
-        for address in addresses:
+        left = _remaining(timeout, httpcore.ConnectTimeout)
+        for address, seconds in guard.share_time(addresses, 60.0 if left is None else left):
             try:
-                left = _remaining(timeout, httpcore.ConnectTimeout)
-                stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
+                stream = self._inner.connect_tcp(
+                    address, port, seconds, local_address, socket_options
+                )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 last_error = error
             else:

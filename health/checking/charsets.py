@@ -1,0 +1,54 @@
+"""Decode the body of a web page as browsers do. Pure functions."""
+
+import codecs
+import re
+
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_IN_HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([\w:.+-]+)", re.IGNORECASE)
+_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+_META = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w:.+-]+)", re.IGNORECASE)
+_XML = re.compile(rb"^\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([\w:.+-]+)", re.IGNORECASE)
+# Pages that declare these names use the Windows code page: https://encoding.spec.whatwg.org/#names-and-labels
+_MEANT = {"iso8859-1": "cp1252", "ascii": "cp1252"}
+MAX_PROLOGUE_BYTES = 4096
+
+
+def decode_body(body: bytes, content_type: str) -> str:
+    """Decode by byte order mark, `Content-Type` header, `<meta>` tag or XML declaration, else as UTF-8.
+
+    Bytes that are invalid in the encoding become U+FFFD.
+    """
+    return body.decode(_encoding(body, content_type), errors="replace")
+
+
+def _encoding(body: bytes, content_type: str) -> str:
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if body.startswith(mark):
+            return encoding
+    prologue = _COMMENT.sub(b"", body[:MAX_PROLOGUE_BYTES])
+    in_header, in_meta, in_xml = (
+        _IN_HEADER.search(content_type),
+        _META.search(prologue),
+        _XML.search(prologue),
+    )
+    if in_header and (encoding := _known_encoding(in_header[1])):
+        return encoding
+    for declared in (in_meta, in_xml):
+        if declared and (encoding := _known_encoding(declared[1].decode())):
+            # A declaration that was readable as ASCII cannot be in UTF-16.
+            return "utf-8" if encoding.startswith(("utf-16", "utf-32")) else encoding
+    return "utf-8"
+
+
+def _known_encoding(label: str) -> str:
+    """Return the name of Python's codec for a label, or "" if there is none."""
+    try:
+        name = codecs.lookup(label).name
+        b"a".decode(name, errors="replace")  # not every codec of Python is a text encoding
+    except (LookupError, UnicodeError):
+        return ""
+    return _MEANT.get(name, name)

@@ -1,0 +1,32 @@
+from django.db import migrations, models
+
+HELP_TEXT = "Follow up to 5 redirects, except to a status that is itself expected, and judge the last response"
+
+
+class Migration(migrations.Migration):
+    """Monitors that exist keep treating a redirect as the response; new ones follow it."""
+
+    dependencies = [("health", "0009_heartbeats_without_app")]
+
+    operations = [
+        migrations.AddField(
+            model_name="monitor",
+            name="follow_redirects",
+            field=models.BooleanField(default=False, help_text=HELP_TEXT),
+        ),
+        migrations.AlterField(
+            model_name="monitor",
+            name="follow_redirects",
+            field=models.BooleanField(default=True, help_text=HELP_TEXT),
+        ),
+        migrations.AlterField(
+            model_name="monitor",
+            name="contains",
+            field=models.CharField(
+                blank=True,
+                help_text="Text that must be in the first 4 MB of the response. Leave empty to skip this check",
+                max_length=200,
+                verbose_name="body contains",
+            ),
+        ),
+    ]

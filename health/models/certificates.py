@@ -1,0 +1,29 @@
+"""Certificates: the TLS certificates of https monitors, one component per host and port."""
+
+from typing import ClassVar
+
+from django.db import models
+
+from health.models.components import Component
+
+
+class Certificate(Component):
+    """The certificate of an address. It is degraded before it expires, and down afterwards.
+
+    `health.services.certificates` creates one for each address of an enabled https monitor, and deletes it with the
+    last of them.
+    """
+
+    host = models.CharField(max_length=255, editable=False)
+    port = models.PositiveIntegerField(default=443, editable=False)
+    expires_at = models.DateTimeField(null=True, editable=False)
+    read_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["host", "port"], name="one_certificate_per_address")
+        ]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.host, self.port
