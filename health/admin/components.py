@@ -137,7 +137,7 @@ class CertificateAdmin(ComponentBase):
     )
     fields = ("title", "shown_expiry", "read_at", "is_public", "is_enabled")
     readonly_fields = ("title", "shown_expiry", "read_at")
-    search_fields = ("host",)
+    search_fields = ("title", "host")
     ordering = ("expires_at", "host", "port")
 
     @admin.display(description="expires", ordering="expires_at")

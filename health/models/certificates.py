@@ -7,6 +7,11 @@ from django.db import models
 from health.models.components import Component
 
 
+class CertificateQuerySet(models.QuerySet["Certificate"]):
+    def enabled(self) -> "CertificateQuerySet":
+        return self.filter(is_enabled=True)
+
+
 class Certificate(Component):
     """The certificate of an address. It is degraded before it expires, and down afterwards.
 
@@ -18,6 +23,8 @@ class Certificate(Component):
     port = models.PositiveIntegerField(default=443, editable=False)
     expires_at = models.DateTimeField(null=True, editable=False)
     read_at = models.DateTimeField(null=True, editable=False)
+
+    objects = CertificateQuerySet.as_manager()  # type: ignore[misc, assignment]
 
     class Meta:
         constraints: ClassVar = [

@@ -2,7 +2,6 @@
 
 import logging
 import uuid
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -55,7 +54,7 @@ def check_certificates(*, now: datetime) -> int:
 
 
 def sync_certificates() -> list[Certificate]:
-    """Create and delete certificates so that each address of an enabled https monitor has one. Return the enabled ones."""
+    """Create and delete rows so that each address of an enabled https monitor has one. Return the enabled ones."""
     wanted = {
         address
         for monitor in Monitor.objects.filter(is_enabled=True, url__istartswith="https:")
@@ -77,11 +76,7 @@ def sync_certificates() -> list[Certificate]:
                 "recover_after": 1,
             },
         )
-    return list(_enabled_certificates())
-
-
-def _enabled_certificates() -> Iterable[Certificate]:
-    return Certificate.objects.filter(is_enabled=True).order_by("host", "port")  # type: ignore[return-value]
+    return list(Certificate.objects.enabled().order_by("host", "port"))
 
 
 def _judge(expires_at: datetime, now: datetime) -> Result:

@@ -129,7 +129,7 @@ def test_no_monitor_connects_to_the_internal_network(internal: Loopback, scheme:
     with pytest.raises((outbound.OutboundError, OSError)):
         probes.probe(monitor)
     with pytest.raises((outbound.OutboundError, OSError)):
-        probes.fetch_certificate_expiry(f"https://127.0.0.1:{internal.port}/")
+        probes.fetch_certificate_expiry("127.0.0.1", internal.port)
     assert internal.connections == 0
 
 

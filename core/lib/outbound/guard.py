@@ -110,7 +110,7 @@ def share_time(addresses: Sequence[str], seconds: float) -> Iterator[tuple[str, 
 def connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect to the first address of a host that accepts. All of its addresses must be public or allowed.
 
-    Connects to the addresses that were checked rather than to the name, which could resolve differently the second time.
+    Connects to the addresses that were checked rather than to the name, which could resolve differently then.
     Raises ForbiddenAddress or OSError.
     """
     ends_at = time.monotonic() + timeout
