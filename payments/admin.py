@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from core.lib.admin import LogAdmin
 from core.lib.formats import money, span
-from payments.customers import customer_reference
+from payments.customers import customer_references
 from payments.models import (
     Mismatch,
     Payment,
@@ -67,7 +67,7 @@ class PaymentAdmin(LogAdmin):
         self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
     ) -> tuple[QuerySet[Payment], bool]:
         if "@" in search_term:
-            return queryset.filter(customer=customer_reference(search_term)), False
+            return queryset.filter(customer__in=customer_references(search_term)), False
         return super().get_search_results(request, queryset, search_term)
 
     @admin.display(description="payment", ordering="created_at")

@@ -180,9 +180,10 @@ def retrieve_refund(refund_id: str) -> StripeRefund:
         return StripeRefund.from_stripe(_client().v1.refunds.retrieve(refund_id).to_dict())
 
 
-def refunds_of(intent_id: str) -> list[StripeRefund]:
-    """Return all refunds of an intent."""
-    return [StripeRefund.from_stripe(one) for one in _pages("refunds", payment_intent=intent_id)]
+def refunds_of(intent_id: str = "", *, charge_id: str = "") -> list[StripeRefund]:
+    """Return all refunds of an intent or of a charge."""
+    of = {"payment_intent": intent_id} if intent_id else {"charge": charge_id}
+    return [StripeRefund.from_stripe(one) for one in _pages("refunds", **of)]
 
 
 def retrieve_dispute(dispute_id: str) -> StripeDispute:

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from core.lib.admin import LogAdmin
 from core.lib.formats import money, span
 from core.lib.markup import state
-from payments.customers import customer_reference
+from payments.customers import customer_references
 from reservations.models import Cleanup, Discrepancy, Event, Line, Reservation, TicketType
 
 
@@ -100,7 +100,7 @@ class ReservationAdmin(LogAdmin):
         self, request: HttpRequest, queryset: QuerySet[Reservation], search_term: str
     ) -> tuple[QuerySet[Reservation], bool]:
         if "@" in search_term:
-            return queryset.filter(customer=customer_reference(search_term)), False
+            return queryset.filter(customer__in=customer_references(search_term)), False
         return super().get_search_results(request, queryset, search_term)
 
     @admin.display(description="reservation", ordering="created_at")

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from alerts.extension_points import References, Touched, impact_source
 from core.lib.uuids import parse_uuids
-from payments.customers import customer_reference
+from payments.customers import customer_references
 from payments.models import Payment, PaymentStatus
 
 MAX_TOUCHED = 200
@@ -51,7 +51,9 @@ def _match(references: References) -> Q:
     if references.request_ids:
         match |= Q(request_id__in=references.request_ids)
     if references.user_ids:
-        match |= Q(customer__in=[customer_reference(user) for user in references.user_ids])
+        match |= Q(
+            customer__in=[one for user in references.user_ids for one in customer_references(user)]
+        )
     if match == Q(pk__in=()) and references.since is not None:
         match = Q(created_at__gte=references.since) & ~Q(status__in=SETTLED)
         if references.until is not None:

@@ -1,4 +1,6 @@
+import json
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -6,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from core.clients.models import ClientApp
+from core.lib import lease_owner, sealed
 from core.lib.formats import money
 
 # An unfinished payment older than this is never sent again: Stripe removes idempotency keys after 24 h
@@ -44,6 +47,15 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
     def with_expired_lease(self, now: datetime) -> "PaymentQuerySet":
         """Return the unfinished payments that no process is working on."""
         return self.unfinished().filter(locked_until__lte=now)
+
+    def release_dead_leases(self, now: datetime) -> int:
+        """End the leases of processes of this machine that were killed, and return their number."""
+        live = self.unfinished().filter(locked_until__gt=now).values_list("pk", "owner")
+        dead = [(pk, owner) for pk, owner in live if lease_owner.is_dead(owner)]
+        return sum(
+            self.unfinished().filter(pk=pk, owner=owner).update(locked_until=now)
+            for pk, owner in dead
+        )
 
     def stuck(self, now: datetime) -> "PaymentQuerySet":
         return self.unfinished().filter(created_at__lte=now - STUCK_AFTER)
@@ -91,7 +103,7 @@ class Payment(models.Model):
     fingerprint = models.CharField(max_length=64)
 
     state = models.CharField(max_length=10, choices=State, default=State.STARTED)
-    owner = models.CharField(max_length=32, blank=True)
+    owner = models.CharField(max_length=lease_owner.MAX_LENGTH, blank=True)
     locked_until = models.DateTimeField()
     tries = models.PositiveSmallIntegerField(default=1)
     attempt = models.PositiveSmallIntegerField(
@@ -105,7 +117,10 @@ class Payment(models.Model):
     reservation_id = models.CharField(max_length=36, blank=True)
     customer = models.CharField(max_length=200, blank=True)
     request_id = models.CharField(max_length=128, blank=True)
-    request_body = models.JSONField(default=dict)
+    request_body = models.TextField(
+        blank=True,
+        help_text="Description and metadata, encrypted. Kept only until the payment is finished.",
+    )
 
     intent_id = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001
     status = models.CharField(max_length=30, choices=PaymentStatus, default=PaymentStatus.ASKED)
@@ -182,6 +197,19 @@ class Payment(models.Model):
     def stripe_idempotency_key(self) -> str:
         """Return the idempotency key that Stripe gets, which is ours and never the client's."""
         return f"ops_{self.uuid}_{self.attempt}"
+
+    def keep_request(self, *, description: str, metadata: Mapping[str, str]) -> None:
+        """Keep what Stripe must get again if the request is repeated. It may contain personal data."""
+        if description or metadata:
+            request = {"description": description, "metadata": dict(metadata)}
+            self.request_body = sealed.seal(json.dumps(request))
+
+    def read_request(self) -> tuple[str, dict[str, str]]:
+        """Return the description and metadata of the request. Raises sealed.CannotOpen."""
+        if not self.request_body:
+            return "", {}
+        request = json.loads(sealed.unseal(self.request_body))
+        return request["description"], request["metadata"]
 
     @property
     def formatted_amount(self) -> str:

@@ -4,7 +4,10 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
+from core.lib import lease_owner
 from payments.models.intents import Payment
+
+THIN_EVENT = "v2.core.event"  # https://docs.stripe.com/event-destinations#thin-events
 
 
 class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
@@ -24,6 +27,14 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
             self.waiting()
             .filter(next_try_at__lte=now)
             .filter(Q(locked_until=None) | Q(locked_until__lte=now))
+        )
+
+    def release_dead_leases(self, now: datetime) -> int:
+        """End the leases of processes of this machine that were killed, and return their number."""
+        live = self.waiting().filter(locked_until__gt=now).values_list("pk", "owner")
+        dead = [(pk, owner) for pk, owner in live if lease_owner.is_dead(owner)]
+        return sum(
+            self.waiting().filter(pk=pk, owner=owner).update(locked_until=now) for pk, owner in dead
         )
 
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
@@ -61,7 +72,7 @@ class WebhookEvent(models.Model):
     deliveries = models.PositiveIntegerField(default=1)
     tries = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField()
-    owner = models.CharField(max_length=32, blank=True)
+    owner = models.CharField(max_length=lease_owner.MAX_LENGTH, blank=True)
     locked_until = models.DateTimeField(null=True, blank=True)
     processed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=300, blank=True)
@@ -90,6 +101,11 @@ class WebhookEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.event_id}"
+
+    @property
+    def is_thin(self) -> bool:
+        """Return True if the event only names its object, which must be fetched from Stripe."""
+        return bool(self.payload.get("object") == THIN_EVENT)
 
 
 class RefusedDelivery(models.Model):

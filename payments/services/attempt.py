@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import F
 
+from core.lib import sealed
 from payments import stripe_api
 from payments.intents import PAYMENT_METADATA_KEY, Intent
 from payments.models import Payment
@@ -70,13 +71,16 @@ def _create_intent(payment: Payment) -> Intent:
         "order_id": payment.order_id,
         "reservation_id": payment.reservation_id,
     }
+    try:
+        description, metadata = payment.read_request()
+    except sealed.CannotOpen:
+        raise stripe_api.NoResponse(
+            "the stored request was encrypted with another SECRET_KEY"
+        ) from None
     return stripe_api.create_intent(
         amount=payment.amount,
         currency=payment.currency,
-        metadata={
-            **payment.request_body.get("metadata", {}),
-            **{k: v for k, v in ours.items() if v},
-        },
-        description=payment.request_body.get("description", ""),
+        metadata={**metadata, **{k: v for k, v in ours.items() if v}},
+        description=description,
         key=payment.stripe_idempotency_key,
     )

@@ -18,6 +18,8 @@ from django.db.models import F
 from core.clients.models import ClientApp
 from core.lib import request_id
 from core.lib.durability import relaxed_durability
+from core.lib.lease_owner import new_owner
+from core.lib.scrub import scrub_text
 from payments import stripe_api
 from payments.customers import customer_reference
 from payments.intents import Intent
@@ -102,7 +104,7 @@ def create_payment(
         stripe_api.require_ready()
     except stripe_api.NoResponse as failure:
         raise StripeUnavailable(str(failure), retry_after=failure.retry_after) from None
-    owner = uuid.uuid4().hex
+    owner = new_owner()
     payment = Payment(
         app=app,
         livemode=stripe_api.is_livemode(),
@@ -116,10 +118,10 @@ def create_payment(
         reservation_id=new_payment.reservation_id,
         customer=customer_reference(new_payment.customer),
         request_id=request_id.current(),
-        request_body={"description": new_payment.description, "metadata": new_payment.metadata},
         created_at=now,
         expires_at=now + timedelta(hours=min(72, settings.PAYMENT_KEY_HOURS)),
     )
+    payment.keep_request(description=new_payment.description, metadata=new_payment.metadata)
     try:
         with transaction.atomic():
             payment.save(force_insert=True)
@@ -146,8 +148,12 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(replay_count=F("replay_count") + 1)
         return _stored_response(payment, is_replay=True)
-    owner = uuid.uuid4().hex
-    if not Payment.objects.all().claim(payment.pk, owner=owner, now=now, until=now + LEASE):
+    owner = new_owner()
+    mine = Payment.objects.filter(pk=payment.pk)
+    if not mine.claim(payment.pk, owner=owner, now=now, until=now + LEASE) and not (
+        mine.release_dead_leases(now)
+        and mine.claim(payment.pk, owner=owner, now=now, until=now + LEASE)
+    ):
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
@@ -231,8 +237,9 @@ def _store(
             state=Payment.State.FINISHED,
             response_status=response_status,
             response_body=text,
+            request_body="",
             finished_at=now,
-            error=error[:300],
+            error=scrub_text(error[:300]),
             **({"intent_id": intent.id} if intent else {}),
         )
         if stored:

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from core.lib.formats import THREE_DECIMAL, money
+from core.lib.scrub import scrub_text
 from payments import stripe_api
 from payments.models import Payment, PaymentStatus, Refund
 from payments.models.intents import NEVER_RESEND_AFTER
@@ -78,7 +79,7 @@ def _record_request(
         uuid=form,
         payment=payment,
         amount=amount,
-        reason=new_refund.reason[:200],
+        reason=scrub_text(new_refund.reason[:200]),
         seats=new_refund.seats,
         released_items=dict(new_refund.released_items),
         asked_by=user,

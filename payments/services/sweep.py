@@ -1,9 +1,9 @@
 """Finish payments that a crash or a lost response left unfinished, and expire idempotency keys."""
 
 import time
-import uuid
 from datetime import datetime, timedelta
 
+from core.lib.lease_owner import new_owner
 from payments import stripe_api
 from payments.models import Payment
 from payments.models.intents import NEVER_RESEND_AFTER
@@ -20,6 +20,7 @@ def sweep(*, now: datetime) -> dict[str, int]:
     """Retry unfinished payments whose lease has expired, with a growing delay, and return the outcomes."""
     outcome = {"finished": 0, "failed": 0, "waiting": 0}
     started = time.monotonic()
+    Payment.objects.all().release_dead_leases(now)
     waiting = Payment.objects.with_expired_lease(now).order_by("locked_until", "pk")
     for payment in waiting[:BATCH_SIZE]:
         # Each call to Stripe may take seconds, and a lease starts when it is taken.
@@ -29,7 +30,7 @@ def sweep(*, now: datetime) -> dict[str, int]:
             continue
         if current - now > MAX_SWEEP:
             break
-        owner = uuid.uuid4().hex
+        owner = new_owner()
         until = current + create.LEASE
         if Payment.objects.all().claim(payment.pk, owner=owner, now=current, until=until):
             payment.refresh_from_db()

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from alerts.extension_points import References, Touched, impact_source
 from core.lib.uuids import parse_uuids
-from payments.customers import customer_reference
+from payments.customers import customer_references
 from payments.hooks.impact_sources import SETTLED
 from payments.models import Payment
 from reservations.models import Reservation, Status
@@ -57,7 +57,9 @@ def _match(references: References) -> Q:
     if references.request_ids:
         match |= Q(request_id__in=references.request_ids)
     if references.user_ids:
-        match |= Q(customer__in=[customer_reference(user) for user in references.user_ids])
+        match |= Q(
+            customer__in=[one for user in references.user_ids for one in customer_references(user)]
+        )
     if references.payment_ids:
         paid = parse_uuids(references.payment_ids)
         match |= Q(payment__intent_id__in=references.payment_ids) | Q(payment__uuid__in=paid)

@@ -119,6 +119,7 @@ class StripeAccount:
             if int(form.get("created[gte]", 0)) <= one["created"]
             and one["created"] <= int(form.get("created[lte]", 2**40))
             and ("payment_intent" not in form or one["payment_intent"] == form["payment_intent"])
+            and ("charge" not in form or one["charge"] == form["charge"])
             and (not types or one["type"] in types)
             and (kind != "events" or one["created"] > self.now - 30 * DAY)
         ]

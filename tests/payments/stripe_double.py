@@ -228,6 +228,7 @@ class StripeDouble:
             if int(asked.get("created[gte]", 0)) <= item["created"]
             and item["created"] <= int(asked.get("created[lte]", 2**40))
             and asked.get("payment_intent") in (None, item.get("payment_intent"))
+            and asked.get("charge") in (None, item.get("charge"))
         ]
         items.sort(key=lambda item: item["created"], reverse=True)
         after = (

@@ -308,7 +308,7 @@ def test_nothing_is_created_without_a_stripe_key(app: ClientApp, settings: Setti
 
 def _unfinished(app: ClientApp) -> Payment:
     """Create a payment whose process died after the insert, with a lease of 30 s."""
-    return Payment.objects.create(
+    payment = Payment(
         app=app,
         livemode=False,
         key="k",
@@ -318,7 +318,9 @@ def _unfinished(app: ClientApp) -> Payment:
         amount=NEW_PAYMENT.amount,
         currency=NEW_PAYMENT.currency,
         order_id=NEW_PAYMENT.order_id,
-        request_body={"description": "", "metadata": NEW_PAYMENT.metadata},
         created_at=NOW,
         expires_at=NOW + timedelta(hours=24),
     )
+    payment.keep_request(description="", metadata=NEW_PAYMENT.metadata)
+    payment.save()
+    return payment

@@ -115,13 +115,34 @@ def test_a_kill_at_any_point_ends_with_one_intent_and_the_same_response(
     assert len(stripe.intents()) == 1
 
 
-def test_a_repeat_is_rejected_until_the_lease_of_a_killed_process_expires(
+def test_a_repeat_takes_over_at_once_from_a_killed_process_of_this_machine(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     environment = {"DOUBLE_KEY": "sk_test_double", "STRIPE_API_BASE": stripe.base}
     victim = subprocesses.start("tests.payments.dying", "inserted", app.pk, "k", **environment)
     victim.communicate(timeout=60)
+    payment = Payment.objects.get()
 
+    # Nothing is known about a process of another machine, so its lease has to expire.
+    Payment.objects.update(owner="another-machine")
     with pytest.raises(services.InProgress):
         create(app, after=10)
     assert stripe.intents() == []
+
+    Payment.objects.update(owner=payment.owner)
+    assert create(app).status == 201
+    assert len(stripe.intents()) == 1
+
+
+def test_the_sweeper_takes_over_from_a_killed_process_before_its_lease_expires(
+    stripe: StripeDouble, app: ClientApp
+) -> None:
+    environment = {"DOUBLE_KEY": "sk_test_double", "STRIPE_API_BASE": stripe.base}
+    victim = subprocesses.start("tests.payments.dying", "inserted", app.pk, "k", **environment)
+    victim.communicate(timeout=60)
+    Payment.objects.update(locked_until=timezone.now() + timedelta(hours=1))
+
+    services.sweep(now=timezone.now())
+    services.sweep(now=timezone.now() + timedelta(seconds=20))
+
+    assert Payment.objects.get().state == "finished"

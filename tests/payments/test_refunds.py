@@ -18,7 +18,7 @@ from reservations.models import Discrepancy, Reservation, Status
 from reservations.queries.drift import find_drift
 from reservations.services import reserve
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
-from tests.payments.stripe_account import StripeAccount
+from tests.payments.stripe_account import StripeAccount, thin
 from tests.payments.stripe_double import Fault, StripeDouble
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -287,6 +287,23 @@ def test_an_event_that_waits_for_stripe_never_fails_permanently(
 
     logged.refresh_from_db()
     assert logged.state == "pending"
+
+
+def test_thin_events_are_applied_from_the_objects_that_they_name(account: StripeAccount) -> None:
+    payment = make_intent(account)
+    success = account.pay(payment.intent_id or "")
+    created, charged = account.refund(payment.intent_id or "", 1000)
+    process(thin(success, object_type="payment_intent"))
+    process(thin(charged, object_type="charge"))
+    assert refunded(payment) == 1000
+
+    account.fail_refund(created["data"]["object"]["id"])
+    process(thin(account.latest("refund.failed"), object_type="refund"))
+    [opened, _] = account.dispute(payment.intent_id or "")
+    process(thin(opened, object_type="dispute"))
+
+    assert (refunded(payment), payment.amount_disputed) == (0, 2500)
+    assert not WebhookEvent.objects.exclude(state="processed").exists()
 
 
 # --- seats -------------------------------------------------------------------------------------------------

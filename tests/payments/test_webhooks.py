@@ -226,3 +226,44 @@ def test_a_delivery_from_the_double_is_accepted(stripe: StripeDouble) -> None:
 
     assert deliver(stripe.pay(intent["id"])).status_code == 200
     assert WebhookEvent.objects.get().object_id == intent["id"]
+
+
+# --- thin events (API v2) ----------------------------------------------------------------------------------
+
+
+def thin_event(type_: str, object_id: str = "pi_1", **fields: Any) -> dict[str, Any]:
+    related = {"id": object_id, "type": "payment_intent", "url": f"/v1/x/{object_id}"}
+    return {
+        "id": "evt_thin",
+        "object": "v2.core.event",
+        "type": type_,
+        "created": "2026-06-01T12:00:00.123Z",
+        "livemode": False,
+        "related_object": related,
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        thin_event("v2.core.account.created"),
+        thin_event("v1.billing.meter.error_report_triggered"),
+        thin_event("v2.core.event_destination.ping", related_object=None),
+        thin_event("v1.payment_intent.succeeded", related_object=None),
+    ],
+)
+def test_a_thin_event_about_something_else_gets_200_and_is_stored_as_ignored(
+    told: dict[str, Any],
+) -> None:
+    assert deliver(told).status_code == 200
+    assert deliver(told).json()["duplicate"] is True
+
+    logged = WebhookEvent.objects.get()
+    assert (logged.state, logged.deliveries) == ("ignored", 2)
+    assert logged.created_at == datetime(2026, 6, 1, 12, 0, 0, 123_000, UTC)
+
+
+@pytest.mark.parametrize("created", ["soon", 1_700_000_000, "2026-06-01T12:00:00", None])
+def test_a_thin_event_without_a_time_is_rejected(created: object) -> None:
+    assert deliver(thin_event("v1.payment_intent.succeeded", created=created)).status_code == 400

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from core.lib.formats import money
+from core.lib.lease_owner import new_owner
 from payments import stripe_api
 from payments.intents import Intent, NotAnIntent
 from payments.models import Mismatch, Payment, PaymentStatus, WebhookEvent
@@ -54,7 +55,7 @@ class LeaseLost(Exception):
 
 def process_event(*, event_pk: int, now: datetime) -> bool:
     """Process the event and return True if it succeeded. Errors are stored with the event and not raised."""
-    owner = uuid.uuid4().hex
+    owner = new_owner()
     if not WebhookEvent.objects.all().claim(event_pk, owner=owner, now=now, until=now + LEASE):
         return False
     event = WebhookEvent.objects.get(pk=event_pk)
@@ -89,6 +90,7 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
 def process_waiting(*, now: datetime) -> int:
     """Process due events whose queued task was lost or failed, oldest first, and return how many succeeded."""
     started = time.monotonic()
+    WebhookEvent.objects.all().release_dead_leases(now)
     waiting = WebhookEvent.objects.due(now).filter(received_at__lte=now - SWEEP_MIN_AGE)
     done = 0
     # Events that fail become due later and leave the set, so each round starts at its front.
@@ -118,8 +120,8 @@ def _fetch(event: WebhookEvent) -> Fetched:
     """Return Stripe's current object for an event that does not say enough."""
     if event.type.startswith("charge.dispute."):
         return stripe_api.retrieve_dispute(event.object_id)
-    if event.type.startswith(REFUND_TYPES) and _intent_id(event):
-        return stripe_api.refunds_of(_intent_id(event))
+    if event.type == "charge.refunded":
+        return stripe_api.refunds_of(charge_id=event.object_id)
     if event.type.startswith(REFUND_TYPES):
         return [stripe_api.retrieve_refund(event.object_id)]
     return stripe_api.retrieve_intent(_intent_id(event))
@@ -129,6 +131,8 @@ def _apply_event(
     event: WebhookEvent, fetched: Fetched | None, now: datetime
 ) -> tuple[Payment | None, str]:
     """Apply the event and return its payment and outcome. Runs in the transaction that marks it processed."""
+    if event.is_thin and fetched is None:
+        raise NeedsFetch
     if event.type.startswith("payment_intent."):
         assert fetched is None or isinstance(fetched, Intent)
         return _apply_intent_event(event, fetched, now)

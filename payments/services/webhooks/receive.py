@@ -10,7 +10,10 @@ from django.db.models import F
 
 from core.lib import request_id
 from core.lib.queue import enqueue
+from payments.intents import PAYMENT_METADATA_KEY
 from payments.models import WebhookEvent
+from payments.models.webhooks import THIN_EVENT
+from payments.reversals import REFUND_METADATA_KEY
 from payments.services.alerts import update_dead_event_alert
 
 # Event types that change something here; all others are stored as ignored.
@@ -41,19 +44,18 @@ RECONCILED_TYPES = (
     "refund.updated",
 )
 
-# Never stored: client secrets and personal data.
-_REMOVED_FIELDS = frozenset(
-    {"client_secret", "billing_details", "shipping", "receipt_email", "receipt_url", "email"}
-    | {"phone", "address", "customer_details", "customer_email", "name", "payment_method_details"}
-    | {
-        "source",
-        "fingerprint",
-        "evidence",
-        "ip",
-        "next_action",
-        "charges",
-        "payment_method_options",
-    }
+# The fields of Stripe's objects that are stored, at any depth: those that money, status and order are read from.
+# Everything else is left out, because it is or may contain personal data: names, addresses, descriptions, evidence.
+_KEPT_FIELDS = frozenset(
+    {"id", "object", "status", "created", "livemode", "currency", "metadata", "type", "code"}
+    | {"amount", "amount_received", "amount_capturable", "amount_captured", "amount_refunded"}
+    | {"capture_method", "cancellation_reason", "canceled_at", "latest_charge", "decline_code"}
+    | {"charge", "payment_intent", "refunded", "disputed", "reason", "failure_reason"}
+    | {"evidence_details", "due_by", "has_evidence", "past_due", "submission_count"}
+    | {"is_charge_refundable", "last_payment_error", "network_reason_code"}
+)
+_KEPT_METADATA = frozenset(
+    {PAYMENT_METADATA_KEY, REFUND_METADATA_KEY, "order_id", "reservation_id"}
 )
 
 
@@ -88,19 +90,27 @@ def _parse_event(
 ) -> WebhookEvent:
     try:
         event_id, type_ = data["id"], data["type"]
-        created_at = datetime.fromtimestamp(int(data["created"]), UTC)
-        object_ = data["data"]["object"]
+        is_thin = data.get("object") == THIN_EVENT
+        if is_thin:
+            type_ = type_.removeprefix("v1.")
+            created_at = datetime.fromisoformat(data["created"])
+            object_ = {"id": (data.get("related_object") or {}).get("id"), "object": THIN_EVENT}
+        else:
+            created_at = datetime.fromtimestamp(int(data["created"]), UTC)
+            object_ = data["data"]["object"]
         event_livemode = data.get("livemode", False)
         if not (isinstance(event_id, str) and isinstance(type_, str) and isinstance(object_, dict)):
             raise NotAnEvent("id, type or object has the wrong type")
-    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+        if created_at.tzinfo is None:
+            raise NotAnEvent("a timestamp without a time zone")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         raise NotAnEvent(type(error).__name__) from error
     if not 1 <= len(event_id) <= 100 or not 1 <= len(type_) <= 100 or "\0" in event_id + type_:
         raise NotAnEvent("invalid id or type")
     state, outcome = WebhookEvent.State.PENDING, ""
     if bool(event_livemode) != livemode:
         state, outcome = WebhookEvent.State.IGNORED, "belongs to the other mode (live or test)"
-    elif not type_.startswith(HANDLED_TYPES):
+    elif not type_.startswith(HANDLED_TYPES) or (is_thin and not object_["id"]):
         state, outcome = WebhookEvent.State.IGNORED, "this type is not handled"
     return WebhookEvent(
         event_id=event_id,
@@ -110,7 +120,7 @@ def _parse_event(
         object_id=str(object_.get("id") or "")[:100],
         created_at=created_at,
         received_at=now,
-        payload=_without_personal_data(object_),
+        payload=without_personal_data(object_),
         request_id=request_id.current(),
         state=state,
         outcome=outcome,
@@ -118,15 +128,16 @@ def _parse_event(
     )
 
 
-def _without_personal_data(value: Any) -> Any:
+def without_personal_data(value: Any, kept: frozenset[str] = _KEPT_FIELDS) -> Any:
+    """Return an object of Stripe's with only the fields that are needed here."""
     if isinstance(value, dict):
         return {
-            key: _without_personal_data(item)
+            key: without_personal_data(item, _KEPT_METADATA if key == "metadata" else _KEPT_FIELDS)
             for key, item in value.items()
-            if key not in _REMOVED_FIELDS
+            if key in kept
         }
     if isinstance(value, list):
-        return [_without_personal_data(item) for item in value]
+        return [without_personal_data(item) for item in value]
     return value.replace("\0", "") if isinstance(value, str) else value
 
 

@@ -1,0 +1,56 @@
+"""Names of lease owners that tell whether the process which took the lease still runs.
+
+A lease protects work until it expires. If its owner was killed on this machine, the others need not wait for that.
+"""
+
+import hashlib
+import os
+import uuid
+from functools import cache
+from pathlib import Path
+
+from django.conf import settings
+
+MAX_LENGTH = 64
+
+
+def new_owner() -> str:
+    """Return a unique owner: machine, start of the machine, process with its start, and a random part."""
+    return (
+        f"{_machine()}:{_boot()}:{os.getpid()}.{_started_at(os.getpid())}:{uuid.uuid4().hex[:16]}"
+    )
+
+
+def is_dead(owner: str) -> bool:
+    """Return True if the owner was a process of this machine that no longer runs, and False if that is unknown."""
+    parts = owner.split(":")
+    if len(parts) != 4 or parts[0] != _machine():
+        return False
+    pid, _, started_at = parts[2].partition(".")
+    if not pid.isdecimal() or not started_at:
+        return False
+    return parts[1] != _boot() or _started_at(int(pid)) != started_at
+
+
+@cache
+def _machine() -> str:
+    return hashlib.sha256(settings.INSTANCE.encode()).hexdigest()[:10]
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+    except OSError:
+        return "unknown"
+
+
+def _started_at(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot, or "" if it does not run or this is not Linux."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # The second field is the name in parentheses, which may contain spaces. The state is the third, the start the 22nd.
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in "ZX" else fields[19]
