@@ -82,3 +82,7 @@ class NotStorable(ErrorsException):
 
 class StoreDisconnected(ErrorsException):
     """The other process closed the connection. It may or may not have committed the last batch that it received."""
+
+
+class BrokenUpload(Exception):
+    """An upload of build artifacts that cannot be used. The text is shown to the person who uploads."""

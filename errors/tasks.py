@@ -2,8 +2,8 @@
 
 from django.utils import timezone
 
-from core.lib.schedules import hourly
-from errors.services import hourly_counts, retention
+from core.lib.schedules import every, hourly
+from errors.services import hourly_counts, resolution, retention
 
 
 @hourly(minute=10)
@@ -16,3 +16,26 @@ def prune() -> dict[str, int]:
 def add_up_hours() -> int:
     """Roll up hourly error counts, for charts of a week and a month."""
     return hourly_counts.roll_up(now=timezone.now())
+
+
+@every(minutes=1)
+def resolve_source_maps() -> dict[str, int]:
+    """Resolve events with source maps."""
+    now = timezone.now()
+    return {
+        "uploads": resolution.settle_uploads(now=now),
+        "events": resolution.resolve_pending(now=now),
+        "given up": resolution.give_up(now=now),
+    }
+
+
+def resolve_events() -> int:
+    """Resolve the events that the store has marked."""
+    return resolution.resolve_pending(now=timezone.now())
+
+
+def resolve_waiting(app_id: int) -> int:
+    """Resolve an app's recent events with the source maps that it has just uploaded."""
+    now = timezone.now()
+    resolution.queue_waiting(app_id, now=now)
+    return resolution.resolve_pending(now=now)

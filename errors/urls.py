@@ -4,13 +4,52 @@ from django.contrib import admin
 from django.urls import path, re_path
 
 from errors.ingest import handler
-from errors.views import actions, pages
+from errors.views import actions, cli_releases, cli_uploads, pages
 
 app_name = "errors"
 
 
 staff = admin.site.admin_view
+_ORGANIZATION = "api/0/organizations/<str:organization>"
+_RELEASE = f"{_ORGANIZATION}/releases/<str:version>"
+_PROJECT = "api/0/projects/<str:organization>/<str:project>"
+# Addresses of Sentry's API that sentry-cli and the bundler plugins call.
+cli_urls = [
+    path("api/0/", cli_releases.info, name="cli-info"),
+    path("api/0/users/me/regions/", cli_releases.regions, name="cli-regions"),
+    path("api/0/organizations/", cli_releases.organizations, name="cli-organizations"),
+    path(f"{_ORGANIZATION}/projects/", cli_releases.projects, name="cli-projects"),
+    path(f"{_ORGANIZATION}/repos/", cli_releases.repositories, name="cli-repositories"),
+    path(f"{_ORGANIZATION}/chunk-upload/", cli_uploads.chunk_upload, name="cli-chunk-upload"),
+    path(
+        f"{_ORGANIZATION}/artifactbundle/assemble/",
+        cli_uploads.assemble_bundle,
+        name="cli-assemble-bundle",
+    ),
+    path(f"{_ORGANIZATION}/releases/", cli_releases.release_list, name="cli-releases"),
+    path(f"{_RELEASE}/", cli_releases.release_detail, name="cli-release"),
+    path(f"{_RELEASE}/assemble/", cli_uploads.assemble_release, name="cli-assemble-release"),
+    path(f"{_RELEASE}/commits/", cli_releases.release_commits, name="cli-commits"),
+    path(
+        f"{_RELEASE}/previous-with-commits/",
+        cli_releases.previous_with_commits,
+        name="cli-previous-with-commits",
+    ),
+    path(f"{_RELEASE}/deploys/", cli_releases.release_deploys, name="cli-deploys"),
+    path(f"{_PROJECT}/releases/", cli_releases.release_list, name="cli-project-releases"),
+    path(
+        f"{_PROJECT}/releases/<str:version>/",
+        cli_releases.release_detail,
+        name="cli-project-release",
+    ),
+    path(
+        f"{_PROJECT}/releases/<str:version>/files/",
+        cli_uploads.release_files,
+        name="cli-release-files",
+    ),
+]
 urlpatterns = [
+    *cli_urls,
     path("admin/errors/", staff(pages.group_list), name="group-list"),
     path("admin/errors/<int:group_id>/", staff(pages.group_detail), name="group-detail"),
     path("admin/errors/bulk/", staff(actions.group_bulk), name="group-bulk"),

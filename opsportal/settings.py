@@ -258,12 +258,32 @@ USE_TZ = True
 # --- files -----------------------------------------------------------------------------------------------
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
+
+
+def _source_map_storage(where: str) -> dict[str, Any]:
+    if where.startswith("s3://"):
+        bucket, _, prefix = where.removeprefix("s3://").partition("/")
+        options = {"bucket_name": bucket, "location": prefix, "file_overwrite": True}
+        return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+    if where == "database" or (not where and "sqlite3" not in DATABASES["default"]["ENGINE"]):
+        return {"BACKEND": "errors.source_maps.storage.DatabaseStorage"}
+    options = {"location": str(DATA_DIR / "source-maps"), "allow_overwrite": True}
+    return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+
+
 STATICFILES_STORAGE_BACKEND = env.str(
     "STATICFILES_STORAGE", "whitenoise.storage.CompressedManifestStaticFilesStorage"
 )
+# Where uploaded source maps are: "folder" (DATA_DIR/source-maps), "database", or s3://bucket/prefix with django-storages.
+SOURCE_MAP_STORAGE = env.str(
+    "SOURCE_MAP_STORAGE", "", validate=validate.Regexp(r"(?:folder|database|s3://[^/]+.*)?\Z")
+)
+SOURCE_MAP_MB_PER_APP = env.int("SOURCE_MAP_MB_PER_APP", 2_000, validate=validate.Range(min=1))
+SOURCE_MAP_DAYS = env.int("SOURCE_MAP_DAYS", 90, validate=validate.Range(min=1))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": STATICFILES_STORAGE_BACKEND},
+    "source_maps": _source_map_storage(SOURCE_MAP_STORAGE),
 }
 
 # --- security ----------------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """Create releases and record their deploys."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from core.clients.models import ClientApp
 from core.lib.scrub import scrub_text
-from core.releases.models import Deploy, Release
+from core.releases.models import Commit, CommitFile, Deploy, Release
 
 # A deploy is often reported after the new release has served its first requests.
 REPORT_DELAY = timedelta(hours=1)
@@ -72,3 +74,56 @@ def record_first_event(*, app: ClientApp, version: str, environment: str, at: da
         defaults={"finished_at": at},
     )
     return is_new
+
+
+def update_release(
+    release: Release, *, released_at: datetime | None = None, url: str = "", ref: str = ""
+) -> None:
+    """Change what is given. An empty value changes nothing."""
+    release.released_at = released_at or release.released_at
+    release.url = scrub_text(url) or release.url
+    release.ref = ref or release.ref
+    release.save(update_fields=["released_at", "url", "ref"])
+
+
+def delete_release(release: Release) -> None:
+    """Delete a release with its deploys, commits and counts. Events of the version are kept."""
+    release.delete()
+
+
+@dataclass(frozen=True)
+class NewCommit:
+    sha: str
+    repository: str = ""
+    author: str = ""
+    message: str = ""
+    committed_at: datetime | None = None
+    paths: Sequence[str] = ()
+
+
+@transaction.atomic
+def set_commits(release: Release, commits: Sequence[NewCommit]) -> None:
+    """Replace the commits of a release, the newest one first."""
+    Release.objects.select_for_update().get(pk=release.pk)
+    release.commits.all().delete()
+    unique = {commit.sha: commit for commit in reversed(commits)}
+    rows = Commit.objects.bulk_create(
+        Commit(
+            release=release,
+            sha=commit.sha,
+            repository=scrub_text(commit.repository)[:200],
+            author=scrub_text(commit.author)[:100],
+            message=scrub_text(commit.message)[:500],
+            committed_at=commit.committed_at,
+            position=position,
+        )
+        for position, commit in enumerate(reversed(unique.values()))
+    )
+    CommitFile.objects.bulk_create(
+        (
+            CommitFile(commit=row, path=path[-500:], name=path.rpartition("/")[2][-200:].lower())
+            for row in rows
+            for path in unique[row.sha].paths
+        ),
+        batch_size=500,
+    )

@@ -32,15 +32,30 @@ from errors.models.groups import (
     Severity,
     Status,
 )
+from errors.models.release_counts import ReleaseCount, ReleaseCursor, ReleaseErrorUser
+from errors.models.source_maps import (
+    ArtifactBundle,
+    ArtifactContent,
+    ArtifactFile,
+    EventToResolve,
+    ResolvedEvent,
+    ResolvedStack,
+    StoredContent,
+    UploadedChunk,
+)
 from errors.models.user_reports import UserReport
 
 __all__ = [
     "ID_BITS",
     "SEVERITY_RANK",
+    "ArtifactBundle",
+    "ArtifactContent",
+    "ArtifactFile",
     "Discarded",
     "ErrorEvent",
     "ErrorGroup",
     "EventPayload",
+    "EventToResolve",
     "GroupHash",
     "GroupHour",
     "GroupNote",
@@ -50,9 +65,16 @@ __all__ = [
     "HourCount",
     "MinuteCount",
     "PayloadDictionary",
+    "ReleaseCount",
+    "ReleaseCursor",
+    "ReleaseErrorUser",
+    "ResolvedEvent",
+    "ResolvedStack",
     "SeenEvent",
     "Severity",
     "Status",
+    "StoredContent",
+    "UploadedChunk",
     "UserReport",
     "hour_of",
     "hour_start",

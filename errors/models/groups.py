@@ -71,6 +71,7 @@ class ErrorGroup(models.Model):
     resolved_at = models.DateTimeField(null=True, blank=True)
     resolved_in_release = models.CharField(max_length=200, blank=True)
     regressed_at = models.DateTimeField(null=True, blank=True)
+    regressed_in_release = models.CharField(max_length=200, blank=True)
     # A mute ends at the first of these conditions; without any, it ends when staff reopen the group.
     muted_until = models.DateTimeField(null=True, blank=True)
     muted_until_events = models.PositiveBigIntegerField(null=True, blank=True)
@@ -108,9 +109,16 @@ class ErrorGroup(models.Model):
 class GroupHash(models.Model):
     """The group of a fingerprint. A group has several after a merge or a change of the algorithm."""
 
+    class Kind(models.TextChoices):
+        STORED = "stored", "From the event as it came"
+        # The names in minified code say little: different bugs may have the same fingerprint.
+        MINIFIED = "minified", "From an event of an app with source maps as it came"
+        ORIGINAL = "original", "From frames that a source map resolved"
+
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     hash = models.CharField(max_length=32)
     version = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.STORED)
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="hashes")
     home = models.ForeignKey(
         ErrorGroup,

@@ -37,7 +37,7 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
             return [outcome for request in requests for outcome in commit([request])]
         log.exception("an event could not be stored")
         return [NotStorable(str(error)[:300])]
-    post_commit.evaluate_critical_errors_soon(result)
+    post_commit.follow_up_soon(result)
     return [result] * len(requests)
 
 
@@ -48,7 +48,7 @@ def store_events(events: Events) -> BatchResult:
     """
     if connection.in_atomic_block:
         result = write(events) if events else BatchResult()
-        post_commit.evaluate_critical_errors_on_commit(result)
+        post_commit.follow_up_on_commit(result)
         return result
     [outcome] = commit([events])
     if isinstance(outcome, Exception):

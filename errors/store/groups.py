@@ -11,6 +11,7 @@ from django.db import connection
 from errors.event import fingerprint, json_codec
 from errors.event.new_event import NewEvent
 from errors.models import SEVERITY_RANK, ErrorGroup, GroupHash, PayloadDictionary, Severity
+from errors.store import to_resolve
 from errors.store.payloads import MAX_DICTIONARY_BYTES, Dictionary, pack, unpack
 
 Key = tuple[int, str]  # app id, hash
@@ -179,6 +180,11 @@ def _adopt_earlier_group(event: NewEvent) -> int | None:
     return None
 
 
+def _kind_of(event: NewEvent) -> GroupHash.Kind:
+    is_minified = to_resolve.may_be_minified(event)
+    return GroupHash.Kind.MINIFIED if is_minified else GroupHash.Kind.STORED
+
+
 def _create_group(event: NewEvent) -> int:
     group = ErrorGroup.objects.create(
         app_id=event.app_id,
@@ -198,6 +204,7 @@ def _create_group(event: NewEvent) -> int:
         app_id=event.app_id,
         hash=event.group_hash,
         version=fingerprint.VERSION,
+        kind=_kind_of(event),
         group=group,
         home=group,
     )

@@ -1,13 +1,18 @@
-"""Evaluate the rule on critical errors right after a batch with one has committed, without delaying its clients."""
+"""Start what a committed batch calls for, in a thread, so that its clients are not delayed.
+
+The rule on critical errors is evaluated at once, and a worker is told of events whose frames a source map may resolve.
+"""
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.utils import timezone
 
 from alerts.services import evaluate_rule
+from core.lib import queue
 from errors.models import Severity
 from errors.store.write import BatchResult
 
@@ -20,42 +25,60 @@ _PAUSE_FACTOR = 15
 MAX_PAUSE_SECONDS = 1.0
 
 _wanted = threading.Event()
-_start_lock = threading.Lock()
+_actions: set[Callable[[], None]] = set()
+_lock = threading.Lock()
 _thread: threading.Thread | None = None
 
 
-def evaluate_critical_errors_soon(result: BatchResult) -> None:
-    """Evaluate the rule in a background thread if the batch contains a critical error. Call it outside transactions."""
+def follow_up_soon(result: BatchResult) -> None:
+    """Start what the batch calls for in a background thread. Call it outside transactions."""
+    actions = _actions_for(result)
+    if actions:
+        _wake(actions)
+
+
+def follow_up_on_commit(result: BatchResult) -> None:
+    """Start what the batch calls for once the caller's transaction has committed."""
+    for action in _actions_for(result):
+        transaction.on_commit(action)
+
+
+def _actions_for(result: BatchResult) -> list[Callable[[], None]]:
+    actions: list[Callable[[], None]] = []
     if Severity.CRITICAL in result.severities:
-        _wake()
+        actions.append(evaluate_critical_errors)
+    if result.to_resolve:
+        actions.append(resolve_events)
+    return actions
 
 
-def evaluate_critical_errors_on_commit(result: BatchResult) -> None:
-    """Evaluate the rule once the caller's transaction has committed, if the batch contains a critical error."""
-    if Severity.CRITICAL in result.severities:
-        transaction.on_commit(evaluate_critical_errors)
-
-
-def _wake() -> None:
+def _wake(actions: list[Callable[[], None]]) -> None:
     global _thread
+    with _lock:
+        _actions.update(actions)
+        if _thread is None or not _thread.is_alive():
+            _thread = threading.Thread(target=_run, name="errors.store.post_commit", daemon=True)
+            _thread.start()
     _wanted.set()
-    if _thread is None or not _thread.is_alive():
-        with _start_lock:
-            if _thread is None or not _thread.is_alive():
-                _thread = threading.Thread(
-                    target=_run, name="errors.store.post_commit", daemon=True
-                )
-                _thread.start()
 
 
 def _run() -> None:
     while True:
         _wanted.wait()
         _wanted.clear()
+        with _lock:
+            actions = list(_actions)
+            _actions.clear()
         began = time.monotonic()
-        evaluate_critical_errors()
+        for action in actions:
+            action()
         connection.close()
         time.sleep(min(_PAUSE_FACTOR * (time.monotonic() - began), MAX_PAUSE_SECONDS))
+
+
+def resolve_events() -> None:
+    """Have a worker resolve the marked events. If this fails, the task of every minute does."""
+    queue.enqueue("errors.tasks.resolve_events")
 
 
 def evaluate_critical_errors() -> None:

@@ -14,12 +14,13 @@ def update_status(group_id: int, events: Sequence[NewEvent]) -> int:
     group = ErrorGroup.objects.get(pk=group_id)
     now = max(event.received_at for event in events)
     if group.status == Status.RESOLVED:
-        late = [event for event in events if not _proves_regression(group, event)]
-        if len(late) == len(events):
+        proof = [event for event in events if _proves_regression(group, event)]
+        if not proof:
             return 0
         group.status = Status.REGRESSED
         group.regressed_at = now
-        group.save(update_fields=["status", "regressed_at"])
+        group.regressed_in_release = proof[0].release
+        group.save(update_fields=["status", "regressed_at", "regressed_in_release"])
         GroupNote.objects.create(group=group, kind=GroupNote.Kind.REGRESSED, at=now)
         return 1
     if group.status == Status.MUTED and group.mute_is_over(now):

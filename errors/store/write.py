@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 
 from errors.event.new_event import NewEvent
 from errors.models import ErrorGroup, Status
-from errors.store import groups, partitions, regressions, search_index
+from errors.store import groups, partitions, regressions, search_index, to_resolve
 from errors.store.aggregates import Aggregates
 from errors.store.groups import GroupCacheEntry, Key
 from errors.store.ids import next_id
@@ -46,6 +46,7 @@ class BatchResult:
     stored: int = 0
     duplicates: int = 0
     severities: set[str] = field(default_factory=set)
+    to_resolve: int = 0  # events whose frames a source map may resolve
 
 
 class _AfterCommit:
@@ -154,6 +155,7 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
     _update_dictionaries(rows, by_id, after)
     after.entries.update(found)
     result.severities = {packed.event.severity for packed, _ in new}
+    result.to_resolve = to_resolve.mark((packed.event, id) for packed, _, id in rows)
     for group_id, group in aggregates.groups.items():
         state = by_id[group_id]
         if groups.worse_severity(state[2], group.severity) != state[2]:

@@ -1,0 +1,211 @@
+"""Receive build artifacts: chunks, which are assembled to bundles, or single files of a release."""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.db import transaction
+from django.db.models import QuerySet, Sum
+
+from core.clients.models import ClientApp
+from core.lib import queue
+from core.releases.services import ensure_release
+from errors.exceptions import BrokenUpload
+from errors.models import ArtifactBundle, ArtifactContent, ArtifactFile, UploadedChunk
+from errors.source_maps import storage
+from errors.source_maps.archive import Archive, ArchivedFile
+
+# A request with four of them fits into DATA_UPLOAD_MAX_MEMORY_SIZE. The protocol demands a power of two.
+CHUNK_BYTES = 1024 * 1024
+MAX_WAITING_BYTES = 2 * 1024 * 1024 * 1024  # of an app's chunks that are not assembled
+CHUNK_RETENTION = timedelta(days=1)
+
+
+class State(StrEnum):
+    """The states of an assembly, in the words of the protocol."""
+
+    OK = "ok"
+    MISSING = "not_found"
+    FAILED = "error"
+
+
+@dataclass(frozen=True)
+class Assembled:
+    state: State
+    missing: list[str] = field(default_factory=list)
+    detail: str = ""
+
+
+def save_chunk(*, app: ClientApp, checksum: str, content: bytes, now: datetime) -> None:
+    """Save a part of an upload. Raises BrokenUpload if it does not match its checksum."""
+    if hashlib.sha1(content, usedforsecurity=False).hexdigest() != checksum:
+        raise BrokenUpload(f"the chunk {checksum} does not match its checksum")
+    if len(content) > CHUNK_BYTES:
+        raise BrokenUpload(f"the chunk {checksum} is over {CHUNK_BYTES} bytes")
+    waiting = UploadedChunk.objects.filter(app=app).aggregate(sum=Sum("size_bytes"))["sum"] or 0
+    if waiting + len(content) > MAX_WAITING_BYTES:
+        raise BrokenUpload("too many chunks wait for their assembly; try again in a day")
+    chunk = UploadedChunk(app=app, checksum=checksum, size_bytes=len(content), uploaded_at=now)
+    storage.save(chunk.name, content)
+    UploadedChunk.objects.bulk_create(
+        [chunk],
+        update_conflicts=True,
+        unique_fields=["app", "checksum"],
+        update_fields=["uploaded_at"],
+    )
+
+
+def assemble(
+    *,
+    app: ClientApp,
+    checksum: str,
+    chunks: Sequence[str],
+    release: str,
+    dist: str,
+    now: datetime,
+) -> Assembled:
+    """Assemble chunks to a bundle, and have waiting events resolved with it. Safe to call again."""
+    known = ArtifactBundle.objects.filter(app=app, checksum=checksum)
+    if known.filter(release=release, dist=dist).update(uploaded_at=now, is_settled=False):
+        _resolve_waiting(app)
+        return Assembled(State.OK)
+    stored = dict(
+        UploadedChunk.objects.filter(app=app, checksum__in=chunks).values_list("checksum", "pk")
+    )
+    missing = [one for one in chunks if one not in stored]
+    if missing:
+        return Assembled(State.MISSING, missing)
+    with tempfile.TemporaryFile() as file:
+        digest = hashlib.sha1(usedforsecurity=False)
+        for one in chunks:
+            content = storage.load(UploadedChunk(app=app, checksum=one).name, sha1=one)
+            if content is None:
+                UploadedChunk.objects.filter(pk=stored[one]).delete()
+                return Assembled(State.MISSING, [one])
+            digest.update(content)
+            file.write(content)
+        if digest.hexdigest() != checksum:
+            return Assembled(State.FAILED, detail="the assembled file does not match its checksum")
+        try:
+            archive = Archive(file, max_file_bytes=storage.MAX_FILE_BYTES)
+            files = [
+                (replace(one, content=b""), _save_content(app, one.content, now))
+                for one in archive.files()
+            ]
+        except BrokenUpload as error:
+            return Assembled(State.FAILED, detail=str(error))
+    _create_bundle(app, checksum, release or archive.release, dist or archive.dist, files, now)
+    delete_chunks(UploadedChunk.objects.filter(pk__in=stored.values()))
+    _resolve_waiting(app)
+    return Assembled(State.OK)
+
+
+def save_release_file(
+    *,
+    app: ClientApp,
+    release: str,
+    dist: str,
+    url: str,
+    content: bytes,
+    source_map_url: str,
+    now: datetime,
+) -> ArtifactFile:
+    """Save a single file of a release, as older versions of sentry-cli upload them. It replaces one with its URL."""
+    row = _save_content(app, content, now)
+    kind = (
+        ArtifactFile.Kind.SOURCE_MAP if _is_source_map(url, content) else ArtifactFile.Kind.SCRIPT
+    )
+    with transaction.atomic():
+        ensure_release(app=app, version=release, now=now)
+        bundle, _ = ArtifactBundle.objects.get_or_create(
+            app=app,
+            checksum="",
+            release=release,
+            dist=dist,
+            defaults={"uploaded_at": now, "last_used_at": now},
+        )
+        file, _ = ArtifactFile.objects.update_or_create(
+            bundle=bundle,
+            url=url,
+            defaults={"content": row, "kind": kind, "source_map_url": source_map_url},
+        )
+        bundle.file_count = bundle.files.count()
+        bundle.uploaded_at, bundle.is_settled = now, False
+        bundle.save(update_fields=["file_count", "uploaded_at", "is_settled"])
+    _resolve_waiting(app)
+    return file
+
+
+def _is_source_map(url: str, content: bytes) -> bool:
+    return url.endswith(".map") or (content[:1] == b"{" and b'"mappings"' in content)
+
+
+def _save_content(app: ClientApp, content: bytes, now: datetime) -> ArtifactContent:
+    row = ArtifactContent(
+        app=app,
+        digest=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        saved_at=now,
+    )
+    row.stored_bytes = storage.save(row.name, content)
+    # A content that another upload brought is kept for a day more, until this upload refers to it.
+    return ArtifactContent.objects.update_or_create(
+        app=app,
+        digest=row.digest,
+        defaults={
+            "size_bytes": row.size_bytes,
+            "stored_bytes": row.stored_bytes,
+            "saved_at": now,
+        },
+    )[0]
+
+
+@transaction.atomic
+def _create_bundle(
+    app: ClientApp,
+    checksum: str,
+    release: str,
+    dist: str,
+    files: Sequence[tuple[ArchivedFile, ArtifactContent]],
+    now: datetime,
+) -> None:
+    if release:
+        ensure_release(app=app, version=release, now=now)
+    bundle, is_new = ArtifactBundle.objects.get_or_create(
+        app=app,
+        checksum=checksum,
+        release=release,
+        dist=dist,
+        defaults={"uploaded_at": now, "last_used_at": now, "file_count": len(files)},
+    )
+    if is_new:  # otherwise a concurrent call has assembled the same chunks
+        ArtifactFile.objects.bulk_create(
+            (
+                ArtifactFile(
+                    bundle=bundle,
+                    content=content,
+                    kind=one.kind,
+                    url=one.url,
+                    debug_id=one.debug_id,
+                    source_map_url=one.source_map_url,
+                )
+                for one, content in files
+            ),
+            batch_size=500,
+        )
+
+
+def delete_chunks(chunks: QuerySet[UploadedChunk]) -> int:
+    """Delete chunks and their contents. Return their number."""
+    found = list(chunks)
+    UploadedChunk.objects.filter(pk__in=[chunk.pk for chunk in found]).delete()
+    for chunk in found:
+        storage.delete(chunk.name)
+    return len(found)
+
+
+def _resolve_waiting(app: ClientApp) -> None:
+    queue.enqueue("errors.tasks.resolve_waiting", app_id=app.pk)

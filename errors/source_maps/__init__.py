@@ -1,0 +1,1 @@
+"""Source maps: uploads, storage, resolution of minified frames, and grouping by the original ones."""

@@ -1,0 +1,106 @@
+"""What the endpoints for sentry-cli and the bundler plugins have in common.
+
+They follow Sentry's API, under `/api/0/`: a secret key with the scope `releases` as bearer token, and refusals as
+`{"detail": "…"}`. The key decides the app; the organization in the path may have any name, the project must be the app's.
+"""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from core.clients.auth import NotAllowed, NotAuthenticated, authenticate
+from core.clients.models import ClientApp, Scope
+from core.lib.http import BadRequest, json_response
+from errors.exceptions import BrokenUpload
+
+P = ParamSpec("P")
+CliView = Callable[Concatenate[HttpRequest, ClientApp, P], HttpResponse]
+ORGANIZATION = "opsportal"
+MAX_VERSION_LENGTH = 200
+
+
+def refusal(status: int, detail: str, **headers: str) -> HttpResponse:
+    return json_response({"detail": detail}, status=status, headers=headers)
+
+
+def cli(
+    *methods: str,
+) -> Callable[[CliView[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
+    """Decorate a view for sentry-cli. It takes the app of the key as its second argument."""
+
+    def decorate(view: CliView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+        @csrf_exempt
+        @wraps(view)
+        def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            if request.method not in methods:
+                return refusal(405, f"use {' or '.join(methods)}", Allow=", ".join(methods))
+            try:
+                app = authenticate(request, Scope.RELEASES)
+                project = kwargs.get("project")
+                if project is not None:
+                    check_projects(app, [project])
+                return view(request, app, *args, **kwargs)
+            except NotAuthenticated:
+                return refusal(
+                    401, "Send a key with the scope releases as `Authorization: Bearer`."
+                )
+            except NotAllowed as error:
+                return refusal(403, str(error))
+            except BadRequest as error:
+                return refusal(error.status, error.detail)
+            except BrokenUpload as error:
+                return refusal(400, str(error))
+
+        return wrapper
+
+    return decorate
+
+
+def check_projects(app: ClientApp, projects: object) -> None:
+    """Raise BadRequest (404) if a project, given by slug or id, is not the key's app."""
+    for project in projects if isinstance(projects, list) else []:
+        if str(project) not in (app.slug, str(app.pk)):
+            raise BadRequest(
+                f"The project {str(project)[:100]} does not exist, or the key belongs to another one"
+                f" ({app.slug}).",
+                404,
+            )
+
+
+def read_object(request: HttpRequest) -> dict[str, Any]:
+    """Return the JSON object in the body, or {} for an empty body. Raises BadRequest."""
+    if not request.body:
+        return {}
+    try:
+        body = json.loads(request.body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"not valid JSON: {str(error)[:200]}") from None
+    if not isinstance(body, dict):
+        raise BadRequest("not a JSON object")
+    return body
+
+
+def text_of(body: dict[str, Any], name: str, max_length: int) -> str:
+    """Return a text of the body, or "" if it is missing. Raises BadRequest if it is something else or too long."""
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or "\0" in value:
+        raise BadRequest(f"`{name}` is not a text")
+    if len(value) > max_length:
+        raise BadRequest(f"`{name}` is over {max_length} characters")
+    return value
+
+
+def version_of(value: str) -> str:
+    """Return a release's version. Raises BadRequest if it cannot be one."""
+    version = value.strip()
+    if not version or len(version) > MAX_VERSION_LENGTH or version in (".", ".."):
+        raise BadRequest(f"a version has 1 to {MAX_VERSION_LENGTH} characters")
+    if any(character in version for character in "\n\r\t\f\v\0/\\"):
+        raise BadRequest("a version contains no slashes, tabs or line breaks")
+    return version
