@@ -3,13 +3,21 @@
 from django.utils import timezone
 
 from core.lib.schedules import every, hourly
-from errors.services import hourly_counts, resolution, retention
+from errors.services import artifact_retention, hourly_counts, resolution, retention
 
 
 @hourly(minute=10)
 def prune() -> dict[str, int]:
     """Delete events past their app's retention."""
     return retention.prune(now=timezone.now())
+
+
+@hourly(minute=25)
+def prune_source_maps() -> dict[str, int]:
+    """Delete source maps that are old, unused or over their app's limit."""
+    now = timezone.now()
+    removed = artifact_retention.prune(now=now)
+    return {**removed, "resolved events": artifact_retention.prune_resolved(now=now)}
 
 
 @hourly(minute=1)

@@ -101,6 +101,8 @@ INVENTORY: dict[str, list[str]] = {
         "alerts.tasks.send_weekly_report",
         "errors.tasks.add_up_hours",
         "errors.tasks.prune",
+        "errors.tasks.prune_source_maps",
+        "errors.tasks.resolve_source_maps",
         "health.tasks.check_certificates",
         "health.tasks.keep_status",
         "health.tasks.prune",

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from datetime import datetime
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -123,11 +124,12 @@ def hash_secret(secret: str) -> str:
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def live(self) -> "ApiKeyQuerySet":
-        return self.filter(_not_revoked(), app__is_active=True)
+        not_expired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        return self.filter(_not_revoked(), not_expired, app__is_active=True)
 
 
 class ApiKey(models.Model):
-    """A secret key for servers: `Authorization: Bearer ops_…`, with scopes. Only its hash is stored."""
+    """A secret key for servers, CI and scripts: `Authorization: Bearer ops_…`, with scopes. Only its hash is stored."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="api_keys")
     label = models.CharField(max_length=100, default="default")
@@ -135,6 +137,7 @@ class ApiKey(models.Model):
     key_hash = models.CharField(max_length=64, unique=True, editable=False)
     scopes = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -148,11 +151,21 @@ class ApiKey(models.Model):
 
     @classmethod
     def issue(
-        cls, *, app: ClientApp, scopes: list[str], label: str = "default"
+        cls,
+        *,
+        app: ClientApp,
+        scopes: list[str],
+        label: str = "default",
+        expires_at: datetime | None = None,
     ) -> tuple["ApiKey", str]:
         """Create a key and return it with its secret, which is stored as a hash only and must be shown now."""
         secret = "ops_" + secrets.token_urlsafe(32)
         key = cls.objects.create(
-            app=app, label=label, prefix=secret[:10], key_hash=hash_secret(secret), scopes=scopes
+            app=app,
+            label=label,
+            prefix=secret[:10],
+            key_hash=hash_secret(secret),
+            scopes=scopes,
+            expires_at=expires_at,
         )
         return key, secret

@@ -42,13 +42,17 @@ def issue_dsn_key(*, app: ClientApp, label: str = "default") -> ClientKey:
 
 
 def issue_api_key(
-    *, app: ClientApp, scopes: Collection[str], label: str = "default"
+    *,
+    app: ClientApp,
+    scopes: Collection[str],
+    label: str = "default",
+    expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """Create an API key and return it with its secret, which must be shown now. Raises UnknownScope."""
     known = [scope.value for scope in Scope if scope.value in scopes]
     if not known or len(known) != len(set(scopes)):
         raise UnknownScope(f"choose from {', '.join(Scope.values)}")
-    return ApiKey.issue(app=app, scopes=known, label=label)
+    return ApiKey.issue(app=app, scopes=known, label=label, expires_at=expires_at)
 
 
 def revoke(key: ClientKey | ApiKey, *, now: datetime) -> bool:
@@ -74,7 +78,8 @@ def rotate_dsn_key(
 def rotate_api_key(
     key: ApiKey, *, now: datetime, grace: timedelta = ROTATION_GRACE_PERIOD
 ) -> tuple[ApiKey, str]:
-    """Return a new key with the same scopes and its secret. The old key stays valid for the grace period."""
-    newer = ApiKey.issue(app=key.app, scopes=key.scopes, label=key.label)
+    """Return a new key with the same scopes and lifetime, and its secret. The old key stays valid for the grace period."""
+    expires_at = now + (key.expires_at - key.created_at) if key.expires_at else None
+    newer = ApiKey.issue(app=key.app, scopes=key.scopes, label=key.label, expires_at=expires_at)
     revoke(key, now=now + grace)
     return newer

@@ -34,6 +34,15 @@ _CURL = """curl -sS {base}/api/v1/errors/ \\
   -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
   -d '{{"message": "Hello, portal", "severity": "critical"}}'"""
 
+_CI = """export SENTRY_URL={base} SENTRY_ORG=opsportal SENTRY_PROJECT={slug} SENTRY_AUTH_TOKEN={secret}
+npx @sentry/cli sourcemaps inject ./dist && npx @sentry/cli sourcemaps upload --release "$VERSION" ./dist"""
+
+
+def for_ci(app: ClientApp, secret: str) -> Snippet:
+    """Return the lines by which a CI job uploads source maps with a new key."""
+    code = _CI.format(base=settings.BASE_URL, slug=app.slug, secret=secret)
+    return Snippet("snippet-ci", "Upload source maps from CI", code)
+
 
 def for_app(app: ClientApp, key: ClientKey) -> list[Snippet]:
     """Return the snippet for the app's platform, or those for all if there is none for it, followed by curl."""

@@ -124,3 +124,73 @@ for method in ("GET", "POST", "OPTIONS"):
         refusals={code: text for code, text in _REFUSALS.items() if code not in (429, 401)},
         refusal_shape=SentryRefusal,
     )
+
+
+class CliRefusal(msgspec.Struct, forbid_unknown_fields=True):
+    """A rejection in the format that sentry-cli shows."""
+
+    detail: str
+
+
+_CLI_NOTES = {
+    "organization": "Any name; the key decides the app.",
+    "project": "The app's slug or id.",
+    "version": "The version of the release.",
+}
+_Json = dict[str, Any]
+# name, method -> summary, body, answers
+_CLI: dict[tuple[str, str], tuple[str, Any, dict[int, Any]]] = {
+    ("cli-info", "GET"): ("Return the permissions of the key.", None, {200: _Json}),
+    ("cli-regions", "GET"): ("List the portal as the only region.", None, {200: _Json}),
+    ("cli-organizations", "GET"): ("List the only organization.", None, {200: list[Any]}),
+    ("cli-projects", "GET"): ("List the key's app.", None, {200: list[Any]}),
+    ("cli-repositories", "GET"): ("List no repositories.", None, {200: list[Any]}),
+    ("cli-chunk-upload", "GET"): ("Return how to upload files.", None, {200: _Json}),
+    ("cli-chunk-upload", "POST"): ("Save chunks of an upload.", _Json, {200: list[Any]}),
+    ("cli-assemble-bundle", "POST"): ("Assemble chunks to a bundle.", _Json, {200: _Json}),
+    ("cli-assemble-release", "POST"): (
+        "Assemble chunks to the files of a release.",
+        _Json,
+        {200: _Json},
+    ),
+    ("cli-releases", "GET"): ("List the newest releases.", None, {200: list[Any]}),
+    ("cli-releases", "POST"): ("Create or change a release.", _Json, {201: _Json, 208: _Json}),
+    ("cli-release", "GET"): ("Return a release.", None, {200: _Json}),
+    ("cli-release", "PUT"): ("Finalize a release, or set its commits.", _Json, {200: _Json}),
+    ("cli-release", "DELETE"): ("Delete a release; its events stay.", None, {204: None}),
+    ("cli-commits", "GET"): ("List the commits of a release.", None, {200: list[Any]}),
+    ("cli-previous-with-commits", "GET"): (
+        "Return the release before that has commits.",
+        None,
+        {200: _Json},
+    ),
+    ("cli-deploys", "GET"): ("List the deploys of a release.", None, {200: list[Any]}),
+    ("cli-deploys", "POST"): ("Record a deploy of a release.", _Json, {201: _Json}),
+    ("cli-project-releases", "GET"): ("List the newest releases.", None, {200: list[Any]}),
+    ("cli-project-releases", "POST"): (
+        "Create or change a release.",
+        _Json,
+        {201: _Json, 208: _Json},
+    ),
+    ("cli-project-release", "GET"): ("Return a release.", None, {200: _Json}),
+    ("cli-project-release", "PUT"): ("Change a release.", _Json, {200: _Json}),
+    ("cli-project-release", "DELETE"): ("Delete a release.", None, {204: None}),
+    ("cli-release-files", "GET"): ("List the files of a release.", None, {200: list[Any]}),
+    ("cli-release-files", "POST"): ("Save a file of a release.", _Json, {201: _Json}),
+}
+_FORMS = ("cli-chunk-upload", "cli-release-files")
+for (name, method), (summary, body, answers) in _CLI.items():
+    describe(
+        f"errors:{name}",
+        method,
+        f"For sentry-cli: {summary[0].lower()}{summary[1:]}",
+        scope="releases",
+        takes=body,
+        media_type="multipart/form-data" if name in _FORMS else "application/json",
+        answers=answers,
+        path_notes=_CLI_NOTES
+        if name not in ("cli-info", "cli-regions", "cli-organizations")
+        else {},
+        refusals={400: "The request is invalid; `detail` says why."},
+        refusal_shape=CliRefusal,
+    )

@@ -207,3 +207,8 @@ def give_up(*, now: datetime) -> int:
         )
     EventToResolve.objects.filter(pk__in=ids).delete()
     return len(ids)
+
+
+def clear() -> None:
+    """Close the source maps that this process keeps open."""
+    _maps.clear()

@@ -61,13 +61,15 @@ def cli(
 
 
 def check_projects(app: ClientApp, projects: object) -> None:
-    """Raise BadRequest (404) if a project, given by slug or id, is not the key's app."""
+    """Raise BadRequest if a project, given by slug or id, is not the key's app.
+
+    The status is 400, because sentry-cli does not show the text of a 404.
+    """
     for project in projects if isinstance(projects, list) else []:
         if str(project) not in (app.slug, str(app.pk)):
             raise BadRequest(
                 f"The project {str(project)[:100]} does not exist, or the key belongs to another one"
-                f" ({app.slug}).",
-                404,
+                f" ({app.slug})."
             )
 
 

@@ -19,6 +19,9 @@ EXAMPLES = {
     "project_id": "1",
     "slug": "event",
     "step": "start",
+    "organization": "acme",
+    "project": "shop",
+    "version": "1.0",
     "endpoint": "default",
     "monitor": "nightly",
 }

@@ -1,6 +1,6 @@
 """The staff page of an app's keys: setup snippets, and issuing, rotating and revoking keys."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
@@ -14,6 +14,7 @@ from core.clients import services, snippets
 from core.clients.models import ApiKey, ClientApp, ClientKey, Scope
 
 MAX_LABEL_LENGTH = 100
+LIFETIMES = {"30": "in 30 days", "90": "in 90 days", "365": "in a year"}
 
 
 @never_cache
@@ -55,7 +56,10 @@ def api_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
     app = get_object_or_404(ClientApp, pk=app_id)
     try:
         key, secret = services.issue_api_key(
-            app=app, scopes=request.POST.getlist("scope"), label=_label(request)
+            app=app,
+            scopes=request.POST.getlist("scope"),
+            label=_label(request),
+            expires_at=_expires_at(request),
         )
     except services.UnknownScope:
         messages.error(request, "Choose at least one permission for the key.")
@@ -100,6 +104,10 @@ def _page(
         "snippets": snippets.for_app(app, live[0]) if live and app.is_active else [],
         "api_keys": app.api_keys.order_by("revoked_at", "-created_at", "-pk"),
         "scopes": Scope.choices,
+        "lifetimes": LIFETIMES.items(),
+        "ci_snippet": snippets.for_ci(app, secret)
+        if new_key is not None and Scope.RELEASES in new_key.scopes
+        else None,
         "new_key": new_key,
         "secret": secret,
     }
@@ -108,6 +116,11 @@ def _page(
 
 def _label(request: HttpRequest) -> str:
     return request.POST.get("label", "").strip()[:MAX_LABEL_LENGTH] or "default"
+
+
+def _expires_at(request: HttpRequest) -> datetime | None:
+    days = request.POST.get("days", "")
+    return timezone.now() + timedelta(days=int(days)) if days in LIFETIMES else None
 
 
 def _grace(request: HttpRequest) -> timedelta:

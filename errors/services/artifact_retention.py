@@ -1,0 +1,98 @@
+"""Keep the storage of source maps bounded: per app, by age, and by use."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Sum
+
+from core.clients.models import ClientApp
+from errors.models import (
+    ArtifactBundle,
+    ArtifactContent,
+    ArtifactFile,
+    EventToResolve,
+    ResolvedEvent,
+    ResolvedStack,
+    UploadedChunk,
+    received_id,
+)
+from errors.services.artifacts import CHUNK_RETENTION, delete_chunks
+from errors.source_maps import storage
+
+# An upload that is being assembled has saved contents to which no file refers yet.
+UPLOAD_MARGIN = timedelta(hours=1)
+CHUNK_SIZE = 500  # rows per statement
+
+
+def prune(*, now: datetime) -> dict[str, int]:
+    """Delete uploads that were not used for SOURCE_MAP_DAYS, and the least used ones of apps over their limit."""
+    unused = ArtifactBundle.objects.filter(
+        last_used_at__lt=now - timedelta(days=settings.SOURCE_MAP_DAYS)
+    )
+    bundles = _delete_bundles(list(unused.values_list("pk", flat=True)))
+    for app_id in ArtifactBundle.objects.order_by().values_list("app_id", flat=True).distinct():
+        bundles += _shrink(app_id)
+    chunks = delete_chunks(UploadedChunk.objects.filter(uploaded_at__lt=now - CHUNK_RETENTION))
+    return {"bundles": bundles, "contents": _delete_contents(now), "chunks": chunks}
+
+
+def _delete_bundles(ids: list[int]) -> int:
+    for start in range(0, len(ids), CHUNK_SIZE):
+        ArtifactBundle.objects.filter(pk__in=ids[start : start + CHUNK_SIZE]).delete()
+    return len(ids)
+
+
+def _shrink(app_id: int) -> int:
+    """Delete the app's least recently used bundles until the others fit into its limit. Return their number."""
+    limit = settings.SOURCE_MAP_MB_PER_APP * 1_000_000
+    count = 0
+    while stored_bytes(app_id) > limit:
+        oldest = ArtifactBundle.objects.filter(app=app_id).order_by("last_used_at", "pk").first()
+        if oldest is None:
+            return count
+        oldest.delete()
+        count += 1
+    return count
+
+
+def stored_bytes(app_id: int) -> int:
+    """Return the size in the storage of the contents to which the app's bundles refer."""
+    used = ArtifactContent.objects.filter(
+        Exists(ArtifactFile.objects.filter(content=OuterRef("pk"))), app=app_id
+    )
+    return int(used.aggregate(sum=Sum("stored_bytes"))["sum"] or 0)
+
+
+def _delete_contents(now: datetime) -> int:
+    """Delete the contents to which no file refers."""
+    unused = ArtifactContent.objects.filter(
+        ~Exists(ArtifactFile.objects.filter(content=OuterRef("pk"))),
+        saved_at__lt=now - UPLOAD_MARGIN,
+    )
+    rows = list(unused[: 20 * CHUNK_SIZE])
+    for row in rows:
+        # The row goes first: if the process ends in between, a file remains; the reverse would be a missing content.
+        if ArtifactContent.objects.filter(pk=row.pk, saved_at=row.saved_at).delete()[0]:
+            storage.delete(row.name)
+    return len(rows)
+
+
+def prune_resolved(*, now: datetime, limit: int = 20_000) -> int:
+    """Delete the resolved stacks of events that are past every app's retention. Return the number of events."""
+    longest = max(ClientApp.objects.values_list("retention_days", flat=True), default=30)
+    cutoff = received_id(now - timedelta(days=longest))
+    EventToResolve.objects.filter(pk__lt=cutoff).delete()
+    count = 0
+    while count < limit:
+        old = ResolvedEvent.objects.filter(pk__lt=cutoff).order_by("pk")
+        ids = list(old.values_list("pk", flat=True)[:CHUNK_SIZE])
+        if not ids:
+            break
+        count += ResolvedEvent.objects.filter(pk__in=ids).delete()[0]
+    unused = ResolvedStack.objects.filter(
+        ~Exists(ResolvedEvent.objects.filter(stack=OuterRef("pk")))
+    )
+    ids = list(unused.values_list("pk", flat=True)[:limit])
+    for start in range(0, len(ids), CHUNK_SIZE):
+        ResolvedStack.objects.filter(pk__in=ids[start : start + CHUNK_SIZE]).delete()
+    return count
