@@ -23,7 +23,8 @@ from tests.errors.support import Sender
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db
-FIRST, SECOND = Build(names="tn"), Build(names="xy")
+FIRST = Build(names="tn")
+SECOND = Build(names="xy", source=FIRST.source.replace("checkout", "payNow"))
 
 
 def test_uploads_that_were_not_used_for_long_are_deleted(
