@@ -274,7 +274,7 @@ def _source_map_storage(where: str) -> dict[str, Any]:
 STATICFILES_STORAGE_BACKEND = env.str(
     "STATICFILES_STORAGE", "whitenoise.storage.CompressedManifestStaticFilesStorage"
 )
-# Where uploaded source maps are: "folder" (DATA_DIR/source-maps), "database", or s3://bucket/prefix with django-storages.
+# Where uploaded source maps are: "folder" (DATA_DIR/source-maps), "database", or s3://bucket/prefix (django-storages).
 SOURCE_MAP_STORAGE = env.str(
     "SOURCE_MAP_STORAGE", "", validate=validate.Regexp(r"(?:folder|database|s3://[^/]+.*)?\Z")
 )

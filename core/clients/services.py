@@ -78,7 +78,10 @@ def rotate_dsn_key(
 def rotate_api_key(
     key: ApiKey, *, now: datetime, grace: timedelta = ROTATION_GRACE_PERIOD
 ) -> tuple[ApiKey, str]:
-    """Return a new key with the same scopes and lifetime, and its secret. The old key stays valid for the grace period."""
+    """Return a new key with the same scopes and lifetime, and its secret.
+
+    The old key stays valid for the grace period.
+    """
     expires_at = now + (key.expires_at - key.created_at) if key.expires_at else None
     newer = ApiKey.issue(app=key.app, scopes=key.scopes, label=key.label, expires_at=expires_at)
     revoke(key, now=now + grace)

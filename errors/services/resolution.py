@@ -1,7 +1,7 @@
 """Resolve stored events with source maps, in workers: the event was answered and shown long before.
 
-A row in EventToResolve is the work; queued tasks only say that there is some. A row is claimed before it is processed and
-its attempts are counted, so that a source map that ends the worker is tried three times, not for ever.
+A row in EventToResolve is the work; queued tasks only say that there is some. A row is claimed before it is processed,
+and its attempts are counted, so that a source map that ends the worker is tried three times, not for ever.
 """
 
 import logging

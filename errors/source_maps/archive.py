@@ -1,7 +1,8 @@
 """Read the archives that sentry-cli and the bundler plugins upload. Does not use the database.
 
-An archive is a zip file behind eight bytes of magic and version. Its `manifest.json` describes the files: type, URL, and
-headers with the debug id and the URL of the source map. Format: https://getsentry.github.io/symbolicator/advanced/source-bundles
+An archive is a zip file behind eight bytes of magic and version. Its `manifest.json` describes the files: type, URL,
+and headers with the debug id and the URL of the source map. The format is described at
+https://getsentry.github.io/symbolicator/advanced/source-bundles
 """
 
 import json

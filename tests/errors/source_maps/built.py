@@ -1,4 +1,4 @@
-"""Small builds: a minified script with its source map, an upload as sentry-cli makes it, and an event from the script."""
+"""Small builds: a minified script with its source map, an upload as sentry-cli makes it, and an event."""
 
 import hashlib
 import io
@@ -72,8 +72,9 @@ class Build:
 
     @property
     def script(self) -> bytes:
-        add, check = self.names
-        text = f"function {add}(a,b){{return a.total+b.offer.price}}function {check}(a){{return {add}(a,{{}})}}{check}({{}});"
+        add, check = self.names[0], self.names[1]
+        text = f"function {add}(a,b){{return a.total+b.offer.price}}"
+        text += f"function {check}(a){{return {add}(a,{{}})}}{check}({{}});"
         return (text + "\n//# sourceMappingURL=app.js.map").encode()
 
     def column(self, text: str) -> int:
@@ -81,7 +82,7 @@ class Build:
 
     @property
     def map(self) -> bytes:
-        lines, (add, check) = self.source.splitlines(), self.names
+        lines, add, check = self.source.splitlines(), self.names[0], self.names[1]
         first, second = (lines[n].split("(")[0].rpartition(" ")[2] for n in (1, 4))
         tokens = [
             (self.column(f"function {add}"), 0, 1, 7, ""),
@@ -121,7 +122,7 @@ class Build:
         self, *, release: str = "", function: str = "addToCart", **more: Any
     ) -> dict[str, Any]:
         """Return a browser's event of the error in addToCart, as the SDK sends it."""
-        add, check = self.names
+        add, check = self.names[0], self.names[1]
         url = "https://shop.example/static/app.js"
         frames = [
             _frame(url, "?", self.column(f"{check}({{}});") + 1),
@@ -153,7 +154,8 @@ class Build:
 
 
 def _frame(url: str, function: str, column: int) -> dict[str, Any]:
-    return {"filename": url, "abs_path": url, "function": function, "in_app": True, "lineno": 1, "colno": column}  # fmt: skip
+    place = {"filename": url, "abs_path": url, "lineno": 1, "colno": column}
+    return {**place, "function": function, "in_app": True}
 
 
 def archive(files: dict[str, tuple[dict[str, Any], bytes]], **attributes: str) -> bytes:

@@ -14,11 +14,10 @@ DATABASE = "errors.source_maps.storage.DatabaseStorage"
 
 
 @pytest.fixture(params=["folder", "database"])
-def storage(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> str:
+def storage(request: pytest.FixtureRequest, settings: Settings, no_cached_apps: None) -> str:
     """Keep uploads in a folder, then in the database."""
-    options = {"location": str(tmp_path / "maps"), "allow_overwrite": True}
-    chosen = {"BACKEND": FOLDER, "OPTIONS": options} if request.param == "folder" else {"BACKEND": DATABASE}  # fmt: skip
-    settings.STORAGES = {**settings.STORAGES, "source_maps": chosen}
+    if request.param == "database":
+        settings.STORAGES = {**settings.STORAGES, "source_maps": {"BACKEND": DATABASE}}
     return str(request.param)
 
 

@@ -1,5 +1,7 @@
 """Stored events are resolved with source maps: their frames are shown as written, and group by the original code."""
 
+import base64
+import contextlib
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +27,9 @@ from errors.models import (
     Status,
 )
 from errors.services import resolution, triage
+from errors.services.merging import merge_groups
 from errors.source_maps import storage as contents
+from errors.source_maps.resolve import resolve as really
 from errors.store import payloads, to_resolve
 from tests.errors.source_maps.built import Build, Cli, archive
 from tests.errors.support import Sender
@@ -139,8 +143,6 @@ def test_a_script_on_an_ip_address_is_found(cli: Cli, browser: Sender) -> None:
 
 
 def test_an_inline_source_map_is_used(cli: Cli, browser: Sender) -> None:
-    import base64
-
     build = Build()
     inline = b"data:application/json;base64," + base64.b64encode(build.map)
     script = build.script.replace(b"app.js.map", inline)
@@ -298,29 +300,23 @@ def test_an_event_that_ends_the_worker_is_tried_three_times(
 ) -> None:
     upload(cli, OLD.archive())
     fatal, fine = send(browser, OLD.event()), send(browser, OLD.event())
-    really = resolution.resolve
 
     def dies(payload: dict[str, Any], maps: Any) -> Any:
         if payload["event_id"] == fatal.event_id.hex:
             raise KeyboardInterrupt
-        return really(payload, maps)  # type: ignore[arg-type]
+        return really(payload, maps)
 
     monkeypatch.setattr(resolution, "resolve", dies)
     now = timezone.now()
     for minutes in (0, 3, 6, 9, 12):
-        with pytest.raises(KeyboardInterrupt) if EventToResolve.objects.filter(pk=fatal.pk, attempts__lt=3).exists() else _nothing():  # fmt: skip
+        left = EventToResolve.objects.filter(pk=fatal.pk, attempts__lt=3)
+        with pytest.raises(KeyboardInterrupt) if left.exists() else contextlib.nullcontext():
             resolution.resolve_pending(now=now + timedelta(minutes=minutes))
 
     assert places(fine) == ORIGINAL
     assert resolution.give_up(now=now + timedelta(minutes=20)) == 1
     assert "failed three times" in ResolvedEvent.objects.get(pk=fatal.pk).problems[0]
     assert not EventToResolve.objects.exists()
-
-
-def _nothing() -> Any:
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 # --- groups -------------------------------------------------------------------------------------------------
@@ -451,8 +447,6 @@ def test_a_fingerprint_of_the_client_stays(cli: Cli, browser: Sender) -> None:
 
 
 def test_events_of_merged_groups_stay_merged(cli: Cli, browser: Sender, owner: Any) -> None:
-    from errors.services.merging import merge_groups
-
     upload(cli, OLD.archive())
     upload(cli, NEW.archive())
     other = send(browser, {"platform": "javascript", "message": "something else"})

@@ -1,12 +1,14 @@
 """sentry-cli uploads build artifacts in chunks, which become a bundle; broken and huge uploads harm nothing."""
 
 import gzip
+import io
 import random
 import zipfile
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
@@ -96,8 +98,6 @@ def test_chunks_may_be_compressed(cli: Cli) -> None:
 
 
 def _named(name: str, content: bytes) -> Any:
-    from django.core.files.uploadedfile import SimpleUploadedFile
-
     return SimpleUploadedFile(name, content)
 
 
@@ -134,8 +134,6 @@ def broken_zip() -> bytes:
 
 
 def manifest_only(manifest: bytes) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
         zipped.writestr("manifest.json", manifest)
