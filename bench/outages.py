@@ -273,9 +273,7 @@ def run(
         drill.until("the certificate check is unhealthy", lambda: drill.certificate_status() == "unhealthy")  # fmt: skip
         drill.until("degraded, and 200", lambda: drill.verdict() == (200, "degraded"))
         drill.until("the system-health page names Stripe", lambda: drill.page_shows("Stripe is down", "/admin/system-health/"))  # fmt: skip
-        drill.until(
-            "the status page shows it", lambda: drill.page_shows("Some systems are degraded")
-        )
+        drill.until("the status page shows it", lambda: drill.page_shows("Major outage"))
         drill.until("Slack received the alerts", lambda: all(drill.slack_count(f"{x} is down") for x in ("Stripe", "Function", "Till")))  # fmt: skip
         drill.print_health_times()
     drill.section("Recovered")

@@ -62,7 +62,7 @@ class CheckAdmin(ComponentBase):
         "is_public",
         "shown_result",
     )
-    fields = ("is_public", "is_enabled")
+    fields = ("is_public", "group", "is_enabled")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Component]:
         return Component.objects.checks().in_order()
@@ -102,7 +102,10 @@ class MonitorAdmin(ComponentBase):
     search_fields = ("title", "url")
     autocomplete_fields = ()
     fieldsets = (
-        (None, {"fields": ("title", "url", "app", "is_enabled", "is_required", "is_public")}),
+        (
+            None,
+            {"fields": ("title", "url", "app", "is_enabled", "is_required", "is_public", "group")},
+        ),
         (
             "Schedule",
             {"fields": ("interval_minutes", "timeout_seconds", "fail_after", "recover_after")},
@@ -135,7 +138,7 @@ class CertificateAdmin(ComponentBase):
         "read_at",
         "is_public",
     )
-    fields = ("title", "shown_expiry", "read_at", "is_public", "is_enabled")
+    fields = ("title", "shown_expiry", "read_at", "is_public", "group", "is_enabled")
     readonly_fields = ("title", "shown_expiry", "read_at")
     search_fields = ("title", "host")
     ordering = ("expires_at", "host", "port")
@@ -188,7 +191,7 @@ class HeartbeatAdmin(ComponentBase):
                 )
             },
         ),
-        ("Status", {"fields": ("is_enabled", "is_required", "is_public")}),
+        ("Status", {"fields": ("is_enabled", "is_required", "is_public", "group")}),
     )
     inlines = (CheckInInline,)
 

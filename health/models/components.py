@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Case, When
 
 from health.verdict import Result, State, Status
 
@@ -24,11 +23,6 @@ class ComponentKind(models.TextChoices):
     CERTIFICATE = "certificate", "Certificate"
 
 
-STATUS_RANK = Case(
-    When(status=Status.UNHEALTHY, then=0), When(status=Status.DEGRADED, then=1), default=2
-)
-
-
 class ComponentQuerySet(models.QuerySet["Component"]):
     def checks(self) -> "ComponentQuerySet":
         return self.filter(kind=ComponentKind.CHECK)
@@ -38,10 +32,6 @@ class ComponentQuerySet(models.QuerySet["Component"]):
 
     def failing(self) -> "ComponentQuerySet":
         return self.filter(is_enabled=True, status__in=[Status.DEGRADED, Status.UNHEALTHY])
-
-    def worst_first(self) -> "ComponentQuerySet":
-        """Order by status, then required ones, then public ones, then by kind and title."""
-        return self.order_by(STATUS_RANK, "-is_required", "-is_public", "kind", "title", "pk")
 
     def in_order(self) -> "ComponentQuerySet":
         return self.order_by("-is_required", "kind", "title", "pk")
@@ -57,6 +47,12 @@ class Component(models.Model):
         "required", default=False, help_text="A failure makes the whole portal unhealthy."
     )
     is_public = models.BooleanField("on the status page", default=False)
+    group = models.CharField(
+        "group on the status page",
+        max_length=100,
+        blank=True,
+        help_text="Components with the same group are shown together, collapsed while all of them work",
+    )
     is_enabled = models.BooleanField("enabled", default=True)
     fail_after = models.PositiveSmallIntegerField(
         default=2, help_text="Consecutive failures before it counts as down"

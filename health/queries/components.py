@@ -1,10 +1,13 @@
 """Read component states and maintenance windows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from core.lib.natural import natural_key
 from health.models import Component, MaintenanceWindow
-from health.verdict import State
+from health.verdict import State, Status
+
+_RANK = {Status.UNHEALTHY.value: 0, Status.DEGRADED.value: 1}
 
 
 def load_states() -> Mapping[str, tuple[Component, State]]:
@@ -14,6 +17,20 @@ def load_states() -> Mapping[str, tuple[Component, State]]:
         for component in Component.objects.filter(is_enabled=True)
         if (state := component.state)
     }
+
+
+def worst_first(components: Iterable[Component]) -> list[Component]:
+    """Sort by status, then required ones, then public ones, then by kind and title, numbers in titles by value."""
+    return sorted(
+        components,
+        key=lambda one: (
+            _RANK.get(one.status, 2),
+            not one.is_required,
+            not one.is_public,
+            one.kind,
+            natural_key(one.title),
+        ),
+    )
 
 
 class ComponentsUnderMaintenance:

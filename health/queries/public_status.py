@@ -3,14 +3,19 @@
 The values are served as JSON at `/status/status.json`, so their field names are part of that interface.
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
+from django.db.models import Max
 from django.utils.safestring import SafeString
 
 from alerts.queries import silences_in_force
+from core.lib import formats
+from core.lib.natural import natural_key
 from health import verdict
-from health.models import Component, Incident, MaintenanceWindow
+from health.models import Component, Incident, IncidentUpdate, MaintenanceWindow
 from health.queries import uptime
 from health.queries.components import ComponentsUnderMaintenance
 from health.uptime_bars import render_bars
@@ -19,6 +24,9 @@ from health.verdict import Status
 INCIDENT_HISTORY = timedelta(days=14)
 MAX_INCIDENTS = 20
 MAX_MAINTENANCE_WINDOWS = 10
+# The time of a feed without entries. Any other would change, and readers would look for something new.
+NEVER = datetime(2000, 1, 1, tzinfo=UTC)
+_RANK = {"unhealthy": 0, "degraded": 1, "unknown": 2, "maintenance": 3}
 
 
 class DayBar(msgspec.Struct):
@@ -30,8 +38,18 @@ class DayBar(msgspec.Struct):
 class PublicComponent(msgspec.Struct):
     title: str
     status: str  # a verdict.Status, or "maintenance"
-    uptime_percent: float | None
+    uptime_percent: float | None  # None while there is less than a day of results
     days: list[DayBar]
+    measured_since: datetime | None = None  # None: for more than 90 days
+    group: str = ""
+
+    @property
+    def is_operational(self) -> bool:
+        return self.status == Status.HEALTHY
+
+    @property
+    def sort_key(self) -> tuple[Any, ...]:
+        return _RANK.get(self.status, 4), natural_key(self.title)
 
     @property
     def bars(self) -> SafeString:
@@ -39,7 +57,39 @@ class PublicComponent(msgspec.Struct):
 
     @property
     def uptime_text(self) -> str:
-        return f"{uptime.percent_in_words(self.uptime_percent)} over 90 days"
+        if self.measured_since is None:
+            return f"{uptime.percent_in_words(self.uptime_percent)} over 90 days"
+        since = self.measured_since
+        if self.uptime_percent is None:
+            return f"monitored since {formats.stamp(since)}"
+        return f"{uptime.percent_in_words(self.uptime_percent)} since {since.day} {since:%b %Y}"
+
+
+class PublicGroup(msgspec.Struct):
+    """Components that are shown together, the worst first, then by title. The first group has no title."""
+
+    title: str
+    components: list[PublicComponent]
+
+    @property
+    def status(self) -> str:
+        return self.components[0].status
+
+    @property
+    def is_operational(self) -> bool:
+        return all(one.is_operational for one in self.components)
+
+    @property
+    def summary(self) -> str:
+        """The number of components, or of those with a problem: "2 of 12 down"."""
+        count = len(self.components)
+        down = sum(one.status == Status.UNHEALTHY for one in self.components)
+        affected = sum(not one.is_operational for one in self.components)
+        if down:
+            return f"{down} of {count} down"
+        if affected:
+            return f"{affected} of {count} affected"
+        return "1 component" if count == 1 else f"{count} components"
 
 
 class PublicUpdate(msgspec.Struct):
@@ -75,11 +125,31 @@ class PublicStatus(msgspec.Struct):
     components: list[PublicComponent] = []
     incidents: list[PublicIncident] = []
     maintenance: list[PublicMaintenance] = []
+    incidents_changed_at: datetime = NEVER  # the last public change of any incident, shown or not
+
+    @property
+    def groups(self) -> list[PublicGroup]:
+        """The components by group: those without one first, then the groups by title."""
+        return group_components(self.components)
+
+    @property
+    def is_partial_outage(self) -> bool:
+        return any(one.status == Status.UNHEALTHY for one in self.components)
+
+
+def group_components(components: Sequence[PublicComponent]) -> list[PublicGroup]:
+    by_title: dict[str, list[PublicComponent]] = {}
+    for one in sorted(components, key=lambda one: one.sort_key):
+        by_title.setdefault(one.group, []).append(one)
+    return [PublicGroup(title, by_title[title]) for title in sorted(by_title, key=natural_key)]
 
 
 def load_public_status(*, now: datetime) -> PublicStatus:
     """Load the public status. It contains titles and states only, no messages and no addresses."""
-    components = list(Component.objects.in_use().filter(is_public=True).order_by("title", "pk"))
+    components = sorted(
+        Component.objects.in_use().filter(is_public=True).order_by("pk"),
+        key=lambda one: natural_key(one.title),
+    )
     required = Component.objects.in_use().filter(is_required=True, is_public=False)
     under_maintenance = ComponentsUnderMaintenance(now)
     overall = verdict.overall_status(
@@ -92,9 +162,13 @@ def load_public_status(*, now: datetime) -> PublicStatus:
     windows = MaintenanceWindow.objects.filter(is_public=True, ends_at__gt=now).order_by(
         "starts_at", "pk"
     )
+    statuses = [one.status for one in components if one not in under_maintenance]
+    if 2 * statuses.count(Status.UNHEALTHY) > len(statuses):
+        overall = Status.UNHEALTHY  # most of what the public uses is down, required or not
     return PublicStatus(
         made_at=now,
         status=str(overall),
+        incidents_changed_at=_incidents_changed_at(),
         components=[
             _public_component(line, is_under_maintenance=line.component in under_maintenance)
             for line in uptime.load_lines(components, now=now)
@@ -139,12 +213,21 @@ def _load_incidents(now: datetime) -> list[Incident]:
     ]
 
 
+def _incidents_changed_at() -> datetime:
+    public = Incident.objects.public()
+    times = public.aggregate(started=Max("started_at"), resolved=Max("resolved_at"))
+    updated = IncidentUpdate.objects.filter(incident__in=public).aggregate(last=Max("at"))
+    return max([time for time in (*times.values(), *updated.values()) if time], default=NEVER)
+
+
 def _public_component(line: uptime.UptimeLine, *, is_under_maintenance: bool) -> PublicComponent:
     return PublicComponent(
         line.component.title,
         "maintenance" if is_under_maintenance else line.component.status,
-        line.availabilities[-1].percent,
+        line.lifetime_percent,
         [DayBar(day.date, day.tone, uptime.day_in_words(day)) for day in line.days],
+        line.measured_since,
+        line.component.group,
     )
 
 

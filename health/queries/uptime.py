@@ -3,12 +3,12 @@
 Degraded counts as up. Results during maintenance are not counted, and neither is time without results.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Min, Q, Sum
 
 from core.lib import formats
 from health.models import CheckResult, Component, Tier, Uptime
@@ -22,6 +22,8 @@ WINDOWS: dict[str, timedelta] = {
     "30 d": timedelta(days=30),
     "90 d": timedelta(days=90),
 }
+# Below this, a percentage says more about chance than about the component.
+MIN_MEASURED = timedelta(hours=24)
 # Longer windows are read from hourly roll-ups.
 MAX_RAW_WINDOW = timedelta(hours=12)
 
@@ -149,15 +151,38 @@ class UptimeLine:
     component: Component
     days: list[Day]
     availabilities: list[Availability]  # in the order of WINDOWS
+    measured_since: (
+        datetime | None
+    )  # the time of the first result; None if it is before the longest window
+    now: datetime
 
     @property
     def by_window(self) -> list[tuple[str, Availability]]:
-        return list(zip(WINDOWS, self.availabilities, strict=True))
+        """Return the availability of each window that the measurements cover; of others, an empty one."""
+        return [
+            (name, availability if self.covers(window) else Availability())
+            for (name, window), availability in zip(
+                WINDOWS.items(), self.availabilities, strict=True
+            )
+        ]
+
+    def covers(self, window: timedelta) -> bool:
+        """Return True if the component was measured during the whole window, to the precision of its roll-up."""
+        start = self.now - window
+        return self.measured_since is None or self.measured_since <= start + _tier(window).length
+
+    @property
+    def lifetime_percent(self) -> float | None:
+        """The uptime over the longest window or, if that is shorter, since the first result; None in the first day."""
+        since = self.measured_since
+        if since is not None and self.now - since < MIN_MEASURED:
+            return None
+        return self.availabilities[-1].percent
 
     @property
     def budget_left_percent(self) -> float | None:
-        """The remaining error budget of the last 30 days."""
-        left = self.availabilities[list(WINDOWS).index("30 d")].budget_left
+        """The remaining error budget of the last 30 days; None if the component is newer than that."""
+        left = dict(self.by_window)["30 d"].budget_left
         return None if left is None else 100 * left
 
     @property
@@ -181,10 +206,35 @@ def load_lines(components: Iterable[Component], *, now: datetime) -> list[Uptime
         else {pk: _sum_of(found[-window.days :]) for pk, found in history.items()}
         for window in WINDOWS.values()
     ]
+    since = _measured_since(history, now)
     return [
-        UptimeLine(one, history[one.pk], [found.get(one.pk, Availability()) for found in by_window])
+        UptimeLine(
+            one,
+            history[one.pk],
+            [found.get(one.pk, Availability()) for found in by_window],
+            since[one.pk],
+            now,
+        )
         for one in components
     ]
+
+
+def _measured_since(history: Mapping[int, list[Day]], now: datetime) -> dict[int, datetime | None]:
+    """Return when each component's results begin: to the hour in the first days, later to the day.
+
+    The value is None for a component that was measured on all days of the history, and `now` for one without results.
+    """
+    found: dict[int, datetime | None] = {}
+    for pk, days in history.items():
+        first = next((day for day in days if day.availability.total or day.was_maintained), None)
+        found[pk] = None if first is days[0] else first.date if first else now
+    recent = [pk for pk, since in found.items() if since and now - since < timedelta(days=2)]
+    hours = (
+        Uptime.objects.filter(component__in=recent, tier=Tier.HOUR)
+        .values_list("component_id")
+        .annotate(first=Min("start"))
+    )
+    return found | (dict(hours) if recent else {})
 
 
 def _sum_of(days: Sequence[Day]) -> Availability:

@@ -1,41 +1,59 @@
 """The public status page. It needs no sign-in, script or session, and works while the database is unavailable."""
 
+import gzip
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.cache import patch_response_headers
+from django.utils.cache import patch_response_headers, patch_vary_headers
 from django.views.decorators.http import require_safe
 
 from core.lib.http import json_response
 from health.caches.status import status_cache
-from health.queries.public_status import PublicStatus
+from health.queries.public_status import NEVER, PublicGroup, PublicStatus
 from health.verdict import Status, Tone
 
 CACHE_SECONDS = 30
 CACHE_SECONDS_WHEN_STALE = 5
+MAX_UNGROUPED = 12  # components without a group; more are folded while they work
 HEADLINES = {
     Status.HEALTHY.value: (Tone.OK, "All systems operational"),
     Status.DEGRADED.value: (Tone.WARNING, "Some systems are degraded"),
     Status.UNHEALTHY.value: (Tone.CRITICAL, "Major outage"),
 }
-# The page as last rendered by this process, with the status it shows as its key.
-_rendered: dict[tuple[object, bool], bytes] = {}
+PARTIAL_OUTAGE = (Tone.WARNING, "Partial outage")
+
+
+@dataclass(frozen=True)
+class _Body:
+    """A response's body, compressed when the first client asks for that."""
+
+    plain: bytes
+
+    @cached_property
+    def compressed(self) -> bytes:
+        return gzip.compress(self.plain, 6, mtime=0)
+
+    @cached_property
+    def tag(self) -> str:
+        return hashlib.sha256(self.plain).hexdigest()[:24]
+
+
+# Each response as last rendered by this process, with the status it shows.
+_rendered: dict[str, tuple[tuple[object, bool], _Body]] = {}
 
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     status, is_fresh = status_cache.read(now=timezone.now())
-    key = (status.made_at if status else None, is_fresh)
-    body = _rendered.get(key)
-    if body is None:
-        body = render_to_string("health/status.html", _context(status, is_fresh)).encode()
-        _rendered.clear()
-        _rendered[key] = body
-    return _make_cacheable(request, HttpResponse(body), is_fresh)
+    body = _render("page", status, is_fresh, _render_page)
+    return _respond(request, body, "text/html; charset=utf-8", is_fresh)
 
 
 @require_safe
@@ -43,32 +61,62 @@ def as_json(request: HttpRequest) -> HttpResponse:
     status, is_fresh = status_cache.read(now=timezone.now())
     if status is None:
         return json_response({"status": "unknown", "stale": True}, status=503)
-    response = json_response({"stale": not is_fresh, "status": status.status, "data": status})
+    response = _respond(
+        request, _render("json", status, is_fresh, _render_json), "application/json", is_fresh
+    )
     response["Access-Control-Allow-Origin"] = "*"
-    return _make_cacheable(request, response, is_fresh)
+    return response
 
 
 @require_safe
 def feed(request: HttpRequest) -> HttpResponse:
     """Return the incidents as an Atom feed, newest first."""
     status, is_fresh = status_cache.read(now=timezone.now())
+    body = _render("feed", status, is_fresh, _render_feed)
+    return _respond(request, body, "application/atom+xml; charset=utf-8", is_fresh)
+
+
+def _render(
+    name: str,
+    status: PublicStatus | None,
+    is_fresh: bool,
+    render: Callable[[PublicStatus | None, bool], bytes],
+) -> _Body:
+    """Render the status once, for all requests until it changes."""
+    key = (status.made_at if status else None, is_fresh)
+    known = _rendered.get(name)
+    if known is None or known[0] != key:
+        known = _rendered[name] = (key, _Body(render(status, is_fresh)))
+    return known[1]
+
+
+def _render_page(status: PublicStatus | None, is_fresh: bool) -> bytes:
+    return render_to_string("health/status.html", _context(status, is_fresh)).encode()
+
+
+def _render_json(status: PublicStatus | None, is_fresh: bool) -> bytes:
+    assert status is not None
+    content = {"stale": not is_fresh, "status": status.status, "data": status}
+    return json_response(content).content
+
+
+def _render_feed(status: PublicStatus | None, is_fresh: bool) -> bytes:
     incidents = sorted(
         status.incidents if status else [], key=lambda one: one.started_at, reverse=True
     )
-    update_times = [update.at for one in incidents for update in one.updates]
     context = {
         "incidents": incidents,
-        "updated": max(update_times, default=status.made_at if status else timezone.now()),
+        "updated": status.incidents_changed_at if status else NEVER,
         "home": settings.BASE_URL + reverse("health:status-page"),
         "self": settings.BASE_URL + reverse("health:status-feed"),
     }
-    body = render_to_string("health/status.atom", context)
-    response = HttpResponse(body, content_type="application/atom+xml; charset=utf-8")
-    return _make_cacheable(request, response, is_fresh)
+    return render_to_string("health/status.atom", context).encode()
 
 
 def _context(status: PublicStatus | None, is_fresh: bool) -> dict[str, object]:
     tone, headline = HEADLINES.get(status.status if status else "", (Tone.WARNING, ""))
+    if status and status.status == Status.DEGRADED and status.is_partial_outage:
+        tone, headline = PARTIAL_OUTAGE
     if status is None:
         headline = "Status unavailable"
     elif not is_fresh:
@@ -80,18 +128,44 @@ def _context(status: PublicStatus | None, is_fresh: bool) -> dict[str, object]:
         "headline": headline,
         "is_fresh": is_fresh,
         "status": status,
+        "groups": [_context_of_group(group) for group in status.groups] if status else [],
         "open_incidents": [one for one in incidents if one.resolved_at is None],
         "past_incidents": [one for one in incidents if one.resolved_at is not None],
         "now": timezone.now(),
     }
 
 
-def _make_cacheable(request: HttpRequest, response: HttpResponse, is_fresh: bool) -> HttpResponse:
-    """Add caching headers, and turn the response into a 304 if the client already has it."""
+def _context_of_group(group: PublicGroup) -> dict[str, object]:
+    """Return the components that the page shows at once, and those that it folds away.
+
+    A titled group is folded as a whole while all of its components work. Without a title, only the working components
+    beyond MAX_UNGROUPED are.
+    """
+    shown, folded = group.components, group.components[:0]
+    if not group.title and len(shown) > MAX_UNGROUPED:
+        troubled = [one for one in group.components if not one.is_operational]
+        shown, folded = troubled, [one for one in group.components if one.is_operational]
+    return {"group": group, "shown": shown, "folded": folded}
+
+
+def _respond(request: HttpRequest, body: _Body, content_type: str, is_fresh: bool) -> HttpResponse:
+    """Return the body, compressed if the client accepts that, with caching headers; or a 304 if the client has it."""
+    accepts_gzip = any(
+        coding.partition(";")[0].strip().lower() == "gzip"
+        and "q=0" not in coding.replace("q=0.", "")
+        for coding in request.headers.get("Accept-Encoding", "").split(",")
+    )
+    response = HttpResponse(
+        body.compressed if accepts_gzip else body.plain, content_type=content_type
+    )
+    if accepts_gzip:
+        response["Content-Encoding"] = "gzip"
+    patch_vary_headers(response, ["Accept-Encoding"])
     seconds = CACHE_SECONDS if is_fresh else CACHE_SECONDS_WHEN_STALE
     patch_response_headers(response, seconds)
     response["Cache-Control"] = f"public, max-age={seconds}, stale-if-error=86400"
-    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:24]}"'
+    response["ETag"] = f'"{body.tag}{"-gzip" if accepts_gzip else ""}"'
     if request.headers.get("If-None-Match") == response["ETag"]:
         response.status_code, response.content = 304, b""
+        del response["Content-Encoding"]
     return response

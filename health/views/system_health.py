@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from health.extension_points import Widget, WidgetContext, dashboard_widgets
 from health.models import Component
 from health.queries import uptime
+from health.queries.components import worst_first
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def widget(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def uptime_page(request: HttpRequest) -> HttpResponse:
     """Show the uptime of every component; the widget shows only the first few."""
-    components = Component.objects.in_use().worst_first()
+    components = worst_first(Component.objects.in_use())
     context = {
         **admin.site.each_context(request),
         "title": "Uptime",

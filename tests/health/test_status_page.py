@@ -1,5 +1,6 @@
 """The public status page, with and without the database, and its e-mail subscriptions."""
 
+import gzip
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from health.models import (
     Subscriber,
 )
 from health.services import record_results, subscribers
+from health.services.incidents import sync_with_updates
 from health.tasks import keep_status
 from health.verdict import Result, Status
 from tests.factories import make_component
@@ -40,6 +42,11 @@ def public(title: str, verdict: Status = Status.HEALTHY) -> Component:
     result = Result(verdict, timezone.now(), 12, "refused by db.internal:5432")
     record_results([(component, [result])], now=timezone.now())
     return component
+
+
+def wait_for_fresh_status() -> None:
+    """Wait until the cache is loaded; a reader itself waits half a second at most."""
+    assert any(status_cache.read(now=timezone.now())[1] for _ in range(60))
 
 
 @pytest.fixture
@@ -68,7 +75,8 @@ def test_page_shows_that_all_systems_are_operational(client: Client) -> None:
 
     assert "All systems operational" in page
     assert "Shop" in page
-    assert page.count("<rect") == 90
+    assert "<rect" not in page  # no day has a problem
+    assert "Shop: 90 days, 1 with results, 0 of them with problems" in page
     assert "<script" not in page
 
 
@@ -79,7 +87,7 @@ def test_outage_is_shown_without_private_details(client: Client) -> None:
 
     page = client.get("/status/").content.decode()
 
-    assert "degraded" in page
+    assert "Major outage" in page  # nothing that the public uses works
     assert "Shop is down" in page  # its automatic incident
     for private in ("db.internal", "Secret billing", "secret-billing"):
         assert private not in page + client.get("/status/status.json").content.decode()
@@ -114,6 +122,136 @@ def test_incidents_and_maintenance_are_shown_in_order(client: Client) -> None:
     feed = client.get("/status/feed.atom")
     assert feed["Content-Type"].startswith("application/atom+xml")
     assert "Slow &lt;checkout&gt;" in feed.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("statuses", "headline"),
+    [
+        (["healthy", "healthy"], "All systems operational"),
+        (["healthy", "degraded"], "Some systems are degraded"),
+        (["healthy", "unhealthy"], "Partial outage"),
+        (["unhealthy", "healthy", "unhealthy"], "Major outage"),
+        (["unhealthy"], "Major outage"),
+    ],
+)
+def test_headline_follows_the_share_of_components_that_are_down(
+    client: Client, statuses: list[str], headline: str
+) -> None:
+    for number, status in enumerate(statuses):
+        public(f"Shop {number}", Status(status))
+
+    assert f'<p class="verdict">{headline}</p>' in client.get("/status/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_component_under_maintenance_is_no_outage(client: Client) -> None:
+    shop, now = public("Shop", Status.UNHEALTHY), timezone.now()
+    public("Tickets")
+    window = MaintenanceWindow.objects.create(
+        title="Move", starts_at=now, ends_at=now + timedelta(hours=1)
+    )
+    window.components.add(shop)
+
+    assert "All systems operational" in client.get("/status/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_hundred_components_are_a_small_page_in_natural_order(client: Client) -> None:
+    components = [
+        make_component(f"s{number}", title=f"Shop {number}", is_public=True)
+        for number in range(200)
+    ]
+    result = Result(Status.HEALTHY, timezone.now(), 12)
+    record_results([(component, [result]) for component in components], now=timezone.now())
+    public("Shop 7b", Status.UNHEALTHY)
+    wait_for_fresh_status()
+
+    plain = client.get("/status/")
+    packed = client.get("/status/", headers={"Accept-Encoding": "br, gzip;q=0.8"})
+
+    page = plain.content.decode()
+    assert len(plain.content) < 250_000
+    assert packed["Content-Encoding"] == "gzip"
+    assert len(packed.content) < 20_000
+    assert gzip.decompress(packed.content) == plain.content
+    assert "Accept-Encoding" in packed["Vary"]
+    assert page.index(">Shop 7b<") < page.index("<details")  # the problem is not folded
+    assert "200 operational components" in page
+    assert page.index(">Shop 2<") < page.index(">Shop 10<") < page.index(">Shop 100<")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/status/", "/status/status.json", "/status/feed.atom"])
+def test_compressed_and_plain_responses_have_etags_of_their_own(client: Client, path: str) -> None:
+    public("Shop")
+    plain = client.get(path, headers={"Accept-Encoding": "gzip;q=0, br"})
+    packed = client.get(path, headers={"Accept-Encoding": "gzip"})
+
+    assert "Content-Encoding" not in plain
+    assert gzip.decompress(packed.content) == plain.content
+    assert plain["ETag"] != packed["ETag"]
+    again = client.get(path, headers={"Accept-Encoding": "gzip", "If-None-Match": packed["ETag"]})
+    assert (again.status_code, again.content, "Content-Encoding" in again) == (304, b"", False)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_groups_are_collapsed_while_their_components_work(client: Client) -> None:
+    public("Search")
+    for title, group, status in (
+        ("Berlin", "Gates", Status.HEALTHY),
+        ("Paris", "Gates", Status.HEALTHY),
+        ("Cards", "Payments", Status.UNHEALTHY),
+        ("Vouchers", "Payments", Status.HEALTHY),
+    ):
+        public(title, status)
+        Component.objects.filter(title=title).update(group=group)
+
+    page = client.get("/status/").content.decode()
+
+    assert page.index("Search") < page.index(">Gates<") < page.index(">Payments<")
+    assert re.findall(r'<details class="public-group"( open)?>', page) == ["", " open"]
+    assert "2 components" in page
+    assert "1 of 2 down" in page
+    data = client.get("/status/status.json").json()["data"]
+    assert {one["title"]: one["group"] for one in data["components"]}["Cards"] == "Payments"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_new_component_has_no_percentage_but_the_time_since_it_is_monitored(client: Client) -> None:
+    public("Shop", Status.UNHEALTHY)
+
+    page = client.get("/status/").content.decode()
+
+    assert "0.00 %" not in page.replace(": 0.00 % up", "")  # the bar of today says it
+    assert "monitored since" in page
+    [shop] = client.get("/status/status.json").json()["data"]["components"]
+    assert shop["uptime_percent"] is None
+    assert shop["measured_since"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_feed_changes_only_with_its_incidents(client: Client) -> None:
+    public("Shop")
+
+    def updated() -> str:
+        status_cache.clear()
+        feed = client.get("/status/feed.atom").content.decode()
+        return re.findall(r"<updated>(.*?)</updated>", feed)[0]
+
+    before = updated()
+    assert before == updated()
+
+    then = timezone.now() - timedelta(days=100)
+    incident = Incident.objects.create(title="Outage", started_at=then, is_public=True)
+    assert updated()[:10] == f"{then:%Y-%m-%d}"
+    IncidentUpdate.objects.create(
+        incident=incident, at=then + timedelta(days=3), state=IncidentState.RESOLVED, text="Fixed."
+    )
+    sync_with_updates(incident)
+    assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"  # no longer listed
+    Incident.objects.create(title="Internal", started_at=timezone.now())
+    assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -48,6 +48,32 @@ def test_component_without_results_has_no_uptime() -> None:
     assert {day.tone for day in line.days} == {"none"}
 
 
+@pytest.mark.parametrize(
+    ("age", "shown", "lifetime", "since"),
+    [
+        (timedelta(minutes=5), [], None, datetime(2026, 3, 10, 11, tzinfo=UTC)),
+        (timedelta(hours=20), [], None, datetime(2026, 3, 9, 16, tzinfo=UTC)),
+        (timedelta(hours=30), ["24 h"], 50, datetime(2026, 3, 9, 6, tzinfo=UTC)),
+        (timedelta(days=10), ["24 h", "7 d"], 50, datetime(2026, 2, 28, tzinfo=UTC)),
+        (timedelta(days=40), ["24 h", "7 d", "30 d"], 50, datetime(2026, 1, 29, tzinfo=UTC)),
+        (timedelta(days=100), ["24 h", "7 d", "30 d", "90 d"], 50, None),
+    ],
+)
+def test_windows_that_the_measurements_do_not_cover_have_no_figure(
+    age: timedelta, shown: list[str], lifetime: float | None, since: datetime | None
+) -> None:
+    component = make_component()
+    record(component, (age, Status.UNHEALTHY), (timedelta(), Status.HEALTHY))
+    if age > timedelta(days=90):
+        record(component, (timedelta(days=89), Status.UNHEALTHY))
+
+    [line] = uptime.load_lines([component], now=NOON)
+
+    assert [name for name, share in line.by_window if share.percent is not None] == shown
+    assert (line.lifetime_percent, line.measured_since) == (lifetime, since)
+    assert (line.budget_left_percent is None) == ("30 d" not in shown)
+
+
 def test_error_budget_is_one_thousandth() -> None:
     assert Availability(999, 1).budget_left == pytest.approx(0)
     assert Availability(1999, 1).budget_left == pytest.approx(0.5)

@@ -3,13 +3,14 @@
 from health.extension_points import WidgetContext, widget
 from health.models import Component, ComponentKind
 from health.queries import uptime
+from health.queries.components import worst_first
 from health.verdict import Status
 
 MAX_LINES = 8
 
 
 def load_enabled() -> list[Component]:
-    return list(Component.objects.filter(is_enabled=True).worst_first())
+    return worst_first(Component.objects.filter(is_enabled=True))
 
 
 @widget(
