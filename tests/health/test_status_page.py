@@ -237,7 +237,7 @@ def test_feed_changes_only_with_its_incidents(client: Client) -> None:
     def updated() -> str:
         status_cache.clear()
         feed = client.get("/status/feed.atom").content.decode()
-        return re.findall(r"<updated>(.*?)</updated>", feed)[0]
+        return str(re.findall(r"<updated>(.*?)</updated>", feed)[0])
 
     before = updated()
     assert before == updated()
