@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from django.contrib import admin
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -12,8 +13,10 @@ from django.utils.safestring import SafeString
 
 from core.lib.admin import LogAdmin
 from core.lib.formats import money, span
+from core.lib.markup import state
 from payments.customers import customer_references
 from payments.models import (
+    Dispute,
     Mismatch,
     Payment,
     ReconciliationRun,
@@ -23,6 +26,13 @@ from payments.models import (
 )
 
 
+class MoneyAdmin(LogAdmin):
+    """A read-only admin without deletion, because money must stay accountable."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+
 class StuckFilter(admin.SimpleListFilter):
     title = "attention"
     parameter_name = "attention"
@@ -30,7 +40,13 @@ class StuckFilter(admin.SimpleListFilter):
     def lookups(
         self, request: HttpRequest, model_admin: admin.ModelAdmin[Payment]
     ) -> list[tuple[str, str]]:
-        return [("stuck", "Stuck"), ("repeated", "Duplicates prevented")]
+        return [
+            ("stuck", "Stuck"),
+            ("repeated", "Duplicates prevented"),
+            ("refunded", "Refunded"),
+            ("partially_refunded", "Partially refunded"),
+            ("disputed", "Disputed"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment]:
         if self.value() == "stuck":
@@ -38,16 +54,22 @@ class StuckFilter(admin.SimpleListFilter):
             return queryset.filter(pk__in=stuck)
         if self.value() == "repeated":
             return queryset.exclude(replay_count=0, conflict_count=0)
+        if self.value() == "refunded":
+            return queryset.filter(pk__in=Payment.objects.all().refunded())
+        if self.value() == "partially_refunded":
+            return queryset.filter(pk__in=Payment.objects.all().partially_refunded())
+        if self.value() == "disputed":
+            return queryset.filter(pk__in=Payment.objects.all().disputed())
         return queryset
 
 
 @admin.register(Payment)
-class PaymentAdmin(LogAdmin):
+class PaymentAdmin(MoneyAdmin):
     """List of payments that links to our own page. Stored responses contain client secrets and are never shown."""
 
     list_display = (
         "page_link",
-        "status",
+        "money_status",
         "amount_with_currency",
         "app",
         "age",
@@ -79,6 +101,10 @@ class PaymentAdmin(LogAdmin):
     def amount_with_currency(self, payment: Payment) -> str:
         return payment.formatted_amount
 
+    @admin.display(description="status", ordering="status")
+    def money_status(self, payment: Payment) -> SafeString:
+        return state(payment.shown_status, payment.shown_status_label)
+
     @admin.display(description="age", ordering="created_at")
     def age(self, payment: Payment) -> str:
         return span(timezone.now() - payment.created_at)
@@ -89,7 +115,7 @@ class PaymentAdmin(LogAdmin):
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(LogAdmin):
+class WebhookEventAdmin(MoneyAdmin):
     list_display = (
         "type",
         "state",
@@ -113,7 +139,7 @@ class WebhookEventAdmin(LogAdmin):
 
 
 @admin.register(Refund)
-class RefundAdmin(LogAdmin):
+class RefundAdmin(MoneyAdmin):
     list_display = (
         "payment",
         "amount_with_currency",
@@ -133,8 +159,29 @@ class RefundAdmin(LogAdmin):
         return money(refund.amount, refund.payment.currency)
 
 
+@admin.register(Dispute)
+class DisputeAdmin(MoneyAdmin):
+    list_display = (
+        "payment",
+        "amount_with_currency",
+        "status",
+        "reason",
+        "opened_at",
+        "evidence_due_at",
+        "closed_at",
+    )
+    list_filter = ("status", "reason")
+    search_fields = ("payment__order_id", "payment__intent_id", "stripe_id")
+    ordering = ("-opened_at", "-pk")
+    list_select_related = ("payment",)
+
+    @admin.display(description="amount", ordering="amount")
+    def amount_with_currency(self, dispute: Dispute) -> str:
+        return dispute.formatted_amount
+
+
 @admin.register(Mismatch)
-class MismatchAdmin(LogAdmin):
+class MismatchAdmin(MoneyAdmin):
     list_display = (
         "kind",
         "intent_id",
@@ -152,7 +199,7 @@ class MismatchAdmin(LogAdmin):
 
 
 @admin.register(ReconciliationRun)
-class ReconciliationRunAdmin(LogAdmin):
+class ReconciliationRunAdmin(MoneyAdmin):
     list_display = (
         "started_at",
         "duration",
@@ -173,7 +220,7 @@ class ReconciliationRunAdmin(LogAdmin):
 
 
 @admin.register(RefusedDelivery)
-class RefusedDeliveryAdmin(LogAdmin):
+class RefusedDeliveryAdmin(MoneyAdmin):
     list_display = ("hour", "reason", "count", "last_at", "sample")
     list_filter = ("reason",)
     ordering = ("-hour", "reason")

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from core.lib.admin import LogAdmin
 from core.lib.formats import money, span
 from core.lib.markup import state
+from payments.admin import MoneyAdmin
 from payments.customers import customer_references
 from reservations.models import Cleanup, Discrepancy, Event, Line, Reservation, TicketType
 
@@ -66,14 +67,14 @@ class LineInline(admin.TabularInline[Line, Reservation]):
     model = Line
     extra = 0
     can_delete = False
-    fields = readonly_fields = ("ticket_type", "quantity", "price", "currency")
+    fields = readonly_fields = ("ticket_type", "quantity", "released", "price", "currency")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 
 @admin.register(Reservation)
-class ReservationAdmin(LogAdmin):
+class ReservationAdmin(MoneyAdmin):
     list_display = (
         "page_link",
         "shown_status",
@@ -114,7 +115,7 @@ class ReservationAdmin(LogAdmin):
 
     @admin.display(description="seats")
     def seats(self, reservation: Reservation) -> int:
-        return sum(line.quantity for line in reservation.lines.all())
+        return sum(line.kept for line in reservation.lines.all())
 
     @admin.display(description="age", ordering="created_at")
     def age(self, reservation: Reservation) -> str:
@@ -122,7 +123,7 @@ class ReservationAdmin(LogAdmin):
 
 
 @admin.register(Discrepancy)
-class DiscrepancyAdmin(LogAdmin):
+class DiscrepancyAdmin(MoneyAdmin):
     list_display = ("kind", "amount", "opened_at", "settled_at", "settled_by", "settlement")
     list_filter = ("kind", ("settled_at", admin.EmptyFieldListFilter))
     search_fields = ("payment__order_id", "payment__intent_id", "reservation__uuid")

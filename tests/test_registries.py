@@ -147,6 +147,9 @@ INVENTORY: dict[str, list[str]] = {
     "instant_checks": [
         "health checks",
     ],
+    "paid_items": [
+        "reservations",
+    ],
     "startup": [
         "access.roles",
         "clients.portal_app",

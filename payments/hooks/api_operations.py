@@ -23,14 +23,19 @@ class PaymentCreated(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Payment(msgspec.Struct, forbid_unknown_fields=True):
-    """`status` is Stripe's status of the intent, or `asked`, `refused` or `abandoned` while there is no intent."""
+    """`status` is Stripe's status of the intent, or `asked`, `refused` or `abandoned` while there is no intent.
+
+    `shown_status` says in addition what became of the money: `refunded`, `partially_refunded` or `disputed`.
+    """
 
     id: uuid.UUID
     intent: str
     status: str
+    shown_status: str
     amount: int
     amount_received: int
     amount_refunded: int
+    amount_disputed: int
     currency: str
     order_id: str
     reservation_id: str

@@ -176,6 +176,11 @@ class Payment(models.Model):
             models.Index(
                 fields=["expires_at"], condition=Q(key__isnull=False), name="payments_with_a_key"
             ),
+            models.Index(
+                fields=["created_at"],
+                condition=Q(compared_at=None, intent_id__isnull=False),
+                name="payments_not_compared",
+            ),
             models.Index(fields=["order_id"], condition=~Q(order_id=""), name="payments_by_order"),
             models.Index(
                 fields=["reservation_id"],

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Avg, Count, F, Min, Sum
 
 from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
+
+FULL_LOOKBACK = timedelta(days=30)  # as far as a full comparison goes back
+COMPARED_WITHIN = timedelta(hours=1)  # four runs
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,25 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class Books:
+    """The money of some payments in one currency, in its smallest unit."""
+
+    currency: str
+    received: int = 0
+    refunded: int = 0
+    disputed: int = 0  # taken by disputes and not returned
+
+    @property
+    def net(self) -> int:
+        return self.received - self.refunded - self.disputed
+
+
+@dataclass(frozen=True)
 class Attempts:
     """Requests to create a payment, by outcome."""
 
     by_status: dict[str, int]
-    received: dict[str, int]  # by currency
+    books: list[Books]  # by currency; only those with money
     prevented: (
         Totals  # repeated requests that were not charged again, and the amounts they asked for
     )
@@ -30,6 +47,11 @@ class Attempts:
     @property
     def count(self) -> int:
         return sum(self.by_status.values())
+
+    @property
+    def received(self) -> dict[str, int]:
+        """Return the money received by currency, before refunds and disputes."""
+        return {one.currency: one.received for one in self.books}
 
 
 @dataclass(frozen=True)
@@ -52,21 +74,25 @@ def count_attempts(since: datetime | None = None) -> Attempts:
         .annotate(
             count=Count("pk"),
             received=Sum("amount_received"),
+            refunded=Sum("amount_refunded"),
+            disputed=Sum("amount_disputed"),
             repeats=Sum(repeats),
             prevented_amounts=Sum(repeats * F("amount")),
         )
         .order_by()
     )
-    by_status, received, prevented_amounts = Counter[str](), Counter[str](), Counter[str]()
+    by_status, prevented_amounts = Counter[str](), Counter[str]()
+    books: list[Books] = []
     prevented = 0
-    for status, currency, count, money, repeated, amount in rows:
+    for status, currency, count, received, refunded, disputed, repeated, amount in rows:
         by_status[status] += count
         if status == PaymentStatus.SUCCEEDED:
-            received[currency] += money
+            books.append(Books(currency, received, refunded, disputed))
         if repeated:
             prevented += repeated
             prevented_amounts[currency] += amount
-    return Attempts(dict(by_status), dict(received), Totals(prevented, dict(prevented_amounts)))
+    books.sort(key=lambda one: one.currency)
+    return Attempts(dict(by_status), books, Totals(prevented, dict(prevented_amounts)))
 
 
 def count_stuck(now: datetime) -> Totals:
@@ -117,5 +143,21 @@ def count_open_mismatches() -> int:
     return Mismatch.objects.open().count()
 
 
-def find_last_reconciliation() -> ReconciliationRun | None:
-    return ReconciliationRun.objects.exclude(finished_at=None).order_by("-started_at").first()
+@dataclass(frozen=True)
+class Comparison:
+    """How far the payments are compared with Stripe."""
+
+    last: ReconciliationRun | None  # the last finished one
+    uncompared_count: int  # payments with an intent that no comparison has found yet
+    is_current: (
+        bool  # finished within the last hour, so "all is well" is a fact and not a lack of news
+    )
+
+
+def find_last_comparison(now: datetime) -> Comparison:
+    last = ReconciliationRun.objects.exclude(finished_at=None).order_by("-started_at").first()
+    uncompared = Payment.objects.filter(
+        compared_at=None, intent_id__isnull=False, created_at__gte=now - FULL_LOOKBACK
+    )
+    is_current = last is not None and last.started_at > now - COMPARED_WITHIN
+    return Comparison(last, uncompared.count(), is_current)

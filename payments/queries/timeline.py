@@ -1,5 +1,6 @@
 """Everything that happened to one payment, from the request to the seats, for its page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +9,9 @@ from django.contrib.contenttypes.models import ContentType
 
 from alerts.extension_points import References, Touched, impact_sources
 from core.lib.formats import money
-from payments.models import Payment, WebhookEvent
+from payments.customers import PREFIX
+from payments.extension_points import PaidItem
+from payments.models import Payment, Refund, WebhookEvent
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def build_timeline(payment: Payment) -> list[TimelineItem]:
 
 
 def _entries(payment: Payment) -> list[TimelineItem]:
-    bad = ("no answer", "abandoned", "disputed", "reservation refund needed")
+    bad = ("no answer", "abandoned", "refund failed", "dispute: lost", "reservation refund needed")
     return [
         TimelineItem(entry.at, "Portal", entry.what, entry.detail, is_bad=entry.what in bad)
         for entry in payment.timeline.all()
@@ -69,7 +72,7 @@ def _refunds(payment: Payment) -> list[TimelineItem]:
             "Stripe",
             f"refund {refund.state}",
             refund.error or money(refund.amount, payment.currency),
-            is_bad=refund.state == refund.State.FAILED,
+            is_bad=refund.state == Refund.State.FAILED,
         )
         for refund in payment.refunds.all()
         if refund.settled_at
@@ -84,6 +87,23 @@ def _staff_actions(payment: Payment) -> list[TimelineItem]:
         TimelineItem(entry.action_time, entry.user.get_username(), entry.get_change_message())
         for entry in entries
     ]
+
+
+def describe_payment(payment: Payment, items: Sequence[PaidItem]) -> str:
+    """Return the order, the customer and the tickets of a payment in one line."""
+    parts = [
+        f"order {payment.order_id}" if payment.order_id else "",
+        f"customer {shorten_reference(payment.customer)}" if payment.customer else "",
+        *(str(item) for item in items),
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def shorten_reference(customer: str) -> str:
+    """Return a customer's id, or the beginning of the hash that stands for an e-mail address."""
+    if customer.startswith(PREFIX):
+        return f"with e-mail hash {customer.removeprefix(PREFIX)[:8]}"
+    return customer
 
 
 def find_touched_reservations(payment: Payment) -> list[Touched]:

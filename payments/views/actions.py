@@ -16,9 +16,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from core.lib.admin import log_change
 from core.lib.formats import money
+from core.lib.uuids import parse_uuids
 from payments import services, stripe_api
+from payments.extension_points import find_paid_items
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
 from payments.money import decimal_places, from_decimal, to_decimal
+from payments.queries.timeline import describe_payment
 from payments.services.webhooks.receive import NotAnEvent
 
 may_refund = permission_required("payments.change_payment", raise_exception=True)
@@ -34,11 +37,34 @@ class RefundForm(forms.Form):
     def __init__(self, payment: Payment, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.payment = payment
+        self.items = find_paid_items(payment)
         amount = self.fields["amount"]
         amount.label = f"Amount in {payment.currency}"
         amount.help_text = f"At most {money(payment.refundable, payment.currency)}."
         for name in ("amount", "reason"):
             self.fields[name].widget.attrs["class"] = "input"
+        if self.items:
+            self._add_seat_fields()
+
+    def _add_seat_fields(self) -> None:
+        choices = [Refund.Seats.RELEASE, Refund.Seats.KEEP]
+        self.fields["seats"] = forms.ChoiceField(
+            label="Tickets of this payment",
+            choices=[(choice.value, choice.label) for choice in choices],
+            widget=forms.RadioSelect,
+            error_messages={"required": "Choose what happens to the tickets."},
+        )
+        for item in self.items:
+            price = money(item.price, self.payment.currency)
+            self.fields[f"release_{item.id}"] = forms.IntegerField(
+                label=f"Release {item.label}",
+                min_value=0,
+                max_value=item.count,
+                initial=item.count,
+                required=False,
+                help_text=f"Of {item.count}, at {price} each. Only if seats are released.",
+                widget=forms.NumberInput(attrs={"class": "input"}),
+            )
 
     def clean_amount(self) -> int:
         """Return the amount in the currency's smallest unit."""
@@ -53,17 +79,54 @@ class RefundForm(forms.Form):
             raise forms.ValidationError("The amount exceeds what is left to refund.")
         return amount
 
+    def clean(self) -> None:
+        if self.cleaned_data.get("seats") == Refund.Seats.RELEASE and not self.released_items:
+            self.add_error("seats", "Choose at least one ticket to release, or keep the seats.")
+
+    @property
+    def released_items(self) -> dict[str, int]:
+        """Return how many of each item are released, of a valid form."""
+        if self.cleaned_data.get("seats") != Refund.Seats.RELEASE:
+            return {}
+        counts = {item.id: self.cleaned_data.get(f"release_{item.id}") for item in self.items}
+        return {id_: count for id_, count in counts.items() if count}
+
+    @property
+    def decision(self) -> str:
+        """Return what happens to the tickets as a sentence, or "" without tickets."""
+        if not self.items:
+            return ""
+        released = self.released_items
+        chosen = [
+            f"{released[item.id]} x {item.label}" for item in self.items if item.id in released
+        ]
+        return f"Released: {'; '.join(chosen)}." if chosen else "The seats stay booked."
+
+    def to_refund(self) -> services.NewRefund:
+        return services.NewRefund(
+            amount=self.cleaned_data["amount"],
+            reason=self.cleaned_data["reason"],
+            seats=Refund.Seats(self.cleaned_data.get("seats", "")),
+            released_items=self.released_items,
+        )
+
 
 @may_refund
 @require_http_methods(["GET", "POST"])
 def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
-    """Refund in two steps: amount and reason, then a confirmation. The form's id prevents a second refund."""
+    """Refund in two steps: amount, reason and tickets, then a confirmation. The form's id prevents a second refund."""
     payment = get_object_or_404(Payment, uuid=reference)
     if request.method == "GET":
         refundable = to_decimal(payment.refundable, payment.currency)
         form = RefundForm(payment, initial={"amount": refundable, "form": uuid.uuid4()})
         return _refund_page(request, payment, form, is_confirming=False)
     form = RefundForm(payment, request.POST)
+    sent = Refund.objects.filter(uuid__in=parse_uuids([request.POST.get("form", "")])).first()
+    if (
+        sent is not None
+    ):  # the form was sent twice; its amount or tickets may no longer be available
+        _show_outcome(request, sent)
+        return redirect("payments:payment-page", payment.uuid)
     if not form.is_valid():
         return _refund_page(request, payment, form, is_confirming=False)
     if request.POST.get("step") != "confirmed":
@@ -72,9 +135,7 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     try:
         refund_ = services.refund(
             payment=payment,
-            new_refund=services.NewRefund(
-                amount=form.cleaned_data["amount"], reason=form.cleaned_data["reason"]
-            ),
+            new_refund=form.to_refund(),
             form=form.cleaned_data["form"],
             user=request.user,
             now=timezone.now(),
@@ -82,20 +143,21 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     except services.CannotRefund as refusal:
         messages.error(request, f"Not refunded: {refusal}.")
     else:
-        log_change(request, payment, f"refund of {refund_.formatted_amount}: {refund_.reason}")
-        _show_outcome(request, refund_.state, refund_.error)
+        text = f"refund of {refund_.formatted_amount}: {refund_.reason}. {form.decision}"
+        log_change(request, payment, text.strip())
+        _show_outcome(request, refund_)
     return redirect("payments:payment-page", payment.uuid)
 
 
-def _show_outcome(request: HttpRequest, state: str, error: str) -> None:
-    if state == Refund.State.FAILED:
-        messages.error(request, f"Stripe refused the refund: {error}")
-    elif state == Refund.State.ASKED:
+def _show_outcome(request: HttpRequest, refund_: Refund) -> None:
+    if refund_.state == Refund.State.FAILED:
+        messages.error(request, f"Stripe refused the refund: {refund_.error}")
+    elif refund_.state == Refund.State.ASKED:
         messages.warning(
             request, "Stripe has not responded yet; the request will be retried automatically."
         )
     else:
-        messages.success(request, f"Refund {state}.")
+        messages.success(request, f"Refund {refund_.state}.")
 
 
 def _refund_page(
@@ -104,9 +166,11 @@ def _refund_page(
     context = {
         **admin.site.each_context(request),
         "title": f"Refund {payment.formatted_amount}",
+        "details": describe_payment(payment, form.items),
         "payment": payment,
         "form": form,
         "is_confirming": is_confirming,
+        "decision": form.decision if is_confirming else "",
         "amount": money(form.cleaned_data["amount"], payment.currency) if is_confirming else "",
     }
     return render(request, "payments/refund.html", context, status=400 if form.errors else 200)

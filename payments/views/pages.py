@@ -11,9 +11,15 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
 from payments import stripe_api
-from payments.models import Mismatch, Payment, Refund, WebhookEvent
+from payments.extension_points import find_paid_items
+from payments.models import Dispute, Mismatch, Payment, Refund, WebhookEvent
 from payments.queries import stats
-from payments.queries.timeline import build_timeline, find_touched_reservations
+from payments.queries.timeline import (
+    build_timeline,
+    describe_payment,
+    find_touched_reservations,
+    shorten_reference,
+)
 
 DAY = timedelta(days=1)
 may_see = permission_required("payments.view_payment", raise_exception=True)
@@ -36,17 +42,22 @@ def overview(request: HttpRequest) -> HttpResponse:
         "mismatches": Mismatch.objects.open()
         .select_related("payment")
         .order_by("-found_at", "-pk")[:20],
-        "refunds": Refund.objects.exclude(state=Refund.State.SUCCEEDED)
+        "refunds": Refund.objects.filter(state__in=[Refund.State.ASKED, Refund.State.PENDING])
         .select_related("payment", "asked_by")
         .order_by("-asked_at", "-pk")[:20],
+        "disputes": Dispute.objects.open()
+        .select_related("payment")
+        .order_by("evidence_due_at", "pk")[:20],
+        "dispute_count": Dispute.objects.awaiting_evidence().count(),
+        "mismatch_count": stats.count_open_mismatches(),
         "by_status": sorted(attempts.by_status.items()),
         "attempts": attempts.count,
-        "received": sorted(attempts.received.items()),
+        "books": attempts.books,
         "prevented": attempts.prevented,
         "prevented_amounts": sorted(attempts.prevented.amounts.items()),
         "webhooks": webhooks,
         "event_states": sorted(webhooks.by_state.items()),
-        "reconciliation": stats.find_last_reconciliation(),
+        "comparison": stats.find_last_comparison(now),
         "may_handle_events": request.user.has_perm("payments.change_webhookevent"),
         "may_settle": request.user.has_perm("payments.change_mismatch"),
     }
@@ -56,15 +67,19 @@ def overview(request: HttpRequest) -> HttpResponse:
 @may_see
 def payment_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     payment = get_object_or_404(Payment.objects.select_related("app"), uuid=reference)
+    items = find_paid_items(payment)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": f"Payment of {payment.formatted_amount}",
-        "lead": str(payment.uuid),
+        "lead": describe_payment(payment, items) or str(payment.uuid),
         "payment": payment,
         "is_stuck": Payment.objects.stuck(timezone.now()).filter(pk=payment.pk).exists(),
         "timeline": build_timeline(payment),
         "events": payment.events.order_by("received_at", "pk"),
         "refunds": payment.refunds.select_related("asked_by").order_by("asked_at"),
+        "disputes": payment.disputes.order_by("opened_at"),
+        "items": items,
+        "customer": shorten_reference(payment.customer),
         "mismatches": payment.mismatches.order_by("found_at"),
         "reservations": find_touched_reservations(payment),
         "may_refund": request.user.has_perm("payments.change_payment") and payment.refundable > 0,

@@ -11,11 +11,24 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from alerts.models import SystemAlert
 from core.accounts.roles import Role, ensure_roles
-from payments.models import Mismatch, Payment, Refund, WebhookEvent
+from payments import services
+from payments.extension_points import find_paid_items
+from payments.models import Mismatch, Payment, ReconciliationRun, Refund, WebhookEvent
 from payments.services.mismatches import record_mismatch
-from tests.factories import make_app, make_payment, make_webhook_event
+from reservations.services import reserve
+from tests.factories import (
+    make_app,
+    make_event,
+    make_payment,
+    make_ticket_type,
+    make_webhook_event,
+    wanted,
+)
+from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import StripeDouble
+from tests.payments.test_refunds import make_intent, process
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +69,7 @@ def page(client: Client, name: str, *args: object) -> str:
 
 
 def test_the_overview_lists_what_needs_attention(staff: Client, stripe: StripeDouble) -> None:
-    assert "All payments and events are processed" in page(staff, "payments:overview")
+    assert "nothing has been compared with Stripe yet" in page(staff, "payments:overview")
 
     stuck_payment()
     dead_event()
@@ -73,6 +86,55 @@ def test_the_overview_lists_what_needs_attention(staff: Client, stripe: StripeDo
         "25.00 EUR",
     ):
         assert expected in shown
+
+
+def test_all_is_well_only_after_a_comparison_with_stripe(
+    staff: Client, account: StripeAccount
+) -> None:
+    payment = make_intent(account, now=timezone.now())
+    services.reconcile(now=timezone.now())
+    make_payment()
+
+    shown = page(staff, "payments:overview")
+    assert "No stuck payments, failed events or mismatches</div>" in shown
+    assert "1 newer payment not compared" in " ".join(shown.split())
+    assert "not yet" not in page(staff, "payments:payment-page", payment.uuid)
+
+    ReconciliationRun.objects.update(started_at=timezone.now() - timedelta(hours=2))
+    assert "the last comparison with Stripe was" in page(staff, "payments:overview")
+
+
+def test_the_money_of_the_day_is_shown_gross_refunded_and_net(staff: Client) -> None:
+    make_payment(amount_refunded=1000)
+    make_payment(amount_disputed=2500)
+
+    shown = " ".join(page(staff, "payments:overview").split())
+
+    for expected in ("50.00 EUR", "10.00 EUR", "15.00 EUR"):
+        assert expected in shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "label"),
+    [
+        ({"amount_refunded": 2500}, "Refunded"),
+        ({"amount_refunded": 100}, "Partially refunded"),
+        ({"amount_disputed": 2500}, "Disputed"),
+        ({}, "Succeeded"),
+        ({"status": "processing"}, "Processing"),
+    ],
+)
+def test_the_status_says_what_became_of_the_money(
+    staff: Client, fields: dict[str, Any], label: str
+) -> None:
+    payment = make_payment(**fields)
+
+    assert payment.shown_status_label == label
+    address = reverse("admin:payments_payment_changelist")
+    assert f"{label}</span>" in page(staff, "payments:payment-page", payment.uuid)
+    assert f"{label}</span>" in staff.get(address).content.decode()
+    listed = staff.get(address, {"attention": payment.shown_status}).content.decode()
+    assert str(payment.uuid) in listed
 
 
 def test_without_a_stripe_key_the_overview_names_the_setting(staff: Client) -> None:
@@ -104,7 +166,15 @@ def test_client_secrets_and_stored_responses_are_never_shown(staff: Client) -> N
 
 @pytest.mark.parametrize(
     "name",
-    ["payment", "webhookevent", "refund", "mismatch", "reconciliationrun", "refuseddelivery"],
+    [
+        "payment",
+        "webhookevent",
+        "refund",
+        "dispute",
+        "mismatch",
+        "reconciliationrun",
+        "refuseddelivery",
+    ],
 )
 def test_every_list_opens_and_is_read_only(staff: Client, name: str) -> None:
     make_payment()
@@ -112,6 +182,7 @@ def test_every_list_opens_and_is_read_only(staff: Client, name: str) -> None:
 
     assert staff.get(reverse(f"admin:payments_{name}_changelist")).status_code == 200
     assert staff.get(reverse(f"admin:payments_{name}_add")).status_code == 403
+    assert b"delete_selected" not in staff.get(reverse(f"admin:payments_{name}_changelist")).content
 
 
 @pytest.mark.parametrize("term", ["o-55", "pi_findme", "Ann@Example.org"])
@@ -165,6 +236,65 @@ def test_a_refund_takes_two_steps_and_is_requested_once(
     assert made.asked_by is not None
     assert stripe.calls["POST /v1/refunds"] == 1
     assert "refund of 10.00 EUR: did not come" in page(staff, "payments:payment-page", payment.uuid)
+
+
+@pytest.fixture
+def booked(account: StripeAccount) -> Payment:
+    """A payment of 50.00 EUR for two tickets of one type."""
+    standing = make_ticket_type(name="Standing", event=make_event("night"))
+    order = wanted((standing, 2))
+    reservation = reserve(app=make_app(), wanted=order, now=timezone.now()).reservation
+    payment = make_intent(
+        account, str(reservation.uuid), amount=5000, order_id="o-7", customer="cus_8"
+    )
+    process(account.pay(payment.intent_id or ""))
+    return payment
+
+
+def test_the_pages_of_a_payment_name_order_customer_and_tickets(
+    staff: Client, booked: Payment
+) -> None:
+    for name in ("payments:payment-page", "payments:payment-refund"):
+        shown = page(staff, name, booked.uuid)
+        for expected in ("o-7", "cus_8", "2 x Standing, Night"):
+            assert expected in shown
+
+
+def test_a_refund_asks_what_happens_to_the_tickets(staff: Client, booked: Payment) -> None:
+    address = reverse("payments:payment-refund", args=[booked.uuid])
+    [item] = find_paid_items(booked)
+    form = {"amount": "25.00", "reason": "ill", "form": str(uuid.uuid4())}
+
+    undecided = staff.post(address, form)
+    assert (undecided.status_code, "Choose what happens" in undecided.content.decode()) == (
+        400,
+        True,
+    )
+    none = {**form, "seats": "release", f"release_{item.id}": "0"}
+    assert "at least one ticket" in staff.post(address, none).content.decode()
+    chosen = {**form, "seats": "release", f"release_{item.id}": "1"}
+    assert "Released: 1 x Standing, Night." in staff.post(address, chosen).content.decode()
+    for _ in range(2):
+        assert staff.post(address, {**chosen, "step": "confirmed"}).status_code == 302
+
+    assert [str(item) for item in find_paid_items(booked)] == ["1 x Standing, Night"]
+    assert Refund.objects.get().amount == 2500
+
+
+@pytest.mark.parametrize("seats", ["release", "keep"])
+def test_a_decision_about_the_tickets_raises_no_alert(
+    staff: Client, booked: Payment, account: StripeAccount, seats: str
+) -> None:
+    [item] = find_paid_items(booked)
+    form = {"amount": "50.00", "reason": "ill", "form": str(uuid.uuid4()), "seats": seats}
+    confirmed = {**form, f"release_{item.id}": "2", "step": "confirmed"}
+
+    staff.post(reverse("payments:payment-refund", args=[booked.uuid]), confirmed)
+    process(*account.events)
+
+    assert not SystemAlert.objects.exists()
+    assert len(find_paid_items(booked)) == (seats == "keep")
+    assert "Refunded</span>" in page(staff, "payments:payment-page", booked.uuid)
 
 
 @pytest.mark.parametrize("amount", ["25.01", "0", "-1", "1.005", "x", ""])
