@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import django_stubs_ext
 from environs import validate
 
+from core.lib.currencies import CURRENCIES
 from core.lib.env import PortalEnv
 from core.lib.secret_key import installation_secret_key
 
@@ -354,14 +355,10 @@ STRIPE_API_BASE = env.str("STRIPE_API_BASE", "https://api.stripe.com")
 PAYMENT_CURRENCIES: list[str] = env.list(
     "PAYMENT_CURRENCIES",
     ["EUR", "USD", "GBP", "CHF", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "JPY"],
+    validate=validate.ContainsOnly(CURRENCIES),
 )
-# The minimum charges in minor units: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
-PAYMENT_MINIMUMS: dict[str, int] = env.dict(
-    "PAYMENT_MINIMUMS",
-    {"EUR": 50, "USD": 50, "GBP": 30, "CHF": 50, "CAD": 50, "AUD": 50, "SEK": 300, "NOK": 300}
-    | {"DKK": 250, "PLN": 200, "JPY": 50},
-    subcast_values=int,
-)
+# Replace Stripe's minimum charges, which are in core.lib.currencies.
+PAYMENT_MINIMUMS: dict[str, int] = env.dict("PAYMENT_MINIMUMS", {}, subcast_values=int)
 # Must exceed the 30 days for which Stripe keeps events, or deleted events would be fetched again.
 WEBHOOK_EVENT_DAYS = env.int("WEBHOOK_EVENT_DAYS", 180, validate=validate.Range(min=32))
 # How long a repeated idempotency key returns the first response; at most 72 hours.

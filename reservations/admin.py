@@ -13,10 +13,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.lib.admin import LogAdmin
+from core.lib.currencies import CURRENCIES
 from core.lib.formats import money, span
 from core.lib.markup import state
 from payments.admin import MoneyAdmin
 from payments.customers import customer_references
+from payments.money import find_step_problem
 from reservations.models import Cleanup, Discrepancy, Event, Line, Reservation, TicketType
 
 
@@ -29,7 +31,15 @@ class TicketTypeForm(ModelForm[TicketType]):
         return capacity
 
     def clean_currency(self) -> str:
-        return str(self.cleaned_data["currency"]).upper()
+        currency = str(self.cleaned_data["currency"]).upper()
+        if currency not in CURRENCIES:
+            raise ValidationError(f"{currency} is not a currency that Stripe accepts.")
+        return currency
+
+    def clean(self) -> None:
+        price, currency = self.cleaned_data.get("price"), self.cleaned_data.get("currency")
+        if price and currency and (problem := find_step_problem(price, currency)):
+            self.add_error("price", problem.capitalize() + ".")
 
 
 class TicketTypeInline(admin.TabularInline[TicketType, Event]):

@@ -1,26 +1,20 @@
 """Format numbers, money, durations and timestamps for people, the same way on pages, in e-mails and in messages."""
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from django.utils import timezone
 
-NONE = "–"  # noqa: RUF001 (an en dash stands for "no value")
+from core.lib.currencies import currency_of
 
-# https://docs.stripe.com/currencies#zero-decimal and #three-decimal
-ZERO_DECIMAL = frozenset(
-    "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split()  # noqa: SIM905
-)
-THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())  # noqa: SIM905
+NONE = "–"  # noqa: RUF001 (an en dash stands for "no value")
 
 
 def money(amount: int | None, currency: str) -> str:
-    """Format integer minor units: 123450, "eur" -> "1,234.50 EUR"."""
+    """Format an amount in the unit of Stripe's API: 123450, "eur" -> "1,234.50 EUR"."""
     if amount is None:
         return NONE
-    code = currency.upper()
-    places = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
-    return f"{Decimal(amount).scaleb(-places):,.{places}f} {code}".rstrip()
+    shown = currency_of(currency)
+    return f"{shown.to_decimal(amount):,f} {shown.code}".rstrip()
 
 
 def number(value: float | int | None, places: int | None = None) -> str:

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from core.lib.formats import THREE_DECIMAL, money
+from core.lib.formats import money
 from core.lib.scrub import scrub_text
 from payments import stripe_api
 from payments.models import Payment, PaymentStatus, Refund
 from payments.models.intents import NEVER_RESEND_AFTER
+from payments.money import find_step_problem
 from payments.reversals import StripeRefund
 from payments.services.apply import add_timeline_entry, count_refunds
 from payments.services.mismatches import record_failed_refund
@@ -71,9 +72,9 @@ def _record_request(
         raise CannotRefund("only a successful payment can be refunded")
     if not 0 < amount <= payment.refundable - payment.refunds.unanswered().total():
         raise CannotRefund("the amount exceeds what is left to refund")
-    if payment.currency in THREE_DECIMAL and amount % 10:
-        # https://docs.stripe.com/currencies#three-decimal
-        raise CannotRefund(f"an amount in {payment.currency} must be a multiple of 0.01")
+    problem = find_step_problem(amount, payment.currency)
+    if problem:
+        raise CannotRefund(problem)
     add_timeline_entry(payment, "refund requested", money(amount, payment.currency), now=now)
     return Refund.objects.create(
         uuid=form,

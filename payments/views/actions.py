@@ -15,12 +15,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
 from core.lib.admin import log_change
+from core.lib.currencies import currency_of
 from core.lib.formats import money
 from core.lib.uuids import parse_uuids
 from payments import services, stripe_api
 from payments.extension_points import find_paid_items
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
-from payments.money import decimal_places, from_decimal, to_decimal
 from payments.queries.timeline import describe_payment
 from payments.services.webhooks.receive import NotAnEvent
 
@@ -67,13 +67,15 @@ class RefundForm(forms.Form):
             )
 
     def clean_amount(self) -> int:
-        """Return the amount in the currency's smallest unit."""
+        """Return the amount in the unit of Stripe's API."""
         given: Decimal = self.cleaned_data["amount"]
-        amount = from_decimal(given, self.payment.currency)
+        currency = currency_of(self.payment.currency)
+        amount = currency.from_decimal(given)
         if amount is None:
-            decimals = decimal_places(self.payment.currency)
             raise forms.ValidationError(
-                f"Amounts in {self.payment.currency} have at most {decimals} decimals."
+                f"Amounts in {currency.code} can have at most {currency.chargeable_decimals} decimals."
+                if currency.chargeable_decimals
+                else f"Amounts in {currency.code} cannot have decimals."
             )
         if not 0 < amount <= self.payment.refundable:
             raise forms.ValidationError("The amount exceeds what is left to refund.")
@@ -117,7 +119,7 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     """Refund in two steps: amount, reason and tickets, then a confirmation. The form's id prevents a second refund."""
     payment = get_object_or_404(Payment, uuid=reference)
     if request.method == "GET":
-        refundable = to_decimal(payment.refundable, payment.currency)
+        refundable = currency_of(payment.currency).to_decimal(payment.refundable)
         form = RefundForm(payment, initial={"amount": refundable, "form": uuid.uuid4()})
         return _refund_page(request, payment, form, is_confirming=False)
     form = RefundForm(payment, request.POST)

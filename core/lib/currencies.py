@@ -1,0 +1,84 @@
+"""How Stripe writes amounts of each currency: the only table of decimals, steps and limits. Pure.
+
+Source: https://docs.stripe.com/currencies, sections zero-decimal, three-decimal, special cases, and minimum and maximum
+charge amounts. Amounts are integers in the unit of Stripe's API, which is not the currency's smallest unit for every
+currency: 500 is 5.00 EUR, 500 JPY, 0.500 KWD and 5 ISK.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True)
+class Currency:
+    code: str
+    exponent: int = 2  # an amount of the API is the decimal amount times 10 ** exponent
+    decimals: int = 2  # decimals in which amounts are written
+    step: int = 1  # Stripe accepts only multiples of this amount
+    min_charge: int = 1
+    max_charge: int = 99_999_999  # eight digits
+
+    @property
+    def chargeable_decimals(self) -> int:
+        """Return the number of decimals that an amount can have which Stripe accepts: 2 (EUR, KWD) or 0 (JPY, ISK)."""
+        return self.exponent - len(str(self.step)) + 1
+
+    def to_decimal(self, amount: int) -> Decimal:
+        """Convert an amount of the API to a decimal one: 500 -> 5.00 (EUR), 5 (ISK)."""
+        exact = Decimal(amount).scaleb(-self.exponent)
+        written = exact.quantize(Decimal(1).scaleb(-self.decimals))
+        # Old payments in ISK and UGX may have a fraction, which must not be hidden.
+        return written if written == exact else exact
+
+    def from_decimal(self, amount: Decimal) -> int | None:
+        """Convert a decimal amount to one of the API. Return None if it has too many decimals or breaks the step."""
+        scaled = amount.scaleb(self.exponent)
+        if scaled != scaled.to_integral_value() or scaled % self.step:
+            return None
+        return int(scaled)
+
+
+# Each can be charged in; all have two decimals unless a table below says otherwise.
+_CODES = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF CLP CNY COP
+CRC CVE CZK DJF DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR ISK JMD JOD JPY
+KES KGS KHR KMF KRW KWD KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK
+NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SEK SGD SHP SLE SOS SRD STD SZL THB TJS TND TOP
+TRY TTD TWD TZS UAH UGX USD UYU UZS VND VUV WST XAF XCD XOF XPF YER ZAR ZMW
+""".split()
+_ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())  # noqa: SIM905
+_THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())  # noqa: SIM905
+# Written without decimals, but their amounts in the API still have two, which must be 00. HUF and TWD are special for
+# payouts only, which the portal does not make: payments in them may have decimals.
+_WITHOUT_FRACTIONS = frozenset(("ISK", "UGX"))
+_MIN_CHARGES = {
+    **{"AED": 200, "AUD": 50, "BGN": 100, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1500, "DKK": 250},
+    **{"EUR": 50, "GBP": 30, "HKD": 400, "HUF": 17500, "INR": 50, "JPY": 50, "MXN": 1000},
+    **{"MYR": 200, "NOK": 300, "NZD": 50, "PLN": 200, "RON": 200, "SEK": 300, "SGD": 50},
+    **{"THB": 1000, "USD": 50},
+}
+_MAX_CHARGES = {"IDR": 999_999_999_999}
+
+
+def _currency(code: str) -> Currency:
+    limits = {
+        "min_charge": _MIN_CHARGES.get(code, 1),
+        "max_charge": _MAX_CHARGES.get(code, Currency.max_charge),
+    }
+    if code in _ZERO_DECIMAL:
+        return Currency(code, exponent=0, decimals=0, **limits)
+    if code in _THREE_DECIMAL:
+        return Currency(code, exponent=3, decimals=3, step=10, **limits)
+    if code in _WITHOUT_FRACTIONS:
+        return Currency(code, decimals=0, step=100, **limits)
+    return Currency(code, **limits)
+
+
+CURRENCIES = {code: _currency(code) for code in _CODES}
+MAX_CHARGE = max(currency.max_charge for currency in CURRENCIES.values())
+
+
+def currency_of(code: str) -> Currency:
+    """Return the currency with this code in either case. An unknown one is treated as having two decimals."""
+    code = code.upper()
+    return CURRENCIES.get(code) or Currency(code)
