@@ -22,7 +22,7 @@ def low_inventory(since: datetime, until: datetime) -> Iterator[Reading]:
     """Return one reading per ticket type on sale: its tickets left, minus its own threshold."""
     on_sale = [
         type_
-        for type_ in TicketType.objects.on_sale_and_upcoming(until).select_related("event")
+        for type_ in TicketType.objects.on_sale(until).select_related("event")
         if type_.capacity
     ]
     left = TicketType.objects.filter(pk__in=[type_.pk for type_ in on_sale]).available(until)

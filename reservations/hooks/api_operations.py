@@ -40,6 +40,8 @@ class TicketTypeOnSale(msgspec.Struct, forbid_unknown_fields=True):
     price: int
     currency: str
     on_sale: bool
+    sale_starts_at: datetime | None
+    sale_ends_at: datetime | None
     left: int
     is_low: bool
     per_customer_limit: int | None
@@ -66,7 +68,7 @@ for method in ("GET", "HEAD"):
     describe(
         "reservations:availability",
         method,
-        "Return the events on sale with their ticket types, prices and tickets left.",
+        "Return the events that are on sale or will be, with their ticket types, prices and tickets left.",
         scope="reservations",
         answers={200: Availability if method == "GET" else None, 304: None},
         headers=ETAG,
@@ -74,11 +76,11 @@ for method in ("GET", "HEAD"):
     describe(
         "reservations:availability-event",
         method,
-        "Return one event on sale.",
+        "Return one event that is on sale or will be.",
         scope="reservations",
         answers={200: EventOnSale if method == "GET" else None, 304: None},
         headers=ETAG,
-        refusals={404: "No such event on sale."},
+        refusals={404: "No such event, or its sale is over."},
     )
 describe(
     "reservations:reservation-create",

@@ -16,7 +16,7 @@ from reservations.queries.stock import list_stock
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
     stats = collect_stats(now=context.now, since=context.since)
-    stocks = list_stock(TicketType.objects.on_sale_and_upcoming(context.now), now=context.now)
+    stocks = list_stock(TicketType.objects.on_sale(context.now), now=context.now)
     low = [stock for stock in stocks if stock.is_low]
     return {
         "held_seats": stats.seats[Status.ACTIVE],

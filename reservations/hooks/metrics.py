@@ -32,7 +32,7 @@ def totals() -> Iterator[Metric]:
 @metric_source("reservations.tickets")
 def tickets() -> Iterator[Metric]:
     now = timezone.now()
-    types = TicketType.objects.on_sale_and_upcoming(now).select_related("event")
+    types = TicketType.objects.on_sale(now).select_related("event")
     left = types.available(now)
     family = GaugeMetricFamily(
         "opsportal_tickets",

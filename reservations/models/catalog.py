@@ -8,9 +8,10 @@ from django.db.models.functions import Coalesce
 
 
 class EventQuerySet(models.QuerySet["Event"]):
-    def on_sale(self) -> "EventQuerySet":
-        """Return the events that are switched on; each ticket type also has its own sale window."""
-        return self.filter(is_on_sale=True)
+    def with_sale(self, now: datetime) -> "EventQuerySet":
+        """Annotate `has_sale`: a ticket type of the event is on sale at `now` or will be."""
+        types = TicketType.objects.not_over(now).filter(event=models.OuterRef("pk"))
+        return self.annotate(has_sale=models.Exists(types))
 
 
 class Event(models.Model):
@@ -19,7 +20,11 @@ class Event(models.Model):
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=80, unique=True)
     starts_at = models.DateTimeField(null=True, blank=True)
-    is_on_sale = models.BooleanField(default=True)
+    is_on_sale = models.BooleanField(
+        "sale is enabled",
+        default=True,
+        help_text="If off, no ticket of this event can be bought, whatever its sale period is.",
+    )
     hold_minutes = models.PositiveSmallIntegerField(
         default=15, help_text="How many minutes a reservation holds its tickets before it expires."
     )
@@ -50,15 +55,15 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
 
         `now` may be an expression, so that hand-written SQL can be built around the same rule.
         """
+        return self.not_over(now).filter(Q(sale_starts_at=None) | Q(sale_starts_at__lte=now))
+
+    def not_over(self, now: datetime | Combinable) -> "TicketTypeQuerySet":
+        """Return the types whose sale has not ended: it ends at `sale_ends_at`, or else when the event starts."""
         return self.filter(
-            Q(sale_starts_at=None) | Q(sale_starts_at__lte=now),
-            Q(sale_ends_at=None) | Q(sale_ends_at__gt=now),
+            Q(sale_ends_at__gt=now)
+            | Q(sale_ends_at=None) & (Q(event__starts_at=None) | Q(event__starts_at__gt=now)),
             event__is_on_sale=True,
         )
-
-    def on_sale_and_upcoming(self, now: datetime) -> "TicketTypeQuerySet":
-        """Return the types on sale whose event has not begun, which are the ones to watch for low stock."""
-        return self.on_sale(now).filter(Q(event__starts_at=None) | Q(event__starts_at__gt=now))
 
     def available(self, now: datetime) -> dict[int, int]:
         """Return the tickets left by type id. Expired holds count as free, because the next buyer gets them."""
@@ -98,13 +103,15 @@ class TicketType(models.Model):
     capacity = models.PositiveIntegerField()
     held = models.PositiveIntegerField(default=0, editable=False)
     sold = models.PositiveIntegerField(default=0, editable=False)
-    price = models.PositiveIntegerField(
+    price = models.PositiveBigIntegerField(
         default=0,
-        help_text="Price of one ticket in the currency's smallest unit (2500 is 25.00 EUR).",
+        help_text="Price of one ticket in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK.",
     )
     currency = models.CharField(max_length=3, default="EUR")
     sale_starts_at = models.DateTimeField(null=True, blank=True)
-    sale_ends_at = models.DateTimeField(null=True, blank=True)
+    sale_ends_at = models.DateTimeField(
+        null=True, blank=True, help_text="Leave empty to end the sale when the event starts."
+    )
     per_customer_limit = models.PositiveIntegerField(
         null=True,
         blank=True,

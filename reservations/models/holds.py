@@ -144,8 +144,8 @@ class Line(models.Model):
     released = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Sold tickets that were released after a refund."
     )
-    price = models.PositiveIntegerField(
-        help_text="Price of one ticket in the currency's smallest unit."
+    price = models.PositiveBigIntegerField(
+        help_text="Price of one ticket in the unit of Stripe's API."
     )
     currency = models.CharField(max_length=3)
 

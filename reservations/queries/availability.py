@@ -8,8 +8,8 @@ from reservations.models import Event, TicketType
 
 
 def availability_json(slug: str, *, now: datetime) -> bytes:
-    """Return all events on sale, or the one with this slug; b"" if it is not on sale."""
-    events = Event.objects.on_sale().order_by("starts_at", "pk")
+    """Return all events that are on sale or will be, or the one with this slug; b"" if its sale is over."""
+    events = Event.objects.with_sale(now).filter(has_sale=True).order_by("starts_at", "pk")
     if slug:
         events = events.filter(slug=slug)
     types = TicketType.objects.filter(event__in=events)
@@ -17,6 +17,7 @@ def availability_json(slug: str, *, now: datetime) -> bytes:
     on_sale = set(types.on_sale(now).values_list("pk", flat=True))
     by_event: dict[int, list[dict[str, object]]] = {}
     for type_ in types.select_related("event").order_by("pk"):
+        event = type_.event
         by_event.setdefault(type_.event_id, []).append(
             {
                 "ticket_type": type_.pk,
@@ -24,6 +25,8 @@ def availability_json(slug: str, *, now: datetime) -> bytes:
                 "price": type_.price,
                 "currency": type_.currency,
                 "on_sale": type_.pk in on_sale,
+                "sale_starts_at": type_.sale_starts_at,
+                "sale_ends_at": type_.sale_ends_at or event.starts_at,
                 "left": left[type_.pk],
                 "is_low": left[type_.pk] <= type_.low_at,
                 "per_customer_limit": type_.per_customer_limit,
@@ -34,9 +37,10 @@ def availability_json(slug: str, *, now: datetime) -> bytes:
             "event": event.slug,
             "name": event.name,
             "starts_at": event.starts_at,
-            "ticket_types": by_event.get(event.pk, []),
+            "ticket_types": by_event[event.pk],
         }
         for event in events
+        if event.pk in by_event
     ]
     if slug:
         return msgspec.json.encode(shown[0]) if shown else b""

@@ -39,6 +39,7 @@ class Stock:
     type: TicketType
     left: int
     is_low: bool
+    is_on_sale: bool
     sold_out_in: str = ""  # "3 h" at the present pace
     lasts_until_start: bool = False  # at the present pace, tickets are left when the event begins
 
@@ -49,7 +50,9 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
     if not ordered:
         return []
     # Query by id and do not evaluate `types` again: a type may have been taken off sale in between.
-    left = TicketType.objects.filter(pk__in=[one.pk for one in ordered]).available(now)
+    shown = TicketType.objects.filter(pk__in=[one.pk for one in ordered])
+    left = shown.available(now)
+    on_sale = set(shown.on_sale(now).values_list("pk", flat=True))
     recently_sold = count_recently_sold(ordered, now=now)
     stocks = []
     for type_ in ordered:
@@ -57,8 +60,15 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
         sold_out_in = time_until_sold_out(remaining, recently_sold.get(type_.pk, 0))
         is_low = remaining <= type_.low_at
         starts_at = type_.event.starts_at
-        if sold_out_in and starts_at and now + sold_out_in > starts_at > now:
-            stocks.append(Stock(type_, remaining, is_low, lasts_until_start=True))
-        else:
-            stocks.append(Stock(type_, remaining, is_low, span(sold_out_in) if sold_out_in else ""))
+        lasts = bool(sold_out_in and starts_at and now + sold_out_in > starts_at > now)
+        stocks.append(
+            Stock(
+                type_,
+                remaining,
+                is_low,
+                is_on_sale=type_.pk in on_sale,
+                sold_out_in=span(sold_out_in) if sold_out_in and not lasts else "",
+                lasts_until_start=lasts,
+            )
+        )
     return stocks

@@ -25,7 +25,7 @@ may_see = permission_required("reservations.view_reservation", raise_exception=T
 @may_see
 def overview(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    events = Event.objects.order_by("-is_on_sale", "starts_at", "-pk")[:50]
+    events = Event.objects.with_sale(now).order_by("-has_sale", "starts_at", "-pk")[:50]
     stocks = list_stock(TicketType.objects.filter(event__in=[e.pk for e in events]), now=now)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
@@ -37,6 +37,7 @@ def overview(request: HttpRequest) -> HttpResponse:
             (event, [stock for stock in stocks if stock.type.event_id == event.pk])
             for event in events
         ],
+        "on_sale": {stock.type.event_id for stock in stocks if stock.is_on_sale},
         "cleanups": Cleanup.objects.order_by("-at", "-pk")[:12],
     }
     return render(request, "reservations/overview.html", context)
@@ -48,12 +49,14 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
     now = timezone.now()
     chosen = request.GET.get("range", "")
     chosen = chosen if chosen in RANGES else "7d"
+    stocks = list_stock(TicketType.objects.filter(event=event), now=now)
     lines = Reservation.objects.filter(lines__ticket_type__event=event)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": event.name,
         "event": event,
-        "stocks": list_stock(TicketType.objects.filter(event=event), now=now),
+        "stocks": stocks,
+        "is_on_sale": any(stock.is_on_sale for stock in stocks),
         "chart": build_event_chart(event, since=now - RANGES[chosen], now=now),
         "ranges": RANGES,
         "chosen": chosen,

@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -6,6 +7,8 @@ from django.db import IntegrityError, transaction
 
 from reservations import services
 from reservations.models import Reservation, Status, TicketType
+from reservations.queries.availability import availability_json
+from reservations.queries.stock import list_stock
 from tests.factories import make_app, make_event, make_ticket_type, wanted
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -139,6 +142,50 @@ def test_outside_its_sale_window_nothing_is_sold(window: dict[str, Any]) -> None
     with pytest.raises(services.NotOnSale):
         services.reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOON)
     assert counters(standing) == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("starts_in", "sale_ends_in", "is_sold"),
+    [
+        (timedelta(seconds=1), None, True),
+        (timedelta(0), None, False),
+        (timedelta(days=-2), None, False),
+        (timedelta(days=-2), timedelta(seconds=1), True),  # such as the remaining days of a festival
+        (timedelta(days=-2), timedelta(0), False),
+        (timedelta(days=2), timedelta(0), False),
+        (None, None, True),
+    ],
+)
+def test_the_sale_ends_with_the_start_of_the_event_unless_an_end_is_set(
+    starts_in: timedelta | None, sale_ends_in: timedelta | None, is_sold: bool
+) -> None:
+    event = make_event(starts_at=None if starts_in is None else NOON + starts_in)
+    ends_at = None if sale_ends_in is None else NOON + sale_ends_in
+    standing = make_ticket_type(10, event=event, sale_ends_at=ends_at)
+
+    if is_sold:
+        assert services.reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOON).is_new
+    else:
+        with pytest.raises(services.NotOnSale):
+            services.reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOON)
+    [stock] = list_stock(TicketType.objects.all(), now=NOON)
+    listed = availability_json(event.slug, now=NOON)
+    assert stock.is_on_sale == is_sold
+    assert (b'"on_sale":true' in listed) == is_sold
+    assert bool(listed) == is_sold  # none of these sales begins later
+
+
+def test_an_event_whose_sale_begins_later_is_listed_but_not_on_sale() -> None:
+    later = NOON + timedelta(days=1)
+    event = make_event(starts_at=later + timedelta(days=30))
+    make_ticket_type(10, event=event, sale_starts_at=later)
+
+    listed = json.loads(availability_json(event.slug, now=NOON))
+
+    [offer] = listed["ticket_types"]
+    assert offer["on_sale"] is False
+    assert datetime.fromisoformat(offer["sale_starts_at"]) == later
+    assert datetime.fromisoformat(offer["sale_ends_at"]) == event.starts_at
 
 
 def test_an_event_taken_off_sale_sells_nothing() -> None:
