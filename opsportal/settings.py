@@ -359,6 +359,9 @@ PAYMENT_CURRENCIES: list[str] = env.list(
 )
 # Replace Stripe's minimum charges, which are in core.lib.currencies.
 PAYMENT_MINIMUMS: dict[str, int] = env.dict("PAYMENT_MINIMUMS", {}, subcast_values=int)
+# How long tickets are held for a payment that is being processed. A SEPA debit takes up to 14 business days:
+# https://docs.stripe.com/payments/sepa-debit
+PROCESSING_HOLD_DAYS = env.int("PROCESSING_HOLD_DAYS", 21, validate=validate.Range(min=0, max=60))
 # Must exceed the 30 days for which Stripe keeps events, or deleted events would be fetched again.
 WEBHOOK_EVENT_DAYS = env.int("WEBHOOK_EVENT_DAYS", 180, validate=validate.Range(min=32))
 # How long a repeated idempotency key returns the first response; at most 72 hours.

@@ -1,20 +1,26 @@
-"""The hook of payments: what other apps add to it, in `<app>/hooks/paid_items.py`.
+"""The hooks of payments: what other apps add to it, each in `<app>/hooks/<kind>.py`.
 
 | kind | decorator | the function |
 | --- | --- | --- |
 | paid_items | `@paid_items("reservations")` | `(Payment) -> Iterable[PaidItem]` |
+| payables | `@payable_source("reservations")` | `(reference, now) -> Payable or None` |
 
 How to add one: docs/howto/.
 """
 
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from core.lib.registry import Registry
 
 if TYPE_CHECKING:
     from payments.models import Payment
+
+
+# --- paid items --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -45,3 +51,33 @@ def paid_items(name: str) -> Callable[[PaidItems], PaidItems]:
 def find_paid_items(payment: "Payment") -> list[PaidItem]:
     """Return what the payment paid for and the buyer still has, from all apps."""
     return [item for source in sources for item in source(payment)]
+
+
+# --- payables ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Payable:
+    """Something that a payment can be for, such as a reservation: its price, and whether it can be paid now."""
+
+    amount: int
+    currency: str
+    status: str  # shown to the client when it cannot be paid
+    is_open: bool  # it can be paid now
+    is_completed: bool  # it is paid; a balance or a fee may still be
+
+
+PayableSource = Callable[[uuid.UUID, datetime], Payable | None]
+
+payables: Registry[PayableSource] = Registry("payables")
+
+
+def payable_source(name: str) -> Callable[[PayableSource], PayableSource]:
+    """Register a function that returns what a payment's `reservation_id` stands for, or None if it is unknown."""
+    return payables.decorator(name, lambda source: source)
+
+
+def find_payable(reference: uuid.UUID, *, now: datetime) -> Payable | None:
+    """Return what this reference stands for, or None if no source knows it."""
+    found = (source(reference, now) for source in payables)
+    return next((payable for payable in found if payable is not None), None)

@@ -9,3 +9,5 @@ refund_made = Signal()  # payment=Payment, refund=Refund, now=datetime
 # payment=Payment, refund=Refund, now=datetime; the money of a refund that was made has come back
 refund_failed = Signal()
 dispute_closed = Signal()  # payment=Payment, dispute=Dispute, now=datetime
+# payment=Payment, was=str, now=datetime; sent for every change of Stripe's status except to succeeded
+payment_status_changed = Signal()

@@ -9,6 +9,7 @@ from payments.models import Dispute, Payment, Refund
 from payments.signals import (
     dispute_closed,
     payment_refunded,
+    payment_status_changed,
     payment_succeeded,
     refund_failed,
     refund_made,
@@ -22,6 +23,12 @@ def complete_reservation(
 ) -> None:
     if payment.reservation_id:
         services.complete_paid(payment=payment, now=now)
+
+
+@receiver(payment_status_changed)
+def follow_processing(sender: type[Payment], *, payment: Payment, now: datetime, **_: Any) -> None:
+    if payment.reservation_id:
+        services.follow_processing(payment=payment, now=now)
 
 
 @receiver(refund_made)

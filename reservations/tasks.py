@@ -7,7 +7,9 @@ from reservations import services
 @every(minutes=5)
 def release_expired() -> dict[str, int]:
     """Release expired reservations"""
-    released = services.release_expired(now=timezone.now())
+    now = timezone.now()
+    released = services.release_expired(now=now)
+    services.review_partial_payments(now=now)
     return {"reservations": released.reservation_count, "seats": released.seat_count}
 
 

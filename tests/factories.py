@@ -10,9 +10,10 @@ from alerts.extension_points import Severity
 from alerts.models import SystemAlert
 from alerts.services import report_problem
 from core.clients.models import ClientApp
+from core.lib.uuids import parse_uuids
 from health.models import Component, Monitor
 from payments.models import Payment, WebhookEvent
-from reservations.models import Event, TicketType
+from reservations.models import Event, Line, TicketType
 from reservations.services import Wanted
 
 _numbers = itertools.count(1)
@@ -49,9 +50,13 @@ def wanted(*items: tuple[TicketType, int], key: str = "", **fields: Any) -> Want
 
 
 def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
-    """Create a payment, which has succeeded unless `status` says otherwise."""
+    """Create a payment of what its reservation costs, which has succeeded unless `status` says otherwise."""
     number = next(_numbers)
     now = fields.pop("now", None) or timezone.now()
+    price = 0
+    if parse_uuids([reservation_id]):
+        lines = Line.objects.filter(reservation__uuid=reservation_id)
+        price = sum(line.amount for line in lines)
     given = {
         "app": fields.pop("app", None) or make_app(),
         "livemode": False,
@@ -59,7 +64,7 @@ def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
         "fingerprint": "f" * 64,
         "state": "finished",
         "locked_until": now,
-        "amount": 2500,
+        "amount": price or 2500,
         "currency": "EUR",
         "reservation_id": reservation_id,
         "intent_id": f"pi_{number}",

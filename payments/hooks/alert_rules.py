@@ -1,11 +1,12 @@
 """Alert rules on payment figures. Problems of a single payment raise their alerts in services."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.db.models import Min, Sum
 
 from alerts.extension_points import Reading, Severity, alert_rule
-from payments.models import Payment, WebhookEvent
+from payments.models import Payment, PaymentStatus, WebhookEvent
 from payments.money import format_amounts
 
 
@@ -41,3 +42,31 @@ def stuck_payments(since: datetime, until: datetime) -> Reading:
 def webhook_lag(since: datetime, until: datetime) -> float:
     oldest = WebhookEvent.objects.waiting().aggregate(at=Min("received_at"))["at"]
     return max(0.0, (until - oldest).total_seconds()) if oldest else 0.0
+
+
+@alert_rule(
+    "payments.failed_debits",
+    summary="A bank debit failed",
+    unit="payments",
+    threshold=0,
+    window=timedelta(hours=24),
+    severity=Severity.HIGH,
+    alert_type="debit-failed",
+    runbook="docs/payments.md#a-bank-debit-failed",
+)
+def failed_debits(since: datetime, until: datetime) -> Iterator[Reading]:
+    """Return one reading per payment that failed after it had been processing, unless it has succeeded since."""
+    failed = Payment.objects.filter(debit_failed_at__gt=since, debit_failed_at__lte=until)
+    for payment in failed.exclude(status=PaymentStatus.SUCCEEDED).order_by("-debit_failed_at")[:50]:
+        yield Reading(
+            1,
+            labels=(("payment", str(payment.uuid)),),
+            title=f"A bank debit of {payment.formatted_amount} failed",
+            message=f"Payment {payment.uuid}, order {payment.order_id or 'unknown'}. If it was for a reservation, its "
+            "tickets are held for another 15 minutes. Ask the buyer to pay in another way.",
+            metadata={
+                "payment_id": str(payment.uuid),
+                "order_id": payment.order_id,
+                "reservation_id": payment.reservation_id,
+            },
+        )

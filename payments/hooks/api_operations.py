@@ -39,6 +39,7 @@ class Payment(msgspec.Struct, forbid_unknown_fields=True):
     currency: str
     order_id: str
     reservation_id: str
+    purpose: Literal["full", "part", "deposit", "fee"]
     livemode: bool
     created_at: datetime
 
@@ -58,8 +59,11 @@ describe(
     headers=IDEMPOTENCY_KEY,
     refusals={
         402: "The card was declined.",
-        409: "The first request with this key is still being processed.",
-        422: "The body is invalid, or the key was used for another request.",
+        404: "There is no such reservation.",
+        409: "`type` is `in-progress` (the first request with this key is still being processed), `reservation-closed`"
+        " (with `status_now`), `payment-processing` (another payment for the reservation) or `abandoned`.",
+        422: "The body is invalid, `key-reused` (the key was used for another request), or `amount-differs` from the"
+        " reservation's price (with `expected_amount`, `expected_currency`, `amount` and `currency`).",
         500: "An internal error; staff have been notified.",
         502: "Stripe rejects the portal's key.",
     },

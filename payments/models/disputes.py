@@ -53,7 +53,7 @@ class Dispute(models.Model):
     stripe_id = models.CharField(max_length=100, unique=True)
     status = models.CharField(max_length=30, choices=Status)
     reason = models.CharField(max_length=100, blank=True)
-    amount = models.PositiveIntegerField()
+    amount = models.PositiveBigIntegerField()
     currency = models.CharField(max_length=3)
     opened_at = models.DateTimeField()
     evidence_due_at = models.DateTimeField(

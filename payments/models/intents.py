@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from core.clients.models import ClientApp
 from core.lib import lease_owner, sealed
 from core.lib.formats import money
+from payments.splits import Purpose, ticket_share
 
 # An unfinished payment older than this is never sent again: Stripe removes idempotency keys after 24 h
 # (https://docs.stripe.com/api/idempotent_requests), so a second request could charge a second time.
@@ -111,8 +112,18 @@ class Payment(models.Model):
         help_text="Part of the idempotency key for Stripe. Increased only when Stripe has no intent for it.",
     )
 
-    amount = models.PositiveIntegerField(help_text="In the currency's smallest unit.")
+    amount = models.PositiveBigIntegerField(help_text="In the unit of Stripe's API.")
     currency = models.CharField(max_length=3)
+    purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.FULL)
+    fee = models.PositiveBigIntegerField(
+        default=0, help_text="The share of the amount that is not for the reservation."
+    )
+    discount = models.PositiveBigIntegerField(
+        default=0, help_text="What the app subtracted from the reservation's price."
+    )
+    split_reason = models.CharField(
+        max_length=200, blank=True, help_text="Why the amount differs from the reservation's price."
+    )
     order_id = models.CharField(max_length=100, blank=True)
     reservation_id = models.CharField(max_length=36, blank=True)
     customer = models.CharField(max_length=200, blank=True)
@@ -127,9 +138,12 @@ class Payment(models.Model):
     status_at = models.DateTimeField(
         null=True, help_text="Stripe's timestamp of the report that set the status."
     )
-    amount_received = models.PositiveIntegerField(default=0)
-    amount_refunded = models.PositiveIntegerField(default=0)
-    amount_disputed = models.PositiveIntegerField(
+    debit_failed_at = models.DateTimeField(
+        null=True, help_text="When a bank debit failed after it had been processing."
+    )
+    amount_received = models.PositiveBigIntegerField(default=0)
+    amount_refunded = models.PositiveBigIntegerField(default=0)
+    amount_disputed = models.PositiveBigIntegerField(
         default=0, help_text="Taken from the account by disputes and not returned."
     )
     compared_at = models.DateTimeField(
@@ -159,6 +173,9 @@ class Payment(models.Model):
                 fields=["app", "livemode", "key"], name="one_payment_per_key_and_app"
             ),
             models.CheckConstraint(condition=Q(amount__gte=1), name="a_payment_has_an_amount"),
+            models.CheckConstraint(
+                condition=Q(fee__lte=F("amount")), name="a_fee_is_part_of_the_amount"
+            ),
             models.CheckConstraint(
                 condition=Q(amount_refunded__lte=F("amount_received")),
                 name="never_refunded_more_than_received",
@@ -219,6 +236,16 @@ class Payment(models.Model):
     @property
     def formatted_amount(self) -> str:
         return money(self.amount, self.currency)
+
+    @property
+    def ticket_amount(self) -> int:
+        """Return the share of the amount that pays for the reservation's tickets."""
+        return ticket_share(self.amount, purpose=self.purpose, fee=self.fee)
+
+    @property
+    def is_as_asked(self) -> bool:
+        """Return True if exactly the amount arrived that the app asked for."""
+        return self.amount_received == self.amount
 
     @property
     def duplicates_prevented(self) -> int:

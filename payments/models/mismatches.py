@@ -30,7 +30,7 @@ class Mismatch(models.Model):
         Payment, models.SET_NULL, null=True, blank=True, related_name="mismatches"
     )
     detail = models.CharField(max_length=300)
-    expected_refunded = models.PositiveIntegerField(
+    expected_refunded = models.PositiveBigIntegerField(
         null=True,
         blank=True,
         help_text="Sum of refunds that resolves a failed refund, in the currency's smallest unit.",

@@ -46,7 +46,7 @@ class Refund(models.Model):
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="refunds")
-    amount = models.PositiveIntegerField()
+    amount = models.PositiveBigIntegerField()
     reason = models.CharField(max_length=200, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.ASKED)
     stripe_id = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001

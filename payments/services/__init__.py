@@ -12,6 +12,7 @@ from payments.services.create import (
     derived_key,
 )
 from payments.services.mismatches import settle_mismatch
+from payments.services.payable import NotPayable
 from payments.services.reconcile import (
     continue_reconciliation,
     fetch_missing_event,
@@ -29,6 +30,7 @@ __all__ = [
     "KeyReused",
     "NewPayment",
     "NewRefund",
+    "NotPayable",
     "PortalFault",
     "Received",
     "StoredResponse",

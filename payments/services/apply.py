@@ -1,20 +1,28 @@
 """Apply what Stripe reports to a payment: in any order, once, and never backwards."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from core.lib.formats import money
 from payments.intents import Intent, is_newer
 from payments.models import Dispute, Mismatch, Payment, PaymentStatus, Refund, TimelineEntry
-from payments.services.mismatches import record_failed_refund, resolve_mismatches
+from payments.services.mismatches import (
+    record_failed_refund,
+    record_mismatch,
+    resolve_mismatches,
+)
 from payments.signals import (
     dispute_closed,
     payment_refunded,
+    payment_status_changed,
     payment_succeeded,
     refund_failed,
     refund_made,
 )
+
+# A card is declined within seconds and while the buyer is still there; a bank debit fails after hours or days.
+MIN_DEBIT_TIME = timedelta(minutes=10)
 
 
 class AmbiguousOrder(Exception):
@@ -42,21 +50,60 @@ def apply_intent(
     adopted = payment.intent_id is None
     if is_newer_status is False and not adopted:
         return False
-    fields = ["intent_id"]
     payment.intent_id = intent.id
-    if is_newer_status is not False:
-        add_timeline_entry(payment, f"status {intent.status}", f"was {payment.status}", now=now)
-        payment.status, payment.status_at = intent.status, reported_at
-        payment.amount_received = max(payment.amount_received, intent.amount_received)
-        fields += ["status", "status_at", "amount_received"]
-    payment.save(update_fields=fields)
-    if is_newer_status is not False and payment.status == PaymentStatus.SUCCEEDED:
-        payment_succeeded.send(Payment, payment=payment, now=now)
-        # Refunds and disputes may have been reported before the success.
-        count_refunds(payment, now=now)
-        for dispute in payment.disputes.exclude(closed_at=None):
-            dispute_closed.send(Dispute, payment=payment, dispute=dispute, now=now)
+    if is_newer_status is False:
+        payment.save(update_fields=["intent_id"])
+        return True
+    was = payment.status
+    add_timeline_entry(payment, f"status {intent.status}", f"was {was}", now=now)
+    if _is_failed_debit(payment, intent, reported_at):
+        payment.debit_failed_at = now
+    payment.status, payment.status_at = intent.status, reported_at
+    payment.amount_received = max(payment.amount_received, intent.amount_received)
+    asked = payment.formatted_amount
+    if payment.status == PaymentStatus.SUCCEEDED:
+        payment.currency = intent.currency  # every sum of received money is by this currency
+    payment.save(
+        update_fields=[
+            *("intent_id", "status", "status_at", "amount_received", "currency", "debit_failed_at")
+        ]
+    )
+    if payment.status == PaymentStatus.SUCCEEDED:
+        _handle_success(payment, asked, now)
+    else:
+        payment_status_changed.send(Payment, payment=payment, was=was, now=now)
     return True
+
+
+def _is_failed_debit(payment: Payment, intent: Intent, reported_at: datetime) -> bool:
+    """Return True if the intent stops processing without success, after longer than a card takes."""
+    return (
+        payment.status == PaymentStatus.PROCESSING
+        and intent.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.CANCELED)
+        and payment.status_at is not None
+        and reported_at - payment.status_at >= MIN_DEBIT_TIME
+    )
+
+
+def _handle_success(payment: Payment, asked: str, now: datetime) -> None:
+    received = money(payment.amount_received, payment.currency)
+    if received != asked:
+        detail = f"{received} received, {asked} asked for"
+        add_timeline_entry(payment, "another amount than asked for", detail, now=now)
+        # The case of a payment for a reservation is opened with the decision about its seats.
+        if not payment.reservation_id:
+            record_mismatch(
+                Mismatch.Kind.AMOUNT,
+                intent_id=payment.intent_id or "",
+                payment=payment,
+                detail=detail,
+                now=now,
+            )
+    payment_succeeded.send(Payment, payment=payment, now=now)
+    # Refunds and disputes may have been reported before the success.
+    count_refunds(payment, now=now)
+    for dispute in payment.disputes.exclude(closed_at=None):
+        dispute_closed.send(Dispute, payment=payment, dispute=dispute, now=now)
 
 
 def count_refunds(payment: Payment, *, now: datetime) -> bool:

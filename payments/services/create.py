@@ -26,8 +26,11 @@ from payments.intents import Intent
 from payments.models import Payment, PaymentStatus
 from payments.services import attempt
 from payments.services.apply import add_timeline_entry
+from payments.services.payable import require_payable
+from payments.splits import NO_SPLIT, Purpose, Split
 
 LEASE = timedelta(seconds=30)
+ENDED_UNPAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,21 @@ class NewPayment:
     customer: str = ""
     description: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
+    split: Split = NO_SPLIT
 
     @property
     def fingerprint(self) -> str:
         """Hash of method, path and body, which detects a key that is reused for another request."""
-        canonical = msgspec.json.encode(self, order="deterministic")
+        body = {name: getattr(self, name) for name in _HASHED}
+        body["metadata"] = dict(sorted(self.metadata.items()))
+        if self.split != NO_SPLIT:
+            body["split"] = self.split
+        canonical = msgspec.json.encode(body)
         return hashlib.sha256(b"POST /api/v1/payments/ " + canonical).hexdigest()
+
+
+# In this order, so that keys that were used before `split` was added keep their fingerprint.
+_HASHED = ("amount", "currency", "order_id", "reservation_id", "customer", "description")
 
 
 @dataclass(frozen=True)
@@ -80,11 +92,25 @@ class PortalFault(Exception):
     """Stripe has our key with other parameters, which is a bug in the portal."""
 
 
-def derived_key(new_payment: NewPayment) -> str:
-    """Return a key for an app that sends none: one payment of this amount per reservation."""
+def derived_key(*, app: ClientApp, new_payment: NewPayment) -> str:
+    """Return a key for an app that sends none: one payment of this amount per reservation at a time.
+
+    The key covers the number of earlier payments that have ended, so that a buyer whose payment was cancelled or
+    refused gets a new one. Declared partial payments end with their success, because several may have the same amount.
+    """
     if not new_payment.reservation_id:
         return str(uuid.uuid4())
+    purpose = new_payment.split.purpose
+    ended = ENDED_UNPAID if purpose == Purpose.FULL else (*ENDED_UNPAID, PaymentStatus.SUCCEEDED)
+    generation = Payment.objects.filter(
+        app=app,
+        livemode=stripe_api.is_livemode(),
+        reservation_id=new_payment.reservation_id,
+        status__in=ended,
+    ).count()
     text = f"{new_payment.reservation_id} {new_payment.amount} {new_payment.currency}"
+    if generation or purpose != Purpose.FULL:
+        text += f" {purpose} {generation}"
     return "auto_" + hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
@@ -93,13 +119,22 @@ def create_payment(
 ) -> StoredResponse:
     """Create the payment and return the response, which is stored with the key.
 
-    Raises KeyReused, InProgress, StripeUnavailable, PortalFault and stripe_api.NotConfigured; none of them is stored.
+    Raises KeyReused, InProgress, NotPayable, StripeUnavailable, PortalFault and stripe_api.NotConfigured; none of them
+    is stored.
     """
     if not stripe_api.is_configured():
         raise stripe_api.NotConfigured("payments are not configured")
     existing = _find_by_key(app, key)
     if existing is not None:
         return _answer_repeat(existing, new_payment, now)
+    # After the look-up, because a repeat gets its response also when the reservation is paid by now.
+    require_payable(
+        reservation_id=new_payment.reservation_id,
+        amount=new_payment.amount,
+        currency=new_payment.currency,
+        split=new_payment.split,
+        now=now,
+    )
     try:
         stripe_api.require_ready()
     except stripe_api.NoResponse as failure:
@@ -114,6 +149,10 @@ def create_payment(
         locked_until=now + LEASE,
         amount=new_payment.amount,
         currency=new_payment.currency,
+        purpose=new_payment.split.purpose,
+        fee=new_payment.split.fee,
+        discount=new_payment.split.discount,
+        split_reason=new_payment.split.reason,
         order_id=new_payment.order_id,
         reservation_id=new_payment.reservation_id,
         customer=customer_reference(new_payment.customer),

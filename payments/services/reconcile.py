@@ -207,7 +207,9 @@ def _compare_intent(
     last_event_at: datetime | None,
     now: datetime,
 ) -> None:
-    if (payment.amount, payment.currency) != (intent.amount, intent.currency):
+    is_same = (payment.amount, payment.currency) == (intent.amount, intent.currency)
+    # The money of a reservation is compared with its price when it arrives, and has a case of its own.
+    if not is_same and not payment.reservation_id:
         there = money(intent.amount, intent.currency)
         detail = f"{payment.formatted_amount} here, {there} at Stripe"
         _record(run, Kind.AMOUNT, intent, payment, detail, now)
@@ -360,7 +362,8 @@ def _put_right(mismatch: Mismatch, intent: Intent) -> str:
     if mismatch.kind == Kind.BEHIND and payment and payment.status == intent.status:
         return "the status is the same as at Stripe"
     is_same = payment and (payment.amount, payment.currency) == (intent.amount, intent.currency)
-    if mismatch.kind == Kind.AMOUNT and is_same:
+    is_undone = is_same and intent.status != PaymentStatus.SUCCEEDED
+    if mismatch.kind == Kind.AMOUNT and is_undone:
         return "the amount is the same as at Stripe"
     if mismatch.kind == Kind.MISSING and Payment.objects.filter(intent_id=intent.id).exists():
         return "known here"

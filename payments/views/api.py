@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from django.conf import settings
@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from core.clients.api import api, idempotency_key_of
 from core.clients.models import ClientApp, Scope
+from core.lib.currencies import MAX_CHARGE
 from core.lib.http import BadRequest, json_response, problem, read_json
-from payments import services, stripe_api
+from payments import services, splits, stripe_api
 from payments.models import Payment
 from payments.money import find_amount_problem
 
@@ -27,23 +28,51 @@ Metadata = Annotated[
 ]
 
 
+class Split(msgspec.Struct, forbid_unknown_fields=True):
+    """Why the amount differs from what is left to pay of the reservation."""
+
+    reason: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=200, description="Shown to staff.")
+    ]
+    purpose: Annotated[
+        Literal["full", "part", "deposit", "fee"],
+        msgspec.Meta(
+            description="`full` pays all that is left. `part` payments are added up until the reservation is paid. A"
+            " `deposit` books the seats at once, and `part` payments pay the balance. A `fee` is not for the seats."
+        ),
+    ] = "full"
+    fee: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, le=MAX_CHARGE, description="Share of the amount that is not for the seats."
+        ),
+    ] = 0
+    discount: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, le=MAX_CHARGE, description="Subtracted from the price, such as a voucher."
+        ),
+    ] = 0
+
+
 class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
     """Body of a request to create a payment. `amount` is an integer in the currency's smallest unit."""
 
-    amount: int
+    amount: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHARGE)]
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Za-z]{3}$")]
     order_id: Text = ""
     reservation_id: uuid.UUID | None = None
     customer: Annotated[str, msgspec.Meta(max_length=200)] = ""
     description: Annotated[str, msgspec.Meta(max_length=500)] = ""
     metadata: Metadata = {}
+    split: Split | None = None
 
 
 @api(Scope.PAYMENTS, "POST", cache_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """Respond with 201 and the client secret, or with the stored response for a key that was used before."""
     new_payment = _validated(read_json(request, CreatePayment))
-    key = idempotency_key_of(request) or services.derived_key(new_payment)
+    key = idempotency_key_of(request) or services.derived_key(app=app, new_payment=new_payment)
     headers = {"Idempotency-Key": key}
     try:
         response = services.create_payment(
@@ -52,6 +81,10 @@ def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
     except services.KeyReused:
         detail = "this idempotency key was used for another request"
         return problem(422, detail, type="key-reused", headers=headers)
+    except services.NotPayable as refusal:
+        return problem(
+            refusal.status, str(refusal), type=refusal.type, headers=headers, **refusal.members
+        )
     except services.InProgress:
         detail = "the first request with this key is still being processed"
         return problem(409, detail, type="in-progress", headers={**headers, "Retry-After": "1"})
@@ -113,6 +146,7 @@ def as_json(payment: Payment) -> dict[str, object]:
         "currency": payment.currency,
         "order_id": payment.order_id,
         "reservation_id": payment.reservation_id,
+        "purpose": payment.purpose,
         "livemode": payment.livemode,
         "created_at": payment.created_at,
     }
@@ -128,6 +162,11 @@ def _validated(body: CreatePayment) -> services.NewPayment:
     )
     if reason:
         raise BadRequest(reason, 422)
+    split = body.split or Split(reason="")
+    if body.split is not None and body.reservation_id is None:
+        raise BadRequest("a split needs a reservation_id", 422)
+    if split.fee > body.amount:
+        raise BadRequest("the fee must not exceed the amount", 422)
     return services.NewPayment(
         amount=body.amount,
         currency=currency,
@@ -136,6 +175,7 @@ def _validated(body: CreatePayment) -> services.NewPayment:
         customer=body.customer,
         description=body.description,
         metadata=body.metadata,
+        split=splits.Split(splits.Purpose(split.purpose), split.fee, split.discount, split.reason),
     )
 
 

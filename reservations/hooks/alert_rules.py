@@ -3,7 +3,8 @@ from datetime import datetime, timedelta
 
 from alerts.extension_points import Reading, Severity, alert_rule
 from core.lib.formats import span
-from reservations.models import Reservation, TicketType
+from payments.models import PaymentStatus
+from reservations.models import Reservation, Status, TicketType
 from reservations.queries.stock import count_recently_sold, time_until_sold_out
 
 
@@ -57,3 +58,19 @@ def _describe(type_: TicketType, left: int, sold: int) -> str:
 )
 def overdue_holds(since: datetime, until: datetime) -> int:
     return Reservation.objects.overdue(until - timedelta(minutes=10)).count()
+
+
+@alert_rule(
+    "reservations.processing_too_long",
+    summary="Holds that ended before their payment was processed",
+    unit="reservations",
+    threshold=0,
+    window=timedelta(minutes=10),
+    severity=Severity.HIGH,
+    alert_type="processing-too-long",
+    runbook="docs/reservations.md#a-payment-is-processed-for-too-long",
+)
+def processing_too_long(since: datetime, until: datetime) -> int:
+    return Reservation.objects.filter(
+        status=Status.EXPIRED, processing_payment__status=PaymentStatus.PROCESSING
+    ).count()

@@ -32,6 +32,7 @@ class Reservation(msgspec.Struct, forbid_unknown_fields=True):
     expires_at: datetime
     seconds_left: int
     extensions_left: int
+    payment_processing: bool
 
 
 class TicketTypeOnSale(msgspec.Struct, forbid_unknown_fields=True):

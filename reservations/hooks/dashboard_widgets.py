@@ -20,6 +20,7 @@ def at_a_glance(context: WidgetContext) -> dict[str, object]:
     low = [stock for stock in stocks if stock.is_low]
     return {
         "held_seats": stats.seats[Status.ACTIVE],
+        "processing_seats": stats.processing_seats,
         "sold_seats": stats.seats[Status.COMPLETED],
         "expired_seats": stats.seats[Status.EXPIRED],
         "reservation_count": sum(stats.reservations.values()),

@@ -23,6 +23,11 @@ def totals() -> Iterator[Metric]:
         family.add_metric([status], count)
     yield family
     yield GaugeMetricFamily(
+        "opsportal_reservations_processing",
+        "Reservations held until their payment has been processed.",
+        value=Reservation.objects.processing().count(),
+    )
+    yield GaugeMetricFamily(
         "opsportal_reservation_discrepancies",
         "Payments that do not match their seats and are not resolved.",
         value=Discrepancy.objects.open().count(),

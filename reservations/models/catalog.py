@@ -8,10 +8,17 @@ from django.db.models.functions import Coalesce
 
 
 class EventQuerySet(models.QuerySet["Event"]):
-    def with_sale(self, now: datetime) -> "EventQuerySet":
-        """Annotate `has_sale`: a ticket type of the event is on sale at `now` or will be."""
-        types = TicketType.objects.not_over(now).filter(event=models.OuterRef("pk"))
-        return self.annotate(has_sale=models.Exists(types))
+    def announced(self, now: datetime) -> "EventQuerySet":
+        """Return the events with a ticket type that is on sale at `now` or will be."""
+        return self.filter(_has_sale(now))
+
+    def announced_first(self, now: datetime) -> "EventQuerySet":
+        """Return the events whose sale is not over first, the next one at the top."""
+        return self.order_by(_has_sale(now).desc(), "starts_at", "-pk")
+
+
+def _has_sale(now: datetime) -> models.Exists:
+    return models.Exists(TicketType.objects.not_over(now).filter(event=models.OuterRef("pk")))
 
 
 class Event(models.Model):

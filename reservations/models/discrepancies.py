@@ -22,6 +22,7 @@ class Discrepancy(models.Model):
         UNKNOWN = "unknown_reservation", "Paid for an unknown reservation"
         FAILED = "completion_failed", "Paid, but completing the reservation failed"
         AMOUNT = "amount_differs", "Paid amount differs from the price"
+        PARTLY_PAID = "partly_paid", "Partly paid, and the hold has ended"
         SEAT_WITHOUT_MONEY = "seat_without_money", "Refunded, but the seats are still booked"
         DISPUTE_LOST = "dispute_lost", "Lost to a dispute, but the seats are still booked"
 
@@ -66,3 +67,13 @@ class Discrepancy(models.Model):
     @property
     def needs_refund(self) -> bool:
         return self.kind in (self.Kind.SOLD_OUT, self.Kind.SECOND_PAYMENT, self.Kind.UNKNOWN)
+
+    @property
+    def can_be_accepted(self) -> bool:
+        """Return True if staff can give the buyer the seats for the money that was received."""
+        return (
+            self.kind in (self.Kind.AMOUNT, self.Kind.PARTLY_PAID)
+            and self.reservation is not None
+            and not self.reservation.payment_id
+            and not self.reservation.paid_elsewhere
+        )

@@ -1,5 +1,5 @@
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
@@ -10,6 +10,7 @@ from payments.models import Payment
 from reservations.models.catalog import TicketType
 
 MAX_EXTENSIONS = 4
+EXTENSION = timedelta(minutes=15)
 
 
 class Status(models.TextChoices):
@@ -42,6 +43,10 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
             pk__in=Line.objects.filter(ticket_type__in=ticket_type_ids).values("reservation")
         )
 
+    def processing(self) -> "ReservationQuerySet":
+        """Return the active reservations that are held until their payment has been processed."""
+        return self.active().filter(processing_payment__isnull=False)
+
     def move(self, pk: int, *, from_: list[str], to: str, **changes: object) -> bool:
         """Change the status and return True if it was one of `from_`."""
         return bool(self.filter(pk=pk, status__in=from_).update(status=to, **changes))
@@ -65,6 +70,14 @@ class Reservation(models.Model):
         null=True, blank=True, help_text="When it was completed, cancelled, expired or refunded."
     )
     payment = models.ForeignKey(Payment, models.PROTECT, null=True, blank=True, related_name="+")
+    processing_payment = models.ForeignKey(
+        Payment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="A payment, such as a bank debit, for which the tickets are held until it is processed.",
+    )
     paid_elsewhere = models.CharField(
         max_length=200, blank=True, help_text="How it was paid, if not through the portal."
     )
@@ -172,6 +185,11 @@ class Line(models.Model):
     @property
     def amount(self) -> int:
         return self.quantity * self.price
+
+    @property
+    def kept_amount(self) -> int:
+        """Return what the tickets cost that were not released after a refund."""
+        return self.kept * self.price
 
 
 class Cleanup(models.Model):

@@ -9,7 +9,7 @@ from reservations.models import Event, TicketType
 
 def availability_json(slug: str, *, now: datetime) -> bytes:
     """Return all events that are on sale or will be, or the one with this slug; b"" if its sale is over."""
-    events = Event.objects.with_sale(now).filter(has_sale=True).order_by("starts_at", "pk")
+    events = Event.objects.announced(now).order_by("starts_at", "pk")
     if slug:
         events = events.filter(slug=slug)
     types = TicketType.objects.filter(event__in=events)

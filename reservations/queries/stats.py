@@ -20,7 +20,9 @@ class CleanupStats(msgspec.Struct):
 class ReservationStats(msgspec.Struct):
     reservations: dict[str, int]
     seats: dict[str, int]
-    oldest_active_at: datetime | None
+    oldest_active_at: datetime | None  # without those whose payment is being processed
+    processing: int
+    processing_seats: int
     expired_not_reclaimed: int
     refund_needed: int
     drift: list[str]
@@ -33,7 +35,9 @@ def collect_stats(*, now: datetime, since: datetime | None = None) -> Reservatio
         Reservation.objects.all() if since is None else Reservation.objects.created_since(since)
     )
     held = Reservation.objects.active().aggregate(
-        oldest_at=Min("created_at"), overdue=Count("pk", filter=Q(expires_at__lte=now))
+        oldest_at=Min("created_at", filter=Q(processing_payment=None)),
+        overdue=Count("pk", filter=Q(expires_at__lte=now)),
+        processing=Count("pk", filter=Q(processing_payment__isnull=False)),
     )
     return ReservationStats(
         reservations=dict.fromkeys(Status.values, 0)
@@ -46,6 +50,10 @@ def collect_stats(*, now: datetime, since: datetime | None = None) -> Reservatio
             .order_by()
         ),
         oldest_active_at=held["oldest_at"],
+        processing=held["processing"],
+        processing_seats=Line.objects.filter(
+            reservation__in=Reservation.objects.processing()
+        ).seats(),
         expired_not_reclaimed=held["overdue"],
         refund_needed=Discrepancy.objects.open().count(),
         drift=[str(found) for found in find_drift()],

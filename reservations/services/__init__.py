@@ -4,6 +4,7 @@ All of them lock rows in the same order, so that no deadlock is possible: reserv
 by ascending id. The lock on a hot ticket type is therefore taken last and held for the shortest time.
 """
 
+from reservations.services.accept import accept_amount
 from reservations.services.complete import complete
 from reservations.services.discrepancies import settle
 from reservations.services.hold import CannotChange, cancel, extend
@@ -15,6 +16,8 @@ from reservations.services.paid import (
     handle_refund,
     release_refunded,
 )
+from reservations.services.partial import review_partial_payments
+from reservations.services.processing import follow_processing
 from reservations.services.release import Released, reclaim, release_expired, release_sold
 from reservations.services.reserve import (
     Busy,
@@ -41,11 +44,13 @@ __all__ = [
     "SoldOut",
     "UnknownTicketType",
     "Wanted",
+    "accept_amount",
     "cancel",
     "check_integrity",
     "complete",
     "complete_paid",
     "extend",
+    "follow_processing",
     "handle_closed_dispute",
     "handle_failed_refund",
     "handle_refund",
@@ -54,5 +59,6 @@ __all__ = [
     "release_refunded",
     "release_sold",
     "reserve",
+    "review_partial_payments",
     "settle",
 ]

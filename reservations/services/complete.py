@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import transaction
 
 from payments.models import Payment, PaymentStatus
+from payments.splits import Purpose
 from reservations.models import Reservation, Status
 from reservations.services.hold import CannotChange
 from reservations.services.paid import complete_paid, sell_held
@@ -37,6 +38,7 @@ def complete(
             to=Status.COMPLETED,
             ended_at=now,
             paid_elsewhere=paid_elsewhere,
+            processing_payment=None,
         )
         if moved:
             sell_held(reservation)
@@ -52,12 +54,19 @@ def _complete_with_payment(
 ) -> Reservation:
     if payment.status != PaymentStatus.SUCCEEDED:
         raise CannotChange("payment-not-succeeded", f"that payment is {payment.status}")
+    if payment.amount_received and not payment.refundable:
+        raise CannotChange("payment-not-succeeded", "that payment has been refunded")
     if payment.reservation_id != str(reservation.uuid):
         raise CannotChange("payment-missing", "that payment is not for this reservation")
     with transaction.atomic():
         complete_paid(payment=payment, now=now)
     reservation.refresh_from_db()
     if reservation.status != Status.COMPLETED:
+        case = reservation.discrepancies.open().filter(payment=payment).first()
+        if case is not None and case.can_be_accepted:
+            raise CannotChange("amount-differs", case.detail)
+        if Purpose(payment.purpose).adds_up or payment.purpose == Purpose.FEE:
+            raise CannotChange("payment-missing", "the reservation is not paid in full yet")
         raise CannotChange(
             "sold-out", "the seats are no longer available; the payment is queued for a refund"
         )

@@ -62,6 +62,8 @@ def _next_step(discrepancy: Discrepancy) -> str:
         return (
             "The money is gone but the seats are still booked. Release or keep them in the inbox."
         )
+    if discrepancy.can_be_accepted:
+        return f"No seats were given: {discrepancy.detail}. Refund it, or accept the amount in the inbox."
     if discrepancy.needs_refund:
         return "Refund it, or mark the case as resolved in the inbox."
     return "Compare the payment with the reservation, and mark the case as resolved in the inbox."
@@ -73,11 +75,10 @@ def _alert_key(discrepancy: Discrepancy) -> str:
 
 def close_refunded(*, payment: Payment, settlement: str = "refunded", now: datetime) -> int:
     """Resolve the cases that were waiting for this payment's refund, and return their number."""
-    waiting = [
-        found for found in Discrepancy.objects.open().filter(payment=payment) if found.needs_refund
-    ]
+    open_cases = Discrepancy.objects.open().filter(payment=payment)
+    waiting = [found for found in open_cases if not found.keeps_seats]
     for discrepancy in waiting:
-        _close(discrepancy, settlement=settlement, user=None, now=now)
+        close(discrepancy, settlement=settlement, user=None, now=now)
     return len(waiting)
 
 
@@ -86,7 +87,7 @@ def close_cases(
 ) -> None:
     """Resolve the payment's open cases of this kind because they were put right."""
     for discrepancy in Discrepancy.objects.open().filter(payment=payment, kind=kind):
-        _close(discrepancy, settlement=settlement, user=None, now=now)
+        close(discrepancy, settlement=settlement, user=None, now=now)
 
 
 @transaction.atomic
@@ -102,7 +103,7 @@ def settle(
 
     Returns False if the case was resolved before.
     """
-    if not _close(discrepancy, settlement=settlement, user=user, now=now):
+    if not close(discrepancy, settlement=settlement, user=user, now=now):
         return False
     reservation = discrepancy.reservation
     if release_seats and reservation is not None:
@@ -110,7 +111,8 @@ def settle(
     return True
 
 
-def _close(discrepancy: Discrepancy, *, settlement: str, user: User | None, now: datetime) -> bool:
+def close(discrepancy: Discrepancy, *, settlement: str, user: User | None, now: datetime) -> bool:
+    """Close the case and its alert. Return False if it was closed before."""
     closed = (
         Discrepancy.objects.open()
         .filter(pk=discrepancy.pk)

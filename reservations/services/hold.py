@@ -1,16 +1,15 @@
 """Extend or cancel a reservation that holds tickets."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
 from reservations.models import Reservation, Status
-from reservations.models.holds import MAX_EXTENSIONS
+from reservations.models.holds import EXTENSION, MAX_EXTENSIONS
+from reservations.services.partial import record_partial_payments
 from reservations.services.release import release_held
-
-EXTENSION = timedelta(minutes=15)
 
 
 class CannotChange(Exception):
@@ -49,14 +48,21 @@ def extend(*, reservation: Reservation, now: datetime) -> Reservation:
 def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
     """Cancel the reservation and release its seats. A second call changes nothing.
 
-    Raises CannotChange if the reservation is completed, for example.
+    Raises CannotChange if the reservation is completed, for example, or if a bank debit for it is processing: its seats
+    would be sold again although they may be paid for.
     """
-    moved = Reservation.objects.all().move(
+    moved = Reservation.objects.filter(processing_payment=None).move(
         reservation.pk, from_=[Status.ACTIVE], to=Status.CANCELLED, ended_at=now
     )
     if moved:
         release_held([reservation.pk])
     reservation.refresh_from_db()
+    if moved:
+        record_partial_payments(reservation, now=now)
+    elif reservation.status == Status.ACTIVE:
+        raise CannotChange(
+            "payment-processing", "a payment for this reservation is still being processed"
+        )
     if not moved and reservation.status not in (Status.CANCELLED, Status.EXPIRED):
         raise CannotChange("not-active", f"this reservation is {reservation.status}")
     return reservation

@@ -5,20 +5,28 @@ the reservation, the payment ends with seats or with a discrepancy that staff mu
 """
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, transaction
+from django.db.models import Q
 
+from core.lib.formats import money
 from payments.models import Dispute, Payment, Refund
 from payments.services.apply import add_timeline_entry
+from payments.splits import Purpose
 from reservations.models import Discrepancy, Line, Reservation, Status, TicketType
+from reservations.models.holds import EXTENSION, ReservationQuerySet
+from reservations.services.amounts import check_amount
 from reservations.services.discrepancies import (
+    close,
     close_cases,
     close_refunded,
     record_discrepancy,
 )
 from reservations.services.locks import lock_ticket_types
+from reservations.services.partial import record_partial_payments
 from reservations.services.release import mark_expired, release_held, release_sold
 
 log = logging.getLogger(__name__)
@@ -44,29 +52,74 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
         record_discrepancy(
             kind=Kind.UNKNOWN, payment=payment, detail=payment.reservation_id, now=now
         )
-    elif reservation.payment_id == payment.pk:
         return
-    elif reservation.payment_id or reservation.paid_elsewhere:
+    if reservation.payment_id == payment.pk:
+        return
+    is_paid = bool(reservation.payment_id or reservation.paid_elsewhere)
+    if is_paid and payment.purpose == Purpose.FULL:
         record_discrepancy(
             kind=Kind.SECOND_PAYMENT, payment=payment, reservation=reservation, now=now
         )
-    elif reservation.status == Status.ACTIVE:
-        sell_held(reservation)
-        _set_status(reservation, Status.COMPLETED, payment, now)
-    elif reservation.status == Status.COMPLETED:
-        _set_status(reservation, Status.COMPLETED, payment, now, ended_at=reservation.ended_at)
-    elif reservation.status in (Status.EXPIRED, Status.CANCELLED) and _reacquire(reservation, now):
-        _set_status(reservation, Status.COMPLETED, payment, now)
-    else:
-        was = reservation.status
-        _set_status(reservation, Status.REFUND_NEEDED, payment, now)
+        return
+    verdict = check_amount(payment, reservation)
+    if verdict.problem:
         record_discrepancy(
-            kind=Kind.SOLD_OUT,
+            kind=Kind.AMOUNT,
             payment=payment,
             reservation=reservation,
-            detail=f"was {was}",
+            detail=verdict.problem,
             now=now,
         )
+    elif is_paid or payment.purpose == Purpose.FEE:
+        pass  # a fee, or the balance after a deposit
+    elif verdict.left and payment.purpose == Purpose.PART:
+        _keep_for_the_rest(reservation, payment, verdict.left, now)
+    else:
+        book_seats(reservation, payment, now)
+
+
+def book_seats(reservation: Reservation, payment: Payment, now: datetime) -> None:
+    """Complete the locked reservation with this payment, or record that its seats are gone."""
+    ended_at = now
+    if reservation.status == Status.ACTIVE:
+        sell_held(reservation)
+    elif reservation.status == Status.COMPLETED:
+        ended_at = reservation.ended_at or now
+    elif reservation.status not in (Status.EXPIRED, Status.CANCELLED) or not _reacquire(
+        reservation, now
+    ):
+        _record_sold_out(reservation, payment, now)
+        return
+    _set_status(reservation, Status.COMPLETED, payment, now, ended_at=ended_at)
+    for case in Discrepancy.objects.open().filter(reservation=reservation, kind=Kind.PARTLY_PAID):
+        close(case, settlement="the rest was paid", user=None, now=now)
+
+
+def _record_sold_out(reservation: Reservation, payment: Payment, now: datetime) -> None:
+    was = reservation.status
+    _set_status(reservation, Status.REFUND_NEEDED, payment, now)
+    record_discrepancy(
+        kind=Kind.SOLD_OUT,
+        payment=payment,
+        reservation=reservation,
+        detail=f"was {was}",
+        now=now,
+    )
+    record_partial_payments(reservation, except_payment=payment.pk, now=now)
+
+
+def _keep_for_the_rest(
+    reservation: Reservation, payment: Payment, left: int, now: datetime
+) -> None:
+    """Give the buyer time for the next partial payment, or record that money came for a hold that has ended."""
+    if reservation.status == Status.ACTIVE:
+        reservation.expires_at = max(reservation.expires_at, now + EXTENSION)
+        reservation.save(update_fields=["expires_at"])
+        add_timeline_entry(
+            payment, "partial payment", f"{money(left, payment.currency)} left", now=now
+        )
+    else:
+        record_partial_payments(reservation, now=now)
 
 
 def _locked(reservation_id: str) -> Reservation | None:
@@ -86,8 +139,9 @@ def _set_status(
 ) -> None:
     reservation.status = status
     reservation.payment = payment
+    reservation.processing_payment = None
     reservation.ended_at = ended_at or now
-    reservation.save(update_fields=["status", "payment", "ended_at"])
+    reservation.save(update_fields=["status", "payment", "processing_payment", "ended_at"])
     add_timeline_entry(
         payment, f"reservation {status.label.lower()}", str(reservation.uuid), now=now
     )
@@ -103,6 +157,11 @@ class _NotEnoughLeft(Exception):
 
 
 def _reacquire(reservation: Reservation, now: datetime) -> bool:
+    """Sell the seats of a lost hold again, all or none."""
+    return take_again(reservation, TicketType.objects.all().sell_unheld, now)
+
+
+def take_again(reservation: Reservation, take: Callable[[int, int], bool], now: datetime) -> bool:
     """Take the seats of a lost hold again, all or none, releasing other expired holds if necessary."""
     lines = list(reservation.lines.order_by("ticket_type"))
     ids = {line.ticket_type_id for line in lines}
@@ -114,18 +173,25 @@ def _reacquire(reservation: Reservation, now: datetime) -> bool:
             lock_ticket_types(ids | set(reclaimed_lines.values_list("ticket_type", flat=True)))
             release_held(reclaimed)
             for line in lines:
-                if not TicketType.objects.all().sell_unheld(line.ticket_type_id, line.quantity):
+                if not take(line.ticket_type_id, line.quantity):
                     raise _NotEnoughLeft
     except _NotEnoughLeft:
         return False
     return True
 
 
+def _paid_with(payment: Payment) -> ReservationQuerySet:
+    """Return the reservation that this payment paid, alone or as one of several payments."""
+    if Purpose(payment.purpose).adds_up and payment.reservation_id:
+        return Reservation.objects.filter(Q(payment=payment) | Q(uuid=payment.reservation_id))
+    return Reservation.objects.filter(payment=payment)
+
+
 def release_refunded(*, payment: Payment, refund: Refund, now: datetime) -> int:
     """Release the tickets that staff chose when they confirmed the refund, and return their number."""
     if refund.seats != Refund.Seats.RELEASE:
         return 0
-    reservation = Reservation.objects.filter(payment=payment).first()
+    reservation = _paid_with(payment).first()
     if reservation is None:
         return 0
     seats = release_sold(reservation, items=refund.released_items, now=now)
@@ -140,7 +206,7 @@ def handle_refund(*, payment: Payment, refund: Refund | None = None, now: dateti
     A decision about the seats, made with the refund, needs no case.
     """
     close_refunded(payment=payment, now=now)
-    reservation = Reservation.objects.select_for_update().filter(payment=payment).first()
+    reservation = _paid_with(payment).select_for_update().first()
     if reservation is None:
         return
     if reservation.status == Status.REFUND_NEEDED:
@@ -158,7 +224,7 @@ def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
     """
     settlement = "the refund failed, so the seats are paid"
     close_cases(payment=payment, kind=Kind.SEAT_WITHOUT_MONEY, settlement=settlement, now=now)
-    reservation = Reservation.objects.select_for_update().filter(payment=payment).first()
+    reservation = _paid_with(payment).select_for_update().first()
     if reservation is not None and reservation.status == Status.REFUNDED:
         _set_status(reservation, Status.REFUND_NEEDED, payment, now)
 
@@ -171,7 +237,7 @@ def handle_closed_dispute(*, payment: Payment, dispute: Dispute, now: datetime) 
         return
     if not payment.refundable:
         close_refunded(payment=payment, settlement="lost to a dispute", now=now)
-    reservation = Reservation.objects.select_for_update().filter(payment=payment).first()
+    reservation = _paid_with(payment).select_for_update().first()
     if reservation is not None and reservation.status == Status.COMPLETED:
         record_discrepancy(
             kind=Kind.DISPUTE_LOST,

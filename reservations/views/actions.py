@@ -51,6 +51,8 @@ def settle(request: HttpRequest, pk: int) -> HttpResponse:
     discrepancy = get_object_or_404(Discrepancy, pk=pk)
     assert isinstance(request.user, User)
     note = request.POST.get("settlement", "").strip()
+    if request.POST.get("amount") == "accepted":
+        return _accept(request, discrepancy, note)
     release_seats = request.POST.get("seats") == "back"
     settled = services.settle(
         discrepancy=discrepancy,
@@ -62,6 +64,20 @@ def settle(request: HttpRequest, pk: int) -> HttpResponse:
     if settled:
         log_change(request, discrepancy, f"resolved: {note or 'no note'}"[:200])
         messages.success(request, "Marked as resolved.")
+    else:
+        messages.info(request, "Already resolved.")
+    return redirect("reservations:inbox")
+
+
+def _accept(request: HttpRequest, discrepancy: Discrepancy, note: str) -> HttpResponse:
+    assert isinstance(request.user, User)
+    if services.accept_amount(
+        discrepancy=discrepancy, note=note, user=request.user, now=timezone.now()
+    ):
+        log_change(request, discrepancy, f"amount accepted: {note or 'no note'}"[:200])
+        messages.success(
+            request, "Accepted. The reservation's page shows whether it got its seats."
+        )
     else:
         messages.info(request, "Already resolved.")
     return redirect("reservations:inbox")

@@ -172,6 +172,8 @@ def as_json(reservation: Reservation, lines: Iterable[Line], now: datetime) -> d
         if reservation.is_live(now)
         else 0,
         "extensions_left": MAX_EXTENSIONS - reservation.extensions,
+        "payment_processing": reservation.processing_payment_id is not None
+        and reservation.is_live(now),
     }
 
 

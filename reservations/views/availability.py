@@ -18,7 +18,7 @@ FRESH_SECONDS = 1
 
 @api(Scope.RESERVATIONS, "GET", "HEAD", cache_keys=True)
 def availability(request: HttpRequest, app: ClientApp, slug: str = "") -> HttpResponse:
-    """Respond with the events that are on sale or will be, their ticket types, prices and tickets left, or with one of them by slug."""
+    """Respond with the events that are on sale or will be and their tickets left, or with one of them by slug."""
     body, etag = _current(slug)
     if not body:
         return problem(404, "no such event on sale")

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
 from payments.models import Payment
+from payments.queries.dues import sum_partial_payments
 from reservations.models import Cleanup, Discrepancy, Event, Reservation, Status, TicketType
 from reservations.models.holds import MAX_EXTENSIONS
 from reservations.queries.drift import find_drift
@@ -25,7 +26,7 @@ may_see = permission_required("reservations.view_reservation", raise_exception=T
 @may_see
 def overview(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    events = Event.objects.with_sale(now).order_by("-has_sale", "starts_at", "-pk")[:50]
+    events = Event.objects.announced_first(now)[:50]
     stocks = list_stock(TicketType.objects.filter(event__in=[e.pk for e in events]), now=now)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
@@ -86,11 +87,14 @@ def inbox(request: HttpRequest) -> HttpResponse:
 
 @may_see
 def reservation_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
-    found = Reservation.objects.select_related("app", "payment")
+    found = Reservation.objects.select_related("app", "payment", "processing_payment")
     reservation = get_object_or_404(found, uuid=reference)
     now = timezone.now()
     lines = list(reservation.lines.select_related("ticket_type__event").order_by("ticket_type"))
     may_change = request.user.has_perm("reservations.change_reservation")
+    amount, currency = sum(line.amount for line in lines), lines[0].currency if lines else ""
+    paid = sum_partial_payments(str(reservation.uuid), currency=currency)
+    balance = amount - paid.received - paid.discount if paid.received else 0
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Reservation",
@@ -98,14 +102,17 @@ def reservation_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse
         "reservation": reservation,
         "status": reservation.shown_status(now),
         "lines": lines,
-        "amount": sum(line.amount for line in lines),
-        "currency": lines[0].currency if lines else "",
+        "amount": amount,
+        "currency": currency,
+        "balance": max(0, balance),
         "payments": Payment.objects.filter(reservation_id=str(reservation.uuid)).order_by(
             "created_at"
         ),
         "discrepancies": reservation.discrepancies.order_by("opened_at"),
         "max_extensions": MAX_EXTENSIONS,
-        "may_release": may_change and reservation.status == Status.ACTIVE,
+        "may_release": may_change
+        and reservation.status == Status.ACTIVE
+        and not reservation.processing_payment,
         "may_extend": may_change
         and reservation.is_live(now)
         and reservation.extensions < MAX_EXTENSIONS,

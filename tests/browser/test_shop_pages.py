@@ -47,10 +47,14 @@ def call(portal: Portal, path: str, body: object) -> Any:
     return answer.json()
 
 
-def pay(portal: Portal, double: StripeDouble, reservation: str, order: str) -> Any:
-    """Pay 25.00 EUR for the reservation and deliver Stripe's event."""
+def start_payment(portal: Portal, reservation: str, order: str) -> Any:
+    """Create a payment of 25.00 EUR for the reservation."""
     body = {"amount": 2500, "currency": "EUR", "reservation_id": reservation, "order_id": order}
-    payment = call(portal, "/api/v1/payments/", body)
+    return call(portal, "/api/v1/payments/", body)
+
+
+def pay(portal: Portal, double: StripeDouble, payment: Any) -> None:
+    """Pay at Stripe and deliver Stripe's event."""
     event = json.dumps(double.pay(payment["intent"]))
     answer = httpx.post(
         f"{portal.base_url}/api/v1/webhooks/stripe/",
@@ -62,7 +66,6 @@ def pay(portal: Portal, double: StripeDouble, reservation: str, order: str) -> A
     portal.wait_for(
         lambda: portal.value(status, (payment["intent"],)) == "succeeded", 60, "the payment"
     )
-    return payment
 
 
 def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, owner: Page) -> None:
@@ -84,12 +87,13 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     assert serious_faults(page) == []
     page.get_by_role("button", name="Extend by 15 min").click()
     expect(page.get_by_text("Extended to 15 minutes from now.")).to_be_visible()
+    late_payment = start_payment(shop, late["id"], "o-late")
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Release").click()
     expect(page.get_by_text("The seats are on sale again")).to_be_visible()
     other = call(shop, "/api/v1/reservations/", {**wanted, "order_id": "o-first"})
-    pay(shop, double, other["id"], "o-first")
-    pay(shop, double, late["id"], "o-late")
+    pay(shop, double, start_payment(shop, other["id"], "o-first"))
+    pay(shop, double, late_payment)
 
     page.goto(f"{shop.base_url}/admin/reservations/")
     expect(page.get_by_text("whose payment and seats do not match")).to_be_visible()

@@ -63,9 +63,17 @@ def test_stripe_accepts_only_multiples_of_the_step(amount: int, code: str, probl
         (17_499, "HUF", "the minimum amount is 175.00 HUF"),
         (17_500, "HUF", ""),
         (99_999_999, "EUR", ""),
-        (100_000_000, "EUR", "the amount must be from 1 to 99999999 in the currency's smallest unit"),
+        (
+            100_000_000,
+            "EUR",
+            "the amount must be from 1 to 99999999 in the currency's smallest unit",
+        ),
         (150_000_000, "IDR", ""),  # 1,500,000 IDR, about 80 EUR
-        (10**12, "IDR", "the amount must be from 1 to 999999999999 in the currency's smallest unit"),
+        (
+            10**12,
+            "IDR",
+            "the amount must be from 1 to 999999999999 in the currency's smallest unit",
+        ),
         (500, "XXX", "payments in XXX are not accepted"),
     ],
 )

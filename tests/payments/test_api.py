@@ -86,19 +86,6 @@ def test_without_a_key_one_is_generated_and_returned(stripe: StripeDouble, shop:
     assert len(stripe.intents()) == 2
 
 
-def test_without_a_key_one_is_derived_from_reservation_and_amount(
-    stripe: StripeDouble, shop: Client
-) -> None:
-    body = {**BODY, "reservation_id": str(uuid.uuid4())}
-
-    first, second = post(shop, body), post(shop, body)
-    dearer = post(shop, {**body, "amount": 5000})
-
-    assert first.json()["id"] == second.json()["id"]
-    assert dearer.json()["id"] != first.json()["id"]
-    assert len(stripe.intents()) == 2
-
-
 @pytest.mark.parametrize(
     ("change", "status"),
     [

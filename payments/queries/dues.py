@@ -1,0 +1,34 @@
+"""What is left to pay of a reservation. Used when a payment is created and when its money arrives."""
+
+from dataclasses import dataclass
+
+from payments.models import Payment, PaymentStatus
+from payments.splits import Purpose
+
+ADDED_UP = [purpose for purpose in Purpose if purpose.adds_up]
+
+
+@dataclass(frozen=True)
+class Paid:
+    """The sums of a reservation's declared partial payments, without fees and refunds."""
+
+    received: int = 0
+    processing: int = 0  # being debited, so that another payment would be one too many
+    discount: int = 0
+
+
+def sum_partial_payments(reservation_id: str, *, currency: str, except_payment: int = 0) -> Paid:
+    """Add up the deposits and partial payments that arrived as expected, and all payments that are processing."""
+    received = processing = discount = 0
+    payments = Payment.objects.filter(
+        reservation_id=reservation_id,
+        currency=currency,
+        status__in=[PaymentStatus.SUCCEEDED, PaymentStatus.PROCESSING],
+    ).exclude(pk=except_payment)
+    for payment in payments:
+        if payment.status == PaymentStatus.PROCESSING:
+            processing += payment.ticket_amount
+        elif payment.purpose in ADDED_UP and payment.is_as_asked:
+            received += max(0, payment.amount_net - payment.fee)
+            discount += payment.discount
+    return Paid(received, processing, discount)

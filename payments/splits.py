@@ -1,0 +1,35 @@
+"""What a payment's amount is for: by default the whole reservation, else what the app declares. Pure."""
+
+from dataclasses import dataclass
+
+from django.db import models
+
+
+class Purpose(models.TextChoices):
+    FULL = "full", "Everything that is left to pay"
+    PART = "part", "One of several payments"
+    DEPOSIT = "deposit", "Deposit"
+    FEE = "fee", "Fee beside the reservation"
+
+    @property
+    def adds_up(self) -> bool:
+        """Return True if payments of this purpose are added up until the reservation is paid."""
+        return self in (Purpose.PART, Purpose.DEPOSIT)
+
+
+@dataclass(frozen=True)
+class Split:
+    """An app's declaration why a payment's amount differs from the price of its reservation."""
+
+    purpose: Purpose = Purpose.FULL
+    fee: int = 0  # included in the payment's amount, but not for the tickets
+    discount: int = 0  # subtracted from the price of the reservation
+    reason: str = ""
+
+
+NO_SPLIT = Split()
+
+
+def ticket_share(amount: int, *, purpose: str, fee: int) -> int:
+    """Return the share of an amount that pays for the tickets."""
+    return 0 if purpose == Purpose.FEE else max(0, amount - fee)

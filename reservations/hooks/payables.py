@@ -1,0 +1,23 @@
+"""Reservations as what a payment can be for."""
+
+import uuid
+from datetime import datetime
+
+from payments.extension_points import Payable, payable_source
+from reservations.models import Reservation, Status
+
+
+@payable_source("reservations")
+def payable_reservation(reference: uuid.UUID, now: datetime) -> Payable | None:
+    # Of any app: the app that reserves and the one that takes the payment may be two.
+    reservation = Reservation.objects.prefetch_related("lines").filter(uuid=reference).first()
+    if reservation is None:
+        return None
+    lines = list(reservation.lines.all())
+    return Payable(
+        amount=sum(line.kept_amount for line in lines),
+        currency=lines[0].currency if lines else "",
+        status=reservation.shown_status(now),
+        is_open=reservation.is_live(now),
+        is_completed=reservation.status == Status.COMPLETED,
+    )

@@ -1,0 +1,45 @@
+"""Decide whether the money of a successful payment is what its reservation costs."""
+
+from dataclasses import dataclass
+
+from core.lib.formats import money
+from payments.models import Payment
+from payments.queries.dues import sum_partial_payments
+from payments.splits import Purpose
+from reservations.models import Reservation
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome for one payment.
+
+    `problem` is the reason for a case. Without one, `left` is what is still to be paid.
+    """
+
+    problem: str = ""
+    left: int = 0
+
+
+def check_amount(payment: Payment, reservation: Reservation) -> Verdict:
+    """Compare what was received with what the app asked for and with what is left to pay of the reservation."""
+    lines = list(reservation.lines.all())
+    currency = lines[0].currency if lines else payment.currency
+    received = money(payment.amount_received, payment.currency)
+    price = money(sum(line.kept_amount for line in lines), currency)
+    if not payment.is_as_asked:
+        return Verdict(
+            f"{received} received of {payment.formatted_amount} asked for; it costs {price}"
+        )
+    if payment.purpose == Purpose.FEE:
+        return Verdict()
+    if payment.currency != currency:
+        return Verdict(f"{received} received; it costs {price}")
+    paid = sum_partial_payments(
+        payment.reservation_id, currency=currency, except_payment=payment.pk
+    )
+    due = sum(line.kept_amount for line in lines) - payment.discount - paid.discount - paid.received
+    left = due - payment.ticket_amount
+    if left < 0 or (left > 0 and payment.purpose == Purpose.FULL):
+        needed = money(due + payment.fee, currency)
+        return Verdict(f"{received} received; {needed} needed, and it costs {price}")
+    return Verdict(left=left)

@@ -1,0 +1,62 @@
+"""Keep the tickets of a buyer whose payment is being processed, such as a bank debit, which takes days."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from payments.models import Payment, PaymentStatus
+from payments.services.apply import add_timeline_entry
+from reservations.models import Reservation, Status, TicketType
+from reservations.models.holds import EXTENSION
+from reservations.services.paid import take_again
+
+# Authorized money that is not captured yet is as good as being processed.
+ON_THE_WAY = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
+
+
+@transaction.atomic
+def follow_processing(*, payment: Payment, now: datetime) -> None:
+    """Extend the hold while the payment is being processed, and end the extension when that fails.
+
+    Runs in the transaction that saves the payment's status. Success is handled by complete_paid().
+    """
+    try:
+        found = Reservation.objects.select_for_update().filter(uuid=payment.reservation_id)
+        reservation = found.first()
+    except ValidationError:  # the app sent something that is not a UUID
+        return
+    if reservation is None:
+        return
+    if payment.status in ON_THE_WAY:
+        _hold_for(reservation, payment, now)
+    elif reservation.processing_payment_id == payment.pk:
+        _end_processing(reservation, payment, now)
+
+
+def _hold_for(reservation: Reservation, payment: Payment, now: datetime) -> None:
+    until = now + timedelta(days=settings.PROCESSING_HOLD_DAYS)
+    if reservation.status == Status.ACTIVE:
+        reservation.expires_at = max(reservation.expires_at, until)
+    elif reservation.status == Status.EXPIRED and take_again(
+        reservation, TicketType.objects.all().hold, now
+    ):
+        reservation.status, reservation.ended_at = Status.ACTIVE, None
+        reservation.expires_at = until
+    else:
+        return  # paid or cancelled, or its seats are gone: the payment's success will open a case
+    reservation.processing_payment = payment
+    reservation.save(update_fields=["status", "ended_at", "expires_at", "processing_payment"])
+    add_timeline_entry(payment, "seats held until it is processed", str(reservation.uuid), now=now)
+
+
+def _end_processing(reservation: Reservation, payment: Payment, now: datetime) -> None:
+    """Follow another payment that is still being processed, or leave the buyer a short time to pay in another way."""
+    others = Payment.objects.filter(
+        reservation_id=payment.reservation_id, status__in=ON_THE_WAY
+    ).exclude(pk=payment.pk)
+    reservation.processing_payment = others.order_by("-pk").first()
+    if reservation.processing_payment is None and reservation.status == Status.ACTIVE:
+        reservation.expires_at = min(reservation.expires_at, now + EXTENSION)
+    reservation.save(update_fields=["expires_at", "processing_payment"])
