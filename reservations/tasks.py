@@ -13,6 +13,12 @@ def release_expired() -> dict[str, int]:
     return {"reservations": released.reservation_count, "seats": released.seat_count}
 
 
+@every(minutes=1)
+def continue_cancellations() -> dict[str, int]:
+    """Refund and release reservations of cancelled events"""
+    return {"reservations": services.continue_cancellations(now=timezone.now())}
+
+
 @every(minutes=15)
 def check_integrity() -> str:
     """Compare ticket counters with reservations"""

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from reservations.views import actions, api, availability, pages
+from reservations.views import actions, api, availability, cancellation, pages
 
 app_name = "reservations"
 staff = admin.site.admin_view
@@ -23,6 +23,21 @@ urlpatterns = [
     path("admin/reservations/inbox/", staff(pages.inbox), name="inbox"),
     path("admin/reservations/inbox/<int:pk>/settle/", staff(actions.settle), name="settle"),
     path("admin/reservations/events/<slug:slug>/", staff(pages.event_page), name="event-page"),
+    path(
+        "admin/reservations/events/<slug:slug>/cancel/",
+        staff(cancellation.cancel_event),
+        name="event-cancel",
+    ),
+    path(
+        "admin/reservations/events/<slug:slug>/cancellation/",
+        staff(cancellation.cancellation_page),
+        name="cancellation",
+    ),
+    path(
+        "admin/reservations/events/<slug:slug>/cancellation/retry/",
+        staff(cancellation.retry_failed),
+        name="cancellation-retry",
+    ),
     path(
         "admin/reservations/<uuid:reference>/",
         staff(pages.reservation_page),

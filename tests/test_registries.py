@@ -129,6 +129,7 @@ INVENTORY: dict[str, list[str]] = {
         "payments.tasks.reconcile",
         "payments.tasks.reconcile_in_full",
         "reservations.tasks.check_integrity",
+        "reservations.tasks.continue_cancellations",
         "reservations.tasks.release_expired",
     ],
     "metric_readers": [

@@ -46,15 +46,22 @@ class NewRefund:
 
 
 def refund(
-    *, payment: Payment, new_refund: NewRefund, form: uuid.UUID, user: User | None, now: datetime
+    *,
+    payment: Payment,
+    new_refund: NewRefund,
+    form: uuid.UUID,
+    user: User | None,
+    is_watched: bool = True,
+    now: datetime,
 ) -> Refund:
     """Return the refund of this confirmed form, after requesting it from Stripe if that has not happened yet.
 
+    `is_watched` means that a person sees the outcome at once, so that a refusal of Stripe's needs no case.
     Raises CannotRefund. If Stripe does not respond, the refund stays `asked` and the sweeper sends the request again.
     """
     requested = _record_request(payment, new_refund, form, user, now)
     if requested.state == State.ASKED:
-        _request_refund(requested, now, is_watched=True)
+        _request_refund(requested, now, is_watched=is_watched)
     requested.refresh_from_db()
     return requested
 
@@ -89,10 +96,7 @@ def _record_request(
 
 
 def _request_refund(refund_: Refund, now: datetime, *, is_watched: bool) -> None:
-    """Send the request to Stripe and store the outcome.
-
-    `is_watched` means that the person who asked sees the outcome at once, so that a refusal needs no case.
-    """
+    """Send the request to Stripe and store the outcome."""
     payment = refund_.payment
     try:
         made = stripe_api.refund(

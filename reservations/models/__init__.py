@@ -1,7 +1,18 @@
-"""Events and ticket types (catalog), reservations (holds), and payments without matching seats (discrepancies)."""
+"""Events and ticket types, reservations, cancelled events, and payments without matching seats (discrepancies)."""
 
+from reservations.models.cancellations import Cancellation, CancellationItem
 from reservations.models.catalog import Event, TicketType
 from reservations.models.discrepancies import Discrepancy
 from reservations.models.holds import Cleanup, Line, Reservation, Status
 
-__all__ = ["Cleanup", "Discrepancy", "Event", "Line", "Reservation", "Status", "TicketType"]
+__all__ = [
+    "Cancellation",
+    "CancellationItem",
+    "Cleanup",
+    "Discrepancy",
+    "Event",
+    "Line",
+    "Reservation",
+    "Status",
+    "TicketType",
+]

@@ -35,6 +35,7 @@ class Event(models.Model):
     hold_minutes = models.PositiveSmallIntegerField(
         default=15, help_text="How many minutes a reservation holds its tickets before it expires."
     )
+    cancelled_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = EventQuerySet.as_manager()
@@ -70,6 +71,7 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
             Q(sale_ends_at__gt=now)
             | Q(sale_ends_at=None) & (Q(event__starts_at=None) | Q(event__starts_at__gt=now)),
             event__is_on_sale=True,
+            event__cancelled_at=None,
         )
 
     def available(self, now: datetime) -> dict[int, int]:

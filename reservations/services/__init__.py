@@ -5,6 +5,12 @@ by ascending id. The lock on a hot ticket type is therefore taken last and held 
 """
 
 from reservations.services.accept import accept_amount
+from reservations.services.cancel_event import (
+    AlreadyCancelled,
+    cancel_event,
+    continue_cancellations,
+    retry_failed,
+)
 from reservations.services.complete import complete
 from reservations.services.discrepancies import settle
 from reservations.services.hold import CannotChange, cancel, extend
@@ -33,6 +39,7 @@ from reservations.services.reserve import (
 )
 
 __all__ = [
+    "AlreadyCancelled",
     "Busy",
     "CannotChange",
     "CustomerMissing",
@@ -46,9 +53,11 @@ __all__ = [
     "Wanted",
     "accept_amount",
     "cancel",
+    "cancel_event",
     "check_integrity",
     "complete",
     "complete_paid",
+    "continue_cancellations",
     "extend",
     "follow_processing",
     "handle_closed_dispute",
@@ -59,6 +68,7 @@ __all__ = [
     "release_refunded",
     "release_sold",
     "reserve",
+    "retry_failed",
     "review_partial_payments",
     "settle",
 ]

@@ -163,7 +163,9 @@ def _reacquire(reservation: Reservation, now: datetime) -> bool:
 
 def take_again(reservation: Reservation, take: Callable[[int, int], bool], now: datetime) -> bool:
     """Take the seats of a lost hold again, all or none, releasing other expired holds if necessary."""
-    lines = list(reservation.lines.order_by("ticket_type"))
+    lines = list(reservation.lines.select_related("ticket_type__event").order_by("ticket_type"))
+    if any(line.ticket_type.event.cancelled_at for line in lines):
+        return False
     ids = {line.ticket_type_id for line in lines}
     try:
         with transaction.atomic():

@@ -60,6 +60,9 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
         "is_on_sale": any(stock.is_on_sale for stock in stocks),
         "chart": build_event_chart(event, since=now - RANGES[chosen], now=now),
         "ranges": RANGES,
+        "may_cancel": request.user.has_perms(
+            ["reservations.change_event", "payments.change_payment"]
+        ),
         "chosen": chosen,
         "recent": lines.distinct().select_related("app").order_by("-created_at", "-pk")[:25],
         "now": now,

@@ -53,7 +53,12 @@ def test_the_overview_shows_events_and_open_cases(staff: Client) -> None:
     standing = make_ticket_type(20, event=make_event("gala", name="Summer gala"), name="Standing")
     reserved(standing, 3)
     shown = page(staff, "reservations:overview")
-    for expected in ("Summer gala", "Standing", "25.00 EUR", "All payments and seats match"):
+    for expected in (
+        "Summer gala",
+        "Standing",
+        "25.00 EUR",
+        "No open cases, and the ticket counters match",
+    ):
         assert expected in shown
 
     money_without_seat()

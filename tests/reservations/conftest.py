@@ -1,0 +1,5 @@
+"""Reservations are paid at the Stripe double of the payments' tests."""
+
+from tests.payments.conftest import account, account_server, double, fresh_process
+
+__all__ = ["account", "account_server", "double", "fresh_process"]

@@ -1,0 +1,199 @@
+"""A cancelled event releases every reservation and refunds every payment, however often it is interrupted."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from alerts.models import SystemAlert
+from payments.models import Payment, Refund
+from reservations import services
+from reservations.models import Cancellation, Discrepancy, Event, Reservation, Status, TicketType
+from reservations.models.cancellations import Outcome
+from reservations.queries.cancellation import collect_progress, forecast
+from reservations.queries.drift import find_drift
+from tests.factories import make_app, make_event, make_ticket_type, wanted
+from tests.payments.stripe_account import StripeAccount
+from tests.payments.stripe_double import Fault, StripeDouble
+from tests.payments.test_refunds import make_intent, process
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def event() -> Event:
+    return make_event("night")
+
+
+@pytest.fixture
+def standing(event: Event) -> TicketType:
+    return make_ticket_type(100, event=event)
+
+
+@pytest.fixture
+def owner() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("ann"))
+    return client
+
+
+def book(
+    account: StripeAccount, *items: tuple[TicketType, int], is_paid: bool = True, **fields: Any
+) -> Reservation:
+    reservation = services.reserve(app=make_app(), wanted=wanted(*items, **fields), now=NOW)
+    made = reservation.reservation
+    payment = make_intent(account, str(made.uuid), amount=sum(2500 * n for _, n in items))
+    if is_paid:
+        process(account.pay(payment.intent_id or ""))
+    made.refresh_from_db()
+    return made
+
+
+def cancel(event: Event) -> Cancellation:
+    user, _ = User.objects.get_or_create(username="ann")
+    return services.cancel_event(event=event, reason="storm", user=user, now=NOW)
+
+
+def outcomes() -> list[str]:
+    cancellation = Cancellation.objects.get()
+    return list(cancellation.items.order_by("pk").values_list("outcome", flat=True))
+
+
+def statuses() -> list[str]:
+    return list(Reservation.objects.order_by("pk").values_list("status", flat=True))
+
+
+def test_holds_bookings_and_tickets_paid_elsewhere_are_released_and_payments_refunded(
+    account: StripeAccount, event: Event, standing: TicketType
+) -> None:
+    book(account, (standing, 2))
+    book(account, (standing, 1), is_paid=False)
+    elsewhere = services.reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOW).reservation
+    services.complete(reservation=elsewhere, paid_elsewhere="desk", now=NOW)
+    planned = forecast(event)
+    assert (planned.hold_count, planned.booking_count, planned.seat_count) == (1, 2, 4)
+    assert planned.refundable == [("EUR", 5000)]
+
+    cancellation = cancel(event)
+    services.continue_cancellations(now=NOW)
+
+    standing.refresh_from_db()
+    assert outcomes() == [Outcome.REFUNDED, Outcome.RELEASED, Outcome.PAID_ELSEWHERE]
+    assert statuses() == [Status.REFUNDED, Status.CANCELLED, Status.REFUNDED]
+    assert (standing.held, standing.sold, find_drift()) == (0, 0, [])
+    progress = collect_progress(cancellation)
+    assert (progress.done, progress.total, progress.percent) == (3, 3, 100)
+    assert progress.refunded == [("EUR", 5000)]
+    assert not SystemAlert.objects.exists()
+    assert not TicketType.objects.all().on_sale(NOW).exists()
+    with pytest.raises(services.AlreadyCancelled):
+        cancel(event)
+
+
+def test_only_the_tickets_of_the_event_are_refunded_and_released(
+    account: StripeAccount, event: Event, standing: TicketType
+) -> None:
+    other = make_ticket_type()
+    reservation = book(account, (standing, 1), (other, 2))
+
+    cancel(event)
+    services.continue_cancellations(now=NOW)
+
+    payment = Payment.objects.get(reservation_id=str(reservation.uuid))
+    reservation.refresh_from_db()
+    other.refresh_from_db()
+    assert (payment.amount_refunded, reservation.status, other.sold) == (2500, Status.COMPLETED, 2)
+
+
+def test_it_continues_after_an_outage_and_refunds_each_payment_once(
+    double: StripeDouble, account: StripeAccount, event: Event, standing: TicketType
+) -> None:
+    for _ in range(3):
+        book(account, (standing, 1))
+    double.faults.append(Fault("drop_after", path="/v1/refunds", times=2))
+
+    cancellation = cancel(event)
+    services.continue_cancellations(now=NOW)
+    assert outcomes() == [Outcome.REQUESTED, Outcome.PENDING, Outcome.PENDING]
+    assert collect_progress(cancellation).percent == 0
+    for _ in range(2):
+        services.continue_cancellations(now=NOW)
+
+    assert outcomes() == [Outcome.REFUNDED] * 3
+    assert len(account.refunds) == 3
+    assert Cancellation.objects.get().finished_at
+
+
+def test_a_failed_refund_is_reported_and_can_be_tried_again(
+    double: StripeDouble,
+    account: StripeAccount,
+    owner: Client,
+    event: Event,
+    standing: TicketType,
+) -> None:
+    book(account, (standing, 1))
+    double.faults.append(Fault("status", 400, path="/v1/refunds"))
+    cancel(event)
+    services.continue_cancellations(now=NOW)
+    assert outcomes() == [Outcome.FAILED]
+    assert SystemAlert.objects.active().get().alert_type == "payment-mismatch"
+
+    owner.post(reverse("reservations:cancellation-retry", args=["night"]))
+    services.continue_cancellations(now=NOW)
+
+    assert outcomes() == [Outcome.REFUNDED]
+    assert Refund.objects.count() == 2
+    assert not SystemAlert.objects.active().exists()
+
+
+def test_a_payment_that_succeeds_after_the_cancellation_gets_no_seats_and_is_refunded(
+    account: StripeAccount, event: Event, standing: TicketType
+) -> None:
+    reservation = book(account, (standing, 1), is_paid=False)
+    cancel(event)
+    services.continue_cancellations(now=NOW)
+    payment = Payment.objects.get(reservation_id=str(reservation.uuid))
+
+    process(account.pay(payment.intent_id or ""))
+    assert Discrepancy.objects.open().get().kind == Discrepancy.Kind.SOLD_OUT
+    services.continue_cancellations(now=NOW)
+
+    payment.refresh_from_db()
+    assert (payment.amount_refunded, statuses()) == (2500, [Status.REFUNDED])
+    assert not Discrepancy.objects.open().exists()
+    assert outcomes() == [Outcome.REFUNDED]
+
+
+def test_the_name_of_the_event_confirms_the_cancellation(
+    account: StripeAccount, owner: Client, event: Event, standing: TicketType
+) -> None:
+    book(account, (standing, 2))
+    address = reverse("reservations:event-cancel", args=["night"])
+    assert "50.00 EUR" in owner.get(address).content.decode()
+
+    wrong = owner.post(address, {"reason": "storm", "confirmation": "day"})
+    assert (wrong.status_code, Cancellation.objects.count()) == (400, 0)
+    assert owner.post(address, {"reason": "storm", "confirmation": "night"}).status_code == 302
+
+    page = reverse("reservations:cancellation", args=["night"])
+    shown = " ".join(owner.get(page).content.decode().split())
+    assert "0 of 1 reservation done" in shown
+    services.continue_cancellations(now=NOW)
+    part = " ".join(owner.get(page, headers={"HX-Request": "true"}).content.decode().split())
+    assert ("1 of 1 reservation done" in part, "hx-get" in part) == (True, False)
+    assert (
+        "Cancellation report"
+        in owner.get(reverse("reservations:event-page", args=["night"])).content.decode()
+    )
+
+
+def test_staff_without_the_permission_cannot_cancel_an_event(event: Event) -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("bob", is_staff=True))
+
+    for name in ("event-cancel", "cancellation-retry"):
+        assert client.post(reverse(f"reservations:{name}", args=["night"])).status_code == 403
