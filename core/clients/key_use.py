@@ -3,31 +3,37 @@
 Uses are collected in memory and written by the background thread.
 """
 
-import threading
+from datetime import datetime
 
 from django.db.models import Model
 from django.utils import timezone
 
 from core.clients.models import ApiKey, ClientKey
-from core.lib import background
+from core.lib.buffer import Buffer, OnFailure
 
-_used: dict[type[Model], set[int]] = {}
-_used_lock = threading.Lock()
+MAX_KEYS = 50_000
+
+_Key = tuple[type[Model], int]  # the model of the key and its id
 
 
 def record_key_use(model: type[ClientKey] | type[ApiKey], key_id: int) -> None:
-    with _used_lock:
-        _used.setdefault(model, set()).add(key_id)
+    key_uses.add((model, key_id), timezone.now())
 
 
-@background.chore("clients: last use of keys", seconds=60)
-def write_key_uses() -> int:
-    """Set the time of last use for the keys used since the previous call. Returns the number of keys."""
-    with _used_lock:
-        used = dict(_used)
-        _used.clear()
-    now = timezone.now()
-    return sum(
-        model._default_manager.filter(pk__in=ids).update(last_used_at=now)
-        for model, ids in used.items()
-    )
+def _write(uses: dict[_Key, datetime]) -> None:
+    """Set the time of last use, to the latest of all these uses with one statement per model."""
+    for model in (ClientKey, ApiKey):
+        used = {key_id: at for (used_model, key_id), at in uses.items() if used_model is model}
+        if used:
+            keys = model._default_manager.filter(pk__in=used)
+            keys.update(last_used_at=max(used.values()))
+
+
+key_uses = Buffer[_Key, datetime](
+    "clients: last use of keys",
+    seconds=60,
+    write=_write,
+    merge=max,
+    max_keys=MAX_KEYS,
+    on_failure=OnFailure.RETRY,
+)

@@ -1,8 +1,10 @@
 """Periodic chores of a web process, run by one background thread, such as flushing counters and reloading limits.
 
-A chore's pending work is lost when its process dies. Work that must not be lost belongs in a transaction or the queue.
+A chore's pending work is lost when its process is killed. Work that must not be lost belongs in a transaction or the
+queue.
 """
 
+import atexit
 import logging
 import os
 import threading
@@ -15,6 +17,7 @@ log = logging.getLogger(__name__)
 
 Chore = Callable[[], object]
 _chores: dict[str, tuple[float, Chore]] = {}
+_last_chores: dict[str, Chore] = {}
 _wake = threading.Event()
 _started_in = 0
 _lock = threading.Lock()
@@ -35,11 +38,16 @@ os.register_at_fork(
 )
 
 
-def chore(name: str, *, seconds: float) -> Callable[[Chore], Chore]:
-    """Register a function to be called every `seconds` in each process that serves requests."""
+def chore(name: str, *, seconds: float, at_exit: bool = False) -> Callable[[Chore], Chore]:
+    """Register a function to be called every `seconds` in each process that serves requests.
+
+    With `at_exit`, it is called a last time when the process exits.
+    """
 
     def register(function: Chore) -> Chore:
         _chores[name] = (seconds, function)
+        if at_exit:
+            _last_chores[name] = function
         return function
 
     return register
@@ -53,6 +61,23 @@ def start() -> None:
             return
         _started_in = os.getpid()
         threading.Thread(target=_run, name="chores", daemon=True).start()
+
+
+@atexit.register
+def run_last_chores() -> None:
+    """Run the chores with `at_exit` if this process runs chores, and stop at the first one that fails.
+
+    The chore that is running finishes first. A database that is unavailable is tried once, to exit in time.
+    """
+    if _started_in != os.getpid():
+        return
+    with _working:
+        for name, function in _last_chores.items():
+            try:
+                function()
+            except Exception:
+                log.warning("last chore failed", extra={"chore": name}, exc_info=True)
+                return
 
 
 def run_soon() -> None:

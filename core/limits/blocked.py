@@ -3,13 +3,12 @@
 import hashlib
 import hmac
 import logging
-import threading
 from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
 
-from core.lib import background
+from core.lib.buffer import Buffer, OnFailure
 from core.lib.upsert import upsert
 from core.limits.models import BlockedCall
 
@@ -19,8 +18,8 @@ log = logging.getLogger(__name__)
 MAX_SUBJECTS = 500
 OTHER_SUBJECTS = "others"
 
-_lock = threading.Lock()
-_counts: dict[tuple[datetime, str, str], tuple[int, str]] = {}
+_Key = tuple[datetime, str, str]  # minute, tier, subject
+_Calls = tuple[int, str]  # count, latest path
 
 
 def subject_of_address(network: str) -> str:
@@ -34,25 +33,14 @@ def record(*, tier: str, subject: str, path: str, now: datetime) -> None:
     if subject.startswith("address:"):
         subject = subject_of_address(subject.removeprefix("address:"))
     minute = now.replace(second=0, microsecond=0)
-    with _lock:
-        key = (minute, tier, subject)
-        if key not in _counts and len(_counts) >= MAX_SUBJECTS:
-            key = (minute, tier, OTHER_SUBJECTS)
-        count, _ = _counts.get(key, (0, ""))
-        _counts[key] = (count + 1, path[:200])
+    blocked_calls.add((minute, tier, subject), (1, path[:200]))
 
 
-@background.chore("rate limits: blocked calls", seconds=5)
-def write_counts() -> int:
-    """Add the counts to the rows, log them, and return the number of rows. Drop counts that cannot be written."""
-    global _counts
-    with _lock:
-        counts, _counts = _counts, {}
-    if not counts:
-        return 0
+def _write(calls: dict[_Key, _Calls]) -> None:
+    """Log the counts and add them to the rows."""
     rows = [
         {"minute": minute, "tier": tier, "subject": subject, "count": count, "path": path}
-        for (minute, tier, subject), (count, path) in counts.items()
+        for (minute, tier, subject), (count, path) in calls.items()
     ]
     for row in rows:
         facts = {key: row[key] for key in ("tier", "subject", "count", "path")}
@@ -61,4 +49,15 @@ def write_counts() -> int:
         upsert(
             BlockedCall, rows, key=("minute", "tier", "subject"), add=("count",), replace=("path",)
         )
-    return len(rows)
+
+
+blocked_calls = Buffer[_Key, _Calls](
+    "rate limits: blocked calls",
+    seconds=5,
+    write=_write,
+    merge=lambda known, new: (known[0] + new[0], new[1]),
+    count_of=lambda calls: calls[0],
+    max_keys=MAX_SUBJECTS,
+    overflow_key=lambda key: (key[0], key[1], OTHER_SUBJECTS),
+    on_failure=OnFailure.DROP,  # each count is in the log already
+)

@@ -11,7 +11,8 @@ from core.lib import outbound, ratelimit
 from core.lib.outbound.breaker import State
 from core.limits.models import BlockedCall, Tier
 from health.extension_points import metric_source
-from opsportal.self_monitoring import errors, requests
+from opsportal.self_monitoring.errors import own_errors
+from opsportal.self_monitoring.requests import own_requests
 
 _STATE_VALUES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
@@ -56,6 +57,6 @@ def self_monitoring() -> Iterator[Metric]:
         "Measurements and errors of the portal that this process has dropped since it started.",
         labels=["kind"],
     )
-    family.add_metric(["requests"], requests.dropped)
-    family.add_metric(["errors"], errors.dropped)
+    family.add_metric(["requests"], own_requests.dropped_count)
+    family.add_metric(["errors"], own_errors.dropped_count)
     yield family

@@ -1,9 +1,8 @@
 """Recording of the portal's own exceptions and ERROR log lines as error events of its app."""
 
-import atexit
+import itertools
 import logging
 import threading
-from collections import deque
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +13,7 @@ from sentry_sdk.utils import event_from_exception, handle_in_app
 
 from core.clients.models import ClientApp
 from core.lib import background, logs, request_id
+from core.lib.buffer import Buffer, OnFailure
 from core.lib.memory_limits import MemoryLimiter
 from core.lib.scrub import Scrubber
 from errors.event.build import IngestContext, build_event
@@ -32,11 +32,9 @@ _IGNORED_LOGGERS = (
 )
 _LEVELS = {logging.CRITICAL: "fatal", logging.ERROR: "error"}
 
-dropped = 0
-_queue: deque[dict[str, Any]] = deque()
 _limiter = MemoryLimiter(max_keys=1)
+_numbers = itertools.count()
 _state = threading.local()
-_write_lock = threading.Lock()
 
 
 class ErrorCollector(logging.Handler):
@@ -46,21 +44,19 @@ class ErrorCollector(logging.Handler):
         super().__init__(logging.ERROR)
 
     def emit(self, record: logging.LogRecord) -> None:
-        global dropped
         if not settings.SELF_MONITORING or record.name.startswith(_IGNORED_LOGGERS):
             return
         if getattr(_state, "is_collecting", False):
             return  # Building the event below logged an error.
         _state.is_collecting = True
         try:
-            if len(_queue) >= MAX_QUEUED or not _limiter.acquire("", MAX_PER_MINUTE, 60).allowed:
-                dropped += 1
+            if not _limiter.acquire("", MAX_PER_MINUTE, 60).allowed:
+                own_errors.dropped_count += 1
                 return
-            _queue.append(event_of(record))
+            own_errors.add(next(_numbers), event_of(record))
             background.start()  # Workers and commands start the thread only when they need it.
-            background.run_soon()
         except Exception:
-            dropped += 1
+            own_errors.dropped_count += 1
             self.handleError(record)
         finally:
             _state.is_collecting = False
@@ -104,37 +100,31 @@ def event_of(record: logging.LogRecord) -> dict[str, Any]:
     return serialized
 
 
-@background.chore("self-monitoring: errors", seconds=2)
-def write_errors() -> int:
-    """Record the collected events. Returns the number of events."""
-    with _write_lock:
-        return _write()
+def _write(collected: dict[int, dict[str, Any]]) -> None:
+    """Record the collected events."""
+    app = ClientApp.objects.get(slug=ClientApp.PORTAL_SLUG)
+    context = IngestContext(received_at=timezone.now())
+    scrubber = Scrubber()
+    # Write in this thread: the store's writer thread would keep a connection open, and the worker cluster's
+    # sentinel, which forks, must not have one.
+    with transaction.atomic():
+        record_events(
+            [
+                build_event(event, app_id=app.pk, scrubber=scrubber, context=context)
+                for event in collected.values()
+            ]
+        )
 
 
-def _write() -> int:
-    global dropped
-    events = []
-    while _queue:
-        events.append(_queue.popleft())
-    if not events:
-        return 0
-    try:
-        app = ClientApp.objects.get(slug=ClientApp.PORTAL_SLUG)
-        context = IngestContext(received_at=timezone.now())
-        scrubber = Scrubber()
-        # Write in this thread: the store's writer thread would keep a connection open, and the worker cluster's
-        # sentinel, which forks, must not have one.
-        with transaction.atomic():
-            record_events(
-                [
-                    build_event(event, app_id=app.pk, scrubber=scrubber, context=context)
-                    for event in events
-                ]
-            )
-    except Exception:
-        dropped += len(events)
-        raise
-    return len(events)
+own_errors = Buffer[int, dict[str, Any]](
+    "self-monitoring: errors",
+    seconds=2,
+    write=_write,
+    merge=lambda _, event: event,  # never called: each event has a number of its own
+    max_keys=MAX_QUEUED,
+    flush_at=1,
+    on_failure=OnFailure.DROP,
+)
 
 
 def install() -> None:
@@ -142,12 +132,3 @@ def install() -> None:
     root = logging.getLogger()
     if not any(isinstance(handler, ErrorCollector) for handler in root.handlers):
         root.addHandler(ErrorCollector())
-        atexit.register(_write_at_exit)
-
-
-def _write_at_exit() -> None:
-    """Record the remaining events. The lock lets the chore thread, which ends with the process, finish first."""
-    try:
-        write_errors()
-    except Exception:
-        log.warning("the last errors of this process could not be recorded")

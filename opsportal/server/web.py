@@ -32,6 +32,9 @@ class _Served(Application):
         gc.set_threshold(25_000, 20, 50)
         super().__rsgi_init__(loop)
 
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        background.run_last_chores()  # the process that granian has forked ends without `atexit`
+
 
 def run(
     django: WSGIApplication, host: str, port: int, *, threads: int, heartbeat: Heartbeat

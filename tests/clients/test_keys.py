@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from core.clients import services
 from core.clients.auth import app_for_key
-from core.clients.key_use import write_key_uses
+from core.clients.key_use import key_uses
 from core.clients.models import ApiKey, ClientKey, Scope
 from tests.factories import make_app
 
@@ -84,12 +84,12 @@ def test_the_last_use_of_keys_is_written_in_the_background(key: ClientKey) -> No
     app_for_key(key.public_key, Scope.INGEST)
     app_for_key(secret, Scope.ADMIN)
 
-    write_key_uses()
+    key_uses.flush()
 
     key.refresh_from_db()
     assert key.last_used_at is not None
     assert ApiKey.objects.get().last_used_at is not None
-    assert write_key_uses() == 0
+    assert key_uses.flush() == 0
 
 
 def test_the_first_apps_are_created_once() -> None:

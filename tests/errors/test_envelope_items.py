@@ -219,12 +219,12 @@ def test_discarded_items_are_counted_and_shown_to_owners(sender: Sender) -> None
 def test_measurements_beyond_the_buffer_limit_are_dropped_and_counted(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measured, "MAX_WAITING", 3)
+    monkeypatch.setattr(measured.measurements_waiting, "max_count", 3)
     two = with_items(*[({"type": "transaction"}, transaction())] * 2)
 
     answers = [sender.post(two) for _ in range(3)]
-    handed_over = measured.flush()
-    discarded.flush()
+    handed_over = measured.measurements_waiting.flush()
+    discarded.discarded_items.flush()
 
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert handed_over == 3
@@ -239,14 +239,14 @@ def test_measurements_beyond_the_buffer_limit_are_dropped_and_counted(
 def test_the_buffer_accepts_measurements_again_after_a_flush(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measured, "MAX_WAITING", 2)
+    monkeypatch.setattr(measured.measurements_waiting, "max_count", 2)
     two = with_items(*[({"type": "transaction"}, transaction())] * 2)
 
     sender.post(two)
-    assert measured.flush() == 2
+    assert measured.measurements_waiting.flush() == 2
     sender.post(two)
 
-    assert measured.flush() == 2
+    assert measured.measurements_waiting.flush() == 2
 
 
 def test_responses_list_the_unsupported_item_types(sender: Sender) -> None:

@@ -23,10 +23,10 @@ pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
 @pytest.fixture(autouse=True)
 def default_limits() -> Iterator[None]:
     tiers.read_limits()
-    blocked._counts.clear()
+    blocked.blocked_calls.clear()
     yield
     tiers._limits = {(tier, ""): limit for tier, limit in tiers.DEFAULTS.items()}
-    blocked._counts.clear()
+    blocked.blocked_calls.clear()
 
 
 def set_limit(
@@ -247,9 +247,9 @@ def test_rejected_requests_are_recorded_per_minute_without_addresses() -> None:
     statuses(Client(REMOTE_ADDR="203.0.113.77"), 4)
     statuses(Client(REMOTE_ADDR="203.0.113.78"), 2)
 
-    assert blocked.write_counts() == 2
+    assert blocked.blocked_calls.flush() == 4
     statuses(Client(REMOTE_ADDR="203.0.113.77"), 1)
-    blocked.write_counts()
+    blocked.blocked_calls.flush()
 
     rows = BlockedCall.objects.order_by("-count")
     assert sum(row.count for row in rows) == 5
@@ -265,8 +265,8 @@ def test_a_flood_of_rejected_addresses_uses_bounded_memory() -> None:
     for n in range(700):
         Client(REMOTE_ADDR=f"10.1.{n // 250}.{n % 250}").get("/breaks/fine")
 
-    assert len(blocked._counts) <= blocked.MAX_SUBJECTS + 1
-    blocked.write_counts()
+    assert len(blocked.blocked_calls) <= blocked.MAX_SUBJECTS + 1
+    blocked.blocked_calls.flush()
     assert sum(row.count for row in BlockedCall.objects.all()) == 700
 
 

@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from payments.models import RefusedDelivery, WebhookEvent
-from payments.services.webhooks.rejected import flush_rejected_calls
+from payments.services.webhooks.rejected import rejected_calls
 from payments.services.webhooks.signatures import MAX_BYTES
 from tests.payments.deliveries import PATH, SECRET, deliver
 from tests.payments.stripe_double import StripeDouble, event
@@ -184,9 +184,9 @@ def test_the_rest_of_a_burst_is_written_by_the_next_flush() -> None:
     for _ in range(20):
         deliver(succeeded(), signature="")
 
-    assert flush_rejected_calls() == 19
+    assert rejected_calls.flush() == 19
     assert RefusedDelivery.objects.get().count == 20
-    assert flush_rejected_calls() == 0
+    assert rejected_calls.flush() == 0
 
 
 def test_the_sample_of_a_rejected_call_is_anonymous() -> None:

@@ -18,6 +18,8 @@ from errors.models import ErrorEvent
 from errors.store import payloads
 from health.models import Latency, Series, Tier
 from opsportal.self_monitoring import errors, requests
+from opsportal.self_monitoring.errors import own_errors
+from opsportal.self_monitoring.requests import own_requests
 
 pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
 
@@ -28,11 +30,11 @@ def switched_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr(background, "start", lambda: None)  # the tests write themselves
     monkeypatch.setattr(errors, "_limiter", MemoryLimiter())
     ensure_portal_app()
-    requests._durations.clear()
-    errors._queue.clear()
+    own_requests.clear()
+    own_errors.clear()
     yield
-    requests._durations.clear()
-    errors._queue.clear()
+    own_requests.clear()
+    own_errors.clear()
 
 
 def test_requests_are_counted_under_their_url_pattern() -> None:
@@ -41,7 +43,7 @@ def test_requests_are_counted_under_their_url_pattern() -> None:
         client.get(f"/breaks/{how}")
     client.get("/nowhere/at/all")
 
-    assert requests.write_durations() == 4
+    assert own_requests.flush() == 4
     counts = {
         name: (count, failed)
         for name, count, failed in Latency.objects.filter(
@@ -58,7 +60,7 @@ def test_invented_methods_create_no_series() -> None:
     for n in range(3):
         Client().generic(f"INVENTED{n}", "/nowhere")
 
-    requests.write_durations()
+    own_requests.flush()
     names = Series.objects.exclude(name="").values_list("name", flat=True)
     assert list(names) == ["(other) (no such page)"]
 
@@ -66,7 +68,7 @@ def test_invented_methods_create_no_series() -> None:
 def test_probes_and_static_files_are_not_counted() -> None:
     for path in ("/livez", "/static/x.css", "/metrics"):
         Client().get(path)
-    assert requests.write_durations() == 0
+    assert own_requests.flush() == 0
 
 
 def test_measuring_a_request_does_not_use_the_database(django_assert_num_queries: object) -> None:
@@ -82,28 +84,28 @@ def test_measurements_that_cannot_be_written_are_dropped_and_counted(
         raise OperationalError("gone")
 
     monkeypatch.setattr(requests, "record_measurements", gone)
-    monkeypatch.setattr(requests, "dropped", 0)
+    monkeypatch.setattr(own_requests, "dropped_count", 0)
     Client().get("/breaks/fine")
 
     with pytest.raises(OperationalError):
-        requests.write_durations()
-    assert requests.dropped == 1
-    assert requests.write_durations() == 0
+        own_requests.flush()
+    assert own_requests.dropped_count == 1
+    assert own_requests.flush() == 0
 
 
 def test_the_number_of_keys_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "MAX_KEYS", 1)
-    monkeypatch.setattr(requests, "dropped", 0)
+    monkeypatch.setattr(own_requests, "max_keys", 1)
+    monkeypatch.setattr(own_requests, "dropped_count", 0)
     for path in ("/breaks/fine", "/only-post", "/form"):
         Client().get(path)
 
-    assert len(requests._durations) == 1
-    assert requests.dropped >= 2
+    assert len(own_requests) == 1
+    assert own_requests.dropped_count >= 2
 
 
 def own_events() -> list[dict[str, Any]]:
     """Write the collected errors and return the payloads of all stored events, newest first."""
-    errors.write_errors()
+    own_errors.flush()
     return [payloads.payload_of(event) for event in ErrorEvent.objects.order_by("-id")]
 
 
@@ -170,16 +172,16 @@ def test_an_error_during_collection_is_not_collected(
     monkeypatch.setattr(errors, "event_of", breaks)
     monkeypatch.setattr(logging, "raiseExceptions", False)
     logging.getLogger("shop").error("once")
-    assert not errors._queue
+    assert not own_errors
 
 
 def test_a_storm_of_errors_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errors, "dropped", 0)
+    monkeypatch.setattr(own_errors, "dropped_count", 0)
     for n in range(200):
         logging.getLogger("shop").error("storm", extra={"n": n})
 
-    assert len(errors._queue) <= errors.MAX_PER_MINUTE
-    assert errors.dropped >= 200 - errors.MAX_PER_MINUTE
+    assert len(own_errors) <= errors.MAX_PER_MINUTE
+    assert own_errors.dropped_count >= 200 - errors.MAX_PER_MINUTE
 
 
 def test_errors_that_cannot_be_written_are_dropped_and_counted(
@@ -189,10 +191,10 @@ def test_errors_that_cannot_be_written_are_dropped_and_counted(
         raise OperationalError("gone")
 
     monkeypatch.setattr(errors, "record_events", gone)
-    monkeypatch.setattr(errors, "dropped", 0)
+    monkeypatch.setattr(own_errors, "dropped_count", 0)
     logging.getLogger("shop").error("lost")
 
     with pytest.raises(OperationalError):
-        errors.write_errors()
-    assert errors.dropped == 1
-    assert errors.write_errors() == 0
+        own_errors.flush()
+    assert own_errors.dropped_count == 1
+    assert own_errors.flush() == 0

@@ -1,0 +1,131 @@
+"""Values that are combined in memory and written every few seconds, so that a burst causes few writes.
+
+A process that is killed loses what it has in memory. Work that must not be lost belongs in a transaction.
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from enum import StrEnum, auto
+from typing import Any, Generic, TypeVar
+
+from django.db import InterfaceError, OperationalError
+
+from core.lib import background
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class OnFailure(StrEnum):
+    """What happens to values that could not be written."""
+
+    DROP = auto()
+    """They are counted as dropped. Use it where writing twice would be worse than not at all."""
+
+    RETRY = auto()
+    """They are written by the next flush if the database is unavailable; what the database rejects is dropped."""
+
+
+class Buffer(Generic[Key, Value]):
+    """A dict that is filled by any thread and emptied by `write`, called by the background thread.
+
+    `merge` combines the value in memory (first) with a new one of the same key. `count_of` is the number of things that
+    a value stands for, by default one. Without room for a new key, or for more than `max_count` things, a value goes to
+    its `overflow_key`, for which there is always room; without one, it is dropped and counted. From `flush_at` things
+    on, the background thread writes at once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        seconds: float,
+        write: Callable[[dict[Key, Value]], object],
+        merge: Callable[[Value, Value], Value],
+        max_keys: int,
+        on_failure: OnFailure,
+        count_of: Callable[[Value], int] = lambda _: 1,
+        max_count: int | None = None,
+        overflow_key: Callable[[Key], Key] | None = None,
+        flush_at: int | None = None,
+    ) -> None:
+        self.max_keys = max_keys
+        self.max_count = max_count
+        self.dropped_count = 0
+        self._write = write
+        self._merge = merge
+        self._on_failure = on_failure
+        self._count_of = count_of
+        self._overflow_key = overflow_key
+        self._flush_at = flush_at
+        self.clear()
+        _buffers.add(self)
+        background.chore(name, seconds=seconds, at_exit=True)(self.flush)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def clear(self) -> None:
+        """Discard what is in memory. A forked child does so, because its parent writes it."""
+        self._lock = threading.Lock()
+        self._values: dict[Key, Value] = {}
+        self._count = 0
+
+    def add(self, key: Key, value: Value) -> bool:
+        """Add a value. Return False if there was no room for it."""
+        count = self._count_of(value)
+        with self._lock:
+            if not self._has_room(key, count):
+                if self._overflow_key is None:
+                    self.dropped_count += count
+                    return False
+                key = self._overflow_key(key)
+            known = self._values.get(key)
+            self._values[key] = value if known is None else self._merge(known, value)
+            before, self._count = self._count, self._count + count
+        if self._flush_at is not None and before < self._flush_at <= before + count:
+            background.run_soon()
+        return True
+
+    def _has_room(self, key: Key, count: int) -> bool:
+        if self.max_count is not None and self._count + count > self.max_count:
+            return False
+        return len(self._values) < self.max_keys or key in self._values
+
+    def flush(self) -> int:
+        """Write what is in memory. Return the number of things written; raise what `write` raises."""
+        with self._lock:
+            values, self._values = self._values, {}
+            count, self._count = self._count, 0
+        if not values:
+            return 0
+        try:
+            self._write(values)
+        except Exception as error:
+            is_unavailable = isinstance(error, OperationalError | InterfaceError)
+            with self._lock:
+                if is_unavailable and self._on_failure is OnFailure.RETRY:
+                    self._restore(values)
+                    self._count += count
+                else:
+                    self.dropped_count += count
+            raise
+        return count
+
+    def _restore(self, values: dict[Key, Value]) -> None:
+        for key, value in self._values.items():
+            values[key] = self._merge(values[key], value) if key in values else value
+        self._values = values
+
+
+_buffers: weakref.WeakSet[Buffer[Any, Any]] = weakref.WeakSet()
+
+
+def _clear_all() -> None:
+    for buffer in _buffers:
+        buffer.clear()
+
+
+os.register_at_fork(after_in_child=_clear_all)
