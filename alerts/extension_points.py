@@ -2,6 +2,7 @@
 
 | kind | decorator | the function |
 | --- | --- | --- |
+| alert_types | `alert_type("high-error-rate", name=…, severity=…, respond_within=…, channels=…)`, a call | none |
 | alert_rules | `@alert_rule("errors.rate", summary=…, unit="%", threshold=5, window=…, severity=…)` | `(since, until) -> Measured` |
 | metric_readers | `@metric_reader("duration: mean, ms", names=list_calls)` | `(selector, since, until) -> Measured` |
 | instant_checks | `@instant_check("health checks")` | `(now) -> str` |
@@ -20,7 +21,7 @@ from django.db import models
 
 from core.lib.registry import Registry
 
-# --- alert rules -------------------------------------------------------------------------------
+# --- severities -------------------------------------------------------------------------------
 
 
 class Severity(models.TextChoices):
@@ -34,6 +35,49 @@ class Severity(models.TextChoices):
     def rank(self) -> int:
         """Return 0 for info up to 4 for critical."""
         return list(Severity).index(self)
+
+
+# --- alert types -------------------------------------------------------------------------------
+
+# Names of the channels that exist after the first start. Staff may assign others to a type later.
+ALL_CHANNELS = ("email", "slack", "sms", "pagerduty")
+TEAM_CHANNELS = ("email", "slack")
+
+
+@dataclass(frozen=True)
+class TypeDefaults:
+    """The initial settings of an alert type. Staff can change them; a change is never overwritten."""
+
+    slug: str
+    name: str
+    severity: Severity
+    respond_within: timedelta | None = None  # None: no response is expected
+    channels: tuple[str, ...] = ()  # notified at once
+    escalate_to: tuple[str, ...] = ()  # notified if the alert is still unanswered after `respond_within`
+    digest_only: bool = False  # listed in the daily digest, without notifications
+
+
+alert_types: Registry[TypeDefaults] = Registry("alert_types")
+
+
+def alert_type(
+    slug: str,
+    *,
+    name: str,
+    severity: Severity,
+    respond_within: timedelta | None = None,
+    channels: tuple[str, ...] = (),
+    escalate_to: tuple[str, ...] = (),
+    digest_only: bool = False,
+) -> None:
+    """Register an alert type, which the first start creates. A type that is not registered gets defaults by severity."""
+    defaults = TypeDefaults(
+        slug, name, severity, respond_within, channels, escalate_to, digest_only
+    )
+    alert_types.add(slug, defaults)
+
+
+# --- alert rules -------------------------------------------------------------------------------
 
 
 class NoData(models.TextChoices):

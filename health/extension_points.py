@@ -106,6 +106,8 @@ class Widget:
     refresh: int  # seconds
     order: int  # position on the page, ascending
     size: WidgetSize  # the share of the page's width
+    on_wall: bool  # also shown in wall mode, whose few widgets are legible from across a room
+    is_urgent: bool  # rendered with the page even if the page has taken long already
 
 
 dashboard_widgets: Registry[Widget] = Registry("dashboard_widgets")
@@ -119,13 +121,18 @@ def widget(
     refresh: int = 60,
     order: int = 500,
     size: WidgetSize = "medium",
+    on_wall: bool = False,
+    is_urgent: bool = False,
 ) -> Callable[[WidgetFunction], WidgetFunction]:
     """Register a widget: a function that takes a WidgetContext and returns the context of its template.
 
     The widget reloads every `refresh` seconds. Its template context holds values that are ready to display.
     """
     return dashboard_widgets.decorator(
-        name, lambda function: Widget(name, title, template, function, refresh, order, size)
+        name,
+        lambda function: Widget(
+            name, title, template, function, refresh, order, size, on_wall, is_urgent
+        ),
     )
 
 

@@ -11,6 +11,14 @@ from core.lib import schedules
 from core.lib.registry import Registry, check_hook_modules
 
 INVENTORY: dict[str, list[str]] = {
+    "alert_types": [
+        "database-down",
+        "failed-sms",
+        "high-error-rate",
+        "high-usage",
+        "low-inventory",
+        "slow-performance",
+    ],
     "alert_rules": [
         "activity.concurrent_users",
         "business.credit_balance",

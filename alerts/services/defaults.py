@@ -1,66 +1,22 @@
 """The initial alert types and channels, and a row per registered rule. Edits by staff are never overwritten."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
 
 from alerts.channels import TRANSPORTS
-from alerts.extension_points import Rule, Severity, alert_rules
+from alerts.extension_points import (
+    ALL_CHANNELS,
+    TEAM_CHANNELS,
+    Rule,
+    Severity,
+    TypeDefaults,
+    alert_rules,
+    alert_types,
+)
 from alerts.models import AlertRule, AlertType, Channel, EscalationStep
 
-
-@dataclass(frozen=True)
-class TypeDefaults:
-    slug: str
-    name: str
-    severity: Severity
-    respond_within: timedelta | None
-    channels: tuple[str, ...]
-    escalate_to: tuple[str, ...] = ()
-    digest_only: bool = False
-
-
-# Even an immediate response needs a time after which it is overdue.
-IMMEDIATELY = timedelta(minutes=5)
-ALL_CHANNELS = ("email", "slack", "sms", "pagerduty")
-TEAM_CHANNELS = ("email", "slack")
-
-TYPES = (
-    TypeDefaults(
-        "database-down", "Database down", Severity.CRITICAL, IMMEDIATELY, ALL_CHANNELS, ALL_CHANNELS
-    ),
-    TypeDefaults(
-        "high-error-rate",
-        "High error rate",
-        Severity.CRITICAL,
-        timedelta(minutes=15),
-        TEAM_CHANNELS,
-        ALL_CHANNELS,
-    ),
-    TypeDefaults(
-        "slow-performance",
-        "Slow performance",
-        Severity.HIGH,
-        timedelta(hours=1),
-        TEAM_CHANNELS,
-        TEAM_CHANNELS,
-    ),
-    TypeDefaults(
-        "low-inventory",
-        "Low inventory",
-        Severity.HIGH,
-        timedelta(hours=2),
-        ("email",),
-        TEAM_CHANNELS,
-    ),
-    TypeDefaults(
-        "failed-sms", "Failed SMS", Severity.MEDIUM, timedelta(hours=4), ("email",), TEAM_CHANNELS
-    ),
-    TypeDefaults("high-usage", "High usage", Severity.INFO, None, (), digest_only=True),
-)
-
-# Response time, channels and escalation for types without defaults of their own, by the severity of the first alert.
+# Response time, channels and escalation for types that are not registered, by the severity of the first alert.
 BY_SEVERITY = {
     Severity.CRITICAL: (timedelta(minutes=15), TEAM_CHANNELS, ALL_CHANNELS),
     Severity.HIGH: (timedelta(hours=1), TEAM_CHANNELS, TEAM_CHANNELS),
@@ -96,7 +52,7 @@ def sync_channels() -> None:
 
 def sync_types() -> None:
     existing = set(AlertType.objects.values_list("slug", flat=True))
-    for default in TYPES:
+    for default in alert_types:
         if default.slug not in existing:
             _get_or_create_type(default)
 
@@ -142,6 +98,8 @@ def get_or_create_type(slug: str, severity: str) -> AlertType:
     existing = AlertType.objects.filter(slug=slug).first()
     if existing:
         return existing
+    if slug in alert_types:
+        return _get_or_create_type(alert_types.get(slug))
     respond_within, channels, escalate_to = BY_SEVERITY[Severity(severity)]
     name = slug.replace(".", " ").replace("-", " ").replace("_", " ").capitalize()
     return _get_or_create_type(

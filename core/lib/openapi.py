@@ -51,6 +51,8 @@ class Operation:
     path: str = ""
     path_notes: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
+    # Called hundreds of times a second, by apps: answered without the middleware that only pages need.
+    is_frequent: bool = False
 
 
 registry: Registry[Operation] = Registry("api_operations", is_lazy=True)

@@ -8,12 +8,12 @@ from django.db.models import Q
 from alerts.extension_points import Cadence, Measured, Reading, alert_rule
 from alerts.extension_points import Severity as AlertSeverity
 from alerts.queries import limits_of
+from errors.hooks.alert_types import HIGH_ERROR_RATE
 from errors.models import ErrorGroup, Severity, Status
 from errors.queries import counts
 from health.queries.usage import RequestCount, request_counts
 
 HOUR = timedelta(hours=1)
-HIGH_ERROR_RATE = "high-error-rate"
 
 
 @alert_rule(

@@ -19,6 +19,7 @@ _TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING
     refresh=30,
     order=100,
     size="medium",
+    on_wall=True,
 )
 def live(context: WidgetContext) -> dict[str, object]:
     """Show errors of severity warning and above; informational events are left out."""

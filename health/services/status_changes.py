@@ -11,7 +11,8 @@ from health.verdict import Status
 
 FAILING = (Status.DEGRADED, Status.UNHEALTHY)
 # The alert type of a component with a type of its own; all others use the type of their kind.
-ALERT_TYPES = {"database": "database-down"}
+DATABASE_DOWN = "database-down"
+ALERT_TYPES = {"database": DATABASE_DOWN}
 _KIND_ALERT_TYPES = {
     ComponentKind.CHECK.value: "failed-check",
     ComponentKind.MONITOR.value: "monitor-down",

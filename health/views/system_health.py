@@ -29,20 +29,8 @@ RANGES = {
     "30d": ("30 d", timedelta(days=30)),
 }
 DEFAULT_RANGE = "24h"
-# The widgets of wall mode: few enough to be legible from across a room.
-WALL_WIDGETS = (
-    "health.verdict",
-    "errors.live",
-    "alerts.active",
-    "health.users",
-    "health.response_times",
-    "health.uptime",
-    "payments.at_a_glance",
-    "reservations.at_a_glance",
-)
 # Widgets that are not rendered within this time load separately; without JavaScript, by following a link.
 RENDER_BUDGET_SECONDS = 0.5
-ALWAYS_RENDERED = ("health.verdict", "alerts.active")
 SLOW_WIDGET_SECONDS = 0.25
 
 
@@ -83,7 +71,7 @@ def page(request: HttpRequest) -> HttpResponse:
             render_cards(
                 WidgetContext(request, now, span.length),
                 span,
-                names=WALL_WIDGETS if is_wall else None,
+                is_wall=is_wall,
                 is_complete=is_wall or request.GET.get("all") == "1",
             )
         ),
@@ -135,14 +123,14 @@ def render_cards(
     context: WidgetContext,
     span: Range,
     *,
-    names: tuple[str, ...] | None,
+    is_wall: bool,
     is_complete: bool,
 ) -> Iterator[SafeString]:
     deadline = time.monotonic() + RENDER_BUDGET_SECONDS
     for found in widgets_in_order():
-        if names is not None and found.name not in names:
+        if is_wall and not found.on_wall:
             continue
-        if is_complete or found.name in ALWAYS_RENDERED or time.monotonic() < deadline:
+        if is_complete or found.is_urgent or time.monotonic() < deadline:
             yield render_card(found, context, span)
         else:
             yield _card("health/_widget_later.html", found, context, span, {})

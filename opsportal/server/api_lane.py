@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.urls import reverse
 
+from core.lib import openapi
+
 StartResponse = Callable[..., Any]
 WSGIApplication = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
@@ -24,11 +26,6 @@ ONLY_FOR_PAGES = frozenset(
         "django.contrib.messages.middleware.MessageMiddleware",
         "django_htmx.middleware.HtmxMiddleware",
     }
-)
-ADDRESSES = (
-    "reservations:reservation-create",
-    "reservations:availability",
-    "payments:payment-create",
 )
 
 
@@ -45,9 +42,11 @@ class ApiHandler(WSGIHandler):
 
 
 def in_front_of(django: WSGIApplication) -> WSGIApplication:
-    """Return a WSGI application that answers ADDRESSES itself and passes everything else to `django`."""
+    """Return a WSGI application that answers the API operations with `is_frequent` itself and passes everything else to `django`."""
     handler = ApiHandler()
-    paths = frozenset(map(reverse, ADDRESSES))
+    openapi.registry.autodiscover()
+    frequent = {operation.url for operation in openapi.registry if operation.is_frequent}
+    paths = frozenset(map(reverse, frequent))
 
     def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         chosen = handler if environ.get("PATH_INFO", "") in paths else django

@@ -54,6 +54,7 @@ describe(
     "POST",
     "Create a payment. A repeat with the same key gets the same response.",
     scope="payments",
+    is_frequent=True,
     takes=CreatePayment,
     answers={201: PaymentCreated},
     headers=IDEMPOTENCY_KEY,

@@ -13,6 +13,7 @@ from payments.queries import stats
     refresh=60,
     order=210,
     size="medium",
+    on_wall=True,
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
     attempts = stats.count_attempts(context.since)

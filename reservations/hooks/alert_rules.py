@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from alerts.extension_points import Reading, Severity, alert_rule
 from core.lib.formats import span
 from payments.models import PaymentStatus
+from reservations.hooks.alert_types import LOW_INVENTORY
 from reservations.models import Reservation, Status, TicketType
 from reservations.queries.stock import count_recently_sold, time_until_sold_out
 
@@ -16,7 +17,7 @@ from reservations.queries.stock import count_recently_sold, time_until_sold_out
     below=True,
     window=timedelta(hours=6),
     severity=Severity.HIGH,
-    alert_type="low-inventory",
+    alert_type=LOW_INVENTORY,
     runbook="docs/reservations.md#low-inventory",
 )
 def low_inventory(since: datetime, until: datetime) -> Iterator[Reading]:

@@ -71,6 +71,7 @@ for method in ("GET", "HEAD"):
         method,
         "Return the events that are on sale or will be, with their ticket types, prices and tickets left.",
         scope="reservations",
+        is_frequent=True,
         answers={200: Availability if method == "GET" else None, 304: None},
         headers=ETAG,
     )
@@ -88,6 +89,7 @@ describe(
     "POST",
     "Hold tickets for a limited time. A repeat with the same key gets the same reservation (200).",
     scope="reservations",
+    is_frequent=True,
     takes=NewReservation,
     answers={200: Reservation, 201: Reservation},
     headers=IDEMPOTENCY_KEY,

@@ -13,6 +13,7 @@ from reservations.queries.stock import list_stock
     refresh=60,
     order=200,
     size="medium",
+    on_wall=True,
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
     stats = collect_stats(now=context.now, since=context.since)

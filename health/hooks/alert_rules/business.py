@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from alerts.extension_points import Measured, NoData, Reading, Severity, alert_rule
+from health.hooks.alert_types import HIGH_USAGE
 from health.models import ActiveUser, SeriesKind
 from health.queries import values
 
@@ -44,7 +45,7 @@ def failed_gift_cards(since: datetime, until: datetime) -> Measured:
     threshold=100,
     window=timedelta(minutes=15),
     severity=Severity.INFO,
-    alert_type="high-usage",
+    alert_type=HIGH_USAGE,
 )
 def concurrent_users(since: datetime, until: datetime) -> Measured:
     return ActiveUser.objects.seen_since(since).user_count()

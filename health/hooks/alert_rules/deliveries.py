@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from alerts.extension_points import Cadence, Measured, Reading, Severity, alert_rule
+from health.hooks.alert_types import FAILED_SMS
 from health.queries.deliveries import count_deliveries, count_deliveries_by_app
 
 HOUR = timedelta(hours=1)
@@ -16,7 +17,7 @@ HOUR = timedelta(hours=1)
     threshold=10,
     window=HOUR,
     severity=Severity.MEDIUM,
-    alert_type="failed-sms",
+    alert_type=FAILED_SMS,
     cadence=Cadence.DELIVERY,
 )
 def failed_sms(since: datetime, until: datetime) -> Measured:
@@ -44,7 +45,7 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
     threshold=10,
     window=HOUR,
     severity=Severity.MEDIUM,
-    alert_type="failed-sms",
+    alert_type=FAILED_SMS,
     cadence=Cadence.DELIVERY,
     min_samples=20,  # a failed test message is not a rate
 )

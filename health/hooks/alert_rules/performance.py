@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from alerts.extension_points import Cadence, Measured, Reading, Severity, alert_rule
 from alerts.queries import limits_of
+from health.hooks.alert_types import SLOW_PERFORMANCE
 from health.models import Series, SeriesKind
 from health.queries import latencies
 
 HOUR = timedelta(hours=1)
-SLOW = "slow-performance"
 VERY_SLOW = "performance.very_slow_response"
 # Faster calls are read only if the rule's limits are below this.
 MIN_SLOW_CALL_MS = 1_000
@@ -47,7 +47,7 @@ def _slowest(
     threshold=3_000,
     window=HOUR,
     severity=Severity.HIGH,
-    alert_type=SLOW,
+    alert_type=SLOW_PERFORMANCE,
     cadence=Cadence.PERFORMANCE,
     min_samples=5,
 )
@@ -67,7 +67,7 @@ def slow_response(since: datetime, until: datetime) -> Measured:
     threshold=10_000,
     window=HOUR,
     severity=Severity.HIGH,
-    alert_type=SLOW,
+    alert_type=SLOW_PERFORMANCE,
     cadence=Cadence.PERFORMANCE,
 )
 def very_slow_response(since: datetime, until: datetime) -> Measured:
@@ -83,7 +83,7 @@ def very_slow_response(since: datetime, until: datetime) -> Measured:
     threshold=5_000,
     window=HOUR,
     severity=Severity.HIGH,
-    alert_type=SLOW,
+    alert_type=SLOW_PERFORMANCE,
     cadence=Cadence.PERFORMANCE,
     min_samples=5,
 )

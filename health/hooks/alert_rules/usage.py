@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from alerts.extension_points import Measured, Severity, alert_rule
+from health.hooks.alert_types import HIGH_USAGE
 from health.queries import usage, values
 from health.services.gauges import DATABASE_SIZE
 
@@ -14,7 +15,7 @@ from health.services.gauges import DATABASE_SIZE
     threshold=8,
     window=timedelta(hours=3),
     severity=Severity.WARNING,
-    alert_type="high-usage",
+    alert_type=HIGH_USAGE,
 )
 def database_size(since: datetime, until: datetime) -> Measured:
     levels = values.latest_levels(DATABASE_SIZE, since=since, until=until)
@@ -28,7 +29,7 @@ def database_size(since: datetime, until: datetime) -> Measured:
     threshold=400_000,
     window=timedelta(days=1),
     severity=Severity.INFO,
-    alert_type="high-usage",
+    alert_type=HIGH_USAGE,
 )
 def function_calls(since: datetime, until: datetime) -> Measured:
     return usage.function_call_count(since, until)
@@ -41,7 +42,7 @@ def function_calls(since: datetime, until: datetime) -> Measured:
     threshold=40,
     window=timedelta(days=31),
     severity=Severity.INFO,
-    alert_type="high-usage",
+    alert_type=HIGH_USAGE,
 )
 def bandwidth(since: datetime, until: datetime) -> Measured:
     month = until.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -28,6 +28,8 @@ def load_worst_alerts() -> list[SystemAlert]:
     refresh=30,
     order=10,
     size="wide",
+    on_wall=True,
+    is_urgent=True,
 )
 def overall_status(context: WidgetContext) -> dict[str, object]:
     components = list(Component.objects.in_use().in_order())
@@ -53,6 +55,8 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
     refresh=30,
     order=30,
     size="medium",
+    on_wall=True,
+    is_urgent=True,
 )
 def active_alerts(context: WidgetContext) -> dict[str, object]:
     return {
@@ -79,6 +83,7 @@ def active_alerts(context: WidgetContext) -> dict[str, object]:
     refresh=30,
     order=40,
     size="medium",
+    on_wall=True,
 )
 def active_users(context: WidgetContext) -> dict[str, object]:
     recent = ActiveUser.objects.seen_since(context.now - ACTIVE_WITHIN)

@@ -23,6 +23,7 @@ KINDS = {
     refresh=60,
     order=200,
     size="medium",
+    on_wall=True,
 )
 def response_times(context: WidgetContext) -> dict[str, object]:
     """Chart the durations of requests or, if none were measured, of the kind with the most calls."""

@@ -20,6 +20,7 @@ def load_enabled() -> list[Component]:
     refresh=60,
     order=300,
     size="wide",
+    on_wall=True,
 )
 def uptime_bars(context: WidgetContext) -> dict[str, object]:
     components = [

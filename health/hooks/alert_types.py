@@ -1,0 +1,39 @@
+"""The alert types of this app with their initial channels and response times."""
+
+from datetime import timedelta
+
+from alerts.extension_points import ALL_CHANNELS, TEAM_CHANNELS, Severity, alert_type
+from health.services.status_changes import DATABASE_DOWN
+
+SLOW_PERFORMANCE = "slow-performance"
+FAILED_SMS = "failed-sms"
+HIGH_USAGE = "high-usage"
+
+# Even an immediate response needs a time after which it is overdue.
+IMMEDIATELY = timedelta(minutes=5)
+
+alert_type(
+    DATABASE_DOWN,
+    name="Database down",
+    severity=Severity.CRITICAL,
+    respond_within=IMMEDIATELY,
+    channels=ALL_CHANNELS,
+    escalate_to=ALL_CHANNELS,
+)
+alert_type(
+    SLOW_PERFORMANCE,
+    name="Slow performance",
+    severity=Severity.HIGH,
+    respond_within=timedelta(hours=1),
+    channels=TEAM_CHANNELS,
+    escalate_to=TEAM_CHANNELS,
+)
+alert_type(
+    FAILED_SMS,
+    name="Failed SMS",
+    severity=Severity.MEDIUM,
+    respond_within=timedelta(hours=4),
+    channels=("email",),
+    escalate_to=TEAM_CHANNELS,
+)
+alert_type(HIGH_USAGE, name="High usage", severity=Severity.INFO, digest_only=True)

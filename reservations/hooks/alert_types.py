@@ -1,0 +1,16 @@
+"""The alert types of this app with their initial channels and response times."""
+
+from datetime import timedelta
+
+from alerts.extension_points import TEAM_CHANNELS, Severity, alert_type
+
+LOW_INVENTORY = "low-inventory"
+
+alert_type(
+    LOW_INVENTORY,
+    name="Low inventory",
+    severity=Severity.HIGH,
+    respond_within=timedelta(hours=2),
+    channels=("email",),
+    escalate_to=TEAM_CHANNELS,
+)
