@@ -16,6 +16,7 @@ How to add one: docs/howto/.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum, auto
 
 from django.db import models
 
@@ -53,7 +54,9 @@ class TypeDefaults:
     severity: Severity
     respond_within: timedelta | None = None  # None: no response is expected
     channels: tuple[str, ...] = ()  # notified at once
-    escalate_to: tuple[str, ...] = ()  # notified if the alert is still unanswered after `respond_within`
+    escalate_to: tuple[
+        str, ...
+    ] = ()  # notified if the alert is still unanswered after `respond_within`
     digest_only: bool = False  # listed in the daily digest, without notifications
 
 
@@ -216,17 +219,23 @@ def instant_check(name: str) -> Callable[[InstantCheck], InstantCheck]:
 # --- digest sources ----------------------------------------------------------------------------
 
 
+class DigestReason(StrEnum):
+    NEW = auto()
+    WORSE = auto()
+    REGRESSED = auto()
+
+
 @dataclass(frozen=True)
 class DigestItem:
     """One item of a digest. `key` identifies the subject across digests."""
 
     key: str
     title: str
-    reason: str  # "new", "worse" or "regressed"
+    reason: DigestReason
     count: int
     first_at: datetime
     last_at: datetime
-    severity: str = "high"
+    severity: Severity = Severity.HIGH
     sample: str = ""
     url: str = ""  # a path within the portal
     regressed_at: datetime | None = None  # if set, may be listed a second time within a day
@@ -291,11 +300,16 @@ class References:
     until: datetime | None = None
 
 
+class TouchedKind(StrEnum):
+    PAYMENT = auto()
+    RESERVATION = auto()
+
+
 @dataclass(frozen=True)
 class Touched:
     """One payment or reservation that a problem affects."""
 
-    kind: str  # "payment" or "reservation"
+    kind: TouchedKind
     reference: str
     state: str
     amount: int | None = None  # integer minor units

@@ -6,10 +6,11 @@ import msgspec
 from django.conf import settings
 
 from alerts.channels import Message
-from alerts.models import AlertEvent, Notification, SystemAlert
+from alerts.channels.base import MessageKind
+from alerts.models import AlertEvent, SystemAlert
 from core.lib import formats
 
-Kind = Notification.Kind
+Kind = MessageKind
 RESOLVED_PREFIX = "Resolved: "
 
 
@@ -18,7 +19,7 @@ def format_value(value: float | None, unit: str) -> str:
 
 
 def compose(
-    alert: SystemAlert, kind: Notification.Kind, *, now: datetime, recipients: tuple[str, ...] = ()
+    alert: SystemAlert, kind: MessageKind, *, now: datetime, recipients: tuple[str, ...] = ()
 ) -> Message:
     return Message(
         kind=kind,
@@ -61,7 +62,7 @@ def for_unannounced_resolution(message: Message) -> Message:
     return msgspec.structs.replace(message, title=title, text=text, is_announced=False)
 
 
-def to_event_kind(kind: Notification.Kind) -> AlertEvent.Kind:
+def to_event_kind(kind: MessageKind) -> AlertEvent.Kind:
     """Return the kind of timeline entry for a message of this kind."""
     return {
         Kind.ESCALATED: AlertEvent.Kind.ESCALATED,
@@ -69,7 +70,7 @@ def to_event_kind(kind: Notification.Kind) -> AlertEvent.Kind:
     }.get(kind, AlertEvent.Kind.ANNOUNCED)
 
 
-def _build_title(alert: SystemAlert, kind: Notification.Kind, now: datetime) -> str:
+def _build_title(alert: SystemAlert, kind: MessageKind, now: datetime) -> str:
     return {
         Kind.REOPENED: f"Reopened: {alert.title}",
         Kind.RAISED: f"Now {alert.severity}: {alert.title}",
@@ -81,7 +82,7 @@ def _build_title(alert: SystemAlert, kind: Notification.Kind, now: datetime) -> 
     }.get(kind, alert.title)
 
 
-def _build_text(alert: SystemAlert, kind: Notification.Kind, now: datetime) -> str:
+def _build_text(alert: SystemAlert, kind: MessageKind, now: datetime) -> str:
     if kind == Kind.RESOLVED:
         return f"Resolved after {formats.span(alert.duration(now))}."
     if kind == Kind.FLAPPING:

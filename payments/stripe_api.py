@@ -13,7 +13,7 @@ import stripe
 from django.conf import settings
 
 from core.lib import outbound
-from core.lib.outbound.breaker import Breaker, breaker_for
+from core.lib.outbound.breaker import Breaker, State, breaker_for
 from payments.intents import PAYMENT_METADATA_KEY, Intent
 from payments.reversals import REFUND_METADATA_KEY, StripeDispute, StripeRefund
 
@@ -90,7 +90,7 @@ def require_ready() -> None:
     if not is_configured():
         raise NotConfigured("payments are not configured")
     state = _breaker().state()
-    if state.state == "open":
+    if state.state is State.OPEN:
         raise NoResponse("Stripe is not responding", retry_after=state.retry_after or 1.0)
 
 

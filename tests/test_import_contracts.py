@@ -1,5 +1,7 @@
 """The import contracts of pyproject.toml, tried on copies of the code that break them."""
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -84,3 +86,32 @@ def test_an_import_that_points_up_or_sideways_breaks_a_contract(
         source.write(f"\n{line}\n")
 
     assert contract in broken_contracts(code)
+
+
+UPPER_APPS = {
+    "core": "alerts|health|payments|errors|reservations",
+    "alerts": "health|payments|errors|reservations",
+    "health": "payments|errors|reservations",
+    "payments": "errors|reservations",
+}
+# Lists that are reviewed as a whole: what each role may do, and which tables a test restore counts.
+MAY_NAME_UPPER_APPS = ("core/accounts/roles.py", "health/backups/creation.py")
+
+
+@pytest.mark.parametrize("folder", UPPER_APPS)
+def test_no_floor_names_hooks_or_addresses_of_an_upper_one(folder: str) -> None:
+    name = re.compile(rf"(?:{UPPER_APPS[folder]})[.:_][a-z_-]+")
+    found = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        module = path.relative_to(ROOT).as_posix()
+        if "/migrations/" in module or module in MAY_NAME_UPPER_APPS:
+            continue
+        found += [
+            f"{module}:{node.lineno}: {node.value}"
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and name.fullmatch(node.value)
+        ]
+
+    assert found == []

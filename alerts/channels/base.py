@@ -7,12 +7,29 @@ from datetime import datetime
 from typing import ClassVar
 
 import msgspec
+from django.db import models
+
+
+class MessageKind(models.TextChoices):
+    TRIGGERED = "triggered"
+    REOPENED = "reopened"
+    RAISED = "raised"
+    REMINDER = "reminder"
+    ESCALATED = "escalated"
+    ACKNOWLEDGED = "acknowledged"
+    FLAPPING = "flapping"
+    RESOLVED = "resolved"
+    STORM = "storm"
+    DIGEST = "digest"
+    REPORT = "report"
+    NOTICE = "notice"
+    TEST = "test"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a notification, frozen when it is created. Each channel formats it for its service."""
 
-    kind: str
+    kind: MessageKind
     title: str
     text: str = ""
     severity: str = "info"
@@ -32,7 +49,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_resolved(self) -> bool:
-        return self.kind == "resolved"
+        return self.kind is MessageKind.RESOLVED
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,14 @@ from alerts.channels.base import (
     DeliveryFailed,
     Field,
     Message,
+    MessageKind,
     Receipt,
     Transport,
     truncate,
 )
 
+# Messages that are not about one alert.
+WITHOUT_ALERT = (MessageKind.DIGEST, MessageKind.REPORT, MessageKind.TEST, MessageKind.NOTICE)
 IDEMPOTENCY_HEADER = "X-Opsportal-Key"  # Resend deduplicates on this
 
 
@@ -88,7 +91,7 @@ def build_email(message: Message, *, sender: str, key: str) -> EmailMultiAlterna
 
 
 def build_subject(message: Message) -> str:
-    if message.kind in ("digest", "report", "test", "notice"):
+    if message.kind in WITHOUT_ALERT:
         return message.title
     if message.is_resolved:
         return f"[resolved] {message.title.removeprefix('Resolved: ')}"

@@ -5,6 +5,7 @@ from functools import cache
 
 import httpx
 import msgspec
+from django.conf import settings
 
 from alerts.channels.base import DeliveryFailed, Receipt, truncate
 from core.lib import outbound
@@ -33,9 +34,12 @@ def post(
     data: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     auth: tuple[str, str] | None = None,
-    guard: bool = False,
+    is_trusted: bool = False,
 ) -> tuple[httpx.Response, Receipt]:
-    """Send one request; the outbox retries. Raise DeliveryFailed unless the provider answers 2xx."""
+    """Send one request; the outbox retries. Raise DeliveryFailed unless the provider answers 2xx.
+
+    Only public addresses are allowed, unless the address `is_trusted`, see `is_from_settings`.
+    """
     try:
         response = get_client(service).request(
             "POST",
@@ -46,7 +50,7 @@ def post(
             headers=headers,
             auth=auth,
             idempotent=False,
-            guard=guard,
+            guard=not is_trusted,
         )
     except outbound.ForbiddenAddress as error:
         raise DeliveryFailed(f"not a public address: {error}", is_permanent=True) from error
@@ -69,6 +73,11 @@ def post(
         is_gone=response.status_code in GONE_STATUSES,
         retry_after=retry_after(response) or _retry_after_in_body(response),
     )
+
+
+def is_from_settings(address: str, setting: str) -> bool:
+    """Return True if the operator has configured exactly this address, so that it may be a private one."""
+    return bool(address) and address == getattr(settings, setting)
 
 
 def parse_json_object(response: httpx.Response) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """PagerDuty Events v2: https://developer.pagerduty.com/docs/events-api-v2-overview"""
 
-from alerts.channels.base import Config, Field, Message, Receipt, Transport, truncate
-from alerts.channels.http import parse_json_object, post
+from alerts.channels.base import Config, Field, Message, MessageKind, Receipt, Transport, truncate
+from alerts.channels.http import is_from_settings, parse_json_object, post
 
 SEVERITIES = {
     "critical": "critical",
@@ -58,8 +58,10 @@ class PagerDuty(Transport):
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         url = f"{config['api_url']}/v2/enqueue"
-        response, receipt = post("pagerduty", url, json=build_event(message, config["routing_key"]))
-        if message.kind == "test":  # close the incident, or PagerDuty would escalate it
+        is_trusted = is_from_settings(config["api_url"], "PAGERDUTY_API_URL")
+        event = build_event(message, config["routing_key"])
+        response, receipt = post("pagerduty", url, json=event, is_trusted=is_trusted)
+        if message.kind is MessageKind.TEST:  # close the incident, or PagerDuty would escalate it
             end = build_event(message, config["routing_key"], action="resolve")
-            post("pagerduty", url, json=end)
+            post("pagerduty", url, json=end, is_trusted=is_trusted)
         return Receipt(receipt.answer, str(parse_json_object(response).get("dedup_key", "")))

@@ -1,9 +1,7 @@
 """Slack, through an incoming webhook: https://api.slack.com/messaging/webhooks"""
 
-from django.conf import settings
-
 from alerts.channels.base import Config, Field, Message, Receipt, Transport, truncate
-from alerts.channels.http import post
+from alerts.channels.http import is_from_settings, post
 
 COLORS = {
     "critical": "#b3261e",
@@ -98,5 +96,5 @@ class Slack(Transport):
             "attachments": [{"color": color, "blocks": build_blocks(message)}],
         }
         url = config["webhook_url"]
-        # A URL from the settings is trusted; one entered in the admin must not reach private addresses.
-        return post("slack", url, json=body, guard=url != settings.SLACK_WEBHOOK_URL)[1]
+        is_trusted = is_from_settings(url, "SLACK_WEBHOOK_URL")
+        return post("slack", url, json=body, is_trusted=is_trusted)[1]

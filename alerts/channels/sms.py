@@ -4,7 +4,7 @@ import unicodedata
 from urllib.parse import quote
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport
-from alerts.channels.http import parse_json_object, post
+from alerts.channels.http import is_from_settings, parse_json_object, post
 
 # A GSM-7 segment holds 160 characters. A single character outside of GSM-7 turns the message into UCS-2 with 70.
 # https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
@@ -101,6 +101,7 @@ class Sms(Transport):
         response, receipt = post(
             "twilio",
             url,
+            is_trusted=is_from_settings(config["api_url"], "TWILIO_API_URL"),
             data={"From": config["sender"], "To": recipient, "Body": build_segment(message)},
             auth=(sid, config["auth_token"]),
         )

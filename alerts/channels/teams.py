@@ -68,4 +68,4 @@ class Teams(Transport):
             "content": build_card(message),
         }
         body = {"type": "message", "attachments": [attachment]}
-        return post("teams", config["webhook_url"], json=body, guard=True)[1]
+        return post("teams", config["webhook_url"], json=body)[1]

@@ -3,7 +3,7 @@
 from html import escape
 
 from alerts.channels.base import Config, Field, Message, Receipt, Transport, truncate
-from alerts.channels.http import parse_json_object, post
+from alerts.channels.http import is_from_settings, parse_json_object, post
 from alerts.channels.slack import format_headline
 
 
@@ -36,7 +36,8 @@ class Telegram(Transport):
             "link_preview_options": {"is_disabled": True},
         }
         url = f"{config['api_url']}/bot{config['token']}/sendMessage"
-        response, receipt = post("telegram", url, json=body)
+        is_trusted = is_from_settings(config["api_url"], "TELEGRAM_API_URL")
+        response, receipt = post("telegram", url, json=body, is_trusted=is_trusted)
         result = parse_json_object(response).get("result")
         sent = result if isinstance(result, dict) else {}
         return Receipt(receipt.answer, str(sent.get("message_id", "")))

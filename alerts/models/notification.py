@@ -10,6 +10,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 
+from alerts.channels.base import MessageKind
 from alerts.models.alert import SystemAlert
 from alerts.models.channel import Channel
 
@@ -69,26 +70,11 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 class Notification(models.Model):
     """One message to one channel. `payload` is fixed on creation, so a late delivery reports the state of that time."""
 
-    class Kind(models.TextChoices):
-        TRIGGERED = "triggered"
-        REOPENED = "reopened"
-        RAISED = "raised"
-        REMINDER = "reminder"
-        ESCALATED = "escalated"
-        ACKNOWLEDGED = "acknowledged"
-        FLAPPING = "flapping"
-        RESOLVED = "resolved"
-        STORM = "storm"
-        DIGEST = "digest"
-        REPORT = "report"
-        NOTICE = "notice"
-        TEST = "test"
-
     alert = models.ForeignKey(
         SystemAlert, models.CASCADE, null=True, blank=True, related_name="notifications"
     )
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="notifications")
-    kind = models.CharField(max_length=15, choices=Kind)
+    kind = models.CharField(max_length=15, choices=MessageKind)
     idempotency_key = models.CharField(max_length=200, unique=True)
     stream = models.CharField(
         max_length=100, help_text="Messages of one stream are sent in the order of their creation."

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 
 from alerts.channels import Message, filter_configured, get_transport
+from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
 from alerts.models import Channel, Notification, NotificationState
 from alerts.queries import routing
@@ -86,11 +87,11 @@ def _report_through_another_channel(channel: Channel, text: str, *, now: datetim
         for destination in routing.list_destinations([other], severity=Severity.CRITICAL, now=now):
             outbox.enqueue_notification(
                 channel=other,
-                kind=Notification.Kind.NOTICE,
+                kind=MessageKind.NOTICE,
                 key=f"disabled:{channel.pk}:{int(now.timestamp())}:{destination.label}",
                 stream=f"notice/{destination.label}",
                 message=Message(
-                    kind=Notification.Kind.NOTICE,
+                    kind=MessageKind.NOTICE,
                     title=f'The channel "{channel.name}" was disabled',
                     text=f"The provider rejected our credentials or address: {text}",
                     severity="high",
@@ -114,11 +115,11 @@ def send_test(channel: Channel, *, now: datetime) -> Notification:
     key = f"test:{channel.pk}:{uuid.uuid4()}"
     notification = outbox.enqueue_notification(
         channel=channel,
-        kind=Notification.Kind.TEST,
+        kind=MessageKind.TEST,
         key=key,
         stream=key,
         message=Message(
-            kind=Notification.Kind.TEST,
+            kind=MessageKind.TEST,
             title="Test from opsportal",
             text=f'This is a test message for the {transport.label} channel "{channel.name}". No action is needed.',
             severity=Severity.INFO,

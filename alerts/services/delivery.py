@@ -23,6 +23,7 @@ from alerts.channels import (
     get_transport,
     list_missing_fields,
 )
+from alerts.channels.base import MessageKind
 from alerts.models import (
     UNFINISHED_STATES,
     AlertEvent,
@@ -147,14 +148,14 @@ def _load_message(notification: Notification) -> Message | None:
     A resolution reads differently if its alert was never delivered, and some services do not get it at all.
     """
     message = messages.from_payload(notification.payload)
-    if notification.kind != Notification.Kind.RESOLVED:
+    if notification.kind != MessageKind.RESOLVED:
         return message
     before = (
         Notification.objects.filter(
             stream=notification.stream,
             pk__lt=notification.pk,
             sent_at__isnull=False,
-            kind__in=[*FIRING_KINDS, Notification.Kind.RESOLVED],
+            kind__in=[*FIRING_KINDS, MessageKind.RESOLVED],
         )
         .order_by("-pk")
         .values_list("kind", flat=True)

@@ -9,8 +9,9 @@ from django.db import transaction
 from django.template.loader import render_to_string
 
 from alerts.channels import Message, filter_configured, get_transport
+from alerts.channels.base import MessageKind
 from alerts.extension_points import DigestItem, Fact, Severity, digest_sources, report_sections
-from alerts.models import AlertType, Channel, DigestMention, DigestRun, Notification, SystemAlert
+from alerts.models import AlertType, Channel, DigestMention, DigestRun, SystemAlert
 from alerts.queries import routing
 from alerts.services import outbox
 
@@ -35,7 +36,7 @@ def send_error_digest(*, now: datetime) -> str:
     if not items:
         return "nothing new"
     _record_mentions(items, now=now)
-    items.sort(key=lambda item: (-Severity(item.severity).rank, -item.count, item.key))
+    items.sort(key=lambda item: (-item.severity.rank, -item.count, item.key))
     context = {
         "items": items[:MAX_LISTED],
         "more_count": max(0, len(items) - MAX_LISTED),
@@ -155,7 +156,7 @@ def _enqueue_email(
     text = render_to_string(f"emails/{template}.txt", context).strip()
     html = render_to_string(f"emails/{template}.html", {**context, "title": title})
     count = 0
-    kind = Notification.Kind.REPORT if name == "weekly" else Notification.Kind.DIGEST
+    kind = MessageKind.REPORT if name == "weekly" else MessageKind.DIGEST
     channels = Channel.objects.enabled().filter(gets_digests=True).order_by("pk")
     for channel in filter_configured(c for c in channels if get_transport(c).supports_digests):
         for destination in routing.list_destinations([channel], severity=Severity.INFO, now=now):

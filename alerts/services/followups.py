@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
+from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
-from alerts.models import AlertEvent, AlertState, EscalationStep, Notification, SystemAlert
+from alerts.models import AlertEvent, AlertState, EscalationStep, SystemAlert
 from alerts.queries import routing, silences
 from alerts.services import lifecycle, notifications
 from alerts.services.defaults import get_or_create_type
@@ -92,7 +93,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
         escalate_at=_next_escalation_at(alert, steps, number, now),
     ):
         return False
-    notifications.notify(alert, Notification.Kind.ESCALATED, routing.list_channels(step), now=now)
+    notifications.notify(alert, MessageKind.ESCALATED, routing.list_channels(step), now=now)
     return True
 
 
@@ -110,4 +111,4 @@ def _remind(alert: SystemAlert, now: datetime) -> bool:
     if silences.find_silence(alert, now) or not transition(alert, last_notified_at=now):
         return False
     channels = routing.list_channels(get_or_create_type(alert.alert_type, alert.severity))
-    return notifications.notify(alert, Notification.Kind.REMINDER, channels, now=now) > 0
+    return notifications.notify(alert, MessageKind.REMINDER, channels, now=now) > 0

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from alerts import messages
 from alerts.channels import Message, get_transport
+from alerts.channels.base import MessageKind
 from alerts.models import AlertEvent, Channel, Notification, NotificationState, SystemAlert
 from alerts.queries import routing, silences
 from alerts.queries.routing import Destination
@@ -18,7 +19,7 @@ from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, update_locked
 from core.lib import formats
 
-Kind = Notification.Kind
+Kind = MessageKind
 
 # A recipient of any of these is also notified of the resolution.
 FIRING_KINDS = (
@@ -68,7 +69,7 @@ def announce_flapping(alert: SystemAlert, *, now: datetime) -> int:
     return notify(alert, Kind.FLAPPING, routing.list_channels(alert_type), now=now)
 
 
-def choose_kind(alert: SystemAlert) -> Notification.Kind:
+def choose_kind(alert: SystemAlert) -> MessageKind:
     """Return the kind of message that fits what was already sent since the alert opened."""
     first = Kind.REOPENED if alert.reopen_count else Kind.TRIGGERED
     if not alert.notice_count:
@@ -84,7 +85,7 @@ def choose_kind(alert: SystemAlert) -> Notification.Kind:
     return Kind.REMINDER if last_severity == alert.severity else Kind.RAISED
 
 
-def find_hold_reason(alert: SystemAlert, kind: Notification.Kind, now: datetime) -> str:
+def find_hold_reason(alert: SystemAlert, kind: MessageKind, now: datetime) -> str:
     """Return the reason to hold the notification back now, or "" if there is none."""
     silenced = silences.find_silence(alert, now)
     if silenced:
@@ -104,7 +105,7 @@ def find_hold_reason(alert: SystemAlert, kind: Notification.Kind, now: datetime)
 
 
 def notify(
-    alert: SystemAlert, kind: Notification.Kind, channels: Iterable[Channel], *, now: datetime
+    alert: SystemAlert, kind: MessageKind, channels: Iterable[Channel], *, now: datetime
 ) -> int:
     """Enqueue a message of this kind for each channel and return the number of messages.
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from alerts.channels import Message
+from alerts.channels.base import MessageKind
 from alerts.messages import to_payload
 from alerts.models import Channel, Notification, SystemAlert
 from core.lib import queue
@@ -15,7 +16,7 @@ REMINDER_DEADLINE = timedelta(hours=1)
 def enqueue_notification(
     *,
     channel: Channel,
-    kind: Notification.Kind,
+    kind: MessageKind,
     key: str,
     stream: str,
     message: Message,
@@ -25,7 +26,7 @@ def enqueue_notification(
 ) -> Notification | None:
     """Create a notification and return it, or None if one with this idempotency key exists."""
     due_at = max(now, not_before or now)
-    lifetime = REMINDER_DEADLINE if kind == Notification.Kind.REMINDER else DELIVERY_DEADLINE
+    lifetime = REMINDER_DEADLINE if kind == MessageKind.REMINDER else DELIVERY_DEADLINE
     notification, created = Notification.objects.get_or_create(
         idempotency_key=key,
         defaults={

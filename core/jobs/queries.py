@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import OuterRef, Subquery
 
-from core.jobs.models import NODE_TIMEOUT, Job, JobRun, Node
+from core.jobs.models import NODE_TIMEOUT, Job, JobRun, Node, Outcome
 from core.lib import queue
 
 LATE_AFTER = timedelta(minutes=2)
@@ -52,6 +52,10 @@ class JobLine:
     last_finished_at: datetime | None
     last_outcome: str
     last_result: str
+
+    @property
+    def has_failed(self) -> bool:
+        return self.last_outcome in (Outcome.FAILED, Outcome.LOST)
 
 
 def job_overview(now: datetime) -> list[JobLine]:

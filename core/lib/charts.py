@@ -7,11 +7,15 @@ attributes because the content security policy forbids inline styles.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.lib import formats
+
+SeriesKind = Literal["line", "area", "bars"]
+SparklineKind = Literal["line", "bars"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Series:
 
     label: str
     values: Sequence[float | int | None]
-    kind: str = "area"  # "line", "area" or "bars"
+    kind: SeriesKind = "area"
     tone: str = ""
 
 
@@ -76,7 +80,7 @@ class Chart:
 
 
 def sparkline(
-    values: Sequence[float], *, label: str = "", kind: str = "bars", width: int = 120
+    values: Sequence[float], *, label: str = "", kind: SparklineKind = "bars", width: int = 120
 ) -> SafeString:
     """Return an inline SVG, 28 px high. Use `kind` "bars" for counts and "line" for levels."""
     height = 28

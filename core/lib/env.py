@@ -1,5 +1,6 @@
 """Read typed values from the environment. `seal()` reports all invalid values at once."""
 
+from collections import defaultdict
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -14,22 +15,27 @@ class PortalEnv(FileAwareEnv):
 
     def __init__(self) -> None:
         super().__init__(eager=False, strip_whitespace=True)
+        self._own_errors: defaultdict[str, list[str]] = defaultdict(list)
         self.add_parser("database", _database)
         self.add_parser("base_url", _base_url)
         self.add_parser("zone", _zone)
 
     def add_error(self, name: str, message: str) -> None:
         """Add an error for `seal()` to report."""
-        self._errors[name].append(message)
+        self._own_errors[name].append(message)
 
     def seal(self) -> None:
         """Raise ImproperlyConfigured, with all errors in one line, if any value was invalid."""
+        messages: dict[str, Any] = {**self._own_errors}
         try:
             super().seal()
         except EnvValidationError as error:
-            messages: Any = error.error_messages
+            own: Any = error.error_messages
+            for name, found in own.items():
+                messages[name] = [*found, *messages.get(name, ())]
+        if messages:
             lines = (f"{name}: {' '.join(map(str, each))}" for name, each in messages.items())
-            raise ImproperlyConfigured(f"invalid settings: {'; '.join(lines)}") from None
+            raise ImproperlyConfigured(f"invalid settings: {'; '.join(lines)}")
 
     def _get_value(self, env_key: str, default: Any) -> Any:
         try:

@@ -84,7 +84,7 @@ class _Guarded:
     def connect(self) -> None:
         """Connect if needed. The pool calls this before each command, even on an open connection."""
         gate.enter()
-        if self._sock is not None:  # type: ignore[attr-defined]
+        if self.is_connected:  # type: ignore[attr-defined]
             return
         self._is_connecting = True
         try:

@@ -13,11 +13,12 @@ The cache saves 40 % of the CPU time of `build_event_from_json` (`python -m benc
 """
 
 import itertools
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, TypedDict
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from core.lib.generation_cache import GenerationCache
 from core.lib.scrub import ScrubbedDict, Scrubber
 from errors.event import json_codec
 from errors.event.fingerprint import Frames, exceptions_of, frames_of
@@ -66,40 +67,21 @@ _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_any = msgspec.json.Decoder().decode
 
-Value = TypeVar("Value")
 _Key = tuple[int, bytes]  # The serial of a scrubber, and what was decoded.
 # Members to read; what to encode; a number that only frames share that differ in nothing but their locals.
 _Frame = tuple[dict[str, Any], Any, int]
 
 
-class _Cache(Generic[Value]):
-    """A cache of two generations: a full one replaces the older one, and what is found in the older one is kept."""
-
-    def __init__(self) -> None:
-        self.young: dict[_Key, Value] = {}
-        self._old: dict[_Key, Value] = {}
-        self._young_bytes = 0
-
-    def get(self, key: _Key) -> Value | None:
-        value = self.young.get(key)
-        if value is None:
-            value = self._old.get(key)
-            if value is not None:
-                self.put(key, value)
-        return value
-
-    def put(self, key: _Key, value: Value) -> None:
-        size = len(key[1])
-        if size > MAX_ENTRY_BYTES:
-            return
-        if self._young_bytes > MAX_GENERATION_BYTES:
-            self._old, self.young, self._young_bytes = self.young, {}, 0
-        self.young[key] = value
-        self._young_bytes += max(size, MIN_CHARGED_BYTES)
+def _weight_of(key: _Key) -> int:
+    return max(len(key[1]), MIN_CHARGED_BYTES)
 
 
-_members = _Cache[ScrubbedDict]()
-_frames = _Cache[_Frame]()
+_members = GenerationCache[_Key, ScrubbedDict](
+    MAX_GENERATION_BYTES, weight_of=_weight_of, max_entry_weight=MAX_ENTRY_BYTES
+)
+_frames = GenerationCache[_Key, _Frame](
+    MAX_GENERATION_BYTES, weight_of=_weight_of, max_entry_weight=MAX_ENTRY_BYTES
+)
 _numbers = itertools.count()
 
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from django.db.models import Q
 from django.urls import reverse
 
-from alerts.extension_points import DigestItem, digest_source
+from alerts.extension_points import DigestItem, DigestReason, digest_source
+from alerts.extension_points import Severity as AlertSeverity
 from errors.models import ErrorGroup, Severity
 from errors.queries import pages
 
@@ -15,7 +16,11 @@ MAX_GROUPS = 500
 WORSE_FACTOR = 3
 MIN_WORSE_COUNT = 10
 # Maps the severities of groups to those of alerts.
-SEVERITIES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
+SEVERITIES = {
+    Severity.CRITICAL: AlertSeverity.CRITICAL,
+    Severity.HIGH: AlertSeverity.HIGH,
+    Severity.WARNING: AlertSeverity.WARNING,
+}
 
 
 @digest_source("errors")
@@ -40,18 +45,19 @@ def error_groups(since: datetime, until: datetime) -> Iterator[DigestItem]:
                 count=group.event_count,
                 first_at=group.first_seen_at,
                 last_at=group.last_seen_at,
-                severity=SEVERITIES.get(Severity(group.severity), "high"),
+                severity=SEVERITIES.get(Severity(group.severity), AlertSeverity.HIGH),
                 sample=group.culprit,
                 url=reverse("errors:group-detail", args=[group.pk]),
                 regressed_at=group.regressed_at,
             )
 
 
-def _reason(group: ErrorGroup, hours: list[int], since: datetime) -> str:
+def _reason(group: ErrorGroup, hours: list[int], since: datetime) -> DigestReason | None:
     if group.first_seen_at > since:
-        return "new"
+        return DigestReason.NEW
     if group.regressed_at and group.regressed_at > since:
-        return "regressed"
+        return DigestReason.REGRESSED
     *before, this_hour = hours
     usual = sum(before) / len(before) if before else 0
-    return "worse" if this_hour >= MIN_WORSE_COUNT and this_hour > WORSE_FACTOR * usual else ""
+    is_worse = this_hour >= MIN_WORSE_COUNT and this_hour > WORSE_FACTOR * usual
+    return DigestReason.WORSE if is_worse else None

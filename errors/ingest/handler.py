@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
 
@@ -54,14 +55,29 @@ _ADDRESS = re.compile(
     r"/+(?:api/+(?P<project>\d{1,18})/+(?P<what>envelope|store|security|csp-report|nel|minidump"
     r"|unreal(?:/[^/]*)*|cron/+[^/]+(?:/+[^/]+)?)|tunnel|api/+v1/+errors)/*"
 )
-_PARSERS: dict[str | None, Callable[[IngestRequest, Any], Parsed]] = {
-    None: parse_errors,
-    "tunnel": parse_envelope,
-    "envelope": parse_envelope,
-    "store": parse_event,
-    "security": parse_reports,
-    "csp-report": parse_reports,
-    "nel": parse_reports,
+
+
+class Endpoint(StrEnum):
+    PLAIN = "errors"
+    ENVELOPE = "envelope"
+    TUNNEL = "tunnel"
+    STORE = "store"
+    SECURITY = "security"
+    CSP_REPORT = "csp-report"
+    NEL = "nel"
+    CRON = "cron"
+    MINIDUMP = "minidump"
+    UNREAL = "unreal"
+
+
+_PARSERS: dict[Endpoint, Callable[[IngestRequest, Any], Parsed]] = {
+    Endpoint.PLAIN: parse_errors,
+    Endpoint.TUNNEL: parse_envelope,
+    Endpoint.ENVELOPE: parse_envelope,
+    Endpoint.STORE: parse_event,
+    Endpoint.SECURITY: parse_reports,
+    Endpoint.CSP_REPORT: parse_reports,
+    Endpoint.NEL: parse_reports,
 }
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="errors.ingest")
 
@@ -80,20 +96,20 @@ class _Route:
     __slots__ = ("cron_parts", "endpoint", "is_plain", "project_id")
 
     def __init__(self, address: re.Match[str]) -> None:
-        what = address["what"]
+        parts = [part for part in (address["what"] or "").split("/") if part]
         self.cron_parts: list[str] = []
         self.project_id = int(address["project"]) if address["project"] else None
-        self.endpoint: str | None = what
-        if what is None and "tunnel" in address[0]:
-            self.endpoint = "tunnel"
-        elif what is not None and what.startswith("cron"):
-            self.endpoint = "cron"
-            self.cron_parts = [part for part in what.split("/") if part][1:]
-        self.is_plain = self.endpoint is None
+        if parts:
+            self.endpoint = Endpoint(parts[0])
+            if self.endpoint is Endpoint.CRON:
+                self.cron_parts = parts[1:]
+        else:
+            self.endpoint = Endpoint.TUNNEL if "tunnel" in address[0] else Endpoint.PLAIN
+        self.is_plain = self.endpoint is Endpoint.PLAIN
 
     def check_method(self, method: str | None) -> None:
         """Raise Refused (405) for a method that the endpoint does not accept."""
-        if self.endpoint == "cron":
+        if self.endpoint is Endpoint.CRON:
             if method not in ("GET", "POST"):
                 raise Refused(405, "get or post here", ("Allow", "GET, POST, OPTIONS"))
         elif method != "POST":
@@ -104,16 +120,16 @@ class _Route:
         if self.is_plain:
             request.authenticate(None, [key_of(request)])
             return
-        if self.endpoint in ("tunnel", "cron"):
+        if self.endpoint in (Endpoint.TUNNEL, Endpoint.CRON):
             return
         keys = credentials.keys(request.environ)
-        if keys or self.endpoint != "envelope":
+        if keys or self.endpoint is not Endpoint.ENVELOPE:
             request.authenticate(self.project_id, keys)
         if self.endpoint not in _PARSERS:
             raise Refused(415, "minidumps and Unreal crash reports are not supported")
 
     def parse(self, request: IngestRequest) -> Parsed:
-        if self.endpoint == "cron":
+        if self.endpoint is Endpoint.CRON:
             assert self.project_id is not None
             return record_check_in(request, self.project_id, self.cron_parts)
         return _PARSERS[self.endpoint](request, self.project_id)
@@ -183,7 +199,7 @@ async def _process(
 
 def _must_leave_the_loop(route: _Route, request: IngestRequest) -> bool:
     """Return True if parsing this request may take long, or may wait for the database or Redis."""
-    if route.endpoint == "cron" or len(request.body) > MAX_INLINE_BODY_BYTES:
+    if route.endpoint is Endpoint.CRON or len(request.body) > MAX_INLINE_BODY_BYTES:
         return True
     may_have_quotas = request.project is None or bool(request.project.quotas)
     return may_have_quotas and bool(settings.REDIS_URL)

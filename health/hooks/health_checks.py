@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from core.jobs.queries import queue_state
 from core.lib import outbound
+from core.lib.outbound.breaker import State
 from health.backups.verification import STALE_AFTER
 from health.extension_points import Degraded, NotConfigured, health_check
 from health.models import Backup
@@ -86,7 +87,7 @@ _resend = outbound.Client("resend-health", timeout=3, connect=2, attempts=1, bre
 def _require_closed_breaker(name: str) -> None:
     """Raise Degraded while the circuit breaker of the dependency is open."""
     for state in outbound.breaker_states():
-        if state.name == name and state.state == "open":
+        if state.name == name and state.state is State.OPEN:
             raise Degraded(
                 "responding, but the circuit breaker is still open after recent failures"
             )

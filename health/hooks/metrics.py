@@ -241,7 +241,7 @@ def portal() -> Iterator[Metric]:
     )
     for job in jobs.job_overview(now):
         late.add_metric([job.name], float(job.is_late))
-        failing.add_metric([job.name], float(job.last_outcome in ("failed", "lost")))
+        failing.add_metric([job.name], float(job.has_failed))
         if job.last_finished_at:
             age.add_metric([job.name], (now - job.last_finished_at).total_seconds())
     yield from (late, age, failing)

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from alerts.channels import TRANSPORTS, DeliveryFailed, Message, Transport
+from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
 from alerts.services import clear_problem, report_problem
 from core.lib import background
@@ -74,7 +75,7 @@ def _begin(outage: Outage) -> None:
     log.error("database down", extra={"reason": outage.message})
     send_directly(
         Message(
-            kind="triggered",
+            kind=MessageKind.TRIGGERED,
             title=f"{settings.INSTANCE}: the portal's database is down",
             text=f"{outage.message}\nUntil it is back, the portal stores no errors and sends no other alerts.",
             severity=Severity.CRITICAL,

@@ -68,7 +68,9 @@ def span(value: timedelta | float | int | None) -> str:
 
 
 @register.simple_tag
-def sparkline(values: Sequence[float], label: str = "", kind: str = "bars") -> SafeString:
+def sparkline(
+    values: Sequence[float], label: str = "", kind: charts.SparklineKind = "bars"
+) -> SafeString:
     """Show a small chart in a line of text. `label` is its description for screen readers."""
     return charts.sparkline(values, label=label, kind=kind)
 

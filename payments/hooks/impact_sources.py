@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.db.models import Q
 from django.urls import reverse
 
-from alerts.extension_points import References, Touched, impact_source
+from alerts.extension_points import References, Touched, TouchedKind, impact_source
 from core.lib.uuids import parse_uuids
 from payments.customers import customer_references
 from payments.models import Payment, PaymentStatus
@@ -25,7 +25,7 @@ def touched_payments(references: References) -> Iterator[Touched]:
     touched = Payment.objects.filter(_match(references))
     for payment in touched.order_by("-created_at", "-pk")[:MAX_TOUCHED]:
         yield Touched(
-            kind="payment",
+            kind=TouchedKind.PAYMENT,
             reference=str(payment.uuid),
             state=payment.status,
             amount=payment.amount,

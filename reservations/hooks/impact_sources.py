@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.db.models import Q
 from django.urls import reverse
 
-from alerts.extension_points import References, Touched, impact_source
+from alerts.extension_points import References, Touched, TouchedKind, impact_source
 from core.lib.uuids import parse_uuids
 from payments.customers import customer_references
 from payments.hooks.impact_sources import SETTLED
@@ -32,7 +32,7 @@ def touched_reservations(references: References) -> Iterator[Touched]:
     for reservation in touched:
         lines = list(reservation.lines.all())
         yield Touched(
-            kind="reservation",
+            kind=TouchedKind.RESERVATION,
             reference=str(reservation.uuid),
             state=reservation.status,
             amount=None if str(reservation.uuid) in counted else sum(line.amount for line in lines),

@@ -12,6 +12,7 @@ from pytest_django import Settings
 
 from alerts import services
 from alerts.channels import DeliveryFailed, Message, get_config, get_transport
+from alerts.channels.base import MessageKind
 from alerts.channels.sms import build_segment, count_characters, to_gsm7
 from alerts.channels.webhook import sign
 from alerts.models import AlertType, Channel, Notification, Person, Team
@@ -23,7 +24,7 @@ from tests.servers.mail import MailServer
 pytestmark = pytest.mark.django_db
 
 MESSAGE = Message(
-    kind="triggered",
+    kind=MessageKind.TRIGGERED,
     title="Gate <north> is slow & sad",
     text="3,200 ms, above the threshold of 3,000 ms",
     severity="high",
@@ -176,7 +177,9 @@ def test_a_failed_sms_is_retried_for_its_number_only(gauge: Gauge, twilio: FakeH
     url=st.sampled_from(["", "https://ops.example/admin/alerts/123456/", "https://x/" + "y" * 200]),
 )
 def test_an_sms_is_always_one_gsm7_segment(title: str, text: str, url: str) -> None:
-    message = Message(kind="triggered", title=title, text=text, url=url, severity="high", at=NOON)
+    message = Message(
+        kind=MessageKind.TRIGGERED, title=title, text=text, url=url, severity="high", at=NOON
+    )
 
     body = build_segment(message)
 

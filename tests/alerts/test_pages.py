@@ -8,7 +8,14 @@ from django.test import Client
 from django.utils import timezone
 
 from alerts import services
-from alerts.extension_points import References, Severity, Touched, impact_source, impact_sources
+from alerts.extension_points import (
+    References,
+    Severity,
+    Touched,
+    TouchedKind,
+    impact_source,
+    impact_sources,
+)
 from alerts.models import AlertEvent, Channel, Notification, Silence, SystemAlert
 from health.queries.public_status import load_public_status
 from tests.alerts.conftest import MINUTE, Gauge, deliver
@@ -178,7 +185,7 @@ def test_the_alert_page_shows_rule_timeline_and_deliveries(
 def test_the_alert_page_shows_the_amount_at_risk(owner: Client) -> None:
     def source(references: References) -> list[Touched]:
         return [
-            Touched("payment", order, "processing", 4200, "EUR", at_risk=True)
+            Touched(TouchedKind.PAYMENT, order, "processing", 4200, "EUR", at_risk=True)
             for order in references.order_ids
         ]
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alerts.extension_points import References, Touched, impact_sources
+from alerts.extension_points import References, Touched, TouchedKind, impact_sources
 from core.clients.models import ClientApp
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, GroupNote, UserReport
 from tests.errors.stored import NOON, group_of, make_error
@@ -201,7 +201,7 @@ def test_the_pages_show_the_payments_and_reservations_affected_by_an_error(
 ) -> None:
     def stuck_payments(references: References) -> list[Touched]:
         return [
-            Touched("payment", payment_id, "stuck", 4200, "eur", seats=2, at_risk=True)
+            Touched(TouchedKind.PAYMENT, payment_id, "stuck", 4200, "eur", seats=2, at_risk=True)
             for payment_id in references.payment_ids
         ]
 

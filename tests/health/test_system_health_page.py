@@ -104,6 +104,23 @@ def test_wall_mode_shows_selected_widgets_only(staff: Client) -> None:
     assert "Scheduled jobs" not in page
 
 
+def test_the_widgets_of_the_wall_say_so_themselves() -> None:
+    assert [found.name for found in dashboard_widgets if found.on_wall] == [
+        "alerts.active",
+        "errors.live",
+        "health.response_times",
+        "health.uptime",
+        "health.users",
+        "health.verdict",
+        "payments.at_a_glance",
+        "reservations.at_a_glance",
+    ]
+    assert [found.name for found in dashboard_widgets if found.is_urgent] == [
+        "alerts.active",
+        "health.verdict",
+    ]
+
+
 def test_uptime_page_lists_all_components(staff: Client) -> None:
     for number in range(12):
         make_component(f"service-{number}")

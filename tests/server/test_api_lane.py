@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from core.clients import auth, services
 from core.clients.models import Scope
-from core.lib import ratelimit
+from core.lib import openapi, ratelimit
 from core.lib.http import BadRequest
 from core.limits import tiers
 from core.limits.models import RateLimitTier, Tier
@@ -75,6 +75,17 @@ def order_body(quantity: int = 1) -> bytes:
 
 def test_all_middleware_that_it_leaves_out_is_in_the_settings() -> None:
     assert set(settings.MIDDLEWARE) > api_lane.ONLY_FOR_PAGES
+
+
+def test_the_lane_has_the_operations_that_apps_call_frequently() -> None:
+    openapi.registry.autodiscover()
+    frequent = {operation.url for operation in openapi.registry if operation.is_frequent}
+
+    assert frequent == {
+        "payments:payment-create",
+        "reservations:availability",
+        "reservations:reservation-create",
+    }
 
 
 def test_django_repeats_the_response_to_a_reservation_made_in_the_lane(

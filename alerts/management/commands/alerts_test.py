@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from alerts import services
 from alerts.channels import filter_configured
+from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
 from alerts.models import Channel, Notification, SystemAlert
+from alerts.models.notification import NotificationState
 
 
 class Command(BaseCommand):
@@ -73,7 +75,7 @@ class Command(BaseCommand):
         attempt = notification.attempts.order_by("-pk").first()
         notification.refresh_from_db()
         answer = attempt.answer if attempt else "a worker is sending it"
-        if notification.state in ("failed", "waiting"):
+        if notification.state in (NotificationState.FAILED, NotificationState.WAITING):
             raise CommandError(answer)
         return answer
 
@@ -99,5 +101,7 @@ class Command(BaseCommand):
 
     def clean_up(self, key: str) -> str:
         SystemAlert.objects.filter(key=key).delete()
-        removed, _ = Notification.objects.filter(kind="test", state="sent").delete()
+        removed, _ = Notification.objects.filter(
+            kind=MessageKind.TEST, state=NotificationState.SENT
+        ).delete()
         return f"test alert and {removed} rows of test messages removed"

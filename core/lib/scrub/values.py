@@ -5,37 +5,31 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from core.lib.generation_cache import GenerationCache
 from core.lib.scrub.names import is_secret_name, words_of
 from core.lib.scrub.texts import FILTERED, MIN_CARD_NUMBER, is_card_number, scrub_text
 
 _MAX_DEPTH = 20
 TOO_DEEP = "[too deep]"
-_MAX_CACHED = 19_000  # from 19,661 entries on, a set takes 2 MB instead of 0.5 MB
+_MAX_CACHED = 19_000  # from 21,846 entries on, a dict takes twice the memory
+_MAX_CACHED_NAMES = 9_000  # of each scrubber; clients may use any number of names
 _MAX_CACHED_LENGTH = 300
 
 
-class _CleanTexts:
-    """A cache of texts without secrets, in two generations: when the young one is full, it replaces the old one."""
+# Shared by all scrubbers, because the patterns do not depend on the app.
+_clean_texts = GenerationCache[str, str](_MAX_CACHED)
 
-    def __init__(self) -> None:
-        self.young: set[str] = set()
-        self._old: set[str] = set()
 
-    def text(self, text: str) -> str:
-        """Return the text scrubbed. The caller checks `young` first."""
-        if text not in self._old:
-            scrubbed = scrub_text(text)
-            if scrubbed != text:
-                return scrubbed
-            if len(text) > _MAX_CACHED_LENGTH:
-                return text
-        if len(self.young) > _MAX_CACHED:
-            self._old, self.young = self.young, set()
-        self.young.add(text)
+def _text(text: str) -> str:
+    """Return the text scrubbed, or the text itself if it has no secret. Loops look into `_clean_texts.young` first."""
+    if _clean_texts.get(text) is not None:
         return text
-
-
-_clean_texts = _CleanTexts()  # shared by all scrubbers: the patterns do not depend on the app
+    scrubbed = scrub_text(text)
+    if scrubbed != text:
+        return scrubbed
+    if len(text) <= _MAX_CACHED_LENGTH:
+        _clean_texts.put(text, text)
+    return text
 
 
 _serials = itertools.count()
@@ -63,19 +57,17 @@ class Scrubber:
     def __init__(self, extra_keys: Iterable[str] = (), safe_keys: Iterable[str] = ()) -> None:
         self._extra = frozenset("".join(words_of(str(key))) for key in extra_keys)
         self._safe = frozenset("".join(words_of(str(key))) for key in safe_keys)
-        self._verdicts: dict[str, bool] = {}
-        self._harmless_names: set[Any] = set()  # names that neither mark a secret nor contain one
+        self._verdicts = GenerationCache[str, bool](_MAX_CACHED_NAMES)
+        # Names that neither mark a secret nor contain one.
+        self._harmless_names = GenerationCache[Any, bool](_MAX_CACHED_NAMES)
         self.serial = next(_serials)  # unique among all scrubbers, unlike id()
 
     def is_secret(self, name: str) -> bool:
         verdict = self._verdicts.get(name)
         if verdict is None:
             verdict = is_secret_name(name, self._extra, self._safe)
-            if len(self._verdicts) > _MAX_CACHED:  # clients may use any number of names
-                self._verdicts.clear()
-                self._harmless_names.clear()
             if len(name) <= _MAX_CACHED_LENGTH:
-                self._verdicts[name] = verdict
+                self._verdicts.put(name, verdict)
         return verdict
 
     def _is_secret_pair(self, name: str) -> bool:
@@ -91,14 +83,14 @@ class Scrubber:
     @staticmethod
     def text(text: str) -> str:
         """Return one text scrubbed. Like scrub_text, with a cache."""
-        return text if text in _clean_texts.young else _clean_texts.text(text)
+        return text if text in _clean_texts.young else _text(text)
 
     def _walk(self, value: Any, depth: int) -> Any:
         # This is the hot path of ingestion. Scalars are handled inside the loops, because a call for each would double
         # the time, and clean containers are not copied.
         kind = type(value)
         if kind is str:
-            return value if value in _clean_texts.young else _clean_texts.text(value)
+            return value if value in _clean_texts.young else _text(value)
         if kind is dict:
             return self._walk_dict(value, depth)
         if kind is list:
@@ -112,19 +104,19 @@ class Scrubber:
     def _walk_dict(self, value: dict[Any, Any], depth: int) -> Any:
         if depth > _MAX_DEPTH:
             return TOO_DEEP
-        harmless, clean = self._harmless_names, _clean_texts.young
+        harmless, clean = self._harmless_names.young, _clean_texts.young
         changed: dict[Any, Any] | None = None
         for name, item in value.items():
             if name not in harmless:
-                if type(name) is not str or self.is_secret(name) or _clean_texts.text(name) != name:
+                if type(name) is not str or self.is_secret(name) or _text(name) != name:
                     return self._rebuilt(value, depth)
                 if len(name) <= _MAX_CACHED_LENGTH:
-                    harmless.add(name)
+                    self._harmless_names.put(name, True)
             kind = type(item)
             if kind is str:
                 if item in clean:
                     continue
-                scrubbed: Any = _clean_texts.text(item)
+                scrubbed: Any = _text(item)
             elif kind is int or kind is float:
                 if -MIN_CARD_NUMBER < item < MIN_CARD_NUMBER or not is_card_number(item):
                     continue
@@ -149,9 +141,9 @@ class Scrubber:
             if self.is_secret(name):
                 # Empty values are kept: they show that there was no password.
                 has_no_secret = item is None or type(item) is bool or item == ""
-                filtered[_clean_texts.text(name)] = item if has_no_secret else FILTERED
+                filtered[_text(name)] = item if has_no_secret else FILTERED
             else:
-                filtered[_clean_texts.text(name)] = self._walk(item, depth + 1)
+                filtered[_text(name)] = self._walk(item, depth + 1)
         return filtered
 
     def _walk_list(self, value: list[Any], depth: int) -> Any:
@@ -159,7 +151,7 @@ class Scrubber:
             return TOO_DEEP
         if len(value) == 2 and type(value[0]) is str and self._is_secret_pair(value[0]):
             return [
-                _clean_texts.text(value[0]),
+                _text(value[0]),
                 FILTERED,
             ]  # headers and query strings may be lists of pairs
         clean = _clean_texts.young
@@ -169,7 +161,7 @@ class Scrubber:
             if kind is str:
                 if item in clean:
                     continue
-                scrubbed: Any = _clean_texts.text(item)
+                scrubbed: Any = _text(item)
             elif kind is dict:
                 scrubbed = self._walk_dict(item, depth + 1)
             else:
@@ -190,7 +182,7 @@ class Scrubber:
             return self._walk_list(list(value), depth)
         if isinstance(value, int | float):
             return FILTERED if is_card_number(value) else value
-        return _clean_texts.text(str(value))
+        return _text(str(value))
 
 
 @lru_cache(maxsize=200)

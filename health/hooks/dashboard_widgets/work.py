@@ -31,7 +31,7 @@ def scheduled_jobs(context: WidgetContext) -> dict[str, object]:
     lines = jobs.job_overview(context.now)
 
     def has_problem(line: jobs.JobLine) -> bool:
-        return line.is_late or line.last_outcome in ("failed", "lost")
+        return line.is_late or line.has_failed
 
     ordered = sorted(lines, key=lambda line: (not has_problem(line), line.next_run_at, line.name))
     return {
