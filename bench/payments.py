@@ -21,12 +21,14 @@ THREADS = 4
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "opsportal.settings",
-            "DATA_DIR": folder,
-            "LOG_LEVEL": "ERROR",
-            "DATABASE_URL": os.environ.get("DATABASE_URL", ""),
-        }
+        os.environ.update(
+            {
+                "DJANGO_SETTINGS_MODULE": "opsportal.settings",
+                "DATA_DIR": folder,
+                "LOG_LEVEL": "ERROR",
+                "DATABASE_URL": os.environ.get("DATABASE_URL", ""),
+            }
+        )
         import django
 
         django.setup()

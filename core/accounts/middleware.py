@@ -1,11 +1,35 @@
 from collections.abc import Callable
+from functools import partial
 
+from django.contrib.auth import get_user
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.functional import SimpleLazyObject
 
 from core.accounts import audit
 
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+
+
+class UserMiddleware(AuthenticationMiddleware):
+    """Django's middleware, which also records that `request.user` was loaded, see `loaded_user`."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        request.user = SimpleLazyObject(partial(_load_user, request))  # type: ignore[assignment]
+
+
+def _load_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
+    user = get_user(request)
+    request.loaded_user = user  # type: ignore[attr-defined]
+    return user
+
+
+def loaded_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser | None:
+    """Return the user if a view or a middleware has used it. Causes no query, unlike `request.user`."""
+    return getattr(request, "loaded_user", None)
 
 
 class AuditMiddleware:

@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from django.utils import timezone
 
+from core.accounts.middleware import loaded_user
 from core.clients.auth import APP_IN_META, key_of
 from core.lib import addresses, ratelimit
 from core.lib.addresses import client_address, network_of
@@ -119,7 +120,7 @@ class RateLimitMiddleware:
 
     def _remember_caller(self, request: HttpRequest, credential: str, tier: str) -> None:
         app = request.META.get(APP_IN_META)
-        user = getattr(request, "_cached_user", None)
+        user = loaded_user(request)
         if app is not None:
             caller = Caller(f"app:{app.slug}", app.slug)
         elif user is not None and user.is_authenticated:

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from core.accounts.middleware import loaded_user
 from core.lib import logs, request_id
 from opsportal.self_monitoring import record_request
 
@@ -52,7 +53,7 @@ def _write_access_line(
         "status": status,
         "duration_ms": round(duration_ms, 1),
     }
-    user = getattr(request, "_cached_user", None)  # Set only if the user was already loaded.
+    user = loaded_user(request)
     if user is not None and user.is_authenticated:
         facts["user_id"] = user.pk
     log.log(level, "request", extra=facts)

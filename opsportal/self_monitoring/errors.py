@@ -11,6 +11,7 @@ from django.utils import timezone
 from sentry_sdk.serializer import serialize
 from sentry_sdk.utils import event_from_exception, handle_in_app
 
+from core.accounts.middleware import loaded_user
 from core.clients.models import ClientApp
 from core.lib import background, logs, request_id
 from core.lib.buffer import Buffer, OnFailure
@@ -76,7 +77,7 @@ def event_of(record: logging.LogRecord) -> dict[str, Any]:
         match = request.resolver_match
         event["transaction"] = f"{request.method} /{match.route}" if match else request.path
         event["request"] = {"method": request.method, "url": request.path}
-        user = getattr(request, "_cached_user", None)
+        user = loaded_user(request)
         if user is not None and user.is_authenticated:
             event["user"] = {"id": str(user.pk)}
     event.update(

@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Callable
 from datetime import time, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -204,6 +205,28 @@ def test_a_webhook_is_signed_and_contains_all_fields(channel: Make, fake: FakeHT
     assert sign("s3cret", int(stamp), request.body).endswith(expected)
     assert request.headers["idempotency-key"] == request.json()["id"] == "7:1:triggered:1:3"
     assert request.json()["facts"] == {"Value": "3,200 ms", "gate": "north"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("telegram", {"token": "1:a", "chat_id": "1"}),
+        ("pagerduty", {"routing_key": "r"}),
+        ("sms", {"account_sid": "a", "auth_token": "t", "sender": "+15550100"}),
+    ],
+)
+def test_an_address_of_a_service_is_trusted_only_from_the_settings(
+    channel: Make, fake: FakeHTTP, settings: Settings, kind: str, config: dict[str, str]
+) -> None:
+    settings.ALLOW_PRIVATE_URLS = []
+    for setting in ("TELEGRAM_API_URL", "PAGERDUTY_API_URL", "TWILIO_API_URL"):
+        setattr(settings, setting, "https://service.example")
+    made = channel(kind, api_url=fake.url, **config)
+
+    with pytest.raises(DeliveryFailed, match="not a public address"):
+        send(made, msgspec.structs.replace(MESSAGE, recipients=["+15550101"]))
+
+    assert fake.requests == []
 
 
 @pytest.mark.parametrize("kind", ["webhook", "slack", "teams", "discord"])
