@@ -2,7 +2,7 @@
 
 | kind | decorator | the function |
 | --- | --- | --- |
-| alert_types | `alert_type("high-error-rate", name=…, severity=…, respond_within=…, channels=…)`, a call | none |
+| alert_types | `alert_type("high-error-rate", name=…, severity=…, channels=…)`, a call | none |
 | alert_rules | `@alert_rule("errors.rate", summary=…, unit="%", threshold=5, window=…, severity=…)` | `(since, until) -> Measured` |
 | metric_readers | `@metric_reader("duration: mean, ms", names=list_calls)` | `(selector, since, until) -> Measured` |
 | instant_checks | `@instant_check("health checks")` | `(now) -> str` |
@@ -73,7 +73,7 @@ def alert_type(
     escalate_to: tuple[str, ...] = (),
     digest_only: bool = False,
 ) -> None:
-    """Register an alert type, which the first start creates. A type that is not registered gets defaults by severity."""
+    """Register an alert type, which the first start creates. One that is not registered gets defaults by severity."""
     defaults = TypeDefaults(
         slug, name, severity, respond_within, channels, escalate_to, digest_only
     )

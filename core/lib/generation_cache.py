@@ -1,8 +1,8 @@
 """A bounded cache whose look-up of a frequent entry is one look-up in a dict, without a lock.
 
-An LRU cache would have to record each use. Here, entries are added to the young generation; a full one replaces the old
-one, and what is found in the old one is added to the young one again. So entries in use stay, and the others are dropped
-after one or two generations. Threads may share it: an entry is lost at worst.
+An LRU cache would have to record each use. Here, entries are added to the young generation; a full one replaces the
+old one, and what is found in the old one is added to the young one again. So entries in use stay, and the others are
+dropped after one or two generations. Threads may share it: an entry is lost at worst.
 """
 
 from collections.abc import Callable

@@ -42,7 +42,7 @@ class ApiHandler(WSGIHandler):
 
 
 def in_front_of(django: WSGIApplication) -> WSGIApplication:
-    """Return a WSGI application that answers the API operations with `is_frequent` itself and passes everything else to `django`."""
+    """Return a WSGI application that answers frequent API operations itself and passes the others to `django`."""
     handler = ApiHandler()
     openapi.registry.autodiscover()
     frequent = {operation.url for operation in openapi.registry if operation.is_frequent}

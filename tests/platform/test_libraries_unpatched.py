@@ -1,4 +1,4 @@
-"""No part of a library is replaced at run time, and no private attribute read: such code breaks with the next release."""
+"""No part of a library is replaced, and no private attribute is read: such code breaks with the next release."""
 
 import ast
 from collections.abc import Iterator
