@@ -18,6 +18,7 @@ from core.lib.keyset import keyset_page
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, Severity, Status
 from errors.queries import pages
 from errors.queries.event_page import EventPage, describe
+from errors.queries.resolved import with_original_frames
 from errors.queries.search import search
 from errors.store import payloads
 
@@ -169,7 +170,7 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
                 for key, label in (("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"))
             ],
             "event": events[0] if events else None,
-            "story": _story(events[0]) if events else None,
+            **(_story(request, events[0]) if events else {}),
             "events": events[:EVENTS_ON_GROUP],
             "show_messages": any(event.message != group.title for event in events),
             "merged": pages.merged_into(group),
@@ -238,7 +239,7 @@ def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
             "title": f"Event {event.event_id.hex[:8]}",
             "group": group,
             "event": event,
-            "story": _story(event),
+            **_story(request, event),
             "around": pages.neighbors(event),
             "impact": impact,
             "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
@@ -258,11 +259,16 @@ def event_latest(request: HttpRequest, group_id: int) -> HttpResponse:
     return redirect("errors:event-detail", group_id, event.pk)
 
 
-def _story(event: ErrorEvent) -> EventPage | None:
+def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:
+    """Return the context of the template `_event_story.html`. `?frames=minified` shows the frames as they came."""
     try:
-        return describe(payloads.payload_of(event))
+        payload, source_maps = with_original_frames(
+            event, payloads.payload_of(event), minified=request.GET.get("frames") == "minified"
+        )
+        story: EventPage | None = describe(payload)
     except (EventPayload.DoesNotExist, ValueError):
-        return None
+        return {"story": None}
+    return {"story": story, "source_maps": source_maps}
 
 
 def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:
