@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from core.lib.schedules import every, hourly
-from errors.services import artifact_retention, hourly_counts, resolution, retention
+from errors.services import artifact_retention, hourly_counts, release_counts, resolution, retention
 
 
 @hourly(minute=10)
@@ -35,6 +35,12 @@ def resolve_source_maps() -> dict[str, int]:
         "events": resolution.resolve_pending(now=now),
         "given up": resolution.give_up(now=now),
     }
+
+
+@every(minutes=1)
+def count_releases() -> int:
+    """Count events by release."""
+    return release_counts.roll_up(now=timezone.now())
 
 
 def resolve_events() -> int:

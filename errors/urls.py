@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path, re_path
 
 from errors.ingest import handler
-from errors.views import actions, cli_releases, cli_uploads, pages
+from errors.views import actions, cli_releases, cli_uploads, pages, release_pages
 
 app_name = "errors"
 
@@ -69,6 +69,12 @@ urlpatterns = [
         "admin/errors/<int:group_id>/events/<int:event_id>/json/",
         staff(pages.event_raw),
         name="event-raw",
+    ),
+    path("admin/releases/", staff(release_pages.release_list), name="release-list"),
+    path(
+        "admin/releases/<int:release_id>/",
+        staff(release_pages.release_detail),
+        name="release-detail",
     ),
     path("api/v1/errors/", handler.view, name="error-report"),
     path("api/<int:project_id>/envelope/", handler.view, name="envelope-receive"),

@@ -113,6 +113,7 @@ INVENTORY: dict[str, list[str]] = {
         "alerts.tasks.send_error_digest",
         "alerts.tasks.send_weekly_report",
         "errors.tasks.add_up_hours",
+        "errors.tasks.count_releases",
         "errors.tasks.prune",
         "errors.tasks.prune_source_maps",
         "errors.tasks.resolve_source_maps",

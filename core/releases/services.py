@@ -106,7 +106,9 @@ def set_commits(release: Release, commits: Sequence[NewCommit]) -> None:
     """Replace the commits of a release, the newest one first."""
     Release.objects.select_for_update().get(pk=release.pk)
     release.commits.all().delete()
-    unique = {commit.sha: commit for commit in reversed(commits)}
+    unique: dict[str, NewCommit] = {}
+    for commit in commits:
+        unique.setdefault(commit.sha, commit)
     rows = Commit.objects.bulk_create(
         Commit(
             release=release,
@@ -117,7 +119,7 @@ def set_commits(release: Release, commits: Sequence[NewCommit]) -> None:
             committed_at=commit.committed_at,
             position=position,
         )
-        for position, commit in enumerate(reversed(unique.values()))
+        for position, commit in enumerate(unique.values())
     )
     CommitFile.objects.bulk_create(
         (

@@ -80,7 +80,7 @@ def user_key_of(user: Any, client_address: str) -> str:
     return ""
 
 
-def _release(value: Any) -> str:
+def release_of(value: Any) -> str:
     """Keep version strings verbatim; scrub package names and anything that is not a version."""
     if not value:
         return ""
@@ -145,8 +145,8 @@ def build_event(
         _shift_breadcrumbs(event, drift)
     event["timestamp"] = _PLACEHOLDER
     user_key = user_key_of(event.get("user"), context.client_address)
-    release = _release(event.pop("release", None))
-    dist = _release(event.pop("dist", None))
+    release = release_of(event.pop("release", None))
+    dist = release_of(event.pop("dist", None))
     if size == 0 or size > MAX_EXTRA_BYTES:
         note = _trim_extra(event)
         if note:

@@ -6,10 +6,12 @@ from typing import Any
 
 from core.lib.scrub import scrub_text
 from errors.event import timestamps
-from errors.event.build import event_id_of
+from errors.event.build import event_id_of, release_of
 from errors.extension_points import ReceivedItem, item_type
 from errors.models import Discarded, UserReport
 from errors.services import discarded, measured
+from errors.services import sessions as session_counts
+from errors.services.sessions import Sessions
 from health.services import TooManyHeartbeats, record_check_in
 from health.signals import Activity, Counter, Performance
 
@@ -123,6 +125,34 @@ def session(item: ReceivedItem) -> None:
     if not user:
         raise ValueError("the session has neither a user nor an id")
     measured.add(item.project.app, [Activity(str(user)[:200])])
+    status, errors = payload.get("status"), payload.get("errors")
+    is_crashed, is_abnormal = status == "crashed", status == "abnormal"
+    has_errors = isinstance(errors, int) and errors > 0 and not is_crashed and not is_abnormal
+    release, environment = _release_of(payload)
+    session_counts.count(
+        item.project.app,
+        Sessions(
+            release=release,
+            environment=environment,
+            started=int(payload.get("init") is True),
+            errored=int(has_errors),
+            crashed=int(is_crashed),
+            abnormal=int(is_abnormal),
+            user=str(payload.get("did") or "")[:200],
+        ),
+        now=item.now,
+    )
+
+
+def _release_of(payload: dict[str, Any]) -> tuple[str, str]:
+    """Return the release and environment of sessions, in the form in which events store them."""
+    attributes = payload.get("attrs")
+    given = attributes if isinstance(attributes, dict) else {}
+    release, environment = given.get("release"), given.get("environment")
+    return (
+        release_of(release)[:200] if isinstance(release, str) else "",
+        scrub_text(environment)[:64] if isinstance(environment, str) else "",
+    )
 
 
 @item_type("sessions", limit=100 * 1024)
@@ -143,6 +173,19 @@ def sessions(item: ReceivedItem) -> None:
                 counts[outcome] = counts.get(outcome, 0) + number
     found += [Counter(f"sessions.{outcome}", number) for outcome, number in counts.items()]
     measured.add(item.project.app, found)
+    release, environment = _release_of(payload)
+    session_counts.count(
+        item.project.app,
+        Sessions(
+            release=release,
+            environment=environment,
+            started=int(sum(counts.values())),
+            errored=int(counts.get("errored", 0)),
+            crashed=int(counts.get("crashed", 0)),
+            abnormal=int(counts.get("abnormal", 0)),
+        ),
+        now=item.now,
+    )
 
 
 @item_type("check_in", limit=100 * 1024)

@@ -22,6 +22,7 @@ from errors.models.events import (
     PayloadDictionary,
     SeenEvent,
     received_id,
+    received_time,
 )
 from errors.models.groups import (
     SEVERITY_RANK,
@@ -80,4 +81,5 @@ __all__ = [
     "hour_start",
     "minute_of",
     "received_id",
+    "received_time",
 ]

@@ -23,6 +23,11 @@ def received_id(timestamp: datetime) -> int:
     return int(timestamp.timestamp() * 1000) << ID_BITS
 
 
+def received_time(id: int) -> datetime:
+    """Return the time of receipt of the event with that id."""
+    return datetime.fromtimestamp((id >> ID_BITS) / 1000, UTC)
+
+
 class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):
     def newest_first(self) -> "ErrorEventQuerySet":
         return self.order_by("-pk")
@@ -94,7 +99,7 @@ class ErrorEvent(models.Model):
 
     @property
     def received_at(self) -> datetime:
-        return datetime.fromtimestamp((self.id >> ID_BITS) / 1000, UTC)
+        return received_time(self.id)
 
 
 class PayloadDictionary(models.Model):

@@ -1,13 +1,24 @@
 """Queries about releases: their events, groups, users, sessions, and the commits that may have caused a group."""
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Exists, Max, Min, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet, Sum
 
 from core.clients.models import ClientApp
-from core.releases.models import Commit, Release
-from errors.models import ErrorGroup, ReleaseCount
+from core.releases.models import (
+    Commit,
+    CommitFile,
+    Deploy,
+    Release,
+    ReleaseSessions,
+    ReleaseUser,
+)
+from errors.event.fingerprint import exceptions_of, frames_of
+from errors.models import ErrorGroup, GroupTag, ReleaseCount, ReleaseErrorUser
 
 
 @dataclass(frozen=True)
@@ -53,3 +64,202 @@ def regressed_groups(release: Release) -> QuerySet[ErrorGroup]:
 
 def new_group_count(release: Release) -> int:
     return new_groups(release).count()
+
+
+# --- pages --------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Health:
+    """The sessions and users of a release. A share is None if the app sends no sessions."""
+
+    session_count: int = 0
+    crashed_count: int = 0
+    user_count: int = 0
+    crashed_user_count: int = 0
+
+    @property
+    def crash_free_sessions(self) -> float | None:
+        return _share_without(self.crashed_count, self.session_count)
+
+    @property
+    def crash_free_users(self) -> float | None:
+        return _share_without(self.crashed_user_count, self.user_count)
+
+
+def _share_without(crashed: int, total: int) -> float | None:
+    """Return the share in percent that did not crash, rounded down, so that 100 % means none."""
+    if not total:
+        return None
+    return math.floor(max(0, total - crashed) * 10_000 / total) / 100
+
+
+@dataclass(frozen=True)
+class ReleaseRow:
+    """A release with its figures."""
+
+    release: Release
+    counts: EventCounts
+    affected_user_count: int
+    new_group_count: int
+    regressed_group_count: int
+    health: Health
+    environments: list[str]
+
+
+def describe_releases(releases: Sequence[Release]) -> list[ReleaseRow]:
+    """Return the releases with their figures, in a number of queries that does not depend on theirs."""
+    ids = [release.pk for release in releases]
+    events = {
+        row["release"]: EventCounts(row["sum"], row["first"], row["last"])
+        for row in ReleaseCount.objects.filter(release__in=ids)
+        .values("release")
+        .annotate(sum=Sum("event_count"), first=Min("first_event_at"), last=Max("last_event_at"))
+    }
+    affected = dict(
+        ReleaseErrorUser.objects.filter(release__in=ids)
+        .values_list("release")
+        .annotate(count=Count("user_key"))
+        .order_by()
+    )
+    new = _groups_by_release(releases, "first_release")
+    regressed = _groups_by_release(releases, "regressed_in_release")
+    health = _health(ids)
+    environments: dict[int, list[str]] = {}
+    for release_id, environment in (
+        Deploy.objects.filter(release__in=ids)
+        .order_by("environment")
+        .values_list("release", "environment")
+        .distinct()
+    ):
+        environments.setdefault(release_id, []).append(environment)
+    return [
+        ReleaseRow(
+            release=release,
+            counts=events.get(release.pk, EventCounts(0, None, None)),
+            affected_user_count=affected.get(release.pk, 0),
+            new_group_count=new.get((release.app_id, release.version), 0),
+            regressed_group_count=regressed.get((release.app_id, release.version), 0),
+            health=health.get(release.pk, Health()),
+            environments=environments.get(release.pk, []),
+        )
+        for release in releases
+    ]
+
+
+def _groups_by_release(releases: Sequence[Release], field: str) -> dict[tuple[int, str], int]:
+    groups = ErrorGroup.objects.visible().filter(
+        **{
+            "app__in": {release.app_id for release in releases},
+            f"{field}__in": [release.version for release in releases],
+        }
+    )
+    found = groups.order_by().values_list("app_id", field).annotate(count=Count("pk"))
+    return {(app_id, version): count for app_id, version, count in found}
+
+
+def _health(ids: Sequence[int]) -> dict[int, Health]:
+    sessions = {
+        row["release"]: row
+        for row in ReleaseSessions.objects.filter(release__in=ids)
+        .values("release")
+        .annotate(started=Sum("started"), crashed=Sum("crashed"))
+    }
+    users = {
+        row["release"]: row
+        for row in ReleaseUser.objects.filter(release__in=ids)
+        .values("release")
+        .annotate(count=Count("pk"), crashed=Sum("crashed"))
+    }
+    return {
+        pk: Health(
+            session_count=sessions.get(pk, {}).get("started", 0),
+            crashed_count=sessions.get(pk, {}).get("crashed", 0),
+            user_count=users.get(pk, {}).get("count", 0),
+            crashed_user_count=users.get(pk, {}).get("crashed", 0),
+        )
+        for pk in sessions.keys() | users.keys()
+    }
+
+
+def groups_in_release(release: Release, *, limit: int = 20) -> list[tuple[ErrorGroup, int]]:
+    """Return the groups with the most events in the release, with the number of these events."""
+    counted = (
+        GroupTag.objects.filter(
+            key="release", value=release.version, group__app=release.app_id, count__gt=0
+        )
+        .values_list("group__merged_into", "group")
+        .annotate(sum=Sum("count"))
+        .order_by()
+    )
+    sums: dict[int, int] = {}
+    for merged_into, group_id, count in counted:
+        root = merged_into or group_id
+        sums[root] = sums.get(root, 0) + count
+    most = sorted(sums, key=lambda pk: (-sums[pk], pk))[:limit]
+    groups = ErrorGroup.objects.in_bulk(most)
+    return [(groups[pk], sums[pk]) for pk in most if pk in groups]
+
+
+# --- suspect commits ----------------------------------------------------------------------------------
+MAX_SUSPECTS = 3
+_MAX_FRAMES = 30
+
+
+@dataclass(frozen=True)
+class SuspectCommit:
+    """A commit of the release in which a group was first seen that changed a file of its stack."""
+
+    commit: Commit
+    path: str
+    function: str
+
+
+def suspect_commits(group: ErrorGroup, payload: Mapping[str, Any]) -> list[SuspectCommit]:
+    """Return the commits that changed the files of the stack, those nearest to the error first."""
+    if not group.first_release:
+        return []
+    frames = _frames_nearest_first(payload)
+    names = {_parts(frame["filename"])[-1].lower() for frame in frames}
+    changed = list(
+        CommitFile.objects.filter(
+            commit__release__app=group.app_id,
+            commit__release__version=group.first_release,
+            name__in=names,
+        )
+        .select_related("commit__release")
+        .order_by("commit__position")
+    )
+    found: dict[int, SuspectCommit] = {}
+    for frame in frames:
+        matching = [file for file in changed if _is_same_file(file.path, frame["filename"])]
+        for file in matching:
+            suspect = SuspectCommit(file.commit, file.path, str(frame.get("function") or ""))
+            found.setdefault(file.commit_id, suspect)
+    return list(found.values())[:MAX_SUSPECTS]
+
+
+def _frames_nearest_first(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the frames of the app's own code that name a file, the innermost one first."""
+    exceptions = exceptions_of(payload)
+    holder = exceptions[-1] if exceptions else payload
+    frames = [
+        frame
+        for frame in frames_of(holder.get("stacktrace"))
+        if isinstance(frame.get("filename"), str) and _parts(frame["filename"])
+    ]
+    own = [frame for frame in frames if frame.get("in_app")] or frames
+    return own[::-1][:_MAX_FRAMES]
+
+
+def _parts(path: str) -> list[str]:
+    return [
+        part
+        for part in path.split("?", 1)[0].replace("\\", "/").split("/")
+        if part not in ("", ".", "..")
+    ]
+
+
+def _is_same_file(committed: str, framed: str) -> bool:
+    """Return True if one path ends with the other, as src/cart.js and web/src/cart.js do."""
+    one, other = _parts(committed.lower()), _parts(framed.lower())
+    length = min(len(one), len(other))
+    return length > 0 and one[-length:] == other[-length:]

@@ -16,7 +16,7 @@ from core.clients.models import ClientApp
 from core.lib import formats
 from core.lib.keyset import keyset_page
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, Severity, Status
-from errors.queries import pages
+from errors.queries import pages, releases
 from errors.queries.event_page import EventPage, describe
 from errors.queries.resolved import with_original_frames
 from errors.queries.search import search
@@ -268,7 +268,11 @@ def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:
         story: EventPage | None = describe(payload)
     except (EventPayload.DoesNotExist, ValueError):
         return {"story": None}
-    return {"story": story, "source_maps": source_maps}
+    return {
+        "story": story,
+        "source_maps": source_maps,
+        "suspects": releases.suspect_commits(event.group, payload),
+    }
 
 
 def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:

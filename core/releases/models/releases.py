@@ -9,6 +9,11 @@ from django.utils import timezone
 from core.clients.models import ClientApp
 
 
+def web_link(url: str) -> str:
+    """Return the address if browsers may be led there, or "". Clients choose these addresses."""
+    return url if url.startswith(("https://", "http://")) else ""
+
+
 class Release(models.Model):
     """A version of an app, created by a deploy, by sentry-cli, or by the first event that names it."""
 
@@ -31,6 +36,10 @@ class Release(models.Model):
 
     def __str__(self) -> str:
         return f"{self.app} {self.version}"
+
+    @property
+    def link(self) -> str:
+        return web_link(self.url)
 
 
 class DeployQuerySet(models.QuerySet["Deploy"]):
@@ -80,3 +89,7 @@ class Deploy(models.Model):
     def is_derived(self) -> bool:
         """Return True if no one reported this deploy, so that its time is that of the first event."""
         return self.source == self.Source.EVENT
+
+    @property
+    def link(self) -> str:
+        return web_link(self.url)
