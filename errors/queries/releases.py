@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Sum
 
 from core.clients.models import ClientApp
 from core.releases.models import (
@@ -19,6 +19,7 @@ from core.releases.models import (
 )
 from errors.event.fingerprint import exceptions_of, frames_of
 from errors.models import ErrorGroup, GroupTag, ReleaseCount, ReleaseErrorUser
+from errors.models.groups import ErrorGroupQuerySet
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ def previous_with_commits(app: ClientApp, version: str) -> Release | None:
     return releases.select_related("app").order_by("-created_at", "-pk").first()
 
 
-def new_groups(release: Release) -> QuerySet[ErrorGroup]:
+def new_groups(release: Release) -> ErrorGroupQuerySet:
     """Return the groups that were first seen in the release."""
     return ErrorGroup.objects.visible().filter(app=release.app_id, first_release=release.version)
 
 
-def regressed_groups(release: Release) -> QuerySet[ErrorGroup]:
+def regressed_groups(release: Release) -> ErrorGroupQuerySet:
     """Return the groups that regressed in the release, most recently in it."""
     return ErrorGroup.objects.visible().filter(
         app=release.app_id, regressed_in_release=release.version
@@ -157,25 +158,20 @@ def _groups_by_release(releases: Sequence[Release], field: str) -> dict[tuple[in
 
 
 def _health(ids: Sequence[int]) -> dict[int, Health]:
-    sessions = {
-        row["release"]: row
-        for row in ReleaseSessions.objects.filter(release__in=ids)
-        .values("release")
-        .annotate(started=Sum("started"), crashed=Sum("crashed"))
+    sessions: dict[int, tuple[int, int]] = {
+        release_id: (started, crashed)
+        for release_id, started, crashed in ReleaseSessions.objects.filter(release__in=ids)
+        .values_list("release")
+        .annotate(sum=Sum("started"), crashed_sum=Sum("crashed"))
     }
-    users = {
-        row["release"]: row
-        for row in ReleaseUser.objects.filter(release__in=ids)
-        .values("release")
-        .annotate(count=Count("pk"), crashed=Sum("crashed"))
+    users: dict[int, tuple[int, int]] = {
+        release_id: (count, crashed)
+        for release_id, count, crashed in ReleaseUser.objects.filter(release__in=ids)
+        .values_list("release")
+        .annotate(count=Count("pk"), crashed_sum=Sum("crashed"))
     }
     return {
-        pk: Health(
-            session_count=sessions.get(pk, {}).get("started", 0),
-            crashed_count=sessions.get(pk, {}).get("crashed", 0),
-            user_count=users.get(pk, {}).get("count", 0),
-            crashed_user_count=users.get(pk, {}).get("crashed", 0),
-        )
+        pk: Health(*sessions.get(pk, (0, 0)), *users.get(pk, (0, 0)))
         for pk in sessions.keys() | users.keys()
     }
 
