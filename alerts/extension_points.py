@@ -8,12 +8,11 @@
 | instant_checks | `@instant_check("health checks")` | `(now) -> str` |
 | digest_sources | `@digest_source("errors")` | `(since, until) -> Iterable[DigestItem]` |
 | report_sections | `@report_section("payments", title="Payments")` | `(since, until) -> list[Fact]` |
-| impact_sources | `@impact_source("payments")` | `(References) -> Iterable[Touched]` |
 
 How to add one: docs/howto/.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
@@ -21,6 +20,8 @@ from enum import StrEnum, auto
 from django.db import models
 
 from core.lib.registry import Registry
+from impact.extension_points import Problem
+from impact.references import References
 
 # --- severities -------------------------------------------------------------------------------
 
@@ -110,11 +111,18 @@ class Reading:
     message: str = ""  # replaces the generated sentence about value and threshold
     title: str = ""  # replaces the title made of the rule's summary and the labels
     metadata: dict[str, object] = field(default_factory=dict)
+    references: References = field(
+        default_factory=References
+    )  # what the problem affects, as far as it is known
 
 
 # The result of a measure: a number, None for "no data", or one Reading per combination of labels.
 Measured = float | int | Reading | Iterable[Reading] | None
 Measure = Callable[[datetime, datetime], Measured]
+
+
+# Takes the alert's labels and the time of its breach, and returns for example the error groups that it counted.
+FindProblems = Callable[[Mapping[str, str], datetime, datetime], Iterable[Problem]]
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,9 @@ class Rule:
     cadence: Cadence = Cadence.MINUTE
     repeat: timedelta | None = None  # interval between reminders; None: by severity
     runbook: str = ""
+    problems: FindProblems | None = (
+        None  # further problems whose orders an alert of this rule affects
+    )
 
 
 alert_rules: Registry[Rule] = Registry("alert_rules")
@@ -155,6 +166,7 @@ def alert_rule(
     cadence: Cadence = Cadence.MINUTE,
     repeat: timedelta | None = None,
     runbook: str = "",
+    problems: FindProblems | None = None,
 ) -> Callable[[Measure], Measure]:
     """Register a measure `(since, until) -> Measured`. It breaches when the value exceeds the threshold."""
     return alert_rules.decorator(
@@ -175,6 +187,7 @@ def alert_rule(
             cadence=cadence,
             repeat=repeat,
             runbook=runbook,
+            problems=problems,
         ),
     )
 
@@ -282,54 +295,3 @@ def report_section(
 ) -> Callable[[ReportSection], ReportSection]:
     """Register a section, a function `(since, until) -> facts`. A section without facts is omitted."""
     return report_sections.decorator(name, lambda facts: Section(name, title, order, facts))
-
-
-# --- impact sources ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class References:
-    """The identifiers that a problem is known to affect. An empty set means unknown, not none."""
-
-    request_ids: frozenset[str] = frozenset()
-    order_ids: frozenset[str] = frozenset()
-    payment_ids: frozenset[str] = frozenset()  # payment uuids and Stripe intent ids
-    reservation_ids: frozenset[str] = frozenset()
-    user_ids: frozenset[str] = frozenset()
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-class TouchedKind(StrEnum):
-    PAYMENT = auto()
-    RESERVATION = auto()
-
-
-@dataclass(frozen=True)
-class Touched:
-    """One payment or reservation that a problem affects."""
-
-    kind: TouchedKind
-    reference: str
-    state: str
-    amount: int | None = None  # integer minor units
-    currency: str = ""
-    seats: int = 0
-    url: str = ""  # its page in the admin
-    at_risk: bool = False  # unpaid, stuck, or paid without a seat
-
-
-@dataclass(frozen=True)
-class Impact:
-    touched: tuple[Touched, ...] = ()
-    amount_at_risk: dict[str, int] = field(default_factory=dict)  # currency -> minor units
-    seats: int = 0
-
-
-ImpactSource = Callable[[References], Iterable[Touched]]
-impact_sources: Registry[ImpactSource] = Registry("impact_sources")
-
-
-def impact_source(name: str) -> Callable[[ImpactSource], ImpactSource]:
-    """Register a function that returns the payments and reservations affected by given references."""
-    return impact_sources.decorator(name, lambda source: source)

@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from prometheus_client.core import Metric
 
 from core.lib.registry import Registry
+from impact.references import References
 
 # --- health checks -----------------------------------------------------------------------------
 
@@ -43,6 +44,7 @@ class Check:
     timeout: float  # seconds
     fail_after: int = 2  # consecutive failures before it counts as down
     recover_after: int = 2  # consecutive successes before it counts as up
+    references: Callable[[], References] | None = None  # the orders that a failure concerns
 
 
 health_checks: Registry[Check] = Registry("health_checks")
@@ -56,12 +58,20 @@ def health_check(
     timeout: float = 3.0,
     fail_after: int = 2,
     recover_after: int = 2,
+    references: Callable[[], References] | None = None,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Register a function as a health check; `timeout` is in seconds."""
     return health_checks.decorator(
         name,
         lambda function: Check(
-            name, summary or name, function, critical, timeout, fail_after, recover_after
+            name,
+            summary or name,
+            function,
+            critical,
+            timeout,
+            fail_after,
+            recover_after,
+            references,
         ),
     )
 

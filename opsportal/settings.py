@@ -72,6 +72,7 @@ FIRST_PARTY_APPS = [
     "core.jobs",
     "core.limits",
     "core.releases",
+    "impact",
     "alerts",
     "health",
     "payments",

@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("payments.urls")),
     path("", include("reservations.urls")),
     path("", include("alerts.urls")),
+    path("", include("impact.urls")),
     path("", include("core.accounts.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -12,9 +12,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.lib.admin import LogAdmin
+from core.lib.customers import customer_references
 from core.lib.formats import money, span
 from core.lib.markup import state
-from payments.customers import customer_references
 from payments.models import (
     Dispute,
     Mismatch,

@@ -14,10 +14,10 @@ from django.utils.safestring import SafeString
 
 from core.lib.admin import LogAdmin
 from core.lib.currencies import CURRENCIES
+from core.lib.customers import customer_references
 from core.lib.formats import money, span
 from core.lib.markup import state
 from payments.admin import MoneyAdmin
-from payments.customers import customer_references
 from payments.money import find_step_problem
 from reservations.models import Cleanup, Discrepancy, Event, Line, Reservation, TicketType
 

@@ -89,6 +89,7 @@ def make_alert(**fields: Any) -> SystemAlert:
         "message": "Something is wrong.",
         "severity": Severity.CRITICAL,
         "source": "tests",
+        "references": None,
         "now": timezone.now(),
     }
     given = {name: fields.pop(name) for name in list(fields) if name in reported}

@@ -50,9 +50,15 @@ INVENTORY: dict[str, list[str]] = {
     "payables": [
         "reservations",
     ],
-    "impact_sources": [
+    "order_sources": [
         "payments",
+        "refunds_due",
         "reservations",
+    ],
+    "problem_sources": [
+        "alert",
+        "group",
+        "incident",
     ],
     "health_checks": [
         "backups",
@@ -91,6 +97,7 @@ INVENTORY: dict[str, list[str]] = {
         "health.business",
         "health.calls",
         "health.components",
+        "health.impact",
         "health.portal",
         "opsportal.breakers",
         "opsportal.rate_limits",
@@ -130,6 +137,8 @@ INVENTORY: dict[str, list[str]] = {
         "core.jobs.tasks.prune_history",
         "core.limits.tasks.remove_old_blocked_calls",
         "payments.tasks.continue_reconciliation",
+        "impact.tasks.add_up_orders",
+        "impact.tasks.prune",
         "payments.tasks.finish_payments",
         "payments.tasks.process_waiting_events",
         "payments.tasks.prune_events",
@@ -157,6 +166,7 @@ INVENTORY: dict[str, list[str]] = {
         "errors",
         "health.response_times",
         "health.uptime",
+        "impact",
         "payments",
     ],
     "instant_checks": [

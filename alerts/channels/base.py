@@ -37,6 +37,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     runbook: str = ""
     facts: list[tuple[str, str]] = []
+    impact: str = (
+        ""  # "11 orders, 640.00 EUR at risk, 3 recovered"; set when the message is first sent
+    )
+    estimate: str = ""  # what the time probably cost; never part of `impact`
     at: datetime
     started_at: datetime | None = None
     # Shared by all messages about one episode of a problem, so that providers and e-mail clients group them.
@@ -46,6 +50,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     recipients: list[str] = []
     html: str = ""  # set by digests and reports, which have templates of their own
     is_announced: bool = True  # False: a resolution whose alert was never delivered
+
+    @property
+    def body(self) -> str:
+        """Return the text with the lines about orders, for channels that show one block of text."""
+        return "\n".join(part for part in (self.text, self.impact, self.estimate) if part)
 
     @property
     def is_resolved(self) -> bool:

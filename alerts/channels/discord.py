@@ -16,7 +16,7 @@ def build_embed(message: Message) -> dict[str, object]:
     color = RESOLVED_COLOR if message.is_resolved else COLORS.get(message.severity, COLORS["info"])
     body: dict[str, object] = {
         "title": truncate(format_headline(message), 256),
-        "description": truncate(message.text, 3000),
+        "description": truncate(message.body, 3000),
         "color": int(color.removeprefix("#"), 16),
         "timestamp": message.at.isoformat(),
         "footer": {"text": truncate(message.source or "opsportal", 200)},

@@ -24,6 +24,11 @@ def build_event(message: Message, routing_key: str, *, action: str = "") -> dict
     if action != "trigger":
         return body
     details = {"message": message.text, "runbook": message.runbook, **dict(message.facts)}
+    details |= {
+        name: text
+        for name, text in (("orders", message.impact), ("estimate", message.estimate))
+        if text
+    }
     body |= {
         "payload": {
             "summary": truncate(message.title, 1024),

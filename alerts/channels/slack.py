@@ -35,7 +35,7 @@ def build_blocks(message: Message) -> list[dict[str, object]]:
     """
     section: dict[str, object] = {
         "type": "section",
-        "text": {"type": "mrkdwn", "text": truncate(escape(message.text or message.title), 3000)},
+        "text": {"type": "mrkdwn", "text": truncate(escape(message.body or message.title), 3000)},
     }
     if message.facts:
         section["fields"] = [

@@ -59,7 +59,7 @@ def build_segment(message: Message) -> str:
     room = SEGMENT_CHARACTERS - count_characters(text) - count_characters(link)
     if room < 0:
         return text
-    body = " ".join(to_gsm7(message.text).split())
+    body = " ".join(to_gsm7(f"{message.impact} {message.text}").split())
     if body and room > 20:
         text += "\n" + _truncate(body, room - 1)
     return text + link

@@ -30,7 +30,7 @@ def build_card(message: Message) -> dict[str, object]:
         # A RichTextBlock shows text literally; a TextBlock would interpret Markdown in an error message.
         {
             "type": "RichTextBlock",
-            "inlines": [{"type": "TextRun", "text": truncate(message.text or " ", 5000)}],
+            "inlines": [{"type": "TextRun", "text": truncate(message.body or " ", 5000)}],
         },
         {
             "type": "FactSet",

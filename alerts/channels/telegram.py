@@ -10,8 +10,8 @@ from alerts.channels.slack import format_headline
 def build_html(message: Message) -> str:
     """Build the HTML, within Telegram's 4,096 characters. Truncate before escaping, to keep entities whole."""
     lines = [f"<b>{escape(truncate(format_headline(message), 250))}</b>"]
-    if message.text:
-        lines.append(escape(truncate(message.text, 2000)))
+    if message.body:
+        lines.append(escape(truncate(message.body, 2000)))
     lines += [f"{escape(n)}: {escape(truncate(v, 100))}" for n, v in message.facts[:10]]
     if message.url:
         lines.append(f'<a href="{escape(message.url)}">Open in opsportal</a>')

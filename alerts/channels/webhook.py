@@ -39,6 +39,8 @@ class Webhook(Transport):
                 "kind": message.kind,
                 "title": message.title,
                 "text": message.text,
+                "impact": message.impact,
+                "estimate": message.estimate,
                 "severity": message.severity,
                 "source": message.source,
                 "alert_type": message.group,

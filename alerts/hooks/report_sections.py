@@ -1,4 +1,4 @@
-"""The alerts section of the weekly report."""
+"""Sections of the weekly report: alerts, and what problems cost."""
 
 from datetime import datetime, timedelta
 
@@ -7,6 +7,28 @@ from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, Q
 from alerts.extension_points import Fact, Severity, report_section
 from alerts.models import Notification, SystemAlert
 from core.lib import formats
+from impact.queries.figures import SHOWN_STATES, describe_state, figures_of
+from impact.services.catch_up import catch_up
+
+
+@report_section("impact", title="What problems cost", order=160)
+def cost_of_the_week(since: datetime, until: datetime) -> list[Fact]:
+    """Return the orders that errors and alerts of the week touched, by their state at its end."""
+    catch_up()
+    now = figures_of(None, now=until, since=since, until=until)
+    earlier = since - (until - since)
+    before = figures_of(None, now=until, since=earlier, until=since)
+    if not now and not before:
+        return []
+    return [
+        Fact(
+            state.label.capitalize(),
+            describe_state(now, state),
+            describe_state(before, state),
+        )
+        for state in SHOWN_STATES
+        if state in now.orders or state in before.orders
+    ]
 
 
 def _count_opened(since: datetime, until: datetime) -> dict[str, int]:

@@ -1,13 +1,59 @@
-"""The payments and seats that a problem affects."""
+"""The orders that an alert affects, and what its time probably cost."""
 
-from alerts.extension_points import Impact, References, impact_sources
+import dataclasses
+from datetime import datetime, timedelta
+
+from alerts.extension_points import alert_rules
+from alerts.models import SystemAlert
+from impact.extension_points import Description, Problem
+from impact.queries.summary import Summary, summarize
+from impact.references import References
+
+ALERT = "alert"
 
 
-def impact_of(references: References) -> Impact:
-    """Return everything that the references affect, with the sum of amounts at risk per currency."""
-    touched = tuple(item for source in impact_sources for item in source(references))
-    at_risk: dict[str, int] = {}
-    for item in touched:
-        if item.at_risk and item.amount:
-            at_risk[item.currency] = at_risk.get(item.currency, 0) + item.amount
-    return Impact(touched, at_risk, sum(item.seats for item in touched))
+def describe_alert(alert: SystemAlert, *, now: datetime) -> Description:
+    """Return the problems whose orders the alert affects, and the time in which its rule was breached."""
+    window = alert.rule.window if alert.rule else timedelta(0)
+    since, until = alert.opened_at - window, alert.resolved_at or now
+    problems = [Problem(ALERT, alert.pk)]
+    if alert.rule and alert.rule.name in alert_rules:
+        find = alert_rules.get(alert.rule.name).problems
+        if find is not None:
+            problems += find(alert.labels, since, until)
+    return Description(
+        title=alert.title,
+        url=alert.get_absolute_url(),
+        problems=tuple(problems),
+        since=since,
+        until=alert.resolved_at,
+        permission="alerts.view_systemalert",
+    )
+
+
+def alert_impact(
+    alert: SystemAlert, *, now: datetime, is_estimated: bool = True, is_caught_up: bool = False
+) -> Summary:
+    """Return what the alert costs: exact figures by reference, and an estimate by time."""
+    description = describe_alert(alert, now=now)
+    return summarize(
+        ALERT, alert.pk, description, now=now, is_estimated=is_estimated, is_caught_up=is_caught_up
+    )
+
+
+def references_to_json(references: References | None) -> dict[str, object]:
+    """Convert the references to JSON types, as an alert stores them; `references_from_json` reverses it."""
+    if references is None:
+        return {}
+    return {name: sorted(value) for name, value in dataclasses.asdict(references).items() if value}
+
+
+def references_from_json(stored: dict[str, object]) -> References:
+    """Return the references that an alert stores. Times, which older alerts have, are left out."""
+    return References(
+        **{
+            name: frozenset(map(str, values))
+            for name, values in stored.items()
+            if isinstance(values, list)
+        }
+    )

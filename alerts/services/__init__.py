@@ -5,7 +5,7 @@ from alerts.services.checks import CheckResult, run_all_checks
 from alerts.services.delivery import DeliveryOutcome, deliver, deliver_waiting, resend
 from alerts.services.evaluate import EvaluationResult, evaluate_rule, evaluate_rules
 from alerts.services.followups import follow_up
-from alerts.services.problems import Contended, clear_problem, load_references, report_problem
+from alerts.services.problems import Contended, clear_problem, report_problem
 from alerts.services.rule_problems import problem_key
 from alerts.services.silences import silence
 from alerts.services.triage import acknowledge, comment, dismiss, mark_read, resolve
@@ -25,7 +25,6 @@ __all__ = [
     "evaluate_rule",
     "evaluate_rules",
     "follow_up",
-    "load_references",
     "mark_read",
     "problem_key",
     "report_problem",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import msgspec
 from django.db import transaction
 from django.db.models import F
 
@@ -32,6 +33,7 @@ from alerts.models import (
     Notification,
     NotificationState,
 )
+from alerts.queries.impact import alert_impact
 from alerts.services import outbox
 from alerts.services.channel_state import record_failure, record_success
 from alerts.services.notifications import FIRING_KINDS
@@ -66,7 +68,9 @@ def deliver(*, notification_id: int, now: datetime) -> DeliveryOutcome:
     lease = Notification.objects.claim(notification_id, now=now)
     if lease is None:
         return DeliveryOutcome.NOT_DUE
-    notification = Notification.objects.select_related("channel", "alert").get(pk=notification_id)
+    notification = Notification.objects.select_related("channel", "alert__rule").get(
+        pk=notification_id
+    )
     if notification.deadline_at < now:
         return _fail(notification, "its deadline passed before it could be sent", now=now)
     if notification.attempt_count > notification.attempts_allowed:
@@ -77,7 +81,7 @@ def deliver(*, notification_id: int, now: datetime) -> DeliveryOutcome:
     message = _load_message(notification)
     if message is None:
         return _supersede(notification, "the alert was never delivered")
-    return _send(notification, message, now=now)
+    return _send(notification, _add_impact(notification, message, now), now=now)
 
 
 def deliver_waiting(*, now: datetime) -> dict[str, int]:
@@ -166,6 +170,23 @@ def _load_message(notification: Notification) -> Message | None:
     if not get_transport(notification.channel).sends_unannounced_resolutions:
         return None
     return messages.for_unannounced_resolution(message)
+
+
+def _add_impact(notification: Notification, message: Message, now: datetime) -> Message:
+    """Add what the alert costs when its message is sent for the first time. Retries send the same content."""
+    if notification.alert is None or notification.attempt_count != 1 or message.impact:
+        return message
+    try:
+        cost = alert_impact(notification.alert, now=now)
+    except Exception:
+        # A message without figures is better than none.
+        log.exception("no impact for a message", extra={"notification": notification.pk})
+        return message
+    stored = messages.from_payload(notification.payload)
+    with_cost = {"impact": cost.sentence, "estimate": cost.estimate_sentence}
+    stored = msgspec.structs.replace(stored, **with_cost)
+    Notification.objects.filter(pk=notification.pk).update(payload=messages.to_payload(stored))
+    return msgspec.structs.replace(message, **with_cost)
 
 
 def _send(notification: Notification, message: Message, *, now: datetime) -> DeliveryOutcome:

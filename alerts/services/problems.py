@@ -1,16 +1,17 @@
 """Problems reported by code instead of a rule: a failed check, an overdue refund, a missed heartbeat."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from alerts.extension_points import References, Severity
+from alerts.extension_points import Severity
 from alerts.models import AlertState, SystemAlert
+from alerts.queries.impact import references_to_json
 from alerts.services import lifecycle
 from alerts.services.lifecycle import Problem
+from impact.references import References
 
 REOPEN_WINDOW = timedelta(minutes=15)
 # A try fails only if another worker changed the same alert, so this is enough for 20 concurrent workers.
@@ -45,7 +46,7 @@ def report_problem(
         severity=severity,
         source=source[:100],
         metadata=json.loads(json.dumps(dict(metadata or {}), default=str)),
-        references=_to_json(references),
+        references=references_to_json(references),
     )
     for _ in range(MAX_TRIES):
         with transaction.atomic():
@@ -86,26 +87,4 @@ def _find_current(key: str, now: datetime) -> SystemAlert | None:
         or SystemAlert.objects.filter(key=key, resolved_at__gte=now - REOPEN_WINDOW)
         .order_by("-resolved_at", "-pk")
         .first()
-    )
-
-
-def _to_json(references: References | None) -> dict[str, object]:
-    """Convert the references to JSON types; `load_references` reverses it."""
-    if references is None:
-        return {}
-    return {
-        name: sorted(value) if isinstance(value, frozenset) else value.isoformat()
-        for name, value in dataclasses.asdict(references).items()
-        if value
-    }
-
-
-def load_references(alert: SystemAlert) -> References:
-    """Return the orders, payments and other objects that the alert is known to affect."""
-    kept = dict(alert.references)
-    times = {n: datetime.fromisoformat(kept.pop(n)) for n in ("since", "until") if n in kept}
-    return References(
-        **{name: frozenset(values) for name, values in kept.items()},
-        since=times.get("since"),
-        until=times.get("until"),
     )

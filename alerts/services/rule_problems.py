@@ -8,6 +8,7 @@ from alerts.evaluation import Decision
 from alerts.extension_points import Reading
 from alerts.messages import format_value
 from alerts.models import AlertRule
+from alerts.queries.impact import references_to_json
 from alerts.services.lifecycle import Problem
 from core.lib import formats
 
@@ -37,6 +38,7 @@ def build_problem(row: AlertRule, key: str, reading: Reading | None, decision: D
         unit=row.unit,
         labels=labels,
         metadata=_to_json(reading.metadata) if reading else {},
+        references=references_to_json(reading.references) if reading else {},
         recent=decision.recent,
     )
 

@@ -17,7 +17,9 @@ from django_ratelimit.core import is_ratelimited
 
 from alerts import services
 from alerts.models import Notification, SystemAlert
+from alerts.queries.impact import ALERT, describe_alert
 from alerts.views import may_change
+from impact.services.win_back import write_win_back_list
 
 MAX_BULK_ALERTS = 500
 MAX_SILENCE_HOURS = 24 * 30
@@ -122,6 +124,22 @@ def _resolve(request: HttpRequest, alerts: Alerts, user: User, now: datetime) ->
     return _describe_outcome(services.resolve(alerts, user=user, now=now), alerts, "Resolved")
 
 
+def _resolve_and_list(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
+    """Resolve the alerts, and write a list of the buyers whose orders each of them lost."""
+    descriptions = {
+        alert.pk: describe_alert(alert, now=now) for alert in alerts.select_related("rule")
+    }
+    text = _resolve(request, alerts, user, now)
+    count = 0
+    for pk, description in descriptions.items():
+        written = write_win_back_list(
+            kind=ALERT, id=pk, description=description, user=user, now=now
+        )
+        count += written.entries.count()
+    orders = "1 lost order is" if count == 1 else f"{count:,} lost orders are"
+    return f"{text}. {orders} listed under “All affected orders”."
+
+
 def _silence(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
     hours = _parse_hours(request) or _parse_hours(request, "silence_hours") or 1
     count = services.silence(
@@ -144,6 +162,7 @@ ACTIONS: dict[str, Callable[[HttpRequest, Alerts, User, datetime], str]] = {
     "dismiss": _dismiss,
     "read": _read,
     "resolve": _resolve,
+    "resolve_and_list": _resolve_and_list,
     "silence": _silence,
     "comment": _comment,
 }

@@ -1,6 +1,6 @@
 """The page of one alert, with its timeline, notifications and business impact."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -9,8 +9,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from alerts import services
-from alerts.extension_points import Impact, References
 from alerts.messages import format_value
 from alerts.models import (
     UNFINISHED_STATES,
@@ -20,7 +18,7 @@ from alerts.models import (
     SystemAlert,
 )
 from alerts.queries import alert_page, silences
-from alerts.queries.impact import impact_of
+from alerts.queries.impact import alert_impact
 from alerts.views import CHANGE, may_view
 
 TONES: dict[str, str] = {
@@ -49,7 +47,6 @@ def alert_detail(request: HttpRequest, pk: int) -> HttpResponse:
     )
     now = timezone.now()
     is_overdue = alert.is_overdue(now)
-    impact = _find_impact(alert, now)
     silenced = silences.find_silence(alert, now)
     context = {
         **admin.site.each_context(request),
@@ -70,8 +67,7 @@ def alert_detail(request: HttpRequest, pk: int) -> HttpResponse:
             for event in alert.events.select_related("user").order_by("-at", "-pk")[:200]
         ],
         "deliveries": _list_deliveries(alert),
-        "impact": impact,
-        "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
+        "impact": alert_impact(alert, now=now),
         "earlier": alert_page.list_earlier_episodes(alert),
         "facts": sorted(alert.labels.items()),
         "metadata": sorted(alert.metadata.items()),
@@ -81,15 +77,6 @@ def alert_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "here": request.path,
     }
     return render(request, "alerts/detail.html", context)
-
-
-def _find_impact(alert: SystemAlert, now: datetime) -> Impact:
-    """Return the impact of the alert's references, else of the time during which its rule was breached."""
-    references = services.load_references(alert)
-    if references == References() and alert.rule:
-        since = alert.opened_at - alert.rule.window
-        references = References(since=since, until=alert.resolved_at or now)
-    return impact_of(references) if references != References() else Impact()
 
 
 def _list_deliveries(alert: SystemAlert) -> list[dict[str, object]]:

@@ -46,6 +46,8 @@ STAFF_PERMISSIONS = (
     "payments.change_mismatch",
     "reservations.add_reservation",
     "reservations.change_reservation",
+    "impact.add_winbacklist",
+    "impact.delete_winbackentry",
     "jobs.run_job",
 )
 

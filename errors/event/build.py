@@ -1,15 +1,12 @@
 """Build a NewEvent from an event as it was sent: normalize, scrub, date, group and encode it."""
 
-import hmac
 import re
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-from django.conf import settings
-
+from core.lib.customers import pseudonym
 from core.lib.scrub import Scrubber
 from errors.event import business_refs, fingerprint, frame_cache, json_codec, timestamps
 from errors.event.new_event import NewEvent
@@ -50,16 +47,6 @@ def event_id_of(value: Any) -> str:
         return text
     text = text.lower()
     return text if _HEX_ID.fullmatch(text) else ""
-
-
-@lru_cache(maxsize=4)
-def _hmac_key(secret: str) -> bytes:
-    return hmac.digest(secret.encode(), b"errors.user_key", "sha256")
-
-
-def pseudonym(identity: str) -> str:
-    """Return a stable pseudonym that does not reveal the identity."""
-    return "~" + hmac.digest(_hmac_key(settings.SECRET_KEY), identity.encode("utf-8", "replace"), "sha256").hex()[:20]  # fmt: skip
 
 
 def user_key_of(user: Any, client_address: str) -> str:

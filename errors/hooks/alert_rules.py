@@ -1,19 +1,54 @@
 """Alert rules on errors. They read only roll-ups, so that their cost does not depend on the number of errors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-from alerts.extension_points import Cadence, Measured, Reading, alert_rule
+from alerts.extension_points import Cadence, FindProblems, Measured, Reading, alert_rule
 from alerts.extension_points import Severity as AlertSeverity
 from alerts.queries import limits_of
 from errors.hooks.alert_types import HIGH_ERROR_RATE
 from errors.models import ErrorGroup, Severity, Status
 from errors.queries import counts
+from errors.queries.mentions import GROUP, describe_group
 from health.queries.usage import RequestCount, request_counts
+from impact.extension_points import Problem
 
 HOUR = timedelta(hours=1)
+MAX_GROUPS = 500
+
+
+def _groups_of(*severities: Severity) -> FindProblems:
+    """Return a function that finds the groups of these severities with events in the time of an alert."""
+
+    def find(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
+        seen = ErrorGroup.objects.filter(
+            severity__in=severities, last_seen_at__gte=since, first_seen_at__lte=until
+        ).order_by("-event_count")
+        return [Problem(GROUP, pk) for pk in seen.values_list("pk", flat=True)[:MAX_GROUPS]]
+
+    return find
+
+
+def _groups_of_app(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
+    """Return the groups of the app whose requests failed."""
+    seen = ErrorGroup.objects.filter(
+        app__slug=labels.get("app", ""), last_seen_at__gte=since, first_seen_at__lte=until
+    ).exclude(severity__in=[Severity.INFO, Severity.WARNING])
+    ids = seen.order_by("-event_count").values_list("pk", flat=True)
+    return [Problem(GROUP, pk) for pk in ids[:MAX_GROUPS]]
+
+
+def _new_groups(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
+    new = ErrorGroup.objects.filter(first_seen_at__gt=since, first_seen_at__lte=until)
+    ids = new.exclude(severity=Severity.INFO).order_by("pk").values_list("pk", flat=True)
+    return [Problem(GROUP, pk) for pk in ids[:MAX_GROUPS]]
+
+
+def _labelled_group(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
+    group = ErrorGroup.objects.filter(pk=labels.get("group", 0)).first()
+    return list(describe_group(group).problems) if group else []
 
 
 @alert_rule(
@@ -25,6 +60,7 @@ HOUR = timedelta(hours=1)
     severity=AlertSeverity.CRITICAL,
     alert_type=HIGH_ERROR_RATE,
     cadence=Cadence.ERRORS,
+    problems=_groups_of(Severity.CRITICAL),
 )
 def critical_errors(since: datetime, until: datetime) -> Measured:
     return counts.count(since, until, Severity.CRITICAL)
@@ -39,6 +75,7 @@ def critical_errors(since: datetime, until: datetime) -> Measured:
     severity=AlertSeverity.HIGH,
     alert_type=HIGH_ERROR_RATE,
     cadence=Cadence.ERRORS,
+    problems=_groups_of(Severity.HIGH),
 )
 def high_errors(since: datetime, until: datetime) -> Measured:
     return counts.count(since, until, Severity.HIGH)
@@ -54,6 +91,7 @@ def high_errors(since: datetime, until: datetime) -> Measured:
     alert_type=HIGH_ERROR_RATE,
     cadence=Cadence.ERRORS,
     min_samples=100,  # a handful of failed test requests is not a rate
+    problems=_groups_of_app,
 )
 def error_rate(since: datetime, until: datetime) -> Iterator[Reading]:
     """Yield the share of failed requests of each app that reports its requests.
@@ -89,6 +127,7 @@ def error_rate(since: datetime, until: datetime) -> Iterator[Reading]:
     severity=AlertSeverity.HIGH,
     alert_type=HIGH_ERROR_RATE,
     cadence=Cadence.ERRORS,
+    problems=_new_groups,
 )
 def new_groups(since: datetime, until: datetime) -> Measured:
     return (
@@ -109,6 +148,7 @@ def new_groups(since: datetime, until: datetime) -> Measured:
     severity=AlertSeverity.HIGH,
     alert_type="regression",
     cadence=Cadence.ERRORS,
+    problems=_labelled_group,
 )
 def regressions(since: datetime, until: datetime) -> Iterator[Reading]:
     """Yield one reading per regressed group, until staff resolve or mute it, or it has not occurred for a day."""

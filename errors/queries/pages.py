@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 
-from alerts.extension_points import Impact, References
-from alerts.queries.impact import impact_of
 from core.lib.charts import Chart, Series
 from errors.models import (
     ErrorEvent,
@@ -20,10 +18,14 @@ from errors.models import (
     hour_of,
     hour_start,
 )
+from errors.queries.mentions import GROUP, describe_group, mentions_of_event
+from impact.queries.figures import Amounts
+from impact.queries.orders import EventCost, cost_of_mentions
+from impact.queries.risk import amounts_at_risk
+from impact.queries.summary import Summary, summarize
 
 SPARK_HOURS = 24
 TAG_KEYS, TAG_VALUES, TAG_ROWS = 12, 6, 600
-REFERENCES = 500  # the newest events whose references are resolved
 SPANS = {  # of the group's chart: length, hours per bar
     "24h": (timedelta(hours=24), 1),
     "7d": (timedelta(days=7), 6),
@@ -143,37 +145,26 @@ def reports_on(event: ErrorEvent) -> list[UserReport]:
     )
 
 
-def group_impact(group: ErrorGroup) -> Impact:
-    """Return the payments and reservations that the group's newest events refer to."""
-    with_references = ErrorEvent.objects.filter(
-        ~Q(order_ref="") | ~Q(payment_ref="") | ~Q(reservation_ref=""), group_id__in=group.family
-    ).newest_first()
-    rows = list(
-        with_references.values_list("order_ref", "payment_ref", "reservation_ref", "request_id")[
-            :REFERENCES
-        ]
+def group_impact(group: ErrorGroup, *, now: datetime) -> Summary:
+    """Return what the group costs: the orders that its events, and those of groups merged into it, refer to."""
+    return summarize(GROUP, group.pk, describe_group(group), now=now)
+
+
+def groups_at_risk(*, now: datetime, groups: Sequence[int] | None = None) -> dict[int, Amounts]:
+    """Return the amounts at risk by group, for these groups or all. A merged group counts for the one it was merged into."""
+    merged = dict(
+        ErrorGroup.objects.exclude(merged_into=None).values_list("pk", "merged_into_id")
+        if groups is None
+        else ErrorGroup.objects.filter(merged_into__in=groups).values_list("pk", "merged_into_id")
     )
-    return _impact(rows)
+    families = {pk: kept for pk, kept in merged.items() if kept is not None}
+    only = None if groups is None else [*groups, *families]
+    return amounts_at_risk(GROUP, now=now, problems=only, families=families)
 
 
-def event_impact(event: ErrorEvent) -> Impact:
-    return _impact([(event.order_ref, event.payment_ref, event.reservation_ref, event.request_id)])
-
-
-def _impact(rows: Sequence[tuple[str, str, str, str]]) -> Impact:
-    orders, payments, reservations, requests = (
-        frozenset(row[place] for row in rows) - {""} for place in range(4)
-    )
-    if not (orders or payments or reservations or requests):
-        return Impact()
-    return impact_of(
-        References(
-            order_ids=orders,
-            payment_ids=payments,
-            reservation_ids=reservations,
-            request_ids=requests,
-        )
-    )
+def event_impact(event: ErrorEvent, *, now: datetime) -> EventCost:
+    """Return what one event touched: its orders with their payments and reservations."""
+    return cost_of_mentions(mentions_of_event(event), at=event.received_at, now=now)
 
 
 def environments() -> list[str]:

@@ -25,6 +25,7 @@ from errors.models import (
     Severity,
     Status,
 )
+from errors.queries.pages import groups_at_risk
 
 _TERM = re.compile(r'(-?)(?:([A-Za-z][\w.-]*):)?("(?:[^"\\]|\\.)*"|\S+)')
 _SPAN = re.compile(r"(\d{1,4})([mhdw])")
@@ -65,7 +66,7 @@ def search(
     """Filter the groups by a query. `state` (unresolved, all, or a status) applies if the query has no `is:` filter."""
     result = SearchResult(groups)
     terms = parse(query)
-    if state and not any(term.key == "is" for term in terms):
+    if state and not any(term.key == "is" and term.value != "at-risk" for term in terms):
         terms.append(Term(state, "is"))
     for term in terms:
         try:
@@ -84,7 +85,7 @@ def _condition(term: Term, user: User | AnonymousUser, now: datetime) -> Q:
     if known:
         return known(term.value)
     if term.key == "is":
-        return _is(term.value, user)
+        return _is(term.value, user, now)
     if term.key in ("since", "until"):
         timestamp = _timestamp(term.value, now)
         return (
@@ -172,7 +173,7 @@ def _event(value: str) -> Q:
     return Q(pk__in=_groups_of(ErrorEvent.objects.filter(pk__in=seen)))
 
 
-def _is(value: str, user: User | AnonymousUser) -> Q:
+def _is(value: str, user: User | AnonymousUser, now: datetime) -> Q:
     if value in ("all", "any"):
         return Q()
     if value in ("unresolved", "open"):
@@ -183,8 +184,10 @@ def _is(value: str, user: User | AnonymousUser) -> Q:
         return Q(assigned_to__isnull=value == "unassigned")
     if value == "mine":
         return Q(assigned_to=user.pk)
+    if value == "at-risk":
+        return Q(pk__in=list(groups_at_risk(now=now)))
     raise ValueError(
-        f"unknown filter is:{value}; use open, regressed, resolved, muted, assigned, unassigned, mine or all"
+        f"unknown filter is:{value}; use open, regressed, resolved, muted, assigned, unassigned, mine, at-risk or all"
     )
 
 

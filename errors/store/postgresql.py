@@ -48,6 +48,8 @@ _ADD = f"""
         INSERT INTO errors_minutecount AS t (minute, app_id, severity, count)
         SELECT * FROM unnest(%s::int[], %s::bigint[], %s::text[], %s::int[]) ORDER BY 1, 2, 3
         ON CONFLICT (minute, app_id, severity) DO UPDATE SET count = t.count + excluded.count
+    ), changes AS (
+        INSERT INTO impact_change (source, first, last) SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[])
     )
     UPDATE errors_errorgroup g SET event_count = g.event_count + v.events,
         user_count = g.user_count + coalesce(gained.users, 0), first_seen_at = least(g.first_seen_at, v.first_at),
@@ -108,6 +110,7 @@ class PostgreSQL:
                 *_columns(batch.hours, 3),
                 *_columns(batch.tags, 4),
                 *_columns(batch.minutes, 4),
+                *_columns([("group", *batch.to_link)] if batch.to_link else (), 3),
                 *_columns(batch.groups, 6),
             ],
         )

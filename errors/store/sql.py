@@ -27,6 +27,8 @@ class Batch:
     hours: Rows  # (group_id, hour, count)
     tags: Rows  # (group_id, key, value, count)
     minutes: Rows  # (minute, app_id, severity, count)
+    # The smallest and the largest id of the events, if one of them names an order or something that may belong to one.
+    to_link: tuple[int, int] | None
 
 
 class Dialect(Protocol):

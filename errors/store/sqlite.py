@@ -69,6 +69,10 @@ class SQLite:
         _insert(cursor, "errors_grouptag", ("group_id", "key", "value", "count"), batch.tags, _ADD)
         columns = ("minute", "app_id", "severity", "count")
         _insert(cursor, "errors_minutecount", columns, batch.minutes, _ADD)
+        if batch.to_link:
+            _insert(
+                cursor, "impact_change", ("source", "first", "last"), [("group", *batch.to_link)]
+            )
 
     def _add_users(self, cursor: Any, users: Rows) -> Counter[int]:
         """Insert the users and return the number of new ones per group."""

@@ -145,6 +145,7 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
                 hours=[(*key, n) for key, n in sorted(aggregates.hours.items())],
                 tags=[(*key, n) for key, n in sorted(aggregates.tags.items())],
                 minutes=[(*key, n) for key, n in sorted(aggregates.minutes.items())],
+                to_link=_range_to_link(rows),
             ),
         )
 
@@ -198,6 +199,24 @@ def _states(
         if not moved:
             break
     return {entry.group_id: states[entry.group_id] for entry in found.values()}
+
+
+def _range_to_link(
+    rows: Sequence[tuple[Packed, GroupCacheEntry, int]],
+) -> tuple[int, int] | None:
+    ids = [id for packed, _, id in rows if _has_reference(packed.event)]
+    return (min(ids), max(ids)) if ids else None
+
+
+def _has_reference(event: NewEvent) -> bool:
+    return bool(
+        event.user_key
+        or event.request_id
+        or event.order_ref
+        or event.payment_ref
+        or event.reservation_ref
+        or event.organization
+    )
 
 
 def _event_row(sql: Dialect, event: NewEvent, entry: GroupCacheEntry, id: int) -> Row:

@@ -17,7 +17,9 @@ from django.views.decorators.http import require_POST
 
 from errors.exceptions import CannotMerge, InvalidForm
 from errors.models import ErrorGroup
+from errors.queries.mentions import GROUP, describe_group
 from errors.services import merging, triage
+from impact.services.win_back import write_win_back_list
 
 MAX_BULK_GROUPS = 500
 may_change = permission_required("errors.change_errorgroup", raise_exception=True)
@@ -49,6 +51,19 @@ def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime) ->
     release = _text(request, "release", 200)
     changed = triage.resolve_groups(groups, user=user, now=now, release=release)
     return f"{_groups(changed)} resolved" + (f" in release {release}." if release else ".")
+
+
+def _resolve_and_list(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+    """Resolve the groups, and write a list of the buyers whose orders each of them lost."""
+    text = _resolve(request, groups, user, now)
+    count = 0
+    for group in groups:
+        written = write_win_back_list(
+            kind=GROUP, id=group.pk, description=describe_group(group), user=user, now=now
+        )
+        count += written.entries.count()
+    orders = "1 lost order is" if count == 1 else f"{count:,} lost orders are"
+    return f"{text} {orders} listed under “All affected orders”."
 
 
 def _mute(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
@@ -117,7 +132,12 @@ BULK_ACTIONS: dict[str, Action] = {
     "assign": _assign,
     "merge": _merge,
 }
-GROUP_ACTIONS: dict[str, Action] = {**BULK_ACTIONS, "comment": _comment, "unmerge": _unmerge}
+GROUP_ACTIONS: dict[str, Action] = {
+    **BULK_ACTIONS,
+    "comment": _comment,
+    "unmerge": _unmerge,
+    "resolve_and_list": _resolve_and_list,
+}
 
 
 def _act(request: HttpRequest, actions: dict[str, Action], groups: Groups) -> None:

@@ -1,11 +1,13 @@
 """Staff pages: the list of groups, a group, an event. They require the permission to view groups."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import permission_required
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -14,15 +16,18 @@ from django.views.decorators.http import require_GET
 
 from core.clients.models import ClientApp
 from core.lib import formats
-from core.lib.keyset import keyset_page
+from core.lib.keyset import KeysetPage, keyset_page
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, Severity, Status
 from errors.queries import pages, releases
 from errors.queries.event_page import EventPage, describe
 from errors.queries.resolved import with_original_frames
 from errors.queries.search import search
 from errors.store import payloads
+from impact.queries.figures import Amounts
+from impact.queries.risk import order_by_risk
 
 PAGE_SIZE = 50
+BY_RISK = "risk"  # by the money at risk, which is computed and has no column
 EVENTS_ON_GROUP = 10
 STATES = {
     "": "Open",
@@ -31,8 +36,8 @@ STATES = {
     "resolved": "Resolved",
     "all": "All",
 }
-SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count"}
-SORT_LABELS = {"": "Last seen", "events": "Events", "users": "Users"}
+SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count", BY_RISK: ""}
+SORT_LABELS = {"": "Last seen", "events": "Events", "users": "Users", BY_RISK: "At risk"}
 may_view = permission_required("errors.view_errorgroup", raise_exception=True)
 FILTERS = ("q", "app", "severity", "env")
 
@@ -74,7 +79,12 @@ def group_list(request: HttpRequest) -> HttpResponse:
         state=filters["state"] or "unresolved",
     )
     cursor = request.GET.get("after", "")
-    page = keyset_page(found.groups, field=SORTS[filters["sort"]], cursor=cursor, size=PAGE_SIZE)
+    if filters["sort"] == BY_RISK:
+        page, at_risk = _page_by_risk(found.groups, cursor=cursor, now=now)
+    else:
+        field = SORTS[filters["sort"]]
+        page = keyset_page(found.groups, field=field, cursor=cursor, size=PAGE_SIZE)
+        at_risk = pages.groups_at_risk(now=now, groups=[group.pk for group in page.rows])
     sparklines = pages.sparklines(page.rows, now)
     context = {
         **admin.site.each_context(request),
@@ -82,6 +92,7 @@ def group_list(request: HttpRequest) -> HttpResponse:
         "rows": [
             {
                 "group": group,
+                "at_risk": sorted(at_risk.get(group.pk, {}).items()),
                 "spark": sparklines[group.pk],
                 "spark_label": f"{sum(sparklines[group.pk]):,} events in the last 24 hours",
             }
@@ -124,6 +135,21 @@ def group_list(request: HttpRequest) -> HttpResponse:
     return render(request, "errors/group_list.html", context)
 
 
+def _page_by_risk(
+    groups: QuerySet[ErrorGroup], *, cursor: str, now: datetime
+) -> tuple[KeysetPage[ErrorGroup], dict[int, Amounts]]:
+    """Return the groups with money at risk, most first. The cursor is the number of groups on the pages before."""
+    at_risk = pages.groups_at_risk(now=now)
+    ordered = order_by_risk(at_risk)
+    kept = set(groups.filter(pk__in=ordered).values_list("pk", flat=True))
+    ids = [pk for pk in ordered if pk in kept]
+    start = int(cursor) if cursor.isdecimal() and len(cursor) < 10 else 0
+    shown = ids[start : start + PAGE_SIZE]
+    by_id = groups.in_bulk(shown)
+    following = str(start + PAGE_SIZE) if len(ids) > start + PAGE_SIZE else ""
+    return KeysetPage([by_id[pk] for pk in shown if pk in by_id], following), at_risk
+
+
 def _action_context(request: HttpRequest, group: ErrorGroup) -> dict[str, object]:
     staff = get_user_model().objects.filter(is_staff=True, is_active=True)
     return {
@@ -155,7 +181,6 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
     span = request.GET.get("span", "24h")
     span = span if span in pages.SPANS else "24h"
     events = list(pages.latest_events(group)[: EVENTS_ON_GROUP + 1])
-    impact = pages.group_impact(group)
     return render(
         request,
         "errors/group_detail.html",
@@ -185,8 +210,7 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
                 }
                 for key in pages.affected_users(group)
             ],
-            "impact": impact,
-            "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
+            "impact": pages.group_impact(group, now=now),
             "notes": pages.history(group),
         },
     )
@@ -230,7 +254,6 @@ def _get_event(group_id: int, event_id: int) -> tuple[ErrorGroup, ErrorEvent]:
 @may_view
 def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
     group, event = _get_event(group_id, event_id)
-    impact = pages.event_impact(event)
     return render(
         request,
         "errors/event_detail.html",
@@ -241,8 +264,7 @@ def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
             "event": event,
             **_story(request, event),
             "around": pages.neighbors(event),
-            "impact": impact,
-            "at_risk": [(amount, currency) for currency, amount in impact.amount_at_risk.items()],
+            "impact": pages.event_impact(event, now=timezone.now()),
             "reports": pages.reports_on(event),
             "facts": _facts(event),
         },

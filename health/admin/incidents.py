@@ -4,12 +4,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from core.lib.markup import state
 from health.models import Incident, IncidentUpdate, MaintenanceWindow
+from health.queries.incident_impact import incident_impact
 from health.services import incidents
 
 
@@ -33,6 +34,21 @@ class IncidentAdmin(admin.ModelAdmin[Incident]):
     date_hierarchy = "started_at"
     fields = ("title", "component", "is_major", "is_public", "started_at", "postmortem")
     inlines = (UpdateInline,)
+    change_form_template = "admin/health/incident/change_form.html"
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show the form with what the incident costs."""
+        incident = self.get_object(request, object_id)
+        if incident is not None and request.user.has_perm("impact.view_order"):
+            impact = incident_impact(incident, now=timezone.now(), url=request.path)
+            extra_context = {**(extra_context or {}), "impact": impact}
+        return super().change_view(request, object_id, form_url, extra_context)
 
     @admin.display(description="state", ordering="state")
     def shown_state(self, obj: Incident) -> SafeString:

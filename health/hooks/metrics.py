@@ -24,6 +24,8 @@ from health.queries import uptime
 from health.queries.database_size import database_size_bytes
 from health.services.gauges import ACTIVE_WITHIN
 from health.verdict import Status
+from impact.queries.figures import SHOWN_STATES, figures_of
+from impact.services.catch_up import catch_up
 
 _LEVEL = {Status.HEALTHY: 1.0, Status.DEGRADED: 0.5, Status.UNHEALTHY: 0.0}
 CALL_KINDS = (SeriesKind.REQUEST, SeriesKind.FUNCTION, SeriesKind.PAGE)
@@ -271,3 +273,31 @@ def alerts() -> Iterator[Metric]:
             "Time until the last waiting notification is due; negative if overdue.",
             value=(oldest - timezone.now()).total_seconds(),
         )
+
+
+IMPACT_WINDOW = timedelta(days=1)
+
+
+@metric_source("health.impact")
+def impact() -> Iterator[Metric]:
+    """Yield the orders that problems of the last 24 hours touched: the same figures as on the pages."""
+    catch_up()
+    now = timezone.now()
+    figures = figures_of(None, now=now, since=now - IMPACT_WINDOW)
+    orders = GaugeMetricFamily(
+        "opsportal_impact_orders",
+        "Orders that errors and alerts of the last 24 hours touched, by state.",
+        labels=["state"],
+    )
+    amounts = GaugeMetricFamily(
+        "opsportal_impact_amount",
+        "Their amounts, in the currency's smallest unit.",
+        labels=["state", "currency"],
+    )
+    seats = GaugeMetricFamily("opsportal_impact_seats", "Their seats.", labels=["state"])
+    for state in SHOWN_STATES:
+        orders.add_metric([state.value], figures.orders.get(state, 0))
+        seats.add_metric([state.value], figures.seats.get(state, 0))
+        for currency, amount in sorted(figures.amounts.get(state, {}).items()):
+            amounts.add_metric([state.value, currency], amount)
+    yield from (orders, amounts, seats)

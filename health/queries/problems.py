@@ -1,15 +1,16 @@
 """Describe current problems, most severe first: failing components and active alerts."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from alerts.extension_points import References, Severity
+from alerts.extension_points import Severity
 from alerts.models import SystemAlert
-from alerts.queries.impact import impact_of
-from core.lib import formats
+from alerts.queries.impact import alert_impact
 from health.models import Component
 from health.verdict import Status, Tone
+from impact.queries.summary import Summary
+from impact.services.catch_up import catch_up
 
 _RANK = {Tone.CRITICAL: 0, Tone.WARNING: 1}
 
@@ -23,6 +24,8 @@ class Problem:
     message: str
     since: datetime | None
     url: str = ""
+    alert: SystemAlert | None = None
+    cost: Summary | None = None  # of the alert, if it affects orders
 
 
 def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]) -> list[Problem]:
@@ -30,9 +33,12 @@ def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]
 
     A failing component and the alert about it are the same problem.
     """
-    components = list(components)
+    components, alerts = list(components), list(alerts)
+    by_key = {alert.key: alert for alert in alerts}
     problems = [
-        _problem_of(c) for c in components if c.status in (Status.UNHEALTHY, Status.DEGRADED)
+        _problem_of(component, by_key.get(component.alert_key))
+        for component in components
+        if component.status in (Status.UNHEALTHY, Status.DEGRADED)
     ]
     keys_of_components = {component.alert_key for component in components}
     problems += [
@@ -42,6 +48,7 @@ def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]
             alert.message,
             alert.opened_at,
             alert.get_absolute_url(),
+            alert,
         )
         for alert in alerts
         if alert.key not in keys_of_components
@@ -50,30 +57,32 @@ def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]
     return sorted(problems, key=lambda one: (_RANK[one.tone], one.since is None, one.since))
 
 
-def _problem_of(component: Component) -> Problem:
+def _problem_of(component: Component, alert: SystemAlert | None) -> Problem:
     is_down = component.status == Status.UNHEALTHY
     return Problem(
         Tone.CRITICAL if is_down and component.is_required else Tone.WARNING,
         component.problem_title,
         component.last_message,
         component.since,
+        alert.get_absolute_url() if alert else "",
+        alert,
     )
 
 
-def describe_impact(problems: Sequence[Problem], *, now: datetime) -> str:
-    """Return the business impact of the critical problems as text: money at risk, seats, payments; "" if unknown."""
-    since = min(
-        (one.since for one in problems if one.since and one.tone is Tone.CRITICAL), default=None
-    )
-    if since is None:
-        return ""
-    found = impact_of(References(since=since, until=now))
-    parts = [
-        f"{formats.money(amount, currency)} at risk"
-        for currency, amount in sorted(found.amount_at_risk.items())
+def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
+    """Return the problems with what their alerts cost, the same figures as on the pages of the alerts.
+
+    Only the first one gets an estimate, because several estimates of the same time would look like different losses.
+    """
+    is_caught_up = catch_up()
+    return [
+        replace(
+            one,
+            cost=alert_impact(
+                one.alert, now=now, is_estimated=place == 0, is_caught_up=is_caught_up
+            ),
+        )
+        if one.alert
+        else one
+        for place, one in enumerate(problems)
     ]
-    if found.seats:
-        parts.append(f"{found.seats} seats")
-    if found.touched:
-        parts.append(f"{len(found.touched)} payments and reservations affected")
-    return ", ".join(parts)

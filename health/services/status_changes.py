@@ -2,12 +2,14 @@
 
 from datetime import datetime
 
-from alerts.extension_points import References, Severity
+from alerts.extension_points import Severity
 from alerts.models import SystemAlert
 from alerts.services import clear_problem, report_problem
+from health.extension_points import health_checks
 from health.models import Component, ComponentKind
 from health.services import incidents
 from health.verdict import Status
+from impact.references import References
 
 FAILING = (Status.DEGRADED, Status.UNHEALTHY)
 # The alert type of a component with a type of its own; all others use the type of their kind.
@@ -57,8 +59,16 @@ def _report(component: Component, status: Status, now: datetime) -> None:
         source="health",
         now=now,
         metadata={"component": component.name, "since": component.since},
-        references=References(since=component.since, until=now),
+        references=_references(component),
     )
+
+
+def _references(component: Component) -> References:
+    """Return the orders that a failing check concerns, as far as the check knows them."""
+    if component.kind != ComponentKind.CHECK or component.name not in health_checks:
+        return References()
+    find = health_checks.get(component.name).references
+    return find() if find else References()
 
 
 def resolve_unmonitored(*, now: datetime) -> int:

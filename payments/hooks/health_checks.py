@@ -3,13 +3,24 @@ from datetime import timedelta
 from django.utils import timezone
 
 from health.extension_points import Degraded, NotConfigured, health_check
+from impact.references import References
 from payments import stripe_api
 from payments.models import Payment, WebhookEvent
 
 LATE_AFTER = timedelta(minutes=10)
+MAX_REFERENCES = 1_000
 
 
-@health_check("payments", summary="Payment processing", timeout=3.0)
+def stuck_payments() -> References:
+    """Return the payments that the check counts."""
+    stuck = Payment.objects.stuck(timezone.now()).order_by("created_at")
+    unprocessed = WebhookEvent.objects.dead().order_by("-received_at")
+    ids = {str(uuid) for uuid in stuck.values_list("uuid", flat=True)[:MAX_REFERENCES]}
+    ids |= set(unprocessed.values_list("object_id", flat=True)[:MAX_REFERENCES])
+    return References(payment_ids=frozenset(ids - {""}))
+
+
+@health_check("payments", summary="Payment processing", timeout=3.0, references=stuck_payments)
 def payments() -> str:
     if not stripe_api.is_configured():
         raise NotConfigured("set STRIPE_SECRET_KEY")

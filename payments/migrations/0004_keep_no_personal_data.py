@@ -3,7 +3,7 @@
 from django.db import migrations, models
 
 from core.lib.sealed import seal
-from payments.customers import keyed_reference
+from core.lib.customers import keyed_reference
 from payments.services.webhooks.receive import without_personal_data
 
 

@@ -127,6 +127,9 @@ class Payment(models.Model):
     order_id = models.CharField(max_length=100, blank=True)
     reservation_id = models.CharField(max_length=36, blank=True)
     customer = models.CharField(max_length=200, blank=True)
+    organization = models.CharField(
+        max_length=200, blank=True, db_default="", help_text="From the metadata of the request."
+    )
     request_id = models.CharField(max_length=128, blank=True)
     request_body = models.TextField(
         blank=True,

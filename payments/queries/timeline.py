@@ -7,9 +7,8 @@ from datetime import datetime
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 
-from alerts.extension_points import References, Touched, impact_sources
+from core.lib.customers import PREFIX
 from core.lib.formats import money
-from payments.customers import PREFIX
 from payments.extension_points import PaidItem
 from payments.models import Payment, Refund, WebhookEvent
 
@@ -104,16 +103,3 @@ def shorten_reference(customer: str) -> str:
     if customer.startswith(PREFIX):
         return f"with e-mail hash {customer.removeprefix(PREFIX)[:8]}"
     return customer
-
-
-def find_touched_reservations(payment: Payment) -> list[Touched]:
-    """Return what the payment paid for, from the impact sources of the apps above."""
-    if not payment.reservation_id:
-        return []
-    references = References(reservation_ids=frozenset({payment.reservation_id}))
-    return [
-        touched
-        for source in impact_sources
-        for touched in source(references)
-        if touched.kind != "payment"
-    ]

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from alerts import services as alerts
-from alerts.extension_points import References, Severity
+from alerts.extension_points import Severity
+from impact.references import References
 from payments.models import Payment, WebhookEvent
 
 DEAD_EVENTS_ALERT = "dead-events"

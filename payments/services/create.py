@@ -17,11 +17,11 @@ from django.db.models import F
 
 from core.clients.models import ClientApp
 from core.lib import request_id
+from core.lib.customers import customer_reference
 from core.lib.durability import relaxed_durability
 from core.lib.lease_owner import new_owner
 from core.lib.scrub import scrub_text
 from payments import stripe_api
-from payments.customers import customer_reference
 from payments.intents import Intent
 from payments.models import Payment, PaymentStatus
 from payments.services import attempt
@@ -29,6 +29,7 @@ from payments.services.apply import add_timeline_entry
 from payments.services.payable import require_payable
 from payments.splits import NO_SPLIT, Purpose, Split
 
+ORGANIZATION_KEYS = ("organization_id", "organization", "organisation_id", "organisation", "org_id")
 LEASE = timedelta(seconds=30)
 ENDED_UNPAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
 
@@ -45,6 +46,13 @@ class NewPayment:
     description: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     split: Split = NO_SPLIT
+
+    @property
+    def organization(self) -> str:
+        """Return the organization that the metadata names, or ""."""
+        return next((self.metadata[key] for key in ORGANIZATION_KEYS if key in self.metadata), "")[
+            :200
+        ]
 
     @property
     def fingerprint(self) -> str:
@@ -156,6 +164,7 @@ def create_payment(
         order_id=new_payment.order_id,
         reservation_id=new_payment.reservation_id,
         customer=customer_reference(new_payment.customer),
+        organization=customer_reference(new_payment.organization),
         request_id=request_id.current(),
         created_at=now,
         expires_at=now + timedelta(hours=min(72, settings.PAYMENT_KEY_HOURS)),

@@ -10,16 +10,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
+from impact.extension_points import Wanted
+from impact.queries.records import records
 from payments import stripe_api
 from payments.extension_points import find_paid_items
 from payments.models import Dispute, Mismatch, Payment, Refund, WebhookEvent
 from payments.queries import stats
-from payments.queries.timeline import (
-    build_timeline,
-    describe_payment,
-    find_touched_reservations,
-    shorten_reference,
-)
+from payments.queries.timeline import build_timeline, describe_payment, shorten_reference
 
 DAY = timedelta(days=1)
 may_see = permission_required("payments.view_payment", raise_exception=True)
@@ -81,7 +78,10 @@ def payment_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
         "items": items,
         "customer": shorten_reference(payment.customer),
         "mismatches": payment.mismatches.order_by("found_at"),
-        "reservations": find_touched_reservations(payment),
+        "reservations": records(
+            Wanted(reservation_ids=frozenset({payment.reservation_id} - {""})),
+            kinds=["reservation"],
+        ),
         "may_refund": request.user.has_perm("payments.change_payment") and payment.refundable > 0,
         "may_handle_events": request.user.has_perm("payments.change_webhookevent"),
     }

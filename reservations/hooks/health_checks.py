@@ -3,14 +3,25 @@ from datetime import timedelta
 from django.utils import timezone
 
 from health.extension_points import Degraded, NotConfigured, health_check
+from impact.references import References
 from reservations.models import Event, Reservation
 from reservations.queries.drift import find_drift
 
 # A hold is released at most 5 minutes late (the clean-up's interval). Twice that means that the clean-up has stopped.
 OVERDUE_AFTER = timedelta(minutes=10)
+MAX_REFERENCES = 1_000
 
 
-@health_check("reservations", summary="Reservation integrity", timeout=4.0)
+def overdue_holds() -> References:
+    """Return the holds that the check counts."""
+    overdue = Reservation.objects.overdue(timezone.now() - OVERDUE_AFTER).order_by("expires_at")
+    found = overdue.values_list("uuid", flat=True)[:MAX_REFERENCES]
+    return References(reservation_ids=frozenset(map(str, found)))
+
+
+@health_check(
+    "reservations", summary="Reservation integrity", timeout=4.0, references=overdue_holds
+)
 def reservations() -> str:
     if not Event.objects.exists():
         raise NotConfigured("no events")

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from payments.customers import keyed_reference
+from core.lib.customers import keyed_reference
 
 HASH_LENGTH = len("email:") + 64
 

@@ -6,8 +6,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from alerts import services as alerts
-from alerts.extension_points import References, Severity
+from alerts.extension_points import Severity
 from core.lib.formats import money
+from impact.references import References
 from payments.models import Payment
 from reservations.models import Discrepancy, Reservation
 from reservations.services.release import release_sold

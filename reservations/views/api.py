@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from core.clients.api import api, idempotency_key_of
 from core.clients.models import ClientApp, Scope
+from core.lib.customers import customer_reference
 from core.lib.http import BadRequest, json_response, problem, read_json
-from payments.customers import customer_reference
 from payments.models import Payment
 from reservations import services
 from reservations.models import Line, Reservation

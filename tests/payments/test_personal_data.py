@@ -11,8 +11,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from core.clients.models import ApiKey, Scope
+from core.lib.customers import customer_reference, customer_references
 from payments import services
-from payments.customers import customer_reference, customer_references
 from payments.models import Payment, WebhookEvent
 from tests.factories import make_app
 from tests.payments.deliveries import deliver

@@ -1,6 +1,5 @@
-"""The alert rules, health check, metrics, impact source and dashboard widget of payments."""
+"""The alert rules, health check, metrics and dashboard widget of payments."""
 
-import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts import services as alerts
-from alerts.extension_points import References
 from alerts.models import SystemAlert
-from alerts.queries.impact import impact_of
 from alerts.services.defaults import sync_rules
 from health.extension_points import Degraded, NotConfigured
 from payments.hooks.health_checks import payments as check
@@ -106,43 +103,6 @@ def test_prevented_duplicates_are_counted_with_their_amounts() -> None:
     prevented = stats.count_attempts().prevented
 
     assert (prevented.count, prevented.amounts) == (4, {"EUR": 7500, "JPY": 500})
-
-
-@pytest.mark.parametrize(
-    "by", ["order_ids", "payment_ids", "reservation_ids", "request_ids", "user_ids"]
-)
-def test_a_problem_shows_the_payments_it_affected(by: str) -> None:
-    reservation = str(uuid.uuid4())
-    mine = make_payment(
-        reservation,
-        order_id="o-1",
-        request_id="req-1",
-        customer="c-1",
-        status="requires_action",
-    )
-    make_payment(order_id="o-2", request_id="req-2", customer="c-2")
-    named = {
-        "order_ids": "o-1",
-        "payment_ids": mine.intent_id,
-        "reservation_ids": reservation,
-        "request_ids": "req-1",
-        "user_ids": "c-1",
-    }[by]
-
-    impact = impact_of(References(**{by: frozenset({named})}))  # type: ignore[arg-type]
-
-    [touched] = impact.touched
-    assert (touched.reference, touched.amount, touched.currency) == (str(mine.uuid), 2500, "EUR")
-    assert impact.amount_at_risk == {"EUR": 2500}
-
-
-@pytest.mark.parametrize("status", ["succeeded", "canceled", "refused", "abandoned"])
-def test_a_settled_payment_is_not_at_risk(status: str) -> None:
-    payment = make_payment(status=status)
-
-    impact = impact_of(References(payment_ids=frozenset({str(payment.uuid)})))
-
-    assert (len(impact.touched), impact.amount_at_risk) == (1, {})
 
 
 def test_the_widget_shows_amounts_at_risk_and_prevented() -> None:

@@ -14,12 +14,22 @@ CHECKED = (
     "demo",
     "errors",
     "health",
+    "impact",
     "opsportal",
     "payments",
     "reservations",
     "scripts",
 )
-FIRST_PARTY = ("alerts", "core", "errors", "health", "opsportal", "payments", "reservations")
+FIRST_PARTY = (
+    "alerts",
+    "core",
+    "errors",
+    "health",
+    "impact",
+    "opsportal",
+    "payments",
+    "reservations",
+)
 ALLOWED = {"settings", "connection"}  # public, and meant to be set
 # Documented in spite of their names.
 DOCUMENTED = {"_meta", "_default_manager", "_state", "_replace", "_asdict", "_fields", "_exit"}

@@ -24,6 +24,8 @@ EXAMPLES = {
     "version": "1.0",
     "endpoint": "default",
     "monitor": "nightly",
+    "kind": "group",
+    "id": "1",
 }
 
 pytestmark = pytest.mark.django_db

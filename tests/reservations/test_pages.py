@@ -163,7 +163,7 @@ def test_every_list_opens(staff: Client, name: str) -> None:
 
 
 def test_a_reservation_is_found_by_the_buyers_email_address(staff: Client) -> None:
-    from payments.customers import customer_reference
+    from core.lib.customers import customer_reference
 
     standing = make_ticket_type(5)
     reserved(standing, order_id="o-55", customer=customer_reference("ann@example.org"))

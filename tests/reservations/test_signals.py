@@ -1,4 +1,4 @@
-"""The alert rules, health check, metrics, impact source and dashboard widget of reservations."""
+"""The alert rules, health check, metrics and dashboard widget of reservations."""
 
 from datetime import timedelta
 
@@ -9,9 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts import services as alerts
-from alerts.extension_points import References
 from alerts.models import AlertRule, SystemAlert
-from alerts.queries.impact import impact_of
 from alerts.services.defaults import sync_rules
 from health.extension_points import Degraded, NotConfigured
 from reservations import services
@@ -20,7 +18,7 @@ from reservations.hooks.health_checks import reservations as check
 from reservations.hooks.metrics import tickets, totals
 from reservations.models import Reservation, TicketType
 from reservations.queries.stock import time_until_sold_out
-from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
+from tests.factories import make_app, make_event, make_ticket_type, wanted
 
 pytestmark = pytest.mark.django_db
 
@@ -147,58 +145,6 @@ def test_metrics_count_reservations_and_tickets() -> None:
     assert samples["opsportal_tickets", "gala", "Standing", "capacity"] == 10
     assert samples["opsportal_tickets", "gala", "Standing", "sold"] == 3
     assert samples["opsportal_tickets", "gala", "Standing", "left"] == 5
-
-
-@pytest.mark.parametrize("by", ["order_ids", "reservation_ids", "user_ids"])
-def test_a_problem_shows_the_seats_and_amounts_it_affected(by: str) -> None:
-    mine = reserved(make_ticket_type(price=2500), 2, order_id="o-1", customer="c-1")
-    reserved(make_ticket_type(), order_id="o-2", customer="c-2")
-    named = {"order_ids": "o-1", "reservation_ids": str(mine.uuid), "user_ids": "c-1"}[by]
-
-    impact = impact_of(References(**{by: frozenset({named})}))  # type: ignore[arg-type]
-
-    [touched] = impact.touched
-    assert (touched.reference, touched.seats, touched.at_risk) == (str(mine.uuid), 2, True)
-    assert impact.amount_at_risk == {"EUR": 5000}
-    assert touched.url == reverse("reservations:reservation-page", args=[mine.uuid])
-
-
-def test_the_amount_of_a_reservation_with_an_open_payment_is_counted_once() -> None:
-    reservation = reserved(make_ticket_type(price=2500), 2, order_id="o-1")
-    make_payment(str(reservation.uuid), status="processing", amount=5000, order_id="o-1")
-
-    impact = impact_of(References(order_ids=frozenset({"o-1"})))
-
-    assert {touched.kind for touched in impact.touched} == {"payment", "reservation"}
-    assert impact.amount_at_risk == {"EUR": 5000}
-
-
-def test_a_paid_reservation_is_not_at_risk() -> None:
-    reservation = reserved(make_ticket_type(price=2500), 2, order_id="o-1")
-    payment = make_payment(str(reservation.uuid), amount=5000, order_id="o-1")
-    services.complete_paid(payment=payment, now=timezone.now())
-
-    impact = impact_of(References(payment_ids=frozenset({payment.intent_id or ""})))
-
-    assert len(impact.touched) == 2
-    assert (impact.amount_at_risk, impact.seats) == ({}, 2)
-
-
-def test_an_outage_affects_the_holds_of_its_period() -> None:
-    reservation = reserved(make_ticket_type(price=2500), 2)
-    now = timezone.now()
-
-    during = impact_of(References(since=now - timedelta(minutes=5), until=now))
-    before = impact_of(References(since=now - timedelta(hours=2), until=now - timedelta(hours=1)))
-
-    assert [touched.reference for touched in during.touched] == [str(reservation.uuid)]
-    assert before.touched == ()
-
-
-def test_empty_references_affect_nothing() -> None:
-    reserved(make_ticket_type())
-
-    assert impact_of(References()).touched == ()
 
 
 def test_the_widget_shows_types_that_are_running_low() -> None:

@@ -18,7 +18,7 @@ MAX_APPS = 5
 
 
 def load_worst_alerts() -> list[SystemAlert]:
-    return list(SystemAlert.objects.active().worst_first()[:20])
+    return list(SystemAlert.objects.active().select_related("rule").worst_first()[:20])
 
 
 @widget(
@@ -35,10 +35,9 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
     components = list(Component.objects.in_use().in_order())
     found = problems.list_problems(components, context.load_once(load_worst_alerts))
     return {
-        "problems": found[:MAX_PROBLEMS],
+        "problems": problems.add_costs(found[:MAX_PROBLEMS], now=context.now),
         "hidden_count": max(0, len(found) - MAX_PROBLEMS),
         "tone": found[0].tone if found else Tone.OK,
-        "impact": problems.describe_impact(found, now=context.now),
         "component_count": len(components),
         "checked_at": max((c.last_at for c in components if c.last_at), default=None),
         "maintenance": list(MaintenanceWindow.objects.running(context.now)[:MAX_NOTICES]),

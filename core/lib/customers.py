@@ -1,6 +1,8 @@
 """References to customers that do not reveal their e-mail addresses or other personal data."""
 
 import hashlib
+import hmac
+from functools import lru_cache
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
@@ -23,7 +25,7 @@ def customer_references(given: str) -> list[str]:
     given = given.strip()
     if "@" not in given and scrub_text(given) == given:
         return [given]
-    digest = hashlib.sha256(given.lower().encode()).hexdigest()
+    digest = hashlib.sha256(given.lower().encode("utf-8", "replace")).hexdigest()
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return [keyed_reference(digest, secret) for secret in keys]
 
@@ -32,3 +34,21 @@ def keyed_reference(digest: str, secret: str | None = None) -> str:
     """Return the reference for the SHA-256 of a normalized address; the key is SECRET_KEY by default."""
     hashed = salted_hmac("payments.customers", digest, secret=secret, algorithm="sha256")
     return PREFIX + hashed.hexdigest()
+
+
+def pseudonym(identity: str) -> str:
+    """Return a short, stable pseudonym that does not reveal the identity. An address has that of its reference."""
+    given = customer_reference(identity).encode("utf-8", "replace")
+    return "~" + hmac.digest(_hmac_key(settings.SECRET_KEY), given, "sha256").hex()[:20]
+
+
+def user_references(customer: str) -> set[str]:
+    """Return the ids by which errors name the customer of a payment or a reservation."""
+    if not customer:
+        return set()
+    return {customer, pseudonym(customer)} if customer.startswith(PREFIX) else {customer}
+
+
+@lru_cache(maxsize=4)
+def _hmac_key(secret: str) -> bytes:
+    return hmac.digest(secret.encode(), b"errors.user_key", "sha256")

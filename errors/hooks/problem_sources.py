@@ -1,0 +1,15 @@
+"""Error groups as problems that touch orders, by what their events name."""
+
+from errors.models import ErrorGroup
+from errors.queries.mentions import GROUP, INDEXED, describe_group, find_mentions, read_mentions
+from impact.extension_points import Description, Page, problem_source
+
+
+def describe(id: int) -> Description | None:
+    group = ErrorGroup.objects.filter(pk=id).first()
+    return describe_group(group) if group else None
+
+
+@problem_source(GROUP, describe=describe, find=find_mentions, indexed=INDEXED)
+def events_of_groups(first: int, last: int, limit: int) -> Page:
+    return read_mentions(first, last, limit)

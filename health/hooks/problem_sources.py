@@ -1,0 +1,22 @@
+"""Incidents as problems that touch orders, through the alerts about their components."""
+
+from django.urls import reverse
+from django.utils import timezone
+
+from health.models import Incident
+from health.queries.incident_impact import INCIDENT, describe_incident
+from impact.extension_points import Description, Page, problem_source
+
+
+def describe(id: int) -> Description | None:
+    incident = Incident.objects.select_related("component").filter(pk=id).first()
+    if incident is None:
+        return None
+    url = reverse("admin:health_incident_change", args=[incident.pk])
+    return describe_incident(incident, now=timezone.now(), url=url)
+
+
+@problem_source(INCIDENT, describe=describe)
+def nothing_of_their_own(first: int, last: int, limit: int) -> Page:
+    """Return no mentions: an incident has the orders of its alerts."""
+    return Page()

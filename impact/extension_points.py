@@ -1,0 +1,141 @@
+"""The hooks of impact: what other apps add to it, each in `<app>/hooks/<kind>.py`.
+
+| kind | decorator | the function |
+| --- | --- | --- |
+| order_sources | `@order_source("payments", watches=(Watch(…),), page=…)` | `(Wanted) -> Iterable[Attempt]` |
+| problem_sources | `@problem_source("group", indexed=…, find=…, describe=…)` | `(first, last, limit) -> Page` |
+
+How to add one: docs/howto/.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from core.lib.registry import Registry
+from impact.references import Reference
+from impact.states import Attempt
+
+# --- order sources -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A table whose changes may change an order. A trigger records each insert, and each update of the columns."""
+
+    table: str
+    columns: tuple[str, ...]
+    column: str = "id"  # of the row that changed: the primary key of the source's record
+    sees_inserts: bool = True  # False: rows are inserted together with one that another watch sees
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The records to load: those with one of these ids, or of one of these orders and reservations."""
+
+    record_ids: frozenset[int] = frozenset()
+    order_ids: frozenset[str] = frozenset()
+    reservation_ids: frozenset[str] = frozenset()
+    payment_ids: frozenset[str] = frozenset()
+
+
+OrderSource = Callable[[Wanted], Iterable[Attempt]]
+
+
+@dataclass(frozen=True)
+class Source:
+    name: str
+    kind: str  # of its attempts
+    load: OrderSource
+    watches: tuple[Watch, ...]
+    page: Callable[[str], str]  # the URL of the page of a record, by its uuid
+
+
+order_sources: Registry[Source] = Registry("order_sources")
+
+
+def order_source(
+    name: str, *, kind: str, watches: tuple[Watch, ...], page: Callable[[str], str]
+) -> Callable[[OrderSource], OrderSource]:
+    """Register a function that returns the attempts of given records, orders and reservations."""
+    return order_sources.decorator(name, lambda load: Source(name, kind, load, watches, page))
+
+
+# --- problem sources ---------------------------------------------------------------------------
+
+
+class Problem(NamedTuple):
+    """Something that may cost orders: an error group, an alert."""
+
+    kind: str
+    id: int
+
+
+class Mention(NamedTuple):
+    """A problem named an identifier at a time."""
+
+    problem: Problem
+    reference: Reference
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of what a range of a source's rows mentions."""
+
+    mentions: Sequence[Mention] = ()
+    next: int | None = None  # where the next page starts; None after the last one
+
+
+@dataclass(frozen=True)
+class Description:
+    """How a problem is shown to staff."""
+
+    title: str
+    url: str
+    problems: tuple[
+        Problem, ...
+    ]  # whose orders it has: itself, and for example the groups merged into it
+    since: datetime | None = None
+    until: datetime | None = None
+    permission: str = ""  # needed to see it
+
+
+ReadMentions = Callable[[int, int, int], Page]
+FindMentions = Callable[[str, Sequence[str]], Iterable[Mention]]
+
+
+@dataclass(frozen=True)
+class ProblemSource:
+    kind: str
+    read: ReadMentions
+    find: FindMentions
+    indexed: frozenset[str]
+    describe: Callable[[int], Description | None]
+    watches: tuple[Watch, ...] = ()
+
+
+problem_sources: Registry[ProblemSource] = Registry("problem_sources")
+
+
+def _find_none(kind: str, values: Sequence[str]) -> Iterable[Mention]:
+    return ()
+
+
+def problem_source(
+    kind: str,
+    *,
+    describe: Callable[[int], Description | None],
+    find: FindMentions = _find_none,
+    indexed: frozenset[str] = frozenset(),
+    watches: tuple[Watch, ...] = (),
+) -> Callable[[ReadMentions], ReadMentions]:
+    """Register a function `(first, last, limit) -> Page` that returns what the rows with these ids mention.
+
+    `find(kind, values)` returns the earlier mentions of values, for the `indexed` kinds of references. Mentions of other kinds
+    are remembered for two days, for orders that begin after the problem.
+    """
+    return problem_sources.decorator(
+        kind, lambda read: ProblemSource(kind, read, find, indexed, describe, watches)
+    )

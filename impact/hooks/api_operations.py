@@ -1,0 +1,17 @@
+"""The OpenAPI description of the impact API."""
+
+from core.lib.openapi import describe
+from impact.views.api import ImpactShown
+
+describe(
+    "impact:api",
+    "GET",
+    "Return what a problem costs: orders, amounts and seats by state, and an estimate apart from them.",
+    scope="admin",
+    answers={200: ImpactShown},
+    path_notes={
+        "kind": "`group` for an error group, `alert` or `incident`.",
+        "id": "The problem's id.",
+    },
+    refusals={404: "There is no such problem."},
+)

@@ -1,0 +1,168 @@
+"""Orders as problems see them, and which problem touched which order.
+
+The rows are derived: `impact.services.catch_up` computes them from payments, reservations, events and alerts.
+"""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from impact.references import MAX_LENGTH, ReferenceKind
+from impact.states import Stage
+
+
+class Change(models.Model):
+    """Rows of a source that were added or changed, and that are not reflected in the orders yet.
+
+    Triggers write it for payments and reservations, and the error store for its batches, in the transaction of the change.
+    """
+
+    source = models.CharField(max_length=30)
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.first} to {self.last}"
+
+
+class Order(models.Model):
+    """An order: all payments and reservations with the same order id, reservation or payment."""
+
+    key = models.CharField(max_length=120, unique=True)
+    stage = models.CharField(max_length=10, choices=Stage)
+    created_at = models.DateTimeField()
+    until = models.DateTimeField(
+        null=True, help_text="When an unfinished order is lost. Empty if it has no end."
+    )
+    settled_at = models.DateTimeField(null=True, help_text="When it was paid, or when it ended.")
+    amount = models.PositiveBigIntegerField(help_text="In the currency's smallest unit.")
+    currency = models.CharField(max_length=3, blank=True)
+    seats = models.PositiveIntegerField(default=0)
+    customer = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(
+                fields=["settled_at", "currency", "amount"],
+                condition=Q(stage="paid"),
+                name="paid_orders_by_time",
+            ),
+            models.Index(
+                fields=["until"],
+                condition=Q(stage__in=["open", "refund_due"]),
+                name="unfinished_orders",
+            ),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(stage__in=Stage.values), name="order_stage_is_known"
+            ),
+            models.CheckConstraint(
+                condition=~Q(stage__in=["paid", "ended"]) | Q(settled_at__isnull=False),
+                name="a_settled_order_says_when",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class FurtherAmount(models.Model):
+    """The part of an order in another currency than its first one."""
+
+    pk = models.CompositePrimaryKey("order_id", "currency")
+    order = models.ForeignKey(Order, models.CASCADE, related_name="further_amounts", db_index=False)
+    currency = models.CharField(max_length=3)
+    amount = models.PositiveBigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"
+
+
+class OrderReference(models.Model):
+    """An identifier by which an order is found."""
+
+    pk = models.CompositePrimaryKey("kind", "value", "order_id")
+    kind = models.CharField(max_length=12, choices=ReferenceKind)
+    value = models.CharField(max_length=MAX_LENGTH)
+    order = models.ForeignKey(Order, models.CASCADE, related_name="references")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value}"
+
+
+class Touch(models.Model):
+    """A problem touched an order: the problem named the order, or something that belongs to it."""
+
+    pk = models.CompositePrimaryKey("kind", "problem", "order_id")
+    kind = models.CharField(max_length=10)
+    problem = models.BigIntegerField()
+    order = models.ForeignKey(Order, models.CASCADE, related_name="touches")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.problem}: {self.order_id}"
+
+
+class ProblemReference(models.Model):
+    """An identifier that a problem named lately, for orders that begin afterwards."""
+
+    pk = models.CompositePrimaryKey("ref_kind", "value", "kind", "problem", "hour")
+    ref_kind = models.CharField(max_length=12, choices=ReferenceKind)
+    value = models.CharField(max_length=MAX_LENGTH)
+    kind = models.CharField(max_length=10)
+    problem = models.BigIntegerField()
+    hour = models.PositiveIntegerField(
+        help_text="Hours since 1970 for a user or an organization, else 0."
+    )
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.problem} named {self.ref_kind} {self.value}"
+
+
+class WinBackList(models.Model):
+    """The buyers whose orders were lost to a problem, as staff wrote the list down."""
+
+    title = models.CharField(max_length=300)
+    kind = models.CharField(max_length=10)
+    problem = models.BigIntegerField()
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["kind", "problem"], name="win_back_lists_by_problem")
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class WinBackEntry(models.Model):
+    """One lost order of a list. Deleted when the person is erased."""
+
+    list = models.ForeignKey(WinBackList, models.CASCADE, related_name="entries")
+    order_key = models.CharField(max_length=120)
+    customer = models.CharField(max_length=200, blank=True, db_index=True)
+    amount = models.PositiveBigIntegerField()
+    currency = models.CharField(max_length=3, blank=True)
+    seats = models.PositiveIntegerField()
+    lost_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "win-back entries"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["list", "order_key", "currency"], name="one_entry_per_order_and_currency"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.order_key

@@ -1,0 +1,163 @@
+"""What a time probably cost: the orders that were expected by sales at the same time of earlier weeks, minus those made.
+
+An estimate is never added to exact figures: it is about everything that kept buyers away at that time.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+
+from core.lib import formats
+from impact.models import Order
+from impact.queries.figures import timestamp
+
+WEEK = timedelta(days=7)
+MAX_WEEKS = 8
+MIN_WEEKS = 2
+MIN_LENGTH = timedelta(minutes=5)
+MAX_LENGTH = timedelta(days=7)  # a longer time would be compared with itself
+DEVIATIONS = 2.0  # half the width of the range, in standard deviations: about 95 %
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The orders of one currency that are probably missing, with their range."""
+
+    currency: str
+    expected_count: float
+    made_count: int
+    amount: int
+    low_amount: int
+    high_amount: int
+    count: int
+    low_count: int
+    high_count: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    since: datetime
+    until: datetime
+    week_count: int
+    missing: tuple[Missing, ...]  # the currencies in which sales were clearly below the usual
+
+    def __bool__(self) -> bool:
+        return bool(self.missing)
+
+    def sentence(self) -> str:
+        """Return the estimate with its range and its basis, as text."""
+        if not self.missing:
+            return ""
+        lost = " and ".join(
+            f"{one.count:,} order{'' if one.count == 1 else 's'} ({one.low_count:,} to {one.high_count:,}) worth "
+            f"{formats.money(one.amount, one.currency)} ({formats.money(one.low_amount, one.currency)} to "
+            f"{formats.money(one.high_amount, one.currency)})"
+            for one in self.missing
+        )
+        return f"Probably missing: {lost}."
+
+    def basis(self) -> str:
+        """Return how the estimate was made, as text."""
+        compared = ", ".join(
+            f"{one.expected_count:,.1f} {one.currency} orders were expected and {one.made_count:,} were paid"
+            for one in self.missing
+        )
+        return (
+            f"From {formats.stamp(self.since)} to {formats.stamp(self.until)}, {compared}. The expectation is the mean of"
+            f" the same time in the last {self.week_count} weeks. The estimate includes everything that kept buyers"
+            " away at that time, and is not part of the figures by reference."
+        )
+
+
+def estimate(since: datetime, until: datetime) -> Estimate | None:
+    """Return the orders that are probably missing in this time, or None if there is too little to compare with."""
+    length = until - since
+    if length < MIN_LENGTH or length > MAX_LENGTH:
+        return None
+    first_at = _first_paid_at()
+    if first_at is None:
+        return None
+    weeks = [
+        _sales(since - number * WEEK, until - number * WEEK)
+        for number in range(1, MAX_WEEKS + 1)
+        if since - number * WEEK >= first_at
+    ]
+    if len(weeks) < MIN_WEEKS:
+        return None
+    made = _sales(since, until)
+    currencies = sorted({currency for week in weeks for currency in week})
+    missing = [
+        _missing(currency, [week.get(currency, _NONE) for week in weeks], made.get(currency, _NONE))
+        for currency in currencies
+    ]
+    clear = tuple(one for one in missing if one.low_amount > 0 and one.count > 0)
+    return Estimate(since, until, len(weeks), clear)
+
+
+@dataclass(frozen=True)
+class _Sales:
+    """Paid orders of one currency: their number, sum, and sum of squares."""
+
+    count: int = 0
+    amount: int = 0
+    squares: float = 0.0
+
+
+_NONE = _Sales()
+
+
+def _missing(currency: str, weeks: list[_Sales], made: _Sales) -> Missing:
+    expected_count = sum(week.count for week in weeks) / len(weeks)
+    expected_amount = sum(week.amount for week in weeks) / len(weeks)
+    # The variance between weeks, but not less than that of buyers who come independently (a compound Poisson process).
+    random_variance = sum(week.squares for week in weeks) / len(weeks)
+    spread = _deviation([week.amount for week in weeks], random_variance)
+    count_spread = _deviation([week.count for week in weeks], expected_count)
+    amount = expected_amount - made.amount
+    count = expected_count - made.count
+
+    def at_least_zero(value: float) -> int:
+        return max(0, round(value))
+
+    return Missing(
+        currency=currency,
+        expected_count=expected_count,
+        made_count=made.count,
+        amount=at_least_zero(amount),
+        low_amount=at_least_zero(amount - DEVIATIONS * spread),
+        high_amount=at_least_zero(amount + DEVIATIONS * spread),
+        count=at_least_zero(count),
+        low_count=at_least_zero(count - DEVIATIONS * count_spread),
+        high_count=at_least_zero(count + DEVIATIONS * count_spread),
+    )
+
+
+def _deviation(values: list[int], random_variance: float) -> float:
+    """Return the standard deviation of the difference between one more week and the mean of these."""
+    mean = sum(values) / len(values)
+    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return math.sqrt(max(variance, random_variance) * (1 + 1 / len(values)))
+
+
+def _first_paid_at() -> datetime | None:
+    paid = Order.objects.filter(stage="paid").order_by("settled_at")
+    return paid.values_list("settled_at", flat=True).first()
+
+
+def _sales(since: datetime, until: datetime) -> dict[str, _Sales]:
+    values: list[Any] = [timestamp(since), timestamp(until)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT currency, count(*), sum(amount), sum(amount * 1.0 * amount) FROM impact_order"
+            " WHERE stage = 'paid' AND settled_at >= %s AND settled_at < %s GROUP BY currency",
+            values,
+        )
+        rows = cursor.fetchall()
+    return {
+        currency: _Sales(count, int(amount), float(squares))
+        for currency, count, amount, squares in rows
+        if currency
+    }

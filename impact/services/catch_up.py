@@ -1,0 +1,91 @@
+"""Bring orders and touches up to date with all changes that are committed.
+
+Pages, messages and metrics call it before they read, so that their figures are exact; the worker calls it every minute, so that
+little is left to do then.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import DatabaseError, connection, transaction
+
+from impact.extension_points import order_sources, problem_sources
+from impact.models import Change, ProblemReference
+from impact.services.links import REMEMBERED_FOR, link_mentions
+from impact.services.orders import refresh
+
+log = logging.getLogger(__name__)
+
+BATCH_SIZE = 500  # changes
+PAGE_SIZE = 2_000  # rows of a problem source
+READ_SECONDS = 0.5  # for a reader; the rest is left to the worker
+WORKER_SECONDS = 40.0
+
+
+def catch_up(*, seconds: float = READ_SECONDS) -> bool:
+    """Apply committed changes for at most `seconds`, and return True if none is left.
+
+    A reader calls this, so a database that cannot be written to is only logged. Figures are then as old as the last success.
+    """
+    ends_at = time.monotonic() + seconds
+    try:
+        while Change.objects.exists():
+            if time.monotonic() >= ends_at:
+                return False
+            with transaction.atomic():
+                _apply_batch()
+    except DatabaseError:
+        if connection.in_atomic_block:
+            raise
+        log.warning("impact not brought up to date", exc_info=True)
+        return False
+    return True
+
+
+def _apply_batch() -> None:
+    _lock()
+    changes = list(Change.objects.order_by("pk")[:BATCH_SIZE])
+    ranges: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for change in changes:
+        ranges[change.source].append((change.first, change.last))
+    rest: list[Change] = []
+    for source in order_sources:
+        ids = {first for first, _ in ranges.get(source.name, ())}
+        if ids:
+            refresh(source, ids)
+    for problem_source in problem_sources:
+        kind = problem_source.kind
+        for first, last in _merged(ranges.get(kind, ())):
+            page = problem_source.read(first, last, PAGE_SIZE)
+            link_mentions(page.mentions, indexed=problem_source.indexed)
+            if page.next is not None:
+                rest.append(Change(source=kind, first=page.next, last=last))
+    Change.objects.filter(pk__in=[change.pk for change in changes]).delete()
+    Change.objects.bulk_create(rest)
+
+
+def _lock() -> None:
+    """Let one process at a time apply changes. A later one must read after the earlier one has committed."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('impact.catch_up'))")
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the ranges in order, with overlapping ones merged."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def prune(*, now: datetime) -> int:
+    """Remove remembered references that can no longer belong to a new order, and return their number."""
+    removed, _ = ProblemReference.objects.filter(last_at__lt=now - REMEMBERED_FOR).delete()
+    return removed

@@ -1,0 +1,177 @@
+"""The one definition of an order's state, decided from its payments and reservations. Needs no database.
+
+A stage is stored and does not depend on a problem. A state is the stage as one problem sees it: an order that was paid after the
+problem has recovered, one that was paid before is safe.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import models
+
+from impact.references import Reference
+
+
+class Stage(models.TextChoices):
+    OPEN = "open", "unfinished"
+    PAID = "paid", "paid and seated"
+    ENDED = "ended", "expired, cancelled or refunded"
+    REFUND_DUE = "refund_due", "refund due"
+
+
+class State(models.TextChoices):
+    """The state of an order that a problem touched."""
+
+    AT_RISK = "at_risk", "at risk"
+    LOST = "lost", "lost"
+    RECOVERED = "recovered", "recovered"
+    REFUND_DUE = "refund_due", "refund due"
+    SAFE = "safe", "safe"
+    EARLIER = "earlier", "ended before the problem"  # listed, but in no figure
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One payment or reservation: a try to complete an order."""
+
+    kind: str  # "payment" or "reservation"; "refund" for money that must be returned
+    reference: str  # its uuid
+    stage: Stage
+    amount: int  # integer minor units
+    currency: str
+    created_at: datetime
+    status: str = ""
+    order_id: str = ""
+    reservation_id: str = ""  # a payment's reservation
+    payment_id: str = ""  # a reservation's payment
+    until: datetime | None = None  # end of an open attempt; None: it has no end
+    settled_at: datetime | None = None
+    seats: int = 0
+    customer: str = ""
+    references: frozenset[Reference] = frozenset()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The state of one order, as it is stored."""
+
+    stage: Stage
+    created_at: datetime
+    until: datetime | None = None  # when an open order is lost; None: it has no end
+    settled_at: datetime | None = None  # when it was paid or ended
+    amounts: dict[str, int] = field(default_factory=dict)  # by currency, the largest part first
+    seats: int = 0
+    customer: str = ""
+
+
+def order_key(attempt: Attempt, order_ids: dict[str, str]) -> str:
+    """Return the key of the attempt's order. `order_ids` holds the order id by reservation, for those that are known."""
+    reservation = attempt.reference if attempt.kind == "reservation" else attempt.reservation_id
+    order_id = attempt.order_id or order_ids.get(reservation, "")
+    if order_id:
+        return f"order:{order_id}"
+    if reservation:
+        return f"reservation:{reservation}"
+    return f"payment:{attempt.reference}"
+
+
+def group_by_order(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:
+    """Return the attempts by the key of their order.
+
+    An order is named by its order id, which a payment may know while its reservation does not, and the other way round.
+    """
+    attempts = list(attempts)
+    order_ids: dict[str, str] = {}
+    for attempt in sorted(attempts, key=lambda one: (one.kind == "reservation", one.created_at)):
+        reservation = attempt.reference if attempt.kind == "reservation" else attempt.reservation_id
+        if attempt.order_id and reservation:
+            order_ids[reservation] = attempt.order_id  # the reservation's own comes last and wins
+    grouped: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        grouped.setdefault(order_key(attempt, order_ids), []).append(attempt)
+    return grouped
+
+
+def decide(attempts: Sequence[Attempt]) -> Decision:
+    """Return the state of the order with these attempts."""
+    payments = [one for one in attempts if one.kind == "payment"]
+    holds = [one for one in attempts if one.kind == "reservation"]
+    created_at = min(one.created_at for one in attempts)
+    customer = next((one.customer for one in attempts if one.customer), "")
+
+    def decision(stage: Stage, amounts: dict[str, int], **fields: object) -> Decision:
+        return Decision(stage, created_at, amounts=_sorted(amounts), customer=customer, **fields)  # type: ignore[arg-type]
+
+    due = [one for one in attempts if one.kind == "refund"]
+    due = due or [one for one in holds if one.stage == Stage.REFUND_DUE]
+    if due:
+        return decision(Stage.REFUND_DUE, _sum(due), settled_at=_latest(due), seats=0)
+
+    paid = [one for one in payments if one.stage == Stage.PAID]
+    returned = {one.reference for one in payments if one.stage == Stage.ENDED}
+    seated = [one for one in holds if one.stage == Stage.PAID and one.payment_id not in returned]
+    if paid and holds and not seated:
+        # Money without a seat. The hold can still be completed; afterwards the money has to be returned.
+        live = [one for one in holds if one.stage == Stage.OPEN]
+        if not live:
+            return decision(Stage.REFUND_DUE, _sum(paid), settled_at=_latest(paid))
+        return decision(Stage.OPEN, _sum(paid), seats=sum(one.seats for one in live))
+    if paid or seated:
+        # The amount of a reservation that was paid through the portal is that of its payment.
+        elsewhere = [one for one in seated if not one.payment_id]
+        seats = sum(one.seats for one in seated)
+        settled_at = _latest([*paid, *seated])
+        return decision(Stage.PAID, _sum([*paid, *elsewhere]), settled_at=settled_at, seats=seats)
+
+    live = [one for one in holds if one.stage == Stage.OPEN]
+    # A payment with an end waits for the buyer, who cannot pay for a hold that has ended.
+    live += [one for one in payments if one.stage == Stage.OPEN and not (holds and one.until)]
+    waiting = [one for one in payments if one.stage == Stage.OPEN]
+    if live:
+        newest = _newest_amounts([*live, *waiting])
+        seats = _newest_seats(live)
+        return decision(Stage.OPEN, newest, until=_end(live), seats=seats)
+    ended = [one for one in holds if one.stage != Stage.OPEN] or payments
+    return decision(
+        Stage.ENDED,
+        _newest_amounts([*payments, *holds]),
+        settled_at=_latest(ended) or created_at,
+        seats=_newest_seats(holds),
+    )
+
+
+def _sorted(amounts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(amounts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _sum(attempts: Iterable[Attempt]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in attempts:
+        total[one.currency] = total.get(one.currency, 0) + one.amount
+    return total
+
+
+def _newest_amounts(attempts: Iterable[Attempt]) -> dict[str, int]:
+    """Return the amount of the newest attempt in each currency: three tries of one order are one amount."""
+    in_order = sorted(attempts, key=lambda one: (one.created_at, one.kind == "payment"))
+    return {one.currency: one.amount for one in in_order if one.currency}
+
+
+def _newest_seats(attempts: Iterable[Attempt]) -> int:
+    by_currency = {
+        one.currency: one.seats
+        for one in sorted(attempts, key=lambda one: one.created_at)
+        if one.kind == "reservation"
+    }
+    return sum(by_currency.values())
+
+
+def _latest(attempts: Iterable[Attempt]) -> datetime | None:
+    return max((one.settled_at for one in attempts if one.settled_at), default=None)
+
+
+def _end(attempts: Sequence[Attempt]) -> datetime | None:
+    """Return the last end of the attempts, or None if one of them has none."""
+    ends = [one.until for one in attempts]
+    return None if None in ends else max(end for end in ends if end)

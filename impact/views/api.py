@@ -1,0 +1,102 @@
+"""GET /api/v1/impact/<kind>/<id>/: what a problem costs."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from core.clients.api import api
+from core.clients.models import ClientApp, Scope
+from core.lib.http import json_response
+from core.lib.http import problem as refusal
+from impact.extension_points import problem_sources
+from impact.queries.estimates import Estimate
+from impact.queries.summary import summarize
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class StateFigures(msgspec.Struct):
+    """The orders in one state. Amounts are in the currency's smallest unit."""
+
+    state: str  # at_risk, lost, refund_due, recovered, safe
+    orders: Count
+    seats: Count
+    amounts: dict[str, int]
+
+
+class MissingOrders(msgspec.Struct):
+    currency: str
+    expected_orders: float
+    paid_orders: Count
+    orders: Count
+    orders_low: Count
+    orders_high: Count
+    amount: Count
+    amount_low: Count
+    amount_high: Count
+
+
+class EstimatedImpact(msgspec.Struct):
+    """What the time probably cost. Not part of the exact figures."""
+
+    since: datetime
+    until: datetime
+    weeks_compared: int
+    missing: list[MissingOrders]
+    explanation: str
+
+
+class ImpactShown(msgspec.Struct):
+    title: str
+    url: str
+    summary: str  # "11 orders, 640.00 EUR at risk, 3 recovered"
+    is_complete: bool  # false while the newest changes are still being added up
+    states: list[StateFigures]
+    estimate: EstimatedImpact | None
+
+
+@api(Scope.ADMIN, "GET")
+def impact(request: HttpRequest, app: ClientApp, kind: str, id: int) -> HttpResponse:
+    description = problem_sources.get(kind).describe(id) if kind in problem_sources else None
+    if description is None:
+        return refusal(404, "no such problem")
+    found = summarize(kind, id, description, now=timezone.now(), is_estimated=True)
+    return json_response(
+        ImpactShown(
+            title=description.title,
+            url=request.build_absolute_uri(found.url),
+            summary=found.sentence,
+            is_complete=found.is_complete,
+            states=[
+                StateFigures(state.value, orders, seats, amounts)
+                for state, orders, amounts, seats in found.figures.rows()
+            ],
+            estimate=_estimate(found.estimate) if found.estimate else None,
+        )
+    )
+
+
+def _estimate(found: Estimate) -> EstimatedImpact:
+    return EstimatedImpact(
+        since=found.since,
+        until=found.until,
+        weeks_compared=found.week_count,
+        missing=[
+            MissingOrders(
+                currency=one.currency,
+                expected_orders=round(one.expected_count, 1),
+                paid_orders=one.made_count,
+                orders=one.count,
+                orders_low=one.low_count,
+                orders_high=one.high_count,
+                amount=one.amount,
+                amount_low=one.low_amount,
+                amount_high=one.high_amount,
+            )
+            for one in found.missing
+        ],
+        explanation=found.basis(),
+    )

@@ -1,0 +1,226 @@
+"""Staff pages: the orders that a problem touched, and the lists of buyers to win back."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from core.lib import formats
+from impact.extension_points import Description, problem_sources
+from impact.models import WinBackList
+from impact.queries.figures import SHOWN_STATES, format_amounts
+from impact.queries.orders import OrderRow, list_orders
+from impact.queries.summary import summarize
+from impact.services.catch_up import catch_up
+from impact.services.win_back import erase_person, write_win_back_list
+from impact.states import State
+
+PAGE_SIZE = 50
+CSV_CHUNK = 500
+may_see = permission_required("impact.view_order", raise_exception=True)
+may_list = permission_required("impact.add_winbacklist", raise_exception=True)
+may_see_list = permission_required("impact.view_winbacklist", raise_exception=True)
+
+
+def _description(request: HttpRequest, kind: str, id: int) -> Description:
+    """Return the problem. Raises Http404 and PermissionDenied."""
+    found = problem_sources.get(kind).describe(id) if kind in problem_sources else None
+    if found is None:
+        raise Http404("there is no such problem")
+    if found.permission and not request.user.has_perm(found.permission):
+        raise PermissionDenied
+    return found
+
+
+def _states(request: HttpRequest) -> list[State]:
+    chosen = request.GET.get("state", "")
+    return [State(chosen)] if chosen in State.values else []
+
+
+@require_GET
+@may_see
+def orders(request: HttpRequest, kind: str, id: int) -> HttpResponse:
+    """Show the orders that a problem touched, each with its payments and reservations."""
+    now = timezone.now()
+    description = _description(request, kind, id)
+    summary = summarize(kind, id, description, now=now, is_estimated=True)
+    after = request.GET.get("after", "")
+    page = list_orders(
+        description,
+        now=now,
+        states=_states(request),
+        after=int(after) if after.isdecimal() and len(after) < 19 else 0,
+        size=PAGE_SIZE,
+        with_records=True,
+    )
+    here = reverse("impact:orders", args=[kind, id])
+    chosen = request.GET.get("state", "")
+    return render(
+        request,
+        "impact/orders.html",
+        {
+            **admin.site.each_context(request),
+            "title": "Affected orders",
+            "lead": description.title,
+            "problem": description,
+            "impact": summary,
+            "rows": page.rows,
+            "states": [
+                {"label": "All", "url": here, "is_current": not chosen},
+                *(
+                    {
+                        "label": state.label.capitalize(),
+                        "url": f"{here}?state={state}",
+                        "is_current": chosen == state,
+                    }
+                    for state in SHOWN_STATES
+                ),
+            ],
+            "first_url": f"{here}?state={chosen}" if after else "",
+            "next_url": f"{here}?state={chosen}&after={page.next_id}" if page.next_id else "",
+            "csv_url": f"{reverse('impact:orders-csv', args=[kind, id])}?state={chosen}",
+            "list_url": reverse("impact:write-list", args=[kind, id]),
+            "may_list": request.user.has_perm("impact.add_winbacklist"),
+            "lists": WinBackList.objects.filter(kind=kind, problem=id).order_by("-created_at"),
+        },
+    )
+
+
+CSV_COLUMNS = (
+    "order", "state", "customer", "amount", "currency", "seats", "ordered_at", "problem_at", "ended_at",
+)  # fmt: skip
+
+
+@require_GET
+@may_see
+def orders_csv(request: HttpRequest, kind: str, id: int) -> StreamingHttpResponse:
+    """Download the orders, one line per order and currency."""
+    description = _description(request, kind, id)
+    catch_up()
+    rows = _all_orders(description, _states(request), timezone.now())
+    lines = (line for order in rows for line in _order_lines(order))
+    return _csv(f"orders-{kind}-{id}", CSV_COLUMNS, lines)
+
+
+def _all_orders(description: Description, states: list[State], now: datetime) -> Iterator[OrderRow]:
+    after: int | None = 0
+    while after is not None:
+        page = list_orders(description, now=now, states=states, after=after, size=CSV_CHUNK)
+        yield from page.rows
+        after = page.next_id
+
+
+def _order_lines(order: OrderRow) -> Iterator[list[str]]:
+    for currency, amount in order.amounts.items() or [("", 0)]:
+        yield [
+            order.order_id or order.key.partition(":")[2],
+            order.state.label,
+            order.customer,
+            formats.money(amount, currency).removesuffix(f" {currency}").replace(",", ""),
+            currency,
+            str(order.seats),
+            order.created_at.isoformat(timespec="seconds"),
+            order.first_at.isoformat(timespec="seconds"),
+            order.settled_at.isoformat(timespec="seconds") if order.settled_at else "",
+        ]
+
+
+def _csv(
+    name: str, columns: Iterable[str], lines: Iterable[Iterable[str]]
+) -> StreamingHttpResponse:
+    writer = csv.writer(_Echo())
+    return StreamingHttpResponse(
+        (writer.writerow(map(_not_a_formula, line)) for line in (columns, *lines)),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
+    )
+
+
+class _Echo:
+    def write(self, line: str) -> str:
+        return line
+
+
+def _not_a_formula(text: str) -> str:
+    """Keep spreadsheets from running a cell that an app's order id or customer begins as a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+@require_POST
+@may_list
+def write_list(request: HttpRequest, kind: str, id: int) -> HttpResponse:
+    """Write down the buyers whose orders were lost, and show the list. Sends no message to them."""
+    description = _description(request, kind, id)
+    assert isinstance(request.user, User)
+    written = write_win_back_list(
+        kind=kind, id=id, description=description, user=request.user, now=timezone.now()
+    )
+    return redirect("impact:list", written.pk)
+
+
+@require_GET
+@may_see_list
+def win_back_list(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(WinBackList.objects.select_related("created_by"), pk=pk)
+    entries = found.entries.order_by("pk")
+    totals: dict[str, int] = {}
+    for currency, amount in entries.values_list("currency", "amount"):
+        totals[currency] = totals.get(currency, 0) + amount
+    source = problem_sources.get(found.kind) if found.kind in problem_sources else None
+    return render(
+        request,
+        "impact/list.html",
+        {
+            **admin.site.each_context(request),
+            "title": "Buyers to win back",
+            "lead": found.title,
+            "list": found,
+            "entries": entries[:500],
+            "entry_count": entries.count(),
+            "total": format_amounts(totals),
+            "problem": source.describe(found.problem) if source else None,
+            "may_erase": request.user.has_perm("impact.delete_winbackentry"),
+        },
+    )
+
+
+@require_GET
+@may_see_list
+def list_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    found = get_object_or_404(WinBackList, pk=pk)
+    lines = (
+        [
+            entry.order_key.partition(":")[2],
+            entry.customer,
+            formats.money(entry.amount, entry.currency)
+            .removesuffix(f" {entry.currency}")
+            .replace(",", ""),
+            entry.currency,
+            str(entry.seats),
+            entry.lost_at.isoformat(timespec="seconds") if entry.lost_at else "",
+        ]
+        for entry in found.entries.order_by("pk").iterator()
+    )
+    columns = ("order", "customer", "amount", "currency", "seats", "lost_at")
+    return _csv(f"win-back-{found.pk}", columns, lines)
+
+
+@require_POST
+@permission_required("impact.delete_winbackentry", raise_exception=True)
+def erase(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove a person from every list."""
+    get_object_or_404(WinBackList, pk=pk)
+    customer = request.POST.get("customer", "").replace("\0", "").strip()
+    removed = erase_person(customer=customer) if customer else 0
+    entries = "1 entry was" if removed == 1 else f"{removed} entries were"
+    messages.success(request, f"{entries} removed from the lists.")
+    return redirect("impact:list", pk)

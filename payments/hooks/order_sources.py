@@ -1,0 +1,93 @@
+"""Payments as attempts to complete an order."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.db.models import Max, Q
+from django.urls import reverse
+
+from core.lib.customers import user_references
+from core.lib.uuids import parse_uuids
+from impact.extension_points import Wanted, Watch, order_source
+from impact.references import Reference, ReferenceKind
+from impact.states import Attempt, Stage
+from payments.models import Payment, PaymentStatus, TimelineEntry
+
+# An intent can be paid as long as it exists, but a buyer who has not paid for a day does not return to it.
+RECOVERABLE_FOR = timedelta(hours=24)
+_NOT_PAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
+# The outcome is decided by Stripe or by the sweeper, not by the buyer.
+_IN_FLIGHT = (PaymentStatus.ASKED, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
+REVERSALS = ("refunded", "disputed")  # timeline entries after which a payment's money may be gone
+
+
+@order_source(
+    "payments",
+    kind="payment",
+    watches=(
+        Watch(
+            "payment_intents_log",
+            ("status", "amount_received", "amount_refunded", "intent_id", "state", "order_id",
+             "reservation_id", "amount", "customer", "amount_disputed", "organization"),
+        ),
+    ),
+    page=lambda reference: reverse("payments:payment-page", args=[reference]),
+)  # fmt: skip
+def payment_attempts(wanted: Wanted) -> Iterator[Attempt]:
+    match = Q(pk__in=wanted.record_ids)
+    if wanted.order_ids:
+        match |= Q(order_id__in=wanted.order_ids)
+    if wanted.reservation_ids:
+        match |= Q(reservation_id__in=wanted.reservation_ids)
+    if wanted.payment_ids:
+        match |= Q(uuid__in=parse_uuids(wanted.payment_ids))
+    payments = list(Payment.objects.filter(match).defer("response_body", "request_body"))
+    reversed_ = [p.pk for p in payments if p.status == PaymentStatus.SUCCEEDED and not p.refundable]
+    reversed_at = dict(
+        TimelineEntry.objects.filter(payment__in=reversed_, what__in=REVERSALS)
+        .values_list("payment")
+        .annotate(at=Max("at"))
+    )
+    for payment in payments:
+        yield _attempt(payment, reversed_at.get(payment.pk))
+
+
+def _attempt(payment: Payment, reversed_at: datetime | None) -> Attempt:
+    stage, amount = Stage.OPEN, payment.amount
+    settled_at, until = None, None
+    changed_at = payment.status_at or payment.finished_at or payment.created_at
+    if payment.status == PaymentStatus.SUCCEEDED and payment.refundable > 0:
+        stage, amount, settled_at = Stage.PAID, payment.refundable, changed_at
+    elif payment.status == PaymentStatus.SUCCEEDED:
+        stage, settled_at = Stage.ENDED, reversed_at or changed_at
+    elif payment.status in _NOT_PAID:
+        stage, settled_at = Stage.ENDED, changed_at
+    elif payment.status not in _IN_FLIGHT:
+        until = payment.created_at + RECOVERABLE_FOR
+    return Attempt(
+        kind="payment",
+        reference=str(payment.uuid),
+        stage=stage,
+        status=payment.shown_status,
+        amount=amount,
+        currency=payment.currency,
+        created_at=payment.created_at,
+        order_id=payment.order_id,
+        reservation_id=payment.reservation_id,
+        until=until,
+        settled_at=settled_at,
+        customer=payment.customer,
+        references=_references(payment),
+    )
+
+
+def _references(payment: Payment) -> frozenset[Reference]:
+    found = [
+        (ReferenceKind.REQUEST, payment.request_id),
+        (ReferenceKind.PAYMENT, payment.intent_id),
+    ]
+    found += [(ReferenceKind.USER, user) for user in user_references(payment.customer)]
+    found.append((ReferenceKind.ORGANIZATION, payment.organization))
+    # The reservation's id links even if the portal does not know that reservation.
+    found.append((ReferenceKind.RESERVATION, payment.reservation_id))
+    return frozenset(Reference(kind.value, str(value)) for kind, value in found if value)
