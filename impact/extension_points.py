@@ -133,8 +133,8 @@ def problem_source(
 ) -> Callable[[ReadMentions], ReadMentions]:
     """Register a function `(first, last, limit) -> Page` that returns what the rows with these ids mention.
 
-    `find(kind, values)` returns the earlier mentions of values, for the `indexed` kinds of references. Mentions of other kinds
-    are remembered for two days, for orders that begin after the problem.
+    `find(kind, values)` returns the earlier mentions of values, for the `indexed` kinds of references. Mentions of other
+    kinds are remembered for two days, for orders that begin after the problem.
     """
     return problem_sources.decorator(
         kind, lambda read: ProblemSource(kind, read, find, indexed, describe, watches)

@@ -16,7 +16,8 @@ from impact.states import Stage
 class Change(models.Model):
     """Rows of a source that were added or changed, and that are not reflected in the orders yet.
 
-    Triggers write it for payments and reservations, and the error store for its batches, in the transaction of the change.
+    Triggers write it for payments and reservations, and the error store for its batches, in the transaction of the
+    change.
     """
 
     source = models.CharField(max_length=30)

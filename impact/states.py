@@ -1,12 +1,13 @@
 """The one definition of an order's state, decided from its payments and reservations. Needs no database.
 
-A stage is stored and does not depend on a problem. A state is the stage as one problem sees it: an order that was paid after the
-problem has recovered, one that was paid before is safe.
+A stage is stored and does not depend on a problem. A state is the stage as one problem sees it: an order that was paid
+after the problem has recovered, one that was paid before is safe.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 
@@ -66,7 +67,7 @@ class Decision:
 
 
 def order_key(attempt: Attempt, order_ids: dict[str, str]) -> str:
-    """Return the key of the attempt's order. `order_ids` holds the order id by reservation, for those that are known."""
+    """Return the key of the attempt's order. `order_ids` has the order ids that are known, by reservation."""
     reservation = attempt.reference if attempt.kind == "reservation" else attempt.reservation_id
     order_id = attempt.order_id or order_ids.get(reservation, "")
     if order_id:
@@ -100,8 +101,8 @@ def decide(attempts: Sequence[Attempt]) -> Decision:
     created_at = min(one.created_at for one in attempts)
     customer = next((one.customer for one in attempts if one.customer), "")
 
-    def decision(stage: Stage, amounts: dict[str, int], **fields: object) -> Decision:
-        return Decision(stage, created_at, amounts=_sorted(amounts), customer=customer, **fields)  # type: ignore[arg-type]
+    def decision(stage: Stage, amounts: dict[str, int], **fields: Any) -> Decision:
+        return Decision(stage, created_at, amounts=_sorted(amounts), customer=customer, **fields)
 
     due = [one for one in attempts if one.kind == "refund"]
     due = due or [one for one in holds if one.stage == Stage.REFUND_DUE]

@@ -1,7 +1,7 @@
 """Database triggers that record which rows of a source changed, in the transaction that changes them.
 
-A trigger sees every path: services, the hand-written SQL that reserves tickets, and code that is added later. It costs one insert.
-Migrations on SQLite copy a table and drop its triggers, so they are created again after every `migrate`.
+A trigger sees every path: services, the hand-written SQL that reserves tickets, and code that is added later. It costs
+one insert. Migrations on SQLite copy a table and drop its triggers, so they are created again after every `migrate`.
 """
 
 from typing import Any

@@ -151,7 +151,10 @@ def group_impact(group: ErrorGroup, *, now: datetime) -> Summary:
 
 
 def groups_at_risk(*, now: datetime, groups: Sequence[int] | None = None) -> dict[int, Amounts]:
-    """Return the amounts at risk by group, for these groups or all. A merged group counts for the one it was merged into."""
+    """Return the amounts at risk by group, for these groups or all.
+
+    A merged group counts for the one that it was merged into.
+    """
     merged = dict(
         ErrorGroup.objects.exclude(merged_into=None).values_list("pk", "merged_into_id")
         if groups is None

@@ -1,4 +1,4 @@
-"""What a time probably cost: the orders that were expected by sales at the same time of earlier weeks, minus those made.
+"""What a time probably cost: the orders expected by sales at the same time of earlier weeks, minus those made.
 
 An estimate is never added to exact figures: it is about everything that kept buyers away at that time.
 """
@@ -66,8 +66,8 @@ class Estimate:
             for one in self.missing
         )
         return (
-            f"From {formats.stamp(self.since)} to {formats.stamp(self.until)}, {compared}. The expectation is the mean of"
-            f" the same time in the last {self.week_count} weeks. The estimate includes everything that kept buyers"
+            f"From {formats.stamp(self.since)} to {formats.stamp(self.until)}, {compared}. The expectation is the mean"
+            f" of the same time in the last {self.week_count} weeks. The estimate includes everything that kept buyers"
             " away at that time, and is not part of the figures by reference."
         )
 

@@ -116,7 +116,8 @@ def touched_sql(
     if problems is not None and len(problems) == 1:
         return f"SELECT order_id, first_at FROM impact_touch WHERE {condition}", values  # noqa: S608
     return (
-        f"SELECT order_id, min(first_at) AS first_at FROM impact_touch WHERE {condition} GROUP BY order_id",  # noqa: S608
+        "SELECT order_id, min(first_at) AS first_at FROM impact_touch"  # noqa: S608
+        f" WHERE {condition} GROUP BY order_id",
         values,
     )
 

@@ -1,7 +1,7 @@
 """Bring orders and touches up to date with all changes that are committed.
 
-Pages, messages and metrics call it before they read, so that their figures are exact; the worker calls it every minute, so that
-little is left to do then.
+Pages, messages and metrics call it before they read, so that their figures are exact; the worker calls it every minute,
+so that little is left to do then.
 """
 
 import logging
@@ -28,7 +28,8 @@ WORKER_SECONDS = 40.0
 def catch_up(*, seconds: float = READ_SECONDS) -> bool:
     """Apply committed changes for at most `seconds`, and return True if none is left.
 
-    A reader calls this, so a database that cannot be written to is only logged. Figures are then as old as the last success.
+    A reader calls this, so a database that cannot be written to is only logged. Figures are then as old as the last
+    success.
     """
     ends_at = time.monotonic() + seconds
     try:
