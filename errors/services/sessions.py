@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from core.clients.models import ClientApp
 from core.lib.background import chore
+from core.lib.customers import pseudonym
 from core.lib.upsert import upsert
 from core.releases.models import Release, ReleaseSessions, ReleaseUser
 from core.releases.services import ensure_release
-from errors.event.build import pseudonym
 from errors.models import hour_of
 from errors.services.release_counts import MAX_RELEASES_PER_APP
 
