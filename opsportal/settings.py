@@ -5,6 +5,7 @@ Options that owners change while the portal runs (thresholds, routes, users, lim
 """
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from core.lib.secret_key import installation_secret_key
 django_stubs_ext.monkeypatch()  # Makes generics such as ModelAdmin[...] subscriptable at run time.
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VERSION = "0.1.0"
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 
 env = PortalEnv()
 

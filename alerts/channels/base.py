@@ -117,7 +117,7 @@ class Transport(ABC):
     contact_field: ClassVar[str] = ""
     # True: each address gets a message of its own, because retrying a shared one would reach the others twice.
     sends_individually: ClassVar[bool] = False
-    sends_acknowledgements: ClassVar[bool] = False
+    sends_acknowledgments: ClassVar[bool] = False
     # False: send nothing about a problem that was resolved before its alert could be delivered.
     sends_unannounced_resolutions: ClassVar[bool] = True
     supports_digests: ClassVar[bool] = False

@@ -57,7 +57,7 @@ class PagerDuty(Transport):
         Field("routing_key", "Integration key", is_secret=True, setting="PAGERDUTY_ROUTING_KEY"),
         Field("api_url", "", setting="PAGERDUTY_API_URL", is_shown=False),
     )
-    sends_acknowledgements = True
+    sends_acknowledgments = True
     sends_unannounced_resolutions = False
     max_per_minute = 100
 

@@ -30,7 +30,7 @@ class Webhook(Transport):
         ),
         Field("secret", "Signing secret", is_secret=True),
     )
-    sends_acknowledgements = True
+    sends_acknowledgments = True
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         body = msgspec.json.encode(

@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField()),
-                ('kind', models.CharField(choices=[('opened', 'Opened'), ('reopened', 'Reopened'), ('raised', 'severity raised'), ('acknowledged', 'Acknowledged'), ('unacknowledged', 'acknowledgement removed'), ('dismissed', 'Dismissed'), ('returned', 'dismissal ended'), ('read', 'Read'), ('resolved', 'Resolved'), ('announced', 'Announced'), ('held_back', 'held back'), ('escalated', 'Escalated'), ('unanswered', 'Unanswered'), ('reminded', 'Reminded'), ('flapping', 'Flapping'), ('undelivered', 'not delivered'), ('comment', 'Comment')], max_length=20)),
+                ('kind', models.CharField(choices=[('opened', 'Opened'), ('reopened', 'Reopened'), ('raised', 'severity raised'), ('acknowledged', 'Acknowledged'), ('unacknowledged', 'acknowledgment removed'), ('dismissed', 'Dismissed'), ('returned', 'dismissal ended'), ('read', 'Read'), ('resolved', 'Resolved'), ('announced', 'Announced'), ('held_back', 'held back'), ('escalated', 'Escalated'), ('unanswered', 'Unanswered'), ('reminded', 'Reminded'), ('flapping', 'Flapping'), ('undelivered', 'not delivered'), ('comment', 'Comment')], max_length=20)),
                 ('text', models.TextField(blank=True)),
                 ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('alert', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='alerts.systemalert')),

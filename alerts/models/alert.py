@@ -176,7 +176,7 @@ class AlertEvent(models.Model):
         REOPENED = "reopened"
         RAISED = "raised", "severity raised"
         ACKNOWLEDGED = "acknowledged"
-        UNACKNOWLEDGED = "unacknowledged", "acknowledgement removed"
+        UNACKNOWLEDGED = "unacknowledged", "acknowledgment removed"
         DISMISSED = "dismissed"
         RETURNED = "returned", "dismissal ended"
         READ = "read"

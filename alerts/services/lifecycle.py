@@ -170,7 +170,7 @@ def add_occurrence(alert: SystemAlert, problem: Problem, *, now: datetime) -> bo
 
 
 def raise_severity(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
-    """Count one more occurrence, raise the severity, remove the acknowledgement and notify people."""
+    """Count one more occurrence, raise the severity, remove the acknowledgment and notify people."""
     was_acknowledged = alert.state == AlertState.ACKNOWLEDGED
     fields = problem.occurrence_fields() | {
         "severity": problem.severity,

@@ -142,12 +142,12 @@ def notify(
 
 
 def notify_acknowledged(alert: SystemAlert, *, now: datetime) -> int:
-    """Notify the services that track acknowledgements themselves, if they were notified of the alert."""
+    """Notify the services that track acknowledgments themselves, if they were notified of the alert."""
     known = alert.notifications.filter(kind__in=FIRING_KINDS).values("channel")
     channels = [
         channel
         for channel in Channel.objects.filter(pk__in=known, is_enabled=True)
-        if get_transport(channel).sends_acknowledgements
+        if get_transport(channel).sends_acknowledgments
     ]
     return notify(alert, Kind.ACKNOWLEDGED, channels, now=now) if channels else 0
 

@@ -8,8 +8,8 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from core.accounts import two_factor
 from core.accounts.models import AccessPolicy, AuditEvent
+from core.accounts.services import two_factor
 from core.lib.admin import LogAdmin
 
 admin.site.unregister(TOTPDevice)

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 
-from core.accounts import two_factor
+from core.accounts.services import two_factor
 from core.accounts.views.sign_in import SignIn, redirect_with_next
 from core.lib.admin import PortalAdminSite
 

@@ -1,7 +1,7 @@
 from django.core.management import call_command
 from django.utils import timezone
 
-from core.accounts import audit, password_reset
+from core.accounts.services import audit, password_reset
 from core.lib.schedules import daily
 
 

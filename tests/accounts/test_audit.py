@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from core.accounts import audit
 from core.accounts.models import AuditEvent
+from core.accounts.services import audit
 from core.clients import services
 from core.clients.models import ClientApp
 from core.jobs.models import Job

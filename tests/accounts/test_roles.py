@@ -7,9 +7,9 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from core.accounts import roles, two_factor
 from core.accounts.models import AuditEvent
-from core.accounts.roles import Role, ensure_roles
+from core.accounts.services import roles, two_factor
+from core.accounts.services.roles import Role, ensure_roles
 from tests.accounts.test_sign_in import enrolled
 
 pytestmark = pytest.mark.django_db

@@ -12,8 +12,8 @@ from django.test import Client
 from django_otp.oath import TOTP
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from core.accounts import throttle, two_factor
 from core.accounts.models import AccessPolicy, AuditEvent, RecoveryCode
+from core.accounts.services import throttle, two_factor
 from core.accounts.tasks import send_password_reset
 from core.lib import ratelimit
 

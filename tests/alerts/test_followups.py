@@ -60,7 +60,7 @@ def test_an_unacknowledged_alert_escalates_four_times_and_is_then_unanswered(
     assert (summary.unanswered_count, summary.overdue_count) == (1, 1)
 
 
-def test_an_acknowledgement_stops_escalation_and_reminders(slack: FakeHTTP) -> None:
+def test_an_acknowledgment_stops_escalation_and_reminders(slack: FakeHTTP) -> None:
     alert = make_alert(now=NOON)
     services.acknowledge([alert], user=None, now=NOON + MINUTE)
 

@@ -91,7 +91,7 @@ def test_an_alert_reopens_when_its_dismissal_expires(gauge: Gauge) -> None:
     assert gauge.alert().state == "open"
 
 
-def test_an_acknowledgement_lasts_until_the_severity_rises(gauge: Gauge) -> None:
+def test_an_acknowledgment_lasts_until_the_severity_rises(gauge: Gauge) -> None:
     gauge.row(severity="warning", critical_threshold=50)
     gauge.evaluate(6, now=NOON)
     services.acknowledge([gauge.alert()], user=None, now=NOON)

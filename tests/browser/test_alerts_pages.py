@@ -56,7 +56,7 @@ def test_selected_alerts_are_dismissed_with_the_mouse(inbox: Page) -> None:
     expect(inbox.locator("[data-row-item]")).to_have_count(0)
 
 
-def test_the_alert_page_accepts_comments_and_an_acknowledgement(inbox: Page) -> None:
+def test_the_alert_page_accepts_comments_and_an_acknowledgment(inbox: Page) -> None:
     title = rows(inbox)[0]
     inbox.get_by_role("link", name=title).click()
     expect(inbox.get_by_role("heading", level=1)).to_have_text(title)

@@ -56,35 +56,35 @@ def test_nothing_is_lost_when_any_part_is_killed_or_upgraded_under_load(cluster:
     alerts = cluster.run_on_host("worker1", Path(__file__).parent / "raise_alerts.py")
     began_at = time.time()
     load.start()
-    wait_for_acknowledgements(cluster, load, "at the start")
+    wait_for_acknowledgments(cluster, load, "at the start")
 
     upgrade = with_migration(cluster)
     # The first node to start runs the migration while the others run the old code.
     for name in (*WEB, *WORKERS):
         cluster.kill(name)
-        wait_for_acknowledgements(cluster, load, f"without {name}")
+        wait_for_acknowledgments(cluster, load, f"without {name}")
         cluster.start(name, code=upgrade)
         if name in WEB:
             cluster.wait_until_up(name)
     columns = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'added_column'"
     assert cluster.rows(columns) == [(1,)]
-    wait_for_acknowledgements(cluster, load, "after the upgrade")
+    wait_for_acknowledgments(cluster, load, "after the upgrade")
 
     cluster.redis.kill()
-    wait_for_acknowledgements(cluster, load, "without Redis")
+    wait_for_acknowledgments(cluster, load, "without Redis")
     cluster.redis.start()
 
     cluster.postgres.kill()
     time.sleep(1)
     cluster.postgres.start()
-    wait_for_acknowledgements(cluster, load, "after PostgreSQL came back")
+    wait_for_acknowledgments(cluster, load, "after PostgreSQL came back")
 
     process.kill_group(cluster.nodes["proxy"])
     cluster.start_proxy()
-    wait_for_acknowledgements(cluster, load, "after nginx came back")
+    wait_for_acknowledgments(cluster, load, "after nginx came back")
 
     cluster.restart(WEB[0])
-    wait_for_acknowledgements(cluster, load, "after a graceful restart of a node")
+    wait_for_acknowledgments(cluster, load, "after a graceful restart of a node")
 
     assert_limit_is_shared(cluster)
 
@@ -130,7 +130,7 @@ def with_migration(cluster: Cluster) -> Path:
     return code
 
 
-def wait_for_acknowledgements(cluster: Cluster, load: Load, when: str, seconds: float = 60) -> None:
+def wait_for_acknowledgments(cluster: Cluster, load: Load, when: str, seconds: float = 60) -> None:
     """Wait until each kind of request has been acknowledged five more times."""
     before = {path: len(ids) for path, ids in load.acknowledged.items()}
     deadline = time.monotonic() + seconds

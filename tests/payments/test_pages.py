@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts.models import SystemAlert
-from core.accounts.roles import Role, ensure_roles
+from core.accounts.services.roles import Role, ensure_roles
 from payments import services
 from payments.extension_points import find_paid_items
 from payments.models import Mismatch, Payment, ReconciliationRun, Refund, WebhookEvent

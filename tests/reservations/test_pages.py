@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from core.accounts.roles import Role, ensure_roles
+from core.accounts.services.roles import Role, ensure_roles
 from reservations import services
 from reservations.models import Discrepancy, Event, Reservation, Status, TicketType
 from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from alerts import services
 from alerts.models import Channel
-from core.accounts import password_reset
+from core.accounts.services import password_reset
 from core.clients.models import ApiKey, Scope
 from core.lib import outbound
 from health.checking import probes

@@ -1,6 +1,6 @@
 from datetime import datetime
 
-from core.accounts.roles import ensure_roles
+from core.accounts.services.roles import ensure_roles
 from core.lib.startup import on_start
 
 

@@ -5,8 +5,8 @@ from django.contrib.auth.views import PasswordResetView
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 
-from core.accounts import throttle
-from core.accounts.password_reset import SENDER_TASK
+from core.accounts.services import throttle
+from core.accounts.services.password_reset import SENDER_TASK
 from core.lib import queue
 
 

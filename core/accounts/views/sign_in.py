@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from core.accounts import audit, throttle, two_factor
+from core.accounts.services import audit, throttle, two_factor
 
 PENDING = "access.pending"  # session key of a completed first step
 PENDING_TIMEOUT_SECONDS = 300

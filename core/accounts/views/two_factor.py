@@ -12,8 +12,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from core.accounts import audit, throttle, two_factor
 from core.accounts.models import AccessPolicy, RecoveryCode
+from core.accounts.services import audit, throttle, two_factor
 
 UserView = Callable[[HttpRequest, User], HttpResponse]
 

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.crypto import get_random_string
 
-from core.accounts import audit, two_factor
+from core.accounts.services import audit, two_factor
 
 CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look alike
 
