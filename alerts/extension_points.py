@@ -145,6 +145,7 @@ class Rule:
     problems: FindProblems | None = (
         None  # further problems whose orders an alert of this rule affects
     )
+    depends_on: tuple[str, ...] = ()  # components whose outage explains a breach
 
 
 alert_rules: Registry[Rule] = Registry("alert_rules")
@@ -167,6 +168,7 @@ def alert_rule(
     repeat: timedelta | None = None,
     runbook: str = "",
     problems: FindProblems | None = None,
+    depends_on: tuple[str, ...] = (),
 ) -> Callable[[Measure], Measure]:
     """Register a measure `(since, until) -> Measured`. It breaches when the value exceeds the threshold."""
     return alert_rules.decorator(
@@ -188,6 +190,7 @@ def alert_rule(
             repeat=repeat,
             runbook=runbook,
             problems=problems,
+            depends_on=depends_on,
         ),
     )
 

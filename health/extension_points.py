@@ -35,6 +35,10 @@ class Degraded(Exception):
 CheckFunction = Callable[[], str | None]
 
 
+# The portal's own network, on which checks of outside services depend.
+OWN_NETWORK = "own-network"
+
+
 @dataclass(frozen=True)
 class Check:
     name: str
@@ -45,6 +49,7 @@ class Check:
     fail_after: int = 2  # consecutive failures before it counts as down
     recover_after: int = 2  # consecutive successes before it counts as up
     references: Callable[[], References] | None = None  # the orders that a failure concerns
+    depends_on: tuple[str, ...] = ()  # components whose outage explains a failure
 
 
 health_checks: Registry[Check] = Registry("health_checks")
@@ -59,6 +64,7 @@ def health_check(
     fail_after: int = 2,
     recover_after: int = 2,
     references: Callable[[], References] | None = None,
+    depends_on: tuple[str, ...] = (),
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Register a function as a health check; `timeout` is in seconds."""
     return health_checks.decorator(
@@ -72,6 +78,7 @@ def health_check(
             fail_after,
             recover_after,
             references,
+            depends_on,
         ),
     )
 

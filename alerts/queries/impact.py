@@ -32,10 +32,25 @@ def describe_alert(alert: SystemAlert, *, now: datetime) -> Description:
 
 
 def alert_impact(
-    alert: SystemAlert, *, now: datetime, is_estimated: bool = True, is_caught_up: bool = False
+    alert: SystemAlert,
+    *others: SystemAlert,
+    now: datetime,
+    is_estimated: bool = True,
+    is_caught_up: bool = False,
 ) -> Summary:
-    """Return what the alert costs: exact figures by reference, and an estimate by time."""
+    """Return what the alert costs: exact figures by reference, and an estimate by time.
+
+    Of several alerts with one cause, each order counts once, and the time begins with the earliest of them.
+    """
     description = describe_alert(alert, now=now)
+    for other in others:
+        more = describe_alert(other, now=now)
+        starts = [at for at in (description.since, more.since) if at]
+        description = dataclasses.replace(
+            description,
+            problems=(*description.problems, *more.problems),
+            since=min(starts, default=None),
+        )
     return summarize(
         ALERT, alert.pk, description, now=now, is_estimated=is_estimated, is_caught_up=is_caught_up
     )

@@ -9,6 +9,7 @@ from django.urls import reverse
 from alerts.channels import list_missing_fields
 from alerts.extension_points import Severity
 from alerts.models import (
+    ACTIVE_STATES,
     AlertRule,
     AlertState,
     AlertType,
@@ -18,36 +19,66 @@ from alerts.models import (
 from alerts.models.alert import SystemAlertQuerySet
 from core.lib import formats
 
+LESSER_SEVERITIES = (Severity.WARNING, Severity.MEDIUM)
+
 
 @dataclass(frozen=True)
 class ActiveSummary:
     """The number of active alerts, in total and of each kind."""
 
     total: int
-    critical_count: int
-    warning_count: int  # everything active that is neither critical nor info
+    by_severity: dict[Severity, int]  # of severities with active alerts, worst first
     overdue_count: int
     unread_count: int
     unanswered_count: int
+    dismissed_count: int  # dismissed and not resolved, without those of severity info
+
+    @property
+    def critical_count(self) -> int:
+        return self.by_severity.get(Severity.CRITICAL, 0)
+
+    @property
+    def is_all_well(self) -> bool:
+        """Return True if no problem lasts: neither an active alert above info nor a dismissed one."""
+        return not self.dismissed_count and not set(self.by_severity) - {Severity.INFO}
+
+    @property
+    def headline(self) -> str:
+        """Return the verdict on the alerts in one sentence, without a full stop."""
+        if self.is_all_well:
+            return "All systems operational"
+        dismissed = (
+            f"{self.dismissed_count} dismissed and still firing" if self.dismissed_count else ""
+        )
+        if not set(self.by_severity) - {Severity.INFO}:
+            return f"No open alerts, {dismissed}"
+        if not set(self.by_severity) - {Severity.INFO, *LESSER_SEVERITIES}:
+            count = sum(self.by_severity.get(severity, 0) for severity in LESSER_SEVERITIES)
+            lesser = f"{count} open alert{'' if count == 1 else 's'} of lower severity"
+            return ", ".join(["No urgent alerts", lesser, *([dismissed] if dismissed else [])])
+        return f"{self.total} open alert{'' if self.total == 1 else 's'}"
 
 
 def active_summary(*, now: datetime) -> ActiveSummary:
-    is_overdue = Q(state=AlertState.OPEN, respond_by__lt=now)
-    counts = SystemAlert.objects.active().aggregate(
-        total=Count("pk"),
-        critical=Count("pk", filter=Q(severity=Severity.CRITICAL)),
-        info=Count("pk", filter=Q(severity=Severity.INFO)),
-        overdue=Count("pk", filter=is_overdue),
-        unread=Count("pk", filter=Q(read_at=None)),
+    is_active = Q(state__in=ACTIVE_STATES)
+    counts = SystemAlert.objects.filter(state__in=[*ACTIVE_STATES, AlertState.DISMISSED]).aggregate(
+        overdue=Count("pk", filter=Q(state=AlertState.OPEN, respond_by__lt=now)),
+        unread=Count("pk", filter=is_active & Q(read_at=None)),
         unanswered=Count("pk", filter=Q(state=AlertState.OPEN, is_unanswered=True)),
+        dismissed=Count("pk", filter=Q(state=AlertState.DISMISSED) & ~Q(severity=Severity.INFO)),
+        **{
+            f"of_{severity}": Count("pk", filter=is_active & Q(severity=severity))
+            for severity in Severity.values
+        },
     )
+    by_severity = {severity: counts[f"of_{severity}"] for severity in reversed(Severity)}
     return ActiveSummary(
-        total=counts["total"],
-        critical_count=counts["critical"],
-        warning_count=counts["total"] - counts["critical"] - counts["info"],
+        total=sum(by_severity.values()),
+        by_severity={severity: count for severity, count in by_severity.items() if count},
         overdue_count=counts["overdue"],
         unread_count=counts["unread"],
         unanswered_count=counts["unanswered"],
+        dismissed_count=counts["dismissed"],
     )
 
 

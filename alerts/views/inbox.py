@@ -44,7 +44,11 @@ def inbox(request: HttpRequest) -> HttpResponse:
     )
     given = {"state": state, **{k: v for k, v in filters.items() if v}}
     summary = queries.active_summary(now=now)
-    counts = {"": summary.total, "overdue": summary.overdue_count}
+    counts = {
+        "": summary.total,
+        "overdue": summary.overdue_count,
+        "dismissed": summary.dismissed_count,
+    }
     context = {
         **admin.site.each_context(request),
         "title": "Alerts",
@@ -74,6 +78,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
         "types": queries.list_types(),
         "sources": queries.list_sources(),
         "summary": summary,
+        "dismissed_url": _build_url({"state": "dismissed"}),
         "silences": silences_in_force(now),
         "warnings": queries.list_warnings(unanswered=summary.unanswered_count),
         "may_change": request.user.has_perm(CHANGE),
@@ -123,7 +128,7 @@ def _build_row(alert: SystemAlert, now: datetime) -> dict[str, object]:
 
 def _build_lead(summary: queries.ActiveSummary) -> str:
     if not summary.total:
-        return "All systems operational."
+        return f"{summary.headline}."
     parts = [f"{summary.total} active"]
     for count, word in (
         (summary.critical_count, "critical"),

@@ -15,7 +15,7 @@ from core.jobs.queries import queue_state
 from core.lib import outbound
 from core.lib.outbound.breaker import State
 from health.backups.verification import STALE_AFTER
-from health.extension_points import Degraded, NotConfigured, health_check
+from health.extension_points import OWN_NETWORK, Degraded, NotConfigured, health_check
 from health.models import Backup
 
 
@@ -93,7 +93,7 @@ def _require_closed_breaker(name: str) -> None:
             )
 
 
-@health_check("stripe", summary="Stripe", timeout=4.0)
+@health_check("stripe", summary="Stripe", timeout=4.0, depends_on=(OWN_NETWORK,))
 def stripe() -> str:
     if not settings.STRIPE_SECRET_KEY:
         raise NotConfigured("STRIPE_SECRET_KEY is not set")
@@ -105,7 +105,7 @@ def stripe() -> str:
     return "Stripe responds"
 
 
-@health_check("resend", summary="Resend", timeout=4.0)
+@health_check("resend", summary="Resend", timeout=4.0, depends_on=(OWN_NETWORK,))
 def resend() -> str:
     if not settings.RESEND_API_KEY:
         raise NotConfigured("RESEND_API_KEY is not set")

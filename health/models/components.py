@@ -94,13 +94,6 @@ class Component(models.Model):
         return f"health:{self.name}"
 
     @property
-    def problem_title(self) -> str:
-        """The failure in one sentence, the title of alerts: "Shop is down"."""
-        if self.kind == ComponentKind.CERTIFICATE:
-            return f"{self.title} {'has expired' if self.status == Status.UNHEALTHY else 'expires soon'}"
-        return f"{self.title} is {self.get_status_display().lower()}"
-
-    @property
     def state(self) -> State | None:
         """The state as used by `health.verdict`; None before the first result."""
         if self.last_at is None or self.since is None:

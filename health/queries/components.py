@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from core.lib.natural import natural_key
-from health.models import Component, MaintenanceWindow
+from health.models import CheckIn, CheckInStatus, Component, ComponentKind, MaintenanceWindow
 from health.verdict import State, Status
 
 _RANK = {Status.UNHEALTHY.value: 0, Status.DEGRADED.value: 1}
@@ -33,6 +33,20 @@ def worst_first(components: Iterable[Component]) -> list[Component]:
     )
 
 
+def load_in_use() -> list[Component]:
+    """Return the enabled components, except those that are not configured; required ones first."""
+    return list(Component.objects.in_use().in_order())
+
+
+def find_failing(components: Iterable[Component]) -> dict[str, Component]:
+    """Return the components that are down or degraded, by name."""
+    return {
+        component.name: component
+        for component in components
+        if component.status in (Status.UNHEALTHY, Status.DEGRADED)
+    }
+
+
 class ComponentsUnderMaintenance:
     """The set of components that a running maintenance window covers. A window without components covers all."""
 
@@ -46,3 +60,22 @@ class ComponentsUnderMaintenance:
 
     def __contains__(self, component: Component) -> bool:
         return self._covers_all or component.pk in self._ids
+
+
+_JOB_FAILURES = {
+    CheckInStatus.MISSED: "missed its check-in",
+    CheckInStatus.ERROR: "failed",
+    CheckInStatus.TIMEOUT: "ran too long",
+}
+
+
+def describe_failure(component: Component) -> str:
+    """Return the problem of a failing component in a few words: "Shop is down", "Nightly import missed its check-in"."""
+    if component.kind == ComponentKind.HEARTBEAT and component.status == Status.UNHEALTHY:
+        ended = CheckIn.objects.filter(heartbeat=component.pk, status__in=_JOB_FAILURES)
+        newest = ended.order_by("-finished_at", "-pk").values_list("status", flat=True).first()
+        return f"{component.title} {_JOB_FAILURES[CheckInStatus(newest)] if newest else 'failed'}"
+    if component.kind == ComponentKind.CERTIFICATE:
+        is_expired = component.status == Status.UNHEALTHY
+        return f"{component.title} {'has expired' if is_expired else 'expires soon'}"
+    return f"{component.title} is {component.get_status_display().lower()}"

@@ -1,72 +1,155 @@
-"""Describe current problems, most severe first: failing components and active alerts."""
+"""Describe current problems, most severe first: failing components and active alerts.
 
-from collections.abc import Iterable, Sequence
+One cause is one line. An alert or a check that declares in `depends_on` the component that is down is a consequence of
+that outage, and alerts of the same type are one line that says how many they are.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from alerts.extension_points import Severity
-from alerts.models import SystemAlert
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from alerts.extension_points import Severity, alert_rules
+from alerts.models import AlertType, SystemAlert
 from alerts.queries.impact import alert_impact
+from health.extension_points import health_checks
 from health.models import Component
+from health.queries.components import describe_failure, find_failing
 from health.verdict import Status, Tone
 from impact.queries.summary import Summary
 from impact.services.catch_up import catch_up
 
 _RANK = {Tone.CRITICAL: 0, Tone.WARNING: 1}
+# An alert that opens this soon after an outage began may be its consequence, so the outage is named first.
+CONSEQUENCE_WINDOW = timedelta(hours=1)
+MAX_CONSEQUENCES = 3
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A failing component or an active alert, ready to display."""
+    """A failing component or active alerts with one cause, ready to display."""
 
     tone: Tone  # CRITICAL or WARNING
     title: str
     message: str
     since: datetime | None
     url: str = ""
-    alert: SystemAlert | None = None
-    cost: Summary | None = None  # of the alert, if it affects orders
+    consequences: str = ""
+    is_outage: bool = False
+    alerts: tuple[SystemAlert, ...] = ()  # worst first
+    cost: Summary | None = None  # of the alerts, if they affect orders
+
+
+def load_urgent_alerts() -> list[SystemAlert]:
+    """Return all active alerts of severity high or critical, worst first."""
+    urgent = SystemAlert.objects.active().filter(severity__in=(Severity.CRITICAL, Severity.HIGH))
+    return list(urgent.defer("metadata", "references").select_related("rule").worst_first())
 
 
 def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]) -> list[Problem]:
-    """Return one problem per failing component and per alert of severity high or critical.
+    """Return one problem per failing component that is a cause, and one per type of the remaining urgent alerts.
 
     A failing component and the alert about it are the same problem.
     """
-    components, alerts = list(components), list(alerts)
-    by_key = {alert.key: alert for alert in alerts}
-    problems = [
-        _problem_of(component, by_key.get(component.alert_key))
-        for component in components
-        if component.status in (Status.UNHEALTHY, Status.DEGRADED)
-    ]
+    components = list(components)
+    failing = list(find_failing(components).values())
+    urgent = [a for a in alerts if a.severity in (Severity.CRITICAL, Severity.HIGH)]
+    alert_of = {alert.key: alert for alert in urgent}
+    causes = {c.alert_key for c in failing} | set(alert_of)
+    titles: dict[str, list[str]] = {}
+    independent: list[Component] = []
+    for component in failing:
+        check = health_checks.get(component.name) if component.name in health_checks else None
+        cause = _find_cause(check.depends_on if check else (), causes)
+        if cause:
+            titles.setdefault(cause, []).append(describe_failure(component))
+        else:
+            independent.append(component)
     keys_of_components = {component.alert_key for component in components}
-    problems += [
-        Problem(
-            Tone.CRITICAL if alert.severity == Severity.CRITICAL else Tone.WARNING,
-            alert.title,
-            alert.message,
-            alert.opened_at,
-            alert.get_absolute_url(),
-            alert,
-        )
-        for alert in alerts
-        if alert.key not in keys_of_components
-        and alert.severity in (Severity.CRITICAL, Severity.HIGH)
+    by_type: dict[str, list[SystemAlert]] = {}
+    for alert in urgent:
+        if alert.key in keys_of_components:
+            continue
+        name = alert.rule.name if alert.rule else ""
+        cause = _find_cause(alert_rules.get(name).depends_on if name in alert_rules else (), causes)
+        if cause:
+            titles.setdefault(cause, []).append(alert.title)
+        else:
+            by_type.setdefault(alert.alert_type, []).append(alert)
+    others = [alert for group in by_type.values() for alert in group]
+    problems = [
+        _problem_of(c, alert_of.get(c.alert_key), titles.get(c.alert_key, [])) for c in independent
     ]
-    return sorted(problems, key=lambda one: (_RANK[one.tone], one.since is None, one.since))
+    problems += [_problem_of_alerts(group, type_, titles) for type_, group in by_type.items()]
+    return sorted(problems, key=lambda one: _order(one, others))
 
 
-def _problem_of(component: Component, alert: SystemAlert | None) -> Problem:
+def _find_cause(depends_on: Iterable[str], causes: Collection[str]) -> str:
+    return next((key for name in depends_on if (key := f"health:{name}") in causes), "")
+
+
+def _problem_of(
+    component: Component, alert: SystemAlert | None, consequences: Sequence[str]
+) -> Problem:
     is_down = component.status == Status.UNHEALTHY
     return Problem(
         Tone.CRITICAL if is_down and component.is_required else Tone.WARNING,
-        component.problem_title,
+        describe_failure(component),
         component.last_message,
         component.since,
         alert.get_absolute_url() if alert else "",
-        alert,
+        _join(consequences),
+        is_outage=is_down,
+        alerts=(alert,) if alert else (),
     )
+
+
+def _problem_of_alerts(
+    worst_first: Sequence[SystemAlert], alert_type: str, consequences_of: Mapping[str, list[str]]
+) -> Problem:
+    worst = worst_first[0]
+    problem = Problem(
+        Tone.CRITICAL if worst.severity == Severity.CRITICAL else Tone.WARNING,
+        worst.title,
+        worst.message,
+        min(alert.opened_at for alert in worst_first),
+        worst.get_absolute_url(),
+        _join([title for alert in worst_first for title in consequences_of.get(alert.key, [])]),
+        alerts=tuple(worst_first),
+    )
+    if len(worst_first) == 1:
+        return problem
+    found = AlertType.objects.filter(slug=alert_type).first()
+    return replace(
+        problem,
+        title=f"{found.name if found else alert_type}: {len(worst_first)} alerts",
+        message=f"The worst: {worst.title}. {worst.message}",
+        url=f"{reverse('alerts:alert-list')}?{urlencode({'type': alert_type})}",
+    )
+
+
+def _join(titles: Sequence[str]) -> str:
+    shown = ", ".join(titles[:MAX_CONSEQUENCES])
+    more = len(titles) - MAX_CONSEQUENCES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _order(problem: Problem, others: Iterable[SystemAlert]) -> tuple[object, ...]:
+    """Return the sort key: by severity, with an outage before the alerts that may be its consequences."""
+    rank = _RANK[problem.tone]
+    since = problem.since
+    if problem.is_outage and since is not None:
+        ends = since + CONSEQUENCE_WINDOW
+        if any(a.severity == Severity.CRITICAL and since <= a.opened_at <= ends for a in others):
+            rank = _RANK[Tone.CRITICAL]
+    return (rank, not problem.is_outage, since is None, since)
+
+
+def worst_tone(problems: Iterable[Problem]) -> Tone:
+    """Return the tone of the worst problem; OK without problems."""
+    return min((one.tone for one in problems), key=_RANK.__getitem__, default=Tone.OK)
 
 
 def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
@@ -79,10 +162,10 @@ def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
         replace(
             one,
             cost=alert_impact(
-                one.alert, now=now, is_estimated=place == 0, is_caught_up=is_caught_up
+                *one.alerts, now=now, is_estimated=place == 0, is_caught_up=is_caught_up
             ),
         )
-        if one.alert
+        if one.alerts
         else one
         for place, one in enumerate(problems)
     ]

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from health.models import Component, Incident, IncidentState, IncidentUpdate
+from health.queries.components import describe_failure
 
 
 @transaction.atomic
@@ -26,7 +27,7 @@ def open_incident(component: Component, *, now: datetime) -> None:
         is_automatic=True,
         resolved_at=None,
         defaults={
-            "title": component.problem_title,
+            "title": describe_failure(component),
             "is_major": component.is_required,
             "is_public": component.is_public,
             "started_at": started_at,

@@ -5,8 +5,9 @@ from datetime import datetime
 from alerts.extension_points import Severity
 from alerts.models import SystemAlert
 from alerts.services import clear_problem, report_problem
-from health.extension_points import health_checks
+from health.extension_points import OWN_NETWORK, health_checks
 from health.models import Component, ComponentKind
+from health.queries.components import describe_failure
 from health.services import incidents
 from health.verdict import Status
 from impact.references import References
@@ -21,7 +22,7 @@ _KIND_ALERT_TYPES = {
     ComponentKind.HEARTBEAT.value: "missed-heartbeat",
     ComponentKind.CERTIFICATE.value: "certificate-expiry",
 }
-_OWN_NETWORK = "health:own-network"
+_OWN_NETWORK_KEY = f"health:{OWN_NETWORK}"
 
 
 def update_alert_and_incident(
@@ -53,7 +54,7 @@ def _report(component: Component, status: Status, now: datetime) -> None:
     report_problem(
         key=component.alert_key,
         alert_type=ALERT_TYPES.get(component.name, _KIND_ALERT_TYPES[component.kind]),
-        title=component.problem_title,
+        title=describe_failure(component),
         message=component.last_message,
         severity=severity,
         source="health",
@@ -89,10 +90,10 @@ def resolve_unmonitored(*, now: datetime) -> int:
 def report_own_network(is_cut_off: bool, *, now: datetime) -> None:
     """Raise or clear a single alert for the portal's own network, in place of one alert per external monitor."""
     if not is_cut_off:
-        clear_problem(key=_OWN_NETWORK, now=now)
+        clear_problem(key=_OWN_NETWORK_KEY, now=now)
         return
     report_problem(
-        key=_OWN_NETWORK,
+        key=_OWN_NETWORK_KEY,
         alert_type="own-network-down",
         title="The portal's own network is down",
         message="No external address responds, including the reference addresses."

@@ -3,9 +3,10 @@
 from django.db.models import Sum
 
 from core.lib import outbound, ratelimit
-from core.lib.outbound.breaker import State
+from core.lib.outbound.breaker import BreakerState, State
 from core.limits.models import BlockedCall, Tier
-from health.extension_points import WidgetContext, widget
+from health.extension_points import OWN_NETWORK, WidgetContext, health_checks, widget
+from health.queries.components import find_failing, load_in_use
 
 MAX_ROWS = 12
 _URGENCY = {State.OPEN: 0, State.HALF_OPEN: 1, State.CLOSED: 2}
@@ -20,11 +21,18 @@ _URGENCY = {State.OPEN: 0, State.HALF_OPEN: 1, State.CLOSED: 2}
     size="medium",
 )
 def dependencies(context: WidgetContext) -> dict[str, object]:
-    states = sorted(outbound.breaker_states(), key=lambda one: (_URGENCY[one.state], one.name))
+    failing = find_failing(context.load_once(load_in_use))
+    states = {one.name: one for one in outbound.breaker_states()}
+    for name in failing:
+        # A process that has not called the service yet has no breaker for it.
+        if name in health_checks and OWN_NETWORK in health_checks.get(name).depends_on:
+            states.setdefault(name, BreakerState(name, State.CLOSED, 0, None, None))
+    rows = [(one, failing.get(one.name)) for one in states.values()]
+    rows.sort(key=lambda row: (row[1] is None and _URGENCY[row[0].state], row[0].name))
     return {
-        "breakers": states[:MAX_ROWS],
-        "hidden_count": len(states[MAX_ROWS:]),
-        "has_problem": any(one.state is not State.CLOSED for one in states),
+        "rows": [{"breaker": one, "component": component} for one, component in rows[:MAX_ROWS]],
+        "hidden_count": len(rows[MAX_ROWS:]),
+        "has_problem": any(component or one.state is not State.CLOSED for one, component in rows),
     }
 
 

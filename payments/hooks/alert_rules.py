@@ -19,6 +19,7 @@ from payments.money import format_amounts
     severity=Severity.HIGH,
     alert_type="payments-stuck",
     runbook="docs/payments.md#a-payment-is-stuck",
+    depends_on=("stripe",),
 )
 def stuck_payments(since: datetime, until: datetime) -> Reading:
     stuck = Payment.objects.stuck(until)
@@ -38,6 +39,7 @@ def stuck_payments(since: datetime, until: datetime) -> Reading:
     severity=Severity.HIGH,
     alert_type="webhooks-late",
     runbook="docs/payments.md#events-wait",
+    depends_on=("stripe",),
 )
 def webhook_lag(since: datetime, until: datetime) -> float:
     oldest = WebhookEvent.objects.waiting().aggregate(at=Min("received_at"))["at"]

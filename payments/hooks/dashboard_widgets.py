@@ -2,6 +2,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from health.extension_points import WidgetContext, widget
+from health.queries.components import find_failing, load_in_use
 from payments import stripe_api
 from payments.queries import stats
 
@@ -22,6 +23,7 @@ def at_a_glance(context: WidgetContext) -> dict[str, object]:
     mismatches = stats.count_open_mismatches()
     return {
         "is_configured": stripe_api.is_configured(),
+        "outage": find_failing(context.load_once(load_in_use)).get("stripe"),
         "attempts": attempts.count,
         "succeeded": attempts.by_status.get("succeeded", 0),
         "books": attempts.books,

@@ -20,7 +20,13 @@ def stuck_payments() -> References:
     return References(payment_ids=frozenset(ids - {""}))
 
 
-@health_check("payments", summary="Payment processing", timeout=3.0, references=stuck_payments)
+@health_check(
+    "payments",
+    summary="Payment processing",
+    timeout=3.0,
+    references=stuck_payments,
+    depends_on=("stripe",),
+)
 def payments() -> str:
     if not stripe_api.is_configured():
         raise NotConfigured("set STRIPE_SECRET_KEY")

@@ -1,13 +1,15 @@
 """Widgets about the current state: overall status, active alerts, active users."""
 
 from django.urls import reverse
+from django.utils import timezone
 
 from alerts.models import SystemAlert
-from alerts.queries import active_summary
+from alerts.queries import ActiveSummary, active_summary
 from core.lib.charts import Chart, Series
 from health.extension_points import WidgetContext, widget
-from health.models import ActiveUser, Component, Incident, MaintenanceWindow
+from health.models import ActiveUser, Incident, MaintenanceWindow
 from health.queries import problems, values
+from health.queries.components import load_in_use
 from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
 from health.verdict import Tone
 
@@ -17,8 +19,8 @@ MAX_NOTICES = 3
 MAX_APPS = 5
 
 
-def load_worst_alerts() -> list[SystemAlert]:
-    return list(SystemAlert.objects.active().select_related("rule").worst_first()[:20])
+def load_summary() -> ActiveSummary:
+    return active_summary(now=timezone.now())
 
 
 @widget(
@@ -32,12 +34,15 @@ def load_worst_alerts() -> list[SystemAlert]:
     is_urgent=True,
 )
 def overall_status(context: WidgetContext) -> dict[str, object]:
-    components = list(Component.objects.in_use().in_order())
-    found = problems.list_problems(components, context.load_once(load_worst_alerts))
+    components = context.load_once(load_in_use)
+    found = problems.list_problems(components, problems.load_urgent_alerts())
+    summary = context.load_once(load_summary)
     return {
         "problems": problems.add_costs(found[:MAX_PROBLEMS], now=context.now),
         "hidden_count": max(0, len(found) - MAX_PROBLEMS),
-        "tone": found[0].tone if found else Tone.OK,
+        "tone": _tone(found, summary),
+        "summary": summary,
+        "all_url": reverse("alerts:alert-list"),
         "component_count": len(components),
         "checked_at": max((c.last_at for c in components if c.last_at), default=None),
         "maintenance": list(MaintenanceWindow.objects.running(context.now)[:MAX_NOTICES]),
@@ -45,6 +50,13 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
             Incident.objects.open().filter(is_automatic=False).newest_first()[:MAX_NOTICES]
         ),
     }
+
+
+def _tone(found: list[problems.Problem], summary: ActiveSummary) -> Tone:
+    """Return the tone of the card: neither good nor bad if lesser or dismissed problems last."""
+    if found or summary.is_all_well:
+        return problems.worst_tone(found)
+    return Tone.NONE
 
 
 @widget(
@@ -58,15 +70,17 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
     is_urgent=True,
 )
 def active_alerts(context: WidgetContext) -> dict[str, object]:
+    summary = context.load_once(load_summary)
     return {
-        "summary": active_summary(now=context.now),
+        "summary": summary,
+        "severities": [(severity.value, count) for severity, count in summary.by_severity.items()],
         "alerts": [
             {
                 "alert": alert,
                 "is_overdue": alert.is_overdue(context.now),
                 "dismiss_url": reverse("alerts:alert-dismiss", args=[alert.pk]),
             }
-            for alert in context.load_once(load_worst_alerts)[:MAX_ALERTS]
+            for alert in SystemAlert.objects.active().worst_first()[:MAX_ALERTS]
         ],
         "may_change": context.request.user.has_perm("alerts.change_systemalert"),
         "next_url": reverse("health:system-health"),
