@@ -7,15 +7,23 @@ from django.conf import settings
 
 from alerts.channels import Message
 from alerts.channels.base import MessageKind
-from alerts.models import AlertEvent, SystemAlert
+from alerts.models import AlertEvent, AlertRule, SystemAlert
 from core.lib import formats
 
 Kind = MessageKind
-RESOLVED_PREFIX = "Resolved: "
 
 
 def format_value(value: float | None, unit: str) -> str:
     return "no data" if value is None else formats.quantity(value, unit)
+
+
+def format_clear_condition(rule: AlertRule) -> str:
+    """Return the values that resolve an alert of the rule, such as "≤ 4 %" or "> 100 credits"."""
+    limits = rule.get_limits()
+    threshold = limits.effective_clear_threshold()
+    # The threshold itself is a breach if the rule alerts at or below it.
+    relation = "≤" if not limits.below else ">" if threshold == limits.threshold else "≥"
+    return f"{relation} {format_value(threshold, rule.unit)}"
 
 
 def compose(
@@ -57,7 +65,7 @@ def from_payload(payload: object) -> Message:
 def for_unannounced_resolution(message: Message) -> Message:
     """Return the message for a problem that was resolved before its alert could be delivered."""
     lasted = formats.span(message.at - message.started_at) if message.started_at else "a while"
-    title = f"Resolved after {lasted}: {message.title.removeprefix(RESOLVED_PREFIX)}"
+    title = f"Resolved after {lasted}: {message.bare_title}"
     text = f"It opened and resolved before this message could be delivered.\n{message.text}"
     return msgspec.structs.replace(message, title=title, text=text, is_announced=False)
 
@@ -78,7 +86,7 @@ def _build_title(alert: SystemAlert, kind: MessageKind, now: datetime) -> str:
         Kind.ESCALATED: f"Escalated: {alert.title}",
         Kind.ACKNOWLEDGED: f"Acknowledged: {alert.title}",
         Kind.FLAPPING: f"Flapping: {alert.title}",
-        Kind.RESOLVED: f"{RESOLVED_PREFIX}{alert.title}",
+        Kind.RESOLVED: f"Resolved: {alert.title}",
     }.get(kind, alert.title)
 
 
@@ -101,6 +109,8 @@ def _build_facts(alert: SystemAlert) -> list[tuple[str, str]]:
     if alert.threshold is not None:
         facts.append(("Value", format_value(alert.value, alert.unit)))
         facts.append(("Threshold", format_value(alert.threshold, alert.unit)))
+        if alert.rule and alert.is_active:
+            facts.append(("Resolves at", format_clear_condition(alert.rule)))
     facts.append(("Since", f"{alert.opened_at:%Y-%m-%d %H:%M:%S %Z}"))
     if alert.occurrence_count > 1:
         facts.append(("Seen", f"{alert.occurrence_count} times"))

@@ -60,6 +60,21 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     def is_resolved(self) -> bool:
         return self.kind is MessageKind.RESOLVED
 
+    @property
+    def state_word(self) -> str:
+        """Return the severity or, of a resolution, "resolved" or "resolved after 4 min"."""
+        if not self.is_resolved:
+            return self.severity
+        prefix, separator, _ = self.title.partition(": ")
+        return prefix.lower() if separator and prefix.startswith("Resolved") else "resolved"
+
+    @property
+    def bare_title(self) -> str:
+        """Return the title for a place that shows `state_word` next to it, so without "Resolved: "."""
+        prefix, separator, rest = self.title.partition(": ")
+        is_repeated = self.is_resolved and separator and prefix.startswith("Resolved")
+        return rest if is_repeated else self.title
+
 
 @dataclass(frozen=True)
 class Receipt:

@@ -93,6 +93,4 @@ def build_email(message: Message, *, sender: str, key: str) -> EmailMultiAlterna
 def build_subject(message: Message) -> str:
     if message.kind in WITHOUT_ALERT:
         return message.title
-    if message.is_resolved:
-        return f"[resolved] {message.title.removeprefix('Resolved: ')}"
-    return f"[{message.severity}] {message.title}"
+    return f"[{message.state_word}] {message.bare_title}"

@@ -53,8 +53,9 @@ def count_characters(text: str) -> int:
 
 def build_segment(message: Message) -> str:
     """Build one segment: severity and title, as much of the text as fits, and the link if it fits completely."""
-    word = "OK" if message.is_resolved else message.severity.upper()
-    text = _truncate(to_gsm7(f"{word}: {message.title}"), SEGMENT_CHARACTERS)
+    text = _truncate(
+        to_gsm7(f"{message.state_word.upper()}: {message.bare_title}"), SEGMENT_CHARACTERS
+    )
     link = f"\n{to_gsm7(message.url)}" if message.url else ""
     room = SEGMENT_CHARACTERS - count_characters(text) - count_characters(link)
     if room < 0:

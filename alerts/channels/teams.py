@@ -11,18 +11,17 @@ COLORS = {"critical": "attention", "high": "attention", "warning": "warning", "m
 
 def build_card(message: Message) -> dict[str, object]:
     color = "good" if message.is_resolved else COLORS.get(message.severity, "accent")
-    word = "resolved" if message.is_resolved else message.severity
     body: list[dict[str, object]] = [
         {
             "type": "TextBlock",
-            "text": word.upper(),
+            "text": message.state_word.upper(),
             "color": color,
             "weight": "bolder",
             "size": "small",
         },
         {
             "type": "TextBlock",
-            "text": truncate(message.title, 300),
+            "text": truncate(message.bare_title, 300),
             "weight": "bolder",
             "size": "large",
             "wrap": True,

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from alerts.messages import format_value
+from alerts.messages import format_clear_condition, format_value
 from alerts.models import AlertType, RuleReading, SystemAlert
 from core.lib.charts import Chart, Series, Threshold
 
@@ -36,9 +36,10 @@ def build_chart(alert: SystemAlert, *, now: datetime) -> Chart | None:
     thresholds = [
         Threshold(rule.threshold, f"threshold: {format_value(rule.threshold, rule.unit)}")
     ]
-    if rule.clear_threshold is not None:
-        clear = format_value(rule.clear_threshold, rule.unit)
-        thresholds.append(Threshold(rule.clear_threshold, f"resolves at: {clear}", "ok"))
+    clear_threshold = rule.get_limits().effective_clear_threshold()
+    if clear_threshold != rule.threshold:
+        label = f"resolves at: {format_clear_condition(rule)}"
+        thresholds.append(Threshold(clear_threshold, label, "ok"))
     return Chart(
         title=rule.problem_name,
         times=[since, *(at for at, _ in readings), until],

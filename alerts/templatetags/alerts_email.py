@@ -22,10 +22,5 @@ def color(message: Message) -> str:
 
 
 @register.filter
-def state_word(message: Message) -> str:
-    return "resolved" if message.is_resolved else message.severity
-
-
-@register.filter
 def headline(message: Message) -> str:
-    return f"{state_word(message).upper()}: {message.title}"
+    return f"{message.state_word.upper()}: {message.bare_title}"

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from alerts.messages import format_value
+from alerts.messages import format_clear_condition, format_value
 from alerts.models import (
     UNFINISHED_STATES,
     AlertEvent,
@@ -61,6 +61,7 @@ def alert_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "value": format_value(alert.value, alert.unit),
         "limit": format_value(alert.threshold, alert.unit) if alert.threshold is not None else "",
         "relation": "≤" if alert.rule and alert.rule.below else ">",
+        "resolves_at": format_clear_condition(alert.rule) if alert.rule else "",
         "chart": alert_page.build_chart(alert, now=now),
         "timeline": [
             {"event": event, "tone": TONES.get(event.kind, "")}

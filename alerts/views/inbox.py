@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from alerts.extension_points import Severity
-from alerts.messages import format_value
+from alerts.messages import format_clear_condition, format_value
 from alerts.models import AlertState, SystemAlert
 from alerts.queries import inbox as queries
 from alerts.queries.silences import silences_in_force
@@ -123,6 +123,7 @@ def _build_row(alert: SystemAlert, now: datetime) -> dict[str, object]:
         "value": format_value(alert.value, alert.unit) if alert.threshold is not None else "",
         "limit": format_value(alert.threshold, alert.unit) if alert.threshold is not None else "",
         "relation": "≤" if alert.rule and alert.rule.below else ">",
+        "resolves_at": format_clear_condition(alert.rule) if alert.rule and alert.is_active else "",
     }
 
 

@@ -72,7 +72,15 @@ def quantity(value: float | int | None, unit: str) -> str:
         return " ".join(split_milliseconds(value))
     if unit == "bytes":
         return " ".join(split_size(value))
-    return f"{number(value)} {unit}".rstrip()
+    return f"{number(value)} {_singular(unit) if value in (1, -1) else unit}".rstrip()
+
+
+def _singular(unit: str) -> str:
+    """Return the unit for one: "errors" -> "error". Abbreviations such as "s" stay as they are."""
+    if unit == "people":
+        return "person"
+    is_plural = len(unit) > 3 and unit.endswith("s") and not unit.endswith(("ss", "us", "is"))
+    return unit[:-1] if is_plural else unit
 
 
 def span(value: timedelta | float | int | None) -> str:

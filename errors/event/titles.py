@@ -5,6 +5,7 @@ from typing import Any
 from errors.event.fingerprint import exceptions_of, frames_of, is_synthetic, logentry_of
 
 UNLABELED = "<unlabeled event>"
+_UNKNOWN = frozenset(("", "?", "<unknown>"))  # as SDKs call files and functions without a name
 
 
 def _first_line(text: str) -> str:
@@ -34,8 +35,10 @@ def culprit_of(event: dict[str, Any]) -> str:
     exceptions = exceptions_of(event)
     frames = frames_of((exceptions[-1] if exceptions else event).get("stacktrace"))
     for frame in reversed([frame for frame in frames if frame.get("in_app")] or frames):
-        where = frame.get("module") or frame.get("filename") or ""
+        places = (frame.get("module") or "", frame.get("filename") or "")
+        where = next((place for place in places if place not in _UNKNOWN), "")
         function = frame.get("function") or ""
+        function = "" if function in _UNKNOWN else function
         if where or function:
             return f"{where} in {function}" if where and function else where or function
     return ""

@@ -443,4 +443,4 @@ def test_an_alert_resolved_during_quiet_hours_is_one_message_afterwards(
     deliver(night + timedelta(hours=7))
 
     (for_bo,) = [mail for mail in mail.mails if mail["To"] == "bo@example.com"]
-    assert for_bo["Subject"] == "[resolved] Resolved after 4 min: Test gauge"
+    assert for_bo["Subject"] == "[resolved after 4 min] Test gauge"

@@ -1,11 +1,13 @@
 """The HTML of the inbox and of the alert page."""
 
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from alerts import services
 from alerts.extension_points import Severity
@@ -261,3 +263,35 @@ def test_the_status_page_shows_maintenance_but_not_silences() -> None:
     (planned,) = load_public_status(now=now).maintenance
 
     assert (planned.title, planned.starts_at) == ("New database", now)
+
+
+def test_an_open_alert_shows_its_current_value_and_when_it_resolves(
+    owner: Client, gauge: Gauge
+) -> None:
+    now = timezone.now()
+    gauge.row(clear_after=3)
+    gauge.evaluate(5.8, now=now - 2 * MINUTE)
+    gauge.evaluate(4.55, now=now - MINUTE)  # between the threshold of 5 and the 4 that resolve it
+
+    page = text_of(html(owner, f"{INBOX}{gauge.alert().pk}/"))
+    assert "Current value 4.55 errors measured" in page
+    assert "Breached when > 5 errors Resolves when ≤ 4 errors in 3 evaluations in a row" in page
+    assert "5.8 errors, above the threshold of 5 errors" in page
+    assert "4.55 errors breached > 5 errors resolves ≤ 4 errors" in text_of(html(owner, INBOX))
+
+    gauge.row(below=True, clear_threshold=None)
+    assert "Resolves when ≥ 6.25 errors" in text_of(html(owner, f"{INBOX}{gauge.alert().pk}/"))
+
+
+def test_the_chart_of_an_alert_shows_the_value_that_resolves_it(
+    owner: Client, gauge: Gauge
+) -> None:
+    gauge.evaluate(6, now=timezone.now())
+
+    page = html(owner, f"{INBOX}{gauge.alert().pk}/")
+
+    assert "resolves at: \\u2264 4 errors" in page
+
+
+def text_of(page: str) -> str:
+    return " ".join(unescape(strip_tags(page)).split())

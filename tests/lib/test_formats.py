@@ -79,3 +79,23 @@ def test_ages_use_one_unit(distance: timedelta, text: str) -> None:
 
 def test_a_stamp_shows_its_time_zone() -> None:
     assert formats.stamp(NOON) == "22 Nov 2026, 12:00:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1, "errors", "1 error"),
+        (1, "people", "1 person"),
+        (1, "times", "1 time"),
+        (1.5, "errors", "1.5 errors"),
+        (0, "errors", "0 errors"),
+        (2, "people", "2 people"),
+        (1, "s", "1 s"),
+        (1, "ms", "1 ms"),
+        (1, "%", "1 %"),
+        (1, "status", "1 status"),
+        (1, "", "1"),
+    ],
+)
+def test_a_quantity_of_one_is_singular(value: float, unit: str, text: str) -> None:
+    assert formats.quantity(value, unit) == text
