@@ -82,7 +82,12 @@ def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]
     problems = [
         _problem_of(c, alert_of.get(c.alert_key), titles.get(c.alert_key, [])) for c in independent
     ]
-    problems += [_problem_of_alerts(group, type_, titles) for type_, group in by_type.items()]
+    is_grouped = any(len(group) > 1 for group in by_type.values())
+    names = dict(AlertType.objects.values_list("slug", "name")) if is_grouped else {}
+    problems += [
+        _problem_of_alerts(group, names.get(type_, type_), titles)
+        for type_, group in by_type.items()
+    ]
     return sorted(problems, key=lambda one: _order(one, others))
 
 
@@ -107,7 +112,7 @@ def _problem_of(
 
 
 def _problem_of_alerts(
-    worst_first: Sequence[SystemAlert], alert_type: str, consequences_of: Mapping[str, list[str]]
+    worst_first: Sequence[SystemAlert], type_name: str, consequences_of: Mapping[str, list[str]]
 ) -> Problem:
     worst = worst_first[0]
     problem = Problem(
@@ -121,12 +126,11 @@ def _problem_of_alerts(
     )
     if len(worst_first) == 1:
         return problem
-    found = AlertType.objects.filter(slug=alert_type).first()
     return replace(
         problem,
-        title=f"{found.name if found else alert_type}: {len(worst_first)} alerts",
+        title=f"{type_name}: {len(worst_first)} alerts",
         message=f"The worst: {worst.title}. {worst.message}",
-        url=f"{reverse('alerts:alert-list')}?{urlencode({'type': alert_type})}",
+        url=f"{reverse('alerts:alert-list')}?{urlencode({'type': worst.alert_type})}",
     )
 
 
