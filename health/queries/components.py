@@ -70,7 +70,7 @@ _JOB_FAILURES = {
 
 
 def describe_failure(component: Component) -> str:
-    """Return the problem of a failing component in a few words: "Shop is down", "Nightly import missed its check-in"."""
+    """Return the problem of a failing component in a few words, such as "Nightly import missed its check-in"."""
     if component.kind == ComponentKind.HEARTBEAT and component.status == Status.UNHEALTHY:
         ended = CheckIn.objects.filter(heartbeat=component.pk, status__in=_JOB_FAILURES)
         newest = ended.order_by("-finished_at", "-pk").values_list("status", flat=True).first()

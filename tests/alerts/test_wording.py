@@ -2,7 +2,7 @@
 
 import pytest
 
-from alerts.channels.base import Message
+from alerts.channels.base import Message, MessageKind
 from alerts.channels.email import build_email
 from alerts.channels.sms import build_segment
 from alerts.channels.teams import build_card
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 def resolution(title: str) -> Message:
-    return Message(kind="resolved", title=title, severity="critical", at=NOON)
+    return Message(kind=MessageKind.RESOLVED, title=title, severity="critical", at=NOON)
 
 
 @pytest.mark.parametrize(
