@@ -94,6 +94,17 @@ def require_ready() -> None:
         raise NoResponse("Stripe is not responding", retry_after=state.retry_after or 1.0)
 
 
+def require_response() -> None:
+    """Raise NoResponse if Stripe does not answer a read. Any answer, also a refusal, will do."""
+    try:
+        with _call():
+            _client().v1.payment_intents.list({"limit": 1}, {"max_network_retries": 0})
+    except NoResponse:
+        raise
+    except StripeFailure:
+        return
+
+
 def create_intent(
     *, amount: int, currency: str, metadata: Mapping[str, str], description: str, key: str
 ) -> Intent:

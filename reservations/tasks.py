@@ -8,9 +8,16 @@ from reservations import services
 def release_expired() -> dict[str, int]:
     """Release expired reservations"""
     now = timezone.now()
+    services.extend_during_outage(now=now)
     released = services.release_expired(now=now)
     services.review_partial_payments(now=now)
     return {"reservations": released.reservation_count, "seats": released.seat_count}
+
+
+@every(minutes=1)
+def extend_during_outage() -> dict[str, int]:
+    """Extend holds while the payment provider is unavailable"""
+    return {"extended": services.extend_during_outage(now=timezone.now())}
 
 
 @every(minutes=1)

@@ -148,6 +148,7 @@ INVENTORY: dict[str, list[str]] = {
         "payments.tasks.reconcile_in_full",
         "reservations.tasks.check_integrity",
         "reservations.tasks.continue_cancellations",
+        "reservations.tasks.extend_during_outage",
         "reservations.tasks.release_expired",
     ],
     "metric_readers": [

@@ -3,6 +3,7 @@
 from payments.models.disputes import Dispute
 from payments.models.intents import Payment, PaymentStatus, TimelineEntry
 from payments.models.mismatches import Mismatch, ReconciliationRun
+from payments.models.outages import ProviderOutage
 from payments.models.refunds import Refund
 from payments.models.webhooks import RefusedDelivery, WebhookEvent
 
@@ -11,6 +12,7 @@ __all__ = [
     "Mismatch",
     "Payment",
     "PaymentStatus",
+    "ProviderOutage",
     "ReconciliationRun",
     "Refund",
     "RefusedDelivery",

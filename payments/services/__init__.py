@@ -12,6 +12,7 @@ from payments.services.create import (
     derived_key,
 )
 from payments.services.mismatches import settle_mismatch
+from payments.services.outages import check_provider
 from payments.services.payable import NotPayable
 from payments.services.reconcile import (
     continue_reconciliation,
@@ -36,6 +37,7 @@ __all__ = [
     "StoredResponse",
     "StripeUnavailable",
     "cancel",
+    "check_provider",
     "continue_reconciliation",
     "create_payment",
     "derived_key",

@@ -3,7 +3,7 @@
 from reservations.models.cancellations import Cancellation, CancellationItem
 from reservations.models.catalog import Event, TicketType
 from reservations.models.discrepancies import Discrepancy
-from reservations.models.holds import Cleanup, Line, Reservation, Status
+from reservations.models.holds import Cleanup, HoldExtension, Line, Reservation, Status
 
 __all__ = [
     "Cancellation",
@@ -11,6 +11,7 @@ __all__ = [
     "Cleanup",
     "Discrepancy",
     "Event",
+    "HoldExtension",
     "Line",
     "Reservation",
     "Status",

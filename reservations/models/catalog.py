@@ -35,6 +35,18 @@ class Event(models.Model):
     hold_minutes = models.PositiveSmallIntegerField(
         default=15, help_text="How many minutes a reservation holds its tickets before it expires."
     )
+    extends_holds_in_outages = models.BooleanField(
+        "extend holds during payment outages",
+        default=False,
+        db_default=False,
+        help_text="Holds do not expire while the payment provider is unavailable.",
+    )
+    max_outage_minutes = models.PositiveSmallIntegerField(
+        "longest extension",
+        default=60,
+        db_default=60,
+        help_text="How many minutes such an extension lasts at most, after the hold's original end.",
+    )
     cancelled_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -45,7 +57,11 @@ class Event(models.Model):
             models.CheckConstraint(
                 condition=Q(hold_minutes__gte=1, hold_minutes__lte=120),
                 name="a_hold_lasts_1_to_120_minutes",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(max_outage_minutes__gte=1, max_outage_minutes__lte=480),
+                name="an_outage_extends_a_hold_by_1_to_480_minutes",
+            ),
         ]
 
     def __str__(self) -> str:

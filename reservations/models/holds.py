@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from core.clients.models import ClientApp
-from payments.models import Payment
+from payments.models import Payment, ProviderOutage
 from reservations.models.catalog import TicketType
 
 MAX_EXTENSIONS = 4
@@ -190,6 +190,26 @@ class Line(models.Model):
     def kept_amount(self) -> int:
         """Return what the tickets cost that were not released after a refund."""
         return self.kept * self.price
+
+
+class HoldExtension(models.Model):
+    """A hold that was extended because its buyer could not pay."""
+
+    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="outage_extensions")
+    outage = models.ForeignKey(ProviderOutage, models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+    ended_before = models.DateTimeField(help_text="End of the hold before this extension.")
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(ends_at__gt=F("ended_before")), name="an_extension_lengthens_a_hold"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reservation_id} until {self.ends_at:%H:%M:%S}"
 
 
 class Cleanup(models.Model):

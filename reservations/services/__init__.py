@@ -15,6 +15,7 @@ from reservations.services.complete import complete
 from reservations.services.discrepancies import settle
 from reservations.services.hold import CannotChange, cancel, extend
 from reservations.services.integrity import check_integrity
+from reservations.services.outages import extend_during_outage
 from reservations.services.paid import (
     complete_paid,
     handle_closed_dispute,
@@ -59,6 +60,7 @@ __all__ = [
     "complete_paid",
     "continue_cancellations",
     "extend",
+    "extend_during_outage",
     "follow_processing",
     "handle_closed_dispute",
     "handle_failed_refund",

@@ -113,6 +113,7 @@ def reservation_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse
         ),
         "discrepancies": reservation.discrepancies.order_by("opened_at"),
         "max_extensions": MAX_EXTENSIONS,
+        "outage_extensions": reservation.outage_extensions.order_by("at"),
         "may_release": may_change
         and reservation.status == Status.ACTIVE
         and not reservation.processing_payment,

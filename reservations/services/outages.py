@@ -1,0 +1,68 @@
+"""Extend the holds of buyers who cannot pay, because the payment provider is unavailable."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from payments.models import ProviderOutage
+from payments.services import check_provider
+from reservations.models import Event, HoldExtension, Reservation, Status
+
+# The job runs every minute; a hold that would end before this is extended, so that a late run loses none.
+EXTEND_BEFORE = timedelta(minutes=5)
+# A buyer has at least this long to pay once the provider responds again (minus the time since the last extension).
+EXTENSION_LENGTH = timedelta(minutes=10)
+CHUNK_SIZE = 200
+
+
+def extend_during_outage(*, now: datetime) -> int:
+    """Extend the holds of events that opted in while the provider is unavailable, and return their number."""
+    opted_in = Event.objects.filter(extends_holds_in_outages=True)
+    if not opted_in.exists():
+        return 0
+    outage = check_provider(now=now)
+    if outage is None:
+        return 0
+    # A hold that expired since the outage began still counts as held until it is released: it can be restored.
+    due = Reservation.objects.active().filter(
+        expires_at__gt=outage.started_at,
+        expires_at__lt=now + EXTEND_BEFORE,
+        lines__ticket_type__event__in=opted_in,
+    )
+    extended, last_pk = 0, 0
+    while True:
+        pks = list(
+            due.filter(pk__gt=last_pk)
+            .order_by("pk")
+            .values_list("pk", flat=True)
+            .distinct()[:CHUNK_SIZE]
+        )
+        if not pks:
+            return extended
+        with transaction.atomic():
+            extended += sum(_extend(pk, outage, now) for pk in pks)
+        last_pk = pks[-1]
+
+
+def _extend(pk: int, outage: ProviderOutage, now: datetime) -> bool:
+    reservation = Reservation.objects.select_for_update().filter(pk=pk).first()
+    if reservation is None or reservation.status != Status.ACTIVE:
+        return False
+    limits = Event.objects.filter(ticket_types__lines__reservation=pk).values_list(
+        "max_outage_minutes", flat=True
+    )
+    first = reservation.outage_extensions.order_by("pk").first()
+    planned_end = first.ended_before if first else reservation.expires_at
+    until = min(now + EXTENSION_LENGTH, planned_end + timedelta(minutes=min(limits)))
+    if until <= max(reservation.expires_at, now):
+        return False  # at its limit
+    HoldExtension.objects.create(
+        reservation=reservation,
+        outage=outage,
+        at=now,
+        ended_before=reservation.expires_at,
+        ends_at=until,
+    )
+    reservation.expires_at = until
+    reservation.save(update_fields=["expires_at"])
+    return True

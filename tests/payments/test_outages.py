@@ -1,0 +1,123 @@
+"""Holds of events that opted in do not expire while buyers cannot pay."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from core.lib.outbound import breaker
+from payments.models import ProviderOutage
+from reservations import services
+from reservations.models import HoldExtension, Reservation, TicketType
+from reservations.services.outages import EXTENSION_LENGTH
+from tests.factories import make_app, make_event, make_ticket_type, wanted
+from tests.payments.stripe_double import Fault, StripeDouble
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def hold(type_: TicketType, quantity: int = 1, *, now: datetime) -> Reservation:
+    return services.reserve(app=make_app(), wanted=wanted((type_, quantity)), now=now).reservation
+
+
+def opted_in(capacity: int = 10, **fields: Any) -> TicketType:
+    event = make_event(extends_holds_in_outages=True, hold_minutes=15, **fields)
+    return make_ticket_type(capacity, event=event)
+
+
+def fail(double: StripeDouble) -> None:
+    double.faults = [Fault("status", 503, path="/v1/", writes=False, times=10_000)]
+
+
+def run_minutes(first: int, last: int) -> None:
+    """Run the jobs of each minute, as the worker does, and the clean-up every five minutes."""
+    for minute in range(first, last):
+        breaker.reset_all()  # its pauses are in real time
+        services.extend_during_outage(now=NOON + minute * MINUTE)
+        if minute % 5 == 0:
+            services.release_expired(now=NOON + minute * MINUTE)
+
+
+def test_no_hold_of_an_event_that_opted_in_expires_during_an_outage(stripe: StripeDouble) -> None:
+    kept_type, other_type = opted_in(), make_ticket_type(10, event=make_event(hold_minutes=15))
+    # The first one ends between two runs of the job, just before the outage is noticed.
+    kept = [hold(kept_type, now=NOON - age * MINUTE) for age in (15, 14, 10, 1)]
+    Reservation.objects.filter(pk=kept[0].pk).update(expires_at=NOON + timedelta(seconds=20))
+    other = hold(other_type, now=NOON - 10 * MINUTE)
+
+    fail(stripe)
+    run_minutes(1, 21)
+
+    for reservation in kept:
+        reservation.refresh_from_db()
+        assert reservation.is_live(NOON + 20 * MINUTE)
+    other.refresh_from_db()
+    assert other.status == "expired"
+    kept_type.refresh_from_db()
+    assert (kept_type.held, kept_type.sold) == (4, 0)
+
+    stripe.faults = []
+    run_minutes(21, 21 + 16)
+
+    assert set(Reservation.objects.values_list("status", flat=True)) == {"expired"}
+    kept_type.refresh_from_db()
+    assert kept_type.held == 0
+    outage = ProviderOutage.objects.get()
+    assert (outage.started_at, outage.ended_at) == (NOON - MINUTE, NOON + 21 * MINUTE)
+
+
+def test_each_extension_is_logged_and_leaves_time_to_pay(stripe: StripeDouble) -> None:
+    reservation = hold(opted_in(), now=NOON - 11 * MINUTE)
+    planned_end = reservation.expires_at
+    fail(stripe)
+
+    services.extend_during_outage(now=NOON)
+
+    extension = HoldExtension.objects.get()
+    assert (extension.ended_before, extension.ends_at) == (planned_end, NOON + EXTENSION_LENGTH)
+    reservation.refresh_from_db()
+    assert (reservation.expires_at, reservation.extensions) == (extension.ends_at, 0)
+
+
+def test_a_hold_is_extended_to_the_limit_of_its_event_and_not_further(stripe: StripeDouble) -> None:
+    reservation = hold(opted_in(max_outage_minutes=12), now=NOON - 15 * MINUTE)
+    fail(stripe)
+
+    run_minutes(0, 12)
+    reservation.refresh_from_db()
+    assert reservation.expires_at == NOON + 12 * MINUTE
+
+    run_minutes(12, 18)
+    reservation.refresh_from_db()
+    assert reservation.status == "expired"
+
+
+def test_nothing_is_extended_while_the_provider_responds(stripe: StripeDouble) -> None:
+    hold(opted_in(), now=NOON - 14 * MINUTE)
+
+    assert services.extend_during_outage(now=NOON) == 0
+    assert not ProviderOutage.objects.exists()
+
+
+def test_seats_that_another_buyer_took_are_not_taken_back(stripe: StripeDouble) -> None:
+    type_ = opted_in(capacity=1)
+    late = hold(type_, now=NOON - 15 * MINUTE)
+    winner = hold(type_, now=NOON + timedelta(seconds=10))
+    fail(stripe)
+
+    services.extend_during_outage(now=NOON + MINUTE)
+
+    late.refresh_from_db()
+    winner.refresh_from_db()
+    type_.refresh_from_db()
+    assert (late.status, winner.status, type_.held) == ("expired", "active", 1)
+
+
+def test_events_without_the_option_ask_the_provider_nothing(stripe: StripeDouble) -> None:
+    hold(make_ticket_type(10), now=NOON - 14 * MINUTE)
+    fail(stripe)
+
+    assert services.extend_during_outage(now=NOON) == 0
+    assert not stripe.calls
