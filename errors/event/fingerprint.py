@@ -14,8 +14,8 @@ from typing import Any
 
 from core.lib.scrub import Scrubbed
 
-# Version 3 recognizes a function in all browsers, and reads the packages and symbols of native code. Version 2 was never
-# released.
+# Version 3 recognizes a function in all browsers, and reads the packages and symbols of native code. There is no
+# version 2.
 VERSION = 3
 
 _DEFAULT = re.compile(r"\{\{\s*default\s*\}\}")
@@ -104,8 +104,8 @@ def _script_frame(
 ) -> tuple[str, ...]:
     """Return the parts of a script's frame that count.
 
-    Browsers disagree on whether a call without a name is a frame, so such frames count only by their source line. A file
-    counts by its name without extension, which is the last part of a module's name.
+    Browsers disagree on whether a call without a name is a frame, so such frames count only by their source line. A
+    file counts by its name without extension, which is the last part of a module's name.
     """
     name = _function(function, platform, VERSION)
     line = line.strip()
