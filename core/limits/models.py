@@ -15,7 +15,8 @@ class Tier(models.TextChoices):
     """
 
     AUTH = "auth", "Sign-in"
-    PAYMENT = "payment", "Payments: create and change"
+    PAYMENT = "payment", "Payments and reservations, per key"
+    BUYER = "buyer", "Payments, per buyer"
     INGEST = "ingest", "Measurements"
     WRITE = "write", "Other API writes"
     READ = "read", "All other requests"

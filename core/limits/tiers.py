@@ -23,7 +23,10 @@ class Limit(NamedTuple):
 # These limits apply until the table has been read, and to tiers without a row. Migrations create rows with them.
 DEFAULTS: dict[str, Limit] = {
     Tier.AUTH: Limit(20, 60),
-    Tier.PAYMENT: Limit(20, 60),
+    # Per API key: all buyers of a shop share it, so it only stops a client that runs wild.
+    Tier.PAYMENT: Limit(1_200, 60),
+    # Per buyer, which stops someone who tries out stolen cards; see core.limits.buyers.
+    Tier.BUYER: Limit(20, 60),
     Tier.INGEST: Limit(6_000, 60),
     Tier.WRITE: Limit(600, 60),
     Tier.READ: Limit(200, 60),
@@ -54,7 +57,7 @@ def tier_of(method: str, path: str) -> str | None:
     if method in _SAFE_METHODS:
         return Tier.READ.value
     if path.startswith("/api/"):
-        if path.startswith("/api/v1/payments"):
+        if path.startswith(("/api/v1/payments", "/api/v1/reservations")):
             return Tier.PAYMENT.value
         return Tier.WRITE.value
     if _AUTH.match(path):

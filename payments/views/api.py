@@ -1,5 +1,6 @@
 """Payment API for apps: create (idempotent), read, cancel. An app sees only its own payments."""
 
+import ipaddress
 import math
 import uuid
 from typing import Annotated, Literal
@@ -13,6 +14,7 @@ from core.clients.api import api, idempotency_key_of
 from core.clients.models import ClientApp, Scope
 from core.lib.currencies import MAX_CHARGE
 from core.lib.http import BadRequest, json_response, problem, read_json
+from core.limits.buyers import seconds_to_wait
 from payments import services, splits, stripe_api
 from payments.models import Payment
 from payments.money import find_amount_problem
@@ -63,6 +65,13 @@ class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
     order_id: Text = ""
     reservation_id: uuid.UUID | None = None
     customer: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    client_address: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=45,
+            description="The buyer's IP address. Used to limit attempts per buyer, and not stored.",
+        ),
+    ] = ""
     description: Annotated[str, msgspec.Meta(max_length=500)] = ""
     metadata: Metadata = {}
     split: Split | None = None
@@ -71,7 +80,16 @@ class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
 @api(Scope.PAYMENTS, "POST", cache_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """Respond with 201 and the client secret, or with the stored response for a key that was used before."""
-    new_payment = _validated(read_json(request, CreatePayment))
+    body = read_json(request, CreatePayment)
+    new_payment = _validated(body)
+    wait = seconds_to_wait(
+        app=app,
+        customer=body.customer,
+        client_address=body.client_address,
+        path=request.path_info,
+    )
+    if wait:
+        return _too_many_requests(wait)
     key = idempotency_key_of(request) or services.derived_key(app=app, new_payment=new_payment)
     headers = {"Idempotency-Key": key}
     try:
@@ -162,6 +180,8 @@ def _validated(body: CreatePayment) -> services.NewPayment:
     )
     if reason:
         raise BadRequest(reason, 422)
+    if body.client_address and not _is_address(body.client_address):
+        raise BadRequest("client_address is not an IP address", 422)
     split = body.split or Split(reason="")
     if body.split is not None and body.reservation_id is None:
         raise BadRequest("a split needs a reservation_id", 422)
@@ -176,6 +196,26 @@ def _validated(body: CreatePayment) -> services.NewPayment:
         description=body.description,
         metadata=body.metadata,
         split=splits.Split(splits.Purpose(split.purpose), split.fee, split.discount, split.reason),
+    )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _too_many_requests(wait: float) -> HttpResponse:
+    seconds = max(1, math.ceil(wait))
+    return problem(
+        429,
+        f"too many payment attempts by this buyer; try again in {seconds} seconds",
+        type="buyer-limit",
+        headers={"Retry-After": str(seconds)},
+        error="Too many requests",
+        retryAfter=seconds,
     )
 
 
