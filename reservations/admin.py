@@ -19,7 +19,15 @@ from core.lib.formats import money, span
 from core.lib.markup import state
 from payments.admin import MoneyAdmin
 from payments.money import find_step_problem
-from reservations.models import Cleanup, Discrepancy, Event, Line, Reservation, TicketType
+from reservations.models import (
+    Cleanup,
+    Discrepancy,
+    Event,
+    Line,
+    Reservation,
+    TicketType,
+    WaitingEntry,
+)
 
 
 class TicketTypeForm(ModelForm[TicketType]):
@@ -143,6 +151,15 @@ class DiscrepancyAdmin(MoneyAdmin):
     @admin.display(description="amount")
     def amount(self, discrepancy: Discrepancy) -> str:
         return money(discrepancy.payment.amount_received, discrepancy.payment.currency)
+
+
+@admin.register(WaitingEntry)
+class WaitingEntryAdmin(LogAdmin):
+    list_display = ("ticket_type", "quantity", "state", "customer", "app", "created_at", "ended_at")
+    list_filter = ("state", "app", "ticket_type__event")
+    search_fields = ("uuid", "order_id", "customer", "reservation__uuid")
+    ordering = ("-created_at", "-pk")
+    list_select_related = ("ticket_type__event", "app")
 
 
 @admin.register(Cleanup)

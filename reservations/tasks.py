@@ -26,6 +26,12 @@ def continue_cancellations() -> dict[str, int]:
     return {"reservations": services.continue_cancellations(now=timezone.now())}
 
 
+@every(minutes=1)
+def offer_tickets() -> dict[str, int]:
+    """Offer returned tickets to the waiting list"""
+    return {"offers": services.offer_tickets(now=timezone.now())}
+
+
 @every(minutes=15)
 def check_integrity() -> str:
     """Compare ticket counters with reservations"""

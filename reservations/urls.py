@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from reservations.views import actions, api, availability, cancellation, pages
+from reservations.views import actions, api, availability, cancellation, pages, waiting
 
 app_name = "reservations"
 staff = admin.site.admin_view
@@ -19,6 +19,9 @@ urlpatterns = [
     path(
         "api/v1/reservations/<uuid:reference>/complete/", api.complete, name="reservation-complete"
     ),
+    path("api/v1/waiting-list/", waiting.waiting_list, name="waiting-list"),
+    path("api/v1/waiting-list/<uuid:reference>/", waiting.read, name="waiting-read"),
+    path("api/v1/waiting-list/<uuid:reference>/leave/", waiting.leave, name="waiting-leave"),
     path("admin/reservations/", staff(pages.overview), name="overview"),
     path("admin/reservations/inbox/", staff(pages.inbox), name="inbox"),
     path("admin/reservations/inbox/<int:pk>/settle/", staff(actions.settle), name="settle"),

@@ -106,6 +106,7 @@ INVENTORY: dict[str, list[str]] = {
         "payments.trouble",
         "reservations.tickets",
         "reservations.totals",
+        "reservations.waiting",
     ],
     "tasks": [
         "alerts.tasks.check_deliveries",
@@ -149,6 +150,7 @@ INVENTORY: dict[str, list[str]] = {
         "reservations.tasks.check_integrity",
         "reservations.tasks.continue_cancellations",
         "reservations.tasks.extend_during_outage",
+        "reservations.tasks.offer_tickets",
         "reservations.tasks.release_expired",
     ],
     "metric_readers": [

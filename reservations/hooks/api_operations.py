@@ -9,6 +9,7 @@ import msgspec
 from core.lib.openapi import IDEMPOTENCY_KEY, describe
 from reservations.queries.stats import ReservationStats
 from reservations.views.api import Completion, NewReservation
+from reservations.views.waiting import JoinWaitingList
 
 State = Literal["active", "completed", "cancelled", "expired", "refund_needed", "refunded"]
 
@@ -46,6 +47,7 @@ class TicketTypeOnSale(msgspec.Struct, forbid_unknown_fields=True):
     left: int
     is_low: bool
     per_customer_limit: int | None
+    waiting_list: bool
 
 
 class EventOnSale(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,6 +59,25 @@ class EventOnSale(msgspec.Struct, forbid_unknown_fields=True):
 
 class Availability(msgspec.Struct, forbid_unknown_fields=True):
     events: list[EventOnSale]
+
+
+class WaitingEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """A place on the waiting list. `reservation` and `expires_at` are those of the offer."""
+
+    id: uuid.UUID
+    ticket_type: int
+    quantity: int
+    customer: str
+    order_id: str
+    status: Literal["waiting", "offered", "accepted", "missed", "left", "closed"]
+    position: int | None
+    reservation: uuid.UUID | None
+    expires_at: datetime | None
+    created_at: datetime
+
+
+class Offers(msgspec.Struct, forbid_unknown_fields=True):
+    offers: list[WaitingEntry]
 
 
 ETAG = {"If-None-Match": "The `ETag` of the response you have."}
@@ -137,4 +158,38 @@ describe(
     takes_nothing_too=True,
     answers={200: Reservation},
     refusals={**UNKNOWN, 409: NOT_NOW},
+)
+describe(
+    "reservations:waiting-list",
+    "POST",
+    "Put a customer on the waiting list of a sold-out ticket type. A repeat gets the same place or open offer (200).",
+    scope="reservations",
+    takes=JoinWaitingList,
+    answers={200: WaitingEntry, 201: WaitingEntry},
+    refusals={
+        409: "`type` is `not-sold-out`, `no-waiting-list`, `not-on-sale` or `limit` (with `limit`, `owned`)."
+    },
+)
+describe(
+    "reservations:waiting-list",
+    "GET",
+    "Return the app's offers that can be taken now, at most 500.",
+    scope="reservations",
+    answers={200: Offers},
+)
+describe(
+    "reservations:waiting-read",
+    "GET",
+    "Return one entry of the waiting list.",
+    scope="reservations",
+    answers={200: WaitingEntry},
+    refusals={404: "No such entry."},
+)
+describe(
+    "reservations:waiting-leave",
+    "POST",
+    "Take the customer off the waiting list, or give back the tickets that were offered.",
+    scope="reservations",
+    answers={200: WaitingEntry},
+    refusals={404: "No such entry.", 409: NOT_NOW},
 )

@@ -8,7 +8,7 @@ from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from health.extension_points import metric_source
-from reservations.models import Discrepancy, Reservation, TicketType
+from reservations.models import Discrepancy, Reservation, TicketType, WaitingEntry
 
 FRESH_SECONDS = 30
 
@@ -31,6 +31,15 @@ def totals() -> Iterator[Metric]:
         "opsportal_reservation_discrepancies",
         "Payments that do not match their seats and are not resolved.",
         value=Discrepancy.objects.open().count(),
+    )
+
+
+@metric_source("reservations.waiting")
+def waiting() -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "opsportal_waiting_customers",
+        "Customers on the waiting lists of sold-out ticket types.",
+        value=WaitingEntry.objects.waiting().count(),
     )
 
 

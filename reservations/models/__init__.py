@@ -1,9 +1,10 @@
-"""Events and ticket types, reservations, cancelled events, and payments without matching seats (discrepancies)."""
+"""Events and ticket types, reservations, waiting lists, cancelled events, and payments without matching seats."""
 
 from reservations.models.cancellations import Cancellation, CancellationItem
 from reservations.models.catalog import Event, TicketType
 from reservations.models.discrepancies import Discrepancy
 from reservations.models.holds import Cleanup, HoldExtension, Line, Reservation, Status
+from reservations.models.waiting import WaitingEntry
 
 __all__ = [
     "Cancellation",
@@ -16,4 +17,5 @@ __all__ = [
     "Reservation",
     "Status",
     "TicketType",
+    "WaitingEntry",
 ]

@@ -91,14 +91,25 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         )
 
     def available(self, now: datetime) -> dict[int, int]:
-        """Return the tickets left by type id. Expired holds count as free, because the next buyer gets them."""
+        """Return the tickets left by type id. Expired holds count as free, because the next buyer gets them.
+
+        While customers are on a type's waiting list, its free tickets are theirs, so none is left.
+        """
         live = Q(lines__reservation__status="active", lines__reservation__expires_at__gt=now)
         held = Coalesce(models.Sum("lines__quantity", filter=live), 0)
-        left = self.annotate(left=F("capacity") - F("sold") - held).values_list("pk", "left")
-        return {pk: max(0, left) for pk, left in left}
+        left = self.annotate(left=F("capacity") - F("sold") - held)
+        rows = left.values_list("pk", "left", "has_waiting_buyers")
+        return {pk: 0 if is_awaited else max(0, left) for pk, left, is_awaited in rows}
 
     def hold(self, pk: int, quantity: int) -> bool:
-        """Hold tickets and return True if enough are left. One conditional statement, so concurrent calls are safe."""
+        """Hold tickets and return True if enough are left. One conditional statement, so concurrent calls are safe.
+
+        While customers are on the waiting list, other customers get no tickets.
+        """
+        return self.filter(has_waiting_buyers=False).hold_first(pk, quantity)
+
+    def hold_first(self, pk: int, quantity: int) -> bool:
+        """Hold tickets for a customer who comes first: from the waiting list, or whose money is on its way."""
         with_room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
         return bool(with_room.update(held=F("held") + quantity))
 
@@ -148,10 +159,26 @@ class TicketType(models.Model):
         help_text="Alert when this many tickets or fewer are left. Leave empty for 10 % of the capacity.",
     )
 
+    has_waiting_list = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Customers can wait for tickets when this type is sold out.",
+    )
+    offer_minutes = models.PositiveSmallIntegerField(
+        default=60,
+        db_default=60,
+        help_text="How many minutes a waiting customer has to buy the tickets that are offered.",
+    )
+    has_waiting_buyers = models.BooleanField(default=False, db_default=False, editable=False)
+
     objects = TicketTypeQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(offer_minutes__gte=5, offer_minutes__lte=1440),
+                name="an_offer_lasts_5_minutes_to_a_day",
+            ),
             models.CheckConstraint(
                 condition=Q(capacity__gte=F("held") + F("sold")), name="never_oversold"
             ),
@@ -162,6 +189,11 @@ class TicketType(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event}: {self.name}"
+
+    def count_free(self) -> int:
+        """Return the tickets that are neither held nor sold, read from the database."""
+        self.refresh_from_db(fields=["capacity", "held", "sold"])
+        return self.capacity - self.held - self.sold
 
     @property
     def low_at(self) -> int:

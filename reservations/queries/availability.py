@@ -30,6 +30,7 @@ def availability_json(slug: str, *, now: datetime) -> bytes:
                 "left": left[type_.pk],
                 "is_low": left[type_.pk] <= type_.low_at,
                 "per_customer_limit": type_.per_customer_limit,
+                "waiting_list": type_.has_waiting_list,
             }
         )
     shown = [

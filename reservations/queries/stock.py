@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Count
+
 from core.lib.formats import span
-from reservations.models import Line, Status, TicketType
+from reservations.models import Line, Status, TicketType, WaitingEntry
 from reservations.models.catalog import TicketTypeQuerySet
 from reservations.models.holds import KEPT
 
@@ -40,6 +42,7 @@ class Stock:
     left: int
     is_low: bool
     is_on_sale: bool
+    waiting: int  # customers on the waiting list
     sold_out_in: str = ""  # "3 h" at the present pace
     lasts_until_start: bool = False  # at the present pace, tickets are left when the event begins
 
@@ -54,6 +57,13 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
     left = shown.available(now)
     on_sale = set(shown.on_sale(now).values_list("pk", flat=True))
     recently_sold = count_recently_sold(ordered, now=now)
+    waiting = dict(
+        WaitingEntry.objects.waiting()
+        .filter(ticket_type__in=ordered)
+        .order_by()
+        .values_list("ticket_type")
+        .annotate(count=Count("pk"))
+    )
     stocks = []
     for type_ in ordered:
         remaining = left[type_.pk]
@@ -67,6 +77,7 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
                 remaining,
                 is_low,
                 is_on_sale=type_.pk in on_sale,
+                waiting=waiting.get(type_.pk, 0),
                 sold_out_in=span(sold_out_in) if sold_out_in and not lasts else "",
                 lasts_until_start=lasts,
             )

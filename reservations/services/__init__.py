@@ -38,15 +38,26 @@ from reservations.services.reserve import (
     Wanted,
     reserve,
 )
+from reservations.services.waiting import (
+    Joined,
+    NotSoldOut,
+    NoWaitingList,
+    join,
+    leave,
+    offer_tickets,
+)
 
 __all__ = [
     "AlreadyCancelled",
     "Busy",
     "CannotChange",
     "CustomerMissing",
+    "Joined",
     "KeyReused",
     "LimitReached",
+    "NoWaitingList",
     "NotOnSale",
+    "NotSoldOut",
     "Released",
     "Reserved",
     "SoldOut",
@@ -65,6 +76,9 @@ __all__ = [
     "handle_closed_dispute",
     "handle_failed_refund",
     "handle_refund",
+    "join",
+    "leave",
+    "offer_tickets",
     "reclaim",
     "release_expired",
     "release_refunded",

@@ -40,7 +40,7 @@ def _hold_for(reservation: Reservation, payment: Payment, now: datetime) -> None
     if reservation.status == Status.ACTIVE:
         reservation.expires_at = max(reservation.expires_at, until)
     elif reservation.status == Status.EXPIRED and take_again(
-        reservation, TicketType.objects.all().hold, now
+        reservation, TicketType.objects.all().hold_first, now
     ):
         reservation.status, reservation.ended_at = Status.ACTIVE, None
         reservation.expires_at = until

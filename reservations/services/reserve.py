@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 
@@ -184,21 +184,35 @@ def _load_types_on_sale(wanted: Wanted, now: datetime) -> list[TicketType]:
     return types
 
 
-def _hold(
-    draft: Reservation, wanted: Wanted, types: Sequence[TicketType], now: datetime
+def hold_for_waiting_buyer(
+    draft: Reservation, wanted: Wanted, type_: TicketType, *, length: timedelta
 ) -> Reserved:
+    """Hold tickets that are offered to a customer on the waiting list. Raises SoldOut and LimitReached."""
+    return _hold(draft, wanted, [type_], draft.created_at, length=length)
+
+
+def _hold(
+    draft: Reservation,
+    wanted: Wanted,
+    types: Sequence[TicketType],
+    now: datetime,
+    *,
+    length: timedelta | None = None,
+) -> Reserved:
+    """Store the reservation. A `length` is given for offers from the waiting list, which come before other buyers."""
     quantities = dict(wanted.items)
+    take = TicketType.objects.all().hold_first if length else TicketType.objects.all().hold
     try:
         with transaction.atomic():
             set_lock_timeout()
             draft.pk = None
-            draft.expires_at = now + min(type_.event.hold for type_ in types)
+            draft.expires_at = now + (length or min(type_.event.hold for type_ in types))
             draft.save(force_insert=True)
             for type_ in types:
                 quantity = quantities[type_.pk]
-                if not TicketType.objects.all().hold(type_.pk, quantity):
+                if not take(type_.pk, quantity):
                     raise SoldOut(type_, left=_count_left(type_, now), wanted=quantity)
-                _enforce_limit(type_, wanted.customer, quantity, now)
+                enforce_limit(type_, wanted.customer, quantity, now)
             lines = [
                 Line(
                     reservation=draft,
@@ -219,7 +233,7 @@ def _hold(
     return Reserved(draft, lines, is_new=True)
 
 
-def _enforce_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
+def enforce_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
     """Raise LimitReached or CustomerMissing.
 
     Runs while the ticket type's row is locked, so that concurrent requests of one customer are counted one after the other.

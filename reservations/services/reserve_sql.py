@@ -33,10 +33,11 @@ def placeholder(text: str) -> RawSQL:
 def select_offers(types: TicketTypeQuerySet) -> str:
     """Return SQL for the types that any customer may buy: id, free tickets, price, currency, hold_minutes.
 
-    Ticket types with a limit per customer are left out. `types` must contain placeholders only, no values.
+    Ticket types with a limit per customer, or with customers on their waiting list, are left out. `types` must contain
+    placeholders only, no values.
     """
     offers = (
-        types.filter(per_customer_limit=None)
+        types.filter(per_customer_limit=None, has_waiting_buyers=False)
         .annotate(free=F("capacity") - F("held") - F("sold"), hold_minutes=F("event__hold_minutes"))
         .values_list("id", "free", "price", "currency", "hold_minutes")
     )

@@ -12,7 +12,15 @@ from django.utils import timezone
 
 from payments.models import Payment
 from payments.queries.dues import sum_partial_payments
-from reservations.models import Cleanup, Discrepancy, Event, Reservation, Status, TicketType
+from reservations.models import (
+    Cleanup,
+    Discrepancy,
+    Event,
+    Reservation,
+    Status,
+    TicketType,
+    WaitingEntry,
+)
 from reservations.models.holds import MAX_EXTENSIONS
 from reservations.queries.drift import find_drift
 from reservations.queries.history import build_event_chart
@@ -112,6 +120,7 @@ def reservation_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse
             "created_at"
         ),
         "discrepancies": reservation.discrepancies.order_by("opened_at"),
+        "waiting_entry": WaitingEntry.objects.filter(reservation=reservation).first(),
         "max_extensions": MAX_EXTENSIONS,
         "outage_extensions": reservation.outage_extensions.order_by("at"),
         "may_release": may_change

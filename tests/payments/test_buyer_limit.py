@@ -21,10 +21,10 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def default_limits() -> Iterator[None]:
     tiers.read_limits()
-    blocked._counts.clear()
+    blocked.blocked_calls.clear()
     yield
     tiers._limits = {(tier, ""): limit for tier, limit in tiers.DEFAULTS.items()}
-    blocked._counts.clear()
+    blocked.blocked_calls.clear()
 
 
 def client_of(slug: str) -> Client:
@@ -111,7 +111,7 @@ def test_a_blocked_buyer_is_recorded_without_personal_data(shop: Client) -> None
     set_limit(Tier.BUYER, 0)
 
     pay(shop, customer="ann@example.org")
-    blocked.write_counts()
+    blocked.blocked_calls.flush()
 
     [call] = BlockedCall.objects.all()
     assert (call.tier, call.path) == ("buyer", "/api/v1/payments/")

@@ -1,0 +1,162 @@
+"""The waiting list of sold-out ticket types: the first in line is offered a hold when tickets come back."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from core.clients.models import ClientApp
+from reservations.models import Reservation, Status, TicketType, WaitingEntry
+from reservations.models.waiting import WaitingEntryQuerySet
+from reservations.services.hold import CannotChange, cancel
+from reservations.services.release import reclaim
+from reservations.services.reserve import (
+    LimitReached,
+    NotOnSale,
+    SoldOut,
+    UnknownTicketType,
+    Wanted,
+    enforce_limit,
+    hold_for_waiting_buyer,
+)
+
+State = WaitingEntry.State
+
+
+class NoWaitingList(Exception):
+    """The ticket type has no waiting list."""
+
+
+class NotSoldOut(Exception):
+    """Enough tickets are left, so there is nothing to wait for."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    entry: WaitingEntry
+    is_new: bool
+
+
+@transaction.atomic
+def join(
+    *, app: ClientApp, ticket_type: int, quantity: int, customer: str, order_id: str, now: datetime
+) -> Joined:
+    """Put the customer on the waiting list. A customer who is on it, or has an offer, keeps that place.
+
+    Raises UnknownTicketType, NoWaitingList, NotOnSale, NotSoldOut and LimitReached.
+    """
+    type_ = TicketType.objects.select_for_update().filter(pk=ticket_type).first()
+    if type_ is None:
+        raise UnknownTicketType(f"no ticket type {ticket_type}")
+    own = type_.waiting.filter(app=app, customer=customer)
+    existing = own.waiting().first() or own.offered(now).first()
+    if existing is not None:
+        return Joined(existing, is_new=False)
+    types = TicketType.objects.filter(pk=type_.pk)
+    if not type_.has_waiting_list:
+        raise NoWaitingList(f"{type_.name} has no waiting list")
+    if not types.on_sale(now).exists():
+        raise NotOnSale(f"{type_} is not on sale")
+    if quantity <= types.available(now)[type_.pk]:
+        raise NotSoldOut(f"{type_.name}: enough tickets are left; reserve them")
+    enforce_limit(type_, customer, quantity, now)
+    entry = WaitingEntry.objects.create(
+        app=app,
+        ticket_type=type_,
+        quantity=quantity,
+        customer=customer,
+        order_id=order_id,
+        created_at=now,
+    )
+    types.update(has_waiting_buyers=True)
+    return Joined(entry, is_new=True)
+
+
+def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
+    """Take the customer off the list, or give back the tickets that were offered. A second call changes nothing.
+
+    Raises CannotChange if the offer has been accepted.
+    """
+    with transaction.atomic():
+        TicketType.objects.select_for_update().get(pk=entry.ticket_type_id)
+        if _still_waiting(entry).update(state=State.LEFT, ended_at=now):
+            _update_flag(entry.ticket_type_id)
+    entry.refresh_from_db()
+    if (
+        entry.reservation is not None
+    ):  # without the lock above, because reservations are locked before ticket types
+        if entry.reservation.status not in (Status.ACTIVE, Status.CANCELLED, Status.EXPIRED):
+            raise CannotChange("not-active", f"the offer was {entry.shown_status(now)}")
+        cancel(reservation=entry.reservation, now=now)
+    return entry
+
+
+def offer_tickets(*, now: datetime) -> int:
+    """Offer free tickets to waiting customers in their order, and return the number of offers.
+
+    An entry that wants more tickets than are free is passed over until enough come back.
+    """
+    types = TicketType.objects.filter(has_waiting_buyers=True).select_related("event")
+    return sum(_offer_type(type_, now) for type_ in types.order_by("pk"))
+
+
+def _offer_type(type_: TicketType, now: datetime) -> int:
+    ends_at = type_.sale_ends_at or type_.event.starts_at
+    if ends_at is not None and ends_at <= now:
+        with transaction.atomic():
+            type_.waiting.waiting().update(state=State.CLOSED, ended_at=now)
+            _update_flag(type_.pk)
+        return 0
+    if not TicketType.objects.filter(pk=type_.pk).on_sale(now).exists():
+        return 0
+    while reclaim(ticket_type_ids=[type_.pk], now=now):
+        pass
+    offers = 0
+    for entry in type_.waiting.waiting().select_related("app"):
+        try:
+            offers += _offer(entry, type_, now)
+        except SoldOut as refusal:
+            if not refusal.ticket_type.count_free():
+                break
+        except LimitReached:
+            # The customer has bought tickets in the meantime.
+            _still_waiting(entry).update(state=State.CLOSED, ended_at=now)
+    with transaction.atomic():
+        _update_flag(type_.pk)
+    return offers
+
+
+@transaction.atomic
+def _offer(entry: WaitingEntry, type_: TicketType, now: datetime) -> bool:
+    """Hold the tickets for this entry and return True, unless the customer has just left."""
+    draft = Reservation(
+        uuid=uuid.uuid4(),
+        app=entry.app,
+        idempotency_key=f"waiting-{entry.uuid}",
+        fingerprint="",
+        customer=entry.customer,
+        order_id=entry.order_id,
+        created_at=now,
+    )
+    wanted = Wanted(((type_.pk, entry.quantity),), entry.customer, entry.order_id, "", "")
+    length = timedelta(minutes=type_.offer_minutes)
+    made = hold_for_waiting_buyer(draft, wanted, type_, length=length)
+    taken = _still_waiting(entry).update(
+        state=State.OFFERED, reservation=made.reservation, ended_at=now
+    )
+    if not taken:
+        transaction.set_rollback(True)
+    return bool(taken)
+
+
+def _still_waiting(entry: WaitingEntry) -> WaitingEntryQuerySet:
+    """Return the entry's row if it is still waiting."""
+    return WaitingEntry.objects.filter(pk=entry.pk, state=State.WAITING)
+
+
+def _update_flag(type_id: int) -> None:
+    """Let everyone buy again when the last waiting customer has gone."""
+    list(TicketType.objects.select_for_update().filter(pk=type_id).values_list("pk"))
+    if not WaitingEntry.objects.waiting().filter(ticket_type=type_id).exists():
+        TicketType.objects.filter(pk=type_id).update(has_waiting_buyers=False)
