@@ -4,6 +4,8 @@
 | --- | --- | --- |
 | health_checks | `@health_check("queue", critical=True, timeout=3.0)` | `() -> str or None`; raises NotConfigured or Degraded |
 | dashboard_widgets | `@widget("errors.live", title="Errors", template=…, refresh=30)` | `(WidgetContext) -> template context` |
+| overview_figures | `@overview_figure("errors.per_minute", label="Errors", order=10)` | `(WidgetContext) -> Reading` |
+| interval_sections | `@interval_section("errors.groups")` | `(since, until) -> IntervalSection or None` |
 | metrics | `@metric_source("payments.totals")` | `() -> Iterable[Metric]` |
 
 How to add one: docs/howto/.
@@ -12,12 +14,15 @@ How to add one: docs/howto/.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Literal, TypeVar
 
 from django.http import HttpRequest
 from prometheus_client.core import Metric
 
+from core.lib.charts import Chart
 from core.lib.registry import Registry
+from health.verdict import Tone
 from impact.references import References
 
 # --- health checks -----------------------------------------------------------------------------
@@ -90,6 +95,15 @@ T = TypeVar("T")
 WidgetSize = Literal["small", "medium", "wide"]
 
 
+class Tab(StrEnum):
+    """Where a widget is on the system-health page: at its top, which wall mode shows too, or in one of three tabs."""
+
+    TOP = "top"
+    RELIABILITY = "reliability"
+    BUSINESS = "business"
+    PLATFORM = "platform"
+
+
 @dataclass(frozen=True)
 class WidgetContext:
     """The request, the current time and the selected time range (1 h, 24 h, 7 d or 30 d), as passed to each widget."""
@@ -97,17 +111,18 @@ class WidgetContext:
     request: HttpRequest
     now: datetime
     range: timedelta
-    _loaded: dict[Callable[[], object], Any] = field(default_factory=dict, init=False, repr=False)
+    _loaded: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def since(self) -> datetime:
         return self.now - self.range
 
-    def load_once(self, load: Callable[[], T]) -> T:
-        """Return the result of `load`, calling it only once for all widgets of the page."""
-        if load not in self._loaded:
-            self._loaded[load] = load()
-        result: T = self._loaded[load]
+    def load_once(self, load: Callable[[], T], *, key: object = None) -> T:
+        """Return the result of `load`, calling it only once per `key` (or function) for all widgets of the page."""
+        key = key or load
+        if key not in self._loaded:
+            self._loaded[key] = load()
+        result: T = self._loaded[key]
         return result
 
 
@@ -123,8 +138,7 @@ class Widget:
     refresh: int  # seconds
     order: int  # position on the page, ascending
     size: WidgetSize  # the share of the page's width
-    on_wall: bool  # also shown in wall mode, whose few widgets are legible from across a room
-    is_urgent: bool  # rendered with the page even if the page has taken long already
+    tab: Tab
 
 
 dashboard_widgets: Registry[Widget] = Registry("dashboard_widgets")
@@ -138,8 +152,7 @@ def widget(
     refresh: int = 60,
     order: int = 500,
     size: WidgetSize = "medium",
-    on_wall: bool = False,
-    is_urgent: bool = False,
+    tab: Tab = Tab.PLATFORM,
 ) -> Callable[[WidgetFunction], WidgetFunction]:
     """Register a widget: a function that takes a WidgetContext and returns the context of its template.
 
@@ -147,10 +160,92 @@ def widget(
     """
     return dashboard_widgets.decorator(
         name,
-        lambda function: Widget(
-            name, title, template, function, refresh, order, size, on_wall, is_urgent
+        lambda function: Widget(name, title, template, function, refresh, order, size, tab),
+    )
+
+
+# --- the figures at the top of the system-health page and its timeline ---------------------------
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a figure of the overview shows: its value in the last hour, that of a week ago, and its course.
+
+    `chart` covers the selected time range. Its first series is drawn as a sparkline. If the figure is registered with
+    `on_timeline`, the whole chart is in the timeline.
+    """
+
+    value: float | None
+    unit: str = ""
+    text: str = ""  # shown instead of the value and its unit, for example an amount of money
+    note: str = ""
+    week_ago: float | None = (
+        None  # the same hour one week earlier; None if nothing is known about it
+    )
+    week_ago_text: str = ""
+    tone: Tone = Tone.NONE
+    chart: Chart | None = None
+
+
+ReadingFunction = Callable[[WidgetContext], Reading]
+
+
+@dataclass(frozen=True)
+class OverviewFigure:
+    name: str
+    label: str
+    read: ReadingFunction
+    order: int
+    url_name: str  # the page that shows more, by the name of its address
+    on_timeline: bool
+    is_less_better: bool | None  # None if neither direction is better
+
+
+overview_figures: Registry[OverviewFigure] = Registry("overview_figures")
+
+
+def overview_figure(
+    name: str,
+    *,
+    label: str,
+    order: int,
+    url_name: str,
+    on_timeline: bool = False,
+    is_less_better: bool | None = None,
+) -> Callable[[ReadingFunction], ReadingFunction]:
+    """Register a figure of the overview: a function that takes a WidgetContext and returns a Reading."""
+    return overview_figures.decorator(
+        name,
+        lambda function: OverviewFigure(
+            name, label, function, order, url_name, on_timeline, is_less_better
         ),
     )
+
+
+@dataclass(frozen=True)
+class IntervalRow:
+    label: str
+    detail: str
+    url: str
+
+
+@dataclass(frozen=True)
+class IntervalSection:
+    """What happened in a part of the time range, of one kind: the number, the first rows, and the page with all."""
+
+    title: str  # such as "Errors"
+    count: int
+    rows: list[IntervalRow]
+    url: str = ""
+
+
+IntervalFunction = Callable[[datetime, datetime], IntervalSection | None]
+interval_sections: Registry[IntervalFunction] = Registry("interval_sections")
+
+
+def interval_section(name: str) -> Callable[[IntervalFunction], IntervalFunction]:
+    """Register a function that lists what happened from `since` to before `until`; it may return None."""
+    return interval_sections.decorator(name, lambda function: function)
 
 
 # --- Prometheus metrics ------------------------------------------------------------------------

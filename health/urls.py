@@ -27,5 +27,6 @@ urlpatterns = [
     path("api/v1/heartbeats/<uuid:key>/<str:step>/", heartbeats.ping, name="heartbeat-step"),
     path("admin/system-health/", system_health.page, name="system-health"),
     path("admin/system-health/uptime/", system_health.uptime_page, name="uptime"),
+    path("admin/system-health/interval/", system_health.interval, name="interval"),
     path("admin/system-health/widgets/<str:name>/", system_health.widget, name="widget"),
 ]

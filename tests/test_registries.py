@@ -72,6 +72,19 @@ INVENTORY: dict[str, list[str]] = {
         "reservations",
         "stripe",
     ],
+    "overview_figures": [
+        "errors.per_minute",
+        "health.active_users",
+        "health.failed_requests",
+        "health.p95",
+        "health.uptime",
+        "payments.sales",
+    ],
+    "interval_sections": [
+        "alerts.opened",
+        "errors.groups",
+        "payments.created",
+    ],
     "dashboard_widgets": [
         "alerts.active",
         "errors.live",
@@ -80,6 +93,7 @@ INVENTORY: dict[str, list[str]] = {
         "health.deliveries",
         "health.functions",
         "health.jobs",
+        "health.overview",
         "health.queue",
         "health.response_times",
         "health.uptime",

@@ -6,7 +6,7 @@ attributes because the content security policy forbids inline styles.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from django.utils.html import format_html
@@ -36,6 +36,18 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Something that happened at one time or over a time: a vertical line or a band in a chart."""
+
+    at: datetime
+    kind: str  # "Deploy", "Alert", …
+    label: str
+    until: datetime | None = None
+    tone: str = ""  # as of a Series; "" is neutral
+    url: str = ""
+
+
+@dataclass(frozen=True)
 class Chart:
     title: str
     times: Sequence[datetime]
@@ -43,6 +55,12 @@ class Chart:
     unit: str = ""  # for example "ms", "bytes", "%", "errors" or "/min"
     thresholds: Sequence[Threshold] = field(default_factory=tuple)
     empty: str = "No data for this period yet."
+    # Charts with the same `group` share their pointer: hovering one reads all of them at that time.
+    group: str = ""
+    span: tuple[datetime, datetime] | None = None  # of the x axis, if not that of the data
+    marks: Sequence[Mark] = field(default_factory=tuple)
+    # The page about a part of the time range: opened by a click, a drag or the table's links, with `since` and `until`.
+    interval_url: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -66,7 +84,31 @@ class Chart:
                 {"value": line.value, "label": line.label, "tone": line.tone}
                 for line in self.thresholds
             ],
+            "group": self.group,
+            "span": [time.timestamp() for time in self.span or ()],
+            "marks": [
+                {
+                    "at": mark.at.timestamp(),
+                    "until": mark.until.timestamp() if mark.until else None,
+                    "label": f"{mark.kind}: {mark.label}",
+                    "tone": mark.tone,
+                }
+                for mark in self.marks
+            ],
+            "intervalUrl": self.interval_url,
         }
+
+    def interval_link(self, index: int) -> str:
+        """Return the address of the page about the slot with this index; "" without `interval_url`."""
+        if not self.interval_url:
+            return ""
+        until = (
+            self.times[index + 1]
+            if index + 1 < len(self.times)
+            else self.times[index]
+            + (self.times[1] - self.times[0] if index else timedelta(hours=1))
+        )
+        return f"{self.interval_url}?since={self.times[index].timestamp():.0f}&until={until.timestamp():.0f}"
 
     def rows(self) -> list[tuple[datetime, list[str]]]:
         """Return the values as table rows, newest first, with one text per series."""

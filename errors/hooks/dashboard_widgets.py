@@ -5,11 +5,11 @@ from datetime import timedelta
 from core.lib.charts import Chart, Series, Threshold
 from errors.models import ErrorGroup, Severity
 from errors.queries import counts
-from health.extension_points import WidgetContext, widget
+from health.extension_points import Tab, WidgetContext, widget
 
 WARNING_PER_MINUTE = 0.5
 _RATE_PERIOD = timedelta(minutes=5)
-_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
+SEVERITY_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
 
 
 @widget(
@@ -19,12 +19,12 @@ _TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING
     refresh=30,
     order=100,
     size="medium",
-    on_wall=True,
+    tab=Tab.RELIABILITY,
 )
 def live(context: WidgetContext) -> dict[str, object]:
     """Show errors of severity warning and above; informational events are left out."""
     since, now = context.since, context.now
-    per_minute = counts.count(now - _RATE_PERIOD, now, *_TONES) / (
+    per_minute = counts.count(now - _RATE_PERIOD, now, *SEVERITY_TONES) / (
         _RATE_PERIOD.total_seconds() / 60
     )
     step = counts.step_for(context.range)
@@ -40,16 +40,16 @@ def live(context: WidgetContext) -> dict[str, object]:
                 kind="bars",
                 tone=tone,
             )
-            for severity, tone in _TONES.items()
+            for severity, tone in SEVERITY_TONES.items()
         ],
         unit="/min",
         thresholds=[Threshold(WARNING_PER_MINUTE, f"warning: {WARNING_PER_MINUTE}/min", "warning")],
     )
-    sums = {severity: sum(by_slot[severity].values()) for severity in _TONES}
+    sums = {severity: sum(by_slot[severity].values()) for severity in SEVERITY_TONES}
     return {
         "chart": chart,
-        "count": sum(sums[severity] for severity in _TONES),
-        "by_severity": [(severity, sums[severity]) for severity in _TONES],
+        "count": sum(sums[severity] for severity in SEVERITY_TONES),
+        "by_severity": [(severity, sums[severity]) for severity in SEVERITY_TONES],
         "critical_count": sums[Severity.CRITICAL],
         "per_minute": per_minute,
         "is_over": per_minute > WARNING_PER_MINUTE,

@@ -38,6 +38,10 @@ class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):
             pk__in=SeenEvent.objects.filter(event_id=event_id).values_list("event", flat=True)
         )
 
+    def received_between(self, since: datetime, until: datetime) -> "ErrorEventQuerySet":
+        """Filter by the time of receipt, from `since` to before `until`. It is part of the primary key."""
+        return self.filter(pk__gte=received_id(since), pk__lt=received_id(until))
+
 
 class ErrorEvent(models.Model):
     """An occurrence of an error, with its searchable columns. All other data is in its payload."""

@@ -3,13 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import Count, F, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from core.clients.models import ClientApp
 from errors.models import (
+    ErrorEvent,
     HourCount,
     MinuteCount,
     Severity,
+    hour_of,
     minute_of,
 )
 from errors.services import hourly_counts
@@ -25,6 +28,27 @@ def count(
     if app is not None:
         rows = rows.filter(app=app)
     return rows.aggregate(sum=Sum("count"))["sum"] or 0
+
+
+def count_in_hour(timestamp: datetime, *severities: Severity) -> int:
+    """Return the number of errors in the clock hour that contains `timestamp`, read from hourly counts."""
+    rows = HourCount.objects.filter(hour=hour_of(timestamp), severity__in=severities or Severity)
+    return rows.aggregate(sum=Sum("count"))["sum"] or 0
+
+
+def count_by_group(since: datetime, until: datetime) -> dict[int, int]:
+    """Return the number of stored events by group, of those received from `since` to before `until`.
+
+    Events of a merged group count for the group into which it was merged.
+    """
+    group = Coalesce("group__merged_into_id", "group_id")
+    rows = (
+        ErrorEvent.objects.received_between(since, until)
+        .values_list(group)
+        .annotate(count=Count("pk"))
+        .order_by()
+    )
+    return dict(rows)
 
 
 def count_by_severity(since: datetime, until: datetime) -> dict[Severity, int]:

@@ -72,6 +72,14 @@ def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> Lat
     return LatencySummary.of([list(rows.values())]) if rows["count"] else LatencySummary()
 
 
+def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySummary:
+    """Summarize the calls of the clock hour that contains `timestamp`, of which minutes may no longer be stored."""
+    rows = Latency.objects.filter(
+        series__in=series, tier=Tier.HOUR, start=Tier.HOUR.floor(timestamp)
+    )
+    return LatencySummary.of(rows.values_list(*_COLUMNS))
+
+
 def summarize_by_kind(
     kinds: Collection[SeriesKind], since: datetime, until: datetime
 ) -> dict[SeriesKind, LatencySummary]:

@@ -110,3 +110,24 @@ def level_per_slot(
         if slot in slots:
             slots[slot] = (slots[slot] or 0.0) + value
     return slots
+
+
+def first_recorded_at() -> datetime | None:
+    """Return the start of the first hour with a value: how long the portal has been running, up to 35 days."""
+    return (
+        Value.objects.filter(tier=Tier.HOUR)
+        .order_by("start")
+        .values_list("start", flat=True)
+        .first()
+    )
+
+
+def level_in_hour(name: str, timestamp: datetime) -> float | None:
+    """Return the highest level of a gauge in the clock hour that contains `timestamp`, summed over apps."""
+    rows = Value.objects.filter(
+        series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=name),
+        tier=Tier.HOUR,
+        start=Tier.HOUR.floor(timestamp),
+    )
+    level: float | None = rows.aggregate(sum=Sum("highest"))["sum"]
+    return level

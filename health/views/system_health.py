@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.contrib import admin
@@ -15,9 +15,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from health.extension_points import Widget, WidgetContext, dashboard_widgets
+from core.lib import formats
+from health.extension_points import Tab, Widget, WidgetContext, dashboard_widgets, interval_sections
 from health.models import Component
-from health.queries import uptime
+from health.queries import uptime, values
 from health.queries.components import worst_first
 
 log = logging.getLogger(__name__)
@@ -29,9 +30,13 @@ RANGES = {
     "30d": ("30 d", timedelta(days=30)),
 }
 DEFAULT_RANGE = "24h"
+NEW_PORTAL_RANGE = "1h"  # for the first hours, when all other ranges are nearly empty
+NEW_PORTAL_AGE = timedelta(hours=3)
+TABS = {Tab.RELIABILITY: "Reliability", Tab.BUSINESS: "Business", Tab.PLATFORM: "Platform"}
 # Widgets that are not rendered within this time load separately; without JavaScript, by following a link.
 RENDER_BUDGET_SECONDS = 0.5
 SLOW_WIDGET_SECONDS = 0.25
+MAX_INTERVAL = timedelta(days=31)
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,24 @@ class Range:
     is_current: bool = False
 
 
-def selected_range(request: HttpRequest) -> Range:
-    key = request.GET.get("range", DEFAULT_RANGE)
-    key = key if key in RANGES else DEFAULT_RANGE
+@dataclass(frozen=True)
+class TabLink:
+    key: str
+    label: str
+    is_current: bool
+
+
+def selected_range(request: HttpRequest, now: datetime) -> Range:
+    key = request.GET.get("range", "")
+    if key not in RANGES:
+        since = values.first_recorded_at()
+        key = NEW_PORTAL_RANGE if since is None or now - since < NEW_PORTAL_AGE else DEFAULT_RANGE
     return Range(key, *RANGES[key], is_current=True)
+
+
+def selected_tab(request: HttpRequest) -> Tab:
+    key = request.GET.get("tab", "")
+    return Tab(key) if key in TABS else Tab.RELIABILITY
 
 
 @never_cache
@@ -53,28 +72,28 @@ def selected_range(request: HttpRequest) -> Range:
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     """Return the whole page or, if an htmx request targets one widget after posting its form, just that widget."""
-    now, span = timezone.now(), selected_range(request)
+    now = timezone.now()
+    span = selected_range(request, now)
     target = request.htmx.target  # type: ignore[attr-defined]
     for found in dashboard_widgets:
         if target and target == dom_id(found):
             return HttpResponse(render_card(found, WidgetContext(request, now, span.length), span))
-    is_wall = request.GET.get("wall") == "1"
+    is_wall, is_complete = request.GET.get("wall") == "1", request.GET.get("all") == "1"
+    tab = selected_tab(request)
+    shown = [] if is_wall else list(TABS) if is_complete else [tab]
+    widget_context = WidgetContext(request, now, span.length)
     context = {
         **admin.site.each_context(request),
         "title": "System health",
         "ranges": [Range(key, *value, key == span.key) for key, value in RANGES.items()],
         "range": span,
+        "tabs": [TabLink(key, label, key == tab) for key, label in TABS.items()],
+        "tab": tab,
         "is_wall": is_wall,
         # Rendered here rather than inside the template. Deep in the template's call stack, a function call can take ten
         # times as long, because Python allocates a new stack chunk for its frame and frees it on return.
-        "widgets": list(
-            render_cards(
-                WidgetContext(request, now, span.length),
-                span,
-                is_wall=is_wall,
-                is_complete=is_wall or request.GET.get("all") == "1",
-            )
-        ),
+        "top": list(render_cards(widget_context, span, tabs=[Tab.TOP], is_complete=True)),
+        "widgets": list(render_cards(widget_context, span, tabs=shown, is_complete=is_complete)),
         "zone": settings.TIME_ZONE,
     }
     template = "health/wall.html" if is_wall else "health/system_health.html"
@@ -88,7 +107,8 @@ def widget(request: HttpRequest, name: str) -> HttpResponse:
     """Return one widget: as a fragment for htmx, otherwise on a page of its own."""
     if name not in dashboard_widgets:
         raise Http404(name)
-    now, span = timezone.now(), selected_range(request)
+    now = timezone.now()
+    span = selected_range(request, now)
     card = render_card(dashboard_widgets.get(name), WidgetContext(request, now, span.length), span)
     if request.htmx:  # type: ignore[attr-defined]
         return HttpResponse(card)
@@ -111,6 +131,33 @@ def uptime_page(request: HttpRequest) -> HttpResponse:
     return HttpResponse(render_to_string("health/uptime.html", context, request))
 
 
+@never_cache
+@admin.site.admin_view
+@require_safe
+def interval(request: HttpRequest) -> HttpResponse:
+    """Show the errors, alerts and orders of a part of the timeline: from `since` to `until`, in seconds since 1970."""
+    try:
+        since, until = (
+            datetime.fromtimestamp(float(request.GET[name]), UTC) for name in ("since", "until")
+        )
+        if not since < until <= since + MAX_INTERVAL:
+            raise ValueError
+    except (KeyError, ValueError, OverflowError, OSError):
+        return HttpResponse(
+            "Give the interval as `since` and `until`, in seconds since 1970, of at most 31 days.",
+            status=400,
+            content_type="text/plain",
+        )
+    found = [list_interval(since, until) for list_interval in interval_sections]
+    context = {
+        **admin.site.each_context(request),
+        "title": "What happened",
+        "lead": f"From {formats.stamp(since)} to {formats.stamp(until)}.",
+        "sections": [section for section in found if section],
+    }
+    return HttpResponse(render_to_string("health/interval.html", context, request))
+
+
 def dom_id(found: Widget) -> str:
     return f"widget-{found.name.replace('.', '-').replace('_', '-')}"
 
@@ -123,14 +170,14 @@ def render_cards(
     context: WidgetContext,
     span: Range,
     *,
-    is_wall: bool,
+    tabs: Sequence[Tab],
     is_complete: bool,
 ) -> Iterator[SafeString]:
     deadline = time.monotonic() + RENDER_BUDGET_SECONDS
     for found in widgets_in_order():
-        if is_wall and not found.on_wall:
+        if found.tab not in tabs:
             continue
-        if is_complete or found.is_urgent or time.monotonic() < deadline:
+        if is_complete or time.monotonic() < deadline:
             yield render_card(found, context, span)
         else:
             yield _card("health/_widget_later.html", found, context, span, {})

@@ -5,7 +5,7 @@ from django.db.models import Sum
 from core.lib import outbound, ratelimit
 from core.lib.outbound.breaker import BreakerState, State
 from core.limits.models import BlockedCall, Tier
-from health.extension_points import OWN_NETWORK, WidgetContext, health_checks, widget
+from health.extension_points import OWN_NETWORK, Tab, WidgetContext, health_checks, widget
 from health.queries.components import find_failing, load_in_use
 
 MAX_ROWS = 12
@@ -19,6 +19,7 @@ _URGENCY = {State.OPEN: 0, State.HALF_OPEN: 1, State.CLOSED: 2}
     refresh=60,
     order=610,
     size="medium",
+    tab=Tab.PLATFORM,
 )
 def dependencies(context: WidgetContext) -> dict[str, object]:
     failing = find_failing(context.load_once(load_in_use))
@@ -43,6 +44,7 @@ def dependencies(context: WidgetContext) -> dict[str, object]:
     refresh=60,
     order=620,
     size="medium",
+    tab=Tab.PLATFORM,
 )
 def blocked_calls(context: WidgetContext) -> dict[str, object]:
     recent = BlockedCall.objects.since(context.since)

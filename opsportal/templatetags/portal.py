@@ -94,14 +94,18 @@ def chart(data: "charts.Chart", height: str = "") -> dict[str, object]:
 
 def _table_rows(data: "charts.Chart") -> SafeString:
     """Return the rows of the table. A template would take half of the time of a page with charts."""
-    return mark_safe(  # noqa: S308  escaped here
-        "".join(
-            f'<tr><th scope="row">{when(timestamp, "full")}</th>'
-            + "".join([f'<td class="num">{escape(text)}</td>' for text in texts])
-            + "</tr>\n"
-            for timestamp, texts in data.rows()
+    last = len(data.times) - 1
+    rows = []
+    for position, (timestamp, texts) in enumerate(data.rows()):
+        link = data.interval_link(last - position)
+        time = (
+            f'<a href="{escape(link)}">{when(timestamp, "full")}</a>'
+            if link
+            else when(timestamp, "full")
         )
-    )
+        figures = "".join([f'<td class="num">{escape(text)}</td>' for text in texts])
+        rows.append(f'<tr><th scope="row">{time}</th>{figures}</tr>\n')
+    return mark_safe("".join(rows))  # noqa: S308  escaped here
 
 
 @register.inclusion_tag("portal/_empty.html")

@@ -1,7 +1,7 @@
 from django.urls import reverse
 from django.utils import timezone
 
-from health.extension_points import WidgetContext, widget
+from health.extension_points import Tab, WidgetContext, widget
 from health.queries.components import find_failing, load_in_use
 from payments import stripe_api
 from payments.queries import stats
@@ -14,7 +14,7 @@ from payments.queries import stats
     refresh=60,
     order=210,
     size="medium",
-    on_wall=True,
+    tab=Tab.BUSINESS,
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
     attempts = stats.count_attempts(context.since)

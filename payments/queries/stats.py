@@ -1,10 +1,12 @@
 """Figures about payments for the system-health page, metrics, reports and the overview."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Avg, Count, F, Min, Sum
+from django.db.models.functions import TruncHour, TruncMinute
 
 from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
 
@@ -161,3 +163,45 @@ def find_last_comparison(now: datetime) -> Comparison:
     )
     is_current = last is not None and last.started_at > now - COMPARED_WITHIN
     return Comparison(last, uncompared.count(), is_current)
+
+
+def received_by_currency(since: datetime, until: datetime) -> dict[str, int]:
+    """Return the money received by payments created from `since` to before `until`, by currency, in minor units."""
+    rows = (
+        Payment.objects.succeeded()
+        .filter(created_at__gte=since, created_at__lt=until)
+        .values_list("currency")
+        .annotate(sum=Sum("amount_received"))
+        .order_by()
+    )
+    return dict(rows)
+
+
+def received_per_slot(
+    since: datetime, until: datetime, *, floor: Callable[[datetime], datetime]
+) -> dict[tuple[datetime, str], int]:
+    """Return the money received by payments created in each slot, by slot and currency, in minor units."""
+    hours_or_minutes = TruncMinute if until - since <= timedelta(hours=24) else TruncHour
+    rows = (
+        Payment.objects.succeeded()
+        .filter(created_at__gte=floor(since), created_at__lt=until)
+        .values_list(hours_or_minutes("created_at", tzinfo=UTC), "currency")
+        .annotate(sum=Sum("amount_received"))
+        .order_by()
+    )
+    found: Counter[tuple[datetime, str]] = Counter()
+    for start, currency, amount in rows:
+        found[floor(start), currency] += amount
+    return found
+
+
+def main_currency(now: datetime) -> str:
+    """Return the currency of most payments of the last 30 days; "" if there were none."""
+    row = (
+        Payment.objects.filter(created_at__gte=now - timedelta(days=30))
+        .values_list("currency")
+        .annotate(count=Count("pk"))
+        .order_by("-count", "currency")
+        .first()
+    )
+    return row[0] if row else ""

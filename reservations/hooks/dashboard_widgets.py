@@ -1,6 +1,6 @@
 from django.urls import reverse
 
-from health.extension_points import WidgetContext, widget
+from health.extension_points import Tab, WidgetContext, widget
 from reservations.models import Status, TicketType
 from reservations.queries.stats import collect_stats
 from reservations.queries.stock import list_stock
@@ -13,7 +13,7 @@ from reservations.queries.stock import list_stock
     refresh=60,
     order=200,
     size="medium",
-    on_wall=True,
+    tab=Tab.BUSINESS,
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
     stats = collect_stats(now=context.now, since=context.since)

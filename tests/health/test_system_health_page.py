@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from alerts.extension_points import Severity
-from health.extension_points import WidgetContext, dashboard_widgets, widget
+from health.extension_points import Tab, WidgetContext, dashboard_widgets, widget
 from health.models import Component
 from health.services import record_measurements, record_results
 from health.signals import Performance
@@ -104,23 +104,6 @@ def test_wall_mode_shows_selected_widgets_only(staff: Client) -> None:
     assert "Scheduled jobs" not in page
 
 
-def test_the_widgets_of_the_wall_say_so_themselves() -> None:
-    assert [found.name for found in dashboard_widgets if found.on_wall] == [
-        "alerts.active",
-        "errors.live",
-        "health.response_times",
-        "health.uptime",
-        "health.users",
-        "health.verdict",
-        "payments.at_a_glance",
-        "reservations.at_a_glance",
-    ]
-    assert [found.name for found in dashboard_widgets if found.is_urgent] == [
-        "alerts.active",
-        "health.verdict",
-    ]
-
-
 def test_uptime_page_lists_all_components(staff: Client) -> None:
     for number in range(12):
         make_component(f"service-{number}")
@@ -161,11 +144,13 @@ def test_failing_widget_shows_an_error_card_only_for_itself(
     monkeypatch.setattr(dashboard_widgets, "_items", {})
     make_component("database")
 
-    @widget("test.broken", title="Broken", template="health/_widget_checks.html", order=1)
+    @widget(
+        "test.broken", title="Broken", template="health/_widget_checks.html", tab=Tab.RELIABILITY
+    )
     def broken(context: WidgetContext) -> dict[str, object]:
         raise ZeroDivisionError
 
-    @widget("test.fine", title="Fine", template="health/_widget_checks.html", order=2)
+    @widget("test.fine", title="Fine", template="health/_widget_checks.html", tab=Tab.RELIABILITY)
     def fine(context: WidgetContext) -> dict[str, object]:
         return {"components": list(Component.objects.all())}
 
@@ -231,7 +216,8 @@ def test_whole_page_takes_few_queries(
     for number in range(10):
         make_alert(key=f"k{number}", title=f"Problem {number}", severity=Severity.HIGH)
     record_measurements([Performance("checkout", 250)], app=make_app(), now=timezone.now())
-    staff.get(PAGE + "?all=1")
+    for tab in ("reliability", "business", "platform"):
+        staff.get(f"{PAGE}?tab={tab}")
 
-    with django_assert_max_num_queries(64):  # type: ignore[attr-defined]
-        staff.get(PAGE + "?all=1")
+        with django_assert_max_num_queries(60):  # type: ignore[attr-defined]
+            staff.get(f"{PAGE}?tab={tab}")

@@ -6,7 +6,7 @@ from django.utils import timezone
 from alerts.models import SystemAlert
 from alerts.queries import ActiveSummary, active_summary
 from core.lib.charts import Chart, Series
-from health.extension_points import WidgetContext, widget
+from health.extension_points import Tab, WidgetContext, widget
 from health.models import ActiveUser, Incident, MaintenanceWindow
 from health.queries import problems, values
 from health.queries.components import load_in_use
@@ -30,8 +30,7 @@ def load_summary() -> ActiveSummary:
     refresh=30,
     order=10,
     size="wide",
-    on_wall=True,
-    is_urgent=True,
+    tab=Tab.TOP,
 )
 def overall_status(context: WidgetContext) -> dict[str, object]:
     components = context.load_once(load_in_use)
@@ -66,8 +65,7 @@ def _tone(found: list[problems.Problem], summary: ActiveSummary) -> Tone:
     refresh=30,
     order=30,
     size="medium",
-    on_wall=True,
-    is_urgent=True,
+    tab=Tab.RELIABILITY,
 )
 def active_alerts(context: WidgetContext) -> dict[str, object]:
     summary = context.load_once(load_summary)
@@ -96,7 +94,7 @@ def active_alerts(context: WidgetContext) -> dict[str, object]:
     refresh=30,
     order=40,
     size="medium",
-    on_wall=True,
+    tab=Tab.BUSINESS,
 )
 def active_users(context: WidgetContext) -> dict[str, object]:
     recent = ActiveUser.objects.seen_since(context.now - ACTIVE_WITHIN)

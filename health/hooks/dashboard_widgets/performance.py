@@ -2,7 +2,7 @@
 
 from core.lib.charts import Chart, Threshold
 from core.lib.charts import Series as Line
-from health.extension_points import WidgetContext, widget
+from health.extension_points import Tab, WidgetContext, widget
 from health.models import Series, SeriesKind
 from health.queries import latencies
 
@@ -23,7 +23,7 @@ KINDS = {
     refresh=60,
     order=200,
     size="medium",
-    on_wall=True,
+    tab=Tab.RELIABILITY,
 )
 def response_times(context: WidgetContext) -> dict[str, object]:
     """Chart the durations of requests or, if none were measured, of the kind with the most calls."""
@@ -72,6 +72,7 @@ def response_times(context: WidgetContext) -> dict[str, object]:
     refresh=60,
     order=210,
     size="medium",
+    tab=Tab.RELIABILITY,
 )
 def functions(context: WidgetContext) -> dict[str, object]:
     ranked = latencies.rank_series(

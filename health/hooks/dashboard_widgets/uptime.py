@@ -1,6 +1,6 @@
 """Widgets about the status and the uptime of checks, monitors and heartbeats."""
 
-from health.extension_points import WidgetContext, widget
+from health.extension_points import Tab, WidgetContext, widget
 from health.models import Component, ComponentKind
 from health.queries import uptime
 from health.queries.components import worst_first
@@ -20,7 +20,7 @@ def load_enabled() -> list[Component]:
     refresh=60,
     order=300,
     size="wide",
-    on_wall=True,
+    tab=Tab.RELIABILITY,
 )
 def uptime_bars(context: WidgetContext) -> dict[str, object]:
     components = [
@@ -40,6 +40,7 @@ def uptime_bars(context: WidgetContext) -> dict[str, object]:
     refresh=60,
     order=310,
     size="medium",
+    tab=Tab.RELIABILITY,
 )
 def all_checks(context: WidgetContext) -> dict[str, object]:
     checks = [one for one in context.load_once(load_enabled) if one.kind == ComponentKind.CHECK]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from alerts.extension_points import alert_rules
 from alerts.models import AlertRule
 from core.lib.charts import Chart, Series, Threshold
-from health.extension_points import WidgetContext, widget
+from health.extension_points import Tab, WidgetContext, widget
 from health.models import SeriesKind
 from health.queries import resolutions, usage, values
 from health.queries.database_size import database_size_bytes
@@ -37,6 +37,7 @@ def load_thresholds() -> dict[str, float]:
     refresh=60,
     order=400,
     size="medium",
+    tab=Tab.PLATFORM,
 )
 def database(context: WidgetContext) -> dict[str, object]:
     size = database_size_bytes()
@@ -89,6 +90,7 @@ def _growth_per_day(week: Levels) -> float | None:
     refresh=60,
     order=410,
     size="medium",
+    tab=Tab.PLATFORM,
 )
 def api_usage(context: WidgetContext) -> dict[str, object]:
     thresholds = context.load_once(load_thresholds)
@@ -124,6 +126,7 @@ CHANNELS = {"sms": "SMS", "email": "E-mail"}
     refresh=60,
     order=420,
     size="medium",
+    tab=Tab.BUSINESS,
 )
 def deliveries(context: WidgetContext) -> dict[str, object]:
     series_names = [series_name(c, outcome) for c in CHANNELS for outcome in DELIVERY_OUTCOMES]

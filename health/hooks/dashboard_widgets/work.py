@@ -1,7 +1,7 @@
 """Widgets about the task queue and the scheduled jobs."""
 
 from core.jobs import queries as jobs
-from health.extension_points import WidgetContext, widget
+from health.extension_points import Tab, WidgetContext, widget
 
 MAX_JOBS = 8
 
@@ -13,6 +13,7 @@ MAX_JOBS = 8
     refresh=30,
     order=500,
     size="medium",
+    tab=Tab.PLATFORM,
 )
 def queue(context: WidgetContext) -> dict[str, object]:
     return {"queue": jobs.queue_state(context.now)}
@@ -25,6 +26,7 @@ def queue(context: WidgetContext) -> dict[str, object]:
     refresh=60,
     order=700,
     size="wide",
+    tab=Tab.PLATFORM,
 )
 def scheduled_jobs(context: WidgetContext) -> dict[str, object]:
     """List failing and late jobs first, then all others by their next run."""

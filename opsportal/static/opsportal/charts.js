@@ -63,7 +63,66 @@
     },
   });
 
-  const heightOf = (place) => (parseInt(getComputedStyle(place).minHeight) || 220) - 26; // minus the height of the legend
+  // Draw what happened: a line for a moment, a band for something that lasted.
+  const marks = (all) => ({
+    hooks: {
+      drawClear: [(plot) => {
+        const { ctx, bbox } = plot;
+        ctx.save();
+        for (const mark of all) {
+          const from = Math.max(bbox.left, plot.valToPos(mark.at, "x", true));
+          const ink = color(mark.tone || "text-quiet");
+          if (mark.until) {
+            const to = Math.min(bbox.left + bbox.width, plot.valToPos(mark.until, "x", true));
+            ctx.fillStyle = faint(ink, 0.1);
+            if (to > from) ctx.fillRect(from, bbox.top, to - from, bbox.height);
+          }
+          if (from > bbox.left + bbox.width || mark.at < plot.scales.x.min) continue;
+          ctx.strokeStyle = faint(ink, 0.8);
+          ctx.lineWidth = devicePixelRatio;
+          ctx.setLineDash(mark.tone ? [] : [3 * devicePixelRatio, 3 * devicePixelRatio]);
+          ctx.beginPath();
+          ctx.moveTo(from, bbox.top);
+          ctx.lineTo(from, bbox.top + bbox.height);
+          ctx.stroke();
+        }
+        ctx.restore();
+      }],
+    },
+  });
+
+  // Say what happened near the pointer, and open a part of the time range on a click or a drag.
+  const interval = (data, place) => ({
+    hooks: {
+      setCursor: [(plot) => {
+        const read = place.closest(".timeline")?.querySelector("[data-timeline-read]");
+        if (!read) return;
+        const at = plot.cursor.left >= 0 ? plot.posToVal(plot.cursor.left, "x") : null;
+        const near = (plot.scales.x.max - plot.scales.x.min) / 100;
+        read.textContent = at == null ? "" : data.marks.filter((mark) =>
+          mark.until ? mark.at <= at && at <= mark.until : Math.abs(mark.at - at) <= near)
+          .map((mark) => mark.label).join(" · ");
+      }],
+      setSelect: [(plot) => {
+        const { left, width } = plot.select;
+        if (width <= 2) return;
+        openInterval(data.intervalUrl, plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+      }],
+      ready: [(plot) => plot.over.addEventListener("click", () => {
+        const at = plot.cursor.idx;
+        if (at == null || plot.select.width > 2) return;
+        const times = plot.data[0];
+        openInterval(data.intervalUrl, times[at], times[at] + (times.length > 1 ? times[1] - times[0] : 3600));
+      })],
+    },
+  });
+  const openInterval = (url, since, until) => {
+    location.href = `${url}?since=${Math.floor(since)}&until=${Math.ceil(until)}`;
+  };
+
+  // The legend takes 26 px, except in the low charts of the timeline, which grow by it.
+  const heightOf = (place) => (parseInt(getComputedStyle(place).minHeight) || 220)
+    - (place.classList.contains("chart__plot--row") ? 0 : 26);
 
   // Stack several sets of bars, the first on top: each is drawn with the height of itself and all below.
   const stacked = (data) => {
@@ -108,10 +167,17 @@
       width: place.clientWidth,
       height: heightOf(place),
       padding: [10, 20, 0, 4],
-      cursor: { drag: { x: false, y: false }, points: { size: 6 }, y: false },
+      cursor: {
+        drag: { x: Boolean(data.intervalUrl), y: false, setScale: false, dist: 4 },
+        points: { size: 6 },
+        y: false,
+        sync: data.group ? { key: data.group, setSeries: false } : undefined,
+      },
       legend: { live: true },
-      plugins: [thresholds(data.thresholds), latest],
-      scales: { x: { time: true, range: (_, least, most) => (least === most && !step ? [least - SINGLE_POINT_MARGIN, most + SINGLE_POINT_MARGIN] : [least, most + step]) }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
+      plugins: [
+        thresholds(data.thresholds), latest, marks(data.marks), ...(data.intervalUrl ? [interval(data, place)] : []),
+      ],
+      scales: { x: { time: true, range: (_, least, most) => data.span.length ? data.span : (least === most && !step ? [least - SINGLE_POINT_MARGIN, most + SINGLE_POINT_MARGIN] : [least, most + step]) }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
       axes: [
         { ...axis, space: 70, size: 28, values: (_, splits) => splits.map(short), grid: { show: false } },
         { ...axis, space: 32, size: 58, values: (_, splits) => splits.map((value) => spell(value, unit)) },

@@ -1,0 +1,32 @@
+"""The errors in a part of the timeline of the system-health page."""
+
+from datetime import datetime
+
+from django.urls import reverse
+
+from errors.models import ErrorGroup
+from errors.queries import counts
+from health.extension_points import IntervalRow, IntervalSection, interval_section
+
+_MAX_ROWS = 10
+
+
+@interval_section("errors.groups")
+def most_frequent_groups(since: datetime, until: datetime) -> IntervalSection:
+    by_group = counts.count_by_group(since, until)
+    frequent = sorted(by_group, key=lambda group: (-by_group[group], group))[:_MAX_ROWS]
+    groups = ErrorGroup.objects.in_bulk(frequent)
+    return IntervalSection(
+        "Errors",
+        sum(by_group.values()),
+        [
+            IntervalRow(
+                groups[pk].title,
+                f"{by_group[pk]:,} {'event' if by_group[pk] == 1 else 'events'}",
+                reverse("errors:group-detail", args=[pk]),
+            )
+            for pk in frequent
+            if pk in groups
+        ],
+        url=f"{reverse('errors:group-list')}?state=all",
+    )

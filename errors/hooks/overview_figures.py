@@ -1,0 +1,51 @@
+"""The figure of errors at the top of the system-health page."""
+
+from datetime import timedelta
+
+from core.lib.charts import Chart, Series
+from errors.hooks.dashboard_widgets import SEVERITY_TONES
+from errors.models import Severity
+from errors.queries import counts
+from health.extension_points import Reading, WidgetContext, overview_figure
+from health.verdict import Tone
+
+_HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
+
+
+@overview_figure(
+    "errors.per_minute",
+    label="Errors",
+    order=10,
+    url_name="errors:group-list",
+    on_timeline=True,
+    is_less_better=True,
+)
+def errors_per_minute(context: WidgetContext) -> Reading:
+    """Count the errors of severity warning and above, per minute of the last hour."""
+    now = context.now
+    in_last_hour = counts.count(now - _HOUR, now, *SEVERITY_TONES)
+    critical = counts.count(now - _HOUR, now, Severity.CRITICAL) if in_last_hour else 0
+    step = counts.step_for(context.range)
+    by_slot = counts.slots(context.since, now, step)
+    minutes = step / timedelta(minutes=1)
+    return Reading(
+        in_last_hour / 60,
+        "/min",
+        week_ago=counts.count_in_hour(now - _WEEK, *SEVERITY_TONES) / 60,
+        note=f"{critical:,} critical in the last hour" if critical else "",
+        tone=Tone.CRITICAL if critical else Tone.NONE,
+        chart=Chart(
+            title="Errors per minute",
+            times=list(next(iter(by_slot.values()))),
+            series=[
+                Series(
+                    severity.label,
+                    [number / minutes for number in by_slot[severity].values()],
+                    kind="bars",
+                    tone=tone,
+                )
+                for severity, tone in SEVERITY_TONES.items()
+            ],
+            unit="/min",
+        ),
+    )

@@ -1,0 +1,141 @@
+"""The widget with the six figures and the timeline."""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from django.urls import reverse
+
+from core.lib import formats
+from core.lib.charts import Chart
+from health.extension_points import (
+    OverviewFigure,
+    Reading,
+    Tab,
+    WidgetContext,
+    overview_figures,
+    widget,
+)
+from health.queries import values
+from health.queries.marks import list_marks
+
+log = logging.getLogger(__name__)
+
+MAX_LISTED_MARKS = 8
+_MULTIPLE = 3  # from here on, the change is given as a multiple instead of in percent
+_NOTABLE_CHANGE = 0.2  # smaller changes are drawn in a neutral color
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The change since the same hour of last week, in words, and whether it is good news."""
+
+    text: str
+    before: str
+    tone: str = ""  # "ok", "warning" or ""
+
+
+@dataclass(frozen=True)
+class ShownFigure:
+    figure: OverviewFigure
+    reading: Reading | None  # None if it could not be read
+    url: str
+    value: str
+    comparison: Comparison | None
+    trend: list[float]
+
+
+@widget(
+    "health.overview",
+    title="Last hour",
+    template="health/_widget_overview.html",
+    refresh=60,
+    order=20,
+    size="wide",
+    tab=Tab.TOP,
+)
+def overview(context: WidgetContext) -> dict[str, object]:
+    first = values.first_recorded_at()
+    knows_last_week = first is not None and first <= context.now - timedelta(weeks=1)
+    figures = [
+        _shown(figure, _read(figure, context), knows_last_week=knows_last_week)
+        for figure in sorted(overview_figures, key=lambda figure: figure.order)
+    ]
+    marks = list_marks(context.since, context.now)
+    charts = [
+        replace(
+            shown.reading.chart,
+            group="timeline",
+            span=(context.since, context.now),
+            marks=marks,
+            interval_url=reverse("health:interval"),
+        )
+        for shown in figures
+        if shown.figure.on_timeline and shown.reading and shown.reading.chart
+    ]
+    newest_first = marks[::-1]
+    return {
+        "figures": figures,
+        "charts": [chart for chart in charts if not chart.is_empty],
+        "marks": newest_first[:MAX_LISTED_MARKS],
+        "more_marks": newest_first[MAX_LISTED_MARKS:],
+    }
+
+
+def _read(figure: OverviewFigure, context: WidgetContext) -> Reading | None:
+    """Read a figure; one that fails is shown as unavailable and does not hide the others."""
+    try:
+        return figure.read(context)
+    except Exception:
+        log.exception("overview figure failed", extra={"figure": figure.name})
+        return None
+
+
+def _shown(
+    figure: OverviewFigure, reading: Reading | None, *, knows_last_week: bool
+) -> ShownFigure:
+    url = reverse(figure.url_name)
+    if reading is None:
+        return ShownFigure(figure, None, url, formats.NONE, None, [])
+    value = reading.text or _in_words(reading.value, reading.unit)
+    comparison = compare(figure, reading) if knows_last_week else None
+    return ShownFigure(figure, reading, url, value, comparison, _trend(reading.chart))
+
+
+def _in_words(value: float | None, unit: str) -> str:
+    """Format a figure with about two significant digits, because more would only flicker."""
+    if value is not None and unit != "ms" and 0 < abs(value) < 1:
+        value = float(f"{value:.1g}")
+    elif value is not None and abs(value) < 10:
+        value = round(value, 1)
+    return formats.quantity(value, unit)
+
+
+def compare(figure: OverviewFigure, reading: Reading) -> Comparison | None:
+    """Compare a reading with the same hour of last week; None if one of the two is not known."""
+    value, before = reading.value, reading.week_ago
+    if value is None or before is None:
+        return None
+    before_text = reading.week_ago_text or _in_words(before, reading.unit)
+    if value == before:
+        return Comparison("as last week", before_text)
+    if not before:
+        return Comparison(f"{before_text} last week", before_text)
+    change = (value - before) / before
+    tone = ""
+    if figure.is_less_better is not None and abs(change) >= _NOTABLE_CHANGE:
+        tone = "ok" if (change < 0) == figure.is_less_better else "warning"
+    size = f"{value / before:,.0f} times" if value / before >= _MULTIPLE else f"{change:+.0%} on"
+    return Comparison(f"{size} last week", before_text, tone)
+
+
+def _trend(chart: Chart | None) -> list[float]:
+    """Return the sum of all series per slot, or the first series of lines, as a sparkline."""
+    if chart is None or chart.is_empty:
+        return []
+    if chart.series[0].kind != "bars":
+        return [value or 0 for value in chart.series[0].values]
+    return [
+        sum(value or 0 for value in slot)
+        for slot in zip(*(s.values for s in chart.series), strict=True)
+    ]

@@ -1,0 +1,92 @@
+"""List what happened in a time range: deploys, alerts, incidents, maintenance and changed rules, for the timeline."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db.models import Q
+from django.urls import reverse
+
+from alerts.extension_points import Severity
+from alerts.models import SystemAlert
+from core.accounts.models import AuditEvent
+from core.lib.charts import Mark
+from core.releases.queries import deploys_between
+from health.models import Incident, MaintenanceWindow
+
+MAX_OF_A_KIND = 25
+_ALERT_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high"}
+_CHANGES = {"alerts.alertrule changed": "changed", "alerts.alertrule added": "added"}
+
+
+def list_marks(since: datetime, until: datetime) -> list[Mark]:
+    """Return the marks of all kinds in order of time; of each kind, at most the newest MAX_OF_A_KIND."""
+    marks = [
+        *_deploys(since, until),
+        *_alerts(since, until),
+        *_incidents(since, until),
+        *_maintenance(since, until),
+        *_rule_changes(since, until),
+    ]
+    return sorted(marks, key=lambda mark: mark.at)
+
+
+def _deploys(since: datetime, until: datetime) -> Iterable[Mark]:
+    for deploy in deploys_between(since, until, limit=MAX_OF_A_KIND):
+        label = f"{deploy.release.app.name} {deploy.release.version} to {deploy.environment}"
+        if deploy.is_derived:
+            label += " (first event)"
+        yield Mark(deploy.finished_at, "Deploy", label, url=deploy.url)
+
+
+def _alerts(since: datetime, until: datetime) -> Iterable[Mark]:
+    """List alerts of severity high and critical; a mark for every lesser one would hide these."""
+    alerts = SystemAlert.objects.filter(
+        opened_at__gte=since, opened_at__lt=until, severity__in=_ALERT_TONES
+    ).order_by("-opened_at")[:MAX_OF_A_KIND]
+    for alert in alerts:
+        yield Mark(
+            alert.opened_at,
+            "Alert",
+            alert.title,
+            tone=_ALERT_TONES[Severity(alert.severity)],
+            url=alert.get_absolute_url(),
+        )
+
+
+def _incidents(since: datetime, until: datetime) -> Iterable[Mark]:
+    incidents = Incident.objects.filter(
+        Q(resolved_at=None) | Q(resolved_at__gte=since), started_at__lt=until
+    ).newest_first()[:MAX_OF_A_KIND]
+    for incident in incidents:
+        yield Mark(
+            incident.started_at,
+            "Incident",
+            incident.title,
+            until=incident.resolved_at or until,
+            tone="critical" if incident.is_major else "warning",
+            url=reverse("admin:health_incident_change", args=[incident.pk]),
+        )
+
+
+def _maintenance(since: datetime, until: datetime) -> Iterable[Mark]:
+    windows = MaintenanceWindow.objects.filter(ends_at__gte=since, starts_at__lt=until)
+    for window in windows.order_by("-starts_at")[:MAX_OF_A_KIND]:
+        yield Mark(
+            window.starts_at,
+            "Maintenance",
+            window.title,
+            until=window.ends_at,
+            url=reverse("admin:health_maintenancewindow_change", args=[window.pk]),
+        )
+
+
+def _rule_changes(since: datetime, until: datetime) -> Iterable[Mark]:
+    events = AuditEvent.objects.filter(at__gte=since, at__lt=until, action__in=_CHANGES)
+    for event in events.order_by("-at")[:MAX_OF_A_KIND]:
+        pk = event.target.rpartition(" ")[2]
+        yield Mark(
+            event.at,
+            "Rule",
+            f"{_CHANGES[event.action]} by {event.username or 'a former user'}",
+            url=reverse("admin:alerts_alertrule_change", args=[pk]) if pk.isdigit() else "",
+        )
