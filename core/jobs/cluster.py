@@ -5,7 +5,8 @@ cluster exits in that case, and the supervisor starts it again. If the sentinel 
 an alarm signal ends it. A process that outlives its parent exits as well, so that no process runs unsupervised.
 
 django-q2 runs four processes of 10 MB each besides the workers. This cluster runs only the sentinel, which between its
-checks also passes tasks to the workers and stores their results. It does so without a thread because it forks.
+checks also passes tasks to the workers and stores their results. It does so without a thread because it forks. Beside the
+workers, it runs one process with the continuous tasks (`core/lib/continuous.py`).
 """
 
 import gc
@@ -30,7 +31,8 @@ from django_q.signing import BadSignature, SignedPackage
 from django_q.status import Stat
 
 from core.jobs.services import TICK, is_hung, queue_due_jobs, release_cluster, report_node
-from core.lib import queue
+from core.lib import continuous, queue
+from core.lib.continuous import ContinuousProcess
 from core.lib.database import keep_one_connection
 from core.lib.processes import die_with_parent, set_process_name
 
@@ -88,6 +90,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         # the tasks in it.
         self.task_queue: SimpleQueue[Any] = cluster.get_mp_context().SimpleQueue()
         self.monitor = self.pusher = _StubProcess()
+        self.continuous = ContinuousProcess(list(continuous.registry))
         self.started_at = timezone.now()
         self.checked_at = time.monotonic()
         self.has_hung = False
@@ -108,6 +111,10 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         process.start()
         return process
 
+    def spawn_cluster(self) -> None:
+        super().spawn_cluster()
+        self.continuous.start()
+
     def reincarnate(self, process: Any) -> None:
         is_busy = process.timer.value > 0
         if process.exitcode is not None and process.exitcode < 0 and not is_busy:
@@ -121,9 +128,10 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
     def stop(self) -> None:
         """Let the workers finish their tasks, then stop them."""
         signal.alarm(HUNG_GRACE_SECONDS if self.has_hung else 0)
+        self.continuous.stop()
         for _ in self.pool:
             self.task_queue.put("STOP")
-        while any(process.is_alive() for process in self.pool):
+        while any(process.is_alive() for process in self.pool) or self.continuous.is_alive:
             self._collect()
             time.sleep(0.05)
         self._collect()
@@ -135,6 +143,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         """Check the cluster from time to time. django-q2 calls this once per iteration of the sentinel's loop."""
         if not self.stop_event.is_set():
             signal.alarm(STUCK_TIMEOUT_SECONDS)
+            self.continuous.keep_running()
             if time.monotonic() - self.checked_at >= CHECK_INTERVAL_SECONDS:
                 self.checked_at = time.monotonic()
                 self._check(timezone.now())
@@ -210,8 +219,7 @@ def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None =
     Jobs that its workers claim are marked with `cluster_id`. A restart first releases what the previous cluster with
     this id had claimed.
     """
-    if cluster_id:
-        os.environ["CLUSTER_ID"] = cluster_id
+    os.environ["CLUSTER_ID"] = cluster_id or uuid.uuid4().hex[:12]
     if workers:
         cluster.Conf.WORKERS = workers
     keep_one_connection()

@@ -19,6 +19,10 @@ class QueueState:
     oldest_seconds: float  # age of the oldest queued task; 0 if there is none
     # Time since any worker last received the minute tick or started; None if that never happened.
     tick_age_seconds: float | None
+    late_seconds: (
+        float  # time for which the most overdue job has been waiting to start; 0 if none is due
+    )
+    late_job: str  # the summary of that job
     nodes: tuple[Node, ...]  # nodes seen within NODE_TIMEOUT, by name
     alive: bool  # True if there is at least one node and the tick works
 
@@ -29,10 +33,18 @@ def queue_state(now: datetime) -> QueueState:
     nodes = tuple(node for node in known if node.seen_at >= now - NODE_TIMEOUT)
     ticks = [at for node in known for at in (node.last_tick_at, node.started_at) if at]
     tick_age = (now - max(ticks)).total_seconds() if ticks else None
+    waiting = Job.objects.filter(is_enabled=True, owner="", next_run_at__lte=now)
+    late = waiting.order_by("next_run_at").first()
+    # After a downtime, jobs have been due for hours, but could start only when the first node did.
+    started_at = min((node.started_at for node in nodes if node.started_at), default=None)
     return QueueState(
         backlog=backlog.count,
         oldest_seconds=backlog.oldest_seconds,
         tick_age_seconds=tick_age,
+        late_seconds=(now - max(late.next_run_at, started_at or late.next_run_at)).total_seconds()
+        if late
+        else 0.0,
+        late_job=(late.summary or late.name).rstrip(".") if late else "",
         nodes=nodes,
         alive=bool(nodes) and tick_age is not None and tick_age <= NODE_TIMEOUT.total_seconds(),
     )

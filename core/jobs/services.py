@@ -15,6 +15,7 @@ from core.jobs.running import LEASE_GRACE
 from core.lib import locks, queue, schedules
 
 TICK = "core.jobs.tasks.tick"
+URGENT_FALLBACK = timedelta(seconds=15)
 REQUEUE_AFTER = timedelta(seconds=25)  # A queued task may be lost with the worker that took it.
 
 
@@ -56,11 +57,19 @@ def queue_due_jobs(now: datetime) -> list[str]:
         unchanged = Job.objects.filter(pk=job.pk, nudged_at=job.nudged_at)
         if job.nudged_at and timedelta(0) <= now - job.nudged_at < REQUEUE_AFTER:
             continue
+        if _is_left_to_continuous_task(job, now):
+            continue
         if job.name in schedules.registry and unchanged.update(nudged_at=now):
             timeout = schedules.registry.get(job.name).timeout
             queue.enqueue_for(timeout, "core.jobs.tasks.run", name=job.name)
             queued.append(job.name)
     return queued
+
+
+def _is_left_to_continuous_task(job: Job, now: datetime) -> bool:
+    """Return True for an urgent job that the continuous task is about to start. If that fails, workers run the job."""
+    is_urgent = job.name in schedules.registry and schedules.registry.get(job.name).is_urgent
+    return is_urgent and now - job.next_run_at < URGENT_FALLBACK
 
 
 def tick(now: datetime) -> list[str]:

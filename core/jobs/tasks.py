@@ -4,8 +4,9 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from core.jobs import running, services
+from core.jobs import running, services, urgent
 from core.lib import queue
+from core.lib.continuous import Control, continuous
 from core.lib.schedules import daily
 
 
@@ -19,6 +20,12 @@ def tick() -> int:
 def run(*, name: str, **newer_arguments: object) -> str:
     """Run one due job, unless another worker has claimed it."""
     return running.run_job(name, timezone.now()) or ""
+
+
+@continuous
+def urgent_jobs(control: Control) -> None:
+    """Run urgent jobs beside the workers, so that they start on time while slow jobs occupy all workers."""
+    urgent.run(control)
 
 
 @daily(hour=2, minute=10)

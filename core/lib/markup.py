@@ -56,6 +56,7 @@ STATES = {
     "succeeded": ("ok", "ok"),
     "sent": ("ok", "ok"),
     "delivered": ("ok", "ok"),
+    "grouped": ("info", "mute"),
     "processed": ("ok", "ok"),
     "working": ("ok", "ok"),
     "retrying": ("warning", "refresh"),

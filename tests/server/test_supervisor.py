@@ -247,7 +247,7 @@ def test_ctrl_c_ends_all_processes_within_ten_seconds(make_portal: Callable[...,
     serving.wait_until_up()
     serving.wait_for_cluster()
     everything = serving.descendants()
-    assert len(everything) == 7
+    assert len(everything) == 8
 
     began_at = time.monotonic()
     serving.process.send_signal(signal.SIGINT)

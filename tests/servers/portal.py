@@ -71,7 +71,12 @@ def make_template(folder: Path, postgres_url: str = "") -> Template:
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         template_url = postgres_url.rsplit("/", 1)[0] + f"/{name}"
-    environment = base_environment(folder, template_url) | {"DATABASE_POOL": "0"}
+    # With an address in the settings, the first start creates a channel. Portals replace it by their own setting.
+    environment = base_environment(folder, template_url) | {
+        "DATABASE_POOL": "0",
+        "SLACK_WEBHOOK_URL": "https://hooks.slack.example/seed",
+        "ALERT_EMAILS": "ops@shop.example",
+    }
     seeding = subprocess.run(
         [sys.executable, "-m", "tests.servers.seed"],
         env=environment,
@@ -185,6 +190,20 @@ class Portal:
     def kill_worker(self) -> None:
         if self.worker:
             process.kill_group(self.worker)
+
+    def find_workers(self, role: str) -> list[int]:
+        """Return the ids of the worker cluster's processes with this role, such as "loops" or "work"."""
+        assert self.worker
+        name = f"opsportal {role}"[:15]
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                before, _, after = path.read_text().rpartition(") ")
+            except OSError:  # the process has ended
+                continue
+            if before.endswith(f"({name}") and int(after.split()[2]) == self.worker.pid:
+                found.append(int(path.parent.name))
+        return sorted(found)
 
     def restart(self) -> None:
         """Stop the web process if it is running, and start it on the same data and port."""
