@@ -74,7 +74,10 @@ def alert_type(
     escalate_to: tuple[str, ...] = (),
     digest_only: bool = False,
 ) -> None:
-    """Register an alert type, which the first start creates. One that is not registered gets defaults by severity."""
+    """Register an alert type, which the first start creates, so that staff can route it before its first alert.
+
+    Without a response time and channels, it gets those of its severity, like a type that is not registered.
+    """
     defaults = TypeDefaults(
         slug, name, severity, respond_within, channels, escalate_to, digest_only
     )

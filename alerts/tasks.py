@@ -4,48 +4,42 @@ from django.utils import timezone
 
 from alerts import services
 from alerts.extension_points import Cadence
-from alerts.services import cleanup, digests, watchdog
+from alerts.services import cleanup, digests, dispatch, watchdog
+from core.lib.continuous import Control, continuous
 from core.lib.schedules import daily, every, hourly, weekly
 
 
-def deliver(*, notification_id: int, **newer_arguments: object) -> str:
-    """Send one notification."""
-    return services.deliver(notification_id=notification_id, now=timezone.now()).value
+@continuous
+def deliver(control: Control) -> None:
+    """Send notifications beside the workers, so that a slow channel occupies no worker."""
+    dispatch.run(control)
 
 
-@every(minutes=1)
+@every(minutes=1, is_urgent=True)
 def evaluate_all() -> str:
     """Evaluate alert rules."""
     return str(services.evaluate_rules(now=timezone.now()))
 
 
-@every(minutes=1)
+@every(minutes=1, is_urgent=True)
 def follow_up() -> dict[str, int]:
     """Send escalations, reminders and held notifications."""
     return services.follow_up(now=timezone.now())
 
 
-@every(minutes=1)
-def deliver_waiting() -> dict[str, int]:
-    """Send pending notifications."""
-    now = timezone.now()
-    requeued = services.retry_failing_channels(now=now)
-    return {"requeued": requeued, **services.deliver_waiting(now=now)}
-
-
-@hourly(minute=0)
+@hourly(minute=0, is_urgent=True)
 def check_errors() -> str:
     """Check error rates."""
     return str(services.evaluate_rules(now=timezone.now(), cadence=Cadence.ERRORS))
 
 
-@hourly(minute=15)
+@hourly(minute=15, is_urgent=True)
 def check_performance() -> str:
     """Check response times."""
     return str(services.evaluate_rules(now=timezone.now(), cadence=Cadence.PERFORMANCE))
 
 
-@hourly(minute=30)
+@hourly(minute=30, is_urgent=True)
 def check_deliveries() -> str:
     """Check SMS and e-mail delivery."""
     return str(services.evaluate_rules(now=timezone.now(), cadence=Cadence.DELIVERY))

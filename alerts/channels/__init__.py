@@ -57,8 +57,7 @@ def list_missing_fields(channel: "Channel") -> list[str]:
     if (
         transport.contact_field
         and not transport.recipients(config)
-        and not channel.people.exists()
-        and not channel.teams.exists()
+        and (channel.pk is None or not (channel.people.exists() or channel.teams.exists()))
     ):
         missing.append("Recipients")
     return missing

@@ -87,8 +87,9 @@ class Receipt:
 class DeliveryFailed(Exception):
     """The provider did not accept the message.
 
-    `is_permanent`: a retry cannot succeed. `is_gone`: the channel's address or credentials are no longer valid.
-    `was_tried` is False if the provider was not contacted, because its circuit breaker is open.
+    `is_permanent`: the provider will not accept this message, but may accept others. `is_gone`: the channel's address or
+    credentials are no longer valid, so the message waits until staff have repaired the channel. Otherwise, the channel
+    does not work at the moment, and the message is retried.
     """
 
     def __init__(
@@ -98,13 +99,11 @@ class DeliveryFailed(Exception):
         is_permanent: bool = False,
         is_gone: bool = False,
         retry_after: float | None = None,
-        was_tried: bool = True,
     ) -> None:
         super().__init__(message)
-        self.is_permanent = is_permanent or is_gone
+        self.is_permanent = is_permanent
         self.is_gone = is_gone
         self.retry_after = retry_after
-        self.was_tried = was_tried
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ class Field:
     is_secret: bool = False
     is_required: bool = True
     setting: str = ""
+    is_url: bool = False  # checked when it is entered: private addresses are refused
     is_shown: bool = True  # False: read from the settings only
     default: str = ""
     help: str = ""

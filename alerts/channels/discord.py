@@ -33,7 +33,7 @@ def build_embed(message: Message) -> dict[str, object]:
 class Discord(Transport):
     kind = "discord"
     label = "Discord"
-    fields = (Field("webhook_url", "Webhook URL", is_secret=True),)
+    fields = (Field("webhook_url", "Webhook URL", is_secret=True, is_url=True),)
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         # An error text that contains @everyone must not ping people.

@@ -54,8 +54,11 @@ class Email(Transport):
         except smtplib.SMTPResponseException as error:
             text = error.smtp_error
             answer = text.decode(errors="replace") if isinstance(text, bytes) else text
+            # Only a refusal of the content concerns this message alone. A refused login or sender concerns all of them
+            # until staff change the settings, so the message is kept.
             raise DeliveryFailed(
-                f"{error.smtp_code} {answer}", is_permanent=500 <= error.smtp_code < 600
+                f"{error.smtp_code} {answer}",
+                is_permanent=isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500,
             ) from error
         except (smtplib.SMTPException, OSError) as error:
             raise DeliveryFailed(f"{type(error).__name__}: {error}") from error

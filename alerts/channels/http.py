@@ -20,8 +20,14 @@ RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
 @cache
 def get_client(service: str) -> outbound.Client:
+    """Return the client of a service, without a circuit breaker: each channel has its own, in the database."""
     return outbound.Client(
-        service, timeout=TIMEOUT_SECONDS, connect=3.0, read=TIMEOUT_SECONDS, attempts=1
+        service,
+        timeout=TIMEOUT_SECONDS,
+        connect=3.0,
+        read=TIMEOUT_SECONDS,
+        attempts=1,
+        breaker=False,
     )
 
 
@@ -53,23 +59,18 @@ def post(
             guard=not is_trusted,
         )
     except outbound.ForbiddenAddress as error:
-        raise DeliveryFailed(f"not a public address: {error}", is_permanent=True) from error
+        raise DeliveryFailed(f"not a public address: {error}") from error
     except outbound.TooLarge as error:
         raise DeliveryFailed(str(error)) from error
     except outbound.Unavailable as error:
-        # Only an open circuit breaker sets `retry_after`, and then no request was sent.
-        raise DeliveryFailed(
-            f"unreachable: {error}",
-            retry_after=error.retry_after,
-            was_tried=error.retry_after is None,
-        ) from error
+        raise DeliveryFailed(f"unreachable: {error}") from error
     answer = truncate(f"{response.status_code} {response.text}".strip(), 1000)
     if response.is_success:
         return response, Receipt(answer)
     raise DeliveryFailed(
         answer,
         is_permanent=400 <= response.status_code < 500
-        and response.status_code not in RETRYABLE_STATUSES,
+        and response.status_code not in RETRYABLE_STATUSES | GONE_STATUSES,
         is_gone=response.status_code in GONE_STATUSES,
         retry_after=retry_after(response) or _retry_after_in_body(response),
     )

@@ -23,7 +23,7 @@ class EmailBackend(AnymailBackend):  # type: ignore[misc]  # anymail has no type
             status = getattr(error, "status_code", None)
             raise DeliveryFailed(
                 truncate(str(error), 1000),
-                is_permanent=status in (400, 401, 403, 404, 422),
+                is_permanent=status in (400, 404, 422),
                 is_gone=status in (401, 403),
             ) from error
 

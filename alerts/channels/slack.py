@@ -84,7 +84,13 @@ class Slack(Transport):
     kind = "slack"
     label = "Slack"
     fields = (
-        Field("webhook_url", "Incoming webhook URL", is_secret=True, setting="SLACK_WEBHOOK_URL"),
+        Field(
+            "webhook_url",
+            "Incoming webhook URL",
+            is_secret=True,
+            is_url=True,
+            setting="SLACK_WEBHOOK_URL",
+        ),
     )
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:

@@ -58,7 +58,7 @@ def build_card(message: Message) -> dict[str, object]:
 class Teams(Transport):
     kind = "teams"
     label = "Microsoft Teams"
-    fields = (Field("webhook_url", "Workflow webhook URL", is_secret=True),)
+    fields = (Field("webhook_url", "Workflow webhook URL", is_secret=True, is_url=True),)
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         attachment = {

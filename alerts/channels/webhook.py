@@ -26,6 +26,7 @@ class Webhook(Transport):
         Field(
             "url",
             "URL",
+            is_url=True,
             help="Private addresses are rejected unless they are listed in ALLOW_PRIVATE_URLS.",
         ),
         Field("secret", "Signing secret", is_secret=True),

@@ -5,9 +5,10 @@ from alerts.models.alert import (
     AlertState,
     SystemAlert,
 )
-from alerts.models.channel import Channel
+from alerts.models.channel import Channel, ChannelTest
 from alerts.models.digest import DigestMention, DigestRun
 from alerts.models.notification import (
+    FIRING_KINDS,
     LEASE_DURATION,
     UNFINISHED_STATES,
     DeliveryAttempt,
@@ -25,6 +26,7 @@ from alerts.models.silence import Recurrence, Silence
 
 __all__ = [
     "ACTIVE_STATES",
+    "FIRING_KINDS",
     "LEASE_DURATION",
     "UNFINISHED_STATES",
     "UNRESOLVED_STATES",
@@ -33,6 +35,7 @@ __all__ = [
     "AlertState",
     "AlertType",
     "Channel",
+    "ChannelTest",
     "DeliveryAttempt",
     "DigestMention",
     "DigestRun",

@@ -1,10 +1,15 @@
 """Channels: where people are notified."""
 
 from datetime import time
+from typing import ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
+
+from alerts.models.rule import AlertType, EscalationStep
 
 
 def validate_time_zone(value: str) -> None:
@@ -33,6 +38,14 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
     def enabled(self) -> "ChannelQuerySet":
         return self.filter(is_enabled=True)
 
+    def routed(self) -> "ChannelQuerySet":
+        """Return the channels that get the alerts of at least one type, or an escalation step."""
+        return self.filter(
+            Q(gets_every_type=True)
+            | Exists(AlertType.channels.through.objects.filter(channel=OuterRef("pk")))
+            | Exists(EscalationStep.channels.through.objects.filter(channel=OuterRef("pk")))
+        )
+
 
 class Channel(QuietHours):
     """A place where people are notified. `alerts.channels` implements each kind."""
@@ -45,7 +58,13 @@ class Channel(QuietHours):
     )
     is_enabled = models.BooleanField(default=True)
     max_per_minute = models.PositiveIntegerField(
-        default=30, help_text="Messages above this limit wait for the next minute."
+        default=30,
+        help_text="Messages above this limit wait for the next minute, except critical alerts. "
+        "0 pauses the channel.",
+    )
+    gets_every_type = models.BooleanField(
+        default=False,
+        help_text="Send alerts of every type here, including types that are added later.",
     )
     gets_digests = models.BooleanField(
         default=True,
@@ -56,9 +75,11 @@ class Channel(QuietHours):
 
     disabled_reason = models.TextField(blank=True, editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    # The circuit breaker, which all nodes share. From `retry_at` on, one node probes the channel with one message.
+    failure_count = models.PositiveIntegerField(default=0, editable=False)
+    retry_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_error = models.TextField(blank=True, editable=False)
-    last_revived_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ChannelQuerySet.as_manager()
 
@@ -67,3 +88,41 @@ class Channel(QuietHours):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ChannelTest(models.Model):
+    """A test message that a staff member requested, with the settings that the form had, saved or not."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        SENDING = "sending"
+        DELIVERED = "delivered"
+        REFUSED = "refused"
+
+    channel = models.ForeignKey(
+        Channel, models.CASCADE, null=True, blank=True, related_name="tests"
+    )
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=20)
+    # Only what the form had and the channel has not; removed when the test is done, because it may contain secrets.
+    config = models.JSONField(default=dict, blank=True)
+    uses_environment = models.BooleanField(default=False)
+    recipients = models.JSONField(default=list)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    answer = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["created_at"], name="channel_tests_by_age")]
+
+    def __str__(self) -> str:
+        return f"test of {self.name} ({self.state})"
+
+    @property
+    def is_done(self) -> bool:
+        return self.state in (self.State.DELIVERED, self.State.REFUSED)

@@ -8,14 +8,17 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Case, Exists, F, OuterRef, Q, When
 
 from alerts.channels.base import MessageKind
-from alerts.models.alert import SystemAlert
+from alerts.models.alert import ACTIVE_STATES, SystemAlert
 from alerts.models.channel import Channel
 
-# Longer than an attempt can take (10 s, the HTTP timeout), and short enough to take over soon from a dead worker.
+# Longer than an attempt can take (10 s, the HTTP timeout), and short enough to take over soon from a dead node. A node
+# that restarts releases its own leases at once.
 LEASE_DURATION = timedelta(minutes=2)
+# An attempt that its node's death interrupted is repeated up to this number of attempts.
+MAX_INTERRUPTED_ATTEMPTS = 10
 
 
 class NotificationState(models.TextChoices):
@@ -24,6 +27,7 @@ class NotificationState(models.TextChoices):
     SENT = "sent"
     FAILED = "failed"
     SUPERSEDED = "superseded"
+    GROUPED = "grouped", "in the storm message"
 
 
 UNFINISHED_STATES = (NotificationState.WAITING, NotificationState.SENDING)
@@ -37,34 +41,88 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(state=NotificationState.FAILED)
 
     def due(self, now: datetime) -> "NotificationQuerySet":
-        """Return notifications that are due or whose worker died, and only the first of each stream, to keep the order."""
+        """Return notifications that are due or whose node died, and only the first of each stream, to keep the order."""
         earlier = Notification.objects.filter(
             stream=OuterRef("stream"), pk__lt=OuterRef("pk"), state__in=UNFINISHED_STATES
         )
-        return self.filter(
-            Q(state=NotificationState.WAITING, next_attempt_at__lte=now)
-            | Q(state=NotificationState.SENDING, lease_until__lt=now)
-        ).exclude(Exists(earlier))
+        return self.filter(_is_available(now)).exclude(Exists(earlier))
 
-    def claim(self, pk: int, *, now: datetime) -> uuid.UUID | None:
+    def overdue(self, now: datetime) -> "NotificationQuerySet":
+        """Return notifications that should have been delivered by now, including those that are being sent."""
+        return self.filter(state__in=UNFINISHED_STATES, due_at__lte=now)
+
+    def outdated(self, now: datetime) -> "NotificationQuerySet":
+        """Return notifications that are no longer worth sending.
+
+        A message about an alert that still fires does not become outdated, except a reminder, and neither does a
+        resolution: services such as PagerDuty would keep the incident open.
+        """
+        is_current = Q(kind=MessageKind.RESOLVED) | Q(
+            kind__in=LASTING_KINDS, alert__state__in=ACTIVE_STATES
+        )
+        return self.filter(deadline_at__lt=now).exclude(is_current)
+
+    def held(self, now: datetime) -> "NotificationQuerySet":
+        """Return failed notifications that are sent again once their channel works."""
+        is_over = Q(kind__in=FIRING_KINDS, alert__isnull=False) & ~Q(alert__state__in=ACTIVE_STATES)
+        return (
+            self.failed()
+            .exclude(pk__in=self.outdated(now).values("pk"))
+            .exclude(is_over)
+            .exclude(kind=MessageKind.TEST)
+        )
+
+    def claim(self, pk: int, *, now: datetime, owner: str = "") -> uuid.UUID | None:
         """Lease a due notification, count the attempt and return the token, or None if it is not available."""
         lease = uuid.uuid4()
         # The state is checked twice. The subquery respects the order within the stream; the outer condition is the
-        # one that PostgreSQL checks again after it waited for another worker's update.
+        # one that PostgreSQL checks again after it waited for another node's update.
         taken = (
             self.filter(pk__in=Notification.objects.due(now).filter(pk=pk).values("pk"))
-            .filter(
-                Q(state=NotificationState.WAITING)
-                | Q(state=NotificationState.SENDING, lease_until__lt=now)
-            )
+            .filter(_is_available(now))
             .update(
                 state=NotificationState.SENDING,
                 lease=lease,
                 lease_until=now + LEASE_DURATION,
+                lease_owner=owner,
                 attempt_count=F("attempt_count") + 1,
+                attempts_allowed=_attempts_allowed_after_interruption(),
             )
         )
         return lease if taken else None
+
+    def release(self, owner: str, *, now: datetime) -> list[int]:
+        """Return what a node that died was sending to the queue. Return the ids of the channels."""
+        interrupted = self.filter(state=NotificationState.SENDING, lease_owner=owner)
+        channel_ids = list(interrupted.values_list("channel_id", flat=True).distinct())
+        interrupted.update(
+            attempts_allowed=_attempts_allowed_after_interruption(),
+            state=NotificationState.WAITING,
+            next_attempt_at=now,
+            lease=None,
+            lease_until=None,
+            lease_owner="",
+        )
+        return channel_ids
+
+
+def _is_available(now: datetime) -> Q:
+    return Q(state=NotificationState.WAITING, next_attempt_at__lte=now) | Q(
+        state=NotificationState.SENDING, lease_until__lt=now
+    )
+
+
+def _attempts_allowed_after_interruption() -> Case:
+    """Allow one more attempt if the last one was interrupted, up to a limit."""
+    return Case(
+        When(
+            state=NotificationState.SENDING,
+            attempts_allowed__lt=MAX_INTERRUPTED_ATTEMPTS,
+            then=F("attempts_allowed") + 1,
+        ),
+        default=F("attempts_allowed"),
+        output_field=models.PositiveSmallIntegerField(),
+    )
 
 
 class Notification(models.Model):
@@ -83,13 +141,18 @@ class Notification(models.Model):
     state = models.CharField(
         max_length=12, choices=NotificationState, default=NotificationState.WAITING
     )
+    is_critical = models.BooleanField(
+        default=False, help_text="Sent before other messages and regardless of storms and limits."
+    )
     created_at = models.DateTimeField()
+    due_at = models.DateTimeField(help_text="Later than the creation during quiet hours.")
     next_attempt_at = models.DateTimeField()
     deadline_at = models.DateTimeField()
     attempt_count = models.PositiveSmallIntegerField(default=0)
     attempts_allowed = models.PositiveSmallIntegerField(default=3)
     lease = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
+    lease_owner = models.CharField(max_length=64, blank=True, editable=False)
     sent_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
     is_permanent_failure = models.BooleanField(default=False)
@@ -100,9 +163,9 @@ class Notification(models.Model):
     class Meta:
         indexes: ClassVar = [
             models.Index(
-                fields=["next_attempt_at"],
+                fields=["channel", "-is_critical", "id"],
                 condition=Q(state__in=["waiting", "sending"]),
-                name="notifications_due",
+                name="notifications_unfinished",
             ),
             models.Index(fields=["stream", "id"], name="notifications_by_stream"),
             models.Index(fields=["channel", "-created_at"], name="notifications_by_channel"),
@@ -111,6 +174,19 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} to {self.channel_id} ({self.state})"
+
+
+# A recipient of any of these is also notified of the resolution.
+FIRING_KINDS = (
+    MessageKind.TRIGGERED,
+    MessageKind.REOPENED,
+    MessageKind.RAISED,
+    MessageKind.REMINDER,
+    MessageKind.ESCALATED,
+    MessageKind.FLAPPING,
+)
+# Messages that are true as long as the alert fires.
+LASTING_KINDS = tuple(kind for kind in FIRING_KINDS if kind != MessageKind.REMINDER)
 
 
 class DeliveryAttempt(models.Model):

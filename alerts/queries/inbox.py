@@ -6,7 +6,6 @@ from datetime import datetime
 from django.db.models import Count, Q
 from django.urls import reverse
 
-from alerts.channels import list_missing_fields
 from alerts.extension_points import Severity
 from alerts.models import (
     ACTIVE_STATES,
@@ -17,7 +16,11 @@ from alerts.models import (
     SystemAlert,
 )
 from alerts.models.alert import SystemAlertQuerySet
-from core.lib import formats
+from alerts.queries.channels import (
+    describe_channel_state,
+    has_usable_channel,
+    list_unrouted_channels,
+)
 
 LESSER_SEVERITIES = (Severity.WARNING, Severity.MEDIUM)
 
@@ -113,24 +116,21 @@ def list_warnings(*, unanswered: int) -> list[InboxWarning]:
         found.append(
             InboxWarning(f'The channel "{channel.name}" is {describe_channel_state(channel)}.', url)
         )
+    for channel in list_unrouted_channels():
+        url = reverse("alerts:routing")
+        text = (
+            f'The channel "{channel.name}" gets no alerts, because no alert type is routed to it.'
+        )
+        found.append(InboxWarning(text, url))
+    if not has_usable_channel():
+        text = "No channel is configured, so alerts reach nobody. They are announced once one is."
+        url = reverse("admin:alerts_channel_changelist")
+        found.append(InboxWarning(text, url, "critical"))
     failing = list(AlertRule.objects.failing().values_list("name", flat=True)[:5])
     if failing:
         url = reverse("admin:alerts_alertrule_changelist")
         found.append(InboxWarning(f"Rules that cannot be evaluated: {', '.join(failing)}.", url))
     return found
-
-
-def describe_channel_state(channel: Channel) -> str:
-    """Return the state of the channel, with the start or the reason of a failure."""
-    if not channel.is_enabled:
-        reason = channel.disabled_reason
-        return f"disabled: {reason}" if reason else "disabled"
-    missing = list_missing_fields(channel)
-    if missing:
-        return f"not configured: {', '.join(missing)}"
-    if channel.failing_since:
-        return f"failing since {formats.stamp(channel.failing_since)}: {channel.last_error}"
-    return "working" if channel.last_success_at else "configured, nothing sent yet"
 
 
 def list_types() -> list[tuple[str, str]]:

@@ -27,8 +27,14 @@ class Destination:
 
 
 def list_channels(owner: AlertType | EscalationStep) -> list[Channel]:
-    """Return the enabled and configured channels of an alert type or an escalation step."""
-    return filter_configured(owner.channels.filter(is_enabled=True).order_by("pk"))
+    """Return the enabled and configured channels of an alert type or an escalation step.
+
+    A type also has the channels that get every type.
+    """
+    routed = Channel.objects.enabled().filter(pk__in=owner.channels.values("pk"))
+    if isinstance(owner, AlertType):
+        routed |= Channel.objects.enabled().filter(gets_every_type=True)
+    return filter_configured(routed.order_by("pk"))
 
 
 def list_destinations(

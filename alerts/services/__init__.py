@@ -1,11 +1,14 @@
 """The public functions that change alerts. Other apps call these and not the modules of this package."""
 
-from alerts.services.channel_state import enable_channel, retry_failing_channels, send_test
+from alerts.services.channel_state import enable_channel, repair_channel
+from alerts.services.channel_tests import run_test, send_test, send_test_of_form
 from alerts.services.checks import CheckResult, run_all_checks
-from alerts.services.delivery import DeliveryOutcome, deliver, deliver_waiting, resend
+from alerts.services.delivery import DeliveryOutcome, deliver, resend
+from alerts.services.dispatch import deliver_waiting
 from alerts.services.evaluate import EvaluationResult, evaluate_rule, evaluate_rules
 from alerts.services.followups import follow_up
 from alerts.services.problems import Contended, clear_problem, report_problem
+from alerts.services.routes import announce_soon, change_routes
 from alerts.services.rule_problems import problem_key
 from alerts.services.silences import silence
 from alerts.services.triage import acknowledge, comment, dismiss, mark_read, resolve
@@ -16,6 +19,8 @@ __all__ = [
     "DeliveryOutcome",
     "EvaluationResult",
     "acknowledge",
+    "announce_soon",
+    "change_routes",
     "clear_problem",
     "comment",
     "deliver",
@@ -27,11 +32,13 @@ __all__ = [
     "follow_up",
     "mark_read",
     "problem_key",
+    "repair_channel",
     "report_problem",
     "resend",
     "resolve",
-    "retry_failing_channels",
     "run_all_checks",
+    "run_test",
     "send_test",
+    "send_test_of_form",
     "silence",
 ]

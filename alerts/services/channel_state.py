@@ -1,83 +1,129 @@
-"""The state of channels: working, failing since a time, or disabled because the address is no longer valid."""
+"""The state of channels: working, failing and probed from time to time, or disabled because the address is not valid.
 
-import uuid
+The state is in the database, so that all nodes honor it. While a channel fails, only one message at a time is sent to
+it, by one node, from `retry_at` on. The other messages wait.
+"""
+
+import random
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, Value, When
 
-from alerts.channels import Message, filter_configured, get_transport
+from alerts.channels import DeliveryFailed, Message, filter_configured
 from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
-from alerts.models import Channel, Notification, NotificationState
+from alerts.models import LEASE_DURATION, Channel, Notification, NotificationState
 from alerts.queries import routing
 from alerts.services import outbox
+from alerts.services.routes import announce_soon
 
-# Interval at which a failing channel is probed with the oldest notification that it failed to deliver.
-RETRY_INTERVAL = timedelta(minutes=5)
+INITIAL_BACKOFF = timedelta(seconds=10)
+MAX_BACKOFF = timedelta(minutes=5)
+# A message that failed more often than this may be the cause itself, so it does not go first when its channel recovers.
+SUSPICIOUS_ATTEMPT_COUNT = 6
+
+
+def backoff(failure_count: int, retry_after: float | None) -> timedelta:
+    """Return a random delay up to an exponentially growing limit, but never less than the provider asks for."""
+    longest = min(INITIAL_BACKOFF * 2 ** min(failure_count - 1, 10), MAX_BACKOFF)
+    asked = timedelta(seconds=min(retry_after or 0, 3600))
+    jittered: timedelta = longest * random.random()  # noqa: S311
+    return max(jittered, asked)
 
 
 def record_success(channel: Channel, *, now: datetime) -> None:
-    """Record a delivery. If the channel had been failing, retry everything that it failed to deliver."""
+    """Record a delivery. If the channel had been failing, send everything that it failed to deliver."""
     recovered = Channel.objects.filter(pk=channel.pk, failing_since__isnull=False).update(
-        failing_since=None, last_error=""
+        failing_since=None, last_error="", failure_count=0, retry_at=None
     )
     Channel.objects.filter(pk=channel.pk).update(last_success_at=now)
     if recovered:
-        failed = _retryable(channel, now)
-        pks = list(failed.order_by("pk").values_list("pk", flat=True))
-        _requeue(pks, attempts=3, now=now)
+        held = Notification.objects.held(now).filter(channel=channel, is_permanent_failure=False)
+        _requeue(list(held.values_list("pk", flat=True)), attempts=3, now=now)
 
 
-def record_failure(channel: Channel, text: str, *, is_gone: bool, now: datetime) -> None:
-    """Mark the channel as failing. Disable it, and report that, if its address or credentials are no longer valid."""
-    Channel.objects.filter(pk=channel.pk, failing_since=None).update(failing_since=now)
-    Channel.objects.filter(pk=channel.pk).update(last_error=text)
-    if is_gone and Channel.objects.filter(pk=channel.pk, is_enabled=True).update(
-        is_enabled=False, disabled_reason=text
+def record_failure(
+    channel: Channel, failure: DeliveryFailed, *, is_probe: bool, now: datetime
+) -> None:
+    """Mark the channel as failing and hold its messages back for a while.
+
+    Disable it, and report that, if its address or credentials are no longer valid. If only this message was refused,
+    hold nothing back.
+    """
+    text = str(failure)[:2000]
+    row = Channel.objects.filter(pk=channel.pk)
+    row.filter(failing_since=None).update(failing_since=now)
+    row.update(last_error=text)
+    if failure.is_gone:
+        if row.filter(is_enabled=True).update(is_enabled=False, disabled_reason=text):
+            _report_through_another_channel(channel, text, now=now)
+        return
+    if failure.is_permanent:
+        if is_probe:  # the channel answered
+            row.update(retry_at=None, failure_count=0)
+        return
+    count = channel.failure_count + 1
+    # Of several sends that fail at the same time, only the first one counts.
+    first = row.filter(failure_count=channel.failure_count)
+    if (
+        not first.update(failure_count=count, retry_at=now + backoff(count, failure.retry_after))
+        and failure.retry_after
     ):
-        _report_through_another_channel(channel, text, now=now)
+        asked_at = now + timedelta(seconds=min(failure.retry_after, 3600))
+        row.filter(retry_at__lt=asked_at).update(retry_at=asked_at)
 
 
-def retry_failing_channels(*, now: datetime) -> int:
-    """Requeue one failed notification for each failing channel, and return their number."""
-    requeued = 0
-    for channel in Channel.objects.filter(is_enabled=True, failing_since__isnull=False):
-        claimed = (
-            Channel.objects.filter(pk=channel.pk)
-            .exclude(last_revived_at__gt=now - RETRY_INTERVAL)
-            .update(last_revived_at=now)
+def claim_probe(channel: Channel, *, now: datetime) -> bool:
+    """Return True if this node may send one message to the failing channel. No other node may until that has ended."""
+    return bool(
+        Channel.objects.filter(pk=channel.pk, retry_at=channel.retry_at).update(
+            retry_at=now + LEASE_DURATION
         )
-        oldest = _retryable(channel, now).order_by("pk").values_list("pk", flat=True)[:1]
-        if claimed:
-            requeued += _requeue(list(oldest), attempts=1, now=now)
-    return requeued
+    )
+
+
+def abandon_probe(channel: Channel, *, now: datetime) -> None:
+    """Let any node probe the channel again, because this node sent nothing."""
+    Channel.objects.filter(pk=channel.pk, retry_at=now + LEASE_DURATION).update(retry_at=now)
+
+
+def retry_oldest_failed(channel: Channel, *, now: datetime) -> None:
+    """Return the failed message with the fewest attempts to the queue, to probe the channel with it."""
+    held = Notification.objects.held(now).filter(channel=channel, is_permanent_failure=False)
+    oldest = held.order_by("attempt_count", "pk").values_list("pk", flat=True)[:1]
+    _requeue(list(oldest), attempts=1, now=now)
 
 
 def enable_channel(channel: Channel, *, now: datetime) -> None:
-    """Enable a channel that staff have fixed, and retry its failed notifications."""
+    """Enable a channel that staff have repaired, and send everything that it failed to deliver."""
+    Channel.objects.filter(pk=channel.pk).update(is_enabled=True)
+    repair_channel(channel, now=now)
+
+
+def repair_channel(channel: Channel, *, now: datetime) -> None:
+    """Forget past failures because staff changed the channel, and send everything that it failed to deliver.
+
+    That includes messages that the provider refused for good, because the refusal may have been about the settings.
+    """
     Channel.objects.filter(pk=channel.pk).update(
-        is_enabled=True, disabled_reason="", failing_since=None, last_error=""
+        disabled_reason="", failing_since=None, last_error="", failure_count=0, retry_at=None
     )
-    pks = list(_retryable(channel, now).order_by("pk").values_list("pk", flat=True))
-    _requeue(pks, attempts=3, now=now)
+    held = Notification.objects.held(now).filter(channel=channel)
+    _requeue(list(held.values_list("pk", flat=True)), attempts=3, now=now)
+    announce_soon()
 
 
-def _retryable(channel: Channel, now: datetime) -> QuerySet[Notification]:
-    return Notification.objects.failed().filter(
-        channel=channel, is_permanent_failure=False, deadline_at__gt=now
-    )
-
-
-def _requeue(pks: list[int], *, attempts: int, now: datetime) -> int:
-    requeued = Notification.objects.filter(pk__in=pks, state=NotificationState.FAILED).update(
+def _requeue(pks: list[int], *, attempts: int, now: datetime) -> None:
+    Notification.objects.filter(pk__in=pks, state=NotificationState.FAILED).update(
         state=NotificationState.WAITING,
-        next_attempt_at=now,
+        next_attempt_at=Case(
+            When(attempt_count__gt=SUSPICIOUS_ATTEMPT_COUNT, then=Value(now + MAX_BACKOFF)),
+            default=Value(now),
+        ),
         attempts_allowed=F("attempt_count") + attempts,
+        is_permanent_failure=False,
     )
-    for pk in pks:
-        outbox.wake_worker(pk)
-    return requeued
 
 
 def _report_through_another_channel(channel: Channel, text: str, *, now: datetime) -> None:
@@ -102,34 +148,3 @@ def _report_through_another_channel(channel: Channel, text: str, *, now: datetim
                 ),
                 now=now,
             )
-
-
-def send_test(channel: Channel, *, now: datetime) -> Notification:
-    """Enqueue a test message to all recipients, regardless of quiet hours. Its attempts show the provider's answer."""
-    transport = get_transport(channel)
-    recipients = {
-        recipient
-        for destination in routing.list_destinations([channel], severity=Severity.CRITICAL, now=now)
-        for recipient in destination.recipients
-    }
-    key = f"test:{channel.pk}:{uuid.uuid4()}"
-    notification = outbox.enqueue_notification(
-        channel=channel,
-        kind=MessageKind.TEST,
-        key=key,
-        stream=key,
-        message=Message(
-            kind=MessageKind.TEST,
-            title="Test from opsportal",
-            text=f'This is a test message for the {transport.label} channel "{channel.name}". No action is needed.',
-            severity=Severity.INFO,
-            source="opsportal",
-            url=f"{settings.BASE_URL}/admin/alerts/channel/",
-            at=now,
-            thread=key,
-            recipients=sorted(recipients),
-        ),
-        now=now,
-    )
-    assert notification is not None  # the key contains a new UUID
-    return notification

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from alerts.channels import TRANSPORTS
+from alerts.channels import TRANSPORTS, list_missing_fields
 from alerts.extension_points import (
     ALL_CHANNELS,
     TEAM_CHANNELS,
@@ -16,7 +16,7 @@ from alerts.extension_points import (
 )
 from alerts.models import AlertRule, AlertType, Channel, EscalationStep
 
-# Response time, channels and escalation for types that are not registered, by the severity of the first alert.
+# Response time, channels and escalation for types without defaults of their own, by the severity of the first alert.
 BY_SEVERITY = {
     Severity.CRITICAL: (timedelta(minutes=15), TEAM_CHANNELS, ALL_CHANNELS),
     Severity.HIGH: (timedelta(hours=1), TEAM_CHANNELS, TEAM_CHANNELS),
@@ -34,27 +34,41 @@ def sync_defaults() -> None:
 
 
 def sync_channels() -> None:
-    """Create one channel of each kind that the settings can configure. Staff add channels of the other kinds."""
+    """Create a channel of each kind that the settings configure. Staff add the others."""
     existing = set(Channel.objects.values_list("name", flat=True))
     for transport in TRANSPORTS.values():
-        if transport.kind not in existing and any(
-            f.setting and f.is_shown for f in transport.fields
-        ):
-            Channel.objects.get_or_create(
-                name=transport.kind,
-                defaults={
-                    "kind": transport.kind,
-                    "uses_environment": True,
-                    "max_per_minute": transport.max_per_minute,
-                },
-            )
+        draft = Channel(
+            name=transport.kind,
+            kind=transport.kind,
+            uses_environment=True,
+            max_per_minute=transport.max_per_minute,
+        )
+        has_settings = any(field.setting and field.is_shown for field in transport.fields)
+        if draft.name not in existing and has_settings and not list_missing_fields(draft):
+            add_default_channel(draft)
+
+
+@transaction.atomic
+def add_default_channel(channel: Channel) -> None:
+    """Save a new channel and route to it the types and escalation steps whose defaults name its kind."""
+    channel.save()
+    for alert_type in AlertType.objects.prefetch_related("steps"):
+        default = _find_defaults(alert_type.slug, Severity(alert_type.severity))
+        if channel.name in default.channels:
+            alert_type.channels.add(channel)
+        if channel.name in default.escalate_to:
+            for step in alert_type.steps.all():
+                step.channels.add(channel)
 
 
 def sync_types() -> None:
+    """Create the missing types: those that apps register, and those of rules."""
     existing = set(AlertType.objects.values_list("slug", flat=True))
-    for default in alert_types:
-        if default.slug not in existing:
-            _get_or_create_type(default)
+    severities = {rule.alert_type: Severity(rule.severity) for rule in alert_rules}
+    severities |= {default.slug: default.severity for default in alert_types}
+    for slug, severity in severities.items():
+        if slug not in existing:
+            _get_or_create_type(_find_defaults(slug, severity))
 
 
 def sync_rules() -> int:
@@ -98,20 +112,26 @@ def get_or_create_type(slug: str, severity: str) -> AlertType:
     existing = AlertType.objects.filter(slug=slug).first()
     if existing:
         return existing
+    return _get_or_create_type(_find_defaults(slug, Severity(severity)))
+
+
+def _find_defaults(slug: str, severity: Severity) -> TypeDefaults:
+    """Return the defaults of a type: those that an app registered, completed by those of the severity."""
+    name = slug.replace(".", " ").replace("-", " ").replace("_", " ").capitalize()[:100]
     if slug in alert_types:
-        return _get_or_create_type(alert_types.get(slug))
-    respond_within, channels, escalate_to = BY_SEVERITY[Severity(severity)]
-    name = slug.replace(".", " ").replace("-", " ").replace("_", " ").capitalize()
-    return _get_or_create_type(
-        TypeDefaults(
-            slug,
-            name[:100],
-            Severity(severity),
-            respond_within,
-            channels,
-            escalate_to,
-            digest_only=severity == Severity.INFO,
-        )
+        registered = alert_types.get(slug)
+        if registered.channels or registered.respond_within or registered.digest_only:
+            return registered
+        name, severity = registered.name, registered.severity
+    respond_within, channels, escalate_to = BY_SEVERITY[severity]
+    return TypeDefaults(
+        slug,
+        name,
+        severity,
+        respond_within,
+        channels,
+        escalate_to,
+        digest_only=severity == Severity.INFO,
     )
 
 

@@ -67,11 +67,21 @@ def _apply(
 def _announce(alert: SystemAlert, now: datetime) -> bool:
     if notifications.find_hold_reason(alert, notifications.choose_kind(alert), now):
         return False
-    return transition(alert) and notifications.announce(alert, now=now) > 0
+    alert_type = get_or_create_type(alert.alert_type, alert.severity)
+    if not alert_type.digest_only and not routing.list_channels(alert_type):
+        return False
+    if not transition(alert) or not notifications.announce(alert, now=now):
+        return False
+    lifecycle.start_response_clock(alert, now=now)  # people learn of the alert only now
+    return True
 
 
 def _escalate(alert: SystemAlert, now: datetime) -> bool:
-    """Take the next escalation step. After the last step and its repeats, mark the alert as unanswered."""
+    """Take the next escalation step. After the last step and its repeats, mark the alert as unanswered.
+
+    If no channel was available when the alert opened, the step's channels get the alert itself. As long as the step has
+    no channel either, it waits.
+    """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     steps = list(alert_type.steps.order_by("after", "pk"))
     number = alert.escalation_count
@@ -87,13 +97,18 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
             )
         return False
     step = steps[min(number, len(steps) - 1)]
+    channels = routing.list_channels(step)
+    if not channels:
+        return False
+    is_announced = alert.is_announced or alert.notice_count > 0
+    kind = MessageKind.ESCALATED if is_announced else notifications.choose_kind(alert)
     if not transition(
         alert,
         escalation_count=number + 1,
         escalate_at=_next_escalation_at(alert, steps, number, now),
     ):
         return False
-    notifications.notify(alert, MessageKind.ESCALATED, routing.list_channels(step), now=now)
+    notifications.notify(alert, kind, channels, now=now)
     return True
 
 

@@ -188,7 +188,7 @@ def raise_severity(alert: SystemAlert, problem: Problem, *, now: datetime) -> bo
     add_timeline_entry(alert, Kind.RAISED, f"to {alert.severity}", now=now)
     if was_acknowledged:
         add_timeline_entry(alert, Kind.UNACKNOWLEDGED, "the severity was raised", now=now)
-    _start_response_clock(alert, now=now)
+    start_response_clock(alert, now=now)
     notifications.announce(alert, now=now)
     return True
 
@@ -205,7 +205,7 @@ def end_dismissal(alert: SystemAlert, now: datetime) -> bool:
     ):
         return False
     add_timeline_entry(alert, Kind.RETURNED, now=now)
-    _start_response_clock(alert, now=now)
+    start_response_clock(alert, now=now)
     notifications.announce(alert, now=now)
     return True
 
@@ -259,7 +259,7 @@ def _record_opening(
     alert: SystemAlert, kind: AlertEvent.Kind, *, now: datetime, becomes_flapping: bool = False
 ) -> None:
     add_timeline_entry(alert, kind, alert.message, now=now)
-    _start_response_clock(alert, now=now)
+    start_response_clock(alert, now=now)
     if becomes_flapping:
         update_locked(alert, is_flapping=True)
         add_timeline_entry(
@@ -270,7 +270,7 @@ def _record_opening(
         notifications.announce(alert, now=now)
 
 
-def _start_response_clock(alert: SystemAlert, *, now: datetime) -> None:
+def start_response_clock(alert: SystemAlert, *, now: datetime) -> None:
     """Restart the response time and the escalation of the alert type."""
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     within = alert_type.respond_within

@@ -6,38 +6,33 @@ Call these in the transaction that changed the alert, because they rely on the l
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.conf import settings
-
 from alerts import messages
-from alerts.channels import Message, get_transport
+from alerts.channels import get_transport
 from alerts.channels.base import MessageKind
-from alerts.models import AlertEvent, Channel, Notification, NotificationState, SystemAlert
+from alerts.extension_points import Severity
+from alerts.models import (
+    FIRING_KINDS,
+    AlertEvent,
+    Channel,
+    Notification,
+    NotificationState,
+    SystemAlert,
+)
 from alerts.queries import routing, silences
-from alerts.queries.routing import Destination
-from alerts.services import outbox
+from alerts.services import outbox, storms
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, update_locked
-from core.lib import formats
 
 Kind = MessageKind
 
-# A recipient of any of these is also notified of the resolution.
-FIRING_KINDS = (
-    Kind.TRIGGERED,
-    Kind.REOPENED,
-    Kind.RAISED,
-    Kind.REMINDER,
-    Kind.ESCALATED,
-    Kind.FLAPPING,
-)
-STORM_THRESHOLD = 20
-STORM_WINDOW = timedelta(minutes=5)
+NO_CHANNEL = "no channel of this alert type is configured; it is announced as soon as one works"
 
 
 def announce(alert: SystemAlert, *, now: datetime) -> int:
     """Notify about an open alert that is not announced yet, and return the number of messages.
 
-    If a silence or the cooldown holds it back, it stays unannounced, and the sweep of each minute tries again.
+    If a silence or the cooldown holds it back, or no channel works, it stays unannounced, and the sweep of each minute
+    tries again.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     if alert_type.digest_only:
@@ -45,19 +40,15 @@ def announce(alert: SystemAlert, *, now: datetime) -> int:
         add_timeline_entry(alert, AlertEvent.Kind.HELD_BACK, "listed in the daily digest", now=now)
         return 0
     kind = choose_kind(alert)
-    hold = find_hold_reason(alert, kind, now)
+    channels = routing.list_channels(alert_type)
+    hold = find_hold_reason(alert, kind, now) or ("" if channels else NO_CHANNEL)
     if hold:
         if not alert.events.filter(kind=AlertEvent.Kind.HELD_BACK, text=hold).exists():
             add_timeline_entry(alert, AlertEvent.Kind.HELD_BACK, hold, now=now)
         return 0
-    channels = routing.list_channels(alert_type)
     count = notify(alert, kind, channels, now=now)
     if not alert.is_announced:
         update_locked(alert, is_announced=True)
-    if not channels:
-        add_timeline_entry(
-            alert, AlertEvent.Kind.HELD_BACK, "no channel of this alert type is configured", now=now
-        )
     return count
 
 
@@ -109,17 +100,18 @@ def notify(
 ) -> int:
     """Enqueue a message of this kind for each channel and return the number of messages.
 
-    A channel in a storm gets one message about the storm instead.
+    In a storm, the message is only stored, and the storm message of the channel counts it.
     """
     channel_names: list[str] = []
+    grouped_names: list[str] = []
     number = alert.notice_count + 1
     for destination in routing.list_destinations(channels, severity=alert.severity, now=now):
-        if kind in FIRING_KINDS and is_storm(destination.channel, now):
-            _notify_storm(destination, now=now)
-            continue
+        is_grouped = kind in FIRING_KINDS and storms.is_storm(
+            destination.channel, alert.severity, now=now
+        )
         stream = _build_stream(alert, destination.label)
-        if alert.notice_count:
-            _supersede_queued(stream, destination.not_before, now)
+        if alert.notice_count and not is_grouped:
+            _supersede_queued(stream, alert.severity, destination.not_before, now)
         outbox.enqueue_notification(
             channel=destination.channel,
             kind=kind,
@@ -129,8 +121,9 @@ def notify(
             now=now,
             alert=alert,
             not_before=destination.not_before,
+            state=NotificationState.GROUPED if is_grouped else NotificationState.WAITING,
         )
-        channel_names.append(destination.channel.name)
+        (grouped_names if is_grouped else channel_names).append(destination.channel.name)
     if channel_names and kind in FIRING_KINDS:
         update_locked(alert, notice_count=number, last_notified_at=now, is_announced=True)
     else:
@@ -138,6 +131,11 @@ def notify(
     if channel_names:
         text = f"{kind.label}: {', '.join(dict.fromkeys(channel_names))}"
         add_timeline_entry(alert, messages.to_event_kind(kind), text, now=now)
+    if grouped_names:
+        text = (
+            f"alert storm, counted in the storm message: {', '.join(dict.fromkeys(grouped_names))}"
+        )
+        add_timeline_entry(alert, AlertEvent.Kind.HELD_BACK, text, now=now)
     return len(channel_names)
 
 
@@ -161,6 +159,7 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
     number = alert.notice_count + 1
     firing = (
         alert.notifications.filter(kind__in=FIRING_KINDS, created_at__gte=alert.opened_at)
+        .exclude(state=NotificationState.GROUPED)  # the storm message says how many are resolved
         .select_related("channel")
         .order_by("pk")
     )
@@ -187,7 +186,7 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
             now=now,
             alert=alert,
             # A recipient in quiet hours gets one message about both when the quiet hours end.
-            not_before=last.next_attempt_at if last.attempt_count == 0 else None,
+            not_before=last.due_at if last.attempt_count == 0 else None,
         )
         channel_names.append(last.channel.name)
     update_locked(alert, notice_count=number)
@@ -197,51 +196,21 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
     return len(channel_names)
 
 
-def is_storm(channel: Channel, now: datetime) -> bool:
-    recent = channel.notifications.filter(kind__in=FIRING_KINDS, created_at__gt=now - STORM_WINDOW)
-    return recent.count() >= STORM_THRESHOLD
-
-
 def _build_stream(alert: SystemAlert, label: str) -> str:
     return f"alert-{alert.pk}/{label}"
 
 
-def _supersede_queued(stream: str, due_at: datetime, now: datetime) -> None:
-    """Supersede messages held for quiet hours, which would otherwise delay a critical message in their stream."""
-    Notification.objects.filter(
+def _supersede_queued(stream: str, severity: str, due_at: datetime, now: datetime) -> None:
+    """Supersede older messages that would delay this one in their stream.
+
+    These are the messages held for quiet hours, and before a critical message all that were not tried yet.
+    """
+    queued = Notification.objects.filter(
         stream=stream,
         kind__in=FIRING_KINDS,
         state=NotificationState.WAITING,
         attempt_count=0,
-        next_attempt_at__gt=max(due_at, now),
-    ).update(state=NotificationState.SUPERSEDED, error="superseded by a later message")
-
-
-def _notify_storm(destination: Destination, *, now: datetime) -> None:
-    slot = int(now.timestamp() // STORM_WINDOW.total_seconds())
-    key = f"storm:{destination.label}:{slot}"
-    if Notification.objects.filter(idempotency_key=key).exists():
-        return
-    active = SystemAlert.objects.active().count()
-    message = Message(
-        kind=Kind.STORM,
-        title=f"Alert storm: {active} alerts are active",
-        text=f"This channel reached {STORM_THRESHOLD} messages within {formats.span(STORM_WINDOW)}. "
-        "See the alerts page for further alerts; no individual messages are sent for now.",
-        severity="critical",
-        source="opsportal",
-        url=f"{settings.BASE_URL}/admin/alerts/",
-        facts=[("Active", str(active))],
-        at=now,
-        thread=f"opsportal:storm:{slot}",
-        recipients=list(destination.recipients),
     )
-    outbox.enqueue_notification(
-        channel=destination.channel,
-        kind=Kind.STORM,
-        key=key,
-        stream=f"storm/{destination.label}",
-        message=message,
-        now=now,
-        not_before=destination.not_before,
-    )
+    if severity != Severity.CRITICAL:
+        queued = queued.filter(next_attempt_at__gt=max(due_at, now))
+    queued.update(state=NotificationState.SUPERSEDED, error="superseded by a later message")

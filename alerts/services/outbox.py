@@ -1,12 +1,21 @@
-"""Writing to the outbox, in the same transaction as the change that a message reports."""
+"""Writing to the outbox, in the same transaction as the change that a message reports.
+
+The delivery process polls the table, so a committed row needs nothing else to be sent.
+"""
 
 from datetime import datetime, timedelta
 
 from alerts.channels import Message
 from alerts.channels.base import MessageKind
+from alerts.extension_points import Severity
 from alerts.messages import to_payload
-from alerts.models import Channel, Notification, SystemAlert
-from core.lib import queue
+from alerts.models import (
+    FIRING_KINDS,
+    Channel,
+    Notification,
+    NotificationState,
+    SystemAlert,
+)
 
 # Messages not delivered by then are outdated, and are shown as failed.
 DELIVERY_DEADLINE = timedelta(hours=24)
@@ -23,6 +32,7 @@ def enqueue_notification(
     now: datetime,
     alert: SystemAlert | None = None,
     not_before: datetime | None = None,
+    state: NotificationState = NotificationState.WAITING,
 ) -> Notification | None:
     """Create a notification and return it, or None if one with this idempotency key exists."""
     due_at = max(now, not_before or now)
@@ -35,18 +45,13 @@ def enqueue_notification(
             "kind": kind,
             "stream": stream,
             "payload": to_payload(message),
+            "state": state,
+            "is_critical": kind == MessageKind.STORM
+            or (kind in FIRING_KINDS and message.severity == Severity.CRITICAL),
             "created_at": now,
+            "due_at": due_at,
             "next_attempt_at": due_at,
             "deadline_at": due_at + lifetime,
         },
     )
-    if not created:
-        return None
-    if due_at <= now:
-        wake_worker(notification.pk)
-    return notification
-
-
-def wake_worker(notification_id: int) -> None:
-    """Queue the delivery now instead of at the next sweep."""
-    queue.enqueue("alerts.tasks.deliver", notification_id=notification_id)
+    return notification if created else None

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Max
 
-from alerts.models import AlertRule, Notification
+from alerts.models import AlertRule
+from alerts.queries import list_backlogs
 from core.lib import outbound
 
 MAX_EVALUATION_AGE = timedelta(minutes=5)
@@ -32,7 +33,8 @@ def find_stall(now: datetime) -> str:
     last = AlertRule.objects.enabled().aggregate(last=Max("last_evaluated_at"))["last"]
     if AlertRule.objects.enabled().exists() and (last is None or now - last > MAX_EVALUATION_AGE):
         return "no rule was evaluated recently"
-    overdue = Notification.objects.due(now - MAX_DELIVERY_DELAY).filter(
-        channel__is_enabled=True, channel__failing_since=None
+    limit = MAX_DELIVERY_DELAY.total_seconds()
+    is_stuck = any(
+        backlog.is_working and backlog.oldest_seconds > limit for backlog in list_backlogs(now=now)
     )
-    return "notifications are overdue" if overdue.exists() else ""
+    return "notifications are overdue" if is_stuck else ""

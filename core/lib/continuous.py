@@ -153,7 +153,9 @@ def _run(tasks: Sequence[ContinuousTask], progress: Any, parent: int) -> None:
         ended = [thread.name for thread in threads if not thread.is_alive()]
         if ended and not controls[0].is_stopping:
             log.critical("continuous task ended", extra={"tasks": ended})
-            os._exit(70)  # does not wait for the other threads, which may wait for an outside service
+            os._exit(
+                70
+            )  # does not wait for the other threads, which may wait for an outside service
         time.sleep(WATCH_SECONDS)
 
 

@@ -37,3 +37,10 @@ alert_type(
     escalate_to=TEAM_CHANNELS,
 )
 alert_type(HIGH_USAGE, name="High usage", severity=Severity.INFO, digest_only=True)
+
+# With the response time and the channels of their severity.
+alert_type("failed-check", name="Failed check", severity=Severity.HIGH)
+alert_type("monitor-down", name="Monitor down", severity=Severity.HIGH)
+alert_type("missed-heartbeat", name="Missed heartbeat", severity=Severity.HIGH)
+alert_type("own-network-down", name="Own network down", severity=Severity.CRITICAL)
+alert_type("backup", name="Backup", severity=Severity.HIGH)

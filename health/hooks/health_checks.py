@@ -11,8 +11,9 @@ from django.db import connection
 from django.db.utils import load_backend
 from django.utils import timezone
 
+from alerts.queries import Backlog, list_backlogs, list_unrouted_channels
 from core.jobs.queries import queue_state
-from core.lib import outbound
+from core.lib import formats, outbound
 from core.lib.outbound.breaker import State
 from health.backups.verification import STALE_AFTER
 from health.extension_points import OWN_NETWORK, Degraded, NotConfigured, health_check
@@ -57,6 +58,9 @@ def cache() -> str:
 # Beyond the first limit the queue is degraded, beyond the second it is down.
 TICK_LATE_SECONDS, TICK_MISSING_SECONDS = 150, 300
 LONG_WAIT_SECONDS, MAX_WAIT_SECONDS = 60, 300
+# A job is nudged every 5 s, so one that waits longer than this finds no free worker.
+JOB_LATE_SECONDS = 30
+MESSAGE_LATE_SECONDS = 60
 
 
 @health_check("queue", summary="Task queue", critical=True, timeout=3.0)
@@ -72,9 +76,56 @@ def queue() -> str:
         raise RuntimeError(f"no worker is running: last tick {tick:.0f} s ago; {waiting}")
     if state.oldest_seconds > MAX_WAIT_SECONDS:
         raise RuntimeError(f"the queue is not being processed: {waiting}")
+    late = f"{state.late_job} should have started {state.late_seconds:.0f} s ago"
+    if state.late_seconds > MAX_WAIT_SECONDS:
+        raise RuntimeError(f"scheduled jobs do not start: {late}; {waiting}")
+    if state.late_seconds > JOB_LATE_SECONDS:
+        raise Degraded(f"scheduled jobs start late: {late}; {waiting}")
     if tick > TICK_LATE_SECONDS or state.oldest_seconds > LONG_WAIT_SECONDS:
         raise Degraded(f"slow: last tick {tick:.0f} s ago; {waiting}")
     return f"{len(state.nodes)} node{'s' * (len(state.nodes) != 1)}, {waiting}"
+
+
+@health_check("notifications", summary="Notifications", timeout=2.0)
+def notifications() -> str:
+    """Report channels that do not work, and messages that wait although their channel works."""
+    backlogs = list_backlogs(now=timezone.now())
+    working = [backlog for backlog in backlogs if backlog.is_working]
+    late = [backlog for backlog in working if backlog.oldest_seconds > MESSAGE_LATE_SECONDS]
+    broken = [
+        backlog
+        for backlog in backlogs
+        if not backlog.is_working
+        and (backlog.is_late or backlog.channel.failing_since or backlog.channel.disabled_reason)
+    ]
+    if not working and not broken:
+        raise NotConfigured("no channel is configured; add one under Alerts, Channels")
+    text = "; ".join(map(_describe_backlog, [*late, *broken]))
+    if any(backlog.oldest_seconds > MAX_WAIT_SECONDS for backlog in late):
+        raise RuntimeError(f"messages are not delivered: {text}")
+    if text:
+        raise Degraded(text)
+    waiting = sum(backlog.waiting_count for backlog in working)
+    result = f"{len(working)} channel{'s' * (len(working) != 1)}, {waiting} waiting"
+    unrouted = [channel.name for channel in list_unrouted_channels()]
+    if unrouted:
+        result += f"; no alert type is routed to {', '.join(unrouted)}"
+    return result
+
+
+def _describe_backlog(backlog: Backlog) -> str:
+    """Describe a channel's backlog, such as "Ops Slack: 3 messages wait, the oldest for 4 min (500 no)"."""
+    channel = backlog.channel
+    count = backlog.waiting_count + backlog.held_count
+    parts = []
+    if count:
+        parts.append(f"{count} message{' waits' if count == 1 else 's wait'}")
+    if backlog.waiting_count:
+        parts.append(f"the oldest for {formats.span(backlog.oldest_seconds)}")
+    reason = channel.disabled_reason or channel.last_error
+    if not count:
+        parts.append("disabled" if not channel.is_enabled else "failing")
+    return f"{channel.name}: {', '.join(parts)}" + (f" ({reason[:200]})" if reason else "")
 
 
 # --- optional: if these fail, the portal is degraded -------------------------------------------------------

@@ -1,7 +1,7 @@
 """Prometheus metrics. They are read from the database, so every process and every node reports the same values."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Count, Max, Sum
@@ -16,6 +16,7 @@ from prometheus_client.core import (
 
 from alerts.extension_points import Severity
 from alerts.models import Notification, SystemAlert
+from alerts.queries import list_backlogs
 from core.jobs import queries as jobs
 from health import histogram
 from health.extension_points import metric_source
@@ -228,6 +229,11 @@ def portal() -> Iterator[Metric]:
         value=queue.oldest_seconds,
     )
     yield GaugeMetricFamily("opsportal_queue_nodes", "Worker nodes.", value=len(queue.nodes))
+    yield GaugeMetricFamily(
+        "opsportal_queue_job_late_seconds",
+        "Time for which the most overdue scheduled job has been waiting to start.",
+        value=queue.late_seconds,
+    )
     if queue.tick_age_seconds is not None:
         yield GaugeMetricFamily(
             "opsportal_queue_tick_age_seconds",
@@ -266,6 +272,7 @@ def alerts() -> Iterator[Metric]:
     ):
         outbox.add_metric([state], count)
     yield outbox
+    yield from _channels(timezone.now())
     oldest = Notification.objects.unfinished().aggregate(at=Max("next_attempt_at"))["at"]
     if oldest:
         yield GaugeMetricFamily(
@@ -301,3 +308,29 @@ def impact() -> Iterator[Metric]:
         for currency, amount in sorted(figures.amounts.get(state, {}).items()):
             amounts.add_metric([state.value, currency], amount)
     yield from (orders, amounts, seats)
+
+
+def _channels(now: datetime) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        "opsportal_channel_waiting", "Messages that should be delivered by now.", labels=["channel"]
+    )
+    held = GaugeMetricFamily(
+        "opsportal_channel_held",
+        "Failed messages that are sent again once the channel works.",
+        labels=["channel"],
+    )
+    oldest = GaugeMetricFamily(
+        "opsportal_channel_oldest_seconds",
+        "Time since the oldest waiting message was due.",
+        labels=["channel"],
+    )
+    working = GaugeMetricFamily(
+        "opsportal_channel_working", "1 if the channel accepts messages.", labels=["channel"]
+    )
+    for backlog in list_backlogs(now=now):
+        name = [backlog.channel.name]
+        waiting.add_metric(name, backlog.waiting_count)
+        held.add_metric(name, backlog.held_count)
+        oldest.add_metric(name, backlog.oldest_seconds)
+        working.add_metric(name, float(backlog.is_working))
+    yield from (waiting, held, oldest, working)

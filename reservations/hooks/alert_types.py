@@ -14,3 +14,8 @@ alert_type(
     channels=("email",),
     escalate_to=TEAM_CHANNELS,
 )
+
+# With the response time and the channels of their severity.
+alert_type("inventory-drift", name="Inventory drift", severity=Severity.CRITICAL)
+alert_type("money-without-seat", name="Money without seat", severity=Severity.HIGH)
+alert_type("seat-and-money-differ", name="Seat and money differ", severity=Severity.HIGH)

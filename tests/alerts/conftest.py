@@ -9,8 +9,10 @@ import pytest
 from pytest_django import Settings
 
 from alerts import services
+from alerts.channels import TRANSPORTS
 from alerts.extension_points import Measured, Severity, alert_rule, alert_rules, instant_checks
 from alerts.models import AlertRule, Channel, Notification, SystemAlert
+from alerts.services.defaults import add_default_channel
 from core.lib.outbound import breaker
 from core.lib.registry import Registry
 from tests.servers.fake_http import FakeHTTP
@@ -79,6 +81,21 @@ def loopback(settings: Settings) -> None:
     """Allow loopback addresses, where the fake services listen, and reset the circuit breakers."""
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
     breaker.reset_all()
+
+
+@pytest.fixture(autouse=True)
+def default_channels(request: pytest.FixtureRequest) -> None:
+    """Create the channels that tests configure, with the default routes of their kinds."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker is None:
+        return
+    request.getfixturevalue("transactional_db" if marker.kwargs.get("transaction") else "db")
+    for kind in ("email", "slack", "sms", "pagerduty"):
+        if not Channel.objects.filter(name=kind).exists():
+            limit = TRANSPORTS[kind].max_per_minute
+            add_default_channel(
+                Channel(name=kind, kind=kind, uses_environment=True, max_per_minute=limit)
+            )
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from alerts.channels.base import MessageKind
 from alerts.channels.sms import build_segment, count_characters, to_gsm7
 from alerts.channels.webhook import sign
 from alerts.models import AlertType, Channel, Notification, Person, Team
-from alerts.services.channel_state import send_test
+from alerts.services import run_test, send_test
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver, sent
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.mail import MailServer
@@ -126,7 +126,7 @@ def test_a_reopened_alert_keeps_its_pagerduty_incident_and_a_later_episode_has_a
 
 
 def test_a_pagerduty_test_resolves_its_own_incident(pagerduty: FakeHTTP) -> None:
-    send_test(Channel.objects.get(name="pagerduty"), now=NOON)
+    run_test(send_test(Channel.objects.get(name="pagerduty"), now=NOON), now=NOON)
     deliver(NOON)
 
     trigger, end = [request.json() for request in pagerduty.requests]
@@ -240,7 +240,7 @@ def test_urls_entered_by_staff_cannot_reach_private_addresses(
     with pytest.raises(DeliveryFailed, match="not a public address") as failure:
         send(made)
 
-    assert failure.value.is_permanent
+    assert not failure.value.is_permanent  # staff may allow the address or change it
     assert fake.requests == []
 
 
@@ -328,7 +328,7 @@ def test_an_invalid_address_is_reported_as_gone(
     with pytest.raises(DeliveryFailed) as failure:
         send(channel(kind, url=fake.url, webhook_url=fake.url, secret="s"))
 
-    assert (failure.value.is_permanent, failure.value.is_gone) == (True, True)
+    assert (failure.value.is_permanent, failure.value.is_gone) == (False, True)
 
 
 # --- Resend -------------------------------------------------------------------------------------------------------

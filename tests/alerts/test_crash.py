@@ -5,7 +5,10 @@ from collections.abc import Callable
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.portal import Portal
 
-SWEEP = "from alerts.tasks import deliver_waiting; print(deliver_waiting())"
+SWEEP = (
+    "from alerts import services; from django.utils import timezone; "
+    "print(services.deliver_waiting(now=timezone.now()))"
+)
 TIME_PASSES = "UPDATE alerts_notification SET lease_until = '2020-01-01 00:00:00+00:00'"
 
 

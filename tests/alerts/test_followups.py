@@ -20,7 +20,6 @@ from alerts.models import (
 from alerts.queries import active_summary
 from alerts.queries.routing import skip_quiet_hours
 from alerts.queries.silences import matches
-from core.lib.outbound import breaker
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver
 from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
@@ -339,7 +338,9 @@ def test_every_delivered_alert_is_followed_by_its_resolution(
     SystemAlert.objects.all().delete()
     Notification.objects.all().delete()
     Silence.objects.all().delete()
-    Channel.objects.update(is_enabled=True, failing_since=None, disabled_reason="")
+    Channel.objects.update(
+        is_enabled=True, failing_since=None, disabled_reason="", retry_at=None, failure_count=0
+    )
     server.reset()
     now = NOON
     for step, answer, minutes in steps:
@@ -383,9 +384,7 @@ def answer_with(server: FakeHTTP, status: int) -> None:
 
 
 def run(now: datetime) -> None:
-    breaker.reset_all()
     services.follow_up(now=now)
-    services.retry_failing_channels(now=now)
     services.deliver_waiting(now=now)
 
 

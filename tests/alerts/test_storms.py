@@ -1,19 +1,130 @@
 """Many alerts at once: their cost, and the limits on messages."""
 
 import time
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
 from alerts import services
-from alerts.extension_points import Reading
+from alerts.extension_points import Reading, Severity
 from alerts.models import Channel, Notification, SystemAlert
-from alerts.services import delivery, excess
+from alerts.services import delivery, excess, storms
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver
+from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
 
 pytestmark = pytest.mark.django_db
+SECOND = timedelta(seconds=1)
+
+
+def titles(server: FakeHTTP) -> list[str]:
+    return [request.json()["text"] for request in server.requests]
+
+
+def storm_titles(server: FakeHTTP) -> list[str]:
+    return [title for title in titles(server) if "Alert storm" in title]
+
+
+@pytest.fixture
+def storm(slack: FakeHTTP) -> FakeHTTP:
+    """Let the Slack channel reach the number of messages of a storm, and group three more alerts."""
+    Channel.objects.update(max_per_minute=1000)
+    for number in range(20):
+        make_alert(title=f"Slow {number}", severity=Severity.HIGH, now=NOON)
+    make_alert(title="Late", severity=Severity.MEDIUM, now=NOON)
+    make_alert(title="Worst", severity=Severity.HIGH, now=NOON)
+    make_alert(title="Small", severity=Severity.MEDIUM, now=NOON)
+    deliver(NOON)
+    return slack
+
+
+def test_a_storm_is_one_message_that_names_the_worst_and_counts_the_others(
+    storm: FakeHTTP,
+) -> None:
+    assert len(storm.requests) == 21
+    assert storm_titles(storm) == ["🔶 Alert storm: 3 alerts held back, 3 active"]
+    message = Notification.objects.get(kind="storm").payload
+    assert "1 high, 2 medium. The worst:\n- Worst (high)\n- Late (medium)" in message["text"]
+    assert ["Worst", "Worst"] in message["facts"]
+
+
+def test_a_critical_alert_passes_a_storm(storm: FakeHTTP) -> None:
+    make_alert(title="Shop is down", severity=Severity.CRITICAL, now=NOON)
+
+    deliver(NOON)
+
+    assert titles(storm)[-1] == "⛔ Shop is down"
+
+
+def test_an_alert_that_becomes_critical_passes_a_storm(storm: FakeHTTP) -> None:
+    make_alert(key="rising", title="Rising", severity=Severity.HIGH, now=NOON)
+    make_alert(key="rising", title="Rising", severity=Severity.CRITICAL, now=NOON)
+
+    deliver(NOON)
+
+    assert titles(storm)[-1] == "⛔ Now critical: Rising"
+
+
+def test_the_storm_message_is_followed_when_more_alerts_are_held_back(storm: FakeHTTP) -> None:
+    make_alert(title="Another", severity=Severity.HIGH, now=NOON + SECOND)
+    deliver(NOON + 10 * SECOND)
+    assert len(storm.requests) == 21
+
+    deliver(NOON + 30 * SECOND)
+
+    assert titles(storm)[-1] == "🔶 Alert storm: 4 alerts held back, 4 active"
+    threads = {n.payload["thread"] for n in Notification.objects.filter(kind="storm")}
+    assert len(threads) == 1
+
+
+def test_the_end_of_a_storm_is_reported_once_with_what_is_still_active(storm: FakeHTTP) -> None:
+    services.clear_problem(key=SystemAlert.objects.get(title="Late").key, now=NOON + MINUTE)
+
+    for minute in range(5, 15):
+        deliver(NOON + minute * MINUTE)
+
+    assert titles(storm)[21:] == ["🔶 Alert storm over: 3 alerts held back, 2 still active"]
+
+
+def test_a_later_storm_is_reported_on_its_own(storm: FakeHTTP) -> None:
+    later = NOON + timedelta(hours=1)
+    for number in range(21):
+        make_alert(title=f"Later {number}", severity=Severity.HIGH, now=later)
+    deliver(later)
+
+    assert storm_titles(storm)[1:] == ["🔶 Alert storm: 1 alert held back, 1 active"]
+
+
+def test_the_timeline_and_the_messages_of_an_alert_say_that_it_was_held_back(
+    storm: FakeHTTP,
+) -> None:
+    alert = SystemAlert.objects.get(title="Late")
+
+    (notification,) = alert.notifications.all()
+    assert notification.get_state_display() == "in the storm message"
+    assert "alert storm, counted in the storm message: slack" in [
+        event.text for event in alert.events.all()
+    ]
+
+
+def test_the_resolution_of_an_alert_that_was_held_back_sends_no_message(storm: FakeHTTP) -> None:
+    services.clear_problem(key=SystemAlert.objects.get(title="Late").key, now=NOON + MINUTE)
+
+    deliver(NOON + MINUTE)
+
+    assert len(storm.requests) == 21
+
+
+def test_hundreds_of_critical_alerts_become_a_storm_too(slack: FakeHTTP) -> None:
+    for _ in range(storms.CRITICAL_STORM_THRESHOLD + 2):
+        make_alert(severity=Severity.CRITICAL, now=NOON)
+
+    deliver(NOON)
+
+    assert len(slack.requests) == storms.CRITICAL_STORM_THRESHOLD + 1
+    assert storm_titles(slack) == ["⛔ Alert storm: 2 alerts held back, 2 active"]
 
 
 @pytest.mark.slow
@@ -21,6 +132,7 @@ def test_ten_thousand_breaches_of_500_problems_create_500_alerts(
     gauge: Gauge, slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(excess, "MAX_ALERTS_PER_RULE", 500)
+    gauge.row(severity="high")
     gates = [Reading(9, labels=(("gate", f"gate {number}"),)) for number in range(500)]
 
     for minute in range(20):
@@ -29,10 +141,12 @@ def test_ten_thousand_breaches_of_500_problems_create_500_alerts(
 
     assert SystemAlert.objects.active().count() == 500
     assert set(SystemAlert.objects.values_list("occurrence_count", flat=True)) == {20}
-    kinds = list(Notification.objects.values_list("kind", flat=True))
-    assert kinds.count("triggered") == 20
-    assert len(kinds) == 21  # plus one message about the storm
-    assert len(slack.requests) == 21
+    states = list(Notification.objects.filter(kind="triggered").values_list("state", flat=True))
+    assert (states.count("sent"), states.count("grouped")) == (20, 480)
+    assert storm_titles(slack) == [
+        "🔶 Alert storm: 480 alerts held back, 480 active",
+        "🔶 Alert storm over: 480 alerts held back, 480 still active",
+    ]
 
     gauge.evaluate([], now=NOON + 30 * MINUTE)
     deliver(NOON + 30 * MINUTE)
@@ -42,6 +156,7 @@ def test_ten_thousand_breaches_of_500_problems_create_500_alerts(
 
 def test_a_channel_sends_at_most_its_limit_per_minute(gauge: Gauge, slack: FakeHTTP) -> None:
     Channel.objects.filter(name="slack").update(max_per_minute=7)
+    gauge.row(severity="high")
     gauge.evaluate([Reading(9, labels=(("gate", str(number)),)) for number in range(15)], now=NOON)
 
     counts = []
@@ -56,7 +171,7 @@ def test_a_limit_of_zero_pauses_a_channel(gauge: Gauge, slack: FakeHTTP) -> None
     Channel.objects.filter(name="slack").update(max_per_minute=0)
     gauge.evaluate(6, now=NOON)
 
-    assert deliver(NOON) == {"postponed": 1}
+    assert deliver(NOON) == {}
     assert slack.requests == []
 
 

@@ -6,7 +6,8 @@ import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from core.jobs.models import Node
+from alerts.models import Channel, Notification
+from core.jobs.models import Job, Node
 from core.lib import outbound
 from health.extension_points import Degraded, NotConfigured
 from health.hooks import health_checks
@@ -96,3 +97,100 @@ def test_queue_check_distinguishes_late_from_missing_workers() -> None:
         node.save()
         with pytest.raises(expected):
             health_checks.queue()
+
+
+# --- the queue and the outbox --------------------------------------------------------------------------------
+
+
+def report_node(now: datetime, started_at: datetime | None = None) -> None:
+    Node.objects.create(
+        name="node", version="1", seen_at=now, last_tick_at=now, started_at=started_at
+    )
+
+
+def make_job(next_run_at: datetime) -> None:
+    Job.objects.create(
+        name="evaluate", summary="Evaluate alert rules.", cron="* * * * *", next_run_at=next_run_at
+    )
+
+
+@pytest.mark.parametrize(("seconds", "error"), [(10, None), (46, Degraded), (301, RuntimeError)])
+def test_the_queue_check_reports_a_job_that_starts_late(
+    seconds: int, error: type[Exception] | None
+) -> None:
+    now = timezone.now()
+    report_node(now)
+    make_job(now - timedelta(seconds=seconds))
+
+    if error is None:
+        assert "1 node" in (health_checks.queue() or "")
+    else:
+        with pytest.raises(error, match="Evaluate alert rules should have started"):
+            health_checks.queue()
+
+
+def test_a_job_that_became_due_during_a_downtime_is_not_late_after_the_start() -> None:
+    now = timezone.now()
+    report_node(now, started_at=now - timedelta(seconds=5))
+    make_job(now - timedelta(hours=3))
+
+    assert "1 node" in (health_checks.queue() or "")
+
+
+def make_channel(name: str = "Ops Slack", **fields: object) -> Channel:
+    config = {"webhook_url": "https://hooks.example/x"}
+    return Channel.objects.create(name=name, kind="slack", config=config, **fields)
+
+
+def make_message(channel: Channel, *, seconds: int, **fields: object) -> None:
+    at = timezone.now() - timedelta(seconds=seconds)
+    number = Notification.objects.count()
+    Notification.objects.create(
+        channel=channel,
+        kind="triggered",
+        idempotency_key=f"key-{number}",
+        stream=f"stream-{number}",
+        payload={},
+        created_at=at,
+        due_at=at,
+        next_attempt_at=at,
+        deadline_at=at + timedelta(days=1),
+        **fields,
+    )
+
+
+def test_without_a_channel_notifications_are_not_configured() -> None:
+    with pytest.raises(NotConfigured, match="no channel is configured"):
+        health_checks.notifications()
+
+
+@pytest.mark.parametrize(("seconds", "error"), [(10, None), (90, Degraded), (301, RuntimeError)])
+def test_a_message_that_waits_although_its_channel_works_is_reported(
+    seconds: int, error: type[Exception] | None
+) -> None:
+    channel = make_channel()
+    make_message(channel, seconds=seconds)
+    make_message(channel, seconds=5, state="sending")
+
+    if error is None:
+        assert health_checks.notifications() == "1 channel, 2 waiting"
+    else:
+        with pytest.raises(error, match="Ops Slack: 2 messages wait, the oldest for"):
+            health_checks.notifications()
+
+
+def test_a_failing_channel_is_reported_with_what_it_holds_and_why() -> None:
+    make_channel("Working")
+    now = timezone.now()
+    failing = make_channel(failing_since=now, retry_at=now, last_error="timed out")
+    make_message(failing, seconds=240)
+    make_message(failing, seconds=240, state="failed")
+    make_channel("Revoked", is_enabled=False, disabled_reason="410 gone")
+    make_channel("Off", is_enabled=False)
+
+    with pytest.raises(Degraded) as found:
+        health_checks.notifications()
+
+    assert str(found.value) == (
+        "Ops Slack: 2 messages wait, the oldest for 4 min (timed out); Revoked: disabled (410 gone)"
+    )

@@ -119,7 +119,9 @@ def test_no_channel_connects_to_the_internal_network(
         channel = Channel.objects.create(
             name=f"{kind} {host}", kind=kind, config={setting: f"http://{host}:{internal.port}/"}
         )
-        services.send_test(channel, now=timezone.now())
+        now = timezone.now()
+        test = services.run_test(services.send_test(channel, now=now), now=now)
+        assert "not a public address" in test.answer
     assert internal.connections == 0
 
 

@@ -14,12 +14,14 @@ from tests.servers.process import free_port
 class MailServer:
     """A server that collects e-mails in `mails`.
 
-    After `refuse_with("451 later")` it answers each message with that text, until it is set to "".
+    After `refuse_with("451 later")` it answers each message with that text, until it is set to "". `refuse_sender_with` does the
+    same for the sender.
     """
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self._refusal = ""
+        self._sender_refusal = ""
         self._lock = threading.Lock()
         self.port = free_port()  # the controller does not support port 0
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
@@ -27,6 +29,18 @@ class MailServer:
 
     def refuse_with(self, answer: str) -> None:
         self._refusal = answer
+
+    def refuse_sender_with(self, answer: str) -> None:
+        self._sender_refusal = answer
+
+    async def handle_MAIL(
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if self._sender_refusal:
+            return self._sender_refusal
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self._refusal:

@@ -13,10 +13,8 @@ from django.utils import timezone
 
 from alerts import services
 from alerts.channels import filter_configured
-from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
-from alerts.models import Channel, Notification, SystemAlert
-from alerts.models.notification import NotificationState
+from alerts.models import Channel, ChannelTest, SystemAlert
 
 
 class Command(BaseCommand):
@@ -70,14 +68,10 @@ class Command(BaseCommand):
         if not filter_configured([channel]):
             raise CommandError(f"the channel {name} is not configured")
         now = timezone.now()
-        notification = services.send_test(channel, now=now)
-        services.deliver(notification_id=notification.pk, now=now)
-        attempt = notification.attempts.order_by("-pk").first()
-        notification.refresh_from_db()
-        answer = attempt.answer if attempt else "a worker is sending it"
-        if notification.state in (NotificationState.FAILED, NotificationState.WAITING):
-            raise CommandError(answer)
-        return answer
+        test = services.run_test(services.send_test(channel, now=now), now=now)
+        if test.state != ChannelTest.State.DELIVERED:
+            raise CommandError(test.answer)
+        return test.answer
 
     def is_shown(self, key: str) -> str:
         """Load the inbox as the first superuser."""
@@ -101,7 +95,4 @@ class Command(BaseCommand):
 
     def clean_up(self, key: str) -> str:
         SystemAlert.objects.filter(key=key).delete()
-        removed, _ = Notification.objects.filter(
-            kind=MessageKind.TEST, state=NotificationState.SENT
-        ).delete()
-        return f"test alert and {removed} rows of test messages removed"
+        return "test alert removed"

@@ -1,0 +1,131 @@
+"""The state of channels, their routes and their tests, in words for pages."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils import timezone
+
+from alerts.channels import list_missing_fields
+from alerts.models import AlertType, Channel, ChannelTest
+from core.lib import formats
+
+# A running worker sends a test within a second.
+TEST_PATIENCE_PERIOD = timedelta(seconds=15)
+
+
+def describe_channel_state(channel: Channel) -> str:
+    """Return the state of the channel, with the start or the reason of a failure."""
+    if not channel.is_enabled:
+        reason = channel.disabled_reason
+        return f"disabled: {reason}" if reason else "disabled"
+    missing = list_missing_fields(channel)
+    if missing:
+        return f"not configured: {', '.join(missing)}"
+    if channel.failing_since:
+        return f"failing since {formats.stamp(channel.failing_since)}: {channel.last_error}"
+    return "working" if channel.last_success_at else "configured, nothing sent yet"
+
+
+def describe_routes(channel: Channel) -> str:
+    """Return which alerts the channel gets."""
+    if channel.gets_every_type:
+        return "every type"
+    count = channel.alert_types.count()
+    if count:
+        return f"{count} type{'' if count == 1 else 's'}"
+    if Channel.objects.routed().filter(pk=channel.pk).exists():
+        return "escalations only"
+    return "none: no alert type is routed here"
+
+
+def list_unrouted_channels() -> list[Channel]:
+    """Return the channels that could deliver alerts, but get none because no type is routed to them."""
+    unrouted = Channel.objects.enabled().exclude(pk__in=Channel.objects.routed().values("pk"))
+    return [channel for channel in unrouted.order_by("name") if not list_missing_fields(channel)]
+
+
+def has_usable_channel() -> bool:
+    """Return True if at least one channel is enabled and configured."""
+    return any(not list_missing_fields(channel) for channel in Channel.objects.enabled())
+
+
+@dataclass(frozen=True)
+class TestLine:
+    """A test of a channel with its outcome as a sentence."""
+
+    test: ChannelTest
+    text: str
+    tone: str
+    is_waiting: bool
+    offers_routes: bool  # the channel works, but no alert type is routed to it
+
+
+def describe_test(test: ChannelTest | None) -> TestLine | None:
+    if test is None:
+        return None
+    match test.state:
+        case ChannelTest.State.DELIVERED:
+            text, tone = f"Delivered to {test.name} ({test.answer or 'accepted'})", "ok"
+        case ChannelTest.State.REFUSED:
+            text, tone = f"Not delivered to {test.name}: {test.answer}", "critical"
+        case _ if timezone.now() - test.created_at > TEST_PATIENCE_PERIOD:
+            text = f"Waiting for a worker to send the test to {test.name}. Is one running?"
+            tone = "warning"
+        case _:
+            text, tone = f"Sending a test to {test.name} …", "info"
+    is_delivered = test.state == ChannelTest.State.DELIVERED
+    return TestLine(
+        test=test,
+        text=text,
+        tone=tone,
+        is_waiting=not test.is_done,
+        offers_routes=is_delivered
+        and test.channel_id is not None
+        and not Channel.objects.routed().filter(pk=test.channel_id).exists(),
+    )
+
+
+# --- the routing table ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RoutingRow:
+    """One alert type with a cell for each channel."""
+
+    alert_type: AlertType
+    cells: tuple["RoutingCell", ...]
+
+
+@dataclass(frozen=True)
+class RoutingCell:
+    channel: Channel
+    name: str  # of the input: "<type>-<channel>"
+    is_routed: bool
+
+
+@dataclass(frozen=True)
+class RoutingTable:
+    channels: tuple[tuple[Channel, str], ...]  # with their states
+    rows: tuple[RoutingRow, ...]
+    unrouted: tuple[Channel, ...]
+
+
+def build_routing_table() -> RoutingTable:
+    """Return which channels each alert type is routed to."""
+    channels = list(Channel.objects.order_by("name"))
+    types = AlertType.objects.prefetch_related("channels").order_by("name")
+    return RoutingTable(
+        channels=tuple((channel, describe_channel_state(channel)) for channel in channels),
+        rows=tuple(
+            RoutingRow(alert_type, tuple(_build_cells(alert_type, channels)))
+            for alert_type in types
+        ),
+        unrouted=tuple(list_unrouted_channels()),
+    )
+
+
+def _build_cells(alert_type: AlertType, channels: Iterable[Channel]) -> Iterable[RoutingCell]:
+    routed = {channel.pk for channel in alert_type.channels.all()}
+    for channel in channels:
+        yield RoutingCell(channel, f"{alert_type.pk}-{channel.pk}", channel.pk in routed)

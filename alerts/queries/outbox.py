@@ -1,0 +1,54 @@
+"""The backlog of each channel: what waits, for how long, and why."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Min, Q
+
+from alerts.channels import TRANSPORTS, list_missing_fields
+from alerts.models import Channel, Notification
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """The messages that a channel should have delivered by now."""
+
+    channel: Channel
+    waiting_count: int
+    oldest_seconds: float  # since the oldest of them was due; 0 if there is none
+    held_count: int  # failed, sent again once the channel works
+    is_working: bool  # False: disabled, failing or not configured
+
+    @property
+    def is_late(self) -> bool:
+        return self.waiting_count > 0 or self.held_count > 0
+
+
+def list_backlogs(*, now: datetime) -> list[Backlog]:
+    """Return the backlog of every channel, by name."""
+    unfinished = Notification.objects.overdue(now).order_by().values("channel")
+    waiting = {
+        row["channel"]: (row["count"], row["oldest"])
+        for row in unfinished.annotate(count=Count("pk"), oldest=Min("due_at"))
+    }
+    held = dict(
+        Notification.objects.held(now)
+        .order_by()
+        .values_list("channel")
+        .annotate(count=Count("pk", filter=Q(is_permanent_failure=False)))
+    )
+    return [
+        Backlog(
+            channel=channel,
+            waiting_count=waiting.get(channel.pk, (0, None))[0],
+            oldest_seconds=(now - waiting[channel.pk][1]).total_seconds()
+            if channel.pk in waiting
+            else 0.0,
+            held_count=held.get(channel.pk, 0),
+            is_working=channel.is_enabled
+            and channel.retry_at is None
+            and channel.kind in TRANSPORTS
+            and not list_missing_fields(channel),
+        )
+        for channel in Channel.objects.order_by("name")
+    ]

@@ -1,0 +1,165 @@
+"""Test messages to a channel, with its saved settings or with those that a form has."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+from django.conf import settings
+from django.db.models import Q
+
+from alerts.channels import DeliveryFailed, Message, get_config, get_transport
+from alerts.channels.base import MessageKind
+from alerts.extension_points import Severity
+from alerts.models import LEASE_DURATION, Channel, ChannelTest, Notification
+from alerts.queries import routing
+from alerts.services import channel_state, delivery
+from alerts.services.delivery import Claimed, Result
+
+EXPIRY = timedelta(minutes=10)  # without a worker, a test is given up
+
+
+def send_test(channel: Channel, *, now: datetime, user_id: int | None = None) -> ChannelTest:
+    """Request a test message to all recipients of a saved channel, regardless of quiet hours."""
+    recipients = {
+        recipient
+        for destination in routing.list_destinations([channel], severity=Severity.CRITICAL, now=now)
+        for recipient in destination.recipients
+    }
+    return ChannelTest.objects.create(
+        channel=channel,
+        name=channel.name,
+        kind=channel.kind,
+        recipients=sorted(recipients),
+        created_at=now,
+        user_id=user_id,
+    )
+
+
+def send_test_of_form(
+    draft: Channel,
+    *,
+    changed: Mapping[str, str],
+    recipients: list[str],
+    now: datetime,
+    user_id: int | None = None,
+) -> ChannelTest:
+    """Request a test message with the settings of a form. `changed` holds those that are not saved."""
+    return ChannelTest.objects.create(
+        channel_id=draft.pk,
+        name=draft.name or get_transport(draft).label,
+        kind=draft.kind,
+        config=dict(changed),
+        uses_environment=draft.uses_environment,
+        recipients=sorted(set(recipients)),
+        created_at=now,
+        user_id=user_id,
+    )
+
+
+def claim_waiting(*, now: datetime, limit: int) -> list[ChannelTest]:
+    """Claim tests that no process has sent yet, and give up those that waited too long."""
+    claimed = []
+    available = Q(state=ChannelTest.State.WAITING) | Q(
+        state=ChannelTest.State.SENDING, lease_until__lt=now
+    )
+    for test in (
+        ChannelTest.objects.filter(available).select_related("channel").order_by("pk")[:limit]
+    ):
+        row = ChannelTest.objects.filter(available, pk=test.pk)
+        if test.created_at < now - EXPIRY:
+            row.update(
+                state=ChannelTest.State.REFUSED,
+                answer="No worker process has sent it. Is one running?",
+                finished_at=now,
+                config={},
+            )
+        elif row.update(state=ChannelTest.State.SENDING, lease_until=now + LEASE_DURATION):
+            claimed.append(test)
+    return claimed
+
+
+def build_claim(test: ChannelTest) -> Claimed:
+    """Return the test message as a claimed notification, which is not stored."""
+    saved = test.channel
+    is_draft = bool(test.config) or saved is None
+    channel = Channel(
+        pk=test.channel_id,
+        name=test.name,
+        kind=test.kind,
+        config={**(saved.config if saved else {}), **test.config},
+        uses_environment=test.uses_environment
+        if is_draft or saved is None
+        else saved.uses_environment,
+    )
+    key = f"test:{test.pk}:{int(test.created_at.timestamp())}"
+    notification = Notification(
+        channel=channel, kind=MessageKind.TEST, idempotency_key=key, stream=key
+    )
+    return Claimed(
+        notification,
+        get_transport(channel),
+        get_config(channel),
+        _compose(test, key),
+        test.created_at,
+    )
+
+
+def send(claimed: list[Claimed]) -> Result:
+    """Send the test to each recipient, or to all at once, and return the first failure or the last answer."""
+    result = Result(failure=DeliveryFailed("it has no recipients"))
+    for one in claimed:
+        result = delivery.send(one)
+        if result.failure:
+            break
+    return result
+
+
+def record(test: ChannelTest, result: Result, *, now: datetime) -> None:
+    """Store the provider's answer. A delivered test of the saved settings shows that the channel works."""
+    failure = result.failure
+    state = ChannelTest.State.REFUSED if failure else ChannelTest.State.DELIVERED
+    ChannelTest.objects.filter(pk=test.pk).update(
+        state=state,
+        answer=str(failure or result.receipt.answer)[:2000],
+        finished_at=now,
+        lease_until=None,
+        config={},
+    )
+    if failure is None and test.channel is not None and not test.config:
+        channel_state.record_success(test.channel, now=now)
+
+
+def run_test(test: ChannelTest, *, now: datetime) -> ChannelTest:
+    """Send a test in this process and wait for the answer. For commands."""
+    record(test, send(split(test)), now=now)
+    test.refresh_from_db()
+    return test
+
+
+def split(test: ChannelTest) -> list[Claimed]:
+    """Return one message per recipient for services that send to each one on its own, else a single message."""
+    claimed = build_claim(test)
+    if not claimed.transport.sends_individually:
+        return [claimed]
+    return [
+        dataclasses.replace(
+            claimed, message=msgspec.structs.replace(claimed.message, recipients=[recipient])
+        )
+        for recipient in test.recipients
+    ]
+
+
+def _compose(test: ChannelTest, key: str) -> Message:
+    label = get_transport(Channel(kind=test.kind)).label
+    return Message(
+        kind=MessageKind.TEST,
+        title="Test from opsportal",
+        text=f'This is a test message for the {label} channel "{test.name}". No action is needed.',
+        severity=Severity.INFO,
+        source="opsportal",
+        url=f"{settings.BASE_URL}/admin/alerts/channel/",
+        at=test.created_at,
+        thread=key,
+        recipients=list(test.recipients),
+    )

@@ -1,0 +1,230 @@
+"""Delivery of the whole outbox: each channel on its own, so that a slow or failing one delays no other.
+
+One thread uses the database: it claims what is due and records the results. Other threads only wait for providers. A
+working channel has up to MAX_SENDS_PER_CHANNEL sends at a time on each node, a failing one a single probe on all nodes.
+Critical messages go first.
+"""
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import DatabaseError, close_old_connections, connections, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from alerts.channels import TRANSPORTS, list_missing_fields
+from alerts.models import Channel, ChannelTest, DeliveryAttempt, Notification
+from alerts.services import channel_state, channel_tests, delivery, storms
+from alerts.services.delivery import Claimed, DeliveryOutcome, Result
+from core.lib.continuous import Control
+
+log = logging.getLogger(__name__)
+
+MAX_SENDS_PER_CHANNEL = 4
+MAX_SENDS = 64  # on this node: enough for 16 channels that begin to hang at the same time
+POLL_SECONDS = 0.2
+DATABASE_RETRY_SECONDS = 2.0
+HOUSEKEEPING_INTERVAL = timedelta(seconds=5)
+MAX_STEPS = 500  # of one call of `deliver_waiting`
+RATE_WINDOW = timedelta(minutes=1)
+MAX_OUTDATED_PER_STEP = 500
+
+
+class InlineExecutor(Executor):
+    """An executor without threads: each call runs at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+class Dispatcher:
+    """The sends of one node. `owner` marks its claims, so that the next process of this node can release them."""
+
+    def __init__(self, executor: Executor, owner: str = "") -> None:
+        self._executor = executor
+        self._owner = owner
+        self._sends: dict[Future[Result], Claimed] = {}
+        self._tests: dict[Future[Result], ChannelTest] = {}
+        self._housekeeping_at: datetime | None = None
+        self.outcomes: Counter[str] = Counter()
+
+    @property
+    def futures(self) -> list[Future[Result]]:
+        return [*self._sends, *self._tests]
+
+    def release_own(self, *, now: datetime) -> None:
+        """Return what this node's previous process was sending when it died to the queue."""
+        with transaction.atomic():
+            channel_ids = Notification.objects.release(self._owner, now=now)
+            Channel.objects.filter(pk__in=channel_ids, retry_at__gt=now).update(retry_at=now)
+
+    def step(self, *, now: datetime) -> int:
+        """Record what has finished and start what is due. Return the number of both."""
+        recorded = self.record_finished(now=now)
+        if self._housekeeping_at is None or now - self._housekeeping_at >= HOUSEKEEPING_INTERVAL:
+            self._housekeeping_at = now
+            self.fail_outdated(now=now)
+            self.ensure_probes(now=now)
+            storms.report_storms(now=now)
+        started = 0
+        for claimed in self._claim_due(now=now):
+            self._sends[self._executor.submit(delivery.send, claimed)] = claimed
+            started += 1
+        for test in channel_tests.claim_waiting(now=now, limit=MAX_SENDS_PER_CHANNEL):
+            sent = self._executor.submit(channel_tests.send, channel_tests.split(test))
+            self._tests[sent] = test
+            started += 1
+        return recorded + started
+
+    def record_finished(self, *, now: datetime) -> int:
+        """Record finished sends. If the database is unavailable, they are kept for the next call."""
+        count = 0
+        for future in [future for future in self._sends if future.done()]:
+            outcome = delivery.record(self._sends[future], future.result(), now=now)
+            del self._sends[future]
+            self.outcomes[outcome.value] += 1
+            count += 1
+        for future in [future for future in self._tests if future.done()]:
+            channel_tests.record(self._tests[future], future.result(), now=now)
+            del self._tests[future]
+            count += 1
+        return count
+
+    def fail_outdated(self, *, now: datetime) -> None:
+        outdated = Notification.objects.due(now).outdated(now).select_related("channel", "alert")
+        for notification in outdated.order_by("pk")[:MAX_OUTDATED_PER_STEP]:
+            outcome = delivery.fail(
+                notification, "its deadline passed before it could be sent", now=now
+            )
+            self.outcomes[outcome.value] += 1
+
+    def ensure_probes(self, *, now: datetime) -> None:
+        """Let a failing channel for which nothing is due be probed with a message that has failed."""
+        failing = Channel.objects.enabled().filter(retry_at__lte=now)
+        for channel in failing:
+            if not Notification.objects.due(now).filter(channel=channel).exists():
+                channel_state.retry_oldest_failed(channel, now=now)
+
+    def _claim_due(self, *, now: datetime) -> list[Claimed]:
+        picked: list[int] = []
+        probes: dict[int, Channel] = {}
+        for channel in self._find_ready_channels(now):
+            if channel.retry_at is None:
+                picked += self._pick(channel, now)
+            elif channel_state.claim_probe(channel, now=now):
+                found = self._pick(channel, now)
+                if found:
+                    picked += found
+                    probes[found[0]] = channel
+                else:
+                    channel_state.abandon_probe(channel, now=now)
+        if not picked:
+            return []
+        claims: list[Claimed] = []
+        with transaction.atomic():
+            for pk in sorted(picked):  # a fixed order prevents deadlocks between nodes
+                claimed = delivery.claim(pk, now=now, owner=self._owner, is_probe=pk in probes)
+                if isinstance(claimed, Claimed):
+                    claims.append(claimed)
+                    continue
+                if claimed is not DeliveryOutcome.NOT_DUE:
+                    self.outcomes[claimed.value] += 1
+                if pk in probes:
+                    channel_state.abandon_probe(probes[pk], now=now)
+        return sorted(claims, key=lambda claimed: not claimed.notification.is_critical)
+
+    def _find_ready_channels(self, now: datetime) -> list[Channel]:
+        """Return the channels that may get a message now and have one that is due."""
+        is_ready = Q(retry_at=None) | Q(retry_at__lte=now)
+        ready = {
+            channel.pk: channel
+            for channel in Channel.objects.enabled().filter(is_ready, kind__in=list(TRANSPORTS))
+        }
+        if not ready:
+            return []
+        due = Notification.objects.due(now).filter(channel__in=list(ready))
+        return [
+            ready[pk]
+            for pk in sorted(set(due.values_list("channel_id", flat=True).distinct()))
+            if self._free_slots(ready[pk]) > 0 and not list_missing_fields(ready[pk])
+        ]
+
+    def _in_flight(self, channel: Channel) -> int:
+        return sum(
+            claimed.notification.channel_id == channel.pk for claimed in self._sends.values()
+        )
+
+    def _free_slots(self, channel: Channel) -> int:
+        limit = 1 if channel.retry_at else MAX_SENDS_PER_CHANNEL
+        return min(limit - self._in_flight(channel), MAX_SENDS - len(self._sends))
+
+    def _pick(self, channel: Channel, now: datetime) -> list[int]:
+        """Return the ids of the messages to send next: critical ones first, the others within the channel's limit."""
+        free = self._free_slots(channel)
+        if free <= 0 or not channel.max_per_minute:
+            return []
+        order = ("attempt_count", "pk") if channel.retry_at else ("pk",)
+        due = Notification.objects.due(now).filter(channel=channel).order_by(*order)
+        critical = list(due.filter(is_critical=True).values_list("pk", flat=True)[:free])
+        recent = DeliveryAttempt.objects.filter(channel=channel, started_at__gt=now - RATE_WINDOW)
+        rest = min(
+            free - len(critical),
+            channel.max_per_minute - recent.count() - self._in_flight(channel) - len(critical),
+        )
+        if rest <= 0:
+            return critical
+        others = due.filter(is_critical=False).values_list("pk", flat=True)[:rest]
+        return critical + list(others)
+
+
+def deliver_waiting(*, now: datetime) -> dict[str, int]:
+    """Send everything that is due at `now`, one message after the other, and count the outcomes.
+
+    The delivery process does this continuously. This function is for commands and tests.
+    """
+    dispatcher = Dispatcher(InlineExecutor())
+    for _ in range(MAX_STEPS):
+        if not dispatcher.step(now=now):
+            break
+    return dict(dispatcher.outcomes)
+
+
+def run(control: Control) -> None:
+    """Deliver continuously until the process is stopped. Sends in flight are finished and recorded."""
+    with ThreadPoolExecutor(MAX_SENDS, thread_name_prefix="send") as executor:
+        dispatcher = Dispatcher(executor, owner=os.environ.get("CLUSTER_ID", ""))
+        is_released = False
+        while not control.is_stopping or dispatcher.futures:
+            control.report_progress()
+            try:
+                close_old_connections()
+                now = timezone.now()
+                if not is_released:
+                    dispatcher.release_own(now=now)
+                    is_released = True
+                if control.is_stopping:
+                    dispatcher.record_finished(now=now)
+                else:
+                    dispatcher.step(now=now)
+            except DatabaseError as error:
+                log.warning("delivery: database unavailable", extra={"error": str(error)})
+                connections.close_all()
+                time.sleep(DATABASE_RETRY_SECONDS)
+            _wait(dispatcher.futures)
+
+
+def _wait(futures: Iterable[Future[Result]]) -> None:
+    """Wait until a send has ended, but not longer than until the next poll."""
+    pending = list(futures)
+    if pending:
+        wait(pending, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+    else:
+        time.sleep(POLL_SECONDS)
