@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from alerts.views import actions, api, detail, form_previews, inbox
+from alerts.views import actions, api, detail, form_previews, inbox, routing
 
 app_name = "alerts"
 staff = admin.site.admin_view
@@ -11,6 +11,12 @@ staff = admin.site.admin_view
 urlpatterns = [
     path("api/v1/checks/run/", api.run_checks, name="check-run"),
     path("admin/alerts/", staff(inbox.inbox), name="alert-list"),
+    path("admin/alerts/routing/", staff(routing.routing_table), name="routing"),
+    path(
+        "admin/alerts/routing/<int:pk>/every-type/",
+        staff(routing.route_every_type),
+        name="route-every-type",
+    ),
     path("admin/alerts/act/", staff(actions.bulk), name="alert-bulk"),
     path("admin/alerts/run-checks/", staff(actions.run_checks), name="check-run-now"),
     path(

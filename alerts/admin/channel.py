@@ -1,10 +1,11 @@
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -13,78 +14,108 @@ from django.views.decorators.http import require_POST
 from django_ratelimit.core import is_ratelimited
 
 from alerts import services
-from alerts.channels import TRANSPORTS, get_config, list_missing_fields
-from alerts.models import Channel
-from alerts.queries.inbox import describe_channel_state
-
-
-class ChannelForm(forms.ModelForm[Channel]):
-    """One input per field of the kind. A secret is never shown again; an empty input keeps its value."""
-
-    class Meta:
-        model = Channel
-        fields = ("name",)
-
-
-class NewChannelForm(ChannelForm):
-    kind = forms.ChoiceField(choices=[(t.kind, t.label) for t in TRANSPORTS.values()])
-
-
-def form_field_name(field_name: str) -> str:
-    return f"setting_{field_name}"
+from alerts.admin.channel_form import ChannelForm, build_form, describe_kinds, form_field_name
+from alerts.channels import TRANSPORTS, list_missing_fields
+from alerts.models import Channel, ChannelTest
+from alerts.queries.channels import describe_channel_state, describe_routes, describe_test
 
 
 @admin.register(Channel)
 class ChannelAdmin(admin.ModelAdmin[Channel]):
-    list_display = ("name", "kind_label", "state", "last_success_at", "is_enabled", "test_button")
+    list_display = ("name", "kind_label", "state", "routes", "last_success_at", "test_button")
     form = ChannelForm
     filter_horizontal = ("teams", "people")
     readonly_fields = ("state", "last_success_at", "last_error")
     actions = ("enable",)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Channel]:
+        return super().get_queryset(request).annotate(type_count=Count("alert_types"))
+
     def get_fieldsets(self, request: HttpRequest, obj: Channel | None = None) -> Any:
-        if obj is None:
-            return [(None, {"fields": ("name", "kind")})]
-        transport = TRANSPORTS[obj.kind]
+        kind = obj.kind if obj else request.GET.get("kind", "")
+        transport = TRANSPORTS[kind]
+        shown = [form_field_name(field.name) for field in transport.fields if field.is_shown]
+        if any(field.setting for field in transport.fields):
+            shown = ["uses_environment", *shown]
+        state = self.readonly_fields if obj else ()
         sections: list[Any] = [
-            (None, {"fields": ("name", "is_enabled", *self.readonly_fields)}),
-            (
-                transport.label,
-                {
-                    "fields": (
-                        "uses_environment",
-                        *(
-                            form_field_name(field.name)
-                            for field in transport.fields
-                            if field.is_shown
-                        ),
-                    )
-                },
-            ),
+            (None, {"fields": ("name", "is_enabled", *state)}),
+            (transport.label, {"fields": shown}),
         ]
         if transport.contact_field:
-            sections.append(("Recipients", {"fields": ("teams", "people")}))
+            sections.append(("Recipients", {"fields": ["teams", "people"]}))
         if transport.supports_digests:
-            sections[-1][1]["fields"] = (*sections[-1][1]["fields"], "gets_digests")
-        sections.append(
+            sections[-1][1]["fields"] = [*sections[-1][1]["fields"], "gets_digests"]
+        sections += [
+            ("Alerts sent here", {"fields": ("gets_every_type", "routed_types")}),
             (
                 "Limits and quiet hours",
                 {"fields": ("max_per_minute", "time_zone", "quiet_from", "quiet_until")},
-            )
-        )
+            ),
+        ]
         return sections
 
     def get_form(
         self, request: HttpRequest, obj: Channel | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        kwargs["form"] = build_form(obj) if obj else NewChannelForm
+        kwargs["form"] = build_form(obj or Channel(kind=request.GET.get("kind", "")))
         return super().get_form(request, obj, change, **kwargs)
 
-    def response_add(
-        self, request: HttpRequest, obj: Channel, post_url_continue: str | None = None
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        # The first form only asks for the kind; this one has its fields.
-        return redirect("admin:alerts_channel_change", obj.pk)
+        """Let the user choose a kind first. The channel is saved only with the settings that its kind needs."""
+        if request.GET.get("kind") in TRANSPORTS:
+            return super().add_view(request, form_url, extra_context)
+        if not self.has_add_permission(request):
+            return HttpResponse(status=403)
+        return render(
+            request,
+            "admin/alerts/channel/choose_kind.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": "Add a channel",
+                "opts": self.opts,
+                "kinds": describe_kinds(),
+            },
+        )
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        channel = kwargs.get("obj")
+        context |= {
+            "test_url": self._test_url(channel, request.GET.get("kind", "")),
+            "channel_test": describe_test(channel.tests.order_by("-pk").first())
+            if channel
+            else None,
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _test_url(self, channel: Channel | None, kind: str) -> str:
+        if channel is not None:
+            return reverse("admin:alerts_channel_test", args=[channel.pk])
+        return f"{reverse('admin:alerts_channel_test_new')}?{urlencode({'kind': kind})}"
+
+    def save_model(
+        self, request: HttpRequest, channel: Channel, form: forms.ModelForm[Channel], change: bool
+    ) -> None:
+        super().save_model(request, channel, form, change)
+        if change:
+            services.repair_channel(channel, now=timezone.now())
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        channel = form.instance
+        channel.alert_types.set(form.cleaned_data["routed_types"])
+        services.announce_soon()
+        if not Channel.objects.routed().filter(pk=channel.pk).exists():
+            self.message_user(
+                request,
+                f"No alert type is routed to {channel}, so it gets no alerts. "
+                'Choose types under "Alerts sent here", or use the routing table.',
+                messages.WARNING,
+            )
 
     @admin.display(description="kind", ordering="kind")
     def kind_label(self, channel: Channel) -> str:
@@ -94,14 +125,26 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
     def state(self, channel: Channel) -> str:
         return describe_channel_state(channel)
 
+    @admin.display(description="alerts sent here")
+    def routes(self, channel: Channel) -> str:
+        return describe_routes(channel)
+
+    @admin.display(description="alert types")
+    def routed_types(self, channel: Channel) -> str:
+        """Return the types for users who may only view the channel; others have the field of the form."""
+        return ", ".join(channel.alert_types.order_by("name").values_list("name", flat=True))
+
     @admin.display(description="")
     def test_button(self, channel: Channel) -> SafeString:
         if list_missing_fields(channel):
             return SafeString("")
         url = reverse("admin:alerts_channel_test", args=[channel.pk])
-        return format_html('<button class="btn btn--small" formaction="{}">Send test</button>', url)
+        return format_html(
+            '<button class="btn btn--small" name="saved" value="1" formaction="{}">Send test</button>',
+            url,
+        )
 
-    @admin.action(description="Enable again")
+    @admin.action(description="Enable again", permissions=["change"])
     def enable(self, request: HttpRequest, channels: QuerySet[Channel]) -> None:
         for channel in channels:
             services.enable_channel(channel, now=timezone.now())
@@ -109,60 +152,81 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
             request, f"Enabled {len(channels)} channel{'' if len(channels) == 1 else 's'}."
         )
 
-    def get_urls(self) -> list[URLPattern]:
-        test = self.admin_site.admin_view(require_POST(self.send_test))
-        return [path("<int:pk>/test/", test, name="alerts_channel_test"), *super().get_urls()]
+    # --- tests --------------------------------------------------------------------------------------
 
-    def send_test(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("test/", wrap(require_POST(self.test_new)), name="alerts_channel_test_new"),
+            path("test/<int:pk>/", wrap(self.show_test), name="alerts_channel_test_result"),
+            path("<int:pk>/test/", wrap(require_POST(self.test_one)), name="alerts_channel_test"),
+            *super().get_urls(),
+        ]
+
+    def test_new(self, request: HttpRequest) -> HttpResponse:
+        """Send a test with the values of the form of a channel that is not saved yet."""
+        if not self.has_add_permission(request) or request.GET.get("kind") not in TRANSPORTS:
+            return HttpResponse(status=403)
+        return self._test(request, None)
+
+    def test_one(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Send a test to a channel, with the values of its form if there are any."""
         channel = get_object_or_404(Channel, pk=pk)
         if not self.has_change_permission(request, channel):
             return HttpResponse(status=403)
+        return self._test(request, channel)
+
+    def _test(self, request: HttpRequest, channel: Channel | None) -> HttpResponse:
         if is_ratelimited(
             request, group="alerts.test", key="user_or_ip", rate="6/m", increment=True
         ):
-            self.message_user(
-                request, "Limit of 6 per minute reached; try again shortly.", messages.WARNING
-            )
-            return redirect("admin:alerts_channel_changelist")
-        notification = services.send_test(channel, now=timezone.now())
-        self.message_user(
-            request,
-            f"A test message to {channel} is being sent. Reload this page to see the answer.",
+            problem = "Limit of 6 tests per minute reached. Try again shortly."
+            return self._answer_test(request, channel, None, [problem])
+        now = timezone.now()
+        user_id = request.user.pk
+        if channel is not None and "name" not in request.POST:
+            test = services.send_test(channel, now=now, user_id=user_id)
+            return self._answer_test(request, channel, test, [])
+        form = self.get_form(request, channel, channel is not None)(
+            request.POST, instance=channel or Channel(kind=request.GET["kind"])
         )
-        return redirect("admin:alerts_notification_change", notification.pk)
-
-
-def build_form(channel: Channel) -> type[ChannelForm]:
-    """Build the form for the kind of the channel."""
-    transport = TRANSPORTS[channel.kind]
-    config = get_config(channel)
-    fields: dict[str, Any] = {}
-    shown_fields = [field for field in transport.fields if field.is_shown]
-    for field in shown_fields:
-        own = str(channel.config.get(field.name) or "")
-        hint = field.help
-        if not own and config[field.name] and channel.uses_environment and field.setting:
-            shown = "set" if field.is_secret else config[field.name]
-            hint = f"{hint} From the setting {field.setting}: {shown}.".strip()
-        if field.is_secret and own:
-            hint = f"{hint} A value is stored. Enter a new one to replace it.".strip()
-        fields[form_field_name(field.name)] = forms.CharField(
-            label=field.label,
-            required=False,
-            initial="" if field.is_secret else own,
-            help_text=hint,
-            widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60})
-            if field.is_secret
-            else forms.TextInput(attrs={"size": 60}),
+        if not form.is_valid():
+            problems = [
+                f"{form.fields[name].label}: {text}" if name in form.fields else str(text)
+                for name, texts in form.errors.items()
+                for text in texts
+            ]
+            return self._answer_test(request, channel, None, problems)
+        test = services.send_test_of_form(
+            form.build_draft(),
+            changed=form.list_changed_settings(),
+            recipients=form.list_recipients(),
+            now=now,
+            user_id=user_id,
         )
+        return self._answer_test(request, channel, test, [])
 
-    def save(self: ChannelForm, commit: bool = True) -> Channel:
-        new = dict(self.instance.config)
-        for field in shown_fields:
-            value = self.cleaned_data[form_field_name(field.name)].strip()
-            if value or not field.is_secret:
-                new[field.name] = value
-        self.instance.config = new
-        return super(ChannelForm, self).save(commit)
+    def _answer_test(
+        self,
+        request: HttpRequest,
+        channel: Channel | None,
+        test: ChannelTest | None,
+        problems: list[str],
+    ) -> HttpResponse:
+        """Show the outcome within the page. Without scripts, the channel's page shows it."""
+        if "HX-Request" in request.headers or channel is None:
+            return self._render_test(request, test, problems)
+        for problem in problems:
+            self.message_user(request, problem, messages.WARNING)
+        return redirect("admin:alerts_channel_change", channel.pk)
 
-    return type("KindForm", (ChannelForm,), {**fields, "save": save})
+    def show_test(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not self.has_view_permission(request):
+            return HttpResponse(status=403)
+        return self._render_test(request, get_object_or_404(ChannelTest, pk=pk), [])
+
+    def _render_test(
+        self, request: HttpRequest, test: ChannelTest | None, problems: list[str]
+    ) -> HttpResponse:
+        context = {"channel_test": describe_test(test), "problems": problems}
+        return render(request, "alerts/_channel_test.html", context)

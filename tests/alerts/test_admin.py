@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from alerts.models import AlertRule, Channel, Notification, SystemAlert
+from alerts.models import AlertRule, Channel, ChannelTest, Notification, SystemAlert
 from tests.alerts.conftest import NOON, Gauge, deliver
 from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
@@ -165,7 +165,7 @@ def test_a_secret_is_never_shown_and_an_empty_input_keeps_it(owner: Client) -> N
         "is_enabled": "on",
         "max_per_minute": "30",
         "time_zone": "UTC",
-        "setting_webhook_url": "https://hooks.example/secret-part",
+        "setting_webhook_url": "http://127.0.0.1/secret-part",
     }
 
     assert owner.post(url, data).status_code == 302
@@ -173,18 +173,7 @@ def test_a_secret_is_never_shown_and_an_empty_input_keeps_it(owner: Client) -> N
     assert owner.post(url, {**data, "setting_webhook_url": ""}).status_code == 302
 
     channel.refresh_from_db()
-    assert channel.config == {"webhook_url": "https://hooks.example/secret-part"}
-
-
-def test_a_test_message_shows_the_answer_of_the_provider(owner: Client, slack: FakeHTTP) -> None:
-    channel = Channel.objects.get(name="slack")
-
-    answer = owner.post(reverse("admin:alerts_channel_test", args=[channel.pk]))
-    deliver(Notification.objects.get().created_at)
-
-    page = owner.get(answer["Location"]).content.decode()
-    assert "200 ok" in page
-    assert slack.requests[0].json()["text"] == "🔹 Test from opsportal"
+    assert channel.config == {"webhook_url": "http://127.0.0.1/secret-part"}
 
 
 def test_test_messages_are_rate_limited(owner: Client, slack: FakeHTTP) -> None:
@@ -193,16 +182,7 @@ def test_test_messages_are_rate_limited(owner: Client, slack: FakeHTTP) -> None:
     for _ in range(9):
         owner.post(url)
 
-    assert Notification.objects.filter(kind="test").count() == 6
-
-
-def test_adding_a_channel_leads_to_the_form_of_its_kind(owner: Client) -> None:
-    answer = owner.post("/admin/alerts/channel/add/", {"name": "second slack", "kind": "slack"})
-
-    channel = Channel.objects.get(name="second slack")
-    assert answer["Location"].endswith(f"/{channel.pk}/change/")
-    page = owner.get(answer["Location"]).content.decode()
-    assert "not configured: Incoming webhook URL" in page
+    assert ChannelTest.objects.count() == 6
 
 
 def test_a_sent_message_can_be_resent(owner: Client, gauge: Gauge, slack: FakeHTTP) -> None:
