@@ -1,6 +1,8 @@
 """Adding, testing and routing channels in the admin."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -401,3 +403,16 @@ def test_only_channels_that_the_settings_configure_are_created(settings: Setting
     assert (email.name, email.uses_environment) == ("email", True)
     assert email in AlertType.objects.get(slug="monitor-down").channels.all()
     assert email in AlertType.objects.get(slug="database-down").steps.get().channels.all()
+
+
+def test_every_type_that_code_reports_is_in_the_table_from_the_start() -> None:
+    root = Path(__file__).resolve().parent.parent.parent
+    reported = {
+        slug
+        for app in ("alerts", "errors", "health", "payments", "reservations")
+        for path in (root / app).rglob("*.py")
+        for slug in re.findall(r'alert_type="([a-z-]+)"', path.read_text())
+    }
+
+    assert len(reported) > 10
+    assert reported <= set(AlertType.objects.values_list("slug", flat=True))

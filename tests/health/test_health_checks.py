@@ -1,6 +1,6 @@
 """The portal's own health checks, against dependencies in each state."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
