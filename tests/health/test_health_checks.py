@@ -139,7 +139,9 @@ def test_a_job_that_became_due_during_a_downtime_is_not_late_after_the_start() -
 
 def make_channel(name: str = "Ops Slack", **fields: object) -> Channel:
     config = {"webhook_url": "https://hooks.example/x"}
-    return Channel.objects.create(name=name, kind="slack", config=config, **fields)
+    return Channel.objects.create(
+        name=name, kind="slack", config=config, gets_every_type=True, **fields
+    )
 
 
 def make_message(channel: Channel, *, seconds: int, **fields: object) -> None:
