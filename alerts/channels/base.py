@@ -87,9 +87,9 @@ class Receipt:
 class DeliveryFailed(Exception):
     """The provider did not accept the message.
 
-    `is_permanent`: the provider will not accept this message, but may accept others. `is_gone`: the channel's address or
-    credentials are no longer valid, so the message waits until staff have repaired the channel. Otherwise, the channel
-    does not work at the moment, and the message is retried.
+    `is_permanent`: the provider will not accept this message, but may accept others. `is_gone`: the channel's address
+    or credentials are no longer valid, so the message waits until staff have repaired the channel. Otherwise, the
+    channel does not work at the moment, and the message is retried.
     """
 
     def __init__(

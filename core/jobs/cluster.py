@@ -5,8 +5,8 @@ cluster exits in that case, and the supervisor starts it again. If the sentinel 
 an alarm signal ends it. A process that outlives its parent exits as well, so that no process runs unsupervised.
 
 django-q2 runs four processes of 10 MB each besides the workers. This cluster runs only the sentinel, which between its
-checks also passes tasks to the workers and stores their results. It does so without a thread because it forks. Beside the
-workers, it runs one process with the continuous tasks (`core/lib/continuous.py`).
+checks also passes tasks to the workers and stores their results. It does so without a thread because it forks. Beside
+the workers, it runs one process with the continuous tasks (`core/lib/continuous.py`).
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""Urgent jobs: the continuous task that runs them polls the database instead of the queue, which slow tasks may occupy."""
+"""Urgent jobs. Their continuous task polls the database instead of the queue, which slow tasks may occupy."""
 
 import logging
 import os

@@ -6,8 +6,8 @@
             ...
             control.report_progress()
 
-Use this for work that must not wait for a free worker, or that would occupy one for long, such as calls to slow services.
-The worker cluster starts the process, and starts it again if a task ends or reports no progress for
+Use this for work that must not wait for a free worker, or that would occupy one for long, such as calls to slow
+services. The worker cluster starts the process, and starts it again if a task ends or reports no progress for
 PROGRESS_TIMEOUT_SECONDS.
 """
 

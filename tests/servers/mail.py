@@ -14,8 +14,8 @@ from tests.servers.process import free_port
 class MailServer:
     """A server that collects e-mails in `mails`.
 
-    After `refuse_with("451 later")` it answers each message with that text, until it is set to "". `refuse_sender_with` does the
-    same for the sender.
+    After `refuse_with("451 later")` it answers each message with that text, until it is set to "".
+    `refuse_sender_with` does the same for the sender.
     """
 
     def __init__(self) -> None:
