@@ -29,6 +29,12 @@ urlpatterns = [
         staff(form_previews.rule_preview),
         name="rule-preview",
     ),
+    path(
+        "admin/alerts/rule/preview/",
+        staff(form_previews.new_rule_preview),
+        name="new-rule-preview",
+    ),
+    path("admin/alerts/rule/metrics/", staff(form_previews.known_metrics), name="known-metrics"),
     path("admin/alerts/<int:pk>/", staff(detail.alert_detail), name="alert-page"),
     path("admin/alerts/<int:pk>/act/", staff(actions.act), name="alert-act"),
     path("admin/alerts/<int:pk>/dismiss/", staff(actions.dismiss), name="alert-dismiss"),

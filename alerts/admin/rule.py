@@ -1,18 +1,51 @@
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from alerts.extension_points import metric_readers
 from alerts.messages import format_value
 from alerts.models import AlertRule, AlertType, EscalationStep
+from alerts.rule_form import AlertRuleForm
+from core.lib import formats
+from core.lib.forms import SpanField
+
+SPANS: dict[type[models.Field[Any, Any]], Any] = {models.DurationField: {"form_class": SpanField}}
+
+
+# A new rule needs a metric and a threshold. Everything else has a default.
+NEW_RULE = (
+    ("Metric", {"fields": ("reader", "selector")}),
+    ("Breached when", {"fields": (("below", "threshold", "unit"), "window")}),
+    ("Alert", {"fields": ("severity", "alert_type", "summary", "runbook")}),
+    (
+        "More limits",
+        {
+            "classes": ("collapse",),
+            "fields": (
+                "critical_threshold",
+                "clear_threshold",
+                ("breaches_needed", "out_of"),
+                "clear_after",
+                "min_samples",
+                "no_data",
+                "repeat_every",
+                "cooldown",
+                "reopen_window",
+                "cadence",
+                "name",
+                "is_enabled",
+            ),
+        },
+    ),
+)
 
 
 @admin.register(AlertRule)
 class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
+    form = AlertRuleForm
+    formfield_overrides = SPANS
     list_display = (
         "name",
         "summary",
@@ -21,7 +54,7 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
         "last_seen",
         "severity",
         "alert_type",
-        "window",
+        "window_length",
         "last_evaluated_at",
         "problem",
     )
@@ -70,24 +103,14 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
 
     def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
         """Add the metric to the form of a rule that staff create. Direction is fixed for rules from code."""
-        if obj and not obj.is_custom:
+        if obj is None:
+            return NEW_RULE
+        if not obj.is_custom:
             name, breached = self.fieldsets[1]
             fields = tuple("direction" if f == "below" else f for f in breached["fields"])
             return (self.fieldsets[0], (name, {"fields": fields}), *self.fieldsets[2:])
         reads = ("Metric", {"fields": ("reader", "selector")})
         return (self.fieldsets[0], reads, *self.fieldsets[1:])
-
-    def formfield_for_dbfield(
-        self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
-    ) -> Any:
-        if db_field.name == "reader":
-            names = metric_readers.names()
-            return forms.ChoiceField(choices=[(name, name) for name in names])
-        if db_field.name == "alert_type":
-            kwargs["widget"] = forms.Select(
-                choices=list(AlertType.objects.values_list("slug", "name"))
-            )
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: AlertRule | None = None) -> bool:
         """Allow deletion only of rules that staff created. Rules from code would be recreated; disable them instead."""
@@ -96,6 +119,10 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
     @admin.display(description="threshold", ordering="threshold")
     def limit(self, rule: AlertRule) -> str:
         return f"{'≤' if rule.below else '>'} {format_value(rule.threshold, rule.unit)}"
+
+    @admin.display(description="window", ordering="window")
+    def window_length(self, rule: AlertRule) -> str:
+        return formats.span(rule.window)
 
     @admin.display(description="direction")
     def direction(self, rule: AlertRule) -> str:
@@ -112,18 +139,24 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
 
 class StepInline(admin.TabularInline[EscalationStep, AlertType]):
     model = EscalationStep
+    formfield_overrides = SPANS
     extra = 0
 
 
 @admin.register(AlertType)
 class AlertTypeAdmin(admin.ModelAdmin[AlertType]):
-    list_display = ("name", "slug", "severity", "respond_within", "channel_names", "digest_only")
+    list_display = ("name", "slug", "severity", "response_time", "channel_names", "digest_only")
     search_fields = ("name", "slug")
     filter_horizontal = ("channels",)
+    formfield_overrides = SPANS
     inlines = (StepInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertType]:
         return super().get_queryset(request).prefetch_related("channels")
+
+    @admin.display(description="respond within", ordering="respond_within")
+    def response_time(self, alert_type: AlertType) -> str:
+        return formats.span(alert_type.respond_within)
 
     @admin.display(description="channels")
     def channel_names(self, alert_type: AlertType) -> str:

@@ -21,7 +21,7 @@ class AlertType(models.Model):
     respond_within = models.DurationField(
         null=True,
         blank=True,
-        help_text="hh:mm:ss. An alert not acknowledged within this time is overdue. Leave empty for no limit.",
+        help_text="An alert not acknowledged within this time is overdue. Leave empty for no limit.",
     )
     channels = models.ManyToManyField("alerts.Channel", blank=True, related_name="alert_types")
     digest_only = models.BooleanField(
@@ -40,7 +40,7 @@ class EscalationStep(models.Model):
     """The channels notified of an alert that is not acknowledged in time. The last step repeats three times."""
 
     alert_type = models.ForeignKey(AlertType, models.CASCADE, related_name="steps")
-    after = models.DurationField(help_text="hh:mm:ss after the alert was opened.")
+    after = models.DurationField(help_text="The time after the alert was opened.")
     channels = models.ManyToManyField("alerts.Channel", related_name="+")
 
     class Meta:
@@ -82,7 +82,9 @@ class AlertRule(models.Model):
         blank=True,
         help_text="Severity becomes critical at this value. Leave empty to disable.",
     )
-    window = models.DurationField(help_text="hh:mm:ss of data that one evaluation covers.")
+    window = models.DurationField(
+        help_text="The data that one evaluation covers, such as 15 min or 1 h."
+    )
     breaches_needed = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1)],
@@ -107,15 +109,16 @@ class AlertRule(models.Model):
     cadence = models.CharField(max_length=20, choices=Cadence, default=Cadence.MINUTE)
     reopen_window = models.DurationField(
         default=timedelta(minutes=15),
-        help_text="hh:mm:ss. A breach within this time after the resolution reopens the same alert.",
+        help_text="A breach within this time after the resolution reopens the same alert.",
     )
     cooldown = models.DurationField(
-        default=timedelta(0), help_text="hh:mm:ss between two notifications about the same problem."
+        default=timedelta(0),
+        help_text="The least time between two notifications about the same problem.",
     )
     repeat_every = models.DurationField(
         null=True,
         blank=True,
-        help_text="hh:mm:ss between reminders. Leave empty for 4 h (critical, high) or 24 h (medium, warning); "
+        help_text="The time between reminders. Leave empty for 4 h (critical, high) or 24 h (medium, warning); "
         "info has none.",
     )
     runbook = models.CharField(

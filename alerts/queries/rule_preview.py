@@ -1,13 +1,31 @@
-"""Preview of a rule: how often it would have fired with other limits during the last days."""
+"""Preview of a rule: its current value, and how often it would have fired with the limits in the form."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from alerts.evaluation import Action, Limits, PreviousState, Stage, advance, decide, judge
+from alerts.evaluation import (
+    Action,
+    Limits,
+    PreviousState,
+    Stage,
+    Verdict,
+    advance,
+    decide,
+    judge,
+)
+from alerts.extension_points import MetricReader, Reading
+from alerts.messages import format_clear_condition, format_value
 from alerts.models import AlertRule, RuleReading
+from alerts.services.evaluate import measure, to_readings
+from core.lib.charts import Chart, Series, Threshold
 
 PREVIEW_DAYS = 7
+# A rule that was never evaluated has no readings, so its metric is measured at points of the last day.
+TRIAL_SPAN = timedelta(hours=24)
+TRIAL_STEP = timedelta(minutes=30)
+MAX_METRICS = 20
+MetricValue = tuple[str, str]  # the name of a metric and its latest value as text
 
 
 @dataclass(frozen=True)
@@ -26,6 +44,69 @@ def preview_rule(rule: AlertRule, *, now: datetime) -> Preview:
         .values_list("key", "at", "value", "samples")
     )
     return replay(rows.iterator(), rule.get_limits())
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A rule that does not exist yet, measured now and at points of the last day."""
+
+    preview: Preview
+    chart: Chart
+    current: list[Reading]
+    state: str  # what the current value means: "breached", "clear" or "no data"
+
+
+def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
+    """Measure an unsaved rule. Exceptions of the reader propagate."""
+    count = int(TRIAL_SPAN / TRIAL_STEP)
+    times = [now - TRIAL_STEP * ago for ago in reversed(range(count))]
+    measured = [measure(rule, now=at) for at in times]
+    by_key = [{str(reading.labels): reading for reading in readings} for readings in measured]
+    missing = Reading(None)  # a series without a reading at a point has no data there
+    rows = [
+        (key, at, readings.get(key, missing).value, readings.get(key, missing).samples)
+        for key in sorted({key for readings in by_key for key in readings})
+        for at, readings in zip(times, by_key, strict=True)
+    ]
+    limits = rule.get_limits()
+    worst = min if rule.below else max
+    values = [
+        worst((reading.value for reading in readings if reading.value is not None), default=None)
+        for readings in measured
+    ]
+    thresholds = [
+        Threshold(limits.threshold, f"threshold: {format_value(limits.threshold, rule.unit)}")
+    ]
+    clear = limits.effective_clear_threshold()
+    if clear != limits.threshold:
+        thresholds.append(Threshold(clear, f"resolves at: {format_clear_condition(rule)}", "ok"))
+    verdicts = {judge(reading.value, reading.samples, limits) for reading in measured[-1]}
+    return Trial(
+        preview=replay(rows, limits),
+        chart=Chart(
+            title="The last 24 hours",
+            times=times,
+            series=[Series("Value", values, kind="line")],
+            unit=rule.unit,
+            thresholds=thresholds,
+            empty="This metric was not recorded during the last 24 hours.",
+        ),
+        current=measured[-1],
+        state="breached" if Verdict.BREACH in verdicts else "clear" if verdicts else "no data",
+    )
+
+
+def list_metrics(
+    reader: MetricReader, text: str, *, window: timedelta, now: datetime
+) -> tuple[list[MetricValue], int]:
+    """Return the recorded metrics whose names contain the text, with their latest values, and their total number."""
+    names = [name for name in reader.names() if text.lower() in name.lower()]
+    found = []
+    for name in names[:MAX_METRICS]:
+        readings = to_readings(reader.read(name, now - window, now))
+        values = [format_value(reading.value, reader.unit) for reading in readings]
+        found.append((name, ", ".join(values) or "no data"))
+    return found, len(names)
 
 
 def replay(

@@ -18,6 +18,7 @@ from alerts.evaluation import (
 )
 from alerts.extension_points import (
     Cadence,
+    Measured,
     NoData,
     Reading,
     Severity,
@@ -112,6 +113,11 @@ def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
         measured = metric_readers.get(row.reader).read(row.selector, since, now)
     else:
         measured = alert_rules.get(row.name).measure(since, now)
+    return to_readings(measured)
+
+
+def to_readings(measured: Measured) -> list[Reading]:
+    """Return what a measure returned as a list of readings."""
     if measured is None:
         return []
     if isinstance(measured, Reading):

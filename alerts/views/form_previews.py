@@ -1,6 +1,7 @@
 """Previews in the admin forms of rules and silences."""
 
 import json
+import logging
 from datetime import timedelta
 
 from django.forms import modelform_factory
@@ -9,10 +10,14 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from alerts.extension_points import metric_readers
+from alerts.messages import format_value
 from alerts.models import AlertRule
 from alerts.queries import rule_preview as previews
 from alerts.queries import silences
+from alerts.rule_form import DEFAULTS
 from alerts.views import may_view
+from core.lib.forms import SpanField, parse_span
 
 LIMITS = (
     "threshold",
@@ -27,7 +32,13 @@ LIMITS = (
     "severity",
     "reopen_window",
 )
-LimitsForm = modelform_factory(AlertRule, fields=LIMITS)
+SPANS = {"window": SpanField, "reopen_window": SpanField}
+LimitsForm = modelform_factory(AlertRule, fields=LIMITS, field_classes=SPANS)
+TrialForm = modelform_factory(
+    AlertRule, fields=("reader", "selector", "unit", "below", *LIMITS), field_classes=SPANS
+)
+DEFAULT_WINDOW = timedelta(minutes=15)
+log = logging.getLogger(__name__)
 
 
 @require_GET
@@ -45,6 +56,70 @@ def rule_preview(request: HttpRequest, pk: int) -> HttpResponse:
         result = previews.preview_rule(rule, now=timezone.now())
         context |= {"result": result, "firing": timedelta(minutes=result.firing_minutes)}
     return render(request, "alerts/_preview.html", context)
+
+
+@require_GET
+@may_view
+def new_rule_preview(request: HttpRequest) -> HttpResponse:
+    """Show the current value and the last day of the metric in the form of a new rule, with its limits."""
+    given = {name: value for name, value in request.GET.items() if value != ""}
+    form = TrialForm({**DEFAULTS, **given})
+    context: dict[str, object] = {}
+    if not (given.get("reader") and given.get("selector") and given.get("threshold")):
+        context["problem"] = "Choose a metric and a threshold to see a preview."
+    elif not form.is_valid() or given["reader"] not in metric_readers:
+        context["problem"] = "These limits are invalid: " + " ".join(
+            str(message) for messages in form.errors.values() for message in messages
+        )
+    else:
+        rule = form.save(commit=False)
+        reader = metric_readers.get(rule.reader)
+        rule.unit = rule.unit or reader.unit
+        try:
+            trial = previews.try_rule(rule, now=timezone.now())
+        except Exception:
+            # The reader belongs to another app, and its failure must not break the form.
+            log.exception("preview failed", extra={"reader": rule.reader})
+            context["problem"] = "This metric cannot be measured. See the log."
+        else:
+            context |= {
+                "trial": trial,
+                "current": [
+                    (
+                        ", ".join(value for _, value in reading.labels),
+                        format_value(reading.value, rule.unit),
+                    )
+                    for reading in trial.current
+                ],
+                "is_unknown": rule.selector not in reader.names(),
+                "selector": rule.selector,
+            }
+    return render(request, "alerts/_trial.html", context)
+
+
+@require_GET
+@may_view
+def known_metrics(request: HttpRequest) -> HttpResponse:
+    """Show the recorded metrics of the chosen kind that match what was typed, with their latest values."""
+    name, text = request.GET.get("reader", ""), request.GET.get("selector", "").strip()
+    context: dict[str, object] = {}
+    if name in metric_readers:
+        try:
+            window = parse_span(request.GET.get("window") or "")
+        except ValueError:
+            window = DEFAULT_WINDOW
+        reader, now = metric_readers.get(name), timezone.now()
+        found, total = previews.list_metrics(reader, text, window=window, now=now)
+        if [metric for metric, _ in found] == [text]:
+            # The chosen metric: show the others again, so that the choice can be changed.
+            found, total = previews.list_metrics(reader, "", window=window, now=now)
+        context = {
+            "metrics": found,
+            "hidden_count": total - len(found),
+            "chosen": text,
+            "has_any": bool(total or list(reader.names())),
+        }
+    return render(request, "alerts/_known_metrics.html", context)
 
 
 @require_GET

@@ -1,9 +1,81 @@
 """Form fields that several apps use."""
 
+import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.utils.dateparse import parse_duration
+
+_UNITS = {
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "min": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+}
+_UNIT_OF = {
+    **dict.fromkeys(("d", "day", "days"), "d"),
+    **dict.fromkeys(("h", "hour", "hours"), "h"),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "min"),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
+}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)[\s,]*")
+
+
+def parse_span(text: str) -> timedelta:
+    """Return the duration that a person wrote: "15 min", "1 h 30 min", "2 days" or "00:15:00". Raises ValueError."""
+    text = text.strip().lower()
+    if re.fullmatch(r"(\d+ )?\d+:\d{2}:\d{2}", text):
+        parsed = parse_duration(text)
+        if parsed is not None:
+            return parsed
+    parts = _PART.findall(text)
+    if not parts or _PART.sub("", text) or any(unit not in _UNIT_OF for _, unit in parts):
+        raise ValueError(text)
+    try:
+        return sum(
+            (float(number) * _UNITS[_UNIT_OF[unit]] for number, unit in parts), start=timedelta()
+        )
+    except OverflowError as error:
+        raise ValueError(text) from error
+
+
+def spell_span(value: timedelta) -> str:
+    """Return the exact duration in a form that `parse_span` reads, such as "1 h 30 min"."""
+    left, parts = value, []
+    for name, unit in _UNITS.items():
+        count, left = divmod(left, unit)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts) or "0 min"
+
+
+class SpanField(forms.CharField):
+    """A duration that people write as "15 min" or "1 h 30 min", for a model's DurationField."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("widget", forms.TextInput(attrs={"size": 14, "placeholder": "15 min"}))
+        super().__init__(**options)
+
+    def prepare_value(self, value: Any) -> Any:
+        return spell_span(value) if isinstance(value, timedelta) else value
+
+    def to_python(self, value: Any) -> Any:
+        if value in self.empty_values or isinstance(value, timedelta):
+            return value or None
+        try:
+            return parse_span(str(value))
+        except ValueError as error:
+            raise forms.ValidationError(
+                "Enter a duration with its unit, such as 15 min, 1 h 30 min or 2 d."
+            ) from error
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(initial) != self.to_python(data))
+        except forms.ValidationError:
+            return True
 
 
 class LinesField(forms.CharField):

@@ -134,6 +134,16 @@
       toast("Your browser blocked copying. Select the text and copy it manually.", "warning");
     }
   });
+  // <button data-pick="#input" data-value="…"> fills an input; <div data-move-after=".row"> stands below that row.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-pick]");
+    const input = button && document.querySelector(button.dataset.pick);
+    if (!input) return;
+    input.value = button.dataset.value;
+    for (const name of ["change", "picked"]) input.dispatchEvent(new Event(name, { bubbles: true }));
+    input.focus();
+  });
+  for (const block of document.querySelectorAll("[data-move-after]")) document.querySelector(block.dataset.moveAfter)?.after(block);
   document.addEventListener("submit", (event) => {
     const question = event.submitter?.dataset.confirm || event.target.dataset.confirm;
     if (question && !window.confirm(question)) { event.preventDefault(); event.stopImmediatePropagation(); }
