@@ -10,7 +10,7 @@ from alerts.extension_points import Severity, metric_readers
 from alerts.messages import format_value
 from alerts.models import AlertRule, AlertType
 from alerts.services.defaults import get_or_create_type
-from core.lib.forms import parse_span
+from core.lib.forms import SpanField, parse_span
 
 CUSTOM_TYPE = "custom-rule"
 DEFAULTS = {
@@ -35,11 +35,11 @@ class AlertRuleForm(forms.ModelForm[AlertRule]):
         fields = ("reader", "selector")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if kwargs.get("instance") is None:
+        self.is_new = kwargs.get("instance") is None
+        if self.is_new:
             get_or_create_type(CUSTOM_TYPE, Severity.WARNING)
             kwargs["initial"] = {**DEFAULTS, **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
-        is_new = self.instance.pk is None
         if "reader" in self.fields:
             choices = [
                 ("", "Choose what to measure"),
@@ -53,28 +53,23 @@ class AlertRuleForm(forms.ModelForm[AlertRule]):
         if "alert_type" in self.fields:
             types = list(AlertType.objects.order_by("name").values_list("slug", "name"))
             self.fields["alert_type"].widget = forms.Select(choices=types)
-        if is_new:
+        if self.is_new:
             for name in self.fields:
                 if name in DEFAULTS or name in ("name", "summary"):
                     self.fields[name].required = False
             self.fields["name"].help_text = "Leave empty for a name made of the metric."
-            self.fields[
-                "summary"
-            ].help_text = "The title of the alert. Leave empty for the metric and the threshold."
+            title = "The title of the alert. Leave empty for the metric and the threshold."
+            self.fields["summary"].help_text = title
             self.fields["unit"].help_text = "Leave empty for the unit of the metric."
 
     def clean(self) -> dict[str, Any]:
         super().clean()
         cleaned = self.cleaned_data
-        if self.instance.pk is not None:
+        if not self.is_new:
             return cleaned
         for name, default in DEFAULTS.items():
             if cleaned.get(name) in (None, "") and name not in self.errors:
-                is_span = isinstance(self.fields[name], forms.CharField) and name in (
-                    "window",
-                    "cooldown",
-                    "reopen_window",
-                )
+                is_span = isinstance(self.fields.get(name), SpanField)
                 cleaned[name] = parse_span(str(default)) if is_span else default
         reader, selector = cleaned.get("reader"), cleaned.get("selector")
         if not reader or not selector or cleaned.get("threshold") is None:

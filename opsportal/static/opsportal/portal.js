@@ -143,7 +143,9 @@
     for (const name of ["change", "picked"]) input.dispatchEvent(new Event(name, { bubbles: true }));
     input.focus();
   });
-  for (const block of document.querySelectorAll("[data-move-after]")) document.querySelector(block.dataset.moveAfter)?.after(block);
+  for (const block of document.querySelectorAll("[data-move-after]")) {
+    document.querySelector(block.dataset.moveAfter)?.after(block);
+  }
   document.addEventListener("submit", (event) => {
     const question = event.submitter?.dataset.confirm || event.target.dataset.confirm;
     if (question && !window.confirm(question)) { event.preventDefault(); event.stopImmediatePropagation(); }
