@@ -1,7 +1,7 @@
 """List what happened in a time range: deploys, alerts, incidents, maintenance and changed rules, for the timeline."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.urls import reverse
@@ -14,6 +14,7 @@ from core.releases.queries import deploys_between
 from health.models import Incident, MaintenanceWindow
 
 MAX_OF_A_KIND = 25
+SUSPECT_WINDOW = timedelta(hours=24)
 _ALERT_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high"}
 _CHANGES = {"alerts.alertrule changed": "changed", "alerts.alertrule added": "added"}
 
@@ -28,6 +29,15 @@ def list_marks(since: datetime, until: datetime) -> list[Mark]:
         *_rule_changes(since, until),
     ]
     return sorted(marks, key=lambda mark: mark.at)
+
+
+def find_last_change(before: datetime) -> Mark | None:
+    """Return the newest deploy or rule change of the day before a problem: what people suspect first."""
+    changes = [
+        *_deploys(before - SUSPECT_WINDOW, before),
+        *_rule_changes(before - SUSPECT_WINDOW, before),
+    ]
+    return max(changes, key=lambda mark: mark.at, default=None)
 
 
 def _deploys(since: datetime, until: datetime) -> Iterable[Mark]:

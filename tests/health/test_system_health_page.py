@@ -2,13 +2,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import strip_tags
 
 from alerts.extension_points import Severity
+from core.releases.models import Deploy, Release
 from health.extension_points import Tab, WidgetContext, dashboard_widgets, widget
 from health.models import Component
 from health.services import record_measurements, record_results
@@ -221,3 +222,51 @@ def test_whole_page_takes_few_queries(
 
         with django_assert_max_num_queries(61):  # type: ignore[attr-defined]
             staff.get(f"{PAGE}?tab={tab}")
+
+
+def headline(client: Client) -> str:
+    card = client.get(PAGE).content.decode().partition('id="widget-health-verdict"')[2]
+    return " ".join(strip_tags(card.partition("</section>")[0]).split())
+
+
+def test_headline_names_the_responder_and_offers_one_action(staff: Client) -> None:
+    now = timezone.now()
+    alert = make_alert(title="Checkout is down", severity=Severity.CRITICAL, now=now)
+    alert.respond_by = now + timedelta(minutes=10)
+    alert.save()
+    assert "Responder Nobody yet, due in" in headline(staff)
+    assert "Acknowledge" in headline(staff)
+
+    alert.respond_by = now - timedelta(minutes=1)
+    alert.save()
+    assert "Nobody has responded. Due 1 min ago" in headline(staff)
+
+    staff.post(reverse("alerts:alert-acknowledge", args=[alert.pk]), {"next": PAGE})
+    assert "Responder owner, just now" in headline(staff)
+    assert "Acknowledge" not in headline(staff)
+    assert "Open" in headline(staff)
+
+
+def test_headline_names_the_last_change_before_the_problem(staff: Client) -> None:
+    now = timezone.now()
+    release = Release.objects.create(app=make_app("shop"), version="2.4.1")
+    for ago, name in ((30, "staging"), (12, "production"), (1, "after")):
+        Deploy.objects.create(
+            release=release,
+            environment=name,
+            finished_at=now - timedelta(minutes=ago),
+            source="api",
+        )
+    make_alert(title="Checkout is down", now=now - timedelta(minutes=5))
+
+    assert "Last change before Deploy: Shop 2.4.1 to production, 12 min ago" in headline(staff)
+
+
+def test_a_reader_is_not_offered_to_acknowledge(client: Client) -> None:
+    user = User.objects.create_user("reader", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(codename__startswith="view_"))
+    client.force_login(user)
+    make_alert(title="Checkout is down")
+
+    assert "Checkout is down" in headline(client)
+    assert "Acknowledge" not in headline(client)

@@ -3,13 +3,14 @@
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts.models import SystemAlert
+from alerts.models import AlertState, SystemAlert
 from alerts.queries import ActiveSummary, active_summary
 from core.lib.charts import Chart, Series
 from health.extension_points import Tab, WidgetContext, widget
 from health.models import ActiveUser, Incident, MaintenanceWindow
 from health.queries import problems, values
 from health.queries.components import load_in_use
+from health.queries.marks import find_last_change
 from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
 from health.verdict import Tone
 
@@ -36,8 +37,18 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
     components = context.load_once(load_in_use)
     found = problems.list_problems(components, problems.load_urgent_alerts())
     summary = context.load_once(load_summary)
+    first = found[0] if found else None
+    alert = first.alerts[0] if first and first.alerts else None
     return {
         "problems": problems.add_costs(found[:MAX_PROBLEMS], now=context.now),
+        "alert": alert,
+        "is_overdue": alert is not None and alert.is_overdue(context.now),
+        "last_change": find_last_change(first.since) if first and first.since else None,
+        "may_acknowledge": alert is not None
+        and alert.state == AlertState.OPEN
+        and context.request.user.has_perm("alerts.change_systemalert"),
+        "acknowledge_url": reverse("alerts:alert-acknowledge", args=[alert.pk]) if alert else "",
+        "page_url": reverse("health:system-health"),
         "hidden_count": max(0, len(found) - MAX_PROBLEMS),
         "tone": _tone(found, summary),
         "summary": summary,
