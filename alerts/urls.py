@@ -35,6 +35,8 @@ urlpatterns = [
         name="new-rule-preview",
     ),
     path("admin/alerts/rule/metrics/", staff(form_previews.known_metrics), name="known-metrics"),
+    path("admin/alerts/undo/<uuid:batch>/", staff(actions.undo), name="alert-undo"),
+    path("admin/alerts/complete/", staff(inbox.complete), name="alert-complete"),
     path("admin/alerts/<int:pk>/", staff(detail.alert_detail), name="alert-page"),
     path("admin/alerts/<int:pk>/act/", staff(actions.act), name="alert-act"),
     path("admin/alerts/<int:pk>/dismiss/", staff(actions.dismiss), name="alert-dismiss"),

@@ -52,6 +52,8 @@ urlpatterns = [
     *cli_urls,
     path("admin/errors/", staff(pages.group_list), name="group-list"),
     path("admin/errors/<int:group_id>/", staff(pages.group_detail), name="group-detail"),
+    path("admin/errors/complete/", staff(pages.complete), name="group-complete"),
+    path("admin/errors/undo/<uuid:batch>/", staff(actions.undo), name="group-undo"),
     path("admin/errors/bulk/", staff(actions.group_bulk), name="group-bulk"),
     path("admin/errors/<int:group_id>/act/", staff(actions.group_act), name="group-act"),
     path("admin/errors/<int:group_id>/events/", staff(pages.event_list), name="event-list"),

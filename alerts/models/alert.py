@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Case, IntegerField, Q, Value, When
 from django.urls import reverse
@@ -189,6 +190,7 @@ class AlertEvent(models.Model):
         FLAPPING = "flapping"
         UNDELIVERED = "undelivered", "not delivered"
         COMMENT = "comment"
+        UNDONE = "undone"
 
     alert = models.ForeignKey(SystemAlert, models.CASCADE, related_name="events")
     at = models.DateTimeField()
@@ -197,9 +199,17 @@ class AlertEvent(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    # An action of staff can be undone: `batch` is common to the entries of one click, `previous` has the old values.
+    batch = models.UUIDField(null=True, blank=True, editable=False)
+    previous = models.JSONField(null=True, blank=True, editable=False, encoder=DjangoJSONEncoder)
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["alert", "at"], name="timeline_in_order")]
+        indexes: ClassVar = [
+            models.Index(fields=["alert", "at"], name="timeline_in_order"),
+            models.Index(
+                fields=["batch"], condition=Q(batch__isnull=False), name="timeline_by_batch"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.at:%Y-%m-%d %H:%M:%S}"

@@ -12,6 +12,7 @@ from alerts.services.routes import announce_soon, change_routes
 from alerts.services.rule_problems import problem_key
 from alerts.services.silences import silence
 from alerts.services.triage import acknowledge, comment, dismiss, mark_read, resolve
+from alerts.services.undo import undo
 
 __all__ = [
     "CheckResult",
@@ -41,4 +42,5 @@ __all__ = [
     "send_test",
     "send_test_of_form",
     "silence",
+    "undo",
 ]

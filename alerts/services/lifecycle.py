@@ -4,6 +4,7 @@ Each function takes one step in the caller's transaction, including the timeline
 returns False if another worker changed the alert first.
 """
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -232,9 +233,19 @@ def discard_pending(alert: SystemAlert) -> bool:
 
 
 def resolve(
-    alert: SystemAlert, *, now: datetime, text: str = "", user_id: int | None = None, **seen: object
+    alert: SystemAlert,
+    *,
+    now: datetime,
+    text: str = "",
+    user_id: int | None = None,
+    batch: uuid.UUID | None = None,
+    previous: Mapping[str, object] | None = None,
+    **seen: object,
 ) -> bool:
-    """Resolve the alert, automatically or for a user. `seen` holds further fields, such as the last value."""
+    """Resolve the alert, automatically or for a user. `seen` holds further fields, such as the last value.
+
+    `batch` and `previous` let the user undo it.
+    """
     fields: dict[str, object] = {
         "state": AlertState.RESOLVED,
         "resolved_at": now,
@@ -250,7 +261,9 @@ def resolve(
     }
     if not transition(alert, **fields):
         return False
-    add_timeline_entry(alert, Kind.RESOLVED, text, now=now, user_id=user_id)
+    add_timeline_entry(
+        alert, Kind.RESOLVED, text, now=now, user_id=user_id, batch=batch, previous=previous
+    )
     notifications.notify_resolved(alert, now=now)
     return True
 

@@ -1,5 +1,6 @@
 """Creating silences from the inbox."""
 
+import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -18,12 +19,13 @@ def silence(
     now: datetime,
     until: datetime,
     comment: str,
+    batch: uuid.UUID | None = None,
 ) -> int:
     """Silence the problems of these alerts, including their return, and return the number of alerts."""
     count = 0
     user_id = user.pk if user else None
     for alert in alerts:
-        Silence.objects.create(
+        created = Silence.objects.create(
             comment=f"{alert.title}: {comment}"[:300],
             matchers={"key": alert.key},
             starts_at=now,
@@ -31,6 +33,14 @@ def silence(
             created_by_id=user_id,
         )
         text = f"silenced until {until:%Y-%m-%d %H:%M %Z}"
-        add_timeline_entry(alert, AlertEvent.Kind.HELD_BACK, text, now=now, user_id=user_id)
+        add_timeline_entry(
+            alert,
+            AlertEvent.Kind.HELD_BACK,
+            text,
+            now=now,
+            user_id=user_id,
+            batch=batch,
+            previous={"silence": created.pk},
+        )
         count += 1
     return count

@@ -1,5 +1,7 @@
 """Changes to an alert: one conditional update, from the state and version that were read, plus a timeline entry."""
 
+import uuid
+from collections.abc import Mapping
 from datetime import datetime
 
 from django.db import transaction
@@ -35,5 +37,9 @@ def add_timeline_entry(
     *,
     now: datetime,
     user_id: int | None = None,
+    batch: uuid.UUID | None = None,
+    previous: Mapping[str, object] | None = None,
 ) -> None:
-    AlertEvent.objects.create(alert=alert, at=now, kind=kind, text=text, user_id=user_id)
+    AlertEvent.objects.create(
+        alert=alert, at=now, kind=kind, text=text, user_id=user_id, batch=batch, previous=previous
+    )

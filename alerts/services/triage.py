@@ -1,5 +1,6 @@
 """Actions of staff on alerts. Each returns the number of alerts it changed, and skips those whose state forbids it."""
 
+import uuid
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -7,21 +8,27 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from alerts.models import ACTIVE_STATES, AlertEvent, AlertState, SystemAlert
-from alerts.services import lifecycle, notifications
+from alerts.services import lifecycle, notifications, undo
 from alerts.services.transitions import add_timeline_entry, transition
 
 Kind = AlertEvent.Kind
 MAX_TRIES = 5
+CHUNK_SIZE = 50
 
 
 def acknowledge(
-    alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now: datetime
+    alerts: Iterable[SystemAlert],
+    *,
+    user: AbstractBaseUser | None,
+    now: datetime,
+    batch: uuid.UUID | None = None,
 ) -> int:
     """Stop reminders and escalation until the severity rises or the problem returns."""
 
     def step(alert: SystemAlert) -> bool:
         if alert.state != AlertState.OPEN:
             return False
+        previous = undo.snapshot(alert)
         if not transition(
             alert,
             state=AlertState.ACKNOWLEDGED,
@@ -30,7 +37,14 @@ def acknowledge(
             **_response_fields(alert, user, now),
         ):
             raise _Conflict
-        add_timeline_entry(alert, Kind.ACKNOWLEDGED, now=now, user_id=_pk(user))
+        add_timeline_entry(
+            alert,
+            Kind.ACKNOWLEDGED,
+            now=now,
+            user_id=_pk(user),
+            batch=batch,
+            previous=previous,
+        )
         notifications.notify_acknowledged(alert, now=now)
         return True
 
@@ -43,12 +57,14 @@ def dismiss(
     user: AbstractBaseUser | None,
     now: datetime,
     until: datetime | None = None,
+    batch: uuid.UUID | None = None,
 ) -> int:
     """Hide the alerts until `until` or their resolution. They keep their keys, so no new alert opens meanwhile."""
 
     def step(alert: SystemAlert) -> bool:
         if alert.state not in ACTIVE_STATES:
             return False
+        previous = undo.snapshot(alert)
         if not transition(
             alert,
             state=AlertState.DISMISSED,
@@ -59,19 +75,36 @@ def dismiss(
         ):
             raise _Conflict
         text = f"until {until:%Y-%m-%d %H:%M %Z}" if until else ""
-        add_timeline_entry(alert, Kind.DISMISSED, text, now=now, user_id=_pk(user))
+        add_timeline_entry(
+            alert,
+            Kind.DISMISSED,
+            text,
+            now=now,
+            user_id=_pk(user),
+            batch=batch,
+            previous=previous,
+        )
         return True
 
     return _apply(alerts, step)
 
 
-def resolve(alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now: datetime) -> int:
+def resolve(
+    alerts: Iterable[SystemAlert],
+    *,
+    user: AbstractBaseUser | None,
+    now: datetime,
+    batch: uuid.UUID | None = None,
+) -> int:
     """Resolve the alerts manually. A rule that is still breached reopens its alert."""
 
     def step(alert: SystemAlert) -> bool:
         if alert.state in (AlertState.RESOLVED, AlertState.PENDING):
             return False
-        if not lifecycle.resolve(alert, now=now, text="manually", user_id=_pk(user)):
+        previous = undo.snapshot(alert)
+        if not lifecycle.resolve(
+            alert, now=now, text="manually", user_id=_pk(user), batch=batch, previous=previous
+        ):
             raise _Conflict
         return True
 
@@ -79,17 +112,25 @@ def resolve(alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now
 
 
 def mark_read(
-    alerts: Iterable[SystemAlert], *, user: AbstractBaseUser | None, now: datetime
+    alerts: Iterable[SystemAlert],
+    *,
+    user: AbstractBaseUser | None,
+    now: datetime,
+    batch: uuid.UUID | None = None,
 ) -> int:
     """Record the first reader of each alert."""
-    changed = 0
-    for alert in alerts:
-        with transaction.atomic():
-            unread = SystemAlert.objects.filter(pk=alert.pk, read_at=None)
-            if unread.update(read_at=now, read_by_id=_pk(user)):
-                add_timeline_entry(alert, Kind.READ, now=now, user_id=_pk(user))
-                changed += 1
-    return changed
+
+    def step(alert: SystemAlert) -> bool:
+        unread = SystemAlert.objects.filter(pk=alert.pk, read_at=None)
+        if not unread.update(read_at=now, read_by_id=_pk(user)):
+            return False
+        previous = {"read_at": None, "read_by_id": None}
+        add_timeline_entry(
+            alert, Kind.READ, now=now, user_id=_pk(user), batch=batch, previous=previous
+        )
+        return True
+
+    return _apply(alerts, step)
 
 
 def comment(alert: SystemAlert, *, text: str, user: AbstractBaseUser | None, now: datetime) -> None:
@@ -118,13 +159,25 @@ class _Conflict(Exception):
 
 
 def _apply(alerts: Iterable[SystemAlert], step: Callable[[SystemAlert], bool]) -> int:
+    """Apply the step to each alert and return the number of alerts that it changed.
+
+    A transaction covers CHUNK_SIZE alerts: one for each alert would make hundreds of them wait for the disk. The order
+    is fixed, so that two people who act on the same alerts do not deadlock.
+    """
+    ordered = sorted(alerts, key=lambda alert: alert.pk)
     changed = 0
-    for alert in alerts:
-        for _ in range(MAX_TRIES):
-            try:
-                with transaction.atomic():
-                    changed += step(alert)
-                break
-            except _Conflict:
-                alert.refresh_from_db()
+    for start in range(0, len(ordered), CHUNK_SIZE):
+        with transaction.atomic():
+            for alert in ordered[start : start + CHUNK_SIZE]:
+                changed += _apply_step(alert, step)
     return changed
+
+
+def _apply_step(alert: SystemAlert, step: Callable[[SystemAlert], bool]) -> bool:
+    for _ in range(MAX_TRIES):
+        try:
+            with transaction.atomic():
+                return step(alert)
+        except _Conflict:
+            alert.refresh_from_db()
+    return False

@@ -1,27 +1,28 @@
 """Actions of staff on one alert or several, always by POST. The services record the user and the time."""
 
-import json
+import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 from django_ratelimit.core import is_ratelimited
 
 from alerts import services
-from alerts.models import Notification, SystemAlert
+from alerts.models import AlertEvent, Notification, SystemAlert
+from alerts.queries import search
 from alerts.queries.impact import ALERT, describe_alert
 from alerts.views import may_change
+from core.lib import staff_actions
 from impact.services.win_back import write_win_back_list
 
-MAX_BULK_ALERTS = 500
 MAX_SILENCE_HOURS = 24 * 30
 Alerts = QuerySet[SystemAlert]
 
@@ -33,8 +34,26 @@ class InvalidAction(Exception):
 @require_POST
 @may_change
 def bulk(request: HttpRequest) -> HttpResponse:
-    chosen = [pk for pk in request.POST.getlist("alert") if pk.isdecimal()][:MAX_BULK_ALERTS]
-    return _perform(request, SystemAlert.objects.visible().filter(pk__in=chosen))
+    """Act on the checked alerts and groups of alerts, or on all that match the list's filters."""
+    return _perform(request, _select(request))
+
+
+def _select(request: HttpRequest) -> Alerts:
+    visible = SystemAlert.objects.visible()
+    chosen = Q(pk__in=staff_actions.chosen_ids(request, "alert"))
+    is_everything = staff_actions.wants_all_matching(request)
+    families = request.POST.getlist("family")[: staff_actions.MAX_ROWS]
+    if is_everything or families:
+        parameters = QueryDict(request.POST.get("query", "")[:5_000])
+        found = search.find_alerts(parameters, user=request.user, now=timezone.now())
+        matching = found.alerts
+        if not is_everything:
+            matching = search.of_families(matching, found.group_by, families)
+        newest = request.POST.get("newest", "")
+        if newest.isdecimal():  # an alert that opened after the page was loaded has not been seen
+            matching = matching.filter(pk__lte=int(newest[:18]))
+        chosen |= Q(pk__in=matching.order_by().values("pk"))
+    return visible.filter(chosen).order_by("pk")[: staff_actions.MAX_ROWS]
 
 
 @require_POST
@@ -89,47 +108,76 @@ def _perform(request: HttpRequest, alerts: Alerts, name: str = "") -> HttpRespon
     """Perform the action and report its outcome, to htmx as an event that refreshes lists, else on the next page."""
     name = name or request.POST.get("action", "")
     assert isinstance(request.user, User)
+    batch = uuid.uuid4()
     try:
         if name not in ACTIONS:
             raise InvalidAction("Unknown action.")
-        text, tone = ACTIONS[name](request, alerts, request.user, timezone.now()), "ok"
+        text, tone = ACTIONS[name](request, alerts, request.user, timezone.now(), batch), "ok"
     except InvalidAction as error:
         text, tone = str(error), "warning"
-    if request.headers.get("HX-Request"):
-        events = {"alerts-changed": "", "portal:message": {"text": text, "tone": tone}}
-        return HttpResponse(status=204, headers={"HX-Trigger": json.dumps(events)})
-    (messages.success if tone == "ok" else messages.warning)(request, text)
-    return redirect(get_safe_next_url(request))
-
-
-def _acknowledge(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
-    return _describe_outcome(
-        services.acknowledge(alerts, user=user, now=now), alerts, "Acknowledged"
+    is_undoable = AlertEvent.objects.filter(batch=batch).exists()
+    return staff_actions.answer(
+        request,
+        text,
+        tone=tone,
+        list_event="alerts-changed",
+        back=reverse("alerts:alert-list"),
+        undo_url=reverse("alerts:alert-undo", args=[batch]) if is_undoable else "",
     )
 
 
-def _dismiss(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
+@require_POST
+@may_change
+def undo(request: HttpRequest, batch: uuid.UUID) -> HttpResponse:
+    assert isinstance(request.user, User)
+    count = services.undo(batch, user=request.user, now=timezone.now())
+    return staff_actions.answer(
+        request,
+        f"Undone: {_count_alerts(count)}."
+        if count
+        else "Nothing was undone: the alerts have changed since, or more than an hour has passed.",
+        tone="ok" if count else "warning",
+        list_event="alerts-changed",
+        back=reverse("alerts:alert-list"),
+    )
+
+
+def _acknowledge(
+    request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID
+) -> str:
+    return _describe_outcome(
+        services.acknowledge(alerts, user=user, now=now, batch=batch), alerts, "Acknowledged"
+    )
+
+
+def _dismiss(request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID) -> str:
     hours = _parse_hours(request)
     until = now + timedelta(hours=hours) if hours else None
     return _describe_outcome(
-        services.dismiss(alerts, user=user, now=now, until=until), alerts, "Dismissed"
+        services.dismiss(alerts, user=user, now=now, until=until, batch=batch), alerts, "Dismissed"
     )
 
 
-def _read(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
-    return _describe_outcome(services.mark_read(alerts, user=user, now=now), alerts, "Marked read")
+def _read(request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID) -> str:
+    return _describe_outcome(
+        services.mark_read(alerts, user=user, now=now, batch=batch), alerts, "Marked read"
+    )
 
 
-def _resolve(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
-    return _describe_outcome(services.resolve(alerts, user=user, now=now), alerts, "Resolved")
+def _resolve(request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID) -> str:
+    return _describe_outcome(
+        services.resolve(alerts, user=user, now=now, batch=batch), alerts, "Resolved"
+    )
 
 
-def _resolve_and_list(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
+def _resolve_and_list(
+    request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID
+) -> str:
     """Resolve the alerts, and write a list of the buyers whose orders each of them lost."""
     descriptions = {
         alert.pk: describe_alert(alert, now=now) for alert in alerts.select_related("rule")
     }
-    text = _resolve(request, alerts, user, now)
+    text = _resolve(request, alerts, user, now, batch)
     count = 0
     for pk, description in descriptions.items():
         written = write_win_back_list(
@@ -140,15 +188,20 @@ def _resolve_and_list(request: HttpRequest, alerts: Alerts, user: User, now: dat
     return f"{text}. {orders} listed under “All affected orders”."
 
 
-def _silence(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
+def _silence(request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID) -> str:
     hours = _parse_hours(request) or _parse_hours(request, "silence_hours") or 1
     count = services.silence(
-        alerts, user=user, now=now, until=now + timedelta(hours=hours), comment="from the inbox"
+        alerts,
+        user=user,
+        now=now,
+        until=now + timedelta(hours=hours),
+        comment="from the inbox",
+        batch=batch,
     )
     return f"Silenced for {hours} h: {_count_alerts(count)}."
 
 
-def _comment(request: HttpRequest, alerts: Alerts, user: User, now: datetime) -> str:
+def _comment(request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID) -> str:
     text = request.POST.get("text", "").strip()
     if not text:
         raise InvalidAction("Enter a comment.")
@@ -157,7 +210,7 @@ def _comment(request: HttpRequest, alerts: Alerts, user: User, now: datetime) ->
     return "Comment added."
 
 
-ACTIONS: dict[str, Callable[[HttpRequest, Alerts, User, datetime], str]] = {
+ACTIONS: dict[str, Callable[[HttpRequest, Alerts, User, datetime, UUID], str]] = {
     "acknowledge": _acknowledge,
     "dismiss": _dismiss,
     "read": _read,
@@ -186,15 +239,10 @@ def _describe_outcome(count: int, alerts: Alerts, word: str) -> str:
         raise InvalidAction("No alert was selected.")
     if not count:
         raise InvalidAction("Nothing was changed: the alert is already in this state or resolved.")
-    titles = [alert.title for alert in alerts]
-    return f"{word}: {titles[0] if len(titles) == 1 else _count_alerts(count)}"
+    what = alerts[0].title if len(alerts) == 1 else _count_alerts(count)
+    rest = "" if len(alerts) < staff_actions.MAX_ROWS else ". That is as many as one action takes."
+    return f"{word}: {what}{rest}"
 
 
 def get_safe_next_url(request: HttpRequest) -> str:
-    """Return the URL that the form asks to return to, or the inbox if that URL is on another site."""
-    wanted = request.POST.get("next", "")
-    if url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    ):
-        return wanted
-    return reverse("alerts:alert-list")
+    return staff_actions.safe_next_url(request, reverse("alerts:alert-list"))

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.paginator import Paginator
-from django.db.models import Q
+from django.core.paginator import Page, Paginator
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -15,34 +16,38 @@ from django.views.decorators.http import require_GET
 
 from alerts.extension_points import Severity
 from alerts.messages import format_clear_condition, format_value
-from alerts.models import AlertState, SystemAlert
+from alerts.models import SystemAlert
 from alerts.queries import inbox as queries
+from alerts.queries import inbox_groups, search
 from alerts.queries.silences import silences_in_force
 from alerts.views import CHANGE, may_view
+from core.lib.http import json_response
+from core.lib.search_terms import quote
 
 PAGE_SIZE = 50
-STATES = {
-    "": "Active",
-    "overdue": "Overdue",
-    "dismissed": "Dismissed",
-    "resolved": "Resolved",
-    "all": "All",
-}
-FILTERS = ("q", "severity", "type", "source")
 
 
 @require_GET
 @may_view
 def inbox(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    state = request.GET.get("state", "")
-    state = state if state in STATES else ""
-    filters = {name: request.GET.get(name, "").strip()[:200] for name in FILTERS}
-    alerts = _filter_by_state(state, now=now).filter(_build_filter(filters))
-    page = Paginator(alerts.select_related("rule", "acknowledged_by"), PAGE_SIZE).get_page(
-        request.GET.get("page")
-    )
-    given = {"state": state, **{k: v for k, v in filters.items() if v}}
+    found = search.find_alerts(request.GET, user=request.user, now=now)
+    given = {
+        "state": found.state,
+        "by": found.group_by,
+        **{k: v for k, v in found.filters.items() if v},
+    }
+    page: Page[Any]
+    if found.group_by:
+        page = Paginator(
+            inbox_groups.list_families(found.alerts, found.group_by), PAGE_SIZE
+        ).get_page(request.GET.get("page"))
+        rows = _build_family_rows(page, found.group_by, given, now)
+    else:
+        page = Paginator(
+            found.alerts.select_related("rule", "acknowledged_by"), PAGE_SIZE
+        ).get_page(request.GET.get("page"))
+        rows = [_build_row(alert, now) for alert in page]
     summary = queries.active_summary(now=now)
     counts = {
         "": summary.total,
@@ -54,7 +59,14 @@ def inbox(request: HttpRequest) -> HttpResponse:
         "title": "Alerts",
         "lead": _build_lead(summary),
         "now": now,
-        "rows": [_build_row(alert, now) for alert in page],
+        "rows": rows,
+        "match_count": found.alerts.count() if page.has_other_pages() or found.group_by else 0,
+        "newest": found.alerts.aggregate(newest=Max("pk"))["newest"] or "",
+        "query": urlencode(given),
+        "problem": "; ".join(found.problems).capitalize(),
+        "search_keys": ", ".join(search.KEYS),
+        "group_by": found.group_by,
+        "groupings": search.GROUPINGS.items(),
         "page": page,
         "page_summary": f"{page.start_index()} to {page.end_index()} of {page.paginator.count}",
         "run_url": reverse("alerts:check-run-now"),
@@ -65,15 +77,15 @@ def inbox(request: HttpRequest) -> HttpResponse:
         "tabs": [
             {
                 "label": label,
-                "url": _build_url({**filters, "state": name}),
-                "is_current": name == state,
+                "url": _build_url({**found.filters, "by": found.group_by, "state": name}),
+                "is_current": name == found.state,
                 "count": counts.get(name),
             }
-            for name, label in STATES.items()
+            for name, label in search.STATES.items()
         ],
-        "state": state,
-        "filters": filters,
-        "has_filters": any(filters.values()),
+        "state": found.state,
+        "filters": found.filters,
+        "has_filters": any(found.filters.values()),
         "severities": Severity.choices,
         "types": queries.list_types(),
         "sources": queries.list_sources(),
@@ -88,31 +100,33 @@ def inbox(request: HttpRequest) -> HttpResponse:
     return render(request, "alerts/_inbox.html" if is_part else "alerts/inbox.html", context)
 
 
-def _filter_by_state(state: str, *, now: datetime) -> queries.Alerts:
-    visible = SystemAlert.objects.visible()
-    match state:
-        case "overdue":
-            return SystemAlert.objects.overdue(now).worst_first()
-        case "dismissed":
-            return visible.filter(state=AlertState.DISMISSED).order_by("-dismissed_at", "-pk")
-        case "resolved":
-            return visible.filter(state=AlertState.RESOLVED).order_by("-resolved_at", "-pk")
-        case "all":
-            return visible.order_by("-opened_at", "-pk")
-    return SystemAlert.objects.active().worst_first()
+@require_GET
+@may_view
+def complete(request: HttpRequest) -> HttpResponse:
+    """Return suggestions for the search line; `q` is what was typed up to the cursor."""
+    return json_response(search.complete(request.GET.get("q", "")))
 
 
-def _build_filter(filters: dict[str, str]) -> Q:
-    found = Q()
-    if text := filters["q"]:
-        found &= Q(title__icontains=text) | Q(message__icontains=text) | Q(key__icontains=text)
-    if filters["severity"] in Severity.values:
-        found &= Q(severity=filters["severity"])
-    if filters["type"]:
-        found &= Q(alert_type=filters["type"])
-    if filters["source"]:
-        found &= Q(source=filters["source"])
-    return found
+def _build_family_rows(
+    page: "Page[Any]", group_by: str, given: Mapping[str, str], now: datetime
+) -> list[dict[str, object]]:
+    """Return a row for each family of alerts. A family of one alert is that alert's row."""
+    families = list(page)
+    single = {family.only_alert for family in families if family.only_alert}
+    alerts = SystemAlert.objects.filter(pk__in=single).select_related("rule", "acknowledged_by")
+    by_pk = {alert.pk: alert for alert in alerts}
+    names = inbox_groups.family_names(group_by, [family.value for family in families])
+    rows = []
+    for family in families:
+        if family.only_alert in by_pk:
+            rows.append(_build_row(by_pk[family.only_alert], now))
+            continue
+        key = inbox_groups.SEARCH_KEYS[group_by]
+        line = f"{given.get('q', '')} {key}:{quote(family.value)}".strip()
+        url = _build_url({**given, "by": "", "q": line})
+        name = names.get(family.value) or family.value or "No source"
+        rows.append({"family": family, "name": name, "url": url})
+    return rows
 
 
 def _build_row(alert: SystemAlert, now: datetime) -> dict[str, object]:

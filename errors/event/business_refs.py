@@ -40,6 +40,11 @@ def _column(name: str) -> str:
     return _NAMES.get("".join(c for c in name[:60].lower() if c.isalnum()), "")
 
 
+def column_of(name: str) -> str:
+    """Return the column that holds values of a field with this name, such as "order_ref" for `orderId`; "" if none."""
+    return _column(name)
+
+
 def _collect(found: dict[str, str], values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         column = _column(name)

@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import ClassVar
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models import Q
 from django.utils.functional import cached_property
 
 from core.clients.models import ClientApp
@@ -166,6 +168,7 @@ class GroupNote(models.Model):
         ASSIGNED = "assigned"
         MERGED = "merged"
         UNMERGED = "unmerged"
+        UNDONE = "undone"
 
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="notes")
     kind = models.CharField(max_length=10, choices=Kind)
@@ -174,9 +177,15 @@ class GroupNote(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     text = models.TextField(blank=True)
+    # An action of staff can be undone: `batch` is common to the notes of one click, `previous` has the old values.
+    batch = models.UUIDField(null=True, blank=True, editable=False)
+    previous = models.JSONField(null=True, blank=True, editable=False, encoder=DjangoJSONEncoder)
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["group", "-at"], name="notes_of_group")]
+        indexes: ClassVar = [
+            models.Index(fields=["group", "-at"], name="notes_of_group"),
+            models.Index(fields=["batch"], condition=Q(batch__isnull=False), name="notes_by_batch"),
+        ]
 
     TONES: ClassVar = {
         Kind.RESOLVED: "is-ok",

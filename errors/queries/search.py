@@ -6,7 +6,7 @@ events refer to. Each filter uses an index. A merged group is found as the group
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,10 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from core.clients.models import ClientApp
+from core.lib import search_terms
+from core.lib.search_terms import Completion, Term
+from errors.event import business_refs
 from errors.models import (
     ErrorEvent,
     ErrorGroup,
@@ -26,21 +30,57 @@ from errors.models import (
     Status,
 )
 from errors.queries.pages import groups_at_risk
+from errors.store import payloads
+from errors.store.aggregates import OTHERS
 
-_TERM = re.compile(r'(-?)(?:([A-Za-z][\w.-]*):)?("(?:[^"\\]|\\.)*"|\S+)')
 _SPAN = re.compile(r"(\d{1,4})([mhdw])")
 _IDS = ("request_id", "order_ref", "payment_ref", "reservation_ref", "organization")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-MAX_QUERY_LENGTH = 1000  # the rest of a query is ignored
+FILTERS = ("q", "app", "severity", "env")
+STATES = {
+    "": "Open",
+    "regressed": "Regressed",
+    "muted": "Muted",
+    "resolved": "Resolved",
+    "all": "All",
+}
+BY_RISK = "risk"  # by the money at risk, which is computed and has no column
+SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count", BY_RISK: ""}
+IS_VALUES = (
+    "open",
+    "regressed",
+    "resolved",
+    "muted",
+    "assigned",
+    "unassigned",
+    "mine",
+    "at-risk",
+    "all",
+)
+MAX_COMPLETIONS = 10
+MAX_SCANNED_EVENTS = 1_000
+KEYS = {
+    "app": "App",
+    "env": "Environment",
+    "release": "Release",
+    "severity": "critical, high, warning or info",
+    "type": "Type of exception",
+    "function": "Function",
+    "category": "Category",
+    "is": "open, regressed, resolved, muted, assigned, unassigned, mine, at-risk or all",
+    "assigned": "Person it is assigned to; me for yourself",
+    "user": "Affected user",
+    "org": "Organization",
+    "order": "Order",
+    "payment": "Payment",
+    "reservation": "Reservation",
+    "request": "Request id",
+    "event": "Event id",
+    "since": "Seen since, such as 24h or 2026-11-22",
+    "until": "First seen until, such as 24h or 2026-11-22",
+}
 
 Groups = QuerySet[ErrorGroup]
-
-
-@dataclass(frozen=True)
-class Term:
-    value: str
-    key: str = ""  # "" for a word
-    is_negative: bool = False
 
 
 @dataclass
@@ -49,15 +89,28 @@ class SearchResult:
 
     groups: Groups
     problems: list[str] = field(default_factory=list)
+    filters: dict[str, str] = field(default_factory=dict)
 
 
-def parse(query: str) -> list[Term]:
-    terms = []
-    for minus, key, value in _TERM.findall(query[:MAX_QUERY_LENGTH].replace("\0", "")):
-        bare = value[1:-1].replace('\\"', '"') if value[:1] == '"' == value[-1:] != value else value
-        if bare:
-            terms.append(Term(bare, key.lower(), bool(minus)))
-    return terms
+def find_groups(
+    parameters: Mapping[str, str], *, user: User | AnonymousUser, now: datetime
+) -> SearchResult:
+    """Return the groups that match the parameters of the list's URL. An unknown state or sort order is ignored."""
+    filters = {key: parameters.get(key, "") for key in (*FILTERS, "state", "sort")}
+    if filters["sort"] not in SORTS:
+        filters["sort"] = ""
+    if filters["state"] not in STATES:
+        filters["state"] = ""
+    chosen = (f'{key}:"{filters[key]}"' for key in FILTERS[1:] if filters[key])
+    found = search(
+        " ".join([filters["q"], *chosen]),
+        groups=ErrorGroup.objects.visible(),
+        user=user,
+        now=now,
+        state=filters["state"] or "unresolved",
+    )
+    found.filters = filters
+    return found
 
 
 def search(
@@ -65,7 +118,7 @@ def search(
 ) -> SearchResult:
     """Filter the groups by a query. `state` (unresolved, all, or a status) applies if the query has no `is:` filter."""
     result = SearchResult(groups)
-    terms = parse(query)
+    terms = search_terms.parse(query)
     if state and not any(term.key == "is" and term.value != "at-risk" for term in terms):
         terms.append(Term(state, "is"))
     for term in terms:
@@ -73,6 +126,9 @@ def search(
             condition = _condition(term, user, now)
         except ValueError as error:
             result.problems.append(str(error))
+            result.groups = (
+                result.groups.none()
+            )  # a bulk action must not reach more than was asked for
             continue
         result.groups = result.groups.filter(~condition if term.is_negative else condition)
     return result
@@ -95,7 +151,7 @@ def _condition(term: Term, user: User | AnonymousUser, now: datetime) -> Q:
         )
     if term.key == "assigned":
         return Q(assigned_to=user.pk) if term.value == "me" else Q(assigned_to__username=term.value)
-    return _tag(term.key, term.value)
+    return _tag_or_reference(term)
 
 
 def _word(word: str) -> Q:
@@ -143,6 +199,112 @@ def _group(**fields: str) -> Q:
     return Q(**fields) | Q(pk__in=merged.values_list("merged_into_id", flat=True))
 
 
+def _tag_or_reference(term: Term) -> Q:
+    """Match the tag or, for a name such as `order_id`, the reference that events with such a field have.
+
+    Raises ValueError for a key that is neither.
+    """
+    keys = [term.key] if _is_tag(term.key) else _other_spellings(term.key)
+    condition = Q()
+    for key in keys:
+        condition |= _tag(key, term.value)
+        if GroupTag.objects.filter(key=key, value=OTHERS).exists():
+            condition |= _uncounted_tag(key, term.value)
+    column = business_refs.column_of(term.key)
+    if column in _IDS:
+        condition |= _by_event(column)(term.value)
+    elif column:
+        condition |= _FILTERS[column](term.value)
+    elif not keys:
+        known = [*KEYS, *_list_tag_keys("")]
+        raise ValueError(search_terms.describe_unknown_key(term.key, term.value, known))
+    return condition
+
+
+def _is_tag(key: str) -> bool:
+    return GroupTag.objects.filter(key=key).exists()
+
+
+def _other_spellings(key: str) -> list[str]:
+    """Return the tag keys that differ from the key by case only: search keys are read in lower case."""
+    return [one for one in _list_tag_keys("") if one.lower() == key and one != key]
+
+
+def _uncounted_tag(key: str, value: str) -> Q:
+    """Match groups with the tag among the newest events of the groups that have more values than are counted."""
+    full = GroupTag.objects.filter(key=key, value=OTHERS).values("group")
+    newest = ErrorEvent.objects.filter(group__in=full).newest_first()
+    group_of = dict(newest.values_list("pk", "group_id")[:MAX_SCANNED_EVENTS])
+    found = {
+        group_of[pk]
+        for pk, payload in payloads.payloads_with(value, list(group_of))
+        if payload.get("tags", {}).get(key) == value
+    }
+    shown = ErrorGroup.objects.filter(pk__in=found)
+    return Q(pk__in=shown.values_list(Coalesce("merged_into_id", "pk"), flat=True))
+
+
+def _list_tag_keys(prefix: str, limit: int = 100) -> list[str]:
+    """Return the keys of tags in order, by one index look-up for each: there may be millions of tags."""
+    found: list[str] = []
+    keys = GroupTag.objects.filter(key__startswith=prefix) if prefix else GroupTag.objects.all()
+    keys = keys.order_by("key")
+    while len(found) < limit:
+        later = keys.filter(key__gt=found[-1]) if found else keys
+        key = later.values_list("key", flat=True).first()
+        if key is None:
+            break
+        found.append(key)
+    return found
+
+
+def _list_tag_values(key: str, prefix: str) -> list[str]:
+    found: list[str] = []
+    tags = GroupTag.objects.filter(key=key).exclude(value=OTHERS).order_by("value")
+    if prefix:
+        tags = tags.filter(value__istartswith=prefix)
+    while len(found) < MAX_COMPLETIONS:
+        later = tags.filter(value__gt=found[-1]) if found else tags
+        value = later.values_list("value", flat=True).first()
+        if value is None:
+            break
+        found.append(value)
+    return found
+
+
+def complete(typed: str) -> Completion:
+    """Return suggestions for the search line, which was typed up to the cursor."""
+    start = search_terms.complete(typed, keys=KEYS, values_of=_values_of)
+    prefix = typed[start.start :].removeprefix("-")
+    if ":" in prefix or '"' in prefix or len(start.suggestions) >= MAX_COMPLETIONS:
+        return start
+    keys = KEYS | {key: "Tag" for key in _list_tag_keys(prefix, MAX_COMPLETIONS) if key not in KEYS}
+    return search_terms.complete(typed, keys=keys, values_of=_values_of)
+
+
+def _values_of(key: str, prefix: str) -> list[str]:
+    match key:
+        case "app":
+            values = list(ClientApp.objects.order_by("slug").values_list("slug", flat=True))
+        case "severity" | "level":
+            values = list(reversed(Severity.values))
+        case "is":
+            values = list(IS_VALUES)
+        case "assigned":
+            staff = User.objects.filter(is_staff=True, is_active=True).order_by("username")
+            values = ["me", *staff.values_list("username", flat=True)]
+        case "since" | "until":
+            values = ["1h", "24h", "7d", "30d"]
+        case "type":
+            named = ErrorGroup.objects.visible().filter(type__istartswith=prefix).exclude(type="")
+            values = list(named.order_by("type").values_list("type", flat=True).distinct()[:20])
+        case "env":
+            return _list_tag_values("environment", prefix)
+        case _:
+            return _list_tag_values(key, prefix)
+    return [one for one in values if one.lower().startswith(prefix.lower())]
+
+
 def _tag(key: str, value: str) -> Q:
     return Q(pk__in=_shown(GroupTag.objects.filter(key=key, value=value)))
 
@@ -186,9 +348,7 @@ def _is(value: str, user: User | AnonymousUser, now: datetime) -> Q:
         return Q(assigned_to=user.pk)
     if value == "at-risk":
         return Q(pk__in=list(groups_at_risk(now=now)))
-    raise ValueError(
-        f"unknown filter is:{value}; use open, regressed, resolved, muted, assigned, unassigned, mine, at-risk or all"
-    )
+    raise ValueError(f"unknown filter is:{value}; use {', '.join(IS_VALUES)}")
 
 
 def _timestamp(value: str, now: datetime) -> datetime:

@@ -5,7 +5,8 @@ are shown with it. Therefore merging a million events is as fast as merging two,
 earlier groups. Events that arrived while the groups were merged stay in the kept group.
 """
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -18,7 +19,13 @@ from errors.store.groups import group_cache, worse_severity
 
 
 @transaction.atomic
-def merge_groups(groups: Sequence[ErrorGroup], *, user: User | None, now: datetime) -> ErrorGroup:
+def merge_groups(
+    groups: Sequence[ErrorGroup],
+    *,
+    user: User | None,
+    now: datetime,
+    batch: uuid.UUID | None = None,
+) -> ErrorGroup:
     """Merge the groups into the oldest one and return it. Raises CannotMerge."""
     ids = sorted({group.pk for group in groups})
     locked = list(
@@ -32,7 +39,15 @@ def merge_groups(groups: Sequence[ErrorGroup], *, user: User | None, now: dateti
     for other in locked:
         if other != kept:
             _absorb(kept, other)
-            _add_note(kept, GroupNote.Kind.MERGED, f"with #{other.pk}: {other.title}", user, now)
+            _add_note(
+                kept,
+                GroupNote.Kind.MERGED,
+                f"with #{other.pk}: {other.title}",
+                user,
+                now,
+                batch=batch,
+                previous={"merged": other.pk},
+            )
     kept.user_count = _count_users(kept)
     kept.save()
     transaction.on_commit(group_cache.clear)
@@ -79,6 +94,15 @@ def _count_users(group: ErrorGroup) -> int:
 
 
 def _add_note(
-    group: ErrorGroup, kind: GroupNote.Kind, text: str, user: User | None, now: datetime
+    group: ErrorGroup,
+    kind: GroupNote.Kind,
+    text: str,
+    user: User | None,
+    now: datetime,
+    *,
+    batch: uuid.UUID | None = None,
+    previous: Mapping[str, object] | None = None,
 ) -> None:
-    GroupNote.objects.create(group=group, kind=kind, at=now, by=user, text=text)
+    GroupNote.objects.create(
+        group=group, kind=kind, at=now, by=user, text=text, batch=batch, previous=previous
+    )

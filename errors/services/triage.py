@@ -3,19 +3,29 @@
 Changes caused by new events are in errors.store.regressions.
 """
 
-from datetime import datetime
+import uuid
+from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet
 
 from errors.models import ErrorGroup, GroupNote, Status
+from errors.services import merging
 
 Groups = QuerySet[ErrorGroup]
+UNDO_PERIOD = timedelta(hours=1)
 _NO_MUTE = {"muted_until": None, "muted_until_events": None, "muted_until_users": None}
 
 
-def resolve_groups(groups: Groups, *, user: User, now: datetime, release: str = "") -> int:
+def resolve_groups(
+    groups: Groups,
+    *,
+    user: User,
+    now: datetime,
+    release: str = "",
+    batch: uuid.UUID | None = None,
+) -> int:
     """Resolve the groups. With a release, events of older releases do not reopen them."""
     return _change(
         groups.exclude(status=Status.RESOLVED),
@@ -24,16 +34,20 @@ def resolve_groups(groups: Groups, *, user: User, now: datetime, release: str = 
         text=f"in release {release}" if release else "",
         user=user,
         now=now,
+        batch=batch,
     )
 
 
-def reopen_groups(groups: Groups, *, user: User, now: datetime) -> int:
+def reopen_groups(
+    groups: Groups, *, user: User, now: datetime, batch: uuid.UUID | None = None
+) -> int:
     return _change(
         groups.exclude(status=Status.OPEN),
         {"status": Status.OPEN, "resolved_at": None, "resolved_in_release": "", **_NO_MUTE},
         kind=GroupNote.Kind.REOPENED,
         user=user,
         now=now,
+        batch=batch,
     )
 
 
@@ -45,6 +59,7 @@ def mute_groups(
     until: datetime | None = None,
     events: int | None = None,
     users: int | None = None,
+    batch: uuid.UUID | None = None,
 ) -> int:
     """Mute until a time, a number of further events or a number of further users, whichever comes first.
 
@@ -67,10 +82,18 @@ def mute_groups(
         text=" or ".join(end for end in ends if end),
         user=user,
         now=now,
+        batch=batch,
     )
 
 
-def assign_groups(groups: Groups, *, user: User, now: datetime, to: User | None) -> int:
+def assign_groups(
+    groups: Groups,
+    *,
+    user: User,
+    now: datetime,
+    to: User | None,
+    batch: uuid.UUID | None = None,
+) -> int:
     others = groups.exclude(assigned_to=to) if to else groups.exclude(assigned_to=None)
     return _change(
         others,
@@ -79,6 +102,7 @@ def assign_groups(groups: Groups, *, user: User, now: datetime, to: User | None)
         text=f"to {to}" if to else "to nobody",
         user=user,
         now=now,
+        batch=batch,
     )
 
 
@@ -86,6 +110,41 @@ def add_comment(group: ErrorGroup, *, user: User, now: datetime, text: str) -> G
     return GroupNote.objects.create(
         group=group, kind=GroupNote.Kind.COMMENT, at=now, by=user, text=text
     )
+
+
+@transaction.atomic
+def undo(batch: uuid.UUID, *, user: User, now: datetime) -> int:
+    """Undo the user's action of the last hour and return the number of groups restored.
+
+    A group that was changed again after the action, by a person or by an event, stays as it is.
+    """
+    notes = (
+        GroupNote.objects.filter(batch=batch, by=user, at__gt=now - UNDO_PERIOD)
+        .select_related("group")
+        .order_by("group_id", "pk")
+    )
+    count = 0
+    for note in notes:
+        count += _undo_note(note, user, now)
+    GroupNote.objects.filter(batch=batch).update(batch=None)  # it can be undone once
+    return count
+
+
+def _undo_note(note: GroupNote, user: User, now: datetime) -> bool:
+    previous = dict(note.previous or {})
+    if "merged" in previous:
+        other = ErrorGroup.objects.filter(pk=previous["merged"], merged_into=note.group_id).first()
+        if other:
+            merging.unmerge_group(other, user=user, now=now)
+        return other is not None
+    group = ErrorGroup.objects.select_for_update().get(pk=note.group_id)
+    later = group.notes.filter(pk__gt=note.pk).exclude(kind=GroupNote.Kind.COMMENT)
+    if later.exists():
+        return False
+    ErrorGroup.objects.filter(pk=group.pk).update(**previous)
+    text = GroupNote.Kind(note.kind).label
+    GroupNote.objects.create(group=group, kind=GroupNote.Kind.UNDONE, at=now, by=user, text=text)
+    return True
 
 
 @transaction.atomic
@@ -97,11 +156,22 @@ def _change(
     user: User,
     now: datetime,
     text: str = "",
+    batch: uuid.UUID | None = None,
 ) -> int:
     # Lock in the same order as the store. On SQLite the transaction itself holds the write lock.
-    ids = list(groups.select_for_update().order_by("pk").values_list("pk", flat=True))
-    changed = ErrorGroup.objects.filter(pk__in=ids).update(**values)
+    columns = ["assigned_to_id" if name == "assigned_to" else name for name in values]
+    before = list(groups.select_for_update().order_by("pk").values("pk", *columns))
+    changed = ErrorGroup.objects.filter(pk__in=[row["pk"] for row in before]).update(**values)
     GroupNote.objects.bulk_create(
-        GroupNote(group_id=pk, kind=kind, at=now, by=user, text=text) for pk in ids
+        GroupNote(
+            group_id=row.pop("pk"),
+            kind=kind,
+            at=now,
+            by=user,
+            text=text,
+            batch=batch,
+            previous=row,
+        )
+        for row in before
     )
     return changed

@@ -1,31 +1,32 @@
 """Staff actions on groups, one at a time and in bulk."""
 
+import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
+from core.lib import staff_actions
 from errors.exceptions import CannotMerge, InvalidForm
-from errors.models import ErrorGroup
+from errors.models import ErrorGroup, GroupNote
 from errors.queries.mentions import GROUP, describe_group
+from errors.queries.search import find_groups
 from errors.services import merging, triage
 from impact.services.win_back import write_win_back_list
 
-MAX_BULK_GROUPS = 500
 may_change = permission_required("errors.change_errorgroup", raise_exception=True)
 
 Groups = QuerySet[ErrorGroup]
-Action = Callable[[HttpRequest, Groups, User, datetime], str]
+Action = Callable[[HttpRequest, Groups, User, datetime, UUID], str]
 
 
 def _number(request: HttpRequest, name: str, maximum: int = 10**9) -> int | None:
@@ -47,15 +48,17 @@ def _groups(count: int) -> str:
     return "1 error" if count == 1 else f"{count} errors"
 
 
-def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
     release = _text(request, "release", 200)
-    changed = triage.resolve_groups(groups, user=user, now=now, release=release)
+    changed = triage.resolve_groups(groups, user=user, now=now, release=release, batch=batch)
     return f"{_groups(changed)} resolved" + (f" in release {release}." if release else ".")
 
 
-def _resolve_and_list(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+def _resolve_and_list(
+    request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID
+) -> str:
     """Resolve the groups, and write a list of the buyers whose orders each of them lost."""
-    text = _resolve(request, groups, user, now)
+    text = _resolve(request, groups, user, now, batch)
     count = 0
     for group in groups:
         written = write_win_back_list(
@@ -66,7 +69,7 @@ def _resolve_and_list(request: HttpRequest, groups: Groups, user: User, now: dat
     return f"{text} {orders} listed under “All affected orders”."
 
 
-def _mute(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+def _mute(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
     hours = _number(request, "hours", 24 * 365)
     events, users = _number(request, "events"), _number(request, "users")
     changed = triage.mute_groups(
@@ -76,15 +79,16 @@ def _mute(request: HttpRequest, groups: Groups, user: User, now: datetime) -> st
         until=now + timedelta(hours=hours) if hours else None,
         events=events,
         users=users,
+        batch=batch,
     )
     return f"{_groups(changed)} muted."
 
 
-def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
-    return f"{_groups(triage.reopen_groups(groups, user=user, now=now))} reopened."
+def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
+    return f"{_groups(triage.reopen_groups(groups, user=user, now=now, batch=batch))} reopened."
 
 
-def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
     """Assign to the user in the form. Without one (in bulk), assign to the current user; an empty value unassigns."""
     given = request.POST.get("user", str(user.pk))
     to: User | None = None
@@ -94,20 +98,20 @@ def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime) -> 
         to = get_object_or_404(
             get_user_model().objects.filter(is_staff=True, is_active=True), pk=int(given[:18])
         )
-    changed = triage.assign_groups(groups, user=user, now=now, to=to)
+    changed = triage.assign_groups(groups, user=user, now=now, to=to, batch=batch)
     return f"{_groups(changed)} assigned to {to}." if to else f"{_groups(changed)} unassigned."
 
 
-def _merge(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+def _merge(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
     chosen = list(groups)
     try:
-        kept = merging.merge_groups(chosen, user=user, now=now)
+        kept = merging.merge_groups(chosen, user=user, now=now, batch=batch)
     except CannotMerge as refusal:
         raise InvalidForm(str(refusal)) from refusal
     return f"{_groups(len(chosen))} merged into: {kept.title}"
 
 
-def _unmerge(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+def _unmerge(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
     given = request.POST.get("merged", "")
     if not given.isdecimal():
         raise InvalidForm("select the error to unmerge")
@@ -116,7 +120,7 @@ def _unmerge(request: HttpRequest, groups: Groups, user: User, now: datetime) ->
     return f"Unmerged: {other.title}"
 
 
-def _comment(request: HttpRequest, groups: Groups, user: User, now: datetime) -> str:
+def _comment(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
     text = _text(request, "text", 5000)
     if not text:
         raise InvalidForm("enter a comment")
@@ -140,37 +144,74 @@ GROUP_ACTIONS: dict[str, Action] = {
 }
 
 
-def _act(request: HttpRequest, actions: dict[str, Action], groups: Groups) -> None:
-    action = actions.get(request.POST.get("action", ""))
-    if action is None:
-        messages.error(request, "Nothing was changed: unknown action.")
-        return
+def _act(
+    request: HttpRequest, actions: dict[str, Action], groups: Groups, *, back: str
+) -> HttpResponse:
     assert isinstance(request.user, User)
+    batch = uuid.uuid4()
     try:
-        messages.success(request, action(request, groups, request.user, timezone.now()))
+        action = actions.get(request.POST.get("action", ""))
+        if action is None:
+            raise InvalidForm("unknown action")
+        text, tone = action(request, groups, request.user, timezone.now(), batch), "ok"
     except InvalidForm as refusal:
-        messages.error(request, f"Nothing was changed: {refusal}.")
+        text, tone = f"Nothing was changed: {refusal}.", "warning"
+    is_undoable = GroupNote.objects.filter(batch=batch).exists()
+    return staff_actions.answer(
+        request,
+        text,
+        tone=tone,
+        list_event="errors-changed",
+        back=back,
+        undo_url=reverse("errors:group-undo", args=[batch]) if is_undoable else "",
+    )
 
 
 @require_POST
 @may_change
 def group_act(request: HttpRequest, group_id: int) -> HttpResponse:
     get_object_or_404(ErrorGroup, pk=group_id)
-    _act(request, GROUP_ACTIONS, ErrorGroup.objects.filter(pk=group_id))
-    return HttpResponseRedirect(reverse("errors:group-detail", args=[group_id]))
+    groups = ErrorGroup.objects.filter(pk=group_id)
+    back = reverse("errors:group-detail", args=[group_id])
+    return _act(request, GROUP_ACTIONS, groups, back=back)
 
 
 @require_POST
 @may_change
 def group_bulk(request: HttpRequest) -> HttpResponse:
-    ids = [int(one) for one in request.POST.getlist("group") if one.isdecimal() and len(one) < 19]
-    if ids:
-        _act(
-            request, BULK_ACTIONS, ErrorGroup.objects.visible().filter(pk__in=ids[:MAX_BULK_GROUPS])
+    """Act on the checked groups, or on all that match the list's filters."""
+    ids = staff_actions.chosen_ids(request, "group")
+    if staff_actions.wants_all_matching(request):
+        parameters = QueryDict(request.POST.get("query", "")[:5_000])
+        found = find_groups(parameters, user=request.user, now=timezone.now()).groups
+        newest = request.POST.get("newest", "")
+        if newest.isdecimal():  # a group that began after the page was loaded has not been seen
+            found = found.filter(pk__lte=int(newest[:18]))
+        ids = list(found.order_by("pk").values_list("pk", flat=True)[: staff_actions.MAX_ROWS])
+    back = reverse("errors:group-list")
+    if not ids:
+        return staff_actions.answer(
+            request,
+            "Nothing was changed: select at least one error first.",
+            tone="warning",
+            list_event="errors-changed",
+            back=back,
         )
-    else:
-        messages.warning(request, "Nothing was changed: select at least one error first.")
-    back = request.POST.get("next", "")
-    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure()):
-        back = reverse("errors:group-list")
-    return HttpResponseRedirect(back)
+    groups = ErrorGroup.objects.visible().filter(pk__in=ids)
+    return _act(request, BULK_ACTIONS, groups, back=back)
+
+
+@require_POST
+@may_change
+def undo(request: HttpRequest, batch: UUID) -> HttpResponse:
+    assert isinstance(request.user, User)
+    count = triage.undo(batch, user=request.user, now=timezone.now())
+    return staff_actions.answer(
+        request,
+        f"Undone: {_groups(count)}."
+        if count
+        else "Nothing was undone: the errors have changed since, or more than an hour has passed.",
+        tone="ok" if count else "warning",
+        list_event="errors-changed",
+        back=reverse("errors:group-list"),
+    )

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import permission_required
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,30 +16,23 @@ from django.views.decorators.http import require_GET
 
 from core.clients.models import ClientApp
 from core.lib import formats
+from core.lib.http import json_response
 from core.lib.keyset import KeysetPage, keyset_page
+from core.lib.search_terms import quote
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, Severity, Status
 from errors.queries import pages, releases
 from errors.queries.event_page import EventPage, describe
 from errors.queries.resolved import with_original_frames
-from errors.queries.search import search
+from errors.queries.search import BY_RISK, FILTERS, KEYS, SORTS, STATES, find_groups
+from errors.queries.search import complete as complete_search
 from errors.store import payloads
 from impact.queries.figures import Amounts
 from impact.queries.risk import order_by_risk
 
 PAGE_SIZE = 50
-BY_RISK = "risk"  # by the money at risk, which is computed and has no column
 EVENTS_ON_GROUP = 10
-STATES = {
-    "": "Open",
-    "regressed": "Regressed",
-    "muted": "Muted",
-    "resolved": "Resolved",
-    "all": "All",
-}
-SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count", BY_RISK: ""}
 SORT_LABELS = {"": "Last seen", "events": "Events", "users": "Users", BY_RISK: "At risk"}
 may_view = permission_required("errors.view_errorgroup", raise_exception=True)
-FILTERS = ("q", "app", "severity", "env")
 
 
 def _url(name: str, parameters: Mapping[str, str]) -> str:
@@ -51,39 +44,19 @@ def _may_change(request: HttpRequest) -> bool:
     return request.user.has_perm("errors.change_errorgroup")
 
 
-def _filters(request: HttpRequest) -> dict[str, str]:
-    """Return the filters in the URL. An unknown state or sort order is ignored."""
-    filters = {key: request.GET.get(key, "") for key in (*FILTERS, "state", "sort")}
-    if filters["sort"] not in SORTS:
-        filters["sort"] = ""
-    if filters["state"] not in STATES:
-        filters["state"] = ""
-    return filters
-
-
-def _search_line(filters: dict[str, str]) -> str:
-    chosen = (f'{key}:"{filters[key]}"' for key in FILTERS[1:] if filters[key])
-    return " ".join([filters["q"], *chosen])
-
-
 @require_GET
 @may_view
 def group_list(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    filters = _filters(request)
-    found = search(
-        _search_line(filters),
-        groups=ErrorGroup.objects.visible().select_related("app", "assigned_to"),
-        user=request.user,
-        now=now,
-        state=filters["state"] or "unresolved",
-    )
+    found = find_groups(request.GET, user=request.user, now=now)
+    filters = found.filters
+    groups = found.groups.select_related("app", "assigned_to")
     cursor = request.GET.get("after", "")
     if filters["sort"] == BY_RISK:
-        page, at_risk = _page_by_risk(found.groups, cursor=cursor, now=now)
+        page, at_risk = _page_by_risk(groups, cursor=cursor, now=now)
     else:
         field = SORTS[filters["sort"]]
-        page = keyset_page(found.groups, field=field, cursor=cursor, size=PAGE_SIZE)
+        page = keyset_page(groups, field=field, cursor=cursor, size=PAGE_SIZE)
         at_risk = pages.groups_at_risk(now=now, groups=[group.pk for group in page.rows])
     sparklines = pages.sparklines(page.rows, now)
     context = {
@@ -120,6 +93,10 @@ def group_list(request: HttpRequest) -> HttpResponse:
             for key in SORTS
         ],
         "is_first_page": not cursor,
+        "match_count": found.groups.count() if page.next_cursor or cursor else 0,
+        "newest": found.groups.aggregate(newest=Max("pk"))["newest"] or "",
+        "query": urlencode({key: value for key, value in filters.items() if value}),
+        "search_keys": ", ".join(KEYS),
         "here": request.get_full_path(),
         "first_url": _url("errors:group-list", filters),
         "next_url": page.next_cursor
@@ -148,6 +125,13 @@ def _page_by_risk(
     by_id = groups.in_bulk(shown)
     following = str(start + PAGE_SIZE) if len(ids) > start + PAGE_SIZE else ""
     return KeysetPage([by_id[pk] for pk in shown if pk in by_id], following), at_risk
+
+
+@require_GET
+@may_view
+def complete(request: HttpRequest) -> HttpResponse:
+    """Return suggestions for the search line; `q` is what was typed up to the cursor."""
+    return json_response(complete_search(request.GET.get("q", "")))
 
 
 def _action_context(request: HttpRequest, group: ErrorGroup) -> dict[str, object]:
@@ -254,6 +238,7 @@ def _get_event(group_id: int, event_id: int) -> tuple[ErrorGroup, ErrorEvent]:
 @may_view
 def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
     group, event = _get_event(group_id, event_id)
+    story = _story(request, event)
     return render(
         request,
         "errors/event_detail.html",
@@ -262,11 +247,15 @@ def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
             "title": f"Event {event.event_id.hex[:8]}",
             "group": group,
             "event": event,
-            **_story(request, event),
+            **story,
             "around": pages.neighbors(event),
             "impact": pages.event_impact(event, now=timezone.now()),
             "reports": pages.reports_on(event),
             "facts": _facts(event),
+            "tags": [
+                (name, value, _search_url(f"{name}:{quote(value)}"))
+                for name, value in getattr(story["story"], "tags", ())
+            ],
         },
     )
 
@@ -279,6 +268,10 @@ def event_latest(request: HttpRequest, group_id: int) -> HttpResponse:
     if event is None:
         raise Http404("all events of this group have been deleted")
     return redirect("errors:event-detail", group_id, event.pk)
+
+
+def _search_url(query: str) -> str:
+    return _url("errors:group-list", {"q": query, "state": "all"})
 
 
 def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from django import template
+from django.contrib.messages.storage.base import Message
 from django.template import RequestContext
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
@@ -14,6 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from core.lib import charts, formats
 from core.lib.markup import icon, severity, state, when
+from core.lib.staff_actions import UNDO_TAG
 
 register = template.Library()
 
@@ -59,6 +61,13 @@ def compact(value: float | int | None) -> str:
 def words(value: object) -> str:
     """Replace underscores by spaces: `requires_payment_method` becomes "requires payment method"."""
     return str(value).replace("_", " ")
+
+
+@register.filter
+def undo_url(message: Message) -> str:
+    """Return the URL that undoes what the message reports, or ""."""
+    tags = message.extra_tags or ""
+    return tags.removeprefix(UNDO_TAG) if tags.startswith(UNDO_TAG) else ""
 
 
 @register.filter
@@ -128,8 +137,10 @@ def post_button(
     """Show a form with one button, which works without scripts. Further arguments become hidden fields.
 
     With `hx_target="#alerts"`, htmx replaces that element instead of loading a page. `confirm="Sure?"` asks first.
+    `key="r"` is the button's keyboard shortcut.
     """
     target, confirm = fields.pop("hx_target", ""), fields.pop("confirm", "")
+    key = fields.pop("key", "")
     return {
         "csrf_token": context.get("csrf_token"),
         "url": url,
@@ -139,6 +150,7 @@ def post_button(
         "fields": fields.items(),
         "target": target,
         "confirm": confirm,
+        "key": key,
     }
 
 

@@ -41,19 +41,55 @@ def test_the_inbox_can_be_operated_by_keyboard(inbox: Page) -> None:
     expect(inbox.get_by_text(f"Acknowledged: {first}")).to_be_visible()
     expect(inbox.locator("[data-row-item]", has_text=first)).to_contain_text("owner")
 
-    settled(inbox)  # the keyboard shortcuts work once the new page has loaded
-    inbox.keyboard.press("j")  # selects the first row, which is now the open alert
+    # The cursor stays on the alert, which is now below the open one.
+    expect(inbox.locator("[data-row-item][data-current]")).to_contain_text(first)
+    inbox.keyboard.press("k")
     inbox.keyboard.press("d")
     expect(inbox.get_by_text(f"Dismissed: {second}")).to_be_visible()
     expect(inbox.locator("[data-row-item]")).to_have_count(1)
+    # The row is gone, so the cursor is on the one that took its place.
+    expect(inbox.locator("[data-row-item][data-current]")).to_contain_text(first)
+
+    inbox.keyboard.press("z")
+    expect(inbox.get_by_text("Undone: 1 alert.")).to_be_visible()
+    expect(inbox.locator("[data-row-item]")).to_have_count(2)
+
+    inbox.keyboard.press("?")
+    shortcuts = inbox.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(shortcuts).to_contain_text("Acknowledge")
+    assert serious_faults(inbox) == []
+    inbox.keyboard.press("Escape")
+    expect(shortcuts).to_have_count(0)
+
+
+def test_the_search_line_is_completed_while_typing(inbox: Page) -> None:
+    search = inbox.get_by_role("combobox", name="Search")
+    search.fill("sev")
+    search.press("End")
+    expect(inbox.get_by_role("option")).to_have_count(1)
+    assert serious_faults(inbox) == []
+
+    inbox.keyboard.press("ArrowDown")
+    inbox.keyboard.press("Enter")
+    expect(search).to_have_value("severity:")
+    option = inbox.get_by_role("option", name="severity:critical")
+    option.click()
+    expect(search).to_have_value("severity:critical ")
+    inbox.keyboard.press("Enter")
+
+    inbox.wait_for_url("**q=severity%3Acritical*")
 
 
 def test_selected_alerts_are_dismissed_with_the_mouse(inbox: Page) -> None:
+    dismiss = inbox.get_by_role("button", name=re.compile("Dismiss"))
+    expect(dismiss).to_be_disabled()
     inbox.get_by_label("Select all").check()
-    inbox.get_by_role("button", name=re.compile("Dismiss")).click()
+    dismiss.click()
 
     expect(inbox.get_by_text("Dismissed: 2 alerts")).to_be_visible()
     expect(inbox.locator("[data-row-item]")).to_have_count(0)
+    inbox.get_by_role("button", name="Undo").click()
+    expect(inbox.locator("[data-row-item]")).to_have_count(2)
 
 
 def test_the_alert_page_accepts_comments_and_an_acknowledgment(inbox: Page) -> None:

@@ -11,7 +11,18 @@
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.verb !== "get") event.detail.headers["X-CSRFToken"] = csrf();
   });
+  // Ask before an action on all matching rows, and before a button with data-confirm.
+  const isConfirmed = (button, form) => {
+    const scope = form?.querySelector("[data-scope]:checked");
+    const questions = [button?.dataset.confirm || form?.dataset.confirm, scope?.dataset.question].filter(Boolean);
+    return questions.every((question) => window.confirm(question));
+  };
   document.addEventListener("htmx:confirm", (event) => {
+    const button = event.detail.elt;
+    if (button.matches(".bulk button")) {
+      if (!isConfirmed(button, button.form)) event.preventDefault();
+      return;
+    }
     const polls = /(^|,)\s*every\b/.test(event.detail.elt.getAttribute("hx-trigger") || "");
     if (polls && !event.detail.triggeringEvent && document.hidden) {
       skipped.add(event.detail.elt);
@@ -24,6 +35,7 @@
     skipped.clear();
     tick();
   });
+  const keyOf = (row) => row?.querySelector("input[data-row]")?.value || row?.querySelector("a")?.getAttribute("href");
   let saved = null; // state of the target before a swap, restored after it
   const pathTo = (element, root) => {
     if (element.id) return `#${CSS.escape(element.id)}`;
@@ -46,7 +58,10 @@
         .filter(([, , top, left]) => top || left),
       open: [...target.querySelectorAll("details[open][id], figure[data-chart] details[open]")].map((element) => element.id || element.closest("[id]")?.id),
       checked: new Set([...target.querySelectorAll("input[data-row]:checked")].map((row) => row.value)),
-      current: target.querySelector("[data-row-item][data-current] input[data-row]")?.value,
+      scope: target.querySelector("[data-scope]")?.checked,
+      // The row of the keyboard cursor, and its place in case the row is gone afterwards.
+      current: keyOf(target.querySelector("[data-row-item][data-current]")),
+      place: [...target.querySelectorAll("[data-row-item]")].findIndex((one) => one.hasAttribute("data-current")),
       target: target.id,
     };
   });
@@ -74,35 +89,58 @@
       const element = (id && document.getElementById(id)) || scrollers[index];
       if (element) { element.scrollTop = top; element.scrollLeft = left; }
     }
-    for (const row of root.querySelectorAll("input[data-row]")) {
-      if (saved.checked.has(row.value)) row.checked = true;
-      if (saved.current === row.value) row.closest("[data-row-item]").setAttribute("data-current", "");
+    for (const box of root.querySelectorAll("input[data-row]")) if (saved.checked.has(box.value)) box.checked = true;
+    const scope = root.querySelector("[data-scope]");
+    if (scope) scope.checked = Boolean(saved.scope);
+    if (saved.place >= 0) {
+      const items = [...root.querySelectorAll("[data-row-item]")];
+      const same = items.find((item) => keyOf(item) === saved.current);
+      const next = same || items[Math.min(saved.place, items.length - 1)];
+      next?.setAttribute("data-current", "");
+      if (document.activeElement === document.body || root.contains(document.activeElement)) focusRow(next);
     }
-    if (saved.checked.size) countSelected(root.closest("form") || root.querySelector("form"));
+    for (const form of document.querySelectorAll("form:has(.bulk)")) countSelected(form);
     for (const id of saved.open) document.getElementById(id)?.querySelector("details")?.setAttribute("open", "");
     saved = null;
   });
   document.addEventListener("htmx:responseError", () => toast("The request failed and nothing was changed. Please try again.", "critical"));
   document.addEventListener("htmx:sendError", () => toast("The portal is unreachable. Check your connection and try again.", "warning"));
-  document.addEventListener("portal:message", (event) => toast(event.detail.text || event.detail.value, event.detail.tone || "ok"));
+  document.addEventListener("portal:message", (event) => {
+    const { text, value, tone = "ok", undo = "" } = event.detail;
+    const boxes = "input[data-row], input[data-scope], input[data-select-all]";
+    if (tone === "ok") for (const box of document.querySelectorAll(boxes)) box.checked = false;
+    toast(text || value, tone, undo);
+  });
 
   // --- toasts: messages without a page load, by `HX-Trigger: {"portal:message": {"text": …}}` ----------------
-  function toast(text, tone = "info") {
+  function toast(text, tone = "info", undo = "") {
     let place = document.querySelector(".toasts");
     if (!place) {
       place = Object.assign(document.createElement("div"), { className: "toasts" });
       place.setAttribute("role", "status");
       document.body.append(place);
     }
-    if ([...place.children].some((one) => one.dataset.text === text)) return;
+    if (undo) place.replaceChildren(); // only the last action can be undone by its shortcut
+    else if ([...place.children].some((one) => one.dataset.text === text)) return;
     const one = Object.assign(document.createElement("div"), { className: `banner banner--${tone}` });
     one.dataset.text = text;
     const words = Object.assign(document.createElement("p"), { textContent: text });
     const close = Object.assign(document.createElement("button"), { className: "btn btn--quiet btn--small", type: "button", textContent: "Close" });
     close.addEventListener("click", () => one.remove());
-    one.append(words, close);
+    one.append(words);
+    if (undo) {
+      const button = Object.assign(document.createElement("button"), { className: "btn btn--small", type: "button" });
+      button.append("Undo ", Object.assign(document.createElement("kbd"), { textContent: "z" }));
+      button.dataset.key = "z";
+      button.addEventListener("click", () => {
+        one.remove();
+        window.htmx.ajax("POST", undo, { source: document.body, swap: "none" });
+      });
+      one.append(button);
+    }
+    one.append(close);
     place.append(one);
-    if (tone === "ok" || tone === "info") setTimeout(() => one.remove(), 8000);
+    if (tone === "ok" || tone === "info") setTimeout(() => one.remove(), undo ? 30000 : 8000);
   }
 
   // --- keep relative times current: <time data-live datetime="…"> --------------------------------------------
@@ -147,27 +185,38 @@
     document.querySelector(block.dataset.moveAfter)?.after(block);
   }
   document.addEventListener("submit", (event) => {
-    const question = event.submitter?.dataset.confirm || event.target.dataset.confirm;
-    if (question && !window.confirm(question)) { event.preventDefault(); event.stopImmediatePropagation(); }
+    if (!isConfirmed(event.submitter, event.target)) { event.preventDefault(); event.stopImmediatePropagation(); }
   }, true);
   const countSelected = (form) => {
     if (!form) return;
     const rows = [...form.querySelectorAll("input[data-row]")];
-    const chosen = rows.filter((row) => row.checked).length;
+    const checked = rows.filter((row) => row.checked);
+    const chosen = checked.length;
+    const scope = form.querySelector("[data-scope]");
+    const counted = checked.reduce((sum, row) => sum + Number(row.dataset.count || 1), 0);
+    const count = scope?.checked ? Number(scope.dataset.scope) : counted;
     const all = form.querySelector("input[data-select-all]");
     if (all) { all.checked = rows.length > 0 && chosen === rows.length; all.indeterminate = chosen > 0 && chosen < rows.length; }
     const counter = form.querySelector("[data-selected-count]");
-    if (counter) counter.textContent = chosen ? `${chosen} selected` : counter.dataset.selectedCount;
+    if (counter) counter.textContent = count ? `${count} selected` : counter.dataset.selectedCount;
+    for (const button of form.querySelectorAll(".bulk button")) button.disabled = !count;
   };
   document.addEventListener("change", (event) => {
     const element = event.target;
     if (element.matches("input[data-select-all]")) for (const row of element.form.querySelectorAll("input[data-row]")) row.checked = element.checked;
-    if (element.matches("input[data-select-all], input[data-row]")) countSelected(element.form);
+    const scope = element.form?.querySelector("[data-scope]");
+    if (element === scope) {
+      for (const box of element.form.querySelectorAll("input[data-row], input[data-select-all]")) box.checked = scope.checked;
+    } else if (scope && element.matches("input[data-select-all], input[data-row]") && !element.checked) {
+      scope.checked = false;
+    }
+    if (element.matches("input[data-select-all], input[data-row], input[data-scope]")) countSelected(element.form);
     if (element.closest("form[data-autosubmit]") && element.matches("select, input[type=checkbox], input[type=radio]")) element.form.requestSubmit();
   });
 
   // --- keyboard shortcuts in lists: <… data-keys> with rows [data-row-item]; j/k move, x selects, Enter opens 
   // The letter in data-key presses that button for the current row: <button data-key="d">Dismiss</button>.
+  const focusRow = (row) => row?.querySelector("a, button")?.focus({ preventScroll: true });
   const move = (list, step) => {
     const items = [...list.querySelectorAll("[data-row-item]")];
     if (!items.length) return;
@@ -175,7 +224,7 @@
     items[at]?.removeAttribute("data-current");
     const next = items[at < 0 ? 0 : Math.max(0, Math.min(items.length - 1, at + step))];
     next.setAttribute("data-current", "");
-    next.querySelector("a, button")?.focus({ preventScroll: true });
+    focusRow(next);
     next.scrollIntoView({ block: "nearest" });
   };
   const closeMenus = (except) => { for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false; };
@@ -192,19 +241,59 @@
       if (search) { event.preventDefault(); search.focus(); search.select(); }
       return;
     }
+    if (event.key === "?") { event.preventDefault(); showShortcuts(); return; }
+    if (!/^[a-z]$/.test(event.key) || document.querySelector("dialog[open]")) return;
     const list = document.querySelector("[data-keys]");
-    if (!list) return;
-    if (event.key === "j" || event.key === "k") { event.preventDefault(); move(list, event.key === "j" ? 1 : -1); return; }
-    const current = list.querySelector("[data-row-item][data-current]") || document.activeElement?.closest?.("[data-row-item]");
-    if (event.key === "x" && current) { current.querySelector("input[data-row]")?.click(); return; }
-    if (!/^[a-z]$/.test(event.key)) return;
-    const own = current?.querySelector(`[data-key="${event.key}"]`);
+    if (list && (event.key === "j" || event.key === "k")) {
+      event.preventDefault();
+      move(list, event.key === "j" ? 1 : -1);
+      return;
+    }
+    const current = list?.querySelector("[data-row-item][data-current]") ||
+      document.activeElement?.closest?.("[data-row-item]");
+    if (list && event.key === "x" && current) { current.querySelector("input[data-row]")?.click(); return; }
+    const having = `[data-key="${event.key}"]`;
+    const own = current?.querySelector(having) ||
+      [...document.querySelectorAll(having)].find((one) => !one.closest("[data-keys]") && one.checkVisibility());
     if (own) { event.preventDefault(); own.click(); return; }
-    const bulk = list.querySelector(`.bulk [data-key="${event.key}"]`);
+    const bulk = list?.querySelector(`.bulk [data-key="${event.key}"]`);
     if (!bulk) return;
-    if (current && !list.querySelector("input[data-row]:checked")) current.querySelector("input[data-row]")?.click();
-    if (list.querySelector("input[data-row]:checked")) { event.preventDefault(); bulk.click(); }
+    if (bulk.disabled && current) current.querySelector("input[data-row]")?.click();
+    if (!bulk.disabled) { event.preventDefault(); bulk.click(); }
   });
+
+  // --- the list of the shortcuts of this page, opened by "?" --------------------------------------------------
+  function showShortcuts() {
+    const open = document.querySelector("dialog.shortcuts");
+    if (open) { open.close(); return; }
+    const found = new Map();
+    const ownText = (element) => [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE)
+      .map((node) => node.textContent.trim()).join(" ").trim();
+    for (const element of document.querySelectorAll("[data-key]")) {
+      if (!found.has(element.dataset.key)) found.set(element.dataset.key, element.dataset.keyName || ownText(element));
+    }
+    const ofLists = [["j", "Next row"], ["k", "Previous row"], ["x", "Select the row"], ["Enter", "Open the row"]];
+    if (document.querySelector("[data-keys]")) for (const [key, name] of ofLists) found.set(key, name);
+    if (document.querySelector("[data-search]")) found.set("/", "Search");
+    found.set("?", "Show the shortcuts of this page");
+    const dialog = Object.assign(document.createElement("dialog"), { className: "shortcuts" });
+    const title = document.createElement("h2");
+    Object.assign(title, { textContent: "Keyboard shortcuts", id: "shortcuts-title" });
+    dialog.setAttribute("aria-labelledby", title.id);
+    const table = document.createElement("dl");
+    for (const [key, name] of found) {
+      const term = document.createElement("dt");
+      term.append(Object.assign(document.createElement("kbd"), { textContent: key }));
+      table.append(term, Object.assign(document.createElement("dd"), { textContent: name }));
+    }
+    const close = document.createElement("button");
+    Object.assign(close, { className: "btn", type: "button", textContent: "Close" });
+    close.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => dialog.remove());
+    dialog.append(title, table, close);
+    document.body.append(dialog);
+    dialog.showModal();
+  }
 
   // --- Django's split date and time inputs share one label, so each gets a label of its own ------------------
   for (const input of document.querySelectorAll("p.datetime input:not([aria-label])")) {
@@ -212,6 +301,7 @@
     input.setAttribute("aria-label", `${label} ${input.classList.contains("vDateField") ? "date" : "time"}`.trim());
   }
 
+  for (const form of document.querySelectorAll("form:has(.bulk)")) countSelected(form);
   tick();
   updateTabStops();
 })();

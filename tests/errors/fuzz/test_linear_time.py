@@ -7,12 +7,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.lib.scrub import Scrubber, scrub_text
+from core.lib.search_terms import parse
 from errors.event import json_codec, timestamps
 from errors.event.build import IngestContext, build_event
 from errors.event.fingerprint import without_variables
 from errors.ingest import credentials
 from errors.queries.event_page import describe
-from errors.queries.search import parse
 from tests.errors.fuzz.shapes import IS_LONG, fuzz
 from tests.errors.stored import NOON
 from tests.lib.linear import TAILS, UNITS, is_linear
