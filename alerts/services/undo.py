@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 
+from alerts.channels.base import MessageKind
 from alerts.models import (
     AlertEvent,
     AlertState,
@@ -111,7 +112,7 @@ def _announce_again(alert: SystemAlert, now: datetime) -> None:
     """Notify people that the alert is open, because they may have been notified that it is resolved."""
     Notification.objects.filter(
         alert=alert,
-        kind=Notification.Kind.RESOLVED,
+        kind=MessageKind.RESOLVED,
         state=NotificationState.WAITING,
         attempt_count=0,
     ).update(state=NotificationState.SUPERSEDED, error="the resolution was undone")

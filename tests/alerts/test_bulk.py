@@ -284,9 +284,9 @@ def test_each_filter_finds_the_alert_and_not_the_other(owner: Client, query: str
 def test_an_unknown_filter_is_named_with_the_one_that_was_meant(owner: Client) -> None:
     make_alert(title="Shown", labels={"function": "pay"})
 
-    page = owner.get(INBOX, {"q": "functon:pay"}).content.decode()
+    page = owner.get(INBOX, {"q": "functions:pay"}).content.decode()
 
-    assert "Unknown filter functon: (did you mean function:pay)" in page
+    assert "Unknown filter functions: (did you mean function:pay)" in page
     assert "Shown" not in page
 
 

@@ -1,5 +1,6 @@
 """Bulk work on errors: all that match, undo, completion and unknown keys of the search line."""
 
+import itertools
 import json
 from datetime import timedelta
 
@@ -42,13 +43,13 @@ def complete(client: Client, typed: str) -> list[str]:
 
 
 def test_all_matching_groups_are_changed_beyond_the_page(browse: Client, shop: ClientApp) -> None:
-    for _ in range(52):
-        make_error(shop)
+    for first, second in itertools.product("abcd", "abcdefghijklm"):
+        make_error(shop, group=first + second)
     make_error(make_app("gate"))
     page = browse.get("/admin/errors/?app=shop")
     assert page.context["match_count"] == 52
     assert "Select all 52 that match" in page.content.decode()
-    make_error(shop)
+    make_error(shop, group="later")
 
     newest = str(page.context["newest"])
     message = act(browse, "resolve", scope="matching", query="app=shop", newest=newest)
@@ -158,8 +159,8 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant(
         assert response.context["rows"] == []
         return str(response.context["problem"])
 
-    assert "did you mean release:1.4" in problem("relase:1.4")
-    assert "did you mean browser:x" in problem("browsr:x")
+    assert "did you mean release:1.4" in problem("releases:1.4")
+    assert "did you mean browser:x" in problem("browsers:x")
     assert 'to find the text, write "status:404"' in problem("status:404")
 
 

@@ -54,5 +54,5 @@ def test_a_quoted_value_is_read_as_it_was(value: str) -> None:
 
 
 def test_an_unknown_key_names_the_most_similar_one() -> None:
-    assert "did you mean release:1.4" in describe_unknown_key("relase", "1.4", KEYS)
+    assert "did you mean release:1.4" in describe_unknown_key("releases", "1.4", KEYS)
     assert 'write "error:404"' in describe_unknown_key("error", "404", KEYS)
