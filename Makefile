@@ -3,7 +3,7 @@
 # make test       the whole suite, on SQLite and again on PostgreSQL and Redis   (ARGS="tests/errors -x" for a part)
 # make test-fast  the tests that start no server and no browser, on SQLite: under a minute on two cores
 # make coverage   the suite on SQLite, and which branches it does not reach
-# make check      format, lint, spelling, templates and their indentation, types, floors, migrations, deployment settings, commit subjects
+# make check      format, lint, spelling, templates, types, floors, migrations, deployment settings, commit subjects
 # make format     format code, indent templates
 # make lock       the requirements, locked again after a change to requirements/*.in
 # make audit      known weaknesses of the locked packages (asks a service outside)
@@ -40,7 +40,7 @@ check: install
 
 format: install
 	@$(BIN)/ruff format .
-	@$(BIN)/djhtml --tabwidth 2 templates
+	@$(BIN)/python scripts/check_indentation.py --fix
 
 lock: install
 	@$(BIN)/python scripts/lock.py
