@@ -4,7 +4,7 @@ import random
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +31,8 @@ class Shop:
         self._stopped = threading.Event()
         self._signals: list[dict[str, object]] = []
         self._lock = threading.Lock()
+        self._latest: deque[Basket] = deque(maxlen=20)  # orders, for errors of the checkout
+        self._interrupted: deque[tuple[dict[str, Any], str]] = deque(maxlen=200)
         self._visitors = [f"visitor-{n}" for n in range(140)]
         self._threads = [
             threading.Thread(target=self._run_every, args=(seconds, actor), daemon=True)
@@ -40,6 +42,7 @@ class Shop:
                 (4.0, self.send_messages),
                 (9.0, self.buy_tickets),
                 (7.0, self.report_error),
+                (6.0, self.return_later),
                 (11.0, self.report_gate_error),
                 (30.0, self.report_figures),
                 (5.0, self.send_signals),
@@ -102,9 +105,10 @@ class Shop:
         if not types:
             return
         order = f"order-{uuid.uuid4().hex[:8]}"
+        basket = Basket(order, random.choice(self._visitors), {"Day ticket": 1}, "SUMMER24")
         wanted = {
             "items": [{"ticket_type": random.choice(types)["ticket_type"], "quantity": 1}],
-            "customer": random.choice(self._visitors),
+            "customer": basket.user_id,
             "order_id": order,
         }
         with sentry_sdk.start_transaction(op="http.server", name="POST /checkout"):
@@ -112,7 +116,12 @@ class Shop:
         if not held:
             return
         self.counts["reservations"] += 1
-        self._decide(held, order)
+        self._latest.append(basket)
+        if self.outage() == "checkout":
+            self._report(request_payment, basket, "fatal")
+            self._interrupted.append((held, order))
+        else:
+            self._decide(held, order)
 
     def _decide(self, held: dict[str, Any], order: str) -> None:
         path, choice = f"/api/v1/reservations/{held['id']}", random.random()
@@ -152,22 +161,29 @@ class Shop:
         self.counts["payments" if paid else "cards declined"] += 1
 
     def report_error(self) -> None:
-        is_checkout_down = self.outage() == "checkout"
-        if not is_checkout_down and random.random() < 0.5:
+        """Run a bug of the checkout for one of the latest orders. Its buyer tries again."""
+        if self._latest and random.random() < 0.5:
+            self._report(run_buggy_code, random.choice(list(self._latest)))
+
+    def return_later(self) -> None:
+        """Let a buyer whose payment failed return. Some have lost interest, and their hold expires."""
+        if self.outage() == "checkout" or not self._interrupted:
             return
-        user = random.choice(self._visitors)
-        basket = Basket(f"order-{random.randint(1000, 9999)}", user, {"Day ticket": 2}, "SUMMER24")
+        held, order = self._interrupted.popleft()
+        if random.random() < 0.6:
+            self._pay(held, order)
+            self.counts["buyers who returned"] += 1
+
+    def _report(self, run: Callable[[Basket], object], basket: Basket, level: str = "") -> None:
+        """Run code that fails for the basket, and report its error with what the shop knows about the order."""
         with sentry_sdk.isolation_scope() as scope:
-            scope.set_user({"id": user})
+            scope.set_user({"id": basket.user_id})
             scope.set_tag("function", "checkout")
             scope.set_tag("order_id", basket.order_id)
+            if level:
+                scope.level = level
             try:
-                if is_checkout_down:
-                    request_payment(basket)
-                run_buggy_code(basket)
-            except TimeoutError:
-                scope.level = "fatal"
-                sentry_sdk.capture_exception()
+                run(basket)
             except Exception:
                 sentry_sdk.capture_exception()
         self.counts["errors"] += 1

@@ -102,7 +102,7 @@ class Touch(models.Model):
     problem = models.BigIntegerField()
     order = models.ForeignKey(Order, models.CASCADE, related_name="touches")
     first_at = models.DateTimeField()
-    last_at = models.DateTimeField()
+    last_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.problem}: {self.order_id}"

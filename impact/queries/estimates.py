@@ -42,7 +42,12 @@ class Estimate:
     since: datetime
     until: datetime
     week_count: int
-    missing: tuple[Missing, ...]  # the currencies in which sales were clearly below the usual
+    compared: tuple[Missing, ...]  # of each currency, also if sales were as usual
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """Return the currencies in which sales were clearly below the usual: the whole range is above zero."""
+        return tuple(one for one in self.compared if one.low_amount > 0 and one.count > 0)
 
     def __bool__(self) -> bool:
         return bool(self.missing)
@@ -89,12 +94,11 @@ def estimate(since: datetime, until: datetime) -> Estimate | None:
         return None
     made = _sales(since, until)
     currencies = sorted({currency for week in weeks for currency in week})
-    missing = [
+    compared = tuple(
         _missing(currency, [week.get(currency, _NONE) for week in weeks], made.get(currency, _NONE))
         for currency in currencies
-    ]
-    clear = tuple(one for one in missing if one.low_amount > 0 and one.count > 0)
-    return Estimate(since, until, len(weeks), clear)
+    )
+    return Estimate(since, until, len(weeks), compared)
 
 
 @dataclass(frozen=True)

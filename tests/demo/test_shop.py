@@ -1,6 +1,7 @@
 """The demo shop against a real portal: every request it sends must be accepted."""
 
 import random
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -55,6 +56,22 @@ def test_the_portal_accepts_every_request_of_the_shop(
     assert portal.value("SELECT count(*) FROM reservations_reservation") == 8
     assert portal.value("SELECT count(*) FROM payment_intents_log") >= 3
     assert portal.value("SELECT count(*) FROM health_signalbatch") == 1
+
+
+def test_errors_of_the_checkout_name_orders_that_the_portal_knows(
+    shop: tuple[Shop, Portal],
+) -> None:
+    demo, portal = shop
+    sentry_sdk.init(dsn=demo.shop.dsn, auto_enabling_integrations=False)
+    demo.started = time.monotonic() - 7.5 * 60  # in an outage of the payment provider
+
+    for _ in range(3):
+        demo.buy_tickets()
+    sentry_sdk.flush(5)
+
+    known = "SELECT count(*) FROM errors_errorevent WHERE severity = 'critical' AND order_ref"
+    assert portal.value(f"{known} IN (SELECT order_id FROM reservations_reservation)") == 3
+    assert portal.value("SELECT count(*) FROM payment_intents_log") == 0
 
 
 def test_a_missing_endpoint_is_printed_once_and_the_shop_continues(

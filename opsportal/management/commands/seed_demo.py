@@ -29,6 +29,9 @@ TICKETS = [
 ]
 
 
+HOLD_MINUTES = 5  # short, so that a visitor of the demo sees what becomes of an unpaid order
+
+
 class Command(BaseCommand):
     help = "Create the apps, keys and tickets of the demo shop. Safe to run again."
 
@@ -61,7 +64,8 @@ class Command(BaseCommand):
         starts_at = timezone.now() + timedelta(days=30)
         for name, slug, types in TICKETS:
             event, _ = Event.objects.get_or_create(
-                slug=slug, defaults={"name": name, "starts_at": starts_at}
+                slug=slug,
+                defaults={"name": name, "starts_at": starts_at, "hold_minutes": HOLD_MINUTES},
             )
             for type_name, capacity, price in types:
                 TicketType.objects.get_or_create(

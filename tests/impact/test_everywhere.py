@@ -1,0 +1,278 @@
+"""The same figures everywhere: lists, messages, health page, report, metrics, API, lists of buyers."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import Settings
+
+from alerts.channels import Message
+from alerts.channels.base import MessageKind
+from alerts.hooks.report_sections import cost_of_the_week
+from alerts.models import Notification, SystemAlert
+from alerts.services import deliver_waiting
+from core.clients.models import ApiKey, Scope
+from errors.models import ErrorEvent
+from health.hooks.metrics import impact as metrics
+from health.models import Incident
+from impact.models import Order, WinBackEntry, WinBackList
+from impact.references import References
+from impact.services.win_back import erase_person
+from reservations import services
+from tests.errors.stored import make_error
+from tests.factories import (
+    make_alert,
+    make_app,
+    make_component,
+    make_payment,
+    make_ticket_type,
+)
+from tests.impact.support import reserve, shop
+from tests.servers.fake_http import FakeHTTP
+
+pytestmark = pytest.mark.django_db
+SENTENCE = "2 orders, 45.00 EUR at risk, 45.00 EUR lost"
+
+
+@pytest.fixture
+def browse() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("ann"))
+    return client
+
+
+@pytest.fixture
+def event() -> ErrorEvent:
+    """An error that named one order at risk and one that was lost afterwards."""
+    now = timezone.now()
+    type_ = make_ticket_type(price=4500)
+    make_error(shop(), group="g", order_ref="o-risk", received_at=now - timedelta(minutes=2))
+    event = make_error(
+        shop(), group="g", order_ref="o-lost", received_at=now - timedelta(minutes=2)
+    )
+    reserve(type_, now=now - timedelta(minutes=3), order_id="o-risk", customer="u-risk")
+    lost = reserve(type_, now=now - timedelta(minutes=3), order_id="o-lost", customer="u-lost")
+    services.cancel(reservation=lost, now=now - timedelta(minutes=1))
+    return event
+
+
+def alert_about(*orders: str, **fields: Any) -> SystemAlert:
+    now = timezone.now() - timedelta(minutes=2)
+    return make_alert(references=References(order_ids=frozenset(orders)), now=now, **fields)
+
+
+def test_groups_are_sorted_and_filtered_by_money_at_risk(browse: Client, event: ErrorEvent) -> None:
+    make_error(shop(), group="harmless", title="Nothing lost")
+    make_payment(order_id="o-big", amount=99900, status="processing")
+    make_payment(order_id="o-yen", amount=500, currency="JPY", status="processing")
+    big = make_error(shop(), group="big", title="Much lost", order_ref="o-big")
+    yen = make_error(shop(), group="yen", title="Yen lost", order_ref="o-yen")
+
+    def listed(query: str) -> list[int]:
+        page = browse.get(reverse("errors:group-list") + query)
+        return [row["group"].pk for row in page.context["rows"]]
+
+    assert listed("?sort=risk") == [big.group_id, event.group_id, yen.group_id]
+    assert set(listed("?q=is:at-risk")) == {big.group_id, event.group_id, yen.group_id}
+    page = browse.get(reverse("errors:group-list")).content.decode()
+    assert "999.00 EUR" in page
+    assert "500 JPY" in page
+
+
+def test_a_message_says_what_the_alert_costs_when_it_is_sent(
+    event: ErrorEvent, fake: FakeHTTP, settings: Settings
+) -> None:
+    settings.SLACK_WEBHOOK_URL = f"{fake.url}/hook"
+    fake.default.body = b"ok"
+    alert_about("o-risk", "o-lost", alert_type="payment-fault")
+
+    deliver_waiting(now=timezone.now())
+
+    [sent] = fake.requests
+    assert SENTENCE in sent.body.decode()
+    assert SENTENCE in Notification.objects.get(channel__name="slack").payload["impact"]
+
+
+@pytest.mark.parametrize("kind", ["slack", "discord", "teams", "telegram", "sms", "pagerduty"])
+def test_every_channel_shows_the_orders(kind: str) -> None:
+    from alerts.channels import discord, pagerduty, slack, sms, teams, telegram
+
+    message = Message(
+        kind=MessageKind.TRIGGERED, title="Down", text="Text", impact=SENTENCE, at=timezone.now()
+    )
+    build: dict[str, Callable[[], object]] = {
+        "slack": lambda: slack.build_blocks(message),
+        "discord": lambda: discord.build_embed(message),
+        "teams": lambda: teams.build_card(message),
+        "telegram": lambda: telegram.build_html(message),
+        "sms": lambda: sms.build_segment(message),
+        "pagerduty": lambda: pagerduty.build_event(message, "key"),
+    }
+
+    assert SENTENCE in str(build[kind]())
+
+
+def test_the_health_page_shows_the_figures_of_the_alert_page(
+    browse: Client, event: ErrorEvent
+) -> None:
+    alert = alert_about("o-risk", "o-lost")
+
+    widget = browse.get(reverse("health:widget", args=["health.verdict"])).content.decode()
+    page = browse.get(alert.get_absolute_url()).content.decode()
+
+    assert SENTENCE in widget
+    assert SENTENCE in page
+
+
+def test_an_alert_that_touches_no_order_shows_no_amount(browse: Client, event: ErrorEvent) -> None:
+    make_alert(title="Gate 49 does not answer")
+
+    widget = browse.get(reverse("health:widget", args=["health.verdict"])).content.decode()
+
+    assert "Gate 49 does not answer" in widget
+    assert "EUR" not in widget
+
+
+def test_a_rule_on_errors_counts_the_orders_of_their_groups(event: ErrorEvent) -> None:
+    from alerts import services as alerts
+    from alerts.models import AlertRule
+    from alerts.queries.impact import alert_impact
+    from alerts.services.defaults import sync_rules
+
+    sync_rules()
+    AlertRule.objects.filter(name="errors.high").update(threshold=0)
+    alerts.evaluate_rule("errors.high", now=timezone.now())
+
+    alert = SystemAlert.objects.get(rule__name="errors.high")
+    assert alert_impact(alert, now=timezone.now()).sentence == SENTENCE
+
+
+def test_an_incident_has_the_orders_of_its_alerts(browse: Client, event: ErrorEvent) -> None:
+    component = make_component("payments")
+    alert_about("o-risk", key=component.alert_key)
+    incident = Incident.objects.create(
+        title="Payments are down",
+        component=component,
+        started_at=timezone.now() - timedelta(minutes=10),
+    )
+
+    page = browse.get(reverse("admin:health_incident_change", args=[incident.pk]))
+
+    assert "1 order, 45.00 EUR at risk" in page.content.decode()
+
+
+def test_the_weekly_report_says_what_problems_cost(event: ErrorEvent) -> None:
+    now = timezone.now()
+
+    facts = {fact.label: fact.value for fact in cost_of_the_week(now - timedelta(days=7), now)}
+
+    assert facts == {"At risk": "1 order, 45.00 EUR", "Lost": "1 order, 45.00 EUR"}
+
+
+def test_metrics_have_the_same_figures(event: ErrorEvent) -> None:
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in metrics()
+        for sample in family.samples
+    }
+
+    assert samples["opsportal_impact_orders", "at_risk"] == 1
+    assert samples["opsportal_impact_amount", "lost", "EUR"] == 4500
+    assert samples["opsportal_impact_orders", "recovered"] == 0
+
+
+def test_the_api_returns_the_figures(client: Client, event: ErrorEvent) -> None:
+    _, secret = ApiKey.issue(app=make_app(), scopes=[str(Scope.ADMIN)], label="t")
+    headers = {"Authorization": f"Bearer {secret}"}
+
+    answer = client.get(f"/api/v1/impact/group/{event.group_id}/", headers=headers)
+
+    body = answer.json()
+    assert (answer.status_code, body["summary"], body["is_complete"]) == (200, SENTENCE, True)
+    assert body["states"] == [
+        {"state": "at_risk", "orders": 1, "seats": 1, "amounts": {"EUR": 4500}},
+        {"state": "lost", "orders": 1, "seats": 1, "amounts": {"EUR": 4500}},
+    ]
+    assert body["estimate"] is None
+    for path in ("/api/v1/impact/group/999/", "/api/v1/impact/nothing/1/"):
+        assert client.get(path, headers=headers).status_code == 404
+
+
+def test_the_page_of_orders_links_to_each_payment_and_reservation(
+    browse: Client, event: ErrorEvent
+) -> None:
+    page = browse.get(reverse("impact:orders", args=["group", event.group_id]))
+    lost = browse.get(reverse("impact:orders", args=["group", event.group_id]) + "?state=lost")
+
+    assert {row.order_id for row in page.context["rows"]} == {"o-risk", "o-lost"}
+    assert [row.order_id for row in lost.context["rows"]] == ["o-lost"]
+    [record] = lost.context["rows"][0].records
+    assert record.url in lost.content.decode()
+
+
+def test_orders_are_downloaded_as_csv_without_formulas(browse: Client) -> None:
+    make_payment(order_id="=1+1", customer="@u", amount=123450, status="processing")
+    event = make_error(shop(), order_ref="=1+1")
+
+    answer = browse.get(reverse("impact:orders-csv", args=["group", event.group_id]))
+
+    header, line = b"".join(answer).decode().splitlines()
+    assert header.startswith("order,state,customer,amount,currency")
+    assert line.startswith("'=1+1,at risk,'@u,1234.50,EUR,0,")
+
+
+def test_resolving_and_listing_writes_down_the_lost_orders(
+    browse: Client, event: ErrorEvent
+) -> None:
+    answer = browse.post(
+        reverse("errors:group-act", args=[event.group_id]),
+        {"action": "resolve_and_list"},
+        follow=True,
+    )
+
+    assert "1 lost order is listed" in answer.content.decode()
+    [entry] = WinBackEntry.objects.all()
+    assert (entry.customer, entry.amount, entry.currency) == ("u-lost", 4500, "EUR")
+    page = browse.get(reverse("impact:list", args=[entry.list_id])).content.decode()
+    assert "u-lost" in page
+    lines = b"".join(browse.get(reverse("impact:list-csv", args=[entry.list_id])))
+    assert b"o-lost,u-lost,45.00,EUR,1," in lines
+
+
+def test_an_alert_is_resolved_with_a_list_as_well(browse: Client, event: ErrorEvent) -> None:
+    alert = alert_about("o-lost")
+
+    browse.post(reverse("alerts:alert-act", args=[alert.pk]), {"action": "resolve_and_list"})
+
+    alert.refresh_from_db()
+    assert alert.state == "resolved"
+    assert WinBackEntry.objects.get().customer == "u-lost"
+
+
+def test_a_person_is_erased_from_lists_and_links(browse: Client, event: ErrorEvent) -> None:
+    browse.post(reverse("impact:write-list", args=["group", event.group_id]))
+    [entry] = WinBackEntry.objects.all()
+
+    browse.post(reverse("impact:erase", args=[entry.list_id]), {"customer": "u-lost"})
+
+    assert not WinBackEntry.objects.exists()
+    assert not Order.objects.filter(customer="u-lost").exists()
+    assert Order.objects.filter(key="order:o-lost", amount=4500).exists()
+    assert erase_person(customer="u-lost") == 0
+
+
+@pytest.mark.parametrize("name", ["orders", "orders-csv", "list"])
+def test_pages_require_permission(name: str, event: ErrorEvent) -> None:
+    written = WinBackList.objects.create(
+        title="t", kind="group", problem=event.group_id, created_at=timezone.now()
+    )
+    client = Client()
+    client.force_login(User.objects.create_user("eve", is_staff=True))
+    arguments = [written.pk] if name == "list" else ["group", event.group_id]
+
+    assert client.get(reverse(f"impact:{name}", args=arguments)).status_code == 403
