@@ -87,6 +87,8 @@ def document() -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(
         shapes.values(), ref_template="#/components/schemas/{name}"
     )
+    for schema in (*schemas, *components.values()):
+        _complete(schema)
     by_shape = dict(zip(shapes, schemas, strict=True))
 
     def schema_of(shape: Any) -> Any:
@@ -121,6 +123,18 @@ def document() -> dict[str, Any]:
             },
         },
     }
+
+
+def _complete(schema: Any) -> None:
+    """Add the items of an array of anything, which JSON Schema does not need but client generators do."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "array" and not schema.keys() & {"items", "prefixItems"}:
+            schema["items"] = {}
+        for value in list(schema.values()):
+            _complete(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _complete(value)
 
 
 def _operation(

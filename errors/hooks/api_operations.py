@@ -76,17 +76,18 @@ _REFUSALS = {
 }
 _SENTRY: dict[str, tuple[str, str, Any]] = {
     # path after the app's id -> summary, media type, body
-    "envelope/": ("Receive a Sentry envelope from an SDK.", "application/x-sentry-envelope", str),
+    # Every content type is accepted here. Described are those that client generators know.
+    "envelope/": ("Receive a Sentry envelope from an SDK.", "application/octet-stream", str),
     "store/": ("Receive an event from an older SDK.", "application/json", dict[str, Any]),
     "security/": (
         "Receive a browser's report of a content security policy violation.",
-        "application/csp-report",
+        "application/json",
         dict[str, Any],
     ),
-    "csp-report/": ("The same as `security/`.", "application/csp-report", dict[str, Any]),
+    "csp-report/": ("The same as `security/`.", "application/json", dict[str, Any]),
     "nel/": (
         "Receive a browser's report of a network error.",
-        "application/reports+json",
+        "application/json",
         list[Any],
     ),
 }

@@ -2,12 +2,15 @@
 
 import uuid
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from core.lib.currencies import MAX_CHARGE
 from core.lib.openapi import IDEMPOTENCY_KEY, describe
 from payments.views.api import CreatePayment
+
+Amount = Annotated[int, msgspec.Meta(ge=0, le=MAX_CHARGE)]
 
 
 class PaymentCreated(msgspec.Struct, forbid_unknown_fields=True):
@@ -15,7 +18,7 @@ class PaymentCreated(msgspec.Struct, forbid_unknown_fields=True):
     intent: str
     client_secret: str
     status: str
-    amount: int
+    amount: Amount
     currency: str
     order_id: str
     reservation_id: str
@@ -32,10 +35,10 @@ class Payment(msgspec.Struct, forbid_unknown_fields=True):
     intent: str
     status: str
     shown_status: str
-    amount: int
-    amount_received: int
-    amount_refunded: int
-    amount_disputed: int
+    amount: Amount
+    amount_received: Amount
+    amount_refunded: Amount
+    amount_disputed: Amount
     currency: str
     order_id: str
     reservation_id: str
@@ -45,7 +48,7 @@ class Payment(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class EventReceived(msgspec.Struct, forbid_unknown_fields=True):
-    received: Literal[True]
+    received: bool
     duplicate: bool
 
 
