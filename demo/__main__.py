@@ -34,7 +34,7 @@ def main() -> int:
     if seeded.returncode:
         return seeded.returncode
     keys = json.loads(seeded.stdout.splitlines()[-1])
-    bank = Bank.open()
+    bank = Bank.open(base_url)
     environment.update(bank.settings if bank else {})
     portal = subprocess.Popen([*MANAGE, "serve", "--port", port], cwd=ROOT, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: portal.terminate())
@@ -45,6 +45,12 @@ def main() -> int:
             shop.open()
             print(
                 f"The shop is open (DSN: {shop.shop.dsn}). It simulates outages from time to time.",
+                flush=True,
+            )
+            print(
+                "To try the examples of docs/api.md and docs/checkout.md:\n"
+                f"export PORTAL={base_url} KEY={keys['shop']['api_key']}"
+                + (f" BANK={bank.base_url}" if bank else ""),
                 flush=True,
             )
         return portal.wait()

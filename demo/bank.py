@@ -10,9 +10,10 @@ from typing import Any
 
 import httpx
 
-from tests.payments.stripe_double import StripeDouble
+from tests.payments.stripe_double import Reply, StripeDouble
 
 WEBHOOKS = "/api/v1/webhooks/stripe/"
+PAY = "/demo/pay/"  # POST, followed by an intent's id: pays it as its buyer would
 
 
 class Bank:
@@ -22,17 +23,21 @@ class Bank:
         self._double = double
 
     @classmethod
-    def open(cls) -> "Bank | None":
+    def open(cls, portal_url: str) -> "Bank | None":
         if importlib.util.find_spec("localstripe") is None:
             print(
                 "shop: payments are disabled because localstripe is not installed (make install)",
                 flush=True,
             )
             return None
-        return cls(StripeDouble())
+        return cls(PayingDouble(portal_url))
 
     def close(self) -> None:
         self._double.close()
+
+    @property
+    def base_url(self) -> str:
+        return self._double.base
 
     @property
     def settings(self) -> dict[str, str]:
@@ -62,15 +67,35 @@ class Bank:
 
     def send_event(self, portal_url: str, event: dict[str, Any]) -> bool:
         """Send a signed event to the portal's webhook and return True if it was accepted."""
-        body, at = json.dumps(event), int(time.time())
-        signed = hmac.new(self._double.secret.encode(), f"{at}.{body}".encode(), hashlib.sha256)
-        headers = {
-            "Stripe-Signature": f"t={at},v1={signed.hexdigest()}",
-            "Content-Type": "application/json",
-        }
-        try:
-            return httpx.post(
-                portal_url + WEBHOOKS, content=body, headers=headers, timeout=10
-            ).is_success
-        except httpx.HTTPError:
-            return False
+        return _send_event(portal_url, event, self._double.secret)
+
+
+class PayingDouble(StripeDouble):
+    """A Stripe double that pays an intent on request, for people and examples that have no checkout page."""
+
+    def __init__(self, portal_url: str) -> None:
+        super().__init__()
+        self._portal_url = portal_url
+
+    def serve(self, method: str, target: str, body: bytes, key: str) -> Reply | None:
+        if method != "POST" or not target.startswith(PAY):
+            return super().serve(method, target, body, key)
+        event = self.pay(target.removeprefix(PAY))
+        is_sent = _send_event(self._portal_url, event, self.secret)
+        answer = json.dumps({"paid": True, "event_sent": is_sent}).encode()
+        return 200, {"Content-Type": "application/json"}, answer
+
+
+def _send_event(portal_url: str, event: dict[str, Any], secret: str) -> bool:
+    body, at = json.dumps(event), int(time.time())
+    signed = hmac.new(secret.encode(), f"{at}.{body}".encode(), hashlib.sha256)
+    headers = {
+        "Stripe-Signature": f"t={at},v1={signed.hexdigest()}",
+        "Content-Type": "application/json",
+    }
+    try:
+        return httpx.post(
+            portal_url + WEBHOOKS, content=body, headers=headers, timeout=10
+        ).is_success
+    except httpx.HTTPError:
+        return False

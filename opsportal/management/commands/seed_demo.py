@@ -27,6 +27,8 @@ TICKETS = [
         [("Entry", 250, 1800), ("Guided tour", 30, 3200)],
     ),
 ]
+# A ticket type that is sold out from the start, with a waiting list.
+SOLD_OUT = ("harbour-lights", "Backstage tour", 9500)
 
 
 HOLD_MINUTES = 5  # short, so that a visitor of the demo sees what becomes of an unpaid order
@@ -73,3 +75,9 @@ class Command(BaseCommand):
                     name=type_name,
                     defaults={"capacity": capacity, "price": price, "currency": "EUR"},
                 )
+        slug, name, price = SOLD_OUT
+        TicketType.objects.get_or_create(
+            event=Event.objects.get(slug=slug),
+            name=name,
+            defaults={"capacity": 0, "price": price, "has_waiting_list": True},
+        )
