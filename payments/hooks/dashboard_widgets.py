@@ -4,6 +4,7 @@ from django.utils import timezone
 from health.extension_points import Tab, WidgetContext, widget
 from health.queries.components import find_failing, load_in_use
 from payments import stripe_api
+from payments.models import Dispute
 from payments.queries import stats
 
 
@@ -21,6 +22,7 @@ def at_a_glance(context: WidgetContext) -> dict[str, object]:
     webhooks = stats.count_webhooks(since=context.since)
     stuck = stats.count_stuck(context.now)
     mismatches = stats.count_open_mismatches()
+    disputes = Dispute.objects.awaiting_evidence().count()
     return {
         "is_configured": stripe_api.is_configured(),
         "outage": find_failing(context.load_once(load_in_use)).get("stripe"),
@@ -37,6 +39,6 @@ def at_a_glance(context: WidgetContext) -> dict[str, object]:
         if webhooks.oldest_waiting_at
         else None,
         "mismatches": mismatches,
-        "needs_attention": stuck.count + mismatches + webhooks.dead,
+        "needs_attention": stuck.count + mismatches + webhooks.dead + disputes,
         "url": reverse("payments:overview"),
     }

@@ -91,8 +91,8 @@ def _staff_actions(payment: Payment) -> list[TimelineItem]:
 def describe_payment(payment: Payment, items: Sequence[PaidItem]) -> str:
     """Return the order, the customer and the tickets of a payment in one line."""
     parts = [
-        f"order {payment.order_id}" if payment.order_id else "",
-        f"customer {shorten_reference(payment.customer)}" if payment.customer else "",
+        f"Order {payment.order_id}" if payment.order_id else "",
+        f"Customer {shorten_reference(payment.customer)}" if payment.customer else "",
         *(str(item) for item in items),
     ]
     return "; ".join(part for part in parts if part)

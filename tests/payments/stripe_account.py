@@ -113,26 +113,31 @@ class StripeAccount:
         types = [value for name, value in given if name.startswith("types[")]
         if len(types) > 20:
             raise Refused(400, "Invalid array: too many types")
-        found = [
-            one
-            for one in reversed(stores[kind])  # newest first
-            if int(form.get("created[gte]", 0)) <= one["created"]
-            and one["created"] <= int(form.get("created[lte]", 2**40))
-            and ("payment_intent" not in form or one["payment_intent"] == form["payment_intent"])
-            and ("charge" not in form or one["charge"] == form["charge"])
-            and (not types or one["type"] in types)
-            and (kind != "events" or one["created"] > self.now - 30 * DAY)
-        ]
-        limit, start = int(form.get("limit", 10)), 0
+        limit = int(form.get("limit", 10))
         if not 1 <= limit <= 100:
             raise Refused(400, "Invalid limit")
-        if "starting_after" in form:
-            ids = [one["id"] for one in found]
-            if form["starting_after"] not in ids:
-                raise Refused(400, f"No such {kind[:-1]}: {form['starting_after']!r}")
-            start = ids.index(form["starting_after"]) + 1
-        page = copy.deepcopy(found[start : start + limit])
-        has_more = len(found) > start + limit
+        objects = reversed(stores[kind])  # newest first
+        after = form.get("starting_after", "")
+        if after and not any(one["id"] == after for one in objects):
+            raise Refused(400, f"No such {kind[:-1]}: {after!r}")
+        found = []
+        for one in objects:
+            if one["created"] < int(form.get("created[gte]", 0)):
+                break  # objects are created in the order of time
+            if (
+                one["created"] <= int(form.get("created[lte]", 2**40))
+                and (
+                    "payment_intent" not in form or one["payment_intent"] == form["payment_intent"]
+                )
+                and ("charge" not in form or one["charge"] == form["charge"])
+                and (not types or one["type"] in types)
+                and (kind != "events" or one["created"] > self.now - 30 * DAY)
+            ):
+                found.append(one)
+            if len(found) > limit:
+                break
+        page = copy.deepcopy(found[:limit])
+        has_more = len(found) > limit
         return {"object": "list", "data": page, "has_more": has_more, "url": f"/v1/{kind}"}
 
     def _create_intent(self, form: dict[str, str]) -> Object:

@@ -1,0 +1,73 @@
+"""What must hold for the money and the seats of a shop, whatever happened and in which order it was reported."""
+
+from collections import Counter
+
+from alerts.models import SystemAlert
+from payments.models import Dispute, Mismatch, Payment, PaymentStatus, Refund
+from reservations.models import Discrepancy, Reservation, Status
+from reservations.queries.drift import find_drift
+from tests.payments.stripe_account import StripeAccount
+
+# Alerts that are about the portal or measured over time, and so are no cases.
+NO_CASES = ("webhooks-missing", "debit-failed", "stripe-key-refused")
+
+
+def check_books(account: StripeAccount) -> None:
+    """Check that the portal's amounts are Stripe's, and that the ticket counters are right."""
+    assert find_drift() == []
+    for payment in Payment.objects.exclude(intent_id=None):
+        intent = account.intents[payment.intent_id or ""]
+        refunds = [one for one in account.refunds.values() if one["payment_intent"] == intent["id"]]
+        effective = sum(one["amount"] for one in refunds if one["status"] != "failed")
+        disputes = [
+            one for one in account.disputes.values() if one["payment_intent"] == intent["id"]
+        ]
+        taken = sum(one["amount"] for one in disputes if one["status"] in Dispute.WITHDRAWN)
+        books = (payment.status, payment.amount_received, payment.amount_refunded)
+        assert books == (intent["status"], intent["amount_received"], effective)
+        assert payment.amount_disputed == taken
+        known = payment.refunds.exclude(stripe_id=None)  # without those that Stripe refused
+        assert {one.stripe_id for one in known} == {one["id"] for one in refunds}
+
+
+def check_cases() -> None:
+    """Check that no money is without seats or a case, and no seats are without money, a case or a decision."""
+    for payment in Payment.objects.filter(status=PaymentStatus.SUCCEEDED):
+        if payment.amount_net > 0 and not _has_case(payment) and not _was_decided(payment):
+            reservation = Reservation.objects.filter(payment=payment).first()
+            assert reservation is not None, f"money without seats: {payment.amount_net}"
+            assert reservation.status == Status.COMPLETED, f"money for a {reservation.status}"
+            # What was received is the price, unless a part of it was given back.
+            price = sum(line.amount for line in reservation.lines.all())
+            assert payment.amount_received == price
+    for reservation in Reservation.objects.filter(status=Status.COMPLETED):
+        paid = reservation.payment
+        assert paid is not None
+        if paid.amount_net <= 0:
+            assert _has_case(paid) or _was_decided(paid), "seats without money"
+
+
+def check_alerts() -> None:
+    """Check that each open case has one active alert, and each active alert one open case."""
+    cases = Mismatch.objects.open().count() + Discrepancy.objects.open().count()
+    disputes = Dispute.objects.awaiting_evidence().count()
+    active = SystemAlert.objects.active().exclude(alert_type__in=NO_CASES)
+    kinds = Counter(active.values_list("alert_type", flat=True))
+    assert active.count() == cases + disputes, kinds
+
+
+def _has_case(payment: Payment) -> bool:
+    return (
+        Discrepancy.objects.open().filter(payment=payment).exists()
+        or Mismatch.objects.open().filter(payment=payment).exists()
+        or payment.disputes.open().exists()
+    )
+
+
+def _was_decided(payment: Payment) -> bool:
+    """Return True if staff decided about the money or the seats of this payment."""
+    return (
+        payment.refunds.exclude(seats=Refund.Seats.UNDECIDED).exists()
+        or Discrepancy.objects.filter(payment=payment, settled_by__isnull=False).exists()
+        or Mismatch.objects.filter(payment=payment, settled_by__isnull=False).exists()
+    )

@@ -1,0 +1,320 @@
+"""Any sequence of payments, refunds, failures, disputes and shuffled reports ends with right books and closed cases."""
+
+import contextlib
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from core.lib.outbound import breaker
+from payments import services
+from payments.models import Dispute, Mismatch, Payment, Refund
+from payments.services.webhooks.receive import record_event
+from reservations import services as reservations
+from reservations.models import Discrepancy, Reservation, Status
+from tests.factories import make_app, make_ticket_type, wanted
+from tests.payments.books import check_alerts, check_books, check_cases
+from tests.payments.in_process import connected
+from tests.payments.stripe_account import Refused, StripeAccount
+
+NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+PRICE = 2500
+numbers = st.integers(0, 11)
+Step = TypeVar("Step", bound=Callable[..., Any])
+MAX_RESERVATIONS, MAX_PAYMENTS = 5, 7
+
+
+def has_intent(*statuses: str) -> Callable[[Step], Step]:
+    """Return a precondition: a step is only taken if Stripe has an intent in one of these statuses."""
+
+    def check(shop: "Shop") -> bool:
+        return any(one["status"] in statuses for one in shop.account.intents.values())
+
+    return precondition(check)
+
+
+class Shop(RuleBasedStateMachine):
+    """Buyers, staff and the bank of a small shop. Stripe's events arrive in any order, twice, or never."""
+
+    @initialize(capacity=st.integers(1, 4))
+    def open(self, capacity: int) -> None:
+        self.resources = contextlib.ExitStack()
+        self.resources.enter_context(transaction.atomic())
+        breaker.reset_all()
+        self.now = NOON
+        self.account = StripeAccount(clock=self.timestamp)
+        self.resources.enter_context(connected(self.account))
+        self.app = make_app()
+        self.staff = User.objects.create_user(f"staff-{uuid.uuid4().hex[:8]}")
+        self.standing = make_ticket_type(capacity, price=PRICE)
+        for quantity in (1, 2, 1):
+            self.a_buyer_reserves_and_asks_for_a_payment(quantity)
+
+    def timestamp(self) -> float:
+        return self.now.timestamp()
+
+    def teardown(self) -> None:
+        if hasattr(self, "resources"):
+            try:
+                self.check()
+            finally:
+                transaction.set_rollback(True)
+                self.resources.close()
+
+    # --- buyers -------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: Reservation.objects.count() < MAX_RESERVATIONS)
+    @rule(quantity=st.integers(1, 2))
+    def a_buyer_reserves_and_asks_for_a_payment(self, quantity: int) -> None:
+        order = wanted((self.standing, quantity))
+        try:
+            made = reservations.reserve(app=self.app, wanted=order, now=self.now).reservation
+        except reservations.SoldOut:
+            return
+        self.ask_for_payment(made, quantity * PRICE)
+
+    @precondition(lambda self: Payment.objects.count() < MAX_PAYMENTS)
+    @rule(number=numbers)
+    def a_buyer_asks_for_a_second_payment(self, number: int) -> None:
+        reservation = self.pick(Reservation.objects.filter(status=Status.ACTIVE), number)
+        if reservation is not None:
+            with contextlib.suppress(services.NotPayable):
+                self.ask_for_payment(
+                    reservation, sum(line.amount for line in reservation.lines.all())
+                )
+
+    def ask_for_payment(self, reservation: Reservation, amount: int) -> None:
+        new_payment = services.NewPayment(
+            amount=amount, currency="EUR", reservation_id=str(reservation.uuid)
+        )
+        services.create_payment(
+            app=self.app, new_payment=new_payment, key=uuid.uuid4().hex, now=self.now
+        )
+
+    @has_intent("requires_payment_method")
+    @rule(
+        number=numbers,
+        way=st.sampled_from(["card", "card", "card", "part", "debit", "later", "cancel"]),
+    )
+    def a_buyer_pays(self, number: int, way: str) -> None:
+        intent = self.pick_intent(number, "requires_payment_method")
+        if intent is None:
+            return
+        match way:
+            case "card":
+                self.account.pay(intent["id"])
+            case "part":
+                self.account.pay(intent["id"], amount=1000)
+            case "debit":
+                self.account.start_debit(intent["id"])
+            case "later":
+                self.account.authorize(intent["id"])
+            case "cancel":
+                self.account.cancel(intent["id"])
+
+    @has_intent("processing")
+    @rule(number=numbers, is_paid=st.booleans())
+    def a_bank_debit_ends(self, number: int, is_paid: bool) -> None:
+        intent = self.pick_intent(number, "processing")
+        if intent is not None:
+            (self.account.pay if is_paid else self.account.decline)(intent["id"])
+
+    @has_intent("requires_capture")
+    @rule(number=numbers, amount=st.sampled_from([None, 1000]))
+    def authorized_money_is_captured(self, number: int, amount: int | None) -> None:
+        intent = self.pick_intent(number, "requires_capture")
+        if intent is not None:
+            self.account.capture(intent["id"], amount)
+
+    # --- refunds and disputes -----------------------------------------------------------------------------
+
+    @has_intent("succeeded")
+    @rule(number=numbers, amount=st.sampled_from([None, 1000]), status=st.booleans())
+    def a_refund_is_made_at_stripe(self, number: int, amount: int | None, status: bool) -> None:
+        intent = self.pick_intent(number, "succeeded")
+        if intent is not None:
+            self.account.next_refund_status = "succeeded" if status else "pending"
+            with contextlib.suppress(Refused):
+                self.account.refund(intent["id"], amount)
+
+    @has_intent("succeeded")
+    @rule(number=numbers, amount=st.sampled_from([None, 1000]), seats=st.sampled_from(Refund.Seats))
+    def staff_refund(self, number: int, amount: int | None, seats: Refund.Seats) -> None:
+        payment = self.pick(Payment.objects.succeeded(), number)
+        if payment is not None and payment.refundable:
+            self.refund(payment, min(amount or payment.refundable, payment.refundable), seats)
+
+    @precondition(lambda self: self.account.refunds)
+    @rule(number=numbers, is_failed=st.booleans())
+    def the_buyers_bank_decides_about_a_refund(self, number: int, is_failed: bool) -> None:
+        refunds = [one for one in self.account.refunds.values() if one["status"] != "failed"]
+        if refunds:
+            refund = refunds[number % len(refunds)]
+            if is_failed:
+                self.account.fail_refund(refund["id"])
+            elif refund["status"] == "pending":
+                self.account.complete_refund(refund["id"])
+
+    @has_intent("succeeded")
+    @rule(number=numbers, is_inquiry=st.booleans())
+    def a_buyer_disputes(self, number: int, is_inquiry: bool) -> None:
+        intent = self.pick_intent(number, "succeeded")
+        if intent is not None:
+            charge = self.account.charges[intent["latest_charge"]]
+            if not charge["disputed"] and not charge["amount_refunded"]:
+                self.account.dispute(intent["id"], is_inquiry=is_inquiry)
+
+    @precondition(lambda self: self.account.disputes)
+    @rule(number=numbers, step=st.sampled_from(["evidence", "won", "lost"]))
+    def a_dispute_goes_on(self, number: int, step: str) -> None:
+        open_ = [one for one in self.account.disputes.values() if not self.is_closed(one)]
+        if open_:
+            self.proceed(open_[number % len(open_)], step)
+
+    def proceed(self, dispute: dict[str, Any], step: str) -> None:
+        if step == "evidence":
+            if "needs_response" in dispute["status"]:
+                self.account.send_evidence(dispute["id"])
+        elif dispute["status"].startswith("warning"):
+            self.account.close_dispute(dispute["id"], "warning_closed")
+        else:
+            self.account.close_dispute(dispute["id"], step)
+
+    # --- reports, time and the portal's own work ------------------------------------------------------------
+
+    @precondition(lambda self: self.account.events)
+    @rule(number=st.integers(0, 8))
+    def an_event_is_delivered(self, number: int) -> None:
+        """Deliver one of the newest events, also one that was delivered before."""
+        self.deliver(self.account.events[-1 - number % len(self.account.events)])
+
+    @rule()
+    def all_events_are_delivered(self) -> None:
+        for event in list(self.account.events):
+            self.deliver(event)
+
+    def deliver(self, event: dict[str, Any]) -> None:
+        received = record_event(event, endpoint="default", livemode=False, now=self.now)
+        services.process_event(event_pk=received.event.pk, now=self.now)
+
+    @rule(minutes=st.sampled_from([0, 1, 16, 60 * 24]))
+    def time_passes(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes, seconds=1)
+
+    @rule()
+    def holds_expire(self) -> None:
+        reservations.release_expired(now=self.now)
+
+    @rule(is_full=st.booleans())
+    def the_portal_compares_with_stripe(self, is_full: bool) -> None:
+        services.reconcile(now=self.now, is_full=is_full)
+
+    @precondition(lambda self: Discrepancy.objects.open().exists())
+    @rule(number=numbers, release=st.booleans())
+    def staff_resolve_a_case(self, number: int, release: bool) -> None:
+        case = self.pick(Discrepancy.objects.open(), number)
+        if case is not None and case.keeps_seats:
+            reservations.settle(
+                discrepancy=case,
+                settlement="decided",
+                release_seats=release,
+                user=self.staff,
+                now=self.now,
+            )
+
+    # --- helpers ---------------------------------------------------------------------------------------------
+
+    def pick(self, queryset: Any, number: int) -> Any:
+        found = list(queryset.order_by("pk"))
+        return found[number % len(found)] if found else None
+
+    def pick_intent(self, number: int, status: str) -> dict[str, Any] | None:
+        intents = [one for one in self.account.intents.values() if one["status"] == status]
+        return intents[number % len(intents)] if intents else None
+
+    def is_closed(self, dispute: dict[str, Any]) -> bool:
+        return dispute["status"] in Dispute.CLOSED
+
+    def refund(self, payment: Payment, amount: int, seats: Refund.Seats) -> None:
+        self.account.next_refund_status = "succeeded"
+        with contextlib.suppress(services.CannotRefund):
+            services.refund(
+                payment=payment,
+                new_refund=services.NewRefund(amount=amount, reason="asked for", seats=seats),
+                form=uuid.uuid4(),
+                user=self.staff,
+                now=self.now,
+            )
+
+    # --- the invariants ----------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Check the books after all events have arrived, then put every case right and check that none is left."""
+        self.catch_up()
+        check_books(self.account)
+        check_cases()
+        check_alerts()
+        self.put_everything_right()
+        check_books(self.account)
+        check_cases()
+        check_alerts()
+        assert not Mismatch.objects.open().exists()
+        assert not Discrepancy.objects.open().exists()
+
+    def catch_up(self) -> None:
+        self.now += timedelta(minutes=20)
+        services.reconcile(now=self.now, is_full=True)
+        reservations.release_expired(now=self.now)
+
+    def put_everything_right(self) -> None:
+        for dispute in list(self.account.disputes.values()):
+            if not self.is_closed(dispute):
+                self.proceed(dispute, "lost")
+        for _ in range(3):
+            self.catch_up()
+            for mismatch in Mismatch.objects.open().select_related("payment"):
+                if mismatch.payment and mismatch.payment.refundable:
+                    self.refund(mismatch.payment, mismatch.payment.refundable, Refund.Seats.RELEASE)
+                else:  # the money is with a dispute; staff settle with the buyer
+                    services.settle_mismatch(
+                        mismatch=mismatch, settlement="settled", user=self.staff, now=self.now
+                    )
+            for case in Discrepancy.objects.open().select_related("payment"):
+                if case.keeps_seats or not case.payment.refundable:
+                    reservations.settle(
+                        discrepancy=case,
+                        settlement="released",
+                        release_seats=True,
+                        user=self.staff,
+                        now=self.now,
+                    )
+                else:
+                    self.refund(case.payment, case.payment.refundable, Refund.Seats.UNDECIDED)
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+def test_no_sequence_of_steps_loses_money_or_seats_or_leaves_a_case_open() -> None:
+    run_state_machine_as_test(
+        Shop,
+        settings=settings(
+            max_examples=20,
+            stateful_step_count=50,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
