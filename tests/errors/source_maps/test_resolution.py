@@ -402,7 +402,7 @@ def test_a_group_of_an_earlier_version_of_the_algorithm_is_found(
 ) -> None:
     upload(cli, OLD.archive())
     upload(cli, NEW.archive())
-    monkeypatch.setattr(resolution.fingerprint, "fingerprint", fingerprint.version_1)
+    monkeypatch.setattr(fingerprint, "fingerprint", fingerprint.version_1)
     first = send(browser, OLD.event())
     resolve()
     monkeypatch.undo()
