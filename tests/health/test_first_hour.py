@@ -94,8 +94,9 @@ def test_the_first_hour(slack: FakeHTTP, fake_http: Callable[[], FakeHTTP]) -> N
     serve(portal, ok=63, failed=1, now=now)
     report_errors(shop, 4, now=now)
     serve(shop, ok=25, failed=2, now=now)
-    tests_of_signals = [Delivery("sms", "failed"), Performance("import", 4_000)]
-    record_measurements(tests_of_signals, app=shop, now=now)
+    record_measurements(
+        [Delivery("sms", "failed"), Performance("import", 4_000)], app=shop, now=now
+    )
     check_in(shop, now=now)
     now = pass_time(now, 30 * MINUTE)
     check_in(shop, now=now)
