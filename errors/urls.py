@@ -56,6 +56,8 @@ urlpatterns = [
     path("admin/errors/undo/<uuid:batch>/", staff(actions.undo), name="group-undo"),
     path("admin/errors/bulk/", staff(actions.group_bulk), name="group-bulk"),
     path("admin/errors/<int:group_id>/act/", staff(actions.group_act), name="group-act"),
+    path("admin/errors/<int:group_id>/tags/", staff(pages.tag_list), name="group-tags"),
+    path("admin/errors/<int:group_id>/users/", staff(pages.user_list), name="group-users"),
     path("admin/errors/<int:group_id>/events/", staff(pages.event_list), name="event-list"),
     path(
         "admin/errors/<int:group_id>/events/latest/",

@@ -26,6 +26,7 @@ from impact.queries.summary import Summary, summarize
 
 SPARK_HOURS = 24
 TAG_KEYS, TAG_VALUES, TAG_ROWS = 12, 6, 600
+MAX_TAG_ROWS = 10_000  # on the page of all tags
 SPANS = {  # of the group's chart: length, hours per bar
     "24h": (timedelta(hours=24), 1),
     "7d": (timedelta(days=7), 6),
@@ -91,28 +92,38 @@ class TagValue:
 
 def tag_breakdown(group: ErrorGroup) -> list[tuple[str, list[TagValue]]]:
     """Return the most frequent tag keys, each with its most frequent values."""
+    return [(key, values[:TAG_VALUES]) for key, values in _count_tags(group, TAG_ROWS)[:TAG_KEYS]]
+
+
+def every_tag(group: ErrorGroup) -> list[tuple[str, list[TagValue]]]:
+    """Return all tag keys with all counted values, the most frequent first."""
+    return _count_tags(group, MAX_TAG_ROWS)
+
+
+def _count_tags(group: ErrorGroup, limit: int) -> list[tuple[str, list[TagValue]]]:
     found: dict[str, list[tuple[str, int]]] = {}
     counted = (
         GroupTag.objects.filter(group_id__in=group.family)
         .values_list("key", "value")
         .annotate(sum=Sum("count"))
-        .order_by("-sum")[:TAG_ROWS]
+        .order_by("-sum", "key", "value")[:limit]
     )
     for key, value, count in counted:
         found.setdefault(key, []).append((value, count))
     totals = {key: sum(count for _, count in values) for key, values in found.items()}
     return [
-        (key, [TagValue(value, count, count / totals[key]) for value, count in values[:TAG_VALUES]])
-        for key, values in sorted(found.items(), key=lambda item: -totals[item[0]])[:TAG_KEYS]
+        (key, [TagValue(value, count, count / totals[key]) for value, count in values])
+        for key, values in sorted(found.items(), key=lambda item: -totals[item[0]])
     ]
 
 
-def affected_users(group: ErrorGroup, limit: int = 10) -> list[str]:
-    return list(
-        GroupUser.objects.filter(group_id__in=group.family)
-        .values_list("user_key", flat=True)
-        .distinct()[:limit]
-    )
+def affected_users(group: ErrorGroup, limit: int = 10, after: str = "") -> list[str]:
+    """Return the keys of affected users in order, beginning after the key `after`."""
+    users = GroupUser.objects.filter(group_id__in=group.family)
+    if after:
+        users = users.filter(user_key__gt=after)
+    keys = users.order_by("user_key").values_list("user_key", flat=True).distinct()
+    return list(keys[:limit])
 
 
 def latest_events(group: ErrorGroup) -> QuerySet[ErrorEvent]:

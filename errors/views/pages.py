@@ -31,6 +31,7 @@ from impact.queries.risk import order_by_risk
 
 PAGE_SIZE = 50
 EVENTS_ON_GROUP = 10
+USERS_PER_PAGE = 100
 SORT_LABELS = {"": "Last seen", "events": "Events", "users": "Users", BY_RISK: "At risk"}
 may_view = permission_required("errors.view_errorgroup", raise_exception=True)
 
@@ -187,17 +188,54 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
             if len(events) > EVENTS_ON_GROUP
             else "",
             "tags": pages.tag_breakdown(group),
-            "users": [
-                {
-                    "key": key,
-                    "url": _url("errors:group-list", {"q": f'user:"{key}"', "state": "all"}),
-                }
-                for key in pages.affected_users(group)
-            ],
+            "users": [_user_row(key) for key in pages.affected_users(group)],
             "impact": pages.group_impact(group, now=now),
             "notes": pages.history(group),
         },
     )
+
+
+def _user_row(key: str) -> dict[str, str]:
+    return {"key": key, "url": _search_url(f"user:{quote(key)}")}
+
+
+@require_GET
+@may_view
+def tag_list(request: HttpRequest, group_id: int) -> HttpResponse:
+    """Show every counted tag of the group with all of its values."""
+    group = get_object_or_404(ErrorGroup, pk=group_id)
+    context = {
+        **admin.site.each_context(request),
+        "title": "Tags",
+        "lead": group.title,
+        "group": group,
+        "tags": [
+            (key, [(one, _search_url(f"{key}:{quote(one.value)}")) for one in values])
+            for key, values in pages.every_tag(group)
+        ],
+    }
+    return render(request, "errors/tag_list.html", context)
+
+
+@require_GET
+@may_view
+def user_list(request: HttpRequest, group_id: int) -> HttpResponse:
+    """Show all affected users of the group, USERS_PER_PAGE on a page, by key."""
+    group = get_object_or_404(ErrorGroup, pk=group_id)
+    after = request.GET.get("after", "").replace("\0", "")
+    keys = pages.affected_users(group, limit=USERS_PER_PAGE + 1, after=after)
+    here = reverse("errors:group-users", args=[group.pk])
+    following = keys[USERS_PER_PAGE - 1] if len(keys) > USERS_PER_PAGE else ""
+    context = {
+        **admin.site.each_context(request),
+        "title": "Affected users",
+        "lead": group.title,
+        "group": group,
+        "users": [_user_row(key) for key in keys[:USERS_PER_PAGE]],
+        "first_url": here if after else "",
+        "next_url": f"{here}?{urlencode({'after': following})}" if following else "",
+    }
+    return render(request, "errors/user_list.html", context)
 
 
 @require_GET

@@ -137,10 +137,10 @@ def post_button(
     """Show a form with one button, which works without scripts. Further arguments become hidden fields.
 
     With `hx_target="#alerts"`, htmx replaces that element instead of loading a page. `confirm="Sure?"` asks first.
-    `key="r"` is the button's keyboard shortcut.
+    `key="r"` is the button's keyboard shortcut, and `key_name` its description if the label alone does not say it.
     """
     target, confirm = fields.pop("hx_target", ""), fields.pop("confirm", "")
-    key = fields.pop("key", "")
+    key, key_name = fields.pop("key", ""), fields.pop("key_name", "")
     return {
         "csrf_token": context.get("csrf_token"),
         "url": url,
@@ -151,6 +151,7 @@ def post_button(
         "target": target,
         "confirm": confirm,
         "key": key,
+        "key_name": key_name,
     }
 
 

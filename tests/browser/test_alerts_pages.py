@@ -62,6 +62,36 @@ def test_the_inbox_can_be_operated_by_keyboard(inbox: Page) -> None:
     expect(shortcuts).to_have_count(0)
 
 
+def test_the_shortcuts_of_the_list_work_on_the_page_of_an_alert(inbox: Page) -> None:
+    first, second = rows(inbox)
+    heading = inbox.get_by_role("heading", level=1)
+    inbox.keyboard.press("j")
+    inbox.keyboard.press("Enter")
+    expect(heading).to_have_text(first)
+    settled(inbox)
+
+    inbox.keyboard.press("a")
+    expect(inbox.locator(".page-head")).to_contain_text("Acknowledged")
+    settled(inbox)
+    inbox.keyboard.press("z")
+    expect(inbox.get_by_text("Undone: 1 alert.")).to_be_visible()
+
+    settled(inbox)
+    inbox.keyboard.press("j")
+    expect(heading).to_have_text(second)
+    settled(inbox)
+    inbox.keyboard.press("?")
+    shortcuts = inbox.get_by_role("dialog", name="Keyboard shortcuts")
+    for name in ("Resolve", "Dismiss", "Silence", "Previous"):
+        expect(shortcuts).to_contain_text(name)
+    inbox.keyboard.press("?")
+    inbox.keyboard.press("k")
+    expect(heading).to_have_text(first)
+
+    inbox.get_by_role("link", name="Alerts").first.click()
+    settled(inbox)
+
+
 def test_the_search_line_is_completed_while_typing(inbox: Page) -> None:
     search = inbox.get_by_role("combobox", name="Search")
     search.fill("sev")
@@ -113,6 +143,20 @@ def test_the_inbox_and_the_alert_page_fit_a_phone(inbox: Page, portal: Portal) -
     inbox.set_viewport_size({"width": 375, "height": 800})
 
     assert not scrolls_sideways(inbox)
+    first = inbox.locator("[data-row-item]").first
+    box = first.bounding_box()
+    assert box
+    assert box["y"] < 480  # the first alert is in sight without scrolling
+    expect(inbox.get_by_label("Severity")).to_be_hidden()
+    expect(inbox.locator(".bulk")).to_be_hidden()
+    inbox.get_by_text("Filters", exact=True).click()
+    expect(inbox.get_by_label("Severity")).to_be_visible()
+    assert serious_faults(inbox) == []
+    inbox.get_by_text("Filters", exact=True).click()
+    first.locator("input").check()
+    expect(inbox.locator(".bulk")).to_be_visible()
+    assert not scrolls_sideways(inbox)
+
     inbox.get_by_role("link", name=rows(inbox)[0]).click()
     assert not scrolls_sideways(inbox)
 

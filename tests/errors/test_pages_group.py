@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from core.clients.models import ClientApp
-from errors.models import ErrorEvent, ErrorGroup, EventPayload, GroupNote, UserReport
+from errors.models import ErrorEvent, ErrorGroup, EventPayload, GroupNote, GroupUser, UserReport
 from tests.errors.stored import NOON, group_of, make_error
 from tests.factories import make_payment
 
@@ -342,3 +342,34 @@ def test_the_admin_lists_models_without_pages_and_redirects_to_the_group_pages(
     browse: Client, path: str
 ) -> None:
     assert browse.get(f"/admin/errors/{path}", follow=True).status_code == 200
+
+
+def test_all_tags_and_values_are_on_a_page_of_their_own(browse: Client, shop: ClientApp) -> None:
+    for number in range(9):
+        tags = ((f"tag-{number}", "x"), ("browser", f"Firefox {number}"))
+        event = make_error(shop, group="same", tags=tags)
+
+    page = browse.get(f"/admin/errors/{event.group_id}/").content.decode()
+    assert "Firefox 8" not in page or "Firefox 0" not in page  # only six values are shown
+    everything = browse.get(f"/admin/errors/{event.group_id}/tags/").content.decode()
+
+    assert f'href="/admin/errors/{event.group_id}/tags/"' in page
+    assert all(f"Firefox {number}" in everything for number in range(9))
+    assert "?q=browser%3A%22Firefox+3%22" in everything
+
+
+def test_all_affected_users_are_listed_page_by_page(browse: Client, shop: ClientApp) -> None:
+    event = make_error(shop, group="same", user_key="u-000")
+    GroupUser.objects.bulk_create(
+        GroupUser(group_id=event.group_id, user_key=f"u-{number:03}") for number in range(1, 150)
+    )
+    ErrorGroup.objects.filter(pk=event.group_id).update(user_count=150)
+    url = f"/admin/errors/{event.group_id}/users/"
+    assert f'href="{url}"' in browse.get(f"/admin/errors/{event.group_id}/").content.decode()
+
+    first = browse.get(url)
+    second = browse.get(first.context["next_url"])
+
+    keys = [user["key"] for page in (first, second) for user in page.context["users"]]
+    assert keys == [f"u-{number:03}" for number in range(150)]
+    assert not second.context["next_url"]

@@ -211,7 +211,9 @@
       scope.checked = false;
     }
     if (element.matches("input[data-select-all], input[data-row], input[data-scope]")) countSelected(element.form);
-    if (element.closest("form[data-autosubmit]") && element.matches("select, input[type=checkbox], input[type=radio]")) element.form.requestSubmit();
+    if (element.closest("form[data-autosubmit]") && element.matches("select, input[type=checkbox]:not(.filters__box), input[type=radio]")) {
+      element.form.requestSubmit();
+    }
   });
 
   // --- keyboard shortcuts in lists: <… data-keys> with rows [data-row-item]; j/k move, x selects, Enter opens 
@@ -254,13 +256,47 @@
     if (list && event.key === "x" && current) { current.querySelector("input[data-row]")?.click(); return; }
     const having = `[data-key="${event.key}"]`;
     const own = current?.querySelector(having) ||
-      [...document.querySelectorAll(having)].find((one) => !one.closest("[data-keys]") && one.checkVisibility());
+      [...document.querySelectorAll(having)].find((one) => !one.closest("[data-keys]") && isReachable(one));
     if (own) { event.preventDefault(); own.click(); return; }
     const bulk = list?.querySelector(`.bulk [data-key="${event.key}"]`);
     if (!bulk) return;
     if (bulk.disabled && current) current.querySelector("input[data-row]")?.click();
     if (!bulk.disabled) { event.preventDefault(); bulk.click(); }
   });
+
+  // A shortcut also presses a button in a closed menu.
+  const isReachable = (element) => element.checkVisibility() || element.closest("details.menu")?.checkVisibility();
+
+  // --- previous and next: a page that was opened from a list links to the rows beside its own -----------------
+  const LIST_KEY = "opsportal:list"; // in sessionStorage: the rows of the last list, and the one opened last
+  const readList = () => { try { return JSON.parse(sessionStorage.getItem(LIST_KEY)) || {}; } catch { return {}; } };
+  const writeList = (list) => {
+    try { sessionStorage.setItem(LIST_KEY, JSON.stringify(list)); } catch { /* without storage, there are no links */ }
+  };
+  const rememberList = () => {
+    const items = [...document.querySelectorAll("[data-keys] [data-row-item]")];
+    if (!items.length) return;
+    const pathOf = (item) => new URL(item.querySelector("a.title")?.href || location.href).pathname;
+    const { page, last } = readList();
+    if (page === location.pathname && last && !items.some((item) => item.hasAttribute("data-current"))) {
+      items.find((item) => pathOf(item) === last)?.setAttribute("data-current", "");
+    }
+    const rows = items.map(pathOf).filter((path) => path !== location.pathname);
+    writeList({ page: location.pathname, rows, last });
+  };
+  const showNeighbors = () => {
+    const nav = document.querySelector("[data-neighbors]");
+    const list = readList();
+    const at = list.rows?.indexOf(location.pathname) ?? -1;
+    if (!nav || at < 0) return;
+    for (const [rel, url] of [["prev", list.rows[at - 1]], ["next", list.rows[at + 1]]]) {
+      const link = nav.querySelector(`[rel="${rel}"]`);
+      link.hidden = !url;
+      if (url) link.href = url;
+    }
+    nav.hidden = false;
+    writeList({ ...list, last: location.pathname });
+  };
 
   // --- the list of the shortcuts of this page, opened by "?" --------------------------------------------------
   function showShortcuts() {
@@ -269,7 +305,7 @@
     const found = new Map();
     const ownText = (element) => [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE)
       .map((node) => node.textContent.trim()).join(" ").trim();
-    for (const element of document.querySelectorAll("[data-key]")) {
+    for (const element of [...document.querySelectorAll("[data-key]")].filter(isReachable)) {
       if (!found.has(element.dataset.key)) found.set(element.dataset.key, element.dataset.keyName || ownText(element));
     }
     const ofLists = [["j", "Next row"], ["k", "Previous row"], ["x", "Select the row"], ["Enter", "Open the row"]];
@@ -302,6 +338,8 @@
   }
 
   for (const form of document.querySelectorAll("form:has(.bulk)")) countSelected(form);
+  rememberList();
+  showNeighbors();
   tick();
   updateTabStops();
 })();
