@@ -57,6 +57,8 @@ class Operation:
 
 registry: Registry[Operation] = Registry("api_operations", is_lazy=True)
 
+# The rule of core.clients.api.idempotency_key_of().
+_HEADER_SCHEMAS = {"Idempotency-Key": {"minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}}
 IDEMPOTENCY_KEY = {
     "Idempotency-Key": "1 to 255 printable ASCII characters. A repeated call with the same key gets the same response"
     " and changes nothing."
@@ -151,9 +153,8 @@ def _operation(
     if operation.scope:
         described["description"] = f"Scope: `{operation.scope}`."
     for name, text in operation.headers.items():
-        parameters.append(
-            {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
-        )
+        schema = {"type": "string", **_HEADER_SCHEMAS.get(name, {})}
+        parameters.append({"name": name, "in": "header", "description": text, "schema": schema})
     if parameters:
         described["parameters"] = parameters
     if operation.takes is not None:

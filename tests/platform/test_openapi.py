@@ -124,6 +124,16 @@ def test_amounts_have_bounds(document: dict[str, Any]) -> None:
         assert amount["minimum"] in (0, 1)
 
 
+def test_the_idempotency_key_has_bounds(document: dict[str, Any]) -> None:
+    parameters = document["paths"]["/api/v1/payments/"]["post"]["parameters"]
+
+    [key] = [one["schema"] for one in parameters if one["name"] == "Idempotency-Key"]
+
+    assert (key["minLength"], key["maxLength"]) == (1, 255)
+    assert re.search(key["pattern"], "order-1042")
+    assert not re.search(key["pattern"], "order\t1042")
+
+
 def test_the_document_is_served_and_shown_to_staff(client: Client, admin_client: Client) -> None:
     served = client.get("/api/v1/openapi.json")
     page = admin_client.get("/admin/apps/api/")
