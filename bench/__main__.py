@@ -42,6 +42,7 @@ BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
             ["-m", "bench.alerts_load"],
         ],
     ),
+    "channel-outages": ("Alerts while channels fail", [["-m", "bench.channel_outages"]]),
     "outages": ("Outages of dependencies", [["-m", "bench.outages"]]),
     "error-pages": (
         "Error pages over a million events",

@@ -112,8 +112,12 @@ class ChannelAdmin(admin.ModelAdmin[Channel]):
         if not Channel.objects.routed().filter(pk=channel.pk).exists():
             self.message_user(
                 request,
-                f"No alert type is routed to {channel}, so it gets no alerts. "
-                'Choose types under "Alerts sent here", or use the routing table.',
+                format_html(
+                    "No alert type is routed to {}, so it gets no alerts. "
+                    'Choose types under "Alerts sent here", or in the <a href="{}">routing table</a>.',
+                    channel,
+                    reverse("alerts:routing"),
+                ),
                 messages.WARNING,
             )
 

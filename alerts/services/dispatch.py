@@ -14,14 +14,22 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from alerts.channels import TRANSPORTS, list_missing_fields
-from alerts.models import Channel, ChannelTest, DeliveryAttempt, Notification
+from alerts.models import (
+    Channel,
+    ChannelTest,
+    DeliveryAttempt,
+    Notification,
+    NotificationState,
+)
 from alerts.services import channel_state, channel_tests, delivery, storms
 from alerts.services.delivery import Claimed, DeliveryOutcome, Result
+from core.lib import processes
 from core.lib.continuous import Control
 
 log = logging.getLogger(__name__)
@@ -46,7 +54,7 @@ class InlineExecutor(Executor):
 
 
 class Dispatcher:
-    """The sends of one node. `owner` marks its claims, so that the next process of this node can release them."""
+    """The sends of one process. `owner`, "<machine>:<pid>", marks its claims, which its successor releases."""
 
     def __init__(self, executor: Executor, owner: str = "") -> None:
         self._executor = executor
@@ -61,10 +69,17 @@ class Dispatcher:
         return [*self._sends, *self._tests]
 
     def release_own(self, *, now: datetime) -> None:
-        """Return what this node's previous process was sending when it died to the queue."""
-        with transaction.atomic():
-            channel_ids = Notification.objects.release(self._owner, now=now)
-            Channel.objects.filter(pk__in=channel_ids, retry_at__gt=now).update(retry_at=now)
+        """Return what processes of this machine were sending when they died to the queue."""
+        machine = self._owner.rpartition(":")[0]
+        claimed = Notification.objects.filter(
+            state=NotificationState.SENDING, lease_owner__startswith=f"{machine}:"
+        )
+        for owner in sorted(set(claimed.values_list("lease_owner", flat=True))):
+            if owner != self._owner and processes.is_running(int(owner.rpartition(":")[2])):
+                continue
+            with transaction.atomic():
+                channel_ids = Notification.objects.release(owner, now=now)
+                Channel.objects.filter(pk__in=channel_ids, retry_at__gt=now).update(retry_at=now)
 
     def step(self, *, now: datetime) -> int:
         """Record what has finished and start what is due. Return the number of both."""
@@ -200,7 +215,7 @@ def deliver_waiting(*, now: datetime) -> dict[str, int]:
 def run(control: Control) -> None:
     """Deliver continuously until the process is stopped. Sends in flight are finished and recorded."""
     with ThreadPoolExecutor(MAX_SENDS, thread_name_prefix="send") as executor:
-        dispatcher = Dispatcher(executor, owner=os.environ.get("CLUSTER_ID", ""))
+        dispatcher = Dispatcher(executor, owner=f"{settings.INSTANCE[:50]}:{os.getpid()}")
         is_released = False
         while not control.is_stopping or dispatcher.futures:
             control.report_progress()

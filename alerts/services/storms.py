@@ -26,8 +26,9 @@ from core.lib import formats
 STORM_THRESHOLD = 20
 CRITICAL_STORM_THRESHOLD = 100
 STORM_WINDOW = timedelta(minutes=5)
-# The first storm message is sent with the first grouped alert, so a second one soon says how many there are.
-FIRST_UPDATE_AFTER = timedelta(seconds=30)
+# The first storm message is sent with the first grouped alert. While more alerts come, others say how many there are:
+# often within the first STORM_WINDOW, in which most alerts open, later less often.
+EARLY_UPDATE_INTERVAL = timedelta(seconds=30)
 UPDATE_INTERVAL = timedelta(minutes=5)
 MAX_LISTED = 5
 
@@ -122,7 +123,8 @@ def _is_due(storm: Storm, now: datetime) -> bool:
         return True
     if storm.is_over:
         return not Notification.objects.filter(idempotency_key=storm.build_key("over")).exists()
-    interval = FIRST_UPDATE_AFTER if storm.message_count == 1 else UPDATE_INTERVAL
+    is_early = now - storm.started_at < STORM_WINDOW
+    interval = EARLY_UPDATE_INTERVAL if is_early else UPDATE_INTERVAL
     return storm.newest_at > storm.last_message_at and now - storm.last_message_at >= interval
 
 

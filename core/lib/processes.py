@@ -35,6 +35,17 @@ def die_with_parent(signum: int) -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
 
 
+def is_running(pid: int) -> bool:
+    """Return True if a process of this machine has this id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def set_process_name(name: str) -> None:
     """Set the name that `ps -o comm` and `top` show, at most 15 characters. Linux only."""
     if _libc is not None:

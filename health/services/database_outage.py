@@ -7,6 +7,8 @@ the database is back, the missing results, an incident and an alert are recorded
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -42,6 +44,19 @@ class Outage(msgspec.Struct):
     message: str
 
 
+@dataclass(frozen=True)
+class Direct:
+    """A message to one destination that is read from the settings."""
+
+    transport: Transport
+    config: dict[str, str]
+    message: Message
+    key: str
+
+
+_unsent: list[Direct] = []
+
+
 @background.chore("health.database_outage", seconds=INTERVAL_SECONDS)
 def watch() -> None:
     """Check the database. Notify when it stays down, and record the outage when it is back."""
@@ -56,6 +71,7 @@ def watch() -> None:
             _begin(Outage(now - timedelta(seconds=INTERVAL_SECONDS), result.message))
         return
     _failures = 0
+    _unsent.clear()
     if outage_path().exists():
         _end(now)
 
@@ -69,6 +85,7 @@ def _begin(outage: Outage) -> None:
     try:
         handle = os.open(outage_path(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
+        send_unsent()
         return
     with open(handle, "wb") as file:
         file.write(msgspec.json.encode(outage))
@@ -89,9 +106,26 @@ def _begin(outage: Outage) -> None:
     )
 
 
-def send_directly(message: Message) -> list[str]:
-    """Send the message to every channel that is configured in the settings. Return the kinds that accepted it."""
-    accepted = []
+def send_directly(message: Message) -> None:
+    """Send the message to every channel that is configured in the settings, to all at the same time.
+
+    Those that do not accept it now get it at the next checks, until the database is back.
+    """
+    _unsent[:] = _address(message)
+    send_unsent()
+
+
+def send_unsent() -> None:
+    """Send the messages that their channels have not accepted yet. A slow channel delays no other one."""
+    if not _unsent:
+        return
+    with ThreadPoolExecutor(len(_unsent)) as executor:
+        is_done = list(executor.map(_send, list(_unsent)))
+    _unsent[:] = [one for one, done in zip(_unsent, is_done, strict=True) if not done]
+
+
+def _address(message: Message) -> list[Direct]:
+    found = []
     for transport in TRANSPORTS.values():
         config = config_from_settings(transport)
         if config is None:
@@ -102,16 +136,21 @@ def send_directly(message: Message) -> list[str]:
         for recipients in groups:
             key = f"last-resort:{message.at:%Y%m%dT%H%M%S}:{transport.kind}:{','.join(recipients)}"
             addressed = msgspec.structs.replace(message, recipients=recipients)
-            try:
-                transport.send(addressed, config, idempotency_key=key[:200])
-            except (DeliveryFailed, OSError) as error:
-                log.error(
-                    "cannot send database alert",
-                    extra={"channel": transport.kind, "error": str(error)},
-                )
-            else:
-                accepted.append(transport.kind)
-    return accepted
+            found.append(Direct(transport, config, addressed, key[:200]))
+    return found
+
+
+def _send(direct: Direct) -> bool:
+    """Return True if the message was accepted, or will never be."""
+    try:
+        direct.transport.send(direct.message, direct.config, idempotency_key=direct.key)
+    except (DeliveryFailed, OSError) as error:
+        log.error(
+            "cannot send database alert",
+            extra={"channel": direct.transport.kind, "error": str(error)},
+        )
+        return isinstance(error, DeliveryFailed) and (error.is_permanent or error.is_gone)
+    return True
 
 
 def config_from_settings(transport: Transport) -> dict[str, str] | None:

@@ -1,5 +1,6 @@
 """Channels that hang, fail, refuse or are revoked: nothing is lost, and no other channel waits."""
 
+import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -22,7 +23,7 @@ from tests.servers.fake_http import Answer, FakeHTTP, Received
 from tests.servers.mail import MailServer
 
 pytestmark = pytest.mark.django_db
-SECOND = timedelta(seconds=1)
+DEAD_PID = 2**22 + 1  # above the largest id that Linux gives
 
 
 def titles(server: FakeHTTP) -> list[str]:
@@ -99,7 +100,7 @@ def test_of_two_nodes_one_probes_a_failing_channel(slack: FakeHTTP) -> None:
         def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
             return Future()
 
-    first, second = Dispatcher(NeverAnswers(), "a"), Dispatcher(NeverAnswers(), "b")
+    first, second = Dispatcher(NeverAnswers(), "a:1"), Dispatcher(NeverAnswers(), "b:1")
 
     assert first.step(now=NOON) == 1
     assert first.step(now=NOON) == 0
@@ -274,20 +275,23 @@ def test_a_restarted_node_sends_what_its_predecessor_had_claimed_at_once(
     gauge.evaluate(6, now=NOON)
     (notification,) = Notification.objects.all()
     for _ in range(5):  # more often than the three attempts that a failing provider gets
-        assert Notification.objects.claim(notification.pk, now=NOON, owner="node")
-        Dispatcher(dispatch.InlineExecutor(), "node").release_own(now=NOON)
+        assert Notification.objects.claim(notification.pk, now=NOON, owner=f"node:{DEAD_PID}")
+        Dispatcher(dispatch.InlineExecutor(), f"node:{os.getpid()}").release_own(now=NOON)
 
     deliver(NOON)
 
     assert len(sent("triggered")) == 1
 
 
-def test_a_node_releases_only_its_own_claims(gauge: Gauge, slack: FakeHTTP) -> None:
+@pytest.mark.parametrize("owner", [f"other:{DEAD_PID}", f"node:{os.getppid()}"])
+def test_claims_of_other_machines_and_of_running_processes_are_kept(
+    gauge: Gauge, slack: FakeHTTP, owner: str
+) -> None:
     gauge.evaluate(6, now=NOON)
     (notification,) = Notification.objects.all()
-    Notification.objects.claim(notification.pk, now=NOON, owner="other")
+    Notification.objects.claim(notification.pk, now=NOON, owner=owner)
 
-    Dispatcher(dispatch.InlineExecutor(), "node").release_own(now=NOON)
+    Dispatcher(dispatch.InlineExecutor(), f"node:{os.getpid()}").release_own(now=NOON)
 
     assert deliver(NOON) == {}
 

@@ -32,6 +32,7 @@ def database(
 ) -> Database:
     settings.DATA_DIR = tmp_path
     monkeypatch.setattr(database_outage, "_failures", 0)
+    monkeypatch.setattr(database_outage, "_unsent", [])
     database = Database()
     set_checks(database=(database, {"critical": True, "fail_after": 1, "recover_after": 1}))
     return database
@@ -57,6 +58,32 @@ def test_lasting_outage_sends_one_message_and_a_single_failure_sends_none(
     [sent] = slack.requests
     assert "database is down" in str(sent.json())
     assert "connection refused" in str(sent.json())
+
+
+def test_a_message_that_a_channel_does_not_accept_is_sent_again_until_it_does(
+    database: Database, fake: FakeHTTP, settings: Settings
+) -> None:
+    settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
+    settings.SLACK_WEBHOOK_URL = f"{fake.url}/services/T/B/x"
+    fake.answer(503, times=2)
+
+    for _ in range(6):
+        database_outage.watch()
+
+    assert len(fake.requests) == 3
+
+
+def test_a_channel_that_fails_does_not_keep_the_message_from_the_others(
+    database: Database, slack: FakeHTTP, settings: Settings
+) -> None:
+    settings.ALERT_EMAILS = ["ops@example.com"]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9  # nothing listens there
+
+    for _ in range(4):
+        database_outage.watch()
+
+    assert len(slack.requests) == 1
 
 
 def test_other_processes_of_the_host_send_no_second_message(

@@ -20,6 +20,7 @@ class MailServer:
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
+        self.arrived_at: list[float] = []  # time.time() of each
         self._refusal = ""
         self._sender_refusal = ""
         self._lock = threading.Lock()
@@ -49,6 +50,7 @@ class MailServer:
         assert isinstance(mail, EmailMessage)
         with self._lock:
             self.mails.append(mail)
+            self.arrived_at.append(time.time())
         return "250 OK"
 
     def wait_for(self, count: int, seconds: float = 30) -> list[EmailMessage]:

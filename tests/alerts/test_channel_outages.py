@@ -1,0 +1,59 @@
+"""Two hundred alerts while one channel hangs and three refuse, and workers are killed: nothing is lost or doubled."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from tests.alerts.channel_outages import ALERT_COUNT, HEALTHY, environment, scenario
+from tests.servers.mail import MailServer
+from tests.servers.portal import Portal
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_doubled_or_out_of_order_while_channels_fail_and_workers_are_killed(
+    make_portal: Callable[..., Portal], mail_server: MailServer
+) -> None:
+    with scenario(make_portal(**environment(mail_server)), mail_server) as outage:
+        outage.report_alerts(seconds=10, kills_at=(40, 90, 140))
+        critical = {alert.title for alert in outage.reported if alert.is_critical}
+        everything = {alert.title for alert in outage.reported}
+        outage.wait_for_healthy_channels()
+
+        # The healthy channels have everything although the others are broken.
+        for channel in HEALTHY:
+            assert critical <= outage.announced(channel), channel
+            assert outage.announced(channel) | outage.grouped(channel) == everything, channel
+        for channel in ("hanging", "failing", "revoked", "limited"):
+            assert outage.received(channel) == []
+
+        outage.repair()
+
+        for channel in [*outage.providers, "email"]:
+            sent, grouped = outage.announced(channel), outage.grouped(channel)
+            assert critical <= sent, channel
+            assert sent | grouped == everything, channel
+            assert not sent & grouped, channel
+            outage.wait_for_storm_message(channel, len(grouped))
+        assert (
+            outage.portal.value(
+                "SELECT count(*) FROM alerts_systemalert WHERE state = 'open' AND source = 'tests'"
+            )
+            == ALERT_COUNT
+        )
+
+        outage.clear_alerts()
+
+        interrupted = outage.interrupted_keys()
+        for channel, provider in outage.providers.items():
+            counts = Counter(key for key, *_ in provider.accepted)
+            # A message whose process was killed between sending and recording is sent again, with the same key.
+            assert {key for key, count in counts.items() if count > 1} <= interrupted, channel
+            kinds: dict[str, list[str]] = {}
+            for _, kind, title, _ in provider.accepted:
+                problem = title.removeprefix("Resolved: ")
+                if kind in ("triggered", "resolved") and problem in everything:
+                    kinds.setdefault(problem, []).append(kind)
+            for title, order in kinds.items():
+                assert sorted(set(order), reverse=True) == ["triggered", "resolved"], title
+                assert order == sorted(order, reverse=True), title
