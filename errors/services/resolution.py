@@ -138,6 +138,7 @@ def _save(event: ErrorEvent, payload: dict[str, Any], result: Resolution) -> Non
             event=event,
             minified_hash=fingerprint.fingerprint(payload),
             original_hash=fingerprint.fingerprint(resolved),
+            earlier_hashes=[earlier(resolved) for earlier in fingerprint.EARLIER],
             title=title[:300],
             culprit=culprit_of(resolved)[:300],
             type=kind[:200],

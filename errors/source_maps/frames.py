@@ -78,11 +78,15 @@ def original(frame: dict[str, Any], source_map: OpenedMap) -> dict[str, Any] | N
 
 
 def source_path(source: str) -> str:
-    """Return the path of a source as developers know it: webpack://shop/./src/cart.js becomes src/cart.js."""
+    """Return the path of a source as developers know it: webpack://shop/./src/cart.js becomes src/cart.js.
+
+    The bundler plugins upload the same source as shop/./src/cart.js.
+    """
     path = _LOADERS.sub("", source)
     if path.startswith(("http://", "https://")):
         path = urlsplit(path).path
     path = _NOT_SCHEMES.sub("", path.split("?", 1)[0])
+    path = path.rpartition("/./")[2]
     while path.startswith(("./", "../", "/", "~/")):
         path = path.partition("/")[2]
     return path[:500] or source[:500]

@@ -37,6 +37,7 @@ class Resolved:
     event: ErrorEvent
     minified_hash: str
     original_hash: str
+    earlier_hashes: Sequence[str]  # of the original frames, by earlier versions of the algorithm
     title: str
     culprit: str
     type: str
@@ -50,7 +51,7 @@ def regroup(resolved: Resolved) -> int:
     if resolved.original_hash == resolved.minified_hash:
         return now_in.pk
     before = GroupHash.objects.filter(app_id=event.app_id, hash=resolved.minified_hash).first()
-    known = GroupHash.objects.filter(app_id=event.app_id, hash=resolved.original_hash).first()
+    known = _known_hash(resolved)
     if known is None:
         is_old = before is None or before.kind == Kind.STORED
         is_first = not now_in.hashes.filter(kind=Kind.ORIGINAL).exists()
@@ -74,6 +75,26 @@ def regroup(resolved: Resolved) -> int:
     if target.pk != now_in.pk:
         _move(resolved, now_in, target)
     return target.pk
+
+
+def _known_hash(resolved: Resolved) -> GroupHash | None:
+    """Return the row of the original code's fingerprint. One of an earlier version gets the current one in addition."""
+    hashes = GroupHash.objects.filter(app_id=resolved.event.app_id)
+    known = hashes.filter(hash=resolved.original_hash).first()
+    if known is not None:
+        return known
+    for earlier in resolved.earlier_hashes:
+        old = hashes.filter(hash=earlier, kind=Kind.ORIGINAL).first()
+        if old is not None:
+            return GroupHash.objects.create(
+                app_id=resolved.event.app_id,
+                hash=resolved.original_hash,
+                version=fingerprint.VERSION,
+                kind=Kind.ORIGINAL,
+                group=old.group,
+                home=old.home,
+            )
+    return None
 
 
 def _root(group_id: int) -> ErrorGroup:

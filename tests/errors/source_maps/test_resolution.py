@@ -12,7 +12,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from core.clients.models import ClientApp
 from errors import tasks
-from errors.event import json_codec
+from errors.event import fingerprint, json_codec
 from errors.models import (
     ArtifactBundle,
     ErrorEvent,
@@ -395,6 +395,24 @@ def test_a_group_from_before_the_source_maps_does_not_split(cli: Cli, browser: S
     assert {one.group_id for one in ErrorEvent.objects.all()} == {group.pk}
     assert {old.pk, first.pk, second.pk} == set(ErrorEvent.objects.values_list("pk", flat=True))
     assert group.hashes.filter(kind=GroupHash.Kind.ORIGINAL).count() == 2
+
+
+def test_a_group_of_an_earlier_version_of_the_algorithm_is_found(
+    cli: Cli, browser: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(cli, OLD.archive())
+    upload(cli, NEW.archive())
+    monkeypatch.setattr(fingerprint, "fingerprint", fingerprint.version_1)
+    first = send(browser, OLD.event())
+    resolve()
+    monkeypatch.undo()
+    to_resolve.clear()
+
+    second = send(browser, NEW.event())
+    resolve()
+
+    second.refresh_from_db()
+    assert second.group_id == first.group_id
 
 
 def test_an_event_moved_into_a_resolved_group_is_a_regression(

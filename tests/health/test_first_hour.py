@@ -1,0 +1,148 @@
+"""The first hour of a new portal: nothing alarms falsely, and everything that breaks on purpose arrives."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pytest_django import Settings
+
+from alerts import services
+from alerts.models import Channel, Notification, SystemAlert
+from alerts.services.defaults import add_default_channel
+from core.clients.models import ClientApp
+from core.lib.outbound import breaker
+from errors.models import ErrorGroup, MinuteCount, Severity, minute_of
+from health.services import record_check_in, record_measurements, run_checks
+from health.services.heartbeats import sweep_heartbeats
+from health.signals import Delivery, Performance
+from tests.factories import make_app, make_monitor
+from tests.health.conftest import SetChecks
+from tests.servers.fake_http import FakeHTTP
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+START = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+STEP = 2 * MINUTE
+
+
+@pytest.fixture(autouse=True)
+def loopback(settings: Settings, set_checks: SetChecks) -> None:
+    settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
+    settings.NETWORK_PROBES = []
+    breaker.reset_all()
+    set_checks()  # the checks of this machine are not part of the story
+
+
+@pytest.fixture
+def slack(fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
+    server = fake_http()
+    server.default.body = b"ok"
+    config = {"webhook_url": f"{server.url}/hook"}
+    add_default_channel(Channel(name="slack", kind="slack", config=config))
+    return server
+
+
+def pass_time(since: datetime, length: timedelta) -> datetime:
+    """Run what the worker runs every minute."""
+    now = since
+    while now < since + length:
+        now += STEP
+        run_checks(now=now, pause=0)
+        sweep_heartbeats(now=now)
+        services.evaluate_rules(now=now)
+        services.follow_up(now=now)
+        services.deliver_waiting(now=now)
+    return now
+
+
+def serve(app: ClientApp, *, ok: int, failed: int, now: datetime) -> None:
+    calls = [
+        Performance("GET /", 40, "request", outcome, count)
+        for outcome, count in ((True, ok), (False, failed))
+        if count
+    ]
+    record_measurements(calls, app=app, now=now)
+
+
+def report_errors(app: ClientApp, count: int, *, now: datetime) -> None:
+    severity = Severity.CRITICAL
+    MinuteCount.objects.create(minute=minute_of(now), app=app, severity=severity, count=count)
+    ErrorGroup.objects.create(
+        app=app, title=f"Fault at {now}", severity=severity, first_seen_at=now, last_seen_at=now
+    )
+
+
+def headlines(slack: FakeHTTP) -> list[str]:
+    """Return the titles of the messages, without the escalations of alerts that no person acknowledges."""
+    titles = [str(request.json()["text"]) for request in slack.requests]
+    return [title for title in titles if "Escalated: " not in title]
+
+
+def check_in(app: ClientApp, *, now: datetime) -> None:
+    config = {"schedule": {"type": "interval", "value": 30, "unit": "minute"}}
+    record_check_in(app=app, slug="import", status="ok", now=now, monitor_config=config)
+
+
+def test_the_first_hour(slack: FakeHTTP, fake_http: Callable[[], FakeHTTP]) -> None:
+    site = fake_http()
+    make_monitor(site.url, title="Shop site", is_required=True)
+    portal = make_app(ClientApp.PORTAL_SLUG)
+    shop = make_app("shop")
+
+    # A newcomer looks around, sends some test errors, a test SMS that fails, and two failing requests.
+    now = pass_time(START, 4 * MINUTE)
+    serve(portal, ok=63, failed=1, now=now)
+    report_errors(shop, 4, now=now)
+    serve(shop, ok=25, failed=2, now=now)
+    record_measurements(
+        [Delivery("sms", "failed"), Performance("import", 4_000)], app=shop, now=now
+    )
+    check_in(shop, now=now)
+    now = pass_time(now, 30 * MINUTE)
+    check_in(shop, now=now)
+    now = pass_time(now, 26 * MINUTE)
+
+    assert list(SystemAlert.objects.values_list("title", "state")) == []
+    assert headlines(slack) == []
+
+    # Everything breaks on purpose.
+    site.default.status = 503
+    report_errors(shop, 6, now=now)
+    serve(shop, ok=100, failed=100, now=now)
+    record_measurements([Performance("pay", 20_000)], app=shop, now=now)
+    broken = now
+    now = pass_time(now, 20 * MINUTE)  # the job no longer checks in, and has five minutes of margin
+
+    assert sorted(headlines(slack)) == sorted(
+        [
+            "⛔ Shop site is down",
+            "⛔ Critical errors",
+            "⛔ High error rate: Shop",
+            "🔶 Very slow response: Shop, pay",
+            "🔶 Shop: import missed its check-in",
+        ]
+    )
+    assert set(SystemAlert.objects.values_list("state", flat=True)) == {"open"}
+
+    # All of it is repaired, and each of the five resolutions arrives once.
+    site.default.status = 200
+    check_in(shop, now=now)
+    slack.requests.clear()
+    now = pass_time(now, 26 * MINUTE)
+    check_in(shop, now=now)
+    now = pass_time(now, broken + timedelta(hours=1) + 4 * MINUTE - now)
+
+    # What an outage of twenty minutes does to the budget of three days lasts longer than the outage.
+    lasting = SystemAlert.objects.exclude(state="resolved").values_list("alert_type", flat=True)
+    assert set(lasting) <= {"uptime-budget"}
+    resolved = [text for text in headlines(slack) if text.startswith("✅ Resolved: ")]
+    assert sorted(resolved) == sorted(
+        [
+            "✅ Resolved: Shop site is down",
+            "✅ Resolved: Critical errors",
+            "✅ Resolved: High error rate: Shop",
+            "✅ Resolved: Very slow response: Shop, pay",
+            "✅ Resolved: Shop: import missed its check-in",
+        ]
+    )
+    assert not Notification.objects.exclude(state__in=["sent", "superseded"]).exists()
