@@ -68,8 +68,6 @@ def original(frame: dict[str, Any], source_map: OpenedMap) -> dict[str, Any] | N
     function = token.function_name or ""
     if function not in _UNKNOWN:
         found["function"] = function[:200]
-    elif frame.get("function"):
-        found["function"] = "?"  # the minified name would be misleading
     if token.context_line is not None:
         found["context_line"] = _line(token.context_line)
         found["pre_context"] = [_line(line) for line in token.pre_context]

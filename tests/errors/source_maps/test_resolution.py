@@ -68,7 +68,7 @@ def frames_of(event: ErrorEvent) -> list[dict[str, Any]]:
 
 
 def places(event: ErrorEvent) -> list[tuple[str, str, int]]:
-    return [(one["filename"], one["function"], one["lineno"]) for one in frames_of(event)]
+    return [(one["filename"], one.get("function", "?"), one["lineno"]) for one in frames_of(event)]
 
 
 ORIGINAL = [
