@@ -70,7 +70,8 @@ class ReconciliationRunQuerySet(models.QuerySet["ReconciliationRun"]):
 
     def claim(self, pk: int, *, now: datetime, until: datetime) -> bool:
         """Take the run's lease and return True if it was free."""
-        free = self.filter(pk=pk, finished_at=None, locked_until__lte=now)
+        unfinished = self.filter(pk=pk, finished_at=None)
+        free = unfinished.filter(Q(locked_until=None) | Q(locked_until__lte=now))
         return bool(free.update(locked_until=until))
 
 
