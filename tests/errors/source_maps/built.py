@@ -164,9 +164,15 @@ def archive(files: dict[str, tuple[dict[str, Any], bytes]], **attributes: str) -
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
         for path, (_, content) in files.items():
-            zipped.writestr(path, content)
-        zipped.writestr("manifest.json", json.dumps(manifest))
+            _write(zipped, path, content)
+        _write(zipped, "manifest.json", json.dumps(manifest).encode())
     return b"SYSB\x02\0\0\0" + buffer.getvalue()
+
+
+def _write(zipped: zipfile.ZipFile, path: str, content: bytes) -> None:
+    """Add a file with a fixed time, so that the same files make the same archive."""
+    info = zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0))
+    zipped.writestr(info, content, zipfile.ZIP_DEFLATED)
 
 
 class Cli:
