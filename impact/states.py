@@ -117,10 +117,16 @@ def decide(attempts: Sequence[Attempt]) -> Decision:
         live = [one for one in holds if one.stage == Stage.OPEN]
         if not live:
             return decision(Stage.REFUND_DUE, _sum(paid), settled_at=_latest(paid))
-        return decision(Stage.OPEN, _sum(paid), seats=sum(one.seats for one in live))
+        # A part may be paid; the whole order is at risk.
+        worth, received = _newest_amounts(live), _sum(paid)
+        whole = {c: max(worth.get(c, 0), received.get(c, 0)) for c in worth | received}
+        return decision(Stage.OPEN, whole, seats=sum(one.seats for one in live))
     if paid or seated:
-        # The amount of a reservation that was paid through the portal is that of its payment.
-        elsewhere = [one for one in seated if not one.payment_id]
+        # The amount of a reservation that was paid through the portal is that of its payments.
+        through_portal = {one.reservation_id for one in paid}
+        elsewhere = [
+            one for one in seated if not one.payment_id and one.reference not in through_portal
+        ]
         seats = sum(one.seats for one in seated)
         settled_at = _latest([*paid, *seated])
         return decision(Stage.PAID, _sum([*paid, *elsewhere]), settled_at=settled_at, seats=seats)

@@ -9,7 +9,7 @@ from impact.services import catch_up
 @every(minutes=1)
 def add_up_orders() -> str:
     """Add up which orders problems touched"""
-    is_complete = catch_up.catch_up(seconds=catch_up.WORKER_SECONDS)
+    is_complete = catch_up.catch_up(seconds=catch_up.WORKER_SECONDS, is_paused=True)
     return "up to date" if is_complete else "continues"
 
 

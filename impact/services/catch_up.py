@@ -12,6 +12,7 @@ from datetime import datetime
 
 from django.db import DatabaseError, connection, transaction
 
+from core.lib.durability import relaxed_durability
 from impact.extension_points import order_sources, problem_sources
 from impact.models import Change, ProblemReference
 from impact.services.links import REMEMBERED_FOR, link_mentions
@@ -19,14 +20,18 @@ from impact.services.orders import refresh
 
 log = logging.getLogger(__name__)
 
-BATCH_SIZE = 500  # changes
-PAGE_SIZE = 2_000  # rows of a problem source
+# A batch holds SQLite's write lock, so it is short, and the worker pauses as long as the batch took.
+BATCH_SIZE = 100  # changes
+PAGE_SIZE = 500  # rows of a problem source
 READ_SECONDS = 0.5  # for a reader; the rest is left to the worker
 WORKER_SECONDS = 40.0
+MAX_PAUSE_SECONDS = 1.0
 
 
-def catch_up(*, seconds: float = READ_SECONDS) -> bool:
+def catch_up(*, seconds: float = READ_SECONDS, is_paused: bool = False) -> bool:
     """Apply committed changes for at most `seconds`, and return True if none is left.
+
+    `is_paused`: leave half of the time to other writers.
 
     A reader calls this, so a database that cannot be written to is only logged. Figures are then as old as the last
     success.
@@ -36,8 +41,12 @@ def catch_up(*, seconds: float = READ_SECONDS) -> bool:
         while Change.objects.exists():
             if time.monotonic() >= ends_at:
                 return False
-            with transaction.atomic():
+            started = time.monotonic()
+            # If a power failure undoes a batch, its changes are there again as well.
+            with relaxed_durability(), transaction.atomic():
                 _apply_batch()
+            if is_paused:
+                time.sleep(min(MAX_PAUSE_SECONDS, time.monotonic() - started))
     except DatabaseError:
         if connection.in_atomic_block:
             raise

@@ -9,13 +9,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from pytest_django import Settings
 
 from alerts.channels import Message
 from alerts.channels.base import MessageKind
 from alerts.hooks.report_sections import cost_of_the_week
-from alerts.models import Notification, SystemAlert
-from alerts.services import deliver_waiting
+from alerts.models import SystemAlert
 from core.clients.models import ApiKey, Scope
 from errors.models import ErrorEvent
 from health.hooks.metrics import impact as metrics
@@ -33,7 +31,6 @@ from tests.factories import (
     make_ticket_type,
 )
 from tests.impact.support import reserve, shop
-from tests.servers.fake_http import FakeHTTP
 
 pytestmark = pytest.mark.django_db
 SENTENCE = "2 orders, 45.00 EUR at risk, 45.00 EUR lost"
@@ -82,20 +79,6 @@ def test_groups_are_sorted_and_filtered_by_money_at_risk(browse: Client, event: 
     page = browse.get(reverse("errors:group-list")).content.decode()
     assert "999.00 EUR" in page
     assert "500 JPY" in page
-
-
-def test_a_message_says_what_the_alert_costs_when_it_is_sent(
-    event: ErrorEvent, fake: FakeHTTP, settings: Settings
-) -> None:
-    settings.SLACK_WEBHOOK_URL = f"{fake.url}/hook"
-    fake.default.body = b"ok"
-    alert_about("o-risk", "o-lost", alert_type="payment-fault")
-
-    deliver_waiting(now=timezone.now())
-
-    [sent] = fake.requests
-    assert SENTENCE in sent.body.decode()
-    assert SENTENCE in Notification.objects.get(channel__name="slack").payload["impact"]
 
 
 @pytest.mark.parametrize("kind", ["slack", "discord", "teams", "telegram", "sms", "pagerduty"])

@@ -121,6 +121,24 @@ def test_an_order_has_one_amount_per_currency() -> None:
     assert found.amounts == {"EUR": 9000, "USD": 500}
 
 
+def test_a_part_that_is_paid_puts_the_whole_order_at_risk() -> None:
+    found = decide([payment(Stage.PAID, amount=4000, reservation_id="r-1"), hold(amount=9000)])
+
+    assert (found.stage, found.amounts) == (Stage.OPEN, {"EUR": 9000})
+
+
+def test_two_payments_of_one_reservation_are_not_counted_with_its_price() -> None:
+    found = decide(
+        [
+            payment(Stage.PAID, amount=4000, reservation_id="r-1"),
+            payment(Stage.PAID, "p-2", amount=5000, reservation_id="r-1"),
+            hold(Stage.PAID),
+        ]
+    )
+
+    assert (found.stage, found.amounts) == (Stage.PAID, {"EUR": 9000})
+
+
 def test_a_payment_elsewhere_counts_with_the_price_of_the_reservation() -> None:
     found = decide([hold(Stage.PAID)])
 
