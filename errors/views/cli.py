@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -53,6 +54,8 @@ def cli(
                 return refusal(403, str(error))
             except BadRequest as error:
                 return refusal(error.status, error.detail)
+            except RequestDataTooBig:
+                return refusal(413, "The body is too large.")
             except BrokenUpload as error:
                 return refusal(400, str(error))
 

@@ -113,6 +113,11 @@ def unfinished_payment(age: timedelta) -> Act:
     )
 
 
+def failed_debit(status: str) -> Act:
+    """Create a payment whose debit failed; with the status `succeeded`, it was then paid in another way."""
+    return lambda app, now: make_payment(app=app, now=now, status=status, debit_failed_at=now)
+
+
 def payments_finish(app: ClientApp, now: datetime) -> None:
     Payment.objects.update(state=Payment.State.FINISHED, status="succeeded", finished_at=now)
 
@@ -135,6 +140,28 @@ def hold(expired: timedelta) -> Act:
         created_at=now - expired - timedelta(minutes=15),
         expires_at=now - expired,
     )
+
+
+def hold_in_processing(status: str) -> Act:
+    """Create a reservation whose payment is still being processed by the bank."""
+
+    def act(app: ClientApp, now: datetime) -> None:
+        payment = make_payment(app=app, now=now, status="processing")
+        ended = {"status": status, "ended_at": now} if status != "active" else {}
+        Reservation.objects.create(
+            app=app,
+            idempotency_key=f"hold-{next(_numbers)}",
+            created_at=now - timedelta(days=8),
+            expires_at=now + timedelta(hours=1),
+            processing_payment=payment,
+            **ended,
+        )
+
+    return act
+
+
+def debits_are_processed(app: ClientApp, now: datetime) -> None:
+    Payment.objects.filter(status="processing").update(status="succeeded")
 
 
 def holds_are_released(app: ClientApp, now: datetime) -> None:
@@ -253,6 +280,13 @@ CROSSINGS = [
         hold(timedelta(minutes=10)),
         end=holds_are_released,
     ),
+    Crossing(
+        "reservations.processing_too_long",
+        0,
+        hold_in_processing("active"),
+        hold_in_processing("expired"),
+        end=debits_are_processed,
+    ),
     Crossing("errors.new_groups", 10, groups(10), groups(1)),
     Crossing(
         "errors.regressed", 0, regressed(Status.RESOLVED), regressed(Status.REGRESSED), 2 * DAY
@@ -263,6 +297,13 @@ CROSSINGS = [
         unfinished_payment(timedelta(minutes=-2)),
         unfinished_payment(timedelta(minutes=5)),
         end=payments_finish,
+    ),
+    Crossing(
+        "payments.failed_debits",
+        0,
+        failed_debit("succeeded"),
+        failed_debit("requires_payment_method"),
+        later=2 * DAY,
     ),
     Crossing(
         "payments.webhook_lag",

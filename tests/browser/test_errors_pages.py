@@ -159,5 +159,5 @@ def test_the_pages_work_without_javascript(
     page.get_by_role("button", name="Reopen").click()
     expect(page.get_by_text("1 error reopened.")).to_be_visible()
     page.get_by_text("Show as table").click()
-    expect(page.get_by_role("cell", name="1 events").first).to_be_visible()
+    expect(page.get_by_role("cell", name="1 event").first).to_be_visible()
     context.close()

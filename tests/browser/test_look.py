@@ -127,4 +127,4 @@ def test_charts_are_drawn_and_have_a_table(owner_page: Page, module_portal: Port
 
     expect(chart.locator("canvas")).to_be_visible()
     chart.get_by_text("Show as table").click()
-    expect(chart.get_by_role("table").last).to_contain_text("1 events")
+    expect(chart.get_by_role("table").last).to_contain_text("1 event")

@@ -22,6 +22,7 @@ SCOPES = {
     "alerts:check-run": Scope.ADMIN,
     "errors:error-report": Scope.INGEST,
     "health:signal-post": Scope.METRICS,
+    "impact:api": Scope.ADMIN,
     "payments:payment-create": Scope.PAYMENTS,
     "payments:payment-read": Scope.PAYMENTS,
     "payments:payment-cancel": Scope.PAYMENTS,
@@ -34,6 +35,9 @@ SCOPES = {
     "reservations:reservation-extend": Scope.RESERVATIONS,
     "reservations:reservation-cancel": Scope.RESERVATIONS,
     "reservations:reservation-complete": Scope.RESERVATIONS,
+    "reservations:waiting-list": Scope.RESERVATIONS,
+    "reservations:waiting-read": Scope.RESERVATIONS,
+    "reservations:waiting-leave": Scope.RESERVATIONS,
 }
 # Public, signed by Stripe, or with a secret in the URL.
 WITHOUT_A_KEY = {
@@ -44,6 +48,9 @@ WITHOUT_A_KEY = {
     "health:heartbeat-step",
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "impact:api": {"kind": "alert", "id": 1},
+    "reservations:waiting-read": {"reference": uuid.uuid4()},
+    "reservations:waiting-leave": {"reference": uuid.uuid4()},
     "payments:payment-read": {"reference": uuid.uuid4()},
     "payments:payment-cancel": {"reference": uuid.uuid4()},
     "reservations:availability-event": {"slug": "event"},
