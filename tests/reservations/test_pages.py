@@ -192,6 +192,8 @@ def test_capacity_cannot_go_below_held_and_sold_tickets(staff: Client) -> None:
         "ticket_types-0-capacity": "2",
         "ticket_types-0-price": "100",
         "ticket_types-0-currency": "eur",
+        "ticket_types-0-offer_minutes": "30",
+        "max_outage_minutes": "60",
     }
     address = reverse("admin:reservations_event_change", args=[event.pk])
 
