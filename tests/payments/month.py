@@ -92,6 +92,7 @@ class Shop:
         )
         self.orders: list[Order] = []
         self.outage_until: datetime | None = None
+        self.calm_from = start
         self.unexpected: list[str] = []
         self._agenda: list[tuple[datetime, int, Callable[[], object]]] = []
         self._tie = itertools.count()
@@ -151,6 +152,8 @@ class Shop:
     def start_outage(self) -> None:
         """Let Stripe's API answer nothing but 500 for hours."""
         self.outage_until = self.now + OUTAGE
+        # The sweeper retries with a delay of up to 15 minutes, so payments of the outage may take that long afterwards.
+        self.calm_from = self.outage_until + HOUR
         for writes in (True, False):
             self.double.faults.append(Fault("status", 500, path="/v1", writes=writes, times=10**9))
 
@@ -353,7 +356,7 @@ class Shop:
     def _check(self) -> None:
         """Note stuck payments and alerts that no fault explains."""
         faulty = {str(one.reservation.uuid) for one in self.orders if one.fault}
-        if self.outage_until is None:
+        if self.now >= self.calm_from:
             for payment in Payment.objects.stuck(self.now - HOUR):
                 self.unexpected.append(f"{self.now}: stuck payment {payment.pk}")
         for alert in SystemAlert.objects.active().exclude(alert_type__in=CONNECTION_ALERTS):
