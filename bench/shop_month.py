@@ -26,12 +26,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {
+        settings = {
             "DJANGO_SETTINGS_MODULE": "opsportal.settings",
             "DATA_DIR": folder,
             "LOG_LEVEL": "CRITICAL",
             "DATABASE_URL": os.environ.get("DATABASE_URL", ""),
         }
+        os.environ.update(settings)
         import django
 
         django.setup()

@@ -77,7 +77,10 @@ def find_alerts(parameters: Mapping[str, str], *, user: Person, now: datetime) -
     condition = Q()
     for name in FILTERS[1:]:
         if filters[name]:
-            condition &= _FILTERS[name](filters[name])
+            try:
+                condition &= _FILTERS[name](filters[name])
+            except ValueError as error:
+                found.problems.append(str(error))
     for term in search_terms.parse(filters["q"]):
         try:
             part = _build_condition(term, user, now)

@@ -192,7 +192,11 @@ def _refusal(
         shape = TooManyRequests if status == 429 else Problem
         refusal["content"] = {"application/problem+json": {"schema": schema_of(shape)}}
     elif status != 429:
-        refusal["content"] = {"application/json": {"schema": schema_of(operation.refusal_shape)}}
+        refusal["content"] = {
+            "application/json": {"schema": schema_of(operation.refusal_shape)},
+            # what is refused before the operation is reached, such as a wrong host name
+            "application/problem+json": {"schema": schema_of(Problem)},
+        }
     return refusal
 
 

@@ -11,7 +11,9 @@ from tests.browser.support import settled
 
 STARTS = ["/admin/", "/admin/system-health/?all=1", "/admin/errors/", "/admin/alerts/", "/status/"]
 # Sign-out, files and redirects.
-_EXCLUDED = re.compile(r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|json|svg|txt|xml)$")
+_EXCLUDED = re.compile(
+    r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|json|svg|txt|xml)$|/csv/$"
+)
 
 
 def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) -> Iterator[str]:

@@ -87,7 +87,7 @@ def test_errors_can_be_handled_by_keyboard_only(
 def test_slash_focuses_the_search(errors: Page) -> None:
     errors.keyboard.press("/")
 
-    expect(errors.get_by_role("searchbox", name="Search")).to_be_focused()
+    expect(errors.get_by_role("combobox", name="Search")).to_be_focused()
 
 
 def test_a_refresh_keeps_the_selection_and_the_focus(
