@@ -38,6 +38,13 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
     def enabled(self) -> "ChannelQuerySet":
         return self.filter(is_enabled=True)
 
+    def receiving(self) -> "ChannelQuerySet":
+        """Return the channels that get messages: enabled ones, and those that a provider rejected.
+
+        The messages of a rejected channel are held until staff have repaired it.
+        """
+        return self.filter(Q(is_enabled=True) | ~Q(disabled_reason=""))
+
     def routed(self) -> "ChannelQuerySet":
         """Return the channels that get the alerts of at least one type, or an escalation step."""
         return self.filter(

@@ -27,13 +27,13 @@ class Destination:
 
 
 def list_channels(owner: AlertType | EscalationStep) -> list[Channel]:
-    """Return the enabled and configured channels of an alert type or an escalation step.
+    """Return the configured channels of an alert type or an escalation step, without those that staff disabled.
 
     A type also has the channels that get every type.
     """
-    routed = Channel.objects.enabled().filter(pk__in=owner.channels.values("pk"))
+    routed = Channel.objects.receiving().filter(pk__in=owner.channels.values("pk"))
     if isinstance(owner, AlertType):
-        routed |= Channel.objects.enabled().filter(gets_every_type=True)
+        routed |= Channel.objects.receiving().filter(gets_every_type=True)
     return filter_configured(routed.order_by("pk"))
 
 

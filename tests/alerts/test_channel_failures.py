@@ -180,6 +180,22 @@ def test_the_message_that_meets_a_revoked_webhook_is_sent_after_the_repair(
     assert titles(slack) == ["⛔ Test gauge", "⛔ Test gauge"]
 
 
+def test_alerts_that_open_while_a_channel_is_revoked_are_sent_after_the_repair(
+    gauge: Gauge, slack: FakeHTTP, mail: MailServer
+) -> None:
+    slack.answer(410)
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+    make_alert(title="Meanwhile", now=NOON + MINUTE)
+    deliver(NOON + MINUTE)
+    assert len(slack.requests) == 1
+
+    services.enable_channel(slack_channel(), now=NOON + 2 * MINUTE)
+    deliver(NOON + 2 * MINUTE)
+
+    assert titles(slack)[1:] == ["⛔ Test gauge", "⛔ Meanwhile"]
+
+
 def test_a_message_held_for_days_is_sent_after_the_repair_if_its_alert_still_fires(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
