@@ -12,7 +12,7 @@ from tests.browser.support import settled
 STARTS = ["/admin/", "/admin/system-health/?all=1", "/admin/errors/", "/admin/alerts/", "/status/"]
 # Sign-out, files and redirects.
 _EXCLUDED = re.compile(
-    r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|json|svg|txt|xml)$|/csv/$"
+    r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|json|svg|txt|xml)$|/csv/(?:\?|$)"
 )
 
 
