@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 class OnFailure(StrEnum):
-    """What happens to values that could not be written."""
+    """The handling of values that could not be written."""
 
     DROP = auto()
     """They are counted as dropped. Use it where writing twice would be worse than not at all."""

@@ -1,4 +1,4 @@
-"""How Stripe writes amounts of each currency: the only table of decimals, steps and limits. Pure.
+"""The decimals, steps and limits of amounts in each currency at Stripe: the only such table. Pure.
 
 Source: https://docs.stripe.com/currencies, sections zero-decimal, three-decimal, special cases, and minimum and maximum
 charge amounts. Amounts are integers in the unit of Stripe's API, which is not the currency's smallest unit for every

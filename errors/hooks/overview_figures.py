@@ -32,7 +32,7 @@ def errors_per_minute(context: WidgetContext) -> Reading:
         in_last_hour / 60,
         "/min",
         week_ago=counts.count_in_hour(now - _WEEK, *SEVERITY_TONES) / 60,
-        note=f"{critical:,} critical in the last hour" if critical else "",
+        note=f"{critical:,} critical in the last hour" if critical else "in the last hour",
         tone=Tone.CRITICAL if critical else Tone.NONE,
         chart=Chart(
             title="Errors per minute",

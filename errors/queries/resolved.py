@@ -14,7 +14,7 @@ from errors.store import payloads
 
 @dataclass(frozen=True)
 class SourceMapState:
-    """What the event page says about source maps."""
+    """The state of source maps for an event, as its page shows it."""
 
     is_waiting: bool = False  # resolved within seconds
     has_original: bool = False

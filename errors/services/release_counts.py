@@ -22,7 +22,7 @@ from errors.models import (
 )
 from errors.store.write_lock import write_lock
 
-# An event is committed some time after its receipt, which its id tells.
+# The id of an event contains the time of its receipt, which is earlier than that of its commit.
 COMMIT_MARGIN = timedelta(seconds=15)
 CHUNK_SIZE = 50_000  # events per transaction
 MAX_CHUNKS = 20  # per run

@@ -34,7 +34,7 @@ class UnusableMap(Exception):
 
 @dataclass(frozen=True)
 class Script:
-    """What an event says about a script: its address, and the debug id that the bundler plugin injected."""
+    """A script as an event names it: its address, and the debug id that the bundler plugin injected."""
 
     url: str
     debug_id: str = ""

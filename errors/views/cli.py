@@ -1,4 +1,4 @@
-"""What the endpoints for sentry-cli and the bundler plugins have in common.
+"""The common parts of the endpoints for sentry-cli and the bundler plugins.
 
 They follow Sentry's API, under `/api/0/`: a secret key with the scope `releases` as bearer token, and refusals as
 `{"detail": "…"}`. The key decides the app; the organization in the path may have any name, and the project must be the

@@ -77,6 +77,7 @@ def response_time(context: WidgetContext) -> Reading:
         _requests_in_hour(context).percentile(0.95),
         "ms",
         week_ago=_requests_in_hour(context, week_ago=True).percentile(0.95),
+        note="in the last hour",
         chart=Chart(
             title="Response time of requests",
             times=list(slots),
@@ -153,7 +154,9 @@ def _budget_in_words(
     left = availability.budget_left
     if left is None or since is None:
         return "no results yet"
-    budget = "error budget overspent" if left < 0 else f"{left:.0%} of the error budget left"
+    budget = (
+        "error budget overspent" if left < 0 else f"{100 * left:.0f} % of the error budget left"
+    )
     return budget if since <= first else f"{budget}, since {since.day} {since:%b}"
 
 

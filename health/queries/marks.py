@@ -45,7 +45,7 @@ def _deploys(since: datetime, until: datetime) -> Iterable[Mark]:
         label = f"{deploy.release.app.name} {deploy.release.version} to {deploy.environment}"
         if deploy.is_derived:
             label += " (first event)"
-        yield Mark(deploy.finished_at, "Deploy", label, url=deploy.url)
+        yield Mark(deploy.finished_at, "Deploy", label, url=deploy.link)
 
 
 def _alerts(since: datetime, until: datetime) -> Iterable[Mark]:

@@ -168,8 +168,7 @@ def find_last_comparison(now: datetime) -> Comparison:
 def received_by_currency(since: datetime, until: datetime) -> dict[str, int]:
     """Return the money received by payments created from `since` to before `until`, by currency, in minor units."""
     rows = (
-        Payment.objects.succeeded()
-        .filter(created_at__gte=since, created_at__lt=until)
+        Payment.objects.filter(created_at__gte=since, created_at__lt=until, amount_received__gt=0)
         .values_list("currency")
         .annotate(sum=Sum("amount_received"))
         .order_by()
@@ -183,8 +182,9 @@ def received_per_slot(
     """Return the money received by payments created in each slot, by slot and currency, in minor units."""
     hours_or_minutes = TruncMinute if until - since <= timedelta(hours=24) else TruncHour
     rows = (
-        Payment.objects.succeeded()
-        .filter(created_at__gte=floor(since), created_at__lt=until)
+        Payment.objects.filter(
+            created_at__gte=floor(since), created_at__lt=until, amount_received__gt=0
+        )
         .values_list(hours_or_minutes("created_at", tzinfo=UTC), "currency")
         .annotate(sum=Sum("amount_received"))
         .order_by()

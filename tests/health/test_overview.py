@@ -82,7 +82,7 @@ def test_requests_that_failed_and_their_response_time() -> None:
 
     assert read("health.failed_requests").value == 10
     assert read("health.failed_requests").note == "1 of 10 requests"
-    assert comparison("health.failed_requests") == "-60% on last week"
+    assert comparison("health.failed_requests") == "-60 % on last week"
     assert comparison("health.p95") == "as last week"
 
 
@@ -239,3 +239,13 @@ def test_last_week_is_not_mentioned_before_there_was_one(staff: Client) -> None:
 
     record_measurements([Gauge("size", 1)], app=make_app(), now=NOW - timedelta(days=8))
     assert "as last week" in staff.get(PAGE).content.decode()
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", ""])
+def test_a_deploy_leads_only_to_addresses_of_the_web(url: str) -> None:
+    release = Release.objects.create(app=make_app("shop"), version="2.4.1")
+    Deploy.objects.create(
+        release=release, environment="live", finished_at=NOW, source="api", url=url
+    )
+
+    assert [mark.url for mark in list_marks(NOW - WEEK, NOW)] == [""]

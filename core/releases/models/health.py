@@ -1,4 +1,4 @@
-"""How releases do: their sessions by outcome, and their users."""
+"""Sessions of releases by outcome, and their users."""
 
 from typing import ClassVar
 

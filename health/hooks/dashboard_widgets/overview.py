@@ -125,7 +125,11 @@ def compare(figure: OverviewFigure, reading: Reading) -> Comparison | None:
     tone = ""
     if figure.is_less_better is not None and abs(change) >= _NOTABLE_CHANGE:
         tone = "ok" if (change < 0) == figure.is_less_better else "warning"
-    size = f"{value / before:,.0f} times" if value / before >= _MULTIPLE else f"{change:+.0%} on"
+    size = (
+        f"{value / before:,.0f} times"
+        if value / before >= _MULTIPLE
+        else f"{100 * change:+.0f} % on"
+    )
     return Comparison(f"{size} last week", before_text, tone)
 
 
