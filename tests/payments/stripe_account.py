@@ -45,9 +45,11 @@ class StripeAccount:
         return int(self.clock())
 
     def clear(self) -> None:
+        """Empty the account and set its clock to the real time again."""
         for kept in (self.intents, self.charges, self.refunds, self.disputes, self.events):
             kept.clear()
         self.next_refund_status = "succeeded"
+        self.clock = time.time
 
     # --- the API ------------------------------------------------------------------------------------------
 

@@ -225,7 +225,6 @@ def test_events_of_a_long_outage_are_fetched_back_to_the_last_finished_run(
 
     assert status_of(payment) == "succeeded"
     assert payment.amount_disputed == 2500
-    account.clock = time.time
 
 
 def test_events_are_filtered_by_type_at_stripe(
