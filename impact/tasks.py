@@ -1,16 +1,25 @@
-"""Scheduled work. The first line of a docstring is the task's name in the admin."""
+"""Continuous and scheduled work. The first line of a scheduled task's docstring is its name in the admin."""
 
+import time
+
+from django.db import close_old_connections
 from django.utils import timezone
 
-from core.lib.schedules import daily, every
+from core.lib.continuous import Control, continuous
+from core.lib.schedules import daily
 from impact.services import catch_up
 
+INTERVAL_SECONDS = 2.0
 
-@every(minutes=1)
-def add_up_orders() -> str:
-    """Add up which orders problems touched"""
-    is_complete = catch_up.catch_up(seconds=catch_up.WORKER_SECONDS, is_paused=True)
-    return "up to date" if is_complete else "continues"
+
+@continuous
+def add_up_orders(control: Control) -> None:
+    """Add up which orders problems touched, within seconds after each change."""
+    while not control.is_stopping:
+        if not catch_up.catch_up(seconds=catch_up.TASK_SECONDS, is_paused=True):
+            close_old_connections()  # the database may have been unavailable
+        control.report_progress()
+        time.sleep(INTERVAL_SECONDS)
 
 
 @daily(hour=2, minute=50)

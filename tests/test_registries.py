@@ -167,7 +167,6 @@ INVENTORY: dict[str, list[str]] = {
         "core.jobs.tasks.prune_history",
         "core.limits.tasks.remove_old_blocked_calls",
         "payments.tasks.continue_reconciliation",
-        "impact.tasks.add_up_orders",
         "impact.tasks.prune",
         "payments.tasks.finish_payments",
         "payments.tasks.process_waiting_events",

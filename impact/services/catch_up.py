@@ -1,7 +1,7 @@
 """Bring orders and touches up to date with all changes that are committed.
 
-Pages, messages and metrics call it before they read, so that their figures are exact; the worker calls it every minute,
-so that little is left to do then.
+A continuous task calls it every two seconds. Pages, messages and metrics call it before they read, so that their figures
+also include what was committed since.
 """
 
 import logging
@@ -20,23 +20,25 @@ from impact.services.orders import refresh
 
 log = logging.getLogger(__name__)
 
-# A batch holds SQLite's write lock, so it is short, and the worker pauses as long as the batch took.
+# A batch holds SQLite's write lock, so it is short, and the task pauses as long as the batch took.
 BATCH_SIZE = 100  # changes
-PAGE_SIZE = 500  # rows of a problem source
-READ_SECONDS = 0.5  # for a reader; the rest is left to the worker
-WORKER_SECONDS = 40.0
+PAGE_SIZE = 200  # rows of a problem source
+# Of a reader, for changes of the last seconds. A page that waited longer during a flood of errors would take the time
+# of the process that receives them.
+READ_SECONDS = 0.05
+TASK_SECONDS = 20.0
 MAX_PAUSE_SECONDS = 1.0
 
 
-def catch_up(*, seconds: float = READ_SECONDS, is_paused: bool = False) -> bool:
-    """Apply committed changes for at most `seconds`, and return True if none is left.
+def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
+    """Apply committed changes for at most `seconds` (READ_SECONDS if None), and return True if none is left.
 
     `is_paused`: leave half of the time to other writers.
 
     A reader calls this, so a database that cannot be written to is only logged. Figures are then as old as the last
     success.
     """
-    ends_at = time.monotonic() + seconds
+    ends_at = time.monotonic() + (READ_SECONDS if seconds is None else seconds)
     try:
         while Change.objects.exists():
             if time.monotonic() >= ends_at:
