@@ -1,7 +1,7 @@
 """Bring orders and touches up to date with all changes that are committed.
 
-A continuous task calls it every two seconds. Pages, messages and metrics call it before they read, so that their figures
-also include what was committed since.
+A continuous task calls it every two seconds. Pages, messages and metrics call it before they read, so that their
+figures also include what was committed since.
 """
 
 import logging
