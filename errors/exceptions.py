@@ -34,6 +34,10 @@ class TooLarge(RequestRejected):
     """413: the body, or a part of it, exceeds its limit."""
 
 
+class UnsupportedEncoding(RequestRejected):
+    """415: the Content-Encoding is not one that the portal can undo."""
+
+
 class InvalidError(RequestRejected):
     """422: an item of a plain JSON request is not a valid error. The text says what to change."""
 

@@ -8,11 +8,12 @@ import brotli
 import deflate
 import zstandard
 
-from errors.exceptions import TooLarge, Unreadable
+from errors.exceptions import TooLarge, Unreadable, UnsupportedEncoding
 
 MIB = 1024 * 1024
 MAX_BODY_BYTES = 5 * MIB
 MAX_DECOMPRESSED_BYTES = 20 * MIB
+MAX_ENCODINGS = 2
 _CHUNK = 64 * 1024
 
 
@@ -138,15 +139,25 @@ _DECOMPRESSORS: dict[str, Callable[[bytes, int], bytes]] = {
 }
 
 
-def decompress(body: bytes, encoding: str, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
-    """Return the body without its Content-Encoding.
+SUPPORTED_ENCODINGS = tuple(_DECOMPRESSORS)
 
-    An unknown or empty encoding is ignored. Raises TooLarge, Unreadable.
+
+def decompress(body: bytes, encoding: str, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
+    """Return the body without its Content-Encoding, which may list several encodings in the order of their application.
+
+    Raises UnsupportedEncoding, TooLarge, Unreadable.
     """
-    decompressor = _DECOMPRESSORS.get(encoding.strip().lower())
-    if decompressor is None or not body:
-        return body
-    try:
-        return decompressor(body, limit)
-    except (zlib.error, brotli.error, zstandard.ZstdError) as error:
-        raise Unreadable(f"not readable as {encoding}: {error}") from error
+    names = [name.strip().lower() for name in encoding.split(",")]
+    applied = [name for name in names if name not in ("", "identity")]
+    unsupported = [name for name in applied if name not in _DECOMPRESSORS]
+    if unsupported or len(applied) > MAX_ENCODINGS:
+        raise UnsupportedEncoding(
+            f"Content-Encoding {encoding[:100]!r} is not supported: send one or two of"
+            f" {', '.join(SUPPORTED_ENCODINGS)}, or identity"
+        )
+    for name in reversed(applied) if body else ():
+        try:
+            body = _DECOMPRESSORS[name](body, limit)
+        except (zlib.error, brotli.error, zstandard.ZstdError) as error:
+            raise Unreadable(f"not readable as {name}: {error}") from error
+    return body

@@ -57,6 +57,7 @@ describe(
         "A batch without any valid error returns the usual list of results.",
         403: "The key is unknown or revoked, or this origin is not allowed.",
         411: "The server cannot read chunked bodies.",
+        415: "The Content-Encoding is not supported.",
         500: "This event could not be stored.",
     },
 )
@@ -71,6 +72,7 @@ _REFUSALS = {
     401: "The key is missing.",
     403: "The key is unknown, revoked, or belongs to another app.",
     413: "The body is too large.",
+    415: "The Content-Encoding is not supported; `Accept-Encoding` lists those that are.",
     429: "The app's quota is used up; `X-Sentry-Rate-Limits` contains the categories and the time to wait.",
     500: "This event could not be stored.",
 }

@@ -19,7 +19,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from core.lib import request_id
-from errors.event.body import MAX_BODY_BYTES, read_stream
+from errors.event.body import MAX_BODY_BYTES, SUPPORTED_ENCODINGS, read_stream
 from errors.event.new_event import NewEvent
 from errors.exceptions import (
     AuthUnavailable,
@@ -31,6 +31,7 @@ from errors.exceptions import (
     TooLarge,
     Unavailable,
     Unreadable,
+    UnsupportedEncoding,
 )
 from errors.ingest import credentials
 from errors.ingest.browser_reports import parse_reports
@@ -251,6 +252,8 @@ def _refusal(error: Exception) -> Response:
             return refused(408, str(error))
         case TooLarge():
             return refused(413, str(error))
+        case UnsupportedEncoding():
+            return refused(415, str(error), ("Accept-Encoding", ", ".join(SUPPORTED_ENCODINGS)))
         case Unavailable() | AuthUnavailable():
             return refused(503, str(error), ("Retry-After", retry_after))
         case DatabaseError() | InterfaceError():

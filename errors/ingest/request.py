@@ -50,7 +50,7 @@ class IngestRequest:
         self.id = request_id.accept(offered) if offered else f"{getrandbits(128):032x}"
 
     def decompressed_body(self) -> bytes:
-        """Return the body without its Content-Encoding. Raises TooLarge, Unreadable."""
+        """Return the body without its Content-Encoding. Raises UnsupportedEncoding, TooLarge, Unreadable."""
         return decompress(self.body, self.environ.get("HTTP_CONTENT_ENCODING", ""))
 
     def authenticate(self, project_id: int | None, keys: Sequence[str]) -> Project:

@@ -96,8 +96,10 @@ def test_text_that_resembles_sql_or_array_syntax_is_stored_verbatim(
         ("br", brotli.compress),
         ("zstd", lambda body: zstandard.ZstdCompressor().compress(body)),
         ("identity", bytes),
+        ("gzip, gzip", lambda body: gzip.compress(gzip.compress(body))),
+        ("deflate, br", lambda body: brotli.compress(zlib.compress(body))),
+        ("identity, gzip", gzip.compress),
         ("", bytes),
-        ("what-ever", bytes),
     ],
 )
 def test_every_content_encoding_of_the_sdks_is_supported(

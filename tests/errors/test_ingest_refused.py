@@ -49,6 +49,19 @@ def test_corrupt_compression_is_refused(sender: Sender, encoding: str, body: byt
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize(
+    "encoding", ["compress", "gzip, rot13", "gzip,gzip,gzip", "utf-8", "aws-chunked"]
+)
+def test_an_encoding_that_is_not_supported_is_refused_with_415(
+    sender: Sender, encoding: str
+) -> None:
+    answer = sender.post(envelope(raised()), headers={**sender.auth, "Content-Encoding": encoding})
+
+    assert answer.status_code == 415
+    assert answer["Accept-Encoding"] == "gzip, x-gzip, deflate, br, zstd"
+    assert f"Content-Encoding '{encoding}' is not supported" in answer["X-Sentry-Error"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoding", "pack"),
