@@ -51,6 +51,16 @@ TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(
 
 # The private hosts and networks that URLs entered by staff may lead to. All others are refused.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
+# The ports that HTTP requests to URLs entered by staff may not use: those of other protocols, such as mail. The default
+# are the "bad ports" that browsers block, see https://fetch.spec.whatwg.org/#port-blocking.
+BAD_PORTS = """
+1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 119 123 135 137
+139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 989 990 993 995 1719 1720
+1723 2049 3659 4045 4190 5060 5061 6000 6566 6665 6666 6667 6668 6669 6679 6697 10080
+"""
+DENIED_PORTS: list[int] = env.list(
+    "DENIED_PORTS", [int(port) for port in BAD_PORTS.split()], subcast=int
+)
 # The maximum age of check results that /health reports without running the checks again.
 HEALTH_FRESH_SECONDS = env.int("HEALTH_FRESH_SECONDS", 15)
 # Backups (docs/operations.md). PG_BIN is the folder of pg_dump and related programs if it is not on PATH.

@@ -94,4 +94,4 @@ def _retry_after_in_body(response: httpx.Response) -> float | None:
     """Return the delay in seconds from the body, where Telegram puts it: {"parameters": {"retry_after": 5}}."""
     parameters = parse_json_object(response).get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    return float(seconds) if isinstance(seconds, (int, float)) else None
+    return max(0.0, float(seconds)) if isinstance(seconds, (int, float)) else None

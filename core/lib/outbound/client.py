@@ -181,7 +181,10 @@ def retry_after(response: httpx.Response) -> float | None:
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (
+        ValueError,
+        OverflowError,
+    ):  # OverflowError: a time zone or year that no datetime can have
         return None
 
 

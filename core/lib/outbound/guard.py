@@ -39,11 +39,20 @@ def check_public_url(url: str) -> None:
         raise ForbiddenAddress("the URL has no host")
     if parts.username or parts.password:
         raise ForbiddenAddress("the URL must not contain a user name or password")
+    check_port(port or 443)
     try:
         addresses = resolve(host, port or 443, timeout=3.0)
     except OSError as error:
         raise ForbiddenAddress(f"the host {host} cannot be resolved ({error})") from error
     check_addresses(host, addresses)
+
+
+def check_port(port: int) -> None:
+    """Raise ForbiddenAddress if HTTP requests may not go to the port (DENIED_PORTS)."""
+    if port in settings.DENIED_PORTS:
+        raise ForbiddenAddress(
+            f"port {port} is for another protocol than HTTP (to allow it, remove it from DENIED_PORTS)"
+        )
 
 
 def check_addresses(host: str, addresses: Iterable[str]) -> None:

@@ -84,6 +84,8 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
+        if self._guarded:
+            guard.check_port(port)
         left = _remaining(timeout, httpcore.ConnectTimeout)
         try:
             addresses = guard.resolve(host, port, left or 5.0)
