@@ -3,6 +3,9 @@ import os
 import sys
 
 if __name__ == "__main__":
+    os.umask(
+        0o077
+    )  # files of the portal contain personal data and secrets: only its own user may read them
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured

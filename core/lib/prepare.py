@@ -1,4 +1,7 @@
-"""Prepare a node before it serves: migrate, run startup hooks, collect static files. Nodes may do so in parallel."""
+"""Prepare a node before it serves: make its files private, migrate, run startup hooks, collect static files.
+
+Nodes may do so in parallel.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,10 +12,11 @@ from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 
-from core.lib import locks, startup
+from core.lib import locks, private_files, startup
 
 
 def prepare_node(now: datetime) -> None:
+    private_files.make_private()
     with locks.cluster_lock("prepare"):
         call_command("migrate", interactive=False, verbosity=0)
         startup.run(now)
