@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
 from alerts.models.rule import AlertType, EscalationStep
+from core.lib.sealed_fields import SealedJSONField
 
 
 def validate_time_zone(value: str) -> None:
@@ -59,7 +60,7 @@ class Channel(QuietHours):
 
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=20)
-    config = models.JSONField(default=dict, blank=True)
+    config = SealedJSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(
         default=False, help_text="Empty fields fall back to the portal's settings."
     )
@@ -112,7 +113,7 @@ class ChannelTest(models.Model):
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=20)
     # Only what the form had and the channel has not; removed when the test is done, because it may contain secrets.
-    config = models.JSONField(default=dict, blank=True)
+    config = SealedJSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(default=False)
     recipients = models.JSONField(default=list)
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q
 
 from core.clients.models import ClientApp
+from core.lib.sealed_fields import SealedJSONField, SealedTextField
 from health.models.components import Component
 
 _STATUS_RANGES = re.compile(r"\d{3}(-\d{3})?(\s*,\s*\d{3}(-\d{3})?)*")
@@ -44,8 +45,8 @@ class Monitor(Component):
         "address", max_length=500, help_text="https://…, http://… or tcp://host:port"
     )
     method = models.CharField(max_length=10, choices=METHODS, default="GET")
-    headers = models.JSONField(default=dict, blank=True, validators=[validate_headers])
-    body = models.TextField(blank=True)
+    headers = SealedJSONField(default=dict, blank=True, validators=[validate_headers])
+    body = SealedTextField(blank=True)
     expected_status = models.CharField(
         max_length=100, default="200-299", validators=[validate_status_ranges]
     )

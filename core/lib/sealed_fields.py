@@ -1,0 +1,76 @@
+"""Model fields whose content is encrypted in the database, for what staff enter and others must not read.
+
+They cannot be searched. Content that was stored before a field was sealed is read as it is, and sealed when it is saved.
+"""
+
+import json
+import logging
+from typing import Any
+
+from django.db import models
+from django.db.models import Expression
+
+from core.lib.sealed import CannotOpen, seal, unseal
+
+log = logging.getLogger(__name__)
+
+_MARK = "sealed"
+_TEXT_PREFIX = "sealed:"
+CANNOT_OPEN = "a sealed field cannot be opened: add the former SECRET_KEY to SECRET_KEY_FALLBACKS"
+
+
+class _Unopened(dict[str, Any]):
+    """An empty object in place of one that cannot be opened. Saving it keeps what was stored."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self.token = token
+
+
+class _UnopenedText(str):
+    """An empty text in place of one that cannot be opened. Saving it keeps what was stored."""
+
+    token: str
+
+
+class SealedJSONField(models.JSONField):
+    """A JSON object that is stored as {"sealed": "<token>"}; an empty one is stored as it is."""
+
+    def from_db_value(self, value: Any, expression: Expression, connection: Any) -> Any:
+        found = super().from_db_value(value, expression, connection)  # type: ignore[misc]
+        if not (isinstance(found, dict) and found.keys() == {_MARK}):
+            return found
+        try:
+            return json.loads(unseal(found[_MARK]))
+        except CannotOpen:
+            log.error(CANNOT_OPEN, extra={"field": str(self)})
+            return _Unopened(found[_MARK])
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        if isinstance(value, _Unopened) and not value:
+            value = {_MARK: value.token}
+        elif isinstance(value, dict) and value:
+            value = {_MARK: seal(json.dumps(value))}
+        return super().get_db_prep_value(value, connection, prepared)
+
+
+class SealedTextField(models.TextField):
+    """A text that is stored as "sealed:<token>"; an empty one is stored as it is."""
+
+    def from_db_value(self, value: Any, expression: Expression, connection: Any) -> Any:
+        if not isinstance(value, str) or not value.startswith(_TEXT_PREFIX):
+            return value
+        token = value.removeprefix(_TEXT_PREFIX)
+        try:
+            return unseal(token)
+        except CannotOpen:
+            log.error(CANNOT_OPEN, extra={"field": str(self)})
+            unopened = _UnopenedText()
+            unopened.token = token
+            return unopened
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, _UnopenedText):
+            return _TEXT_PREFIX + value.token
+        text = super().get_prep_value(value)
+        return _TEXT_PREFIX + seal(text) if text else text

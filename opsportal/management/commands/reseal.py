@@ -1,0 +1,34 @@
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import BaseCommand
+from django.db import models
+
+from core.lib.sealed_fields import SealedJSONField, SealedTextField
+
+
+def sealed_fields() -> dict[type[models.Model], list[str]]:
+    """Return the names of the sealed fields of each model that has any."""
+    found = {
+        model: [
+            field.name
+            for field in model._meta.concrete_fields
+            if isinstance(field, SealedJSONField | SealedTextField)
+        ]
+        for model in apps.get_models()
+    }
+    return {model: names for model, names in found.items() if names}
+
+
+class Command(BaseCommand):
+    help = (
+        "Encrypt the secrets that staff entered with the current SECRET_KEY, after it was changed."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for model, names in sealed_fields().items():
+            count = 0
+            for row in model._default_manager.order_by("pk").iterator():
+                row.save(update_fields=names)
+                count += 1
+            self.stdout.write(f"{model._meta.verbose_name_plural}: {count}")
