@@ -1,6 +1,7 @@
 """Model fields whose content is encrypted in the database, for what staff enter and others must not read.
 
-They cannot be searched. Content that was stored before a field was sealed is read as it is, and sealed when it is saved.
+They cannot be searched. Content that was stored before a field was sealed is read as it is, and sealed when it is
+saved.
 """
 
 import json
@@ -37,7 +38,7 @@ class SealedJSONField(models.JSONField):
     """A JSON object that is stored as {"sealed": "<token>"}; an empty one is stored as it is."""
 
     def from_db_value(self, value: Any, expression: Expression, connection: Any) -> Any:
-        found = super().from_db_value(value, expression, connection)  # type: ignore[misc]
+        found = super().from_db_value(value, expression, connection)
         if not (isinstance(found, dict) and found.keys() == {_MARK}):
             return found
         try:
@@ -54,7 +55,7 @@ class SealedJSONField(models.JSONField):
         return super().get_db_prep_value(value, connection, prepared)
 
 
-class SealedTextField(models.TextField):
+class SealedTextField(models.TextField):  # type: ignore[type-arg]  # not generic at runtime
     """A text that is stored as "sealed:<token>"; an empty one is stored as it is."""
 
     def from_db_value(self, value: Any, expression: Expression, connection: Any) -> Any:
