@@ -1,5 +1,6 @@
 """Steps that are due by time: held notifications, escalations, reminders, and the end of dismissals."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -8,7 +9,7 @@ from django.db.models import F, Q, QuerySet
 
 from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
-from alerts.models import AlertEvent, AlertState, EscalationStep, SystemAlert
+from alerts.models import AlertEvent, AlertState, AlertType, EscalationStep, SystemAlert
 from alerts.queries import routing, silences
 from alerts.services import lifecycle, notifications
 from alerts.services.defaults import get_or_create_type
@@ -17,6 +18,8 @@ from alerts.services.transitions import add_timeline_entry, transition
 Kind = AlertEvent.Kind
 
 BATCH_SIZE = 500
+# After this, the next sweep continues: evaluation runs in the same thread, which counts as hung after 60 s.
+MAX_SECONDS_PER_STEP = 10.0
 MAX_LAST_STEP_REPEATS = 3
 REMINDER_INTERVALS = {
     Severity.CRITICAL: timedelta(hours=4),
@@ -29,12 +32,14 @@ REMINDER_INTERVALS = {
 def follow_up(*, now: datetime) -> dict[str, int]:
     """Take all steps that are due, and return the number of alerts for each kind of step."""
     open_alerts = SystemAlert.objects.filter(state=AlertState.OPEN).select_related("rule")
+    unannounced = open_alerts.filter(is_announced=False)
+    reachable = unannounced.exclude(alert_type__in=_list_types_without_channel(unannounced))
     returned = SystemAlert.objects.filter(
         state=AlertState.DISMISSED, dismissed_until__lte=now
     ).select_related("rule")
     return {
         "returned": _apply(returned, lifecycle.end_dismissal, now),
-        "announced": _apply(open_alerts.filter(is_announced=False), _announce, now),
+        "announced": _apply(reachable, _announce, now),
         "escalated": _apply(open_alerts.filter(escalate_at__lte=now), _escalate, now),
         "reminded": _apply(
             open_alerts.filter(_is_reminder_due(now), is_flapping=False), _remind, now
@@ -54,21 +59,30 @@ def _is_reminder_due(now: datetime) -> Q:
     return due
 
 
+def _list_types_without_channel(alerts: QuerySet[SystemAlert]) -> list[str]:
+    """Return the types of the alerts that no channel gets. Their alerts wait, which may be thousands."""
+    types = AlertType.objects.filter(slug__in=alerts.values("alert_type"), digest_only=False)
+    return [one.slug for one in types if not routing.list_channels(one)]
+
+
 def _apply(
     alerts: QuerySet[SystemAlert], step: Callable[[SystemAlert, datetime], bool], now: datetime
 ) -> int:
-    count = 0
-    for alert in alerts.order_by("pk")[:BATCH_SIZE]:
-        with transaction.atomic():
-            count += step(alert, now)
+    """Apply the step to all alerts, and return the number of those that it changed."""
+    count, last = 0, 0
+    started = time.monotonic()
+    while batch := list(alerts.filter(pk__gt=last).order_by("pk")[:BATCH_SIZE]):
+        for alert in batch:
+            with transaction.atomic():
+                count += step(alert, now)
+        last = batch[-1].pk
+        if time.monotonic() - started > MAX_SECONDS_PER_STEP:
+            break
     return count
 
 
 def _announce(alert: SystemAlert, now: datetime) -> bool:
     if notifications.find_hold_reason(alert, notifications.choose_kind(alert), now):
-        return False
-    alert_type = get_or_create_type(alert.alert_type, alert.severity)
-    if not alert_type.digest_only and not routing.list_channels(alert_type):
         return False
     if not transition(alert) or not notifications.announce(alert, now=now):
         return False

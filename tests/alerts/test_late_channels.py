@@ -3,8 +3,10 @@
 import pytest
 
 from alerts import services
-from alerts.models import AlertEvent, AlertType, Channel, Notification
+from alerts.models import AlertEvent, AlertType, Channel, Notification, SystemAlert
+from alerts.services import followups
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver
+from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
 
 pytestmark = pytest.mark.django_db
@@ -121,3 +123,49 @@ def test_an_alert_resolved_before_any_channel_worked_is_never_sent(
     deliver(NOON + 2 * MINUTE)
 
     assert without_channels.requests == []
+
+
+def test_hundreds_of_alerts_that_wait_do_not_keep_later_ones_from_being_announced(
+    slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followups, "BATCH_SIZE", 5)
+    AlertType.objects.get(slug="high-error-rate").channels.clear()
+    for number in range(12):
+        make_alert(title=f"Waiting {number}", now=NOON)
+    make_alert(title="Reachable", alert_type="slow-performance", is_announced=False, now=NOON)
+    Notification.objects.all().delete()
+
+    services.follow_up(now=NOON + MINUTE)
+    deliver(NOON + MINUTE)
+
+    assert titles(slack) == ["⛔ Reachable"]
+    assert SystemAlert.objects.filter(is_announced=False).count() == 12
+
+
+def test_all_alerts_are_announced_when_a_channel_works(
+    slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followups, "BATCH_SIZE", 5)
+    alert_type = AlertType.objects.get(slug="high-error-rate")
+    alert_type.channels.clear()
+    for number in range(12):
+        make_alert(title=f"Waiting {number}", now=NOON)
+    alert_type.channels.add(Channel.objects.get(name="slack"))
+
+    assert services.follow_up(now=NOON + MINUTE)["announced"] == 12
+
+
+def test_a_sweep_that_takes_long_continues_in_the_next_one(
+    slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followups, "BATCH_SIZE", 5)
+    monkeypatch.setattr(followups, "MAX_SECONDS_PER_STEP", 0)
+    alert_type = AlertType.objects.get(slug="high-error-rate")
+    alert_type.channels.clear()
+    for number in range(12):
+        make_alert(title=f"Waiting {number}", now=NOON)
+    alert_type.channels.add(Channel.objects.get(name="slack"))
+
+    counts = [services.follow_up(now=NOON + minute * MINUTE)["announced"] for minute in range(1, 5)]
+
+    assert counts == [5, 5, 2, 0]
