@@ -32,9 +32,13 @@ def backoff(failure_count: int, retry_after: float | None) -> timedelta:
     return max(jittered, asked)
 
 
-def record_success(channel: Channel, *, now: datetime) -> None:
-    """Record a delivery. If the channel had been failing, send everything that it failed to deliver."""
-    recovered = Channel.objects.filter(pk=channel.pk, failing_since__isnull=False).update(
+def record_success(channel: Channel, *, started_at: datetime, now: datetime) -> None:
+    """Record a delivery. If the channel had been failing, send everything that it failed to deliver.
+
+    A send that started before the first failure does not show that the channel works again: the provider may have asked
+    to wait meanwhile.
+    """
+    recovered = Channel.objects.filter(pk=channel.pk, failing_since__lte=started_at).update(
         failing_since=None, last_error="", failure_count=0, retry_at=None
     )
     Channel.objects.filter(pk=channel.pk).update(last_success_at=now)

@@ -127,7 +127,7 @@ def record(test: ChannelTest, result: Result, *, now: datetime) -> None:
         config={},
     )
     if failure is None and test.channel is not None and not test.config:
-        channel_state.record_success(test.channel, now=now)
+        channel_state.record_success(test.channel, started_at=test.created_at, now=now)
 
 
 def run_test(test: ChannelTest, *, now: datetime) -> ChannelTest:

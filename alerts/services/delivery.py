@@ -235,7 +235,9 @@ def _record_success(claimed: Claimed, receipt: Receipt, *, now: datetime) -> Del
         lease_until=None,
         provider_reference=receipt.reference[:200],
     )
-    channel_state.record_success(claimed.notification.channel, now=now)
+    channel_state.record_success(
+        claimed.notification.channel, started_at=claimed.started_at, now=now
+    )
     return DeliveryOutcome.SENT
 
 

@@ -107,7 +107,7 @@ def notify(
     number = alert.notice_count + 1
     for destination in routing.list_destinations(channels, severity=alert.severity, now=now):
         is_grouped = kind in FIRING_KINDS and storms.is_storm(
-            destination.channel, alert.severity, now=now
+            destination.channel, destination.label, alert.severity, now=now
         )
         stream = _build_stream(alert, destination.label)
         if alert.notice_count and not is_grouped:

@@ -1,7 +1,8 @@
-"""Alert storms: a channel that reaches many messages within minutes gets one message about the others, kept up to date.
+"""Alert storms: many messages to a channel within minutes become one message about the others, kept up to date.
 
-In a storm, a notification is stored in the state "grouped" and not sent. The storm message names the worst of them and
-says how many there are. Critical alerts are sent one by one, up to a limit that protects people's phones.
+Messages are counted for each destination: a text message to ten people is one message. In a storm, a notification is
+stored in the state "grouped" and not sent. The storm message names the worst of them and says how many there are.
+Critical alerts are sent one by one, up to a limit that protects people's phones.
 """
 
 from collections import Counter
@@ -33,10 +34,10 @@ UPDATE_INTERVAL = timedelta(minutes=5)
 MAX_LISTED = 5
 
 
-def is_storm(channel: Channel, severity: str, *, now: datetime) -> bool:
-    """Return True if the channel has sent so many messages that one of this severity is grouped."""
+def is_storm(channel: Channel, label: str, severity: str, *, now: datetime) -> bool:
+    """Return True if this destination of the channel has got so many messages that one of this severity is grouped."""
     recent = channel.notifications.filter(
-        kind__in=FIRING_KINDS, created_at__gt=now - STORM_WINDOW
+        kind__in=FIRING_KINDS, created_at__gt=now - STORM_WINDOW, stream__endswith=f"/{label}"
     ).exclude(state=NotificationState.GROUPED)
     is_critical = severity == Severity.CRITICAL
     return recent.count() >= (CRITICAL_STORM_THRESHOLD if is_critical else STORM_THRESHOLD)
@@ -49,8 +50,7 @@ class Storm:
     channel: Channel
     label: str  # of the destination
     started_at: datetime
-    newest_at: datetime
-    message_count: int
+    alert_count: int
     last_message_at: datetime | None
     is_over: bool
 
@@ -62,8 +62,13 @@ class Storm:
     def thread(self) -> str:
         return f"opsportal:storm:{self.label}:{int(self.started_at.timestamp())}"
 
-    def build_key(self, number: int | str) -> str:
-        return f"{self.thread}:{number}"[:200]
+    @property
+    def key(self) -> str:
+        """Return the key of the message about the storm as it is now. Each number of alerts is reported once.
+
+        Times would not tell what a message has counted: an alert may be saved later than a message of the same moment.
+        """
+        return f"{self.thread}:{'over' if self.is_over else self.alert_count}"[:200]
 
 
 def report_storms(*, now: datetime) -> int:
@@ -98,12 +103,12 @@ def _find_storm(channel: Channel, label: str, now: datetime) -> Storm | None:
             break
         started_at = earlier
     sent = Notification.objects.filter(stream=f"storm/{label}", created_at__gte=started_at)
+    grouped = _list_grouped(channel, label, started_at)
     return Storm(
         channel=channel,
         label=label,
         started_at=started_at,
-        newest_at=times[0],
-        message_count=sent.count(),
+        alert_count=grouped.values("alert").distinct().count(),
         last_message_at=sent.aggregate(last=Max("created_at"))["last"],
         is_over=now - times[0] > STORM_WINDOW,
     )
@@ -119,13 +124,12 @@ def _list_grouped(channel: Channel, label: str, since: datetime) -> QuerySet[Not
 
 
 def _is_due(storm: Storm, now: datetime) -> bool:
-    if storm.last_message_at is None:
+    if Notification.objects.filter(idempotency_key=storm.key).exists():
+        return False
+    if storm.last_message_at is None or storm.is_over:
         return True
-    if storm.is_over:
-        return not Notification.objects.filter(idempotency_key=storm.build_key("over")).exists()
     is_early = now - storm.started_at < STORM_WINDOW
-    interval = EARLY_UPDATE_INTERVAL if is_early else UPDATE_INTERVAL
-    return storm.newest_at > storm.last_message_at and now - storm.last_message_at >= interval
+    return now - storm.last_message_at >= (EARLY_UPDATE_INTERVAL if is_early else UPDATE_INTERVAL)
 
 
 def _rank(grouped: Notification) -> tuple[int, int, int]:
@@ -181,11 +185,10 @@ def _report(storm: Storm, *, now: datetime) -> int:
         thread=storm.thread,
         recipients=recipients,
     )
-    number = "over" if storm.is_over else storm.message_count + 1
     created = outbox.enqueue_notification(
         channel=storm.channel,
         kind=MessageKind.STORM,
-        key=storm.build_key(number),
+        key=storm.key,
         stream=storm.stream,
         message=message,
         now=now,

@@ -12,6 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from alerts import services
+from alerts.channels import DeliveryFailed
 from alerts.extension_points import Severity
 from alerts.models import Channel, Notification
 from alerts.services import delivery, dispatch
@@ -23,6 +24,7 @@ from tests.servers.fake_http import Answer, FakeHTTP, Received
 from tests.servers.mail import MailServer
 
 pytestmark = pytest.mark.django_db
+SECOND = timedelta(seconds=1)
 DEAD_PID = 2**22 + 1  # above the largest id that Linux gives
 
 
@@ -122,6 +124,39 @@ def test_a_probe_that_only_one_message_fails_does_not_keep_the_channel_failing(
     states = dict(Notification.objects.values_list("payload__title", "state"))
     assert states["high 1"] == states["high 2"] == "sent"
     assert sum("high 1" in title for title in titles(slack)) == 1
+
+
+def test_a_send_that_ends_after_another_one_failed_does_not_end_the_wait_that_the_provider_asks_for(
+    slack: FakeHTTP,
+) -> None:
+    alerts(3)
+    limited, accepted = (
+        delivery.claim(notification.pk, now=NOON) for notification in Notification.objects.all()[:2]
+    )
+    assert isinstance(limited, delivery.Claimed)
+    assert isinstance(accepted, delivery.Claimed)
+    failure = DeliveryFailed("429", retry_after=30)
+
+    delivery.record(limited, delivery.Result(failure=failure), now=NOON + SECOND)
+    delivery.record(accepted, delivery.Result(), now=NOON + 2 * SECOND)
+
+    deliver(NOON + 29 * SECOND)
+    assert slack.requests == []
+    deliver(NOON + 32 * SECOND)
+    assert len(slack.requests) == 2
+
+
+def test_critical_messages_wait_as_long_as_the_provider_asks_for(slack: FakeHTTP) -> None:
+    slack.answer(429, headers={"Retry-After": "120"})
+    alerts(1)
+    deliver(NOON)
+    alerts(5, Severity.CRITICAL)
+
+    deliver(NOON + 119 * SECOND)
+    assert len(slack.requests) == 1
+    deliver(NOON + 121 * SECOND)
+
+    assert sum(title.startswith("⛔") for title in titles(slack)) == 5
 
 
 # --- critical messages first ---------------------------------------------------------------------------------

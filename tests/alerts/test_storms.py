@@ -79,6 +79,16 @@ def test_the_storm_message_is_followed_when_more_alerts_are_held_back(storm: Fak
     assert len(threads) == 1
 
 
+def test_an_alert_that_is_saved_after_the_storm_message_of_the_same_moment_is_counted_later(
+    storm: FakeHTTP,
+) -> None:
+    make_alert(title="Saved late", severity=Severity.HIGH, now=NOON - SECOND)
+
+    deliver(NOON + 30 * SECOND)
+
+    assert storm_titles(storm)[1:] == ["🔶 Alert storm: 4 alerts held back, 4 active"]
+
+
 def test_the_end_of_a_storm_is_reported_once_with_what_is_still_active(storm: FakeHTTP) -> None:
     services.clear_problem(key=SystemAlert.objects.get(title="Late").key, now=NOON + MINUTE)
 
@@ -117,7 +127,10 @@ def test_the_resolution_of_an_alert_that_was_held_back_sends_no_message(storm: F
     assert len(storm.requests) == 21
 
 
-def test_hundreds_of_critical_alerts_become_a_storm_too(slack: FakeHTTP) -> None:
+def test_very_many_critical_alerts_become_a_storm_too(
+    slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storms, "CRITICAL_STORM_THRESHOLD", 30)
     for _ in range(storms.CRITICAL_STORM_THRESHOLD + 2):
         make_alert(severity=Severity.CRITICAL, now=NOON)
 
@@ -125,6 +138,19 @@ def test_hundreds_of_critical_alerts_become_a_storm_too(slack: FakeHTTP) -> None
 
     assert len(slack.requests) == storms.CRITICAL_STORM_THRESHOLD + 1
     assert storm_titles(slack) == ["⛔ Alert storm: 2 alerts held back, 2 active"]
+
+
+def test_a_message_to_several_people_counts_once(gauge: Gauge, twilio: FakeHTTP) -> None:
+    channel = Channel.objects.get(name="sms")
+    channel.config["recipients"] = ", ".join(f"+1555010{digit}" for digit in range(3))
+    channel.max_per_minute = 1000
+    channel.save()
+
+    for number in range(21):
+        make_alert(title=f"Slow {number}", severity=Severity.HIGH, now=NOON)
+    deliver(NOON)
+
+    assert len(twilio.requests) == 3 * (20 + 1)  # and one storm message to each
 
 
 @pytest.mark.slow
