@@ -10,11 +10,15 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Instant = Annotated[datetime, Meta(tz=True)]
 DeliveryOutcome = Literal["sent", "delivered", "failed", "bounced"]
+MAX_WEIGHT = 1_000  # a sample rate of 0.1 %
 DELIVERY_OUTCOMES: tuple[str, ...] = get_args(DeliveryOutcome)
 
 
 class Performance(msgspec.Struct, tag="performance", frozen=True):
-    """A function call, page load or request; or `count` of them with about the same duration."""
+    """A function call, page load or request; or `count` of them with about the same duration.
+
+    If only a sample is measured, `weight` is the number of calls for which each measured one stands.
+    """
 
     name: Name
     duration_ms: Annotated[float, Meta(ge=0, le=86_400_000)]
@@ -23,6 +27,7 @@ class Performance(msgspec.Struct, tag="performance", frozen=True):
     count: Count = 1
     at: Instant | None = None
     environment: Annotated[str, Meta(max_length=64)] = ""
+    weight: Annotated[int, Meta(ge=1, le=MAX_WEIGHT)] = 1
 
 
 class Delivery(msgspec.Struct, tag="delivery", frozen=True):

@@ -97,7 +97,8 @@ def error_rate(since: datetime, until: datetime) -> Iterator[Reading]:
     """Yield the share of failed requests of each app that reports its requests.
 
     Failed and all requests are of the same app and environment. An app with several environments has the reading of
-    the worst among those with enough requests, so that one app has one alert.
+    the worst among those with enough requests, so that one app has one alert. If an app measures only a sample of its
+    requests, the minimum applies to those that it measured.
     """
     min_samples = limits_of("errors.rate").min_samples
     by_app: dict[str, list[RequestCount]] = {}
@@ -105,17 +106,26 @@ def error_rate(since: datetime, until: datetime) -> Iterator[Reading]:
         by_app.setdefault(counted.app, []).append(counted)
     for app, environments in sorted(by_app.items()):
         worst = max(
-            environments, key=lambda one: (one.total >= min_samples, one.failed_percent, one.total)
+            environments,
+            key=lambda one: (one.measured >= min_samples, one.failed_percent, one.measured),
         )
         where = f"{app} ({worst.environment})" if worst.environment else app
         yield Reading(
             worst.failed_percent,
-            samples=worst.total,
+            samples=worst.measured,
             labels=(("app", app),),
-            message=f"{where}: {worst.failed:,} of {worst.total:,} requests failed,"
-            f" {worst.failed_percent:.1f} %",
+            message=f"{where}: {_describe_rate(worst)}",
             metadata={"environment": worst.environment} if worst.environment else {},
         )
+
+
+def _describe_rate(counted: RequestCount) -> str:
+    failed = (
+        f"{counted.failed:,} of {counted.total:,} requests failed, {counted.failed_percent:.1f} %"
+    )
+    if counted.measured == counted.total:
+        return failed
+    return f"about {failed} (estimated from {counted.measured:,} sampled ones)"
 
 
 @alert_rule(

@@ -13,7 +13,7 @@ from errors.services import discarded, measured
 from errors.services import sessions as session_counts
 from errors.services.sessions import Sessions
 from health.services import TooManyHeartbeats, record_check_in
-from health.signals import Activity, Counter, Performance
+from health.signals import MAX_WEIGHT, Activity, Counter, Performance
 
 _FAILED = frozenset((
     "internal_error", "internal", "unknown_error", "unknown", "unavailable", "data_loss", "deadline_exceeded",
@@ -21,7 +21,6 @@ _FAILED = frozenset((
 ))  # fmt: skip
 _PAGES = frozenset(("pageload", "navigation", "ui.load"))
 _MAX_DURATION_MS = 86_400_000.0
-_MAX_WEIGHT = 1_000
 
 
 @item_type("transaction")
@@ -35,14 +34,13 @@ def transaction(item: ReceivedItem) -> None:
     contexts = payload.get("contexts")
     trace = contexts.get("trace") if isinstance(contexts, dict) else None
     trace = trace if isinstance(trace, dict) else {}
-    header = item.envelope.get("trace")
     measurement = _performance(
         payload.get("transaction"),
         start,
         end,
         operation=trace.get("op"),
         ok=str(trace.get("status") or "ok") not in _FAILED,
-        sample_rate=header.get("sample_rate") if isinstance(header, dict) else None,
+        sample_rate=_sample_rate(item.envelope.get("trace"), trace),
         environment=payload.get("environment"),
     )
     measured.add(item.project.app, [measurement])
@@ -104,9 +102,26 @@ def _performance(
         duration_ms=min(max((end - start).total_seconds() * 1000, 0.0), _MAX_DURATION_MS),
         kind=kind,  # type: ignore[arg-type]
         ok=ok,
-        count=_weight(sample_rate),
         environment=scrub_text(str(environment or "").strip())[:64],
+        weight=_weight(sample_rate),
     )
+
+
+def _sample_rate(header: Any, trace: dict[str, Any]) -> Any:
+    """Return the sample rate of a transaction, or None if the SDK does not report it.
+
+    SDKs put it into the trace header of the envelope, and some into the data of the trace context.
+    """
+    data = trace.get("data")
+    for source, name in (
+        (header, "sample_rate"),
+        (trace, "sample_rate"),
+        (trace, "client_sample_rate"),
+        (data, "sentry.sample_rate"),
+    ):
+        if isinstance(source, dict) and source.get(name) is not None:
+            return source[name]
+    return None
 
 
 def _weight(sample_rate: Any) -> int:
@@ -115,7 +130,7 @@ def _weight(sample_rate: Any) -> int:
         rate = float(1.0 if sample_rate is None else sample_rate)
     except (TypeError, ValueError):
         return 1
-    return max(1, min(_MAX_WEIGHT, round(1 / rate))) if 0 < rate <= 1 else 1
+    return max(1, min(MAX_WEIGHT, round(1 / rate))) if 0 < rate <= 1 else 1
 
 
 @item_type("session", limit=100 * 1024)

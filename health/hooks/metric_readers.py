@@ -48,7 +48,7 @@ def calls(selector: str, since: datetime, until: datetime) -> Measured:
 def mean(selector: str, since: datetime, until: datetime) -> Iterator[Reading]:
     for app, summary in _summaries(selector, since, until):
         if summary.mean_ms is not None:
-            yield Reading(summary.mean_ms, samples=summary.count, labels=_labels(app))
+            yield Reading(summary.mean_ms, samples=summary.measured, labels=_labels(app))
 
 
 @metric_reader("duration: 95th percentile, ms", names=list_calls, unit="ms")
@@ -56,14 +56,16 @@ def p95(selector: str, since: datetime, until: datetime) -> Iterator[Reading]:
     for app, summary in _summaries(selector, since, until):
         value = summary.percentile(0.95)
         if value is not None:
-            yield Reading(value, samples=summary.count, labels=_labels(app))
+            yield Reading(value, samples=summary.measured, labels=_labels(app))
 
 
 @metric_reader("failures: share of calls, %", names=list_calls, unit="%")
 def failures(selector: str, since: datetime, until: datetime) -> Iterator[Reading]:
     for app, summary in _summaries(selector, since, until):
         if summary.failure_share is not None:
-            yield Reading(100 * summary.failure_share, samples=summary.count, labels=_labels(app))
+            yield Reading(
+                100 * summary.failure_share, samples=summary.measured, labels=_labels(app)
+            )
 
 
 def _summaries(selector: str, since: datetime, until: datetime) -> list[tuple[str, LatencySummary]]:

@@ -99,9 +99,13 @@ class Point(models.Model):
 
 
 class Latency(Point):
-    """Calls in one minute, hour or day: counts, and a histogram of the durations in the fields b0, b1, …"""
+    """Calls in one minute, hour or day: counts, and a histogram of the durations in the fields b0, b1, …
+
+    If an app measures only a sample, `count` and the others are estimates from `measured` calls.
+    """
 
     count = models.BigIntegerField(default=0)
+    measured = models.BigIntegerField(default=0, db_default=0)
     failed = models.BigIntegerField(default=0)
     total_ms = models.FloatField(default=0)
     highest_ms = models.FloatField(default=0)

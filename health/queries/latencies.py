@@ -15,9 +15,10 @@ from health.queries.resolutions import resolution_for, tier_for
 
 @dataclass
 class LatencySummary:
-    """The totals and the histogram of a number of calls."""
+    """The totals and the histogram of a number of calls, which are estimates if fewer were `measured`."""
 
     count: int = 0
+    measured: int = 0
     failed: int = 0
     total_ms: float = 0.0
     highest_ms: float = 0.0
@@ -25,13 +26,14 @@ class LatencySummary:
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> "LatencySummary":
-        """Add up rows of count, failed, total_ms, highest_ms and the buckets."""
+        """Add up rows of count, measured, failed, total_ms, highest_ms and the buckets."""
         columns = list(zip(*rows, strict=True))
         if not columns:
             return cls()
-        count, failed, total_ms, highest, *buckets = columns
+        count, measured, failed, total_ms, highest, *buckets = columns
         return cls(
             sum(count),
+            sum(measured),
             sum(failed),
             sum(total_ms),
             max(highest),
@@ -51,8 +53,9 @@ class LatencySummary:
 
 
 Key = TypeVar("Key")
-_COLUMNS = ("count", "failed", "total_ms", "highest_ms", *Latency.BUCKETS)  # as LatencySummary.of
-_SUMS = {name: Sum(name) for name in ("count", "failed", "total_ms")}
+_TOTALS = ("count", "measured", "failed", "total_ms")
+_COLUMNS = (*_TOTALS, "highest_ms", *Latency.BUCKETS)  # as LatencySummary.of
+_SUMS = {name: Sum(name) for name in _TOTALS}
 _BUCKETS = {f"sum_{name}": Sum(name) for name in Latency.BUCKETS}
 
 
@@ -172,7 +175,7 @@ def rank_series(
 class SlowSeries:
     app: str
     name: str
-    count: int  # calls in the minutes with a slow one
+    measured: int  # calls in the minutes with a slow one
     highest_ms: float
 
 
@@ -189,7 +192,7 @@ def find_slowest(
             highest_ms__gt=above_ms,
         )
         .values_list("series__app__name", "series__name")
-        .annotate(calls=Sum("count"), highest=Max("highest_ms"))
+        .annotate(calls=Sum("measured"), highest=Max("highest_ms"))
         .order_by("-highest", "series__app__name", "series__name")
     )
     return [SlowSeries(app or "", name, calls, highest) for app, name, calls, highest in rows]

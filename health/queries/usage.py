@@ -14,12 +14,13 @@ from health.queries.values import sum_values
 
 @dataclass(frozen=True)
 class RequestCount:
-    """The requests that one app measured in one environment."""
+    """The requests of one app in one environment, which are estimates if it measured only a sample of them."""
 
     app: str
     environment: str
     total: int
     failed: int
+    measured: int
 
     @property
     def failed_percent(self) -> float:
@@ -36,13 +37,13 @@ def request_counts(since: datetime, until: datetime) -> list[RequestCount]:
     rows = (
         latency_rows(series, since, until, tier_for(until - since))
         .values_list("series_id")
-        .annotate(total=Sum("count"), failures=Sum("failed"))
+        .annotate(total=Sum("count"), failures=Sum("failed"), samples=Sum("measured"))
         .order_by()
     )
-    sums: dict[tuple[str, str], tuple[int, int]] = {}
-    for pk, total, failed in rows:
-        before = sums.get(owner_of[pk], (0, 0))
-        sums[owner_of[pk]] = (before[0] + total, before[1] + failed)
+    sums: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for pk, total, failed, measured in rows:
+        before = sums.get(owner_of[pk], (0, 0, 0))
+        sums[owner_of[pk]] = (before[0] + total, before[1] + failed, before[2] + measured)
     return [RequestCount(*owner, *counted) for owner, counted in sorted(sums.items())]
 
 

@@ -58,7 +58,7 @@ def record_measurements(
         Latency,
         _roll_up(latencies, series),
         key=Latency.KEY,
-        add=("count", "failed", "total_ms", *Latency.BUCKETS),
+        add=("count", "measured", "failed", "total_ms", *Latency.BUCKETS),
         greatest=("highest_ms",),
     )
     upsert(
@@ -89,13 +89,15 @@ def _add_latency(
     point = points.get(key)
     if point is None:
         point = points[key] = dict.fromkeys(
-            ("count", "failed", "total_ms", "highest_ms", *Latency.BUCKETS), 0
+            ("count", "measured", "failed", "total_ms", "highest_ms", *Latency.BUCKETS), 0
         )
-    point["count"] += item.count
-    point["failed"] += 0 if item.ok else item.count
-    point["total_ms"] += item.duration_ms * item.count
+    count = item.count * item.weight
+    point["count"] += count
+    point["measured"] += item.count
+    point["failed"] += 0 if item.ok else count
+    point["total_ms"] += item.duration_ms * count
     point["highest_ms"] = max(point["highest_ms"], item.duration_ms)
-    point[Latency.BUCKETS[histogram.bucket_of(item.duration_ms)]] += item.count
+    point[Latency.BUCKETS[histogram.bucket_of(item.duration_ms)]] += count
 
 
 def _add_value(points: dict[PointKey, dict[str, float]], key: PointKey, value: float) -> None:

@@ -125,7 +125,32 @@ def test_a_sampled_transaction_counts_as_many_as_it_stands_for(sender: Sender) -
     sender.post(with_items(({"type": "transaction"}, transaction()), trace={"sample_rate": "0.25"}))
 
     series = Series.objects.get(app=sender.app, kind=SeriesKind.REQUEST)
-    assert Latency.objects.filter(series=series).first().count == 4  # type: ignore[union-attr]
+    point = Latency.objects.filter(series=series).first()
+    assert point is not None
+    assert (point.count, point.measured, point.failed) == (4, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("trace", "context", "count"),
+    [
+        ({"sample_rate": "0.5"}, {"data": {"sentry.sample_rate": 0.1}}, 2),
+        ({"sample_rate": None}, {"data": {"sentry.sample_rate": 0.1}}, 10),
+        (None, {"client_sample_rate": 0.2}, 5),
+        (None, {"sample_rate": "0.25"}, 4),
+        ("odd", {"data": "odd"}, 1),
+        ({}, {"sample_rate": "often"}, 1),
+        ({"sample_rate": 0.000_001}, {}, 1_000),
+    ],
+)
+def test_the_sample_rate_is_found_where_sdks_put_it(
+    sender: Sender, trace: Any, context: dict[str, Any], count: int
+) -> None:
+    sampled = transaction()
+    sampled["contexts"]["trace"] |= context
+    sender.post(with_items(({"type": "transaction"}, sampled), trace=trace))
+
+    series = Series.objects.get(app=sender.app, kind=SeriesKind.REQUEST)
+    assert Latency.objects.filter(series=series).first().count == count  # type: ignore[union-attr]
 
 
 def test_a_session_counts_its_user_as_active(sender: Sender) -> None:

@@ -29,6 +29,18 @@ def serve(app: ClientApp, *, ok: int = 0, failed: int = 0, environment: str = ""
     )
 
 
+def serve_sample(app: ClientApp, *, ok: int, failed: int, weight: int) -> None:
+    """Record the requests that an SDK measured with the sample rate 1 / weight."""
+    record_measurements(
+        [
+            *[Performance("GET /", 20, "request", True, weight=weight)] * ok,
+            *[Performance("GET /", 20, "request", False, weight=weight)] * failed,
+        ],
+        app=app,
+        now=NOON,
+    )
+
+
 def report_errors(app: ClientApp, count: int) -> None:
     MinuteCount.objects.create(
         minute=minute_of(NOON), app=app, severity=Severity.CRITICAL, count=count
@@ -98,3 +110,28 @@ def test_the_alert_resolves_when_the_rate_of_its_own_app_is_low() -> None:
 
     alert = SystemAlert.objects.get()
     assert (alert.state, alert.value) == ("resolved", 1)
+
+
+def test_one_failed_request_of_a_sample_is_not_a_hundred_requests() -> None:
+    serve_sample(make_app("shop"), ok=0, failed=1, weight=100)
+
+    assert evaluate() == []
+
+
+def test_a_sample_is_extrapolated_for_failed_and_all_requests_alike() -> None:
+    serve_sample(make_app("shop"), ok=90, failed=10, weight=20)
+
+    assert evaluate() == [
+        (
+            "High error rate: Shop",
+            "Shop: about 200 of 2,000 requests failed, 10.0 % (estimated from 100 sampled ones)",
+        )
+    ]
+
+
+def test_each_request_counts_by_its_own_sample_rate() -> None:
+    app = make_app("shop")
+    serve_sample(app, ok=100, failed=0, weight=100)
+    serve_sample(app, ok=0, failed=100, weight=1)
+
+    assert evaluate() == []

@@ -45,7 +45,7 @@ def test_batch_with_every_kind_of_signal_is_recorded(client: Client, app: Client
     assert (response.status_code, response.json()) == (202, {"accepted": 6, "duplicate": False})
     now = timezone.now()
     since = now - timedelta(hours=1)
-    assert request_counts(since, now) == [RequestCount(app.name, "", total=3, failed=0)]
+    assert request_counts(since, now) == [RequestCount(app.name, "", total=3, failed=0, measured=3)]
     assert Latency.objects.get(series__name="checkout", tier=Tier.DAY).count == 1
     assert Value.objects.get(series__name="sms.failed", tier=Tier.DAY).total == 2
     assert ActiveUser.objects.user_count() == 1

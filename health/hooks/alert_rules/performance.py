@@ -22,7 +22,7 @@ def _mean(kind: SeriesKind, since: datetime, until: datetime) -> Reading | None:
     p95 = summary.percentile(0.95) or 0
     return Reading(
         summary.mean_ms,
-        samples=summary.count,
+        samples=summary.measured,
         message=f"mean {summary.mean_ms:,.0f} ms over {summary.count:,} calls, p95 {p95:,.0f} ms",
     )
 
@@ -34,7 +34,7 @@ def _slowest(
     for series in latencies.find_slowest(kinds, since, until, above_ms=above_ms):
         yield Reading(
             series.highest_ms,
-            samples=series.count,
+            samples=series.measured,
             labels=(("app", series.app), ("name", series.name)),
             message=f"{series.name} ({series.app}) took {series.highest_ms:,.0f} ms",
         )
