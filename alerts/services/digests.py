@@ -21,11 +21,15 @@ DIGEST_INTERVAL = timedelta(minutes=15)
 MENTION_INTERVAL = timedelta(days=1)
 MAX_LISTED = 50  # lines of one e-mail; the others are only counted
 MENTION_RETENTION = timedelta(days=7)
+NO_CHANNEL = "no channel gets digests"
 
 
 @transaction.atomic
 def send_error_digest(*, now: datetime) -> str:
     """Send new, worsening and regressed error groups. A late run covers the whole period in one e-mail."""
+    channels = _list_channels()
+    if not channels:
+        return NO_CHANNEL
     until = _floor_to_interval(now)
     since = DigestRun.objects.claim("errors", first=until - DIGEST_INTERVAL, until=until)
     if since is None:
@@ -45,6 +49,7 @@ def send_error_digest(*, now: datetime) -> str:
     }
     title = f"{len(items)} new or worse error group{'s' if len(items) > 1 else ''}"
     count = _enqueue_email(
+        channels,
         name="digest",
         slot=f"{until:%Y%m%d%H%M}",
         title=title,
@@ -58,6 +63,9 @@ def send_error_digest(*, now: datetime) -> str:
 @transaction.atomic
 def send_daily_digest(*, now: datetime) -> str:
     """Send the alerts of types that are only listed in the daily digest."""
+    channels = _list_channels()
+    if not channels:
+        return NO_CHANNEL
     since = DigestRun.objects.claim("daily", first=now - MENTION_INTERVAL, until=now)
     if since is None:
         return "already covered"
@@ -74,6 +82,7 @@ def send_daily_digest(*, now: datetime) -> str:
     alert_count = alerts.count()
     title = f"Daily digest: {alert_count} alert{'' if alert_count == 1 else 's'}"
     count = _enqueue_email(
+        channels,
         name="daily",
         slot=f"{now:%Y%m%d%H%M}",
         title=title,
@@ -87,6 +96,9 @@ def send_daily_digest(*, now: datetime) -> str:
 @transaction.atomic
 def send_weekly_report(*, now: datetime) -> str:
     """Send the report of the last seven days, with the sections of all apps."""
+    channels = _list_channels()
+    if not channels:
+        return NO_CHANNEL
     since = DigestRun.objects.claim("weekly", first=now - timedelta(days=7), until=now)
     if since is None:
         return "already covered"
@@ -105,6 +117,7 @@ def send_weekly_report(*, now: datetime) -> str:
     context = {"sections": sections, "since": since, "until": now}
     title = f"Weekly report, {since:%Y-%m-%d} to {now:%Y-%m-%d}"
     count = _enqueue_email(
+        channels,
         name="weekly",
         slot=f"{now:%Y%m%d}",
         title=title,
@@ -148,17 +161,29 @@ def _record_mentions(items: list[DigestItem], *, now: datetime) -> None:
     DigestMention.objects.filter(mentioned_at__lt=now - MENTION_RETENTION).delete()
 
 
+def _list_channels() -> list[Channel]:
+    """Return the configured channels that get digests. Without one, the period stays open for a later run."""
+    channels = Channel.objects.enabled().filter(gets_digests=True).order_by("pk")
+    return filter_configured(c for c in channels if get_transport(c).supports_digests)
+
+
 def _enqueue_email(
-    *, name: str, slot: str, title: str, template: str, context: dict[str, object], now: datetime
+    channels: Iterable[Channel],
+    *,
+    name: str,
+    slot: str,
+    title: str,
+    template: str,
+    context: dict[str, object],
+    now: datetime,
 ) -> int:
-    """Enqueue the e-mail for every channel that gets digests, and return the number of messages."""
+    """Enqueue the e-mail for each channel, and return the number of messages."""
     context = {**context, "base_url": settings.BASE_URL}
     text = render_to_string(f"emails/{template}.txt", context).strip()
     html = render_to_string(f"emails/{template}.html", {**context, "title": title})
     count = 0
     kind = MessageKind.REPORT if name == "weekly" else MessageKind.DIGEST
-    channels = Channel.objects.enabled().filter(gets_digests=True).order_by("pk")
-    for channel in filter_configured(c for c in channels if get_transport(c).supports_digests):
+    for channel in channels:
         for destination in routing.list_destinations([channel], severity=Severity.INFO, now=now):
             message = Message(
                 kind=kind,

@@ -15,7 +15,7 @@ from alerts.extension_points import (
     report_section,
     report_sections,
 )
-from alerts.models import Notification
+from alerts.models import Channel, Notification
 from alerts.services import digests
 from tests.alerts.conftest import MINUTE, NOON, deliver
 from tests.factories import make_alert
@@ -93,6 +93,26 @@ def test_no_email_is_sent_without_news(groups: list[DigestItem], mail: MailServe
     assert not Notification.objects.exists()
 
 
+def test_what_no_channel_could_get_is_in_the_first_digest_that_one_gets(
+    groups: list[DigestItem], mail: MailServer
+) -> None:
+    groups.append(group())
+    Channel.objects.filter(name="email").update(is_enabled=False)
+    make_alert(alert_type="high-usage", severity=Severity.INFO, title="Many calls", now=NOON)
+    assert digests.send_error_digest(now=NOON) == "no channel gets digests"
+    assert digests.send_daily_digest(now=NOON + MINUTE) == "no channel gets digests"
+
+    Channel.objects.filter(name="email").update(is_enabled=True)
+    digests.send_error_digest(now=NOON + QUARTER)
+    digests.send_daily_digest(now=NOON + timedelta(hours=20))
+    deliver(NOON + timedelta(hours=20))
+
+    assert [mail["Subject"] for mail in mail.mails] == [
+        "1 new or worse error group",
+        "Daily digest: 1 alert",
+    ]
+
+
 def test_a_late_run_covers_the_missed_time_in_one_email(
     groups: list[DigestItem], mail: MailServer
 ) -> None:
@@ -115,7 +135,7 @@ def test_a_late_run_covers_the_missed_time_in_one_email(
     ],
 )
 def test_daylight_saving_and_leap_days_neither_repeat_nor_skip_a_period(
-    groups: list[DigestItem], night: datetime
+    groups: list[DigestItem], mail: MailServer, night: datetime
 ) -> None:
     for minute in range(0, 240, 5):  # three runs per interval
         digests.send_error_digest(now=night + minute * MINUTE)
@@ -125,7 +145,9 @@ def test_daylight_saving_and_leap_days_neither_repeat_nor_skip_a_period(
     assert all(a[1] == b[0] for a, b in itertools.pairwise(covered))
 
 
-def test_a_clock_that_is_set_back_repeats_nothing(groups: list[DigestItem]) -> None:
+def test_a_clock_that_is_set_back_repeats_nothing(
+    groups: list[DigestItem], mail: MailServer
+) -> None:
     groups.append(group())
     digests.send_error_digest(now=NOON)
 
