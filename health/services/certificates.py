@@ -17,7 +17,9 @@ log = logging.getLogger(__name__)
 
 REREAD_AFTER = timedelta(hours=6)
 WARNING_PERIOD = timedelta(days=14)
-MAX_THREADS = 16
+MAX_THREADS = (
+    64  # which only wait: hosts that do not respond must not use up the time limit of the job
+)
 
 
 def check_certificates(*, now: datetime) -> int:

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import hmac
 import logging
+import smtplib
+import time
 from datetime import datetime, timedelta
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -13,6 +15,7 @@ from django.db import transaction
 from django.template.loader import render_to_string
 from django.urls import reverse
 
+from alerts.channels import DeliveryFailed
 from health.models import IncidentUpdate, MailState, StatusMail, Subscriber
 
 log = logging.getLogger(__name__)
@@ -24,6 +27,7 @@ RETRY_PAUSE = timedelta(minutes=5)
 SEND_LEASE = timedelta(minutes=2)
 MAX_ATTEMPTS = 3
 BATCH_SIZE = 100
+MAX_SECONDS = 30.0  # of one run, which occupies a worker
 
 
 def _cipher() -> MultiFernet:
@@ -93,17 +97,34 @@ def queue_updates(*, now: datetime) -> int:
     return count
 
 
+class _MailServerFailed(Exception):
+    """The mail server does not work at the moment, so that sending other e-mails would fail as well."""
+
+
 def send_pending(*, now: datetime) -> dict[str, int]:
-    """Send the e-mails that are due. Failed ones are retried, up to MAX_ATTEMPTS in total."""
+    """Send the e-mails that are due.
+
+    A refused e-mail is sent up to MAX_ATTEMPTS times. While the mail server does not work, each run tries one e-mail,
+    until they are older than MAX_UPDATE_AGE.
+    """
     outcome = {"sent": 0, "failed": 0}
     due = StatusMail.objects.due(now).order_by("next_attempt_at", "pk")
+    started = time.monotonic()
     for pk in list(due.values_list("pk", flat=True)[:BATCH_SIZE]):
-        if StatusMail.objects.claim(pk, now=now, until=now + SEND_LEASE):
+        if time.monotonic() - started > MAX_SECONDS:
+            break
+        if not StatusMail.objects.claim(pk, now=now, until=now + SEND_LEASE):
+            continue
+        try:
             outcome["sent" if _send(pk, now) else "failed"] += 1
+        except _MailServerFailed:
+            outcome["failed"] += 1
+            break
     return outcome
 
 
 def _send(pk: int, now: datetime) -> bool:
+    """Send one e-mail and record the outcome. Raise _MailServerFailed if sending another one makes no sense."""
     mail = StatusMail.objects.select_related("subscriber", "update__incident").get(pk=pk)
     row = StatusMail.objects.filter(pk=pk)
     try:
@@ -115,15 +136,31 @@ def _send(pk: int, now: datetime) -> bool:
         _build_message(mail, address).send()
     except Exception as error:  # an e-mail backend may raise anything
         log.warning("status mail failed", extra={"mail": pk, "error": type(error).__name__})
-        is_last = mail.attempts >= MAX_ATTEMPTS
+        is_refused = _is_refused(error)
+        written_at = mail.update.at if mail.update else mail.subscriber.asked_at
+        is_last = mail.attempts >= MAX_ATTEMPTS if is_refused else now - written_at > MAX_UPDATE_AGE
         row.update(
             error=f"{type(error).__name__}"[:300],
             state=MailState.FAILED if is_last else MailState.WAITING,
-            next_attempt_at=now + RETRY_PAUSE * mail.attempts,
+            next_attempt_at=now + RETRY_PAUSE * min(mail.attempts, MAX_ATTEMPTS),
         )
-        return False
+        if is_refused:
+            return False
+        raise _MailServerFailed from error
     row.update(state=MailState.SENT, sent_at=now, error="")
     return True
+
+
+def _is_refused(error: Exception) -> bool:
+    """Return True if the mail server refused this e-mail for good, but may accept others."""
+    match error:
+        case DeliveryFailed():
+            return error.is_permanent
+        case smtplib.SMTPRecipientsRefused():
+            return all(code >= 500 for code, _ in error.recipients.values())
+        case smtplib.SMTPDataError():
+            return error.smtp_code >= 500
+    return False
 
 
 def _build_message(mail: StatusMail, address: str) -> EmailMessage:

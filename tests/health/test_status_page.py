@@ -1,4 +1,4 @@
-"""The public status page, with and without the database, and its e-mail subscriptions."""
+"""The public status page, with and without the database."""
 
 import gzip
 import re
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.db import connections
 from django.test import Client
 from django.utils import timezone
@@ -19,10 +18,8 @@ from health.models import (
     IncidentState,
     IncidentUpdate,
     MaintenanceWindow,
-    StatusMail,
-    Subscriber,
 )
-from health.services import record_results, subscribers
+from health.services import record_results
 from health.services.incidents import sync_with_updates
 from health.tasks import keep_status
 from health.verdict import Result, Status
@@ -307,71 +304,3 @@ def test_page_says_so_when_no_status_is_known(
 
     assert "Status unavailable" in page
     assert client.get("/status/status.json").status_code == 503
-
-
-# --- subscriptions ---------------------------------------------------------------------------------------
-
-
-def link(word: str) -> str:
-    found = re.search(rf"http\S+(/status/{word}/\S+)", str(mail.outbox[-1].body))
-    assert found
-    return found[1]
-
-
-def send_all() -> None:
-    now = timezone.now()
-    subscribers.queue_updates(now=now)
-    subscribers.send_pending(now=now)
-
-
-def test_subscriber_confirms_receives_each_update_once_and_unsubscribes(client: Client) -> None:
-    assert client.post("/status/subscribe/", {"address": "Ada@example.com"}).status_code == 200
-    send_all()
-    assert mail.outbox[-1].to == ["Ada@example.com"]
-    confirm = link("confirm")
-    assert client.get(confirm).status_code == 200  # as an e-mail scanner does
-    assert not Subscriber.objects.confirmed().exists()
-    assert client.post(confirm).status_code == 200
-
-    incident = Incident.objects.create(title="Outage", started_at=timezone.now(), is_public=True)
-    IncidentUpdate.objects.create(
-        incident=incident,
-        at=timezone.now(),
-        state=IncidentState.IDENTIFIED,
-        text="A disk is full.",
-    )
-    send_all()
-    send_all()
-
-    assert len(mail.outbox) == 2
-    assert mail.outbox[-1].subject == "[Identified] Outage"
-    assert "A disk is full." in mail.outbox[-1].body
-    assert mail.outbox[-1].extra_headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert client.post(link("leave")).status_code == 200
-    assert not Subscriber.objects.exists()
-    assert not StatusMail.objects.exists()
-
-
-def test_addresses_are_encrypted_in_the_database() -> None:
-    subscribers.subscribe("ada@example.com", now=timezone.now())
-    row = Subscriber.objects.values().get()
-    assert "ada" not in str(row).lower()
-
-
-def test_invalid_addresses_and_too_many_requests_are_rejected(client: Client) -> None:
-    assert client.post("/status/subscribe/", {"address": "ada"}).status_code == 400
-    codes = [
-        client.post("/status/subscribe/", {"address": f"a{n}@example.com"}).status_code
-        for n in range(6)
-    ]
-    assert codes == [200] * 5 + [429]
-
-
-def test_repeated_request_sends_one_email_and_unconfirmed_addresses_are_deleted() -> None:
-    now = timezone.now()
-    subscribers.subscribe("ada@example.com", now=now)
-    subscribers.subscribe("ADA@example.com ", now=now)
-    assert StatusMail.objects.count() == 1
-
-    assert subscribers.delete_unconfirmed(now=now + timedelta(hours=47)) == 0
-    assert subscribers.delete_unconfirmed(now=now + timedelta(hours=49)) > 0
