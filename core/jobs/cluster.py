@@ -143,7 +143,6 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         """Check the cluster from time to time. django-q2 calls this once per iteration of the sentinel's loop."""
         if not self.stop_event.is_set():
             signal.alarm(STUCK_TIMEOUT_SECONDS)
-            self.continuous.keep_running()
             if time.monotonic() - self.checked_at >= CHECK_INTERVAL_SECONDS:
                 self.checked_at = time.monotonic()
                 self._check(timezone.now())
@@ -165,6 +164,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         """Pass tasks from the database to the workers, and store results, for this time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.stop_event.is_set():
+            self.continuous.keep_running()
             try:
                 self._collect()
                 if self.task_queue.empty():

@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 
 PROGRESS_TIMEOUT_SECONDS = 60.0
 MAX_BACKOFF_SECONDS = 30.0
-STABLE_SECONDS = 15.0  # a process that lived shorter is started again with a growing delay
+STABLE_SECONDS = (
+    15.0  # a process that lived longer is started again at once, others with a growing delay
+)
 WATCH_SECONDS = 0.2
 
 Task = Callable[["Control"], None]
@@ -108,14 +110,14 @@ class ContinuousProcess:
             return
         if not self.start_at:
             is_stable = now - self.started_at >= STABLE_SECONDS
-            self.failure_count = 1 if is_stable else self.failure_count + 1
-            delay = min(2.0 ** (self.failure_count - 1), MAX_BACKOFF_SECONDS)
+            self.failure_count = 0 if is_stable else self.failure_count + 1
+            delay = min(2.0**self.failure_count - 1, MAX_BACKOFF_SECONDS)
             log.critical(
                 "continuous tasks ended; starting them again",
                 extra={"exit_code": self.process.exitcode, "delay_s": delay},
             )
             self.start_at = now + delay
-        elif now >= self.start_at:
+        if now >= self.start_at:
             self.start_at = 0.0
             connections.close_all()
             self.start()

@@ -114,10 +114,10 @@ class Child:
             self.process.join()
 
     def next_backoff_seconds(self) -> float:
-        """Return the wait before the next start: 1 s, doubling up to 30 s while the process lives less than 15 s."""
+        """Return the wait before the next start: none, or up to 30 s if the process keeps living less than 15 s."""
         lived = time.monotonic() - self.started_at
-        self.failure_count = self.failure_count + 1 if lived < 15 else 1
-        return float(min(2 ** (self.failure_count - 1), 30))
+        self.failure_count = self.failure_count + 1 if lived < 15 else 0
+        return min(2.0**self.failure_count - 1, 30.0)
 
     def _kill_session(self) -> None:
         if self.pid:

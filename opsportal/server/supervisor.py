@@ -62,7 +62,7 @@ class Supervisor:
         if reason:
             self.kill_at.pop(child.name, None)
             wait = child.next_backoff_seconds()
-            say(f"{child.name} {reason}; starting it again in {wait:.0f} s")
+            say(f"{child.name} {reason}; starting it again" + (f" in {wait:.0f} s" if wait else ""))
             self.start_at[child.name] = time.monotonic() + wait
 
     def _end_hung(self, detector: HangDetector) -> None:

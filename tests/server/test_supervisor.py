@@ -139,7 +139,7 @@ def test_a_killed_web_process_is_started_again(serving: Serving) -> None:
 
     serving.portal.wait_for(lambda: not web_answers(serving), 5, "its end")
     serving.portal.wait_for(lambda: web_answers(serving), 15, "its restart")
-    assert "web killed by SIGKILL; starting it again in 1 s" in serving.log.read_text()
+    assert "web killed by SIGKILL; starting it again" in serving.log.read_text()
 
 
 def test_a_killed_store_process_is_started_again_and_used(serving: Serving) -> None:
@@ -155,7 +155,7 @@ def test_a_killed_store_process_is_started_again_and_used(serving: Serving) -> N
     os.kill(serving.child("opsportal store"), signal.SIGKILL)
 
     serving.portal.wait_for(is_used, 15, "its restart")
-    assert "store killed by SIGKILL; starting it again in 1 s" in serving.log.read_text()
+    assert "store killed by SIGKILL; starting it again" in serving.log.read_text()
 
 
 def post_error(serving: Serving) -> httpx.Response:
@@ -171,15 +171,26 @@ def connections_of(pid: int) -> int:
     return sum(name.removeprefix("socket:[").rstrip("]") in unix for name in open_files)
 
 
-@pytest.fixture
-def hanging(make_portal: Callable[..., Portal]) -> Iterator[Serving]:
+@pytest.fixture(scope="module")
+def impatient(
+    portal_template: object, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Serving]:
     """Run a portal whose web process can be made to hang, with short timeouts in its supervisor."""
-    serving = Serving(
-        make_portal(), "--no-worker", "--threads", "4", manage=["-m", "tests.server.hanging"]
-    )
+    portal = Portal(portal_template, tmp_path_factory.mktemp("hanging"))  # type: ignore[arg-type]
+    manage = ["-m", "tests.server.hanging"]
+    serving = Serving(portal, "--no-worker", "--threads", "4", manage=manage)
     serving.wait_until_up()
     yield serving
     serving.stop()
+    portal.stop()
+
+
+@pytest.fixture
+def hanging(impatient: Serving) -> Serving:
+    """Return the portal with an empty log, once the web process that an earlier test blocked is replaced."""
+    impatient.portal.wait_for(lambda: web_answers(impatient), 60, "the web process")
+    impatient.log.write_text("")
+    return impatient
 
 
 def wait_until_replaced(serving: Serving, hung: int) -> None:
