@@ -1,7 +1,7 @@
 """The form of a channel: one input per field of its kind, its recipients, and the alert types routed to it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -23,6 +23,8 @@ def form_field_name(field_name: str) -> str:
 
 class ChannelForm(forms.ModelForm[Channel]):
     """The base of the form of each kind. A secret is never shown again; an empty input keeps its value."""
+
+    kind: ClassVar[str]  # set by `build_form`
 
     routed_types = forms.ModelMultipleChoiceField(
         AlertType.objects.order_by("name"),
@@ -47,10 +49,6 @@ class ChannelForm(forms.ModelForm[Channel]):
                 self.initial["routed_types"] = list(
                     AlertType.objects.filter(severity=Severity.CRITICAL)
                 )
-
-    @property
-    def kind(self) -> str:
-        raise NotImplementedError
 
     def list_changed_settings(self) -> dict[str, str]:
         """Return the values in the form that differ from the saved ones. Empty secrets are unchanged."""
