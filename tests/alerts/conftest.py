@@ -9,9 +9,10 @@ import pytest
 from pytest_django import Settings
 
 from alerts import services
-from alerts.channels import TRANSPORTS
+from alerts.channels import TRANSPORTS, Message, get_config, get_transport
+from alerts.channels.base import MessageKind
 from alerts.extension_points import Measured, Severity, alert_rule, alert_rules, instant_checks
-from alerts.models import AlertRule, Channel, Notification, SystemAlert
+from alerts.models import AlertRule, AlertType, Channel, Notification, SystemAlert
 from alerts.services.defaults import add_default_channel
 from core.lib.outbound import breaker
 from core.lib.registry import Registry
@@ -115,6 +116,58 @@ def mail(db: None, mail_server: MailServer, settings: Settings) -> MailServer:
     settings.EMAIL_USE_TLS = False
     Channel.objects.filter(name="email").update(config={"recipients": "ops@example.com"})
     return mail_server
+
+
+MESSAGE = Message(
+    kind=MessageKind.TRIGGERED,
+    title="Gate <north> is slow & sad",
+    text="3,200 ms, above the threshold of 3,000 ms",
+    severity="high",
+    source="performance",
+    url="https://ops.example/admin/alerts/7/",
+    facts=[("Value", "3,200 ms"), ("gate", "north")],
+    at=NOON,
+    started_at=NOON - MINUTE,
+    thread="opsportal:7:1",
+    component="performance",
+    group="slow-performance",
+)
+
+Make = Callable[..., Channel]
+
+
+@pytest.fixture
+def channel() -> Make:
+    """Return a function that creates a channel and makes it the only one for alerts of the gauge."""
+
+    def make(kind: str, **config: str) -> Channel:
+        made, _ = Channel.objects.update_or_create(
+            name=kind, defaults={"kind": kind, "config": config, "uses_environment": True}
+        )
+        AlertType.objects.get(slug="high-error-rate").channels.set([made])
+        return made
+
+    return make
+
+
+def send(channel: Channel, message: Message = MESSAGE, key: str = "7:1:triggered:1:3") -> str:
+    receipt = get_transport(channel).send(message, get_config(channel), idempotency_key=key)
+    return receipt.reference
+
+
+@pytest.fixture
+def twilio(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
+    settings.TWILIO_API_URL = fake.url
+    fake.default.status = 201
+    fake.default.body = b'{"sid": "SM1", "status": "queued"}'
+    channel(
+        "sms",
+        account_sid="AC1",
+        auth_token="secret",
+        sender="+15550001",
+        recipients="+15550100, +15550101",
+    )
+    return fake
 
 
 def deliver(now: datetime) -> dict[str, int]:
