@@ -56,8 +56,8 @@ def measure(name: str, postgres_url: str) -> list[str]:
         template = make_template(template_dir, postgres_url)
         portal = Portal(template, data, environment=environment(mail))
         try:
-            with scenario(portal, mail) as outage:
-                outage.report_alerts(seconds=60, kills_at=(40, 90, 140))
+            with scenario(portal, mail, max_per_minute=30) as outage:
+                outage.report_alerts(200, seconds=60, kills_at=(40, 90, 140))
                 outage.wait_for_healthy_channels()
                 for channel in HEALTHY:
                     outage.wait_for_storm_message(channel, len(outage.grouped(channel)))

@@ -8,57 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.servers import process
+from tests.server.serving import Serving, name
 from tests.servers.fake_http import Answer, FakeHTTP, Received
 from tests.servers.mail import MailServer
 from tests.servers.portal import ROOT, Portal
 
-ALERT_COUNT = 200
 CRITICAL_EVERY = 10
 BROKEN = {"hanging": "hang", "failing": "500", "revoked": "410", "limited": "429"}
 HEALTHY = ("healthy", "email")
 RATE_LIMIT_SECONDS = 5
-
-ADD_CHANNELS = """
-import json, sys
-from alerts.models import Channel
-Channel.objects.exclude(name="email").delete()
-Channel.objects.filter(name="email").update(gets_every_type=True)
-for name, url in json.loads({urls!r}).items():
-    Channel.objects.create(name=name, kind="webhook", gets_every_type=True, config={{"url": url, "secret": "s"}})
-"""
-REPORT = """
-import json, time
-from django.utils import timezone
-from alerts import services
-from alerts.extension_points import Severity
-for number in range({count}):
-    is_critical = number % {critical_every} == 0
-    services.report_problem(
-        key=f"problem-{{number}}", alert_type="high-error-rate", message="It is broken.", source="tests",
-        title=f"Problem {{number:03}}", severity=Severity.CRITICAL if is_critical else Severity.HIGH,
-        now=timezone.now(),
-    )
-    print(json.dumps([f"Problem {{number:03}}", is_critical, time.time()]), flush=True)
-    time.sleep({pause})
-"""
-CLEAR = """
-from django.utils import timezone
-from alerts import services
-for number in range({count}):
-    services.clear_problem(key=f"problem-{{number}}", now=timezone.now())
-"""
-REPAIR = """
-from django.utils import timezone
-from alerts import services
-from alerts.models import Channel
-services.enable_channel(Channel.objects.get(name="revoked"), now=timezone.now())
-Channel.objects.exclude(retry_at=None).update(retry_at=timezone.now())
-"""
 
 
 class Provider:
@@ -107,41 +69,36 @@ class Scenario:
     portal: Portal
     mail: MailServer
     providers: dict[str, Provider]
+    serving: Serving
+    actions: subprocess.Popen[str]
     reported: list[Reported] = field(default_factory=list)
 
-    def prepare(self) -> None:
-        """Add the channels and start the workers."""
+    def prepare(self, *, max_per_minute: int) -> None:
+        """Add the channels and wait for the workers."""
         urls = {name: f"{p.server.url}/hook" for name, p in self.providers.items()}
-        self._shell(ADD_CHANNELS.format(urls=json.dumps(urls)))
-        self.portal.start_worker()
-        self.portal.wait_for(lambda: self.portal.find_workers("loops"), what="the workers")
+        self._act("add_channels", urls=urls, max_per_minute=max_per_minute)
+        self.portal.wait_for(self._find_loops, what="the delivery process")
 
-    def report_alerts(self, *, seconds: float, kills_at: tuple[int, ...] = ()) -> None:
-        """Open all alerts within this time. After each of the given numbers, kill a process or all of them."""
-        code = REPORT.format(
-            count=ALERT_COUNT, critical_every=CRITICAL_EVERY, pause=seconds / ALERT_COUNT
-        )
-        with subprocess.Popen(
-            [sys.executable, "manage.py", "shell", "-v0", "-c", code],
-            env=self.portal.environment,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as reporting:
-            assert reporting.stdout is not None
-            for number, line in enumerate(reporting.stdout):
-                self.reported.append(Reported(*json.loads(line)))
-                if number in kills_at:
-                    self._kill(is_whole_cluster=number == kills_at[-1])
-        assert len(self.reported) == ALERT_COUNT
+    def report_alerts(self, count: int, *, seconds: float, kills_at: tuple[int, ...] = ()) -> None:
+        """Open all alerts within this time. After each of the given numbers, kill a process, at the last one all."""
+        arguments = {"critical_every": CRITICAL_EVERY, "pause_seconds": seconds / count}
+        for number, line in enumerate(self._results("report", count=count, **arguments)):
+            self.reported.append(Reported(*json.loads(line)))
+            if number in kills_at:
+                self._kill(is_whole_cluster=number == kills_at[-1])
+        assert len(self.reported) == count
 
     def _kill(self, *, is_whole_cluster: bool) -> None:
         if is_whole_cluster:
-            self.portal.kill_worker()
-            self.portal.start_worker()
-            return
-        for pid in self.portal.find_workers("loops"):
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(self.serving.child("opsportal tasks"), signal.SIGKILL)
+        else:
+            os.kill(self.portal.wait_for(self._find_loops, what="the process"), signal.SIGKILL)
+
+    def _find_loops(self) -> int:
+        """Return the id of the process that evaluates and delivers, or 0."""
+        return next(
+            (pid for pid in self.serving.descendants() if name(pid) == "opsportal loops"), 0
+        )
 
     def wait_for_healthy_channels(self, seconds: float = 120) -> None:
         """Wait until the channels that work have nothing to send."""
@@ -155,16 +112,29 @@ class Scenario:
         """Repair all providers and channels, and wait until nothing is left to send."""
         for provider in self.providers.values():
             provider.repair()
-        self._shell(REPAIR)
+        self._act("repair")
         self.portal.wait_for(
             lambda: self._count_unfinished(*self.providers, "email") == 0, seconds, "the delivery"
         )
 
     def clear_alerts(self) -> None:
-        self._shell(CLEAR.format(count=ALERT_COUNT))
+        self._act("clear", count=len(self.reported))
         self.portal.wait_for(
             lambda: self._count_unfinished(*self.providers, "email") == 0, 180, "the resolutions"
         )
+
+    def _act(self, action: str, **arguments: object) -> None:
+        for _ in self._results(action, **arguments):
+            pass
+
+    def _results(self, action: str, **arguments: object) -> Iterator[str]:
+        assert self.actions.stdin is not None
+        assert self.actions.stdout is not None
+        self.actions.stdin.write(json.dumps([action, arguments]) + "\n")
+        self.actions.stdin.flush()
+        while (line := self.actions.stdout.readline().strip()) != "done":
+            assert line, f"the action {action} failed"
+            yield line
 
     def _count_unfinished(self, *channels: str) -> int:
         marks = ", ".join(["%s"] * len(channels))
@@ -174,10 +144,6 @@ class Scenario:
             channels,
         )
         return count
-
-    def _shell(self, code: str) -> None:
-        done = self.portal.manage("shell", "-v0", "-c", code)
-        assert done.returncode == 0, done.stderr
 
     # --- what was received --------------------------------------------------------------------------
 
@@ -237,16 +203,32 @@ class Scenario:
 
 
 @contextmanager
-def scenario(portal: Portal, mail: MailServer) -> Iterator[Scenario]:
+def scenario(
+    portal: Portal,
+    mail: MailServer,
+    *,
+    max_per_minute: int,
+    manage: Sequence[str] = ("manage.py",),
+) -> Iterator[Scenario]:
     """Prepare the scenario. The portal needs `environment(mail)`."""
     providers = {"healthy": Provider(), **{name: Provider(mode) for name, mode in BROKEN.items()}}
+    actions = subprocess.Popen(
+        [sys.executable, "-m", "tests.alerts.outage_actions"],
+        env=portal.environment,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    serving = Serving(portal, "--no-web", manage=manage)
     try:
-        prepared = Scenario(portal, mail, providers)
-        prepared.prepare()
+        prepared = Scenario(portal, mail, providers, serving, actions)
+        prepared.prepare(max_per_minute=max_per_minute)
         yield prepared
     finally:
-        if portal.worker:
-            process.kill_group(portal.worker)
+        actions.kill()
+        actions.communicate()
+        serving.stop()
         for provider in providers.values():
             provider.close()
 

@@ -1,21 +1,25 @@
-"""Two hundred alerts while one channel hangs and three refuse, and workers are killed: nothing is lost or doubled."""
+"""Many alerts while one channel hangs and three refuse, and workers are killed: nothing is lost or doubled."""
 
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
-from tests.alerts.channel_outages import ALERT_COUNT, HEALTHY, environment, scenario
+from tests.alerts.channel_outages import HEALTHY, environment, scenario
 from tests.servers.mail import MailServer
 from tests.servers.portal import Portal
+
+ALERT_COUNT = 60
+IMPATIENT = ("-m", "tests.alerts.impatient")
 
 
 @pytest.mark.slow
 def test_nothing_is_lost_doubled_or_out_of_order_while_channels_fail_and_workers_are_killed(
     make_portal: Callable[..., Portal], mail_server: MailServer
 ) -> None:
-    with scenario(make_portal(**environment(mail_server)), mail_server) as outage:
-        outage.report_alerts(seconds=10, kills_at=(40, 90, 140))
+    portal = make_portal(**environment(mail_server))
+    with scenario(portal, mail_server, max_per_minute=1000, manage=IMPATIENT) as outage:
+        outage.report_alerts(ALERT_COUNT, seconds=6, kills_at=(10, 25, 40))
         critical = {alert.title for alert in outage.reported if alert.is_critical}
         everything = {alert.title for alert in outage.reported}
         outage.wait_for_healthy_channels()
