@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, Route, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response, expect
 
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "::1"}
 LOOKS = {
@@ -23,7 +23,8 @@ class Watch:
     def __init__(self, context: BrowserContext) -> None:
         self.faults: list[str] = []
         self._allowed: list[re.Pattern[str]] = []
-        context.route("**/*", self._only_loopback)
+        # Not context.route(), which would disable the browser's cache: every page would load all scripts again.
+        context.on("request", self._request)
         context.on("page", self._page)
 
     def allow(self, pattern: str) -> None:
@@ -48,13 +49,11 @@ class Watch:
         if response.status >= 400 and not response.url.endswith("/favicon.ico"):
             self.faults.append(f"{response.status} {response.request.method} {response.url}")
 
-    def _only_loopback(self, route: Route) -> None:
-        parts = urlsplit(route.request.url)
-        if parts.scheme in ("data", "blob", "about") or parts.hostname in LOOPBACK:
-            route.continue_()
-        else:
-            self.faults.append(f"outside request: {route.request.url}")
-            route.abort()
+    def _request(self, request: Request) -> None:
+        """Report a request to another host, which the browser cannot resolve: see `chromium.arguments`."""
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("data", "blob", "about") and parts.hostname not in LOOPBACK:
+            self.faults.append(f"outside request: {request.url}")
 
 
 def settled(page: Page) -> None:

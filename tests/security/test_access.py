@@ -153,6 +153,8 @@ def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User)
     for path in page_paths():
         if path.endswith(("/login/", "/logout/", "/change/", "/delete/", "/history/")):
             continue
+        if client.get(path).status_code in (404, 405):  # its object does not exist; it takes no GET
+            continue
         for value in values:
             response = client.get(path, dict.fromkeys(names, value))
             if response.status_code >= 500:

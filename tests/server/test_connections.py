@@ -14,7 +14,7 @@ from tests.errors.support import envelope, raised
 from tests.payments.stripe_double import StripeDouble
 from tests.server.clients import Connection, close, open_many, probe_liveness
 from tests.server.serving import Serving
-from tests.servers.portal import Portal
+from tests.servers.portal import Portal, Template
 
 IDLE_CONNECTIONS = 10_000
 ACTIVE_CLIENTS = 2_000
@@ -127,11 +127,15 @@ def set_up_sale(portal: Portal) -> int:
     return int(portal.value("SELECT max(id) FROM reservations_tickettype"))
 
 
-@pytest.fixture
-def impatient_portal(make_portal: Callable[..., Portal]) -> Portal:
-    portal = make_portal(HEADER_TIMEOUT_SECONDS="2", BODY_TIMEOUT_SECONDS="2")
+@pytest.fixture(scope="module")
+def impatient_portal(
+    portal_template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Portal]:
+    timeouts = {"HEADER_TIMEOUT_SECONDS": "2", "BODY_TIMEOUT_SECONDS": "2"}
+    portal = Portal(portal_template, tmp_path_factory.mktemp("portal"), environment=timeouts)
     portal.start()
-    return portal
+    yield portal
+    portal.stop()
 
 
 @pytest.mark.parametrize(

@@ -61,5 +61,10 @@ def _from_npm() -> Path | None:
 
 
 def arguments() -> list[str]:
-    flags = ["--disable-dev-shm-usage", "--force-color-profile=srgb", "--hide-scrollbars"]
+    flags = [
+        "--disable-dev-shm-usage",
+        "--force-color-profile=srgb",
+        "--hide-scrollbars",
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE localhost , EXCLUDE 127.0.0.1",
+    ]
     return [*flags, "--no-sandbox"] if os.geteuid() == 0 else flags
