@@ -19,7 +19,7 @@ def hang_on_request() -> None:
     from core.lib import processes
     from opsportal.server import heartbeat, rsgi
 
-    processes.Child.next_backoff_seconds = lambda child: 0.1  # type: ignore[method-assign]
+    processes.Child.next_backoff_seconds = lambda self: 0.1  # type: ignore[method-assign]
     heartbeat.LOOP_TIMEOUT_SECONDS = 3.0
     heartbeat.THREADS_TIMEOUT_SECONDS = 4.0
     heartbeat.START_TIMEOUT_SECONDS = 30.0
