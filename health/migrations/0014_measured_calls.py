@@ -9,7 +9,7 @@ def count_as_measured(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> No
 
 
 class Migration(migrations.Migration):
-    dependencies = [('health', '0013_seal_secrets')]
+    dependencies = [("health", "0013_seal_secrets")]
 
     operations = [
         migrations.AddField(
