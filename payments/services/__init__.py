@@ -14,11 +14,8 @@ from payments.services.create import (
 from payments.services.mismatches import settle_mismatch
 from payments.services.outages import check_provider
 from payments.services.payable import NotPayable
-from payments.services.reconcile import (
-    continue_reconciliation,
-    fetch_missing_event,
-    reconcile,
-)
+from payments.services.reconciliation.events import fetch_missing_event
+from payments.services.reconciliation.runs import continue_reconciliation, reconcile
 from payments.services.refund import CannotRefund, NewRefund, refund
 from payments.services.sweep import reap_keys, sweep
 from payments.services.webhooks.process import process_event, process_waiting

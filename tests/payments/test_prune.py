@@ -7,7 +7,7 @@ from django.test import override_settings
 
 from payments import services
 from payments.models import RefusedDelivery, WebhookEvent
-from payments.services.reconcile import FULL_LOOKBACK
+from payments.services.reconciliation.runs import FULL_LOOKBACK
 from payments.services.webhooks import prune
 from tests.factories import make_payment
 from tests.payments.stripe_double import event

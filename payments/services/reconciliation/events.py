@@ -1,0 +1,44 @@
+"""Find the events that never arrived, and process them."""
+
+from datetime import datetime
+
+from payments import stripe_api
+from payments.models import ReconciliationRun, WebhookEvent
+from payments.services.reconciliation.pages import LATE_AFTER, read_page
+from payments.services.webhooks.process import process_event
+from payments.services.webhooks.receive import RECONCILED_TYPES, NotAnEvent, record_event
+
+
+def compare_events(run: ReconciliationRun, now: datetime) -> str:
+    """Store and process the events of one page that never arrived."""
+    events, bookmark = read_page(run, "events", types=list(RECONCILED_TYPES))
+    run.event_count += len(events)
+    ids = [str(data.get("id")) for data in events]
+    known = set(WebhookEvent.objects.filter(event_id__in=ids).values_list("event_id", flat=True))
+    for data in reversed(events):  # oldest first, as they happened
+        if data.get("id") in known:
+            continue
+        try:
+            received = record_event(
+                data, endpoint="reconciliation", livemode=stripe_api.is_livemode(), now=now
+            )
+        except NotAnEvent:
+            continue
+        if received.is_new:
+            run.inserted_count += 1
+            run.late_count += received.event.created_at < now - LATE_AFTER
+            process_event(event_pk=received.event.pk, now=now)
+    return bookmark
+
+
+def fetch_missing_event(*, event_id: str, now: datetime) -> WebhookEvent:
+    """Fetch one event from Stripe, store and process it. Raises NotAnEvent and the errors of stripe_api."""
+    received = record_event(
+        stripe_api.retrieve_event(event_id),
+        endpoint="staff",
+        livemode=stripe_api.is_livemode(),
+        now=now,
+    )
+    process_event(event_pk=received.event.pk, now=now)
+    received.event.refresh_from_db()
+    return received.event
