@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     from django.conf import settings
     from django.core.management import call_command
 
-    from tests.payments.month import run_shop
+    from tests.payments.month.report import run_shop
     from tests.payments.stripe_account import StripeAccount
     from tests.payments.stripe_double import StripeDouble
 

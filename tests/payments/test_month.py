@@ -2,7 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.payments.month import FAULTS, run_shop
+from tests.payments.month.faults import FAULTS
+from tests.payments.month.report import run_shop
 from tests.payments.stripe_double import StripeDouble
 
 START = datetime(2026, 6, 1, 0, 0, tzinfo=UTC)

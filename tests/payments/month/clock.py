@@ -1,0 +1,36 @@
+"""The compressed time of the shop, and what is planned for later."""
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from payments import services
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+class Clock:
+    def __init__(self, start: datetime, tick: timedelta) -> None:
+        self.now, self.tick = start, tick
+        self._agenda: list[tuple[datetime, int, Callable[[], object]]] = []
+        self._tie = itertools.count()
+
+    def timestamp(self) -> float:
+        return self.now.timestamp()
+
+    def at(self, delay: timedelta, action: Callable[[], object]) -> None:
+        """Plan an action."""
+        heapq.heappush(self._agenda, (self.now + delay, next(self._tie), action))
+
+    def run_tick(self) -> Iterator[None]:
+        """Take the actions that are planned for the next tick, yield after each of them, and end at the tick."""
+        ends = self.now + self.tick
+        while self._agenda and self._agenda[0][0] <= ends:
+            self.now, _, action = heapq.heappop(self._agenda)
+            try:
+                action()
+            except (services.StripeUnavailable, services.InProgress):
+                self.at(10 * MINUTE, action)  # the buyer's browser tries again
+            yield
+        self.now = ends

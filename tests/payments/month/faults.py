@@ -1,0 +1,57 @@
+"""The faults that hit orders, and the case that each of them must lead to."""
+
+import random
+
+from payments.models import Mismatch
+from reservations.models import Discrepancy
+
+# "" for no case.
+FAULTS: dict[str, str] = {
+    "response lost": "",
+    "killed while creating": "",
+    "events lost": "",
+    "events shuffled and repeated": "",
+    "unreadable event": "",  # an alert about the event, no case of the order
+    "paid late": "",
+    "paid late, sold out": Discrepancy.Kind.SOLD_OUT,
+    "paid twice": Discrepancy.Kind.SECOND_PAYMENT,
+    "captured in part": Discrepancy.Kind.AMOUNT,
+    "bank debit": "",
+    "bank debit fails": "",
+    "refunded by staff": "",
+    "refunded at Stripe": Discrepancy.Kind.SEAT_WITHOUT_MONEY,
+    "refund fails": Mismatch.Kind.REFUND_FAILED,
+    "refund request lost": Mismatch.Kind.REFUND_FAILED,
+    "refund response lost": "",
+    "dispute won": "",
+    "dispute lost": Discrepancy.Kind.DISPUTE_LOST,
+    "inquiry": "",
+    "unknown here": Mismatch.Kind.MISSING,
+}
+# The alerts about an order that its fault explains. All others are false.
+ALERTS: dict[str, set[str]] = {
+    "paid late, sold out": {"money-without-seat"},
+    "paid twice": {"money-without-seat"},
+    "captured in part": {"seat-and-money-differ"},
+    "bank debit fails": {"debit-failed"},
+    "refunded at Stripe": {"seat-and-money-differ"},
+    "refund fails": {"payment-mismatch"},
+    "refund request lost": {"payment-mismatch"},
+    "dispute won": {"payment-dispute"},
+    "dispute lost": {"payment-dispute", "seat-and-money-differ"},
+    "inquiry": {"payment-dispute"},
+    "unknown here": {"payment-mismatch"},
+}
+# Alerts that are about Stripe's connection and not about one order, with the fault that explains them.
+CONNECTION_ALERTS = {"webhooks-missing": "events lost", "dead-webhook": "unreadable event"}
+OUTAGE_ALERTS = {"payments-stuck", "webhooks-late", "webhooks-missing"}
+GAVE_UP = "gave up during the outage"
+
+
+def plan_faults(count: int, share: float, random_: random.Random) -> list[str]:
+    """Return the fault of each order: `share` of the orders, at least one, has each kind of fault."""
+    each = max(1, round(count * share))
+    plan = [fault for fault in FAULTS for _ in range(each)]
+    plan += [""] * (count - len(plan))
+    random_.shuffle(plan)
+    return plan
