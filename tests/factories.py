@@ -45,7 +45,7 @@ def make_ticket_type(
 def wanted(*items: tuple[TicketType, int], key: str = "", **fields: Any) -> Wanted:
     """Return an order of a buyer: `wanted((standing, 2), (seated, 1), customer="c-1")`."""
     quantities = tuple(sorted((type_.pk, quantity) for type_, quantity in items))
-    given = {"customer": "", "order_id": "", "fingerprint": str(quantities), **fields}
+    given = {"customer": "", "order_id": "", "digest": str(quantities), **fields}
     return Wanted(items=quantities, key=key or f"key-{next(_numbers)}", **given)
 
 

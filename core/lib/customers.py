@@ -30,6 +30,11 @@ def customer_references(given: str) -> list[str]:
     return [keyed_reference(digest, secret) for secret in keys]
 
 
+def earlier_references(given: str) -> list[str]:
+    """Return the references under which a customer was stored before SECRET_KEY was rotated."""
+    return customer_references(given)[1:]
+
+
 def keyed_reference(digest: str, secret: str | None = None) -> str:
     """Return the reference for the SHA-256 of a normalized address; the key is SECRET_KEY by default."""
     hashed = salted_hmac("payments.customers", digest, secret=secret, algorithm="sha256")

@@ -101,7 +101,9 @@ class Payment(models.Model):
     key = models.CharField(  # noqa: DJ001  NULL: the unique constraint ignores removed keys
         "idempotency key", max_length=255, null=True, help_text="Removed when it expires."
     )
-    fingerprint = models.CharField(max_length=64)
+    fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="Keyed hash of the request. Removed with the key."
+    )
 
     state = models.CharField(max_length=10, choices=State, default=State.STARTED)
     owner = models.CharField(max_length=lease_owner.MAX_LENGTH, blank=True)

@@ -19,6 +19,7 @@ from core.clients.models import ClientApp
 from core.lib import request_id
 from core.lib.customers import customer_reference
 from core.lib.durability import relaxed_durability
+from core.lib.fingerprints import is_same_request, keyed_fingerprint
 from core.lib.lease_owner import new_owner
 from core.lib.scrub import scrub_text
 from payments import stripe_api
@@ -55,7 +56,7 @@ class NewPayment:
         ]
 
     @property
-    def fingerprint(self) -> str:
+    def digest(self) -> str:
         """Hash of method, path and body, which detects a key that is reused for another request."""
         body = {name: getattr(self, name) for name in _HASHED}
         body["metadata"] = dict(sorted(self.metadata.items()))
@@ -65,7 +66,7 @@ class NewPayment:
         return hashlib.sha256(b"POST /api/v1/payments/ " + canonical).hexdigest()
 
 
-# In this order, so that keys that were used before `split` was added keep their fingerprint.
+# In this order, so that keys that were used before `split` was added keep their digest.
 _HASHED = ("amount", "currency", "order_id", "reservation_id", "customer", "description")
 
 
@@ -152,7 +153,7 @@ def create_payment(
         app=app,
         livemode=stripe_api.is_livemode(),
         key=key,
-        fingerprint=new_payment.fingerprint,
+        fingerprint=keyed_fingerprint(new_payment.digest),
         owner=owner,
         locked_until=now + LEASE,
         amount=new_payment.amount,
@@ -190,7 +191,7 @@ def _find_by_key(app: ClientApp, key: str) -> Payment | None:
 
 
 def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> StoredResponse:
-    if payment.fingerprint != new_payment.fingerprint:
+    if not is_same_request(payment.fingerprint, new_payment.digest):
         raise KeyReused
     if payment.state == Payment.State.FINISHED:
         with relaxed_durability():

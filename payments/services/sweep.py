@@ -69,11 +69,16 @@ def _close_unsendable(payment: Payment, now: datetime) -> None:
 
 
 def reap_keys(*, now: datetime) -> int:
-    """Remove expired keys with their stored responses, which contain client secrets, and return their number."""
+    """Remove expired keys with their fingerprints and stored responses, and return their number.
+
+    The responses contain client secrets.
+    """
     expired = Payment.objects.filter(
         key__isnull=False, expires_at__lte=now, state=Payment.State.FINISHED
     )
     total = 0
     while chunk := list(expired.order_by("pk").values_list("pk", flat=True)[:KEY_BATCH_SIZE]):
-        total += Payment.objects.filter(pk__in=chunk).update(key=None, response_body="")
+        total += Payment.objects.filter(pk__in=chunk).update(
+            key=None, fingerprint="", response_body=""
+        )
     return total

@@ -58,7 +58,9 @@ class Reservation(models.Model):
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
     idempotency_key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64, help_text="Hash of the request that created it.")
+    fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="Keyed hash of the request that created it."
+    )
     status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
     customer = models.CharField(max_length=200, blank=True)
     order_id = models.CharField(max_length=100, blank=True)

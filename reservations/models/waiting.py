@@ -37,7 +37,9 @@ class WaitingEntry(models.Model):
     app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
     ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="waiting")
     quantity = models.PositiveSmallIntegerField()
-    customer = models.CharField(max_length=200)
+    customer = models.CharField(
+        max_length=200, blank=True, help_text="Empty if the person was erased."
+    )
     order_id = models.CharField(max_length=100, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     reservation = models.OneToOneField(
@@ -74,6 +76,9 @@ class WaitingEntry(models.Model):
                 fields=["ticket_type", "id"], condition=Q(state="waiting"), name="waiting_in_order"
             ),
             models.Index(fields=["app", "state"], name="waiting_by_app"),
+            models.Index(
+                fields=["customer"], condition=~Q(customer=""), name="waiting_by_customer"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -45,6 +45,7 @@ from reservations.services.waiting import (
     join,
     leave,
     offer_tickets,
+    remove_from_waiting_lists,
 )
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "release_expired",
     "release_refunded",
     "release_sold",
+    "remove_from_waiting_lists",
     "reserve",
     "retry_failed",
     "review_partial_payments",

@@ -9,9 +9,11 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from core.clients.models import ClientApp
 from core.lib import request_id
+from core.lib.fingerprints import is_same_request, keyed_fingerprint
 from core.lib.group_commit import GroupCommit
 from reservations.models import Line, Reservation, TicketType
 from reservations.services import reserve_postgresql, reserve_sqlite
+from reservations.services.customers import recognize_customer
 from reservations.services.locks import set_lock_timeout
 from reservations.services.release import reclaim
 
@@ -20,13 +22,18 @@ MAX_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Wanted:
-    """A buyer's normalized request. `items` are pairs of ticket type id and quantity, by ascending id."""
+    """A buyer's normalized request.
+
+    `items` are pairs of ticket type id and quantity, by ascending id. `digest` is the request's SHA-256.
+    `earlier_customers` are the customer's references under earlier values of SECRET_KEY.
+    """
 
     items: tuple[tuple[int, int], ...]
     customer: str
     order_id: str
     key: str
-    fingerprint: str
+    digest: str
+    earlier_customers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,12 @@ def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
     Raises SoldOut, LimitReached, CustomerMissing, NotOnSale, UnknownTicketType, KeyReused and Busy. After any of them,
     the key can be used again.
     """
+    recognize_customer(customer=wanted.customer, earlier=wanted.earlier_customers)
     draft = Reservation(
         uuid=uuid.uuid4(),
         app=app,
         idempotency_key=wanted.key,
-        fingerprint=wanted.fingerprint,
+        fingerprint=keyed_fingerprint(wanted.digest),
         customer=wanted.customer,
         order_id=wanted.order_id,
         request_id=request_id.current(),
@@ -142,7 +150,7 @@ def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
     except (NotOnSale, UnknownTicketType):
         # The first request with this key may have succeeded while the type was on sale. (While it is on sale, the
         # insert finds a repeat by its key.)
-        repeat = _find_repeat(draft)
+        repeat = _find_repeat(draft, wanted)
         if repeat is None:
             raise
         return repeat
@@ -157,13 +165,13 @@ def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
     raise Busy  # concurrent buyers took the released tickets each time; some may still be left
 
 
-def _find_repeat(draft: Reservation) -> Reserved | None:
+def _find_repeat(draft: Reservation, wanted: Wanted) -> Reserved | None:
     existing = Reservation.objects.filter(
         app=draft.app, idempotency_key=draft.idempotency_key
     ).first()  # fmt: skip
     if existing is None:
         return None
-    if existing.fingerprint != draft.fingerprint:
+    if not is_same_request(existing.fingerprint, wanted.digest):
         raise KeyReused
     return Reserved(existing, list(existing.lines.select_related("ticket_type")), is_new=False)
 
@@ -226,7 +234,7 @@ def _hold(
             Line.objects.bulk_create(lines)
     except IntegrityError:
         # A concurrent request with this key has inserted its reservation first.
-        repeat = _find_repeat(draft)
+        repeat = _find_repeat(draft, wanted)
         if repeat is None:
             raise
         return repeat

@@ -1,6 +1,7 @@
 """The waiting list of sold-out ticket types: the first in line is offered a hold when tickets come back."""
 
 import uuid
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from django.db import transaction
 from core.clients.models import ClientApp
 from reservations.models import Reservation, Status, TicketType, WaitingEntry
 from reservations.models.waiting import WaitingEntryQuerySet
+from reservations.services.customers import recognize_customer
 from reservations.services.hold import CannotChange, cancel
 from reservations.services.release import reclaim
 from reservations.services.reserve import (
@@ -40,12 +42,20 @@ class Joined:
 
 @transaction.atomic
 def join(
-    *, app: ClientApp, ticket_type: int, quantity: int, customer: str, order_id: str, now: datetime
+    *,
+    app: ClientApp,
+    ticket_type: int,
+    quantity: int,
+    customer: str,
+    earlier_customers: Sequence[str] = (),
+    order_id: str,
+    now: datetime,
 ) -> Joined:
     """Put the customer on the waiting list. A customer who is on it, or has an offer, keeps that place.
 
     Raises UnknownTicketType, NoWaitingList, NotOnSale, NotSoldOut and LimitReached.
     """
+    recognize_customer(customer=customer, earlier=earlier_customers)
     type_ = TicketType.objects.select_for_update().filter(pk=ticket_type).first()
     if type_ is None:
         raise UnknownTicketType(f"no ticket type {ticket_type}")
@@ -90,6 +100,19 @@ def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
             raise CannotChange("not-active", f"the offer was {entry.shown_status(now)}")
         cancel(reservation=entry.reservation, now=now)
     return entry
+
+
+def remove_from_waiting_lists(*, entry_ids: Collection[int], now: datetime) -> None:
+    """Remove the customers from these entries, and take those who still wait off the list. Offers stay valid."""
+    entries = WaitingEntry.objects.filter(pk__in=entry_ids)
+    type_ids = sorted(set(entries.waiting().values_list("ticket_type", flat=True)))
+    with transaction.atomic():
+        for type_id in type_ids:
+            TicketType.objects.select_for_update().get(pk=type_id)
+        entries.filter(state=State.WAITING).update(state=State.LEFT, ended_at=now)
+        entries.update(customer="")
+        for type_id in type_ids:
+            _update_flag(type_id)
 
 
 def offer_tickets(*, now: datetime) -> int:

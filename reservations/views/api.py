@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from core.clients.api import api, idempotency_key_of
 from core.clients.models import ClientApp, Scope
-from core.lib.customers import customer_reference
+from core.lib.customers import customer_reference, earlier_references
 from core.lib.http import BadRequest, json_response, problem, read_json
 from payments.models import Payment
 from reservations import services
@@ -150,7 +150,8 @@ def _wanted(body: NewReservation, key: str) -> services.Wanted:
         customer=customer_reference(body.customer),
         order_id=body.order_id,
         key=key or uuid.uuid4().hex,
-        fingerprint=hashlib.sha256(msgspec.json.encode(normalized)).hexdigest(),
+        digest=hashlib.sha256(msgspec.json.encode(normalized)).hexdigest(),
+        earlier_customers=earlier_references(body.customer),
     )
 
 

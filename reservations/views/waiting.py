@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from core.clients.api import api
 from core.clients.models import ClientApp, Scope
-from core.lib.customers import customer_reference
+from core.lib.customers import customer_reference, earlier_references
 from core.lib.http import json_response, problem, read_json
 from reservations import services
 from reservations.models import WaitingEntry
@@ -39,6 +39,7 @@ def _join(request: HttpRequest, app: ClientApp) -> HttpResponse:
             ticket_type=body.ticket_type,
             quantity=body.quantity,
             customer=customer_reference(body.customer),
+            earlier_customers=earlier_references(body.customer),
             order_id=body.order_id,
             now=now,
         )

@@ -8,6 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from core.clients.models import ClientApp
+from core.lib.fingerprints import keyed_fingerprint
 from payments import services, stripe_api
 from payments.models import Payment, PaymentStatus
 from payments.services import NewPayment, StoredResponse
@@ -312,7 +313,7 @@ def _unfinished(app: ClientApp) -> Payment:
         app=app,
         livemode=False,
         key="k",
-        fingerprint=NEW_PAYMENT.fingerprint,
+        fingerprint=keyed_fingerprint(NEW_PAYMENT.digest),
         owner=uuid.uuid4().hex,
         locked_until=NOW + seconds(30),
         amount=NEW_PAYMENT.amount,

@@ -24,7 +24,7 @@ def buy(app: ClientApp, type_id: int, got: "Counter[str]") -> None:
     try:
         while True:
             key = f"{sys.argv[3]}-{threading.get_ident()}-{got.total()}"
-            wanted = services.Wanted(((type_id, 1),), "", "", key=key, fingerprint="f")
+            wanted = services.Wanted(((type_id, 1),), "", "", key=key, digest="f")
             try:
                 made = services.reserve(app=app, wanted=wanted, now=timezone.now())
             except services.Busy:
