@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | order_sources | `@order_source("payments", watches=(Watch(…),), page=…)` | `(Wanted) -> Iterable[Attempt]` |
 | problem_sources | `@problem_source("group", indexed=…, find=…, describe=…)` | `(first, last, limit) -> Page` |
+| erasers | `@eraser("payments")` | `(person, limit, now) -> int` |
 
 How to add one: docs/howto/.
 """
@@ -139,3 +140,27 @@ def problem_source(
     return problem_sources.decorator(
         kind, lambda read: ProblemSource(kind, read, find, indexed, describe, watches)
     )
+
+
+# --- erasure of a person -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Person:
+    """A customer to erase, by every reference under which records name that customer."""
+
+    customers: frozenset[str]  # in payments and reservations
+    users: frozenset[str]  # in errors
+
+
+Eraser = Callable[[Person, int, datetime], int]
+
+erasers: Registry[tuple[str, Eraser]] = Registry("erasers")
+
+
+def eraser(name: str) -> Callable[[Eraser], Eraser]:
+    """Register a function that removes a person from at most `limit` records, and returns the number of records.
+
+    It is called again, each time in a transaction of its own, until it returns 0.
+    """
+    return erasers.decorator(name, lambda erase: (name, erase))

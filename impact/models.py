@@ -167,3 +167,42 @@ class WinBackEntry(models.Model):
 
     def __str__(self) -> str:
         return self.order_key
+
+
+class Erasure(models.Model):
+    """The erasure of a person from all records. It does not say who the person was once it is finished."""
+
+    customers = models.TextField(
+        blank=True,
+        help_text="References to the person, as JSON. Removed when the erasure is finished.",
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    requested_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    counts = models.JSONField(default=dict, help_text="Changed records by kind.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(finished_at=None) | Q(customers=""),
+                name="a_finished_erasure_names_no_person",
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["requested_at"], condition=Q(finished_at=None), name="unfinished_erasures"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"erasure {self.pk}"
+
+    @property
+    def summary(self) -> str:
+        """Return the number of changed records by kind: "payments: 2, reservations: 1"."""
+        parts = [
+            f"{name.replace('_', ' ')}: {count:,}" for name, count in sorted(self.counts.items())
+        ]
+        return ", ".join(parts) or "no record named this person"

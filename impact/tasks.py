@@ -6,8 +6,8 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from core.lib.continuous import Control, continuous
-from core.lib.schedules import daily
-from impact.services import catch_up
+from core.lib.schedules import daily, every
+from impact.services import catch_up, erasure
 
 INTERVAL_SECONDS = 2.0
 
@@ -20,6 +20,12 @@ def add_up_orders(control: Control) -> None:
             close_old_connections()  # the database may have been unavailable
         control.report_progress()
         time.sleep(INTERVAL_SECONDS)
+
+
+@every(minutes=1)
+def continue_erasures() -> dict[str, int]:
+    """Continue the erasure of persons"""
+    return {"finished": erasure.continue_erasures(now=timezone.now())}
 
 
 @daily(hour=2, minute=50)

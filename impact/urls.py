@@ -13,7 +13,7 @@ urlpatterns = [
     # Before the pages of problems, whose kind would match "lists".
     path("admin/impact/lists/<int:pk>/", staff(pages.win_back_list), name="list"),
     path("admin/impact/lists/<int:pk>/csv/", staff(pages.list_csv), name="list-csv"),
-    path("admin/impact/lists/<int:pk>/erase/", staff(pages.erase), name="erase"),
+    path("admin/impact/erase/", staff(pages.erase), name="erase"),
     path("admin/impact/<slug:kind>/<int:id>/", staff(pages.orders), name="orders"),
     path("admin/impact/<slug:kind>/<int:id>/csv/", staff(pages.orders_csv), name="orders-csv"),
     path("admin/impact/<slug:kind>/<int:id>/list/", staff(pages.write_list), name="write-list"),

@@ -75,6 +75,14 @@ INVENTORY: dict[str, list[str]] = {
         "group",
         "incident",
     ],
+    "erasers": [
+        "links",
+        "list_entries",
+        "orders",
+        "payments",
+        "reservations",
+        "waiting_entries",
+    ],
     "health_checks": [
         "backups",
         "cache",
@@ -167,6 +175,7 @@ INVENTORY: dict[str, list[str]] = {
         "core.jobs.tasks.prune_history",
         "core.limits.tasks.remove_old_blocked_calls",
         "payments.tasks.continue_reconciliation",
+        "impact.tasks.continue_erasures",
         "impact.tasks.prune",
         "payments.tasks.finish_payments",
         "payments.tasks.process_waiting_events",

@@ -1,16 +1,13 @@
-"""Lists of buyers whose orders a problem lost, and the erasure of a person from them."""
+"""Lists of buyers whose orders a problem lost."""
 
 from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
 
-from core.lib.customers import customer_reference, user_references
 from impact.extension_points import Description
-from impact.models import Order, OrderReference, ProblemReference, WinBackEntry, WinBackList
+from impact.models import WinBackEntry, WinBackList
 from impact.queries.orders import list_orders
-from impact.references import ReferenceKind
 from impact.services.catch_up import catch_up
 from impact.states import State
 
@@ -46,19 +43,3 @@ def write_win_back_list(
             )
             after = page.next_id
     return written
-
-
-@transaction.atomic
-def erase_person(*, customer: str) -> int:
-    """Remove a customer from all lists, orders and references, and return the number of list entries removed.
-
-    `customer` is the id that apps send, or an e-mail address. The amounts of the orders stay, without the person.
-    """
-    reference = customer_reference(customer)
-    users = user_references(reference)
-    removed, _ = WinBackEntry.objects.filter(customer=reference).delete()
-    Order.objects.filter(customer=reference).update(customer="")
-    named = Q(value__in=users)
-    OrderReference.objects.filter(named, kind=ReferenceKind.USER).delete()
-    ProblemReference.objects.filter(named, ref_kind=ReferenceKind.USER).delete()
-    return removed

@@ -12,22 +12,24 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from core.lib import formats
 from impact.extension_points import Description, problem_sources
-from impact.models import WinBackList
+from impact.models import Erasure, WinBackList
 from impact.queries.figures import SHOWN_STATES, format_amounts
 from impact.queries.orders import OrderRow, list_orders
 from impact.queries.summary import summarize
 from impact.services.catch_up import catch_up
-from impact.services.win_back import erase_person, write_win_back_list
+from impact.services.erasure import erase_person
+from impact.services.win_back import write_win_back_list
 from impact.states import State
 
 PAGE_SIZE = 50
 CSV_CHUNK = 500
 may_see = permission_required("impact.view_order", raise_exception=True)
 may_list = permission_required("impact.add_winbacklist", raise_exception=True)
+may_erase = permission_required("impact.add_erasure", raise_exception=True)
 may_see_list = permission_required("impact.view_winbacklist", raise_exception=True)
 
 
@@ -188,7 +190,7 @@ def win_back_list(request: HttpRequest, pk: int) -> HttpResponse:
             "entry_count": entries.count(),
             "total": format_amounts(totals),
             "problem": source.describe(found.problem) if source else None,
-            "may_erase": request.user.has_perm("impact.delete_winbackentry"),
+            "may_erase": request.user.has_perm("impact.add_erasure"),
         },
     )
 
@@ -214,13 +216,24 @@ def list_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     return _csv(f"win-back-{found.pk}", columns, lines)
 
 
-@require_POST
-@permission_required("impact.delete_winbackentry", raise_exception=True)
-def erase(request: HttpRequest, pk: int) -> HttpResponse:
-    """Remove a person from every list."""
-    get_object_or_404(WinBackList, pk=pk)
-    customer = request.POST.get("customer", "").replace("\0", "").strip()
-    removed = erase_person(customer=customer) if customer else 0
-    entries = "1 entry was" if removed == 1 else f"{removed} entries were"
-    messages.success(request, f"{entries} removed from the lists.")
-    return redirect("impact:list", pk)
+@require_http_methods(["GET", "POST"])
+@may_erase
+def erase(request: HttpRequest) -> HttpResponse:
+    """Erase a person from all records, in two steps: the customer, and a confirmation."""
+    customer = request.POST.get("customer", "").replace("\0", "").strip()[:200]
+    if customer and request.POST.get("step") == "confirmed":
+        assert isinstance(request.user, User)
+        erasure = erase_person(customer=customer, user=request.user, now=timezone.now())
+        messages.success(request, f"The person was erased. Changed records: {erasure.summary}.")
+        return redirect("impact:erase")
+    return render(
+        request,
+        "impact/erase.html",
+        {
+            **admin.site.each_context(request),
+            "title": "Erase a person",
+            "customer": customer,
+            "is_empty": request.method == "POST" and not customer,
+            "erasures": Erasure.objects.select_related("requested_by").order_by("-pk")[:20],
+        },
+    )

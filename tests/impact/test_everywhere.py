@@ -18,9 +18,8 @@ from core.clients.models import ApiKey, Scope
 from errors.models import ErrorEvent
 from health.hooks.metrics import impact as metrics
 from health.models import Incident
-from impact.models import Order, WinBackEntry, WinBackList
+from impact.models import WinBackEntry, WinBackList
 from impact.references import References
-from impact.services.win_back import erase_person
 from reservations import services
 from tests.errors.stored import make_error
 from tests.factories import (
@@ -235,18 +234,6 @@ def test_an_alert_is_resolved_with_a_list_as_well(browse: Client, event: ErrorEv
     alert.refresh_from_db()
     assert alert.state == "resolved"
     assert WinBackEntry.objects.get().customer == "u-lost"
-
-
-def test_a_person_is_erased_from_lists_and_links(browse: Client, event: ErrorEvent) -> None:
-    browse.post(reverse("impact:write-list", args=["group", event.group_id]))
-    [entry] = WinBackEntry.objects.all()
-
-    browse.post(reverse("impact:erase", args=[entry.list_id]), {"customer": "u-lost"})
-
-    assert not WinBackEntry.objects.exists()
-    assert not Order.objects.filter(customer="u-lost").exists()
-    assert Order.objects.filter(key="order:o-lost", amount=4500).exists()
-    assert erase_person(customer="u-lost") == 0
 
 
 @pytest.mark.parametrize("name", ["orders", "orders-csv", "list"])

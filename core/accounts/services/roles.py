@@ -47,7 +47,7 @@ STAFF_PERMISSIONS = (
     "reservations.add_reservation",
     "reservations.change_reservation",
     "impact.add_winbacklist",
-    "impact.delete_winbackentry",
+    "impact.add_erasure",
     "jobs.run_job",
 )
 

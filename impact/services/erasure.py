@@ -1,0 +1,76 @@
+"""Erase a person from all records, in small steps that can be continued after a crash."""
+
+import json
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from core.accounts.services import audit
+from core.lib.customers import customer_references, user_references
+from impact.extension_points import Eraser, Person, erasers
+from impact.models import Erasure
+from impact.services.catch_up import catch_up
+
+STEP_SIZE = 200  # records that one transaction changes
+
+
+def erase_person(*, customer: str, user: User | None, now: datetime) -> Erasure:
+    """Remove a customer from all records that name the person, and return what was changed.
+
+    `customer` is the id that apps send, an e-mail address, or the reference that is stored for one. Amounts, times and
+    the ids of orders stay. If the process is killed, the worker continues.
+    """
+    customers = sorted(set(customer_references(customer)))
+    with transaction.atomic():
+        erasure = Erasure.objects.create(
+            customers=json.dumps(customers), requested_by=user, requested_at=now
+        )
+        audit.record(user, "erasure of a person requested", target=str(erasure), now=now)
+    _finish(erasure, now)
+    return erasure
+
+
+def continue_erasures(*, now: datetime) -> int:
+    """Finish the erasures that were interrupted, and return their number."""
+    unfinished = list(Erasure.objects.filter(finished_at=None).order_by("pk"))
+    for erasure in unfinished:
+        _finish(erasure, now)
+    return len(unfinished)
+
+
+def _finish(erasure: Erasure, now: datetime) -> None:
+    person = _person(erasure)
+    for name, erase in erasers:
+        while _take_step(erasure, name, erase, person, now):
+            pass
+    with transaction.atomic():
+        unfinished = Erasure.objects.filter(pk=erasure.pk, finished_at=None)
+        is_finished = unfinished.update(finished_at=now, customers="")
+        erasure.refresh_from_db()
+        if is_finished:
+            audit.record(
+                erasure.requested_by,
+                "person erased",
+                target=str(erasure),
+                detail=erasure.summary,
+                now=now,
+            )
+    catch_up()  # so that orders are computed again from records without the person
+
+
+def _person(erasure: Erasure) -> Person:
+    customers = frozenset(json.loads(erasure.customers or "[]"))
+    users = {user for customer in customers for user in user_references(customer)}
+    return Person(customers=customers, users=frozenset(users))
+
+
+@transaction.atomic
+def _take_step(erasure: Erasure, name: str, erase: Eraser, person: Person, now: datetime) -> bool:
+    """Change one batch of records and count them in the same transaction. Return False if there are no more."""
+    counted = Erasure.objects.select_for_update().get(pk=erasure.pk)
+    count = erase(person, STEP_SIZE, now)
+    if count:
+        counted.counts[name] = counted.counts.get(name, 0) + count
+        counted.save(update_fields=["counts"])
+    return bool(count)

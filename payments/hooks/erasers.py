@@ -1,0 +1,22 @@
+"""Payments without a person who is erased."""
+
+from datetime import datetime
+
+from impact.extension_points import Person, eraser
+from payments.models import Payment, TimelineEntry
+
+
+@eraser("payments")
+def erase_from_payments(person: Person, limit: int, now: datetime) -> int:
+    """Remove the customer and the fingerprint of the request, which covers the customer.
+
+    Events from Stripe are stored without personal data, and a request's description and metadata only until the
+    payment is finished.
+    """
+    named = Payment.objects.filter(customer__in=person.customers).order_by("pk")
+    found = list(named.values_list("pk", flat=True)[:limit])
+    Payment.objects.filter(pk__in=found).update(customer="", fingerprint="")
+    TimelineEntry.objects.bulk_create(
+        TimelineEntry(payment_id=pk, at=now, what="customer erased") for pk in found
+    )
+    return len(found)

@@ -1,0 +1,25 @@
+"""Reservations and waiting lists without a person who is erased."""
+
+from datetime import datetime
+
+from impact.extension_points import Person, eraser
+from reservations.models import Reservation, WaitingEntry
+from reservations.services import remove_from_waiting_lists
+
+
+@eraser("reservations")
+def erase_from_reservations(person: Person, limit: int, now: datetime) -> int:
+    """Remove the customer and the fingerprint of the request, which covers the customer. Seats are kept."""
+    named = Reservation.objects.filter(customer__in=person.customers).order_by("pk")
+    found = list(named.values_list("pk", flat=True)[:limit])
+    Reservation.objects.filter(pk__in=found).update(customer="", fingerprint="")
+    return len(found)
+
+
+@eraser("waiting_entries")
+def erase_from_waiting_lists(person: Person, limit: int, now: datetime) -> int:
+    """Take the person off the waiting lists, and remove the customer from what became of earlier entries."""
+    named = WaitingEntry.objects.filter(customer__in=person.customers).order_by("pk")
+    found = list(named.values_list("pk", flat=True)[:limit])
+    remove_from_waiting_lists(entry_ids=found, now=now)
+    return len(found)
