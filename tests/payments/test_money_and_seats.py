@@ -1,8 +1,8 @@
-"""Any sequence of payments, refunds, failures, disputes and shuffled reports ends with right books and closed cases."""
+"""Payments, refunds, disputes, waiting buyers and reports in any order end with right books and no open case."""
 
 import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -24,7 +24,8 @@ from payments import services
 from payments.models import Dispute, Mismatch, Payment, Refund
 from payments.services.webhooks.receive import record_event
 from reservations import services as reservations
-from reservations.models import Discrepancy, Reservation, Status
+from reservations.models import Discrepancy, Line, Reservation, Status, WaitingEntry
+from reservations.queries.drift import find_drift
 from tests.factories import make_app, make_ticket_type, wanted
 from tests.payments.books import check_alerts, check_books, check_cases
 from tests.payments.in_process import connected
@@ -34,7 +35,7 @@ NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 PRICE = 2500
 numbers = st.integers(0, 11)
 Step = TypeVar("Step", bound=Callable[..., Any])
-MAX_RESERVATIONS, MAX_PAYMENTS = 5, 7
+MAX_RESERVATIONS, MAX_PAYMENTS, MAX_WAITING = 5, 7, 3
 
 
 def has_intent(*statuses: str) -> Callable[[Step], Step]:
@@ -59,7 +60,7 @@ class Shop(RuleBasedStateMachine):
         self.resources.enter_context(connected(self.account))
         self.app = make_app()
         self.staff = User.objects.create_user(f"staff-{uuid.uuid4().hex[:8]}")
-        self.standing = make_ticket_type(capacity, price=PRICE)
+        self.standing = make_ticket_type(capacity, price=PRICE, has_waiting_list=True)
         for quantity in (1, 2, 1):
             self.a_buyer_reserves_and_asks_for_a_payment(quantity)
 
@@ -103,6 +104,34 @@ class Shop(RuleBasedStateMachine):
         services.create_payment(
             app=self.app, new_payment=new_payment, key=uuid.uuid4().hex, now=self.now
         )
+
+    @precondition(lambda self: WaitingEntry.objects.count() < MAX_WAITING)
+    @rule(quantity=st.integers(1, 2))
+    def a_buyer_joins_the_waiting_list(self, quantity: int) -> None:
+        with contextlib.suppress(reservations.NotSoldOut):
+            reservations.join(
+                app=self.app,
+                ticket_type=self.standing.pk,
+                quantity=quantity,
+                customer=uuid.uuid4().hex,
+                order_id="",
+                now=self.now,
+            )
+
+    @precondition(lambda self: WaitingEntry.objects.exists())
+    @rule(number=numbers)
+    def a_buyer_leaves_the_waiting_list(self, number: int) -> None:
+        entry = self.pick(WaitingEntry.objects.select_related("reservation"), number)
+        with contextlib.suppress(reservations.CannotChange):
+            reservations.leave(entry=entry, now=self.now)
+
+    @precondition(lambda self: WaitingEntry.objects.waiting().exists())
+    @rule(is_paying=st.booleans())
+    def returned_tickets_are_offered(self, is_paying: bool) -> None:
+        before = set(Reservation.objects.values_list("pk", flat=True))
+        reservations.offer_tickets(now=self.now)
+        for offered in Reservation.objects.exclude(pk__in=before) if is_paying else ():
+            self.ask_for_payment(offered, sum(line.amount for line in offered.lines.all()))
 
     @has_intent("requires_payment_method")
     @rule(
@@ -157,6 +186,15 @@ class Shop(RuleBasedStateMachine):
         if payment is not None and payment.refundable:
             self.refund(payment, min(amount or payment.refundable, payment.refundable), seats)
 
+    @has_intent("succeeded")
+    @rule(number=numbers)
+    def staff_refund_one_ticket(self, number: int) -> None:
+        sold = Line.objects.filter(reservation__status=Status.COMPLETED, quantity__gt=1, released=0)
+        line = self.pick(sold.select_related("reservation__payment"), number)
+        payment = line and line.reservation.payment
+        if payment is not None and payment.refundable > PRICE:
+            self.refund(payment, PRICE, Refund.Seats.RELEASE, {str(line.pk): 1})
+
     @precondition(lambda self: self.account.refunds)
     @rule(number=numbers, is_failed=st.booleans())
     def the_buyers_bank_decides_about_a_refund(self, number: int, is_failed: bool) -> None:
@@ -178,7 +216,7 @@ class Shop(RuleBasedStateMachine):
                 self.account.dispute(intent["id"], is_inquiry=is_inquiry)
 
     @precondition(lambda self: self.account.disputes)
-    @rule(number=numbers, step=st.sampled_from(["evidence", "won", "lost"]))
+    @rule(number=numbers, step=st.sampled_from(["evidence", "escalate", "won", "lost"]))
     def a_dispute_goes_on(self, number: int, step: str) -> None:
         open_ = [one for one in self.account.disputes.values() if not self.is_closed(one)]
         if open_:
@@ -188,6 +226,9 @@ class Shop(RuleBasedStateMachine):
         if step == "evidence":
             if "needs_response" in dispute["status"]:
                 self.account.send_evidence(dispute["id"])
+        elif step == "escalate":
+            if dispute["status"].startswith("warning"):
+                self.account.escalate(dispute["id"])
         elif dispute["status"].startswith("warning"):
             self.account.close_dispute(dispute["id"], "warning_closed")
         else:
@@ -248,12 +289,20 @@ class Shop(RuleBasedStateMachine):
     def is_closed(self, dispute: dict[str, Any]) -> bool:
         return dispute["status"] in Dispute.CLOSED
 
-    def refund(self, payment: Payment, amount: int, seats: Refund.Seats) -> None:
+    def refund(
+        self,
+        payment: Payment,
+        amount: int,
+        seats: Refund.Seats,
+        items: Mapping[str, int] | None = None,
+    ) -> None:
         self.account.next_refund_status = "succeeded"
         with contextlib.suppress(services.CannotRefund):
             services.refund(
                 payment=payment,
-                new_refund=services.NewRefund(amount=amount, reason="asked for", seats=seats),
+                new_refund=services.NewRefund(
+                    amount=amount, reason="asked for", seats=seats, released_items=items or {}
+                ),
                 form=uuid.uuid4(),
                 user=self.staff,
                 now=self.now,
@@ -271,8 +320,20 @@ class Shop(RuleBasedStateMachine):
         check_books(self.account)
         check_cases()
         check_alerts()
+        self.check_waiting_list()
         assert not Mismatch.objects.open().exists()
         assert not Discrepancy.objects.open().exists()
+
+    def check_waiting_list(self) -> None:
+        """Check that an offer is what was asked for, and that nobody waits for tickets that are free."""
+        reservations.offer_tickets(now=self.now)
+        free = self.standing.count_free()
+        assert all(entry.quantity > free for entry in WaitingEntry.objects.waiting())
+        for entry in WaitingEntry.objects.filter(state="offered").select_related("reservation"):
+            assert entry.reservation is not None
+            assert entry.reservation.customer == entry.customer
+            assert entry.reservation.lines.get().quantity == entry.quantity
+        assert find_drift() == []
 
     def catch_up(self) -> None:
         self.now += timedelta(minutes=20)

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from payments.models import Payment, Refund
 from payments.services.apply import count_refunds
 from reservations import services
-from reservations.models import Discrepancy, Reservation, Status, TicketType
+from reservations.models import Discrepancy, Reservation, Status, TicketType, WaitingEntry
 from reservations.queries.drift import find_drift
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
 
@@ -52,6 +52,7 @@ class Shop(RuleBasedStateMachine):
     reservations = Bundle("reservations")
     payments = Bundle("payments")
     debits = Bundle("debits")
+    entries = Bundle("entries")
 
     @initialize(capacities=st.tuples(st.integers(0, 6), st.integers(1, 6)))
     def open(self, capacities: tuple[int, int]) -> None:
@@ -59,7 +60,10 @@ class Shop(RuleBasedStateMachine):
         self.everything.__enter__()
         self.now = NOON
         self.app = make_app()
-        self.types = [make_ticket_type(capacity, price=PRICE) for capacity in capacities]
+        self.types = [
+            make_ticket_type(capacity, price=PRICE, has_waiting_list=True)
+            for capacity in capacities
+        ]
         self.paid: list[Payment] = []
         self.staff = User.objects.create_user("ann")
 
@@ -182,6 +186,67 @@ class Shop(RuleBasedStateMachine):
         )
         count_refunds(Payment.objects.get(pk=payment.pk), now=self.now)
 
+    @rule(
+        target=entries,
+        type_=st.integers(0, 1),
+        quantity=st.integers(1, 4),
+        customer=st.sampled_from(["ann", "ben", "eve"]),
+        crashes=st.booleans(),
+    )
+    def join_the_waiting_list(
+        self, type_: int, quantity: int, customer: str, crashes: bool
+    ) -> object:
+        chosen = self.types[type_]
+        left = TicketType.objects.all().available(self.now)[chosen.pk]
+        joined = None
+        try:
+            with perhaps(crashes):
+                joined = services.join(
+                    app=self.app,
+                    ticket_type=chosen.pk,
+                    quantity=quantity,
+                    customer=customer,
+                    order_id="",
+                    now=self.now,
+                )
+        except services.NotSoldOut:
+            assert left >= quantity
+        return multiple() if joined is None or crashes else joined.entry
+
+    @rule(entry=entries, crashes=st.booleans())
+    def leave_the_waiting_list(self, entry: WaitingEntry, crashes: bool) -> None:
+        entry.refresh_from_db()
+        try:
+            with perhaps(crashes):
+                services.leave(entry=entry, now=self.now)
+        except services.CannotChange:
+            assert entry.reservation is not None
+            is_processing = entry.reservation.processing_payment is not None
+            assert is_processing or entry.shown_status(self.now) == "accepted"
+
+    @rule(target=reservations, crashes=st.booleans())
+    def offer_returned_tickets(self, crashes: bool) -> object:
+        expected = [entry for type_ in self.types for entry in self._first_in_line(type_)]
+        waiting = set(WaitingEntry.objects.waiting().values_list("pk", flat=True))
+        with perhaps(crashes):
+            services.offer_tickets(now=self.now)
+        offered = WaitingEntry.objects.filter(pk__in=waiting, state="offered").order_by("pk")
+        made = {entry.pk: entry.reservation for entry in offered.select_related("reservation")}
+        assert set(made) == (set() if crashes else {entry.pk for entry in expected})
+        return multiple(*made.values())
+
+    def _first_in_line(self, type_: TicketType) -> list[WaitingEntry]:
+        """Return the entries that get an offer now: in their order, without those who want more than is left."""
+        live = Reservation.objects.live(self.now).filter(lines__ticket_type=type_)
+        held = sum(live.values_list("lines__quantity", flat=True))
+        type_.refresh_from_db()
+        left, chosen = type_.capacity - type_.sold - held, []
+        for entry in type_.waiting.waiting():
+            if entry.quantity <= left:
+                left -= entry.quantity
+                chosen.append(entry)
+        return chosen
+
     @rule(case=st.integers(0, 3))
     def accept_the_amount_of_a_case(self, case: int) -> None:
         found = [case for case in Discrepancy.objects.open() if case.can_be_accepted]
@@ -210,6 +275,17 @@ class Shop(RuleBasedStateMachine):
         for type_ in self.types:
             type_.refresh_from_db()
             assert type_.held + type_.sold <= type_.capacity
+
+    @invariant()
+    def tickets_are_kept_for_those_who_wait_and_an_offer_is_what_they_asked_for(self) -> None:
+        for type_ in getattr(self, "types", []):
+            if type_.waiting.waiting().exists():
+                assert TicketType.objects.get(pk=type_.pk).has_waiting_buyers
+        for entry in WaitingEntry.objects.filter(state="offered").select_related("reservation"):
+            assert entry.reservation is not None
+            assert entry.reservation.customer == entry.customer
+            [line] = entry.reservation.lines.all()
+            assert (line.ticket_type_id, line.quantity) == (entry.ticket_type_id, entry.quantity)
 
     @invariant()
     def every_payment_has_a_seat_or_an_open_case(self) -> None:
