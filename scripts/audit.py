@@ -5,7 +5,6 @@ package.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +12,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from scripts.bootstrap import REQUIREMENTS, VENV, locked_here, uv_settings  # noqa: E402
+from scripts.bootstrap import REQUIREMENTS, install_tools, locked_here  # noqa: E402
 
 TOOLS = ROOT / ".cache" / "audit"
 
 
 def main() -> int:
-    _install()
+    install_tools(TOOLS, REQUIREMENTS / "audit.txt")
     vulnerability_count = 0
     for lock in ("run.txt", "dev.txt"):
         report = subprocess.run(
@@ -61,17 +60,6 @@ def main() -> int:
 def _is_missing(reported: dict[str, dict[str, object]], name: str) -> bool:
     package = reported.get(name)
     return package is None or "skip_reason" in package
-
-
-def _install() -> None:
-    uv = str(VENV / "bin" / "uv")
-    settings = {**os.environ, **uv_settings()}
-    python = str(TOOLS / "bin" / "python")
-    if not Path(python).exists():
-        create = [uv, "venv", "-q", "--python", sys.executable, str(TOOLS)]
-        subprocess.run(create, env=settings, check=True)
-    install = [uv, "pip", "install", "-q", "--python", python, "--require-hashes", "--no-build"]
-    subprocess.run([*install, "-r", "audit.txt"], cwd=REQUIREMENTS, env=settings, check=True)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,26 @@ def _install_with_uv(lock: Path) -> bool:
     return done.returncode == 0
 
 
+def install_tools(folder: Path, lock: Path) -> None:
+    """Install locked programs into a virtual environment of their own, all of them from wheels."""
+    uv, python = str(VENV / "bin" / "uv"), folder / "bin" / "python"
+    settings = {**os.environ, **uv_settings()}
+    if not python.exists():
+        create = [uv, "venv", "-q", "--python", sys.executable, str(folder)]
+        subprocess.run(create, env=settings, check=True)
+    install = [
+        uv,
+        "pip",
+        "install",
+        "-q",
+        "--python",
+        str(python),
+        "--require-hashes",
+        "--no-build",
+    ]
+    subprocess.run([*install, "-r", str(lock)], env=settings, check=True)
+
+
 def _install_from_source(lock: Path) -> None:
     if not _capture(PYTHON, "-c", f"import {SOURCE_ONLY}").returncode:
         return

@@ -1,7 +1,6 @@
 """Run unmodified official SDKs that differ from a user's setup only in the DSN."""
 
 import fcntl
-import hashlib
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import tool_folders
 from tests.servers.fake_http import Answer, FakeHTTP, Received
 
 HERE = Path(__file__).resolve().parent
@@ -45,19 +45,7 @@ def php() -> str:
 @pytest.fixture(scope="session")
 def npm_folder() -> Path:
     """Return a folder with the JavaScript SDKs in node_modules, installed once from package-lock.json."""
-    lock = (HERE / "package-lock.json").read_bytes()
-    folder = CACHE / hashlib.sha256(lock).hexdigest()[:16]
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            for name in ("package.json", "package-lock.json", ".npmrc"):
-                shutil.copy(HERE / name, folder)
-            subprocess.run(["npm", "ci"], cwd=folder, check=True, capture_output=True, timeout=300)
-            (folder / "complete").touch()
-    return folder
+    return tool_folders.npm_folder(HERE, cache="sdks")
 
 
 def run_program(command: list[str], **environment: str) -> dict[str, str]:
