@@ -57,7 +57,7 @@ def buy_everything(customer: str, now: datetime) -> None:
     make_error(shop(), group="g", order_ref="o-lost", user_key=user, received_at=now)
     lost = reserve(make_ticket_type(), now=now - MINUTE, order_id="o-lost", customer=customer)
     services.cancel(reservation=lost, now=now + MINUTE)
-    catch_up()
+    catch_up(seconds=20)
     WinBackEntry.objects.create(
         list=WinBackList.objects.create(title="t", kind="group", problem=1, created_at=now),
         order_key="order:o-lost",
@@ -120,7 +120,7 @@ def test_a_later_change_does_not_bring_the_person_back(model: Any, now: datetime
         row.order_id += "-new"
         row.save()
     services.release_expired(now=now + timedelta(days=1))
-    catch_up()
+    catch_up(seconds=20)
 
     assert find("c-17") == []
     assert not OrderReference.objects.filter(kind="user").exists()
