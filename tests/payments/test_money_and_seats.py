@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -257,7 +259,14 @@ class Shop(RuleBasedStateMachine):
 
     @rule()
     def holds_expire(self) -> None:
+        """Release expired holds, but none for which money is on its way."""
+        since = self.now - timedelta(days=settings.PROCESSING_HOLD_DAYS)
+        processing = Payment.objects.filter(status="processing", status_at__gt=since)
+        ids = list(processing.values_list("reservation_id", flat=True))
+        held = Reservation.objects.active().filter(uuid__in=ids)
+        before = set(held.values_list("pk", flat=True))
         reservations.release_expired(now=self.now)
+        assert set(held.values_list("pk", flat=True)) == before
 
     @rule(is_full=st.booleans())
     def the_portal_compares_with_stripe(self, is_full: bool) -> None:
@@ -371,7 +380,7 @@ class Shop(RuleBasedStateMachine):
 def test_no_sequence_of_steps_loses_money_or_seats_or_leaves_a_case_open() -> None:
     run_state_machine_as_test(
         Shop,
-        settings=settings(
+        settings=hypothesis_settings(
             max_examples=20,
             stateful_step_count=50,
             deadline=None,
