@@ -156,12 +156,21 @@ class CertificateAdmin(ComponentBase):
 
 class CheckInInline(admin.TabularInline[CheckIn, Heartbeat]):
     model = CheckIn
-    fields = ("at", "status", "duration_ms")
+    fields = ("at", "status", "duration_ms", "shown_output")
     readonly_fields = fields
     ordering = ("-at", "-pk")
     extra = 0
     max_num = 0
     can_delete = False
+
+    @admin.display(description="output")
+    def shown_output(self, obj: CheckIn) -> SafeString | str:
+        if not obj.output:
+            return "-"
+        lines = obj.output.strip().splitlines() or [""]
+        return format_html(
+            "<details><summary>{}</summary><pre>{}</pre></details>", lines[-1][:80], obj.output
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CheckIn]:
         """Show the last three days only: a job that runs every minute has thousands of runs."""

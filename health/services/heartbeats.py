@@ -15,6 +15,8 @@ from health.services.results import record_results
 from health.verdict import Result, Status
 
 MAX_PER_APP = 200
+MAX_OUTPUT_CHARS = 10_000
+DAY_MINUTES, HOUR_MINUTES = 1_440, 60
 MAX_SMALL_INTEGER = 32_000  # fail_after and recover_after are stored in two bytes
 _MINUTES_PER_UNIT = {
     "minute": 1,
@@ -74,8 +76,12 @@ def check_in(
     check_in_id: uuid.UUID | None = None,
     duration_ms: float | None = None,
     message: str = "",
+    output: str = "",
 ) -> CheckIn:
-    """Record a check-in. The end of a run is matched with its start by id or, without an id, with the latest one."""
+    """Record a check-in. The end of a run is matched with its start by id or, without an id, with the latest one.
+
+    `output` is what the job printed, without personal data. It is kept with the run.
+    """
     run = _find_run(heartbeat, check_in_id)
     if run is None:
         run = CheckIn(heartbeat=heartbeat, at=now)
@@ -86,6 +92,7 @@ def check_in(
     elif status is CheckInStatus.RUNNING and run.finished_at:
         return run  # a duplicate or out-of-order start
     run.status = status
+    run.output = "\n".join(part for part in (run.output, output) if part)[:MAX_OUTPUT_CHARS]
     if status is not CheckInStatus.RUNNING:
         run.finished_at = now
         run.duration_ms = (
@@ -170,8 +177,17 @@ def _record_timeout(heartbeat: Heartbeat, now: datetime) -> None:
     record_results([(heartbeat, [Result(Status.UNHEALTHY, now, 0.0, message)])], now=now)
 
 
+def create_daily_heartbeat(app: ClientApp, slug: str) -> Heartbeat:
+    """Return the app's heartbeat with this slug, created with a run each day and an hour of margin if it is missing.
+
+    Raises TooManyHeartbeats.
+    """
+    schedule = {"interval_minutes": DAY_MINUTES, "margin_minutes": HOUR_MINUTES}
+    return _new_heartbeat(app, slug[:50], "", schedule)
+
+
 def _new_heartbeat(
-    app: ClientApp, slug: str, environment: str, settings: dict[str, object]
+    app: ClientApp, slug: str, environment: str, settings: Mapping[str, object]
 ) -> Heartbeat:
     if Heartbeat.objects.filter(app=app).count() >= MAX_PER_APP:
         raise TooManyHeartbeats(f"{app} already has {MAX_PER_APP} heartbeats")
