@@ -5,6 +5,7 @@
 | health_checks | `@health_check("queue", critical=True, timeout=3.0)` | `() -> str or None`; raises NotConfigured or Degraded |
 | dashboard_widgets | `@widget("errors.live", title="Errors", template=…, refresh=30)` | `(WidgetContext) -> template context` |
 | overview_figures | `@overview_figure("errors.per_minute", label="Errors", order=10)` | `(WidgetContext) -> Reading` |
+| forecasts | `@forecast_source("health.disk")` | `(now) -> Iterable[Forecast]` |
 | interval_sections | `@interval_section("errors.groups")` | `(since, until) -> IntervalSection or None` |
 | metrics | `@metric_source("payments.totals")` | `() -> Iterable[Metric]` |
 
@@ -21,6 +22,7 @@ from django.http import HttpRequest
 from prometheus_client.core import Metric
 
 from core.lib.charts import Chart
+from core.lib.forecasts import Forecast
 from core.lib.registry import Registry
 from health.verdict import Tone
 from impact.references import References
@@ -246,6 +248,18 @@ interval_sections: Registry[IntervalFunction] = Registry("interval_sections")
 def interval_section(name: str) -> Callable[[IntervalFunction], IntervalFunction]:
     """Register a function that lists what happened from `since` to before `until`; it may return None."""
     return interval_sections.decorator(name, lambda function: function)
+
+
+# --- forecasts -----------------------------------------------------------------------------------
+
+
+ForecastFunction = Callable[[datetime], Iterable[Forecast]]
+forecasts: Registry[ForecastFunction] = Registry("forecasts")
+
+
+def forecast_source(name: str) -> Callable[[ForecastFunction], ForecastFunction]:
+    """Register a function that says when limits are reached, with `core.lib.forecasts.forecast`."""
+    return forecasts.decorator(name, lambda function: function)
 
 
 # --- Prometheus metrics ------------------------------------------------------------------------

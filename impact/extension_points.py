@@ -3,7 +3,8 @@
 | kind | decorator | the function |
 | --- | --- | --- |
 | order_sources | `@order_source("payments", watches=(Watch(…),), page=…)` | `(Wanted) -> Iterable[Attempt]` |
-| problem_sources | `@problem_source("group", indexed=…, find=…, describe=…)` | `(first, last, limit) -> Page` |
+| problem_sources | `@problem_source("group", indexed=…, find=…, describe=…, onset=…)` | `(first, last, limit) -> Page` |
+| cause_sources | `@cause_source("health.outages")` | `(Onset) -> Iterable[Change]` |
 | erasers | `@eraser("payments")` | `(person, limit, now) -> int` |
 
 How to add one: docs/howto/.
@@ -15,6 +16,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from core.lib.registry import Registry
+from impact.causes import Change, Onset
 from impact.references import Reference
 from impact.states import Attempt
 
@@ -115,6 +117,7 @@ class ProblemSource:
     indexed: frozenset[str]
     describe: Callable[[int], Description | None]
     watches: tuple[Watch, ...] = ()
+    onset: Callable[[int], Onset | None] | None = None
 
 
 problem_sources: Registry[ProblemSource] = Registry("problem_sources")
@@ -131,14 +134,16 @@ def problem_source(
     find: FindMentions = _find_none,
     indexed: frozenset[str] = frozenset(),
     watches: tuple[Watch, ...] = (),
+    onset: Callable[[int], Onset | None] | None = None,
 ) -> Callable[[ReadMentions], ReadMentions]:
     """Register a function `(first, last, limit) -> Page` that returns what the rows with these ids mention.
 
-    `find(kind, values)` returns the earlier mentions of values, for the `indexed` kinds of references. Mentions of other
-    kinds are remembered for two days, for orders that begin after the problem.
+    `find(kind, values)` returns the earlier mentions of values, for the `indexed` kinds of references. Mentions of
+    other kinds are remembered for two days, for orders that begin after the problem. `onset(id)` returns when and where
+    the problem began, for the search for its causes.
     """
     return problem_sources.decorator(
-        kind, lambda read: ProblemSource(kind, read, find, indexed, describe, watches)
+        kind, lambda read: ProblemSource(kind, read, find, indexed, describe, watches, onset)
     )
 
 
@@ -164,3 +169,26 @@ def eraser(name: str) -> Callable[[Eraser], Eraser]:
     It is called again, each time in a transaction of its own, until it returns 0.
     """
     return erasers.decorator(name, lambda erase: (name, erase))
+
+
+# --- cause sources -----------------------------------------------------------------------------
+
+
+FindChanges = Callable[[Onset], Iterable[Change]]
+
+
+@dataclass(frozen=True)
+class CauseSource:
+    name: str
+    find: FindChanges
+
+
+cause_sources: Registry[CauseSource] = Registry("cause_sources")
+
+
+def cause_source(name: str) -> Callable[[FindChanges], FindChanges]:
+    """Register a function that returns the changes between `onset.since` and `onset.until` that may cause problems.
+
+    It need not judge them: `impact.causes.rank` decides which ones are shown, and in which order.
+    """
+    return cause_sources.decorator(name, lambda find: CauseSource(name, find))

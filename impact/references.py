@@ -1,7 +1,7 @@
 """References: the identifiers by which a problem and an order find each other. Pure."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from django.db import models
@@ -18,6 +18,8 @@ class ReferenceKind(models.TextChoices):
 
 # A person or an organization has many orders, so these kinds link only orders of about the same time.
 BROAD_KINDS = frozenset({ReferenceKind.USER, ReferenceKind.ORGANIZATION})
+# These kinds belong to one order.
+PRECISE_KINDS = frozenset({ReferenceKind.ORDER, ReferenceKind.PAYMENT, ReferenceKind.RESERVATION})
 MAX_LENGTH = 200
 
 
@@ -26,6 +28,18 @@ class Reference(NamedTuple):
 
     kind: str
     value: str
+
+
+def narrow(references: Iterable[Reference]) -> list[Reference]:
+    """Return the references by which one thing that happened finds its orders.
+
+    If it names an order, payment or reservation, its user and organization link no further orders: a buyer whose
+    payment failed may have other orders of the day, which went well.
+    """
+    found = list(references)
+    if any(reference.kind in PRECISE_KINDS for reference in found):
+        return [reference for reference in found if reference.kind not in BROAD_KINDS]
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """The backlog of each channel: what waits, for how long, and why."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, Q
 
 from alerts.channels import TRANSPORTS, list_missing_fields
-from alerts.models import Channel, Notification
+from alerts.models import Channel, Notification, NotificationState
+from core.lib.forecasts import Points, backlog_course
+
+MAX_COUNTED = 20_000
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,14 @@ def list_backlogs(*, now: datetime) -> list[Backlog]:
         )
         for channel in Channel.objects.order_by("name")
     ]
+
+
+def load_backlog_course(*, now: datetime, length: timedelta) -> Points:
+    """Return how many messages were overdue in each minute before `now`; empty if none is overdue."""
+    if not Notification.objects.overdue(now).exists():
+        return []
+    sent = Q(state=NotificationState.SENT, sent_at__gt=now - length)
+    overdue = Q(pk__in=Notification.objects.overdue(now).values("pk"))
+    rows = Notification.objects.filter(sent | overdue, due_at__lte=now).order_by("-pk")
+    spans = rows.values_list("due_at", "sent_at")[:MAX_COUNTED]
+    return backlog_course(spans, now=now, length=length)

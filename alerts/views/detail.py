@@ -18,8 +18,10 @@ from alerts.models import (
     SystemAlert,
 )
 from alerts.queries import alert_page, silences
+from alerts.queries.causes import onset_of_alert
 from alerts.queries.impact import alert_impact
 from alerts.views import CHANGE, may_view
+from impact.queries.causes import find_causes
 
 TONES: dict[str, str] = {
     AlertEvent.Kind.OPENED: "is-critical",
@@ -69,6 +71,7 @@ def alert_detail(request: HttpRequest, pk: int) -> HttpResponse:
         ],
         "deliveries": _list_deliveries(alert),
         "impact": alert_impact(alert, now=now),
+        "causes": find_causes(onset_of_alert(alert)),
         "earlier": alert_page.list_earlier_episodes(alert),
         "facts": sorted(alert.labels.items()),
         "metadata": sorted(alert.metadata.items()),

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from core.clients.models import ClientApp
+from core.lib.charts import Mark
 from core.releases.models import Deploy
 
 
@@ -17,3 +18,17 @@ def deploys_between(
     if app is not None:
         deploys = deploys.filter(release__app=app)
     return list(deploys.newest_first()[:limit])
+
+
+def deploy_marks(
+    since: datetime, until: datetime, *, app: ClientApp | None = None, limit: int = 25
+) -> list[Mark]:
+    """Return the newest deploys in the time range as marks of a chart, of one app or of all."""
+    return [_mark(deploy) for deploy in deploys_between(since, until, app=app, limit=limit)]
+
+
+def _mark(deploy: Deploy) -> Mark:
+    label = f"{deploy.release.app.name} {deploy.release.version} to {deploy.environment}"
+    if deploy.is_derived:
+        label += " (first event)"
+    return Mark(deploy.finished_at, "Deploy", label, url=deploy.link)

@@ -34,7 +34,7 @@ def _groups_of(*severities: Severity) -> FindProblems:
 def _groups_of_app(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
     """Return the groups of the app whose requests failed."""
     seen = ErrorGroup.objects.filter(
-        app__slug=labels.get("app", ""), last_seen_at__gte=since, first_seen_at__lte=until
+        app__name=labels.get("app", ""), last_seen_at__gte=since, first_seen_at__lte=until
     ).exclude(severity__in=[Severity.INFO, Severity.WARNING])
     ids = seen.order_by("-event_count").values_list("pk", flat=True)
     return [Problem(GROUP, pk) for pk in ids[:MAX_GROUPS]]

@@ -2,6 +2,8 @@
 
 from errors.models import ErrorGroup
 from errors.queries.mentions import GROUP, INDEXED, describe_group, find_mentions, read_mentions
+from errors.queries.onset import onset_of_group
+from impact.causes import Onset
 from impact.extension_points import Description, Page, problem_source
 
 
@@ -10,6 +12,11 @@ def describe(id: int) -> Description | None:
     return describe_group(group) if group else None
 
 
-@problem_source(GROUP, describe=describe, find=find_mentions, indexed=INDEXED)
+def onset(id: int) -> Onset | None:
+    group = ErrorGroup.objects.filter(pk=id).first()
+    return onset_of_group(group) if group else None
+
+
+@problem_source(GROUP, describe=describe, onset=onset, find=find_mentions, indexed=INDEXED)
 def events_of_groups(first: int, last: int, limit: int) -> Page:
     return read_mentions(first, last, limit)

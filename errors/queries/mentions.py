@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from errors.models import ID_BITS, ErrorEvent, ErrorGroup
 from impact.extension_points import Description, Mention, Page, Problem
-from impact.references import Reference, ReferenceKind
+from impact.references import Reference, ReferenceKind, narrow
 
 GROUP = "group"
 COLUMNS = {
@@ -58,18 +58,22 @@ def read_mentions(first: int, last: int, limit: int) -> Page:
         .values_list("pk", "group_id", *COLUMNS.values())[:limit]
     )
     mentions = [
-        Mention(Problem(GROUP, group_id), Reference(kind.value, value), _received_at(id))
+        Mention(Problem(GROUP, group_id), reference, _received_at(id))
         for id, group_id, *values in events
-        for kind, value in zip(COLUMNS, values, strict=True)
-        if value
+        for reference in _references(values)
     ]
     return Page(mentions, events[-1][0] + 1 if len(events) == limit else None)
 
 
 def mentions_of_event(event: ErrorEvent) -> list[Reference]:
     """Return what one event names."""
-    found = [(kind.value, getattr(event, column)) for kind, column in COLUMNS.items()]
-    return [Reference(kind, value) for kind, value in found if value]
+    return _references([getattr(event, column) for column in COLUMNS.values()])
+
+
+def _references(values: Sequence[str]) -> list[Reference]:
+    """Return what an event with these values of COLUMNS names."""
+    named = zip(COLUMNS, values, strict=True)
+    return narrow(Reference(kind.value, value) for kind, value in named if value)
 
 
 def _received_at(id: int) -> datetime:

@@ -22,10 +22,12 @@ from core.lib.search_terms import quote
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, Severity, Status
 from errors.queries import pages, releases
 from errors.queries.event_page import EventPage, describe
+from errors.queries.onset import onset_of_group
 from errors.queries.resolved import with_original_frames
 from errors.queries.search import BY_RISK, FILTERS, KEYS, SORTS, STATES, find_groups
 from errors.queries.search import complete as complete_search
 from errors.store import payloads
+from impact.queries.causes import find_causes
 from impact.queries.figures import Amounts
 from impact.queries.risk import order_by_risk
 
@@ -190,6 +192,7 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
             "tags": pages.tag_breakdown(group),
             "users": [_user_row(key) for key in pages.affected_users(group)],
             "impact": pages.group_impact(group, now=now),
+            "causes": find_causes(onset_of_group(group)),
             "notes": pages.history(group),
         },
     )

@@ -11,7 +11,9 @@ from django.utils.safestring import SafeString
 from core.lib.markup import state
 from health.models import Incident, IncidentUpdate, MaintenanceWindow
 from health.queries.incident_impact import incident_impact
+from health.queries.onset import onset_of_incident
 from health.services import incidents
+from impact.queries.causes import find_causes
 
 
 class UpdateInline(admin.TabularInline[IncidentUpdate, Incident]):
@@ -43,11 +45,14 @@ class IncidentAdmin(admin.ModelAdmin[Incident]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show the form with what the incident costs."""
+        """Show the form with what the incident costs and what may have caused it."""
         incident = self.get_object(request, object_id)
-        if incident is not None and request.user.has_perm("impact.view_order"):
-            impact = incident_impact(incident, now=timezone.now(), url=request.path)
-            extra_context = {**(extra_context or {}), "impact": impact}
+        if incident is not None:
+            causes = find_causes(onset_of_incident(incident))
+            extra_context = {**(extra_context or {}), "causes": causes, "is_known": True}
+            if request.user.has_perm("impact.view_order"):
+                impact = incident_impact(incident, now=timezone.now(), url=request.path)
+                extra_context["impact"] = impact
         return super().change_view(request, object_id, form_url, extra_context)
 
     @admin.display(description="state", ordering="state")

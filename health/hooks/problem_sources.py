@@ -5,6 +5,8 @@ from django.utils import timezone
 
 from health.models import Incident
 from health.queries.incident_impact import INCIDENT, describe_incident
+from health.queries.onset import onset_of_incident
+from impact.causes import Onset
 from impact.extension_points import Description, Page, problem_source
 
 
@@ -16,7 +18,12 @@ def describe(id: int) -> Description | None:
     return describe_incident(incident, now=timezone.now(), url=url)
 
 
-@problem_source(INCIDENT, describe=describe)
+def onset(id: int) -> Onset | None:
+    incident = Incident.objects.select_related("component").filter(pk=id).first()
+    return onset_of_incident(incident) if incident else None
+
+
+@problem_source(INCIDENT, describe=describe, onset=onset)
 def nothing_of_their_own(first: int, last: int, limit: int) -> Page:
     """Return no mentions: an incident has the orders of its alerts."""
     return Page()

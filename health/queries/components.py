@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from django.db.models import Q
+
+from core.clients.models import ClientApp
 from core.lib.natural import natural_key
 from health.models import CheckIn, CheckInStatus, Component, ComponentKind, MaintenanceWindow
 from health.verdict import State, Status
@@ -45,6 +48,12 @@ def find_failing(components: Iterable[Component]) -> dict[str, Component]:
         for component in components
         if component.status in (Status.UNHEALTHY, Status.DEGRADED)
     }
+
+
+def apps_of(component: Component) -> list[ClientApp]:
+    """Return the app that the monitor or heartbeat belongs to, if there is one."""
+    owned = Q(monitors=component.pk) | Q(heartbeats=component.pk)
+    return list(ClientApp.objects.filter(owned).distinct())
 
 
 class ComponentsUnderMaintenance:

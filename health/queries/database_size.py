@@ -1,8 +1,16 @@
-"""Read the size of the database on disk."""
+"""Read the size of the database on disk, and when it reaches a limit."""
 
+import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.db import connection
+
+from core.lib.forecasts import Points, Trend, forecast
+from health.models import Series, SeriesKind, Tier, Value
+
+SIZE_GAUGE = "database_size_bytes"
+BASES = (timedelta(days=1), timedelta(days=7), timedelta(days=30))
 
 
 def database_size_bytes() -> int:
@@ -14,3 +22,26 @@ def database_size_bytes() -> int:
     name = Path(str(connection.settings_dict["NAME"]))
     files = [name, name.with_name(name.name + "-wal")]
     return sum(file.stat().st_size for file in files if file.exists())
+
+
+def free_disk_bytes() -> int | None:
+    """Return how much the database can grow on its disk, or None if the disk is another machine's."""
+    if connection.vendor == "postgresql":
+        return None
+    return shutil.disk_usage(Path(str(connection.settings_dict["NAME"])).absolute().parent).free
+
+
+def load_course(*, now: datetime) -> Points:
+    """Return the size at the end of each hour of the last month, oldest first."""
+    rows = Value.objects.filter(
+        series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=SIZE_GAUGE),
+        tier=Tier.HOUR,
+        start__gt=now - max(BASES),
+    ).order_by("start")
+    end = timedelta(hours=1)
+    return [(min(start + end, now), last) for start, last in rows.values_list("start", "last")]
+
+
+def forecast_size(course: Points, *, limit: float, now: datetime) -> Trend:
+    """Return when the database reaches that many bytes."""
+    return forecast(course, limit=limit, now=now, bases=BASES)

@@ -1,7 +1,7 @@
 """List what happened in a time range: deploys, alerts, incidents, maintenance and changed rules, for the timeline."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Q
 from django.urls import reverse
@@ -10,11 +10,10 @@ from alerts.extension_points import Severity
 from alerts.models import SystemAlert
 from core.accounts.models import AuditEvent
 from core.lib.charts import Mark
-from core.releases.queries import deploys_between
+from core.releases.queries import deploy_marks
 from health.models import Incident, MaintenanceWindow
 
 MAX_OF_A_KIND = 25
-SUSPECT_WINDOW = timedelta(hours=24)
 _ALERT_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high"}
 _CHANGES = {"alerts.alertrule changed": "changed", "alerts.alertrule added": "added"}
 
@@ -22,30 +21,13 @@ _CHANGES = {"alerts.alertrule changed": "changed", "alerts.alertrule added": "ad
 def list_marks(since: datetime, until: datetime) -> list[Mark]:
     """Return the marks of all kinds in order of time; of each kind, at most the newest MAX_OF_A_KIND."""
     marks = [
-        *_deploys(since, until),
+        *deploy_marks(since, until, limit=MAX_OF_A_KIND),
         *_alerts(since, until),
         *_incidents(since, until),
         *_maintenance(since, until),
         *_rule_changes(since, until),
     ]
     return sorted(marks, key=lambda mark: mark.at)
-
-
-def find_last_change(before: datetime) -> Mark | None:
-    """Return the newest deploy or rule change of the day before a problem: what people suspect first."""
-    changes = [
-        *_deploys(before - SUSPECT_WINDOW, before),
-        *_rule_changes(before - SUSPECT_WINDOW, before),
-    ]
-    return max(changes, key=lambda mark: mark.at, default=None)
-
-
-def _deploys(since: datetime, until: datetime) -> Iterable[Mark]:
-    for deploy in deploys_between(since, until, limit=MAX_OF_A_KIND):
-        label = f"{deploy.release.app.name} {deploy.release.version} to {deploy.environment}"
-        if deploy.is_derived:
-            label += " (first event)"
-        yield Mark(deploy.finished_at, "Deploy", label, url=deploy.link)
 
 
 def _alerts(since: datetime, until: datetime) -> Iterable[Mark]:

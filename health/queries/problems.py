@@ -13,11 +13,15 @@ from django.utils.http import urlencode
 
 from alerts.extension_points import Severity, alert_rules
 from alerts.models import AlertType, SystemAlert
+from alerts.queries.causes import onset_of_alert
 from alerts.queries.impact import alert_impact
 from health.extension_points import health_checks
 from health.models import Component
 from health.queries.components import describe_failure, find_failing
+from health.queries.onset import onset_of_component
 from health.verdict import Status, Tone
+from impact.causes import Cause, Onset
+from impact.queries.causes import find_causes
 from impact.queries.summary import Summary
 from impact.services.catch_up import catch_up
 
@@ -39,6 +43,7 @@ class Problem:
     consequences: str = ""
     is_outage: bool = False
     alerts: tuple[SystemAlert, ...] = ()  # worst first
+    component: Component | None = None
     cost: Summary | None = None  # of the alerts, if they affect orders
 
 
@@ -108,6 +113,7 @@ def _problem_of(
         _join(consequences),
         is_outage=is_down,
         alerts=(alert,) if alert else (),
+        component=component,
     )
 
 
@@ -173,3 +179,14 @@ def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
         else one
         for place, one in enumerate(problems)
     ]
+
+
+def find_cause(problem: Problem) -> Cause | None:
+    """Return what most likely caused the problem, the same as on the page of its first alert."""
+    if problem.alerts:
+        onset: Onset | None = onset_of_alert(problem.alerts[0])
+    elif problem.component is not None and problem.since is not None:
+        onset = onset_of_component(problem.component, at=problem.since)
+    else:
+        return None
+    return next(iter(find_causes(onset)), None)

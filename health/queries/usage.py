@@ -1,15 +1,42 @@
-"""Read how much apps are used: requests, function calls and bandwidth."""
+"""Read how much apps are used: requests, function calls and bandwidth, and the limits of these."""
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Sum
 
-from health.models import Series, SeriesKind
+from alerts.extension_points import alert_rules
+from alerts.models import AlertRule
+from core.lib.forecasts import Trend, forecast
+from health.models import Series, SeriesKind, Tier, Value
 from health.queries.latencies import latency_rows
 from health.queries.resolutions import tier_for
 from health.queries.values import sum_values
+
+# The usage rules warn at 80 % of a plan's limit, so the limit follows from the rule's threshold.
+WARNING_SHARE = 0.8
+FUNCTION_CALLS = "function_calls"
+BANDWIDTH = "bandwidth_bytes"
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+def load_thresholds() -> dict[str, float]:
+    """Return the thresholds of the usage rules: as set by staff, or the defaults."""
+    names = ("usage.database_size", "usage.function_calls", "usage.bandwidth")
+    found = {name: alert_rules.get(name).threshold for name in names}
+    found.update(AlertRule.objects.filter(name__in=names).values_list("name", "threshold"))
+    return found
+
+
+def month_of(now: datetime) -> datetime:
+    """Return the start of the month, for which bandwidth is counted."""
+    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def next_month_of(now: datetime) -> datetime:
+    return month_of(month_of(now) + 32 * DAY)
 
 
 @dataclass(frozen=True)
@@ -53,14 +80,13 @@ def function_call_count(since: datetime, until: datetime) -> float:
         Series.objects.total(SeriesKind.FUNCTION), since, until, tier_for(until - since)
     )
     measured = rows.aggregate(sum=Sum("count"))["sum"] or 0
-    name = "function_calls"
-    return measured + sum_values(SeriesKind.COUNTER, [name], since, until)[name]
+    counted = sum_values(SeriesKind.COUNTER, [FUNCTION_CALLS], since, until)
+    return measured + counted[FUNCTION_CALLS]
 
 
 def bandwidth_bytes(since: datetime, until: datetime) -> float:
     """Return the number of bytes that apps reported in the counter bandwidth_bytes."""
-    name = "bandwidth_bytes"
-    return sum_values(SeriesKind.COUNTER, [name], since, until)[name]
+    return sum_values(SeriesKind.COUNTER, [BANDWIDTH], since, until)[BANDWIDTH]
 
 
 def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]:
@@ -78,3 +104,51 @@ def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]
     for series_id, calls in rows:
         calls_of[app_of.get(series_id) or ""] += calls
     return sorted(calls_of.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def forecast_function_calls(*, limit: float, now: datetime) -> Trend:
+    """Return when the calls of 24 hours reach the limit, from the daily sums of the last weeks."""
+    since = Tier.HOUR.floor(now - 15 * DAY)
+    measured = latency_rows(Series.objects.total(SeriesKind.FUNCTION), since, now, Tier.HOUR)
+    calls = Counter(dict(measured.values_list("start").annotate(sum=Sum("count")).order_by()))
+    calls.update(_counted_by_hour(FUNCTION_CALLS, since, now))
+    if not calls:
+        return forecast([], limit=limit, now=now, bases=[7 * DAY])
+    hours = int((Tier.HOUR.floor(now) - min(calls)) / HOUR)
+    points = []
+    last_day = 0.0
+    for number in range(hours):
+        hour = min(calls) + number * HOUR
+        last_day += calls[hour] - calls[hour - DAY]
+        if number >= 23:
+            points.append((hour + HOUR, last_day))
+    return forecast(points, limit=limit, now=now, bases=[7 * DAY, 14 * DAY])
+
+
+def forecast_bandwidth(*, limit: float, now: datetime) -> Trend:
+    """Return when the bytes of this month reach the limit, if they do before it ends."""
+    month = month_of(now)
+    sent = _counted_by_hour(BANDWIDTH, month, now)
+    points, total = [(month, 0.0)], 0.0
+    for hour in range(int((now - month) / HOUR) + 1):
+        start = month + hour * HOUR
+        total += sent.get(start, 0.0)
+        points.append((min(start + HOUR, now), total))
+    return forecast(
+        points if total else [],
+        limit=limit,
+        now=now,
+        bases=[DAY, 7 * DAY, 31 * DAY],
+        deadline=next_month_of(now),
+    )
+
+
+def _counted_by_hour(name: str, since: datetime, until: datetime) -> dict[datetime, float]:
+    """Return the sum of a counter over all apps by clock hour, without hours that have none."""
+    rows = Value.objects.filter(
+        series__in=Series.objects.filter(kind=SeriesKind.COUNTER, name=name),
+        tier=Tier.HOUR,
+        start__gte=since,
+        start__lt=until,
+    )
+    return dict(rows.values_list("start").annotate(sum=Sum("total")).order_by())

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from core.clients.services import ensure_portal_app
 from core.jobs.queries import queue_state
 from health.models import ActiveUser
-from health.queries.database_size import database_size_bytes
+from health.queries.database_size import SIZE_GAUGE, database_size_bytes
 from health.services.measurements import record_measurements
 from health.signals import Gauge
 
-DATABASE_SIZE = "database_size_bytes"
+DATABASE_SIZE = SIZE_GAUGE
 ACTIVE_USERS = "active_users"
 QUEUE_BACKLOG = "queue_backlog"
 ACTIVE_WITHIN = timedelta(minutes=15)

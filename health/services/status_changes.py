@@ -7,7 +7,7 @@ from alerts.models import SystemAlert
 from alerts.services import clear_problem, report_problem
 from health.extension_points import OWN_NETWORK, health_checks
 from health.models import Component, ComponentKind
-from health.queries.components import describe_failure
+from health.queries.components import apps_of, describe_failure
 from health.services import incidents
 from health.verdict import Status
 from impact.references import References
@@ -59,9 +59,14 @@ def _report(component: Component, status: Status, now: datetime) -> None:
         severity=severity,
         source="health",
         now=now,
-        metadata={"component": component.name, "since": component.since},
+        metadata={"component": component.name, "since": component.since, **_app(component)},
         references=_references(component),
     )
+
+
+def _app(component: Component) -> dict[str, str]:
+    apps = apps_of(component)
+    return {"app": apps[0].slug} if apps else {}
 
 
 def _references(component: Component) -> References:

@@ -1,4 +1,4 @@
-"""GET /api/v1/impact/<kind>/<id>/: what a problem costs."""
+"""GET /api/v1/impact/<kind>/<id>/: what a problem costs, and what may have caused it."""
 
 from datetime import datetime
 from typing import Annotated
@@ -11,7 +11,9 @@ from core.clients.api import api
 from core.clients.models import ClientApp, Scope
 from core.lib.http import json_response
 from core.lib.http import problem as refusal
+from impact.causes import Cause
 from impact.extension_points import problem_sources
+from impact.queries.causes import causes_of
 from impact.queries.estimates import Estimate
 from impact.queries.summary import summarize
 
@@ -49,6 +51,17 @@ class EstimatedImpact(msgspec.Struct):
     explanation: str
 
 
+class PossibleCause(msgspec.Struct):
+    """Something that changed before the problem began."""
+
+    kind: str  # deploy, release, setting, outage, maintenance, dependency, traffic, error
+    label: str  # "Deploy of shop 2.4 to production"
+    at: datetime
+    distance: str  # "3 min before"
+    reasons: list[str]  # "same app", "same environment"
+    url: str
+
+
 class ImpactShown(msgspec.Struct):
     title: str
     url: str
@@ -56,6 +69,7 @@ class ImpactShown(msgspec.Struct):
     is_complete: bool  # false while the newest changes are still being added up
     states: list[StateFigures]
     estimate: EstimatedImpact | None
+    causes: list[PossibleCause]  # the most likely one first
 
 
 @api(Scope.ADMIN, "GET")
@@ -75,7 +89,20 @@ def impact(request: HttpRequest, app: ClientApp, kind: str, id: int) -> HttpResp
                 for state, orders, amounts, seats in found.figures.rows()
             ],
             estimate=_estimate(found.estimate) if found.estimate else None,
+            causes=[_cause(request, one) for one in causes_of(kind, id)],
         )
+    )
+
+
+def _cause(request: HttpRequest, found: Cause) -> PossibleCause:
+    change = found.change
+    return PossibleCause(
+        kind=change.kind.value,
+        label=change.label,
+        at=change.at,
+        distance=found.distance_text,
+        reasons=list(found.reasons),
+        url=request.build_absolute_uri(change.url) if change.url else "",
     )
 
 

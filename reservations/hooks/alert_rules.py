@@ -2,11 +2,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from alerts.extension_points import Reading, Severity, alert_rule
-from core.lib.formats import span
+from core.lib.forecasts import Outlook, Trend
 from payments.models import PaymentStatus
 from reservations.hooks.alert_types import LOW_INVENTORY
 from reservations.models import Reservation, Status, TicketType
-from reservations.queries.stock import count_recently_sold, time_until_sold_out
+from reservations.queries.stock import forecast_sold_out
 
 
 @alert_rule(
@@ -28,22 +28,22 @@ def low_inventory(since: datetime, until: datetime) -> Iterator[Reading]:
         if type_.capacity
     ]
     left = TicketType.objects.filter(pk__in=[type_.pk for type_ in on_sale]).available(until)
-    recently_sold = count_recently_sold(on_sale, now=until)
+    trends = forecast_sold_out(on_sale, left, now=until)
     for type_ in on_sale:
         remaining = left[type_.pk]
         yield Reading(
             value=remaining - type_.low_at,
             labels=(("event", type_.event.slug), ("ticket_type", type_.name)),
-            message=_describe(type_, remaining, recently_sold.get(type_.pk, 0)),
+            message=_describe(type_, remaining, trends[type_.pk]),
             metadata={"left": remaining, "capacity": type_.capacity, "alert_at": type_.low_at},
         )
 
 
-def _describe(type_: TicketType, left: int, sold: int) -> str:
+def _describe(type_: TicketType, left: int, trend: Trend) -> str:
     if not left:
         return f"{type_}: sold out ({type_.capacity} tickets)"
-    sold_out_in = time_until_sold_out(left, sold)
-    forecast = f"; sold out in about {span(sold_out_in)} at this pace" if sold_out_in else ""
+    is_expected = trend.outlook is Outlook.EXPECTED
+    forecast = f"; sold out {trend.text} at this pace" if is_expected else ""
     return f"{type_}: {left} of {type_.capacity} left{forecast}"
 
 

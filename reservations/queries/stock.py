@@ -1,37 +1,75 @@
-"""Tickets left of each type, and when it sells out at the pace of the last hours."""
+"""Tickets left of each type, and when it sells out."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Count
 
-from core.lib.formats import span
+from core.lib.forecasts import Outlook, Trend, forecast
 from reservations.models import Line, Status, TicketType, WaitingEntry
 from reservations.models.catalog import TicketTypeQuerySet
 from reservations.models.holds import KEPT
 
-LOOKBACK = timedelta(hours=6)
+BASES = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1), timedelta(days=7))
+FINE, COARSE = timedelta(minutes=5), timedelta(hours=1)  # between the points of a course
+FINE_FOR = BASES[1]
+MIN_SOLD = 5  # in the time that a forecast is based on
 
 
-def count_recently_sold(types: Iterable[TicketType], *, now: datetime) -> dict[int, int]:
-    """Return the tickets sold in the last 6 hours by type id."""
-    sold: dict[int, int] = {}
+def forecast_sold_out(
+    types: Sequence[TicketType], left: Mapping[int, int], *, now: datetime
+) -> dict[int, Trend]:
+    """Return when the types sell out at the pace of the last hours or days, by id. This is the only forecast of sales.
+
+    The sale's end, or else the start of the event, is the deadline.
+    """
+    sold: dict[int, list[tuple[datetime, int]]] = {}
     recent = Line.objects.filter(
         ticket_type__in=types,
         reservation__status=Status.COMPLETED,
-        reservation__ended_at__gt=now - LOOKBACK,
+        reservation__ended_at__gt=now - BASES[-1],
+        reservation__ended_at__lte=now,
+    ).order_by("reservation__ended_at")
+    for type_id, ended_at, quantity in recent.values_list(
+        "ticket_type", "reservation__ended_at", KEPT
+    ):
+        sold.setdefault(type_id, []).append((ended_at, quantity))
+    return {
+        type_.pk: _forecast(type_, sold.get(type_.pk, ()), left[type_.pk], now) for type_ in types
+    }
+
+
+def _forecast(
+    type_: TicketType, sold: Sequence[tuple[datetime, int]], left: int, now: datetime
+) -> Trend:
+    total = sum(quantity for _, quantity in sold)
+    if left > 0 and 0 < total < MIN_SOLD:
+        return Trend(Outlook.NO_DATA, now, level=total)
+    began_at = max(type_.sale_starts_at or type_.event.created_at, now - BASES[-1])
+    first_at = min(began_at, sold[0][0]) if sold else began_at
+    return forecast(
+        _course(sold, first_at, now),
+        limit=total + left,
+        now=now,
+        bases=BASES,
+        deadline=type_.sale_ends_at or type_.event.starts_at,
     )
-    for type_id, quantity in recent.values_list("ticket_type", KEPT):
-        sold[type_id] = sold.get(type_id, 0) + quantity
-    return sold
 
 
-def time_until_sold_out(left: int, sold: int, period: timedelta = LOOKBACK) -> timedelta | None:
-    """Return how long `left` tickets last if `sold` were sold per `period`, or None if none were sold."""
-    if left <= 0:
-        return timedelta(0)
-    return period * (left / sold) if sold else None
+def _course(
+    sold: Sequence[tuple[datetime, int]], first_at: datetime, now: datetime
+) -> list[tuple[datetime, float]]:
+    """Return the number of tickets sold since `first_at` over time."""
+    course, place, total, at = [], 0, 0, first_at
+    while True:
+        while place < len(sold) and sold[place][0] <= at:
+            total += sold[place][1]
+            place += 1
+        course.append((at, float(total)))
+        if at >= now:
+            return course
+        at = min(now, at + (FINE if at >= now - FINE_FOR else COARSE))
 
 
 @dataclass(frozen=True)
@@ -43,8 +81,26 @@ class Stock:
     is_low: bool
     is_on_sale: bool
     waiting: int  # customers on the waiting list
-    sold_out_in: str = ""  # "3 h" at the present pace
-    lasts_until_start: bool = False  # at the present pace, tickets are left when the event begins
+    sold_out: Trend | None = None  # when it sells out; None if nothing is left
+
+    @property
+    def is_selling_out(self) -> bool:
+        return self.sold_out is not None and self.sold_out.outlook is Outlook.EXPECTED
+
+    @property
+    def forecast(self) -> str:
+        """Return when the type sells out, in words; "" if it is sold out."""
+        trend = self.sold_out
+        if trend is None:
+            return ""
+        deadline = self.type.sale_ends_at or self.type.event.starts_at
+        if trend.outlook is Outlook.NOT_IN_SIGHT and deadline and trend.until == deadline:
+            return (
+                "not before the sale ends"
+                if self.type.sale_ends_at
+                else "not before the event starts"
+            )
+        return trend.text
 
 
 def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
@@ -56,7 +112,7 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
     shown = TicketType.objects.filter(pk__in=[one.pk for one in ordered])
     left = shown.available(now)
     on_sale = set(shown.on_sale(now).values_list("pk", flat=True))
-    recently_sold = count_recently_sold(ordered, now=now)
+    trends = forecast_sold_out(ordered, left, now=now)
     waiting = dict(
         WaitingEntry.objects.waiting()
         .filter(ticket_type__in=ordered)
@@ -67,10 +123,7 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
     stocks = []
     for type_ in ordered:
         remaining = left[type_.pk]
-        sold_out_in = time_until_sold_out(remaining, recently_sold.get(type_.pk, 0))
         is_low = remaining <= type_.low_at
-        starts_at = type_.event.starts_at
-        lasts = bool(sold_out_in and starts_at and now + sold_out_in > starts_at > now)
         stocks.append(
             Stock(
                 type_,
@@ -78,8 +131,7 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
                 is_low,
                 is_on_sale=type_.pk in on_sale,
                 waiting=waiting.get(type_.pk, 0),
-                sold_out_in=span(sold_out_in) if sold_out_in and not lasts else "",
-                lasts_until_start=lasts,
+                sold_out=trends[type_.pk] if remaining else None,
             )
         )
     return stocks

@@ -1,5 +1,6 @@
 """What the tests of impact share: orders made through the services, and the figures of a group or an alert."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from alerts.queries.impact import alert_impact
 from core.clients.models import ClientApp
 from errors.models import ErrorEvent
 from errors.queries import pages
+from health.models import Latency, Series, Tier
 from impact.queries.figures import Figures
 from impact.services.catch_up import catch_up
 from impact.states import State
@@ -70,6 +72,38 @@ def amounts(figures: Figures) -> dict[str, dict[str, int]]:
 
 def shop(slug: str = "shop") -> ClientApp:
     return ClientApp.objects.filter(slug=slug).first() or make_app(slug)
+
+
+def record_calls(
+    app: ClientApp,
+    name: str,
+    durations_ms: Sequence[float],
+    *,
+    until: datetime,
+    kind: str = "function",
+    environment: str = "production",
+    counts: Sequence[int] = (),
+    failed_from: int | None = None,
+) -> None:
+    """Store the calls of the minutes before `until`: the mean duration of each minute, and how many calls it had.
+
+    All calls fail from the minute with the number `failed_from` on.
+    """
+    series, _ = Series.objects.get_or_create(app=app, kind=kind, name=name, environment=environment)
+    first = Tier.MINUTE.floor(until) - len(durations_ms) * MINUTE
+    counts = counts or [10] * len(durations_ms)
+    Latency.objects.bulk_create(
+        Latency(
+            series=series,
+            tier=Tier.MINUTE,
+            start=first + place * MINUTE,
+            count=count,
+            failed=count if failed_from is not None and place >= failed_from else 0,
+            total_ms=mean * count,
+            highest_ms=mean,
+        )
+        for place, (mean, count) in enumerate(zip(durations_ms, counts, strict=True))
+    )
 
 
 __all__ = ["MINUTE", "NOON", "State", "amounts", "catch_up", "pay", "refund", "reserve"]

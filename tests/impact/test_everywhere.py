@@ -14,6 +14,7 @@ from alerts.channels import Message
 from alerts.channels.base import MessageKind
 from alerts.hooks.report_sections import cost_of_the_week
 from alerts.models import SystemAlert
+from alerts.queries.impact import alert_impact
 from core.clients.models import ApiKey, Scope
 from errors.models import ErrorEvent
 from health.hooks.metrics import impact as metrics
@@ -123,7 +124,6 @@ def test_an_alert_that_touches_no_order_shows_no_amount(browse: Client, event: E
 def test_a_rule_on_errors_counts_the_orders_of_their_groups(event: ErrorEvent) -> None:
     from alerts import services as alerts
     from alerts.models import AlertRule
-    from alerts.queries.impact import alert_impact
     from alerts.services.defaults import sync_rules
 
     sync_rules()
@@ -131,6 +131,19 @@ def test_a_rule_on_errors_counts_the_orders_of_their_groups(event: ErrorEvent) -
     alerts.evaluate_rule("errors.high", now=timezone.now())
 
     alert = SystemAlert.objects.get(rule__name="errors.high")
+    assert alert_impact(alert, now=timezone.now()).sentence == SENTENCE
+
+
+def test_the_rule_on_failed_requests_counts_the_orders_of_the_app_that_it_names(
+    event: ErrorEvent,
+) -> None:
+    from alerts.models import AlertRule
+    from alerts.services.defaults import sync_rules
+
+    sync_rules()
+    type(event.app).objects.filter(pk=event.app_id).update(name="Our shop")
+    alert = make_alert(rule=AlertRule.objects.get(name="errors.rate"), labels={"app": "Our shop"})
+
     assert alert_impact(alert, now=timezone.now()).sentence == SENTENCE
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from errors.models import ErrorGroup
+from errors.queries import pages
 from errors.services import merging
 from impact.models import Change, Order, Touch
 from impact.references import References
@@ -97,6 +98,45 @@ def test_a_user_links_only_orders_of_the_day_before_and_after() -> None:
     figures = group_figures(make_error(shop(), user_key="u-1"), NOON + timedelta(days=2))
 
     assert figures.orders == {State.SAFE: 1, State.RECOVERED: 1}
+
+
+@pytest.mark.parametrize("by", ["order", "payment", "reservation"])
+@pytest.mark.parametrize("is_earlier", [False, True])
+def test_an_event_that_names_an_order_touches_no_other_order_of_its_user(
+    by: str, is_earlier: bool
+) -> None:
+    type_ = make_ticket_type(price=4500)
+    mine = reserve(type_, now=NOON, order_id="o-1", customer="u-1")
+    payment = make_payment(str(mine.uuid), status="processing", amount=4500, now=NOON)
+    organized = {"customer": "u-1", "organization": "acme"}
+    if is_earlier:
+        make_payment(order_id="o-2", status="processing", now=NOON - MINUTE, **organized)
+    named: dict[str, dict[str, Any]] = {
+        "order": {"order_ref": "o-1"},
+        "payment": {"payment_ref": payment.intent_id},
+        "reservation": {"reservation_ref": str(mine.uuid)},
+    }
+
+    event = make_error(
+        shop(), received_at=NOON, user_key="u-1", organization="acme", request_id="r", **named[by]
+    )
+    assert group_figures(event, NOON).orders == {State.AT_RISK: 1}
+    if not is_earlier:
+        make_payment(order_id="o-2", status="processing", now=NOON + MINUTE, **organized)
+
+    assert group_figures(event, NOON + MINUTE).orders == {State.AT_RISK: 1}
+    assert pages.event_impact(event, now=NOON + MINUTE).figures.orders == {State.AT_RISK: 1}
+
+
+def test_an_alert_that_names_an_order_touches_no_other_order_of_its_user() -> None:
+    make_payment(order_id="o-1", status="processing", now=NOON, customer="u-1")
+    make_payment(order_id="o-2", status="processing", now=NOON, customer="u-1")
+
+    alert = make_alert(
+        references=References(order_ids=frozenset({"o-1"}), user_ids=frozenset({"u-1"})), now=NOON
+    )
+
+    assert alert_figures(alert, NOON).orders == {State.AT_RISK: 1}
 
 
 def test_the_states_of_an_order_follow_what_happens_to_it() -> None:

@@ -1,6 +1,7 @@
 """The alert rules, health check, metrics and dashboard widget of reservations."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,10 +15,11 @@ from alerts.services.defaults import sync_rules
 from health.extension_points import Degraded, NotConfigured
 from reservations import services
 from reservations.hooks.alert_rules import low_inventory
+from reservations.hooks.forecasts import sold_out
 from reservations.hooks.health_checks import reservations as check
 from reservations.hooks.metrics import tickets, totals
 from reservations.models import Reservation, TicketType
-from reservations.queries.stock import time_until_sold_out
+from reservations.queries.stock import Stock, list_stock
 from tests.factories import make_app, make_event, make_ticket_type, wanted
 
 pytestmark = pytest.mark.django_db
@@ -43,15 +45,15 @@ def evaluate(name: str) -> None:
 
 def test_low_inventory_raises_an_alert_per_ticket_type_with_a_forecast() -> None:
     event = make_event("gala")
-    seated = make_ticket_type(100, event=event, name="Seated", low_inventory_threshold=20)
+    seated = on_sale_since(6, 100, event=event, name="Seated", low_inventory_threshold=20)
     make_ticket_type(100, event=event, name="Standing", low_inventory_threshold=20)
-    sold(seated, 80)
+    sold_over(seated, 80, since=timedelta(hours=6))
 
     evaluate("reservations.low_inventory")
 
     alert = SystemAlert.objects.get()
     assert (alert.alert_type, alert.severity) == ("low-inventory", "high")
-    assert "Seated: 20 of 100 left; sold out in about 1 h 30 min at this pace" in alert.message
+    assert "Seated: 20 of 100 left; sold out in 1 to 2 hours at this pace" in alert.message
 
 
 def test_a_low_inventory_alert_is_resolved_when_tickets_are_released() -> None:
@@ -83,13 +85,77 @@ def test_the_default_low_inventory_threshold_is_a_tenth_of_the_capacity() -> Non
     assert make_ticket_type(200).low_at == 20
 
 
-@pytest.mark.parametrize(
-    ("left", "sold_", "lasts"), [(0, 5, 0), (10, 0, None), (30, 60, 3), (60, 60, 6)]
-)
-def test_the_forecast_is_the_pace_of_the_last_six_hours(
-    left: int, sold_: int, lasts: int | None
+def sold_over(
+    type_: TicketType, quantity: int, *, since: timedelta, until: timedelta = timedelta(0)
 ) -> None:
-    assert time_until_sold_out(left, sold_) == (None if lasts is None else timedelta(hours=lasts))
+    """Sell tickets one by one, evenly over a past time."""
+    now = timezone.now()
+    for number in range(quantity):
+        sold(type_, 1)
+        at = now - since + (number + 0.5) / quantity * (since - until)
+        Reservation.objects.filter(pk=Reservation.objects.latest("pk").pk).update(ended_at=at)
+
+
+def stock_of(type_: TicketType) -> Stock:
+    [stock] = list_stock(TicketType.objects.filter(pk=type_.pk), now=timezone.now())
+    return stock
+
+
+def on_sale_since(hours: float, capacity: int, **fields: Any) -> TicketType:
+    since = timezone.now() - timedelta(hours=hours)
+    return make_ticket_type(capacity, sale_starts_at=since, **fields)
+
+
+def test_a_steady_sale_sells_out_at_its_pace() -> None:
+    type_ = on_sale_since(6, 90)
+    sold_over(type_, 60, since=timedelta(hours=6))  # ten an hour, thirty left
+
+    assert stock_of(type_).forecast in ("in about 3 hours", "in 165 to 195 min")
+    assert stock_of(type_).is_selling_out
+
+
+def test_a_rush_counts_more_than_the_calm_days_before() -> None:
+    type_ = on_sale_since(100, 80)
+    sold_over(type_, 5, since=timedelta(hours=100), until=timedelta(hours=1))
+    sold_over(type_, 60, since=timedelta(hours=1))
+
+    assert stock_of(type_).forecast == "in about 15 min"
+
+
+def test_a_sale_that_lasts_until_the_event_starts_says_so() -> None:
+    type_ = on_sale_since(6, 100, event=make_event(starts_at=timezone.now() + timedelta(hours=2)))
+    sold_over(type_, 12, since=timedelta(hours=6))
+
+    assert stock_of(type_).forecast == "not before the event starts"
+
+
+def test_too_few_sales_give_no_forecast() -> None:
+    type_ = on_sale_since(6, 100)
+    assert stock_of(type_).forecast == "not at this pace"
+
+    sold_over(type_, 3, since=timedelta(hours=6))
+    assert stock_of(type_).forecast == "not enough data"
+
+
+def test_a_type_that_is_sold_out_has_no_forecast() -> None:
+    type_ = on_sale_since(6, 5)
+    sold(type_, 5)
+
+    assert stock_of(type_).forecast == ""
+
+
+def test_the_event_page_shows_when_tickets_sell_out(client: Client) -> None:
+    type_ = on_sale_since(6, 66)
+    sold_over(type_, 60, since=timedelta(hours=6))
+    client.force_login(User.objects.create_superuser("owner"))
+
+    page = client.get(reverse("reservations:event-page", args=[type_.event.slug])).content.decode()
+
+    assert "at the pace of the last" in page
+    [forecast] = sold_out(timezone.now())
+    assert forecast.title == f"{type_} sold out"
+    assert forecast.text in page
+    assert "6 of 66 left" in forecast.basis
 
 
 def test_overdue_holds_raise_an_alert() -> None:

@@ -3,6 +3,14 @@
 The `order` of widgets: now from 10, performance from 200, uptime from 300, usage from 400, work from 500.
 """
 
-from health.hooks.dashboard_widgets import now, overview, performance, uptime, usage, work
+from health.hooks.dashboard_widgets import (
+    forecasts,
+    now,
+    overview,
+    performance,
+    uptime,
+    usage,
+    work,
+)
 
-__all__ = ["now", "overview", "performance", "uptime", "usage", "work"]
+__all__ = ["forecasts", "now", "overview", "performance", "uptime", "usage", "work"]

@@ -10,7 +10,6 @@ from health.extension_points import Tab, WidgetContext, widget
 from health.models import ActiveUser, Incident, MaintenanceWindow
 from health.queries import problems, values
 from health.queries.components import load_in_use
-from health.queries.marks import find_last_change
 from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
 from health.verdict import Tone
 
@@ -43,7 +42,7 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
         "problems": problems.add_costs(found[:MAX_PROBLEMS], now=context.now),
         "alert": alert,
         "is_overdue": alert is not None and alert.is_overdue(context.now),
-        "last_change": find_last_change(first.since) if first and first.since else None,
+        "cause": problems.find_cause(first) if first else None,
         "may_acknowledge": alert is not None
         and alert.state == AlertState.OPEN
         and context.request.user.has_perm("alerts.change_systemalert"),

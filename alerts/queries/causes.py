@@ -1,0 +1,89 @@
+"""When and where an alert's problem began, for the search for its causes."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+
+from alerts.extension_points import alert_rules
+from alerts.models import SystemAlert
+from alerts.queries.impact import describe_alert
+from core.clients.models import ClientApp
+from impact.causes import Onset
+from impact.extension_points import Problem, problem_sources
+from impact.queries.causes import subject
+
+MAX_UNCERTAINTY = timedelta(hours=1)
+MAX_PROBLEMS = 20  # that the rule counted, to find their apps and when they began
+COMPONENT_KEY = "health:"  # begins the key of the alert about a component
+
+
+def component_subject(name: str) -> str:
+    """Return how changes and problems name a component."""
+    return f"component {name}"
+
+
+def onset_of_alert(alert: SystemAlert) -> Onset:
+    """Return when and where the problem began.
+
+    If the rule counted error groups and some of them began within its window, it began with the most frequent of these;
+    otherwise it began when the alert opened, or earlier in the window.
+    """
+    rule = alert.rule
+    window = min(rule.window, MAX_UNCERTAINTY) if rule else timedelta(0)
+    subjects = {f"{name} {value}" for name, value in alert.labels.items()}
+    own = {f"group {alert.labels['group']}"} if "group" in alert.labels else set()
+    if alert.key.startswith(COMPONENT_KEY):
+        name = alert.key.removeprefix(COMPONENT_KEY)
+        subjects.add(component_subject(name))
+        own.add(component_subject(name))
+    if rule is not None:
+        subjects.add(subject("alerts.alertrule", rule.pk))
+        if rule.name in alert_rules:
+            subjects.update(map(component_subject, alert_rules.get(rule.name).depends_on))
+    app_ids = _app_ids(alert)
+    environment = alert.metadata.get("environment")
+    if app_ids and alert.labels.get("name"):
+        own.update(f"series {pk} {alert.labels['name']}" for pk in app_ids)
+    onset = Onset(
+        at=alert.opened_at,
+        uncertainty=window,
+        app_ids=frozenset(app_ids),
+        environments=frozenset([environment] if environment else []),
+        subjects=frozenset(subjects),
+        own=frozenset(own),
+        text=f"{alert.title}\n{alert.message}",
+    )
+    counted = _first_counted(alert, since=alert.opened_at - window) if rule else None
+    if counted is None:
+        return onset
+    return replace(
+        onset,
+        at=counted.at,
+        uncertainty=counted.uncertainty,
+        app_ids=onset.app_ids or counted.app_ids,
+        environments=onset.environments or counted.environments,
+        releases=counted.releases,
+        text=f"{onset.text}\n{counted.text}",
+    )
+
+
+def _app_ids(alert: SystemAlert) -> set[int]:
+    """Return the app that the labels or the metadata name, by its name or slug."""
+    names = {alert.labels.get("app"), alert.metadata.get("app")} - {None, ""}
+    if not names:
+        return set()
+    apps = ClientApp.objects.filter(Q(name__in=names) | Q(slug__in=names))
+    return set(apps.values_list("pk", flat=True))
+
+
+def _first_counted(alert: SystemAlert, *, since: datetime) -> Onset | None:
+    """Return the onset of the most frequent problem that the rule counted and that began in this time."""
+    problems = describe_alert(alert, now=alert.opened_at).problems
+    own = Problem("alert", alert.pk)
+    for kind, id in [problem for problem in problems if problem != own][:MAX_PROBLEMS]:
+        find = problem_sources.get(kind).onset
+        found = find(id) if find else None
+        if found is not None and since <= found.at <= alert.opened_at:
+            return found
+    return None

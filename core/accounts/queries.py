@@ -1,0 +1,44 @@
+"""Read the audit log."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.accounts.models import AuditEvent
+
+VERBS = ("added", "changed", "deleted")
+MAX_EDITS = 50
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A row that a user added, changed or deleted in the admin."""
+
+    at: datetime
+    model: str  # "alerts.alertrule"
+    pk: str
+    verb: str
+    username: str  # "" for a user who has been deleted
+    fields: str  # the changed fields, such as "Threshold and Severity"
+
+
+def edits_between(
+    since: datetime, until: datetime, *, models: Collection[str], limit: int = MAX_EDITS
+) -> list[Edit]:
+    """Return the newest edits of rows of these models in the time range, both ends included, newest first."""
+    actions = [f"{model} {verb}" for model in models for verb in VERBS]
+    events = AuditEvent.objects.filter(at__gte=since, at__lte=until, action__in=actions)
+    return [_edit(event) for event in events.order_by("-at", "-pk")[:limit]]
+
+
+def _edit(event: AuditEvent) -> Edit:
+    model, _, verb = event.action.partition(" ")
+    pk = event.target.rpartition(" ")[2]
+    return Edit(event.at, model, pk, verb, event.username, _fields(event.detail))
+
+
+def _fields(detail: str) -> str:
+    """Return the fields that Django's message "Changed Threshold and Severity." names."""
+    named = re.match(r"Changed ([^.]+)\.", detail)
+    return named[1] if named else ""

@@ -1,0 +1,268 @@
+"""Say when a level will reach a limit, from its course so far, with a range instead of false precision. Pure.
+
+The course is divided into equal parts, and the differences between them show how steady it is. A range that is not
+clearly in one direction gives no date.
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+Points = Sequence[tuple[datetime, float]]  # oldest first
+
+PARTS = 6
+MIN_PARTS = 5  # with a value
+DEVIATIONS = 2.0  # half the width of the range, in standard errors of the mean rate: about 90 %
+NEAR = 2.0  # a short basis is enough for what it expects within this many times its length
+FAR = 12.0  # no basis says anything about more than this many times its length
+HORIZON = timedelta(days=365)
+
+
+class Outlook(StrEnum):
+    REACHED = "reached"
+    EXPECTED = "expected"
+    UNCLEAR = "unclear"  # it moves, but not steadily enough for a date
+    NOT_IN_SIGHT = "not in sight"  # it does not move towards the limit, or not within the time that can be judged
+    NO_DATA = "no data"  # too short, too few values, or too old
+
+
+@dataclass(frozen=True)
+class Trend:
+    """When a level reaches its limit. `rate` is its change per day over the basis."""
+
+    outlook: Outlook
+    now: datetime
+    level: float | None = None
+    rate: float = 0.0
+    basis: timedelta = timedelta(0)
+    earliest: datetime | None = None
+    latest: datetime | None = None
+    until: datetime | None = (
+        None  # of NOT_IN_SIGHT: until when this can be said; None if it does not move
+    )
+
+    @property
+    def text(self) -> str:
+        """Return the outlook in words: "in 2 to 4 weeks", "not within 12 days"."""
+        match self.outlook:
+            case Outlook.REACHED:
+                return "now"
+            case Outlook.EXPECTED:
+                assert self.earliest
+                assert self.latest
+                return f"in {spell_range(self.earliest - self.now, self.latest - self.now)}"
+            case Outlook.UNCLEAR:
+                assert self.earliest
+                return f"no clear trend, at the earliest in {spell(self.earliest - self.now)}"
+            case Outlook.NOT_IN_SIGHT:
+                if self.until is None:
+                    return "not at this pace"
+                return f"not within {spell(self.until - self.now)}"
+        return "not enough data"
+
+
+def forecast(
+    points: Points,
+    *,
+    limit: float,
+    now: datetime,
+    bases: Sequence[timedelta],
+    is_falling: bool = False,
+    deadline: datetime | None = None,
+) -> Trend:
+    """Return when the level reaches the limit, by rising or, if `is_falling`, by falling.
+
+    `bases` are lengths of the past, the shortest first. The first one that expects the limit within twice its length
+    decides, because the recent pace says most about the near future; otherwise the longest one that the points cover.
+    After `deadline`, the limit does not matter any more.
+    """
+    sign = -1 if is_falling else 1
+    signed = [(at, sign * value) for at, value in points if at <= now]
+    found = Trend(Outlook.NO_DATA, now, level=sign * signed[-1][1] if signed else None)
+    if signed and signed[-1][1] >= sign * limit:
+        return Trend(Outlook.REACHED, now, level=sign * signed[-1][1])
+    for basis in bases:
+        recent = [point for point in signed if point[0] >= now - basis]
+        trend = _extrapolate(recent, sign * limit, now, basis, deadline)
+        if trend is None:
+            continue
+        if found.outlook is Outlook.EXPECTED and trend.outlook is not Outlook.EXPECTED:
+            continue  # over the longer time, the pace was not steady
+        found = Trend(
+            trend.outlook, now, sign * signed[-1][1], sign * trend.rate, trend.basis,
+            trend.earliest, trend.latest, trend.until,
+        )  # fmt: skip
+        is_near = trend.latest is not None and trend.latest - now <= NEAR * trend.basis
+        if trend.outlook is Outlook.EXPECTED and is_near:
+            break
+        if len(recent) == len(signed):
+            break  # a longer basis has the same points
+    return found
+
+
+def _extrapolate(
+    points: Points, limit: float, now: datetime, basis: timedelta, deadline: datetime | None
+) -> Trend | None:
+    """Return the outlook of a rising level, or None if the points do not suffice."""
+    levels = _levels(points, now, basis)
+    if len(levels) < MIN_PARTS:
+        return None
+    span = points[-1][0] - points[0][0]
+    rates = [
+        (after - before) / ((at_after - at_before) / timedelta(days=1))
+        for (at_before, before), (at_after, after) in itertools.pairwise(levels)
+    ]
+    rate = statistics.fmean(rates)
+    error = DEVIATIONS * statistics.stdev(rates) / math.sqrt(len(rates))
+    until = min(one for one in (now + FAR * span, now + HORIZON, deadline) if one)
+    left = limit - points[-1][1]
+    earliest, latest = _reached(left, rate + error, now), _reached(left, rate - error, now)
+    if rate <= 0:
+        return Trend(Outlook.NOT_IN_SIGHT, now, rate=rate, basis=span)
+    if latest is None:  # not clearly rising, so little can be said about the far future
+        until = min(until, now + NEAR * span)
+    if earliest is None or earliest > until:
+        return Trend(Outlook.NOT_IN_SIGHT, now, rate=rate, basis=span, until=until)
+    if latest is None:
+        return Trend(Outlook.UNCLEAR, now, rate=rate, basis=span, earliest=earliest)
+    expected = _reached(left, rate, now)
+    if expected is None or expected > until:
+        return Trend(Outlook.NOT_IN_SIGHT, now, rate=rate, basis=span, until=until)
+    return Trend(Outlook.EXPECTED, now, rate=rate, basis=span, earliest=earliest, latest=latest)
+
+
+def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datetime, float]]:
+    """Return the median time and level of each part of the basis. A single value out of line changes none of them."""
+    if len(points) < MIN_PARTS or points[-1][0] < now - basis / PARTS:
+        return []
+    first, length = points[0][0], (points[-1][0] - points[0][0]) / PARTS
+    if not length or PARTS * length < basis / 2:
+        return []
+    parts: dict[int, list[tuple[datetime, float]]] = {}
+    for at, value in points:
+        parts.setdefault(min(PARTS - 1, int((at - first) / length)), []).append((at, value))
+    return [
+        (
+            datetime.fromtimestamp(
+                statistics.fmean(at.timestamp() for at, _ in part), tz=now.tzinfo
+            ),
+            statistics.median(value for _, value in part),
+        )
+        for _, part in sorted(parts.items())
+    ]
+
+
+def _reached(left: float, rate: float, now: datetime) -> datetime | None:
+    """Return when a rate per day uses up what is left, or None if it never does, or only after the horizon's end."""
+    if rate <= 0 or left / rate > 10 * HORIZON.days:
+        return None
+    return now + timedelta(days=left / rate)
+
+
+_UNITS = (
+    # name, length, the largest duration that is given in it
+    ("min", timedelta(minutes=1), timedelta(minutes=90)),
+    ("hour", timedelta(hours=1), timedelta(hours=48)),
+    ("day", timedelta(days=1), timedelta(days=21)),
+    ("week", timedelta(weeks=1), timedelta(days=100)),
+    ("month", timedelta(days=30.4), timedelta.max),
+)
+
+
+def spell(duration: timedelta) -> str:
+    """Return a duration in one rounded unit: "about 40 min", "about 3 weeks"."""
+    unit, length = _unit(duration)
+    return f"about {_count(_rounded(duration, unit, length), unit)}"
+
+
+def spell_range(low: timedelta, high: timedelta) -> str:
+    """Return a range in one rounded unit: "2 to 4 weeks"; "about 3 weeks" if both ends round to the same."""
+    unit, length = _unit(high)
+    first, last = _rounded(low, unit, length), _rounded(high, unit, length)
+    if first == last:
+        return f"about {_count(last, unit)}"
+    return f"{first} to {_count(last, unit)}"
+
+
+def _unit(duration: timedelta) -> tuple[str, timedelta]:
+    return next((name, length) for name, length, most in _UNITS if duration <= most)
+
+
+def _rounded(duration: timedelta, unit: str, length: timedelta) -> int:
+    count = duration / length
+    if unit == "min":
+        return max(5, 5 * round(count / 5))
+    return max(1, round(count))
+
+
+def _count(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 or unit == 'min' else 's'}"
+
+
+def backlog_course(
+    spans: Iterable[tuple[datetime, datetime | None]], *, now: datetime, length: timedelta
+) -> list[tuple[datetime, float]]:
+    """Return how many were waiting in each minute before `now`, from when each began and ended to wait."""
+    minutes = int(length / timedelta(minutes=1))
+    first = now - minutes * timedelta(minutes=1)
+    changes = [0] * (minutes + 2)
+    for began_at, ended_at in spans:
+        changes[_place(began_at, first, minutes)] += 1
+        if ended_at is not None and ended_at <= now:
+            changes[_place(ended_at, first, minutes)] -= 1
+    waiting, course = 0, []
+    for place in range(minutes + 1):
+        waiting += changes[place]
+        course.append((first + place * timedelta(minutes=1), float(waiting)))
+    return course
+
+
+def _place(at: datetime, first: datetime, minutes: int) -> int:
+    return min(max(0, math.ceil((at - first) / timedelta(minutes=1))), minutes)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A forecast of the portal, ready to display."""
+
+    title: str  # "Disk full"
+    trend: Trend
+    basis: str  # "82 MB more per day in the last 7 days; 1.2 of 10 GB used"
+    url: str = ""
+    words: str = ""  # in place of the trend's own
+
+    @property
+    def text(self) -> str:
+        return self.words or self.trend.text
+
+    @property
+    def tone(self) -> str:
+        """Return "critical" if the limit is reached, and "warning" if that is expected within a week."""
+        if self.trend.outlook is Outlook.REACHED:
+            return "critical"
+        soon = self.trend.earliest is not None and self.trend.earliest - self.trend.now < timedelta(
+            days=7
+        )
+        return "warning" if self.trend.outlook is Outlook.EXPECTED and soon else ""
+
+
+_RANK = {
+    Outlook.REACHED: 0,
+    Outlook.EXPECTED: 1,
+    Outlook.UNCLEAR: 2,
+    Outlook.NOT_IN_SIGHT: 3,
+    Outlook.NO_DATA: 4,
+}
+
+
+def soonest_key(trend: Trend) -> tuple[int, datetime]:
+    """Return the sort key of forecasts: what is reached first, and what is not known last."""
+    return _RANK[trend.outlook], trend.earliest or trend.now
+
+
+def soonest_first(forecasts: Iterable[Forecast]) -> list[Forecast]:
+    return sorted(forecasts, key=lambda one: (*soonest_key(one.trend), one.title))

@@ -1,0 +1,58 @@
+"""Find the position at which a series of numbers changed its level. Pure."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MIN_BEFORE = 5  # values, to know what is usual
+NOISE = 3.0  # a step is at least this many standard deviations of the values before it
+
+
+@dataclass(frozen=True)
+class Step:
+    """A change of level at a position: the means before it and from it on."""
+
+    position: int
+    before: float
+    after: float
+
+    @property
+    def factor(self) -> float:
+        """Return how many times the level before the level afterwards is."""
+        return self.after / self.before if self.before else float("inf")
+
+
+def find_step(
+    values: Sequence[float | None],
+    *,
+    min_factor: float = 2.0,
+    min_change: float = 0.0,
+    min_after: int = 1,
+) -> Step | None:
+    """Return the step that divides the values best, or None if they have none.
+
+    A step at least multiplies or divides the level by `min_factor`, changes it by `min_change`, and is larger than the
+    noise before it; `min_after` values have the new level. None stands for a time without a value.
+    """
+    known = [(position, value) for position, value in enumerate(values) if value is not None]
+    total = sum(value for _, value in known)
+    best: tuple[float, int] | None = None
+    sum_before = 0.0
+    for count in range(1, len(known)):
+        sum_before += known[count - 1][1]
+        rest = len(known) - count
+        difference = sum_before / count - (total - sum_before) / rest
+        gain = count * rest * difference * difference
+        if count >= MIN_BEFORE and (best is None or gain > best[0]):
+            best = gain, count
+    if best is None or len(known) - best[1] < min_after:
+        return None
+    count = best[1]
+    before = [value for _, value in known[:count]]
+    after = [value for _, value in known[count:]]
+    found = Step(known[count][0], statistics.fmean(before), statistics.fmean(after))
+    change = abs(found.after - found.before)
+    is_large = found.factor >= min_factor or found.factor <= 1 / min_factor
+    if not is_large or change < max(min_change, NOISE * statistics.pstdev(before)):
+        return None
+    return found

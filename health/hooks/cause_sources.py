@@ -1,0 +1,146 @@
+"""Outages, maintenance, slow or failing calls, traffic and edited monitors as causes of problems."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.urls import reverse
+
+from alerts.queries.causes import component_subject
+from health.models import Component, Heartbeat, Incident, MaintenanceWindow, Monitor
+from health.queries import call_steps
+from health.queries.onset import incident_identity
+from health.verdict import Status
+from impact.causes import CauseKind, Change, Onset
+from impact.extension_points import cause_source
+from impact.queries.causes import list_edits
+
+MAX_OF_A_KIND = 30
+MODELS = {
+    "health.monitor": "Monitor",
+    "health.heartbeat": "Heartbeat",
+    "health.component": "Check",
+    "health.maintenancewindow": "Maintenance window",
+}
+
+
+@cause_source("health.outages")
+def outages(onset: Onset) -> Iterator[Change]:
+    """Yield the incidents, and the components that are degraded, for which no incident is opened."""
+    incidents = Incident.objects.filter(
+        started_at__gte=onset.since, started_at__lte=onset.until
+    ).select_related("component")
+    found = list(incidents.newest_first()[:MAX_OF_A_KIND])
+    degraded = list(
+        Component.objects.filter(
+            is_enabled=True,
+            status=Status.DEGRADED,
+            since__gte=onset.since,
+            since__lte=onset.until,
+        )[:MAX_OF_A_KIND]
+    )
+    app_ids = _app_ids() if found or degraded else {}
+    for incident in found:
+        component = incident.component
+        yield Change(
+            CauseKind.OUTAGE,
+            incident.title,
+            incident.started_at,
+            until=incident.resolved_at,
+            url=reverse("admin:health_incident_change", args=[incident.pk]),
+            app_id=app_ids.get(component.pk) if component else None,
+            **(
+                _component_fields(component)
+                if component
+                else {"identity": incident_identity(incident)}
+            ),
+        )
+    for component in degraded:
+        if component.since is not None:
+            yield Change(
+                CauseKind.OUTAGE,
+                f"{component} is degraded",
+                component.since,
+                url=reverse("health:uptime"),
+                app_id=app_ids.get(component.pk),
+                **_component_fields(component),
+            )
+
+
+def _component_fields(component: Component) -> dict[str, Any]:
+    subject = component_subject(component.name)
+    return {
+        "identity": subject,
+        "subjects": frozenset({subject}),
+        "names": (component.name, component.title),
+    }
+
+
+def _app_ids() -> dict[int, int]:
+    """Return the apps of the components that belong to one."""
+    return {
+        pk: app_id
+        for model in (Monitor, Heartbeat)
+        for pk, app_id in model.objects.exclude(app=None).values_list("pk", "app_id")
+    }
+
+
+@cause_source("health.maintenance")
+def maintenance(onset: Onset) -> Iterator[Change]:
+    windows = MaintenanceWindow.objects.filter(
+        starts_at__gte=onset.since, starts_at__lte=onset.at
+    ).prefetch_related("components")
+    for window in windows.order_by("-starts_at")[:MAX_OF_A_KIND]:
+        components = list(window.components.all())
+        yield Change(
+            CauseKind.MAINTENANCE,
+            f"Maintenance: {window.title}",
+            window.starts_at,
+            until=window.ends_at,
+            url=reverse("admin:health_maintenancewindow_change", args=[window.pk]),
+            subjects=frozenset(component_subject(one.name) for one in components),
+            names=tuple(name for one in components for name in (one.name, one.title)),
+        )
+
+
+@cause_source("health.settings")
+def settings(onset: Onset) -> Iterator[Change]:
+    return list_edits(onset, MODELS, about=_about)
+
+
+def _about(row: Any) -> Iterable[str]:
+    if isinstance(row, Component):
+        return [component_subject(row.name)]
+    return [component_subject(one.name) for one in row.components.all()]
+
+
+@cause_source("health.dependencies")
+def dependencies(onset: Onset) -> Iterator[Change]:
+    """Yield the calls that became slower or began to fail."""
+    for step in call_steps.find_slower_calls(onset.at):
+        yield Change(
+            CauseKind.DEPENDENCY,
+            step.text,
+            step.at,
+            url=reverse("health:system-health"),
+            app_id=step.app_id,
+            environment=step.environment,
+            identity=f"series {step.app_id} {step.name}",
+            subjects=frozenset({f"function {step.name}"}),
+            names=(step.name,),
+            factor=step.factor,
+        )
+
+
+@cause_source("health.traffic")
+def traffic(onset: Onset) -> Iterator[Change]:
+    """Yield the apps that got many more or many fewer requests than before."""
+    for step in call_steps.find_traffic_steps(onset.at):
+        yield Change(
+            CauseKind.TRAFFIC,
+            step.text,
+            step.at,
+            url=reverse("health:system-health"),
+            app_id=step.app_id,
+            environment=step.environment,
+            factor=step.factor,
+        )

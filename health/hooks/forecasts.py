@@ -1,0 +1,123 @@
+"""When the error budget, the disk and the plan's limits are used up, and when backlogs are cleared."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.urls import reverse
+
+from alerts.queries.outbox import load_backlog_course
+from core.lib.forecasts import Forecast, Trend, forecast
+from core.lib.formats import quantity, span
+from health.extension_points import forecast_source
+from health.models import Series, SeriesKind, Tier, Value
+from health.queries import usage
+from health.queries.budgets import forecast_budgets
+from health.queries.database_size import (
+    database_size_bytes,
+    forecast_size,
+    free_disk_bytes,
+    load_course,
+)
+from health.queries.usage import WARNING_SHARE, load_thresholds
+from health.services.gauges import QUEUE_BACKLOG
+
+HOUR = timedelta(hours=1)
+BACKLOG_BASES = (timedelta(minutes=10), HOUR)
+MAX_BUDGETS = 5
+
+
+def _pace(trend: Trend, unit: str, *, per: str = "day") -> str:
+    """Return the pace that a forecast is based on, such as "82 MB a day in the last 7 d"."""
+    if not trend.basis:
+        return ""
+    rate = trend.rate / 24 if per == "hour" else trend.rate
+    return f"{quantity(round(rate, 1), unit)} a {per} in the last {span(trend.basis)}"
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+@forecast_source("health.error_budget")
+def error_budgets(now: datetime) -> Iterator[Forecast]:
+    for budget in forecast_budgets(now=now)[:MAX_BUDGETS]:
+        yield Forecast(
+            f"Error budget of {budget.component} used up",
+            budget.trend,
+            budget.basis,
+            reverse("health:uptime"),
+        )
+
+
+@forecast_source("health.database")
+def database(now: datetime) -> Iterator[Forecast]:
+    """Yield when the disk is full; it is known only if the database is on this machine."""
+    free, size, course = free_disk_bytes(), database_size_bytes(), load_course(now=now)
+    if free is not None:
+        trend = forecast_size(course, limit=size + free, now=now)
+        yield Forecast(
+            "Disk full",
+            trend,
+            _join(
+                _pace(trend, "bytes"),
+                f"{quantity(free, 'bytes')} free",
+                "only the growth of the database is counted",
+            ),
+            reverse("health:system-health") + "?tab=platform",
+        )
+    limit = load_thresholds()["usage.database_size"] * 1e9 / WARNING_SHARE
+    trend = forecast_size(course, limit=limit, now=now)
+    used = f"{quantity(size, 'bytes')} of {quantity(limit, 'bytes')} used"
+    yield Forecast("Plan limit of the database reached", trend, _join(_pace(trend, "bytes"), used))
+
+
+@forecast_source("health.plan_limits")
+def plan_limits(now: datetime) -> Iterator[Forecast]:
+    thresholds = load_thresholds()
+    calls = thresholds["usage.function_calls"] / WARNING_SHARE
+    trend = usage.forecast_function_calls(limit=calls, now=now)
+    yield Forecast(
+        "Plan limit of function calls reached",
+        trend,
+        _join(
+            f"{trend.rate:+,.0f} calls a day each day in the last {span(trend.basis)}"
+            if trend.basis
+            else "",
+            f"limit {calls:,.0f} in 24 h",
+        ),
+    )
+    sent = thresholds["usage.bandwidth"] * 1e9 / WARNING_SHARE
+    trend = usage.forecast_bandwidth(limit=sent, now=now)
+    until = usage.next_month_of(now)
+    yield Forecast(
+        "Plan limit of bandwidth reached",
+        trend,
+        _join(
+            _pace(trend, "bytes"),
+            f"{quantity(trend.level or 0, 'bytes')} of {quantity(sent, 'bytes')} used",
+            f"counted again from 1 {until:%b}",
+        ),
+    )
+
+
+@forecast_source("health.backlogs")
+def backlogs(now: datetime) -> Iterator[Forecast]:
+    """Yield when the backlogs that exist are cleared."""
+    rows = Value.objects.filter(
+        series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=QUEUE_BACKLOG),
+        tier=Tier.MINUTE,
+        start__gt=now - HOUR,
+    ).order_by("start")
+    queue = list(rows.values_list("start", "last"))
+    for title, course, unit in (
+        ("Backlog of the task queue cleared", queue, "tasks"),
+        ("Backlog of notifications cleared", load_backlog_course(now=now, length=HOUR), "messages"),
+    ):
+        if not course or not course[-1][1]:
+            continue
+        trend = forecast(course, limit=0, now=now, bases=BACKLOG_BASES, is_falling=True)
+        yield Forecast(
+            title,
+            trend,
+            _join(f"{quantity(course[-1][1], unit)} waiting", _pace(trend, unit, per="hour")),
+        )

@@ -1,0 +1,30 @@
+"""Outages of the payment provider as causes of problems."""
+
+from collections.abc import Iterator
+
+from django.db.models import Q
+
+from impact.causes import CauseKind, Change, Onset
+from impact.extension_points import cause_source
+from payments.models import ProviderOutage
+
+PROVIDER = "stripe"  # as its health check and errors name it
+
+
+@cause_source("payments.outages")
+def outages(onset: Onset) -> Iterator[Change]:
+    found = ProviderOutage.objects.filter(
+        Q(ended_at=None) | Q(ended_at__gte=onset.since),
+        started_at__gte=onset.since,
+        started_at__lte=onset.until,
+    )
+    for outage in found.order_by("-started_at")[:20]:
+        yield Change(
+            CauseKind.OUTAGE,
+            "Payment provider stopped responding",
+            outage.started_at,
+            until=outage.ended_at,
+            identity=f"component {PROVIDER}",
+            subjects=frozenset({f"component {PROVIDER}"}),
+            names=(PROVIDER, "payment provider"),
+        )
