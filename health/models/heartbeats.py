@@ -131,7 +131,9 @@ class CheckIn(models.Model):
     at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     duration_ms = models.FloatField(null=True, blank=True)
-    output = models.TextField(blank=True, db_default="", help_text="What the job printed")
+    output = models.TextField(
+        blank=True, default="", db_default="", help_text="What the job printed"
+    )
 
     class Meta:
         constraints: ClassVar = [
