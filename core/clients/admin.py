@@ -38,7 +38,7 @@ class ClientAppForm(forms.ModelForm[ClientApp]):
         model = ClientApp
         fields = (
             "name", "slug", "platform", "is_active", "allowed_origins", "events_per_second", "events_per_hour",
-            "events_per_day", "retention_days", "scrub_keys", "safe_keys",
+            "events_per_day", "logs_per_minute", "retention_days", "scrub_keys", "safe_keys",
         )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ class ClientAppAdmin(admin.ModelAdmin[ClientApp]):
     fieldsets = (
         (None, {"fields": ("name", "slug", "platform", "is_active", "keys_page")}),
         ("Browsers", {"fields": ("allowed_origins",)}),
-        ("Quota and retention", {"fields": ("events_per_second", "events_per_hour", "events_per_day", "retention_days")}),
+        ("Quota and retention", {"fields": ("events_per_second", "events_per_hour", "events_per_day", "logs_per_minute", "retention_days")}),
         ("Personal data", {"fields": ("scrub_keys", "safe_keys")}),
     )  # fmt: skip
     readonly_fields = ("keys_page",)

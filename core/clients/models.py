@@ -58,6 +58,11 @@ class ClientApp(models.Model):
     )
     events_per_hour = models.PositiveIntegerField(null=True, blank=True)
     events_per_day = models.PositiveIntegerField(null=True, blank=True)
+    logs_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Quota for log entries. Leave empty for the portal's limit; 0 stores none.",
+    )
     retention_days = models.PositiveSmallIntegerField(default=30)
     scrub_keys = models.JSONField(
         default=list, blank=True, help_text='Additional field names to filter, e.g. ["iban"].'
