@@ -4,9 +4,12 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 _TERM = re.compile(r'(-?)(?:([A-Za-z][\w.-]*):)?("(?:[^"\\]|\\.)*"|\S+)')
 _NEEDS_QUOTES = re.compile(r'[\s"]')
+_SPAN = re.compile(r"(\d{1,4})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MAX_QUERY_LENGTH = 1000  # the rest of a query is ignored
 MAX_SUGGESTIONS = 10
 
@@ -46,6 +49,20 @@ def describe_unknown_key(key: str, value: str, known: Iterable[str]) -> str:
         else f'to find the text, write "{key}:{value}"'
     )
     return f"unknown filter {key}: ({hint})"
+
+
+def parse_time(value: str, now: datetime) -> datetime:
+    """Parse `24h`, `7d`, or an ISO date or time, in UTC unless a zone is given. Raises ValueError."""
+    span = _SPAN.fullmatch(value)
+    if span:
+        return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
+    try:
+        timestamp = datetime.fromisoformat(value)
+        return timestamp.astimezone(UTC) if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{value!r} is not a time; use for example 24h, 7d or 2026-11-22"
+        ) from None
 
 
 @dataclass(frozen=True)

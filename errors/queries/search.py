@@ -4,11 +4,10 @@ Words match the titles, culprits, types and functions of a group's events, and, 
 events refer to. Each filter uses an index. A merged group is found as the group that it was merged into.
 """
 
-import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
@@ -33,9 +32,7 @@ from errors.queries.pages import groups_at_risk
 from errors.store import payloads
 from errors.store.aggregates import OTHERS
 
-_SPAN = re.compile(r"(\d{1,4})([mhdw])")
 _IDS = ("request_id", "order_ref", "payment_ref", "reservation_ref", "organization")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 FILTERS = ("q", "app", "severity", "env")
 STATES = {
     "": "Open",
@@ -143,7 +140,7 @@ def _condition(term: Term, user: User | AnonymousUser, now: datetime) -> Q:
     if term.key == "is":
         return _is(term.value, user, now)
     if term.key in ("since", "until"):
-        timestamp = _timestamp(term.value, now)
+        timestamp = search_terms.parse_time(term.value, now)
         return (
             Q(last_seen_at__gte=timestamp)
             if term.key == "since"
@@ -349,20 +346,6 @@ def _is(value: str, user: User | AnonymousUser, now: datetime) -> Q:
     if value == "at-risk":
         return Q(pk__in=list(groups_at_risk(now=now)))
     raise ValueError(f"unknown filter is:{value}; use {', '.join(IS_VALUES)}")
-
-
-def _timestamp(value: str, now: datetime) -> datetime:
-    """Parse `24h`, `7d`, or an ISO date or time, in UTC unless a zone is given. Raises ValueError."""
-    span = _SPAN.fullmatch(value)
-    if span:
-        return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
-    try:
-        timestamp = datetime.fromisoformat(value)
-        return timestamp.astimezone(UTC) if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(
-            f"{value!r} is not a time; use for example 24h, 7d or 2026-11-22"
-        ) from None
 
 
 _FILTERS: dict[str, Callable[[str], Q]] = {
