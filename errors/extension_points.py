@@ -1,19 +1,23 @@
-"""The hook of errors: handlers of envelope items, each in `<app>/hooks/envelope_items.py`.
+"""The hooks of errors: what other apps add to it, each in `<app>/hooks/<kind>.py`.
 
 | kind | decorator | the function |
 | --- | --- | --- |
 | envelope_items | `@item_type("transaction", limit=1024 * 1024)` | `(ReceivedItem) -> None`; ValueError or TypeError rejects it |
+| event_sections | `@event_section("logs")` | `(ShownEvent) -> EventSection or None` |
 
 Items without a handler are dropped, counted by type and app, and shown to owners. How to add one: docs/howto/envelope-item.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser, User
+
 from core.lib.registry import Registry
 from errors.ingest.authentication import Project
+from errors.models import ErrorEvent
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,3 +53,33 @@ def item_type(
     return envelope_items.decorator(
         name, lambda handler: ItemType(name, handler, limit, is_container)
     )
+
+
+# --- sections of the event page -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ShownEvent:
+    """The event of the page, its payload ({} if it has been deleted), and the user who looks at it."""
+
+    event: ErrorEvent
+    payload: Mapping[str, Any]
+    user: User | AnonymousUser
+
+
+@dataclass(frozen=True)
+class EventSection:
+    """A section of the event page. The template gets `context` as `section`."""
+
+    template: str
+    context: Mapping[str, Any]
+
+
+SectionFunction = Callable[[ShownEvent], EventSection | None]
+
+event_sections: Registry[SectionFunction] = Registry("event_sections")
+
+
+def event_section(name: str) -> Callable[[SectionFunction], SectionFunction]:
+    """Register a function that returns a section of the event page, or None where there is nothing to show."""
+    return event_sections.decorator(name, lambda function: function)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -19,6 +20,7 @@ from core.lib import formats
 from core.lib.http import json_response
 from core.lib.keyset import KeysetPage, keyset_page
 from core.lib.search_terms import quote
+from errors.extension_points import EventSection, ShownEvent, event_sections
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, Severity, Status
 from errors.queries import pages, releases
 from errors.queries.event_page import EventPage, describe
@@ -293,6 +295,7 @@ def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
             "impact": pages.event_impact(event, now=timezone.now()),
             "reports": pages.reports_on(event),
             "facts": _facts(event),
+            "sections": _sections(request, event, story),
             "tags": [
                 (name, value, _search_url(f"{name}:{quote(value)}"))
                 for name, value in getattr(story["story"], "tags", ())
@@ -326,9 +329,18 @@ def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:
         return {"story": None}
     return {
         "story": story,
+        "payload": payload,
         "source_maps": source_maps,
         "suspects": releases.suspect_commits(event.group, payload),
     }
+
+
+def _sections(
+    request: HttpRequest, event: ErrorEvent, story: Mapping[str, Any]
+) -> list[EventSection]:
+    """Return what other apps show about the event."""
+    shown = ShownEvent(event, story.get("payload", {}), request.user)
+    return [section for function in event_sections if (section := function(shown))]
 
 
 def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:
