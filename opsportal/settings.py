@@ -73,6 +73,9 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 METRICS_ALLOW: list[str] = env.list("METRICS_ALLOW", ["127.0.0.0/8", "::1"])
 # The maximum number of measurements per app and minute.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
+# The maximum number of log entries per app and minute, unless the app has its own limit, and how long they are kept.
+LOGS_PER_MINUTE = env.int("LOGS_PER_MINUTE", 3_000, validate=validate.Range(min=0))
+LOG_DAYS = env.int("LOG_DAYS", 3, validate=validate.Range(min=1, max=90))
 # host:port addresses to connect to if all external monitors fail, to detect a failure of our own network.
 NETWORK_PROBES: list[str] = env.list("NETWORK_PROBES", [])
 
@@ -89,6 +92,7 @@ FIRST_PARTY_APPS = [
     "payments",
     "reservations",
     "errors",
+    "logs",
 ]
 INSTALLED_APPS = [
     "opsportal.apps.PortalAdminConfig",

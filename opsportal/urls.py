@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="health:system-health")),
     path("", include("errors.urls")),
+    path("", include("logs.urls")),
     path("", include("health.urls")),
     path("", include("core.clients.urls")),
     path("", include("core.releases.urls")),

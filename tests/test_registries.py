@@ -153,6 +153,7 @@ INVENTORY: dict[str, list[str]] = {
         "payments.at_a_glance",
         "reservations.at_a_glance",
     ],
+    "event_sections": ["logs"],
     "metrics": [
         "errors",
         "health.alerts",
@@ -186,6 +187,7 @@ INVENTORY: dict[str, list[str]] = {
         "errors.tasks.prune",
         "errors.tasks.prune_source_maps",
         "errors.tasks.resolve_source_maps",
+        "logs.tasks.prune_logs",
         "health.tasks.check_certificates",
         "health.tasks.keep_status",
         "health.tasks.prune",

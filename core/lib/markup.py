@@ -13,13 +13,16 @@ from core.lib import formats
 # Lower-case word on the pill -> (tone, icon). A tone is a CSS suffix. Icons differ in shape so that color alone
 # never carries the meaning.
 SEVERITIES = {
+    "fatal": ("critical", "critical"),
     "critical": ("critical", "critical"),
     "high": ("high", "high"),
     "error": ("high", "high"),
     "warning": ("warning", "warning"),
+    "warn": ("warning", "warning"),
     "medium": ("medium", "medium"),
     "info": ("info", "info"),
     "debug": ("info", "info"),
+    "trace": ("info", "none"),
     "ok": ("ok", "ok"),
 }
 STATES = {

@@ -29,8 +29,8 @@ CORS = [
 ]
 JSON = ("Content-Type", "application/json")
 # Tell SDKs not to send what the portal drops. Never list what it stores: error, transaction, session, monitor,
-# feedback.
-UNSUPPORTED = ("X-Sentry-Rate-Limits", "3600:profile;profile_chunk;replay;log_item:project:unsupported")  # fmt: skip
+# feedback, log_item.
+UNSUPPORTED = ("X-Sentry-Rate-Limits", "3600:profile;profile_chunk;replay:project:unsupported")  # fmt: skip
 
 
 def accepted(event_id: str) -> Response:

@@ -233,7 +233,7 @@ def test_discarded_items_are_counted_and_shown_to_owners(sender: Sender) -> None
     assert counted == {
         ("portal", "replay_event", 1),
         ("portal", "profile", 1),
-        ("portal", "log", 1),
+        ("invalid", "log", 1),
         ("portal", "(none)", 1),
         ("invalid", "check_in", 1),
         ("invalid", "session", 1),

@@ -1,0 +1,90 @@
+"""Structured logs of apps, and the requests of traces, both kept for a few days."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from core.clients.models import ClientApp
+from errors.models.events import received_id, received_time
+
+
+class Level(models.TextChoices):
+    """The severity of an entry, with the names that Sentry and OpenTelemetry use."""
+
+    TRACE = "trace", "Trace"
+    DEBUG = "debug", "Debug"
+    INFO = "info", "Info"
+    WARN = "warn", "Warning"
+    ERROR = "error", "Error"
+    FATAL = "fatal", "Fatal"
+
+
+class Kind(models.TextChoices):
+    LOG = "log", "Log"
+    REQUEST = "request", "Request"
+
+
+class LogEntryQuerySet(models.QuerySet["LogEntry"]):
+    def between(self, since: datetime, until: datetime) -> "LogEntryQuerySet":
+        """Filter by the entry's own time, from `since` to before `until`. It is part of the primary key."""
+        return self.filter(pk__gte=received_id(since), pk__lt=received_id(until))
+
+    def of_trace(self, trace_id: str) -> "LogEntryQuerySet":
+        # SQLite uses an index that excludes empty values only if the query excludes them, too.
+        return self.filter(~Q(trace_id=""), trace_id=trace_id)
+
+    def of_request(self, request_id: str) -> "LogEntryQuerySet":
+        return self.filter(~Q(request_id=""), request_id=request_id)
+
+
+class LogEntry(models.Model):
+    """A log record, or a request that a trace contains.
+
+    Like the id of an event, the id is made from a time, here the entry's own: ordering by id is ordering by time.
+    """
+
+    id = models.BigIntegerField(primary_key=True, editable=False)
+    # As for events, a constraint would cost a look-up per row. Retention deletes the rows of a deleted app, too.
+    app = models.ForeignKey(
+        ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    kind = models.CharField(max_length=7, choices=Kind, default=Kind.LOG)
+    level = models.CharField(max_length=5, choices=Level)
+    body = models.TextField()
+    attributes = models.JSONField(default=dict)
+    # One word per attribute, made from its name and value, by which the search index finds them.
+    attribute_words = models.TextField(blank=True)
+    trace_id = models.CharField(max_length=32, blank=True)
+    span_id = models.CharField(max_length=16, blank=True)
+    request_id = models.CharField(max_length=128, blank=True)
+    environment = models.CharField(max_length=64, blank=True)
+    release = models.CharField(max_length=200, blank=True)
+
+    objects = LogEntryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "log entries"
+        indexes: ClassVar = [
+            models.Index(fields=["app", "id"], name="logs_of_app"),
+            models.Index(fields=["level", "id"], name="logs_by_level"),
+            models.Index(
+                fields=["trace_id", "id"], condition=~Q(trace_id=""), name="logs_by_trace"
+            ),
+            models.Index(
+                fields=["request_id", "id"], condition=~Q(request_id=""), name="logs_by_request"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.body[:80]
+
+    @property
+    def at(self) -> datetime:
+        return received_time(self.id)
+
+    @property
+    def milliseconds(self) -> str:
+        """Return the milliseconds of `at` as three digits, for pages."""
+        return f"{self.at.microsecond // 1000:03}"

@@ -1,0 +1,195 @@
+"""Search log entries, and find those that belong to an event or to a trace."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import Max, Min, Q, QuerySet
+
+from core.clients.models import ClientApp
+from core.lib import search_terms
+from core.lib.search_terms import Completion, Term
+from errors.models import ErrorEvent
+from errors.models.events import received_id, received_time
+from errors.queries.event_page import pairs
+from errors.queries.traces import events_of_trace
+from logs import search_index
+from logs.models import Kind, Level, LogEntry
+from logs.records import word_of_attribute
+
+Entries = QuerySet[LogEntry]
+
+KEYS = {
+    "app": "App",
+    "level": "trace, debug, info, warn, error or fatal; several with commas",
+    "env": "Environment",
+    "release": "Release",
+    "trace": "Trace id",
+    "request": "Request id",
+    "is": "log or request",
+    "since": "Since, such as 1h or 2026-11-22",
+    "until": "Until, such as 1h or 2026-11-22",
+}
+FILTERS = ("q", "app", "level")
+# Of the ids that are made from times.
+_FIRST_TIME, _LAST_TIME = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+MAX_ID = 2**63 - 1
+MAX_RELATED = 100  # entries beside an event
+# An event of a trace is received shortly before or after the entries of the trace.
+_BEFORE_TRACE = timedelta(minutes=1)
+_AFTER_TRACE = timedelta(minutes=5)
+
+
+@dataclass
+class SearchResult:
+    """The entries found, the problems in the query as texts for the user, and the trace that the query names."""
+
+    entries: Entries
+    problems: list[str] = field(default_factory=list)
+    trace_id: str = ""
+
+
+def search(parameters: Mapping[str, str], *, now: datetime) -> SearchResult:
+    """Return the entries that match the parameters of the page's URL."""
+    chosen = (f'{key}:"{parameters[key]}"' for key in FILTERS[1:] if parameters.get(key))
+    terms = search_terms.parse(" ".join([parameters.get("q", ""), *chosen]))
+    result = SearchResult(LogEntry.objects.all())
+    phrases: list[list[str]] = []
+    for term in terms:
+        try:
+            words = _words(term)
+            if words is None:
+                condition = _condition(term, now)
+            elif term.is_negative:
+                condition = Q(search_index.matching([words]))
+            else:
+                phrases.append(words)
+                continue
+        except ValueError as error:
+            result.problems.append(str(error))
+            result.entries = result.entries.none()
+            continue
+        result.entries = result.entries.filter(~condition if term.is_negative else condition)
+        if term.key == "trace" and not term.is_negative:
+            result.trace_id = _hex(term.value)
+    if phrases:
+        result.entries = result.entries.filter(search_index.matching(phrases))
+    return result
+
+
+def _words(term: Term) -> list[str] | None:
+    """Return the indexed words of a text or an attribute, or None for a filter by a column. Raises ValueError."""
+    if term.key in KEYS or term.key == "environment":
+        return None
+    if term.key:
+        return [word_of_attribute(term.key, term.value)]
+    words = search_index.split(term.value)
+    if not words:
+        raise ValueError(f"{term.value!r} has no letter and no digit to search for")
+    return words
+
+
+def _condition(term: Term, now: datetime) -> Q:
+    value = term.value
+    match term.key:
+        case "app":
+            return Q(
+                app__in=list(ClientApp.objects.filter(slug=value).values_list("pk", flat=True))
+            )
+        case "level":
+            return Q(level__in=_levels(value))
+        case "env" | "environment":
+            return Q(environment=value)
+        case "release":
+            return Q(release=value)
+        case "trace":
+            return ~Q(trace_id="") & Q(trace_id=_hex(value))
+        case "request":
+            return ~Q(request_id="") & Q(request_id=value)
+        case "is":
+            if value not in Kind.values:
+                raise ValueError(f"unknown filter is:{value}; use {' or '.join(Kind.values)}")
+            return Q(kind=value)
+    at = min(max(search_terms.parse_time(value, now), _FIRST_TIME), _LAST_TIME)
+    # The id is made from the time.
+    if term.key == "since":
+        return Q(pk__gte=received_id(at))
+    return Q(pk__lt=received_id(at))
+
+
+def _hex(value: str) -> str:
+    return value.replace("-", "").lower()
+
+
+def _levels(value: str) -> list[str]:
+    named = [
+        {"warning": "warn", "critical": "fatal"}.get(one, one) for one in value.lower().split(",")
+    ]
+    if unknown := [one for one in named if one not in Level.values]:
+        raise ValueError(f"unknown level {unknown[0]!r}; use one of {', '.join(Level.values)}")
+    return named
+
+
+def complete(typed: str) -> Completion:
+    """Return suggestions for the search line, which was typed up to the cursor."""
+    return search_terms.complete(typed, keys=KEYS, values_of=_values_of)
+
+
+def _values_of(key: str, prefix: str) -> list[str]:
+    match key:
+        case "app":
+            values = list(ClientApp.objects.order_by("slug").values_list("slug", flat=True))
+        case "level":
+            values = list(Level.values)
+        case "is":
+            values = list(Kind.values)
+        case "since" | "until":
+            values = ["15m", "1h", "24h", "3d"]
+        case _:
+            values = []
+    return [one for one in values if one.startswith(prefix.lower())]
+
+
+def entries_around(event: ErrorEvent, trace_id: str) -> list[LogEntry]:
+    """Return the entries of the event's trace and request, oldest first: the last MAX_RELATED up to the event."""
+    until = event.received_at + _BEFORE_TRACE
+    found: dict[int, LogEntry] = {}
+    earlier = LogEntry.objects.filter(pk__lt=received_id(until)).order_by("-pk")
+    if trace_id:
+        found |= {one.pk: one for one in earlier.of_trace(trace_id)[:MAX_RELATED]}
+    if event.request_id:
+        of_app = earlier.filter(app=event.app_id)
+        found |= {one.pk: one for one in of_app.of_request(event.request_id)[:MAX_RELATED]}
+    return [found[pk] for pk in sorted(found)[-MAX_RELATED:]]
+
+
+def errors_of_trace(trace_id: str) -> list[ErrorEvent]:
+    """Return the errors that occurred in a trace that has entries."""
+    ends = LogEntry.objects.of_trace(trace_id).aggregate(first=Min("pk"), last=Max("pk"))
+    if ends["first"] is None:
+        return []
+    since, until = (received_time(ends[key]) for key in ("first", "last"))
+    return events_of_trace(trace_id, since=since - _BEFORE_TRACE, until=until + _AFTER_TRACE)
+
+
+def attributes_of(entry: LogEntry) -> list[tuple[str, str, bool]]:
+    """Return (name, text, can be searched for) of each attribute."""
+    return [
+        (name, text, isinstance(entry.attributes.get(name), str | int | float) and len(text) < 200)
+        for name, text in pairs(entry.attributes)
+    ]
+
+
+@dataclass(frozen=True)
+class EntryPage:
+    entries: list[LogEntry]
+    next_cursor: str  # "" on the last page
+
+
+def page_of(entries: Entries, *, cursor: str, size: int) -> EntryPage:
+    """Return the newest entries before the cursor, which is an id or "". An invalid cursor returns the first page."""
+    if cursor.isascii() and cursor.isdecimal() and len(cursor) < 20:
+        entries = entries.filter(pk__lt=min(int(cursor), MAX_ID))
+    found = list(entries.order_by("-pk")[: size + 1])
+    has_more = len(found) > size
+    return EntryPage(found[:size], str(found[size - 1].pk) if has_more else "")

@@ -1,0 +1,68 @@
+"""The full-text index of entries: FTS5 on SQLite, a GIN index on PostgreSQL. Both find words by their beginnings.
+
+Words are runs of letters and digits, in lower case. On SQLite the index is a table of its own, which is written with
+the entries, without triggers: Django drops triggers when it rebuilds a table.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from django.db import connection
+from django.db.models import BooleanField, Q
+from django.db.models.expressions import RawSQL
+
+_WORD = re.compile(r"[^\W_]+")
+_COLUMNS = "id, body, attribute_words"
+
+# The index of migration 0001 has the same expression.
+VECTOR = (
+    "to_tsvector('simple'::regconfig, regexp_replace(lower(logs_logentry.body || ' ' ||"
+    " logs_logentry.attribute_words), '[^[:alnum:]]+', ' ', 'g'))"
+)
+CREATE_SQLITE = (
+    "CREATE VIRTUAL TABLE logs_words USING fts5(body, attribute_words, content='logs_logentry',"
+    " content_rowid='id', tokenize='unicode61 remove_diacritics 0')"
+)
+CREATE_POSTGRESQL = (
+    f"CREATE INDEX logs_words ON logs_logentry USING gin ({VECTOR.replace('logs_logentry.', '')})"
+)
+
+
+def split(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def add(ids: Sequence[int]) -> None:
+    """Index new entries, in the transaction that stores them."""
+    _write("INSERT INTO logs_words (rowid, body, attribute_words)", f"SELECT {_COLUMNS}", ids)
+
+
+def remove(ids: Sequence[int]) -> None:
+    """Remove entries from the index, in the transaction that deletes them and before it does."""
+    _write(
+        "INSERT INTO logs_words (logs_words, rowid, body, attribute_words)",
+        f"SELECT 'delete', {_COLUMNS}",
+        ids,
+    )
+
+
+def _write(insert: str, select: str, ids: Sequence[int]) -> None:
+    if connection.vendor != "sqlite":
+        return
+    with connection.cursor() as cursor:
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            marks = ", ".join(["%s"] * len(some))
+            cursor.execute(f"{insert} {select} FROM logs_logentry WHERE id IN ({marks})", some)
+
+
+def matching(phrases: Iterable[Sequence[str]]) -> Q | RawSQL:
+    """Return the condition that an entry contains every phrase. The last word of a phrase may be incomplete."""
+    if connection.vendor == "sqlite":
+        query = " ".join(f'"{" ".join(words)}" *' for words in phrases)
+        found = RawSQL("SELECT rowid FROM logs_words WHERE logs_words MATCH %s", [query])
+        return Q(pk__in=found)
+    query = " & ".join(f"({' <-> '.join([*words[:-1], f'{words[-1]}:*'])})" for words in phrases)
+    return RawSQL(  # noqa: S611
+        f"{VECTOR} @@ to_tsquery('simple', %s)", [query], output_field=BooleanField()
+    )

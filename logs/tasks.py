@@ -1,0 +1,12 @@
+"""Scheduled tasks. The first line of a docstring is the task's name in the admin."""
+
+from django.utils import timezone
+
+from core.lib.schedules import every
+from logs import services
+
+
+@every(minutes=10)
+def prune_logs() -> int:
+    """Delete logs past their retention."""
+    return services.prune(now=timezone.now())
