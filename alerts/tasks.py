@@ -15,61 +15,61 @@ def deliver(control: Control) -> None:
     dispatch.run(control)
 
 
-@every(minutes=1, is_urgent=True)
+@every(minutes=1, is_urgent=True, title="Evaluate alert rules")
 def evaluate_all() -> str:
-    """Evaluate alert rules."""
+    """Measure what the rules watch, and open or resolve alerts."""
     return str(services.evaluate_rules(now=timezone.now()))
 
 
-@every(minutes=1, is_urgent=True)
+@every(minutes=1, is_urgent=True, title="Follow up on alerts")
 def follow_up() -> dict[str, int]:
-    """Send escalations, reminders and held notifications."""
+    """Send escalations, reminders and notifications held back in quiet hours."""
     return services.follow_up(now=timezone.now())
 
 
-@hourly(minute=0, is_urgent=True)
+@hourly(minute=0, is_urgent=True, title="Check error rates")
 def check_errors() -> str:
-    """Check error rates."""
+    """Evaluate the rules about errors."""
     return str(services.evaluate_rules(now=timezone.now(), cadence=Cadence.ERRORS))
 
 
-@hourly(minute=15, is_urgent=True)
+@hourly(minute=15, is_urgent=True, title="Check response times")
 def check_performance() -> str:
-    """Check response times."""
+    """Evaluate the rules about response times."""
     return str(services.evaluate_rules(now=timezone.now(), cadence=Cadence.PERFORMANCE))
 
 
-@hourly(minute=30, is_urgent=True)
+@hourly(minute=30, is_urgent=True, title="Check deliveries")
 def check_deliveries() -> str:
-    """Check SMS and e-mail delivery."""
+    """Evaluate the rules about SMS and e-mail delivery."""
     return str(services.evaluate_rules(now=timezone.now(), cadence=Cadence.DELIVERY))
 
 
-@daily(hour=2)
+@daily(hour=2, title="Delete old alerts")
 def clean_up() -> dict[str, int]:
     """Delete expired alerts, notifications and readings."""
     return cleanup.clean_up(now=timezone.now())
 
 
-@every(minutes=15)
+@every(minutes=15, title="Send the error digest")
 def send_error_digest() -> str:
-    """Send error digest."""
+    """Collect new errors in one message, for the channels that get digests."""
     return digests.send_error_digest(now=timezone.now())
 
 
-@daily(hour=8)
+@daily(hour=8, title="Send the daily digest")
 def send_daily_digest() -> str:
-    """Send daily digest."""
+    """Summarize the alerts that need no immediate attention."""
     return digests.send_daily_digest(now=timezone.now())
 
 
-@weekly(weekday=1, hour=8)
+@weekly(weekday=1, hour=8, title="Send the weekly report")
 def send_weekly_report() -> str:
-    """Send weekly report."""
+    """Summarize the week: uptime, errors, alerts and sales."""
     return digests.send_weekly_report(now=timezone.now())
 
 
-@every(minutes=1)
+@every(minutes=1, title="Ping the external watchdog")
 def ping_watchdog() -> str:
-    """Ping external watchdog."""
+    """Confirm to an outside service that rules are evaluated and notifications sent."""
     return watchdog.ping(now=timezone.now())

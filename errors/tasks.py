@@ -6,13 +6,13 @@ from core.lib.schedules import every, hourly
 from errors.services import artifact_retention, hourly_counts, release_counts, resolution, retention
 
 
-@hourly(minute=10)
+@hourly(minute=10, title="Delete old events")
 def prune() -> dict[str, int]:
     """Delete events past their app's retention."""
     return retention.prune(now=timezone.now())
 
 
-@hourly(minute=25)
+@hourly(minute=25, title="Delete old source maps")
 def prune_source_maps() -> dict[str, int]:
     """Delete source maps that are old, unused or over their app's limit."""
     now = timezone.now()
@@ -20,15 +20,15 @@ def prune_source_maps() -> dict[str, int]:
     return {**removed, "resolved events": artifact_retention.prune_resolved(now=now)}
 
 
-@hourly(minute=1)
+@hourly(minute=1, title="Roll up hourly errors")
 def add_up_hours() -> int:
-    """Roll up hourly error counts, for charts of a week and a month."""
+    """Add up the errors of the last hour, for charts of a week and a month."""
     return hourly_counts.roll_up(now=timezone.now())
 
 
-@every(minutes=1)
+@every(minutes=1, title="Apply source maps")
 def resolve_source_maps() -> dict[str, int]:
-    """Resolve events with source maps."""
+    """Replace minified frames of new events by their original source."""
     now = timezone.now()
     return {
         "uploads": resolution.settle_uploads(now=now),
@@ -37,9 +37,9 @@ def resolve_source_maps() -> dict[str, int]:
     }
 
 
-@every(minutes=1)
+@every(minutes=1, title="Count events by release")
 def count_releases() -> int:
-    """Count events by release."""
+    """Add up the events and sessions of each release."""
     return release_counts.roll_up(now=timezone.now())
 
 

@@ -13,65 +13,65 @@ from health.services import subscribers
 from health.services.gauges import ACTIVE_USERS, DATABASE_SIZE, QUEUE_BACKLOG
 
 
-@every(minutes=1)
+@every(minutes=1, title="Run health checks")
 def run_checks() -> dict[str, int]:
-    """Run health checks"""
+    """Run the portal's checks and the monitors that are due."""
     return dict(Counter(services.run_checks(now=timezone.now()).values()))
 
 
-@every(minutes=1)
+@every(minutes=1, title="Record gauges")
 def record_gauges() -> str:
-    """Record database size, active users and queue backlog"""
+    """Record database size, active users and queue backlog."""
     levels = services.record_gauges(now=timezone.now())
     size = formats.quantity(levels[DATABASE_SIZE], "bytes")
     return f"{size}, {levels[ACTIVE_USERS]:.0f} active users, {levels[QUEUE_BACKLOG]:.0f} tasks waiting"
 
 
-@every(minutes=1)
+@every(minutes=1, title="Watch heartbeats")
 def sweep_heartbeats() -> str:
-    """Detect missed and overlong runs of heartbeats"""
+    """Detect missed and overlong runs of heartbeats."""
     return f"{services.sweep_heartbeats(now=timezone.now())} missed or overlong"
 
 
-@every(minutes=1)
+@every(minutes=1, title="Write the status page")
 def keep_status() -> str:
-    """Write status-page snapshot"""
+    """Write the snapshot from which the public status page is served."""
     status = load_public_status(now=timezone.now())
     write_snapshot(status)
     return status.status
 
 
-@every(minutes=1)
+@every(minutes=1, title="Send status updates")
 def send_status_mails() -> dict[str, int]:
-    """Send incident updates to status-page subscribers"""
+    """Send incident updates to subscribers of the status page."""
     now = timezone.now()
     subscribers.queue_updates(now=now)
     return subscribers.send_pending(now=now)
 
 
-@every(minutes=10)
+@every(minutes=10, title="Check certificates")
 def check_certificates() -> str:
-    """Check certificate expiry"""
+    """Read the certificates of https monitors and their expiry."""
     return f"{services.check_certificates(now=timezone.now())} certificates read"
 
 
-@hourly(minute=40)
+@hourly(minute=40, title="Delete old measurements")
 def prune() -> str:
-    """Delete expired measurements and check results"""
+    """Delete expired measurements and check results."""
     now = timezone.now()
     deleted = subscribers.delete_unconfirmed(now=now)
     return f"{services.prune(now=now)} rows deleted, {deleted} unconfirmed addresses deleted"
 
 
-@daily(hour=0, minute=30)
+@daily(hour=0, minute=30, title="Create the daily backup")
 def take_backup() -> str:
-    """Create the daily backup"""
+    """Copy the database to the backup folder."""
     if not settings.BACKUP_DAILY:
         return "BACKUP_DAILY is off"
     return f"started as process {detached.run_command('backup')}"
 
 
-@weekly(weekday=0, hour=1)
+@weekly(weekday=0, hour=1, title="Verify the newest backup")
 def verify_backup() -> str:
-    """Verify the newest backup by restoring it"""
+    """Restore the newest backup into a scratch database and check it."""
     return f"started as process {detached.run_command('verify_backup')}"

@@ -1,4 +1,4 @@
-"""Continuous and scheduled work. The first line of a scheduled task's docstring is its name in the admin."""
+"""Continuous and scheduled work. The first line of a scheduled task's docstring is its purpose in the admin."""
 
 import time
 
@@ -22,13 +22,13 @@ def add_up_orders(control: Control) -> None:
         time.sleep(INTERVAL_SECONDS)
 
 
-@every(minutes=1)
+@every(minutes=1, title="Continue erasures")
 def continue_erasures() -> dict[str, int]:
-    """Continue the erasure of persons"""
+    """Continue the erasure of persons."""
     return {"finished": erasure.continue_erasures(now=timezone.now())}
 
 
-@daily(hour=2, minute=50)
+@daily(hour=2, minute=50, title="Delete old links to orders")
 def prune() -> dict[str, int]:
-    """Delete expired links between problems and orders"""
+    """Delete expired links between problems and orders."""
     return {"references": catch_up.prune(now=timezone.now())}

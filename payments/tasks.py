@@ -11,56 +11,56 @@ def process(*, event_pk: int, **newer_arguments: object) -> None:
     services.process_event(event_pk=event_pk, now=timezone.now())
 
 
-@every(minutes=1)
+@every(minutes=1, title="Process Stripe events")
 def process_waiting_events() -> dict[str, int]:
-    """Process pending Stripe events"""
+    """Process the Stripe events that are waiting."""
     return {"processed": services.process_waiting(now=timezone.now())}
 
 
-@every(minutes=1)
+@every(minutes=1, title="Finish interrupted payments")
 def finish_payments() -> dict[str, int] | str:
-    """Finish interrupted payments and refunds"""
+    """Finish payments and refunds that were interrupted."""
     if not stripe_api.is_configured():
         return "not configured"
     now = timezone.now()
     return {**services.sweep(now=now), "refunds": sweep_refunds(now=now)}
 
 
-@every(minutes=30)
+@every(minutes=30, title="Watch disputes")
 def watch_disputes() -> dict[str, int]:
-    """Alert before the deadlines of disputes"""
+    """Alert before the deadlines of disputes."""
     return {"waiting": watch_deadlines(now=timezone.now())}
 
 
-@every(minutes=15)
+@every(minutes=15, title="Compare payments with Stripe")
 def reconcile() -> dict[str, int] | str:
-    """Compare payments with Stripe"""
+    """Find payments that differ from Stripe's records, and correct them."""
     return _reconcile(is_full=False)
 
 
-@every(minutes=1)
+@every(minutes=1, title="Continue comparisons")
 def continue_reconciliation() -> dict[str, int] | str:
-    """Continue interrupted comparisons with Stripe"""
+    """Continue interrupted comparisons with Stripe."""
     if not stripe_api.is_configured():
         return "not configured"
     return {"finished": services.continue_reconciliation(now=timezone.now())}
 
 
-@daily(hour=3, minute=10)
+@daily(hour=3, minute=10, title="Compare 30 days with Stripe")
 def reconcile_in_full() -> dict[str, int] | str:
-    """Compare 30 days of payments with Stripe"""
+    """Compare the payments of the last 30 days with Stripe's records."""
     return _reconcile(is_full=True)
 
 
-@daily(hour=2, minute=20)
+@daily(hour=2, minute=20, title="Delete idempotency keys")
 def reap_keys() -> dict[str, int]:
-    """Delete expired idempotency keys"""
+    """Delete expired idempotency keys."""
     return {"keys": services.reap_keys(now=timezone.now())}
 
 
-@daily(hour=2, minute=40)
+@daily(hour=2, minute=40, title="Delete old Stripe events")
 def prune_events() -> dict[str, int]:
-    """Delete old Stripe events"""
+    """Delete Stripe events past their retention."""
     return services.prune_events(now=timezone.now())
 
 

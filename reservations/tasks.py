@@ -4,9 +4,9 @@ from core.lib.schedules import every
 from reservations import services
 
 
-@every(minutes=5)
+@every(minutes=5, title="Release expired holds")
 def release_expired() -> dict[str, int]:
-    """Release expired reservations"""
+    """Return the tickets of expired reservations to sale."""
     now = timezone.now()
     services.extend_during_outage(now=now)
     released = services.release_expired(now=now)
@@ -14,26 +14,26 @@ def release_expired() -> dict[str, int]:
     return {"reservations": released.reservation_count, "seats": released.seat_count}
 
 
-@every(minutes=1)
+@every(minutes=1, title="Extend holds in outages")
 def extend_during_outage() -> dict[str, int]:
-    """Extend holds while the payment provider is unavailable"""
+    """Extend holds while the payment provider is unavailable."""
     return {"extended": services.extend_during_outage(now=timezone.now())}
 
 
-@every(minutes=1)
+@every(minutes=1, title="Continue cancellations")
 def continue_cancellations() -> dict[str, int]:
-    """Refund and release reservations of cancelled events"""
+    """Refund and release the reservations of cancelled events."""
     return {"reservations": services.continue_cancellations(now=timezone.now())}
 
 
-@every(minutes=1)
+@every(minutes=1, title="Offer returned tickets")
 def offer_tickets() -> dict[str, int]:
-    """Offer returned tickets to the waiting list"""
+    """Offer returned tickets to the waiting list."""
     return {"offers": services.offer_tickets(now=timezone.now())}
 
 
-@every(minutes=15)
+@every(minutes=15, title="Check ticket counters")
 def check_integrity() -> str:
-    """Compare ticket counters with reservations"""
+    """Compare the counters of ticket types with their reservations."""
     drift = services.check_integrity(now=timezone.now())
     return "; ".join(str(found) for found in drift) or "no drift"

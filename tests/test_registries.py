@@ -241,6 +241,25 @@ INVENTORY: dict[str, list[str]] = {
     "paid_items": [
         "reservations",
     ],
+    "search_sources": [
+        "access.users",
+        "alerts.alerts",
+        "alerts.channels",
+        "alerts.people",
+        "alerts.rules",
+        "clients.apps",
+        "errors.groups",
+        "errors.releases",
+        "health.components",
+        "health.incidents",
+        "jobs.jobs",
+        "opsportal.actions",
+        "opsportal.pages",
+        "opsportal.settings",
+        "payments.payments",
+        "reservations.events",
+        "reservations.reservations",
+    ],
     "startup": [
         "access.roles",
         "clients.portal_app",
@@ -279,8 +298,13 @@ def test_no_hook_module_of_the_portal_is_misspelled() -> None:
     assert check_hook_modules(None) == []
 
 
-def test_every_schedule_has_a_summary() -> None:
-    assert [job.name for job in schedules.registry if not job.summary] == []
+def test_every_scheduled_task_has_a_short_title_and_a_purpose() -> None:
+    for job in schedules.registry:
+        assert 0 < len(job.title) <= 40, job.name
+        assert not job.title.endswith("."), job.name
+        assert job.summary.endswith("."), job.name
+    titles = [job.title for job in schedules.registry]
+    assert len(titles) == len(set(titles))
 
 
 def test_scheduled_tasks_take_no_arguments() -> None:

@@ -5,7 +5,7 @@ from core.accounts.services import audit, password_reset
 from core.lib.schedules import daily
 
 
-@daily(hour=2, minute=20)
+@daily(hour=2, minute=20, title="Delete old audit events")
 def prune_access() -> str:
     """Delete audit events after 400 days, and expired sessions."""
     now = timezone.now()

@@ -6,37 +6,39 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from core.jobs.models import Job, JobRun, Node
 from core.jobs.services import queue_due_jobs
-from core.lib.admin import LogAdmin
+from core.lib import formats
+from core.lib.admin import LogAdmin, PortalAdmin
+from core.lib.markup import state, when
 
 # A malformed Schedule row would stop all schedules. Successes are not stored.
 admin.site.unregister([Schedule, Success, Failure, OrmQ])
 
 
 @admin.register(Job)
-class JobAdmin(admin.ModelAdmin[Job]):
-    list_display = (
-        "summary",
-        "name",
-        "cron",
-        "is_enabled",
-        "next_run_at",
-        "last_finished_at",
-        "last_outcome",
-    )
+class JobAdmin(PortalAdmin):
+    setting_purpose = "What the portal does in the background, and when."
+    list_display = ("job", "times", "last_finished_at", "outcome", "next_run")
     list_filter = ("is_enabled", "last_outcome")
     search_fields = ("name", "summary")
     ordering = ("name",)
     actions = ("run_now", "enable", "disable")
-    fields = (
-        "name", "summary", "cron", "is_enabled", "next_run_at",
-        "last_started_at", "last_finished_at", "last_outcome", "lease_until",
+    fieldsets = (
+        (None, {"fields": ("title", "summary", "times", "is_enabled", "next_run")}),
+        ("Last run", {"fields": ("last_started_at", "last_finished_at", "outcome", "runs")}),
+        ("Technical details", {"fields": ("name", "cron", "lease_until")}),
+    )
+    readonly_fields = (
+        "title", "summary", "times", "next_run", "last_started_at", "last_finished_at",
+        "outcome", "runs", "name", "cron", "lease_until",
     )  # fmt: skip
-    readonly_fields = tuple(field for field in fields if field != "is_enabled")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -46,6 +48,29 @@ class JobAdmin(admin.ModelAdmin[Job]):
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.run_job")
+
+    @admin.display(description="job", ordering="name")
+    def job(self, job: Job) -> SafeString:
+        return format_html('{}<div class="quiet small">{}</div>', job.title, job.summary)
+
+    @admin.display(description="schedule")
+    def times(self, job: Job) -> str:
+        return job.schedule
+
+    @admin.display(description="outcome", ordering="last_outcome")
+    def outcome(self, job: Job) -> SafeString | str:
+        if not job.is_enabled:
+            return state("off")
+        return state(job.last_outcome) if job.last_outcome else "not run yet"
+
+    @admin.display(description="next run", ordering="next_run_at")
+    def next_run(self, job: Job) -> SafeString | str:
+        return when(job.next_run_at, "next") if job.is_enabled else formats.NONE
+
+    @admin.display(description="history")
+    def runs(self, job: Job) -> SafeString:
+        url = reverse("admin:jobs_jobrun_changelist")
+        return format_html('<a href="{}?job__id__exact={}">All runs of this job</a>', url, job.pk)
 
     @admin.action(description="Run now", permissions=["run"])
     def run_now(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
@@ -92,6 +117,7 @@ class QueueLogAdmin(LogAdmin):
 
 @admin.register(Failure)
 class FailureAdmin(QueueLogAdmin):
+    setting_title = "Failed tasks"
     list_display = ("name", "func", "started", "stopped", "attempt_count")
     search_fields = ("name",)
     ordering = ("-stopped",)
@@ -100,6 +126,7 @@ class FailureAdmin(QueueLogAdmin):
 
 @admin.register(OrmQ)
 class QueuedTaskAdmin(QueueLogAdmin):
+    setting_title = "Waiting tasks"
     list_display = ("id", "name", "lock")
     ordering = ("id",)
     fields = ("name", "task_id", "func", "args", "lock")

@@ -6,6 +6,8 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
+from core.lib import schedules
+
 # A node that has not reported for this time is considered stopped.
 NODE_TIMEOUT = timedelta(seconds=150)
 
@@ -55,7 +57,17 @@ class Job(models.Model):
         permissions = [("run_job", "Can run a scheduled job now")]
 
     def __str__(self) -> str:
-        return self.name
+        return self.title
+
+    @property
+    def title(self) -> str:
+        """The name of the job on pages. A job that only newer nodes know is named by its task."""
+        known = schedules.registry.get(self.name) if self.name in schedules.registry else None
+        return (known and known.title) or self.name
+
+    @property
+    def schedule(self) -> str:
+        return schedules.in_words(self.cron)
 
 
 class JobRun(models.Model):

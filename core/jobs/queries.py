@@ -22,7 +22,7 @@ class QueueState:
     late_seconds: (
         float  # time for which the most overdue job has been waiting to start; 0 if none is due
     )
-    late_job: str  # the summary of that job
+    late_job: str  # the title of that job
     nodes: tuple[Node, ...]  # nodes seen within NODE_TIMEOUT, by name
     alive: bool  # True if there is at least one node and the tick works
 
@@ -44,7 +44,7 @@ def queue_state(now: datetime) -> QueueState:
         late_seconds=(now - max(late.next_run_at, started_at or late.next_run_at)).total_seconds()
         if late
         else 0.0,
-        late_job=(late.summary or late.name).rstrip(".") if late else "",
+        late_job=late.title if late else "",
         nodes=nodes,
         alive=bool(nodes) and tick_age is not None and tick_age <= NODE_TIMEOUT.total_seconds(),
     )
@@ -55,8 +55,9 @@ class JobLine:
     """A scheduled job with its last run, for display."""
 
     name: str
+    title: str
     summary: str
-    cron: str
+    schedule: str
     is_enabled: bool
     is_late: bool
     next_run_at: datetime
@@ -78,8 +79,9 @@ def job_overview(now: datetime) -> list[JobLine]:
     return [
         JobLine(
             name=job.name,
+            title=job.title,
             summary=job.summary,
-            cron=job.cron,
+            schedule=job.schedule,
             is_enabled=job.is_enabled,
             is_late=job.is_enabled and not job.owner and job.next_run_at < now - LATE_AFTER,
             next_run_at=job.next_run_at,

@@ -28,7 +28,7 @@ def urgent_jobs(control: Control) -> None:
     urgent.run(control)
 
 
-@daily(hour=2, minute=10)
+@daily(hour=2, minute=10, title="Delete old job runs")
 def prune_history() -> str:
     """Delete job runs after a week (failures after a month) and old queue records."""
     now = timezone.now()

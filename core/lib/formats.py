@@ -109,17 +109,27 @@ def ago(timestamp: datetime, now: datetime) -> str:
     portal.js updates these texts in the browser and must format them the same way.
     """
     seconds = (now - timestamp).total_seconds()
-    size = abs(seconds)
-    if size < 10:
-        # "now" fits a next run as well as an event with a timestamp from a clock that is slightly ahead.
+    if abs(seconds) < 10:
+        # "now" fits an event with a timestamp from a clock that is slightly ahead.
         return "just now" if seconds >= 0 else "now"
-    for unit, length, limit in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 48 * 3600)):
-        if size < limit:
-            text = f"{int(size // length)} {unit}"
-            break
-    else:
-        text = f"{int(size // 86_400)} d"
+    text = _rounded_down(abs(seconds))
     return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+def until(timestamp: datetime, now: datetime) -> str:
+    """Format the time of something that is to happen, relative to `now`: "in 43 s", or "due now" once it is reached.
+
+    portal.js updates these texts in the browser and must format them the same way.
+    """
+    seconds = (timestamp - now).total_seconds()
+    return f"in {_rounded_down(seconds)}" if seconds >= 1 else "due now"
+
+
+def _rounded_down(seconds: float) -> str:
+    for unit, length, limit in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 48 * 3600)):
+        if seconds < limit:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds // 86_400)} d"
 
 
 def stamp(timestamp: datetime) -> str:

@@ -69,6 +69,7 @@ STATES = {
     "dead": ("critical", "critical"),
     "bounced": ("high", "high"),
     "disabled": ("info", "none"),
+    "off": ("info", "none"),
     "live": ("ok", "ok"),
     "revoked": ("info", "close"),
     # payments and reservations
@@ -126,7 +127,7 @@ def state(value: object, label: str = "") -> SafeString:
 
 
 def when(timestamp: datetime | None, style: str = "relative") -> SafeString:
-    """Return a timestamp as `relative` ("4 min ago"), `full` (date and time with zone), or `both`.
+    """Return a timestamp as `relative` ("4 min ago"), `next` ("in 43 s"), `full` (date and time with zone), or `both`.
 
     portal.js keeps relative times current; they show the full time on hover.
     """
@@ -135,8 +136,12 @@ def when(timestamp: datetime | None, style: str = "relative") -> SafeString:
     full = formats.stamp(timestamp)
     iso = timestamp.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     absolute = f'<time datetime="{iso}">{full}</time>'
-    ago = formats.ago(timestamp, timezone.now()) if style != "full" else ""
-    relative = f'<time datetime="{iso}" title="{full}" data-live>{ago}</time>'
+    if style == "next":
+        text, live = formats.until(timestamp, timezone.now()), 'data-live="next"'
+    else:
+        text = formats.ago(timestamp, timezone.now()) if style != "full" else ""
+        live = "data-live"
+    relative = f'<time datetime="{iso}" title="{full}" {live}>{text}</time>'
     shown = {"full": absolute, "both": f"{absolute} ({relative})"}.get(style, relative)
     # Nothing here needs escaping, and escaping would double the cost; a page shows hundreds of timestamps.
     return mark_safe(shown)  # noqa: S308

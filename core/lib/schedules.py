@@ -24,6 +24,7 @@ class Scheduled:
     summary: str
     timeout: timedelta
     is_urgent: bool = False  # needs no free worker; see `core.jobs.tasks.urgent_jobs`
+    title: str = ""  # the name of the job on pages
 
     def next_after(self, timestamp: datetime) -> datetime:
         """Return the first due time after `timestamp` (aware), in UTC.
@@ -40,43 +41,84 @@ registry: Registry[Scheduled] = Registry("tasks", package="")
 
 
 def cron(
-    expression: str, *, timeout: timedelta = DEFAULT_TIMEOUT, is_urgent: bool = False
+    expression: str,
+    *,
+    title: str = "",
+    timeout: timedelta = DEFAULT_TIMEOUT,
+    is_urgent: bool = False,
 ) -> Callable[[F], F]:
     """Run the task at the times of a five-field crontab expression, and record its return value as the result.
 
-    A run is ended after `timeout`; until then, no other run of the task starts. An urgent task starts on time even if
+    Pages show `title` and, as its purpose, the first line of the docstring. A run is ended after `timeout`; until then, no other run of the task starts. An urgent task starts on time even if
     slow tasks occupy all workers. It must be short and must call no outside service.
     """
 
     def register(function: F) -> F:
         name = f"{function.__module__}.{function.__name__}"
         summary = (function.__doc__ or "").strip().split("\n")[0]
-        registry.add(name, Scheduled(name, expression, summary, timeout, is_urgent))
+        registry.add(name, Scheduled(name, expression, summary, timeout, is_urgent, title))
         return function
 
     return register
 
 
-def every(*, minutes: int, is_urgent: bool = False) -> Callable[[F], F]:
+def every(*, minutes: int, title: str = "", is_urgent: bool = False) -> Callable[[F], F]:
     """Run the task every `minutes`, counted from the full hour. Raises ValueError unless it divides 60."""
     if not 1 <= minutes <= 30 or 60 % minutes:
         raise ValueError(f"an hour is not a multiple of {minutes} minutes")
     expression = "* * * * *" if minutes == 1 else f"*/{minutes} * * * *"
-    return cron(expression, is_urgent=is_urgent)
+    return cron(expression, title=title, is_urgent=is_urgent)
 
 
 def hourly(
-    *, minute: int = 0, timeout: timedelta = DEFAULT_TIMEOUT, is_urgent: bool = False
+    *,
+    minute: int = 0,
+    title: str = "",
+    timeout: timedelta = DEFAULT_TIMEOUT,
+    is_urgent: bool = False,
 ) -> Callable[[F], F]:
-    return cron(f"{minute} * * * *", timeout=timeout, is_urgent=is_urgent)
+    return cron(f"{minute} * * * *", title=title, timeout=timeout, is_urgent=is_urgent)
 
 
-def daily(*, hour: int, minute: int = 0, timeout: timedelta = DEFAULT_TIMEOUT) -> Callable[[F], F]:
-    return cron(f"{minute} {hour} * * *", timeout=timeout)
+def daily(
+    *, hour: int, minute: int = 0, title: str = "", timeout: timedelta = DEFAULT_TIMEOUT
+) -> Callable[[F], F]:
+    return cron(f"{minute} {hour} * * *", title=title, timeout=timeout)
 
 
 def weekly(
-    *, weekday: int, hour: int, minute: int = 0, timeout: timedelta = DEFAULT_TIMEOUT
+    *,
+    weekday: int,
+    hour: int,
+    minute: int = 0,
+    title: str = "",
+    timeout: timedelta = DEFAULT_TIMEOUT,
 ) -> Callable[[F], F]:
     """Run the task once a week. `weekday` counts from 0 (Sunday), as in cron."""
-    return cron(f"{minute} {hour} * * {weekday}", timeout=timeout)
+    return cron(f"{minute} {hour} * * {weekday}", title=title, timeout=timeout)
+
+
+_WEEKDAYS = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays")
+
+
+def in_words(expression: str) -> str:
+    """Return the times of a crontab expression that a decorator of this module made, such as "every 5 min".
+
+    Any other expression is returned unchanged.
+    """
+    fields = expression.split()
+    if len(fields) != 5 or fields[2:4] != ["*", "*"]:
+        return expression
+    minute, hour, _, _, weekday = fields
+    if (hour, weekday) == ("*", "*"):
+        if minute == "*":
+            return "every minute"
+        if minute.startswith("*/"):
+            return f"every {minute[2:]} min"
+        return f"hourly at :{minute:0>2}" if minute.isdigit() else expression
+    if not (minute.isdigit() and hour.isdigit()):
+        return expression
+    time = f"at {hour:0>2}:{minute:0>2}"
+    if weekday == "*":
+        return f"daily {time}"
+    return f"{_WEEKDAYS[int(weekday)]} {time}" if weekday in "0123456" else expression

@@ -9,7 +9,7 @@ RETENTION = timedelta(days=30)
 BATCH_SIZE = 2_000
 
 
-@daily(hour=2, minute=20)
+@daily(hour=2, minute=20, title="Delete old rejections")
 def remove_old_blocked_calls() -> int:
     """Delete records of rejected requests after 30 days."""
     old = BlockedCall.objects.filter(minute__lt=timezone.now() - RETENTION)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from core.jobs import services
-from core.jobs.models import Job
+from core.jobs.models import Job, Outcome
 from core.jobs.running import run_job
 from core.lib import queue
 
@@ -40,6 +40,32 @@ def test_lists_and_forms_open(admin_client: Client, job: Job) -> None:
         f"/admin/jobs/jobrun/{job.runs.get().pk}/change/",
     ):  # fmt: skip
         assert admin_client.get(page).status_code == 200, page
+
+
+def test_the_list_shows_name_purpose_outcome_and_the_time_to_the_next_run(
+    admin_client: Client, job: Job
+) -> None:
+    Job.objects.filter(pk=job.pk).update(
+        last_outcome=Outcome.SUCCEEDED, next_run_at=timezone.now() + timedelta(hours=3, minutes=1)
+    )
+
+    page = admin_client.get(f"{JOBS}?q=prune_history").content.decode()
+
+    assert "Delete old job runs" in page
+    assert "Delete job runs after a week" in page
+    assert "daily at 02:10" in page
+    assert "Succeeded" in page
+    assert "in 3 h" in page
+
+
+def test_a_disabled_job_is_shown_as_off_without_a_next_run(admin_client: Client, job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(is_enabled=False, last_outcome=Outcome.SUCCEEDED)
+
+    page = admin_client.get(f"{JOBS}?q=prune_history").content.decode()
+
+    assert ">Off<" in page
+    assert "Succeeded</span>" not in page
+    assert 'data-live="next"' not in page
 
 
 @pytest.mark.parametrize("model", ["schedule", "success"])

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pytest_django import Settings
 
-from core.lib.schedules import DEFAULT_TIMEOUT, Scheduled, every
+from core.lib.schedules import DEFAULT_TIMEOUT, Scheduled, every, in_words
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -78,3 +78,19 @@ def test_hourly_jobs_keep_their_interval_across_clock_changes(
 def test_an_interval_that_does_not_divide_the_hour_is_rejected(minutes: int) -> None:
     with pytest.raises(ValueError, match="not a multiple"):
         every(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("cron", "text"),
+    [
+        ("* * * * *", "every minute"),
+        ("*/15 * * * *", "every 15 min"),
+        ("5 * * * *", "hourly at :05"),
+        ("10 3 * * *", "daily at 03:10"),
+        ("0 8 * * 1", "Mondays at 08:00"),
+        ("0 8 1 * *", "0 8 1 * *"),
+        ("0,30 8 * * *", "0,30 8 * * *"),
+    ],
+)
+def test_schedules_are_shown_in_words(cron: str, text: str) -> None:
+    assert in_words(cron) == text

@@ -77,6 +77,20 @@ def test_ages_use_one_unit(distance: timedelta, text: str) -> None:
     assert formats.ago(NOON - distance, NOON) == text
 
 
+@pytest.mark.parametrize(
+    ("distance", "text"),
+    [
+        (timedelta(seconds=43), "in 43 s"),
+        (timedelta(seconds=4), "in 4 s"),
+        (timedelta(hours=7, minutes=59), "in 7 h"),
+        (timedelta(0), "due now"),
+        (-timedelta(minutes=3), "due now"),
+    ],
+)
+def test_the_next_run_is_never_in_the_past(distance: timedelta, text: str) -> None:
+    assert formats.until(NOON + distance, NOON) == text
+
+
 def test_a_stamp_shows_its_time_zone() -> None:
     assert formats.stamp(NOON) == "22 Nov 2026, 12:00:00 UTC"
 
