@@ -4,13 +4,15 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from core.lib.admin import LogAdmin
+from core.lib.admin import LogAdmin, Section
 from errors.models import Discarded, ErrorGroup, UserReport
 
 
 @admin.register(ErrorGroup)
 class ErrorGroupAdmin(LogAdmin):
     """Redirects the admin's links to groups to the group pages."""
+
+    section = Section.APPS
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, object] | None = None
@@ -34,6 +36,8 @@ class ErrorGroupAdmin(LogAdmin):
 class DiscardedAdmin(LogAdmin):
     """Items that were not stored, with the reason: quotas, unreadable reports, unsupported types."""
 
+    section = Section.APPS
+    setting_title = "Discarded reports"
     list_display = ["date", "app", "source", "category", "reason", "count", "last_at"]
     list_filter = ["source", "app", "category"]
     list_select_related = ["app"]
@@ -45,6 +49,7 @@ class DiscardedAdmin(LogAdmin):
 class UserReportAdmin(LogAdmin):
     """Reports that users wrote about errors."""
 
+    section = Section.APPS
     list_display = ["received_at", "app", "message", "url"]
     list_filter = ["app"]
     list_select_related = ["app"]

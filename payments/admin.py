@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.lib.admin import LogAdmin
+from core.lib.admin import LogAdmin, PortalAdmin, Section
 from core.lib.customers import customer_references
 from core.lib.formats import money, span
 from core.lib.markup import state
@@ -29,17 +29,17 @@ from payments.models import (
 class MoneyAdmin(LogAdmin):
     """A read-only admin without deletion, because money must stay accountable."""
 
+    section = Section.BUSINESS
+
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
 
 
 class StuckFilter(admin.SimpleListFilter):
-    title = "attention"
+    setting_title = "attention"
     parameter_name = "attention"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: admin.ModelAdmin[Payment]
-    ) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: PortalAdmin) -> list[tuple[str, str]]:
         return [
             ("stuck", "Stuck"),
             ("repeated", "Duplicates prevented"),

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.lib.admin import LogAdmin
+from core.lib.admin import LogAdmin, PortalAdmin, PortalInline, Section
 from core.lib.currencies import CURRENCIES
 from core.lib.customers import customer_references
 from core.lib.formats import money, span
@@ -50,7 +50,7 @@ class TicketTypeForm(ModelForm[TicketType]):
             self.add_error("price", problem.capitalize() + ".")
 
 
-class TicketTypeInline(admin.TabularInline[TicketType, Event]):
+class TicketTypeInline(PortalInline):
     model = TicketType
     form = TicketTypeForm
     extra = 1
@@ -58,7 +58,15 @@ class TicketTypeInline(admin.TabularInline[TicketType, Event]):
 
 
 @admin.register(Event)
-class EventAdmin(admin.ModelAdmin[Event]):
+class EventAdmin(PortalAdmin):
+    section = Section.BUSINESS
+    setting_purpose = "What is sold: events with their ticket types."
+    field_labels = {
+        "slug": "Identifier",
+        "is_on_sale": "On sale",
+        "hold_minutes": "Hold tickets for (minutes)",
+        "starts_at": "Starts",
+    }
     list_display = ("name", "starts_at", "is_on_sale", "hold_minutes", "stock")
     list_filter = ("is_on_sale",)
     search_fields = ("name", "slug")
@@ -81,7 +89,7 @@ class EventAdmin(admin.ModelAdmin[Event]):
         )
 
 
-class LineInline(admin.TabularInline[Line, Reservation]):
+class LineInline(PortalInline):
     model = Line
     extra = 0
     can_delete = False
@@ -93,6 +101,7 @@ class LineInline(admin.TabularInline[Line, Reservation]):
 
 @admin.register(Reservation)
 class ReservationAdmin(MoneyAdmin):
+    section = Section.BUSINESS
     list_display = (
         "page_link",
         "shown_status",
@@ -142,6 +151,7 @@ class ReservationAdmin(MoneyAdmin):
 
 @admin.register(Discrepancy)
 class DiscrepancyAdmin(MoneyAdmin):
+    section = Section.BUSINESS
     list_display = ("kind", "amount", "opened_at", "settled_at", "settled_by", "settlement")
     list_filter = ("kind", ("settled_at", admin.EmptyFieldListFilter))
     search_fields = ("payment__order_id", "payment__intent_id", "reservation__uuid")
@@ -155,6 +165,7 @@ class DiscrepancyAdmin(MoneyAdmin):
 
 @admin.register(WaitingEntry)
 class WaitingEntryAdmin(LogAdmin):
+    section = Section.BUSINESS
     list_display = ("ticket_type", "quantity", "state", "customer", "app", "created_at", "ended_at")
     list_filter = ("state", "app", "ticket_type__event")
     search_fields = ("uuid", "order_id", "customer", "reservation__uuid")
@@ -164,5 +175,6 @@ class WaitingEntryAdmin(LogAdmin):
 
 @admin.register(Cleanup)
 class CleanupAdmin(LogAdmin):
+    section = Section.BUSINESS
     list_display = ("at", "reservation_count", "seat_count", "duration_ms")
     ordering = ("-at", "-pk")

@@ -12,10 +12,10 @@ from alerts import services
 from alerts.messages import format_value
 from alerts.models import AlertEvent, SystemAlert
 from core.lib import formats
-from core.lib.admin import LogAdmin
+from core.lib.admin import LogAdmin, PortalInline, Section
 
 
-class TimelineInline(admin.TabularInline[AlertEvent, SystemAlert]):
+class TimelineInline(PortalInline):
     model = AlertEvent
     fields = readonly_fields = ("at", "kind", "text", "user")
     ordering = ("at", "pk")
@@ -30,6 +30,8 @@ class TimelineInline(admin.TabularInline[AlertEvent, SystemAlert]):
 class SystemAlertAdmin(LogAdmin):
     """Alerts change only through the actions, which record the user and the time."""
 
+    section = Section.ALERTING
+    setting_title = "All alerts"
     list_display = (
         "title",
         "severity",

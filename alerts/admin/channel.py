@@ -18,10 +18,26 @@ from alerts.admin.channel_form import ChannelForm, build_form, describe_kinds, f
 from alerts.channels import TRANSPORTS, list_missing_fields
 from alerts.models import Channel, ChannelTest
 from alerts.queries.channels import describe_channel_state, describe_routes, describe_test
+from core.lib.admin import PortalAdmin, Section
 
 
 @admin.register(Channel)
-class ChannelAdmin(admin.ModelAdmin[Channel]):
+class ChannelAdmin(PortalAdmin):
+    section = Section.ALERTING
+    setting_purpose = "Where messages go: e-mail, Slack, SMS and others."
+    field_labels = {
+        "gets_every_type": "Alerts of every type",
+        "gets_digests": "Digests and the weekly report",
+        "max_per_minute": "Messages per minute, at most",
+        "uses_environment": "Use the portal's settings",
+        "quiet_from": "Quiet from",
+        "quiet_until": "Quiet until",
+        "last_success_at": "Last delivery",
+    }
+    field_help = {
+        "time_zone": "Of the quiet hours, for example Europe/Berlin.",
+        "quiet_from": "In quiet hours, only critical alerts are delivered.",
+    }
     list_display = ("name", "kind_label", "state", "routes", "last_success_at", "test_button")
     form = ChannelForm
     filter_horizontal = ("teams", "people")

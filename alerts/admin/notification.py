@@ -6,10 +6,10 @@ from django_ratelimit.core import is_ratelimited
 
 from alerts import services
 from alerts.models import DeliveryAttempt, Notification
-from core.lib.admin import LogAdmin
+from core.lib.admin import LogAdmin, PortalInline, Section
 
 
-class AttemptInline(admin.TabularInline[DeliveryAttempt, Notification]):
+class AttemptInline(PortalInline):
     model = DeliveryAttempt
     fields = readonly_fields = ("number", "started_at", "duration_ms", "is_success", "answer")
     ordering = ("number", "pk")
@@ -22,6 +22,7 @@ class AttemptInline(admin.TabularInline[DeliveryAttempt, Notification]):
 
 @admin.register(Notification)
 class NotificationAdmin(LogAdmin):
+    section = Section.ALERTING
     list_display = (
         "created_at",
         "kind",

@@ -9,6 +9,7 @@ from alerts.messages import format_value
 from alerts.models import AlertRule, AlertType, EscalationStep
 from alerts.rule_form import AlertRuleForm
 from core.lib import formats
+from core.lib.admin import PortalAdmin, PortalInline, Section, SettingLink
 from core.lib.forms import SpanField
 
 SPANS: dict[type[models.Field[Any, Any]], Any] = {models.DurationField: {"form_class": SpanField}}
@@ -43,7 +44,27 @@ NEW_RULE = (
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
+class AlertRuleAdmin(PortalAdmin):
+    section = Section.ALERTING
+    setting_purpose = "Which measurement opens an alert, from which threshold on."
+    field_labels = {
+        "name": "Rule",
+        "summary": "Title of the alert",
+        "below": "Low values are bad",
+        "threshold": "Threshold",
+        "critical_threshold": "Critical from",
+        "clear_threshold": "Resolves at",
+        "breaches_needed": "Breaches needed",
+        "out_of": "Out of",
+        "clear_after": "Clear evaluations needed",
+        "min_samples": "Samples needed",
+        "no_data": "Without data",
+        "reopen_window": "Reopen within",
+        "cooldown": "Pause between messages",
+        "repeat_every": "Remind every",
+        "cadence": "Evaluated",
+        "last_error": "Last problem",
+    }
     form = AlertRuleForm
     formfield_overrides = SPANS
     list_display = (
@@ -137,14 +158,26 @@ class AlertRuleAdmin(admin.ModelAdmin[AlertRule]):
         return rule.last_error[:80]
 
 
-class StepInline(admin.TabularInline[EscalationStep, AlertType]):
+class StepInline(PortalInline):
     model = EscalationStep
     formfield_overrides = SPANS
     extra = 0
 
 
 @admin.register(AlertType)
-class AlertTypeAdmin(admin.ModelAdmin[AlertType]):
+class AlertTypeAdmin(PortalAdmin):
+    section = Section.ALERTING
+    setting_purpose = "How urgent each kind of problem is, and its escalation."
+    field_labels = {
+        "slug": "Identifier",
+        "respond_within": "Respond within",
+        "digest_only": "Daily digest only",
+    }
+    more_links = (
+        SettingLink(
+            "Routing", "Which alerts each channel gets.", "alerts:routing", "alerts.view_alerttype"
+        ),
+    )
     list_display = ("name", "slug", "severity", "response_time", "channel_names", "digest_only")
     search_fields = ("name", "slug")
     filter_horizontal = ("channels",)

@@ -4,6 +4,7 @@ from django.http import HttpRequest
 
 from alerts.models import Silence
 from alerts.queries.silences import parse_matchers
+from core.lib.admin import PortalAdmin, Section
 
 
 class SilenceForm(forms.ModelForm[Silence]):
@@ -28,7 +29,26 @@ class SilenceForm(forms.ModelForm[Silence]):
 
 
 @admin.register(Silence)
-class SilenceAdmin(admin.ModelAdmin[Silence]):
+class SilenceAdmin(PortalAdmin):
+    section = Section.ALERTING
+    setting_purpose = "Times in which alerts send no messages."
+    fieldsets = (
+        (None, {"fields": ("comment", "is_maintenance")}),
+        ("Which alerts", {"fields": ("matchers",)}),
+        ("When", {"fields": ("starts_at", "ends_at", "recurrence", "until", "time_zone")}),
+    )
+    field_labels = {
+        "comment": "Reason",
+        "is_maintenance": "Planned maintenance",
+        "starts_at": "Starts",
+        "ends_at": "Ends",
+        "recurrence": "Repeats",
+        "until": "Repeats until",
+    }
+    field_help = {
+        "comment": "For example: Database upgrade.",
+        "time_zone": "In which repeated silences start at the same time of day, for example Europe/Berlin.",
+    }
     list_display = ("comment", "is_maintenance", "starts_at", "ends_at", "recurrence", "created_by")
     list_filter = ("is_maintenance", "recurrence")
     form = SilenceForm

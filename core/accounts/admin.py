@@ -10,13 +10,15 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from core.accounts.models import AccessPolicy, AuditEvent
 from core.accounts.services import two_factor
-from core.lib.admin import LogAdmin
+from core.lib.admin import LogAdmin, PortalAdmin, Section
 
 admin.site.unregister(TOTPDevice)
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(LogAdmin):
+    section = Section.PEOPLE
+    setting_title = "Audit log"
     list_display = ("at", "username", "action", "target", "detail", "status", "request_id")
     list_filter = ("at", ("user", admin.RelatedOnlyFieldListFilter))
     search_fields = ("username__exact", "action", "target", "request_id__exact")
@@ -46,7 +48,9 @@ class AccessPolicyForm(forms.ModelForm[AccessPolicy]):
 
 
 @admin.register(AccessPolicy)
-class AccessPolicyAdmin(admin.ModelAdmin[AccessPolicy]):
+class AccessPolicyAdmin(PortalAdmin):
+    section = Section.PEOPLE
+    setting_purpose = "Whether everyone needs two-factor sign-in."
     form = AccessPolicyForm
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:

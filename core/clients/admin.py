@@ -6,14 +6,16 @@ from urllib.parse import urlsplit
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
 from core.clients import services
 from core.clients.models import ClientApp
+from core.lib.admin import PortalAdmin, Section, SettingLink
 from core.lib.forms import LinesField
+from core.lib.markup import when
 
 
 def validate_origin(text: str) -> None:
@@ -43,9 +45,44 @@ class ClientAppForm(forms.ModelForm[ClientApp]):
 
 
 @admin.register(ClientApp)
-class ClientAppAdmin(admin.ModelAdmin[ClientApp]):
+class ClientAppAdmin(PortalAdmin):
+    section = Section.APPS
+    setting_title = "Apps"
+    setting_purpose = "The apps that report to this portal, with their keys, quotas and retention."
+    more_links = (
+        SettingLink(
+            "API reference",
+            "Calls that apps can make, to try out.",
+            "clients:api-reference",
+            "clients.view_clientapp",
+        ),
+    )
     form = ClientAppForm
-    list_display = ("name", "slug", "platform", "is_active", "live_keys", "last_used", "keys_page")
+    field_labels = {
+        "slug": "Identifier",
+        "is_active": "Accepts reports",
+        "events_per_second": "Events per second, at most",
+        "events_per_hour": "Events per hour, at most",
+        "events_per_day": "Events per day, at most",
+        "retention_days": "Keep events for (days)",
+    }
+    field_help = {
+        "name": "For example Ticket shop.",
+        "slug": "Used in searches, as in app:shop.",
+        "is_active": "Without this, all keys of the app are rejected.",
+        "events_per_hour": "Leave empty for no limit.",
+        "events_per_day": "Leave empty for no limit.",
+        "retention_days": "Older events are deleted. Error groups and their counts stay.",
+    }
+    list_display = (
+        "name",
+        "slug",
+        "platform",
+        "is_active",
+        "live_keys",
+        "last_heard_of",
+        "keys_page",
+    )
     list_filter = ("is_active", "platform")
     search_fields = ("name", "slug")
     ordering = ("name",)
@@ -60,14 +97,8 @@ class ClientAppAdmin(admin.ModelAdmin[ClientApp]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ClientApp]:
         live = Q(keys__revoked_at=None)
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                live_key_count=Count("keys", filter=live, distinct=True),
-                newest_use=Max("keys__last_used_at"),
-            )
-        )
+        apps = ClientApp.objects.with_last_call()
+        return apps.annotate(live_key_count=Count("keys", filter=live, distinct=True))
 
     def has_delete_permission(self, request: HttpRequest, obj: ClientApp | None = None) -> bool:
         return False  # Its reports refer to it. Apps can be disabled instead.
@@ -76,9 +107,9 @@ class ClientAppAdmin(admin.ModelAdmin[ClientApp]):
     def live_keys(self, app: Any) -> int:
         return int(app.live_key_count)
 
-    @admin.display(description="Last report", ordering="newest_use")
-    def last_used(self, app: Any) -> Any:
-        return app.newest_use
+    @admin.display(description="last heard of", ordering="last_call_at")
+    def last_heard_of(self, app: Any) -> Any:
+        return when(app.last_call_at) if app.last_call_at else "never"
 
     @admin.display(description="Keys and DSN")
     def keys_page(self, app: ClientApp) -> str:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 
@@ -37,6 +38,21 @@ class Scope(models.TextChoices):
     RESERVATIONS = "reservations", "Create, read, extend, cancel and complete reservations"
     RELEASES = "releases", "Report releases and deploys, and upload source maps"
     ADMIN = "admin", "Run checks and read health details"
+
+
+class ClientAppQuerySet(models.QuerySet["ClientApp"]):
+    def with_last_call(self) -> "ClientAppQuerySet":
+        """Annotate `last_call_at`: when the last call with any key of the app was accepted; None if none was."""
+        newest = [
+            Subquery(
+                keys.objects.filter(app=OuterRef("pk"), last_used_at__isnull=False)
+                .order_by("-last_used_at")
+                .values("last_used_at")[:1]
+            )
+            for keys in (ClientKey, ApiKey)
+        ]
+        # Each comes first once: with a NULL among its arguments, Greatest is NULL on SQLite only.
+        return self.annotate(last_call_at=Greatest(Coalesce(*newest), Coalesce(*reversed(newest))))
 
 
 class ClientApp(models.Model):
@@ -71,6 +87,8 @@ class ClientApp(models.Model):
         default=list, blank=True, help_text="Field names that are never filtered."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ClientAppQuerySet.as_manager()
 
     class Meta:
         verbose_name = "registered app"

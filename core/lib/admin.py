@@ -1,20 +1,26 @@
 """The appearance of the Django admin and the base classes that all apps' admin modules share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import FORMFIELD_FOR_DBFIELD_DEFAULTS
-from django.contrib.admin.widgets import AdminSplitDateTime
+from django.contrib.admin.widgets import AdminSplitDateTime, RelatedFieldWidgetWrapper
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.http import HttpRequest
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
+from core.lib import formats
 from core.lib.markup import severity, state, when
 
 
@@ -44,8 +50,132 @@ PILLS: dict[str, Callable[..., SafeString]] = {
 }
 
 
-class PortalAdmin(admin.ModelAdmin[Any]):
-    """An admin whose change list shows severities and states as pills, and timestamps as ages."""
+_ABBREVIATIONS = {
+    "api",
+    "csv",
+    "dsn",
+    "id",
+    "ids",
+    "http",
+    "ip",
+    "json",
+    "pid",
+    "sdk",
+    "sms",
+    "uri",
+    "url",
+    "uuid",
+}
+_UNITS = {"ms", "bytes", "seconds", "minutes", "hours", "days", "percent"}
+
+
+def readable(name: str) -> str:
+    """Return the label of a field by its verbose name: "json path" is "JSON path", "latency limit ms" has its unit.
+
+    The first letter keeps its case, because list columns start with a small letter and form labels with a capital one.
+    """
+    words = name.split(" ")
+    if len(words) > 1 and words[0].lower() in ("is", "has"):
+        words = words[1:]
+    if len(words) > 1 and words[-1] == "at":
+        words = words[:-1]
+    unit = ""
+    if len(words) > 1 and words[-1].lower() in _UNITS:
+        unit = f" ({'%' if words[-1].lower() == 'percent' else words[-1]})"
+        words = words[:-1]
+    return (
+        " ".join(word.upper() if word.lower() in _ABBREVIATIONS else word for word in words) + unit
+    )
+
+
+def yes_or_no(value: bool | None) -> str:
+    """Show a yes or a no as a word, because a green tick would praise also what is bad news."""
+    return formats.NONE if value is None else "Yes" if value else "No"
+
+
+class _WithoutColon:
+    """A form whose labels end without a colon."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+
+
+class _Labeled:
+    """Labels of fields, for forms, columns and read-only pages; `field_labels` replaces the derived ones."""
+
+    field_labels: ClassVar[Mapping[str, str]] = {}
+    field_help: ClassVar[Mapping[str, str]] = {}
+    model: type[models.Model]
+
+    def label_of(self, field: models.Field[Any, Any]) -> str:
+        return self.field_labels.get(field.name) or readable(str(field.verbose_name))
+
+    def _form_texts(self, form: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        own = getattr(form, "_meta", None)
+        labels = {
+            field.name: capfirst(self.label_of(field))
+            for field in self.model._meta.get_fields()
+            if isinstance(field, models.Field)
+        }
+        kwargs.setdefault("labels", {**labels, **(getattr(own, "labels", None) or {})})
+        kwargs.setdefault(
+            "help_texts", {**(getattr(own, "help_texts", None) or {}), **self.field_help}
+        )
+        return kwargs
+
+
+class Section(StrEnum):
+    """The tasks by which the settings page is divided."""
+
+    APPS = "Apps"
+    PEOPLE = "People and access"
+    ALERTING = "Alerting"
+    MONITORING = "Monitoring"
+    STATUS_PAGE = "Status page"
+    BUSINESS = "Payments and reservations"
+    PORTAL = "Portal"
+
+
+@dataclass(frozen=True)
+class SettingLink:
+    """A page that the settings page links to beside the lists of the admin."""
+
+    title: str
+    purpose: str
+    url_name: str
+    permission: str = ""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A line of the settings page."""
+
+    title: str
+    purpose: str
+    url: str
+    add_url: str = ""
+    add_title: str = ""
+
+
+@dataclass(frozen=True)
+class SettingsSection:
+    title: str
+    settings: list[Setting]
+    records: list[Setting]  # lists that people only read
+
+    @property
+    def anchor(self) -> str:
+        return self.title.lower().replace(" ", "-")
+
+
+class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
+    """An admin in the portal's terms: readable labels, pills, ages, and a place on the settings page."""
+
+    section: ClassVar[Section] = Section.PORTAL
+    setting_title: ClassVar[str] = ""  # on the settings page, if not the plural name
+    setting_purpose: ClassVar[str] = ""
+    more_links: ClassVar[tuple[SettingLink, ...]] = ()
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         return [
@@ -60,18 +190,65 @@ class PortalAdmin(admin.ModelAdmin[Any]):
             field = self.model._meta.get_field(entry)
         except FieldDoesNotExist:
             return entry
+        label = self.label_of(field)
         if entry in PILLS and isinstance(field, models.CharField):
-            return _column(field, PILLS[entry])
-        return _column(field, when) if isinstance(field, models.DateTimeField) else entry
+            return _column(field, PILLS[entry], label)
+        if isinstance(field, models.DateTimeField):
+            return _column(field, when, label)
+        if isinstance(field, models.BooleanField):
+            return _column(field, yes_or_no, label)
+        if field.choices or field.is_relation or field.primary_key:
+            return entry
+        if isinstance(field, models.IntegerField | models.FloatField):
+            return _column(field, formats.number, label, is_number=True)
+        if isinstance(field, models.CharField) and label != field.verbose_name:
+            return _column(field, str, label)
+        return entry
+
+    def formfield_for_dbfield(
+        self, db_field: models.Field[Any, Any], request: HttpRequest | None, **kwargs: Any
+    ) -> Any:
+        """Leave out the icons that add and change rows of other tables in a pop-up window."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        widget = getattr(field, "widget", None)
+        if isinstance(widget, RelatedFieldWidgetWrapper):
+            field.widget = widget.widget
+        return field
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        kwargs = self._form_texts(kwargs.get("form", self.form), kwargs)
+        form = super().get_form(request, obj, change, **kwargs)
+        return type(form.__name__, (_WithoutColon, form), {})
 
 
-def _column(field: models.Field[Any, Any], show: Callable[..., SafeString]) -> Callable[..., str]:
-    def column(row: models.Model) -> SafeString | str:
+class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
+    """Rows of another table within a form, with readable column headings."""
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        return super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
+
+    def formfield_for_dbfield(
+        self, db_field: models.Field[Any, Any], request: HttpRequest | None, **kwargs: Any
+    ) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        widget = getattr(field, "widget", None)
+        if isinstance(widget, RelatedFieldWidgetWrapper):
+            field.widget = widget.widget
+        return field
+
+
+def _column(
+    field: models.Field[Any, Any], show: Callable[..., str], label: str, *, is_number: bool = False
+) -> Callable[..., str]:
+    def column(row: models.Model) -> str:
         value = getattr(row, field.name)
-        return show(value) if value else ""
+        return "" if value is None or value == "" else show(value)
 
-    column.__name__ = field.name
-    described = admin.display(description=field.verbose_name, ordering=field.name)
+    # The name is a part of the CSS class; admin.css aligns numbers by it.
+    column.__name__ = f"num_{field.name}" if is_number else field.name
+    described = admin.display(description=label, ordering=field.name)
     return described(column)
 
 
@@ -80,6 +257,16 @@ class LogAdmin(PortalAdmin):
 
     show_full_result_count = False
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show the fields of a row as the columns of the list: as words, pills and ages."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return [
+            (name, {**options, "fields": [self._styled(field) for field in options["fields"]]})
+            for name, options in fieldsets
+        ]
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -87,12 +274,19 @@ class LogAdmin(PortalAdmin):
         return False
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """A user, or a key, of whom only the permissions are known."""
+
+    has_perm: Callable[[str], bool]
+
+
 class PortalAdminSite(admin.AdminSite):
     """Django's admin site with the portal's navigation (templates/portal/_nav.html) instead of Django's sidebar."""
 
     site_title = "opsportal"
     site_header = "opsportal"
-    index_title = "All records and settings"
+    index_title = "Settings"
     enable_nav_sidebar = False
 
     def register(
@@ -108,8 +302,57 @@ class PortalAdminSite(admin.AdminSite):
         super().register(model_or_iterable, styled, **options)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
-        """Return the list lazily: Django puts it into every page's context, but only the index shows it."""
+        """Return the list lazily: Django puts it into every page's context, but only few pages show it."""
         return SimpleLazyObject(partial(super().get_app_list, request, app_label))
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Show the settings by task."""
+        context = {
+            "sections": self.settings_sections(request.user.has_perm),
+            **(extra_context or {}),
+        }
+        return super().index(request, context)
+
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Lead to the settings page, which replaces Django's page for each app."""
+        return redirect("admin:index")
+
+    def settings_sections(self, may: Callable[[str], bool]) -> list[SettingsSection]:
+        """Return the settings and records that a reader with these permissions may see, by task."""
+        request = HttpRequest()
+        request.user = _Reader(may)  # type: ignore[assignment]  all that permissions need
+        sections = {section: SettingsSection(section, [], []) for section in Section}
+        for model, model_admin in self._registry.items():
+            if not isinstance(model_admin, PortalAdmin):
+                continue
+            section = sections[model_admin.section]
+            for link in model_admin.more_links:
+                if not link.permission or may(link.permission):
+                    section.settings.append(
+                        Setting(link.title, link.purpose, reverse(link.url_name))
+                    )
+            if model_admin.has_view_or_change_permission(request):
+                lines = section.records if isinstance(model_admin, LogAdmin) else section.settings
+                lines.append(self._setting(request, model, model_admin))
+        for section in sections.values():
+            section.settings.sort(key=lambda one: one.title)
+            section.records.sort(key=lambda one: one.title)
+        return [one for one in sections.values() if one.settings or one.records]
+
+    def _setting(
+        self, request: HttpRequest, model: type[models.Model], model_admin: PortalAdmin
+    ) -> Setting:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        may_add = model_admin.has_add_permission(request)
+        return Setting(
+            model_admin.setting_title or capfirst(str(model._meta.verbose_name_plural)),
+            model_admin.setting_purpose,
+            reverse(f"{name}_changelist"),
+            reverse(f"{name}_add") if may_add else "",
+            f"Add {model._meta.verbose_name!s}" if may_add else "",
+        )
 
 
 def log_change(request: HttpRequest, changed: models.Model, message: str) -> None:

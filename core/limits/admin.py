@@ -6,6 +6,8 @@ from core.limits.models import BlockedCall, RateLimitTier
 
 @admin.register(RateLimitTier)
 class RateLimitTierAdmin(PortalAdmin):
+    setting_title = "Rate limits"
+    setting_purpose = "How many calls apps, people and addresses may make."
     list_display = ["tier", "app", "limit", "window_seconds", "is_enabled"]
     list_editable = ["limit", "window_seconds", "is_enabled"]
     list_filter = ["tier"]
@@ -15,6 +17,7 @@ class RateLimitTierAdmin(PortalAdmin):
 
 @admin.register(BlockedCall)
 class BlockedCallAdmin(LogAdmin):
+    setting_title = "Rejected calls"
     list_display = ["minute", "tier", "subject", "count", "path"]
     list_filter = ["tier", "minute"]
     search_fields = ["subject", "path"]

@@ -2,12 +2,13 @@
 
 from django.contrib import admin
 
-from core.lib.admin import LogAdmin
+from core.lib.admin import LogAdmin, Section
 from core.releases.models import Deploy, Release
 
 
 @admin.register(Release)
 class ReleaseAdmin(LogAdmin):
+    section = Section.APPS
     list_display = ["version", "app", "created_at", "released_at"]
     list_filter = ["app"]
     list_select_related = ["app"]
@@ -17,6 +18,7 @@ class ReleaseAdmin(LogAdmin):
 
 @admin.register(Deploy)
 class DeployAdmin(LogAdmin):
+    section = Section.APPS
     list_display = ["finished_at", "release", "environment", "name", "source"]
     list_filter = ["source", "environment", "release__app"]
     list_select_related = ["release__app"]

@@ -9,6 +9,7 @@ from health.models import Backup
 
 @admin.register(Backup)
 class BackupAdmin(LogAdmin):
+    setting_purpose = "Daily copies of the database, with their verification."
     list_display = (
         "started_at",
         "state",

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
 from core.lib import formats, outbound
+from core.lib.admin import PortalAdmin, PortalInline, Section
 from core.lib.markup import state, when
 from health.models import (
     Certificate,
@@ -26,13 +27,15 @@ from health.models import (
 )
 
 
-class ComponentBase(admin.ModelAdmin[Any]):
+class ComponentBase(PortalAdmin):
     list_filter = ("status", "is_enabled", "is_required", "is_public")
     search_fields = ("title", "name")
     kind = ComponentKind.CHECK
 
     @admin.display(description="state", ordering="status")
     def shown_status(self, obj: Component) -> SafeString:
+        if not obj.is_enabled:
+            return state("off")
         return state(obj.status, obj.get_status_display())
 
     @admin.display(description="since", ordering="since")
@@ -54,6 +57,9 @@ class ComponentBase(admin.ModelAdmin[Any]):
 class CheckAdmin(ComponentBase):
     """The portal's own checks. They are defined in code; staff can only publish and disable them."""
 
+    section = Section.MONITORING
+    setting_title = "Checks"
+    setting_purpose = "The portal's own checks: publish or disable them."
     list_display = (
         "title",
         "shown_status",
@@ -90,6 +96,29 @@ class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(Monitor)
 class MonitorAdmin(ComponentBase):
+    section = Section.MONITORING
+    setting_purpose = "Addresses that the portal calls regularly."
+    field_labels = {
+        "title": "Name",
+        "url": "Address",
+        "is_required": "Required",
+        "is_public": "Show on the status page",
+        "group": "Group on the status page",
+        "interval_minutes": "Check every (minutes)",
+        "timeout_seconds": "Time limit (seconds)",
+        "fail_after": "Down after (failures)",
+        "recover_after": "Up after (successes)",
+        "expected_status": "Status code",
+        "follow_redirects": "Follow redirects",
+        "latency_limit_ms": "Slow from (ms)",
+        "contains": "Body contains",
+        "json_path": "JSON value at",
+        "json_value": "JSON value is",
+    }
+    field_help = {
+        "title": "A noun, for example Checkout. The status page shows it.",
+        "headers": 'As JSON, for example {"Accept": "application/json"}.',
+    }
     form = MonitorForm
     kind = ComponentKind.MONITOR
     list_display = (
@@ -131,6 +160,8 @@ class MonitorAdmin(ComponentBase):
 class CertificateAdmin(ComponentBase):
     """The certificates of https monitors. They come and go with the monitors; staff can publish and disable them."""
 
+    section = Section.MONITORING
+    setting_purpose = "The certificates of monitored addresses, and when they expire."
     list_display = (
         "title",
         "shown_status",
@@ -154,7 +185,7 @@ class CertificateAdmin(ComponentBase):
         return False
 
 
-class CheckInInline(admin.TabularInline[CheckIn, Heartbeat]):
+class CheckInInline(PortalInline):
     model = CheckIn
     fields = ("at", "status", "duration_ms", "shown_output")
     readonly_fields = fields
@@ -180,6 +211,29 @@ class CheckInInline(admin.TabularInline[CheckIn, Heartbeat]):
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ComponentBase):
+    section = Section.MONITORING
+    setting_purpose = "Jobs of your apps that report each run; a missed run opens an alert."
+    field_labels = {
+        "title": "Name",
+        "slug": "Identifier",
+        "crontab": "Schedule as crontab",
+        "interval_minutes": "Or every (minutes)",
+        "margin_minutes": "Grace period (minutes)",
+        "max_runtime_minutes": "Longest run (minutes)",
+        "fail_after": "Down after (failures)",
+        "recover_after": "Up after (successes)",
+        "is_public": "Show on the status page",
+        "group": "Group on the status page",
+        "last_check_in_at": "Last check-in",
+        "expected_at": "Expected",
+    }
+    field_help = {
+        "title": "For example Nightly invoices.",
+        "crontab": "For example 0 3 * * * for every day at 03:00.",
+        "interval_minutes": "For a job without fixed times, instead of a crontab.",
+        "time_zone": "Of the crontab, for example Europe/Berlin.",
+        "environment": "For example production. Leave empty if there is only one.",
+    }
     kind = ComponentKind.HEARTBEAT
     list_display = ("title", "shown_status", "app", "schedule", "last_check_in_at", "expected_at")
     list_select_related = ("app",)

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from core.lib.admin import PortalAdmin, PortalInline, Section
 from core.lib.markup import state
 from health.models import Incident, IncidentUpdate, MaintenanceWindow
 from health.queries.incident_impact import incident_impact
@@ -16,7 +17,7 @@ from health.services import incidents
 from impact.queries.causes import find_causes
 
 
-class UpdateInline(admin.TabularInline[IncidentUpdate, Incident]):
+class UpdateInline(PortalInline):
     model = IncidentUpdate
     fields = ("at", "state", "text")
     extra = 1
@@ -28,7 +29,20 @@ class UpdateInline(admin.TabularInline[IncidentUpdate, Incident]):
 
 
 @admin.register(Incident)
-class IncidentAdmin(admin.ModelAdmin[Incident]):
+class IncidentAdmin(PortalAdmin):
+    section = Section.STATUS_PAGE
+    setting_purpose = "What the public status page says about an outage."
+    field_labels = {
+        "component": "Affected component",
+        "is_major": "Major outage",
+        "is_public": "Show on the status page",
+        "started_at": "Started",
+        "resolved_at": "Resolved",
+    }
+    field_help = {
+        "title": "What users notice, for example: Payments fail for some customers.",
+        "component": "Leave empty if several are affected.",
+    }
     list_display = ("title", "shown_state", "component", "started_at", "resolved_at", "is_public")
     list_filter = ("state", "is_public", "is_automatic")
     list_select_related = ("component",)
@@ -76,7 +90,14 @@ class IncidentAdmin(admin.ModelAdmin[Incident]):
 
 
 @admin.register(MaintenanceWindow)
-class MaintenanceAdmin(admin.ModelAdmin[MaintenanceWindow]):
+class MaintenanceAdmin(PortalAdmin):
+    section = Section.STATUS_PAGE
+    setting_purpose = "Announced work, which does not count as downtime."
+    field_labels = {"text": "Announcement", "is_public": "Show on the status page"}
+    field_help = {
+        "title": "For example Database upgrade.",
+        "text": "What users can expect. The status page shows it.",
+    }
     list_display = ("title", "starts_at", "ends_at", "is_public")
     filter_horizontal = ("components",)
     search_fields = ("title", "text")

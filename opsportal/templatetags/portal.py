@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from core.lib import charts, formats
+from core.lib.admin import readable
 from core.lib.markup import icon, severity, state, when
 from core.lib.staff_actions import UNDO_TAG
 
@@ -21,6 +22,7 @@ register = template.Library()
 
 for tag in (icon, severity, state, when):
     register.simple_tag(tag)
+register.filter("readable", readable)
 
 
 def _with_unit(figure: str, unit: str) -> SafeString:
