@@ -12,7 +12,16 @@ class PortalConfig(AppConfig):
     name = "opsportal"
 
     def ready(self) -> None:
-        from core.lib import log_shipping, logs, openapi, registry, schedules, sentry, startup  # noqa: F401  (their registries)
+        from core.lib import (  # noqa: F401  (their registries)
+            log_shipping,
+            logs,
+            openapi,
+            registry,
+            schedules,
+            search_sources,
+            sentry,
+            startup,
+        )
         from opsportal import self_monitoring
 
         logs.configure()

@@ -4,6 +4,12 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from opsportal import search
+
+search_urls = [
+    path("admin/search/", admin.site.admin_view(search.page), name="page"),
+    path("api/v1/search/", search.results, name="api"),
+]
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="health:system-health")),
     path("", include("errors.urls")),
@@ -16,6 +22,7 @@ urlpatterns = [
     path("", include("alerts.urls")),
     path("", include("impact.urls")),
     path("", include("core.accounts.urls")),
+    path("", include((search_urls, "search"))),
     path("admin/", admin.site.urls),
 ]
 

@@ -47,6 +47,9 @@ class Operation:
     refusals: Mapping[int, str] = field(default_factory=dict)
     refusal_shape: Any = Problem
     headers: Mapping[str, str] = field(default_factory=dict)  # request headers -> description
+    query: Mapping[str, str] = field(
+        default_factory=dict
+    )  # parameters of the query string -> description
     # The path of this operation, if one pattern of the URL table serves several paths.
     path: str = ""
     path_notes: Mapping[str, str] = field(default_factory=dict)
@@ -155,6 +158,9 @@ def _operation(
     for name, text in operation.headers.items():
         schema = {"type": "string", **_HEADER_SCHEMAS.get(name, {})}
         parameters.append({"name": name, "in": "header", "description": text, "schema": schema})
+    for name, text in operation.query.items():
+        schema = {"type": "string"}
+        parameters.append({"name": name, "in": "query", "description": text, "schema": schema})
     if parameters:
         described["parameters"] = parameters
     if operation.takes is not None:

@@ -27,6 +27,7 @@ SCOPES = {
     "payments:payment-read": Scope.PAYMENTS,
     "payments:payment-cancel": Scope.PAYMENTS,
     "releases:deploy-record": Scope.RELEASES,
+    "search:api": Scope.ADMIN,
     "reservations:availability": Scope.RESERVATIONS,
     "reservations:availability-event": Scope.RESERVATIONS,
     "reservations:reservation-create": Scope.RESERVATIONS,

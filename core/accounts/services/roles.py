@@ -65,13 +65,17 @@ def permissions_of(role: Role) -> list[Permission]:
     known = Permission.objects.select_related("content_type").exclude(
         content_type__app_label__in=_INTERNAL_APPS
     )
+    return [one for one in known if may_role(role, _full_name(one))]
+
+
+def may_role(role: Role, permission: str) -> bool:
+    """Return True if the role has a permission, which exists and is written as "app.permission"."""
     if role is Role.OWNER:
-        return list(known)
-    shared = [one for one in known if not _matches(_full_name(one), _OWNERS_ONLY)]
-    viewing = [one for one in shared if one.codename.startswith("view_")]
-    if role is Role.READ_ONLY:
-        return viewing
-    return viewing + [one for one in shared if _matches(_full_name(one), STAFF_PERMISSIONS)]
+        return True
+    if _matches(permission, _OWNERS_ONLY):
+        return False
+    is_viewing = permission.partition(".")[2].startswith("view_")
+    return is_viewing or (role is Role.STAFF and _matches(permission, STAFF_PERMISSIONS))
 
 
 @transaction.atomic

@@ -144,17 +144,20 @@
   }
 
   // --- keep relative times current: <time data-live datetime="…"> --------------------------------------------
-  const age = (timestamp) => {
+  // data-live="next" marks the time of something that is to happen. core/lib/formats.py formats both the same way.
+  const rounded = (seconds) => {
+    const [length, unit] = seconds < 60 ? [1, "s"] : seconds < 3600 ? [60, "min"] : seconds < 172800 ? [3600, "h"] : [86400, "d"];
+    return `${Math.floor(seconds / length)} ${unit}`;
+  };
+  const age = (timestamp, isNext) => {
     const seconds = (Date.now() - timestamp) / 1000;
-    const size = Math.abs(seconds);
-    if (size < 10) return seconds >= 0 ? "just now" : "now";
-    const [length, unit] = size < 60 ? [1, "s"] : size < 3600 ? [60, "min"] : size < 172800 ? [3600, "h"] : [86400, "d"];
-    const text = `${Math.floor(size / length)} ${unit}`;
-    return seconds > 0 ? `${text} ago` : `in ${text}`;
+    if (isNext) return seconds > -1 ? "due now" : `in ${rounded(-seconds)}`;
+    if (Math.abs(seconds) < 10) return seconds >= 0 ? "just now" : "now";
+    return seconds > 0 ? `${rounded(seconds)} ago` : `in ${rounded(-seconds)}`;
   };
   function tick() {
     for (const element of document.querySelectorAll("time[data-live]")) {
-      const text = age(Date.parse(element.dateTime));
+      const text = age(Date.parse(element.dateTime), element.dataset.live === "next");
       if (element.textContent !== text) element.textContent = text;
     }
   }
@@ -311,6 +314,7 @@
     const ofLists = [["j", "Next row"], ["k", "Previous row"], ["x", "Select the row"], ["Enter", "Open the row"]];
     if (document.querySelector("[data-keys]")) for (const [key, name] of ofLists) found.set(key, name);
     if (document.querySelector("[data-search]")) found.set("/", "Search");
+    if (document.querySelector("[data-palette]")) found.set("Ctrl K", "Search everything");
     found.set("?", "Show the shortcuts of this page");
     const dialog = Object.assign(document.createElement("dialog"), { className: "shortcuts" });
     const title = document.createElement("h2");

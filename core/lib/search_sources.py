@@ -1,0 +1,91 @@
+"""What can be found by the search of the whole portal: the hook by which each app adds its subjects.
+
+    @search_source("errors.groups", title="Errors", permission="errors.view_errorgroup", order=100)
+    def find_groups(search: Search) -> Iterable[Hit]: ...
+
+The command palette, the search page and `GET /api/v1/search/` show the same hits (`opsportal.search`).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from django.db.models import Q
+
+from core.lib.registry import Registry
+
+MAX_HITS = 5  # of one source
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was typed, and who may see what."""
+
+    text: str  # without surrounding spaces; not empty
+    now: datetime
+    may: Callable[[str], bool]  # True for a permission that the reader has
+
+    def matches(self, *texts: str) -> bool:
+        """Return True if each word that was typed occurs in one of the texts."""
+        known = " ".join(texts).casefold()
+        return all(word in known for word in self.text.casefold().split())
+
+
+@dataclass(frozen=True)
+class Hit:
+    title: str
+    url: str  # a path of this portal
+    detail: str = ""
+    is_exact: bool = False  # what was typed is an id or a name of it; exact hits come first
+
+
+SearchFunction = Callable[[Search], Iterable[Hit]]
+
+
+@dataclass(frozen=True)
+class SearchSource:
+    name: str
+    title: str  # of the group of its hits
+    find: SearchFunction
+    permission: str  # "" if everyone who may sign in may see the hits
+    order: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The hits of one source."""
+
+    title: str
+    hits: list[Hit]
+
+    @property
+    def is_exact(self) -> bool:
+        return any(hit.is_exact for hit in self.hits)
+
+
+search_sources: Registry[SearchSource] = Registry("search_sources")
+
+
+def search_source(
+    name: str, *, title: str, permission: str = "", order: int
+) -> Callable[[SearchFunction], SearchFunction]:
+    """Register a function that returns hits, best first. At most MAX_HITS of them are read."""
+    return search_sources.decorator(
+        name, lambda find: SearchSource(name, title, find, permission, order)
+    )
+
+
+def has_value(field: str, value: str) -> Q:
+    """Match rows with this value by an index that leaves out empty values: SQLite uses it only if the query does, too."""
+    return Q(**{field: value}) & ~Q(**{field: ""})
+
+
+def find_all(search: Search) -> list[Group]:
+    """Return the hits of all sources that the reader may see; groups with an exact hit come first."""
+    groups = [
+        Group(source.title, list(islice(source.find(search), MAX_HITS)))
+        for source in sorted(search_sources, key=lambda source: source.order)
+        if not source.permission or search.may(source.permission)
+    ]
+    return sorted((group for group in groups if group.hits), key=lambda group: not group.is_exact)

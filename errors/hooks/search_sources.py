@@ -1,0 +1,37 @@
+"""Errors and releases, for the search."""
+
+from collections.abc import Iterator
+
+from django.contrib.auth.models import AnonymousUser
+from django.urls import reverse
+
+from core.lib.search_sources import MAX_HITS, Hit, Search, search_source
+from core.releases.models import Release
+from errors.models import ErrorGroup
+from errors.queries import search as queries
+
+
+@search_source("errors.groups", title="Errors", permission="errors.view_errorgroup", order=100)
+def find_groups(search: Search) -> Iterator[Hit]:
+    """Find by the words and filters of the errors list, and by number."""
+    groups = ErrorGroup.objects.visible()
+    number = search.text.removeprefix("#")
+    if number.isdecimal() and len(number) < 19:
+        for group in groups.filter(pk=int(number)).select_related("app"):
+            yield _hit(group, is_exact=True)
+    found = queries.search(search.text, groups=groups, user=AnonymousUser(), now=search.now)
+    for group in found.groups.select_related("app").order_by("-last_seen_at")[:MAX_HITS]:
+        yield _hit(group)
+
+
+def _hit(group: ErrorGroup, *, is_exact: bool = False) -> Hit:
+    detail = f"{group.app.name}, {group.get_status_display().lower()}"
+    return Hit(group.title, reverse("errors:group-detail", args=[group.pk]), detail, is_exact)
+
+
+@search_source("errors.releases", title="Releases", permission="releases.view_release", order=400)
+def find_releases(search: Search) -> Iterator[Hit]:
+    releases = Release.objects.filter(version__startswith=search.text).select_related("app")
+    for release in releases.order_by("-created_at")[:MAX_HITS]:
+        url = reverse("errors:release-detail", args=[release.pk])
+        yield Hit(release.version, url, release.app.name, release.version == search.text)

@@ -1,0 +1,40 @@
+"""Monitors, heartbeats, checks and incidents, for the search."""
+
+from collections.abc import Iterator
+
+from django.db.models import Q
+from django.urls import reverse
+
+from core.lib.search_sources import MAX_HITS, Hit, Search, search_source
+from health.models import Component, ComponentKind, Incident
+
+_ADMIN_NAMES = {
+    ComponentKind.CHECK: "component",
+    ComponentKind.MONITOR: "monitor",
+    ComponentKind.HEARTBEAT: "heartbeat",
+    ComponentKind.CERTIFICATE: "certificate",
+}
+
+
+@search_source(
+    "health.components", title="Monitoring", permission="health.view_component", order=500
+)
+def find_components(search: Search) -> Iterator[Hit]:
+    for one in Component.objects.order_by("title", "pk"):
+        kind = ComponentKind(one.kind)
+        if search.matches(one.title, one.name, kind.label):
+            url = reverse(f"admin:health_{_ADMIN_NAMES[kind]}_change", args=[one.pk])
+            detail = (
+                f"{kind.label}, {one.get_status_display().lower() if one.is_enabled else 'off'}"
+            )
+            yield Hit(one.title, url, detail, one.title.casefold() == search.text.casefold())
+
+
+@search_source("health.incidents", title="Incidents", permission="health.view_incident", order=510)
+def find_incidents(search: Search) -> Iterator[Hit]:
+    condition = Q()
+    for word in search.text.split():
+        condition &= Q(title__icontains=word)
+    for one in Incident.objects.filter(condition).newest_first()[:MAX_HITS]:
+        url = reverse("admin:health_incident_change", args=[one.pk])
+        yield Hit(one.title, url, one.get_state_display())

@@ -1,0 +1,16 @@
+"""The OpenAPI description of the search."""
+
+from core.lib.openapi import describe
+from opsportal.search import SearchResults
+
+describe(
+    "search:api",
+    "GET",
+    "Search apps, errors, alerts, payments, reservations and settings, as a user of the role Read-only.",
+    scope="admin",
+    query={
+        "q": "What to find: words, or a whole id such as an order number; at most 200 characters."
+    },
+    answers={200: SearchResults},
+    refusals={400: "`q` has more than 200 characters."},
+)

@@ -1,0 +1,52 @@
+"""Pages and settings, for the search."""
+
+from collections.abc import Iterator
+
+from django.contrib import admin
+from django.urls import reverse
+
+from core.lib.admin import PortalAdminSite
+from core.lib.search_sources import Hit, Search, search_source
+
+# Title, name of the address, permission, and further words that find it.
+PAGES = (
+    ("System health", "health:system-health", "", "overview dashboard start"),
+    ("Alerts", "alerts:alert-list", "alerts.view_systemalert", "inbox problems"),
+    ("Errors", "errors:group-list", "errors.view_errorgroup", "exceptions issues"),
+    ("Releases", "errors:release-list", "releases.view_release", "deploys versions"),
+    ("Uptime", "health:uptime", "", "availability monitors"),
+    ("Payments", "payments:overview", "payments.view_payment", "stripe money"),
+    ("Reservations", "reservations:overview", "reservations.view_reservation", "tickets seats"),
+    ("Settings", "admin:index", "", "configuration"),
+    ("Public status page", "health:status-page", "", ""),
+    ("Two-factor sign-in", "access:two-factor", "", "security password account"),
+    ("Change password", "admin:password_change", "", "account"),
+)
+
+
+@search_source("opsportal.pages", title="Pages", order=10)
+def find_pages(search: Search) -> Iterator[Hit]:
+    for title, url_name, permission, words in PAGES:
+        if (not permission or search.may(permission)) and search.matches(title, words):
+            yield Hit(title, reverse(url_name), is_exact=search.text.casefold() == title.casefold())
+
+
+@search_source("opsportal.settings", title="Settings", order=900)
+def find_settings(search: Search) -> Iterator[Hit]:
+    site = admin.site
+    assert isinstance(site, PortalAdminSite)
+    for section in site.settings_sections(search.may):
+        for one in (*section.settings, *section.records):
+            if search.matches(one.title, one.purpose, section.title):
+                yield Hit(one.title, one.url, one.purpose or section.title)
+
+
+@search_source("opsportal.actions", title="Actions", order=910)
+def find_actions(search: Search) -> Iterator[Hit]:
+    """Find the forms that add something, such as "Add monitor"."""
+    site = admin.site
+    assert isinstance(site, PortalAdminSite)
+    for section in site.settings_sections(search.may):
+        for one in section.settings:
+            if one.add_url and search.matches(one.add_title, "new create"):
+                yield Hit(one.add_title, one.add_url, one.purpose)

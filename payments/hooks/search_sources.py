@@ -1,0 +1,29 @@
+"""Payments and their orders, for the search."""
+
+from collections.abc import Iterator
+
+from django.db.models import Q
+from django.urls import reverse
+
+from core.lib.customers import customer_references
+from core.lib.search_sources import MAX_HITS, Hit, Search, has_value, search_source
+from core.lib.uuids import parse_uuids
+from payments.models import Payment
+
+
+@search_source("payments.payments", title="Payments", permission="payments.view_payment", order=200)
+def find_payments(search: Search) -> Iterator[Hit]:
+    """Find by order, intent, reservation, payment or request id and by customer: whole ids only, which have indexes."""
+    text = search.text
+    condition = Q(intent_id=text)
+    for field in ("order_id", "reservation_id", "request_id"):
+        condition |= has_value(field, text)
+    for customer in customer_references(text) if "@" in text else [text]:
+        condition |= has_value("customer", customer)
+    for reference in parse_uuids([text]):
+        condition |= Q(uuid=reference)
+    for payment in Payment.objects.filter(condition).order_by("-created_at", "-pk")[:MAX_HITS]:
+        url = reverse("payments:payment-page", args=[payment.uuid])
+        title = f"Order {payment.order_id}" if payment.order_id else f"Payment {payment.uuid}"
+        detail = f"{payment.formatted_amount}, {payment.shown_status_label.lower()}"
+        yield Hit(title, url, detail, is_exact=True)

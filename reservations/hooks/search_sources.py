@@ -1,0 +1,43 @@
+"""Reservations and events, for the search."""
+
+from collections.abc import Iterator
+
+from django.db.models import Q
+from django.urls import reverse
+
+from core.lib.customers import customer_references
+from core.lib.search_sources import MAX_HITS, Hit, Search, has_value, search_source
+from core.lib.uuids import parse_uuids
+from reservations.models import Event, Reservation
+
+
+@search_source(
+    "reservations.reservations",
+    title="Reservations",
+    permission="reservations.view_reservation",
+    order=210,
+)
+def find_reservations(search: Search) -> Iterator[Hit]:
+    """Find by reservation or order id and by customer: whole ids only."""
+    text = search.text
+    condition = has_value("order_id", text) | has_value("request_id", text)
+    for customer in customer_references(text) if "@" in text else [text]:
+        condition |= has_value("customer", customer)
+    for reference in parse_uuids([text]):
+        condition |= Q(uuid=reference)
+    for one in Reservation.objects.filter(condition).order_by("-created_at", "-pk")[:MAX_HITS]:
+        url = reverse("reservations:reservation-page", args=[one.uuid])
+        title = f"Order {one.order_id}" if one.order_id else f"Reservation {one.uuid}"
+        yield Hit(title, url, one.shown_status(search.now).replace("_", " "), is_exact=True)
+
+
+@search_source(
+    "reservations.events", title="Events", permission="reservations.view_event", order=300
+)
+def find_events(search: Search) -> Iterator[Hit]:
+    condition = Q()
+    for word in search.text.split():
+        condition &= Q(name__icontains=word) | Q(slug__icontains=word)
+    for event in Event.objects.filter(condition).order_by("-starts_at", "name")[:MAX_HITS]:
+        url = reverse("reservations:event-page", args=[event.slug])
+        yield Hit(event.name, url, event.slug, event.slug == search.text)

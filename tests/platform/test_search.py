@@ -1,0 +1,164 @@
+"""The search of the whole portal: a page, and the API behind the command palette."""
+
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.utils import timezone
+
+from alerts.models import Person
+from core.accounts.services.roles import ensure_roles
+from core.clients import services
+from core.clients.models import Scope
+from core.jobs.services import sync_jobs
+from core.lib.search_sources import MAX_HITS
+from reservations.services import reserve
+from tests.factories import (
+    make_alert,
+    make_app,
+    make_event,
+    make_monitor,
+    make_payment,
+    make_ticket_type,
+    wanted,
+)
+
+pytestmark = pytest.mark.django_db
+API, PAGE = "/api/v1/search/", "/admin/search/"
+
+
+@pytest.fixture
+def owner(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("olivia"))
+    return client
+
+
+@pytest.fixture
+def reader(client: Client) -> Client:
+    ensure_roles()
+    user = User.objects.create_user("reader", is_staff=True)
+    user.groups.add(Group.objects.get(name="Read-only"))
+    client.force_login(user)
+    return client
+
+
+def find(client: Client, text: str, **headers: str) -> dict[str, list[dict[str, Any]]]:
+    response = client.get(API, {"q": text}, headers=headers)
+    assert response.status_code == 200, response.content
+    return {group["title"]: group["hits"] for group in response.json()["groups"]}
+
+
+def titles(client: Client, text: str, group: str) -> list[str]:
+    return [hit["title"] for hit in find(client, text).get(group, [])]
+
+
+def test_each_kind_of_thing_is_found_by_what_people_type(owner: Client) -> None:
+    sync_jobs(timezone.now())
+    make_app("ticket-shop", name="Ticket shop")
+    alert = make_alert(title="Checkout is down")
+    make_monitor("https://93.184.216.34/", title="Checkout page")
+    make_event("summer-festival", name="Summer festival")
+    payment = make_payment(order_id="1042", intent_id="pi_1042")
+    User.objects.create_user("anna", first_name="Anna", last_name="Berg", is_staff=True)
+    Person.objects.create(name="Anna Berg")
+
+    assert titles(owner, "ticket sh", "Apps") == ["Ticket shop"]
+    assert titles(owner, "checkout", "Alerts") == [alert.title]
+    assert titles(owner, "checkout", "Monitoring") == ["Checkout page"]
+    assert titles(owner, "festival", "Events") == ["Summer festival"]
+    assert titles(owner, "1042", "Payments") == ["Order 1042"]
+    assert titles(owner, "pi_1042", "Payments") == ["Order 1042"]
+    assert titles(owner, str(payment.uuid), "Payments") == ["Order 1042"]
+    assert titles(owner, "anna berg", "Users") == ["Anna Berg"]
+    assert titles(owner, "anna berg", "People to notify") == ["Anna Berg"]
+    assert titles(owner, "job runs", "Jobs") == ["Delete old job runs"]
+    assert titles(owner, "routing", "Settings") == ["Routing"]
+    assert titles(owner, "add monitor", "Actions") == ["Add monitor"]
+    assert titles(owner, "payments", "Pages") == ["Payments"]
+
+
+def test_a_reservation_is_found_by_its_order_and_by_its_id(owner: Client) -> None:
+    order = wanted((make_ticket_type(5), 1), order_id="77")
+    reservation = reserve(app=make_app(), wanted=order, now=timezone.now()).reservation
+
+    assert titles(owner, "77", "Reservations") == ["Order 77"]
+    assert titles(owner, str(reservation.uuid), "Reservations") == ["Order 77"]
+
+
+def test_an_exact_hit_moves_its_group_to_the_top(owner: Client) -> None:
+    make_payment(order_id="alerts")
+
+    assert next(iter(find(owner, "alerts"))) in ("Pages", "Payments")
+    assert list(find(owner, "alerts"))[:2] == ["Pages", "Payments"]
+
+
+def test_each_group_has_at_most_five_hits(owner: Client) -> None:
+    for number in range(MAX_HITS + 2):
+        make_app(f"shop-{number}")
+
+    assert len(find(owner, "shop")["Apps"]) == MAX_HITS
+
+
+def test_hits_lead_to_pages_that_open(owner: Client) -> None:
+    sync_jobs(timezone.now())
+    make_app("ticket-shop", name="Ticket shop")
+    make_alert(title="Ticket sales stopped")
+    make_event("ticket-fair", name="Ticket fair")
+    make_payment(order_id="ticket")
+
+    groups = find(owner, "ticket")
+
+    assert {"Apps", "Alerts", "Events", "Payments", "Jobs"} <= set(groups)
+    for hits in groups.values():
+        for hit in hits:
+            assert owner.get(hit["url"]).status_code == 200, hit
+
+
+def test_readers_find_only_what_they_may_see(reader: Client) -> None:
+    make_app("shop")
+    Person.objects.create(name="Shop keeper")
+    User.objects.create_user("shop-owner")
+
+    assert set(find(reader, "shop")) == {"Apps"}
+    assert "Actions" not in find(reader, "add")
+
+
+def test_a_key_finds_what_the_read_only_role_may_see(client: Client) -> None:
+    app = make_app("shop")
+    Person.objects.create(name="Shop keeper")
+    User.objects.create_user("shop-owner")
+    _, secret = services.issue_api_key(app=app, scopes=[Scope.ADMIN])
+
+    assert set(find(client, "shop", authorization=f"Bearer {secret}")) == {"Apps"}
+
+
+def test_people_who_are_not_staff_need_a_key(client: Client) -> None:
+    client.force_login(User.objects.create_user("visitor"))
+
+    assert client.get(API, {"q": "shop"}).status_code == 401
+    assert client.get(PAGE).status_code == 302
+
+
+@pytest.mark.parametrize("text", ["", "  ", "%", "'", '"', "is:", "order:", "x" * 200])
+def test_any_text_is_answered(owner: Client, text: str) -> None:
+    find(owner, text)
+    assert owner.get(PAGE, {"q": text}).status_code == 200
+
+
+def test_a_text_that_is_too_long_is_refused(owner: Client) -> None:
+    assert owner.get(API, {"q": "x" * 201}).status_code == 400
+
+
+def test_only_get_is_allowed(owner: Client) -> None:
+    assert owner.post(API, {"q": "x"}).status_code == 405
+
+
+def test_the_page_shows_the_same_hits_without_scripts(owner: Client) -> None:
+    make_app("shop", name="Ticket <shop>")
+
+    page = owner.get(PAGE, {"q": "ticket"}).content.decode()
+
+    assert "Ticket &lt;shop&gt;" in page
+    assert "Nothing found" in owner.get(PAGE, {"q": str(uuid.uuid4())}).content.decode()
