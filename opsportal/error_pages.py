@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -20,6 +21,7 @@ from django_ratelimit.exceptions import Ratelimited
 
 from core.lib import request_id
 from core.lib.http import problem
+from core.limits.tiers import is_sign_in
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ TEXTS = {
     413: ErrorText(
         "Request too large", "The request exceeds the size limit.", "Send less data per request."
     ),
-    429: ErrorText("Too many requests", "You have sent too many requests. Please wait a moment."),
+    429: ErrorText("Too many requests", "The portal limits how many requests you can send in a short time."),
     500: ErrorText(
         "Something went wrong",
         "This is an error in the portal. It has been recorded.",
@@ -68,6 +70,10 @@ TEXTS = {
         "We are retrying automatically; please try again in a minute.",
     ),
 }
+SIGN_IN_LIMIT_TEXT = ErrorText(
+    "Too many attempts to sign in",
+    "To protect accounts, the portal limits attempts to sign in and to change or reset a password.",
+)
 CSRF_TEXT = ErrorText(
     "This form has expired",
     "You may have signed in or out since you opened it, or your browser blocks cookies for this site.",
@@ -164,7 +170,8 @@ def too_many_requests(request: HttpRequest, retry_after: float) -> HttpResponse:
     return error_response(
         request,
         429,
-        f"Try again in {seconds} seconds.",
+        f"Try again in {seconds} second{pluralize(seconds)}.",
+        text=SIGN_IN_LIMIT_TEXT if is_sign_in(request.path_info) else None,
         retry_after=seconds,
         error="Too many requests",
         retryAfter=seconds,

@@ -4,7 +4,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
@@ -12,7 +15,77 @@ from core.accounts.models import AccessPolicy, AuditEvent
 from core.accounts.services import two_factor
 from core.lib.admin import LogAdmin, PortalAdmin, Section
 
-admin.site.unregister(TOTPDevice)
+admin.site.unregister([TOTPDevice, User, Group])
+
+
+@admin.register(User)
+class PortalUserAdmin(PortalAdmin, UserAdmin):
+    section = Section.PEOPLE
+    setting_purpose = "Who may sign in, and with which role."
+    list_display = ("username", "full_name", "email", "roles", "is_active", "last_login")
+    list_filter = ("is_active", "groups", "is_superuser")
+    fieldsets = (
+        (None, {"fields": ("username", "password", "is_active")}),
+        ("Person", {"fields": (("first_name", "last_name"), "email")}),
+        (
+            "Role",
+            {
+                "fields": ("groups", "is_staff", "is_superuser"),
+                "description": "Owner: everything. Staff: works with alerts, errors, payments and reservations, and "
+                "changes no settings. Read-only: sees everything but people and changes nothing.",
+            },
+        ),
+        ("Further permissions", {"classes": ("collapse",), "fields": ("user_permissions",)}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = (
+        (None, {"fields": ("username", "usable_password", "password1", "password2")}),
+        ("Person", {"fields": (("first_name", "last_name"), "email")}),
+        ("Role", {"fields": ("groups", "is_staff")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+    field_labels = {
+        "username": "User name",
+        "email": "E-mail address",
+        "groups": "Roles",
+        "is_active": "May sign in",
+        "is_staff": "Uses the portal",
+        "is_superuser": "All permissions, whatever the role",
+        "user_permissions": "Permissions beside the role",
+        "last_login": "Last sign-in",
+        "date_joined": "Added",
+    }
+    field_help = {
+        "username": "Letters, digits and @ . + - _ only, for example anna.",
+        "email": "Needed to reset a forgotten password.",
+        "is_active": "Turn this off instead of deleting a user: what they did stays in the audit log.",
+        "is_staff": "Without it, the user cannot sign in to this portal.",
+        "is_superuser": "",
+        "groups": "",
+        "user_permissions": "",
+    }
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"is_staff": True, **super().get_changeform_initial_data(request)}
+
+    @admin.display(description="name", ordering="last_name")
+    def full_name(self, user: User) -> str:
+        return user.get_full_name()
+
+    @admin.display(description="role")
+    def roles(self, user: User) -> str:
+        names = [group.name for group in user.groups.all()]
+        return ", ".join(["All permissions", *names] if user.is_superuser else names)
+
+
+@admin.register(Group)
+class RoleAdmin(PortalAdmin, GroupAdmin):
+    section = Section.PEOPLE
+    setting_title = "Roles"
+    setting_purpose = "Which permissions the users of a role have."
 
 
 @admin.register(AuditEvent)

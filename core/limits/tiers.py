@@ -44,6 +44,12 @@ _EXEMPT = re.compile(
 )
 _INGEST = re.compile(r"/api/v1/(?:signals|heartbeats)/")
 _AUTH = re.compile(r"/admin/(?:login|password_reset|password_change|reset|two-factor)/")
+
+def is_sign_in(path: str) -> bool:
+    """Return True for the pages on which people sign in or change a password or a second factor."""
+    return _AUTH.match(path) is not None
+
+
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -60,7 +66,7 @@ def tier_of(method: str, path: str) -> str | None:
         if path.startswith(("/api/v1/payments", "/api/v1/reservations")):
             return Tier.PAYMENT.value
         return Tier.WRITE.value
-    if _AUTH.match(path):
+    if is_sign_in(path):
         return Tier.AUTH.value
     return Tier.READ.value
 

@@ -102,6 +102,18 @@ def test_the_eleventh_attempt_from_one_address_is_rejected_even_if_correct(
     assert sign_in(client, PASSWORD) == 429
 
 
+def test_the_page_about_too_many_attempts_says_once_how_long_to_wait(
+    client: Client, owner: User
+) -> None:
+    for _ in range(11):
+        answer = client.post(LOGIN, {"username": "anna", "password": "wrong"})
+
+    page = answer.content.decode()
+    assert "Too many attempts to sign in" in page
+    assert page.count("Try again in") == 1
+    assert "wait" not in page.casefold()
+
+
 def test_another_address_and_another_name_are_not_affected(client: Client, owner: User) -> None:
     User.objects.create_superuser("bob", password=PASSWORD)
     for _ in range(11):

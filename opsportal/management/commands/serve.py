@@ -193,7 +193,7 @@ def banner(login: str, key: ClientKey | None) -> str:
         f"opsportal {settings.VERSION} is up",
         f"  page    {settings.BASE_URL}/admin/system-health/",
     ]
-    lines.append(f"  login   {login}")
+    lines.append(f"  sign in {login}")
     if key:
         lines += [
             f"  DSN     {key.dsn}",
