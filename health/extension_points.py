@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Any, Literal, TypeVar
 
 from django.http import HttpRequest
+from django.urls import reverse
 from prometheus_client.core import Metric
 
 from core.lib.charts import Chart
@@ -119,6 +120,11 @@ class WidgetContext:
     def since(self) -> datetime:
         return self.now - self.range
 
+    @property
+    def is_wall(self) -> bool:
+        """True for `?wall` and `?wall=1`, which the widgets of wall mode also send when they refresh."""
+        return self.request.GET.get("wall", "0") != "0"
+
     def load_once(self, load: Callable[[], T], *, key: object = None) -> T:
         """Return the result of `load`, calling it only once per `key` (or function) for all widgets of the page."""
         key = key or load
@@ -201,6 +207,14 @@ class OverviewFigure:
     url_name: str  # the page that shows more, by the name of its address
     on_timeline: bool
     is_less_better: bool | None  # None if neither direction is better
+    widget: str  # the widget that shows more, on a page of its own, instead of `url_name`
+    describe_warning: Callable[[datetime], str] | None
+
+    @property
+    def url(self) -> str:
+        return (
+            reverse("health:widget", args=[self.widget]) if self.widget else reverse(self.url_name)
+        )
 
 
 overview_figures: Registry[OverviewFigure] = Registry("overview_figures")
@@ -211,15 +225,29 @@ def overview_figure(
     *,
     label: str,
     order: int,
-    url_name: str,
+    url_name: str = "",
+    widget: str = "",
     on_timeline: bool = False,
     is_less_better: bool | None = None,
+    describe_warning: Callable[[datetime], str] | None = None,
 ) -> Callable[[ReadingFunction], ReadingFunction]:
-    """Register a figure of the overview: a function that takes a WidgetContext and returns a Reading."""
+    """Register a figure of the overview: a function that takes a WidgetContext and returns a Reading.
+
+    The figure links to the page of `url_name` or to that of a widget. `describe_warning` returns a sentence without a
+    full stop if the figure is over its warning line: the verdict on the whole portal then says so.
+    """
     return overview_figures.decorator(
         name,
         lambda function: OverviewFigure(
-            name, label, function, order, url_name, on_timeline, is_less_better
+            name,
+            label,
+            function,
+            order,
+            url_name,
+            on_timeline,
+            is_less_better,
+            widget,
+            describe_warning,
         ),
     )
 

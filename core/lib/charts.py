@@ -69,6 +69,7 @@ class Chart:
     def payload(self) -> dict[str, object]:
         """Return the JSON data for charts.js."""
         return {
+            "title": self.title,
             "unit": self.unit,
             "times": [time.timestamp() for time in self.times],
             "series": [

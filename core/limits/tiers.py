@@ -45,6 +45,7 @@ _EXEMPT = re.compile(
 _INGEST = re.compile(r"/api/v1/(?:signals|heartbeats)/")
 _AUTH = re.compile(r"/admin/(?:login|password_reset|password_change|reset|two-factor)/")
 
+
 def is_sign_in(path: str) -> bool:
     """Return True for the pages on which people sign in or change a password or a second factor."""
     return _AUTH.match(path) is not None

@@ -1,14 +1,10 @@
 """The error widget of the system-health page."""
 
-from datetime import timedelta
-
 from core.lib.charts import Chart, Series, Threshold
 from errors.models import ErrorGroup, Severity
 from errors.queries import counts
 from health.extension_points import Tab, WidgetContext, widget
 
-WARNING_PER_MINUTE = 0.5
-_RATE_PERIOD = timedelta(minutes=5)
 SEVERITY_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
 
 
@@ -24,9 +20,7 @@ SEVERITY_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity
 def live(context: WidgetContext) -> dict[str, object]:
     """Show errors of severity warning and above; informational events are left out."""
     since, now = context.since, context.now
-    per_minute = counts.count(now - _RATE_PERIOD, now, *SEVERITY_TONES) / (
-        _RATE_PERIOD.total_seconds() / 60
-    )
+    per_minute = counts.rate_now(now)
     step = counts.step_for(context.range)
     minutes = step.total_seconds() / 60
     by_slot = counts.slots(since, now, step)
@@ -43,7 +37,13 @@ def live(context: WidgetContext) -> dict[str, object]:
             for severity, tone in SEVERITY_TONES.items()
         ],
         unit="/min",
-        thresholds=[Threshold(WARNING_PER_MINUTE, f"warning: {WARNING_PER_MINUTE}/min", "warning")],
+        thresholds=[
+            Threshold(
+                counts.WARNING_PER_MINUTE,
+                f"warning line: {counts.WARNING_PER_MINUTE}/min",
+                "warning",
+            )
+        ],
     )
     sums = {severity: sum(by_slot[severity].values()) for severity in SEVERITY_TONES}
     return {
@@ -52,7 +52,7 @@ def live(context: WidgetContext) -> dict[str, object]:
         "by_severity": [(severity, sums[severity]) for severity in SEVERITY_TONES],
         "critical_count": sums[Severity.CRITICAL],
         "per_minute": per_minute,
-        "is_over": per_minute > WARNING_PER_MINUTE,
-        "warning_per_minute": WARNING_PER_MINUTE,
+        "is_over": per_minute > counts.WARNING_PER_MINUTE,
+        "warning_per_minute": counts.WARNING_PER_MINUTE,
         "open_groups": ErrorGroup.objects.unresolved().count(),
     }

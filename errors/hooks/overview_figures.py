@@ -1,7 +1,8 @@
 """The figure of errors at the top of the system-health page."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from core.lib import formats
 from core.lib.charts import Chart, Series
 from errors.hooks.dashboard_widgets import SEVERITY_TONES
 from errors.models import Severity
@@ -12,6 +13,17 @@ from health.verdict import Tone
 _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
 
 
+def describe_excess(now: datetime) -> str:
+    """Say that the errors are over their warning line; "" if they are not."""
+    rate = counts.rate_now(now)
+    if rate <= counts.WARNING_PER_MINUTE:
+        return ""
+    return (
+        f"Errors are above the warning line: {formats.number(rate)} per minute in the last 5 minutes, "
+        f"the line is at {formats.number(counts.WARNING_PER_MINUTE)}"
+    )
+
+
 @overview_figure(
     "errors.per_minute",
     label="Errors",
@@ -19,6 +31,7 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
     url_name="errors:group-list",
     on_timeline=True,
     is_less_better=True,
+    describe_warning=describe_excess,
 )
 def errors_per_minute(context: WidgetContext) -> Reading:
     """Count the errors of severity warning and above, per minute of the last hour."""

@@ -30,6 +30,16 @@ def count(
     return rows.aggregate(sum=Sum("count"))["sum"] or 0
 
 
+WARNING_PER_MINUTE = 0.5
+_RATE_PERIOD = timedelta(minutes=5)
+
+
+def rate_now(now: datetime) -> float:
+    """Return the errors per minute of the last minutes, of severity warning and above."""
+    severities = [one for one in Severity if one is not Severity.INFO]
+    return count(now - _RATE_PERIOD, now, *severities) / (_RATE_PERIOD / timedelta(minutes=1))
+
+
 def count_in_hour(timestamp: datetime, *severities: Severity) -> int:
     """Return the number of errors in the clock hour that contains `timestamp`, read from hourly counts."""
     rows = HourCount.objects.filter(hour=hour_of(timestamp), severity__in=severities or Severity)

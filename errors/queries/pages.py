@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import QuerySet, Sum
 
 from core.lib.charts import Chart, Series
+from core.lib.time_ranges import time_range
 from errors.models import (
     ErrorEvent,
     ErrorGroup,
@@ -27,11 +28,8 @@ from impact.queries.summary import Summary, summarize
 SPARK_HOURS = 24
 TAG_KEYS, TAG_VALUES, TAG_ROWS = 12, 6, 600
 MAX_TAG_ROWS = 10_000  # on the page of all tags
-SPANS = {  # of the group's chart: length, hours per bar
-    "24h": (timedelta(hours=24), 1),
-    "7d": (timedelta(days=7), 6),
-    "30d": (timedelta(days=30), 24),
-}
+HOURS_PER_BAR = {"24h": 1, "7d": 6, "30d": 24}  # in the group's chart, by time range
+RANGES = tuple(HOURS_PER_BAR)
 
 
 def sparklines(groups: Sequence[ErrorGroup], now: datetime) -> dict[int, list[int]]:
@@ -55,7 +53,7 @@ def merged_into(group: ErrorGroup) -> list[ErrorGroup]:
 
 
 def group_chart(group: ErrorGroup, span: str, now: datetime) -> Chart:
-    length, step = SPANS[span]
+    length, step = time_range(span).length, HOURS_PER_BAR[span]
     bars = int(length.total_seconds()) // 3600 // step
     last = hour_of(now) // step
     first = last - bars + 1

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from core.clients.models import ClientApp
-from core.lib import formats
+from core.lib import formats, time_ranges
 from core.lib.http import json_response
 from core.lib.keyset import KeysetPage, keyset_page
 from core.lib.search_terms import quote
@@ -167,8 +167,8 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
     group = get_object_or_404(ErrorGroup.objects.select_related("app", "assigned_to"), pk=group_id)
     if group.merged_into_id:
         return redirect("errors:group-detail", group.merged_into_id)
-    span = request.GET.get("span", "24h")
-    span = span if span in pages.SPANS else "24h"
+    newest = time_ranges.shortest_with(group.last_seen_at, now=now, keys=pages.RANGES)
+    span = time_ranges.choose(request.GET.get(time_ranges.PARAMETER, ""), newest, pages.RANGES)
     events = list(pages.latest_events(group)[: EVENTS_ON_GROUP + 1])
     return render(
         request,
@@ -178,11 +178,8 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
             **_action_context(request, group),
             "title": group.title,
             "group": group,
-            "chart": pages.group_chart(group, span, now),
-            "spans": [
-                {"label": label, "url": f"?span={key}", "is_current": key == span}
-                for key, label in (("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"))
-            ],
+            "chart": pages.group_chart(group, span.key, now),
+            "ranges": time_ranges.buttons(span, pages.RANGES),
             "event": events[0] if events else None,
             **(_story(request, events[0]) if events else {}),
             "events": events[:EVENTS_ON_GROUP],

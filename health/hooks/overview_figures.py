@@ -43,7 +43,7 @@ def _requests_in_hour(context: WidgetContext, *, week_ago: bool = False) -> Late
     "health.failed_requests",
     label="Failed requests",
     order=20,
-    url_name="health:system-health",
+    widget="health.response_times",
     is_less_better=True,
 )
 def failed_requests(context: WidgetContext) -> Reading:
@@ -67,7 +67,7 @@ def failed_requests(context: WidgetContext) -> Reading:
     "health.p95",
     label="Response time, p95",
     order=30,
-    url_name="health:system-health",
+    widget="health.response_times",
     on_timeline=True,
     is_less_better=True,
 )
@@ -91,9 +91,7 @@ def response_time(context: WidgetContext) -> Reading:
     )
 
 
-@overview_figure(
-    "health.active_users", label="Active users", order=40, url_name="health:system-health"
-)
+@overview_figure("health.active_users", label="Active users", order=40, widget="health.users")
 def active_users(context: WidgetContext) -> Reading:
     """Count the users of the last 15 minutes."""
     slots = values.level_per_slot(ACTIVE_USERS, context.since, context.now, highest=True)

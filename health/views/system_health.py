@@ -15,7 +15,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from core.lib import formats
+from core.lib import formats, time_ranges
+from core.lib.time_ranges import TimeRange
 from health.extension_points import Tab, Widget, WidgetContext, dashboard_widgets, interval_sections
 from health.models import Component
 from health.queries import uptime, values
@@ -23,12 +24,6 @@ from health.queries.components import worst_first
 
 log = logging.getLogger(__name__)
 
-RANGES = {
-    "1h": ("1 h", timedelta(hours=1)),
-    "24h": ("24 h", timedelta(hours=24)),
-    "7d": ("7 d", timedelta(days=7)),
-    "30d": ("30 d", timedelta(days=30)),
-}
 DEFAULT_RANGE = "24h"
 NEW_PORTAL_RANGE = "1h"  # for the first hours, when all other ranges are nearly empty
 NEW_PORTAL_AGE = timedelta(hours=3)
@@ -40,26 +35,19 @@ MAX_INTERVAL = timedelta(days=31)
 
 
 @dataclass(frozen=True)
-class Range:
-    key: str
-    label: str
-    length: timedelta
-    is_current: bool = False
-
-
-@dataclass(frozen=True)
 class TabLink:
     key: str
     label: str
     is_current: bool
 
 
-def selected_range(request: HttpRequest, now: datetime) -> Range:
-    key = request.GET.get("range", "")
-    if key not in RANGES:
-        since = values.first_recorded_at()
-        key = NEW_PORTAL_RANGE if since is None or now - since < NEW_PORTAL_AGE else DEFAULT_RANGE
-    return Range(key, *RANGES[key], is_current=True)
+def selected_range(request: HttpRequest, now: datetime) -> TimeRange:
+    key = request.GET.get(time_ranges.PARAMETER, "")
+    if key in time_ranges.KEYS:
+        return time_ranges.time_range(key)
+    since = values.first_recorded_at()
+    is_new = since is None or now - since < NEW_PORTAL_AGE
+    return time_ranges.time_range(NEW_PORTAL_RANGE if is_new else DEFAULT_RANGE)
 
 
 def selected_tab(request: HttpRequest) -> Tab:
@@ -78,14 +66,14 @@ def page(request: HttpRequest) -> HttpResponse:
     for found in dashboard_widgets:
         if target and target == dom_id(found):
             return HttpResponse(render_card(found, WidgetContext(request, now, span.length), span))
-    is_wall, is_complete = request.GET.get("wall") == "1", request.GET.get("all") == "1"
+    widget_context = WidgetContext(request, now, span.length)
+    is_wall, is_complete = widget_context.is_wall, request.GET.get("all") == "1"
     tab = selected_tab(request)
     shown = [] if is_wall else list(TABS) if is_complete else [tab]
-    widget_context = WidgetContext(request, now, span.length)
     context = {
         **admin.site.each_context(request),
         "title": "System health",
-        "ranges": [Range(key, *value, key == span.key) for key, value in RANGES.items()],
+        "ranges": time_ranges.buttons(span),
         "range": span,
         "tabs": [TabLink(key, label, key == tab) for key, label in TABS.items()],
         "tab": tab,
@@ -112,7 +100,12 @@ def widget(request: HttpRequest, name: str) -> HttpResponse:
     card = render_card(dashboard_widgets.get(name), WidgetContext(request, now, span.length), span)
     if request.htmx:  # type: ignore[attr-defined]
         return HttpResponse(card)
-    context = {**admin.site.each_context(request), "title": "System health", "widgets": [card]}
+    context = {
+        **admin.site.each_context(request),
+        "title": dashboard_widgets.get(name).title,
+        "ranges": time_ranges.buttons(span),
+        "widgets": [card],
+    }
     return HttpResponse(render_to_string("health/one_widget.html", context, request))
 
 
@@ -168,7 +161,7 @@ def widgets_in_order() -> list[Widget]:
 
 def render_cards(
     context: WidgetContext,
-    span: Range,
+    span: TimeRange,
     *,
     tabs: Sequence[Tab],
     is_complete: bool,
@@ -183,7 +176,7 @@ def render_cards(
             yield _card("health/_widget_later.html", found, context, span, {})
 
 
-def render_card(found: Widget, context: WidgetContext, span: Range) -> SafeString:
+def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeString:
     """Render the widget's card or, if its data is unavailable, a card that says so and retries."""
     started = time.perf_counter()
     try:
@@ -202,7 +195,7 @@ def _card(
     template: str,
     found: Widget,
     widget_context: WidgetContext,
-    span: Range,
+    span: TimeRange,
     values: dict[str, object],
 ) -> SafeString:
     context = {
@@ -211,6 +204,7 @@ def _card(
         "now": widget_context.now,
         "range": span,
         "refresh": found.refresh,
+        "wall": "&wall=1" if widget_context.is_wall else "",
         **values,
     }
     return mark_safe(render_to_string(template, context, widget_context.request))  # noqa: S308  rendered by a template

@@ -22,7 +22,7 @@ def stuck_payments() -> References:
 
 @health_check(
     "payments",
-    summary="Payment processing",
+    summary="Payments",
     timeout=3.0,
     references=stuck_payments,
     depends_on=("stripe",),

@@ -19,9 +19,7 @@ def overdue_holds() -> References:
     return References(reservation_ids=frozenset(map(str, found)))
 
 
-@health_check(
-    "reservations", summary="Reservation integrity", timeout=4.0, references=overdue_holds
-)
+@health_check("reservations", summary="Reservations", timeout=4.0, references=overdue_holds)
 def reservations() -> str:
     if not Event.objects.exists():
         raise NotConfigured("no events")

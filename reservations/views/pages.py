@@ -6,10 +6,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.decorators import permission_required
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
+from core.lib import time_ranges
 from payments.models import Payment
 from payments.queries.dues import sum_partial_payments
 from reservations.models import (
@@ -27,7 +29,6 @@ from reservations.queries.history import build_event_chart
 from reservations.queries.stats import collect_stats
 from reservations.queries.stock import list_stock
 
-RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 may_see = permission_required("reservations.view_reservation", raise_exception=True)
 
 
@@ -56,8 +57,12 @@ def overview(request: HttpRequest) -> HttpResponse:
 def event_page(request: HttpRequest, slug: str) -> HttpResponse:
     event = get_object_or_404(Event, slug=slug)
     now = timezone.now()
-    chosen = request.GET.get("range", "")
-    chosen = chosen if chosen in RANGES else "7d"
+    newest = Reservation.objects.filter(lines__ticket_type__event=event).aggregate(
+        newest=Max("created_at")
+    )["newest"]
+    default = time_ranges.shortest_with(newest, now=now, keys=time_ranges.WITHOUT_HOUR)
+    asked = request.GET.get(time_ranges.PARAMETER, "")
+    chosen = time_ranges.choose(asked, default, time_ranges.WITHOUT_HOUR)
     stocks = list_stock(TicketType.objects.filter(event=event), now=now)
     lines = Reservation.objects.filter(lines__ticket_type__event=event)
     context: dict[str, Any] = {
@@ -66,12 +71,11 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
         "event": event,
         "stocks": stocks,
         "is_on_sale": any(stock.is_on_sale for stock in stocks),
-        "chart": build_event_chart(event, since=now - RANGES[chosen], now=now),
-        "ranges": RANGES,
+        "chart": build_event_chart(event, since=now - chosen.length, now=now),
+        "ranges": time_ranges.buttons(chosen, time_ranges.WITHOUT_HOUR),
         "may_cancel": request.user.has_perms(
             ["reservations.change_event", "payments.change_payment"]
         ),
-        "chosen": chosen,
         "recent": lines.distinct().select_related("app").order_by("-created_at", "-pk")[:25],
         "now": now,
     }

@@ -61,7 +61,7 @@ def test_the_chart_counts_events_in_every_span(
     make_error(shop, group="g", received_at=NOON - timedelta(hours=3))
     event = make_error(shop, group="g")
 
-    chart = browse.get(f"{group_url(event)}?span={span}").context["chart"]
+    chart = browse.get(f"{group_url(event)}?range={span}").context["chart"]
 
     assert sum(value or 0 for value in chart.series[0].values) == 2
 

@@ -105,6 +105,28 @@ def test_wall_mode_shows_selected_widgets_only(staff: Client) -> None:
     assert "Scheduled jobs" not in page
 
 
+@pytest.mark.parametrize("query", ["?wall", "?wall=1"])
+def test_wall_mode_has_one_slide_for_each_problem(staff: Client, query: str) -> None:
+    for name in ("database", "queue"):
+        make_component(name, required=True, status=Status.UNHEALTHY)
+
+    page = staff.get(PAGE + query).content.decode()
+
+    assert page.count("data-slide") == 2
+    assert "1 of 2" in page
+    assert "&amp;wall=1" in page  # a card that refreshes stays a card of the wall
+
+
+@pytest.mark.parametrize("name", ["health.response_times", "health.users"])
+def test_a_figure_links_to_a_page_of_its_own(staff: Client, name: str) -> None:
+    url = reverse("health:widget", args=[name])
+
+    assert url in staff.get(PAGE).content.decode()
+    page = staff.get(url).content.decode()
+    assert f"<h1>{dashboard_widgets.get(name).title}</h1>" in page
+    assert 'aria-label="Time range"' in page
+
+
 def test_uptime_page_lists_all_components(staff: Client) -> None:
     for number in range(12):
         make_component(f"service-{number}")

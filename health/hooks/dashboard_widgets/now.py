@@ -6,7 +6,7 @@ from django.utils import timezone
 from alerts.models import AlertState, SystemAlert
 from alerts.queries import ActiveSummary, active_summary
 from core.lib.charts import Chart, Series
-from health.extension_points import Tab, WidgetContext, widget
+from health.extension_points import Tab, WidgetContext, overview_figures, widget
 from health.models import ActiveUser, Incident, MaintenanceWindow
 from health.queries import problems, values
 from health.queries.components import load_in_use
@@ -36,6 +36,7 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
     components = context.load_once(load_in_use)
     found = problems.list_problems(components, problems.load_urgent_alerts())
     summary = context.load_once(load_summary)
+    warnings = [] if found else _list_warnings(context)
     first = found[0] if found else None
     alert = first.alerts[0] if first and first.alerts else None
     return {
@@ -48,8 +49,11 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
         and context.request.user.has_perm("alerts.change_systemalert"),
         "acknowledge_url": reverse("alerts:alert-acknowledge", args=[alert.pk]) if alert else "",
         "page_url": reverse("health:system-health"),
+        "problem_count": len(found),
+        "is_wall": context.is_wall,
         "hidden_count": max(0, len(found) - MAX_PROBLEMS),
-        "tone": _tone(found, summary),
+        "tone": _tone(found, summary, warnings),
+        "warnings": warnings,
         "summary": summary,
         "all_url": reverse("alerts:alert-list"),
         "component_count": len(components),
@@ -61,11 +65,25 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
     }
 
 
-def _tone(found: list[problems.Problem], summary: ActiveSummary) -> Tone:
+def _tone(
+    found: list[problems.Problem], summary: ActiveSummary, warnings: list[tuple[str, str]]
+) -> Tone:
     """Return the tone of the card: neither good nor bad if lesser or dismissed problems last."""
-    if found or summary.is_all_well:
+    if found:
         return problems.worst_tone(found)
-    return Tone.NONE
+    if warnings:
+        return Tone.WARNING
+    return Tone.OK if summary.is_all_well else Tone.NONE
+
+
+def _list_warnings(context: WidgetContext) -> list[tuple[str, str]]:
+    """Return what is over its warning line without an alert, as sentences with the address of more."""
+    found = []
+    for figure in sorted(overview_figures, key=lambda figure: figure.order):
+        sentence = figure.describe_warning(context.now) if figure.describe_warning else ""
+        if sentence:
+            found.append((sentence, figure.url))
+    return found
 
 
 @widget(

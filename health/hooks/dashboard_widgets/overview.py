@@ -94,7 +94,7 @@ def _read(figure: OverviewFigure, context: WidgetContext) -> Reading | None:
 def _shown(
     figure: OverviewFigure, reading: Reading | None, *, knows_last_week: bool
 ) -> ShownFigure:
-    url = reverse(figure.url_name)
+    url = figure.url
     if reading is None:
         return ShownFigure(figure, None, url, formats.NONE, None, [])
     value = reading.text or _in_words(reading.value, reading.unit)

@@ -161,6 +161,11 @@
       const clock = time.format(date);
       return clock === "00:00" ? day.format(date) : clock;
     };
+    // Two ticks of one day, or on both sides of a change of the clock, get one label.
+    const once = (labels) => labels.map((label, at) => (at && label === labels[at - 1] ? "" : label));
+    // Low charts have their title above them.
+    const hasAxisTitle = !place.classList.contains("chart__plot--row");
+    const axisTitle = !unit || ["ms", "bytes", "%"].includes(unit) || data.title.includes(unit.replace("/", " per ")) ? data.title : `${data.title} (${unit})`;
     const full = (seconds) => `${day.format(new Date(seconds * 1000))}, ${time.format(new Date(seconds * 1000))} ${zone}`;
     const top = Math.max(0, ...stacked(data).flat().filter((value) => value != null), ...data.thresholds.map((line) => line.value));
     return {
@@ -179,8 +184,11 @@
       ],
       scales: { x: { time: true, range: (_, least, most) => data.span.length ? data.span : (least === most && !step ? [least - SINGLE_POINT_MARGIN, most + SINGLE_POINT_MARGIN] : [least, most + step]) }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
       axes: [
-        { ...axis, space: 70, size: 28, values: (_, splits) => splits.map(short), grid: { show: false } },
-        { ...axis, space: 32, size: 58, values: (_, splits) => splits.map((value) => spell(value, unit)) },
+        { ...axis, space: 70, size: 28, values: (_, splits) => once(splits.map(short)), grid: { show: false } },
+        {
+          ...axis, space: 32, size: 58, values: (_, splits) => once(splits.map((value) => spell(value, unit))),
+          ...(hasAxisTitle ? { label: axisTitle, labelSize: 18, labelGap: 2, labelFont: "11px system-ui, sans-serif" } : {}),
+        },
       ],
       series: [
         { label: "Time", value: (_, seconds) => (seconds == null ? "" : full(seconds)) },

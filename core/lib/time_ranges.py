@@ -1,0 +1,44 @@
+"""The time ranges of charts: everywhere the same keys, labels and buttons (templates/portal/_ranges.html)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+PARAMETER = "range"
+_LENGTHS = {
+    "1h": ("1 h", timedelta(hours=1)),
+    "24h": ("24 h", timedelta(hours=24)),
+    "7d": ("7 d", timedelta(days=7)),
+    "30d": ("30 d", timedelta(days=30)),
+}
+KEYS = tuple(_LENGTHS)
+WITHOUT_HOUR = KEYS[1:]  # for charts of hourly counts
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    key: str
+    label: str
+    length: timedelta
+    is_current: bool = False
+
+
+def time_range(key: str) -> TimeRange:
+    return TimeRange(key, *_LENGTHS[key], is_current=True)
+
+
+def buttons(current: TimeRange, keys: Iterable[str] = KEYS) -> list[TimeRange]:
+    return [TimeRange(key, *_LENGTHS[key], is_current=key == current.key) for key in keys]
+
+
+def choose(asked: str, default: str, keys: Iterable[str] = KEYS) -> TimeRange:
+    """Return the range that was asked for, or the default if that is not one of the keys."""
+    return time_range(asked if asked in tuple(keys) else default)
+
+
+def shortest_with(newest_at: datetime | None, *, now: datetime, keys: Iterable[str] = KEYS) -> str:
+    """Return the shortest range that contains the newest data; without any within them, the first one."""
+    keys = tuple(keys)
+    if newest_at is None:
+        return keys[0]
+    return next((key for key in keys if now - newest_at < _LENGTHS[key][1]), keys[0])
