@@ -12,7 +12,7 @@ from errors.models import Discarded, ErrorGroup, UserReport
 class ErrorGroupAdmin(LogAdmin):
     """Redirects the admin's links to groups to the group pages."""
 
-    section = Section.APPS
+    is_listed = False  # the errors list
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, object] | None = None

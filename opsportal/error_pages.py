@@ -58,7 +58,9 @@ TEXTS = {
     413: ErrorText(
         "Request too large", "The request exceeds the size limit.", "Send less data per request."
     ),
-    429: ErrorText("Too many requests", "The portal limits how many requests you can send in a short time."),
+    429: ErrorText(
+        "Too many requests", "The portal limits how many requests you can send in a short time."
+    ),
     500: ErrorText(
         "Something went wrong",
         "This is an error in the portal. It has been recorded.",

@@ -36,7 +36,7 @@ class MoneyAdmin(LogAdmin):
 
 
 class StuckFilter(admin.SimpleListFilter):
-    setting_title = "attention"
+    title = "attention"
     parameter_name = "attention"
 
     def lookups(self, request: HttpRequest, model_admin: PortalAdmin) -> list[tuple[str, str]]:

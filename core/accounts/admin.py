@@ -8,7 +8,8 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from core.accounts.models import AccessPolicy, AuditEvent
@@ -23,7 +24,7 @@ class PortalUserAdmin(PortalAdmin, UserAdmin):
     section = Section.PEOPLE
     setting_purpose = "Who may sign in, and with which role."
     list_display = ("username", "full_name", "email", "roles", "is_active", "last_login")
-    list_filter = ("is_active", "groups", "is_superuser")
+    list_filter = ("is_active", "groups")
     fieldsets = (
         (None, {"fields": ("username", "password", "is_active")}),
         ("Person", {"fields": (("first_name", "last_name"), "email")}),
@@ -124,6 +125,7 @@ class AccessPolicyForm(forms.ModelForm[AccessPolicy]):
 class AccessPolicyAdmin(PortalAdmin):
     section = Section.PEOPLE
     setting_purpose = "Whether everyone needs two-factor sign-in."
+    offers_add = False
     form = AccessPolicyForm
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -134,6 +136,17 @@ class AccessPolicyAdmin(PortalAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Open the policy itself, of which there is at most one."""
+        policy = AccessPolicy.objects.first()
+        if policy is not None:
+            return redirect("admin:access_accesspolicy_change", policy.pk)
+        if self.has_add_permission(request):
+            return redirect("admin:access_accesspolicy_add")
+        return super().changelist_view(request, extra_context)
 
     def save_model(self, request: HttpRequest, obj: AccessPolicy, form: Any, change: bool) -> None:
         obj.pk = 1

@@ -61,9 +61,9 @@ class Job(models.Model):
 
     @property
     def title(self) -> str:
-        """The name of the job on pages. A job that only newer nodes know is named by its task."""
+        """The name of the job on pages. A job that only newer nodes know is named by its purpose."""
         known = schedules.registry.get(self.name) if self.name in schedules.registry else None
-        return (known and known.title) or self.name
+        return (known.title if known else self.summary.rstrip(".")) or self.name
 
     @property
     def schedule(self) -> str:

@@ -175,6 +175,8 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
     section: ClassVar[Section] = Section.PORTAL
     setting_title: ClassVar[str] = ""  # on the settings page, if not the plural name
     setting_purpose: ClassVar[str] = ""
+    is_listed: ClassVar[bool] = True  # on the settings page
+    offers_add: ClassVar[bool] = True  # there, beside the title
     more_links: ClassVar[tuple[SettingLink, ...]] = ()
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
@@ -288,6 +290,7 @@ class PortalAdminSite(admin.AdminSite):
     site_header = "opsportal"
     index_title = "Settings"
     enable_nav_sidebar = False
+    empty_value_display = formats.NONE
 
     def register(
         self,
@@ -333,7 +336,7 @@ class PortalAdminSite(admin.AdminSite):
                     section.settings.append(
                         Setting(link.title, link.purpose, reverse(link.url_name))
                     )
-            if model_admin.has_view_or_change_permission(request):
+            if model_admin.is_listed and model_admin.has_view_or_change_permission(request):
                 lines = section.records if isinstance(model_admin, LogAdmin) else section.settings
                 lines.append(self._setting(request, model, model_admin))
         for section in sections.values():
@@ -345,7 +348,7 @@ class PortalAdminSite(admin.AdminSite):
         self, request: HttpRequest, model: type[models.Model], model_admin: PortalAdmin
     ) -> Setting:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        may_add = model_admin.has_add_permission(request)
+        may_add = model_admin.offers_add and model_admin.has_add_permission(request)
         return Setting(
             model_admin.setting_title or capfirst(str(model._meta.verbose_name_plural)),
             model_admin.setting_purpose,

@@ -16,8 +16,12 @@ PAGES = {
     "an error": "/admin/errors/1/",
     "an event": "/admin/errors/1/events/latest/",
     "settings": "/admin/",
+    "search": "/admin/search/?q=app",
+    "jobs": "/admin/jobs/job/",
+    "uptime": "/admin/system-health/uptime/",
     "a list": "/admin/clients/clientapp/",
     "a form": "/admin/clients/clientapp/add/",
+    "a monitor": "/admin/health/monitor/add/",
 }
 
 
@@ -128,3 +132,50 @@ def test_charts_are_drawn_and_have_a_table(owner_page: Page, module_portal: Port
     expect(chart.locator("canvas")).to_be_visible()
     chart.get_by_text("Show as table").click()
     expect(chart.get_by_role("table").last).to_contain_text("1 event")
+
+
+def test_the_command_palette_finds_by_typing_and_keeps_recent_items(
+    owner_page: Page, module_portal: Portal, watch: Watch
+) -> None:
+    for each in LOOKS:
+        with look(owner_page, each):
+            owner_page.goto(module_portal.base_url + "/admin/errors/")
+            settled(owner_page)
+            owner_page.keyboard.press("Control+k")
+            field = owner_page.get_by_role("combobox", name="Search")
+            expect(field).to_be_focused()
+            owner_page.keyboard.type("uptime")
+            option = owner_page.get_by_role("option").first
+            expect(option).to_contain_text("Uptime")
+            expect(option).to_have_attribute("aria-selected", "true")
+            expect(field).to_have_attribute("aria-activedescendant", "palette-option-0")
+            expect(field).to_have_attribute("aria-expanded", "true")
+
+            watch.verify()
+            assert not scrolls_sideways(owner_page), each
+            assert serious_faults(owner_page, *CHANGES_BY_LOOK.get(each, [])) == [], each
+            watch.faults.clear()
+
+    owner_page.keyboard.press("Enter")
+    owner_page.wait_for_url("**/admin/system-health/uptime/")
+    owner_page.goto(module_portal.base_url + "/admin/errors/")
+    owner_page.get_by_role("link", name="Search").click()
+    expect(owner_page.get_by_role("group", name="Recent")).to_contain_text("Uptime")
+    owner_page.keyboard.press("Escape")
+    expect(owner_page.locator("dialog.palette")).to_be_hidden()
+
+
+def test_the_search_works_without_scripts(browser: Browser, module_portal: Portal) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    cookie = {"name": "sessionid", "value": module_portal.seeded.session}
+    context.add_cookies([{**cookie, "url": module_portal.base_url}])
+    page = context.new_page()
+    page.goto(module_portal.base_url + "/admin/errors/")
+
+    page.get_by_role("link", name="Search").click()
+    page.get_by_role("searchbox").fill("add monitor")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("link", name="Add monitor").click()
+
+    expect(page.get_by_role("heading", name="Add monitor")).to_be_visible()
+    context.close()

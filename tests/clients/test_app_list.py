@@ -49,7 +49,7 @@ def test_a_call_with_an_api_key_is_shown_in_the_list(
 
     sent = client.post(
         "/api/v1/signals/",
-        {"activity": [{"user": "u-1"}]},
+        {"signals": [{"type": "activity", "user": "u-1"}]},
         "application/json",
         headers={"Authorization": f"Bearer {secret}"},
     )
