@@ -49,8 +49,9 @@ def cron(
 ) -> Callable[[F], F]:
     """Run the task at the times of a five-field crontab expression, and record its return value as the result.
 
-    Pages show `title` and, as its purpose, the first line of the docstring. A run is ended after `timeout`; until then, no other run of the task starts. An urgent task starts on time even if
-    slow tasks occupy all workers. It must be short and must call no outside service.
+    Pages show `title` and, as its purpose, the first line of the docstring. A run is ended after `timeout`; until then,
+    no other run of the task starts. An urgent task starts on time even if slow tasks occupy all workers. It must be
+    short and must call no outside service.
     """
 
     def register(function: F) -> F:

@@ -77,7 +77,10 @@ def search_source(
 
 
 def has_value(field: str, value: str) -> Q:
-    """Match rows with this value by an index that leaves out empty values: SQLite uses it only if the query does, too."""
+    """Match rows with this value by an index that leaves out empty values.
+
+    SQLite uses it only if the query leaves them out, too.
+    """
     return Q(**{field: value}) & ~Q(**{field: ""})
 
 

@@ -165,7 +165,8 @@
     const once = (labels) => labels.map((label, at) => (at && label === labels[at - 1] ? "" : label));
     // Low charts have their title above them.
     const hasAxisTitle = !place.classList.contains("chart__plot--row");
-    const axisTitle = !unit || ["ms", "bytes", "%"].includes(unit) || data.title.includes(unit.replace("/", " per ")) ? data.title : `${data.title} (${unit})`;
+    const isInTitle = ["", "ms", "bytes", "%"].includes(unit) || data.title.includes(unit.replace("/", "per "));
+    const axisTitle = isInTitle ? data.title : `${data.title} (${unit})`;
     const full = (seconds) => `${day.format(new Date(seconds * 1000))}, ${time.format(new Date(seconds * 1000))} ${zone}`;
     const top = Math.max(0, ...stacked(data).flat().filter((value) => value != null), ...data.thresholds.map((line) => line.value));
     return {
@@ -186,8 +187,11 @@
       axes: [
         { ...axis, space: 70, size: 28, values: (_, splits) => once(splits.map(short)), grid: { show: false } },
         {
-          ...axis, space: 32, size: 58, values: (_, splits) => once(splits.map((value) => spell(value, unit))),
-          ...(hasAxisTitle ? { label: axisTitle, labelSize: 18, labelGap: 2, labelFont: "11px system-ui, sans-serif" } : {}),
+          ...axis,
+          space: 32,
+          size: 58,
+          values: (_, splits) => once(splits.map((value) => spell(value, unit))),
+          ...(hasAxisTitle ? { label: axisTitle, labelSize: 18, labelGap: 2, labelFont: axis.font } : {}),
         },
       ],
       series: [

@@ -10,10 +10,13 @@
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
     return made;
   };
-  const readRecent = () => { try { return JSON.parse(sessionStorage.getItem(RECENT)) || []; } catch { return []; } };
+  const readRecent = () => {
+    try { return JSON.parse(sessionStorage.getItem(RECENT)) || []; } catch { return []; }
+  };
   const remember = (item) => {
     const others = readRecent().filter((one) => one.url !== item.url);
-    try { sessionStorage.setItem(RECENT, JSON.stringify([item, ...others].slice(0, MAX_RECENT))); } catch { /* no recent items then */ }
+    const items = JSON.stringify([item, ...others].slice(0, MAX_RECENT));
+    try { sessionStorage.setItem(RECENT, items); } catch { /* no recent items then */ }
   };
   if (!opener) {
     sessionStorage.removeItem(RECENT); // nobody is signed in
@@ -26,11 +29,13 @@
   let dialog = null;
   function build() {
     dialog = make("dialog", { className: "palette" }, { "aria-label": "Search" });
-    const input = make("input", { className: "input palette__input", type: "search", placeholder: "Search apps, errors, orders, settings …" }, {
+    const placeholder = "Search apps, errors, orders, settings …";
+    const input = make("input", { className: "input palette__input", type: "search", placeholder }, {
       role: "combobox", "aria-label": "Search", "aria-autocomplete": "list", "aria-expanded": "false",
       "aria-controls": "palette-list", autocomplete: "off", spellcheck: "false", maxlength: "200",
     });
-    const list = make("div", { className: "palette__list", id: "palette-list" }, { role: "listbox", "aria-label": "Results" });
+    const listbox = { role: "listbox", "aria-label": "Results" };
+    const list = make("div", { className: "palette__list", id: "palette-list" }, listbox);
     const status = make("p", { className: "palette__status small quiet" }, { role: "status" });
     dialog.append(input, list, status);
     document.body.append(dialog);
@@ -47,14 +52,17 @@
     const show = (groups, text) => {
       let number = 0;
       list.replaceChildren(...groups.map(({ title, hits }, at) => {
-        const group = make("div", { className: "palette__group" }, { role: "group", "aria-labelledby": `palette-group-${at}` });
-        group.append(make("div", { className: "palette__title", id: `palette-group-${at}`, textContent: title }));
+        const id = `palette-group-${at}`;
+        const group = make("div", { className: "palette__group" }, { role: "group", "aria-labelledby": id });
+        group.append(make("div", { className: "palette__title", id, textContent: title }));
         for (const hit of hits) {
-          const option = make("div", { className: "palette__option", id: `palette-option-${number++}` }, { role: "option", "aria-selected": "false" });
+          const attributes = { role: "option", "aria-selected": "false" };
+          const option = make("div", { className: "palette__option", id: `palette-option-${number++}` }, attributes);
           const address = new URL(hit.url, location.href);
           option.hit = { ...hit, url: address.pathname + address.search };
           option.append(make("span", { className: "palette__name", textContent: hit.title }));
-          if (hit.detail) option.append(make("span", { className: "palette__detail small quiet", textContent: hit.detail }));
+          const detail = { className: "palette__detail small quiet", textContent: hit.detail };
+          if (hit.detail) option.append(make("span", detail));
           group.append(option);
         }
         return group;
@@ -118,7 +126,8 @@
     dialog.restart();
   }
   document.addEventListener("keydown", (event) => {
-    if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+    const isShortcut = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey);
+    if (!isShortcut || event.altKey || event.shiftKey) return;
     event.preventDefault();
     toggle();
   });
