@@ -1,6 +1,7 @@
 """Read-only lists of payments, events, refunds and mismatches. Staff act on the pages in views/."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import admin
 from django.db import models
@@ -11,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.lib.admin import LogAdmin, PortalAdmin, Section
+from core.lib.admin import LogAdmin, Section
 from core.lib.customers import customer_references
 from core.lib.formats import money, span
 from core.lib.markup import state
@@ -39,7 +40,9 @@ class StuckFilter(admin.SimpleListFilter):
     title = "attention"
     parameter_name = "attention"
 
-    def lookups(self, request: HttpRequest, model_admin: PortalAdmin) -> list[tuple[str, str]]:
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
         return [
             ("stuck", "Stuck"),
             ("repeated", "Duplicates prevented"),

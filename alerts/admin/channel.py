@@ -45,7 +45,7 @@ class ChannelAdmin(PortalAdmin):
     actions = ("enable",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Channel]:
-        return super().get_queryset(request).annotate(type_count=Count("alert_types"))
+        return Channel.objects.annotate(type_count=Count("alert_types"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Channel | None = None) -> Any:
         kind = obj.kind if obj else request.GET.get("kind", "")

@@ -5,11 +5,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.text import capfirst
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from core.accounts.models import AccessPolicy, AuditEvent
@@ -19,8 +20,20 @@ from core.lib.admin import LogAdmin, PortalAdmin, Section
 admin.site.unregister([TOTPDevice, User, Group])
 
 
+class WithPermissions(PortalAdmin):
+    """A form with a choice of permissions, each named by what it is about."""
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.related_model is Permission:
+            field.label_from_instance = lambda one: (
+                f"{capfirst(one.content_type.name)}: {one.name.removeprefix('Can ')}"
+            )
+        return field
+
+
 @admin.register(User)
-class PortalUserAdmin(PortalAdmin, UserAdmin):
+class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
     section = Section.PEOPLE
     setting_purpose = "Who may sign in, and with which role."
     list_display = ("username", "full_name", "email", "roles", "is_active", "last_login")
@@ -83,7 +96,7 @@ class PortalUserAdmin(PortalAdmin, UserAdmin):
 
 
 @admin.register(Group)
-class RoleAdmin(PortalAdmin, GroupAdmin):
+class RoleAdmin(WithPermissions, GroupAdmin):
     section = Section.PEOPLE
     setting_title = "Roles"
     setting_purpose = "Which permissions the users of a role have."

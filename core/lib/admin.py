@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import FORMFIELD_FOR_DBFIELD_DEFAULTS
@@ -192,6 +193,8 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
             field = self.model._meta.get_field(entry)
         except FieldDoesNotExist:
             return entry
+        if not isinstance(field, models.Field):
+            return entry
         label = self.label_of(field)
         if entry in PILLS and isinstance(field, models.CharField):
             return _column(field, PILLS[entry], label)
@@ -208,20 +211,15 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         return entry
 
     def formfield_for_dbfield(
-        self, db_field: models.Field[Any, Any], request: HttpRequest | None, **kwargs: Any
+        self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
-        """Leave out the icons that add and change rows of other tables in a pop-up window."""
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        widget = getattr(field, "widget", None)
-        if isinstance(widget, RelatedFieldWidgetWrapper):
-            field.widget = widget.widget
-        return field
+        return _without_pop_ups(super().formfield_for_dbfield(db_field, request, **kwargs))
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         kwargs = self._form_texts(kwargs.get("form", self.form), kwargs)
-        form = super().get_form(request, obj, change, **kwargs)
+        form = super().get_form(request, obj, change=change, **kwargs)
         return type(form.__name__, (_WithoutColon, form), {})
 
 
@@ -232,13 +230,16 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
         return super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
 
     def formfield_for_dbfield(
-        self, db_field: models.Field[Any, Any], request: HttpRequest | None, **kwargs: Any
+        self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        widget = getattr(field, "widget", None)
-        if isinstance(widget, RelatedFieldWidgetWrapper):
-            field.widget = widget.widget
-        return field
+        return _without_pop_ups(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+
+def _without_pop_ups(field: forms.Field | None) -> forms.Field | None:
+    """Leave out the icons that add and change rows of other tables in a pop-up window."""
+    if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+        field.widget = field.widget.widget
+    return field
 
 
 def _column(
@@ -278,7 +279,7 @@ class LogAdmin(PortalAdmin):
 
 @dataclass(frozen=True)
 class _Reader:
-    """A user, or a key, of whom only the permissions are known."""
+    """A user, or a key, of whom only the permissions are known, which is all that the admin's permissions need."""
 
     has_perm: Callable[[str], bool]
 
@@ -325,7 +326,7 @@ class PortalAdminSite(admin.AdminSite):
     def settings_sections(self, may: Callable[[str], bool]) -> list[SettingsSection]:
         """Return the settings and records that a reader with these permissions may see, by task."""
         request = HttpRequest()
-        request.user = _Reader(may)  # type: ignore[assignment]  all that permissions need
+        request.user = _Reader(may)  # type: ignore[assignment]
         sections = {section: SettingsSection(section, [], []) for section in Section}
         for model, model_admin in self._registry.items():
             if not isinstance(model_admin, PortalAdmin):

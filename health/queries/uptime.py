@@ -48,6 +48,13 @@ class Availability:
         return self.percent is None or self.percent >= 100 * GOAL
 
     @property
+    def tone_class(self) -> str:
+        """The CSS class of the percentage."""
+        if self.percent is None:
+            return "quiet"
+        return "" if self.meets_goal else "tone-warning strong"
+
+    @property
     def budget_left(self) -> float | None:
         """The remaining share of the error budget: 1 is untouched, below 0 is overspent."""
         return 1 - self.down / self.total / (1 - GOAL) if self.total else None
@@ -188,6 +195,12 @@ class UptimeLine:
     @property
     def is_budget_overspent(self) -> bool:
         return (self.budget_left_percent or 0) < 0
+
+    @property
+    def budget_tone_class(self) -> str:
+        if self.budget_left_percent is None:
+            return "quiet"
+        return "tone-critical strong" if self.is_budget_overspent else ""
 
     @property
     def budget_text(self) -> str:

@@ -167,8 +167,8 @@ def test_the_command_palette_finds_by_typing_and_keeps_recent_items(
 
 def test_the_search_works_without_scripts(browser: Browser, module_portal: Portal) -> None:
     context = browser.new_context(java_script_enabled=False)
-    cookie = {"name": "sessionid", "value": module_portal.seeded.session}
-    context.add_cookies([{**cookie, "url": module_portal.base_url}])
+    base_url, session = module_portal.base_url, module_portal.seeded.session
+    context.add_cookies([{"name": "sessionid", "value": session, "url": base_url}])
     page = context.new_page()
     page.goto(module_portal.base_url + "/admin/errors/")
 

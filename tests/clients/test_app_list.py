@@ -1,6 +1,7 @@
 """The list of registered apps says when each was last heard of."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -21,7 +22,8 @@ def app() -> ClientApp:
 
 
 def last_call(app: ClientApp) -> object:
-    return ClientApp.objects.with_last_call().get(pk=app.pk).last_call_at
+    found: Any = ClientApp.objects.with_last_call().get(pk=app.pk)
+    return found.last_call_at
 
 
 def test_the_last_call_is_the_newest_of_all_keys_of_any_kind(app: ClientApp) -> None:

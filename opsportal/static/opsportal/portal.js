@@ -341,6 +341,12 @@
     input.setAttribute("aria-label", `${label} ${input.classList.contains("vDateField") ? "date" : "time"}`.trim());
   }
 
+  // On phones, the rows of the admin's lists are cards, in which each value has the heading of its column.
+  const headings = [...document.querySelectorAll("#result_list thead th")].map((cell) => cell.textContent.trim());
+  for (const row of document.querySelectorAll("#result_list tbody tr")) {
+    [...row.children].forEach((cell, at) => { cell.dataset.label = headings[at] || ""; });
+  }
+
   for (const form of document.querySelectorAll("form:has(.bulk)")) countSelected(form);
   rememberList();
   showNeighbors();
