@@ -96,7 +96,7 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class RoleAdmin(WithPermissions, GroupAdmin):
+class RoleAdmin(WithPermissions, GroupAdmin):  # type: ignore[misc]
     section = Section.PEOPLE
     setting_title = "Roles"
     setting_purpose = "Which permissions the users of a role have."
