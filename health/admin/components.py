@@ -85,6 +85,10 @@ class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Monitor
         fields = ("url",)  # required by ModelForm; the admin's fieldsets list the fields
 
+    def clean_headers(self) -> dict[str, str]:
+        """Return no headers for an emptied field."""
+        return self.cleaned_data["headers"] or {}
+
     def clean_url(self) -> str:
         url: str = self.cleaned_data["url"]
         try:
