@@ -131,6 +131,23 @@ def urgent_job(db: None, monkeypatch: pytest.MonkeyPatch) -> Job:
     return Job.objects.get()
 
 
+def test_evaluation_and_follow_ups_never_wait_for_the_workers(db: None) -> None:
+    services.sync_jobs(NOON)
+    Job.objects.update(next_run_at=NOON)
+
+    queued = set(services.queue_due_jobs(NOON))
+
+    due = set(Job.objects.due(NOON).values_list("name", flat=True))
+    assert "health.tasks.run_checks" in queued
+    assert {
+        "alerts.tasks.evaluate_all",
+        "alerts.tasks.follow_up",
+        "alerts.tasks.check_errors",
+        "alerts.tasks.check_performance",
+        "alerts.tasks.check_deliveries",
+    } <= due - queued
+
+
 def test_an_urgent_job_is_run_by_the_continuous_task_and_not_queued(urgent_job: Job) -> None:
     assert services.queue_due_jobs(NOON) == []
 

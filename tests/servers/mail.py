@@ -1,5 +1,6 @@
 """A real SMTP server that keeps the e-mails it receives."""
 
+import logging
 import threading
 import time
 from email import message_from_bytes, policy
@@ -9,6 +10,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 
 from tests.servers.process import free_port
+
+logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs every command
 
 
 class MailServer:
