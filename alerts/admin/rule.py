@@ -18,7 +18,7 @@ SPANS: dict[type[models.Field[Any, Any]], Any] = {models.DurationField: {"form_c
 # A new rule needs a metric and a threshold. Everything else has a default.
 NEW_RULE = (
     ("Metric", {"fields": ("reader", "selector")}),
-    ("Breached when", {"fields": (("below", "threshold", "unit"), "window")}),
+    ("Breached when", {"fields": ("threshold", "below", "unit", "window")}),
     ("Alert", {"fields": ("severity", "alert_type", "summary", "runbook")}),
     (
         "More limits",

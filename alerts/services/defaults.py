@@ -1,5 +1,6 @@
 """The initial alert types and channels, and a row per registered rule. Edits by staff are never overwritten."""
 
+import re
 from datetime import timedelta
 
 from django.db import transaction
@@ -117,7 +118,7 @@ def get_or_create_type(slug: str, severity: str) -> AlertType:
 
 def _find_defaults(slug: str, severity: Severity) -> TypeDefaults:
     """Return the defaults of a type: those that an app registered, completed by those of the severity."""
-    name = slug.replace(".", " ").replace("-", " ").replace("_", " ").capitalize()[:100]
+    name = _build_name(slug)
     if slug in alert_types:
         registered = alert_types.get(slug)
         if registered.channels or registered.respond_within or registered.digest_only:
@@ -133,6 +134,14 @@ def _find_defaults(slug: str, severity: Severity) -> TypeDefaults:
         escalate_to,
         digest_only=severity == Severity.INFO,
     )
+
+
+def _build_name(slug: str) -> str:
+    """Return the summary of the only rule of the type or, if it has several or none, the words of the slug."""
+    summaries = {rule.summary for rule in alert_rules if rule.alert_type == slug}
+    if len(summaries) == 1:
+        return summaries.pop()[:100]
+    return re.sub("[._-]", " ", slug).capitalize()[:100]
 
 
 @transaction.atomic
