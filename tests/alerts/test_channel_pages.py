@@ -325,7 +325,13 @@ def test_tests_need_the_permission_to_change_channels(client: Client, slack: Fak
 def test_the_table_has_types_that_no_alert_has_used_yet(owner: Client) -> None:
     page = owner.get("/admin/alerts/routing/").content.decode()
 
-    for name in ("Monitor down", "Missed heartbeat", "Database down", "Dead webhook", "Regression"):
+    for name in (
+        "Monitor down",
+        "Missed heartbeat",
+        "Database down",
+        "Dead webhook",
+        "Regressed errors",
+    ):
         assert name in page
     assert "Every type, also new ones" in page
 
