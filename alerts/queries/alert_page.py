@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from alerts.messages import format_clear_condition, format_value
 from alerts.models import AlertType, RuleReading, SystemAlert
 from core.lib.charts import Chart, Series, Threshold
+from core.releases.queries import mark_deploys
 
 MAX_CHART_POINTS = 400
 
@@ -40,11 +41,13 @@ def build_chart(alert: SystemAlert, *, now: datetime) -> Chart | None:
     if clear_threshold != rule.threshold:
         label = f"resolves at: {format_clear_condition(rule)}"
         thresholds.append(Threshold(clear_threshold, label, "ok"))
-    return Chart(
+    chart = Chart(
         title=rule.problem_name,
         times=[since, *(at for at, _ in readings), until],
         series=[Series("Value", [None, *(value for _, value in readings), None], kind="line")],
         unit=rule.unit,
         thresholds=thresholds,
         empty="No readings are available for this period. They are kept for 8 days.",
+        span=(since, until),
     )
+    return mark_deploys(chart)

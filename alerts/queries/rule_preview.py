@@ -19,6 +19,7 @@ from alerts.messages import format_clear_condition, format_value
 from alerts.models import AlertRule, RuleReading
 from alerts.services.evaluate import measure, to_readings
 from core.lib.charts import Chart, Series, Threshold
+from core.releases.queries import mark_deploys
 
 PREVIEW_DAYS = 7
 # A rule that was never evaluated has no readings, so its metric is measured at points of the last day.
@@ -83,13 +84,16 @@ def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
     verdicts = {judge(reading.value, reading.samples, limits) for reading in measured[-1]}
     return Trial(
         preview=replay(rows, limits),
-        chart=Chart(
-            title="The last 24 hours",
-            times=times,
-            series=[Series("Value", values, kind="line")],
-            unit=rule.unit,
-            thresholds=thresholds,
-            empty="This metric was not recorded during the last 24 hours.",
+        chart=mark_deploys(
+            Chart(
+                title="The last 24 hours",
+                times=times,
+                series=[Series("Value", values, kind="line")],
+                unit=rule.unit,
+                thresholds=thresholds,
+                empty="This metric was not recorded during the last 24 hours.",
+                span=(times[0], now),
+            )
         ),
         current=measured[-1],
         state="breached" if Verdict.BREACH in verdicts else "clear" if verdicts else "no data",

@@ -99,16 +99,17 @@ class Chart:
             "intervalUrl": self.interval_url,
         }
 
+    @property
+    def end(self) -> datetime:
+        """Return the end of the last slot."""
+        step = self.times[1] - self.times[0] if len(self.times) > 1 else timedelta(hours=1)
+        return self.times[-1] + step
+
     def interval_link(self, index: int) -> str:
         """Return the address of the page about the slot with this index; "" without `interval_url`."""
         if not self.interval_url:
             return ""
-        until = (
-            self.times[index + 1]
-            if index + 1 < len(self.times)
-            else self.times[index]
-            + (self.times[1] - self.times[0] if index else timedelta(hours=1))
-        )
+        until = self.times[index + 1] if index + 1 < len(self.times) else self.end
         return f"{self.interval_url}?since={self.times[index].timestamp():.0f}&until={until.timestamp():.0f}"
 
     def rows(self) -> list[tuple[datetime, list[str]]]:

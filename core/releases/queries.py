@@ -1,9 +1,10 @@
 """Read releases and deploys."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from core.clients.models import ClientApp
-from core.lib.charts import Mark
+from core.lib.charts import Chart, Mark
 from core.releases.models import Deploy
 
 
@@ -25,6 +26,14 @@ def deploy_marks(
 ) -> list[Mark]:
     """Return the newest deploys in the time range as marks of a chart, of one app or of all."""
     return [_mark(deploy) for deploy in deploys_between(since, until, app=app, limit=limit)]
+
+
+def mark_deploys(chart: Chart, *, app: ClientApp | None = None) -> Chart:
+    """Return the chart with the deploys of its time range, of one app or of all, as marks."""
+    if chart.is_empty:
+        return chart
+    since, until = chart.span or (chart.times[0], chart.end)
+    return replace(chart, marks=deploy_marks(since, until, app=app))
 
 
 def _mark(deploy: Deploy) -> Mark:

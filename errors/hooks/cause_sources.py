@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from django.db.models import Q
 from django.urls import reverse
 
 from errors.models import ErrorGroup, Severity
@@ -9,21 +10,27 @@ from errors.queries.onset import group_identity
 from impact.causes import CauseKind, Change, Onset
 from impact.extension_points import cause_source
 
-MAX_GROUPS = 50
+MAX_GROUPS = 200
 
 
 @cause_source("errors.groups")
 def groups(onset: Onset) -> Iterator[Change]:
     """Yield the groups that were first seen or regressed."""
-    serious = ErrorGroup.objects.visible().filter(severity__in=[Severity.HIGH, Severity.CRITICAL])
-    for field, what in (("first_seen_at", "New error"), ("regressed_at", "Regressed error")):
-        found = serious.filter(**{f"{field}__gte": onset.since, f"{field}__lte": onset.at})
-        for group in found.order_by(f"-{field}")[:MAX_GROUPS]:
-            yield Change(
-                CauseKind.ERROR,
-                f"{what}: {group.title}",
-                getattr(group, field),
-                url=reverse("errors:group-detail", args=[group.pk]),
-                app_id=group.app_id,
-                identity=group_identity(group.pk),
-            )
+    span = (onset.since, onset.at)
+    found = (
+        ErrorGroup.objects.visible()
+        .filter(severity__in=[Severity.HIGH, Severity.CRITICAL])
+        .filter(Q(first_seen_at__range=span) | Q(regressed_at__range=span))
+    )
+    for group in found.order_by("-last_seen_at", "-pk")[:MAX_GROUPS]:
+        at, what = group.first_seen_at, "New error"
+        if group.regressed_at and onset.since <= group.regressed_at <= onset.at:
+            at, what = group.regressed_at, "Regressed error"
+        yield Change(
+            CauseKind.ERROR,
+            f"{what}: {group.title}",
+            at,
+            url=reverse("errors:group-detail", args=[group.pk]),
+            app_id=group.app_id,
+            identity=group_identity(group.pk),
+        )

@@ -20,6 +20,7 @@ from core.lib import formats, time_ranges
 from core.lib.http import json_response
 from core.lib.keyset import KeysetPage, keyset_page
 from core.lib.search_terms import quote
+from core.releases.queries import mark_deploys
 from errors.extension_points import EventSection, ShownEvent, event_sections
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, Severity, Status
 from errors.queries import pages, releases
@@ -178,7 +179,7 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
             **_action_context(request, group),
             "title": group.title,
             "group": group,
-            "chart": pages.group_chart(group, span.key, now),
+            "chart": mark_deploys(pages.group_chart(group, span.key, now), app=group.app),
             "ranges": time_ranges.buttons(span, pages.RANGES),
             "event": events[0] if events else None,
             **(_story(request, events[0]) if events else {}),

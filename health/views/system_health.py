@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
@@ -16,7 +16,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from core.lib import formats, time_ranges
+from core.lib.charts import Chart, Mark
 from core.lib.time_ranges import TimeRange
+from core.releases.queries import deploy_marks
 from health.extension_points import Tab, Widget, WidgetContext, dashboard_widgets, interval_sections
 from health.models import Component
 from health.queries import uptime, values
@@ -180,7 +182,9 @@ def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeS
     """Render the widget's card or, if its data is unavailable, a card that says so and retries."""
     started = time.perf_counter()
     try:
-        card = _card(found.template, found, context, span, found.context(context))
+        card = _card(
+            found.template, found, context, span, _mark_charts(found.context(context), context)
+        )
     except Exception:
         # A broken widget must not break the page.
         log.exception("widget failed", extra={"widget": found.name})
@@ -189,6 +193,20 @@ def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeS
     if seconds > SLOW_WIDGET_SECONDS:
         log.warning("widget slow", extra={"widget": found.name, "ms": round(seconds * 1000)})
     return card
+
+
+def _mark_charts(values: dict[str, object], context: WidgetContext) -> dict[str, object]:
+    """Return a widget's values with the deploys of the time range in its charts."""
+    marked = {
+        name: replace(value, marks=context.load_once(lambda: _deploys(context), key=_deploys))
+        for name, value in values.items()
+        if isinstance(value, Chart) and not value.marks and not value.is_empty
+    }
+    return values | marked
+
+
+def _deploys(context: WidgetContext) -> list[Mark]:
+    return deploy_marks(context.since, context.now)
 
 
 def _card(

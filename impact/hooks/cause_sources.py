@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from django.db.models import Q
 from django.urls import reverse
 
 from core.clients.models import ApiKey, ClientKey
@@ -52,19 +53,19 @@ def settings(onset: Onset) -> Iterator[Change]:
 @cause_source("clients.keys")
 def keys(onset: Onset) -> Iterator[Change]:
     """Yield keys that were revoked or expired. A rotated key is revoked when its grace period ends."""
-    for model, kind in ((ClientKey, "DSN key"), (ApiKey, "API key")):
-        revoked = model.objects.filter(revoked_at__gte=onset.since, revoked_at__lte=onset.at)
-        for key in revoked.select_related("app")[:MAX_OF_A_KIND]:
-            if key.revoked_at is not None:
-                yield _ended(
-                    f"{kind} {key.label} of {key.app.name} revoked", key.revoked_at, key.app_id
-                )
-    expired = ApiKey.objects.filter(expires_at__gte=onset.since, expires_at__lte=onset.at)
-    for key in expired.select_related("app")[:MAX_OF_A_KIND]:
-        if key.expires_at is not None:
+    span = (onset.since, onset.at)
+    dsn_keys = ClientKey.objects.filter(revoked_at__range=span).select_related("app")
+    for key in dsn_keys[:MAX_OF_A_KIND]:
+        if key.revoked_at:
             yield _ended(
-                f"API key {key.label} of {key.app.name} expired", key.expires_at, key.app_id
+                f"DSN key {key.label} of {key.app.name} revoked", key.revoked_at, key.app_id
             )
+    ended = Q(revoked_at__range=span) | Q(expires_at__range=span)
+    for api_key in ApiKey.objects.filter(ended).select_related("app")[:MAX_OF_A_KIND]:
+        name = f"API key {api_key.label} of {api_key.app.name}"
+        for at, what in ((api_key.revoked_at, "revoked"), (api_key.expires_at, "expired")):
+            if at and onset.since <= at <= onset.at:
+                yield _ended(f"{name} {what}", at, api_key.app_id)
 
 
 def _ended(label: str, at: datetime, app_id: int) -> Change:

@@ -20,6 +20,8 @@ from core.lib.staff_actions import UNDO_TAG
 
 register = template.Library()
 
+MAX_LISTED_MARKS = 2  # below a chart
+
 for tag in (icon, severity, state, when):
     register.simple_tag(tag)
 register.filter("readable", readable)
@@ -95,11 +97,15 @@ def meter(value: float, limit: float, label: str = "", tone: str = "") -> SafeSt
 @register.inclusion_tag("portal/_chart.html")
 def chart(data: "charts.Chart", height: str = "") -> dict[str, object]:
     """Show a chart (core.lib.charts.Chart) with its table. `height` is "", "tall" or "short"."""
+    # Charts that open a part of the time range are in the timeline, which lists its marks itself.
+    marks = [] if data.interval_url else sorted(data.marks, key=lambda mark: mark.at, reverse=True)
     return {
         "chart": data,
         "payload": json.dumps(data.payload()),
         "rows": _table_rows(data),
         "height": height,
+        "marks": marks[:MAX_LISTED_MARKS],
+        "more_marks": len(marks[MAX_LISTED_MARKS:]),
     }
 
 

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
 from core.lib import time_ranges
+from core.releases.queries import mark_deploys
 from payments.models import Payment
 from payments.queries.dues import sum_partial_payments
 from reservations.models import (
@@ -71,7 +72,7 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
         "event": event,
         "stocks": stocks,
         "is_on_sale": any(stock.is_on_sale for stock in stocks),
-        "chart": build_event_chart(event, since=now - chosen.length, now=now),
+        "chart": mark_deploys(build_event_chart(event, since=now - chosen.length, now=now)),
         "ranges": time_ranges.buttons(chosen, time_ranges.WITHOUT_HOUR),
         "may_cancel": request.user.has_perms(
             ["reservations.change_event", "payments.change_payment"]

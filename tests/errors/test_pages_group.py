@@ -306,7 +306,7 @@ def test_pages_need_a_limited_number_of_queries(
 
     browse.get(group_url(event))  # applies the changes above to the orders
 
-    with django_assert_max_num_queries(22):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(34):  # type: ignore[attr-defined]
         browse.get(group_url(event))
     with django_assert_max_num_queries(18):  # type: ignore[attr-defined]
         browse.get(event_url(event))

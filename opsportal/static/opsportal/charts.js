@@ -91,11 +91,12 @@
     },
   });
 
-  // Say what happened near the pointer, and open a part of the time range on a click or a drag.
-  const interval = (data, place) => ({
+  // Say what happened near the pointer.
+  const reading = (data, place) => ({
     hooks: {
       setCursor: [(plot) => {
-        const read = place.closest(".timeline")?.querySelector("[data-timeline-read]");
+        const read = place.closest(".timeline")?.querySelector("[data-timeline-read]")
+          || place.closest(".chart").querySelector("[data-chart-read]");
         if (!read) return;
         const at = plot.cursor.left >= 0 ? plot.posToVal(plot.cursor.left, "x") : null;
         const near = (plot.scales.x.max - plot.scales.x.min) / 100;
@@ -103,6 +104,12 @@
           mark.until ? mark.at <= at && at <= mark.until : Math.abs(mark.at - at) <= near)
           .map((mark) => mark.label).join(" · ");
       }],
+    },
+  });
+
+  // Open a part of the time range on a click or a drag.
+  const interval = (data) => ({
+    hooks: {
       setSelect: [(plot) => {
         const { left, width } = plot.select;
         if (width <= 2) return;
@@ -181,7 +188,8 @@
       },
       legend: { live: true },
       plugins: [
-        thresholds(data.thresholds), latest, marks(data.marks), ...(data.intervalUrl ? [interval(data, place)] : []),
+        thresholds(data.thresholds), latest, marks(data.marks), ...(data.marks.length ? [reading(data, place)] : []),
+        ...(data.intervalUrl ? [interval(data)] : []),
       ],
       scales: { x: { time: true, range: (_, least, most) => data.span.length ? data.span : (least === most && !step ? [least - SINGLE_POINT_MARGIN, most + SINGLE_POINT_MARGIN] : [least, most + step]) }, y: { range: [0, top > 0 ? top * 1.12 : 1] } },
       axes: [
