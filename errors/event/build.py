@@ -8,7 +8,7 @@ from typing import Any
 
 from core.lib.customers import pseudonym
 from core.lib.scrub import Scrubber
-from errors.event import business_refs, fingerprint, frame_cache, json_codec, timestamps
+from errors.event import business_refs, fingerprint, frame_cache, json_codec, locations, timestamps
 from errors.event.new_event import NewEvent
 from errors.event.normalize import Normalizer, severity_of
 from errors.event.titles import culprit_of, title_of
@@ -140,7 +140,10 @@ def build_event(
             event["errors"] = [*event.get("errors", ()), note]
 
     debug_ids = _debug_ids(event.get("debug_meta"))
+    with_ip_hosts = locations.find(event)
     event = scrubber.scrub(event)
+    if with_ip_hosts:
+        locations.restore(event, with_ip_hosts)
     if debug_ids:
         _restore_debug_ids(event.get("debug_meta"), debug_ids)
     if event["timestamp"] == _PLACEHOLDER:

@@ -28,6 +28,10 @@ _NO_FUNCTIONS = frozenset((
     "anonymous function", "(anonymous function)",
 ))  # fmt: skip
 _BUILD_HASH = re.compile(r"[.-](?=[0-9a-f]*\d)[0-9a-f]{6,40}(?=[.-]|$)")
+# A page whose script is inside it is a file without a path. Its IP address was filtered before hosts were kept.
+_IP_HOST = re.compile(
+    r"^\d{1,3}(?:\.\d{1,3}){3}(?=:\d{1,5}$|$)|(?<=^\[)[0-9A-Fa-f:.]{2,45}(?=\](?::\d{1,5})?$)"
+)
 _BUNDLE_HASH = re.compile(r"-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{8}(?=\.\w{1,5}$)", re.ASCII)  # Vite's
 _JAVA_PROXY = re.compile(r"\$\$.*|(?<=Accessor)\d+|(?<=Proxy)\d+|\$\d+(?=\.|$)")
 _RUBY_BLOCK = re.compile(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+")
@@ -50,7 +54,8 @@ _MAX_NATIVE_FRAMES = 50
 
 def _file(name: str) -> str:
     name = name.split("?", 1)[0].split("#", 1)[0].replace("\\", "/").rstrip("/")
-    return _BUILD_HASH.sub("", _BUNDLE_HASH.sub("", name.rpartition("/")[2]).lower())
+    name = _IP_HOST.sub("[filtered]", name.rpartition("/")[2])
+    return _BUILD_HASH.sub("", _BUNDLE_HASH.sub("", name).lower())
 
 
 def _function(name: str, platform: str, version: int) -> str:

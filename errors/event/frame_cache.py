@@ -20,7 +20,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from core.lib.generation_cache import GenerationCache
 from core.lib.scrub import ScrubbedDict, Scrubber
-from errors.event import json_codec
+from errors.event import json_codec, locations
 from errors.event.fingerprint import Frames, exceptions_of, frames_of
 from errors.event.normalize import ALIASES, KEPT, MAX_FRAMES, Normalizer
 
@@ -170,7 +170,9 @@ def _frame_with_locals(raw: bytes, scrubber: Scrubber) -> _Frame:
 
 
 def _scrubbed(frame: dict[str, Any], scrubber: Scrubber) -> dict[str, Any]:
-    scrubbed: dict[str, Any] = scrubber.scrub(Normalizer.frame(frame), _FRAME_DEPTH)
+    scrubbed: dict[str, Any] = locations.scrub_frame(
+        Normalizer.frame(frame), scrubber, _FRAME_DEPTH
+    )
     return scrubbed
 
 
