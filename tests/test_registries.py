@@ -260,6 +260,9 @@ INVENTORY: dict[str, list[str]] = {
         "reservations.events",
         "reservations.reservations",
     ],
+    "app_sections": [
+        "health.heartbeats",
+    ],
     "startup": [
         "access.roles",
         "clients.portal_app",

@@ -12,7 +12,7 @@ from errors.models import Discarded, UserReport
 from errors.services import discarded, measured
 from errors.services import sessions as session_counts
 from errors.services.sessions import Sessions
-from health.services import TooManyHeartbeats, record_check_in
+from health.services import TooManyHeartbeats, parse_config, record_check_in
 from health.signals import MAX_WEIGHT, Activity, Counter, Performance
 
 _FAILED = frozenset((
@@ -225,10 +225,15 @@ def handle_check_in(item: ReceivedItem, slug: str, payload: dict[str, Any]) -> N
             check_in_id=uuid.UUID(given_id) if given_id and given_id.strip("0") else None,
             duration=float(duration) if isinstance(duration, int | float) else None,
             environment=str(payload.get("environment") or ""),
-            monitor_config=config if isinstance(config, dict) else None,
+            monitor_config=config,
         )
     except TooManyHeartbeats:
         discarded.count(item.project.app_id, Discarded.Source.PORTAL, "check_in", "too many jobs")
+        return
+    invalid = parse_config(config)[1] if config is not None else {}
+    if invalid:
+        reason = f"invalid {', '.join(invalid)}"
+        discarded.count(item.project.app_id, Discarded.Source.INVALID, "monitor_config", reason)
 
 
 @item_type("user_report", limit=100 * 1024)

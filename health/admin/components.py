@@ -246,15 +246,23 @@ class HeartbeatAdmin(ComponentBase):
         "environment": "For example production. Leave empty if there is only one.",
     }
     kind = ComponentKind.HEARTBEAT
-    list_display = ("title", "shown_status", "app", "schedule", "last_check_in_at", "expected_at")
+    list_display = (
+        "title",
+        "shown_status",
+        "app",
+        "shown_schedule",
+        "last_check_in_at",
+        "expected_at",
+    )
     list_select_related = ("app",)
-    readonly_fields = ("ping_address",)
+    readonly_fields = ("ping_address", "app_settings")
     fieldsets = (
         (None, {"fields": ("title", "app", "slug", "environment", "ping_address")}),
         (
             "Schedule",
             {
                 "fields": (
+                    "app_settings",
                     "crontab",
                     "time_zone",
                     "interval_minutes",
@@ -277,6 +285,23 @@ class HeartbeatAdmin(ComponentBase):
         return format_html(
             "<code>curl -fsS {}</code> after the work; append start/ before it, or fail/ if it failed.",
             url,
+        )
+
+    @admin.display(description="schedule")
+    def shown_schedule(self, obj: Heartbeat) -> SafeString | str:
+        if not obj.config_problem:
+            return obj.schedule
+        return format_html("{} {}", obj.schedule, state("warning", "invalid monitor_config"))
+
+    @admin.display(description="settings from the app")
+    def app_settings(self, obj: Heartbeat) -> SafeString | str:
+        if not obj.config_problem:
+            return "The app's monitor_config is valid, or the app sends none."
+        return format_html(
+            "{} The app's last monitor_config has settings that cannot be used: {}. They were ignored. "
+            "Correct them in the app's code.",
+            state("warning", "Invalid"),
+            obj.config_problem,
         )
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class Heartbeat(Component):
     max_runtime_minutes = models.PositiveIntegerField(
         default=30, help_text="A run that takes longer counts as failed"
     )
+    config_problem = models.CharField(max_length=300, blank=True, editable=False)
     ping_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     expected_at = models.DateTimeField(null=True, blank=True, editable=False, db_index=True)
     started_at = models.DateTimeField(null=True, blank=True, editable=False)

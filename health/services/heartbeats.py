@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from core.clients.models import ClientApp
+from core.lib.scrub import scrub_text
 from health.models import CheckIn, CheckInStatus, ComponentKind, Heartbeat
 from health.models.heartbeats import validate_crontab, validate_zone
 from health.services.results import record_results
@@ -42,16 +43,17 @@ def record_check_in(
     check_in_id: uuid.UUID | None = None,
     duration: float | None = None,
     environment: str = "",
-    monitor_config: Mapping[str, object] | None = None,
+    monitor_config: object = None,
 ) -> CheckIn:
     """Record that a job has started ("in_progress") or ended ("ok", "error"), and create or update its heartbeat.
 
     `duration` is in seconds. `monitor_config` has Sentry's format; without it, a new heartbeat has no schedule, so that
-    runs can fail but cannot be missed. Raises TooManyHeartbeats, or ValueError for an unknown status.
+    runs can fail but cannot be missed. Its invalid settings are ignored and described in the heartbeat's
+    `config_problem`. Raises TooManyHeartbeats, or ValueError for an unknown status.
     """
     slug = slugify(slug)[:50] or "job"
     heartbeat = Heartbeat.objects.filter(app=app, slug=slug, environment=environment[:64]).first()
-    settings = _parse_config(monitor_config or {})
+    settings = {} if monitor_config is None else parse_config(monitor_config)[0]
     if heartbeat is None:
         heartbeat = _new_heartbeat(app, slug, environment[:64], settings)
     elif any(getattr(heartbeat, name) != value for name, value in settings.items()):
@@ -208,20 +210,49 @@ def _new_heartbeat(
     return heartbeat
 
 
-def _parse_config(config: Mapping[str, object]) -> dict[str, object]:
-    """Convert Sentry's monitor_config to field values. Missing and invalid settings are left out."""
+def parse_config(config: object) -> tuple[dict[str, object], dict[str, str]]:
+    """Convert Sentry's monitor_config to field values, and describe each invalid setting by its name.
+
+    Invalid settings are left out. Their description is the field `config_problem`, which is empty if there are none.
+    """
     fields: dict[str, object] = {}
-    schedule = config.get("schedule")
-    if isinstance(schedule, Mapping):
-        value, unit = schedule.get("value"), schedule.get("unit")
-        if (
-            schedule.get("type") == "crontab"
-            and isinstance(value, str)
-            and _is_valid(validate_crontab, value)
-        ):
-            fields |= {"crontab": value, "interval_minutes": None}
-        elif isinstance(value, int) and 0 < value <= 1_000 and str(unit) in _MINUTES_PER_UNIT:
-            fields |= {"crontab": "", "interval_minutes": value * _MINUTES_PER_UNIT[str(unit)]}
+    problems: dict[str, str] = {}
+    if isinstance(config, Mapping):
+        fields, problem = _parse_schedule(config.get("schedule"))
+        if problem:
+            problems["schedule"] = problem
+        _parse_numbers(config, fields, problems)
+        zone = config.get("timezone")
+        if isinstance(zone, str) and _is_valid(validate_zone, zone):
+            fields["time_zone"] = zone
+        elif zone is not None:
+            problems["timezone"] = f"{_shown(zone)} is no name such as Europe/Berlin"
+    else:
+        problems["monitor_config"] = f"{_shown(config)} is not an object"
+    text = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+    fields["config_problem"] = text if len(text) <= 300 else f"{text[:299]}…"
+    return fields, problems
+
+
+def _parse_schedule(schedule: object) -> tuple[dict[str, object], str]:
+    """Return the fields of a schedule, or none and the reason."""
+    if not isinstance(schedule, Mapping):
+        return {}, "missing" if schedule is None else f"{_shown(schedule)} is not an object"
+    kind, value, unit = schedule.get("type"), schedule.get("value"), schedule.get("unit")
+    if kind == "crontab":
+        if isinstance(value, str) and _is_valid(validate_crontab, value):
+            return {"crontab": value, "interval_minutes": None}, ""
+        return {}, f"{_shown(value)} is no crontab with five fields, such as 0 3 * * *"
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 1_000:
+        return {}, f"{_shown(value)} is no interval from 1 to 1,000"
+    if str(unit) not in _MINUTES_PER_UNIT:
+        return {}, f"{_shown(unit)} is no unit; use one of {', '.join(_MINUTES_PER_UNIT)}"
+    return {"crontab": "", "interval_minutes": value * _MINUTES_PER_UNIT[str(unit)]}, ""
+
+
+def _parse_numbers(
+    config: Mapping[str, object], fields: dict[str, object], problems: dict[str, str]
+) -> None:
     for theirs, ours in (
         ("checkin_margin", "margin_minutes"),
         ("max_runtime", "max_runtime_minutes"),
@@ -235,10 +266,14 @@ def _parse_config(config: Mapping[str, object]) -> dict[str, object]:
             and 0 < number <= MAX_SMALL_INTEGER
         ):
             fields[ours] = number
-    zone = config.get("timezone")
-    if isinstance(zone, str) and _is_valid(validate_zone, zone):
-        fields["time_zone"] = zone
-    return fields
+        elif number is not None:
+            problems[theirs] = (
+                f"{_shown(number)} is no whole number from 1 to {MAX_SMALL_INTEGER:,}"
+            )
+
+
+def _shown(value: object) -> str:
+    return f"“{scrub_text(str(value))[:40]}”"
 
 
 def _is_valid(validate: Callable[[str], None], value: str) -> bool:

@@ -180,6 +180,18 @@ def test_a_check_in_creates_its_heartbeat(sender: Sender) -> None:
     assert CheckIn.objects.get().duration_ms == 1500
 
 
+def test_an_invalid_monitor_config_is_counted_with_its_reason(sender: Sender) -> None:
+    config = {"schedule": {"type": "crontab", "value": "nightly"}, "timezone": "Mars"}
+    start = {"monitor_slug": "nightly", "status": "ok", "monitor_config": config}
+
+    answer = sender.post(with_items(({"type": "check_in"}, start)))
+
+    row = Discarded.objects.get()
+    assert answer.status_code == 200
+    assert (row.source, row.category, row.reason) == ("invalid", "monitor_config", "invalid schedule, timezone")  # fmt: skip
+    assert Heartbeat.objects.get(app=sender.app).config_problem.startswith("schedule: “nightly”")
+
+
 @pytest.mark.parametrize("with_key", [True, False])
 def test_a_crontab_checks_in_with_curl(sender: Sender, with_key: bool) -> None:
     base = f"/api/{sender.app.pk}/cron/nightly/"

@@ -125,6 +125,62 @@ def test_invalid_settings_in_a_config_are_ignored() -> None:
     assert sweep_heartbeats(now=THREE + timedelta(days=400)) == 0
 
 
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({}, "schedule: missing"),
+        ("daily", "monitor_config: “daily” is not an object"),
+        ({"schedule": "daily"}, "schedule: “daily” is not an object"),
+        ({"schedule": {"type": "crontab", "value": "every night"}}, "schedule: “every night” is no crontab with five fields, such as 0 3 * * *"),
+        ({"schedule": {"type": "interval", "value": 0, "unit": "hour"}}, "schedule: “0” is no interval from 1 to 1,000"),
+        ({"schedule": {"type": "interval", "value": 2, "unit": "moon"}}, "schedule: “moon” is no unit; use one of minute, hour, day, week, month, year"),
+        ({**NIGHTLY, "timezone": "Mars/Olympus"}, "timezone: “Mars/Olympus” is no name such as Europe/Berlin"),
+        ({**NIGHTLY, "checkin_margin": -3, "max_runtime": "long"}, "checkin_margin: “-3” is no whole number from 1 to 32,000; max_runtime: “long” is no whole number from 1 to 32,000"),
+        ({**NIGHTLY, "timezone": "jane@example.com"}, "timezone: “[Filtered]” is no name such as Europe/Berlin"),
+        (None, ""),
+        (NIGHTLY, ""),
+        ({**NIGHTLY, "checkin_margin": None, "timezone": None}, ""),
+    ],
+)  # fmt: skip
+def test_each_invalid_setting_of_a_config_is_described(config: object, problem: str) -> None:
+    record_check_in(app=make_app(), slug="job", status="ok", now=THREE, monitor_config=config)
+
+    assert Heartbeat.objects.get().config_problem == problem
+
+
+def test_a_valid_config_clears_the_problem_and_a_check_in_without_one_keeps_it() -> None:
+    app = make_app()
+    record_check_in(app=app, slug="job", status="ok", now=THREE, monitor_config={})
+
+    record_check_in(app=app, slug="job", status="ok", now=THREE)
+    assert Heartbeat.objects.get().config_problem == "schedule: missing"
+
+    record_check_in(app=app, slug="job", status="ok", now=THREE, monitor_config=NIGHTLY)
+    assert Heartbeat.objects.get().config_problem == ""
+
+
+def test_the_pages_of_the_heartbeat_and_of_its_app_show_the_problem(admin_client: Client) -> None:
+    app = make_app("shop")
+    record_check_in(app=app, slug="job", status="ok", now=THREE, monitor_config={"schedule": "x"})
+    pk = Heartbeat.objects.get().pk
+
+    for url in (
+        f"/admin/health/heartbeat/{pk}/change/",
+        "/admin/health/heartbeat/",
+        f"/admin/apps/{app.pk}/keys/",
+    ):
+        page = admin_client.get(url).content.decode()
+        assert "monitor_config" in page
+        assert "“x” is not an object" in page or url.endswith("heartbeat/")
+
+
+def test_the_page_of_an_app_without_invalid_jobs_has_no_such_section(admin_client: Client) -> None:
+    app = make_app("shop")
+    record_check_in(app=app, slug="job", status="ok", now=THREE, monitor_config=NIGHTLY)
+
+    assert "monitor_config" not in admin_client.get(f"/admin/apps/{app.pk}/keys/").content.decode()
+
+
 def test_interval_starts_at_the_last_check_in() -> None:
     app = make_app()
     config = {"schedule": {"type": "interval", "value": 2, "unit": "hour"}}

@@ -6,11 +6,13 @@ from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from core.clients import services, snippets
+from core.clients.extension_points import AppSection, app_sections
 from core.clients.models import ApiKey, ClientApp, ClientKey, Scope
 
 MAX_LABEL_LENGTH = 100
@@ -105,6 +107,11 @@ def _page(
         "api_keys": app.api_keys.order_by("revoked_at", "-created_at", "-pk"),
         "scopes": Scope.choices,
         "lifetimes": LIFETIMES.items(),
+        "sections": [
+            {"title": section.title, "icon": section.icon, "html": html}
+            for section in sorted(app_sections, key=lambda section: section.order)
+            if (html := _section_html(request, section, app, now))
+        ],
         "ci_snippet": snippets.for_ci(app, secret)
         if new_key is not None and Scope.RELEASES in new_key.scopes
         else None,
@@ -112,6 +119,13 @@ def _page(
         "secret": secret,
     }
     return render(request, "clients/keys.html", context)
+
+
+def _section_html(request: HttpRequest, section: AppSection, app: ClientApp, now: datetime) -> str:
+    context = section.load(app, now)
+    if context is None:
+        return ""
+    return render_to_string(section.template, {"app": app, **context}, request)
 
 
 def _label(request: HttpRequest) -> str:

@@ -1,0 +1,48 @@
+"""The hooks of registered apps: what other apps add to it, each in `<app>/hooks/<kind>.py`.
+
+| kind | decorator | the function |
+| --- | --- | --- |
+| app_sections | `@app_section("health.heartbeats", title="Jobs", icon="clock", template=…, order=20)` | `(app, now) -> context or None` |
+
+How to add one: docs/howto/app-section.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from core.clients.models import ClientApp
+from core.lib.registry import Registry
+
+AppSectionFunction = Callable[[ClientApp, datetime], dict[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class AppSection:
+    """A section of an app's page. The function returns the context of its template, or None to leave it out."""
+
+    title: str
+    icon: str
+    template: str
+    order: int
+    load: AppSectionFunction
+
+
+app_sections: Registry[AppSection] = Registry("app_sections")
+
+
+def app_section(
+    name: str, *, title: str, icon: str, template: str, order: int = 500
+) -> Callable[[AppSectionFunction], AppSectionFunction]:
+    """Register a section of an app's page: a function that takes the app and the current time.
+
+    Example::
+
+        @app_section("shop.visits", title="Visits", icon="user", template="shop/_app_visits.html")
+        def visits(app: ClientApp, now: datetime) -> dict[str, Any] | None:
+            return {"count": queries.count_visits(app, now)}
+    """
+    return app_sections.decorator(
+        name, lambda function: AppSection(title, icon, template, order, function)
+    )
