@@ -2,7 +2,7 @@
 
 | kind | decorator | the function |
 | --- | --- | --- |
-| app_sections | `@app_section("health.heartbeats", title="Jobs", icon="clock", template=…, order=20)` | `(app, now) -> context or None` |
+| app_sections | `@app_section("health.heartbeats", title=…, icon=…, template=…)` | `(app, now) -> context or None` |
 
 How to add one: docs/howto/app-section.md.
 """
