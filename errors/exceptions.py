@@ -26,6 +26,15 @@ class Unreadable(RequestRejected):
     """400: the content is not what its headers announce, or it is cut short."""
 
 
+class Filtered(ErrorsException):
+    """An event that an inbound filter of its app drops. The sender gets a 200."""
+
+    def __init__(self, event_id: str, filter_name: str) -> None:
+        super().__init__(f"dropped by the filter {filter_name}")
+        self.event_id = event_id
+        self.filter_name = filter_name
+
+
 class BodyTimeout(RequestRejected):
     """408: the body did not arrive in time."""
 

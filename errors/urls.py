@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path, re_path
 
 from errors.ingest import handler
-from errors.views import actions, cli_releases, cli_uploads, pages, release_pages
+from errors.views import actions, cli_releases, cli_uploads, filter_pages, pages, release_pages
 
 app_name = "errors"
 
@@ -52,6 +52,12 @@ urlpatterns = [
     *cli_urls,
     path("admin/errors/", staff(pages.group_list), name="group-list"),
     path("admin/errors/<int:group_id>/", staff(pages.group_detail), name="group-detail"),
+    path("admin/errors/filters/<int:app_id>/", staff(filter_pages.filter_list), name="filter-list"),
+    path(
+        "admin/errors/filters/<int:app_id>/<str:kind>/",
+        staff(filter_pages.filter_change),
+        name="filter-change",
+    ),
     path("admin/errors/complete/", staff(pages.complete), name="group-complete"),
     path("admin/errors/undo/<uuid:batch>/", staff(actions.undo), name="group-undo"),
     path("admin/errors/bulk/", staff(actions.group_bulk), name="group-bulk"),

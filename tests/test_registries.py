@@ -261,6 +261,7 @@ INVENTORY: dict[str, list[str]] = {
         "reservations.reservations",
     ],
     "app_sections": [
+        "errors.filters",
         "health.heartbeats",
     ],
     "startup": [

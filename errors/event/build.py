@@ -9,14 +9,16 @@ from typing import Any
 from core.lib.customers import pseudonym
 from core.lib.scrub import Scrubber
 from errors.event import business_refs, fingerprint, frame_cache, json_codec, locations, timestamps
+from errors.event.filters import Filters
 from errors.event.new_event import NewEvent
 from errors.event.normalize import Normalizer, severity_of
 from errors.event.titles import culprit_of, title_of
-from errors.exceptions import Unreadable
+from errors.exceptions import Filtered, Unreadable
 
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_EXTRA_BYTES = 256 * 1024
 MAX_COUNTED_TAGS = 20
+NO_FILTERS = Filters()
 _PLACEHOLDER = 0  # for `timestamp`, so that the scrubber skips a value that we generate ourselves
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 _DEBUG_ID = re.compile(
@@ -36,6 +38,7 @@ class IngestContext:
     event_id: str = ""  # from the envelope's header; overrides the payload's
     client_address: str = ""
     errors_are_critical: bool = False
+    filters: Filters = NO_FILTERS
 
 
 def event_id_of(value: Any) -> str:
@@ -97,7 +100,7 @@ def _trim_extra(event: dict[str, Any]) -> dict[str, Any] | None:
 def build_event_from_json(
     payload: bytes, *, app_id: int, scrubber: Scrubber, context: IngestContext
 ) -> NewEvent:
-    """Build an event from its JSON. Raises Unreadable for anything but a JSON object."""
+    """Build an event from its JSON. Raises Unreadable for anything but a JSON object, and Filtered."""
     raw = frame_cache.decode(payload, scrubber)
     if not isinstance(raw, dict):
         raise Unreadable("the event is not a JSON object")
@@ -114,7 +117,8 @@ def build_event(
 ) -> NewEvent:
     """Build an event from a decoded JSON object. Invalid members are dropped, never refused.
 
-    `size` is the length of the JSON in bytes, or 0 if unknown.
+    `size` is the length of the JSON in bytes, or 0 if unknown. Raises Filtered if one of the context's filters drops the
+    event.
     """
     received_at = context.received_at
     normalizer = Normalizer(raw)
@@ -152,6 +156,10 @@ def build_event(
         event["release"] = release
     if dist:
         event["dist"] = dist
+    if context.filters:
+        dropping = context.filters.matching(event)
+        if dropping is not None:
+            raise Filtered(event_id, dropping.value)
     found = business_refs.find(event)
     title, kind = title_of(event)
     group_hash, culprit = fingerprint.fingerprint(event), culprit_of(event)

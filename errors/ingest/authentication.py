@@ -16,7 +16,9 @@ from core.clients.key_use import record_key_use
 from core.clients.models import ClientApp, ClientKey, Scope
 from core.lib import ratelimit
 from core.lib.scrub import Scrubber, scrubber
+from errors.event.filters import Filters
 from errors.exceptions import AuthUnavailable, NotCached, OverQuota
+from errors.queries.filters import filters_of
 
 TRUSTED_SECONDS = 5.0  # a revoked key is rejected everywhere after this time
 KEPT_SECONDS = 3600.0
@@ -39,6 +41,7 @@ class Project:
     scrubber: Scrubber
     origins: frozenset[str]
     quotas: tuple[Quota, ...]
+    filters: Filters
 
     @classmethod
     def of(cls, app: ClientApp) -> "Project":
@@ -53,6 +56,7 @@ class Project:
             scrubber=scrubber(_names(app.scrub_keys), _names(app.safe_keys)),
             origins=_names(app.allowed_origins),
             quotas=tuple(quota for quota in limits if quota.limit),
+            filters=filters_of(app),
         )
 
 

@@ -17,8 +17,8 @@ def parse_reports(request: IngestRequest, project_id: int) -> Parsed:
     events = browser_reports.events_of(json_codec.decode(body))
     if not events:
         raise Unreadable("no report in the body")
-    count_against_quotas(project, len(events))
     builder = EventBuilder(request, project)
-    for event in events:
-        builder.add(event)
-    return Parsed(accepted(builder.events[0].event_id), builder.events)
+    ids = [builder.add(event) for event in events]
+    if builder.events:
+        count_against_quotas(project, len(builder.events))
+    return Parsed(accepted(ids[0]), builder.events)

@@ -11,7 +11,7 @@ from errors.extension_points import ReceivedItem
 from errors.extension_points import envelope_items as items
 from errors.ingest import credentials
 from errors.ingest.authentication import Project, release_connection
-from errors.ingest.request import EventBuilder, IngestRequest, Parsed, count_against_quotas
+from errors.ingest.request import EventBuilder, IngestRequest, Parsed
 from errors.ingest.responses import accepted, refused
 from errors.models import Discarded
 from errors.services import discarded
@@ -34,14 +34,13 @@ def parse_envelope(request: IngestRequest, project_id: int | None) -> Parsed:
         if not any(item.type for item in parsed.items):
             event_id = ""
         return Parsed(accepted(event_id), items=others)
-    try:
-        count_against_quotas(project)
-    except Refused as refusal:  # a quota for errors is no reason to lose a check-in
-        return Parsed(refused(refusal.status, refusal.detail, *refusal.headers), items=others)
     builder = EventBuilder(request, project)
     sent_at = timestamps.parse(parsed.header.get("sent_at"))
-    stored = builder.add_json(event.payload, event_id=event_id, sent_at=sent_at)
-    return Parsed(accepted(stored.event_id), builder.events, others)
+    try:
+        event_id = builder.add_counted_json(event.payload, event_id=event_id, sent_at=sent_at)
+    except Refused as refusal:  # a quota for errors is no reason to lose a check-in
+        return Parsed(refused(refusal.status, refusal.detail, *refusal.headers), items=others)
+    return Parsed(accepted(event_id), builder.events, others)
 
 
 def _authenticate_by_dsn(request: IngestRequest, project_id: int | None, given: Any) -> Project:

@@ -37,7 +37,7 @@ def parse_errors(request: IngestRequest, _project_id: None) -> Parsed:
         except InvalidError as problem:
             results.append({"status": 422, "detail": str(problem)})
             continue
-        results.append({"status": 200, "id": builder.add(event).event_id})
+        results.append({"status": 200, "id": builder.add(event)})
     if builder.events:
         count_against_quotas(project, len(builder.events))
     return Parsed(_response(results, is_batch), builder.events)

@@ -11,9 +11,15 @@ from django.utils import timezone
 from core.lib import request_id
 from core.lib.addresses import client_address
 from errors.event.body import decompress
-from errors.event.build import MAX_EVENT_BYTES, IngestContext, build_event, build_event_from_json
+from errors.event.build import (
+    MAX_EVENT_BYTES,
+    NO_FILTERS,
+    IngestContext,
+    build_event,
+    build_event_from_json,
+)
 from errors.event.new_event import NewEvent
-from errors.exceptions import OverQuota, Refused, TooLarge
+from errors.exceptions import Filtered, OverQuota, Refused, TooLarge
 from errors.extension_points import ReceivedItem
 from errors.ingest.authentication import Project, check_quotas, key_cache
 from errors.ingest.responses import Response
@@ -85,6 +91,7 @@ class IngestRequest:
             sent_at=sent_at,
             event_id=event_id,
             client_address=client_address(self.environ),
+            filters=self.project.filters if self.project else NO_FILTERS,
         )
 
 
@@ -96,24 +103,48 @@ class EventBuilder:
     project: Project
     events: list[NewEvent] = field(default_factory=list)
 
+    def add_counted_json(
+        self, payload: bytes, *, event_id: str = "", sent_at: datetime | None = None
+    ) -> str:
+        """Add an event from its JSON, count it against the quotas, and return its id. Raises as add_json, and Refused.
+
+        An event that a filter drops is not counted. Without filters the event is counted before it is built, which is
+        cheaper for an app over its quota.
+        """
+        if not self.project.filters:
+            count_against_quotas(self.project)
+        event_id = self.add_json(payload, event_id=event_id, sent_at=sent_at)
+        if self.project.filters and self.events:
+            count_against_quotas(self.project)
+        return event_id
+
     def add_json(
         self, payload: bytes, *, event_id: str = "", sent_at: datetime | None = None
-    ) -> NewEvent:
-        """Add an event from its JSON. Raises TooLarge over 1 MiB, Unreadable if it is not a JSON object."""
+    ) -> str:
+        """Add an event from its JSON, and return its id. Raises TooLarge over 1 MiB, and Unreadable.
+
+        An event that one of the app's filters drops is counted as discarded and not added.
+        """
         if len(payload) > MAX_EVENT_BYTES:
             raise TooLarge("the event is over 1 MiB")
         return self._add(build_event_from_json, payload, self.request.context(event_id, sent_at))
 
-    def add(self, event: dict[str, Any]) -> NewEvent:
-        """Add an event that is decoded already."""
+    def add(self, event: dict[str, Any]) -> str:
+        """Add an event that is decoded already, and return its id."""
         return self._add(build_event, event, self.request.context())
 
-    def _add(self, make: Callable[..., NewEvent], given: Any, context: IngestContext) -> NewEvent:
-        event = make(
-            given, app_id=self.project.app_id, scrubber=self.project.scrubber, context=context
-        )
+    def _add(self, make: Callable[..., NewEvent], given: Any, context: IngestContext) -> str:
+        try:
+            event = make(
+                given, app_id=self.project.app_id, scrubber=self.project.scrubber, context=context
+            )
+        except Filtered as filtered:
+            discarded.count(
+                self.project.app_id, Discarded.Source.FILTER, "error", filtered.filter_name
+            )
+            return filtered.event_id
         self.events.append(event)
-        return event
+        return event.event_id
 
 
 def count_against_quotas(project: Project, count: int = 1) -> None:

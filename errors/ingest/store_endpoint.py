@@ -6,7 +6,7 @@ import binascii
 from errors.event.body import decompress
 from errors.exceptions import Unreadable
 from errors.ingest import credentials
-from errors.ingest.request import EventBuilder, IngestRequest, Parsed, count_against_quotas
+from errors.ingest.request import EventBuilder, IngestRequest, Parsed
 from errors.ingest.responses import accepted
 
 
@@ -20,7 +20,6 @@ def parse_event(request: IngestRequest, project_id: int) -> Parsed:
             body = decompress(base64.b64decode(body), "deflate")
         except (binascii.Error, ValueError):
             raise Unreadable("neither JSON nor base64") from None
-    count_against_quotas(project)
     builder = EventBuilder(request, project)
-    event = builder.add_json(body)
-    return Parsed(accepted(event.event_id), builder.events)
+    event_id = builder.add_counted_json(body)
+    return Parsed(accepted(event_id), builder.events)

@@ -24,6 +24,7 @@ from errors.models.events import (
     received_id,
     received_time,
 )
+from errors.models.filters import InboundFilter
 from errors.models.groups import (
     SEVERITY_RANK,
     ErrorGroup,
@@ -64,6 +65,7 @@ __all__ = [
     "GroupText",
     "GroupUser",
     "HourCount",
+    "InboundFilter",
     "MinuteCount",
     "PayloadDictionary",
     "ReleaseCount",

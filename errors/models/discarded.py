@@ -6,13 +6,14 @@ from core.clients.models import ClientApp
 
 
 class Discarded(models.Model):
-    """The number of items not stored, per app, day and reason: unsupported, over quota, dropped by the SDK."""
+    """The number of items not stored, per app, day and reason: unsupported, over quota, filtered …"""
 
     class Source(models.TextChoices):
         PORTAL = "portal", "Not supported by the portal"
         QUOTA = "quota", "Over quota"
         INVALID = "invalid", "Unreadable"
         CLIENT = "client", "Dropped by the SDK"
+        FILTER = "filter", "Dropped by an inbound filter"
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     date = models.DateField()

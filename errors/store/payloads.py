@@ -107,14 +107,24 @@ def payload_of(event: ErrorEvent) -> dict[str, Any]:
 def payloads_with(text: str, event_ids: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the id and the payload of each event whose payload contains the text as a JSON string, or a part of one."""
     wanted = json_codec.encode(text)[1:-1]
+    for pk, body in _bodies(event_ids):
+        if wanted in body:
+            payload = json_codec.decode(body)
+            if isinstance(payload, dict):
+                yield pk, payload
+
+
+def all_payloads(event_ids: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the id and the payload of each event."""
+    return payloads_with("", event_ids)
+
+
+def _bodies(event_ids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield the id and the JSON of each event."""
     dictionaries: dict[int, bytes] = {}
     rows = EventPayload.objects.filter(pk__in=event_ids).values_list("pk", "dictionary_id", "data")
     for pk, dictionary_id, data in rows.iterator(chunk_size=100):
         if dictionary_id and dictionary_id not in dictionaries:
             content = PayloadDictionary.objects.get(pk=dictionary_id).content
             dictionaries[dictionary_id] = unpack(bytes(content))
-        body = unpack(bytes(data), dictionaries[dictionary_id] if dictionary_id else None)
-        if wanted in body:
-            payload = json_codec.decode(body)
-            if isinstance(payload, dict):
-                yield pk, payload
+        yield pk, unpack(bytes(data), dictionaries[dictionary_id] if dictionary_id else None)

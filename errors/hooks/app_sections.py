@@ -1,0 +1,28 @@
+"""Sections of an app's page about its errors."""
+
+from datetime import datetime
+from typing import Any
+
+from core.clients.extension_points import app_section
+from core.clients.models import ClientApp
+from errors.models import InboundFilter
+from errors.queries.filters import COUNTED_DAYS, dropped_counts
+
+
+@app_section(
+    "errors.filters",
+    title="Inbound filters",
+    icon="mute",
+    template="errors/_app_filters.html",
+    order=20,
+)
+def filters(app: ClientApp, now: datetime) -> dict[str, Any]:
+    """Return the app's filters that are on or have dropped errors, with their counts."""
+    on = set(InboundFilter.objects.filter(app=app).values_list("kind", flat=True))
+    counts = dropped_counts(app, now=now)
+    rows = [
+        {"label": kind.label, "is_on": kind.value in on, "count": counts[kind.value].total}
+        for kind in InboundFilter.Kind
+        if kind.value in on or counts[kind.value].total
+    ]
+    return {"filters": rows, "counted_days": COUNTED_DAYS}
