@@ -117,8 +117,8 @@ def build_event(
 ) -> NewEvent:
     """Build an event from a decoded JSON object. Invalid members are dropped, never refused.
 
-    `size` is the length of the JSON in bytes, or 0 if unknown. Raises Filtered if one of the context's filters drops the
-    event.
+    `size` is the length of the JSON in bytes, or 0 if unknown. Raises Filtered if one of the context's filters
+    drops the event.
     """
     received_at = context.received_at
     normalizer = Normalizer(raw)

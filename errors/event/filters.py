@@ -85,7 +85,7 @@ def _as_regex(pattern: str) -> str:
 
 
 def messages_of(event: Event) -> list[str]:
-    """Return the texts that message patterns match: each exception as its value and as `type: value`, and the message."""
+    """Return the texts that message patterns match: each exception's value and `type: value`, and the message."""
     texts = []
     for exception in exceptions_of(event):
         value, kind = _text(exception.get("value")), _text(exception.get("type"))

@@ -67,7 +67,8 @@ def raised(value: str = "boom", type: str = "Error", *, at: str = "") -> dict[st
         ("Opera/9.80 (Windows NT 6.1; U; en) Presto/2.10.229 Version/11.62", ("Opera", 11)),
         (f"{ANDROID} (KHTML, like Gecko) Version/4.0 Mobile Safari/534.30", ("Android Browser", 4)),
         (
-            f"Mozilla/5.0 (Linux; Android 14; SM-S918B) {KIT} SamsungBrowser/25.0 Chrome/121.0.0.0 Mobile Safari/537.36",
+            f"Mozilla/5.0 (Linux; Android 14; SM-S918B) {KIT} SamsungBrowser/25.0 Chrome/121.0.0.0"
+            " Mobile Safari/537.36",
             ("Chrome", 121),
         ),
         ("python-requests/2.32.3", None),
