@@ -3,13 +3,16 @@
 from django.contrib import admin
 from django.urls import path
 
-from alerts.views import actions, api, detail, form_previews, inbox, routing
+from alerts.views import actions, api, detail, form_previews, inbox, receive, routing
 
 app_name = "alerts"
 staff = admin.site.admin_view
 
 urlpatterns = [
     path("api/v1/checks/run/", api.run_checks, name="check-run"),
+    path("api/v1/alerts/receive/alertmanager/", receive.alertmanager, name="receive-alertmanager"),
+    path("api/v1/alerts/receive/grafana/", receive.grafana, name="receive-grafana"),
+    path("api/v1/alerts/receive/generic/", receive.generic, name="receive-generic"),
     path("admin/alerts/", staff(inbox.inbox), name="alert-list"),
     path("admin/alerts/routing/", staff(routing.routing_table), name="routing"),
     path(

@@ -1,5 +1,8 @@
-"""The type of the problems that alerting reports about itself."""
+"""The types of the problems that alerting reports about itself, and of the alerts of other systems."""
 
 from alerts.extension_points import Severity, alert_type
 
 alert_type("rule-failing", name="Rule failing", severity=Severity.WARNING)
+alert_type("received-alertmanager", name="Alert of Alertmanager", severity=Severity.WARNING)
+alert_type("received-grafana", name="Alert of Grafana", severity=Severity.WARNING)
+alert_type("received-generic", name="Alert of another system", severity=Severity.WARNING)

@@ -31,6 +31,7 @@ def report_problem(
     severity: Severity,
     source: str,
     now: datetime,
+    labels: Mapping[str, str] | None = None,
     metadata: Mapping[str, object] | None = None,
     references: References | None = None,
 ) -> SystemAlert:
@@ -45,6 +46,7 @@ def report_problem(
         message=message,
         severity=severity,
         source=source[:100],
+        labels=labels or {},
         metadata=json.loads(json.dumps(dict(metadata or {}), default=str)),
         references=references_to_json(references),
     )

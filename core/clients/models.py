@@ -37,6 +37,7 @@ class Scope(models.TextChoices):
     PAYMENTS = "payments", "Create and read payments"
     RESERVATIONS = "reservations", "Create, read, extend, cancel and complete reservations"
     RELEASES = "releases", "Report releases and deploys, and upload source maps"
+    ALERTS = "alerts", "Send alerts of other systems, such as Alertmanager"
     ADMIN = "admin", "Run checks and read health details"
 
 

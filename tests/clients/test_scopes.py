@@ -20,6 +20,9 @@ pytestmark = pytest.mark.django_db
 
 SCOPES = {
     "alerts:check-run": Scope.ADMIN,
+    "alerts:receive-alertmanager": Scope.ALERTS,
+    "alerts:receive-generic": Scope.ALERTS,
+    "alerts:receive-grafana": Scope.ALERTS,
     "errors:error-report": Scope.INGEST,
     "health:signal-post": Scope.METRICS,
     "impact:api": Scope.ADMIN,

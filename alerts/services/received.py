@@ -1,0 +1,88 @@
+"""Alerts of other systems, such as Alertmanager and Grafana: each becomes an alert here, and is resolved with its source.
+
+A source repeats what still fires, so each call can arrive twice or late without harm.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from alerts.extension_points import Severity
+from alerts.services.problems import clear_problem, report_problem
+from core.clients.models import ClientApp
+from core.lib.scrub import scrub_text
+
+# What other systems call the severities, in lower case.
+SEVERITIES = {
+    **dict.fromkeys(
+        ("critical", "crit", "fatal", "emergency", "page", "disaster", "p1"), Severity.CRITICAL
+    ),
+    **dict.fromkeys(("high", "error", "major", "alert", "p2"), Severity.HIGH),
+    **dict.fromkeys(("warning", "warn", "average", "p3"), Severity.WARNING),
+    **dict.fromkeys(("medium", "minor", "low", "p4"), Severity.MEDIUM),
+    **dict.fromkeys(("info", "informational", "information", "none", "debug", "p5"), Severity.INFO),
+}
+# Labels that have a meaning of their own in alerts of this portal.
+_RESERVED_LABELS = {"group", "name"}
+MAX_LABELS = 50
+MAX_TEXT_CHARS = 4_000
+
+
+@dataclass(frozen=True)
+class ReceivedAlert:
+    """An alert as its source describes it. `key` is the same for all calls about it."""
+
+    key: str
+    title: str
+    message: str = ""
+    severity: str = ""
+    is_firing: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Received:
+    firing: int = 0
+    resolved: int = 0
+    unknown: int = 0  # resolved, but not active here
+
+
+def receive(
+    received: Iterable[ReceivedAlert], *, app: ClientApp, source: str, now: datetime
+) -> Received:
+    """Open, update or resolve an alert for each received one. `source` is the part of the type after "received-"."""
+    counts = Received()
+    for one in received:
+        key = _key(app, source, one.key)
+        if one.is_firing:
+            report_problem(
+                key=key,
+                alert_type=f"received-{source}",
+                title=scrub_text(one.title),
+                message=scrub_text(one.message)[:MAX_TEXT_CHARS],
+                severity=SEVERITIES.get(one.severity.strip().lower(), Severity.WARNING),
+                source=f"{app.name}: {source}",
+                now=now,
+                labels=_labels(one.labels),
+                metadata={name: scrub_text(text) for name, text in one.metadata.items() if text},
+            )
+            counts.firing += 1
+        elif clear_problem(key=key, now=now, text=f"{source} reported that it is resolved"):
+            counts.resolved += 1
+        else:
+            counts.unknown += 1
+    return counts
+
+
+def _key(app: ClientApp, source: str, key: str) -> str:
+    digest = hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32]
+    return f"received:{app.pk}:{source}:{digest}"
+
+
+def _labels(labels: Mapping[str, str]) -> dict[str, str]:
+    return {
+        (f"received_{name}" if name in _RESERVED_LABELS else name)[:100]: scrub_text(value)[:300]
+        for name, value in sorted(labels.items())[:MAX_LABELS]
+    }
