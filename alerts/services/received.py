@@ -1,4 +1,4 @@
-"""Alerts of other systems, such as Alertmanager and Grafana: each becomes an alert here, and is resolved with its source.
+"""Alerts of other systems, such as Alertmanager and Grafana: each becomes an alert here, and ends when they say so.
 
 A source repeats what still fires, so each call can arrive twice or late without harm.
 """

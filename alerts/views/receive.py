@@ -69,7 +69,7 @@ def grafana(request: HttpRequest, app: ClientApp) -> HttpResponse:
 @api(Scope.ALERTS, "POST")
 def generic(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """Take one alert as an object, or several as a list or in the member that `each` names."""
-    body = read_json(request, Any)  # type: ignore[arg-type]  # a special form
+    body = read_json(request, Any)
     each = request.GET.get("each", "")
     found = _find(body, each) if each else body
     items = found if isinstance(found, list) else [found]

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 
@@ -32,7 +31,7 @@ def key(app: ClientApp) -> str:
     return secret
 
 
-def post(client: Client, key: str, source: str, body: object, query: str = "") -> HttpResponse:
+def post(client: Client, key: str, source: str, body: object, query: str = "") -> Any:
     return client.post(
         f"/api/v1/alerts/receive/{source}/{query}",
         body if isinstance(body, bytes) else json.dumps(body),
