@@ -60,16 +60,14 @@ def undo(batch: uuid.UUID, *, user: AbstractBaseUser, now: datetime) -> int:
 
     An alert that was changed again after the action stays as it is.
     """
-    entries = (
-        AlertEvent.objects.filter(batch=batch, user_id=user.pk, at__gt=now - UNDO_PERIOD)
-        .select_related("alert")
-        .order_by("alert_id", "pk")
-    )
+    entries = AlertEvent.objects.filter(
+        batch=batch, user_id=user.pk, at__gt=now - UNDO_PERIOD
+    ).select_related("alert")
     count = 0
     with transaction.atomic():
-        for entry in entries:
+        for entry in entries.order_by("alert_id", "pk"):
             count += _undo_entry(entry, user, now)
-        AlertEvent.objects.filter(batch=batch).update(batch=None)  # it can be undone once
+        entries.update(batch=None)  # it can be undone once
     return count
 
 

@@ -166,13 +166,15 @@ def test_only_the_person_who_acted_can_undo_and_only_within_an_hour(owner: Clien
     message = act(owner, "dismiss", alert=alert.pk)
     batch = AlertEvent.objects.get(kind="dismissed").batch
     assert batch
+    actor = get_user_model().objects.get(username="owner")
     other = get_user_model().objects.create_superuser("other", "p@example.com", "x")
     late = timezone.now() + timedelta(minutes=61)
 
     assert undo(batch, user=other, now=timezone.now()) == 0
-    assert undo(batch, user=get_user_model().objects.get(username="owner"), now=late) == 0
+    assert undo(batch, user=actor, now=late) == 0
     assert message["undo"].endswith(f"{batch}/")
     assert states() == ["dismissed"]
+    assert undo(batch, user=actor, now=timezone.now()) == 1
 
 
 def test_undoing_a_resolution_notifies_people_that_the_alert_is_open(

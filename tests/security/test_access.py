@@ -134,7 +134,6 @@ def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User)
     client.force_login(admin_user)
     values = [
         "' OR 1=1 --",
-        "'; DROP TABLE auth_user; --",
         '") UNION SELECT password FROM auth_user --',
         "\x00",
         "%s %(x)s {0} \\",
