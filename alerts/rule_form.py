@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 
@@ -33,12 +33,6 @@ class AlertRuleForm(forms.ModelForm[AlertRule]):
     class Meta:
         model = AlertRule
         fields = ("reader", "selector")
-        labels: ClassVar = {
-            "below": "Alert at or below the threshold, not above it",
-            "is_enabled": "Enabled",
-            "min_samples": "Minimum samples",
-        }
-        help_texts: ClassVar = {"below": ""}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.is_new = kwargs.get("instance") is None

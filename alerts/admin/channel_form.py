@@ -37,13 +37,6 @@ class ChannelForm(forms.ModelForm[Channel]):
     class Meta:
         model = Channel
         fields = ("name",)
-        labels: ClassVar = {
-            "is_enabled": "Enabled",
-            "uses_environment": "Use the portal's settings",
-            "gets_every_type": "Every type",
-            "gets_digests": "Digests",
-            "max_per_minute": "Messages per minute",
-        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

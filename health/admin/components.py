@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -84,13 +84,6 @@ class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Monitor
         fields = ("url",)  # required by ModelForm; the admin's fieldsets list the fields
-        labels: ClassVar = {
-            "interval_minutes": "Interval (minutes)",
-            "timeout_seconds": "Timeout (seconds)",
-            "latency_limit_ms": "Latency limit (ms)",
-            "json_path": "JSON path",
-            "json_value": "JSON value",
-        }
 
     def clean_headers(self) -> dict[str, str]:
         """Return no headers for an emptied field."""
