@@ -59,7 +59,7 @@ def _report(component: Component, status: Status, now: datetime) -> None:
         severity=severity,
         source="health",
         now=now,
-        metadata={"component": component.name, "since": component.since, **_app(component)},
+        metadata={"component": component.name, **_app(component)},
         references=_references(component),
     )
 
