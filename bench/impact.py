@@ -2,7 +2,8 @@
 
     python -m bench.impact --orders 20000 --events 100000
 
-It writes into the current database, which should be an empty one. One group names all orders; twenty others name parts.
+It writes into the current database, which should be an empty one. One group names all orders; twenty others name parts. A
+new one began after many changes, among the calls of 200 functions.
 """
 
 import argparse
@@ -24,12 +25,21 @@ from django.test import Client  # noqa: E402
 from django.urls import reverse  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from alerts.extension_points import Severity  # noqa: E402
+from alerts.services import report_problem  # noqa: E402
+from core.accounts.services import audit  # noqa: E402
 from core.clients.models import ClientApp  # noqa: E402
+from core.releases.models import Deploy  # noqa: E402
+from core.releases.services import record_deploy  # noqa: E402
 from errors.event.new_event import NewEvent  # noqa: E402
 from errors.models import ErrorGroup  # noqa: E402
 from errors.queries import pages  # noqa: E402
+from errors.queries.onset import onset_of_group  # noqa: E402
 from errors.services import record_events  # noqa: E402
+from health.models import Incident, Latency, Series, SeriesKind, Tier  # noqa: E402
 from impact.models import Change, Order, Touch  # noqa: E402
+from impact.queries.causes import find_causes  # noqa: E402
+from impact.references import References  # noqa: E402
 from impact.services.catch_up import catch_up  # noqa: E402
 from impact.states import State  # noqa: E402
 from payments.models import Payment  # noqa: E402
@@ -37,6 +47,7 @@ from reservations.models import Event, Line, Reservation, TicketType  # noqa: E4
 
 CURRENCIES = ("EUR", "USD", "GBP", "JPY")
 BATCH = 500
+MINUTE = timedelta(minutes=1)
 
 
 def seed(orders: int, events: int) -> None:
@@ -138,6 +149,67 @@ def _event(
     )
 
 
+def seed_changes(functions: int) -> ErrorGroup:
+    """Create a new error, and before it deploys, edits, and the calls of many functions, of which one became slower."""
+    drawn = random.Random(8)
+    now = timezone.now()
+    at = now - 5 * MINUTE
+    app = ClientApp.objects.get(slug="bench-impact")
+    user = bench_user()
+    for number in range(40):
+        record_deploy(
+            app=app,
+            version=f"1.{number}",
+            environment="production" if number % 2 else "staging",
+            source=Deploy.Source.API,
+            now=at - (1 + 20 * number) * MINUTE,
+        )
+        audit.record(
+            user,
+            "clients.clientapp changed",
+            target=f"clientapp {app.pk}",
+            now=at - number * MINUTE,
+        )
+    first = Tier.MINUTE.floor(at) - 80 * MINUTE
+    for number in range(functions):
+        series, _ = Series.objects.get_or_create(
+            app=app, kind=SeriesKind.FUNCTION, name=f"function {number}", environment="production"
+        )
+        Latency.objects.bulk_create(
+            (
+                Latency(
+                    series=series,
+                    tier=Tier.MINUTE,
+                    start=first + minute * MINUTE,
+                    count=20,
+                    total_ms=20 * drawn.uniform(80, 120) * (5 if not number and minute > 76 else 1),
+                )
+                for minute in range(86)
+            ),
+            batch_size=BATCH,
+        )
+    record_events(
+        [
+            NewEvent(
+                app_id=app.pk,
+                event_id=uuid.uuid4().hex,
+                received_at=at.astimezone(UTC),
+                occurred_at=at,
+                group_hash="benchnew".ljust(32, "0"),
+                title="New problem",
+                payload=b"{}",
+                environment="production",
+                order_ref="order-1",
+            )
+        ]
+    )
+    return ErrorGroup.objects.get(title="New problem")
+
+
+def bench_user() -> User:
+    return User.objects.filter(username="bench").first() or User.objects.create_superuser("bench")
+
+
 def measure(name: str, run: Callable[[], object], rounds: int) -> None:
     times = []
     run()
@@ -177,6 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--orders", type=int, default=20_000)
     parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--functions", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     if not Order.objects.filter(key="order:order-0").exists():
@@ -192,14 +265,33 @@ def main() -> None:
     )
     group = ErrorGroup.objects.get(title="Problem 0")
     compare_with_sql(group)
+    new = ErrorGroup.objects.filter(title="New problem").first() or seed_changes(options.functions)
+    alert = report_problem(
+        key="bench",
+        alert_type="high-error-rate",
+        title="Bench",
+        message="",
+        severity=Severity.HIGH,
+        source="bench",
+        now=new.first_seen_at + MINUTE,
+        references=References(order_ids=frozenset(f"order-{number}" for number in range(1000))),
+    )
+    incident, _ = Incident.objects.get_or_create(
+        title="Bench", defaults={"started_at": new.first_seen_at + MINUTE}
+    )
     settings.ALLOWED_HOSTS = ["*"]
     client = Client()
-    client.force_login(
-        User.objects.filter(username="bench").first() or User.objects.create_superuser("bench")
-    )
+    client.force_login(bench_user())
     group_list = reverse("errors:group-list")
     urls = {
         "page of the group": reverse("errors:group-detail", args=[group.pk]),
+        "page of a new group, with causes": reverse("errors:group-detail", args=[new.pk]),
+        "page of an alert": alert.get_absolute_url(),
+        "page of an incident": reverse("admin:health_incident_change", args=[incident.pk]),
+        "page of the event, with forecasts": reverse(
+            "reservations:event-page", args=["bench-impact"]
+        ),
+        "widget of the forecasts": reverse("health:widget", args=["health.forecasts"]),
         "list of errors": group_list,
         "list of errors by money at risk": f"{group_list}?sort=risk",
         "list of errors with money at risk": f"{group_list}?q=is:at-risk",
@@ -212,6 +304,7 @@ def main() -> None:
         lambda: pages.group_impact(group, now=timezone.now()),
         options.rounds,
     )
+    measure("causes of the new group", lambda: find_causes(onset_of_group(new)), options.rounds)
     for name, url in urls.items():
         measure(name, lambda url=url: client.get(url), options.rounds)  # type: ignore[misc]
 

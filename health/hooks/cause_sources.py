@@ -41,6 +41,8 @@ def outages(onset: Onset) -> Iterator[Change]:
     app_ids = _app_ids() if found or degraded else {}
     for incident in found:
         component = incident.component
+        if component is None and incident.started_at > onset.at:
+            continue  # staff opened it, probably because of this problem
         yield Change(
             CauseKind.OUTAGE,
             incident.title,

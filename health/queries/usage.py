@@ -128,10 +128,13 @@ def forecast_function_calls(*, limit: float, now: datetime) -> Trend:
 def forecast_bandwidth(*, limit: float, now: datetime) -> Trend:
     """Return when the bytes of this month reach the limit, if they do before it ends."""
     month = month_of(now)
-    sent = _counted_by_hour(BANDWIDTH, month, now)
-    points, total = [(month, 0.0)], 0.0
-    for hour in range(int((now - month) / HOUR) + 1):
-        start = month + hour * HOUR
+    counted = _counted_by_hour(BANDWIDTH, month - 2 * DAY, now)
+    sent = {start: bytes_ for start, bytes_ in counted.items() if start >= month}
+    # Before the first report, nothing was measured.
+    first = max(month, min(counted, default=month))
+    points, total = [(first, 0.0)], 0.0
+    for hour in range(int((now - first) / HOUR) + 1):
+        start = first + hour * HOUR
         total += sent.get(start, 0.0)
         points.append((min(start + HOUR, now), total))
     return forecast(
