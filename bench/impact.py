@@ -2,8 +2,8 @@
 
     python -m bench.impact --orders 20000 --events 100000
 
-It writes into the current database, which should be an empty one. One group names all orders; twenty others name parts. A
-new one began after many changes, among the calls of 200 functions.
+It writes into the current database, which should be an empty one. One group names all orders; twenty others name parts.
+A new one began after many changes, among the calls of 200 functions.
 """
 
 import argparse
