@@ -1,13 +1,22 @@
+from datetime import timedelta
+from typing import Any
+
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils import timezone
 
+from alerts.matchers_field import MatchersField
 from alerts.models import Silence
-from alerts.queries.silences import parse_matchers
 from core.lib.admin import PortalAdmin, Section
 
 
 class SilenceForm(forms.ModelForm[Silence]):
+    matchers = MatchersField(
+        label="Alerts with",
+        help_text="All that is filled in must match; * stands for any text. Leave all empty to silence every alert.",
+    )
+
     class Meta:
         model = Silence
         fields = (
@@ -20,12 +29,6 @@ class SilenceForm(forms.ModelForm[Silence]):
             "until",
             "time_zone",
         )
-
-    def clean_matchers(self) -> dict[str, str]:
-        try:
-            return parse_matchers(self.cleaned_data["matchers"])
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from error
 
 
 @admin.register(Silence)
@@ -52,6 +55,12 @@ class SilenceAdmin(PortalAdmin):
     list_display = ("comment", "is_maintenance", "starts_at", "ends_at", "recurrence", "created_by")
     list_filter = ("is_maintenance", "recurrence")
     form = SilenceForm
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Propose a silence that starts now and lasts two hours."""
+        now = timezone.now().replace(second=0, microsecond=0)
+        initial = {"starts_at": now, "ends_at": now + timedelta(hours=2)}
+        return {**initial, **super().get_changeform_initial_data(request)}
 
     def save_model(
         self, request: HttpRequest, obj: Silence, form: forms.ModelForm[Silence], change: bool

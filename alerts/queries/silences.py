@@ -28,20 +28,6 @@ def matches(matchers: Mapping[str, str], values: Mapping[str, str]) -> bool:
     )
 
 
-def parse_matchers(value: object) -> dict[str, str]:
-    """Validate matchers that a user entered. Raise ValueError with a message for the user."""
-    if not isinstance(value, dict):
-        raise ValueError('Enter a JSON object such as {"rule": "errors.*"}.')
-    for name, pattern in value.items():
-        if name not in MATCHABLE_FIELDS:
-            raise ValueError(
-                f"Unknown field {name!r}. The fields are {', '.join(MATCHABLE_FIELDS)}."
-            )
-        if not isinstance(pattern, str):
-            raise ValueError(f"The value for {name!r} must be a string.")
-    return value
-
-
 def find_silence(alert: SystemAlert, now: datetime) -> tuple[Silence, datetime] | None:
     """Return the silence in force that matches the alert, with its end. Of several, return the one that ends last."""
     values = get_match_values(alert)

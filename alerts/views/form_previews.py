@@ -1,9 +1,9 @@
 """Previews in the admin forms of rules and silences."""
 
-import json
 import logging
 from datetime import timedelta
 
+from django.core.exceptions import ValidationError
 from django.forms import modelform_factory
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from alerts.extension_points import metric_readers
+from alerts.matchers_field import MatchersField
 from alerts.messages import format_value
 from alerts.models import AlertRule
 from alerts.queries import rule_preview as previews
@@ -126,13 +127,13 @@ def known_metrics(request: HttpRequest) -> HttpResponse:
 @may_view
 def silence_preview(request: HttpRequest) -> HttpResponse:
     """Show the active alerts that the matchers in the form would silence."""
+    field = MatchersField()
+    values = field.widget.value_from_datadict(request.GET, {}, "matchers")
     context: dict[str, object] = {}
     try:
-        matchers = silences.parse_matchers(json.loads(request.GET.get("matchers") or "{}"))
-    except json.JSONDecodeError:
-        context["problem"] = "The matchers are not valid JSON."
-    except ValueError as error:
-        context["problem"] = str(error)
+        matchers = field.clean(values)
+    except ValidationError as error:
+        context["problem"] = " ".join(error.messages)
     else:
         count, alerts = silences.find_matching_alerts(matchers)
         context |= {"count": count, "alerts": alerts, "is_truncated": count > len(alerts)}

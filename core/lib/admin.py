@@ -75,7 +75,7 @@ def readable(name: str) -> str:
 
     The first letter keeps its case, because list columns start with a small letter and form labels with a capital one.
     """
-    words = name.split(" ")
+    words = name.replace("livemode", "live mode").split(" ")
     if len(words) > 1 and words[0].lower() in ("is", "has"):
         words = words[1:]
     if len(words) > 1 and words[-1] == "at":

@@ -1,6 +1,7 @@
 """Checks, monitors and heartbeats."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -8,15 +9,21 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import slugify
+from django.views.decorators.http import require_POST
+from django_ratelimit.core import is_ratelimited
 
 from core.lib import formats, outbound
 from core.lib.admin import PortalAdmin, PortalInline, Section
 from core.lib.markup import state, when
+from health.checking import runner
+from health.checking.probes import to_check
 from health.models import (
     Certificate,
     CheckIn,
@@ -24,7 +31,9 @@ from health.models import (
     ComponentKind,
     Heartbeat,
     Monitor,
+    StatusChoice,
 )
+from health.verdict import Result
 
 
 class ComponentBase(PortalAdmin):
@@ -132,6 +141,7 @@ class MonitorAdmin(ComponentBase):
         "url",
         "shown_result",
     )
+    change_form_template = "admin/health/monitor/change_form.html"
     search_fields = ("title", "url")
     autocomplete_fields = ()
     fieldsets = (
@@ -158,6 +168,39 @@ class MonitorAdmin(ComponentBase):
             },
         ),
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        check = self.admin_site.admin_view(require_POST(self.check_now))
+        return [path("check/", check, name="health_monitor_check"), *super().get_urls()]
+
+    def check_now(self, request: HttpRequest) -> HttpResponse:
+        """Call the address once with the values of the form, saved or not, and show the result in the page."""
+        if not (self.has_add_permission(request) or self.has_change_permission(request)):
+            return HttpResponse(status=403)
+        if is_ratelimited(
+            request, group="health.check_now", key="user_or_ip", rate="6/m", increment=True
+        ):
+            problem = "Limit of 6 checks per minute reached. Try again shortly."
+            return self._answer_check(request, problems=[problem])
+        form = self.get_form(request)(request.POST)
+        if not form.is_valid():
+            problems = [
+                f"{form.fields[name].label}: {text}" if name in form.fields else str(text)
+                for name, texts in form.errors.items()
+                for text in texts
+            ]
+            return self._answer_check(request, problems=problems)
+        monitor: Monitor = form.save(commit=False)
+        monitor.name = f"check-now-{uuid.uuid4().hex}"
+        [(_, result)] = runner.run([to_check(monitor)], now=timezone.now())
+        return self._answer_check(request, result=result)
+
+    def _answer_check(
+        self, request: HttpRequest, *, result: Result | None = None, problems: Sequence[str] = ()
+    ) -> HttpResponse:
+        label = StatusChoice(result.status).label if result else ""
+        context = {"result": result, "label": label, "problems": problems}
+        return render(request, "admin/health/monitor/_check.html", context)
 
 
 @admin.register(Certificate)

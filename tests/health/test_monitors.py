@@ -3,6 +3,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
 from pytest_django.fixtures import Settings
 
 from alerts.models import SystemAlert
@@ -363,3 +365,39 @@ def test_alerts_not_about_a_component_stay_open(fake: FakeHTTP) -> None:
     make_alert(key="health:backup-verification", alert_type="backup-broken", source="health")
     run_checks(now=NOON, pause=0)
     assert SystemAlert.objects.active().count() == 1
+
+
+# --- the button "Check now" of the form --------------------------------------------------------------------
+
+
+def check_now(client: Client, **fields: object) -> str:
+    form = {
+        "title": "Shop", "interval_minutes": 1, "timeout_seconds": 5, "fail_after": 2, "recover_after": 2,
+        "method": "GET", "headers": "{}", "expected_status": "200-299", **fields,
+    }  # fmt: skip
+    response = client.post("/admin/health/monitor/check/", form)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_the_form_of_a_monitor_shows_what_a_check_finds(
+    admin_client: Client, fake: FakeHTTP
+) -> None:
+    page = admin_client.get("/admin/health/monitor/add/").content.decode()
+    assert "Check now" in page
+
+    assert "Operational" in check_now(admin_client, url=fake.url)
+    assert "Down" in check_now(admin_client, url=fake.url, expected_status="404")
+    assert "Address: " in check_now(admin_client, url="")
+    assert Monitor.objects.count() == 0
+
+
+def test_readers_cannot_call_addresses(client: Client, fake: FakeHTTP) -> None:
+    reader = User.objects.create_user("reader", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_monitor"))
+    client.force_login(reader)
+
+    response = client.post("/admin/health/monitor/check/", {"url": fake.url})
+
+    assert response.status_code == 403
+    assert fake.requests == []

@@ -73,10 +73,26 @@
       else if (area.getAttribute("role") !== "region") area.removeAttribute("tabindex");
     }
   };
+  // On phones, a table that would scroll sideways becomes a list of cards: each value with the heading of its column.
+  const stackTables = () => {
+    for (const wrap of document.querySelectorAll(".table-wrap:has(> table > thead)")) {
+      const table = wrap.querySelector("table");
+      if (table.matches(".table--cards, .uptime")) continue;
+      table.classList.remove("table--stacked");
+      if (window.innerWidth > 640 || wrap.scrollWidth <= wrap.clientWidth) continue;
+      const headings = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+      for (const row of table.tBodies[0]?.rows || []) {
+        [...row.cells].forEach((cell, at) => { cell.dataset.label = headings[at] || ""; });
+      }
+      table.classList.add("table--stacked");
+    }
+  };
+  window.addEventListener("resize", stackTables);
   window.addEventListener("resize", updateTabStops);
   document.addEventListener("toggle", updateTabStops, true);
   document.addEventListener("htmx:afterSettle", (event) => {
     tick();
+    stackTables();
     updateTabStops();
     if (!saved) return;
     const root = (saved.target && document.getElementById(saved.target)) || event.detail.elt;
@@ -351,5 +367,6 @@
   rememberList();
   showNeighbors();
   tick();
+  stackTables();
   updateTabStops();
 })();
