@@ -6,7 +6,7 @@ from core.lib.schedules import every
 from logs import services
 
 
-@every(minutes=10)
+@every(minutes=10, title="Delete old logs")
 def prune_logs() -> int:
     """Delete logs past their retention."""
     return services.prune(now=timezone.now())
