@@ -53,8 +53,29 @@ class TicketTypeForm(ModelForm[TicketType]):
 class TicketTypeInline(PortalInline):
     model = TicketType
     form = TicketTypeForm
-    extra = 1
+    template = "admin/edit_inline/stacked.html"
+    extra = 0
+    min_num = 1
     readonly_fields = ("held", "sold")
+    fieldsets = (
+        (None, {"fields": (("name", "capacity"), ("price", "currency"), ("held", "sold"))}),
+        ("Sale", {"fields": ("sale_starts_at", "sale_ends_at")}),
+        ("Limits", {"fields": ("per_customer_limit", "low_inventory_threshold")}),
+        ("Waiting list", {"fields": ("has_waiting_list", "offer_minutes")}),
+    )
+    field_labels = {
+        "name": "Name",
+        "sale_starts_at": "Sale starts",
+        "sale_ends_at": "Sale ends",
+        "per_customer_limit": "Tickets per customer, at most",
+        "low_inventory_threshold": "Alert when left, at most",
+        "has_waiting_list": "Waiting list",
+        "offer_minutes": "Offers last (minutes)",
+    }
+    field_help = {
+        "name": "For example Day ticket.",
+        "sale_starts_at": "Leave empty to sell at once.",
+    }
 
 
 @admin.register(Event)
@@ -64,8 +85,17 @@ class EventAdmin(PortalAdmin):
     field_labels = {
         "slug": "Identifier",
         "is_on_sale": "On sale",
-        "hold_minutes": "Hold tickets for (minutes)",
+        "hold_minutes": "Holds last (minutes)",
+        "max_outage_minutes": "Longest extension (minutes)",
         "starts_at": "Starts",
+    }
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "starts_at", "is_on_sale")}),
+        ("Holds", {"fields": ("hold_minutes", "extends_holds_in_outages", "max_outage_minutes")}),
+    )
+    field_help = {
+        "name": "For example Harbour Lights Festival.",
+        "slug": "Used in addresses. Apps name the event by it.",
     }
     list_display = ("name", "starts_at", "is_on_sale", "hold_minutes", "stock")
     list_filter = ("is_on_sale",)

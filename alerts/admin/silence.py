@@ -49,6 +49,7 @@ class SilenceAdmin(PortalAdmin):
         "until": "Repeats until",
     }
     field_help = {
+        "is_maintenance": "Also shown on the status page.",
         "comment": "For example: Database upgrade.",
         "time_zone": "In which repeated silences start at the same time of day, for example Europe/Berlin.",
     }

@@ -25,6 +25,9 @@ class WithPermissions(PortalAdmin):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.related_model is Group:
+            field.widget = forms.CheckboxSelectMultiple(choices=field.choices)
+            field.help_text = ""
         if db_field.related_model is Permission:
             field.label_from_instance = lambda one: (
                 f"{capfirst(one.content_type.name)}: {one.name.removeprefix('Can ')}"
@@ -52,8 +55,10 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
         ("Further permissions", {"classes": ("collapse",), "fields": ("user_permissions",)}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
+    filter_horizontal = ("user_permissions",)
+    add_form_template = None
     add_fieldsets = (
-        (None, {"fields": ("username", "usable_password", "password1", "password2")}),
+        (None, {"fields": ("username", "password1", "password2")}),
         ("Person", {"fields": (("first_name", "last_name"), "email")}),
         ("Role", {"fields": ("groups", "is_staff")}),
     )

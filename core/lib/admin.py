@@ -227,7 +227,9 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
     """Rows of another table within a form, with readable column headings."""
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        return super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
+        formset = super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
+        formset.form = type(formset.form.__name__, (_WithoutColon, formset.form), {})
+        return formset
 
     def formfield_for_dbfield(
         self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
