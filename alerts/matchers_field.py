@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.forms.renderers import get_default_renderer
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from alerts.extension_points import Severity
 from alerts.queries.silences import MATCHABLE_FIELDS
@@ -37,6 +38,7 @@ class MatchersWidget(forms.MultiWidget):
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         context = self.get_context(name, value, attrs)
+        engine = renderer or get_default_renderer()
         inputs = format_html_join(
             "",
             '<div class="matcher"><label for="{}">{}</label>{}</div>',
@@ -44,7 +46,9 @@ class MatchersWidget(forms.MultiWidget):
                 (
                     one["attrs"]["id"],
                     label,
-                    self._render(one["template_name"], {"widget": one}, renderer),
+                    mark_safe(  # noqa: S308  rendered by a template
+                        engine.render(one["template_name"], {"widget": one})
+                    ),
                 )
                 for one, (label, _) in zip(
                     context["widget"]["subwidgets"], _LABELS.values(), strict=True

@@ -123,7 +123,7 @@ def test_a_page_opens_in_a_real_browser(portal: Portal, staff_page: Page) -> Non
     staff_page.goto(portal.base_url + "/admin/")
     settled(staff_page)
 
-    assert staff_page.get_by_text("Log out").first.is_visible()
+    assert staff_page.get_by_text("Sign out").first.is_visible()
 
 
 def test_the_browser_watch_records_faults(portal: Portal, page: Page, watch: Watch) -> None:

@@ -33,7 +33,7 @@ def test_two_factor_sign_in_is_set_up_and_used(portal: Portal, staff_page: Page)
     assert len(recovery) == 10
     assert serious_faults(page) == []
 
-    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("button", name="Sign out").click()
     page.goto(f"{portal.base_url}/admin/login/?next=/admin/two-factor/")
     page.get_by_label("Username").fill("owner")
     page.get_by_label("Password").fill("correct-horse-battery")
