@@ -201,7 +201,7 @@ def alert_rule(
 # --- metric readers ----------------------------------------------------------------------------
 
 
-# Takes (the name that staff selected, since, until), and returns the same as the measure of a rule.
+# Called with (selected name, since, until). Returns what the `measure` of a rule returns.
 ReadMetric = Callable[[str, datetime, datetime], Measured]
 
 

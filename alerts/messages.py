@@ -54,7 +54,7 @@ def to_payload(message: Message) -> dict[str, object]:
 
 
 def _plain_text(value: object) -> str:
-    """Convert subclasses of str, such as SafeString from templates, which msgspec does not accept."""
+    """Convert a subclass of str, such as a template's SafeString, to a plain str: msgspec refuses subclasses."""
     return value[:] if isinstance(value, str) else str(value)
 
 

@@ -17,7 +17,7 @@ from demo.portal import Portal
 
 PAGES = {"/": 420, "/events": 560, "/events/harbour-lights": 610, "/basket": 480, "/checkout": 760}
 FUNCTIONS = {"createPaymentIntent": 310, "sendTicketMail": 190, "validateTicket": 45, "search": 80}
-# What is broken in each minute of a ten-minute cycle. Minutes that are not listed are quiet.
+# Faults simulated in each minute of a ten-minute cycle. In minutes that are not listed, everything works.
 OUTAGES = {4: "sms", 5: "sms", 7: "checkout", 8: "checkout"}
 
 

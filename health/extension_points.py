@@ -177,7 +177,7 @@ def widget(
 
 @dataclass(frozen=True)
 class Reading:
-    """What a figure of the overview shows: its value in the last hour, that of a week ago, and its course.
+    """The content of a figure of the overview: its value in the last hour, that of a week ago, and its course.
 
     `chart` covers the selected time range. Its first series is drawn as a sparkline. If the figure is registered with
     `on_timeline`, the whole chart is in the timeline.
@@ -261,7 +261,7 @@ class IntervalRow:
 
 @dataclass(frozen=True)
 class IntervalSection:
-    """What happened in a part of the time range, of one kind: the number, the first rows, and the page with all."""
+    """The events of one kind in a part of the time range: the number, the first rows, and the page with all."""
 
     title: str  # such as "Errors"
     count: int

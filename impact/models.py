@@ -127,7 +127,7 @@ class ProblemReference(models.Model):
 
 
 class WinBackList(models.Model):
-    """The buyers whose orders were lost to a problem, as staff wrote the list down."""
+    """A list, saved by staff, of the buyers whose orders were lost because of a problem."""
 
     title = models.CharField(max_length=300)
     kind = models.CharField(max_length=10)

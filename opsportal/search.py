@@ -33,7 +33,7 @@ class SearchGroup(msgspec.Struct):
 
 
 class SearchResults(msgspec.Struct):
-    """What was found, in groups of at most five hits. Groups with an exact hit come first."""
+    """The hits, in groups of at most five. Groups with an exact hit come first."""
 
     query: str
     groups: list[SearchGroup]

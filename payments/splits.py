@@ -1,4 +1,4 @@
-"""What a payment's amount is for: by default the whole reservation, else what the app declares. Pure."""
+"""The purpose of a payment's amount: by default the whole reservation, else what the app declares. Pure."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What every test may use. The servers behind these fixtures are in tests/servers/."""
+"""Fixtures for all tests. The servers behind these fixtures are in tests/servers/."""
 
 import fcntl
 import json
@@ -100,7 +100,7 @@ def left_out(config: pytest.Config, sentence: str) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """A skipped test is told too, unless the other of the two runs has it."""
+    """Report skipped tests as well, unless the other of the two runs includes them."""
     if report.skipped and isinstance(report.longrepr, tuple):
         reason = report.longrepr[2].removeprefix("Skipped: ")
         if not reason.startswith(RUNS_ELSEWHERE):
@@ -145,7 +145,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def empty_caches() -> None:
-    """No test sees another's cached values or rate limits."""
+    """Empty all caches, so that no test sees another's cached values or rate limits."""
     for cache in caches.all(initialized_only=True):
         cache.clear()
     ratelimit.memory.clear()
@@ -189,7 +189,7 @@ def fake_http() -> Iterator[Callable[[], FakeHTTP]]:
 
 @pytest.fixture
 def fake(fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
-    """One scriptable HTTP server."""
+    """Start a scriptable HTTP server."""
     return fake_http()
 
 
@@ -202,7 +202,7 @@ def mail_server() -> Iterator[MailServer]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A real PostgreSQL of this run's own, also when the suite itself runs on SQLite."""
+    """Start a real PostgreSQL for this run, even if the suite itself runs on SQLite."""
     server = PostgresServer()
     yield server
     server.stop()
@@ -210,7 +210,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
-    """A real Redis of this test's own, which it may kill and start again."""
+    """Start a real Redis for this test, which may kill it and start it again."""
     server = RedisServer()
     yield server
     server.stop()
@@ -247,7 +247,7 @@ def portal_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 
 def _portal_redis() -> str:
-    """The Redis database beside the test process's own, when there is a Redis."""
+    """Return the URL of the Redis database next to that of the test process, or "" without Redis."""
     if not settings.REDIS_URL:
         return ""
     base, number = settings.REDIS_URL.rsplit("/", 1)
@@ -279,7 +279,7 @@ def make_portal(
 
 @pytest.fixture
 def portal(make_portal: Callable[..., Portal]) -> Portal:
-    """A real portal serving on loopback: granian, a database of its own, an app with keys, a staff session."""
+    """Start a real portal on loopback, with its own database, an app with keys, and a staff session."""
     portal = make_portal()
     portal.start()
     return portal
@@ -287,7 +287,7 @@ def portal(make_portal: Callable[..., Portal]) -> Portal:
 
 @pytest.fixture
 def portal_with_worker(portal: Portal) -> Portal:
-    """A real portal whose worker cluster runs too."""
+    """Start a real portal together with its worker cluster."""
     portal.start_worker()
     return portal
 
@@ -296,7 +296,7 @@ def portal_with_worker(portal: Portal) -> Portal:
 def module_portal(
     portal_template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Portal]:
-    """One real portal for all tests of a file, for those that do not mind each other's data."""
+    """Start one real portal for all tests of a file that do not disturb each other's data."""
     portal = Portal(portal_template, tmp_path_factory.mktemp("portal"), redis_url=_portal_redis())
     portal.start()
     yield portal
@@ -308,7 +308,7 @@ def module_portal(
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium. Playwright brings only the protocol; the browser is the machine's own."""
+    """Start a headless Chromium. Playwright provides only the protocol; the browser is installed separately."""
     path = chromium.find()
     assert path, chromium.HOW_TO_GET_ONE
     with sync_playwright() as playwright:
@@ -337,13 +337,13 @@ def watch(context: BrowserContext) -> Iterator[Watch]:
 
 @pytest.fixture
 def page(context: BrowserContext, watch: Watch) -> Page:
-    """A page that may only talk to loopback, and whose faults fail the test."""
+    """Open a page that can reach only loopback and whose errors fail the test."""
     return context.new_page()
 
 
 @pytest.fixture
 def staff_page(portal: Portal, context: BrowserContext, page: Page) -> Page:
-    """A page signed in to `portal` as its owner: `staff_page.goto(portal.base_url + "/admin/")`."""
+    """Open a page that is signed in to `portal` as its owner: `staff_page.goto(portal.base_url + "/admin/")`."""
     context.add_cookies(
         [{"name": "sessionid", "value": portal.seeded.session, "url": portal.base_url}]
     )

@@ -19,7 +19,7 @@ PACKAGES: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool
 
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
-    """A copy of the checked code and its contracts."""
+    """Copy the checked code and its import contracts to a temporary folder."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for package in PACKAGES:
         files = shutil.ignore_patterns("__pycache__", "static", "migrations")

@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='notification',
             name='due_at',
-            field=models.DateTimeField(default=django.utils.timezone.now, help_text='Later than the creation during quiet hours.'),
+            field=models.DateTimeField(default=django.utils.timezone.now, help_text='The message is not sent before this time, for example not before the end of quiet hours.'),
             preserve_default=False,
         ),
         migrations.RunPython(set_due_at, migrations.RunPython.noop),

@@ -54,8 +54,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def outdated(self, now: datetime) -> "NotificationQuerySet":
         """Return notifications that are no longer worth sending.
 
-        A message about an alert that still fires does not become outdated, except a reminder, and neither does a
-        resolution: services such as PagerDuty would keep the incident open.
+        While an alert is firing, its messages do not become outdated, except reminders. A resolution never becomes
+        outdated, because services such as PagerDuty would otherwise keep the incident open.
         """
         is_current = Q(kind=MessageKind.RESOLVED) | Q(
             kind__in=LASTING_KINDS, alert__state__in=ACTIVE_STATES
@@ -145,7 +145,9 @@ class Notification(models.Model):
         default=False, help_text="Sent before other messages and regardless of storms and limits."
     )
     created_at = models.DateTimeField()
-    due_at = models.DateTimeField(help_text="Later than the creation during quiet hours.")
+    due_at = models.DateTimeField(
+        help_text="The message is not sent before this time, for example not before the end of quiet hours."
+    )
     next_attempt_at = models.DateTimeField()
     deadline_at = models.DateTimeField()
     attempt_count = models.PositiveSmallIntegerField(default=0)

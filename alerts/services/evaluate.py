@@ -52,7 +52,7 @@ STAGES = {
 
 @dataclass
 class EvaluationResult:
-    """The result of an evaluation."""
+    """The number of evaluated rules, those that failed, and the alerts that changed."""
 
     rule_count: int = 0
     opened_count: int = 0

@@ -71,7 +71,7 @@ class ClientApp(models.Model):
         help_text='Browser origins that may report errors, e.g. ["https://shop.example"]. Empty allows all.',
     )
     events_per_second = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Quota for bursts. Leave empty for no limit."
+        null=True, blank=True, help_text="The most events a second. Leave empty for no limit."
     )
     events_per_hour = models.PositiveIntegerField(null=True, blank=True)
     events_per_day = models.PositiveIntegerField(null=True, blank=True)

@@ -54,7 +54,7 @@ class Operation:
     path: str = ""
     path_notes: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
-    # Called hundreds of times a second, by apps: answered without the middleware that only pages need.
+    # Apps call these operations hundreds of times a second, so they skip the middleware that only pages need.
     is_frequent: bool = False
 
 

@@ -1,4 +1,4 @@
-"""What can be found by the search of the whole portal: the hook by which each app adds its subjects.
+"""The search of the whole portal: the hook by which each app adds the subjects it can find.
 
     @search_source("errors.groups", title="Errors", permission="errors.view_errorgroup", order=100)
     def find_groups(search: Search) -> Iterable[Hit]: ...
@@ -20,7 +20,7 @@ MAX_HITS = 5  # of one source
 
 @dataclass(frozen=True)
 class Search:
-    """What was typed, and who may see what."""
+    """A search: the text that was typed, and the user whose permissions apply."""
 
     text: str  # without surrounding spaces; not empty
     now: datetime

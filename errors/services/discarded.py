@@ -23,7 +23,9 @@ def count(
 ) -> None:
     now = timezone.now()
     discarded_items.add((app_id, source.value, category[:64], reason[:64]), (number, now, now))
-    if connection.in_atomic_block:  # inside a transaction the caller expects to read the row
+    if (
+        connection.in_atomic_block
+    ):  # inside a transaction, the caller expects to read the row immediately
         discarded_items.flush()
 
 

@@ -59,7 +59,9 @@ def count(app: ClientApp, sessions: Sessions, *, now: datetime) -> None:
             key = (version, pseudonym(sessions.user))
             crashed, _ = _users.get(key, (0, now))
             _users[key] = (max(crashed, int(sessions.crashed > 0)), now)
-    if connection.in_atomic_block:  # inside a transaction the caller expects to read the row
+    if (
+        connection.in_atomic_block
+    ):  # inside a transaction, the caller expects to read the row immediately
         flush()
 
 

@@ -43,7 +43,7 @@ class OpenedMap(Protocol):
 
 
 def is_minified(frame: dict[str, Any], platform: str) -> bool:
-    """Return True for a frame of a script whose place in the code is known."""
+    """Return True if the frame belongs to a script and has the line and column that a source map needs."""
     return (
         (frame.get("platform") or platform) in ("javascript", "node")
         and bool(frame.get("abs_path") or frame.get("filename"))

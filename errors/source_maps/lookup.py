@@ -132,7 +132,7 @@ class Maps:
         return found, found and self._referenced_map(found)
 
     def _referenced_map(self, file: ArtifactFile) -> ArtifactFile | None:
-        """Return the uploaded source map that the script refers to, if it was uploaded with it or for its release."""
+        """Return the source map that the script refers to, if one was uploaded with the script or for its release."""
         if file.debug_id:
             same = ArtifactFile.objects.filter(
                 bundle__app=self._app_id, debug_id=file.debug_id, kind=ArtifactFile.Kind.SOURCE_MAP

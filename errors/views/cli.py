@@ -103,7 +103,7 @@ def text_of(body: dict[str, Any], name: str, max_length: int) -> str:
 
 
 def version_of(value: str) -> str:
-    """Return a release's version. Raises BadRequest if it cannot be one."""
+    """Return the version of a release. Raises BadRequest if the value is not a valid version."""
     version = value.strip()
     if not version or len(version) > MAX_VERSION_LENGTH or version in (".", ".."):
         raise BadRequest(f"a version has 1 to {MAX_VERSION_LENGTH} characters")

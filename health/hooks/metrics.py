@@ -312,7 +312,9 @@ def impact() -> Iterator[Metric]:
 
 def _channels(now: datetime) -> Iterator[Metric]:
     waiting = GaugeMetricFamily(
-        "opsportal_channel_waiting", "Messages that should be delivered by now.", labels=["channel"]
+        "opsportal_channel_waiting",
+        "Messages that should have been delivered by now.",
+        labels=["channel"],
     )
     held = GaugeMetricFamily(
         "opsportal_channel_held",

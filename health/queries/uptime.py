@@ -22,7 +22,7 @@ WINDOWS: dict[str, timedelta] = {
     "30 d": timedelta(days=30),
     "90 d": timedelta(days=90),
 }
-# Below this, a percentage says more about chance than about the component.
+# The least time for a percentage: with less, one short failure distorts it too much.
 MIN_MEASURED = timedelta(hours=24)
 # Longer windows are read from hourly roll-ups.
 MAX_RAW_WINDOW = timedelta(hours=12)

@@ -1,4 +1,4 @@
-"""What changed before a problem, from all sources, the most likely cause first."""
+"""Changes before a problem, from all sources, the most likely cause first."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
-"""What a time probably cost: the orders expected by sales at the same time of earlier weeks, minus those made.
+"""Estimate the orders lost in a period: those expected from the same time in earlier weeks, minus those made.
 
-An estimate is never added to exact figures: it is about everything that kept buyers away at that time.
+An estimate is never added to exact figures, because it covers every cause that kept buyers away in that period.
 """
 
 import math

@@ -133,7 +133,7 @@ def _records(order_ids: Sequence[int]) -> dict[int, list[Record]]:
 
 @dataclass(frozen=True)
 class EventCost:
-    """The orders that one event named, and their figures."""
+    """The orders that one event named, with their amounts."""
 
     figures: Figures = field(default_factory=Figures)
     orders: Sequence[OrderRow] = ()

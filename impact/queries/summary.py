@@ -1,4 +1,4 @@
-"""What a problem costs, as pages, messages and the API show it: exact figures, and an estimate apart from them."""
+"""The cost of a problem, as pages, messages and the API show it: exact figures, and an estimate apart from them."""
 
 from dataclasses import dataclass
 from datetime import datetime

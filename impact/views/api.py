@@ -42,7 +42,7 @@ class MissingOrders(msgspec.Struct):
 
 
 class EstimatedImpact(msgspec.Struct):
-    """What the time probably cost. Not part of the exact figures."""
+    """The estimated cost of the period. It is not part of the exact figures."""
 
     since: datetime
     until: datetime

@@ -153,7 +153,7 @@ class _Echo:
 
 
 def _not_a_formula(text: str) -> str:
-    """Keep spreadsheets from running a cell that an app's order id or customer begins as a formula."""
+    """Prevent spreadsheets from evaluating an order id or customer that begins like a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 

@@ -144,7 +144,7 @@ class Migration(migrations.Migration):
                 ('object_id', models.CharField(blank=True, max_length=100)),
                 ('created_at', models.DateTimeField(help_text='Timestamp set by Stripe.')),
                 ('received_at', models.DateTimeField()),
-                ('payload', models.JSONField(help_text='Without client secrets and personal data.')),
+                ('payload', models.JSONField(help_text='Client secrets and personal data are removed before the event is saved.')),
                 ('request_id', models.CharField(blank=True, max_length=128)),
                 ('state', models.CharField(choices=[('pending', 'Pending'), ('processed', 'Processed'), ('ignored', 'Ignored'), ('dead', 'Failed (needs attention)')], default='pending', max_length=10)),
                 ('deliveries', models.PositiveIntegerField(default=1)),

@@ -34,7 +34,7 @@ class PaymentStatus(models.TextChoices):
 
 
 class Reversal(models.TextChoices):
-    """What became of a successful payment's money. Shown in place of its status."""
+    """The later fate of a successful payment: refunded, disputed. Shown in place of its status."""
 
     PARTIALLY_REFUNDED = "partially_refunded", "Partially refunded"
     REFUNDED = "refunded", "Refunded"

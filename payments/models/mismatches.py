@@ -79,7 +79,7 @@ class ReconciliationRun(models.Model):
     """One comparison with Stripe, which can be continued. The next one starts where the latest finished one did."""
 
     class Stage(models.TextChoices):
-        """What is compared, in this order."""
+        """The kinds of objects that are compared, in this order."""
 
         EVENTS = "events"
         INTENTS = "intents"

@@ -65,7 +65,9 @@ class WebhookEvent(models.Model):
     object_id = models.CharField(max_length=100, blank=True)
     created_at = models.DateTimeField(help_text="Timestamp set by Stripe.")
     received_at = models.DateTimeField()
-    payload = models.JSONField(help_text="Without client secrets and personal data.")
+    payload = models.JSONField(
+        help_text="Client secrets and personal data are removed before the event is saved."
+    )
     request_id = models.CharField(max_length=128, blank=True)
 
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)

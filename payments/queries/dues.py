@@ -1,4 +1,4 @@
-"""What is left to pay of a reservation. Used when a payment is created and when its money arrives."""
+"""The amount of a reservation that is not paid yet. Used when a payment is created and when its money arrives."""
 
 from dataclasses import dataclass
 

@@ -162,7 +162,7 @@ describe(
 describe(
     "reservations:waiting-list",
     "POST",
-    "Put a customer on the waiting list of a sold-out ticket type. A repeat gets the same place or open offer (200).",
+    "Add a customer to the waiting list of a sold-out ticket type. A repetition returns the entry (200).",
     scope="reservations",
     takes=JoinWaitingList,
     answers={200: WaitingEntry, 201: WaitingEntry},

@@ -31,7 +31,7 @@ class CancellationItemQuerySet(models.QuerySet["CancellationItem"]):
 
 
 class Outcome(models.TextChoices):
-    """What became of a reservation of a cancelled event."""
+    """The outcome for a reservation of a cancelled event."""
 
     PENDING = "pending"
     REQUESTED = "requested", "Refund requested, no response from Stripe yet"

@@ -13,7 +13,7 @@ from reservations.models.holds import KEPT, Line
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the cancellation of an event would release and refund."""
+    """The seats and amounts that the cancellation of an event would release and refund."""
 
     hold_count: int
     booking_count: int

@@ -1,4 +1,4 @@
-"""What is done about a problem, verdict after verdict."""
+"""The decisions about a problem, one verdict after another."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -117,7 +117,7 @@ def stores_process(portal: Portal) -> int:
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[PostgresServer]:
-    """A separate PostgreSQL server that tests may kill. It syncs to disk as in production."""
+    """Start a separate PostgreSQL server that tests may kill. It syncs to disk as in production."""
     server = PostgresServer(options={"fsync": "on", "full_page_writes": "on"})
     yield server
     server.stop()

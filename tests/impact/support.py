@@ -1,4 +1,4 @@
-"""What the tests of impact share: orders made through the services, and the figures of a group or an alert."""
+"""Helpers that the tests of impact share: orders made through the services, and the figures of a group or an alert."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

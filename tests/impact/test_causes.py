@@ -1,4 +1,4 @@
-"""What changed before a problem: the ranking, and every source of changes, on pages, in the API and in the headline."""
+"""Changes before a problem: the ranking, and every source of changes, on pages, in the API and in the headline."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -45,7 +45,7 @@ def browse() -> Client:
 
 @pytest.fixture
 def event() -> ErrorEvent:
-    """An error that named one order at risk and one that was lost afterwards."""
+    """Create an error that named one order at risk and one that was lost afterwards."""
     now = timezone.now()
     type_ = make_ticket_type(price=4500)
     make_error(shop(), group="g", order_ref="o-risk", received_at=now - timedelta(minutes=2))

@@ -1,4 +1,4 @@
-"""What must hold for the money and the seats of a shop, whatever happened and in which order it was reported."""
+"""The invariants of the money and the seats of a shop, for any events in any order."""
 
 from collections import Counter
 

@@ -18,7 +18,7 @@ def stripe_server() -> Iterator[StripeDouble]:
 
 @pytest.fixture
 def stripe(stripe_server: StripeDouble, settings: Settings) -> StripeDouble:
-    """An empty Stripe double that the portal is configured to use."""
+    """Return an empty Stripe double that the portal is configured to use."""
     stripe_server.reset()
     settings.STRIPE_API_BASE = stripe_server.base
     settings.STRIPE_SECRET_KEY = "sk_test_double"
@@ -35,7 +35,7 @@ def account_server() -> Iterator[StripeDouble]:
 
 @pytest.fixture
 def double(account_server: StripeDouble, settings: Settings) -> StripeDouble:
-    """A Stripe double with an empty StripeAccount, that the portal is configured to use."""
+    """Return a Stripe double with an empty StripeAccount, which the portal is configured to use."""
     account_server.reset()
     settings.STRIPE_API_BASE = account_server.base
     settings.STRIPE_SECRET_KEY = "sk_test_double"
@@ -45,7 +45,7 @@ def double(account_server: StripeDouble, settings: Settings) -> StripeDouble:
 
 @pytest.fixture
 def account(double: StripeDouble) -> StripeAccount:
-    """The empty account of the double."""
+    """Return the empty account of the double."""
     assert double.account is not None
     return double.account
 

@@ -151,7 +151,7 @@ def test_staff_can_accept_the_amount_which_books_the_seats(
         {"amount": "accepted", "settlement": "a friend"},
     )
 
-    assert "Accept the amount and give the seats" in page.content.decode()
+    assert "Accept the amount and book the seats" in page.content.decode()
     assert answer.status_code == 302
     reservation.refresh_from_db()
     seats.refresh_from_db()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def booked(account: StripeAccount) -> Payment:
-    """A payment of 25.00 EUR that has completed its reservation."""
+    """Create a payment of 25.00 EUR that has completed its reservation."""
     standing = make_ticket_type()
     reservation = reserve(app=make_app(), wanted=wanted((standing, 1)), now=NOW).reservation
     payment = make_intent(account, str(reservation.uuid))

@@ -1,4 +1,4 @@
-"""What Stripe says about an intent, and which of two pieces of news counts."""
+"""Updates of an intent from Stripe, and which of two updates counts."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ SECOND = timedelta(seconds=1)
 
 
 def payload(**changes: Any) -> dict[str, Any]:
-    """A payment intent as Stripe's API and webhooks have it."""
+    """Return a payment intent in the form of Stripe's API and webhooks."""
     return {
         "id": "pi_1",
         "object": "payment_intent",

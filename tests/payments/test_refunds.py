@@ -311,7 +311,7 @@ def test_thin_events_are_applied_from_the_objects_that_they_name(account: Stripe
 
 @pytest.fixture
 def seated(account: StripeAccount) -> Payment:
-    """A payment of 100.00 EUR for two standing tickets and two seats of 25.00 EUR each."""
+    """Create a payment of 100.00 EUR for two standing tickets and two seats of 25.00 EUR each."""
     types = make_ticket_type(), make_ticket_type()
     order = wanted((types[0], 2), (types[1], 2))
     reservation = reserve(app=make_app(), wanted=order, now=NOW).reservation

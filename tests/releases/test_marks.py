@@ -27,7 +27,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def app() -> ClientApp:
-    """An app that was deployed ten minutes ago; another one was, too."""
+    """Create two apps that were deployed ten minutes ago, and return the first."""
     app = make_app("shop", name="Shop")
     for one in (app, make_app("gate", name="Gate")):
         record_deploy(

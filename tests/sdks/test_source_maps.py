@@ -18,14 +18,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def portal(module_portal: Portal) -> Portal:
-    """One portal with a worker for all tests: each uploads and reports files of its own."""
+    """Start one portal with a worker for all tests, each of which uploads and reports its own files."""
     module_portal.start_worker()
     return module_portal
 
 
 @pytest.fixture
 def project(tmp_path: Path, npm_folder: Path) -> Path:
-    """A copy of the page's project, with the bundlers and plugins installed."""
+    """Copy the page's project, with the bundlers and plugins installed."""
     folder = tmp_path / "project"
     shutil.copytree(PROGRAMS / "source_maps", folder)
     (folder / "node_modules").symlink_to(npm_folder / "node_modules")

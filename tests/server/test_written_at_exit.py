@@ -1,4 +1,4 @@
-"""What a web process has counted in memory is written when it is stopped."""
+"""A web process writes the counts that it has in memory when it is stopped."""
 
 from collections.abc import Callable
 

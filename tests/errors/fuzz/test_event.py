@@ -55,7 +55,7 @@ def taken(payload: bytes) -> NewEvent:
 
 
 def is_storable(event: NewEvent) -> None:
-    """What each database takes, and every page can show."""
+    """Return True if each database accepts the value and every page can show it."""
     document = json_codec.decode(event.payload)
     assert isinstance(document, dict)
     json.loads(event.payload, parse_constant=pytest.fail)
@@ -145,7 +145,7 @@ SECRETS = ("jane.doe@secret-mail.example", "203.0.113.199", "4242 4242 4242 4242
 
 
 def planted(chance: random.Random, value: Any, secret: str) -> Any:
-    """The value with some of its texts and keys replaced by the secret, in prose."""
+    """Return the value with some of its texts and keys replaced by sentences that contain the secret."""
     if isinstance(value, dict):
         return {
             f"{key} {secret}" if chance.random() < 0.1 else key: planted(chance, item, secret)

@@ -22,7 +22,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 @pytest.fixture
 def release(shop: ClientApp) -> Release:
-    """A release with an event, a deploy and commits."""
+    """Create a release with an event, a deploy and commits."""
     record_events([new_error(shop, release="shop@1.2", user_key="ann", environment="production")])
     release_counts.roll_up(now=NOON + timedelta(minutes=1))
     release = Release.objects.get()
