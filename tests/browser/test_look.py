@@ -142,7 +142,7 @@ def test_the_command_palette_finds_by_typing_and_keeps_recent_items(
             owner_page.goto(module_portal.base_url + "/admin/errors/")
             settled(owner_page)
             owner_page.keyboard.press("Control+k")
-            field = owner_page.get_by_role("combobox", name="Search")
+            field = owner_page.get_by_role("combobox", name="Search everything")
             expect(field).to_be_focused()
             owner_page.keyboard.type("uptime")
             option = owner_page.get_by_role("option").first

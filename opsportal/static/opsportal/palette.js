@@ -28,10 +28,10 @@
 
   let dialog = null;
   function build() {
-    dialog = make("dialog", { className: "palette" }, { "aria-label": "Search" });
+    dialog = make("dialog", { className: "palette" }, { "aria-label": "Search everything" });
     const placeholder = "Search apps, errors, orders, settings …";
     const input = make("input", { className: "input palette__input", type: "search", placeholder }, {
-      role: "combobox", "aria-label": "Search", "aria-autocomplete": "list", "aria-expanded": "false",
+      role: "combobox", "aria-label": "Search everything", "aria-autocomplete": "list", "aria-expanded": "false",
       "aria-controls": "palette-list", autocomplete: "off", spellcheck: "false", maxlength: "200",
     });
     const listbox = { role: "listbox", "aria-label": "Results" };
