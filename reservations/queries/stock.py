@@ -11,9 +11,15 @@ from reservations.models import Line, Status, TicketType, WaitingEntry
 from reservations.models.catalog import TicketTypeQuerySet
 from reservations.models.holds import KEPT
 
-BASES = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1), timedelta(days=7))
-FINE, COARSE = timedelta(minutes=5), timedelta(hours=1)  # between the points of a course
-FINE_FOR = BASES[1]
+BASES = (
+    timedelta(minutes=20),  # in a rush, a day's tickets are sold within an hour
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(days=1),
+    timedelta(days=7),
+)
+FINE, COARSE = timedelta(minutes=2), timedelta(hours=1)  # between the points of a course
+FINE_FOR = timedelta(hours=6)
 MIN_SOLD = 5  # in the time that a forecast is based on
 
 

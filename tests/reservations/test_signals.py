@@ -122,6 +122,13 @@ def test_a_rush_counts_more_than_the_calm_days_before() -> None:
     assert stock_of(type_).forecast == "in about 15 min"
 
 
+def test_a_sale_that_has_just_begun_has_a_forecast_after_ten_minutes() -> None:
+    type_ = on_sale_since(0.25, 50)
+    sold_over(type_, 30, since=timedelta(minutes=15))  # two a minute, twenty left
+
+    assert stock_of(type_).forecast == "in about 10 min"
+
+
 def test_a_sale_that_lasts_until_the_event_starts_says_so() -> None:
     type_ = on_sale_since(6, 100, event=make_event(starts_at=timezone.now() + timedelta(hours=2)))
     sold_over(type_, 12, since=timedelta(hours=6))
