@@ -6,10 +6,14 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
+from payments.models import Payment, PaymentStatus
 from reservations.models import Reservation, Status
 from reservations.models.holds import EXTENSION, MAX_EXTENSIONS
 from reservations.services.partial import record_partial_payments
 from reservations.services.release import release_held
+
+# Authorized money that is not captured yet is as good as being processed.
+ON_THE_WAY = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
 
 
 class CannotChange(Exception):
@@ -66,3 +70,14 @@ def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
     if not moved and reservation.status not in (Status.CANCELLED, Status.EXPIRED):
         raise CannotChange("not-active", f"this reservation is {reservation.status}")
     return reservation
+
+
+def end_processing(reservation: Reservation, payment: Payment, now: datetime) -> None:
+    """Follow another payment that is still being processed, or leave the buyer a short time to pay in another way."""
+    others = Payment.objects.filter(
+        reservation_id=payment.reservation_id, status__in=ON_THE_WAY
+    ).exclude(pk=payment.pk)
+    reservation.processing_payment = others.order_by("-pk").first()
+    if reservation.processing_payment is None and reservation.status == Status.ACTIVE:
+        reservation.expires_at = min(reservation.expires_at, now + EXTENSION)
+    reservation.save(update_fields=["expires_at", "processing_payment"])

@@ -25,6 +25,7 @@ from reservations.services.discrepancies import (
     close_refunded,
     record_discrepancy,
 )
+from reservations.services.hold import end_processing
 from reservations.services.locks import lock_ticket_types
 from reservations.services.partial import record_partial_payments
 from reservations.services.release import mark_expired, release_held, release_sold
@@ -76,6 +77,9 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
         _keep_for_the_rest(reservation, payment, verdict.left, now)
     else:
         book_seats(reservation, payment, now)
+        return
+    if reservation.processing_payment_id == payment.pk:
+        end_processing(reservation, payment, now)
 
 
 def book_seats(reservation: Reservation, payment: Payment, now: datetime) -> None:

@@ -6,14 +6,11 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from payments.models import Payment, PaymentStatus
+from payments.models import Payment
 from payments.services.apply import add_timeline_entry
 from reservations.models import Reservation, Status, TicketType
-from reservations.models.holds import EXTENSION
+from reservations.services.hold import ON_THE_WAY, end_processing
 from reservations.services.paid import take_again
-
-# Authorized money that is not captured yet is as good as being processed.
-ON_THE_WAY = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
 
 
 @transaction.atomic
@@ -32,7 +29,7 @@ def follow_processing(*, payment: Payment, now: datetime) -> None:
     if payment.status in ON_THE_WAY:
         _hold_for(reservation, payment, now)
     elif reservation.processing_payment_id == payment.pk:
-        _end_processing(reservation, payment, now)
+        end_processing(reservation, payment, now)
 
 
 def _hold_for(reservation: Reservation, payment: Payment, now: datetime) -> None:
@@ -49,14 +46,3 @@ def _hold_for(reservation: Reservation, payment: Payment, now: datetime) -> None
     reservation.processing_payment = payment
     reservation.save(update_fields=["status", "ended_at", "expires_at", "processing_payment"])
     add_timeline_entry(payment, "seats held until it is processed", str(reservation.uuid), now=now)
-
-
-def _end_processing(reservation: Reservation, payment: Payment, now: datetime) -> None:
-    """Follow another payment that is still being processed, or leave the buyer a short time to pay in another way."""
-    others = Payment.objects.filter(
-        reservation_id=payment.reservation_id, status__in=ON_THE_WAY
-    ).exclude(pk=payment.pk)
-    reservation.processing_payment = others.order_by("-pk").first()
-    if reservation.processing_payment is None and reservation.status == Status.ACTIVE:
-        reservation.expires_at = min(reservation.expires_at, now + EXTENSION)
-    reservation.save(update_fields=["expires_at", "processing_payment"])

@@ -57,6 +57,25 @@ def test_the_seat_is_not_resold_while_a_bank_debit_is_processing() -> None:
     assert reservation.expires_at == NOON + MINUTE + 21 * DAY
 
 
+@pytest.mark.parametrize(
+    "money", [{"amount_received": 1000}, {"purpose": "part", "amount": 1000}, {"purpose": "fee"}]
+)
+def test_the_hold_ends_when_the_money_does_not_book_it(money: dict[str, object]) -> None:
+    """Otherwise it reads "payment processing" for weeks, and the app cannot cancel it."""
+    reservation, payment = held(make_ticket_type(1, price=2500))
+    report(payment, "requires_capture", NOON + MINUTE)
+
+    fields = {"status": "succeeded", "amount_received": 1000, "amount": 2500, **money}
+    Payment.objects.filter(pk=payment.pk).update(**fields)
+    services.complete_paid(payment=Payment.objects.get(pk=payment.pk), now=NOON + DAY)
+
+    reservation.refresh_from_db()
+    assert (reservation.status, reservation.processing_payment) == (Status.ACTIVE, None)
+    assert reservation.expires_at == NOON + DAY + 15 * MINUTE
+    assert collect_stats(now=NOON + DAY).processing == 0
+    services.cancel(reservation=reservation, now=NOON + DAY)
+
+
 def test_it_is_booked_when_the_debit_succeeds() -> None:
     seat = make_ticket_type(1)
     reservation, payment = held(seat)
