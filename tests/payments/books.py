@@ -6,8 +6,11 @@ from alerts.models import SystemAlert
 from payments.models import Dispute, Mismatch, Payment, PaymentStatus, Refund
 from reservations.models import Discrepancy, Reservation, Status
 from reservations.queries.drift import find_drift
+from reservations.services.hold import ON_THE_WAY
 from tests.payments.stripe_account import StripeAccount
 
+# Stripe's statuses of disputes whose amount it has taken from the account.
+WITHDRAWN = ("needs_response", "under_review", "lost")
 # Alerts that are about the portal or measured over time, and so are no cases.
 NO_CASES = ("webhooks-missing", "debit-failed", "stripe-key-refused")
 
@@ -22,7 +25,7 @@ def check_books(account: StripeAccount) -> None:
         disputes = [
             one for one in account.disputes.values() if one["payment_intent"] == intent["id"]
         ]
-        taken = sum(one["amount"] for one in disputes if one["status"] in Dispute.WITHDRAWN)
+        taken = sum(one["amount"] for one in disputes if one["status"] in WITHDRAWN)
         books = (payment.status, payment.amount_received, payment.amount_refunded)
         assert books == (intent["status"], intent["amount_received"], effective)
         assert payment.amount_disputed == taken
@@ -40,6 +43,13 @@ def check_cases() -> None:
             # What was received is the price, unless a part of it was given back.
             price = sum(line.amount for line in reservation.lines.all())
             assert payment.amount_received == price
+    accepted = Refund.objects.exclude(stripe_id=None).exclude(asked_by=None)
+    for refund in accepted.filter(state=Refund.State.FAILED):
+        noted = Mismatch.objects.filter(payment=refund.payment, kind=Mismatch.Kind.REFUND_FAILED)
+        assert noted.exists(), "a refund failed without a case"
+    for held in Reservation.objects.processing().select_related("processing_payment"):
+        assert held.processing_payment is not None
+        assert held.processing_payment.status in ON_THE_WAY, "held for no payment"
     for reservation in Reservation.objects.filter(status=Status.COMPLETED):
         paid = reservation.payment
         assert paid is not None
@@ -67,7 +77,7 @@ def _has_case(payment: Payment) -> bool:
 def _was_decided(payment: Payment) -> bool:
     """Return True if staff decided about the money or the seats of this payment."""
     return (
-        payment.refunds.exclude(seats=Refund.Seats.UNDECIDED).exists()
+        payment.refunds.effective().exclude(seats=Refund.Seats.UNDECIDED).exists()
         or Discrepancy.objects.filter(payment=payment, settled_by__isnull=False).exists()
         or Mismatch.objects.filter(payment=payment, settled_by__isnull=False).exists()
     )
