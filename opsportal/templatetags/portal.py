@@ -9,6 +9,7 @@ from typing import Any
 from django import template
 from django.contrib.messages.storage.base import Message
 from django.template import RequestContext
+from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -123,6 +124,26 @@ def _table_rows(data: "charts.Chart") -> SafeString:
         figures = "".join([f'<td class="num">{escape(text)}</td>' for text in texts])
         rows.append(f'<tr><th scope="row">{time}</th>{figures}</tr>\n')
     return mark_safe("".join(rows))  # noqa: S308  escaped here
+
+
+@register.simple_block_tag
+def table(content: SafeString, label: str, columns: str, css: str = "") -> SafeString:
+    """Show a table with the rows between `{% table "Refunds" "Payment, #Amount, -Actions" %}` and `{% endtable %}`.
+
+    `#` begins the title of a column of numbers, `-` one that only screen readers read. `label` names the table for
+    them. `css` is "compact" for small rows.
+    """
+    titles = [title.strip() for title in columns.split(",")]
+    heads = [
+        {
+            "title": title.lstrip("#-"),
+            "is_number": title.startswith("#"),
+            "is_hidden": title.startswith("-"),
+        }
+        for title in titles
+    ]
+    context = {"label": label, "columns": heads, "css": css, "rows": content}
+    return render_to_string("portal/_table.html", context)
 
 
 @register.inclusion_tag("portal/_empty.html")
