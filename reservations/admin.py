@@ -199,8 +199,16 @@ class WaitingEntryAdmin(LogAdmin):
     list_display = ("ticket_type", "quantity", "state", "customer", "app", "created_at", "ended_at")
     list_filter = ("state", "app", "ticket_type__event")
     search_fields = ("uuid", "order_id", "customer", "reservation__uuid")
+    search_help_text = "Entry, order or reservation id, customer id or e-mail"
     ordering = ("-created_at", "-pk")
     list_select_related = ("ticket_type__event", "app")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[WaitingEntry], search_term: str
+    ) -> tuple[QuerySet[WaitingEntry], bool]:
+        if "@" in search_term:
+            return queryset.filter(customer__in=customer_references(search_term)), False
+        return super().get_search_results(request, queryset, search_term)
 
 
 @admin.register(Cleanup)

@@ -15,6 +15,7 @@ from core.lib import time_ranges
 from core.releases.queries import mark_deploys
 from payments.models import Payment
 from payments.queries.dues import sum_partial_payments
+from payments.queries.timeline import shorten_reference
 from reservations.models import (
     Cleanup,
     Discrepancy,
@@ -116,6 +117,7 @@ def reservation_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse
         "title": "Reservation",
         "lead": str(reservation.uuid),
         "reservation": reservation,
+        "customer": shorten_reference(reservation.customer),
         "status": reservation.shown_status(now),
         "lines": lines,
         "amount": amount,

@@ -86,6 +86,10 @@ def test_the_overview_lists_what_needs_attention(staff: Client, stripe: StripeDo
         "25.00 EUR",
     ):
         assert expected in shown
+    banner = " ".join(shown.partition("banner--warning")[2].partition("</div>")[0].split())
+    for expected in ("1 stuck payment.", "1 failed event.", "1 mismatch with Stripe."):
+        assert expected in banner
+    assert "dispute" not in banner
 
 
 def test_all_is_well_only_after_a_comparison_with_stripe(
@@ -98,6 +102,7 @@ def test_all_is_well_only_after_a_comparison_with_stripe(
     shown = page(staff, "payments:overview")
     assert "No stuck payments, failed events or mismatches</div>" in shown
     assert "1 newer payment not compared" in " ".join(shown.split())
+    assert "1 intent compared, 0 missed events fetched, 0 payments fixed" in " ".join(shown.split())
     assert "not yet" not in page(staff, "payments:payment-page", payment.uuid)
 
     ReconciliationRun.objects.update(started_at=timezone.now() - timedelta(hours=2))

@@ -1,5 +1,7 @@
 """The staff pages and actions for reservations."""
 
+import html
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from core.accounts.services.roles import Role, ensure_roles
+from core.lib.customers import customer_reference
 from reservations import services
 from reservations.models import Discrepancy, Event, Reservation, Status, TicketType
 from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
@@ -141,7 +144,7 @@ def test_staff_extend_and_release_a_reservation(staff: Client) -> None:
     assert messages == ["extended", "released"]
 
 
-@pytest.mark.parametrize("name", ["event", "reservation", "discrepancy", "cleanup"])
+@pytest.mark.parametrize("name", ["event", "reservation", "discrepancy", "cleanup", "waitingentry"])
 def test_every_list_opens(staff: Client, name: str) -> None:
     money_without_seat()
     services.release_expired(now=timezone.now())
@@ -150,8 +153,6 @@ def test_every_list_opens(staff: Client, name: str) -> None:
 
 
 def test_a_reservation_is_found_by_the_buyers_email_address(staff: Client) -> None:
-    from core.lib.customers import customer_reference
-
     standing = make_ticket_type(5)
     reserved(standing, order_id="o-55", customer=customer_reference("ann@example.org"))
     reserved(standing, order_id="o-66")
@@ -160,6 +161,30 @@ def test_a_reservation_is_found_by_the_buyers_email_address(staff: Client) -> No
     shown = staff.get(address, {"q": "Ann@example.org"}).content.decode()
     assert "o-55" in shown
     assert "o-66" not in shown
+
+
+def test_waiting_customers_are_listed_and_found_by_their_email_address(staff: Client) -> None:
+    seat = make_ticket_type(0, has_waiting_list=True, event=make_event("gala"))
+    make_ticket_type(0, has_waiting_list=True)
+    for address, order in (("ann@example.org", "o-55"), ("ben@example.org", "o-66")):
+        services.join(
+            app=make_app(),
+            ticket_type=seat.pk,
+            quantity=1,
+            customer=customer_reference(address),
+            order_id=order,
+            now=timezone.now(),
+        )
+
+    shown = page(staff, "reservations:event-page", "gala")
+    [address] = re.findall(r'href="([^"]*waitingentry[^"]*)"', shown)
+    waiting = staff.get(html.unescape(address)).content.decode()
+    found = page(staff, "admin:reservations_waitingentry_changelist", q="Ann@example.org")
+
+    assert "2 waiting</a>" in shown
+    assert customer_reference("ben@example.org") in waiting
+    assert customer_reference("ann@example.org") in found
+    assert customer_reference("ben@example.org") not in found
 
 
 def test_capacity_cannot_go_below_held_and_sold_tickets(staff: Client) -> None:
