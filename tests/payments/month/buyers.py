@@ -93,7 +93,7 @@ class Buyers:
         create_intent, stripe_api.create_intent = stripe_api.create_intent, die  # type: ignore[assignment]
         try:
             self.create(order, key)
-        except Killed:
+        except (Killed, services.StripeUnavailable):
             Payment.objects.filter(key=key).update(locked_until=self.clock.now + 2 * MINUTE)
         finally:
             stripe_api.create_intent = create_intent
