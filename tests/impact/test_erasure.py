@@ -15,7 +15,14 @@ from core.accounts.models import AuditEvent
 from core.lib.customers import PREFIX, customer_reference, pseudonym
 from errors.models import ErrorEvent
 from impact.extension_points import Person, erasers
-from impact.models import Erasure, Order, OrderReference, WinBackEntry, WinBackList
+from impact.models import (
+    Erasure,
+    Order,
+    OrderReference,
+    ProblemReference,
+    WinBackEntry,
+    WinBackList,
+)
 from impact.services import erasure
 from impact.services.catch_up import catch_up
 from impact.services.erasure import continue_erasures, erase_person
@@ -60,6 +67,9 @@ def buy_everything(customer: str, now: datetime) -> None:
     lost = reserve(make_ticket_type(), now=now - MINUTE, order_id="o-lost", customer=customer)
     services.cancel(reservation=lost, now=now + MINUTE)
     catch_up(seconds=20)
+    ProblemReference.objects.create(
+        ref_kind="user", value=user, kind="group", problem=7, hour=0, first_at=now, last_at=now
+    )
     WinBackEntry.objects.create(
         list=WinBackList.objects.create(title="t", kind="group", problem=1, created_at=now),
         order_key="order:o-lost",

@@ -241,7 +241,7 @@ class Shop(RuleBasedStateMachine):
         held = sum(live.values_list("lines__quantity", flat=True))
         type_.refresh_from_db()
         left, chosen = type_.capacity - type_.sold - held, []
-        for entry in type_.waiting.waiting():
+        for entry in type_.waiting.filter(state="waiting").order_by("created_at", "pk"):
             if entry.quantity <= left:
                 left -= entry.quantity
                 chosen.append(entry)
