@@ -54,8 +54,8 @@ class Shop(RuleBasedStateMachine):
     debits = Bundle("debits")
     entries = Bundle("entries")
 
-    @initialize(capacities=st.tuples(st.integers(0, 6), st.integers(1, 6)))
-    def open(self, capacities: tuple[int, int]) -> None:
+    @initialize(target=reservations, capacities=st.tuples(st.integers(0, 6), st.integers(1, 6)))
+    def open(self, capacities: tuple[int, int]) -> object:
         self.everything = transaction.atomic()
         self.everything.__enter__()
         self.now = NOON
@@ -66,6 +66,21 @@ class Shop(RuleBasedStateMachine):
         ]
         self.paid: list[Payment] = []
         self.staff = User.objects.create_user("ann")
+        # A random sequence alone seldom comes as far as two customers who wait for one ticket.
+        held = [
+            services.reserve(app=self.app, wanted=wanted((self.types[1], 1)), now=self.now)
+            for _ in range(capacities[1])
+        ]
+        for customer in ("ann", "ben"):
+            services.join(
+                app=self.app,
+                ticket_type=self.types[1].pk,
+                quantity=1,
+                customer=customer,
+                order_id="",
+                now=self.now,
+            )
+        return multiple(*(made.reservation for made in held))
 
     def teardown(self) -> None:
         transaction.set_rollback(True)
