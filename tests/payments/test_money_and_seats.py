@@ -43,12 +43,14 @@ FIRST_STEPS = [
     "",
     "pay",
     "pay deliver",
+    "pay shuffle",
     "debit deliver",
     "authorize deliver",
     "pay deliver dispute",
     "pay deliver dispute deliver lost",
     "pay deliver dispute won",
     "pay deliver inquire deliver",
+    "pay dispute lost shuffle",
     "pay deliver refund",
     "pay deliver refund deliver fail",
 ]
@@ -85,6 +87,7 @@ class Shop(RuleBasedStateMachine):
         # A random sequence alone seldom comes as far as a dispute.
         for intent, steps in zip(list(self.account.intents.values()), first_steps, strict=False):
             for step in steps.split():
+                self.now += timedelta(seconds=1)
                 self.take_first_step(intent["id"], step)
 
     def take_first_step(self, intent_id: str, step: str) -> None:
@@ -97,6 +100,9 @@ class Shop(RuleBasedStateMachine):
                 self.account.authorize(intent_id)
             case "deliver":
                 self.all_events_are_delivered()
+            case "shuffle":
+                for event in reversed(self.account.events):
+                    self.deliver(event)
             case "dispute" | "inquire":
                 self.account.dispute(intent_id, is_inquiry=step == "inquire")
             case "won" | "lost":
