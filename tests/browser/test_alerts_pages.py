@@ -167,7 +167,7 @@ def test_the_rule_form_previews_unsaved_limits(inbox: Page, portal: Portal) -> N
     preview = inbox.locator("#rule-preview")
     expect(preview).to_contain_text("would have fired 1 time")
 
-    inbox.get_by_label("Threshold:", exact=True).fill("1000")
+    inbox.get_by_label("Threshold", exact=True).fill("1000")
     inbox.keyboard.press("Tab")
 
     expect(preview).to_contain_text("would have fired 0 times")
