@@ -145,7 +145,7 @@ def test_the_command_palette_finds_by_typing_and_keeps_recent_items(
             field = owner_page.get_by_role("combobox", name="Search everything")
             expect(field).to_be_focused()
             owner_page.keyboard.type("uptime")
-            option = owner_page.get_by_role("option").first
+            option = owner_page.locator("dialog.palette").get_by_role("option").first
             expect(option).to_contain_text("Uptime")
             expect(option).to_have_attribute("aria-selected", "true")
             expect(field).to_have_attribute("aria-activedescendant", "palette-option-0")
