@@ -3,7 +3,14 @@
 from django.utils import timezone
 
 from core.lib.schedules import every, hourly
-from errors.services import artifact_retention, hourly_counts, release_counts, resolution, retention
+from errors.services import (
+    artifact_retention,
+    deletion,
+    hourly_counts,
+    release_counts,
+    resolution,
+    retention,
+)
 
 
 @hourly(minute=10, title="Delete old events")
@@ -41,6 +48,12 @@ def resolve_source_maps() -> dict[str, int]:
 def count_releases() -> int:
     """Add up the events and sessions of each release."""
     return release_counts.roll_up(now=timezone.now())
+
+
+@every(minutes=1, title="Finish deletions of errors")
+def continue_deletions() -> int:
+    """Delete the events of deleted errors and users that a request had no time for."""
+    return deletion.continue_deletions()
 
 
 def resolve_events() -> int:

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path, re_path
 
 from errors.ingest import handler
-from errors.views import actions, cli_releases, cli_uploads, filter_pages, pages, release_pages
+from errors.views import actions, api, cli_releases, cli_uploads, filter_pages, pages, release_pages
 
 app_name = "errors"
 
@@ -62,6 +62,17 @@ urlpatterns = [
     path("admin/errors/undo/<uuid:batch>/", staff(actions.undo), name="group-undo"),
     path("admin/errors/bulk/", staff(actions.group_bulk), name="group-bulk"),
     path("admin/errors/<int:group_id>/act/", staff(actions.group_act), name="group-act"),
+    path("admin/errors/<int:group_id>/delete/", staff(actions.group_delete), name="group-delete"),
+    path(
+        "admin/errors/<int:group_id>/users/delete/",
+        staff(actions.user_delete),
+        name="user-delete",
+    ),
+    path(
+        "admin/errors/<int:group_id>/events/<int:event_id>/delete/",
+        staff(actions.event_delete),
+        name="event-delete",
+    ),
     path("admin/errors/<int:group_id>/tags/", staff(pages.tag_list), name="group-tags"),
     path("admin/errors/<int:group_id>/users/", staff(pages.user_list), name="group-users"),
     path("admin/errors/<int:group_id>/events/", staff(pages.event_list), name="event-list"),
@@ -86,6 +97,17 @@ urlpatterns = [
         staff(release_pages.release_detail),
         name="release-detail",
     ),
+    path("api/v1/error-groups/", api.group_list, name="api-group-list"),
+    path("api/v1/error-groups/act/", api.group_act, name="api-group-act"),
+    path("api/v1/error-groups/<int:group_id>/", api.group_detail, name="api-group-detail"),
+    path("api/v1/error-groups/<int:group_id>/events/", api.event_list, name="api-event-list"),
+    path("api/v1/error-groups/<int:group_id>/counts/", api.group_counts, name="api-group-counts"),
+    path("api/v1/error-events/export/", api.event_export, name="api-event-export"),
+    path("api/v1/error-events/<uuid:event_id>/", api.event_detail, name="api-event-detail"),
+    path("api/v1/error-events/<uuid:event_id>/delete/", api.event_delete, name="api-event-delete"),
+    path("api/v1/error-users/delete/", api.user_delete, name="api-user-delete"),
+    path("api/v1/error-counts/", api.count_list, name="api-count-list"),
+    path("api/v1/releases/", api.release_list, name="api-release-list"),
     path("api/v1/errors/", handler.view, name="error-report"),
     path("api/<int:project_id>/envelope/", handler.view, name="envelope-receive"),
     path("tunnel/", handler.view, name="envelope-tunnel"),

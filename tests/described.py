@@ -65,7 +65,9 @@ def check(method: str, path: str, status: int, content_type: str, body: bytes) -
             "schema",
         )
     )
-    problems = [e.message for e in validator(f"#/{pointer}").iter_errors(json.loads(body))]
+    documents = body.splitlines() if kind == openapi.NDJSON else [body]
+    validate = validator(f"#/{pointer}").iter_errors
+    problems = [e.message for one in documents for e in validate(json.loads(one))]
     assert not problems, f"{where}: {problems}"
 
 

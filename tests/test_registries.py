@@ -186,6 +186,7 @@ INVENTORY: dict[str, list[str]] = {
         "alerts.tasks.send_error_digest",
         "alerts.tasks.send_weekly_report",
         "errors.tasks.add_up_hours",
+        "errors.tasks.continue_deletions",
         "errors.tasks.count_releases",
         "errors.tasks.prune",
         "errors.tasks.prune_source_maps",

@@ -34,6 +34,9 @@ class TooManyRequests(Problem):
     retryAfter: Annotated[int, msgspec.Meta(ge=1)]
 
 
+NDJSON = "application/x-ndjson"  # one JSON document per line
+
+
 @dataclass(frozen=True)
 class Operation:
     url: str  # name in the URL table
@@ -54,6 +57,7 @@ class Operation:
     path: str = ""
     path_notes: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
+    streams_lines: bool = False  # The answer is NDJSON; its shape is that of a line.
     # Apps call these operations hundreds of times a second, so they skip the middleware that only pages need.
     is_frequent: bool = False
 
@@ -171,7 +175,8 @@ def _operation(
     for status, shape in sorted(operation.answers.items()):
         answer: dict[str, Any] = {"description": _ANSWERS.get(status, "Done.")}
         if shape is not None:
-            answer["content"] = {"application/json": {"schema": schema_of(shape)}}
+            kind = NDJSON if operation.streams_lines else "application/json"
+            answer["content"] = {kind: {"schema": schema_of(shape)}}
         described["responses"][str(status)] = answer
     for status, text in sorted(_refusals(operation).items()):
         refusal = _refusal(operation, status, text, schema_of)

@@ -6,6 +6,7 @@ import msgspec
 
 from core.lib.openapi import describe
 from errors.event.plain_format import PlainError
+from errors.views import api
 
 
 class PlainErrors(msgspec.Struct):
@@ -60,6 +61,96 @@ describe(
         415: "The Content-Encoding is not supported.",
         500: "This event could not be stored.",
     },
+)
+_PAGE = {
+    "limit": "Number of rows, from 1 to 100. The default is 50.",
+    "cursor": "The `next_cursor` of the page before.",
+}
+_SEARCH = {
+    "query": "A search as on the page of errors, such as `release:shop@1.2 is:unassigned declined`.",
+    "state": "open (the default, as an empty value), regressed, muted, resolved or all.",
+}
+_RANGE = {"since": "The first time, such as 2026-11-22T14:00:00Z.", "until": "The last time."}
+_BAD_QUERY = {422: "A parameter is invalid; `detail` says which."}
+_NO_GROUP = {404: "The app has no such error.", 422: "A parameter is invalid."}
+# name -> summary, parameters, answer, refusals
+_READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
+    "group-list": (
+        "List or search the app's errors.",
+        {**_SEARCH, "sort": "events, users, or empty for the last seen first.", **_PAGE},
+        api.GroupPage,
+        _BAD_QUERY,
+    ),
+    "group-detail": ("Return an error.", {}, api.GroupDetail, _NO_GROUP),
+    "event-list": ("List the events of an error.", _PAGE, api.EventPage, _NO_GROUP),
+    "group-counts": (
+        "Return the number of an error's events over time.",
+        {"span": "24h (the default), 7d or 30d."},
+        api.GroupCounts,
+        _NO_GROUP,
+    ),
+    "event-detail": (
+        "Return an event by its id, with its payload.",
+        {},
+        api.EventDetail,
+        {404: "The app has no such event."},
+    ),
+    "count-list": (
+        "Return the number of received errors over time, by severity.",
+        _RANGE,
+        api.Counts,
+        _BAD_QUERY,
+    ),
+    "release-list": ("List the app's releases, newest first.", _PAGE, api.ReleasePage, _BAD_QUERY),
+}
+for name, (summary, parameters, shape, refusals) in _READ.items():
+    describe(
+        f"errors:api-{name}",
+        "GET",
+        summary,
+        scope="errors:read",
+        query=parameters,
+        answers={200: shape},
+        refusals=refusals,
+    )
+describe(
+    "errors:api-event-export",
+    "GET",
+    "Stream the events of the errors found as NDJSON: one JSON object per line, with its payload.",
+    scope="errors:read",
+    query={**_SEARCH, **_RANGE},
+    answers={200: api.EventDetail},
+    streams_lines=True,
+    refusals=_BAD_QUERY,
+)
+describe(
+    "errors:api-group-act",
+    "POST",
+    "Resolve, reopen, mute, assign, merge, unmerge, comment on or delete errors.",
+    scope="errors:write",
+    takes=api.GroupAction,
+    answers={200: api.Changed},
+    refusals={
+        404: "The app has no such error.",
+        422: "The action cannot be done; `detail` says why.",
+    },
+)
+describe(
+    "errors:api-event-delete",
+    "POST",
+    "Delete an event. The counts of its error are lowered.",
+    scope="errors:write",
+    answers={200: api.Deleted},
+    refusals={404: "The app has no such event."},
+)
+describe(
+    "errors:api-user-delete",
+    "POST",
+    "Delete all events of a user.",
+    scope="errors:write",
+    takes=api.UserOfEvents,
+    answers={200: api.Deleted},
+    refusals={422: "`user` is missing or too long."},
 )
 describe("errors:error-report", "OPTIONS", "CORS preflight request.", answers={200: None})
 

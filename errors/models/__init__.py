@@ -14,6 +14,7 @@ from errors.models.counts import (
     hour_start,
     minute_of,
 )
+from errors.models.deletions import EventDeletion
 from errors.models.discarded import Discarded
 from errors.models.events import (
     ID_BITS,
@@ -56,6 +57,7 @@ __all__ = [
     "Discarded",
     "ErrorEvent",
     "ErrorGroup",
+    "EventDeletion",
     "EventPayload",
     "EventToResolve",
     "GroupHash",

@@ -21,7 +21,7 @@ _NO_MUTE = {"muted_until": None, "muted_until_events": None, "muted_until_users"
 def resolve_groups(
     groups: Groups,
     *,
-    user: User,
+    user: User | None,
     now: datetime,
     release: str = "",
     batch: uuid.UUID | None = None,
@@ -39,7 +39,7 @@ def resolve_groups(
 
 
 def reopen_groups(
-    groups: Groups, *, user: User, now: datetime, batch: uuid.UUID | None = None
+    groups: Groups, *, user: User | None, now: datetime, batch: uuid.UUID | None = None
 ) -> int:
     return _change(
         groups.exclude(status=Status.OPEN),
@@ -54,7 +54,7 @@ def reopen_groups(
 def mute_groups(
     groups: Groups,
     *,
-    user: User,
+    user: User | None,
     now: datetime,
     until: datetime | None = None,
     events: int | None = None,
@@ -89,7 +89,7 @@ def mute_groups(
 def assign_groups(
     groups: Groups,
     *,
-    user: User,
+    user: User | None,
     now: datetime,
     to: User | None,
     batch: uuid.UUID | None = None,
@@ -106,7 +106,7 @@ def assign_groups(
     )
 
 
-def add_comment(group: ErrorGroup, *, user: User, now: datetime, text: str) -> GroupNote:
+def add_comment(group: ErrorGroup, *, user: User | None, now: datetime, text: str) -> GroupNote:
     return GroupNote.objects.create(
         group=group, kind=GroupNote.Kind.COMMENT, at=now, by=user, text=text
     )
@@ -153,7 +153,7 @@ def _change(
     values: dict[str, object],
     *,
     kind: GroupNote.Kind,
-    user: User,
+    user: User | None,
     now: datetime,
     text: str = "",
     batch: uuid.UUID | None = None,

@@ -125,6 +125,8 @@ def _bodies(event_ids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     rows = EventPayload.objects.filter(pk__in=event_ids).values_list("pk", "dictionary_id", "data")
     for pk, dictionary_id, data in rows.iterator(chunk_size=100):
         if dictionary_id and dictionary_id not in dictionaries:
-            content = PayloadDictionary.objects.get(pk=dictionary_id).content
-            dictionaries[dictionary_id] = unpack(bytes(content))
+            dictionary = PayloadDictionary.objects.filter(pk=dictionary_id).first()
+            if dictionary is None:
+                continue  # the group has just been deleted, and its events are being deleted
+            dictionaries[dictionary_id] = unpack(bytes(dictionary.content))
         yield pk, unpack(bytes(data), dictionaries[dictionary_id] if dictionary_id else None)

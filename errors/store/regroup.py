@@ -4,7 +4,7 @@ The events were stored and counted in the group of their minified frames, so a m
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -129,6 +129,32 @@ def _new_group(resolved: Resolved, like: ErrorGroup) -> ErrorGroup:
         first_release=event.release,
         last_release=event.release,
     )
+
+
+def remove_event(event: ErrorEvent, tags: Mapping[str, str]) -> None:
+    """Lower the counts of the group of an event that has been deleted. Runs in the transaction that deletes it."""
+    group = ErrorGroup.objects.select_for_update().filter(pk=event.group_id).first()
+    if group is None:
+        return
+    shown = _root(group.pk)
+    ErrorGroup.objects.select_for_update().get(pk=shown.pk)
+    new = NewEvent(
+        app_id=event.app_id,
+        event_id=uuid.UUID(str(event.event_id)).hex,
+        received_at=event.received_at,
+        occurred_at=event.occurred_at,
+        group_hash="",
+        title="",
+        payload=b"",
+        severity=event.severity,
+        environment=event.environment,
+        release=event.release,
+        category=event.category,
+        function=event.function,
+        user_key=event.user_key,
+        tags=tuple(tags.items())[:MAX_COUNTED_TAGS],
+    )
+    _remove_counts(Aggregates.of([(new, group.pk, event.pk)]), shown, group.pk, new)
 
 
 def _as_new(resolved: Resolved) -> NewEvent:

@@ -5,24 +5,26 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from core.lib import staff_actions
 from errors.exceptions import CannotMerge, InvalidForm
-from errors.models import ErrorGroup, GroupNote
+from errors.models import ErrorEvent, ErrorGroup, GroupNote
 from errors.queries.mentions import GROUP, describe_group
 from errors.queries.search import find_groups
-from errors.services import merging, triage
+from errors.services import deletion, merging, triage
 from impact.services.win_back import write_win_back_list
 
+may_delete = permission_required("errors.delete_errorgroup", raise_exception=True)
 may_change = permission_required("errors.change_errorgroup", raise_exception=True)
 
 Groups = QuerySet[ErrorGroup]
@@ -215,3 +217,37 @@ def undo(request: HttpRequest, batch: UUID) -> HttpResponse:
         list_event="errors-changed",
         back=reverse("errors:group-list"),
     )
+
+
+@require_POST
+@may_delete
+def group_delete(request: HttpRequest, group_id: int) -> HttpResponse:
+    """Delete a group with its events."""
+    group = get_object_or_404(ErrorGroup.objects.visible(), pk=group_id)
+    deletion.delete_groups([group], now=timezone.now())
+    messages.success(request, f"Deleted with all its events: {group.title}")
+    return redirect("errors:group-list")
+
+
+@require_POST
+@may_delete
+def event_delete(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
+    group = get_object_or_404(ErrorGroup, pk=group_id)
+    event = get_object_or_404(ErrorEvent, pk=event_id, group__in=group.family)
+    deletion.delete_event(event)
+    messages.success(request, f"Event {event.event_id.hex[:8]} deleted.")
+    return redirect("errors:group-detail", group_id)
+
+
+@require_POST
+@may_delete
+def user_delete(request: HttpRequest, group_id: int) -> HttpResponse:
+    """Delete all events of a user in the app of the group."""
+    group = get_object_or_404(ErrorGroup.objects.select_related("app"), pk=group_id)
+    user_key = _text(request, "user_key", 128)
+    if not user_key:
+        messages.warning(request, "Nothing was deleted: choose a user.")
+    else:
+        deletion.delete_events_of_user(app=group.app, user_key=user_key, now=timezone.now())
+        messages.success(request, f"All events of the user in {group.app.name} are deleted.")
+    return redirect("errors:group-users", group_id)

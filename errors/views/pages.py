@@ -235,6 +235,8 @@ def user_list(request: HttpRequest, group_id: int) -> HttpResponse:
         "lead": group.title,
         "group": group,
         "users": [_user_row(key) for key in keys[:USERS_PER_PAGE]],
+        "delete_url": reverse("errors:user-delete", args=[group.pk]),
+        "delete_confirm": "Delete all events of this user in this app? This cannot be undone.",
         "first_url": here if after else "",
         "next_url": f"{here}?{urlencode({'after': following})}" if following else "",
     }

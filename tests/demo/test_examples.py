@@ -79,6 +79,22 @@ def test_the_examples_of_the_api_documentation_run_as_printed(demo: dict[str, st
         assert expected in said
 
 
+def test_the_examples_of_errors_by_script_run_as_printed(
+    demo: dict[str, str], tmp_path: Path
+) -> None:
+    [script] = blocks("api.md", "Errors by script", "sh")
+    report = [f"{demo['PORTAL']}/api/v1/errors/", "-H", f"Authorization: Bearer {demo['KEY']}"]
+    run(["curl", "--fail-with-body", *report, "-d", '{"message": "declined"}'], demo)
+
+    said = run(["bash"], demo, given=f"{PRELUDE}cd {tmp_path}\n{script}")
+
+    for expected in ('"next_cursor":', '"step_seconds":60', '"changed":1', '"deleted":'):
+        assert expected in said
+    lines = (tmp_path / "errors.ndjson").read_text().splitlines()
+    assert all(json.loads(line)["payload"] for line in lines)
+    assert lines
+
+
 def test_the_checkout_in_curl_ends_with_a_completed_reservation(demo: dict[str, str]) -> None:
     [script] = blocks("checkout.md", "curl", "sh")
 

@@ -79,3 +79,8 @@ def make_error(
 
 def group_of(event: ErrorEvent) -> ErrorGroup:
     return ErrorGroup.objects.get(pk=event.group_id)
+
+
+def record_group(app: ClientApp, **fields: Any) -> ErrorGroup:
+    """Store an error of a group of its own, and return the group."""
+    return group_of(make_error(app, group=uuid.uuid4().hex, **fields))

@@ -1,0 +1,28 @@
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from core.clients.models import ClientApp
+
+
+class EventDeletion(models.Model):
+    """Events that are to be deleted: those of a group that has been deleted, or those of a user of an app.
+
+    The row is deleted with the last of them. The rows of a group that has been deleted are no longer shown.
+    """
+
+    app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
+    group = models.BigIntegerField(null=True)
+    user_key = models.CharField(max_length=128, blank=True)
+    requested_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(group__isnull=True) ^ Q(user_key=""), name="of_a_group_or_a_user"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"deletion {self.pk} requested at {self.requested_at:%Y-%m-%d %H:%M}"
