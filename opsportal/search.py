@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -64,7 +65,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 @never_cache
-def results(request: HttpRequest) -> HttpResponse:
+def results(request: HttpRequest) -> HttpResponseBase:
     """Answer people who are signed in, with their permissions, and keys, with those of the read-only role."""
     if key_of(request) or not admin.site.has_permission(request):
         return _for_key(request)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from core.clients.auth import NotAllowed, NotAuthenticated, authenticate
@@ -12,18 +13,18 @@ from core.clients.models import ClientApp, Scope
 from core.lib.http import BadRequest, problem
 
 P = ParamSpec("P")
-ApiView = Callable[Concatenate[HttpRequest, ClientApp, P], HttpResponse]
+ApiView = Callable[Concatenate[HttpRequest, ClientApp, P], HttpResponseBase]
 
 
 def api(
     scope: Scope, *methods: str, cache_keys: bool = False
-) -> Callable[[ApiView[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
+) -> Callable[[ApiView[P]], Callable[Concatenate[HttpRequest, P], HttpResponseBase]]:
     """Decorate a view that takes the calling app as its second argument. For `cache_keys`, see authenticate()."""
 
-    def decorate(view: ApiView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    def decorate(view: ApiView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
         @csrf_exempt
         @wraps(view)
-        def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if request.method not in methods:
                 return problem(
                     405, f"use {' or '.join(methods)}", headers={"Allow": ", ".join(methods)}

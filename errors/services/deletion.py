@@ -6,6 +6,7 @@ was received.
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
@@ -141,7 +142,7 @@ def _delete_counted(ids: Sequence[int]) -> None:
 
 def _delete_rows(ids: Iterable[int]) -> None:
     events = ErrorEvent.objects.filter(pk__in=list(ids))
-    by_app: dict[int, list[object]] = {}
+    by_app: dict[int, list[UUID]] = {}
     for app_id, event_id in events.values_list("app_id", "event_id"):
         by_app.setdefault(app_id, []).append(event_id)
     for app_id, event_ids in by_app.items():

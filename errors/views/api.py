@@ -349,7 +349,7 @@ def release_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 
 @api(Scope.ERRORS_READ, "GET")
-def event_export(request: HttpRequest, app: ClientApp) -> StreamingHttpResponse:  # type: ignore[type-var]
+def event_export(request: HttpRequest, app: ClientApp) -> StreamingHttpResponse:
     """Stream the events of the matching groups as NDJSON: group by group, newest first."""
     since, until = _timestamp(request, "since"), _timestamp(request, "until")
     groups = list(_find(request, app).order_by("pk").values_list("pk", flat=True))
