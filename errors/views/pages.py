@@ -73,7 +73,7 @@ def group_list(request: HttpRequest) -> HttpResponse:
                 "group": group,
                 "at_risk": sorted(at_risk.get(group.pk, {}).items()),
                 "spark": sparklines[group.pk],
-                "spark_label": f"{sum(sparklines[group.pk]):,} events in the last 24 hours",
+                "spark_label": f"{formats.quantity(sum(sparklines[group.pk]), 'events')} in the last 24 hours",
             }
             for group in page.rows
         ],

@@ -72,7 +72,7 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     page = owner
     page.goto(f"{shop.base_url}/admin/reservations/")
     page.get_by_role("link", name="Add an event").click()
-    page.get_by_label("Name:", exact=True).fill("Summer gala")
+    page.locator("#id_name").fill("Summer gala")
     page.locator("#id_ticket_types-0-name").fill("Standing")
     page.locator("#id_ticket_types-0-capacity").fill("1")
     page.locator("#id_ticket_types-0-price").fill("2500")
