@@ -95,5 +95,3 @@ def test_schemathesis_finds_no_response_that_differs_from_the_document(
     )
 
     assert "schema error" not in output.lower(), output
-    assert portal.value("SELECT count(*) FROM payment_intents_log") > 0
-    assert portal.value("SELECT count(*) FROM reservations_reservation") >= 0

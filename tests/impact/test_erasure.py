@@ -101,8 +101,8 @@ def test_a_person_is_erased_from_every_record(given: str, now: datetime) -> None
 
     assert find(reference, pseudonym(reference), ADDRESS) == []
     assert made.finished_at == now
+    assert made.counts.pop("links") >= 1
     assert made.counts == {
-        "links": 1,
         "list_entries": 1,
         "orders": 3,
         "payments": 1,
