@@ -85,7 +85,7 @@ CSRF_TEXT = ErrorText(
 
 def wants_json(request: HttpRequest) -> bool:
     """Return True for API paths, and for clients that accept JSON but not HTML."""
-    if request.path_info.startswith("/api/"):
+    if request.path_info.startswith(("/api/", "/v1/")):
         return True
     accept = request.headers.get("Accept", "")
     return "json" in accept and "text/html" not in accept

@@ -93,6 +93,7 @@ FIRST_PARTY_APPS = [
     "reservations",
     "errors",
     "logs",
+    "otlp",
 ]
 INSTALLED_APPS = [
     "opsportal.apps.PortalAdminConfig",

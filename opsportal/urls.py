@@ -14,6 +14,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="health:system-health")),
     path("", include("errors.urls")),
     path("", include("logs.urls")),
+    path("", include("otlp.urls")),
     path("", include("health.urls")),
     path("", include("core.clients.urls")),
     path("", include("core.releases.urls")),

@@ -192,6 +192,7 @@ INVENTORY: dict[str, list[str]] = {
         "errors.tasks.prune_source_maps",
         "errors.tasks.resolve_source_maps",
         "logs.tasks.prune_logs",
+        "otlp.tasks.prune_sums",
         "health.tasks.check_certificates",
         "health.tasks.keep_status",
         "health.tasks.prune",

@@ -42,7 +42,7 @@ _EXEMPT = re.compile(
     r"|/*api/+\d+/+(?:envelope|store|security|csp-report|nel|minidump|unreal|cron)\b"
     r"|/*api/+v1/+errors/*$|/*tunnel/*$)"
 )
-_INGEST = re.compile(r"/api/v1/(?:signals|heartbeats)/")
+_INGEST = re.compile(r"/api/v1/(?:signals|heartbeats)/|/v1/(?:traces|logs|metrics)$")
 _AUTH = re.compile(r"/admin/(?:login|password_reset|password_change|reset|two-factor)/")
 
 

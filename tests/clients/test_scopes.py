@@ -37,6 +37,9 @@ SCOPES = {
     "errors:error-report": Scope.INGEST,
     "health:signal-post": Scope.METRICS,
     "impact:api": Scope.ADMIN,
+    "otlp:traces": Scope.INGEST,
+    "otlp:logs": Scope.INGEST,
+    "otlp:metrics": Scope.METRICS,
     "payments:payment-create": Scope.PAYMENTS,
     "payments:payment-read": Scope.PAYMENTS,
     "payments:payment-cancel": Scope.PAYMENTS,
@@ -109,7 +112,9 @@ def app() -> ClientApp:
 
 
 def test_the_lists_contain_every_url_of_the_api() -> None:
-    found = {name for path, name in addresses(get_resolver()) if path.startswith("api/v1/")}
+    found = {
+        name for path, name in addresses(get_resolver()) if path.startswith(("api/v1/", "v1/"))
+    }
 
     assert found == set(SCOPES) | WITHOUT_A_KEY
 

@@ -3,7 +3,7 @@ const Sentry = require("@sentry/node");
 
 Sentry.init({
   dsn: process.argv[2], release: "gate@1.4.0", environment: "test", tracesSampleRate: 1.0,
-  includeLocalVariables: false,
+  includeLocalVariables: false, enableLogs: true,
 });
 
 function scanTicket(code) {
@@ -12,6 +12,7 @@ function scanTicket(code) {
 
 async function main() {
   Sentry.addBreadcrumb({ category: "gate", message: "scanner ready" });
+  Sentry.logger.warn("gate opened", { gate: "north" });
   Sentry.setTag("gate", "north");
   Sentry.setUser({ id: "u-7" });
   Sentry.startSpan({ name: "scan", op: "task" }, () => {});

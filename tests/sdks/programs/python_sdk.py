@@ -14,12 +14,13 @@ def charge(order_id: str, amount: int) -> None:
 def main() -> None:
     sentry_sdk.init(
         dsn=sys.argv[1], release="shop@2.1.0", environment="test", traces_sample_rate=1.0,
-        enable_tracing=True, auto_session_tracking=True, shutdown_timeout=10,
+        enable_tracing=True, auto_session_tracking=True, enable_logs=True, shutdown_timeout=10,
     )  # fmt: skip
     sentry_sdk.set_tag("checkout", "express")
     sentry_sdk.set_user({"id": "u-42", "email": "planted.person@shop.example"})
     sentry_sdk.add_breadcrumb(category="cart", message="seat added", level="info")
     logging.getLogger("shop").warning("stock is low")  # becomes a breadcrumb
+    sentry_sdk.logger.info("order {order_id} paid", order_id="o-77")
     with sentry_sdk.start_transaction(op="task", name="nightly import"):
         pass
     try:

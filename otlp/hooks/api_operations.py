@@ -1,0 +1,82 @@
+"""OpenAPI descriptions of the OTLP endpoints, in their JSON form. The protobuf form has the same members."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from core.lib.openapi import describe
+
+_Items = list[dict[str, Any]]
+
+
+class OtlpTraces(msgspec.Struct, omit_defaults=True):
+    """An ExportTraceServiceRequest."""
+
+    resourceSpans: _Items = []
+
+
+class OtlpLogs(msgspec.Struct, omit_defaults=True):
+    """An ExportLogsServiceRequest."""
+
+    resourceLogs: _Items = []
+
+
+class OtlpMetrics(msgspec.Struct, omit_defaults=True):
+    """An ExportMetricsServiceRequest."""
+
+    resourceMetrics: _Items = []
+
+
+class OtlpPartialSuccess(msgspec.Struct, omit_defaults=True):
+    """What was rejected, and why. 64-bit numbers are texts in protobuf's JSON."""
+
+    rejectedSpans: str = ""
+    rejectedLogRecords: str = ""
+    rejectedDataPoints: str = ""
+    errorMessage: str = ""
+
+
+class OtlpAccepted(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """`partialSuccess` is present if a part was rejected."""
+
+    partialSuccess: OtlpPartialSuccess | msgspec.UnsetType = msgspec.UNSET
+
+
+class OtlpStatus(msgspec.Struct, forbid_unknown_fields=True):
+    """A `google.rpc.Status`."""
+
+    code: Annotated[int, msgspec.Meta(ge=1, le=16)]
+    message: str
+
+
+_ENDPOINTS: dict[str, tuple[str, str, Any]] = {
+    "traces": (
+        "Receive spans with OTLP: exceptions become errors, requests become measurements.",
+        "ingest",
+        OtlpTraces,
+    ),
+    "logs": ("Receive log records with OTLP.", "ingest", OtlpLogs),
+    "metrics": (
+        "Receive metrics with OTLP: gauges and sums become signals.",
+        "metrics",
+        OtlpMetrics,
+    ),
+}
+for _name, (_summary, _scope, _takes) in _ENDPOINTS.items():
+    describe(
+        f"otlp:{_name}",
+        "POST",
+        _summary,
+        scope=_scope,
+        takes=_takes,
+        answers={200: OtlpAccepted},
+        refusals={
+            400: "The body is not a valid message.",
+            413: "The body is over 5 MiB, or over 8 MiB decompressed.",
+            415: "The content type is neither `application/x-protobuf` nor `application/json`.",
+            429: "A quota is used up.",
+            503: "The database is unavailable; repeat the request.",
+        },
+        refusal_shape=OtlpStatus,
+        is_frequent=True,
+    )

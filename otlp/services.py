@@ -1,0 +1,121 @@
+"""Store what OpenTelemetry requests contain, and return what was rejected, with the reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from core.lib import ratelimit
+from errors.event.build import IngestContext, build_event
+from errors.exceptions import OverQuota, Refused
+from errors.ingest.authentication import Project
+from errors.ingest.request import count_against_quotas
+from errors.models import Discarded
+from errors.services import discarded
+from errors.store.commit import store_events
+from health.services import record_measurements
+from health.signals import Counter, Gauge
+from logs import services as logs
+from otlp.events import Caught, to_event
+from otlp.log_records import Logs
+from otlp.metrics import Metrics
+from otlp.sums import increases
+from otlp.traces import Traces
+
+MAX_EXCEPTIONS = 1_000  # of one request
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The part of a request that was not stored. Everything else was."""
+
+    count: int = 0
+    reason: str = ""
+
+
+def store_traces(traces: Traces, *, project: Project, now: datetime) -> Rejected:
+    """Store the exceptions, measurements and requests of spans.
+
+    Exceptions over the app's quota are rejected; requests over the quota for logs are dropped, and counted.
+    """
+    rejected = _store_exceptions(traces.exceptions, project=project, now=now)
+    requests = traces.requests
+    if requests:
+        try:
+            logs.check_quota(project, len(requests))
+        except OverQuota:
+            requests = []
+    with transaction.atomic():
+        record_measurements(traces.measurements, app=project.app, now=now)
+        logs.record_logs(requests, project=project, now=now)
+    return rejected
+
+
+def store_logs(found: Logs, *, project: Project, now: datetime) -> Rejected:
+    """Store log records and the exceptions in them. Raises OverQuota; then nothing is stored."""
+    if found.records:
+        logs.check_quota(project, len(found.records))
+    rejected = _store_exceptions(found.exceptions, project=project, now=now)
+    logs.record_logs(found.records, project=project, now=now)
+    if found.empty_count:
+        logs.count_invalid(project, "no text", found.empty_count)
+        rejected = Rejected(found.empty_count, "log records without a body are not stored")
+    if found.excess_count:
+        logs.count_invalid(project, "too many at once", found.excess_count)
+        count = found.empty_count + found.excess_count
+        rejected = Rejected(count, "too many log records at once; send them in several requests")
+    return rejected
+
+
+def _store_exceptions(caught: Sequence[Caught], *, project: Project, now: datetime) -> Rejected:
+    """Store exceptions as events; one that several spans of a trace report is one event."""
+    events = {
+        event["event_id"]: event for one in caught if (event := to_event(one, project.app_id))
+    }
+    chosen = list(events.values())[:MAX_EXCEPTIONS]
+    if not chosen:
+        return Rejected()
+    try:
+        count_against_quotas(project, len(chosen))
+    except Refused:
+        return Rejected(len(chosen), "the app's quota for errors is used up")
+    context = IngestContext(received_at=now)
+    store_events(
+        [
+            build_event(event, app_id=project.app_id, scrubber=project.scrubber, context=context)
+            for event in chosen
+        ]
+    )
+    if excess := len(events) - len(chosen):
+        discarded.count(
+            project.app_id, Discarded.Source.INVALID, "error", "too many at once", excess
+        )
+        return Rejected(excess, "too many exceptions at once; send them in several requests")
+    return Rejected()
+
+
+def store_metrics(metrics: Metrics, *, project: Project, now: datetime) -> Rejected:
+    """Record gauges and sums as signals. Raises OverQuota; then nothing is recorded."""
+    if metrics.point_count:
+        limit = settings.SIGNALS_PER_MINUTE
+        # The same count as for `POST /api/v1/signals/`.
+        verdict = ratelimit.acquire(
+            f"signals:{project.app_id}", limit, 60, cost=metrics.point_count
+        )
+        if not verdict.allowed:
+            raise OverQuota("signals per minute", max(1, int(verdict.retry_after + 0.999)))
+    gauges = [Gauge(one.name, one.value, one.at) for one in metrics.gauges.values()]
+    counters = [Counter(one.name, one.value, one.at) for one in metrics.increments]
+    with transaction.atomic():
+        counters += increases(list(metrics.totals.values()), project=project, now=now)
+        record_measurements([*gauges, *counters], app=project.app, now=now)
+    if not metrics.rejected_count:
+        return Rejected()
+    source = Discarded.Source.PORTAL
+    discarded.count(project.app_id, source, "metric", "unsupported", metrics.rejected_count)
+    names = ", ".join(sorted(metrics.rejected_names))
+    return Rejected(
+        metrics.rejected_count, f"only gauges and sums are stored; these are not: {names}"[:1_000]
+    )

@@ -1,0 +1,141 @@
+"""The OTLP endpoints: `POST /v1/traces`, `/v1/logs` and `/v1/metrics`.
+
+Responses are those of https://opentelemetry.io/docs/specs/otlp/#otlphttp-response: the type of the request, a partial
+success for what was rejected, and a `google.rpc.Status` in every refusal. Exporters repeat a request after 429 and 503.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from core.clients.auth import NotAllowed, NotAuthenticated, authenticate
+from core.clients.models import Scope
+from core.lib.http import BadRequest
+from errors.exceptions import NotStorable, OverQuota, TooLarge, Unavailable, Unreadable
+from errors.ingest.authentication import Project
+from otlp import log_records, metrics, services, traces, wire
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Any, Project, datetime], Message]
+
+
+def endpoint(
+    scope: Scope, takes: type[Message]
+) -> Callable[[Handler], Callable[[HttpRequest], HttpResponse]]:
+    """Decorate a function that stores a decoded message and returns the response's message."""
+
+    def decorate(handle: Handler) -> Callable[[HttpRequest], HttpResponse]:
+        @csrf_exempt
+        @wraps(handle)
+        def view(request: HttpRequest) -> HttpResponse:
+            media_type = wire.MediaType.JSON
+            headers: dict[str, str] = {}
+            try:
+                if request.method != "POST":
+                    headers["Allow"] = "POST"
+                    raise BadRequest("post here", 405)
+                app = authenticate(request, scope, use_cache=True)
+                media_type = wire.media_type_of(request.headers.get("Content-Type", ""))
+                encoding = request.headers.get("Content-Encoding", "")
+                message = wire.decode(request.body, encoding, media_type, takes)
+                answer, status = handle(message, Project.of(app), timezone.now()), 200
+            except Exception as error:
+                status, detail, more = _refusal(error)
+                headers |= more
+                answer = wire.refusal(status, detail)
+            content = wire.encode(answer, media_type)
+            return HttpResponse(
+                content, status=status, content_type=media_type.value, headers=headers
+            )
+
+        return view
+
+    return decorate
+
+
+def _refusal(error: Exception) -> tuple[int, str, dict[str, str]]:
+    """Return the status, the text and further headers of a refusal."""
+    match error:
+        case NotAuthenticated():
+            return 401, str(error), {"WWW-Authenticate": "Bearer"}
+        case NotAllowed():
+            return 403, str(error), {}
+        case BadRequest():
+            return error.status, error.detail, {}
+        case Unreadable():
+            return 400, str(error), {}
+        case UnreadablePostError():
+            return 400, "the body ends early", {}
+        case TooLarge():
+            return 413, str(error), {}
+        case RequestDataTooBig():
+            return 413, "the body is over 5 MiB", {}
+        case OverQuota():
+            detail = f"more than the app's quota ({error.quota_name})"
+            return 429, detail, {"Retry-After": str(error.retry_after)}
+        case Unavailable() | DatabaseError() | InterfaceError() if not isinstance(
+            error, NotStorable
+        ):
+            log.warning("OTLP: the database is unavailable", exc_info=error)
+            retry_after = str(Unavailable.retry_after)
+            return 503, "the store is unavailable", {"Retry-After": retry_after}
+    log.error("an OTLP request failed", exc_info=error)
+    return 500, "internal error", {}
+
+
+@endpoint(Scope.INGEST, ExportTraceServiceRequest)
+def export_traces(
+    message: ExportTraceServiceRequest, project: Project, now: datetime
+) -> ExportTraceServiceResponse:
+    rejected = services.store_traces(traces.read(message), project=project, now=now)
+    answer = ExportTraceServiceResponse()
+    if rejected.count:
+        answer.partial_success.rejected_spans = rejected.count
+        answer.partial_success.error_message = rejected.reason
+    return answer
+
+
+@endpoint(Scope.INGEST, ExportLogsServiceRequest)
+def export_logs(
+    message: ExportLogsServiceRequest, project: Project, now: datetime
+) -> ExportLogsServiceResponse:
+    rejected = services.store_logs(log_records.read(message), project=project, now=now)
+    answer = ExportLogsServiceResponse()
+    if rejected.count:
+        answer.partial_success.rejected_log_records = rejected.count
+        answer.partial_success.error_message = rejected.reason
+    return answer
+
+
+@endpoint(Scope.METRICS, ExportMetricsServiceRequest)
+def export_metrics(
+    message: ExportMetricsServiceRequest, project: Project, now: datetime
+) -> ExportMetricsServiceResponse:
+    rejected = services.store_metrics(metrics.read(message), project=project, now=now)
+    answer = ExportMetricsServiceResponse()
+    if rejected.count:
+        answer.partial_success.rejected_data_points = rejected.count
+        answer.partial_success.error_message = rejected.reason
+    return answer
