@@ -63,6 +63,7 @@ def check(method: str, path: str, status: int, content_type: str, body: bytes) -
             "content",
             kind,
             "schema",
+            *((openapi.LINE,) if kind == openapi.NDJSON else ()),
         )
     )
     documents = body.splitlines() if kind == openapi.NDJSON else [body]

@@ -35,6 +35,7 @@ class TooManyRequests(Problem):
 
 
 NDJSON = "application/x-ndjson"  # one JSON document per line
+LINE = "x-line"
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,15 @@ def _operation(
     for status, shape in sorted(operation.answers.items()):
         answer: dict[str, Any] = {"description": _ANSWERS.get(status, "Done.")}
         if shape is not None:
-            kind = NDJSON if operation.streams_lines else "application/json"
-            answer["content"] = {kind: {"schema": schema_of(shape)}}
+            schema = schema_of(shape)
+            if (
+                operation.streams_lines
+            ):  # OpenAPI 3.1 has no word for a stream, so that of a line is an extension
+                answer["content"] = {
+                    NDJSON: {"schema": {"type": "string", "format": "binary", LINE: schema}}
+                }
+            else:
+                answer["content"] = {"application/json": {"schema": schema}}
         described["responses"][str(status)] = answer
     for status, text in sorted(_refusals(operation).items()):
         refusal = _refusal(operation, status, text, schema_of)

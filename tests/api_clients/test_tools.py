@@ -63,8 +63,12 @@ def test_openapi_python_client_makes_a_package_that_calls_the_portal(
     python_tools: Path, document: Path, tmp_path: Path, portal: Portal
 ) -> None:
     generate = [python_tools / "openapi-python-client", "generate", "--path", document]
+    config = tmp_path / "client.yml"
+    config.write_text("content_type_overrides: {application/x-ndjson: application/octet-stream}\n")
 
-    output = run([*generate, "--meta", "none", "--output-path", "shop_api"], cwd=tmp_path)
+    output = run(
+        [*generate, "--meta", "none", "--config", config, "--output-path", "shop_api"], cwd=tmp_path
+    )
 
     assert "warning" not in output.lower(), output
     program = tmp_path / "program.py"

@@ -59,7 +59,7 @@ def test_a_stripe_outage_comes_first_and_carries_its_consequences() -> None:
 
     assert [(one.title, one.consequences) for one in found] == [
         ("Stripe is down", "Payment processing is degraded, Payments with an unknown outcome"),
-        ("Regression: 20 alerts", ""),
+        ("Regressed errors: 20 alerts", ""),
         ("High error rate: Shop", ""),
     ]
     assert found[0].url == SystemAlert.objects.get(key="health:stripe").get_absolute_url()

@@ -22,7 +22,7 @@ def auditor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.write_text(SCRIPT.format(folder=tmp_path))
     program.chmod(0o755)
     monkeypatch.setattr(audit, "TOOLS", tmp_path)
-    monkeypatch.setattr(audit, "_install", lambda: None)
+    monkeypatch.setattr(audit, "install_tools", lambda *_: None)
     for lock in ("run.txt", "dev.txt"):
         known = [
             {"name": name, "version": "1", "vulns": []} for name in locked_here(REQUIREMENTS / lock)
