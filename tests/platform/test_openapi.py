@@ -40,7 +40,9 @@ def document() -> dict[str, Any]:
 
 def test_every_url_of_the_api_is_described(document: dict[str, Any]) -> None:
     routes = {
-        name for name, route in openapi.routes().items() if re.match(r"\^?(\(.*\))?(api|v1)/", route)
+        name
+        for name, route in openapi.routes().items()
+        if re.match(r"\^?(\(.*\))?(api|v1)/", route)
     }
 
     assert routes >= {"errors:error-report", "errors:envelope-receive", "payments:payment-create"}
