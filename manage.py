@@ -1,11 +1,38 @@
 #!/usr/bin/env python3
+"""Run a command of the portal, with the Python of `.venv` regardless of the Python that starts this file."""
+
+import importlib.util
 import os
 import sys
 
+ROOT = os.path.dirname(os.path.abspath(__file__))
+VENV = os.path.join(ROOT, ".venv")
+
+
+def use_virtual_environment() -> None:
+    """Start this file again with the Python of `.venv` unless the current one is a virtual environment with Django.
+
+    The Django of an operating system may be another version than the one that the portal is locked to.
+    """
+    is_installed = importlib.util.find_spec("django") is not None
+    if is_installed and sys.prefix != sys.base_prefix:
+        return
+    python = os.path.join(VENV, "bin", "python")
+    if os.path.exists(python) and os.path.realpath(sys.prefix) != os.path.realpath(VENV):
+        os.execv(python, [python, *sys.argv])  # noqa: S606 - our own program
+    if not is_installed:
+        sys.exit(
+            "opsportal is not installed yet. To install and start it, type:\n"
+            f"cd {ROOT} && make run\n"
+            "To install it without starting it, type:\n"
+            f"cd {ROOT} && python3 scripts/bootstrap.py run"
+        )
+
+
 if __name__ == "__main__":
-    os.umask(
-        0o077
-    )  # files of the portal contain personal data and secrets: only its own user may read them
+    use_virtual_environment()
+    # Files of the portal contain personal data and secrets: only its own user may read them.
+    os.umask(0o077)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured

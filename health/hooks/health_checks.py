@@ -212,7 +212,9 @@ def backups() -> str:
     if newest is None or done is None:
         if newest is not None and newest.error:
             raise RuntimeError(f"the first backup failed: {newest.error[:200]}")
-        raise NotConfigured("no backup yet; the first one runs at 00:30, or with manage.py backup")
+        raise NotConfigured(
+            "no backup yet; the first one runs at 00:30, or with ./manage.py backup"
+        )
     age = timezone.now() - done.started_at
     hours = f"{age.total_seconds() / 3600:.0f} h old"
     if done.is_good is False:

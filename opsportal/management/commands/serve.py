@@ -173,7 +173,7 @@ def check_database() -> None:
 def first_admin() -> str:
     """Return how to sign in. Creates an admin with a one-time password if there is no active admin."""
     if User.objects.filter(is_superuser=True, is_active=True).exists():
-        return "as before (lost the password? manage.py resetlogin <name>)"
+        return "as before (lost the password? ./manage.py resetlogin <name>)"
     password = get_random_string(16, CLEAR_LETTERS)
     user, _ = User.objects.get_or_create(username="admin")
     user.set_password(password)
