@@ -134,7 +134,8 @@ class WidgetContext:
         return result
 
 
-WidgetFunction = Callable[[WidgetContext], dict[str, object]]
+# None if there is nothing to show: the widget is then not on the page.
+WidgetFunction = Callable[[WidgetContext], dict[str, object] | None]
 
 
 @dataclass(frozen=True)

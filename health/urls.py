@@ -36,6 +36,11 @@ urlpatterns = [
     path("ping/<str:app_key>/<slug:slug>/<str:step>", pings.ping_slug, name="ping-slug-step"),
     path("ping/<str:app_key>/<slug:slug>/<str:step>/", pings.ping_slug),
     path("admin/system-health/", system_health.page, name="system-health"),
+    path(
+        "admin/system-health/first-steps/dismiss/",
+        system_health.dismiss_first_steps,
+        name="dismiss-first-steps",
+    ),
     path("admin/system-health/uptime/", system_health.uptime_page, name="uptime"),
     path("admin/system-health/interval/", system_health.interval, name="interval"),
     path("admin/system-health/widgets/<str:name>/", system_health.widget, name="widget"),

@@ -141,6 +141,7 @@ INVENTORY: dict[str, list[str]] = {
         "health.checks",
         "health.database",
         "health.deliveries",
+        "health.first_steps",
         "health.forecasts",
         "health.functions",
         "health.jobs",
@@ -157,6 +158,13 @@ INVENTORY: dict[str, list[str]] = {
         "reservations.at_a_glance",
     ],
     "event_sections": ["logs"],
+    "first_steps": [
+        "alerts.channel",
+        "alerts.recipients",
+        "errors.first_error",
+        "health.monitor",
+        "health.status_page",
+    ],
     "metrics": [
         "errors",
         "health.alerts",

@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from core.lib import formats, time_ranges
 from core.lib.charts import Chart, Mark
+from core.lib.first_steps import DISMISSED_COOKIE
 from core.lib.time_ranges import TimeRange
 from core.releases.queries import deploy_marks
 from health.extension_points import Tab, Widget, WidgetContext, dashboard_widgets, interval_sections
@@ -113,6 +115,23 @@ def widget(request: HttpRequest, name: str) -> HttpResponse:
 
 @never_cache
 @admin.site.admin_view
+@require_POST
+def dismiss_first_steps(request: HttpRequest) -> HttpResponse:
+    """Hide the checklist of a new portal in this browser."""
+    response = redirect("health:system-health")
+    response.set_cookie(
+        DISMISSED_COOKIE,
+        "1",
+        max_age=timedelta(days=365),
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
+@never_cache
+@admin.site.admin_view
 @require_safe
 def uptime_page(request: HttpRequest) -> HttpResponse:
     """Show the uptime of every component; the widget shows only the first few."""
@@ -179,12 +198,13 @@ def render_cards(
 
 
 def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeString:
-    """Render the widget's card or, if its data is unavailable, a card that says so and retries."""
+    """Render the widget's card: "" if it has nothing to show, and one that retries if its data is unavailable."""
     started = time.perf_counter()
     try:
-        card = _card(
-            found.template, found, context, span, _mark_charts(found.context(context), context)
-        )
+        content = found.context(context)
+        if content is None:
+            return mark_safe("")
+        card = _card(found.template, found, context, span, _mark_charts(content, context))
     except Exception:
         # A broken widget must not break the page.
         log.exception("widget failed", extra={"widget": found.name})

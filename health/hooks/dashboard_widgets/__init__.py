@@ -4,6 +4,7 @@ The `order` of widgets: now from 10, performance from 200, uptime from 300, usag
 """
 
 from health.hooks.dashboard_widgets import (
+    first_steps,
     forecasts,
     now,
     overview,
@@ -13,4 +14,4 @@ from health.hooks.dashboard_widgets import (
     work,
 )
 
-__all__ = ["forecasts", "now", "overview", "performance", "uptime", "usage", "work"]
+__all__ = ["first_steps", "forecasts", "now", "overview", "performance", "uptime", "usage", "work"]

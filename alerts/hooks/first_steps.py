@@ -1,0 +1,36 @@
+from django.db.models import Exists, OuterRef, Q
+
+from alerts.models import Channel, ChannelTest
+from core.lib.first_steps import first_step
+
+
+@first_step(
+    "alerts.channel",
+    title="Connect a channel and receive a test",
+    text="E-mail, Slack, SMS or another channel. “Send a test” in its form shows the provider's answer.",
+    action="Add a channel",
+    url_name="admin:alerts_channel_add",
+    permission="alerts.add_channel",
+    order=20,
+)
+def has_working_channel() -> bool:
+    """Return True if an enabled channel has delivered a message, or a test before the channel was saved."""
+    tested = ChannelTest.objects.filter(
+        state=ChannelTest.State.DELIVERED, kind=OuterRef("kind"), name=OuterRef("name")
+    )
+    return (
+        Channel.objects.enabled().filter(Q(last_success_at__isnull=False) | Exists(tested)).exists()
+    )
+
+
+@first_step(
+    "alerts.recipients",
+    title="Choose who is notified",
+    text="Select the channels that get each type of alert, and the people behind them.",
+    action="Open the routing table",
+    url_name="alerts:routing",
+    permission="alerts.change_alerttype",
+    order=40,
+)
+def has_routed_channel() -> bool:
+    return Channel.objects.enabled().routed().exists()

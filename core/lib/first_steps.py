@@ -1,0 +1,50 @@
+"""The checklist of a new portal: the hook by which each app adds a step.
+
+    @first_step(
+        "health.monitor", title="Add a monitor", text="The portal then checks a URL every minute.",
+        action="Add a monitor", url_name="admin:health_monitor_add", permission="health.add_monitor", order=30,
+    )
+    def has_monitor() -> bool:
+        return Monitor.objects.exists()
+
+The function looks at the data, so that a step is done however it was done. The system-health page shows the list until
+all steps are done.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from core.lib.registry import Registry
+
+DISMISSED_COOKIE = "first-steps-dismissed"  # of a browser that no longer shows the list
+
+
+@dataclass(frozen=True)
+class FirstStep:
+    name: str
+    title: str
+    text: str  # why, and what to expect; one or two sentences
+    action: str  # the label of the link to the form
+    url_name: str
+    permission: str  # to use the form
+    order: int
+    is_done: Callable[[], bool]
+
+    @property
+    def url(self) -> str:
+        return reverse(self.url_name)
+
+
+first_steps: Registry[FirstStep] = Registry("first_steps")
+
+
+def first_step(
+    name: str, *, title: str, text: str, action: str, url_name: str, permission: str, order: int
+) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
+    """Register a function that returns True once the step is done. It runs each time the list is shown."""
+    return first_steps.decorator(
+        name,
+        lambda is_done: FirstStep(name, title, text, action, url_name, permission, order, is_done),
+    )

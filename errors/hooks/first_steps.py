@@ -1,0 +1,17 @@
+from core.clients.models import ClientApp
+from core.lib.first_steps import first_step
+from errors.models import ErrorGroup
+
+
+@first_step(
+    "errors.first_error",
+    title="Report the first error of an app",
+    text="Register an app, copy its DSN into a Sentry SDK or send the curl line of its page. "
+    "The error appears here within seconds.",
+    action="Choose an app",
+    url_name="admin:clients_clientapp_changelist",
+    permission="clients.view_clientapp",
+    order=10,
+)
+def has_error_of_an_app() -> bool:
+    return ErrorGroup.objects.exclude(app__slug=ClientApp.PORTAL_SLUG).exists()

@@ -1,0 +1,43 @@
+"""The checklist of a new portal, until all of it is done or the reader dismisses it."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from core.lib.first_steps import DISMISSED_COOKIE, FirstStep, first_steps
+from health.extension_points import Tab, WidgetContext, widget
+
+
+@dataclass(frozen=True)
+class StepLine:
+    step: FirstStep
+    is_done: bool
+    may_do: bool
+
+
+@widget(
+    "health.first_steps",
+    title="First steps",
+    template="health/_widget_first_steps.html",
+    refresh=10,  # short, so that the first error is seen to arrive
+    order=12,
+    size="wide",
+    tab=Tab.TOP,
+)
+def list_first_steps(context: WidgetContext) -> dict[str, object] | None:
+    request = context.request
+    if context.is_wall or DISMISSED_COOKIE in request.COOKIES:
+        return None
+    lines = [
+        StepLine(step, step.is_done(), request.user.has_perm(step.permission))
+        for step in sorted(first_steps, key=lambda step: step.order)
+    ]
+    open_lines = [line for line in lines if not line.is_done]
+    if not any(line.may_do for line in open_lines):
+        return None
+    return {
+        "lines": lines,
+        "done_count": len(lines) - len(open_lines),
+        "next": next(line for line in open_lines if line.may_do),
+        "dismiss_url": reverse("health:dismiss-first-steps"),
+    }
