@@ -11,8 +11,10 @@ from pathlib import Path
 import httpx
 
 from demo.bank import Bank
+from demo.control import ControlPage
 from demo.portal import Keys, Portal
 from demo.shop import Shop
+from demo.story import LENGTH_SECONDS, Story
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
@@ -39,10 +41,16 @@ def main() -> int:
     portal = subprocess.Popen([*MANAGE, "serve", "--port", port], cwd=ROOT, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: portal.terminate())
     site, gate = (Portal(base_url, Keys(**keys[slug])) for slug in ("shop", "gate"))
-    shop = Shop(site, gate, bank)
+    length_seconds = float(os.environ.get("STORY_SECONDS") or LENGTH_SECONDS)
+    shop = Shop(site, gate, bank, buyers_per_usual=LENGTH_SECONDS / length_seconds)
+    story = Story(shop, length_seconds=length_seconds)
+    control = ControlPage(story, base_url)
     try:
         if _wait_until_up(base_url, portal):
             shop.open()
+            print(
+                f"Start the story of a bad release, and of what it costs: {control.url}", flush=True
+            )
             print(
                 f"The shop is open (DSN: {shop.shop.dsn}). It simulates outages from time to time.",
                 flush=True,
@@ -57,6 +65,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return portal.wait()  # the portal has received the Ctrl-C as well
     finally:
+        control.close()
+        story.close()
         shop.close()
         if bank:
             bank.close()

@@ -50,11 +50,17 @@ class Bank:
 
     def pay(self, intent_id: str) -> dict[str, Any]:
         """Pay the intent with a valid card and return the event."""
-        return self._double.pay(intent_id)
+        try:
+            return self._double.pay(intent_id)
+        finally:
+            self._double.hang_up()
 
     def decline(self, intent_id: str) -> dict[str, Any]:
         """Decline the buyer's card and return the event."""
-        intent = self._double.get(f"/v1/payment_intents/{intent_id}")
+        try:
+            intent = self._double.get(f"/v1/payment_intents/{intent_id}")
+        finally:
+            self._double.hang_up()
         intent["last_payment_error"] = {"code": "card_declined", "type": "card_error"}
         return {
             "id": f"evt_{secrets.token_hex(12)}",

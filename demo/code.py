@@ -44,6 +44,14 @@ def request_payment(basket: Basket) -> None:
     raise TimeoutError("payment provider did not respond within 10 s")
 
 
+def confirm_order(basket: Basket) -> int:
+    """Return what the buyer pays. The bad release of the story forgets that most orders have no discount."""
+    sentry_sdk.add_breadcrumb(category="checkout", message="order confirmed", level="info")
+    discounts: dict[str, int | None] = {basket.order_id: None}
+    discount = discounts[basket.order_id]
+    return 100 - discount  # type: ignore[operator]  # raises TypeError, which is the bug
+
+
 BUGS: list[Callable[[Basket], object]] = [
     lambda basket: apply_voucher(basket, 9000),
     lambda basket: price_in("DKK", 4500),

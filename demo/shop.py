@@ -12,11 +12,12 @@ from typing import Any
 import sentry_sdk
 
 from demo.bank import Bank
-from demo.code import Basket, request_payment, run_buggy_code
+from demo.code import Basket, confirm_order, request_payment, run_buggy_code
 from demo.portal import Portal
 
 PAGES = {"/": 420, "/events": 560, "/events/harbour-lights": 610, "/basket": 480, "/checkout": 760}
 FUNCTIONS = {"createPaymentIntent": 310, "sendTicketMail": 190, "validateTicket": 45, "search": 80}
+GOOD_RELEASE = "shop@2.14.0"
 # Faults simulated in each minute of a ten-minute cycle. In minutes that are not listed, everything works.
 OUTAGES = {4: "sms", 5: "sms", 7: "checkout", 8: "checkout"}
 
@@ -24,11 +25,14 @@ OUTAGES = {4: "sms", 5: "sms", 7: "checkout", 8: "checkout"}
 class Shop:
     """Runs from `open()` to `close()`. `counts` is what it did, printed once a minute."""
 
-    def __init__(self, shop: Portal, gate: Portal, bank: Bank | None) -> None:
+    def __init__(
+        self, shop: Portal, gate: Portal, bank: Bank | None, *, buyers_per_usual: float = 1
+    ) -> None:
         self.shop, self.gate, self.bank = shop, gate, bank
         self.counts: Counter[str] = Counter()
         self.started = time.monotonic()
         self._stopped = threading.Event()
+        self._directed: str | None = None  # what the story breaks; None if no story is running
         self._signals: list[dict[str, object]] = []
         self._lock = threading.Lock()
         self._latest: deque[Basket] = deque(maxlen=20)  # orders, for errors of the checkout
@@ -40,9 +44,9 @@ class Shop:
                 (0.5, self.browse_page),
                 (2.0, self.run_functions),
                 (4.0, self.send_messages),
-                (9.0, self.buy_tickets),
+                (9.0 / buyers_per_usual, self.buy_tickets),
                 (7.0, self.report_error),
-                (6.0, self.return_later),
+                (6.0 / buyers_per_usual, self.return_later),
                 (11.0, self.report_gate_error),
                 (30.0, self.report_figures),
                 (5.0, self.send_signals),
@@ -53,10 +57,9 @@ class Shop:
     def open(self) -> None:
         sentry_sdk.init(
             dsn=self.shop.dsn,
-            release="shop@2.14.0",
+            release=GOOD_RELEASE,
             environment="production",
             traces_sample_rate=0.2,
-            send_default_pii=False,
             auto_enabling_integrations=False,
         )
         for thread in self._threads:
@@ -64,6 +67,9 @@ class Shop:
 
     def close(self) -> None:
         self._stopped.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=15)
         sentry_sdk.get_client().close(timeout=2)
         self.shop.close()
         self.gate.close()
@@ -117,8 +123,9 @@ class Shop:
             return
         self.counts["reservations"] += 1
         self._latest.append(basket)
-        if self.outage() == "checkout":
-            self._report(request_payment, basket, "fatal")
+        failure = {"checkout": request_payment, "release": confirm_order}.get(self.outage())
+        if failure:
+            self._report(failure, basket, "fatal")
             self._interrupted.append((held, order))
         else:
             self._decide(held, order)
@@ -167,7 +174,7 @@ class Shop:
 
     def return_later(self) -> None:
         """Let a buyer whose payment failed return. Some have lost interest, and their hold expires."""
-        if self.outage() == "checkout" or not self._interrupted:
+        if self.outage() in ("checkout", "release") or not self._interrupted:
             return
         held, order = self._interrupted.popleft()
         if random.random() < 0.6:
@@ -206,10 +213,29 @@ class Shop:
         )
         self.counts["errors"] += reported is not None
 
+    # --- the story --------------------------------------------------------------------------------------
+
+    @property
+    def interrupted_count(self) -> int:
+        """Return the number of orders whose payment failed and whose buyers have not decided what to do."""
+        return len(self._interrupted)
+
+    def direct(self, broken: str | None) -> None:
+        """Break this part, or nothing for "", until further notice. None returns to the usual outages."""
+        self._directed = broken
+
+    def deploy(self, release: str) -> None:
+        """Report the deploy as the shop's CI would, and send events of this release from now on."""
+        self.shop.post("/api/v1/deploys/", {"release": release, "environment": "production"})
+        sentry_sdk.get_client().options["release"] = release
+        self.counts["deploys"] += 1
+
     # --- helpers ----------------------------------------------------------------------------------------
 
     def outage(self) -> str:
-        """Return what is broken in this minute, or ""."""
+        """Return what is broken in this minute, or "". A running story decides it."""
+        if self._directed is not None:
+            return self._directed
         return OUTAGES.get(int((time.monotonic() - self.started) / 60) % 10, "")
 
     def measure(self, kind: str, name: str, usual_ms: float, *, ok: bool = True) -> None:
@@ -230,7 +256,11 @@ class Shop:
 
     def print_summary(self) -> None:
         summary = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
-        outages = {"sms": "SMS provider is failing", "checkout": "payment provider is slow"}
+        outages = {
+            "sms": "SMS provider is failing",
+            "checkout": "payment provider is slow",
+            "release": "bad release",
+        }
         outage = outages.get(self.outage(), "no outage")
         print(f"shop: {summary or 'no activity'} ({outage})", flush=True)
         self.counts.clear()
