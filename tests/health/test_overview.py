@@ -171,6 +171,7 @@ def test_the_timeline_shows_figures_with_the_same_marks_and_range(staff: Client)
 
     shown = overview(WidgetContext(None, NOW, timedelta(hours=1)))  # type: ignore[arg-type]
 
+    assert shown is not None
     charts = cast("list[Chart]", shown["charts"])
     assert [chart.title for chart in charts] == ["Errors per minute", "Response time of requests"]
     assert {chart.group for chart in charts} == {"timeline"}
