@@ -82,6 +82,9 @@ def test_the_lane_has_the_operations_that_apps_call_frequently() -> None:
     frequent = {operation.url for operation in openapi.registry if operation.is_frequent}
 
     assert frequent == {
+        "otlp:logs",
+        "otlp:metrics",
+        "otlp:traces",
         "payments:payment-create",
         "reservations:availability",
         "reservations:reservation-create",
