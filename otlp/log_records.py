@@ -21,7 +21,7 @@ _REPEATED = ("exception.stacktrace",)  # it is in the event
 
 @dataclass(slots=True)
 class Logs:
-    """What a request about logs contains."""
+    """The entries and errors of a request with log records."""
 
     records: list[Record] = field(default_factory=list)
     exceptions: list[Caught] = field(default_factory=list)

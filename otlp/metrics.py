@@ -48,7 +48,7 @@ class Total:
 
 @dataclass(slots=True)
 class Metrics:
-    """What a request about metrics contains."""
+    """The measurements of a request with metrics."""
 
     gauges: dict[str, Level] = field(default_factory=dict)
     increments: list[Level] = field(default_factory=list)

@@ -27,7 +27,7 @@ _SHOWN = (
 
 @dataclass(slots=True)
 class Traces:
-    """What a request about spans contains."""
+    """The errors and measured requests of a request with spans."""
 
     exceptions: list[Caught] = field(default_factory=list)
     measurements: list[Performance] = field(default_factory=list)

@@ -200,7 +200,7 @@ class Changed(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Deleted(msgspec.Struct, forbid_unknown_fields=True):
-    """What was deleted. Many events may take some minutes more."""
+    """The target of the deletion, as text. The deletion of many events may continue for some minutes."""
 
     deleted: str
 

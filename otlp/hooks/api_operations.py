@@ -28,7 +28,7 @@ class OtlpMetrics(msgspec.Struct, omit_defaults=True):
 
 
 class OtlpPartialSuccess(msgspec.Struct, omit_defaults=True):
-    """What was rejected, and why. 64-bit numbers are texts in protobuf's JSON."""
+    """The number of rejected entries and the reason. The JSON form of protobuf has 64-bit numbers as texts."""
 
     rejectedSpans: str = ""
     rejectedLogRecords: str = ""
