@@ -10,7 +10,7 @@ from django.test import Client
 from core.accounts.models import AuditEvent
 from core.accounts.services import roles, two_factor
 from core.accounts.services.roles import Role, ensure_roles
-from tests.accounts.test_sign_in import enrolled
+from tests.accounts.sign_in.support import enrolled
 
 pytestmark = pytest.mark.django_db
 

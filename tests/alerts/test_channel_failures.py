@@ -1,53 +1,23 @@
-"""Channels that hang, fail, refuse or are revoked: nothing is lost, and no other channel waits."""
+"""Channels that hang or fail: nothing is lost, and no other channel waits."""
 
-import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError
-from django.utils import timezone
-from pytest_django import Settings
 
-from alerts import services
 from alerts.channels import DeliveryFailed
 from alerts.extension_points import Severity
 from alerts.models import Channel, Notification
 from alerts.services import delivery, dispatch
 from alerts.services.dispatch import MAX_SENDS_PER_CHANNEL, Dispatcher
-from core.lib.continuous import Control
-from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver, sent
+from tests.alerts.conftest import MINUTE, NOON, deliver
+from tests.alerts.failing_channels import SECOND, alerts, hang, slack_channel, titles
 from tests.factories import make_alert
 from tests.servers.fake_http import Answer, FakeHTTP, Received
 from tests.servers.mail import MailServer
 
 pytestmark = pytest.mark.django_db
-SECOND = timedelta(seconds=1)
-DEAD_PID = 2**22 + 1  # above the largest id that Linux gives
-
-
-def titles(server: FakeHTTP) -> list[str]:
-    return [request.json()["text"] for request in server.requests]
-
-
-def slack_channel() -> Channel:
-    return Channel.objects.get(name="slack")
-
-
-def hang(answer: threading.Event, started: threading.Event | None = None) -> None:
-    if started:
-        started.set()
-    answer.wait(30)
-
-
-def alerts(count: int, severity: Severity = Severity.HIGH) -> None:
-    for number in range(count):
-        make_alert(title=f"{severity} {number}", severity=severity, now=NOON)
-
-
-# --- a channel that hangs ------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -159,9 +129,6 @@ def test_critical_messages_wait_as_long_as_the_provider_asks_for(slack: FakeHTTP
     assert sum(title.startswith("⛔") for title in titles(slack)) == 5
 
 
-# --- critical messages first ---------------------------------------------------------------------------------
-
-
 def test_critical_messages_are_sent_before_older_ones(slack: FakeHTTP) -> None:
     alerts(3)
     alerts(2, Severity.CRITICAL)
@@ -195,208 +162,3 @@ def test_a_critical_message_does_not_wait_behind_an_older_one_about_its_alert(
     deliver(NOON)
 
     assert titles(slack)[1:] == ["⛔ Now critical: Rising"]
-
-
-# --- a channel that is revoked -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_the_message_that_meets_a_revoked_webhook_is_sent_after_the_repair(
-    gauge: Gauge, slack: FakeHTTP, status: int
-) -> None:
-    slack.answer(status)
-    gauge.evaluate(6, now=NOON)
-    deliver(NOON)
-    assert not slack_channel().is_enabled
-
-    services.enable_channel(slack_channel(), now=NOON + 2 * MINUTE)
-    deliver(NOON + 2 * MINUTE)
-
-    assert titles(slack) == ["⛔ Test gauge", "⛔ Test gauge"]
-
-
-def test_alerts_that_open_while_a_channel_is_revoked_are_sent_after_the_repair(
-    gauge: Gauge, slack: FakeHTTP, mail: MailServer
-) -> None:
-    slack.answer(410)
-    gauge.evaluate(6, now=NOON)
-    deliver(NOON)
-    make_alert(title="Meanwhile", now=NOON + MINUTE)
-    deliver(NOON + MINUTE)
-    assert len(slack.requests) == 1
-
-    services.enable_channel(slack_channel(), now=NOON + 2 * MINUTE)
-    deliver(NOON + 2 * MINUTE)
-
-    assert titles(slack)[1:] == ["⛔ Test gauge", "⛔ Meanwhile"]
-
-
-def test_a_message_held_for_days_is_sent_after_the_repair_if_its_alert_still_fires(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
-    slack.answer(410)
-    gauge.evaluate(6, now=NOON)
-    deliver(NOON)
-    monday = NOON + timedelta(days=3)
-
-    services.enable_channel(slack_channel(), now=monday)
-    deliver(monday)
-
-    assert titles(slack) == ["⛔ Test gauge"] * 2
-
-
-def test_a_held_message_about_a_resolved_alert_becomes_one_message_about_both(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
-    slack.answer(410)
-    gauge.evaluate(6, now=NOON)
-    deliver(NOON)
-    gauge.evaluate(0, now=NOON + 4 * MINUTE)
-
-    services.enable_channel(slack_channel(), now=NOON + 5 * MINUTE)
-    deliver(NOON + 5 * MINUTE)
-
-    assert titles(slack)[1:] == ["✅ Resolved after 4 min: Test gauge"]
-
-
-# --- other failures whose first attempt must not be the last -------------------------------------------------
-
-
-def test_a_refused_sender_loses_nothing(gauge: Gauge, mail: MailServer) -> None:
-    mail.refuse_sender_with("553 sender not allowed")
-    gauge.evaluate(6, now=NOON)
-    deliver(NOON)
-    assert mail.mails == []
-    mail.refuse_sender_with("")
-
-    deliver(NOON + MINUTE)
-
-    assert [mail["Subject"] for mail in mail.mails] == ["[critical] Test gauge"]
-
-
-def test_a_message_waits_while_its_channel_is_not_configured(gauge: Gauge, slack: FakeHTTP) -> None:
-    gauge.evaluate(6, now=NOON)
-    config = slack_channel().config
-    Channel.objects.filter(name="slack").update(config={})
-
-    assert deliver(NOON) == {}
-    Channel.objects.filter(name="slack").update(config=config)
-    deliver(NOON + MINUTE)
-
-    assert titles(slack) == ["⛔ Test gauge"]
-
-
-def test_a_message_to_a_forbidden_address_is_sent_once_the_address_is_allowed(
-    gauge: Gauge, slack: FakeHTTP, settings: Settings
-) -> None:
-    settings.ALLOW_PRIVATE_URLS = []
-    gauge.evaluate(6, now=NOON)
-    for minute in range(5):
-        deliver(NOON + minute * MINUTE)
-    assert slack.requests == []
-    assert "not a public address" in slack_channel().last_error
-
-    settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
-    deliver(NOON + 10 * MINUTE)
-
-    assert titles(slack) == ["⛔ Test gauge"]
-
-
-def test_a_message_that_was_refused_for_good_is_sent_again_after_a_repair(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
-    slack.answer(400, body="invalid_token")
-    gauge.evaluate(6, now=NOON)
-    deliver(NOON)
-    deliver(NOON + 5 * MINUTE)
-    assert len(slack.requests) == 1
-
-    services.repair_channel(slack_channel(), now=NOON + 6 * MINUTE)
-    deliver(NOON + 6 * MINUTE)
-
-    assert len(sent("triggered")) == 1
-
-
-# --- nodes that die ------------------------------------------------------------------------------------------
-
-
-def test_a_restarted_node_sends_what_its_predecessor_had_claimed_at_once(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
-    gauge.evaluate(6, now=NOON)
-    (notification,) = Notification.objects.all()
-    for _ in range(5):  # more often than the three attempts that a failing provider gets
-        assert Notification.objects.claim(notification.pk, now=NOON, owner=f"node:{DEAD_PID}")
-        Dispatcher(dispatch.InlineExecutor(), f"node:{os.getpid()}").release_own(now=NOON)
-
-    deliver(NOON)
-
-    assert len(sent("triggered")) == 1
-
-
-@pytest.mark.parametrize("owner", [f"other:{DEAD_PID}", f"node:{os.getppid()}"])
-def test_claims_of_other_machines_and_of_running_processes_are_kept(
-    gauge: Gauge, slack: FakeHTTP, owner: str
-) -> None:
-    gauge.evaluate(6, now=NOON)
-    (notification,) = Notification.objects.all()
-    Notification.objects.claim(notification.pk, now=NOON, owner=owner)
-
-    Dispatcher(dispatch.InlineExecutor(), f"node:{os.getpid()}").release_own(now=NOON)
-
-    assert deliver(NOON) == {}
-
-
-def test_a_message_whose_nodes_keep_dying_is_given_up_visibly(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
-    gauge.evaluate(6, now=NOON)
-    (notification,) = Notification.objects.all()
-    for _ in range(20):
-        Notification.objects.claim(notification.pk, now=NOON, owner="node")
-        Notification.objects.release("node", now=NOON)
-
-    assert deliver(NOON) == {"given up": 1}
-
-    notification.refresh_from_db()
-    assert notification.state == "failed"
-    assert "undelivered" in [event.kind for event in gauge.alert().events.all()]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_stopping_process_finishes_and_records_what_it_is_sending(slack: FakeHTTP) -> None:
-    started, answer = threading.Event(), threading.Event()
-    slack.respond_with(lambda request: hang(answer, started))
-    make_alert(now=timezone.now())
-    control = Control()
-
-    def stop_while_sending() -> None:
-        started.wait(30)
-        control.stop()
-        answer.set()
-
-    stopper = threading.Thread(target=stop_while_sending)
-    stopper.start()
-    dispatch.run(control)
-    stopper.join()
-
-    assert len(sent("triggered")) == len(slack.requests) == 1
-
-
-def test_results_are_recorded_after_the_database_was_unavailable(
-    gauge: Gauge, slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*args: object, **kwargs: object) -> None:
-        raise OperationalError
-
-    gauge.evaluate(6, now=NOON)
-    dispatcher = Dispatcher(dispatch.InlineExecutor())
-    dispatcher.step(now=NOON)
-    with monkeypatch.context() as patched:
-        patched.setattr(delivery, "record", fail)
-        with pytest.raises(OperationalError):
-            dispatcher.step(now=NOON)
-
-    dispatcher.step(now=NOON)
-
-    assert len(sent("triggered")) == len(slack.requests) == 1

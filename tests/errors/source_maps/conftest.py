@@ -8,6 +8,7 @@ from core.clients.models import ClientApp
 from errors.services import resolution
 from errors.store import to_resolve
 from tests.errors.source_maps.built import Cli
+from tests.errors.support import Sender
 
 FOLDER = "django.core.files.storage.FileSystemStorage"
 DATABASE = "errors.source_maps.storage.DatabaseStorage"
@@ -38,3 +39,8 @@ def no_cached_apps(settings: Settings, tmp_path: Path) -> Iterator[None]:
 @pytest.fixture
 def cli(shop: ClientApp) -> Cli:
     return Cli(shop)
+
+
+@pytest.fixture
+def browser(shop: ClientApp) -> Sender:
+    return Sender(shop)
