@@ -1,4 +1,4 @@
-"""For each registered rule: what reaches its threshold without crossing it, what crosses it, and what ends the alert."""
+"""For each registered rule: values at its threshold, values that cross it, and what ends the alert."""
 
 import itertools
 from collections.abc import Callable, Sequence
