@@ -1,9 +1,12 @@
-"""Compare the ingestion of two checkouts in the same run, in alternating rounds.
+"""Compare two checkouts in the same run, in alternating rounds.
 
-    python -m bench.pairs ../other-checkout       this checkout (A) against the other one (B), on SQLite
+    python -m bench.pairs ../other-checkout       ingestion of this checkout (A) against the other one (B), on SQLite
     python -m bench.pairs ../other-checkout --store postgresql --other-options=--any-core
+    python -m bench.pairs ../other-checkout --what reserve payments webhooks
 
-Both portals run at the same time and receive load alternately, so that changes in the machine's speed affect both.
+`payments` creates payments, both at the same Stripe double. `webhooks` measures the response to an event, not its
+processing by a worker. Both portals run at the same time and receive load alternately, so that changes in the machine's
+speed affect both.
 Quote the median of the ratios, not single figures. The other checkout needs its own installation (`make install`
 there).
 """
@@ -13,6 +16,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import urllib.request
@@ -23,6 +27,7 @@ from pathlib import Path
 
 import psycopg
 
+from bench import request_load
 from bench.ingest import ROOT, SET_UP, load
 from bench.processes import cpu_seconds, family, memory_mb
 from tests.servers import process
@@ -35,11 +40,17 @@ class Contestant:
     key: str
     app: int
     session: str
+    api_key: str
+    ticket_type: int
     pid: int
 
-    def round(self, connections: int, seconds: float) -> dict:
+    def round(self, what: str, connections: int, seconds: float) -> dict:
         before = cpu_seconds(family(self.pid))
-        seen = load(self.port, self.key, self.app, connections, seconds=seconds)
+        if what == "ingest":
+            seen = load(self.port, self.key, self.app, connections, seconds=seconds)
+        else:
+            target = request_load.Target(self.port, self.api_key, self.ticket_type)
+            seen = request_load.load(request_load.Kind(what), target, connections, seconds)
         used = cpu_seconds(family(self.pid)) - before
         return {**seen, "cpu_us": 1e6 * used / max(1, seen["acked"])}
 
@@ -65,8 +76,41 @@ class Contestant:
             thread.join()
 
 
+# Models by label: other checkouts keep them elsewhere. The limit per buyer stays, because each request has a new buyer.
+SET_UP_SHOP = """
+ApiKey, RateLimitTier = apps.get_model("clients.ApiKey"), apps.get_model("limits.RateLimitTier")
+for tier, _ in RateLimitTier._meta.get_field("tier").choices:
+    if tier != "buyer":
+        RateLimitTier.objects.update_or_create(tier=tier, app=None, defaults={"limit": 1, "is_enabled": False})
+_, api_key = ApiKey.issue(app=app, scopes=["payments", "reservations"])
+event = apps.get_model("reservations.Event").objects.create(name="Hot", slug="hot")
+TicketType = apps.get_model("reservations.TicketType")
+hot = TicketType.objects.create(event=event, name="Hot", capacity=10_000_000, price=2500)
+print(json.dumps([key.public_key, app.pk, session.session_key, api_key, hot.pk]))
+"""
+
+
 @contextmanager
-def running(checkout: Path, options: list[str], database_url: str) -> Iterator[Contestant]:
+def stripe_double() -> Iterator[str]:
+    """Run a Stripe account in memory in a process of its own; yield its address."""
+    port = process.free_port()
+    double = subprocess.Popen(
+        [sys.executable, "-m", "tests.payments.stripe_double", str(port), "--in-memory"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        process.wait_until(lambda: process.answers(port), process=double)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        double.terminate()
+        double.wait(60)
+
+
+@contextmanager
+def running(
+    checkout: Path, options: list[str], database_url: str, stripe_base: str
+) -> Iterator[Contestant]:
     """Serve a checkout on a database of its own."""
     python, port = str(checkout / ".venv/bin/python"), process.free_port()
     with tempfile.TemporaryDirectory() as folder:
@@ -78,13 +122,20 @@ def running(checkout: Path, options: list[str], database_url: str) -> Iterator[C
             "LOG_LEVEL": "ERROR",
             "BASE_URL": f"http://127.0.0.1:{port}",
             "DJANGO_SETTINGS_MODULE": "opsportal.settings",
+            "STRIPE_API_BASE": stripe_base,
+            "STRIPE_SECRET_KEY": "sk_test_double",
+            "STRIPE_WEBHOOK_SECRETS": request_load.WEBHOOK_SECRET,
         }
         completed = subprocess.run(
-            [python, "-c", SET_UP], cwd=checkout, env=environment, capture_output=True, text=True
+            [python, "-c", SET_UP + SET_UP_SHOP],
+            cwd=checkout,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         if completed.returncode:
             raise SystemExit(completed.stderr[-2000:])
-        key, app, session = json.loads(completed.stdout.splitlines()[-1])
+        set_up = json.loads(completed.stdout.splitlines()[-1])
         server = subprocess.Popen(
             [python, "manage.py", "serve", "--no-worker", "--port", str(port), *options],
             cwd=checkout,
@@ -94,14 +145,21 @@ def running(checkout: Path, options: list[str], database_url: str) -> Iterator[C
         )
         try:
             process.wait_until(lambda: process.answers(port), process=server, seconds=120)
-            yield Contestant(port, key, app, session, server.pid)
+            yield Contestant(port, *set_up, server.pid)
         finally:
             server.terminate()
             server.wait(60)
 
 
 def compare(
-    a: Contestant, b: Contestant, connections: int, *, rounds: int, seconds: float, watched: bool
+    what: str,
+    a: Contestant,
+    b: Contestant,
+    connections: int,
+    *,
+    rounds: int,
+    seconds: float,
+    watched: bool,
 ) -> str:
     """Return a row of the table: medians of both, and the median of the rounds' ratios."""
     seen: dict[str, list[dict]] = {"a": [], "b": []}
@@ -111,7 +169,7 @@ def compare(
             with ExitStack() as beside:
                 if watched:
                     beside.enter_context(contestant.health_page_refreshed())
-                seen[name].append(contestant.round(connections, seconds))
+                seen[name].append(contestant.round(what, connections, seconds))
     median = {
         name: {
             field: statistics.median(row[field] for row in rows)
@@ -127,10 +185,10 @@ def compare(
 
     one, other = median["a"], median["b"]
     return (
-        f"| {connections}{', health page refreshed' if watched else ''}"
+        f"| {what} | {connections}{', health page refreshed' if watched else ''}"
         f" | {one['acked_per_s']:,.0f} | {other['acked_per_s']:,.0f} | {ratio('acked_per_s'):.2f}"
         f" | {one['p99_ms']:.0f} | {other['p99_ms']:.0f} | {ratio('p99_ms'):.2f}"
-        f" | {one['cpu_us']:,.0f} | {other['cpu_us']:,.0f} |"
+        f" | {one['cpu_us']:,.0f} | {other['cpu_us']:,.0f} | {ratio('cpu_us'):.2f} |"
     )
 
 
@@ -154,6 +212,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("other", type=Path)
+    parser.add_argument(
+        "--what",
+        choices=["ingest", "reserve", "payments", "webhooks"],
+        nargs="+",
+        default=["ingest"],
+    )
     parser.add_argument("--store", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--connections", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--rounds", type=int, default=5)
@@ -164,28 +228,31 @@ def main() -> None:
     options = parser.parse_args()
     with (
         databases(options.store) as (url_a, url_b),
-        running(ROOT, [], url_a) as a,
-        running(options.other.resolve(), options.other_options.split(), url_b) as b,
+        stripe_double() as stripe_base,
+        running(ROOT, [], url_a, stripe_base) as a,
+        running(options.other.resolve(), options.other_options.split(), url_b, stripe_base) as b,
     ):
         for contestant in (a, b):
-            contestant.round(8, 2)  # fill the caches and create the groups
+            for what in options.what:
+                contestant.round(what, 8, 2)  # fill the caches and create the groups
         print(
-            "| connections | A events/s | B events/s | A/B | A p99 ms | B p99 ms | A/B | A CPU µs | B CPU µs |"
+            "| what | connections | A/s | B/s | A/B | A p99 ms | B p99 ms | A/B | A CPU µs | B CPU µs | A/B |"
         )
-        print("|---|---|---|---|---|---|---|---|---|")
-        for watched in (False, True):
-            for connections in options.connections if not watched else [32]:
-                print(
-                    compare(
-                        a,
-                        b,
-                        connections,
-                        rounds=options.rounds,
-                        seconds=options.seconds,
-                        watched=watched,
-                    ),
-                    flush=True,
-                )
+        print("|---|---|---|---|---|---|---|---|---|---|---|")
+        runs = [(what, number, False) for what in options.what for number in options.connections]
+        if "ingest" in options.what:
+            runs.append(("ingest", 32, True))
+        for what, connections, watched in runs:
+            row = compare(
+                what,
+                a,
+                b,
+                connections,
+                rounds=options.rounds,
+                seconds=options.seconds,
+                watched=watched,
+            )
+            print(row, flush=True)
         print(f"memory: A {memory_mb(family(a.pid)):.0f} MB, B {memory_mb(family(b.pid)):.0f} MB")
 
 

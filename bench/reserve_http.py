@@ -4,68 +4,16 @@ python -m bench.reserve_http             web process, SQLite, eight keep-alive c
 """
 
 import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-import uuid
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.processes import cpu_seconds, family
+from bench.request_load import Kind, Target, load
 
-ROOT = Path(__file__).resolve().parent.parent
-CLIENTS, PROCESSES = 4, 2
-
-
-def work(port: int, key: str, path: str, body: str, seconds: float) -> None:
-    """Send requests from this process; print the 2xx responses per second and the other responses by status."""
-    counts: dict[int, int] = {}
-    lock = threading.Lock()
-
-    def send() -> None:
-        connection = HTTPConnection("127.0.0.1", port, timeout=30)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            headers = {
-                "Authorization": f"Bearer {key}",
-                "Content-Type": "application/json",
-                "Idempotency-Key": uuid.uuid4().hex,
-            }
-            connection.request("POST", path, body, headers)
-            response = connection.getresponse()
-            response.read()
-            with lock:
-                counts[response.status] = counts.get(response.status, 0) + 1
-        connection.close()
-
-    threads = [threading.Thread(target=send) for _ in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    good = sum(count for status, count in counts.items() if status < 300)
-    print(json.dumps([good / seconds, {s: n for s, n in counts.items() if s >= 300}]))
-
-
-def requests_per_second(port: int, key: str, path: str, body: object, seconds: float) -> float:
-    command = [sys.executable, "-m", "bench.reserve_http", "--work", str(port), key, path]
-    command += [json.dumps(body), str(seconds)]
-    started = [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        for _ in range(PROCESSES)
-    ]
-    total = 0.0
-    for process in started:
-        good, bad = json.loads(process.communicate()[0])
-        total += good
-        if bad:
-            print(f"  refused: {bad}")
-    return total
+CONNECTIONS = 8
 
 
 class Rate(NamedTuple):
@@ -107,29 +55,20 @@ def measure(seconds: float, rounds: int) -> None:
         try:
             assert portal.web
             pids = family(portal.web.pid)
-            requests: dict[str, tuple[str, object]] = {
-                "post an error": (
-                    "/api/v1/errors/",
-                    {"message": "Bench", "severity": "error", "function": "bench"},
-                ),
-                "reserve": (
-                    "/api/v1/reservations/",
-                    {"items": [{"ticket_type": type_id, "quantity": 1}]},
-                ),
-            }
-            sums = dict.fromkeys(requests, Rate(0, 0))
+            target = Target(portal.port, portal.api_key, type_id)
+            sums = {Kind.ERROR: Rate(0, 0), Kind.RESERVE: Rate(0, 0)}
             for _ in range(rounds):  # alternate, so that changes in the machine's speed affect both
-                for what, (path, body) in requests.items():
+                for kind, so_far in list(sums.items()):
                     before = cpu_seconds(pids)
-                    found = requests_per_second(portal.port, portal.api_key, path, body, seconds)
-                    cpu_us = 1e6 * (cpu_seconds(pids) - before) / max(1, found * seconds)
-                    so_far = sums[what]
-                    sums[what] = Rate(
-                        so_far.per_second + found / rounds, so_far.cpu_us + cpu_us / rounds
+                    found = load(kind, target, CONNECTIONS, seconds)
+                    cpu_us = 1e6 * (cpu_seconds(pids) - before) / max(1, found["acked"])
+                    sums[kind] = Rate(
+                        so_far.per_second + found["acked_per_s"] / rounds,
+                        so_far.cpu_us + cpu_us / rounds,
                     )
             ingest, reserve = sums.values()
             share = f"{reserve.per_second / ingest.per_second:.0%} of ingestion"
-            clients = f", HTTP, SQLite, {CLIENTS * PROCESSES} clients"
+            clients = f", HTTP, SQLite, {CONNECTIONS} clients"
             print(f"{'post an error' + clients:<48} {ingest}")
             print(f"{'reserve' + clients:<48} {reserve}  {share}")
         finally:
@@ -140,13 +79,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--work", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.work:
-        port, key, path, body, seconds = given.work
-        work(int(port), key, path, body, float(seconds))
-    else:
-        measure(given.seconds, given.rounds)
+    measure(given.seconds, given.rounds)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 localstripe keeps the state (intents, charges, refunds, events); tests of refunds, disputes and long periods give a
 StripeAccount instead. The proxy adds idempotency (stored responses,
 `Idempotent-Replayed`, conflicts, 409 while a key is in use), faults on demand, and lists filtered by `created`, newest
-first. To run it by hand: `python -m tests.payments.stripe_double PORT` and
+first. To run it by hand: `python -m tests.payments.stripe_double PORT [--in-memory]` and
 `STRIPE_API_BASE=http://127.0.0.1:PORT STRIPE_SECRET_KEY=sk_test_double`.
 """
 
@@ -341,7 +341,8 @@ def _error(
 
 
 if __name__ == "__main__":
-    double = StripeDouble(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    port, *options = sys.argv[1:] or ["0"]
+    double = StripeDouble(int(port), StripeAccount() if "--in-memory" in options else None)
     print(double.base, flush=True)
     try:
         threading.Event().wait()
