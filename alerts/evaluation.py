@@ -18,9 +18,9 @@ class Verdict(StrEnum):
     """The result of one evaluation. One letter each, because recent verdicts are stored as a string."""
 
     BREACH = "b"
-    BETWEEN = "n"  # between the threshold and the clear threshold
+    BETWEEN = "n"  # the value is between the threshold and the clear threshold
     CLEAR = "c"
-    UNKNOWN = "u"  # no data, and the rule says that this changes nothing
+    UNKNOWN = "u"  # there is no data, and the rule ignores that
 
 
 NO_DATA_VERDICTS = {

@@ -1,4 +1,4 @@
-"""The hooks of alerts: what other apps add to it, each in `<app>/hooks/<kind>.py`.
+"""The hooks of `alerts`, to which other apps contribute in `<app>/hooks/<kind>.py`.
 
 | kind | decorator | the function |
 | --- | --- | --- |
@@ -116,7 +116,7 @@ class Reading:
     metadata: dict[str, object] = field(default_factory=dict)
     references: References = field(
         default_factory=References
-    )  # what the problem affects, as far as it is known
+    )  # the orders, users and so on that the problem affects, as far as known
 
 
 # The result of a measure: a number, None for "no data", or one Reading per combination of labels.
@@ -145,9 +145,8 @@ class Rule:
     cadence: Cadence = Cadence.MINUTE
     repeat: timedelta | None = None  # interval between reminders; None: by severity
     runbook: str = ""
-    problems: FindProblems | None = (
-        None  # further problems whose orders an alert of this rule affects
-    )
+    # returns further problems whose orders an alert of this rule affects
+    problems: FindProblems | None = None
     depends_on: tuple[str, ...] = ()  # components whose outage explains a breach
 
 
@@ -260,7 +259,7 @@ class DigestItem:
     regressed_at: datetime | None = None  # if set, may be listed a second time within a day
 
 
-# Takes (since, until), and returns what became new, worse or regressed in that period.
+# Takes (since, until), and returns the items that were new, worsened or regressed in that period.
 DigestSource = Callable[[datetime, datetime], Iterable[DigestItem]]
 digest_sources: Registry[DigestSource] = Registry("digest_sources")
 

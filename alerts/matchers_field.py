@@ -59,7 +59,7 @@ class MatchersWidget(forms.MultiWidget):
 
 
 class MatchersField(forms.MultiValueField):
-    """Returns a matcher for each input that is not empty."""
+    """A form field whose value is a list of matchers, one for each input that is not empty."""
 
     def __init__(self, **kwargs: Any) -> None:
         fields = [forms.CharField(required=False, max_length=200) for _ in MATCHABLE_FIELDS]

@@ -1,4 +1,4 @@
-"""The content of notifications, as it is when they are created."""
+"""Build the content of notifications at the time of their creation."""
 
 from datetime import datetime
 

@@ -17,7 +17,7 @@ def deliver(control: Control) -> None:
 
 @every(minutes=1, is_urgent=True, title="Evaluate alert rules")
 def evaluate_all() -> str:
-    """Measure what the rules watch, and open or resolve alerts."""
+    """Evaluate all rules, and open or resolve alerts."""
     return str(services.evaluate_rules(now=timezone.now()))
 
 

@@ -1,6 +1,6 @@
 """Responses to rejected and failed requests: a page for people, or a problem document for programs.
 
-The pages use neither the database nor the session, because these may be what failed. `urls.py` names the handlers; by
+The pages use neither the database nor the session, because either may have failed. `urls.py` names the handlers; by
 the time they are called, Django has logged the exception.
 """
 
@@ -131,7 +131,7 @@ def _stylesheet() -> str:
     try:
         return static(name)
     except ValueError:
-        # Static files have not been collected. The error page must not fail for that.
+        # Static files have not been collected, which must not make the error page fail.
         return f"{settings.STATIC_URL}{name}"
 
 
@@ -167,7 +167,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def too_many_requests(request: HttpRequest, retry_after: float) -> HttpResponse:
-    """Return a 429, for the limits of the middleware and those of django-ratelimit on single views."""
+    """Return a 429. The rate-limit middleware and django-ratelimit's decorator of single views use it."""
     seconds = max(1, math.ceil(retry_after))
     return error_response(
         request,

@@ -66,7 +66,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @never_cache
 def results(request: HttpRequest) -> HttpResponseBase:
-    """Answer people who are signed in, with their permissions, and keys, with those of the read-only role."""
+    """Return hits for a signed-in user, or for an API key, which has the permissions of the read-only role."""
     if key_of(request) or not admin.site.has_permission(request):
         return _for_key(request)
     if request.method != "GET":

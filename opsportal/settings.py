@@ -270,7 +270,7 @@ LOGIN_REDIRECT_URL = "/admin/system-health/"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE: str = env.zone("TIME_ZONE", "UTC") or "UTC"
 USE_I18N = True
-FORMAT_MODULE_PATH = "opsportal.formats"  # shows times with their zone
+FORMAT_MODULE_PATH = "opsportal.formats"  # formats that show times with their zone
 USE_TZ = True
 
 # --- files -----------------------------------------------------------------------------------------------

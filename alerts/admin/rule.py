@@ -15,7 +15,7 @@ from core.lib.forms import SpanField
 SPANS: dict[type[models.Field[Any, Any]], Any] = {models.DurationField: {"form_class": SpanField}}
 
 
-# A new rule needs a metric and a threshold. Everything else has a default.
+# Staff must enter a metric and a threshold. All other fields have defaults.
 NEW_RULE = (
     ("Metric", {"fields": ("reader", "selector")}),
     ("Breached when", {"fields": ("threshold", "below", "unit", "window")}),

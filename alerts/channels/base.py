@@ -40,7 +40,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     impact: str = (
         ""  # "11 orders, 640.00 EUR at risk, 3 recovered"; set when the message is first sent
     )
-    estimate: str = ""  # what the time probably cost; never part of `impact`
+    estimate: str = ""  # estimated cost of the time of the problem; never part of `impact`
     at: datetime
     started_at: datetime | None = None
     # Shared by all messages about one episode of a problem, so that providers and e-mail clients group them.
@@ -48,12 +48,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     component: str = ""
     group: str = ""
     recipients: list[str] = []
-    html: str = ""  # set by digests and reports, which have templates of their own
+    html: str = ""  # set for digests and reports, which have templates of their own
     is_announced: bool = True  # False: a resolution whose alert was never delivered
 
     @property
     def body(self) -> str:
-        """Return the text with the lines about orders, for channels that show one block of text."""
+        """Return the text followed by the lines about orders, for channels that show one block of text."""
         return "\n".join(part for part in (self.text, self.impact, self.estimate) if part)
 
     @property
@@ -115,7 +115,7 @@ class Field:
     is_secret: bool = False
     is_required: bool = True
     setting: str = ""
-    is_url: bool = False  # checked when it is entered: private addresses are refused
+    is_url: bool = False  # True: private addresses are refused when staff enter one
     is_shown: bool = True  # False: read from the settings only
     default: str = ""
     help: str = ""

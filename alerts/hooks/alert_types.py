@@ -1,4 +1,4 @@
-"""The types of the problems that alerting reports about itself, and of the alerts of other systems."""
+"""Alert types for problems with alerting itself and for alerts of other systems."""
 
 from alerts.extension_points import Severity, alert_type
 

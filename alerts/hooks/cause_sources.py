@@ -1,4 +1,4 @@
-"""Edited rules, alert types and channels as causes of problems."""
+"""Cause source for edited rules, alert types and channels."""
 
 from collections.abc import Iterator
 

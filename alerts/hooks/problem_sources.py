@@ -1,4 +1,4 @@
-"""Alerts as problems that touch orders, by their references."""
+"""Problem source for alerts, which affect orders through their references."""
 
 from django.utils import timezone
 

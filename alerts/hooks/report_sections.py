@@ -1,4 +1,4 @@
-"""Sections of the weekly report: alerts, and what problems cost."""
+"""Sections of the weekly report about alerts and the cost of problems."""
 
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from impact.services.catch_up import catch_up
 
 @report_section("impact", title="What problems cost", order=160)
 def cost_of_the_week(since: datetime, until: datetime) -> list[Fact]:
-    """Return the orders that errors and alerts of the week touched, by their state at its end."""
+    """Return the orders affected by errors and alerts of the week, by their state at its end."""
     catch_up()
     now = figures_of(None, now=until, since=since, until=until)
     earlier = since - (until - since)

@@ -1,4 +1,4 @@
-"""Alerts, rules, channels and people to notify, for the search."""
+"""Search sources for alerts, rules, channels and people to notify."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ def _words(search: Search, *fields: str) -> Q:
 
 @search_source("alerts.alerts", title="Alerts", permission="alerts.view_systemalert", order=110)
 def find_alerts(search: Search) -> Iterator[Hit]:
-    """Find by title and key, active ones first."""
+    """Find alerts by title and key, active ones first."""
     condition = _words(search, "title", "key")
     active = list(SystemAlert.objects.active().filter(condition).worst_first()[:MAX_HITS])
     others = SystemAlert.objects.visible().filter(condition).exclude(pk__in=[a.pk for a in active])

@@ -69,7 +69,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
 
 
 class SystemAlert(models.Model):
-    """A problem that people should know about. It is changed only by `alerts.services`."""
+    """A problem that people should know about. Only `alerts.services` changes it."""
 
     # The problem
     key = models.CharField(
@@ -199,7 +199,7 @@ class AlertEvent(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
-    # An action of staff can be undone: `batch` is common to the entries of one click, `previous` has the old values.
+    # An action of staff can be undone: entries of one click share a `batch`, and `previous` holds the old values.
     batch = models.UUIDField(null=True, blank=True, editable=False)
     previous = models.JSONField(null=True, blank=True, editable=False, encoder=DjangoJSONEncoder)
 

@@ -99,7 +99,7 @@ class Channel(QuietHours):
 
 
 class ChannelTest(models.Model):
-    """A test message that a staff member requested, with the settings that the form had, saved or not."""
+    """A test message that a staff member requested, with the settings in the form, saved or not."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -112,7 +112,7 @@ class ChannelTest(models.Model):
     )
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=20)
-    # Only what the form had and the channel has not; removed when the test is done, because it may contain secrets.
+    # Only the settings that differ from the saved ones; removed after the test, because they may contain secrets.
     config = SealedJSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(default=False)
     recipients = models.JSONField(default=list)

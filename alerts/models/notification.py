@@ -41,7 +41,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(state=NotificationState.FAILED)
 
     def due(self, now: datetime) -> "NotificationQuerySet":
-        """Return notifications that are due or whose node died, and only the first of each stream, to keep the order."""
+        """Return notifications that are due or whose node died: the first one of each stream, to keep the order."""
         earlier = Notification.objects.filter(
             stream=OuterRef("stream"), pk__lt=OuterRef("pk"), state__in=UNFINISHED_STATES
         )
@@ -92,7 +92,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return lease if taken else None
 
     def release(self, owner: str, *, now: datetime) -> list[int]:
-        """Return what a node that died was sending to the queue. Return the ids of the channels."""
+        """Requeue the notifications that a dead node was sending. Return the ids of their channels."""
         interrupted = self.filter(state=NotificationState.SENDING, lease_owner=owner)
         channel_ids = list(interrupted.values_list("channel_id", flat=True).distinct())
         interrupted.update(
@@ -187,7 +187,7 @@ FIRING_KINDS = (
     MessageKind.ESCALATED,
     MessageKind.FLAPPING,
 )
-# Messages that are true as long as the alert fires.
+# Messages that remain valid as long as the alert fires.
 LASTING_KINDS = tuple(kind for kind in FIRING_KINDS if kind != MessageKind.REMINDER)
 
 

@@ -1,4 +1,4 @@
-"""When and where an alert's problem began, for the search for its causes."""
+"""Find when and where an alert's problem began, as a basis for the search for its causes."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,12 +14,12 @@ from impact.extension_points import Problem, problem_sources
 from impact.queries.causes import subject
 
 MAX_UNCERTAINTY = timedelta(hours=1)
-MAX_PROBLEMS = 20  # that the rule counted, to find their apps and when they began
-COMPONENT_KEY = "health:"  # begins the key of the alert about a component
+MAX_PROBLEMS = 20  # maximum number of counted problems whose apps and start are read
+COMPONENT_KEY = "health:"  # prefix of the key of alerts about a component
 
 
 def component_subject(name: str) -> str:
-    """Return how changes and problems name a component."""
+    """Return the name by which changes and problems refer to a component."""
     return f"component {name}"
 
 

@@ -1,4 +1,4 @@
-"""The state of channels, their routes and their tests, in words for pages."""
+"""Describe the state of channels, their routes and their tests for pages."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

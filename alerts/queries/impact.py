@@ -1,4 +1,4 @@
-"""The orders that an alert affects, and what its time probably cost."""
+"""Read the orders that an alert affects, and estimate the cost of its time."""
 
 import dataclasses
 from datetime import datetime, timedelta
@@ -64,7 +64,7 @@ def references_to_json(references: References | None) -> dict[str, object]:
 
 
 def references_from_json(stored: dict[str, object]) -> References:
-    """Return the references that an alert stores. Times, which older alerts have, are left out."""
+    """Return the references that an alert stores. Times, which older alerts contain, are left out."""
     return References(
         **{
             name: frozenset(map(str, values))

@@ -30,11 +30,12 @@ class ActiveSummary:
     """The number of active alerts, in total and of each kind."""
 
     total: int
-    by_severity: dict[Severity, int]  # of severities with active alerts, worst first
+    by_severity: dict[Severity, int]  # only severities with active alerts, worst first
     overdue_count: int
     unread_count: int
     unanswered_count: int
-    dismissed_count: int  # dismissed and not resolved, without those of severity info
+    # alerts that are dismissed and not resolved, without those of severity info
+    dismissed_count: int
 
     @property
     def critical_count(self) -> int:
@@ -42,7 +43,7 @@ class ActiveSummary:
 
     @property
     def is_all_well(self) -> bool:
-        """Return True if no problem lasts: neither an active alert above info nor a dismissed one."""
+        """Return True if no problem persists: no active alert above info, and no dismissed one."""
         return not self.dismissed_count and not set(self.by_severity) - {Severity.INFO}
 
     @property
@@ -98,7 +99,7 @@ class InboxWarning:
 
 
 def list_warnings(*, unanswered: int) -> list[InboxWarning]:
-    """Return the problems due to which an empty inbox does not mean that all is well."""
+    """Return the problems with alerting because of which an empty inbox does not mean that all is well."""
     found = []
     if unanswered:
         text = "1 alert was" if unanswered == 1 else f"{unanswered} alerts were"

@@ -1,4 +1,4 @@
-"""Alerts grouped by type, source or cause, so that three hundred alerts of one family are one row."""
+"""Group alerts by type, source or cause, so that three hundred alerts of one family are one row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Family:
 
     value: str
     count: int
-    severity: Severity  # the worst
+    severity: Severity  # the worst of the family
     critical_count: int
     open_count: int
     unread_count: int

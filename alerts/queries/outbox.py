@@ -1,4 +1,4 @@
-"""The backlog of each channel: what waits, for how long, and why."""
+"""Read the backlog of each channel: the number of waiting messages, their age, and the reason."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,8 +18,8 @@ class Backlog:
 
     channel: Channel
     waiting_count: int
-    oldest_seconds: float  # since the oldest of them was due; 0 if there is none
-    held_count: int  # failed, sent again once the channel works
+    oldest_seconds: float  # age of the oldest due message; 0 if there is none
+    held_count: int  # failed messages, which are sent again once the channel works
     is_working: bool  # False: disabled, failing or not configured
 
     @property

@@ -1,4 +1,4 @@
-"""Preview of a rule: its current value, and how often it would have fired with the limits in the form."""
+"""Preview a rule: its current value, and how often it would have fired with the limits in the form."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Trial:
     preview: Preview
     chart: Chart
     current: list[Reading]
-    state: str  # what the current value means: "breached", "clear" or "no data"
+    state: str  # the verdict on the current value: "breached", "clear" or "no data"
 
 
 def try_rule(rule: AlertRule, *, now: datetime) -> Trial:

@@ -48,7 +48,7 @@ IS_VALUES = (
     "flapping",
     "mine",
 )
-MAX_LABELED_ALERTS = 500  # the newest alerts, whose labels are known keys
+MAX_LABELED_ALERTS = 500  # only labels of this many newest alerts can be searched
 
 
 @dataclass

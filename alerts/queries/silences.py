@@ -1,4 +1,4 @@
-"""Silences: which are in force, and which alerts they match."""
+"""Find the silences in force and the alerts that they match."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -33,7 +33,7 @@ def backoff(failure_count: int, retry_after: float | None) -> timedelta:
 
 
 def record_success(channel: Channel, *, started_at: datetime, now: datetime) -> None:
-    """Record a delivery. If the channel had been failing, send everything that it failed to deliver.
+    """Record a delivery. If the channel had been failing, requeue everything that it failed to deliver.
 
     A send that started before the first failure does not show that the channel works again: the provider may have asked
     to wait meanwhile.
@@ -64,7 +64,7 @@ def record_failure(
             _report_through_another_channel(channel, text, now=now)
         return
     if failure.is_permanent:
-        if is_probe:  # the channel answered
+        if is_probe:  # the channel responded
             row.update(retry_at=None, failure_count=0)
         return
     count = channel.failure_count + 1
@@ -79,7 +79,7 @@ def record_failure(
 
 
 def claim_probe(channel: Channel, *, now: datetime) -> bool:
-    """Return True if this node may send one message to the failing channel. No other node may until that has ended."""
+    """Return True if this node may send one message to the failing channel. Until that send ends, no other node may."""
     return bool(
         Channel.objects.filter(pk=channel.pk, retry_at=channel.retry_at).update(
             retry_at=now + LEASE_DURATION
@@ -93,7 +93,7 @@ def abandon_probe(channel: Channel, *, now: datetime) -> None:
 
 
 def retry_oldest_failed(channel: Channel, *, now: datetime) -> None:
-    """Return the failed message with the fewest attempts to the queue, to probe the channel with it."""
+    """Requeue the failed message with the fewest attempts, to probe the channel with it."""
     held = Notification.objects.held(now).filter(channel=channel, is_permanent_failure=False)
     oldest = held.order_by("attempt_count", "pk").values_list("pk", flat=True)[:1]
     _requeue(list(oldest), attempts=1, now=now)
@@ -106,7 +106,7 @@ def enable_channel(channel: Channel, *, now: datetime) -> None:
 
 
 def repair_channel(channel: Channel, *, now: datetime) -> None:
-    """Forget past failures because staff changed the channel, and send everything that it failed to deliver.
+    """Clear past failures because staff changed the channel, and send everything that it failed to deliver.
 
     That includes messages that the provider refused for good, because the refusal may have been about the settings.
     """

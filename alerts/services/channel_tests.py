@@ -16,7 +16,7 @@ from alerts.queries import routing
 from alerts.services import channel_state, delivery
 from alerts.services.delivery import Claimed, Result
 
-EXPIRY = timedelta(minutes=10)  # without a worker, a test is given up
+EXPIRY = timedelta(minutes=10)  # a test that no worker has sent by then is given up
 
 
 def send_test(channel: Channel, *, now: datetime, user_id: int | None = None) -> ChannelTest:

@@ -1,4 +1,4 @@
-"""Run now everything that is normally checked on a schedule."""
+"""Run all scheduled checks immediately."""
 
 import logging
 from dataclasses import dataclass, field

@@ -10,7 +10,7 @@ ALERT_RETENTION = timedelta(days=400)
 NOTIFICATION_RETENTION = timedelta(days=90)
 READING_RETENTION = timedelta(days=8)  # previews of rules cover seven days
 BATCH_SIZE = 2000
-MAX_BATCHES = 50  # per run; the next run removes the rest
+MAX_BATCHES = 50  # maximum per run; the next run removes the rest
 
 
 def clean_up(*, now: datetime) -> dict[str, int]:

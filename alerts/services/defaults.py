@@ -17,7 +17,7 @@ from alerts.extension_points import (
 )
 from alerts.models import AlertRule, AlertType, Channel, EscalationStep
 
-# Response time, channels and escalation for types without defaults of their own, by the severity of the first alert.
+# Defaults for types that have none of their own: response time, channels and escalation by the first alert's severity.
 BY_SEVERITY = {
     Severity.CRITICAL: (timedelta(minutes=15), TEAM_CHANNELS, ALL_CHANNELS),
     Severity.HIGH: (timedelta(hours=1), TEAM_CHANNELS, TEAM_CHANNELS),

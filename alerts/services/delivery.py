@@ -44,7 +44,7 @@ class DeliveryOutcome(StrEnum):
 
     NOT_DUE = "not due"  # not due yet, or another node has it
     SENT = "sent"
-    RETRY = "retry"  # failed, will be tried again
+    RETRY = "retry"  # failed, but will be retried
     FAILED = "failed"
     GIVEN_UP = "given up"  # past its deadline, or its nodes died
     SUPERSEDED = "superseded"
@@ -129,7 +129,7 @@ def send(claimed: Claimed) -> Result:
 
 @transaction.atomic
 def record(claimed: Claimed, result: Result, *, now: datetime) -> DeliveryOutcome:
-    """Record the attempt, and what follows from it for the notification and its channel."""
+    """Record the attempt and update the notification and its channel accordingly."""
     notification = claimed.notification
     DeliveryAttempt.objects.create(
         notification=notification,

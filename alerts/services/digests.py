@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 DIGEST_INTERVAL = timedelta(minutes=15)
 MENTION_INTERVAL = timedelta(days=1)
-MAX_LISTED = 50  # lines of one e-mail; the others are only counted
+MAX_LISTED = 50  # maximum number of lines in one e-mail; further items are only counted
 MENTION_RETENTION = timedelta(days=7)
 NO_CHANNEL = "no channel gets digests"
 

@@ -35,11 +35,11 @@ from core.lib.continuous import Control
 log = logging.getLogger(__name__)
 
 MAX_SENDS_PER_CHANNEL = 4
-MAX_SENDS = 64  # on this node: enough for 16 channels that begin to hang at the same time
+MAX_SENDS = 64  # maximum on this node: enough for 16 channels that start to hang at the same time
 POLL_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 2.0
 HOUSEKEEPING_INTERVAL = timedelta(seconds=5)
-MAX_STEPS = 500  # of one call of `deliver_waiting`
+MAX_STEPS = 500  # maximum in one call of `deliver_waiting`
 RATE_WINDOW = timedelta(minutes=1)
 MAX_OUTDATED_PER_STEP = 500
 
@@ -69,7 +69,7 @@ class Dispatcher:
         return [*self._sends, *self._tests]
 
     def release_own(self, *, now: datetime) -> None:
-        """Return what processes of this machine were sending when they died to the queue."""
+        """Requeue the notifications that processes of this machine were sending when they died."""
         machine = self._owner.rpartition(":")[0]
         claimed = Notification.objects.filter(
             state=NotificationState.SENDING, lease_owner__startswith=f"{machine}:"
@@ -82,7 +82,7 @@ class Dispatcher:
                 Channel.objects.filter(pk__in=channel_ids, retry_at__gt=now).update(retry_at=now)
 
     def step(self, *, now: datetime) -> int:
-        """Record what has finished and start what is due. Return the number of both."""
+        """Record finished sends and start due ones. Return the numbers of both."""
         recorded = self.record_finished(now=now)
         if self._housekeeping_at is None or now - self._housekeeping_at >= HOUSEKEEPING_INTERVAL:
             self._housekeeping_at = now

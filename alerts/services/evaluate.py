@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)
 FAILURES_BEFORE_ALERT = 3
 MAX_READINGS_PER_RULE = 100  # per minute
-# Opening 500 alerts takes seconds, for which other writers must not wait: SQLite has a single write lock.
+# Opening 500 alerts takes seconds. Other writers must not wait so long for SQLite's single write lock.
 STEPS_PER_TRANSACTION = 25
 Step = tuple[str, Reading | None, SystemAlert | None, Decision]
 STAGES = {

@@ -1,4 +1,4 @@
-"""One alert for all breaching series of a rule beyond a limit: a hundred slow functions are not a hundred messages.
+"""Combine the breaching series of a rule beyond a limit in one alert, so that many slow functions are one message.
 
 Series are combined only when alerts are opened. No reading is dropped, so every alert is judged by its own series.
 """

@@ -1,4 +1,4 @@
-"""Problems reported by code instead of a rule: a failed check, an overdue refund, a missed heartbeat."""
+"""Report problems found by code instead of a rule: a failed check, an overdue refund, a missed heartbeat."""
 
 import json
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""Alerts of other systems, such as Alertmanager and Grafana: each becomes an alert here, and ends when they say so.
+"""Store alerts of other systems, such as Alertmanager and Grafana, until those report that they are resolved.
 
-A source repeats what still fires, so each call can arrive twice or late without harm.
+Sources repeat alerts that still fire, so a call that arrives twice or late does no harm.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from alerts.services.problems import clear_problem, report_problem
 from core.clients.models import ClientApp
 from core.lib.scrub import scrub_text
 
-# What other systems call the severities, in lower case.
+# The names of the severities in other systems, in lower case.
 SEVERITIES = {
     **dict.fromkeys(
         ("critical", "crit", "fatal", "emergency", "page", "disaster", "p1"), Severity.CRITICAL
@@ -23,7 +23,7 @@ SEVERITIES = {
     **dict.fromkeys(("medium", "minor", "low", "p4"), Severity.MEDIUM),
     **dict.fromkeys(("info", "informational", "information", "none", "debug", "p5"), Severity.INFO),
 }
-# Labels that have a meaning of their own in alerts of this portal.
+# Labels that alerts of this portal use for something else.
 _RESERVED_LABELS = {"group", "name"}
 MAX_LABELS = 50
 MAX_TEXT_CHARS = 4_000

@@ -7,8 +7,8 @@ from django.db import transaction
 from alerts.models import AlertType, Channel
 from core.lib import queue
 
-EVERY_TYPE = 0  # stands for the id of a type in a route to a channel that gets every type
-Route = tuple[int, int]  # ids of a type and a channel
+EVERY_TYPE = 0  # used instead of a type's id in a route of a channel that gets every type
+Route = tuple[int, int]  # (id of the type, id of the channel)
 
 
 @transaction.atomic

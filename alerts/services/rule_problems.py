@@ -1,4 +1,4 @@
-"""The problem that a reading of a rule describes: its key, title and message."""
+"""Describe the problem that a reading of a rule shows: its key, title and message."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Creating silences from the inbox."""
+"""Create silences from the inbox."""
 
 import uuid
 from collections.abc import Iterable

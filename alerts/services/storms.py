@@ -1,6 +1,6 @@
 """Alert storms: many messages to a channel within minutes become one message about the others, kept up to date.
 
-Messages are counted for each destination: a text message to ten people is one message. In a storm, a notification is
+Messages are counted per destination: a text message to ten people counts as one. In a storm, a notification is
 stored in the state "grouped" and not sent. The storm message names the worst of them and says how many there are.
 Critical alerts are sent one by one, up to a limit that protects people's phones.
 """
@@ -27,15 +27,15 @@ from core.lib import formats
 STORM_THRESHOLD = 20
 CRITICAL_STORM_THRESHOLD = 100
 STORM_WINDOW = timedelta(minutes=5)
-# The first storm message is sent with the first grouped alert. While more alerts come, others say how many there are:
-# often within the first STORM_WINDOW, in which most alerts open, later less often.
+# The first storm message is sent with the first grouped alert. While more alerts open, further storm messages report
+# their number: often within the first STORM_WINDOW, in which most alerts open, later less often.
 EARLY_UPDATE_INTERVAL = timedelta(seconds=30)
 UPDATE_INTERVAL = timedelta(minutes=5)
 MAX_LISTED = 5
 
 
 def is_storm(channel: Channel, label: str, severity: str, *, now: datetime) -> bool:
-    """Return True if this destination of the channel has got so many messages that one of this severity is grouped."""
+    """Return True if this destination has been sent so many messages that one of this severity must be grouped."""
     recent = channel.notifications.filter(
         kind__in=FIRING_KINDS, created_at__gt=now - STORM_WINDOW, stream__endswith=f"/{label}"
     ).exclude(state=NotificationState.GROUPED)
@@ -48,7 +48,7 @@ class Storm:
     """The storm of one destination, from its first to its newest grouped notification."""
 
     channel: Channel
-    label: str  # of the destination
+    label: str  # label of the destination
     started_at: datetime
     alert_count: int
     last_message_at: datetime | None
@@ -66,7 +66,7 @@ class Storm:
     def key(self) -> str:
         """Return the key of the message about the storm as it is now. Each number of alerts is reported once.
 
-        Times would not tell what a message has counted: an alert may be saved later than a message of the same moment.
+        A time would not identify the counted alerts, because an alert may be saved after a message with a later time.
         """
         return f"{self.thread}:{'over' if self.is_over else self.alert_count}"[:200]
 

@@ -1,4 +1,4 @@
-"""Changes to an alert: one conditional update, from the state and version that were read, plus a timeline entry."""
+"""Change an alert with one conditional update, from the state and version that were read, plus a timeline entry."""
 
 import uuid
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Actions of staff on alerts. Each returns the number of alerts it changed, and skips those whose state forbids it."""
+"""Actions of staff on alerts. Each skips alerts whose state does not allow it, and returns the number of the others."""
 
 import uuid
 from collections.abc import Callable, Iterable
@@ -118,7 +118,7 @@ def mark_read(
     now: datetime,
     batch: uuid.UUID | None = None,
 ) -> int:
-    """Record the first reader of each alert."""
+    """Record the first user who has read each alert."""
 
     def step(alert: SystemAlert) -> bool:
         unread = SystemAlert.objects.filter(pk=alert.pk, read_at=None)
@@ -155,7 +155,7 @@ def _response_fields(
 
 
 class _Conflict(Exception):
-    """The alert changed between reading and writing; reload it and try again."""
+    """The alert was changed after it was read. Reload it and try again."""
 
 
 def _apply(alerts: Iterable[SystemAlert], step: Callable[[SystemAlert], bool]) -> int:

@@ -1,4 +1,4 @@
-"""Undo an action of staff on alerts: restore the state that its timeline entries remember."""
+"""Undo an action of staff on alerts by restoring the state that its timeline entries contain."""
 
 import uuid
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ _FIELDS = (
     "is_unanswered",
     "is_flapping",
 )
-# The state after an action, and the time that proves that the alert has not been changed since.
+# For each action: the state after it, and the time field that shows whether the alert has been changed since.
 _LEFT_AS = {
     Kind.ACKNOWLEDGED: (AlertState.ACKNOWLEDGED, "acknowledged_at"),
     Kind.DISMISSED: (AlertState.DISMISSED, "dismissed_at"),
@@ -67,7 +67,7 @@ def undo(batch: uuid.UUID, *, user: AbstractBaseUser, now: datetime) -> int:
     with transaction.atomic():
         for entry in entries.order_by("alert_id", "pk"):
             count += _undo_entry(entry, user, now)
-        entries.update(batch=None)  # it can be undone once
+        entries.update(batch=None)  # an action can be undone only once
     return count
 
 

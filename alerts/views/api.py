@@ -15,7 +15,7 @@ MAX_RUNS_PER_MINUTE = 6
 
 class Change(msgspec.Struct):
     id: int
-    change: str  # opened, reopened, raised, resolved
+    change: str  # "opened", "reopened", "raised" or "resolved"
     title: str
     severity: str
     url: str

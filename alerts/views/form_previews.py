@@ -112,7 +112,7 @@ def known_metrics(request: HttpRequest) -> HttpResponse:
         reader, now = metric_readers.get(name), timezone.now()
         found, total = previews.list_metrics(reader, text, window=window, now=now)
         if [metric for metric, _ in found] == [text]:
-            # The chosen metric: show the others again, so that the choice can be changed.
+            # The text is the name of the chosen metric. Show all metrics again, so that the user can change the choice.
             found, total = previews.list_metrics(reader, "", window=window, now=now)
         context = {
             "metrics": found,

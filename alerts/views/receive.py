@@ -1,4 +1,4 @@
-"""`/api/v1/alerts/receive/…`: alerts of Alertmanager, Grafana, and any system that can post JSON.
+"""Views of `/api/v1/alerts/receive/…`, which take alerts of Alertmanager, Grafana and any system that can post JSON.
 
 Alertmanager's format: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config. Grafana sends the same
 with further members: https://grafana.com/docs/grafana/latest/alerting/.

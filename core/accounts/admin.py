@@ -21,7 +21,7 @@ admin.site.unregister([TOTPDevice, User, Group])
 
 
 class WithPermissions(PortalAdmin):
-    """A form with a choice of permissions, each named by what it is about."""
+    """A form with a choice of permissions, whose labels name the subject of each permission."""
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)

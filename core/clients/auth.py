@@ -11,7 +11,7 @@ from core.clients.models import ApiKey, ClientApp, ClientKey, Scope, hash_secret
 from core.lib import logs
 
 APP_IN_META = "opsportal.app"  # key in request.META of the authenticated app, for the middleware
-# After a key is revoked, views that cache keys may accept it for this time in other processes.
+# For this time after a key is revoked, other processes may still accept it in views that cache keys.
 CACHE_SECONDS = 5.0
 MAX_CACHED_KEYS = 10_000
 

@@ -1,4 +1,4 @@
-"""The hooks of registered apps: what other apps add to it, each in `<app>/hooks/<kind>.py`.
+"""The hooks of `core.clients`, to which other apps contribute in `<app>/hooks/<kind>.py`.
 
 | kind | decorator | the function |
 | --- | --- | --- |

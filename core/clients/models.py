@@ -1,4 +1,4 @@
-"""Registered client apps and their keys."""
+"""Models of registered client apps and their keys."""
 
 import hashlib
 import secrets
@@ -54,7 +54,7 @@ class ClientAppQuerySet(models.QuerySet["ClientApp"]):
             )
             for keys in (ClientKey, ApiKey)
         ]
-        # Each comes first once: with a NULL among its arguments, Greatest is NULL on SQLite only.
+        # Each argument comes first once, because with a NULL argument Greatest returns NULL on SQLite only.
         return self.annotate(last_call_at=Greatest(Coalesce(*newest), Coalesce(*reversed(newest))))
 
 

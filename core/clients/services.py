@@ -20,7 +20,7 @@ def ensure_portal_app() -> ClientApp:
 
 
 def ensure_first_app() -> ClientApp | None:
-    """Return a sample app for trying the portal out, or None once another app is registered."""
+    """Return a sample app with which users can try the portal, or None once another app is registered."""
     others = ClientApp.objects.exclude(slug=ClientApp.PORTAL_SLUG)
     if others.exclude(slug="first-app").exists():
         return None

@@ -1,4 +1,4 @@
-"""Code to paste into an app so that it reports to the portal. Any official Sentry SDK works with the portal's DSN."""
+"""Code snippets that make an app report to the portal. Any official Sentry SDK works with the portal's DSN."""
 
 from dataclasses import dataclass
 

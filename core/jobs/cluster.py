@@ -1,6 +1,6 @@
 """A django-q2 cluster that exits rather than hangs, reports its progress, and uses fewer processes.
 
-A worker killed while idle may hold the lock of the queue, for which all other workers would then wait for ever. This
+A worker killed while idle may hold the lock of the queue, and all other workers would then wait for it forever. This
 cluster exits in that case, and the supervisor starts it again. If the sentinel blocks on the lock of a killed worker,
 an alarm signal ends it. A process that outlives its parent exits as well, so that no process runs unsupervised.
 
@@ -38,8 +38,8 @@ from core.lib.processes import die_with_parent, set_process_name
 
 log = logging.getLogger(__name__)
 
-REPORT_INTERVAL_SECONDS = 10.0  # between progress reports of a worker process
-CHECK_INTERVAL_SECONDS = 5.0  # between the sentinel's checks for due jobs and for progress
+REPORT_INTERVAL_SECONDS = 10.0  # interval between progress reports of a worker process
+CHECK_INTERVAL_SECONDS = 5.0  # interval between the sentinel's checks for due jobs and for progress
 DATABASE_RETRY_SECONDS = 2.0
 # The sentinel's loop takes one second, or about 40 while the database is unavailable.
 STUCK_TIMEOUT_SECONDS = 60
@@ -140,7 +140,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
     # --- in the sentinel's loop ---------------------------------------------------------------------
 
     def status(self) -> str:
-        """Check the cluster from time to time. django-q2 calls this once per iteration of the sentinel's loop."""
+        """Check the cluster every CHECK_INTERVAL_SECONDS. django-q2 calls this in each iteration of its loop."""
         if not self.stop_event.is_set():
             signal.alarm(STUCK_TIMEOUT_SECONDS)
             if time.monotonic() - self.checked_at >= CHECK_INTERVAL_SECONDS:
@@ -161,14 +161,14 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
             log.warning("the sentinel cannot query the database", extra={"error": str(error)})
 
     def _transfer_tasks(self, seconds: float) -> None:
-        """Pass tasks from the database to the workers, and store results, for this time."""
+        """Pass tasks from the database to the workers, and store results, for `seconds`."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.stop_event.is_set():
             self.continuous.keep_running()
             try:
                 self._collect()
                 if self.task_queue.empty():
-                    self._push()  # Sleeps briefly if there is no task.
+                    self._push()  # sleeps briefly if there is no task
                 else:
                     time.sleep(0.02)
             except DatabaseError as error:

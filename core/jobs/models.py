@@ -32,7 +32,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(models.Model):
-    """A scheduled task. `owner` and `lease_until` prevent two workers from running it at the same time."""
+    """A scheduled task. `owner` and `lease_until` prevent two workers from running it at once."""
 
     name = models.CharField(max_length=200, unique=True, help_text="Dotted path of the task")
     summary = models.CharField(max_length=300, blank=True)
@@ -61,7 +61,7 @@ class Job(models.Model):
 
     @property
     def title(self) -> str:
-        """The name of the job on pages. A job that only newer nodes know is named by its purpose."""
+        """Return the name of the job on pages. A job that exists only in newer code is named by its purpose."""
         known = schedules.registry.get(self.name) if self.name in schedules.registry else None
         return (known.title if known else self.summary.rstrip(".")) or self.name
 
@@ -96,7 +96,7 @@ class JobRun(models.Model):
 
 
 class Node(models.Model):
-    """The last report of a node's worker cluster."""
+    """The latest report of a node's worker cluster."""
 
     name = models.CharField(max_length=100, unique=True)
     pid = models.PositiveIntegerField(default=0)

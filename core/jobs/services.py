@@ -67,7 +67,7 @@ def queue_due_jobs(now: datetime) -> list[str]:
 
 
 def _is_left_to_continuous_task(job: Job, now: datetime) -> bool:
-    """Return True for an urgent job that the continuous task is about to start. If that fails, workers run the job."""
+    """Return True for an urgent job that the continuous task is about to start. If it does not, workers run the job."""
     is_urgent = job.name in schedules.registry and schedules.registry.get(job.name).is_urgent
     return is_urgent and now - job.next_run_at < URGENT_FALLBACK
 

@@ -71,7 +71,7 @@ _UNITS = {"ms", "bytes", "seconds", "minutes", "hours", "days", "percent"}
 
 
 def readable(name: str) -> str:
-    """Return the label of a field by its verbose name: "json path" is "JSON path", "latency limit ms" has its unit.
+    """Return the label of a field by its verbose name: "json path" becomes "JSON path", and units are written out.
 
     The first letter keeps its case, because list columns start with a small letter and form labels with a capital one.
     """
@@ -90,7 +90,7 @@ def readable(name: str) -> str:
 
 
 def yes_or_no(value: bool | None) -> str:
-    """Show a yes or a no as a word, because a green tick would praise also what is bad news."""
+    """Show True and False as words, because a green tick would suggest that True is always good."""
     return formats.NONE if value is None else "Yes" if value else "No"
 
 
@@ -103,7 +103,7 @@ class _WithoutColon:
 
 
 class _Labeled:
-    """Labels of fields, for forms, columns and read-only pages; `field_labels` replaces the derived ones."""
+    """A mixin that labels fields in forms, columns and read-only pages. `field_labels` replaces derived labels."""
 
     field_labels: ClassVar[Mapping[str, str]] = {}
     field_help: ClassVar[Mapping[str, str]] = {}
@@ -127,7 +127,7 @@ class _Labeled:
 
 
 class Section(StrEnum):
-    """The tasks by which the settings page is divided."""
+    """The sections of the settings page, each about one task."""
 
     APPS = "Apps"
     PEOPLE = "People and access"
@@ -140,7 +140,7 @@ class Section(StrEnum):
 
 @dataclass(frozen=True)
 class SettingLink:
-    """A page that the settings page links to beside the lists of the admin."""
+    """A page outside the admin's lists that the settings page links to."""
 
     title: str
     purpose: str
@@ -150,7 +150,7 @@ class SettingLink:
 
 @dataclass(frozen=True)
 class Setting:
-    """A line of the settings page."""
+    """One line on the settings page."""
 
     title: str
     purpose: str
@@ -171,13 +171,15 @@ class SettingsSection:
 
 
 class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
-    """An admin in the portal's terms: readable labels, pills, ages, and a place on the settings page."""
+    """The base class of all admin pages: readable labels, pills, ages, and a line on the settings page."""
 
     section: ClassVar[Section] = Section.PORTAL
-    setting_title: ClassVar[str] = ""  # on the settings page, if not the plural name
+    # title on the settings page; "" for the plural name of the model
+    setting_title: ClassVar[str] = ""
     setting_purpose: ClassVar[str] = ""
-    is_listed: ClassVar[bool] = True  # on the settings page
-    offers_add: ClassVar[bool] = True  # there, beside the title
+    is_listed: ClassVar[bool] = True  # whether the settings page lists it
+    # whether the settings page shows an "Add" link beside the title
+    offers_add: ClassVar[bool] = True
     more_links: ClassVar[tuple[SettingLink, ...]] = ()
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
@@ -224,7 +226,7 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
 
 
 class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
-    """Rows of another table within a form, with readable column headings."""
+    """An inline form for rows of another table, with readable column headings."""
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
@@ -238,7 +240,7 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
 
 
 def _without_pop_ups(field: forms.Field | None) -> forms.Field | None:
-    """Leave out the icons that add and change rows of other tables in a pop-up window."""
+    """Remove the icons that add and change rows of other tables in a pop-up window."""
     if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
         field.widget = field.widget.widget
     return field
@@ -281,7 +283,7 @@ class LogAdmin(PortalAdmin):
 
 @dataclass(frozen=True)
 class _Reader:
-    """A user, or a key, of whom only the permissions are known, which is all that the admin's permissions need."""
+    """A user or key that only has permissions, which are all that the admin's permission checks read."""
 
     has_perm: Callable[[str], bool]
 
@@ -308,7 +310,7 @@ class PortalAdminSite(admin.AdminSite):
         super().register(model_or_iterable, styled, **options)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
-        """Return the list lazily: Django puts it into every page's context, but only few pages show it."""
+        """Return the list lazily: Django adds it to every page's context, but few pages show it."""
         return SimpleLazyObject(partial(super().get_app_list, request, app_label))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -322,7 +324,7 @@ class PortalAdminSite(admin.AdminSite):
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """Lead to the settings page, which replaces Django's page for each app."""
+        """Redirect to the settings page, which replaces Django's page for each app."""
         return redirect("admin:index")
 
     def settings_sections(self, may: Callable[[str], bool]) -> list[SettingsSection]:

@@ -25,7 +25,7 @@ _working = threading.RLock()
 
 
 def _forked() -> None:
-    """Reset, in a forked child, the locks that the chore thread may have held; the child does not have that thread."""
+    """Reset the locks in a forked child: the chore thread, which the child does not have, may have held them."""
     global _wake, _lock
     _wake, _lock = threading.Event(), threading.Lock()
     _working.release()
@@ -41,7 +41,7 @@ os.register_at_fork(
 def chore(name: str, *, seconds: float, at_exit: bool = False) -> Callable[[Chore], Chore]:
     """Register a function to be called every `seconds` in each process that serves requests.
 
-    With `at_exit`, it is called a last time when the process exits.
+    With `at_exit`, it is called once more when the process exits.
     """
 
     def register(function: Chore) -> Chore:
@@ -67,7 +67,8 @@ def start() -> None:
 def run_last_chores() -> None:
     """Run the chores with `at_exit` if this process runs chores, and stop at the first one that fails.
 
-    The chore that is running finishes first. A database that is unavailable is tried once, to exit in time.
+    The chore that is running finishes first. If the database is unavailable, only one chore waits for it, so that the
+    process exits in time.
     """
     if _started_in != os.getpid():
         return

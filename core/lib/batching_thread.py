@@ -99,5 +99,5 @@ class BatchingThread(Generic[Request, Result]):
             except BaseException as error:
                 log.exception("a batch failed", extra={"thread_name": self._name})
                 failed = Failed(str(error))
-            for pending in batch:  # does nothing for those that have been answered
+            for pending in batch:  # has no effect on requests that have been answered
                 pending.answer(failed)

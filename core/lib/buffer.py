@@ -1,4 +1,4 @@
-"""Values that are combined in memory and written every few seconds, so that a burst causes few writes.
+"""Combine values in memory and write them every few seconds, so that a burst causes few writes.
 
 A process that is killed loses what it has in memory. Work that must not be lost belongs in a transaction.
 """
@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 class OnFailure(StrEnum):
-    """The handling of values that could not be written."""
+    """The choices for values that could not be written."""
 
     DROP = auto()
     """They are counted as dropped. Use it where writing twice would be worse than not at all."""

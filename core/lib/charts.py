@@ -40,10 +40,10 @@ class Mark:
     """Something that happened at one time or over a time: a vertical line or a band in a chart."""
 
     at: datetime
-    kind: str  # "Deploy", "Alert", …
+    kind: str  # such as "Deploy" or "Alert"
     label: str
     until: datetime | None = None
-    tone: str = ""  # as of a Series; "" is neutral
+    tone: str = ""  # like the tone of a Series; "" is neutral
     url: str = ""
 
 
@@ -57,7 +57,8 @@ class Chart:
     empty: str = "No data for this period yet."
     # Charts with the same `group` share their pointer: hovering one reads all of them at that time.
     group: str = ""
-    span: tuple[datetime, datetime] | None = None  # of the x axis, if not that of the data
+    # range of the x axis; None for the range of the data
+    span: tuple[datetime, datetime] | None = None
     marks: Sequence[Mark] = field(default_factory=tuple)
     # The page about a part of the time range: opened by a click, a drag or the table's links, with `since` and `until`.
     interval_url: str = ""

@@ -57,7 +57,7 @@ def continuous(function: Task) -> Task:
 
 
 class Control:
-    """The connection between a continuous task and the cluster that runs it."""
+    """The object through which the cluster stops a continuous task and sees its progress."""
 
     def __init__(self, progress: Any = None, index: int = 0) -> None:
         self.is_stopping = False
@@ -74,12 +74,12 @@ class Control:
 
 @dataclass
 class ContinuousProcess:
-    """The process of the continuous tasks, as its cluster sees it."""
+    """The cluster's handle for the process that runs the continuous tasks."""
 
     tasks: Sequence[ContinuousTask]
     process: BaseProcess | None = None
     started_at: float = 0.0
-    start_at: float = 0.0  # of the next start, after a failure
+    start_at: float = 0.0  # time of the next start, after a failure
     failure_count: int = 0
     _progress: Any = field(init=False)
 
@@ -87,7 +87,7 @@ class ContinuousProcess:
         self._progress = multiprocessing.Array("d", max(len(self.tasks), 1), lock=False)
 
     def start(self) -> None:
-        """Fork the process. Call it without threads and open connections."""
+        """Fork the process. The caller must have no threads and no open connections."""
         self.started_at = time.monotonic()
         for index in range(len(self.tasks)):
             self._progress[index] = self.started_at
@@ -157,7 +157,8 @@ def _run(tasks: Sequence[ContinuousTask], progress: Any, parent: int) -> None:
             log.critical("continuous task ended", extra={"tasks": ended})
             os._exit(
                 70
-            )  # does not wait for the other threads, which may wait for an outside service
+                # exits without waiting for the other threads, which may be waiting for an outside service
+            )
         time.sleep(WATCH_SECONDS)
 
 

@@ -24,21 +24,21 @@ class Currency:
         return self.exponent - len(str(self.step)) + 1
 
     def to_decimal(self, amount: int) -> Decimal:
-        """Convert an amount of the API to a decimal one: 500 -> 5.00 (EUR), 5 (ISK)."""
+        """Convert an amount of the API to a decimal amount: 500 -> 5.00 (EUR), 5 (ISK)."""
         exact = Decimal(amount).scaleb(-self.exponent)
         written = exact.quantize(Decimal(1).scaleb(-self.decimals))
         # Old payments in ISK and UGX may have a fraction, which must not be hidden.
         return written if written == exact else exact
 
     def from_decimal(self, amount: Decimal) -> int | None:
-        """Convert a decimal amount to one of the API. Return None if it has too many decimals or breaks the step."""
+        """Convert a decimal amount to one of the API. Return None for too many decimals or no multiple of the step."""
         scaled = amount.scaleb(self.exponent)
         if scaled != scaled.to_integral_value() or scaled % self.step:
             return None
         return int(scaled)
 
 
-# Each can be charged in; all have two decimals unless a table below says otherwise.
+# The currencies that Stripe can charge. They have two decimals unless a table below says otherwise.
 _CODES = """
 AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF CLP CNY COP
 CRC CVE CZK DJF DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR ISK JMD JOD JPY

@@ -10,7 +10,7 @@ SYNCHRONOUS_NORMAL = 1  # https://www.sqlite.org/pragma.html#pragma_synchronous
 
 @contextmanager
 def relaxed_durability() -> Iterator[None]:
-    """Run a transaction that is visible once committed and reaches the disk a little later.
+    """Run a transaction that is visible once committed but is written to the disk a little later.
 
     A crash of the process loses nothing; a power failure may lose the transaction. Inside another transaction this does
     nothing, because the outer commit decides.

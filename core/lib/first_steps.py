@@ -7,8 +7,8 @@
     def has_monitor() -> bool:
         return Monitor.objects.exists()
 
-The function looks at the data, so that a step is done however it was done. The system-health page shows the list until
-all steps are done.
+The function reads the data, so that a step counts as done no matter how it was done. The system-health page shows the
+list until all steps are done.
 """
 
 from collections.abc import Callable
@@ -18,17 +18,17 @@ from django.urls import reverse
 
 from core.lib.registry import Registry
 
-DISMISSED_COOKIE = "first-steps-dismissed"  # of a browser that no longer shows the list
+DISMISSED_COOKIE = "first-steps-dismissed"  # cookie of a browser in which the user hid the list
 
 
 @dataclass(frozen=True)
 class FirstStep:
     name: str
     title: str
-    text: str  # why, and what to expect; one or two sentences
+    text: str  # the reason for the step and its effect, in one or two sentences
     action: str  # the label of the link to the form
     url_name: str
-    permission: str  # to use the form
+    permission: str  # the permission that the form requires
     order: int
     is_done: Callable[[], bool]
 

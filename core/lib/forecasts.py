@@ -1,7 +1,7 @@
-"""Say when a level will reach a limit, from its course so far, with a range instead of false precision. Pure.
+"""Forecast when a level will reach a limit, as a range, based on its past values. Pure.
 
-The course is divided into equal parts, and the differences between them show how steady it is. A range that is not
-clearly in one direction gives no date.
+The past is divided into equal parts, and the differences between them show how steady the change is. A range that is
+not clearly in one direction gives no date.
 """
 
 import itertools
@@ -15,18 +15,19 @@ from enum import StrEnum
 Points = Sequence[tuple[datetime, float]]  # oldest first
 
 PARTS = 6
-MIN_PARTS = 5  # with a value
+MIN_PARTS = 5  # the minimum number of parts that have a value
 DEVIATIONS = 2.0  # half the width of the range, in standard errors of the mean rate: about 90 %
-NEAR = 2.0  # a short basis is enough for what it expects within this many times its length
-FAR = 12.0  # no basis says anything about more than this many times its length
+NEAR = 2.0  # a short basis decides if it expects the limit within this many times its length
+FAR = 12.0  # a basis is not extrapolated further than this many times its length
 HORIZON = timedelta(days=365)
 
 
 class Outlook(StrEnum):
     REACHED = "reached"
     EXPECTED = "expected"
-    UNCLEAR = "unclear"  # it moves, but not steadily enough for a date
-    NOT_IN_SIGHT = "not in sight"  # it does not move towards the limit, or not within the time that can be judged
+    UNCLEAR = "unclear"  # the level changes, but not steadily enough for a date
+    # the level does not approach the limit, or not within the time that can be forecast
+    NOT_IN_SIGHT = "not in sight"
     NO_DATA = "no data"  # too short, too few values, or too old
 
 
@@ -41,9 +42,8 @@ class Trend:
     basis: timedelta = timedelta(0)
     earliest: datetime | None = None
     latest: datetime | None = None
-    until: datetime | None = (
-        None  # of NOT_IN_SIGHT: until when this can be said; None if it does not move
-    )
+    # for NOT_IN_SIGHT: the end of the time that was forecast; None if the level does not change
+    until: datetime | None = None
 
     @property
     def text(self) -> str:
@@ -91,7 +91,7 @@ def forecast(
         if trend is None:
             continue
         if found.outlook is Outlook.EXPECTED and trend.outlook is not Outlook.EXPECTED:
-            continue  # over the longer time, the pace was not steady
+            continue  # the pace was not steady over this longer basis
         found = Trend(
             trend.outlook, now, sign * signed[-1][1], sign * trend.rate, trend.basis,
             trend.earliest, trend.latest, trend.until,
@@ -136,7 +136,7 @@ def _extrapolate(
 
 
 def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datetime, float]]:
-    """Return the median time and level of each part of the basis. A single value out of line changes none of them."""
+    """Return the median time and level of each part of the basis. A single outlier changes none of them."""
     if len(points) < MIN_PARTS or points[-1][0] < now - basis / PARTS:
         return []
     first, length = points[0][0], (points[-1][0] - points[0][0]) / PARTS
@@ -157,7 +157,7 @@ def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datet
 
 
 def _reached(left: float, rate: float, now: datetime) -> datetime | None:
-    """Return when a rate per day uses up what is left, or None if it never does, or only after the horizon's end."""
+    """Return when a rate per day uses up the remainder, or None if it never does or only after the horizon."""
     if rate <= 0 or left / rate > 10 * HORIZON.days:
         return None
     return now + timedelta(days=left / rate)
@@ -233,7 +233,7 @@ class Forecast:
     trend: Trend
     basis: str  # "82 MB more per day in the last 7 days; 1.2 of 10 GB used"
     url: str = ""
-    words: str = ""  # in place of the trend's own
+    words: str = ""  # replaces the words of the trend
 
     @property
     def text(self) -> str:
@@ -260,7 +260,7 @@ _RANK = {
 
 
 def soonest_key(trend: Trend) -> tuple[int, datetime]:
-    """Return the sort key of forecasts: what is reached first, and what is not known last."""
+    """Return the sort key of forecasts: the limit that is reached first comes first, unknown ones last."""
     return _RANK[trend.outlook], trend.earliest or trend.now
 
 

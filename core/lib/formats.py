@@ -110,14 +110,14 @@ def ago(timestamp: datetime, now: datetime) -> str:
     """
     seconds = (now - timestamp).total_seconds()
     if abs(seconds) < 10:
-        # "now" fits an event with a timestamp from a clock that is slightly ahead.
+        # "now" also describes an event whose client's clock is slightly ahead.
         return "just now" if seconds >= 0 else "now"
     text = _rounded_down(abs(seconds))
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 
 def until(timestamp: datetime, now: datetime) -> str:
-    """Format the time of something that is to happen, relative to `now`: "in 43 s", or "due now" once it is reached.
+    """Format a time in the future relative to `now`: "in 43 s", or "due now" once it has been reached.
 
     portal.js updates these texts in the browser and must format them the same way.
     """

@@ -24,7 +24,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)[\s,]*")
 
 
 def parse_span(text: str) -> timedelta:
-    """Return the duration that a person wrote: "15 min", "1 h 30 min", "2 days" or "00:15:00". Raises ValueError."""
+    """Parse a duration such as "15 min", "1 h 30 min", "2 days" or "00:15:00". Raises ValueError."""
     text = text.strip().lower()
     if re.fullmatch(r"(\d+ )?\d+:\d{2}:\d{2}", text):
         parsed = parse_duration(text)
@@ -52,7 +52,7 @@ def spell_span(value: timedelta) -> str:
 
 
 class SpanField(forms.CharField):
-    """A duration that people write as "15 min" or "1 h 30 min", for a model's DurationField."""
+    """A form field for a model's DurationField, in which users write "15 min" or "1 h 30 min"."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("widget", forms.TextInput(attrs={"size": 14, "placeholder": "15 min"}))

@@ -1,4 +1,4 @@
-"""A bounded cache whose look-up of a frequent entry is one look-up in a dict, without a lock.
+"""A bounded cache that finds a frequent entry with one look-up in a dict, without a lock.
 
 An LRU cache would have to record each use. Here, entries are added to the young generation; a full one replaces the
 old one, and what is found in the old one is added to the young one again. So entries in use stay, and the others are
@@ -16,7 +16,7 @@ class GenerationCache(Generic[Key, Value]):
     """A cache of two generations of at most `max_weight` each, and one entry more.
 
     `weight_of` returns the weight of a key's entry, by default one. Entries heavier than `max_entry_weight` are not
-    cached. Hot loops may look into `young` themselves before they call `get`.
+    cached. Hot loops may read `young` directly before they call `get`.
     """
 
     def __init__(

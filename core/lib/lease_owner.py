@@ -1,6 +1,7 @@
-"""Names of lease owners that tell whether the process which took the lease still runs.
+"""Names of lease owners, from which a process can see whether the owner still runs.
 
-A lease protects work until it expires. If its owner was killed on this machine, the others need not wait for that.
+A lease protects work until it expires. If its owner was killed on this machine, other processes need not wait until it
+expires.
 """
 
 import hashlib

@@ -45,7 +45,7 @@ class ShippingHandler(logging.Handler):
         if self._pid != os.getpid():
             self._reset()
         if threading.current_thread() is self._thread:
-            return  # Shipping the shipping thread's own lines would never end.
+            return  # Each batch would log lines of its own, so shipping would never end.
         try:
             fields = logs.fields_of(record)
             self._queue.put_nowait(logs.json_line({"dt": fields["time"], **fields}))

@@ -143,7 +143,7 @@ def when(timestamp: datetime | None, style: str = "relative") -> SafeString:
         live = "data-live"
     relative = f'<time datetime="{iso}" title="{full}" {live}>{text}</time>'
     shown = {"full": absolute, "both": f"{absolute} ({relative})"}.get(style, relative)
-    # Nothing here needs escaping, and escaping would double the cost; a page shows hundreds of timestamps.
+    # These texts need no escaping, which would double the cost; a page shows hundreds of timestamps.
     return mark_safe(shown)  # noqa: S308
 
 

@@ -58,7 +58,7 @@ class Operation:
     path: str = ""
     path_notes: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
-    streams_lines: bool = False  # The answer is NDJSON; its shape is that of a line.
+    streams_lines: bool = False  # True: the answer is NDJSON, and `answers` describes one line
     # Apps call these operations hundreds of times a second, so they skip the middleware that only pages need.
     is_frequent: bool = False
 
@@ -87,7 +87,7 @@ def routes() -> dict[str, str]:
 
 def document() -> dict[str, Any]:
     """Return the whole description, ready to be encoded as JSON."""
-    registry.autodiscover()  # Not at start, because it imports views, which commands do not need.
+    registry.autodiscover()  # This imports views, which commands do not need at startup.
     known = routes()
     shapes: dict[str, Any] = {}
     for operation in registry:
@@ -136,7 +136,7 @@ def document() -> dict[str, Any]:
 
 
 def _complete(schema: Any) -> None:
-    """Add the items of an array of anything, which JSON Schema does not need but client generators do."""
+    """Add `items` to arrays without a type of item: JSON Schema does not require it, but client generators do."""
     if isinstance(schema, dict):
         if schema.get("type") == "array" and not schema.keys() & {"items", "prefixItems"}:
             schema["items"] = {}
@@ -179,7 +179,7 @@ def _operation(
             schema = schema_of(shape)
             if (
                 operation.streams_lines
-            ):  # OpenAPI 3.1 has no word for a stream, so that of a line is an extension
+            ):  # OpenAPI 3.1 cannot describe a stream, so the schema of a line is an extension
                 answer["content"] = {
                     NDJSON: {"schema": {"type": "string", "format": "binary", LINE: schema}}
                 }
@@ -213,7 +213,7 @@ def _refusal(
     elif status != 429:
         refusal["content"] = {
             "application/json": {"schema": schema_of(operation.refusal_shape)},
-            # what is refused before the operation is reached, such as a wrong host name
+            # requests that are refused before the operation is called, such as those with a wrong host name
             "application/problem+json": {"schema": schema_of(Problem)},
         }
     return refusal

@@ -33,7 +33,7 @@ def _make_private(path: Path) -> bool:
             return False
         path.chmod(mode & ~OTHERS)
     except FileNotFoundError:
-        return False  # a temporary file that has gone
+        return False  # a temporary file that has been deleted meanwhile
     except OSError as error:
         log.warning(
             "other users can read a file of the portal, and its mode cannot be changed",

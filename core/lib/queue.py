@@ -30,7 +30,7 @@ def enqueue(task: str, **ids: int | str) -> None:
 
 
 def enqueue_for(timeout: timedelta, task: str, **ids: int | str) -> None:
-    """Do what `enqueue` does, for a task with its own time limit."""
+    """Run `task` like `enqueue` does, with a time limit of its own."""
     current_request_id = request_id.current()
     options = {"task_name": task[:100], "timeout": int(timeout.total_seconds())}
 

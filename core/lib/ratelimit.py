@@ -75,6 +75,6 @@ def warm() -> None:
 
 @receiver(setting_changed)
 def _reset_limiter(*, setting: str, **_: object) -> None:
-    """Choose the limiter again when a test overrides REDIS_URL."""
+    """Select the limiter again when a test overrides REDIS_URL."""
     if setting == "REDIS_URL":
         limiter.cache_clear()

@@ -57,7 +57,7 @@ return {allowed and 1 or 0, limit - total, wait}
 
 
 class RedisLimiter:
-    """Count in Redis and in `memory`; count in `memory` alone while Redis is unavailable."""
+    """A limiter that counts in Redis and in `memory`, or in `memory` alone while Redis is unavailable."""
 
     def __init__(self, url: str, memory: MemoryLimiter) -> None:
         self._memory = memory

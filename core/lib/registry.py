@@ -1,7 +1,7 @@
-"""The mechanism by which an app adds something to another one without being imported by it.
+"""A registry through which an app extends another app that does not import it.
 
-The owner of a kind of hook creates a `Registry` in its `extension_points.py`. Other apps register their contributions with the
-owner's decorator in `<app>/hooks/<kind>.py`, which `autodiscover` imports at startup.
+The owner of a kind of hook creates a `Registry` in its `extension_points.py`. Other apps register their contributions
+with the owner's decorator in `<app>/hooks/<kind>.py`, which `autodiscover` imports at startup.
 """
 
 import difflib
@@ -24,13 +24,15 @@ class DuplicateName(Exception):
 class Registry(Generic[T]):
     """Contributions of one kind, by their unique names."""
 
-    all: ClassVar[dict[str, "Registry[Any]"]] = {}  # by module: "hooks.alert_rules"
+    all: ClassVar[
+        dict[str, "Registry[Any]"]
+    ] = {}  # the key is the module, such as "hooks.alert_rules"
 
     def __init__(self, kind: str, *, package: str = "hooks", is_lazy: bool = False) -> None:
         """Create the registry of a kind.
 
-        `package` is "" for modules beside the app's `models`, such as `tasks`. A lazy registry is filled by its owner when it
-        is needed, not at startup.
+        `package` is "" for modules beside the app's `models`, such as `tasks`. A lazy registry is filled by its owner
+        when it is needed, not at startup.
         """
         self.kind = kind
         self.module_name = f"{package}.{kind}" if package else kind

@@ -1,4 +1,4 @@
-"""The id that ties a request to its log lines, tasks, outbound calls and errors."""
+"""The request id, which log lines, tasks, outbound calls and errors of a request share."""
 
 import re
 import uuid

@@ -23,7 +23,7 @@ class Scheduled:
     cron: str  # five fields, in settings.TIME_ZONE
     summary: str
     timeout: timedelta
-    is_urgent: bool = False  # needs no free worker; see `core.jobs.tasks.urgent_jobs`
+    is_urgent: bool = False  # True: runs without a free worker; see `core.jobs.tasks.urgent_jobs`
     title: str = ""  # the name of the job on pages
 
     def next_after(self, timestamp: datetime) -> datetime:
@@ -103,7 +103,7 @@ _WEEKDAYS = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Frida
 
 
 def in_words(expression: str) -> str:
-    """Return the times of a crontab expression that a decorator of this module made, such as "every 5 min".
+    """Describe the times of a crontab expression that a decorator of this module made, such as "every 5 min".
 
     Any other expression is returned unchanged.
     """

@@ -1,7 +1,7 @@
-"""Model fields whose content is encrypted in the database, for what staff enter and others must not read.
+"""Model fields whose content is encrypted in the database, for secrets that staff enter.
 
-They cannot be searched. Content that was stored before a field was sealed is read as it is, and sealed when it is
-saved.
+They cannot be searched. Content that was stored before the field was encrypted is read as it is, and encrypted when it
+is saved.
 """
 
 import json
@@ -21,7 +21,7 @@ CANNOT_OPEN = "a sealed field cannot be opened: add the former SECRET_KEY to SEC
 
 
 class _Unopened(dict[str, Any]):
-    """An empty object in place of one that cannot be opened. Saving it keeps what was stored."""
+    """An empty object that stands for content that cannot be decrypted. Saving it keeps the stored content."""
 
     def __init__(self, token: str) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class _Unopened(dict[str, Any]):
 
 
 class _UnopenedText(str):
-    """An empty text in place of one that cannot be opened. Saving it keeps what was stored."""
+    """An empty text that stands for content that cannot be decrypted. Saving it keeps the stored content."""
 
     token: str
 

@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from core.lib.registry import Registry
 
-MAX_HITS = 5  # of one source
+MAX_HITS = 5  # maximum number of hits per source
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Search:
 
     text: str  # without surrounding spaces; not empty
     now: datetime
-    may: Callable[[str], bool]  # True for a permission that the reader has
+    may: Callable[[str], bool]  # returns True for a permission that the user has
 
     def matches(self, *texts: str) -> bool:
         """Return True if each word that was typed occurs in one of the texts."""
@@ -37,7 +37,7 @@ class Hit:
     title: str
     url: str  # a path of this portal
     detail: str = ""
-    is_exact: bool = False  # what was typed is an id or a name of it; exact hits come first
+    is_exact: bool = False  # the user typed its id or name; exact hits come first
 
 
 SearchFunction = Callable[[Search], Iterable[Hit]]
@@ -46,7 +46,7 @@ SearchFunction = Callable[[Search], Iterable[Hit]]
 @dataclass(frozen=True)
 class SearchSource:
     name: str
-    title: str  # of the group of its hits
+    title: str  # title of the group of hits
     find: SearchFunction
     permission: str  # "" if everyone who may sign in may see the hits
     order: int
@@ -77,9 +77,9 @@ def search_source(
 
 
 def has_value(field: str, value: str) -> Q:
-    """Match rows with this value by an index that leaves out empty values.
+    """Match rows with this value through a partial index that has no empty values.
 
-    SQLite uses it only if the query leaves them out, too.
+    SQLite uses such an index only if the query also excludes empty values.
     """
     return Q(**{field: value}) & ~Q(**{field: ""})
 

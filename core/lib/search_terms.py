@@ -41,7 +41,7 @@ def quote(value: str) -> str:
 
 
 def describe_unknown_key(key: str, value: str, known: Iterable[str]) -> str:
-    """Return the message about a key that no row has: the most similar known one, or how to search for the text."""
+    """Return the message about an unknown key: it suggests the most similar key or how to search for the text."""
     similar = difflib.get_close_matches(key, list(known), n=1, cutoff=0.7)
     hint = (
         f"did you mean {similar[0]}:{quote(value)}"

@@ -16,7 +16,9 @@ def installation_secret_key(data_dir: Path) -> str:
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(draft, path)  # Fails if another process was faster; then use that process's key.
+        os.link(
+            draft, path
+        )  # Fails if another process was faster; then that process's key is used.
     except FileExistsError:
         pass
     finally:

@@ -1,4 +1,4 @@
-"""Answer an action of staff: to htmx as events that refresh the list and show a message, else on the next page."""
+"""Report the outcome of a staff action: to htmx as events that refresh the list, otherwise on the next page."""
 
 import json
 
@@ -6,17 +6,18 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
-UNDO_TAG = "undo:"  # in a message's extra tags, followed by the URL that undoes what it reports
-MAX_ROWS = 2_000  # of one action; each takes a few statements
+# prefix of an extra tag of a message, followed by the URL that undoes the action
+UNDO_TAG = "undo:"
+MAX_ROWS = 2_000  # maximum per action, because each row takes a few statements
 
 
 def answer(
     request: HttpRequest, text: str, *, tone: str, list_event: str, back: str, undo_url: str = ""
 ) -> HttpResponse:
-    """Report the outcome, with a button that undoes it if `undo_url` is set.
+    """Report the outcome of an action, with a button that undoes it if `undo_url` is set.
 
-    `tone` is "ok" or "warning". `list_event` is the event that refreshes the lists. Without htmx, redirect to the URL in
-    the form's `next` or, if that is on another site, to `back`.
+    `tone` is "ok" or "warning". `list_event` is the event that refreshes the lists. Without htmx, redirect to the URL
+    in the form's `next` or, if that is on another site, to `back`.
     """
     if request.headers.get("HX-Request"):
         events = {

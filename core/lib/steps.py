@@ -4,13 +4,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MIN_BEFORE = 5  # values, to know what is usual
+MIN_BEFORE = 5  # the number of earlier values that shows which values are usual
 NOISE = 3.0  # a step is at least this many standard deviations of the values before it
 
 
 @dataclass(frozen=True)
 class Step:
-    """A change of level at a position: the means before it and from it on."""
+    """A change of level: its position, and the means of the values before and after it."""
 
     position: int
     before: float
@@ -18,7 +18,7 @@ class Step:
 
     @property
     def factor(self) -> float:
-        """Return how many times the level before the level afterwards is."""
+        """Return the ratio of the level after the step to the level before it."""
         return self.after / self.before if self.before else float("inf")
 
 
@@ -29,7 +29,7 @@ def find_step(
     min_change: float = 0.0,
     min_after: int = 1,
 ) -> Step | None:
-    """Return the step that divides the values best, or None if they have none.
+    """Return the step that divides the values best, or None if there is no step.
 
     A step at least multiplies or divides the level by `min_factor`, changes it by `min_change`, and is larger than the
     noise before it; `min_after` values have the new level. None stands for a time without a value.

@@ -1,4 +1,4 @@
-"""The time ranges of charts: everywhere the same keys, labels and buttons (templates/portal/_ranges.html)."""
+"""The time ranges that all charts offer, with the same keys, labels and buttons (templates/portal/_ranges.html)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ def buttons(current: TimeRange, keys: Iterable[str] = KEYS) -> list[TimeRange]:
 
 
 def choose(asked: str, default: str, keys: Iterable[str] = KEYS) -> TimeRange:
-    """Return the range that was asked for, or the default if that is not one of the keys."""
+    """Return the range with this key, or the default if there is none."""
     return time_range(asked if asked in tuple(keys) else default)
 
 
 def shortest_with(newest_at: datetime | None, *, now: datetime, keys: Iterable[str] = KEYS) -> str:
-    """Return the shortest range that contains the newest data; without any within them, the first one."""
+    """Return the shortest range that contains the newest data, or the first range if none does."""
     keys = tuple(keys)
     if newest_at is None:
         return keys[0]

@@ -1,4 +1,4 @@
-"""Limit what one buyer does through an app, whose API key all of its buyers share."""
+"""Limit the requests of one buyer: all buyers of an app share the app's API key."""
 
 import hashlib
 import hmac
@@ -15,7 +15,7 @@ from core.limits.tiers import limit_of
 
 
 def seconds_to_wait(*, app: ClientApp, customer: str, client_address: str, path: str) -> float:
-    """Count a request of this buyer, and return 0, or the seconds to wait if there were too many.
+    """Count a request of this buyer. Return the seconds to wait if there were too many, else 0.
 
     The buyer is known by the customer id, the client address, or both, each with a count of its own. Only keyed hashes
     of them are kept. A request that names neither counts for its API key only.

@@ -23,9 +23,9 @@ class Limit(NamedTuple):
 # These limits apply until the table has been read, and to tiers without a row. Migrations create rows with them.
 DEFAULTS: dict[str, Limit] = {
     Tier.AUTH: Limit(20, 60),
-    # Per API key: all buyers of a shop share it, so it only stops a client that runs wild.
+    # Per API key, which all buyers of a shop share, so this only stops a client that sends far too many requests.
     Tier.PAYMENT: Limit(1_200, 60),
-    # Per buyer, which stops someone who tries out stolen cards; see core.limits.buyers.
+    # Per buyer, against attackers who test stolen cards; see core.limits.buyers.
     Tier.BUYER: Limit(20, 60),
     Tier.INGEST: Limit(6_000, 60),
     Tier.WRITE: Limit(600, 60),

@@ -79,7 +79,7 @@ def record_first_event(*, app: ClientApp, version: str, environment: str, at: da
 def update_release(
     release: Release, *, released_at: datetime | None = None, url: str = "", ref: str = ""
 ) -> None:
-    """Change what is given. An empty value changes nothing."""
+    """Update the given fields. An empty value leaves its field unchanged."""
     release.released_at = released_at or release.released_at
     release.url = scrub_text(url) or release.url
     release.ref = ref or release.ref

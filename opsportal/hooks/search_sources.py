@@ -1,4 +1,4 @@
-"""Pages and settings, for the search."""
+"""Search sources for pages and settings."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from django.urls import reverse
 from core.lib.admin import PortalAdminSite
 from core.lib.search_sources import Hit, Search, search_source
 
-# Title, name of the address, permission, and further words that find it.
+# Each entry has a title, a URL name, a permission, and further words that find the page.
 PAGES = (
     ("System health", "health:system-health", "", "overview dashboard start"),
     ("Alerts", "alerts:alert-list", "alerts.view_systemalert", "inbox problems"),
@@ -43,7 +43,7 @@ def find_settings(search: Search) -> Iterator[Hit]:
 
 @search_source("opsportal.actions", title="Actions", order=910)
 def find_actions(search: Search) -> Iterator[Hit]:
-    """Find the forms that add something, such as "Add monitor"."""
+    """Find forms for new rows, such as "Add monitor"."""
     site = admin.site
     assert isinstance(site, PortalAdminSite)
     for section in site.settings_sections(search.may):

@@ -31,7 +31,7 @@ class Caller(NamedTuple):
 class KnownCallers:
     """A cache of the owners of keys and sessions that a view has verified, for at most CACHE_SECONDS.
 
-    Requests with credentials that are not in the cache count by address, so that rotating invented keys does not evade
+    Requests with credentials that are not in the cache count by address, so that a client cannot evade the limit with
     the limit. Callers are not looked up in the database, because limits apply before any work is done.
     """
 

@@ -12,18 +12,18 @@ from core.lib.buffer import Buffer, OnFailure
 from health.services import record_measurements
 from health.signals import Performance
 
-# Polled continuously, or measured separately.
+# These paths are polled continuously or measured separately.
 _IGNORED_PATHS = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics|favicon\.ico)\b"
     r"|api/\d+/(?:envelope|store)|api/v1/(?:errors|signals)/)"
 )
-# Clients can send any method, and each name creates a permanent series.
+# Only these methods are recorded: clients can send any text as method, and each would create a permanent series.
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 MAX_KEYS = 2_000
 
-# Name, ok, bucket. Buckets are an eighth of a power of ten wide, so that their mean is precise.
+# (name, success, bucket). Buckets are an eighth of a power of ten wide, so that their mean is precise.
 _Key = tuple[str, bool, int]
-_Durations = tuple[int, float]  # count, sum in ms
+_Durations = tuple[int, float]  # (count, sum in milliseconds)
 
 
 def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> None:

@@ -19,7 +19,7 @@ START_TIMEOUT_SECONDS = 180.0
 class Heartbeat:
     """Two timestamps of time.monotonic(): when the event loop last ran, and when the threads last made progress.
 
-    Create it before the process that beats is forked.
+    Create it before forking the process that calls `beat`.
     """
 
     INTERVAL_SECONDS: ClassVar = 0.5
@@ -44,7 +44,7 @@ class Heartbeat:
 
 
 class HangDetector:
-    """Finds out that a child has stopped making progress."""
+    """A detector of children that have stopped making progress."""
 
     def __init__(self, child: Child, heartbeat: Heartbeat) -> None:
         self.child = child

@@ -1,8 +1,8 @@
 """The application that granian serves, on its documented RSGI interface.
 
 Ingestion is answered in the event loop, where thousands of requests may wait for the store without a thread each.
-Everything else is answered by Django, which runs as a WSGI application in a pool of threads; a thread is taken only once
-the whole body has arrived, so that slow clients occupy none. The specification of RSGI:
+Everything else is answered by Django, which runs as a WSGI application in a pool of threads; a thread is taken only
+once the whole body has arrived, so that slow clients occupy none. The specification of RSGI:
 https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
 """
 
@@ -32,12 +32,13 @@ Environ = dict[str, Any]
 WSGIApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 WSGIResponse = tuple[int, list[tuple[str, str]], bytes]
 
-MAX_WAITING = 4_000  # requests that have or await a thread; a further one gets a 503
-MAX_WAITING_BYTES = 256 * 1024 * 1024  # of their bodies
+# maximum number of requests that have or await a thread; a further request gets a 503
+MAX_WAITING = 4_000
+MAX_WAITING_BYTES = 256 * 1024 * 1024  # maximum size of the bodies of these requests
 
 
 class Application:
-    """Answers every request of a web process; `heartbeat` learns that requests are being answered."""
+    """The application that answers every request of a web process. It reports progress to `heartbeat`."""
 
     def __init__(self, django: WSGIApplication, *, threads: int, heartbeat: Heartbeat) -> None:
         self._django = django
@@ -52,7 +53,7 @@ class Application:
         loop.call_soon(partial(self._beat, loop, -1))
 
     def _beat(self, loop: asyncio.AbstractEventLoop, answered_before: int) -> None:
-        """Report that the event loop runs and, unless all threads are busy and none has finished, that they do."""
+        """Report that the event loop runs, and that the threads do unless all are busy and none has finished any."""
         has_idle_thread = self._waiting_count < self._thread_count
         has_progress = has_idle_thread or self._answered_count != answered_before
         self._heartbeat.beat(threads=has_progress)
@@ -100,7 +101,7 @@ class Application:
 
 
 def run_wsgi(application: WSGIApplication, environ: Environ) -> WSGIResponse:
-    """Call a WSGI application. Its response is returned as a whole: the portal has none that is too large for that."""
+    """Call a WSGI application and return its response as a whole, because the portal has no very large responses."""
     started: list[tuple[int, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
@@ -114,7 +115,8 @@ def run_wsgi(application: WSGIApplication, environ: Environ) -> WSGIResponse:
             close = getattr(response, "close", None)
             if close is not None:
                 close()
-    except Exception:  # Django answers its own; this is a fault of the handler around it
+    # Django answers its own exceptions, so this one comes from the code around it
+    except Exception:
         log.exception("a request was not answered")
         return _problem(500, "Internal Server Error", "The portal failed to answer.")
     return *started[0], body
@@ -123,7 +125,8 @@ def run_wsgi(application: WSGIApplication, environ: Environ) -> WSGIResponse:
 async def read_body(environ: Environ, protocol: HTTPProtocol, limit: int) -> bytes:
     """Return the request's body. A chunked one gets a CONTENT_LENGTH.
 
-    Raises TooLarge over `limit` bytes, BodyTimeout if it does not arrive within BODY_TIMEOUT_SECONDS, ClientDisconnected.
+    Raises TooLarge over `limit` bytes, BodyTimeout if it does not arrive within BODY_TIMEOUT_SECONDS,
+    ClientDisconnected.
     """
     length = environ.get("CONTENT_LENGTH")
     is_chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
@@ -159,13 +162,13 @@ _LIKE_INGESTION = re.compile(r"/+(?:api|tunnel)")
 
 
 def _may_be_ingestion(path: str) -> bool:
-    """Return False for nearly all other addresses, at a fraction of the price of matching them."""
+    """Return False for nearly all paths that are not ingestion, at a fraction of the cost of matching them."""
     return _LIKE_INGESTION.match(path) is not None
 
 
 @lru_cache(maxsize=1_000)
 def _environ_name(header: str) -> str:
-    """Return the WSGI name of a header, or "" for one with an underscore, which could pose as another header."""
+    """Return the WSGI name of a header, or "" for one with an underscore, which could imitate another header."""
     if "_" in header:
         return ""
     name = header.upper().replace("-", "_")
@@ -178,7 +181,7 @@ def environ_of(scope: Scope) -> Environ:
     environ: Environ = {
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
-        # WSGI wants the bytes of the path as Latin-1; RSGI gives them decoded as UTF-8.
+        # WSGI requires the bytes of the path decoded as Latin-1; RSGI has decoded them as UTF-8.
         "PATH_INFO": scope.path.encode("utf-8", "surrogateescape").decode("latin-1"),
         "QUERY_STRING": scope.query_string,
         "SERVER_NAME": server_name,
@@ -204,7 +207,7 @@ def environ_of(scope: Scope) -> Environ:
 
 
 def _answer_liveness(scope: Scope, protocol: HTTPProtocol) -> None:
-    """Answer as the view of /livez does, without a thread: it must answer while all threads are busy."""
+    """Answer /livez like its view does, but without a thread, because it must respond while all threads are busy."""
     headers = [
         ("Content-Type", "application/json"),
         ("Cache-Control", "no-store"),

@@ -1,6 +1,6 @@
-"""One command for a whole node: starts the web, store and worker processes, keeps them running, ends them cleanly.
+"""The supervisor of a node, which starts the web, store and worker processes, keeps them running and stops them.
 
-It imports everything that its children need before it forks them, so that they share that memory. Hence it must never have
+It imports everything that its children need before it forks them, so that they share that memory. It must never have
 a thread or a connection; only its children query the database.
 """
 
@@ -13,10 +13,10 @@ from types import FrameType
 from core.lib.processes import Child, stop_all
 from opsportal.server.heartbeat import HangDetector
 
-GRACE_SECONDS = 15.0  # for tasks and requests in flight before they are killed
-HUNG_GRACE_SECONDS = (
-    5.0  # the same for a process that hangs: some of its threads may still be able to finish
-)
+# time for tasks and requests in flight to finish before their process is killed
+GRACE_SECONDS = 15.0
+# the same for a process that hangs, some of whose threads may still be able to finish
+HUNG_GRACE_SECONDS = 5.0
 TICK_SECONDS = 0.1
 
 
@@ -26,14 +26,15 @@ def say(text: str) -> None:
 
 
 class Supervisor:
-    """Keeps children running until SIGINT or SIGTERM; the second signal kills them."""
+    """A supervisor that keeps its children running until SIGINT or SIGTERM. A second signal kills them."""
 
     def __init__(self, children: Sequence[Child], detector: HangDetector | None = None) -> None:
         self.children = children
         self.detector = detector
         self.stop_signals = 0
         self.start_at: dict[str, float] = {}
-        self.kill_at: dict[str, float] = {}  # of children that hang and were asked to end
+        # time at which a hung child that was asked to end is killed, by its name
+        self.kill_at: dict[str, float] = {}
 
     def run(self, greeting: str) -> int:
         """Return the exit code: 0 if all children ended when they were asked to, 1 if one had to be killed."""

@@ -18,11 +18,11 @@ from opsportal.server.rsgi import Application, WSGIApplication
 # Files that the process needs besides client connections: databases, logs, outbound calls.
 OTHER_FILES = 512
 
-application: Application  # granian looks it up in the process that it forks
+application: Application  # granian looks this name up in the process that it forks
 
 
 class _Served(Application):
-    """The application of a process that granian has forked: it starts what must not be forked."""
+    """The application in the process that granian has forked. It starts the threads, which cannot be forked."""
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         ratelimit.warm()
@@ -33,7 +33,8 @@ class _Served(Application):
         super().__rsgi_init__(loop)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        background.run_last_chores()  # the process that granian has forked ends without `atexit`
+        # the process that granian has forked exits without calling `atexit` functions
+        background.run_last_chores()
 
 
 def run(
@@ -41,7 +42,8 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT; granian does so in a child of this process."""
     global application
-    multiprocessing.set_start_method("fork", force=True)  # the child shares what is loaded here
+    # a forked child shares the memory of what is loaded here
+    multiprocessing.set_start_method("fork", force=True)
     application = _Served(django, threads=threads, heartbeat=heartbeat)
     # One process: threads share caches, rate limits and the group commit of ingestion. `backpressure` is the number of
     # open connections; further ones wait in the kernel's backlog until idle connections are closed.

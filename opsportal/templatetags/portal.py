@@ -21,7 +21,7 @@ from core.lib.staff_actions import UNDO_TAG
 
 register = template.Library()
 
-MAX_LISTED_MARKS = 2  # below a chart
+MAX_LISTED_MARKS = 2  # maximum number of marks listed below a chart
 
 for tag in (icon, severity, state, when):
     register.simple_tag(tag)
@@ -98,7 +98,7 @@ def meter(value: float, limit: float, label: str = "", tone: str = "") -> SafeSt
 @register.inclusion_tag("portal/_chart.html")
 def chart(data: "charts.Chart", height: str = "") -> dict[str, object]:
     """Show a chart (core.lib.charts.Chart) with its table. `height` is "", "tall" or "short"."""
-    # Charts that open a part of the time range are in the timeline, which lists its marks itself.
+    # Charts with links to intervals are part of the timeline, which lists its marks itself.
     marks = [] if data.interval_url else sorted(data.marks, key=lambda mark: mark.at, reverse=True)
     return {
         "chart": data,

@@ -1,4 +1,4 @@
-"""The people who may sign in, for the search."""
+"""Search source for the users who may sign in."""
 
 from collections.abc import Iterator
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 RETENTION = timedelta(days=400)
 # The actions recorded during this request, or None outside of requests. If there are any, the middleware adds no event
-# of its own, because it knows fewer details.
+# of its own, because it would contain fewer details.
 recorded_actions: ContextVar[list[str] | None] = ContextVar("audit_recorded", default=None)
 
 

@@ -1,4 +1,4 @@
-"""E-mail the link for a password reset, which works once, within a day."""
+"""E-mail a link for a password reset. It works once and expires after a day."""
 
 from django.conf import settings
 from django.contrib.auth.models import User

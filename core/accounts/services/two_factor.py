@@ -55,7 +55,7 @@ def remember_verified(session: SessionBase, device: TOTPDevice) -> None:
 def verify(user: User, code: str, *, now: datetime) -> TOTPDevice | None:
     """Return the user's device if the code is valid: a new code of the authenticator app or an unused recovery code.
 
-    After each wrong code, the device is blocked for an increasing time. Recovery codes are not affected by that.
+    After each wrong code, the device is blocked for an increasing time. Recovery codes are not blocked.
     """
     device = device_of(user)
     if device is None:

@@ -1,4 +1,4 @@
-"""Apps, for the search."""
+"""Search source for the registered apps."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Scheduled jobs, for the search."""
+"""Search source for the scheduled jobs."""
 
 from collections.abc import Iterator
 

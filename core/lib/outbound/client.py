@@ -55,7 +55,9 @@ class Client:
         self._timeouts = httpx.Timeout(read, connect=connect, pool=connect)
         self._with_breaker = breaker
         if breaker:
-            breaker_for(name)  # Creates it, so that pages list it before its first call.
+            breaker_for(
+                name
+            )  # Create the breaker now, so that pages list it before the first call.
 
     def request(
         self,
@@ -74,8 +76,8 @@ class Client:
         """Return the complete response, whatever its status. Redirects are not followed.
 
         A call is retried only if it is `idempotent`, which is the default for GET, HEAD, OPTIONS, PUT and DELETE, and
-        for any call with an Idempotency-Key header. Use `guard=True` for URLs that users enter: it allows public addresses
-        only and uses one breaker per host.
+        for any call with an Idempotency-Key header. Use `guard=True` for URLs that users enter: it allows public
+        addresses only and uses one breaker per host.
 
         Raises Unavailable (no response, or the breaker is open), TooLarge or ForbiddenAddress.
         """

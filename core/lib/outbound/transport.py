@@ -20,8 +20,8 @@ _deadline: ContextVar[float | None] = ContextVar("outbound_deadline", default=No
 def deadline(at: float) -> Iterator[None]:
     """End all network operations in this block by `at`, a time.monotonic() value.
 
-    The timeouts of httpx apply to single operations, so a server that sends one byte per second could hold a call for
-    ever.
+    The timeouts of httpx apply to single operations, so a server that sends one byte per second could hold a call
+    forever.
     """
     token = _deadline.set(at)
     try:
@@ -117,7 +117,7 @@ class _Backend(httpcore.NetworkBackend):
         time.sleep(seconds)
 
 
-# From the most specific to the most general, as httpcore documents its exceptions.
+# The exceptions of httpcore, from the most specific to the most general.
 _HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
     httpcore.ConnectTimeout: httpx.ConnectTimeout,
     httpcore.ReadTimeout: httpx.ReadTimeout,
@@ -157,7 +157,7 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Transport(httpx.BaseTransport):
-    """A transport with a network backend of its own, which that of httpx has no option for."""
+    """A transport with a network backend of its own, because httpx has no option for one."""
 
     def __init__(self, *, guarded: bool) -> None:
         self._connections = httpcore.ConnectionPool(

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend, changed to fail fast. Selected by ENGINE in the settings."""
+"""A version of Django's PostgreSQL backend that fails fast. ENGINE in the settings selects it."""

@@ -11,8 +11,8 @@ from core.lib.scrub.texts import FILTERED, MIN_CARD_NUMBER, is_card_number, scru
 
 _MAX_DEPTH = 20
 TOO_DEEP = "[too deep]"
-_MAX_CACHED = 19_000  # from 21,846 entries on, a dict takes twice the memory
-_MAX_CACHED_NAMES = 9_000  # of each scrubber; clients may use any number of names
+_MAX_CACHED = 19_000  # a dict takes twice the memory from 21,846 entries on
+_MAX_CACHED_NAMES = 9_000  # limit per scrubber, because clients may use any number of names
 _MAX_CACHED_LENGTH = 300
 
 

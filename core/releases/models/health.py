@@ -8,13 +8,13 @@ from core.releases.models.releases import Release
 
 
 class ReleaseSessions(models.Model):
-    """The sessions of a release per environment and hour, by outcome. Written with what apps send as sessions."""
+    """The number of sessions of a release per environment and hour, by outcome, from the sessions that apps send."""
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="session_counts")
     environment = models.CharField(max_length=64, blank=True)
-    hour = models.PositiveIntegerField()  # since 1970
+    hour = models.PositiveIntegerField()  # number of hours since 1970
     started = models.PositiveIntegerField(default=0)
-    errored = models.PositiveIntegerField(default=0)  # with handled errors
+    errored = models.PositiveIntegerField(default=0)  # sessions with handled errors
     crashed = models.PositiveIntegerField(default=0)
     abnormal = models.PositiveIntegerField(default=0)
 

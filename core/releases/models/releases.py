@@ -10,7 +10,7 @@ from core.clients.models import ClientApp
 
 
 def web_link(url: str) -> str:
-    """Return the address if browsers may be led there, or "". Clients choose these addresses."""
+    """Return the address if it is an http(s) link, or "". Clients choose these addresses."""
     return url if url.startswith(("https://", "http://")) else ""
 
 
@@ -87,7 +87,7 @@ class Deploy(models.Model):
 
     @property
     def is_derived(self) -> bool:
-        """Return True if no one reported this deploy, so that its time is that of the first event."""
+        """Return True if this deploy was not reported but derived from the release's first event."""
         return self.source == self.Source.EVENT
 
     @property

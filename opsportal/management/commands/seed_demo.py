@@ -31,7 +31,7 @@ TICKETS = [
 SOLD_OUT = ("harbour-lights", "Backstage tour", 9500)
 
 
-HOLD_MINUTES = 5  # short, so that a visitor of the demo sees what becomes of an unpaid order
+HOLD_MINUTES = 5  # short, so that visitors of the demo see an unpaid order expire
 
 
 class Command(BaseCommand):

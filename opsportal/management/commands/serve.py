@@ -56,7 +56,7 @@ class Command(BaseCommand):
             port = free_port(host, port)
             if "BASE_URL" not in os.environ:
                 answer_at(f"http://{_reachable(host)}:{port}")
-        # In a process of its own: migrating takes 80 MB that are not needed afterwards.
+        # This runs in a process of its own, because migrating takes 80 MB that are not needed afterwards.
         greeting = run_in_child(prepare, is_web=not options["no_web"])
 
         with tempfile.TemporaryDirectory(
@@ -91,7 +91,7 @@ def load() -> None:
     from opsportal.server import web  # noqa: F401
 
     connection.ops.compiler("SQLCompiler")
-    # A garbage collection writes to every object, which would end the sharing of its memory page.
+    # A garbage collection would write to every object, and so end the sharing of memory pages.
     gc.collect()
     gc.freeze()
 
@@ -124,7 +124,7 @@ def run_worker(start_count: int, workers: int | None) -> None:
 
 
 def answer_at(base_url: str) -> None:
-    """Use this address as if BASE_URL had been set to it."""
+    """Set BASE_URL, and the settings that depend on it, to this address."""
     settings.BASE_URL = base_url
     name = urlsplit(base_url).hostname or ""
     settings.ALLOWED_HOSTS = list({*settings.ALLOWED_HOSTS, name})
