@@ -1,7 +1,7 @@
 """Bring orders and touches up to date with all changes that are committed.
 
 A continuous task calls it every two seconds. Pages, messages and metrics call it before they read, so that their
-figures also include what was committed since.
+figures also include the few changes that were committed since.
 """
 
 import logging
@@ -23,23 +23,27 @@ log = logging.getLogger(__name__)
 # A batch holds SQLite's write lock, so it is short, and the task pauses as long as the batch took.
 BATCH_SIZE = 100  # changes
 PAGE_SIZE = 200  # rows of a problem source
-# Of a reader, for changes of the last seconds. A page that waited longer during a flood of errors would take the time
-# of the process that receives them.
+# A reader applies the few changes of the last moment. During a flood of errors it leaves them to the continuous task,
+# because it would take the time and the lock of the process that receives the errors.
 READ_SECONDS = 0.05
+MAX_READ_CHANGES = 20
 TASK_SECONDS = 20.0
 MAX_PAUSE_SECONDS = 1.0
 
 
 def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
-    """Apply committed changes for at most `seconds` (READ_SECONDS if None), and return True if none is left.
+    """Apply committed changes for at most `seconds`, and return True if none is left.
 
+    A reader passes no `seconds`: it spends READ_SECONDS at most, and applies nothing if more than MAX_READ_CHANGES
+    changes are waiting.
     `is_paused`: leave half of the time to other writers.
 
-    A reader calls this, so a database that cannot be written to is only logged. Figures are then as old as the last
-    success.
+    A database that cannot be written to is only logged. Figures are then as old as the last success.
     """
     ends_at = time.monotonic() + (READ_SECONDS if seconds is None else seconds)
     try:
+        if seconds is None and Change.objects.all()[MAX_READ_CHANGES : MAX_READ_CHANGES + 1].exists():
+            return False
         while Change.objects.exists():
             if time.monotonic() >= ends_at:
                 return False

@@ -12,13 +12,14 @@ from impact.services.catch_up import catch_up
 from impact.states import State
 
 CHUNK_SIZE = 500
+CATCH_UP_SECONDS = 5.0  # so that the list also has the orders of a flood of errors
 
 
 def write_win_back_list(
     *, kind: str, id: int, description: Description, user: User, now: datetime
 ) -> WinBackList:
     """Store the orders that the problem has lost so far, with their customers, and return the list."""
-    catch_up()
+    catch_up(seconds=CATCH_UP_SECONDS)
     with transaction.atomic():
         written = WinBackList.objects.create(
             title=description.title[:300], kind=kind, problem=id, created_at=now, created_by=user

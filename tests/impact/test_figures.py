@@ -11,6 +11,7 @@ from errors.queries import pages
 from errors.services import merging
 from impact.models import Change, Order, Touch
 from impact.references import References
+from impact.services import catch_up as catch_up_module
 from impact.states import State
 from payments.models import Payment
 from reservations import services
@@ -269,6 +270,18 @@ def test_every_change_is_applied_and_none_is_left() -> None:
     stored = list(Order.objects.values_list("key", "stage", "until"))
     assert stored == [("order:o-1", "open", hold.expires_at)]
     assert Touch.objects.count() == 1
+
+
+def test_a_reader_leaves_a_flood_of_changes_to_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catch_up_module, "MAX_READ_CHANGES", 2)
+    for number in range(3):
+        make_payment(status="processing", order_id=f"o-{number}")
+    assert Change.objects.count() > 2
+
+    assert not catch_up()
+    assert not Order.objects.exists()
+    assert catch_up(seconds=20)
+    assert Order.objects.count() == 3
 
 
 @pytest.mark.parametrize(
