@@ -42,7 +42,10 @@ def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
     """
     ends_at = time.monotonic() + (READ_SECONDS if seconds is None else seconds)
     try:
-        if seconds is None and Change.objects.all()[MAX_READ_CHANGES : MAX_READ_CHANGES + 1].exists():
+        if (
+            seconds is None
+            and Change.objects.all()[MAX_READ_CHANGES : MAX_READ_CHANGES + 1].exists()
+        ):
             return False
         while Change.objects.exists():
             if time.monotonic() >= ends_at:
