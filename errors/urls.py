@@ -4,7 +4,16 @@ from django.contrib import admin
 from django.urls import path, re_path
 
 from errors.ingest import handler
-from errors.views import actions, api, cli_releases, cli_uploads, filter_pages, pages, release_pages
+from errors.views import (
+    actions,
+    api,
+    api_actions,
+    cli_releases,
+    cli_uploads,
+    filter_pages,
+    pages,
+    release_pages,
+)
 
 app_name = "errors"
 
@@ -98,14 +107,18 @@ urlpatterns = [
         name="release-detail",
     ),
     path("api/v1/error-groups/", api.group_list, name="api-group-list"),
-    path("api/v1/error-groups/act/", api.group_act, name="api-group-act"),
+    path("api/v1/error-groups/act/", api_actions.group_act, name="api-group-act"),
     path("api/v1/error-groups/<int:group_id>/", api.group_detail, name="api-group-detail"),
     path("api/v1/error-groups/<int:group_id>/events/", api.event_list, name="api-event-list"),
     path("api/v1/error-groups/<int:group_id>/counts/", api.group_counts, name="api-group-counts"),
     path("api/v1/error-events/export/", api.event_export, name="api-event-export"),
     path("api/v1/error-events/<uuid:event_id>/", api.event_detail, name="api-event-detail"),
-    path("api/v1/error-events/<uuid:event_id>/delete/", api.event_delete, name="api-event-delete"),
-    path("api/v1/error-users/delete/", api.user_delete, name="api-user-delete"),
+    path(
+        "api/v1/error-events/<uuid:event_id>/delete/",
+        api_actions.event_delete,
+        name="api-event-delete",
+    ),
+    path("api/v1/error-users/delete/", api_actions.user_delete, name="api-user-delete"),
     path("api/v1/error-counts/", api.count_list, name="api-count-list"),
     path("api/v1/releases/", api.release_list, name="api-release-list"),
     path("api/v1/errors/", handler.view, name="error-report"),

@@ -6,7 +6,7 @@ import msgspec
 
 from core.lib.openapi import describe
 from errors.event.plain_format import PlainError
-from errors.views import api
+from errors.views import api_shapes
 
 
 class PlainErrors(msgspec.Struct):
@@ -78,30 +78,35 @@ _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
     "group-list": (
         "List or search the app's errors.",
         {**_SEARCH, "sort": "events, users, or empty for the last seen first.", **_PAGE},
-        api.GroupPage,
+        api_shapes.GroupPage,
         _BAD_QUERY,
     ),
-    "group-detail": ("Return an error.", {}, api.GroupDetail, _NO_GROUP),
-    "event-list": ("List the events of an error.", _PAGE, api.EventPage, _NO_GROUP),
+    "group-detail": ("Return an error.", {}, api_shapes.GroupDetail, _NO_GROUP),
+    "event-list": ("List the events of an error.", _PAGE, api_shapes.EventPage, _NO_GROUP),
     "group-counts": (
         "Return the number of an error's events over time.",
         {"span": "24h (the default), 7d or 30d."},
-        api.GroupCounts,
+        api_shapes.GroupCounts,
         _NO_GROUP,
     ),
     "event-detail": (
         "Return an event by its id, with its payload.",
         {},
-        api.EventDetail,
+        api_shapes.EventDetail,
         {404: "The app has no such event."},
     ),
     "count-list": (
         "Return the number of received errors over time, by severity.",
         _RANGE,
-        api.Counts,
+        api_shapes.Counts,
         _BAD_QUERY,
     ),
-    "release-list": ("List the app's releases, newest first.", _PAGE, api.ReleasePage, _BAD_QUERY),
+    "release-list": (
+        "List the app's releases, newest first.",
+        _PAGE,
+        api_shapes.ReleasePage,
+        _BAD_QUERY,
+    ),
 }
 for name, (summary, parameters, shape, refusals) in _READ.items():
     describe(
@@ -119,7 +124,7 @@ describe(
     "Stream the events of the errors found as NDJSON: one JSON object per line, with its payload.",
     scope="errors:read",
     query={**_SEARCH, **_RANGE},
-    answers={200: api.EventDetail},
+    answers={200: api_shapes.EventDetail},
     streams_lines=True,
     refusals=_BAD_QUERY,
 )
@@ -128,8 +133,8 @@ describe(
     "POST",
     "Resolve, reopen, mute, assign, merge, unmerge, comment on or delete errors.",
     scope="errors:write",
-    takes=api.GroupAction,
-    answers={200: api.Changed},
+    takes=api_shapes.GroupAction,
+    answers={200: api_shapes.Changed},
     refusals={
         404: "The app has no such error.",
         422: "The action cannot be done; `detail` says why.",
@@ -140,7 +145,7 @@ describe(
     "POST",
     "Delete an event. The counts of its error are lowered.",
     scope="errors:write",
-    answers={200: api.Deleted},
+    answers={200: api_shapes.Deleted},
     refusals={404: "The app has no such event."},
 )
 describe(
@@ -148,8 +153,8 @@ describe(
     "POST",
     "Delete all events of a user.",
     scope="errors:write",
-    takes=api.UserOfEvents,
-    answers={200: api.Deleted},
+    takes=api_shapes.UserOfEvents,
+    answers={200: api_shapes.Deleted},
     refusals={422: "`user` is missing or too long."},
 )
 describe("errors:error-report", "OPTIONS", "CORS preflight request.", answers={200: None})

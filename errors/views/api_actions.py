@@ -1,0 +1,108 @@
+"""Change and delete errors for scripts and tools: `/api/v1/error-groups/act/` and the deletions.
+
+A key reaches the errors of its own app only. Every change is in the audit log.
+"""
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from core.accounts.services import audit
+from core.clients.api import api
+from core.clients.auth import key_of
+from core.clients.models import ClientApp, Scope
+from core.lib.http import BadRequest, json_response, read_json
+from errors.exceptions import CannotMerge
+from errors.models import ErrorGroup
+from errors.services import deletion, merging, triage
+from errors.views.api_parameters import get_event
+from errors.views.api_shapes import Changed, Deleted, GroupAction, UserOfEvents
+
+_PREFIX_LENGTH = 10  # of a key, as the app's page shows it
+
+
+@api(Scope.ERRORS_WRITE, "POST")
+def group_act(request: HttpRequest, app: ClientApp) -> HttpResponse:
+    given = read_json(request, GroupAction)
+    wanted = sorted(set(given.groups))
+    groups = ErrorGroup.objects.visible().for_app(app).filter(pk__in=wanted)
+    if given.action == "unmerge":
+        groups = ErrorGroup.objects.for_app(app).filter(pk__in=wanted, merged_into__isnull=False)
+    known = set(groups.values_list("pk", flat=True))
+    if unknown := [str(pk) for pk in wanted if pk not in known]:
+        raise BadRequest(f"no such error: {', '.join(unknown)}", 404)
+    answer = _act(given, groups, app, timezone.now())
+    target = f"groups {', '.join(str(pk) for pk in wanted)}"
+    _record(request, app, f"errors.errorgroup {given.action}", target)
+    return json_response(answer)
+
+
+def _act(
+    given: GroupAction, groups: QuerySet[ErrorGroup], app: ClientApp, now: datetime
+) -> Changed:
+    match given.action:
+        case "resolve":
+            count = triage.resolve_groups(groups, user=None, now=now, release=given.release.strip())
+        case "reopen":
+            count = triage.reopen_groups(groups, user=None, now=now)
+        case "mute":
+            count = triage.mute_groups(
+                groups,
+                user=None,
+                now=now,
+                until=now + timedelta(hours=given.hours) if given.hours else None,
+                events=given.events,
+                users=given.users,
+            )
+        case "assign":
+            to = _person(given.to) if given.to else None
+            count = triage.assign_groups(groups, user=None, now=now, to=to)
+        case "merge":
+            try:
+                kept = merging.merge_groups(list(groups), user=None, now=now)
+            except CannotMerge as refusal:
+                raise BadRequest(str(refusal), 422) from refusal
+            return Changed(len(set(given.groups)), kept.pk)
+        case "unmerge":
+            count = len([merging.unmerge_group(one, user=None, now=now) for one in groups])
+        case "comment":
+            text = given.text.strip()
+            if not text:
+                raise BadRequest("`text` is empty", 422)
+            added = [triage.add_comment(one, user=None, now=now, text=text) for one in groups]
+            count = len(added)
+        case "delete":
+            count = deletion.delete_groups(list(groups), now=now)
+    return Changed(count)
+
+
+@api(Scope.ERRORS_WRITE, "POST")
+def event_delete(request: HttpRequest, app: ClientApp, event_id: uuid.UUID) -> HttpResponse:
+    deletion.delete_event(get_event(app, event_id))
+    _record(request, app, "errors.errorevent deleted", f"event {event_id.hex}")
+    return json_response(Deleted(event_id.hex))
+
+
+@api(Scope.ERRORS_WRITE, "POST")
+def user_delete(request: HttpRequest, app: ClientApp) -> HttpResponse:
+    """Delete all events of a user. The audit log does not name the user."""
+    given = read_json(request, UserOfEvents)
+    _record(request, app, "errors.errorevent deleted", "all events of a user")
+    deletion.delete_events_of_user(app=app, user_key=given.user, now=timezone.now())
+    return json_response(Deleted("all events of the user"))
+
+
+def _record(request: HttpRequest, app: ClientApp, action: str, target: str) -> None:
+    key = key_of(request)[:_PREFIX_LENGTH]
+    audit.record(None, action, target=target, detail=f"with the API key {key}… of {app.slug}")
+
+
+def _person(name: str) -> User:
+    person = User.objects.filter(username=name, is_staff=True, is_active=True).first()
+    if person is None:
+        raise BadRequest("`to` is no active member of the staff", 422)
+    return person
