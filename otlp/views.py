@@ -38,13 +38,17 @@ from otlp import log_records, metrics, services, traces, wire
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Any, Project, datetime], Message]
+# Stores the decoded message; returns the number and the reason of what it rejected.
+Handler = Callable[[Any, Project, datetime], services.Rejected]
 
 
 def endpoint(
-    scope: Scope, takes: type[Message]
+    scope: Scope, takes: type[Message], *, answers: type[Message], counts: str
 ) -> Callable[[Handler], Callable[[HttpRequest], HttpResponse]]:
-    """Decorate a function that stores a decoded message and returns the response's message."""
+    """Decorate a function that stores a `takes`.
+
+    The response is an `answers`; its partial success has the number of rejected parts in the field `counts`.
+    """
 
     def decorate(handle: Handler) -> Callable[[HttpRequest], HttpResponse]:
         @csrf_exempt
@@ -60,7 +64,8 @@ def endpoint(
                 media_type = wire.media_type_of(request.headers.get("Content-Type", ""))
                 encoding = request.headers.get("Content-Encoding", "")
                 message = wire.decode(request.body, encoding, media_type, takes)
-                answer, status = handle(message, Project.of(app), timezone.now()), 200
+                rejected = handle(message, Project.of(app), timezone.now())
+                answer, status = _success(answers, counts, rejected), 200
             except Exception as error:
                 status, detail, more = _refusal(error)
                 headers |= more
@@ -73,6 +78,14 @@ def endpoint(
         return view
 
     return decorate
+
+
+def _success(answers: type[Message], counts: str, rejected: services.Rejected) -> Message:
+    answer: Any = answers()
+    if rejected.count:
+        setattr(answer.partial_success, counts, rejected.count)
+        answer.partial_success.error_message = rejected.reason
+    return answer  # type: ignore[no-any-return]
 
 
 def _refusal(error: Exception) -> tuple[int, str, dict[str, str]]:
@@ -105,37 +118,37 @@ def _refusal(error: Exception) -> tuple[int, str, dict[str, str]]:
     return 500, "internal error", {}
 
 
-@endpoint(Scope.INGEST, ExportTraceServiceRequest)
+@endpoint(
+    Scope.INGEST,
+    ExportTraceServiceRequest,
+    answers=ExportTraceServiceResponse,
+    counts="rejected_spans",
+)
 def export_traces(
     message: ExportTraceServiceRequest, project: Project, now: datetime
-) -> ExportTraceServiceResponse:
-    rejected = services.store_traces(traces.read(message), project=project, now=now)
-    answer = ExportTraceServiceResponse()
-    if rejected.count:
-        answer.partial_success.rejected_spans = rejected.count
-        answer.partial_success.error_message = rejected.reason
-    return answer
+) -> services.Rejected:
+    return services.store_traces(traces.read(message), project=project, now=now)
 
 
-@endpoint(Scope.INGEST, ExportLogsServiceRequest)
+@endpoint(
+    Scope.INGEST,
+    ExportLogsServiceRequest,
+    answers=ExportLogsServiceResponse,
+    counts="rejected_log_records",
+)
 def export_logs(
     message: ExportLogsServiceRequest, project: Project, now: datetime
-) -> ExportLogsServiceResponse:
-    rejected = services.store_logs(log_records.read(message), project=project, now=now)
-    answer = ExportLogsServiceResponse()
-    if rejected.count:
-        answer.partial_success.rejected_log_records = rejected.count
-        answer.partial_success.error_message = rejected.reason
-    return answer
+) -> services.Rejected:
+    return services.store_logs(log_records.read(message), project=project, now=now)
 
 
-@endpoint(Scope.METRICS, ExportMetricsServiceRequest)
+@endpoint(
+    Scope.METRICS,
+    ExportMetricsServiceRequest,
+    answers=ExportMetricsServiceResponse,
+    counts="rejected_data_points",
+)
 def export_metrics(
     message: ExportMetricsServiceRequest, project: Project, now: datetime
-) -> ExportMetricsServiceResponse:
-    rejected = services.store_metrics(metrics.read(message), project=project, now=now)
-    answer = ExportMetricsServiceResponse()
-    if rejected.count:
-        answer.partial_success.rejected_data_points = rejected.count
-        answer.partial_success.error_message = rejected.reason
-    return answer
+) -> services.Rejected:
+    return services.store_metrics(metrics.read(message), project=project, now=now)
