@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Max, Min, Q, QuerySet
 
 from core.clients.models import ClientApp
+from core.clients.queries import app_slugs
 from core.lib import search_terms
 from core.lib.search_terms import Completion, Term
 from errors.models import ErrorEvent
@@ -33,7 +34,6 @@ KEYS = {
 FILTERS = ("q", "app", "level")
 # Of the ids that are made from times.
 _FIRST_TIME, _LAST_TIME = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-MAX_ID = 2**63 - 1
 MAX_RELATED = 100  # entries beside an event
 # An event of a trace is received shortly before or after the entries of the trace.
 _BEFORE_TRACE = timedelta(minutes=1)
@@ -138,7 +138,7 @@ def complete(typed: str) -> Completion:
 def _values_of(key: str, prefix: str) -> list[str]:
     match key:
         case "app":
-            values = list(ClientApp.objects.order_by("slug").values_list("slug", flat=True))
+            values = app_slugs()
         case "level":
             values = list(Level.values)
         case "is":
@@ -178,18 +178,3 @@ def attributes_of(entry: LogEntry) -> list[tuple[str, str, bool]]:
         (name, text, isinstance(entry.attributes.get(name), str | int | float) and len(text) < 200)
         for name, text in pairs(entry.attributes)
     ]
-
-
-@dataclass(frozen=True)
-class EntryPage:
-    entries: list[LogEntry]
-    next_cursor: str  # "" on the last page
-
-
-def page_of(entries: Entries, *, cursor: str, size: int) -> EntryPage:
-    """Return the newest entries before the cursor, which is an id or "". An invalid cursor returns the first page."""
-    if cursor.isascii() and cursor.isdecimal() and len(cursor) < 20:
-        entries = entries.filter(pk__lt=min(int(cursor), MAX_ID))
-    found = list(entries.order_by("-pk")[: size + 1])
-    has_more = len(found) > size
-    return EntryPage(found[:size], str(found[size - 1].pk) if has_more else "")

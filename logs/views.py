@@ -1,7 +1,6 @@
 """The staff page of logs. It requires the permission to view log entries."""
 
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import admin
@@ -13,7 +12,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from core.clients.models import ClientApp
-from core.lib.http import json_response
+from core.clients.queries import app_select
+from core.lib.filter_bars import Select, filter_bar
+from core.lib.http import json_response, url_with
+from core.lib.keyset import newest_page
 from core.lib.search_terms import quote
 from errors.models import ErrorGroup
 from logs import queries
@@ -24,8 +26,7 @@ may_view = permission_required("logs.view_logentry", raise_exception=True)
 
 
 def list_url(parameters: Mapping[str, str]) -> str:
-    kept = {key: value for key, value in parameters.items() if value}
-    return reverse("logs:log-list") + (f"?{urlencode(kept)}" if kept else "")
+    return url_with("logs:log-list", parameters)
 
 
 @require_GET
@@ -34,26 +35,32 @@ def log_list(request: HttpRequest) -> HttpResponse:
     filters = {key: request.GET.get(key, "").replace("\0", "") for key in queries.FILTERS}
     found = queries.search(filters, now=timezone.now())
     cursor = request.GET.get("before", "")
-    page = queries.page_of(found.entries, cursor=cursor, size=PAGE_SIZE)
+    page = newest_page(found.entries, cursor=cursor, size=PAGE_SIZE)
     may_view_errors = request.user.has_perm("errors.view_errorgroup")
     has_trace = bool(found.trace_id) and may_view_errors
     context = {
         **admin.site.each_context(request),
         "title": "Logs",
         "lead": f"What apps logged in the last {settings.LOG_DAYS} day{'s' * (settings.LOG_DAYS != 1)}.",
-        "rows": describe(page.entries),
-        "filters": filters,
+        "rows": describe(page.rows),
         "has_filters": any(filters.values()),
         "problem": "; ".join(found.problems).capitalize(),
         "trace_id": found.trace_id,
         "errors": _errors(found.trace_id) if has_trace else [],
-        "apps": ClientApp.objects.order_by("name").only("name", "slug"),
-        "levels": list(reversed(Level.choices)),
-        "search_keys": ", ".join(queries.KEYS),
+        "bar": filter_bar(
+            filters,
+            placeholder="Text, or app:shop level:error order_id:1042",
+            selects=[app_select(), Select("level", "Level", list(reversed(Level.choices)))],
+            clear_url=list_url({}),
+            is_used=any(filters.values()),
+            complete_url=reverse("logs:log-complete"),
+            help_text=f"Words match messages. Filter with {', '.join(queries.KEYS)} or the name of an attribute, "
+            "followed by a colon and a value.",
+        ),
         "here": request.get_full_path(),
-        "is_first_page": not cursor,
-        "first_url": list_url(filters),
+        "first_url": list_url(filters) if cursor else "",
         "next_url": page.next_cursor and list_url({**filters, "before": page.next_cursor}),
+        "reload_url": list_url(filters),
         "apps_url": reverse("admin:clients_clientapp_changelist"),
     }
     part = request.htmx  # type: ignore[attr-defined]

@@ -2,10 +2,13 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 from core.lib import request_id
 
@@ -19,6 +22,12 @@ class BadRequest(Exception):
         super().__init__(detail)
         self.detail = detail
         self.status = status
+
+
+def url_with(name: str, parameters: Mapping[str, str]) -> str:
+    """Return the URL of a view with those of the parameters that are not empty."""
+    kept = {key: value for key, value in parameters.items() if value}
+    return reverse(name) + (f"?{urlencode(kept)}" if kept else "")
 
 
 # Matches the escape itself, but not an escaped backslash followed by "u0000".

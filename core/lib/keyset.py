@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from django.db.models import Model, QuerySet
 
 Row = TypeVar("Row", bound=Model)
+_MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,18 @@ def keyset_page(
     found = list(rows[: size + 1])
     has_more = len(found) > size
     return KeysetPage(found[:size], _write(found[size - 1], field) if has_more else "")
+
+
+def newest_page(rows: "QuerySet[Row, Row]", *, cursor: str, size: int) -> "KeysetPage[Row]":
+    """Return the rows before `cursor`, a primary key ("" for the first page), the highest primary key first.
+
+    An invalid cursor returns the first page.
+    """
+    if cursor.isascii() and cursor.isdecimal() and len(cursor) < 20:
+        rows = rows.filter(pk__lt=min(int(cursor), _MAX_ID))
+    found = list(rows.order_by("-pk")[: size + 1])
+    has_more = len(found) > size
+    return KeysetPage(found[:size], str(found[size - 1].pk) if has_more else "")
 
 
 def _write(row: Model, field: str) -> str:

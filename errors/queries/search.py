@@ -14,7 +14,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from core.clients.models import ClientApp
+from core.clients.queries import app_slugs
 from core.lib import search_terms
 from core.lib.search_terms import Completion, Term
 from errors.event import business_refs
@@ -282,7 +282,7 @@ def complete(typed: str) -> Completion:
 def _values_of(key: str, prefix: str) -> list[str]:
     match key:
         case "app":
-            values = list(ClientApp.objects.order_by("slug").values_list("slug", flat=True))
+            values = app_slugs()
         case "severity" | "level":
             values = list(reversed(Severity.values))
         case "is":

@@ -15,10 +15,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from core.clients.models import ClientApp
+from core.clients.queries import app_select
 from core.lib import formats, time_ranges
-from core.lib.http import json_response
-from core.lib.keyset import KeysetPage, keyset_page
+from core.lib.filter_bars import Select, filter_bar
+from core.lib.http import json_response, url_with
+from core.lib.keyset import KeysetPage, keyset_page, newest_page
 from core.lib.search_terms import quote
 from core.releases.queries import mark_deploys
 from errors.extension_points import EventSection, ShownEvent, event_sections
@@ -39,11 +40,6 @@ EVENTS_ON_GROUP = 10
 USERS_PER_PAGE = 100
 SORT_LABELS = {"": "Last seen", "events": "Events", "users": "Users", BY_RISK: "At risk"}
 may_view = permission_required("errors.view_errorgroup", raise_exception=True)
-
-
-def _url(name: str, parameters: Mapping[str, str]) -> str:
-    kept = {key: value for key, value in parameters.items() if value}
-    return reverse(name) + (f"?{urlencode(kept)}" if kept else "")
 
 
 def _may_change(request: HttpRequest) -> bool:
@@ -78,13 +74,12 @@ def group_list(request: HttpRequest) -> HttpResponse:
             for group in page.rows
         ],
         "may_change": _may_change(request),
-        "filters": filters,
         "has_filters": any(filters[key] for key in (*FILTERS, "state")),
         "problem": "; ".join(found.problems).capitalize(),
         "states": [
             {
                 "label": label,
-                "url": _url("errors:group-list", {**filters, "state": key}),
+                "url": url_with("errors:group-list", {**filters, "state": key}),
                 "is_current": filters["state"] == key,
             }
             for key, label in STATES.items()
@@ -92,7 +87,7 @@ def group_list(request: HttpRequest) -> HttpResponse:
         "sorts": [
             {
                 "label": SORT_LABELS[key],
-                "url": _url("errors:group-list", {**filters, "sort": key}),
+                "url": url_with("errors:group-list", {**filters, "sort": key}),
                 "is_current": filters["sort"] == key,
                 "is_number": key != "",
             }
@@ -102,19 +97,29 @@ def group_list(request: HttpRequest) -> HttpResponse:
         "match_count": found.groups.count() if page.next_cursor or cursor else 0,
         "newest": found.groups.aggregate(newest=Max("pk"))["newest"] or "",
         "query": urlencode({key: value for key, value in filters.items() if value}),
-        "search_keys": ", ".join(KEYS),
         "here": request.get_full_path(),
-        "first_url": _url("errors:group-list", filters),
+        "first_url": url_with("errors:group-list", filters) if cursor else "",
         "next_url": page.next_cursor
-        and _url("errors:group-list", {**filters, "after": page.next_cursor}),
-        "all_url": _url("errors:group-list", {"state": "all"}),
+        and url_with("errors:group-list", {**filters, "after": page.next_cursor}),
+        "all_url": url_with("errors:group-list", {"state": "all"}),
         "apps_url": reverse("admin:clients_clientapp_changelist"),
     }
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "errors/_group_table.html", context)
-    context["apps"] = ClientApp.objects.order_by("name").only("name", "slug")
-    context["severities"] = Severity.choices
-    context["environments"] = pages.environments()
+    selects = [app_select(), Select("severity", "Severity", Severity.choices)]
+    if environments := pages.environments():
+        selects.append(Select("env", "Environment", [(one, one) for one in environments]))
+    context["bar"] = filter_bar(
+        filters,
+        placeholder="Text, or app:shop release:1.4 order_id:1042",
+        selects=selects,
+        hidden=("state", "sort"),
+        clear_url=reverse("errors:group-list"),
+        is_used=bool(context["has_filters"]),
+        complete_url=reverse("errors:group-complete"),
+        help_text=f"Words match titles, culprits, types and functions. Filter with {', '.join(KEYS)} or the name of "
+        "a tag, followed by a colon and a value.",
+    )
     return render(request, "errors/group_list.html", context)
 
 
@@ -248,10 +253,7 @@ def user_list(request: HttpRequest, group_id: int) -> HttpResponse:
 def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
     group = get_object_or_404(ErrorGroup, pk=group_id)
     cursor = request.GET.get("before", "")
-    events = pages.latest_events(group)
-    if cursor.isdecimal() and len(cursor) < 20:
-        events = events.filter(pk__lt=int(cursor))
-    rows = list(events[: PAGE_SIZE + 1])
+    page = newest_page(pages.latest_events(group), cursor=cursor, size=PAGE_SIZE)
     here = reverse("errors:event-list", args=[group.pk])
     return render(
         request,
@@ -261,11 +263,10 @@ def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
             "title": "Events",
             "lead": group.title,
             "group": group,
-            "events": rows[:PAGE_SIZE],
-            "show_messages": any(event.message != group.title for event in rows),
-            "is_first_page": not cursor,
-            "first_url": here,
-            "next_url": f"{here}?before={rows[PAGE_SIZE - 1].pk}" if len(rows) > PAGE_SIZE else "",
+            "events": page.rows,
+            "show_messages": any(event.message != group.title for event in page.rows),
+            "first_url": here if cursor else "",
+            "next_url": f"{here}?before={page.next_cursor}" if page.next_cursor else "",
         },
     )
 
@@ -315,7 +316,7 @@ def event_latest(request: HttpRequest, group_id: int) -> HttpResponse:
 
 
 def _search_url(query: str) -> str:
-    return _url("errors:group-list", {"q": query, "state": "all"})
+    return url_with("errors:group-list", {"q": query, "state": "all"})
 
 
 def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:
@@ -358,7 +359,7 @@ def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:
         ("Reservation", event.reservation_ref, "reservation"),
     ]
     return [
-        (name, value, _url("errors:group-list", {"q": f'{key}:"{value}"', "state": "all"}))
+        (name, value, url_with("errors:group-list", {"q": f'{key}:"{value}"', "state": "all"}))
         for name, value, key in named
         if value
     ]

@@ -1,7 +1,5 @@
 """Staff pages of releases: the list, and one release with its deploys, groups, commits and source maps."""
 
-from urllib.parse import urlencode
-
 from django.contrib import admin
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
@@ -9,7 +7,9 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from core.clients.models import ClientApp
+from core.clients.queries import app_select
+from core.lib.filter_bars import filter_bar
+from core.lib.http import url_with
 from core.lib.keyset import keyset_page
 from core.releases.models import Release
 from errors.models import ArtifactBundle
@@ -39,19 +39,19 @@ def release_list(request: HttpRequest) -> HttpResponse:
         "title": "Releases",
         "lead": "What each version of an app brought: errors, crashes, deploys and commits.",
         "rows": queries.describe_releases(page.rows),
-        "apps": ClientApp.objects.order_by("name").only("name", "slug"),
-        "filters": filters,
+        "bar": filter_bar(
+            filters,
+            placeholder="Version",
+            selects=[app_select()],
+            clear_url=reverse("errors:release-list"),
+            is_used=any(filters.values()),
+        ),
         "has_filters": any(filters.values()),
-        "is_first_page": not cursor,
-        "first_url": _url(filters),
-        "next_url": page.next_cursor and _url({**filters, "after": page.next_cursor}),
+        "first_url": url_with("errors:release-list", filters) if cursor else "",
+        "next_url": page.next_cursor
+        and url_with("errors:release-list", {**filters, "after": page.next_cursor}),
     }
     return render(request, "errors/release_list.html", context)
-
-
-def _url(parameters: dict[str, str]) -> str:
-    kept = {key: value for key, value in parameters.items() if value}
-    return reverse("errors:release-list") + (f"?{urlencode(kept)}" if kept else "")
 
 
 @require_GET
@@ -74,10 +74,9 @@ def release_detail(request: HttpRequest, release_id: int) -> HttpResponse:
                 ("Regressed groups", queries.regressed_groups(release).newest_first()[:MAX_GROUPS]),
             ],
             "most_events": queries.groups_in_release(release, limit=MAX_GROUPS),
-            "all_errors_url": reverse("errors:group-list")
-            + "?"
-            + urlencode(
-                {"q": f'release:"{release.version}"', "app": release.app.slug, "state": "all"}
+            "all_errors_url": url_with(
+                "errors:group-list",
+                {"q": f'release:"{release.version}"', "app": release.app.slug, "state": "all"},
             ),
             "commits": release.commits.order_by("position")[:MAX_COMMITS],
             "bundles": bundles.order_by("-uploaded_at")[:MAX_BUNDLES],
