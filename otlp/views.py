@@ -85,7 +85,7 @@ def _success(answers: type[Message], counts: str, rejected: services.Rejected) -
     if rejected.count:
         setattr(answer.partial_success, counts, rejected.count)
         answer.partial_success.error_message = rejected.reason
-    return answer  # type: ignore[no-any-return]
+    return answer
 
 
 def _refusal(error: Exception) -> tuple[int, str, dict[str, str]]:
