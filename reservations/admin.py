@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -13,12 +14,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.lib.admin import LogAdmin, PortalAdmin, PortalInline, Section
-from core.lib.currencies import CURRENCIES
+from core.lib.currencies import CURRENCIES, currency_of
 from core.lib.customers import customer_references
 from core.lib.formats import money, span
 from core.lib.markup import state
 from payments.admin import MoneyAdmin
-from payments.money import find_step_problem
 from reservations.models import (
     Cleanup,
     Discrepancy,
@@ -31,6 +31,16 @@ from reservations.models import (
 
 
 class TicketTypeForm(ModelForm[TicketType]):
+    price = forms.DecimalField(
+        min_value=0, help_text="Of one ticket, for example 25.00. 0 for free tickets."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            currency = currency_of(self.instance.currency)
+            self.initial["price"] = currency.to_decimal(self.instance.price)
+
     def clean_capacity(self) -> int:
         capacity: int = self.cleaned_data["capacity"]
         taken = self.instance.held + self.instance.sold
@@ -45,9 +55,18 @@ class TicketTypeForm(ModelForm[TicketType]):
         return currency
 
     def clean(self) -> None:
-        price, currency = self.cleaned_data.get("price"), self.cleaned_data.get("currency")
-        if price and currency and (problem := find_step_problem(price, currency)):
-            self.add_error("price", problem.capitalize() + ".")
+        """Turn the decimal price into an amount in the unit of Stripe's API."""
+        price, code = self.cleaned_data.get("price"), self.cleaned_data.get("currency")
+        if price is None or not code:
+            return
+        currency = currency_of(code)
+        amount = currency.from_decimal(price)
+        if amount is None:
+            self.add_error("price", currency.decimals_rule)
+        elif amount > currency.max_charge:
+            self.add_error("price", f"Enter {money(currency.max_charge, code)} or less.")
+        else:
+            self.cleaned_data["price"] = amount
 
 
 class TicketTypeInline(PortalInline):
@@ -65,6 +84,7 @@ class TicketTypeInline(PortalInline):
     )
     field_labels = {
         "name": "Name",
+        "price": "Price",
         "sale_starts_at": "Sale starts",
         "sale_ends_at": "Sale ends",
         "per_customer_limit": "Tickets per customer, at most",
@@ -72,10 +92,29 @@ class TicketTypeInline(PortalInline):
         "has_waiting_list": "Waiting list",
         "offer_minutes": "Offers last (minutes)",
     }
+    constraint_messages = {
+        "an_offer_lasts_5_minutes_to_a_day": ("offer_minutes", "Enter 5 to 1,440 minutes."),
+        "one_ticket_type_per_name_and_event": ("name", "Another ticket type has this name."),
+    }
     field_help = {
         "name": "For example Day ticket.",
         "sale_starts_at": "Leave empty to sell at once.",
     }
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show the price as an amount to people who may not change it."""
+        if self.has_change_permission(request, obj):
+            return self.fieldsets
+        first, *others = self.fieldsets
+        lines = (("name", "capacity"), ("shown_price",), ("held", "sold"))
+        return ((first[0], {"fields": lines}), *others)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*self.readonly_fields, "shown_price")
+
+    @admin.display(description="Price")
+    def shown_price(self, ticket_type: TicketType) -> str:
+        return money(ticket_type.price, ticket_type.currency)
 
 
 @admin.register(Event)
@@ -93,6 +132,13 @@ class EventAdmin(PortalAdmin):
         (None, {"fields": ("name", "slug", "starts_at", "is_on_sale")}),
         ("Holds", {"fields": ("hold_minutes", "extends_holds_in_outages", "max_outage_minutes")}),
     )
+    constraint_messages = {
+        "a_hold_lasts_1_to_120_minutes": ("hold_minutes", "Enter 1 to 120 minutes."),
+        "an_outage_extends_a_hold_by_1_to_480_minutes": (
+            "max_outage_minutes",
+            "Enter 1 to 480 minutes.",
+        ),
+    }
     field_help = {
         "name": "For example Harbour Lights Festival.",
         "slug": "Used in addresses. Apps name the event by it.",
@@ -123,10 +169,14 @@ class LineInline(PortalInline):
     model = Line
     extra = 0
     can_delete = False
-    fields = readonly_fields = ("ticket_type", "quantity", "released", "price", "currency")
+    fields = readonly_fields = ("ticket_type", "quantity", "released", "shown_price")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    @admin.display(description="price of one")
+    def shown_price(self, line: Line) -> str:
+        return money(line.price, line.currency)
 
 
 @admin.register(Reservation)

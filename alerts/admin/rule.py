@@ -65,6 +65,14 @@ class AlertRuleAdmin(PortalAdmin):
         "cadence": "Evaluated",
         "last_error": "Last problem",
     }
+    constraint_messages = {
+        "n_of_m_can_be_reached": (
+            "breaches_needed",
+            "Enter a number from 1 to the number of evaluations.",
+        ),
+        "clears_after_something": ("clear_after", "Enter 1 or more."),
+        "window_is_not_empty": ("window", "Enter a duration above zero, for example 15 min."),
+    }
     form = AlertRuleForm
     formfield_overrides = SPANS
     list_display = (
@@ -160,6 +168,10 @@ class AlertRuleAdmin(PortalAdmin):
 
 class StepInline(PortalInline):
     model = EscalationStep
+    constraint_messages = {
+        "steps_come_later": ("after", "Enter a duration above zero, for example 15 min."),
+        "one_step_per_delay": ("after", "Another step comes after the same time."),
+    }
     formfield_overrides = SPANS
     extra = 0
 

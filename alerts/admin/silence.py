@@ -53,6 +53,9 @@ class SilenceAdmin(PortalAdmin):
         "comment": "For example: Database upgrade.",
         "time_zone": "In which repeated silences start at the same time of day, for example Europe/Berlin.",
     }
+    constraint_messages = {
+        "silences_end_after_they_start": ("ends_at", "The end must be later than the start.")
+    }
     list_display = ("comment", "is_maintenance", "starts_at", "ends_at", "recurrence", "created_by")
     list_filter = ("is_maintenance", "recurrence")
     form = SilenceForm

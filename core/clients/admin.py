@@ -74,6 +74,9 @@ class ClientAppAdmin(PortalAdmin):
         "events_per_day": "Leave empty for no limit.",
         "retention_days": "Older events are deleted. Error groups and their counts stay.",
     }
+    constraint_messages = {
+        "retention_is_at_least_a_day": ("retention_days", "Enter 1 day or more.")
+    }
     list_display = (
         "name",
         "slug",

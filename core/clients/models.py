@@ -94,7 +94,7 @@ class ClientApp(models.Model):
     objects = ClientAppQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "registered app"
+        verbose_name = "app"
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(

@@ -10,10 +10,12 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import FORMFIELD_FOR_DBFIELD_DEFAULTS
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AdminSplitDateTime, RelatedFieldWidgetWrapper
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import NON_FIELD_ERRORS, FieldDoesNotExist
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseForbidden, HttpResponseNotFound, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
@@ -22,6 +24,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from core.lib import formats
+from core.lib.form_check import find_field_errors, is_form_check
 from core.lib.markup import severity, state, when
 
 
@@ -94,12 +97,29 @@ def yes_or_no(value: bool | None) -> str:
     return formats.NONE if value is None else "Yes" if value else "No"
 
 
-class _WithoutColon:
-    """A form whose labels end without a colon."""
+class _PortalForm:
+    """A form with labels without a colon, and with the message of a broken constraint at the field to correct."""
+
+    constraint_messages: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Replace the messages of constraints, which otherwise stand above the form, far from the field."""
+        by_field = getattr(error, "error_dict", None)
+        if field or by_field is None:
+            super().add_error(field, error)  # type: ignore[misc]
+            return
+        form: Any = self
+        constraints = form._meta.model._meta.constraints
+        names = {one.get_violation_error_message(): one.name for one in constraints}
+        for one in by_field.pop(NON_FIELD_ERRORS, ()):
+            known = self.constraint_messages.get(names.get(" ".join(one.messages), ""))
+            super().add_error(*(known or (None, one)))  # type: ignore[misc]
+        if by_field:
+            super().add_error(None, error)  # type: ignore[misc]
 
 
 class _Labeled:
@@ -107,6 +127,8 @@ class _Labeled:
 
     field_labels: ClassVar[Mapping[str, str]] = {}
     field_help: ClassVar[Mapping[str, str]] = {}
+    # The field to correct and the message for each constraint that people can break, by its name.
+    constraint_messages: ClassVar[Mapping[str, tuple[str, str]]] = {}
     model: type[models.Model]
 
     def label_of(self, field: models.Field[Any, Any]) -> str:
@@ -124,6 +146,10 @@ class _Labeled:
             "help_texts", {**(getattr(own, "help_texts", None) or {}), **self.field_help}
         )
         return kwargs
+
+    def _portal_form(self, form: type[Any]) -> type[Any]:
+        messages = {"constraint_messages": self.constraint_messages}
+        return type(form.__name__, (_PortalForm, form), messages)
 
 
 class Section(StrEnum):
@@ -222,7 +248,30 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
     ) -> Any:
         kwargs = self._form_texts(kwargs.get("form", self.form), kwargs)
         form = super().get_form(request, obj, change=change, **kwargs)
-        return type(form.__name__, (_WithoutColon, form), {})
+        return self._portal_form(form)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show or save the form, or only check it while a person fills it in."""
+        if is_form_check(request):
+            return self._check_form(request, object_id)
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def _check_form(self, request: HttpRequest, object_id: str | None) -> HttpResponseBase:
+        row = self.get_object(request, unquote(object_id)) if object_id else None
+        if object_id and row is None:
+            return HttpResponseNotFound()
+        may_save = (
+            self.has_change_permission(request, row) if row else self.has_add_permission(request)
+        )
+        if not may_save:
+            return HttpResponseForbidden()
+        return JsonResponse({"errors": find_field_errors(self, request, row)})
 
 
 class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
@@ -230,7 +279,7 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
-        formset.form = type(formset.form.__name__, (_WithoutColon, formset.form), {})
+        formset.form = self._portal_form(formset.form)
         return formset
 
     def formfield_for_dbfield(

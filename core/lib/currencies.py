@@ -23,6 +23,16 @@ class Currency:
         """Return the number of decimals that an amount can have which Stripe accepts: 2 (EUR, KWD) or 0 (JPY, ISK)."""
         return self.exponent - len(str(self.step)) + 1
 
+    @property
+    def decimals_rule(self) -> str:
+        """Return the sentence for an amount that has too many decimals."""
+        count = self.chargeable_decimals
+        if not count:
+            return f"Amounts in {self.code} cannot have decimals."
+        return (
+            f"Amounts in {self.code} can have at most {count} decimal{'' if count == 1 else 's'}."
+        )
+
     def to_decimal(self, amount: int) -> Decimal:
         """Convert an amount of the API to a decimal amount: 500 -> 5.00 (EUR), 5 (ISK)."""
         exact = Decimal(amount).scaleb(-self.exponent)

@@ -8,6 +8,11 @@ from core.limits.models import BlockedCall, RateLimitTier
 class RateLimitTierAdmin(PortalAdmin):
     setting_title = "Rate limits"
     setting_purpose = "How many calls apps, people and addresses may make."
+    constraint_messages = {
+        "a_window_is_at_least_a_second": ("window_seconds", "Enter 1 second or more."),
+        "one_limit_a_tier_for_everybody": ("tier", "These calls have a default limit already."),
+        "one_limit_a_tier_and_app": ("tier", "These calls of the app have a limit already."),
+    }
     list_display = ["tier", "app", "limit", "window_seconds", "is_enabled"]
     list_editable = ["limit", "window_seconds", "is_enabled"]
     list_filter = ["tier"]

@@ -98,6 +98,9 @@ class MaintenanceAdmin(PortalAdmin):
         "title": "For example Database upgrade.",
         "text": "What users can expect. The status page shows it.",
     }
+    constraint_messages = {
+        "maintenance_ends_after_it_starts": ("ends_at", "The end must be later than the start.")
+    }
     list_display = ("title", "starts_at", "ends_at", "is_public")
     filter_horizontal = ("components",)
     search_fields = ("title", "text")

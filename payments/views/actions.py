@@ -72,11 +72,7 @@ class RefundForm(forms.Form):
         currency = currency_of(self.payment.currency)
         amount = currency.from_decimal(given)
         if amount is None:
-            raise forms.ValidationError(
-                f"Amounts in {currency.code} can have at most {currency.chargeable_decimals} decimals."
-                if currency.chargeable_decimals
-                else f"Amounts in {currency.code} cannot have decimals."
-            )
+            raise forms.ValidationError(currency.decimals_rule)
         if not 0 < amount <= self.payment.refundable:
             raise forms.ValidationError("The amount exceeds what is left to refund.")
         return amount

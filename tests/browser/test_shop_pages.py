@@ -75,7 +75,7 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     page.locator("#id_name").fill("Summer gala")
     page.locator("#id_ticket_types-0-name").fill("Standing")
     page.locator("#id_ticket_types-0-capacity").fill("1")
-    page.locator("#id_ticket_types-0-price").fill("2500")
+    page.locator("#id_ticket_types-0-price").fill("25.00")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was added successfully")).to_be_visible()
     type_id = shop.value("SELECT id FROM reservations_tickettype")
