@@ -40,7 +40,6 @@ class ChannelAdmin(PortalAdmin):
     }
     list_display = ("name", "kind_label", "state", "routes", "last_success_at", "test_button")
     form = ChannelForm
-    filter_horizontal = ("teams", "people")
     readonly_fields = ("state", "last_success_at", "last_error")
     actions = ("enable",)
 

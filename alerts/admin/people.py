@@ -41,4 +41,3 @@ class PersonAdmin(PortalAdmin):
 class TeamAdmin(PortalAdmin):
     section = Section.ALERTING
     setting_purpose = "Groups of people that channels and escalations name together."
-    filter_horizontal = ("people",)

@@ -192,7 +192,6 @@ class AlertTypeAdmin(PortalAdmin):
     )
     list_display = ("name", "slug", "severity", "response_time", "channel_names", "digest_only")
     search_fields = ("name", "slug")
-    filter_horizontal = ("channels",)
     formfield_overrides = SPANS
     inlines = (StepInline,)
 

@@ -25,9 +25,6 @@ class WithPermissions(PortalAdmin):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
-        if db_field.related_model is Group:
-            field.widget = forms.CheckboxSelectMultiple(choices=field.choices)
-            field.help_text = ""
         if db_field.related_model is Permission:
             field.label_from_instance = lambda one: (
                 f"{capfirst(one.content_type.name)}: {one.name.removeprefix('Can ')}"
@@ -55,7 +52,6 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
         ("Further permissions", {"classes": ("collapse",), "fields": ("user_permissions",)}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
-    filter_horizontal = ("user_permissions",)
     add_form_template = None
     add_fieldsets = (
         (None, {"fields": ("username", "password1", "password2")}),

@@ -147,6 +147,15 @@ class _Labeled:
         )
         return kwargs
 
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> forms.Field | None:
+        """Show choices as checkboxes: they need no instructions, no script and no second list."""
+        kwargs.setdefault("widget", forms.CheckboxSelectMultiple)
+        found: Any = super()
+        field: forms.Field | None = found.formfield_for_manytomany(db_field, request, **kwargs)
+        return field
+
     def _portal_form(self, form: type[Any]) -> type[Any]:
         messages = {"constraint_messages": self.constraint_messages}
         return type(form.__name__, (_PortalForm, form), messages)
@@ -280,6 +289,10 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
         formset.form = self._portal_form(formset.form)
+        if self.template == PortalInline.template:  # a table, whose headings label no field
+            for field in formset.form.base_fields.values():
+                if not isinstance(field.widget, forms.MultiWidget):
+                    field.widget.attrs.setdefault("aria-label", field.label)
         return formset
 
     def formfield_for_dbfield(

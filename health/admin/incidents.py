@@ -102,6 +102,5 @@ class MaintenanceAdmin(PortalAdmin):
         "maintenance_ends_after_it_starts": ("ends_at", "The end must be later than the start.")
     }
     list_display = ("title", "starts_at", "ends_at", "is_public")
-    filter_horizontal = ("components",)
     search_fields = ("title", "text")
     ordering = ("-starts_at", "-pk")

@@ -27,7 +27,7 @@
         list = document.createElement("ul");
         list.className = "errorlist";
         list.id = `id_${field}_error`;
-        list.setAttribute("role", "status");
+        list.setAttribute("aria-live", "polite");
         placeOf(inputs[0]).before(list);
       }
       const items = texts.map((text) => Object.assign(document.createElement("li"), { textContent: text }));

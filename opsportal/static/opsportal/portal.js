@@ -353,7 +353,9 @@
 
   // --- Django's split date and time inputs share one label, so each gets a label of its own ------------------
   for (const input of document.querySelectorAll("p.datetime input:not([aria-label])")) {
-    const label = input.closest(".form-row, td")?.querySelector("label")?.textContent.replace(":", "").trim() || "";
+    const column = [...(input.closest("td")?.classList || [])].find((name) => name.startsWith("field-"))?.slice(6);
+    const heading = column && input.closest("table").querySelector(`th.column-${CSS.escape(column)}`);
+    const label = (heading || input.closest(".form-row, td")?.querySelector("label"))?.textContent.trim() || "";
     input.setAttribute("aria-label", `${label} ${input.classList.contains("vDateField") ? "date" : "time"}`.trim());
   }
 

@@ -1,0 +1,87 @@
+"""The forms that staff use most: checked while they are filled in, without faults of accessibility, on any screen."""
+
+import re
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.accessibility import serious_faults
+from tests.browser.support import LOOKS, Watch, look, scrolls_sideways, settled, squeezed
+from tests.servers.portal import Portal
+
+FORMS = {
+    "app": "/admin/clients/clientapp/add/",
+    "monitor": "/admin/health/monitor/add/",
+    "heartbeat": "/admin/health/heartbeat/add/",
+    "channel": "/admin/alerts/channel/add/?kind=slack",
+    "rule": "/admin/alerts/alertrule/add/",
+    "type": "/admin/alerts/alerttype/add/",
+    "silence": "/admin/alerts/silence/add/",
+    "incident": "/admin/health/incident/add/",
+    "maintenance": "/admin/health/maintenancewindow/add/",
+    "event": "/admin/reservations/event/add/",
+    "person": "/admin/alerts/person/add/",
+    "user": "/admin/auth/user/add/",
+}
+
+
+@pytest.fixture
+def owner_page(module_portal: Portal, context: BrowserContext, page: Page) -> Page:
+    portal = module_portal
+    session = {"name": "sessionid", "value": portal.seeded.session, "url": portal.base_url}
+    context.add_cookies([session])  # type: ignore[list-item]
+    return page
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_are_accessible_and_fit_every_screen(
+    owner_page: Page, module_portal: Portal, watch: Watch, name: str
+) -> None:
+    for each in LOOKS:
+        with look(owner_page, each):
+            owner_page.goto(module_portal.base_url + FORMS[name])
+            settled(owner_page)
+
+            watch.verify()
+            assert not scrolls_sideways(owner_page), each
+            assert squeezed(owner_page) == [], each
+            assert serious_faults(owner_page) == [], each
+            watch.faults.clear()  # axe adds inline styles, which violate the content security policy.
+
+
+def test_a_field_shows_its_message_when_it_is_left_and_loses_it_while_it_is_corrected(
+    owner_page: Page, module_portal: Portal, watch: Watch
+) -> None:
+    page = owner_page
+    page.goto(module_portal.base_url + FORMS["event"])
+    price = page.locator("#id_ticket_types-0-price")
+    message = page.locator("#id_ticket_types-0-price_error")
+
+    price.fill("12.345")
+    expect(message).to_have_count(0)
+    page.keyboard.press("Tab")
+    expect(message).to_have_text("Amounts in EUR can have at most 2 decimals.")
+    expect(price).to_have_attribute("aria-invalid", "true")
+    expect(price).to_have_accessible_description(re.compile("Amounts in EUR can have at most 2"))
+    expect(page.locator("#id_name_error")).to_have_count(0)  # nobody has touched the name
+    watch.verify()
+    assert serious_faults(page) == []
+    watch.faults.clear()
+    price.press("Backspace")  # 12.34, and the field is not left
+
+    expect(message).to_be_empty()
+    expect(price).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_the_message_of_a_check_is_that_of_saving(owner_page: Page, module_portal: Portal) -> None:
+    page = owner_page
+    page.goto(module_portal.base_url + FORMS["silence"])
+    page.locator("#id_comment").fill("Upgrade")
+    page.locator("#id_ends_at_0").fill("2020-01-01")
+    page.keyboard.press("Tab")
+    expect(page.locator("#id_ends_at_error")).to_have_text("The end must be later than the start.")
+
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    expect(page.locator(".errornote")).to_be_visible()
+    expect(page.locator("#id_ends_at_error")).to_have_text("The end must be later than the start.")
