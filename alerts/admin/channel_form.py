@@ -12,6 +12,7 @@ from alerts.channels.base import Field
 from alerts.extension_points import Severity
 from alerts.models import AlertType, Channel
 from core.lib import outbound
+from core.lib.forms import Checkboxes
 
 # Kinds that interrupt people: a new channel of these gets critical types only, unless staff choose others.
 INTERRUPTING_KINDS = ("sms", "pagerduty")
@@ -30,7 +31,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         AlertType.objects.order_by("name"),
         label="Alert types",
         required=False,
-        widget=forms.CheckboxSelectMultiple,
+        widget=Checkboxes,
         help_text="The types whose alerts are sent here.",
     )
 

@@ -190,6 +190,12 @@ class AlertTypeAdmin(PortalAdmin):
             "Routing", "Which alerts each channel gets.", "alerts:routing", "alerts.view_alerttype"
         ),
     )
+    fields = ("name", "slug", "severity", "respond_within", "channels", "digest_only")
+    prepopulated_fields = {"slug": ("name",)}
+    field_help = {
+        "name": "For example Payment provider down.",
+        "slug": "Used in routes and silences.",
+    }
     list_display = ("name", "slug", "severity", "response_time", "channel_names", "digest_only")
     search_fields = ("name", "slug")
     formfield_overrides = SPANS

@@ -11,28 +11,49 @@ from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import FORMFIELD_FOR_DBFIELD_DEFAULTS
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.widgets import AdminSplitDateTime, RelatedFieldWidgetWrapper
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import NON_FIELD_ERRORS, FieldDoesNotExist
 from django.db import models
 from django.http import HttpRequest, HttpResponseForbidden, HttpResponseNotFound, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import SimpleLazyObject
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from core.lib import formats
 from core.lib.form_check import find_field_errors, is_form_check
+from core.lib.forms import Checkboxes
 from core.lib.markup import severity, state, when
 
 
-class LenientSplitDateTime(AdminSplitDateTime):
-    """A widget that accepts an initial timestamp as text, as in an add form's URL: `?starts_at=2026-11-22T14:00`.
+class DayAndTime(forms.SplitDateTimeWidget):
+    """A date and a time with the browser's own pickers, and the zone.
 
-    Django's own widget raises an exception for it, which clients see as a 500.
+    It accepts an initial timestamp as text, as in an add form's URL: `?starts_at=2026-11-22T14:00`. Django's own widget
+    raises an exception for it, which clients see as a 500.
     """
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(
+            attrs,
+            date_format="%Y-%m-%d",
+            time_format="%H:%M:%S",
+            date_attrs={"type": "date", "class": "day"},
+            # With a step of one second, the seconds of a stored timestamp survive.
+            time_attrs={"type": "time", "class": "time", "step": "1"},
+        )
+
+    def render(self, *args: Any, **kwargs: Any) -> SafeString:
+        inputs = super().render(*args, **kwargs)
+        zone = timezone.get_current_timezone_name()
+        return format_html(
+            '<span class="day-and-time">{}<span class="quiet small">{}</span></span>', inputs, zone
+        )
 
     def decompress(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -43,7 +64,15 @@ class LenientSplitDateTime(AdminSplitDateTime):
         return super().decompress(value)
 
 
-FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateTimeField]["widget"] = LenientSplitDateTime
+class TimeOfDay(forms.TimeInput):
+    input_type = "time"
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs, format="%H:%M")
+
+
+FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateTimeField]["widget"] = DayAndTime
+FORMFIELD_FOR_DBFIELD_DEFAULTS[models.TimeField]["widget"] = TimeOfDay
 
 PILLS: dict[str, Callable[..., SafeString]] = {
     "severity": severity,
@@ -151,7 +180,7 @@ class _Labeled:
         self, db_field: Any, request: HttpRequest, **kwargs: Any
     ) -> forms.Field | None:
         """Show choices as checkboxes: they need no instructions, no script and no second list."""
-        kwargs.setdefault("widget", forms.CheckboxSelectMultiple)
+        kwargs.setdefault("widget", Checkboxes)
         found: Any = super()
         field: forms.Field | None = found.formfield_for_manytomany(db_field, request, **kwargs)
         return field
@@ -250,7 +279,7 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
     def formfield_for_dbfield(
         self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
-        return _without_pop_ups(super().formfield_for_dbfield(db_field, request, **kwargs))
+        return _plain(super().formfield_for_dbfield(db_field, request, **kwargs))
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
@@ -298,13 +327,22 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
     def formfield_for_dbfield(
         self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
-        return _without_pop_ups(super().formfield_for_dbfield(db_field, request, **kwargs))
+        return _plain(super().formfield_for_dbfield(db_field, request, **kwargs))
 
 
-def _without_pop_ups(field: forms.Field | None) -> forms.Field | None:
-    """Remove the icons that add and change rows of other tables in a pop-up window."""
-    if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+def _plain(field: forms.Field | None) -> forms.Field | None:
+    """Remove the icons that open a pop-up window, and name the empty choice in words."""
+    if field is None:
+        return None
+    if isinstance(field.widget, RelatedFieldWidgetWrapper):
         field.widget = field.widget.widget
+    empty = "Choose one" if field.required else "None"
+    if isinstance(field, forms.ModelChoiceField):
+        if field.empty_label:
+            field.empty_label = empty
+    elif isinstance(field, forms.ChoiceField):
+        choices = list(field.choices)
+        field.choices = [(value, empty if value == "" else label) for value, label in choices]
     return field
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from django import forms
 from django.utils.dateparse import parse_duration
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 _UNITS = {
     "d": timedelta(days=1),
@@ -49,6 +51,18 @@ def spell_span(value: timedelta) -> str:
         if count:
             parts.append(f"{count} {name}")
     return " ".join(parts) or "0 min"
+
+
+class Checkboxes(forms.CheckboxSelectMultiple):
+    """A choice of several as checkboxes in columns, which scrolls when there are many."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None, choices: Any = ()) -> None:
+        super().__init__({"class": "choices", **(attrs or {})}, choices)
+
+    def render(self, *args: Any, **kwargs: Any) -> SafeString:
+        if not list(self.choices):
+            return format_html('<span class="quiet choices">{}</span>', "There are none yet.")
+        return super().render(*args, **kwargs)
 
 
 class SpanField(forms.CharField):

@@ -234,6 +234,7 @@ class CertificateAdmin(ComponentBase):
 
 class CheckInInline(PortalInline):
     model = CheckIn
+    verbose_name_plural = "Latest runs"
     fields = ("at", "status", "duration_ms", "shown_output")
     readonly_fields = fields
     ordering = ("-at", "-pk")
@@ -311,7 +312,9 @@ class HeartbeatAdmin(ComponentBase):
         ),
         ("Status", {"fields": ("is_enabled", "is_required", "is_public", "group")}),
     )
-    inlines = (CheckInInline,)
+
+    def get_inlines(self, request: HttpRequest, obj: Heartbeat | None = None) -> Any:
+        return (CheckInInline,) if obj else ()
 
     @admin.display(description="check-in URL")
     def ping_address(self, obj: Heartbeat) -> SafeString | str:

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from core.lib.admin import PortalAdmin, PortalInline, Section
 from core.lib.markup import state
-from health.models import Incident, IncidentUpdate, MaintenanceWindow
+from health.models import Incident, IncidentState, IncidentUpdate, MaintenanceWindow
 from health.queries.incident_impact import incident_impact
 from health.queries.onset import onset_of_incident
 from health.services import incidents
@@ -19,12 +19,16 @@ from impact.queries.causes import find_causes
 
 class UpdateInline(PortalInline):
     model = IncidentUpdate
-    fields = ("at", "state", "text")
+    template = "admin/edit_inline/stacked.html"
+    fields = (("state", "at"), "text")
+    field_labels = {"at": "Time"}
+    field_help = {"text": "What is known, and what is being done. The status page shows it."}
     extra = 1
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
         formset.form.base_fields["at"].initial = timezone.now
+        formset.form.base_fields["state"].initial = IncidentState.INVESTIGATING
         return formset
 
 

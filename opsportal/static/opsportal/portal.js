@@ -351,12 +351,12 @@
     dialog.showModal();
   }
 
-  // --- Django's split date and time inputs share one label, so each gets a label of its own ------------------
-  for (const input of document.querySelectorAll("p.datetime input:not([aria-label])")) {
+  // --- an input for the date and one for the time share one label, so each gets a label of its own ----------
+  for (const input of document.querySelectorAll(".day-and-time input:not([aria-label])")) {
     const column = [...(input.closest("td")?.classList || [])].find((name) => name.startsWith("field-"))?.slice(6);
     const heading = column && input.closest("table").querySelector(`th.column-${CSS.escape(column)}`);
     const label = (heading || input.closest(".form-row, td")?.querySelector("label"))?.textContent.trim() || "";
-    input.setAttribute("aria-label", `${label} ${input.classList.contains("vDateField") ? "date" : "time"}`.trim());
+    input.setAttribute("aria-label", `${label} ${input.type}`.trim());
   }
 
   // On phones, the rows of the admin's lists are cards, in which each value has the heading of its column.
