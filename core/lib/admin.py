@@ -73,6 +73,8 @@ class TimeOfDay(forms.TimeInput):
 
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateTimeField]["widget"] = DayAndTime
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.TimeField]["widget"] = TimeOfDay
+# Checkboxes need no instructions, no script and no second list.
+FORMFIELD_FOR_DBFIELD_DEFAULTS[models.ManyToManyField] = {"widget": Checkboxes}
 
 PILLS: dict[str, Callable[..., SafeString]] = {
     "severity": severity,
@@ -175,15 +177,6 @@ class _Labeled:
             "help_texts", {**(getattr(own, "help_texts", None) or {}), **self.field_help}
         )
         return kwargs
-
-    def formfield_for_manytomany(
-        self, db_field: Any, request: HttpRequest, **kwargs: Any
-    ) -> forms.Field | None:
-        """Show choices as checkboxes: they need no instructions, no script and no second list."""
-        kwargs.setdefault("widget", Checkboxes)
-        found: Any = super()
-        field: forms.Field | None = found.formfield_for_manytomany(db_field, request, **kwargs)
-        return field
 
     def _portal_form(self, form: type[Any]) -> type[Any]:
         messages = {"constraint_messages": self.constraint_messages}
@@ -341,7 +334,7 @@ def _plain(field: forms.Field | None) -> forms.Field | None:
         if field.empty_label:
             field.empty_label = empty
     elif isinstance(field, forms.ChoiceField):
-        choices = list(field.choices)
+        choices: Any = field.choices
         field.choices = [(value, empty if value == "" else label) for value, label in choices]
     return field
 

@@ -168,7 +168,7 @@ def _fields_of(condition: object) -> set[str]:
         if isinstance(child, tuple):
             found.add(child[0].split("__")[0])
             parts = child[1].flatten() if isinstance(child[1], Expression) else [child[1]]
-            found |= {part.name for part in parts if isinstance(part, F)}
+            found |= {part.deconstruct()[1][0] for part in parts if isinstance(part, F)}
         else:
             found |= _fields_of(child)
     return found

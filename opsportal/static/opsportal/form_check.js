@@ -11,8 +11,9 @@
 
   // Fields of several inputs, such as a date and a time, are called starts_at_0 and starts_at_1.
   const fieldOf = (input) => input.name.replace(/_\d+$/, "");
-  const inputsOf = (field) => [...form.elements].filter((one) => one.name === field || (one.name && fieldOf(one) === field));
-  const placeOf = (input) => input.closest(".flex-container:not(.form-multiline)") || input.closest("td")?.firstElementChild || input;
+  const inputsOf = (field) => [...form.elements].filter((one) => one.name && [one.name, fieldOf(one)].includes(field));
+  const placeOf = (input) => input.closest(".flex-container:not(.form-multiline)") ||
+    input.closest("td")?.firstElementChild || input;
   const rowOf = (input) => input.closest(".fieldBox") || input.closest(".form-row") || input.parentElement;
   const listOf = (field) => document.getElementById(`id_${field}_error`); // also that of Django
 
