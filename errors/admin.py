@@ -10,9 +10,9 @@ from errors.models import Discarded, ErrorGroup, UserReport
 
 @admin.register(ErrorGroup)
 class ErrorGroupAdmin(LogAdmin):
-    """Redirects the admin's links to groups to the group pages."""
+    """An admin that redirects links to groups to the group pages."""
 
-    is_listed = False  # the errors list
+    is_listed = False  # staff use the list of errors instead
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, object] | None = None

@@ -1,4 +1,4 @@
-"""The exceptions of this app: why a request is rejected, and why events are not stored."""
+"""The exceptions of this app, for rejected requests and for events that are not stored."""
 
 
 class ErrorsException(Exception):
@@ -9,7 +9,7 @@ class ErrorsException(Exception):
 
 
 class RequestRejected(ErrorsException):
-    """The request cannot be accepted as it is. The text is for its sender."""
+    """The request cannot be accepted. The text is shown to its sender."""
 
 
 class Refused(RequestRejected):

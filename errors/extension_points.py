@@ -1,11 +1,12 @@
-"""The hooks of errors: what other apps add to it, each in `<app>/hooks/<kind>.py`.
+"""The hooks of `errors`, to which other apps contribute in `<app>/hooks/<kind>.py`.
 
 | kind | decorator | the function |
 | --- | --- | --- |
 | envelope_items | `@item_type("transaction", limit=1024 * 1024)` | `(ReceivedItem) -> None`; ValueError or TypeError rejects it |
 | event_sections | `@event_section("logs")` | `(ShownEvent) -> EventSection or None` |
 
-Items without a handler are dropped, counted by type and app, and shown to owners. How to add one: docs/howto/envelope-item.md.
+Items without a handler are dropped, counted by type and app, and shown to owners. How to add one:
+docs/howto/envelope-item.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from errors.models import ErrorEvent
 
 @dataclass(slots=True, frozen=True)
 class ReceivedItem:
-    """One item, with the data of its envelope that a handler may need."""
+    """An envelope item, with the data of its envelope that a handler may need."""
 
     project: Project
     type: str
@@ -40,7 +41,7 @@ class ItemType:
     name: str
     handle: ItemHandler
     limit: int  # bytes
-    is_container: bool  # several items in one payload, `application/vnd.sentry.items…`
+    is_container: bool  # True: the payload contains several items, `application/vnd.sentry.items…`
 
 
 envelope_items: Registry[ItemType] = Registry("envelope_items")
@@ -60,7 +61,7 @@ def item_type(
 
 @dataclass(frozen=True)
 class ShownEvent:
-    """The event of the page, its payload ({} if it has been deleted), and the user who looks at it."""
+    """The event of the page, its payload ({} if it has been deleted), and the user who views it."""
 
     event: ErrorEvent
     payload: Mapping[str, Any]

@@ -52,7 +52,7 @@ def count_releases() -> int:
 
 @every(minutes=1, title="Finish deletions of errors")
 def continue_deletions() -> int:
-    """Delete the events of deleted errors and users that a request had no time for."""
+    """Delete the remaining events of deleted errors and users."""
     return deletion.continue_deletions()
 
 

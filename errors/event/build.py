@@ -19,7 +19,8 @@ MAX_EVENT_BYTES = 1024 * 1024
 MAX_EXTRA_BYTES = 256 * 1024
 MAX_COUNTED_TAGS = 20
 NO_FILTERS = Filters()
-_PLACEHOLDER = 0  # for `timestamp`, so that the scrubber skips a value that we generate ourselves
+# replaces `timestamp`, so that the scrubber skips a value that we generate ourselves
+_PLACEHOLDER = 0
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 _DEBUG_ID = re.compile(
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}(?:-?[0-9a-f]{1,8})?", re.IGNORECASE

@@ -1,4 +1,4 @@
-"""Parse Sentry envelopes: a header line, then items that have a header line and a payload each."""
+"""Parse Sentry envelopes: a header line, then items, each with a header line and a payload."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ class Item:
 class Envelope:
     header: dict[str, Any]
     items: list[Item] = field(default_factory=list)
-    fault: str = ""  # why the framing is broken after the items that were read
+    fault: str = ""  # reason why the framing is broken after these items; "" if it is not
 
 
 def _header(line: bytes) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Decide which errors an app's inbound filters drop. Does not use the database.
 
-Filters read the normalized, scrubbed event, so that a preview on stored events decides as the intake does.
+Filters read the normalized, scrubbed event, so that a preview on stored events has the same result as ingestion.
 """
 
 import fnmatch
@@ -36,7 +36,7 @@ Check = Callable[[Event], bool]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The filters of an app that are on. False if there are none."""
+    """The filters of an app that are on. The object is false if there are none."""
 
     checks: tuple[tuple[Filter, Check], ...] = ()
 
@@ -52,7 +52,7 @@ class Filters:
 
 
 def compile_filters(chosen: Iterable[tuple[str, Sequence[str]]]) -> Filters:
-    """Return the filters from their names and patterns. An unknown name, as an older version finds it, is ignored."""
+    """Return the filters from their names and patterns. A name that only a newer version knows is ignored."""
     checks: list[tuple[Filter, Check]] = []
     for name, patterns in chosen:
         if name not in NAMES:
@@ -110,7 +110,7 @@ _EXTENSION_PLACES = (
     "127.0.0.1:4001/isrunning", "kaspersky-labs.com", "webappstoolbarba.texthelp.com", "metrics.itunes.apple.com",
     "/extensions/", "superfish.com",
 )  # fmt: skip
-# Names that only extensions, toolbars and apps with a browser inside define.
+# Names that only extensions, toolbars and apps with an embedded browser define.
 _EXTENSION_MESSAGES = re.compile(
     r"top\.GLOBALS|originalCreateNotification|canvas\.contentDocument|MyApp_RemoveAllHighlights|atomicFindClose"
     r"|fb_xd_fragment|bmi_SafeAddOnload|EBCallBackMessageReceived|conduitPage|ZiteReader|ComboSearch|__gCrWeb"
@@ -173,7 +173,7 @@ LEGACY_BELOW = {
     "Android Browser": 5,
 }
 _IOS = re.compile(r"(?:iPhone|iPad|iPod).{0,60}? OS (\d{1,3})[_ ]")
-# In this order, because browsers name the ones that they are derived from after their own name or before it.
+# The order matters, because browsers also name the browsers that they are derived from.
 _BROWSERS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("Opera Mini", re.compile(r"Opera Mini/(\d{1,4})")),
     ("Opera", re.compile(r"OPR/(\d{1,4})")),
@@ -188,9 +188,9 @@ _EXPLORER = re.compile(r"\bMSIE \d|\bTrident/\d|\bIEMobile/")
 
 
 def browser_of(user_agent: str) -> tuple[str, int] | None:
-    """Return the name and the version of the browser, or None for programs that are none.
+    """Return the name and the version of the browser, or None for other programs.
 
-    All browsers on iOS are Safari of the version of the system.
+    All browsers on iOS are Safari in the version of the system.
     """
     if _EXPLORER.search(user_agent):
         return "Internet Explorer", 0

@@ -28,11 +28,13 @@ _NO_FUNCTIONS = frozenset((
     "anonymous function", "(anonymous function)",
 ))  # fmt: skip
 _BUILD_HASH = re.compile(r"[.-](?=[0-9a-f]*\d)[0-9a-f]{6,40}(?=[.-]|$)")
-# A page whose script is inside it is a file without a path. Its IP address was filtered before hosts were kept.
+# The file of an inline script is the page, which may have no path. Older events have a filtered IP address instead of
+# the host.
 _IP_HOST = re.compile(
     r"^\d{1,3}(?:\.\d{1,3}){3}(?=:\d{1,5}$|$)|(?<=^\[)[0-9A-Fa-f:.]{2,45}(?=\](?::\d{1,5})?$)"
 )
-_BUNDLE_HASH = re.compile(r"-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{8}(?=\.\w{1,5}$)", re.ASCII)  # Vite's
+# a hash that Vite adds
+_BUNDLE_HASH = re.compile(r"-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{8}(?=\.\w{1,5}$)", re.ASCII)
 _JAVA_PROXY = re.compile(r"\$\$.*|(?<=Accessor)\d+|(?<=Proxy)\d+|\$\d+(?=\.|$)")
 _RUBY_BLOCK = re.compile(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+")
 _PHP_ANONYMOUS = re.compile(r"class@anonymous.*", re.DOTALL)
@@ -70,7 +72,7 @@ def _function(name: str, platform: str, version: int) -> str:
         name = name.rpartition("/")[2].rpartition(".")[2].strip("<>* ")
         name = name.removeprefix("get ").removeprefix("set ")
         if version > 1:
-            name = name.lower()  # new Aha is a call of aha
+            name = name.lower()  # `new Aha` and `aha` count as the same function
     elif platform == "java":
         name = "lambda" if name.startswith("lambda$") else _JAVA_PROXY.sub("", name)
         name = "access" if name.startswith("access$") else name
@@ -234,7 +236,7 @@ def _native_stack(event: Mapping[str, Any], stacktrace: Any) -> list[str]:
 
 
 def _distinct(keys: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the parts of the keys that say something, without direct repetitions."""
+    """Return the parts of the keys that are not empty, without direct repetitions."""
     kept: list[tuple[str, str]] = []
     for key in keys:
         if any(key) and (not kept or kept[-1] != key):
@@ -243,7 +245,7 @@ def _distinct(keys: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _symbol(frame: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the place and the name of a function, or two empty texts if it has no name."""
+    """Return the location and the name of a function, or two empty texts if it has no name."""
     name = frame.get("function") or frame.get("raw_function") or frame.get("symbol") or ""
     name = _BLOCK_INVOKE.sub("", _SYMBOL_SUFFIX.sub("", name if isinstance(name, str) else ""))
     name = _without_arguments(name.strip())

@@ -25,17 +25,18 @@ from errors.event.fingerprint import Frames, exceptions_of, frames_of
 from errors.event.normalize import ALIASES, KEPT, MAX_FRAMES, Normalizer
 
 MAX_ENTRY_BYTES = 16 * 1024
-MAX_GENERATION_BYTES = 3 * 1024 * 1024  # of JSON; two generations with all that is decoded: 15 MB
+# maximum size of the JSON; two generations with the decoded values take 15 MB
+MAX_GENERATION_BYTES = 3 * 1024 * 1024
 MIN_CHARGED_BYTES = 400  # A tiny frame takes more memory decoded than as JSON.
 
 _ONLY_STORED = {
     "pre_context",
     "post_context",
-}  # most of a frame, and not read while an event is built
+}  # these are most of a frame, and building an event does not read them
 _CACHED_MEMBERS = ("modules", "sdk")  # `contexts` holds a trace of its own in each event
 # The scrubber cuts off what is nested too deeply in an event, so it must know how deep these parts are.
 _MEMBER_DEPTH = 1
-_FRAME_DEPTH = 6  # event, exception, values, value, stacktrace, frames, frame
+_FRAME_DEPTH = 6  # the levels are event, exception, values, value, stacktrace, frames and frame
 
 
 class _Stacktrace(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -67,8 +68,8 @@ _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_any = msgspec.json.Decoder().decode
 
-_Key = tuple[int, bytes]  # The serial of a scrubber, and what was decoded.
-# Members to read; what to encode; a number that only frames share that differ in nothing but their locals.
+_Key = tuple[int, bytes]  # (serial of a scrubber, JSON that was decoded)
+# (members to read, value to encode, number shared only by frames that differ in nothing but their locals)
 _Frame = tuple[dict[str, Any], Any, int]
 
 
@@ -90,7 +91,7 @@ def decode(payload: bytes, scrubber: Scrubber) -> Any:
     if json_codec.has_nul(payload):
         return json_codec.decode(payload)
     try:
-        payload.decode()  # msgspec does not check the encoding of what it skips
+        payload.decode()  # msgspec does not check the encoding of members that it skips
         event = _decode_event(payload)
         for name in _CACHED_MEMBERS:
             if name in event:

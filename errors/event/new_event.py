@@ -1,4 +1,4 @@
-"""The store's input: one event, normalized, scrubbed and grouped, with its searchable columns and its payload."""
+"""The input of the store: a normalized, scrubbed and grouped event with its searchable columns and its payload."""
 
 from datetime import datetime
 

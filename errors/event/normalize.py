@@ -1,8 +1,8 @@
 """Normalize the events of all SDKs to one shape. Invalid fields are removed and listed in `errors`; the event is kept.
 
-The result is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold
-`{"values": [dict, …]}`, `frames` is a list of dicts, `tags` a dict of texts, `logentry` a dict, `request` has `headers` and
-`env` as dicts. Templates and the fingerprint rely on it.
+The result is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold `{"values":
+[dict, …]}`, `frames` is a list of dicts, `tags` a dict of texts, `logentry` a dict, `request` has `headers` and `env`
+as dicts. Templates and the fingerprint rely on it.
 """
 
 import contextlib
@@ -72,7 +72,7 @@ def severity_of(level: Any) -> Severity:
 
 
 class Normalizer:
-    """Normalizes one event, in place where possible, and records the problems it finds."""
+    """A normalizer of one event, which works in place where possible and records the problems it finds."""
 
     def __init__(self, event: dict[str, Any]) -> None:
         self.event = event
@@ -171,7 +171,7 @@ class Normalizer:
         event["logentry"] = entry
 
     def _values(self, name: str, each: Callable[[dict[str, Any]], None]) -> None:
-        """`{values: […]}`, a list, or a single object; nulls dropped."""
+        """Return the objects of `{values: […]}`, of a list, or of a single object, without nulls."""
         given = self.event[name]
         if type(given) is dict and "values" in given:
             given = given["values"]
@@ -205,7 +205,7 @@ class Normalizer:
         value.pop("raw_stacktrace", None)
         for name in (
             EXCEPTION_MEMBERS
-        ):  # in a fixed order, which the frame cache cannot know from the client
+        ):  # in a fixed order, because the frame cache does not know the client's
             if name in value:
                 value[name] = value.pop(name)
 
@@ -302,7 +302,7 @@ class Normalizer:
                 request[name] = _as_text(value)[:MAX_MESSAGE_LENGTH]
         query = request.get("query_string")
         if type(query) is str and query:
-            with contextlib.suppress(ValueError):  # the scrubber needs pairs to see the names
+            with contextlib.suppress(ValueError):  # the scrubber sees the names only in pairs
                 request["query_string"] = _pairs(query.removeprefix("?")) or query
         elif type(query) is dict:
             request["query_string"] = [[key, item] for key, item in query.items()]

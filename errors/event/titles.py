@@ -5,7 +5,8 @@ from typing import Any
 from errors.event.fingerprint import exceptions_of, frames_of, is_synthetic, logentry_of
 
 UNLABELED = "<unlabeled event>"
-_UNKNOWN = frozenset(("", "?", "<unknown>"))  # as SDKs call files and functions without a name
+# the names that SDKs give to files and functions without a name
+_UNKNOWN = frozenset(("", "?", "<unknown>"))
 
 
 def _first_line(text: str) -> str:
@@ -13,7 +14,7 @@ def _first_line(text: str) -> str:
 
 
 def title_of(event: dict[str, Any]) -> tuple[str, str]:
-    """Return the title and the type: of the last exception, or of the message."""
+    """Return the title and the type of the last exception, or those of the message."""
     exceptions = exceptions_of(event)
     if exceptions:
         last = exceptions[-1]
@@ -28,7 +29,7 @@ def title_of(event: dict[str, Any]) -> tuple[str, str]:
 
 
 def culprit_of(event: dict[str, Any]) -> str:
-    """Return the culprit: as the client states it, the transaction, or the innermost frame of the app's own code."""
+    """Return the culprit: the client's value, the transaction, or the innermost frame of the app's own code."""
     given = event.get("culprit") or event.get("transaction")
     if given:
         return str(given)

@@ -90,13 +90,13 @@ def high_errors(since: datetime, until: datetime) -> Measured:
     severity=AlertSeverity.CRITICAL,
     alert_type=HIGH_ERROR_RATE,
     cadence=Cadence.ERRORS,
-    min_samples=100,  # a handful of failed test requests is not a rate
+    min_samples=100,  # a few failed test requests are not a meaningful rate
     problems=_groups_of_app,
 )
 def error_rate(since: datetime, until: datetime) -> Iterator[Reading]:
     """Yield the share of failed requests of each app that reports its requests.
 
-    Failed and all requests are of the same app and environment. An app with several environments has the reading of
+    The share is computed per environment. An app with several environments has the reading of the worst one among those
     the worst among those with enough requests, so that one app has one alert. If an app measures only a sample of its
     requests, the minimum applies to those that it measured.
     """

@@ -1,4 +1,4 @@
-"""New and regressed errors as causes of other problems."""
+"""Cause source for new and regressed errors."""
 
 from collections.abc import Iterator
 

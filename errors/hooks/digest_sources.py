@@ -12,7 +12,8 @@ from errors.models import ErrorGroup, Severity
 from errors.queries import pages
 
 MAX_GROUPS = 500
-# A group is worse if its last hour exceeds the mean hour of the previous day by this factor, and has this many events.
+# A group has worsened if its last hour exceeds the mean hour of the previous day by this factor and has this many
+# events.
 WORSE_FACTOR = 3
 MIN_WORSE_COUNT = 10
 # Maps the severities of groups to those of alerts.

@@ -48,7 +48,7 @@ def transaction(item: ReceivedItem) -> None:
 
 @item_type("span", limit=4 * 1024 * 1024, is_container=True)
 def spans(item: ReceivedItem) -> None:
-    """Record segment spans. Version 11 of the JavaScript SDKs sends all spans, and no transactions."""
+    """Record segment spans. Version 11 of the JavaScript SDKs sends all spans instead of transactions."""
     listed = _object(item.payload).get("items")
     listed = listed[:1_000] if isinstance(listed, list) else []
     found = [measurement for one in listed if (measurement := _segment(one))]

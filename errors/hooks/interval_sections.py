@@ -1,4 +1,4 @@
-"""The errors in a part of the timeline of the system-health page."""
+"""Section about errors for a part of the timeline of the system-health page."""
 
 from datetime import datetime
 

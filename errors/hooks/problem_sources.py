@@ -1,4 +1,4 @@
-"""Error groups as problems that touch orders, by what their events name."""
+"""Problem source for error groups, which affect the orders that their events name."""
 
 from errors.models import ErrorGroup
 from errors.queries.mentions import GROUP, INDEXED, describe_group, find_mentions, read_mentions

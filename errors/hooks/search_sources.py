@@ -1,4 +1,4 @@
-"""Errors and releases, for the search."""
+"""Search sources for errors and releases."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from errors.queries import search as queries
 
 @search_source("errors.groups", title="Errors", permission="errors.view_errorgroup", order=100)
 def find_groups(search: Search) -> Iterator[Hit]:
-    """Find by the words and filters of the errors list, and by number."""
+    """Find groups by their number, or by the words and filters of the errors list."""
     groups = ErrorGroup.objects.visible()
     number = search.text.removeprefix("#")
     if number.isdecimal() and len(number) < 19:

@@ -1,1 +1,1 @@
-"""HTTP in: the addresses of the Sentry protocol and the plain JSON endpoint, from a WSGI environ to a response."""
+"""The HTTP side of ingestion: the endpoints of the Sentry protocol and the plain JSON endpoint."""

@@ -82,7 +82,7 @@ class KeyCache:
     def authenticate(
         self, project_id: int | None, key: str, *, may_query: bool = True
     ) -> Project | None:
-        """Return the project that the key belongs to, or None if the key does not open it.
+        """Return the project that the key belongs to, or None if the key is not valid for it.
 
         `project_id` is None if the URL names no project. Raises NotCached instead of querying the database unless
         `may_query`, and AuthUnavailable if the database does not answer and the key is not cached.

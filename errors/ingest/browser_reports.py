@@ -1,4 +1,4 @@
-"""Reports that browsers send on their own: content security policy, network errors and the Reporting API."""
+"""Receive the reports that browsers send automatically: content security policy, network errors, Reporting API."""
 
 from errors.event import browser_reports, json_codec
 from errors.exceptions import TooLarge, Unreadable

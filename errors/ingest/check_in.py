@@ -1,4 +1,4 @@
-"""A job's check-in, as `curl` in a crontab sends it."""
+"""Receive a job's check-in, which `curl` in a crontab sends."""
 
 from typing import Any
 

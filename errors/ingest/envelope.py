@@ -1,4 +1,4 @@
-"""Sentry envelopes: an event, and other items with a place to go (check-ins, sessions, transactions, feedback …)."""
+"""Receive Sentry envelopes: an event, and other items that have a handler (check-ins, sessions, transactions …)."""
 
 import logging
 from collections.abc import Sequence
@@ -38,7 +38,8 @@ def parse_envelope(request: IngestRequest, project_id: int | None) -> Parsed:
     sent_at = timestamps.parse(parsed.header.get("sent_at"))
     try:
         event_id = builder.add_counted_json(event.payload, event_id=event_id, sent_at=sent_at)
-    except Refused as refusal:  # a quota for errors is no reason to lose a check-in
+    # the quota is for errors, so other items such as check-ins are still handled
+    except Refused as refusal:
         return Parsed(refused(refusal.status, refusal.detail, *refusal.headers), items=others)
     return Parsed(accepted(event_id), builder.events, others)
 

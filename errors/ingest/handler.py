@@ -1,6 +1,6 @@
-"""Ingestion of one request, from a WSGI environ to a response: in the event loop, or synchronously as a Django view.
+"""Answer one ingestion request: in the event loop, or synchronously in a Django view.
 
-A response of 200 means: stored, grouped, counted and visible.
+A response of 200 means that the events are stored, grouped, counted and visible.
 """
 
 import asyncio
@@ -48,9 +48,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# A larger body is parsed in a thread: the event loop, which serves all clients, would be busy with it for too long.
+# A larger body is parsed in a thread, because it would block the event loop, which serves all clients, for too long.
 MAX_INLINE_BODY_BYTES = 64 * 1024
-THREADS = 8  # for key look-ups, large bodies, and items such as check-ins
+THREADS = 8  # threads for key look-ups, large bodies, and items such as check-ins
 
 _ADDRESS = re.compile(
     r"/+(?:api/+(?P<project>\d{1,18})/+(?P<what>envelope|store|security|csp-report|nel|minidump"
@@ -234,7 +234,8 @@ def _process_sync(route: _Route, request: IngestRequest) -> Response:
 def _read_body(environ: Environ) -> bytes:
     length = environ.get("CONTENT_LENGTH")
     if not length and not environ.get("wsgi.input_terminated"):
-        # A server that does not end the stream cannot hand over a chunked body. Never answer 200 to a body not seen.
+        # A server that does not end the stream cannot hand over a chunked body. Never answer 200 to a body that was not
+        # read.
         if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             raise Refused(411, "this server cannot read chunked bodies")
         return b""
@@ -295,7 +296,7 @@ def view(request: HttpRequest, **_: object) -> HttpResponseBase:
     if address is None:
         return HttpResponse(status=404)
     status, headers, body = handle_sync(request.environ, address)  # type: ignore[attr-defined]
-    # The middleware that explains empty refusals leaves a stream alone; sentry-php needs an empty 429.
+    # ErrorPagesMiddleware adds a text to empty refusals but not to streams; sentry-php needs an empty 429.
     response: HttpResponseBase = (
         HttpResponse(body, status=status) if body else StreamingHttpResponse([], status=status)
     )

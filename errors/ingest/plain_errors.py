@@ -1,4 +1,4 @@
-"""The portal's own endpoint: errors as plain JSON, one or a batch, with the app's secret key."""
+"""The portal's own endpoint, which takes one error or a batch as plain JSON, with the app's secret key."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ from errors.services import discarded
 
 Environ = Mapping[str, Any]
 
-_MAX_KEYS = 4  # that one request may present
+_MAX_KEYS = 4  # maximum number of keys in one request
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class IngestRequest:
         return project
 
     def context(self, event_id: str = "", sent_at: datetime | None = None) -> IngestContext:
-        """Return what is known about an event besides its payload."""
+        """Return the facts about an event that its payload does not contain."""
         return IngestContext(
             received_at=self.received_at,
             sent_at=sent_at,
@@ -97,7 +97,7 @@ class IngestRequest:
 
 @dataclass(slots=True)
 class EventBuilder:
-    """Builds the events of one request: normalized, scrubbed and grouped for its project."""
+    """A builder of the events of one request, which normalizes, scrubs and groups them for its project."""
 
     request: IngestRequest
     project: Project

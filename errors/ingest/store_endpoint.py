@@ -1,4 +1,4 @@
-"""The older endpoint of Sentry SDKs, `/api/<project>/store/`: one event as JSON, without an envelope."""
+"""The older endpoint of Sentry SDKs, `/api/<project>/store/`, which takes one event as JSON without an envelope."""
 
 import base64
 import binascii

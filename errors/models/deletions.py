@@ -7,9 +7,9 @@ from core.clients.models import ClientApp
 
 
 class EventDeletion(models.Model):
-    """Events that are to be deleted: those of a group that has been deleted, or those of a user of an app.
+    """A request to delete events: those of a deleted group, or those of a user of an app.
 
-    The row is deleted with the last of them. The rows of a group that has been deleted are no longer shown.
+    The row is deleted with the last event. The events of a deleted group are no longer shown.
     """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")

@@ -1,6 +1,6 @@
 """Events and their payloads.
 
-The portal generates the ids of events from the time of receipt (`received_id`). Therefore ordering by id is ordering by
+The portal generates the ids of events from the time of receipt (`received_id`). Therefore ordering by id orders by
 time of receipt, a range of time is a range of ids, and PostgreSQL has one partition per day of ids.
 """
 
@@ -107,7 +107,7 @@ class ErrorEvent(models.Model):
 
 
 class PayloadDictionary(models.Model):
-    """A payload that serves as the compression dictionary of its group. The others shrink to a fifth."""
+    """A payload that is the compression dictionary of its group. Others are compressed to a fifth of the size with it."""
 
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="+")
     content = models.BinaryField()

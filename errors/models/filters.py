@@ -7,7 +7,7 @@ from errors.event.filters import Filter
 
 
 class InboundFilter(models.Model):
-    """A filter that an app has switched on, with its patterns: errors that it matches are not stored."""
+    """A filter that is enabled for an app, with its patterns. Errors that match it are not stored."""
 
     class Kind(models.TextChoices):
         BROWSER_EXTENSIONS = Filter.BROWSER_EXTENSIONS.value, "Browser extensions"

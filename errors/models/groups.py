@@ -113,7 +113,7 @@ class GroupHash(models.Model):
 
     class Kind(models.TextChoices):
         STORED = "stored", "From the event as it came"
-        # The names in minified code say little: different bugs may have the same fingerprint.
+        # Names in minified code are short, so different bugs may have the same fingerprint.
         MINIFIED = "minified", "From an event of an app with source maps as it came"
         ORIGINAL = "original", "From frames that a source map resolved"
 

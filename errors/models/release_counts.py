@@ -1,4 +1,4 @@
-"""The events of releases, rolled up once a minute from the stored events, so that ingestion does not pay for it."""
+"""Counts of events per release, rolled up once a minute from the stored events to keep ingestion fast."""
 
 from typing import ClassVar
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-MAX_TEXT_LENGTH = 20_000  # of one value on the page; the raw JSON is complete
-FOLD_AFTER = 3  # consecutive library frames from this number on are folded into one line
+MAX_TEXT_LENGTH = 20_000  # maximum length of one value on the page; the raw JSON is complete
+FOLD_AFTER = 3  # this many consecutive library frames are collapsed into one line
 Pairs = list[tuple[str, str]]
 
 
@@ -36,7 +36,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Run:
-    """Consecutive frames, either of the app or of libraries."""
+    """A run of consecutive frames, either of the app or of libraries."""
 
     frames: list[Frame]
     in_app: bool
@@ -96,7 +96,7 @@ class EventPage:
     extra: Pairs
     packages: Pairs
     sdk: str
-    notes: list[str]  # what was trimmed, filtered or invalid
+    notes: list[str]  # notes on values that were trimmed, filtered or invalid
 
 
 def describe(payload: Mapping[str, object]) -> EventPage:

@@ -1,4 +1,4 @@
-"""Queries about inbound filters: which are on, what they dropped, and what they would have dropped."""
+"""Read inbound filters: which are on, and which errors they dropped or would have dropped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from errors.store import payloads
 COUNTED_DAYS = 14
 PREVIEW_DAYS = 7
 MAX_PREVIEWED = 4_000
-MAX_SCANNED = 200_000  # events of all apps; there is no index by app
+MAX_SCANNED = 200_000  # maximum number of events of all apps, because there is no index by app
 MAX_EXAMPLES = 5
 
 

@@ -1,4 +1,4 @@
-"""Which orders, payments, users and so on the events of a group name."""
+"""Find the orders, payments, users and so on that the events of a group name."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ def describe_group(group: ErrorGroup) -> Description:
 
 
 def read_mentions(first: int, last: int, limit: int) -> Page:
-    """Return what the events with these ids name."""
+    """Return the references in the events with these ids."""
     events = list(
         ErrorEvent.objects.filter(pk__gte=first, pk__lte=last)
         .order_by("pk")
@@ -66,12 +66,12 @@ def read_mentions(first: int, last: int, limit: int) -> Page:
 
 
 def mentions_of_event(event: ErrorEvent) -> list[Reference]:
-    """Return what one event names."""
+    """Return the references in one event."""
     return _references([getattr(event, column) for column in COLUMNS.values()])
 
 
 def _references(values: Sequence[str]) -> list[Reference]:
-    """Return what an event with these values of COLUMNS names."""
+    """Return the references in an event with these values of COLUMNS."""
     named = zip(COLUMNS, values, strict=True)
     return narrow(Reference(kind.value, value) for kind, value in named if value)
 

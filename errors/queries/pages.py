@@ -27,8 +27,8 @@ from impact.queries.summary import Summary, summarize
 
 SPARK_HOURS = 24
 TAG_KEYS, TAG_VALUES, TAG_ROWS = 12, 6, 600
-MAX_TAG_ROWS = 10_000  # on the page of all tags
-HOURS_PER_BAR = {"24h": 1, "7d": 6, "30d": 24}  # in the group's chart, by time range
+MAX_TAG_ROWS = 10_000  # maximum on the page of all tags
+HOURS_PER_BAR = {"24h": 1, "7d": 6, "30d": 24}  # width of a bar in the group's chart, by time range
 RANGES = tuple(HOURS_PER_BAR)
 
 
@@ -77,7 +77,7 @@ def group_chart(group: ErrorGroup, span: str, now: datetime) -> Chart:
 class TagValue:
     value: str
     count: int
-    share: float  # of the key's counted events
+    share: float  # share of the key's counted events
 
     @property
     def percent(self) -> str:
@@ -155,7 +155,7 @@ def reports_on(event: ErrorEvent) -> list[UserReport]:
 
 
 def group_impact(group: ErrorGroup, *, now: datetime) -> Summary:
-    """Return what the group costs: the orders that its events, and those of groups merged into it, refer to."""
+    """Return the cost of the group: the orders named by its events and those of groups merged into it."""
     return summarize(GROUP, group.pk, describe_group(group), now=now)
 
 
@@ -175,7 +175,7 @@ def groups_at_risk(*, now: datetime, groups: Sequence[int] | None = None) -> dic
 
 
 def event_impact(event: ErrorEvent, *, now: datetime) -> EventCost:
-    """Return what one event touched: its orders with their payments and reservations."""
+    """Return the orders that one event affected, with their payments and reservations."""
     return cost_of_mentions(mentions_of_event(event), at=event.received_at, now=now)
 
 

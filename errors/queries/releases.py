@@ -107,7 +107,7 @@ class ReleaseRow:
 
 
 def describe_releases(releases: Sequence[Release]) -> list[ReleaseRow]:
-    """Return the releases with their figures, in a number of queries that does not depend on theirs."""
+    """Return the releases with their figures. The number of queries does not depend on the number of releases."""
     ids = [release.pk for release in releases]
     events = {
         row["release"]: EventCounts(row["sum"], row["first"], row["last"])

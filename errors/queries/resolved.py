@@ -16,7 +16,7 @@ from errors.store import payloads
 class SourceMapState:
     """The state of source maps for an event, as its page shows it."""
 
-    is_waiting: bool = False  # resolved within seconds
+    is_waiting: bool = False  # True: resolution is queued and takes seconds
     has_original: bool = False
     shows_original: bool = False
     problems: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class SourceMapState:
 def with_original_frames(
     event: ErrorEvent, payload: Mapping[str, object], *, minified: bool = False
 ) -> tuple[Mapping[str, object], SourceMapState]:
-    """Return the payload with its original frames, unless `minified`, and what is known about them."""
+    """Return the payload with its original frames, unless `minified`, and the state of its source maps."""
     row = ResolvedEvent.objects.filter(pk=event.pk).select_related("stack").first()
     if row is None:
         is_waiting = EventToResolve.objects.filter(pk=event.pk).exists()

@@ -41,7 +41,7 @@ STATES = {
     "resolved": "Resolved",
     "all": "All",
 }
-BY_RISK = "risk"  # by the money at risk, which is computed and has no column
+BY_RISK = "risk"  # sorts by the money at risk, which is computed and has no column
 SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count", BY_RISK: ""}
 IS_VALUES = (
     "open",
@@ -125,7 +125,7 @@ def search(
             result.problems.append(str(error))
             result.groups = (
                 result.groups.none()
-            )  # a bulk action must not reach more than was asked for
+            )  # a bulk action must not change more groups than requested
             continue
         result.groups = result.groups.filter(~condition if term.is_negative else condition)
     return result

@@ -19,7 +19,7 @@ from errors.models import (
 from errors.services.artifacts import CHUNK_RETENTION, delete_chunks
 from errors.source_maps import storage
 
-# An upload that is being assembled has saved contents to which no file refers yet.
+# While an upload is being assembled, no file refers to the contents that it has saved.
 UPLOAD_MARGIN = timedelta(hours=1)
 CHUNK_SIZE = 500  # rows per statement
 
@@ -43,7 +43,7 @@ def _delete_bundles(ids: list[int]) -> int:
 
 
 def _shrink(app_id: int) -> int:
-    """Delete the app's least recently used bundles until the others fit into its limit. Return their number."""
+    """Delete the app's least recently used bundles until the others fit into its limit. Return the number deleted."""
     limit = settings.SOURCE_MAP_MB_PER_APP * 1_000_000
     count = 0
     while stored_bytes(app_id) > limit:

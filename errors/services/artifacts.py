@@ -1,4 +1,4 @@
-"""Receive build artifacts: chunks, which are assembled to bundles, or single files of a release."""
+"""Receive build artifacts: chunks, which are assembled into bundles, or single files of a release."""
 
 import hashlib
 import tempfile
@@ -20,7 +20,7 @@ from errors.source_maps.archive import Archive, ArchivedFile
 
 # A request with four of them fits into DATA_UPLOAD_MAX_MEMORY_SIZE. The protocol demands a power of two.
 CHUNK_BYTES = 1024 * 1024
-MAX_WAITING_BYTES = 2 * 1024 * 1024 * 1024  # of an app's chunks that are not assembled
+MAX_WAITING_BYTES = 2 * 1024 * 1024 * 1024  # maximum size of an app's chunks that are not assembled
 CHUNK_RETENTION = timedelta(days=1)
 
 
@@ -67,7 +67,7 @@ def assemble(
     dist: str,
     now: datetime,
 ) -> Assembled:
-    """Assemble chunks to a bundle, and have waiting events resolved with it. Safe to call again."""
+    """Assemble chunks into a bundle, and have waiting events resolved with it. Safe to call again."""
     known = ArtifactBundle.objects.filter(app=app, checksum=checksum)
     if known.filter(release=release, dist=dist).update(uploaded_at=now, is_settled=False):
         _resolve_waiting(app)

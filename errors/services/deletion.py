@@ -1,6 +1,6 @@
 """Delete groups, single events, and all events of a user, in small transactions that can be continued.
 
-The counts of a group are lowered by its deleted events. The numbers of errors by app and minute stay: they say what
+The counts of a group are lowered by its deleted events. The numbers of errors by app and minute stay, because they
 was received.
 """
 
@@ -33,7 +33,7 @@ from errors.store.regroup import remove_event
 from errors.store.write_lock import write_lock
 
 CHUNK_SIZE = 100  # events in one transaction
-AT_ONCE_SECONDS = 2.0  # the rest is deleted by the task
+AT_ONCE_SECONDS = 2.0  # time limit of a request; the task deletes the rest
 
 
 def delete_groups(groups: Sequence[ErrorGroup], *, now: datetime) -> int:
@@ -63,13 +63,13 @@ def delete_event(event: ErrorEvent) -> None:
 
 
 def delete_events_of_user(*, app: ClientApp, user_key: str, now: datetime) -> None:
-    """Delete all events of a user of the app. What takes longer than AT_ONCE_SECONDS is deleted by the task."""
+    """Delete all events of a user of the app. After AT_ONCE_SECONDS, the task deletes the remaining ones."""
     EventDeletion.objects.create(app=app, user_key=user_key, requested_at=now)
     continue_deletions(seconds=AT_ONCE_SECONDS)
 
 
 def continue_deletions(*, seconds: float = 40.0) -> int:
-    """Delete what was requested, for at most `seconds`. Return the number of events."""
+    """Carry out requested deletions for at most `seconds`. Return the number of events."""
     budget = Budget(seconds)
     count = 0
     for deletion in EventDeletion.objects.order_by("pk"):

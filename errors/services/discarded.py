@@ -14,8 +14,8 @@ from errors.models import Discarded
 
 MAX_KEYS = 5_000
 
-_Key = tuple[int, str, str, str]  # app, source, category, reason
-_Sum = tuple[int, datetime, datetime]  # number, first and last time
+_Key = tuple[int, str, str, str]  # (app, source, category, reason)
+_Sum = tuple[int, datetime, datetime]  # (number, first time, last time)
 
 
 def count(

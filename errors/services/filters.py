@@ -1,4 +1,4 @@
-"""Switch inbound filters on and off."""
+"""Enable and disable inbound filters."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def clean_patterns(kind: Filter, given: str) -> list[str]:
 
 @transaction.atomic
 def switch_on(*, app: ClientApp, kind: Filter, patterns: Sequence[str]) -> None:
-    """Switch the filter on, or replace its patterns. The intake applies it within TRUSTED_SECONDS."""
+    """Enable the filter, or replace its patterns. Ingestion applies it within TRUSTED_SECONDS."""
     InboundFilter.objects.update_or_create(
         app=app, kind=kind.value, defaults={"patterns": list(patterns)}
     )

@@ -1,7 +1,7 @@
-"""Resolve stored events with source maps, in workers: the event was answered and shown long before.
+"""Resolve stored events with source maps, in workers. The client has its response before that.
 
-A row in EventToResolve is the work; queued tasks only say that there is some. A row is claimed before it is processed,
-and its attempts are counted, so that a source map that ends the worker is tried three times, not for ever.
+A row in EventToResolve is an event to resolve; queued tasks only make the work start sooner. A row is claimed before it
+is processed, and its attempts are counted, so that a source map that ends the worker is tried three times, not forever.
 """
 
 import logging
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 50
 MAX_ATTEMPTS = 3
 CLAIM = timedelta(minutes=2)
-# After an upload, the events that it may resolve: of the last days, the newest of each group.
+# An upload may resolve earlier events: the newest ones of each group from the last days.
 LOOK_BACK = timedelta(days=14)
 MAX_GROUPS = 200
 MAX_EVENTS_PER_GROUP = 50
@@ -47,7 +47,7 @@ MAX_EVENTS = 2_000
 # Processes learn with this delay that an app has source maps. Events stored meanwhile are found by a second pass.
 SETTLE = timedelta(seconds=15)
 PLATFORMS = ("javascript", "node")
-_MAX_APPS = 4  # whose source maps a worker keeps open
+_MAX_APPS = 4  # maximum number of apps whose source maps a worker keeps open
 
 _maps: OrderedDict[int, tuple[Any, Maps]] = OrderedDict()
 
@@ -109,7 +109,7 @@ def _resolve_batch(ids: Sequence[int], now: datetime) -> None:
 
 
 def _maps_of(app_id: int) -> Maps:
-    """Return the app's source maps, opened anew after an upload."""
+    """Return the app's source maps, opened again after an upload."""
     version = ArtifactBundle.objects.filter(app=app_id).aggregate(
         pk=Max("pk"), at=Max("uploaded_at")
     )
@@ -183,7 +183,7 @@ def queue_waiting(app_id: int, *, now: datetime) -> int:
 
 
 def settle_uploads(*, now: datetime) -> int:
-    """Look a second time for events that an upload may resolve. Return the number of uploads."""
+    """Search a second time for events that an upload may resolve. Return the number of uploads."""
     due = ArtifactBundle.objects.filter(is_settled=False, uploaded_at__lt=now - SETTLE)
     rows = list(due.values_list("pk", "app_id"))
     for app_id in sorted({app_id for _, app_id in rows}):

@@ -31,7 +31,7 @@ from errors.store.write_lock import write_lock
 
 _Row = tuple[int, UUID, int]
 
-CHUNK_SIZE = 40  # events
+CHUNK_SIZE = 40  # number of events
 DAY_CHUNK_SIZE = 500  # ids of a day whose partition is to be dropped
 # Between chunks, sleep max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR x duration of the chunk), so that ingestion can write.
 MIN_PAUSE_SECONDS = 0.02

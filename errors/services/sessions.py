@@ -20,7 +20,7 @@ from errors.models import hour_of
 from errors.services.release_counts import MAX_RELEASES_PER_APP
 
 MAX_WAITING = 20_000
-_Version = tuple[int, str]  # app, version
+_Version = tuple[int, str]  # (app, version)
 _OUTCOMES = ("started", "errored", "crashed", "abnormal")
 
 

@@ -126,7 +126,7 @@ def undo(batch: uuid.UUID, *, user: User, now: datetime) -> int:
     count = 0
     for note in notes:
         count += _undo_note(note, user, now)
-    GroupNote.objects.filter(batch=batch).update(batch=None)  # it can be undone once
+    GroupNote.objects.filter(batch=batch).update(batch=None)  # an action can be undone only once
     return count
 
 

@@ -23,7 +23,8 @@ MAX_MAP_BYTES = 96 * 1024 * 1024
 MAX_CACHED_MAPS = 8
 MAX_CACHED_BYTES = (
     64 * 1024 * 1024
-)  # of source maps that are kept open; each takes about its size again
+    # maximum size of the source maps that are kept open; each takes about its size in memory in addition
+)
 _REFERENCE = re.compile(rb"//[#@]\s*sourceMappingURL=(\S+)\s*(?:\*/\s*)?$")
 _TAIL_BYTES = 4 * 1024 * 1024  # An inline source map is at the end of its script.
 

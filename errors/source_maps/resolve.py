@@ -8,12 +8,12 @@ from errors.source_maps.frames import is_minified, merged, original
 from errors.source_maps.lookup import Maps, Script, UnusableMap, path_of, scripts_of
 
 MAX_PROBLEMS = 10
-Stack = list[dict[str, Any] | None]  # the original frames, None where a frame stays as it is
+Stack = list[dict[str, Any] | None]  # the original frames; None for frames that stay unchanged
 
 
 @dataclass
 class Resolution:
-    """The original frames of an event by the place of their stack in it, and why others are missing."""
+    """The original frames of an event by the location of their stack, and the reasons why others are missing."""
 
     stacks: dict[str, Stack] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ def _frames(stacktrace: Any) -> list[dict[str, Any]]:
 
 
 def resolve(event: Mapping[str, Any], maps: Maps) -> Resolution:
-    """Return the original frames as far as source maps are there."""
+    """Return the original frames for which there are source maps."""
     platform = str(event.get("platform") or "")
     release, dist = str(event.get("release") or ""), str(event.get("dist") or "")
     debug_ids = scripts_of(event)

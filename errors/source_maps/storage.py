@@ -41,7 +41,7 @@ def save(name: str, content: bytes) -> int:
 def _flush_to_disk(storage: Storage, name: str) -> None:
     try:
         path = storage.path(name)
-    except NotImplementedError:  # not a folder
+    except NotImplementedError:  # the storage is not a folder
         return
     with open(path, "rb") as file:
         os.fsync(file.fileno())
@@ -72,7 +72,7 @@ def delete(name: str) -> None:
 
 @deconstructible
 class DatabaseStorage(Storage):
-    """Keeps files in the portal's database, which all nodes share."""
+    """A storage that keeps files in the portal's database, which all nodes share."""
 
     def _open(self, name: str, mode: str = "rb") -> File[bytes]:
         row = StoredContent.objects.filter(name=name).first()

@@ -8,7 +8,7 @@ from errors.event.new_event import NewEvent
 from errors.models import hour_of, minute_of
 from errors.store.groups import worse_severity
 
-MAX_TAG_VALUES = 100  # of one tag in one group; further values are counted as OTHERS
+MAX_TAG_VALUES = 100  # maximum for one tag in one group; further values are counted as OTHERS
 OTHERS = "(others)"
 MAX_KNOWN_TAGS = 50_000
 

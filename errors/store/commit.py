@@ -1,4 +1,4 @@
-"""Group commit: the events of many requests in one transaction, with an outcome for each request."""
+"""Commit the events of many requests in one transaction (group commit), with an outcome for each request."""
 
 import logging
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from errors.store.write_lock import write_lock
 
 log = logging.getLogger(__name__)
 
-Events = Sequence[NewEvent]  # of one request
+Events = Sequence[NewEvent]  # the events of one request
 
 
 Outcome = BatchResult | Unavailable | NotStorable
@@ -42,7 +42,7 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
 
 
 def store_events(events: Events) -> BatchResult:
-    """Store events and return once they are committed; within the caller's transaction if there is one.
+    """Store events and return once they are committed. If the caller has a transaction, use that one.
 
     Raises Unavailable or NotStorable; then nothing is stored.
     """

@@ -1,4 +1,4 @@
-"""Map fingerprints to groups: cached per process, looked up and created in the store's transaction."""
+"""Map fingerprints to groups, which are cached per process and created in the store's transaction."""
 
 import threading
 import time
@@ -14,11 +14,11 @@ from errors.models import SEVERITY_RANK, ErrorGroup, GroupHash, PayloadDictionar
 from errors.store import to_resolve
 from errors.store.payloads import MAX_DICTIONARY_BYTES, Dictionary, pack, unpack
 
-Key = tuple[int, str]  # app id, hash
+Key = tuple[int, str]  # (app id, hash)
 
 MAX_ENTRIES = 20_000
 MAX_DICTIONARIES = 400
-MAX_MISSES = 8  # in a row, before a dictionary is replaced
+MAX_MISSES = 8  # number of consecutive misses after which a dictionary is replaced
 TRUSTED_SECONDS = 30.0  # after this time, entries are compared with the database again
 
 

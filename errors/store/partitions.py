@@ -35,7 +35,7 @@ def ensure(day: date) -> None:
         return
     start, end = _bounds(day)
     with connection.cursor() as cursor:
-        # Two nodes may do this at midnight: the second must see the tables of the first.
+        # Two nodes may do this at midnight, and the second one must see the tables that the first one created.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('errors.store.partitions'))")
         for table in TABLES:
             name = f"{table}_{day:%Y%m%d}"

@@ -1,6 +1,6 @@
-"""Start what a committed batch calls for, in a thread, so that its clients are not delayed.
+"""Start the work that follows a committed batch in a thread, so that its clients are not delayed.
 
-The rule on critical errors is evaluated at once, and a worker is told of events whose frames a source map may resolve.
+The rule on critical errors is evaluated at once, and a worker resolves events for which there may be a source map.
 """
 
 import logging
@@ -31,14 +31,14 @@ _thread: threading.Thread | None = None
 
 
 def follow_up_soon(result: BatchResult) -> None:
-    """Start what the batch calls for in a background thread. Call it outside transactions."""
+    """Start the work that follows the batch in a background thread. Call it outside transactions."""
     actions = _actions_for(result)
     if actions:
         _wake(actions)
 
 
 def follow_up_on_commit(result: BatchResult) -> None:
-    """Start what the batch calls for once the caller's transaction has committed."""
+    """Start the work that follows the batch once the caller's transaction has committed."""
     for action in _actions_for(result):
         transaction.on_commit(action)
 
@@ -77,7 +77,7 @@ def _run() -> None:
 
 
 def resolve_events() -> None:
-    """Have a worker resolve the marked events. If this fails, the task of every minute does."""
+    """Have a worker resolve the marked events. If this fails, the scheduled task does so within a minute."""
     queue.enqueue("errors.tasks.resolve_events")
 
 

@@ -1,8 +1,8 @@
-"""The store process: it compresses and commits one batch while a web process parses the next.
+"""The store process, which compresses and commits one batch while a web process parses the next.
 
-Both need the interpreter most of the time; as two processes each has a core (figures: docs/performance.md, "Which
-processes take errors"). `manage.py serve` starts it and keeps it running. It listens on a Unix socket that only this user
-may open. While it is unavailable, web processes commit in a thread of their own.
+Both tasks are CPU-bound, and separate processes can use a core each (figures: docs/performance.md, "Which processes
+take errors"). `manage.py serve` starts it and keeps it running. It listens on a Unix socket that only this user may
+open. While it is unavailable, web processes commit in a thread of their own.
 
 Messages in both directions are msgpack, preceded by their length.
 """
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = 1.0
 _LENGTH = struct.Struct("<Q")
 _BUFFER_BYTES = 1024 * 1024
-_POLL_SECONDS = 0.25  # how soon the process notices that it has been asked to end
+_POLL_SECONDS = 0.25  # interval at which the process checks whether it has been asked to end
 
 
 class _WireOutcome(msgspec.Struct, array_like=True):
@@ -59,7 +59,7 @@ _decode_outcomes = msgspec.msgpack.Decoder(list[_WireOutcome]).decode
 
 
 class StoreClient:
-    """Commits batches through the store process, or in a thread of this process while that is unavailable."""
+    """A client that commits batches in the store process or, while that is unavailable, in a thread of this process."""
 
     def __init__(self, address: Path | None) -> None:
         self._address = address
@@ -142,7 +142,7 @@ class _Connection:
 
 
 class StoreProcess:
-    """Commits batches from its socket, until it is asked to end and the last web process has disconnected."""
+    """A process that commits batches from its socket until it is asked to end and no web process is connected."""
 
     def __init__(self, address: Path) -> None:
         self._address = address
@@ -172,7 +172,7 @@ class StoreProcess:
         self._is_asked_to_end = True
 
     def _serve(self, listener: socket.socket) -> None:
-        """Commit what all connections have sent, in one transaction."""
+        """Commit the batches that all connections have sent in one transaction."""
         received: list[tuple[_Connection, list[list[NewEvent]]]] = []
         for fd, _ in self._poll.poll(1000 * _POLL_SECONDS):
             if fd == listener.fileno():

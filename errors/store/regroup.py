@@ -32,12 +32,13 @@ Kind = GroupHash.Kind
 
 @dataclass(frozen=True)
 class Resolved:
-    """An event with the fingerprints before and after the resolution, and what its group is to show."""
+    """An event with the fingerprints before and after the resolution, and the texts that its group is to show."""
 
     event: ErrorEvent
     minified_hash: str
     original_hash: str
-    earlier_hashes: Sequence[str]  # of the original frames, by earlier versions of the algorithm
+    # hashes of the original frames by earlier versions of the algorithm
+    earlier_hashes: Sequence[str]
     title: str
     culprit: str
     type: str
@@ -182,7 +183,7 @@ def _as_new(resolved: Resolved) -> NewEvent:
 def _move(resolved: Resolved, source: ErrorGroup, target: ErrorGroup) -> None:
     """Move an event and its counts. A group without events that no one has worked with disappears in the other one."""
     event, new = resolved.event, _as_new(resolved)
-    ids = sorted((source.pk, target.pk))  # in the order in which the store locks groups
+    ids = sorted((source.pk, target.pk))  # lock groups in the same order as the store does
     locked = {
         g.pk: g for g in ErrorGroup.objects.select_for_update().filter(pk__in=ids).order_by("pk")
     }

@@ -1,6 +1,6 @@
 """Mark the stored events whose frames a source map may resolve, in the store's transaction.
 
-Apps without source maps cost one look into a set for each event.
+For apps without source maps, this costs one look-up in a set per event.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Collects the events of concurrent requests into batches, in the event loop of the web process.
+"""Collect the events of concurrent requests into batches, in the event loop of the web process.
 
 While one batch is being committed, the requests that arrive are parsed and form the next one. No request is answered
 before its batch has committed.
@@ -18,11 +18,11 @@ from errors.store.write import BatchResult
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 128  # requests
+MAX_BATCH = 128  # maximum number of requests
 MAX_BATCH_BYTES = 8 * 1024 * 1024
-MAX_WAITING = 4_000  # requests
+MAX_WAITING = 4_000  # maximum number of requests
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-TIMEOUT_SECONDS = 25.0  # SDKs give up long before
+TIMEOUT_SECONDS = 25.0  # longer than SDKs wait for a response
 
 Parse = Callable[[], Sequence[NewEvent]]
 
@@ -48,12 +48,11 @@ class _Job:
 
 
 class Writer:
-    """Batches for the store. All methods run in one event loop."""
+    """A writer that forms batches and passes them to the store. All methods run in one event loop."""
 
     def __init__(self) -> None:
-        self.store_address: Path | None = (
-            None  # of the store process; without one this process commits
-        )
+        # client of the store process; without one, this process commits
+        self.store_address: Path | None = None
         self.batch_count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -102,9 +101,10 @@ class Writer:
             self._loop.call_soon(self._step)
 
     def _step(self) -> None:
-        """Parse one request, and commit once half of what waits is parsed: the other half is parsed meanwhile.
+        """Parse one request. Commit once half of the waiting requests are parsed; the others are parsed meanwhile.
 
-        One request at a time, so that the event loop soon returns to the store's answers and to other clients.
+        Only one request is parsed at a time, so that the event loop soon returns to the store's answers and other
+        clients.
         """
         self._is_scheduled = False
         if self._queue and self._has_room():

@@ -187,7 +187,7 @@ def group_bulk(request: HttpRequest) -> HttpResponse:
         parameters = QueryDict(request.POST.get("query", "")[:5_000])
         found = find_groups(parameters, user=request.user, now=timezone.now()).groups
         newest = request.POST.get("newest", "")
-        if newest.isdecimal():  # a group that began after the page was loaded has not been seen
+        if newest.isdecimal():  # the user has not seen groups that began after the page was loaded
             found = found.filter(pk__lte=int(newest[:18]))
         ids = list(found.order_by("pk").values_list("pk", flat=True)[: staff_actions.MAX_ROWS])
     back = reverse("errors:group-list")

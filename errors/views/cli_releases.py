@@ -23,7 +23,7 @@ MAX_LISTED = 100
 # --- what sentry-cli asks about the server ------------------------------------------------------------
 @cli("GET")
 def info(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Return what the key may do: `sentry-cli info` verifies with it that the key works."""
+    """Return the permissions of the key, with which `sentry-cli info` verifies that the key works."""
     scopes = ["org:read", "project:read", "project:releases"]
     return json_response({"version": "0", "auth": {"scopes": scopes}, "user": None})
 
@@ -54,7 +54,7 @@ def projects(request: HttpRequest, app: ClientApp, organization: str) -> HttpRes
 
 @cli("GET")
 def repositories(request: HttpRequest, app: ClientApp, organization: str) -> HttpResponse:
-    """Return no repositories: sentry-cli then reads the commits from the local one."""
+    """Return no repositories, so that sentry-cli reads the commits from the local one."""
     return json_response([])
 
 

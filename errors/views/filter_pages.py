@@ -1,4 +1,4 @@
-"""The staff page of an app's inbound filters: switch them on and off, with a preview on stored events."""
+"""The staff page on which an app's inbound filters are enabled and disabled, with a preview on stored events."""
 
 from datetime import datetime
 
@@ -44,7 +44,7 @@ def filter_list(request: HttpRequest, app_id: int) -> HttpResponse:
 @require_POST
 @_may_change
 def filter_change(request: HttpRequest, app_id: int, kind: str) -> HttpResponse:
-    """Preview the filter, switch it on with the given patterns, or switch it off."""
+    """Preview the filter, enable it with the given patterns, or disable it."""
     app = get_object_or_404(ClientApp, pk=app_id)
     if kind not in NAMES:
         raise Http404(kind)

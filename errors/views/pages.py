@@ -320,7 +320,7 @@ def _search_url(query: str) -> str:
 
 
 def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:
-    """Return the context of the template `_event_story.html`. `?frames=minified` shows the frames as they came."""
+    """Return the context of the template `_event_story.html`. `?frames=minified` shows the frames as they were sent."""
     try:
         payload, source_maps = with_original_frames(
             event, payloads.payload_of(event), minified=request.GET.get("frames") == "minified"
@@ -339,7 +339,7 @@ def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:
 def _sections(
     request: HttpRequest, event: ErrorEvent, story: Mapping[str, Any]
 ) -> list[EventSection]:
-    """Return what other apps show about the event."""
+    """Return the sections that other apps add to the event's page."""
     shown = ShownEvent(event, story.get("payload", {}), request.user)
     return [section for function in event_sections if (section := function(shown))]
 

@@ -60,7 +60,7 @@ class Command(BaseCommand):
     def _show(self, files: list[importing.EventFile], events: int, shown: int) -> int:
         """Print the progress in percent of the bytes read.
 
-        On a terminal update one line; otherwise print a line per 5 %.
+        Update one line on a terminal; otherwise print a line per 5 %.
         """
         total = sum(file.size for file in files) or 1
         percent = 100 * sum(file.position for file in files) // total
