@@ -1,4 +1,4 @@
-"""The hooks of health: what other apps add to it, each in `<app>/hooks/<kind>.py`.
+"""The hooks of `health`, to which other apps contribute in `<app>/hooks/<kind>.py`.
 
 | kind | decorator | the function |
 | --- | --- | --- |
@@ -56,7 +56,7 @@ class Check:
     timeout: float  # seconds
     fail_after: int = 2  # consecutive failures before it counts as down
     recover_after: int = 2  # consecutive successes before it counts as up
-    references: Callable[[], References] | None = None  # the orders that a failure concerns
+    references: Callable[[], References] | None = None  # returns the orders that a failure affects
     depends_on: tuple[str, ...] = ()  # components whose outage explains a failure
 
 
@@ -99,7 +99,7 @@ WidgetSize = Literal["small", "medium", "wide"]
 
 
 class Tab(StrEnum):
-    """Where a widget is on the system-health page: at its top, which wall mode shows too, or in one of three tabs."""
+    """The position of a widget on the system-health page: at the top, which wall mode also shows, or in one of three tabs."""
 
     TOP = "top"
     RELIABILITY = "reliability"
@@ -134,7 +134,7 @@ class WidgetContext:
         return result
 
 
-# None if there is nothing to show: the widget is then not on the page.
+# Returns None if there is nothing to show; the page then omits the widget.
 WidgetFunction = Callable[[WidgetContext], dict[str, object] | None]
 
 
@@ -146,7 +146,7 @@ class Widget:
     context: WidgetFunction
     refresh: int  # seconds
     order: int  # position on the page, ascending
-    size: WidgetSize  # the share of the page's width
+    size: WidgetSize  # share of the page's width
     tab: Tab
 
 
@@ -178,7 +178,7 @@ def widget(
 
 @dataclass(frozen=True)
 class Reading:
-    """The content of a figure of the overview: its value in the last hour, that of a week ago, and its course.
+    """The content of a figure of the overview: its value in the last hour, the value a week ago, and its chart.
 
     `chart` covers the selected time range. Its first series is drawn as a sparkline. If the figure is registered with
     `on_timeline`, the whole chart is in the timeline.
@@ -205,10 +205,11 @@ class OverviewFigure:
     label: str
     read: ReadingFunction
     order: int
-    url_name: str  # the page that shows more, by the name of its address
+    url_name: str  # URL name of the page with details
     on_timeline: bool
     is_less_better: bool | None  # None if neither direction is better
-    widget: str  # the widget that shows more, on a page of its own, instead of `url_name`
+    # widget with the details, which is shown on a page of its own instead of that of `url_name`
+    widget: str
     describe_warning: Callable[[datetime], str] | None
 
     @property
@@ -262,7 +263,7 @@ class IntervalRow:
 
 @dataclass(frozen=True)
 class IntervalSection:
-    """The events of one kind in a part of the time range: the number, the first rows, and the page with all."""
+    """The events of one kind in a part of the time range: their number, the first rows, and a link to all of them."""
 
     title: str  # such as "Errors"
     count: int
@@ -287,7 +288,7 @@ forecasts: Registry[ForecastFunction] = Registry("forecasts")
 
 
 def forecast_source(name: str) -> Callable[[ForecastFunction], ForecastFunction]:
-    """Register a function that says when limits are reached, with `core.lib.forecasts.forecast`."""
+    """Register a function that forecasts when limits are reached, with `core.lib.forecasts.forecast`."""
     return forecasts.decorator(name, lambda function: function)
 
 

@@ -8,9 +8,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from health.verdict import Tone
 
-BAR_WIDTH = (
-    4  # of which one unit is the gap; portal.css draws the dashes of runs by the same measure
-)
+# including a gap of one unit; portal.css uses the same width for the dashes of runs
+BAR_WIDTH = 4
 
 
 def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
@@ -46,7 +45,7 @@ def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
         '<svg class="uptime-bars" viewBox="0 0 {} 32" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
         len(days) * BAR_WIDTH,
         label,
-        # Not escaped: tones and texts are our own words and numbers, and escaping hundreds of them dominates rendering.
+        # Not escaped, because tones and texts are our own words and numbers, and escaping hundreds of them is slow.
         mark_safe("".join(shapes)),  # noqa: S308
     )
 

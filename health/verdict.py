@@ -45,7 +45,8 @@ class Result:
     at: datetime
     duration_ms: float = 0.0
     message: str = ""
-    is_unreachable: bool = False  # no response at all, as when our own network is down
+    # there was no response at all, which may be a failure of our own network
+    is_unreachable: bool = False
 
 
 @dataclass(frozen=True)

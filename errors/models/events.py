@@ -107,7 +107,7 @@ class ErrorEvent(models.Model):
 
 
 class PayloadDictionary(models.Model):
-    """A payload that is the compression dictionary of its group. Others are compressed to a fifth of the size with it."""
+    """A payload that is the compression dictionary of its group. Others are compressed to a fifth with it."""
 
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="+")
     content = models.BinaryField()

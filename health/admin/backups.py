@@ -1,4 +1,4 @@
-"""Backups (read-only)."""
+"""The read-only admin of backups."""
 
 from django.contrib import admin
 

@@ -64,7 +64,7 @@ class ComponentBase(PortalAdmin):
 
 @admin.register(Component)
 class CheckAdmin(ComponentBase):
-    """The portal's own checks. They are defined in code; staff can only publish and disable them."""
+    """Admin for the portal's own checks. They are defined in code; staff can only publish and disable them."""
 
     section = Section.MONITORING
     setting_title = "Checks"
@@ -205,7 +205,10 @@ class MonitorAdmin(ComponentBase):
 
 @admin.register(Certificate)
 class CertificateAdmin(ComponentBase):
-    """The certificates of https monitors. They come and go with the monitors; staff can publish and disable them."""
+    """Admin for the certificates of https monitors.
+
+    The monitors create and delete them; staff can publish and disable them.
+    """
 
     section = Section.MONITORING
     setting_purpose = "The certificates of monitored addresses, and when they expire."

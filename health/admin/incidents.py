@@ -63,7 +63,7 @@ class IncidentAdmin(PortalAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show the form with what the incident costs and what may have caused it."""
+        """Show the form with the cost of the incident and its possible causes."""
         incident = self.get_object(request, object_id)
         if incident is not None:
             causes = find_causes(onset_of_incident(incident))

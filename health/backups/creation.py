@@ -18,7 +18,7 @@ from health.models.backups import BackupState
 
 log = logging.getLogger(__name__)
 
-# Rows of these tables are counted before a backup and after a test restore: small or especially important tables.
+# Small or especially important tables, whose rows are counted before a backup and after a test restore.
 COUNTED_TABLES = (
     "clients_clientapp",
     "alerts_alertrule",

@@ -21,7 +21,7 @@ class BackupFailed(Exception):
 
 
 class Database(Protocol):
-    suffix: str  # of backup files
+    suffix: str  # file name extension of backup files
 
     def dump(self, file: Path) -> None:
         """Write a consistent copy of the database to a file."""

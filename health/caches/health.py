@@ -35,7 +35,7 @@ class ComponentHealth:
     name: str
     title: str
     is_required: bool
-    is_check: bool  # registered in code, unlike a monitor that staff added
+    is_check: bool  # True: registered in code; False: a monitor that staff added
     state: State
 
 

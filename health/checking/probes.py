@@ -19,9 +19,9 @@ from health.checking.charsets import decode_body
 from health.extension_points import Check, Degraded
 from health.models import Monitor
 
-MAX_BODY_BYTES = 4 << 20  # what follows is not read
+MAX_BODY_BYTES = 4 << 20  # maximum size that is read of a body
 MAX_REDIRECTS = 5
-MAX_ADDRESSES = 8  # of a host whose certificates are read
+MAX_ADDRESSES = 8  # maximum number of addresses of a host whose certificates are read
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Headers that a redirect to another server may keep. All others may be credentials.
 _HARMLESS_HEADERS = ("accept", "accept-language", "user-agent")
@@ -33,7 +33,10 @@ class ProbeFailed(Exception):
 
 
 def to_check(monitor: Monitor) -> Check:
-    """Return the monitor as a check. Its timeout is one second longer: the probe's own timeout error says more."""
+    """Return the monitor as a check.
+
+    Its timeout is one second longer, because the probe's own timeout error is more precise.
+    """
     return Check(
         name=monitor.name,
         summary=monitor.title,
@@ -79,7 +82,10 @@ def _probe_http(monitor: Monitor) -> str:
 
 
 def _request(monitor: Monitor) -> httpx.Response:
-    """Request the monitor's address, and follow redirects if it wants that. Raises ProbeFailed after MAX_REDIRECTS."""
+    """Request the monitor's address, following redirects if the monitor allows them.
+
+    Raises ProbeFailed after MAX_REDIRECTS.
+    """
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     method, url, body = monitor.method, monitor.url, monitor.body
     headers = {"User-Agent": f"opsportal/{settings.VERSION}", **monitor.headers}
@@ -166,7 +172,7 @@ def _probe_tcp(monitor: Monitor) -> str:
 
 
 def fetch_certificate_expiry(host: str, port: int, *, timeout: float = 5.0) -> datetime:
-    """Return when the first of the host's certificates expires: each of its addresses may serve another one.
+    """Return when the first of the host's certificates expires, because its addresses may serve different ones.
 
     Addresses that do not respond are left out. Raises OSError if none does, or ForbiddenAddress.
     """

@@ -1,4 +1,4 @@
-"""Sections of an app's page about its jobs."""
+"""Section about the app's jobs for the page of an app."""
 
 from datetime import datetime
 from typing import Any

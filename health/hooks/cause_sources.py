@@ -1,4 +1,4 @@
-"""Outages, maintenance, slow or failing calls, traffic and edited monitors as causes of problems."""
+"""Cause sources for outages, maintenance, slow or failing calls, traffic and edited monitors."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -25,7 +25,7 @@ MODELS = {
 
 @cause_source("health.outages")
 def outages(onset: Onset) -> Iterator[Change]:
-    """Yield the incidents, and the components that are degraded, for which no incident is opened."""
+    """Yield the incidents, and the degraded components, for which no incident is opened."""
     incidents = Incident.objects.filter(
         started_at__gte=onset.since, started_at__lte=onset.until
     ).select_related("component")
@@ -42,7 +42,7 @@ def outages(onset: Onset) -> Iterator[Change]:
     for incident in found:
         component = incident.component
         if component is None and incident.started_at > onset.at:
-            continue  # staff opened it, probably because of this problem
+            continue  # staff opened this incident, probably because of the problem itself
         yield Change(
             CauseKind.OUTAGE,
             incident.title,

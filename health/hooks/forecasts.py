@@ -1,4 +1,4 @@
-"""When the error budget, the disk and the plan's limits are used up, and when backlogs are cleared."""
+"""Forecasts of the error budget, the disk, the plan's limits and the backlogs."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -51,7 +51,7 @@ def error_budgets(now: datetime) -> Iterator[Forecast]:
 
 @forecast_source("health.database")
 def database(now: datetime) -> Iterator[Forecast]:
-    """Yield when the disk is full; it is known only if the database is on this machine."""
+    """Yield when the disk will be full. This is known only if the database is on this machine."""
     free, size, course = free_disk_bytes(), database_size_bytes(), load_course(now=now)
     if free is not None:
         trend = forecast_size(course, limit=size + free, now=now)
@@ -102,7 +102,7 @@ def plan_limits(now: datetime) -> Iterator[Forecast]:
 
 @forecast_source("health.backlogs")
 def backlogs(now: datetime) -> Iterator[Forecast]:
-    """Yield when the backlogs that exist are cleared."""
+    """Yield when the existing backlogs will be cleared."""
     rows = Value.objects.filter(
         series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=QUEUE_BACKLOG),
         tier=Tier.MINUTE,

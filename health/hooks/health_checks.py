@@ -58,7 +58,7 @@ def cache() -> str:
 # Beyond the first limit the queue is degraded, beyond the second it is down.
 TICK_LATE_SECONDS, TICK_MISSING_SECONDS = 150, 300
 LONG_WAIT_SECONDS, MAX_WAIT_SECONDS = 60, 300
-# A job is nudged every 5 s, so one that waits longer than this finds no free worker.
+# A due job is queued every 5 s, so a job that waits longer than this finds no free worker.
 JOB_LATE_SECONDS = 30
 MESSAGE_LATE_SECONDS = 60
 
@@ -88,7 +88,7 @@ def queue() -> str:
 
 @health_check("notifications", summary="Notifications", timeout=2.0)
 def notifications() -> str:
-    """Report channels that do not work, and messages that wait although their channel works."""
+    """Fail if channels do not work, or if messages wait although their channel works."""
     backlogs = list_backlogs(now=timezone.now())
     working = [backlog for backlog in backlogs if backlog.is_working]
     late = [backlog for backlog in working if backlog.oldest_seconds > MESSAGE_LATE_SECONDS]
@@ -187,7 +187,7 @@ def mail() -> str:
     return "the mail server responds"
 
 
-DISK_LOW, DISK_FULL = 0.10, 0.03  # free space as a share of the disk
+DISK_LOW, DISK_FULL = 0.10, 0.03  # shares of the disk that are free
 
 
 @health_check("disk", summary="Disk", timeout=2.0)

@@ -1,4 +1,4 @@
-"""The alerts in a part of the timeline of the system-health page."""
+"""Section about alerts for a part of the timeline of the system-health page."""
 
 from datetime import datetime
 

@@ -287,7 +287,7 @@ IMPACT_WINDOW = timedelta(days=1)
 
 @metric_source("health.impact")
 def impact() -> Iterator[Metric]:
-    """Yield the orders that problems of the last 24 hours touched: the same figures as on the pages."""
+    """Yield the orders that problems of the last 24 hours affected, with the same figures as on the pages."""
     catch_up()
     now = timezone.now()
     figures = figures_of(None, now=now, since=now - IMPACT_WINDOW)

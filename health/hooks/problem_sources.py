@@ -1,4 +1,4 @@
-"""Incidents as problems that touch orders, through the alerts about their components."""
+"""Problem source for incidents, which affect orders through the alerts about their components."""
 
 from django.urls import reverse
 from django.utils import timezone

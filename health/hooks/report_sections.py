@@ -1,4 +1,4 @@
-"""Sections of the weekly report: uptime and response times."""
+"""Sections of the weekly report about uptime and response times."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Monitors, heartbeats, checks and incidents, for the search."""
+"""Search sources for monitors, heartbeats, checks and incidents."""
 
 from collections.abc import Iterator
 

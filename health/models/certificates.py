@@ -1,4 +1,4 @@
-"""Certificates: the TLS certificates of https monitors, one component per host and port."""
+"""Models of the TLS certificates of https monitors, one component per host and port."""
 
 from typing import ClassVar
 

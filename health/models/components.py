@@ -1,4 +1,4 @@
-"""Components: the portal's own checks, external monitors and heartbeats; and their results and uptime."""
+"""Models of components (the portal's own checks, external monitors and heartbeats), their results and uptime."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -90,12 +90,12 @@ class Component(models.Model):
 
     @property
     def alert_key(self) -> str:
-        """The key of the alert about this component."""
+        """Return the key of the alert about this component."""
         return f"health:{self.name}"
 
     @property
     def state(self) -> State | None:
-        """The state as used by `health.verdict`; None before the first result."""
+        """Return the state as `health.verdict` uses it, or None before the first result."""
         if self.last_at is None or self.since is None:
             return None
         result = Result(
@@ -142,10 +142,10 @@ class UptimeQuerySet(models.QuerySet["Uptime"]):
 
 
 class Uptime(models.Model):
-    """Number of results of a component in one hour or UTC day. Results during maintenance are counted separately."""
+    """The number of results of a component in one hour or UTC day. Results in maintenance are counted separately."""
 
     component = models.ForeignKey(Component, models.CASCADE, related_name="uptimes")
-    tier = models.PositiveIntegerField()  # Tier.HOUR or Tier.DAY
+    tier = models.PositiveIntegerField()  # either Tier.HOUR or Tier.DAY
     start = models.DateTimeField()
     healthy = models.PositiveIntegerField(default=0)
     degraded = models.PositiveIntegerField(default=0)

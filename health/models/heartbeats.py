@@ -1,4 +1,4 @@
-"""Heartbeats: jobs that must check in, and their runs."""
+"""Models of heartbeats, which are jobs that must check in, and of their runs."""
 
 import uuid
 from datetime import datetime, timedelta

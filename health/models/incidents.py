@@ -1,4 +1,4 @@
-"""Incidents, opened automatically or by staff, with their updates and a post-mortem."""
+"""Models of incidents, opened automatically or by staff, with their updates and a post-mortem."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Maintenance windows."""
+"""Models of maintenance windows."""
 
 from datetime import datetime
 from typing import ClassVar

@@ -86,7 +86,7 @@ class Series(models.Model):
 
 
 class Point(models.Model):
-    """Base of all points: the series, the length and the start."""
+    """The base of all points: the series, the length and the start."""
 
     series = models.ForeignKey(Series, models.CASCADE, related_name="+")
     tier = models.PositiveIntegerField(choices=Tier)

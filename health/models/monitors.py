@@ -106,7 +106,7 @@ class Monitor(Component):
 
     @property
     def certificate_address(self) -> tuple[str, int] | None:
-        """The host and port whose certificate the monitor depends on; None without TLS."""
+        """Return the host and port whose certificate the monitor depends on, or None without TLS."""
         parts = urlsplit(self.url)
         if parts.scheme != "https" or not parts.hostname:
             return None

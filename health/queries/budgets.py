@@ -1,4 +1,4 @@
-"""When the error budgets of components are used up."""
+"""Forecast when the error budgets of components are used up."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from health.verdict import Status
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WINDOW = WINDOWS["30 d"]
 BASES = (timedelta(minutes=12), HOUR, 6 * HOUR, DAY, 7 * DAY)
-RAW = 6 * HOUR  # the last hours are read by single result, so that an outage is seen within minutes
+# the results of this time are read one by one, so that an outage shows within minutes
+RAW = 6 * HOUR
 STEP = timedelta(minutes=2)
 
 

@@ -15,15 +15,16 @@ from core.lib.steps import Step, find_step
 from health.models import Latency, Series, SeriesKind, Tier
 
 MINUTE = timedelta(minutes=1)
-USUAL = timedelta(minutes=75)  # the time before that shows what is usual
-AFTERWARDS = timedelta(minutes=6)  # measurements arrive in batches
-# Each of these parts of the last minutes is compared with the time before them, to find the series worth a closer look.
+USUAL = timedelta(minutes=75)  # the length of the earlier time that shows the usual level
+# the length of the time afterwards, because measurements arrive in batches
+AFTERWARDS = timedelta(minutes=6)
+# Each of these parts of the last minutes is compared with the time before, to select the series that are examined.
 PARTS = ((15, 10), (10, 5), (5, -6))
 MIN_SLOWER = 2.0
 MIN_SLOWER_MS = 50.0
-MIN_FAILING = 0.2  # of the calls, more than before
-MIN_REQUESTS = 10.0  # per minute, more or fewer than before
-MIN_AFTERWARDS = 2  # minutes; a single slow minute is no step
+MIN_FAILING = 0.2  # minimum increase of the share of failing calls
+MIN_REQUESTS = 10.0  # minimum change in requests per minute
+MIN_AFTERWARDS = 2  # minimum number of minutes after the step; a single slow minute is no step
 MAX_SERIES = 12
 
 
@@ -167,7 +168,7 @@ def find_traffic_steps(at: datetime) -> Iterator[CallStep]:
     for (app_id, name, environment), values in sorted(counts.items()):
         step = find_step(values, min_change=MIN_REQUESTS, min_after=MIN_AFTERWARDS)
         if step is None or not step.before:
-            continue  # an app that has just begun to report is no change in traffic
+            continue  # the app has just begun to report, which is no change in traffic
         amount = f"{step.before:,.0f} to {step.after:,.0f} a minute"
         what = "rose" if step.after > step.before else "fell"
         yield CallStep(

@@ -23,7 +23,7 @@ def load_states() -> Mapping[str, tuple[Component, State]]:
 
 
 def worst_first(components: Iterable[Component]) -> list[Component]:
-    """Sort by status, then required ones, then public ones, then by kind and title, numbers in titles by value."""
+    """Sort by status, then required and public ones first, then by kind and title, with numbers in titles by value."""
     return sorted(
         components,
         key=lambda one: (

@@ -1,4 +1,4 @@
-"""Read the size of the database on disk, and when it reaches a limit."""
+"""Read the size of the database on disk, and forecast when it reaches a limit."""
 
 import shutil
 from datetime import datetime, timedelta
@@ -43,5 +43,5 @@ def load_course(*, now: datetime) -> Points:
 
 
 def forecast_size(course: Points, *, limit: float, now: datetime) -> Trend:
-    """Return when the database reaches that many bytes."""
+    """Forecast when the database reaches a size in bytes."""
     return forecast(course, limit=limit, now=now, bases=BASES)

@@ -10,7 +10,7 @@ from health.signals import DELIVERY_OUTCOMES
 
 @dataclass(frozen=True)
 class DeliveryCounts:
-    """Number of messages of one channel by outcome."""
+    """The number of messages of one channel by outcome."""
 
     sent: float = 0
     delivered: float = 0
@@ -23,7 +23,7 @@ class DeliveryCounts:
 
     @property
     def total(self) -> float:
-        """Some apps report attempts ("sent") and then outcomes, others only outcomes. The larger one is the total."""
+        """Return the number of attempts ("sent") or of outcomes, whichever is larger. Some apps report no attempts."""
         return max(self.sent, self.delivered + self.undelivered)
 
     @property

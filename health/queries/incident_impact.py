@@ -1,4 +1,4 @@
-"""The orders that an incident affects, through the alerts about its component."""
+"""Read the orders that an incident affects, through the alerts about its component."""
 
 from datetime import datetime
 

@@ -54,7 +54,7 @@ class LatencySummary:
 
 Key = TypeVar("Key")
 _TOTALS = ("count", "measured", "failed", "total_ms")
-_COLUMNS = (*_TOTALS, "highest_ms", *Latency.BUCKETS)  # as LatencySummary.of
+_COLUMNS = (*_TOTALS, "highest_ms", *Latency.BUCKETS)  # the columns that LatencySummary.of expects
 _SUMS = {name: Sum(name) for name in _TOTALS}
 _BUCKETS = {f"sum_{name}": Sum(name) for name in Latency.BUCKETS}
 

@@ -1,4 +1,4 @@
-"""List what happened in a time range: deploys, alerts, incidents, maintenance and changed rules, for the timeline."""
+"""List deploys, alerts, incidents, maintenance and changed rules in a time range, for the timeline."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -19,7 +19,7 @@ _CHANGES = {"alerts.alertrule changed": "changed", "alerts.alertrule added": "ad
 
 
 def list_marks(since: datetime, until: datetime) -> list[Mark]:
-    """Return the marks of all kinds in order of time; of each kind, at most the newest MAX_OF_A_KIND."""
+    """Return the marks of all kinds in order of time, at most the newest MAX_OF_A_KIND per kind."""
     marks = [
         *deploy_marks(since, until, limit=MAX_OF_A_KIND),
         *_alerts(since, until),
@@ -31,7 +31,7 @@ def list_marks(since: datetime, until: datetime) -> list[Mark]:
 
 
 def _alerts(since: datetime, until: datetime) -> Iterable[Mark]:
-    """List alerts of severity high and critical; a mark for every lesser one would hide these."""
+    """List alerts of severity high and critical, because marks for all others would hide these."""
     alerts = SystemAlert.objects.filter(
         opened_at__gte=since, opened_at__lt=until, severity__in=_ALERT_TONES
     ).order_by("-opened_at")[:MAX_OF_A_KIND]

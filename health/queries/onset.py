@@ -1,4 +1,4 @@
-"""When and where an incident or an outage of a component began, for the search for its causes."""
+"""Find when and where an incident or an outage began, as a basis for the search for its causes."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from impact.causes import Onset
 
 
 def onset_of_component(component: Component, *, at: datetime, text: str = "") -> Onset:
-    """Return where the component's outage began that began at that time."""
+    """Return when and where the component's outage began, which started at `at`."""
     name = component_subject(component.name)
     return Onset(
         at=at,
@@ -21,7 +21,7 @@ def onset_of_component(component: Component, *, at: datetime, text: str = "") ->
 
 
 def onset_of_incident(incident: Incident) -> Onset:
-    """Return where the incident began. Without a component, only its time and title are known."""
+    """Return when and where the incident began. Without a component, only its time and title are known."""
     if incident.component is None:
         own = frozenset({incident_identity(incident)})
         return Onset(at=incident.started_at, own=own, text=incident.title)
@@ -29,7 +29,7 @@ def onset_of_incident(incident: Incident) -> Onset:
 
 
 def incident_identity(incident: Incident) -> str:
-    """Return how changes name an outage: by its component, or by the incident that staff opened."""
+    """Return the identity of an outage among changes: its component, or the incident that staff opened."""
     if incident.component is None:
         return f"incident {incident.pk}"
     return component_subject(incident.component.name)

@@ -1,6 +1,6 @@
 """Describe current problems, most severe first: failing components and active alerts.
 
-One cause is one line. An alert or a check that declares in `depends_on` the component that is down is a consequence of
+Each cause is one line. An alert or check whose `depends_on` names a component that is down is a consequence of that
 that outage, and alerts of the same type are one line that says how many they are.
 """
 
@@ -44,7 +44,7 @@ class Problem:
     is_outage: bool = False
     alerts: tuple[SystemAlert, ...] = ()  # worst first
     component: Component | None = None
-    cost: Summary | None = None  # of the alerts, if they affect orders
+    cost: Summary | None = None  # cost of the alerts, if they affect orders
 
 
 def load_urgent_alerts() -> list[SystemAlert]:
@@ -163,7 +163,7 @@ def worst_tone(problems: Iterable[Problem]) -> Tone:
 
 
 def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
-    """Return the problems with what their alerts cost, the same figures as on the pages of the alerts.
+    """Return the problems with the cost of their alerts, the same figures as on the pages of the alerts.
 
     Only the first one gets an estimate, because several estimates of the same time would look like different losses.
     """
@@ -182,7 +182,7 @@ def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
 
 
 def find_cause(problem: Problem) -> Cause | None:
-    """Return what most likely caused the problem, the same as on the page of its first alert."""
+    """Return the most likely cause of the problem, the same as on the page of its first alert."""
     if problem.alerts:
         onset: Onset | None = onset_of_alert(problem.alerts[0])
     elif problem.component is not None and problem.since is not None:

@@ -1,4 +1,4 @@
-"""Load everything the public may know about the portal's health into plain values.
+"""Load the public part of the portal's health into plain values.
 
 The values are served as JSON at `/status/status.json`, so their field names are part of that interface.
 """
@@ -24,7 +24,7 @@ from health.verdict import Status
 INCIDENT_HISTORY = timedelta(days=14)
 MAX_INCIDENTS = 20
 MAX_MAINTENANCE_WINDOWS = 10
-# The time of a feed without entries. Any other would change, and readers would look for something new.
+# The time of a feed without entries. It must not change, because feed readers would expect new entries.
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 _RANK = {"unhealthy": 0, "degraded": 1, "unknown": 2, "maintenance": 3}
 
@@ -40,7 +40,7 @@ class PublicComponent(msgspec.Struct):
     status: str  # a verdict.Status, or "maintenance"
     uptime_percent: float | None  # None while there is less than a day of results
     days: list[DayBar]
-    measured_since: datetime | None = None  # None: for more than 90 days
+    measured_since: datetime | None = None  # None: measured for more than 90 days
     group: str = ""
 
     @property
@@ -81,7 +81,7 @@ class PublicGroup(msgspec.Struct):
 
     @property
     def summary(self) -> str:
-        """The number of components, or of those with a problem: "2 of 12 down"."""
+        """Return the number of components, or of those with a problem: "2 of 12 down"."""
         count = len(self.components)
         down = sum(one.status == Status.UNHEALTHY for one in self.components)
         affected = sum(not one.is_operational for one in self.components)
@@ -125,11 +125,12 @@ class PublicStatus(msgspec.Struct):
     components: list[PublicComponent] = []
     incidents: list[PublicIncident] = []
     maintenance: list[PublicMaintenance] = []
-    incidents_changed_at: datetime = NEVER  # the last public change of any incident, shown or not
+    # time of the last public change of any incident, shown or not
+    incidents_changed_at: datetime = NEVER
 
     @property
     def groups(self) -> list[PublicGroup]:
-        """The components by group: those without one first, then the groups by title."""
+        """Return the components by group: those without one first, then the groups by title."""
         return group_components(self.components)
 
     @property
@@ -164,7 +165,7 @@ def load_public_status(*, now: datetime) -> PublicStatus:
     )
     statuses = [one.status for one in components if one not in under_maintenance]
     if 2 * statuses.count(Status.UNHEALTHY) > len(statuses):
-        overall = Status.UNHEALTHY  # most of what the public uses is down, required or not
+        overall = Status.UNHEALTHY  # most public components are down, required or not
     return PublicStatus(
         made_at=now,
         status=str(overall),
@@ -190,7 +191,10 @@ def load_public_status(*, now: datetime) -> PublicStatus:
 
 
 def _maintenance_silences(now: datetime) -> list[PublicMaintenance]:
-    """Return the alert silences for planned work that are in force. Negative ids keep them apart from windows."""
+    """Return the alert silences for planned work that are in force.
+
+    Negative ids distinguish them from maintenance windows.
+    """
     return [
         PublicMaintenance(
             -one.silence.pk,

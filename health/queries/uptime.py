@@ -30,7 +30,7 @@ MAX_RAW_WINDOW = timedelta(hours=12)
 
 @dataclass(frozen=True)
 class Availability:
-    """The number of results in a time window that say up, and that say down."""
+    """The number of "up" and "down" results in a time window."""
 
     up: int = 0
     down: int = 0
@@ -49,19 +49,19 @@ class Availability:
 
     @property
     def tone_class(self) -> str:
-        """The CSS class of the percentage."""
+        """Return the CSS class of the percentage."""
         if self.percent is None:
             return "quiet"
         return "" if self.meets_goal else "tone-warning strong"
 
     @property
     def budget_left(self) -> float | None:
-        """The remaining share of the error budget: 1 is untouched, below 0 is overspent."""
+        """Return the remaining share of the error budget: 1 is unused, below 0 is overspent."""
         return 1 - self.down / self.total / (1 - GOAL) if self.total else None
 
     @property
     def burn_rate(self) -> float | None:
-        """The rate at which the error budget is spent, as a multiple of the allowed rate."""
+        """Return the rate at which the error budget is spent, as a multiple of the allowed rate."""
         return self.down / self.total / (1 - GOAL) if self.total else None
 
 
@@ -160,12 +160,12 @@ class UptimeLine:
     availabilities: list[Availability]  # in the order of WINDOWS
     measured_since: (
         datetime | None
-    )  # the time of the first result; None if it is before the longest window
+    )  # time of the first result; None if that is before the longest window
     now: datetime
 
     @property
     def by_window(self) -> list[tuple[str, Availability]]:
-        """Return the availability of each window that the measurements cover; of others, an empty one."""
+        """Return the availability of each window, which is empty if the measurements do not cover the window."""
         return [
             (name, availability if self.covers(window) else Availability())
             for (name, window), availability in zip(
@@ -180,7 +180,7 @@ class UptimeLine:
 
     @property
     def lifetime_percent(self) -> float | None:
-        """The uptime over the longest window or, if that is shorter, since the first result; None in the first day."""
+        """Return the uptime in the longest window, or since the first result if that is later; None in the first day."""
         since = self.measured_since
         if since is not None and self.now - since < MIN_MEASURED:
             return None
@@ -188,7 +188,7 @@ class UptimeLine:
 
     @property
     def budget_left_percent(self) -> float | None:
-        """The remaining error budget of the last 30 days; None if the component is newer than that."""
+        """Return the remaining error budget of the last 30 days, or None if the component is newer than that."""
         left = dict(self.by_window)["30 d"].budget_left
         return None if left is None else 100 * left
 

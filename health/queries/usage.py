@@ -1,4 +1,4 @@
-"""Read how much apps are used: requests, function calls and bandwidth, and the limits of these."""
+"""Read the usage of apps and its limits: requests, function calls and bandwidth."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -113,7 +113,10 @@ def level_per_slot(
 
 
 def first_recorded_at() -> datetime | None:
-    """Return the start of the first hour with a value: how long the portal has been running, up to 35 days."""
+    """Return the start of the first hour with a value.
+
+    It shows for how long the portal has been running, up to 35 days.
+    """
     return (
         Value.objects.filter(tier=Tier.HOUR)
         .order_by("start")

@@ -17,9 +17,8 @@ log = logging.getLogger(__name__)
 
 REREAD_AFTER = timedelta(hours=6)
 WARNING_PERIOD = timedelta(days=14)
-MAX_THREADS = (
-    64  # which only wait: hosts that do not respond must not use up the time limit of the job
-)
+# many threads, which only wait, so that unresponsive hosts do not use up the time limit of the job
+MAX_THREADS = 64
 
 
 def check_certificates(*, now: datetime) -> int:

@@ -34,7 +34,7 @@ def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str
     external = {monitor.name for monitor in monitors}
     external_results = [results[name] for name in external]
     is_cut_off = looks_cut_off(external_results) and probes.is_own_network_down()
-    if is_cut_off:  # an address that we cannot reach may well be up
+    if is_cut_off:  # an address that we cannot reach may still be up
         results = {
             name: [r for r in found if name not in external or not r.is_unreachable]
             for name, found in results.items()

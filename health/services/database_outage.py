@@ -81,7 +81,7 @@ def outage_path() -> Path:
 
 
 def _begin(outage: Outage) -> None:
-    """Send the message, unless another process of this host already did. The process that creates the file sends it."""
+    """Send the message unless another process of this host already has. The process that creates the file sends it."""
     try:
         handle = os.open(outage_path(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -109,7 +109,7 @@ def _begin(outage: Outage) -> None:
 def send_directly(message: Message) -> None:
     """Send the message to every channel that is configured in the settings, to all at the same time.
 
-    Those that do not accept it now get it at the next checks, until the database is back.
+    The message is sent again with the next checks to channels that did not accept it, until the database is back.
     """
     _unsent[:] = _address(message)
     send_unsent()
@@ -141,7 +141,7 @@ def _address(message: Message) -> list[Direct]:
 
 
 def _send(direct: Direct) -> bool:
-    """Return True if the message was accepted, or will never be."""
+    """Return True if the message was accepted or permanently refused."""
     try:
         direct.transport.send(direct.message, direct.config, idempotency_key=direct.key)
     except (DeliveryFailed, OSError) as error:
@@ -166,7 +166,7 @@ def config_from_settings(transport: Transport) -> dict[str, str] | None:
 
 
 def _end(now: datetime) -> None:
-    """Record the outage, unless another process already does. The process that renames the file records it."""
+    """Record the outage unless another process already does. The process that renames the file records it."""
     claimed = outage_path().with_suffix(f".{os.getpid()}")
     try:
         outage_path().rename(claimed)

@@ -157,7 +157,7 @@ def _record_missed(heartbeat: Heartbeat, now: datetime) -> None:
         expected_at=heartbeat.expected_after(now)
     )
     if not updated or due is None:
-        return  # it has checked in meanwhile
+        return  # the job has checked in meanwhile
     CheckIn.objects.create(
         heartbeat=heartbeat, status=CheckInStatus.MISSED, at=due, finished_at=now
     )

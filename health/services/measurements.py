@@ -21,7 +21,7 @@ OTHER = "(other)"
 NAMES_PER_QUERY = 400
 MAX_AGE = timedelta(hours=24)
 
-SeriesKey = tuple[int | None, str, str, str]  # app id, kind, name, environment
+SeriesKey = tuple[int | None, str, str, str]  # (app id, kind, name, environment)
 PointKey = tuple[SeriesKey, datetime]
 
 

@@ -70,7 +70,7 @@ def _app(component: Component) -> dict[str, str]:
 
 
 def _references(component: Component) -> References:
-    """Return the orders that a failing check concerns, as far as the check knows them."""
+    """Return the orders that a failing check affects, as far as the check knows them."""
     if component.kind != ComponentKind.CHECK or component.name not in health_checks:
         return References()
     find = health_checks.get(component.name).references

@@ -27,7 +27,7 @@ RETRY_PAUSE = timedelta(minutes=5)
 SEND_LEASE = timedelta(minutes=2)
 MAX_ATTEMPTS = 3
 BATCH_SIZE = 100
-MAX_SECONDS = 30.0  # of one run, which occupies a worker
+MAX_SECONDS = 30.0  # maximum duration of a run, which occupies a worker
 
 
 def _cipher() -> MultiFernet:

@@ -30,7 +30,8 @@ from health.services.heartbeats import (
     create_daily_heartbeat,
 )
 
-_READ_BYTES = 4 * MAX_OUTPUT_CHARS  # the longest encoding; what is cut off is scrubbed before
+# enough for the longest encoding of that many characters; the text is scrubbed before it is cut off
+_READ_BYTES = 4 * MAX_OUTPUT_CHARS
 _METHODS = ["GET", "HEAD", "POST"]
 
 

@@ -47,7 +47,7 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
     severity=Severity.MEDIUM,
     alert_type=FAILED_SMS,
     cadence=Cadence.DELIVERY,
-    min_samples=20,  # a failed test message is not a rate
+    min_samples=20,  # a few failed test messages are not a meaningful rate
 )
 def sms_failure_rate(since: datetime, until: datetime) -> Iterator[Reading]:
     """Yield the share of undelivered SMS of each app, because apps count either attempts or outcomes."""

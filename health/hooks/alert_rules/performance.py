@@ -71,7 +71,7 @@ def slow_response(since: datetime, until: datetime) -> Measured:
     cadence=Cadence.PERFORMANCE,
 )
 def very_slow_response(since: datetime, until: datetime) -> Measured:
-    """Return every series that is not clear: one that is missing here has no call above the clear threshold."""
+    """Return every series that is not clear. A series that is missing has no call above the clear threshold."""
     above_ms = min(MIN_SLOW_CALL_MS, limits_of(VERY_SLOW).effective_clear_threshold())
     return list(_slowest((SeriesKind.FUNCTION, SeriesKind.REQUEST), since, until, above_ms))
 

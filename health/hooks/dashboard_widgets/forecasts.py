@@ -1,4 +1,4 @@
-"""The widget that says when limits are reached."""
+"""The widget that forecasts when limits are reached."""
 
 import logging
 

@@ -68,7 +68,7 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
 def _tone(
     found: list[problems.Problem], summary: ActiveSummary, warnings: list[tuple[str, str]]
 ) -> Tone:
-    """Return the tone of the card: neither good nor bad if lesser or dismissed problems last."""
+    """Return the tone of the card, which is neutral if only lesser or dismissed problems persist."""
     if found:
         return problems.worst_tone(found)
     if warnings:
@@ -77,7 +77,7 @@ def _tone(
 
 
 def _list_warnings(context: WidgetContext) -> list[tuple[str, str]]:
-    """Return what is over its warning line without an alert, as sentences with the address of more."""
+    """Return a sentence and a link for each figure that is over its warning line without an alert."""
     found = []
     for figure in sorted(overview_figures, key=lambda figure: figure.order):
         sentence = figure.describe_warning(context.now) if figure.describe_warning else ""

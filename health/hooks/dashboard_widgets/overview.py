@@ -22,7 +22,7 @@ from health.queries.marks import list_marks
 log = logging.getLogger(__name__)
 
 MAX_LISTED_MARKS = 8
-_MULTIPLE = 3  # from here on, the change is given as a multiple instead of in percent
+_MULTIPLE = 3  # a change by this factor or more is given as a multiple instead of in percent
 _NOTABLE_CHANGE = 0.2  # smaller changes are drawn in a neutral color
 
 
@@ -83,7 +83,7 @@ def overview(context: WidgetContext) -> dict[str, object]:
 
 
 def _read(figure: OverviewFigure, context: WidgetContext) -> Reading | None:
-    """Read a figure; one that fails is shown as unavailable and does not hide the others."""
+    """Read a figure. If that fails, it is shown as unavailable and does not hide the others."""
     try:
         return figure.read(context)
     except Exception:
@@ -103,7 +103,7 @@ def _shown(
 
 
 def _in_words(value: float | None, unit: str) -> str:
-    """Format a figure with about two significant digits, because more would only flicker."""
+    """Format a figure with about two significant digits, because further digits would change at every refresh."""
     if value is not None and unit != "ms" and 0 < abs(value) < 1:
         value = float(f"{value:.1g}")
     elif value is not None and abs(value) < 10:
@@ -112,7 +112,7 @@ def _in_words(value: float | None, unit: str) -> str:
 
 
 def compare(figure: OverviewFigure, reading: Reading) -> Comparison | None:
-    """Compare a reading with the same hour of last week; None if one of the two is not known."""
+    """Compare a reading with the same hour of last week. Return None if one of the two is unknown."""
     value, before = reading.value, reading.week_ago
     if value is None or before is None:
         return None
