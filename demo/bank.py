@@ -1,4 +1,4 @@
-"""Stripe's part in the demo: the test double, buyers who pay, and the webhook events."""
+"""Simulate Stripe in the demo: a test double, buyers who pay, and webhook events."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ import httpx
 from tests.payments.stripe_double import Reply, StripeDouble
 
 WEBHOOKS = "/api/v1/webhooks/stripe/"
-PAY = "/demo/pay/"  # POST, followed by an intent's id: pays it as its buyer would
+PAY = "/demo/pay/"  # prefix of a path that, with an intent's id, pays the intent by POST
 
 
 class Bank:

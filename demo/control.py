@@ -1,4 +1,4 @@
-"""The demo's control page: it starts the story and says what to look at. It listens on loopback only."""
+"""The control page of the demo, which starts the story and explains it. It listens on loopback only."""
 
 import threading
 from html import escape
@@ -30,7 +30,7 @@ money come back after the rollback. It takes about {length}.</p>
 
 
 class ControlPage:
-    """Serves the page from its creation to `close()`."""
+    """A server of the control page, from its creation to `close()`."""
 
     def __init__(self, story: Story, portal_url: str, *, port: int = 0) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(story, portal_url))
@@ -80,7 +80,7 @@ def _handler(story: Story, portal_url: str) -> type[BaseHTTPRequestHandler]:
             return None
 
         def do_POST(self) -> None:
-            """Start the story. A page of another site must not be able to."""
+            """Start the story, unless another site's page sent the request."""
             origin = self.headers.get("Origin")
             if not self._is_own_host() or (
                 origin is not None and urlsplit(origin).netloc != self.headers["Host"]
@@ -100,6 +100,6 @@ def _handler(story: Story, portal_url: str) -> type[BaseHTTPRequestHandler]:
             return name in ("127.0.0.1", "localhost")
 
         def log_message(self, *_: object) -> None:
-            """Print nothing: the terminal belongs to the shop."""
+            """Print nothing, because the terminal shows the output of the shop."""
 
     return Handler

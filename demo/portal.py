@@ -1,4 +1,4 @@
-"""A client of the portal as an app of the shop has it: an address, keys and the public endpoints."""
+"""A client of the portal that uses only what the shop's apps have: an address, keys and the public endpoints."""
 
 import threading
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Keys:
 
 
 class Portal:
-    """Call the portal as one app. A missing endpoint or a rejected request is printed once, and the shop continues."""
+    """A client of the portal for one app. It prints a missing endpoint or a rejected request once and continues."""
 
     def __init__(self, base_url: str, keys: Keys) -> None:
         self.base_url = base_url
@@ -25,7 +25,7 @@ class Portal:
         self._http = httpx.Client(
             base_url=base_url, timeout=10, headers={"Authorization": f"Bearer {keys.api_key}"}
         )
-        self._missing: set[str] = set()  # areas of the API that do not exist
+        self._missing: set[str] = set()  # areas of the API that the portal does not have
         self._printed: set[str] = set()
         self._lock = threading.Lock()
 

@@ -23,7 +23,7 @@ OUTAGES = {4: "sms", 5: "sms", 7: "checkout", 8: "checkout"}
 
 
 class Shop:
-    """Runs from `open()` to `close()`. `counts` is what it did, printed once a minute."""
+    """A shop that runs from `open()` to `close()`. `counts` holds the number of its actions, printed once a minute."""
 
     def __init__(
         self, shop: Portal, gate: Portal, bank: Bank | None, *, buyers_per_usual: float = 1
@@ -32,10 +32,12 @@ class Shop:
         self.counts: Counter[str] = Counter()
         self.started = time.monotonic()
         self._stopped = threading.Event()
-        self._directed: str | None = None  # what the story breaks; None if no story is running
+        # the part that the story breaks; None if no story is running
+        self._directed: str | None = None
         self._signals: list[dict[str, object]] = []
         self._lock = threading.Lock()
-        self._latest: deque[Basket] = deque(maxlen=20)  # orders, for errors of the checkout
+        # orders in which errors of the checkout occur
+        self._latest: deque[Basket] = deque(maxlen=20)
         self._interrupted: deque[tuple[dict[str, Any], str]] = deque(maxlen=200)
         self._visitors = [f"visitor-{n}" for n in range(140)]
         self._threads = [
@@ -182,7 +184,7 @@ class Shop:
             self.counts["buyers who returned"] += 1
 
     def _report(self, run: Callable[[Basket], object], basket: Basket, level: str = "") -> None:
-        """Run code that fails for the basket, and report its error with what the shop knows about the order."""
+        """Run code that fails for the basket, and report its error with the shop's data about the order."""
         with sentry_sdk.isolation_scope() as scope:
             scope.set_user({"id": basket.user_id})
             scope.set_tag("function", "checkout")
@@ -217,11 +219,11 @@ class Shop:
 
     @property
     def interrupted_count(self) -> int:
-        """Return the number of orders whose payment failed and whose buyers have not decided what to do."""
+        """Return the number of orders whose payment failed and whose buyers have not decided yet."""
         return len(self._interrupted)
 
     def direct(self, broken: str | None) -> None:
-        """Break this part, or nothing for "", until further notice. None returns to the usual outages."""
+        """Break this part until the next call; "" breaks nothing, and None returns to the usual outages."""
         self._directed = broken
 
     def deploy(self, release: str) -> None:

@@ -15,7 +15,7 @@ LENGTH_SECONDS = 600.0
 MIN_INTERRUPTED = (
     8  # orders that fail before the rollback, enough for an alert about critical errors
 )
-MAX_STRETCH = 3  # times its length that a scene may last until its goal is reached
+MAX_STRETCH = 3  # a scene may last this many times its length until its goal is reached
 
 
 class Scene(StrEnum):
@@ -28,7 +28,7 @@ class Scene(StrEnum):
 @dataclass(frozen=True)
 class Chapter:
     scene: Scene
-    share: float  # of the story's length
+    share: float  # share of the story's length
     title: str
     text: str
     page: str  # the portal's page to watch
@@ -62,7 +62,7 @@ CHAPTERS = [
 
 
 class Story:
-    """Plays once from `start()` to its end; it can be started again afterwards."""
+    """A story that plays once from `start()` to its end and can be started again afterwards."""
 
     def __init__(self, shop: Shop, *, length_seconds: float = LENGTH_SECONDS) -> None:
         self.length_seconds = length_seconds
@@ -114,7 +114,7 @@ class Story:
         self.scene = scene
 
     def _wait(self, chapter: Chapter) -> None:
-        """Wait for the chapter's time and, on a slow machine, until what it is about has happened."""
+        """Wait for the chapter's time and, on a slow machine, until its goal is reached."""
         seconds = chapter.share * self.length_seconds
         latest = time.monotonic() + seconds * MAX_STRETCH + 10
         self._stopped.wait(seconds)

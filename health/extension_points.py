@@ -99,7 +99,7 @@ WidgetSize = Literal["small", "medium", "wide"]
 
 
 class Tab(StrEnum):
-    """The position of a widget on the system-health page: at the top, which wall mode also shows, or in one of three tabs."""
+    """The position of a widget on the system-health page: the top, which wall mode also shows, or one of three tabs."""
 
     TOP = "top"
     RELIABILITY = "reliability"

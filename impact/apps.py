@@ -9,5 +9,5 @@ class ImpactConfig(AppConfig):
     def ready(self) -> None:
         from impact.triggers import create_triggers
 
-        # After every app's migrations, because each may copy a table of its own.
+        # This runs after the migrations of every app, because each of them may copy a table, which drops its triggers.
         post_migrate.connect(create_triggers, dispatch_uid="impact.triggers")

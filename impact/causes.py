@@ -1,4 +1,4 @@
-"""The ranking of what changed before a problem. Needs no database.
+"""Rank the changes before a problem by how likely they caused it. Needs no database.
 
 A change scores the weight of its kind, times how it relates to the problem, times the size of its step, divided by its
 distance in time. docs/impact.md explains the figures; each cause carries its reasons.
@@ -25,8 +25,8 @@ class CauseKind(models.TextChoices):
     ERROR = "error", "Error"
 
 
-# How often a change of this kind is what people find in the end, relative to a deploy. A new error or more traffic is
-# often a consequence of the same cause.
+# How often a change of this kind turns out to be the cause, relative to a deploy. A new error or more traffic is often
+# another consequence of the same cause.
 WEIGHTS = {
     CauseKind.DEPLOY: 1.0,
     CauseKind.RELEASE: 0.9,
@@ -47,33 +47,34 @@ NOTICED_AFTER = {
 }
 LOOKBACK = timedelta(hours=24)
 LOOKAHEAD = max(NOTICED_AFTER.values())
-HALF_AT = timedelta(minutes=20)  # a change this long before counts half
+HALF_AT = timedelta(minutes=20)  # a change this long before the problem counts half
 
-IS_SUBJECT = 4.0  # what changed is what the problem is about, or depends on: its rule, its monitor
-IS_NAMED = 2.5  # the problem's text names what changed
+# the change is about the subject of the problem, or what that depends on: its rule, its monitor
+IS_SUBJECT = 4.0
+IS_NAMED = 2.5  # the problem's text names the changed thing
 SAME_APP, OTHER_APP, ANY_APP = 1.5, 0.15, 0.8  # ANY_APP: the app of one of the two is not known
-# Every new error is first seen in the release that runs, so this says little. Another release says more.
+# Every new error is first seen in the running release, so a match is weak evidence. A mismatch is stronger.
 SAME_RELEASE, OTHER_RELEASE = 1.2, 0.4
 SAME_ENVIRONMENT, OTHER_ENVIRONMENT = 1.3, 0.2
-AFTERWARDS = 0.5  # noticed after the problem, which makes it less likely
+AFTERWARDS = 0.5  # the change was noticed after the problem, so it is less likely the cause
 AT_ONCE = timedelta(seconds=30)
-IS_OVER = 0.3  # an outage that had ended before the problem began
+IS_OVER = 0.3  # the outage had ended before the problem began
 MIN_SCORE = 0.05
 MIN_NAME_LENGTH = 4  # shorter names occur in texts by chance
 
 
 @dataclass(frozen=True)
 class Onset:
-    """When and where a problem began, and what it is about, as far as it is known."""
+    """The known facts about the beginning of a problem: its time, its place and its subjects."""
 
     at: datetime
-    uncertainty: timedelta = timedelta(0)  # it may have begun this much earlier
-    app_ids: frozenset[int] = frozenset()  # empty: not known
+    uncertainty: timedelta = timedelta(0)  # the problem may have begun this much earlier
+    app_ids: frozenset[int] = frozenset()  # empty: unknown
     environments: frozenset[str] = frozenset()  # empty: not known
-    releases: frozenset[str] = frozenset()  # in which it was first seen; empty: not known
+    releases: frozenset[str] = frozenset()  # releases in which it was first seen; empty: unknown
     subjects: frozenset[str] = frozenset()  # such as "alerts.alertrule 12", "component stripe"
     own: frozenset[str] = frozenset()  # identities that are the problem itself: "component stripe"
-    text: str = ""  # its title, message and function, to find names in
+    text: str = ""  # its title, message and function, which are searched for names
 
     @property
     def since(self) -> datetime:
@@ -93,15 +94,17 @@ class Change:
     kind: CauseKind
     label: str  # such as "Deploy of shop 2.4 to production"
     at: datetime  # when it happened, or began
-    until: datetime | None = None  # when it ended; None if it is a moment or goes on
+    until: datetime | None = None  # when it ended; None if it has no duration or still lasts
     url: str = ""
-    app_id: int | None = None  # None: it concerns all apps
-    environment: str = ""  # "": all
+    app_id: int | None = None  # None: all apps
+    environment: str = ""  # "": all environments
     release: str = ""
-    identity: str = ""  # not a cause of the problem that is this itself: "component stripe"
+    # a problem with this identity is the change itself, which is not its own cause: "component stripe"
+    identity: str = ""
     subjects: frozenset[str] = frozenset()
-    names: tuple[str, ...] = ()  # by which a problem's text may name it
-    factor: float = 0.0  # of a step: 3 is three times as much, 0.5 half; 0 if it is no step
+    names: tuple[str, ...] = ()  # names that the text of a problem may contain
+    # the size of a step: 3 is three times as much, 0.5 half as much; 0 if it is no step
+    factor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Cause:
 
     change: Change
     score: float
-    distance: timedelta  # before the problem; negative if it was noticed afterwards
+    distance: timedelta  # time before the problem; negative if the change was noticed afterwards
     reasons: tuple[str, ...]
 
     @property
@@ -146,7 +149,7 @@ def weigh(change: Change, onset: Onset) -> Cause | None:
         change.identity and change.identity in onset.own
     ):
         return None
-    # A rule looks at its last hour, say: within it, the distance says less.
+    # A rule measures, for example, the last hour. Within that time, the distance is less significant.
     half_at = HALF_AT + onset.uncertainty / 2
     score = WEIGHTS[change.kind] / (1 + abs(distance) / half_at)
     if distance < -AT_ONCE:

@@ -1,4 +1,4 @@
-"""The hooks of impact: what other apps add to it, each in `<app>/hooks/<kind>.py`.
+"""The hooks of `impact`, to which other apps contribute in `<app>/hooks/<kind>.py`.
 
 | kind | decorator | the function |
 | --- | --- | --- |
@@ -29,8 +29,9 @@ class Watch:
 
     table: str
     columns: tuple[str, ...]
-    column: str = "id"  # of the row that changed: the primary key of the source's record
-    sees_inserts: bool = True  # False: rows are inserted together with one that another watch sees
+    column: str = "id"  # column of the changed row with the primary key of the source's record
+    # False: another watch records a row that is inserted at the same time
+    sees_inserts: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ OrderSource = Callable[[Wanted], Iterable[Attempt]]
 @dataclass(frozen=True)
 class Source:
     name: str
-    kind: str  # of its attempts
+    kind: str  # kind of its attempts
     load: OrderSource
     watches: tuple[Watch, ...]
-    page: Callable[[str], str]  # the URL of the page of a record, by its uuid
+    page: Callable[[str], str]  # returns the URL of the page of a record by its uuid
 
 
 order_sources: Registry[Source] = Registry("order_sources")
@@ -85,24 +86,24 @@ class Mention(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """One page of what a range of a source's rows mentions."""
+    """One page of the mentions in a range of a source's rows."""
 
     mentions: Sequence[Mention] = ()
-    next: int | None = None  # where the next page starts; None after the last one
+    next: int | None = None  # start of the next page; None after the last one
 
 
 @dataclass(frozen=True)
 class Description:
-    """How a problem is shown to staff."""
+    """The description of a problem for staff."""
 
     title: str
     url: str
     problems: tuple[
         Problem, ...
-    ]  # whose orders it has: itself, and for example the groups merged into it
+    ]  # the problems whose orders it has: itself and, for example, the groups merged into it
     since: datetime | None = None
     until: datetime | None = None
-    permission: str = ""  # needed to see it
+    permission: str = ""  # permission that is required to see it
 
 
 ReadMentions = Callable[[int, int, int], Page]
@@ -136,7 +137,7 @@ def problem_source(
     watches: tuple[Watch, ...] = (),
     onset: Callable[[int], Onset | None] | None = None,
 ) -> Callable[[ReadMentions], ReadMentions]:
-    """Register a function `(first, last, limit) -> Page` that returns what the rows with these ids mention.
+    """Register a function `(first, last, limit) -> Page` that returns the mentions in the rows with these ids.
 
     `find(kind, values)` returns the earlier mentions of values, for the `indexed` kinds of references. Mentions of
     other kinds are remembered for two days, for orders that begin after the problem. `onset(id)` returns when and where
@@ -154,8 +155,8 @@ def problem_source(
 class Person:
     """A customer to erase, by every reference under which records name that customer."""
 
-    customers: frozenset[str]  # in payments and reservations
-    users: frozenset[str]  # in errors
+    customers: frozenset[str]  # references in payments and reservations
+    users: frozenset[str]  # references in errors
 
 
 Eraser = Callable[[Person, int, datetime], int]

@@ -1,4 +1,4 @@
-"""Orders as problems see them, and which problem touched which order.
+"""Models of orders, and of the problems that affected them.
 
 The rows are derived: `impact.services.catch_up` computes them from payments, reservations, events and alerts.
 """
@@ -95,7 +95,7 @@ class OrderReference(models.Model):
 
 
 class Touch(models.Model):
-    """A problem touched an order: the problem named the order, or something that belongs to it."""
+    """A link from a problem to an order: the problem named the order, or something that belongs to it."""
 
     pk = models.CompositePrimaryKey("kind", "problem", "order_id")
     kind = models.CharField(max_length=10)
@@ -109,7 +109,7 @@ class Touch(models.Model):
 
 
 class ProblemReference(models.Model):
-    """An identifier that a problem named lately, for orders that begin afterwards."""
+    """An identifier that a problem named recently, for orders that begin afterwards."""
 
     pk = models.CompositePrimaryKey("ref_kind", "value", "kind", "problem", "hour")
     ref_kind = models.CharField(max_length=12, choices=ReferenceKind)
@@ -170,7 +170,7 @@ class WinBackEntry(models.Model):
 
 
 class Erasure(models.Model):
-    """The erasure of a person from all records. It does not say who the person was once it is finished."""
+    """The erasure of a person from all records. Once it is finished, the row no longer identifies the person."""
 
     customers = models.TextField(
         blank=True,

@@ -31,7 +31,7 @@ class Reference(NamedTuple):
 
 
 def narrow(references: Iterable[Reference]) -> list[Reference]:
-    """Return the references by which one thing that happened finds its orders.
+    """Return the references that link one event or alert to its orders.
 
     If it names an order, payment or reservation, its user and organization link no further orders: a buyer whose
     payment failed may have other orders of the day, which went well.

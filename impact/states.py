@@ -1,7 +1,7 @@
 """The one definition of an order's state, decided from its payments and reservations. Needs no database.
 
-A stage is stored and does not depend on a problem. A state is the stage as one problem sees it: an order that was paid
-after the problem has recovered, one that was paid before is safe.
+A stage is stored and does not depend on a problem. A state is the stage in relation to one problem: an order that was
+paid after the problem has recovered, one that was paid before is safe.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class State(models.TextChoices):
     RECOVERED = "recovered", "recovered"
     REFUND_DUE = "refund_due", "refund due"
     SAFE = "safe", "safe"
-    EARLIER = "earlier", "ended before the problem"  # listed, but in no figure
+    EARLIER = "earlier", "ended before the problem"  # listed, but not included in any figure
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Decision:
     created_at: datetime
     until: datetime | None = None  # when an open order is lost; None: it has no end
     settled_at: datetime | None = None  # when it was paid or ended
-    amounts: dict[str, int] = field(default_factory=dict)  # by currency, the largest part first
+    # amount by currency, the largest part first
+    amounts: dict[str, int] = field(default_factory=dict)
     seats: int = 0
     customer: str = ""
 

@@ -10,7 +10,7 @@ staff = admin.site.admin_view
 
 urlpatterns = [
     path("api/v1/impact/<slug:kind>/<int:id>/", api.impact, name="api"),
-    # Before the pages of problems, whose kind would match "lists".
+    # These must precede the pages of problems, whose kind would match "lists".
     path("admin/impact/lists/<int:pk>/", staff(pages.win_back_list), name="list"),
     path("admin/impact/lists/<int:pk>/csv/", staff(pages.list_csv), name="list-csv"),
     path("admin/impact/erase/", staff(pages.erase), name="erase"),

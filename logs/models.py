@@ -1,4 +1,4 @@
-"""Structured logs of apps, and the requests of traces, both kept for a few days."""
+"""Models of structured logs and of the requests of traces, both kept for a few days."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -42,11 +42,11 @@ class LogEntryQuerySet(models.QuerySet["LogEntry"]):
 class LogEntry(models.Model):
     """A log record, or a request that a trace contains.
 
-    Like the id of an event, the id is made from a time, here the entry's own: ordering by id is ordering by time.
+    Like the id of an event, the id is derived from a time, here the entry's own. Ordering by id orders by time.
     """
 
     id = models.BigIntegerField(primary_key=True, editable=False)
-    # As for events, a constraint would cost a look-up per row. Retention deletes the rows of a deleted app, too.
+    # As for events, a constraint would cost a look-up per row. Retention also deletes the rows of deleted apps.
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )

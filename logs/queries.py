@@ -32,9 +32,9 @@ KEYS = {
     "until": "Until, such as 1h or 2026-11-22",
 }
 FILTERS = ("q", "app", "level")
-# Of the ids that are made from times.
+# The width of the ids that are derived from times.
 _FIRST_TIME, _LAST_TIME = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-MAX_RELATED = 100  # entries beside an event
+MAX_RELATED = 100  # maximum number of entries beside an event
 # An event of a trace is received shortly before or after the entries of the trace.
 _BEFORE_TRACE = timedelta(minutes=1)
 _AFTER_TRACE = timedelta(minutes=5)

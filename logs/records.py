@@ -1,4 +1,4 @@
-"""Turn log records as clients send them into entries: bounded, scrubbed and searchable. Needs no database."""
+"""Convert log records of clients into entries: bounded, scrubbed and searchable. Needs no database."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -143,7 +143,7 @@ def _scrubbed(given: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
             continue
         kept[_clean(str(name))[:MAX_NAME_LENGTH]] = _bounded(value)
     scrubbed: dict[str, Any] = scrubber.scrub(kept)
-    # Values are cut after they are scrubbed: half of a secret would not be recognized.
+    # Values are cut after they are scrubbed, because half of a secret would not be recognized.
     scrubbed = {
         name: _cut(value, MAX_VALUE_LENGTH) if isinstance(value, str) else value
         for name, value in scrubbed.items()

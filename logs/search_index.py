@@ -1,4 +1,4 @@
-"""The full-text index of entries: FTS5 on SQLite, a GIN index on PostgreSQL. Both find words by their beginnings.
+"""The full-text index of entries: FTS5 on SQLite, a GIN index on PostgreSQL. Both find words by their prefixes.
 
 Words are runs of letters and digits, in lower case. On SQLite the index is a table of its own, which is written with
 the entries, without triggers: Django drops triggers when it rebuilds a table.

@@ -19,7 +19,7 @@ from logs import search_index
 from logs.models import LogEntry
 from logs.records import Record, to_entry
 
-CATEGORY = "log"  # in the list of discarded items
+CATEGORY = "log"  # category in the list of discarded items
 CHUNK_SIZE = 500  # entries deleted in one transaction
 # Between chunks, sleep _PAUSE_FACTOR x the duration of the chunk, so that ingestion can write.
 _PAUSE_FACTOR = 2
@@ -56,7 +56,7 @@ def record_logs(records: Sequence[Record], *, project: Project, now: datetime) -
         return 0
     try:
         _insert(found)
-    except IntegrityError:  # another process made the same id in the same millisecond
+    except IntegrityError:  # another process generated the same id in the same millisecond
         _insert(found)
     return len(found)
 

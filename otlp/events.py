@@ -1,4 +1,4 @@
-"""Exceptions of OpenTelemetry as events in the format of Sentry SDKs, which the rest of ingestion knows."""
+"""Convert exceptions of OpenTelemetry to events in the format of Sentry SDKs, which the rest of ingestion uses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,8 @@ class Caught:
     resource: Resource
     at_ns: int
     level: str = "error"
-    attributes: Mapping[str, Any] = field(default_factory=dict)  # of the span or the log record
+    # attributes of the span or the log record
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str = ""
     span_id: str = ""
     parent_span_id: str = ""

@@ -1,4 +1,4 @@
-"""Log records, and the exceptions that they carry."""
+"""Read log records and the exceptions in them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ from otlp.events import Caught, is_exception
 from otlp.resources import Resource
 from otlp.traces import time_of
 
-MAX_RECORDS = 10_000  # of one request
-_REPEATED = ("exception.stacktrace",)  # it is in the event
+MAX_RECORDS = 10_000  # maximum per request
+_REPEATED = ("exception.stacktrace",)  # attributes that the event already has
 
 
 @dataclass(slots=True)

@@ -6,7 +6,10 @@ from core.clients.models import ClientApp
 
 
 class CumulativeSum(models.Model):
-    """The last value of a sum that an app reports as a total since its start. The difference to the next is counted."""
+    """The last value of a sum that an app reports as a total since its start.
+
+    The difference to the next value is counted.
+    """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+", db_index=False)
     stream = models.CharField(

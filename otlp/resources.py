@@ -1,10 +1,10 @@
-"""Facts about the program that reports: its release, its environment, its language."""
+"""Read the facts about the reporting program: its release, environment and language."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Attributes of the resource that say something about a single record. Others repeat the same process in each.
+# Attributes of the resource that are useful with a single record. Others describe the process, the same in each record.
 _KEPT = ("service.", "host.name", "k8s.", "container.name", "cloud.region", "faas.")
 _PLATFORMS = {
     "nodejs": "node",

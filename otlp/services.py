@@ -24,7 +24,7 @@ from otlp.metrics import Metrics
 from otlp.sums import increases
 from otlp.traces import Traces
 
-MAX_EXCEPTIONS = 1_000  # of one request
+MAX_EXCEPTIONS = 1_000  # maximum per request
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-MAX_LENGTH = 200_000  # of a text
-MAX_EXCEPTIONS = 20  # of a chain
+MAX_LENGTH = 200_000  # maximum length of a text
+MAX_EXCEPTIONS = 20  # maximum number in a chain
 
 Frame = dict[str, Any]
 Exception_ = dict[str, Any]
@@ -79,7 +79,7 @@ def _python(text: str) -> list[Exception_]:
                     and "context_line" not in frames[-1]
                     and not _PYTHON_MARKS.fullmatch(line)
                 ):
-                    # The print indents a line by four characters; the original indentation is unknown.
+                    # The printed line is indented by four characters; the original indentation is unknown.
                     frames[-1]["context_line"] = line.strip()
             else:
                 header.append(line)

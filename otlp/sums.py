@@ -1,4 +1,4 @@
-"""Turn totals that apps report since their start into increases, which counters need."""
+"""Convert totals since the start of an app to increases, which counters need."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,14 +14,14 @@ if TYPE_CHECKING:  # the workers, which delete old sums, need no protobuf
 
 MAX_STREAMS_PER_APP = 10_000
 _NAMES_PER_QUERY = 400
-# A total that is seen for the first time counts in full only if it began recently: of an older one, most has been
+# A total that is reported for the first time counts in full only if it began recently. Most of an older total was
 # counted before, or happened before the portal was connected.
 _NEW_TOTAL = timedelta(hours=1)
 SUM_RETENTION = timedelta(days=7)
 
 
 def increases(totals: Sequence["Total"], *, project: Project, now: datetime) -> list[Counter]:
-    """Return by how much the totals have grown since they were last reported, and remember their values."""
+    """Return the increase of the totals since they were last reported, and store their values."""
     known: dict[str, CumulativeSum] = {}
     streams = sorted(total.stream for total in totals)
     for start in range(0, len(streams), _NAMES_PER_QUERY):
@@ -65,7 +65,7 @@ def _increase(total: "Total", before: CumulativeSum | None, now: datetime) -> fl
         return total.value if started_at >= (now - _NEW_TOTAL).timestamp() else 0.0
     if before.started_ns == total.started_ns and total.value >= before.value:
         return total.value - before.value
-    # The app has started again, or counts from 0 again without saying so. A late repetition has an older start.
+    # The app was restarted, or its total was reset without a new start. A late repetition has an older start.
     return total.value if total.started_ns >= before.started_ns else 0.0
 
 

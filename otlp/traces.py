@@ -1,4 +1,4 @@
-"""Spans: exceptions become events, requests and jobs become measurements, and requests are listed with the logs."""
+"""Convert spans: exceptions to events, requests and jobs to measurements, and requests also to entries of the logs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from otlp.events import Caught, is_exception
 from otlp.resources import Resource, first_text
 
 _MAX_DURATION_MS = 86_400_000.0
-# What a request's entry shows of its span.
+# The attributes of a span that a request's entry shows.
 _SHOWN = (
     "http.request.method", "http.method", "http.route", "http.response.status_code", "http.status_code", "url.path",
     "rpc.method", "rpc.service", "messaging.destination.name", "error.type",

@@ -68,7 +68,7 @@ class StuckFilter(admin.SimpleListFilter):
 
 @admin.register(Payment)
 class PaymentAdmin(MoneyAdmin):
-    """List of payments that links to our own page. Stored responses contain client secrets and are never shown."""
+    """A list of payments that links to our own page. Stored responses contain client secrets and are never shown."""
 
     list_display = (
         "page_link",

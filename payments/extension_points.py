@@ -1,4 +1,4 @@
-"""The hooks of payments: what other apps add to it, each in `<app>/hooks/<kind>.py`.
+"""The hooks of `payments`, to which other apps contribute in `<app>/hooks/<kind>.py`.
 
 | kind | decorator | the function |
 | --- | --- | --- |
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PaidItem:
-    """A kind of thing that a payment paid for, such as tickets of one type, which a refund can release.
+    """A kind of item that a payment paid for, such as tickets of one type, which a refund can release.
 
     The app that names it receives `payments.signals.refund_made` and releases what the refund's `released_items` says.
     """
 
     id: str  # the key in `Refund.released_items`
     label: str  # "Standing, Summer Night"
-    count: int  # number that the buyer still has
-    price: int  # of one, in the smallest unit of the payment's currency
+    count: int  # number of items that the buyer still has
+    price: int  # price of one item, in the smallest unit of the payment's currency
 
     def __str__(self) -> str:
         return f"{self.count} x {self.label}"
@@ -62,9 +62,9 @@ class Payable:
 
     amount: int
     currency: str
-    status: str  # shown to the client when it cannot be paid
-    is_open: bool  # it can be paid now
-    is_completed: bool  # it is paid; a balance or a fee may still be
+    status: str  # status that the client is shown if it cannot be paid
+    is_open: bool  # True: it can be paid now
+    is_completed: bool  # True: it is paid, although a balance or a fee may still be due
 
 
 PayableSource = Callable[[uuid.UUID, datetime], Payable | None]

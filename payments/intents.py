@@ -1,4 +1,4 @@
-"""Stripe's payment intents as the portal uses them, and which of two reports about one is newer. Pure."""
+"""Read Stripe's payment intents, and decide which of two reports about one is newer. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Stripe's refunds and disputes as the portal uses them. Pure."""
+"""Read Stripe's refunds and disputes. Pure."""
 
 import uuid
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The purpose of a payment's amount: by default the whole reservation, else what the app declares. Pure."""
+"""Describe the purpose of a payment's amount: by default the whole reservation, else the app's declaration. Pure."""
 
 from dataclasses import dataclass
 
@@ -22,8 +22,8 @@ class Split:
     """An app's declaration why a payment's amount differs from the price of its reservation."""
 
     purpose: Purpose = Purpose.FULL
-    fee: int = 0  # included in the payment's amount, but not for the tickets
-    discount: int = 0  # subtracted from the price of the reservation
+    fee: int = 0  # part of the payment's amount that does not pay for tickets
+    discount: int = 0  # amount that is subtracted from the price of the reservation
     reason: str = ""
 
 

@@ -1,4 +1,4 @@
-"""The only module that uses stripe-python: calls to Stripe, and its errors translated into a few exceptions."""
+"""Call Stripe and translate its errors into a few exceptions. Only this module uses stripe-python."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -22,11 +22,11 @@ CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, MAX_RETRIES = 1.0, 8.0, 1
 PAGE_SIZE = 100
 
 T = TypeVar("T")
-logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO it logs every request
+logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO, the library logs every request
 
 
 class StripeFailure(Exception):
-    """Base class: Stripe did not do what was requested. The text is safe to show to staff."""
+    """The base class of failed calls to Stripe. The text is safe to show to staff."""
 
 
 class NotConfigured(StripeFailure):
@@ -95,7 +95,7 @@ def require_ready() -> None:
 
 
 def require_response() -> None:
-    """Raise NoResponse if Stripe does not answer a read. Any answer, also a refusal, will do."""
+    """Raise NoResponse if Stripe does not answer a read. Any answer is enough, even a refusal."""
     try:
         with _call():
             _client().v1.payment_intents.list({"limit": 1}, {"max_network_retries": 0})
@@ -296,7 +296,7 @@ def _translate(error: stripe.StripeError) -> StripeFailure:
         case stripe.IdempotencyError():
             return IdempotencyConflict(text)
         case stripe.AuthenticationError() | stripe.PermissionError():
-            # Stripe's text contains a part of the key.
+            # Stripe's text contains part of the key.
             return AuthenticationFailed("Stripe rejects the secret key for this request")
         case stripe.RateLimitError():
             return NoResponse("Stripe's rate limit is reached", retry_after=_retry_after(error))

@@ -180,7 +180,7 @@ class UptimeLine:
 
     @property
     def lifetime_percent(self) -> float | None:
-        """Return the uptime in the longest window, or since the first result if that is later; None in the first day."""
+        """Return the uptime in the longest window or, if later, since the first result; None in the first day."""
         since = self.measured_since
         if since is not None and self.now - since < MIN_MEASURED:
             return None

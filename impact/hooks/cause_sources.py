@@ -1,4 +1,4 @@
-"""Deploys, edited apps and limits, and keys that stopped working, as causes of problems."""
+"""Cause sources for deploys, edited apps and limits, and keys that stopped working."""
 
 from collections.abc import Iterator
 from datetime import datetime

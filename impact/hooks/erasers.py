@@ -1,4 +1,4 @@
-"""Orders, links and lists of buyers without a person who is erased."""
+"""Erase a person from orders, links and lists of buyers."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ def erase_list_entries(person: Person, limit: int, now: datetime) -> int:
 
 @eraser("orders")
 def erase_from_orders(person: Person, limit: int, now: datetime) -> int:
-    """Keep the amounts of the person's orders, without the person. Orders are found by their index of references."""
+    """Erase the person from orders, and keep the amounts. Orders are found by their index of references."""
     named = OrderReference.objects.filter(kind=ReferenceKind.USER, value__in=person.users)
     found = sorted(set(named.order_by("order").values_list("order", flat=True)[:limit]))
     Order.objects.filter(pk__in=found, customer__in=person.customers).update(customer="")

@@ -1,4 +1,4 @@
-"""Changes before a problem, from all sources, the most likely cause first."""
+"""Find the changes before a problem from all sources, the most likely cause first."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ MAX_SHOWN = 5
 
 
 def find_causes(onset: Onset | None, *, limit: int = MAX_SHOWN) -> list[Cause]:
-    """Return what may have caused the problem that began so. A source that fails is logged and left out."""
+    """Return the possible causes of the problem with this onset. A source that fails is logged and left out."""
     if onset is None:
         return []
     changes: list[Change] = []
@@ -32,13 +32,13 @@ def find_causes(onset: Onset | None, *, limit: int = MAX_SHOWN) -> list[Cause]:
 
 
 def causes_of(kind: str, id: int) -> list[Cause]:
-    """Return what may have caused the problem."""
+    """Return the possible causes of the problem."""
     source = problem_sources.get(kind)
     return find_causes(source.onset(id)) if source.onset else []
 
 
 def subject(model: str, pk: object) -> str:
-    """Return how changes and problems name a row: "alerts.alertrule 12"."""
+    """Return the name by which changes and problems refer to a row: "alerts.alertrule 12"."""
     return f"{model} {pk}"
 
 
@@ -48,9 +48,9 @@ def list_edits(
     *,
     about: Callable[[Any], Iterable[str]] | None = None,
 ) -> Iterator[Change]:
-    """Yield what staff edited in the admin, of these models, such as {"alerts.alertrule": "Rule"}.
+    """Yield the edits of staff in the admin to rows of these models, such as {"alerts.alertrule": "Rule"}.
 
-    `about` returns what else an edited row is about: "component stripe".
+    `about` returns further subjects of an edited row: "component stripe".
     """
     edits = edits_between(onset.since, onset.at, models=models)
     rows = _load(edits)

@@ -18,7 +18,8 @@ WEEK = timedelta(days=7)
 MAX_WEEKS = 8
 MIN_WEEKS = 2
 MIN_LENGTH = timedelta(minutes=5)
-MAX_LENGTH = timedelta(days=7)  # a longer time would be compared with itself
+# maximum length, because a longer time would be compared with itself
+MAX_LENGTH = timedelta(days=7)
 DEVIATIONS = 2.0  # half the width of the range, in standard deviations: about 95 %
 
 
@@ -42,7 +43,7 @@ class Estimate:
     since: datetime
     until: datetime
     week_count: int
-    compared: tuple[Missing, ...]  # of each currency, also if sales were as usual
+    compared: tuple[Missing, ...]  # the result for each currency, also if sales were as usual
 
     @property
     def missing(self) -> tuple[Missing, ...]:
@@ -65,7 +66,7 @@ class Estimate:
         return f"Probably missing: {lost}."
 
     def basis(self) -> str:
-        """Return how the estimate was made, as text."""
+        """Describe how the estimate was made."""
         compared = ", ".join(
             f"{one.expected_count:,.1f} {one.currency} orders were expected and {one.made_count:,} were paid"
             for one in self.missing
@@ -116,7 +117,7 @@ _NONE = _Sales()
 def _missing(currency: str, weeks: list[_Sales], made: _Sales) -> Missing:
     expected_count = sum(week.count for week in weeks) / len(weeks)
     expected_amount = sum(week.amount for week in weeks) / len(weeks)
-    # The variance between weeks, but not less than that of buyers who come independently (a compound Poisson process).
+    # The variance between weeks, but at least that of buyers who arrive independently (a compound Poisson process).
     random_variance = sum(week.squares for week in weeks) / len(weeks)
     spread = _deviation([week.amount for week in weeks], random_variance)
     count_spread = _deviation([week.count for week in weeks], expected_count)

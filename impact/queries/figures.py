@@ -1,6 +1,6 @@
-"""The exact figures of problems: orders, amounts and seats by state, computed in one statement from the touches.
+"""Compute the exact figures of problems (orders, amounts and seats by state) in one statement.
 
-A problem's figures are those of all orders that it touched. Several problems together count each order once.
+A problem's figures cover all orders that it affected. Several problems together count each order once.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,7 @@ Amounts = dict[str, int]  # currency -> minor units
 
 @dataclass(frozen=True)
 class Figures:
-    """Orders, amounts and seats by state. Orders that ended before the problem are in none of them."""
+    """Orders, amounts and seats by state. They exclude orders that ended before the problem."""
 
     orders: dict[State, int] = field(default_factory=dict)
     amounts: dict[State, Amounts] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Orders one by one: those of a problem, for its page and its list of buyers, and those that one event named."""
+"""Read single orders: those of a problem, for its page and its list of buyers, and those that one event named."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from impact.services.catch_up import catch_up
 from impact.services.links import is_linked
 from impact.states import Stage, State
 
-MAX_SHOWN = 100  # orders of one event that are listed; its figures are those of all
+MAX_SHOWN = 100  # maximum number of listed orders of one event; its figures include all orders
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class OrderRow:
 @dataclass(frozen=True)
 class OrderPage:
     rows: list[OrderRow]
-    next_id: int | None  # where the next page starts; None on the last one
+    next_id: int | None  # id after which the next page starts; None on the last page
 
 
 def list_orders(

@@ -1,4 +1,4 @@
-"""Money at risk by problem, for lists of problems."""
+"""Read the money at risk by problem, for lists of problems."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -21,9 +21,9 @@ def amounts_at_risk(
     problems: Collection[int] | None = None,
     families: Mapping[int, int] | None = None,
 ) -> dict[int, Amounts]:
-    """Return the amounts at risk by problem of this kind; of these problems, or of all.
+    """Return the amounts at risk by problem, for these problems of the kind or for all.
 
-    `families` maps problems to the one as a part of which they are shown; an order that both touched counts once.
+    `families` maps problems to the problem that they are shown with; an order that both affected counts once.
     """
     catch_up()
     if problems is not None and not problems:
@@ -61,7 +61,7 @@ def _sums(kind: str, now: datetime, problems: Collection[int] | None) -> list[tu
 
 
 def order_by_risk(at_risk: Mapping[int, Amounts]) -> list[int]:
-    """Return the problems, most money first.
+    """Return the problems with the most money first.
 
     Currencies are not converted: the amount in the currency with most problems at risk comes first, then the next ones.
     """

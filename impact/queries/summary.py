@@ -1,4 +1,4 @@
-"""The cost of a problem, as pages, messages and the API show it: exact figures, and an estimate apart from them."""
+"""Summarize the cost of a problem for pages, messages and the API: exact figures, and separately an estimate."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,7 +40,7 @@ def summarize(
     is_estimated: bool = False,
     is_caught_up: bool = False,
 ) -> Summary:
-    """Return the figures of the described problem. All that is committed at the time of the call counts.
+    """Return the figures of the described problem. They include everything that is committed at the time of the call.
 
     `is_caught_up`: the caller has just called `catch_up` for several problems.
     """

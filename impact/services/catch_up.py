@@ -21,8 +21,8 @@ from impact.services.orders import refresh
 log = logging.getLogger(__name__)
 
 # A batch holds SQLite's write lock, so it is short, and the task pauses as long as the batch took.
-BATCH_SIZE = 100  # changes
-PAGE_SIZE = 200  # rows of a problem source
+BATCH_SIZE = 100  # maximum number of changes
+PAGE_SIZE = 200  # maximum number of rows of a problem source
 # A reader applies the few changes of the last moment. During a flood of errors it leaves them to the continuous task,
 # because it would take the time and the lock of the process that receives the errors.
 READ_SECONDS = 0.05

@@ -12,8 +12,8 @@ from impact.extension_points import Eraser, Person, erasers
 from impact.models import Erasure
 from impact.services.catch_up import catch_up
 
-STEP_SIZE = 200  # records that one transaction changes
-CATCH_UP_SECONDS = 2.0  # what is left then, the continuous task does
+STEP_SIZE = 200  # maximum number of records that one transaction changes
+CATCH_UP_SECONDS = 2.0  # the continuous task does what is left after this time
 
 
 def erase_person(*, customer: str, user: User | None, now: datetime) -> Erasure:

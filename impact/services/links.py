@@ -1,4 +1,4 @@
-"""Connect problems with orders by the identifiers that both name."""
+"""Link problems and orders that name the same identifiers."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ IN_CHUNK = 500
 Span = tuple[datetime, datetime]
 # The mentions of a user or an organization are kept by hour, so that an order is compared with those of its time.
 Spans = dict[tuple[Problem, Reference, int], Span]
-TouchRow = tuple[str, int, int, datetime, datetime]  # kind, problem, order, first_at, last_at
+TouchRow = tuple[str, int, int, datetime, datetime]  # (kind, problem, order, first_at, last_at)
 
 
 def link_mentions(mentions: Sequence[Mention], *, indexed: Collection[str]) -> None:

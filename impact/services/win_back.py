@@ -1,4 +1,4 @@
-"""Lists of buyers whose orders a problem lost."""
+"""Create lists of buyers whose orders were lost because of a problem."""
 
 from datetime import datetime
 

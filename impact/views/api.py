@@ -1,4 +1,4 @@
-"""GET /api/v1/impact/<kind>/<id>/: what a problem costs, and what may have caused it."""
+"""GET /api/v1/impact/<kind>/<id>/: the cost of a problem and its possible causes."""
 
 from datetime import datetime
 from typing import Annotated

@@ -5,7 +5,7 @@ from errors.extension_points import ReceivedItem, item_type
 from logs import services
 from logs.records import Record, read_sentry_item
 
-MAX_LOGS = 1_000  # of one container; SDKs send at most 100
+MAX_LOGS = 1_000  # maximum per container; SDKs send at most 100
 
 
 @item_type("log", limit=4 * 1024 * 1024, is_container=True)

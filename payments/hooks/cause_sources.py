@@ -1,4 +1,4 @@
-"""Outages of the payment provider as causes of problems."""
+"""Cause source for outages of the payment provider."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from impact.causes import CauseKind, Change, Onset
 from impact.extension_points import cause_source
 from payments.models import ProviderOutage
 
-PROVIDER = "stripe"  # as its health check and errors name it
+PROVIDER = "stripe"  # the name that its health check and errors use
 
 
 @cause_source("payments.outages")

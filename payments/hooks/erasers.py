@@ -1,4 +1,4 @@
-"""Payments without a person who is erased."""
+"""Erase a person from payments."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""When the backlog of webhook events is processed."""
+"""Forecast of the backlog of webhook events."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The payments in a part of the timeline of the system-health page."""
+"""Section about payments for a part of the timeline of the system-health page."""
 
 from datetime import datetime
 

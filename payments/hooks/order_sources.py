@@ -1,4 +1,4 @@
-"""Payments as attempts to complete an order."""
+"""Order source for payments, which are attempts to complete an order."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

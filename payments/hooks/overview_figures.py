@@ -1,4 +1,4 @@
-"""The figure of sales at the top of the system-health page."""
+"""The figure about sales at the top of the system-health page."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Payments and their orders, for the search."""
+"""Search source for payments and their orders."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,10 @@ from payments.models import Payment
 
 @search_source("payments.payments", title="Payments", permission="payments.view_payment", order=200)
 def find_payments(search: Search) -> Iterator[Hit]:
-    """Find by order, intent, reservation, payment or request id and by customer: whole ids only, which have indexes."""
+    """Find payments by customer, or by order, intent, reservation, payment or request id.
+
+    Only whole ids have an index.
+    """
     text = search.text
     condition = Q(intent_id=text)
     for field in ("order_id", "reservation_id", "request_id"):

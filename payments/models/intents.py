@@ -34,7 +34,7 @@ class PaymentStatus(models.TextChoices):
 
 
 class Reversal(models.TextChoices):
-    """The later fate of a successful payment: refunded, disputed. Shown in place of its status."""
+    """The reversals of a successful payment, shown instead of its status."""
 
     PARTIALLY_REFUNDED = "partially_refunded", "Partially refunded"
     REFUNDED = "refunded", "Refunded"
@@ -76,7 +76,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         )
 
     def disputed(self) -> "PaymentQuerySet":
-        """Return the payments of which a dispute holds or has taken money."""
+        """Return the payments from which a dispute holds or has taken money."""
         return self.filter(amount_disputed__gt=0)
 
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
@@ -226,7 +226,7 @@ class Payment(models.Model):
         return f"ops_{self.uuid}_{self.attempt}"
 
     def keep_request(self, *, description: str, metadata: Mapping[str, str]) -> None:
-        """Keep what Stripe must get again if the request is repeated. It may contain personal data."""
+        """Store the parts of the request that a retry must send to Stripe. They may contain personal data."""
         if description or metadata:
             request = {"description": description, "metadata": dict(metadata)}
             self.request_body = sealed.seal(json.dumps(request))
@@ -258,12 +258,15 @@ class Payment(models.Model):
 
     @property
     def amount_net(self) -> int:
-        """Return what is left of the money received; negative if it was refunded and lost to a dispute."""
+        """Return the rest of the received money, which is negative if it was both refunded and lost to a dispute."""
         return self.amount_received - self.amount_refunded - self.amount_disputed
 
     @property
     def refundable(self) -> int:
-        """Return what can still be refunded. Money that a dispute has taken cannot be refunded a second time."""
+        """Return the amount that can still be refunded.
+
+        Money that a dispute has taken cannot be refunded a second time.
+        """
         return max(0, self.amount_net)
 
     @property

@@ -1,4 +1,4 @@
-"""The amount of a reservation that is not paid yet. Used when a payment is created and when its money arrives."""
+"""Read the amount of a reservation that is not paid yet, when a payment is created and when its money arrives."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Paid:
     """The sums of a reservation's declared partial payments, without fees and refunds."""
 
     received: int = 0
-    processing: int = 0  # being debited, so that another payment would be one too many
+    processing: int = 0  # amount that is being debited and must not be paid a second time
     discount: int = 0
 
 

@@ -10,8 +10,8 @@ from django.db.models.functions import TruncHour, TruncMinute
 
 from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
 
-FULL_LOOKBACK = timedelta(days=30)  # as far as a full comparison goes back
-COMPARED_WITHIN = timedelta(hours=1)  # four runs
+FULL_LOOKBACK = timedelta(days=30)  # the period that a full comparison covers
+COMPARED_WITHIN = timedelta(hours=1)  # the time of four runs
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Books:
     currency: str
     received: int = 0
     refunded: int = 0
-    disputed: int = 0  # taken by disputes and not returned
+    disputed: int = 0  # amount taken by disputes and not returned
 
     @property
     def net(self) -> int:
@@ -41,7 +41,7 @@ class Attempts:
     """Requests to create a payment, by outcome."""
 
     by_status: dict[str, int]
-    books: list[Books]  # by currency; only those with money
+    books: list[Books]  # by currency, without those that have no money
     prevented: (
         Totals  # repeated requests that were not charged again, and the amounts they asked for
     )
@@ -58,7 +58,7 @@ class Attempts:
 
 @dataclass(frozen=True)
 class WebhookStats:
-    by_state: dict[str, int]  # of events received in the period
+    by_state: dict[str, int]  # number of events received in the period, by state
     waiting: int
     oldest_waiting_at: datetime | None
     dead: int
@@ -149,10 +149,10 @@ def count_open_mismatches() -> int:
 class Comparison:
     """How far the payments are compared with Stripe."""
 
-    last: ReconciliationRun | None  # the last finished one
+    last: ReconciliationRun | None  # the last finished run
     uncompared_count: int  # payments with an intent that no comparison has found yet
     is_current: (
-        bool  # finished within the last hour, so "all is well" is a fact and not a lack of news
+        bool  # the last run finished within the last hour, so the absence of mismatches is certain
     )
 
 

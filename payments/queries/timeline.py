@@ -1,4 +1,4 @@
-"""Everything that happened to one payment, from the request to the seats, for its page."""
+"""Build the timeline of a payment, from the request to the seats, for its page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Alerts about single payments and about Stripe: one per problem, raised where it is found."""
+"""Raise alerts about single payments and about Stripe, one per problem."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Apply what Stripe reports to a payment: in any order, once, and never backwards."""
+"""Apply Stripe's reports to a payment, in any order, each once, and never backwards."""
 
 from datetime import datetime, timedelta
 
@@ -62,7 +62,7 @@ def apply_intent(
     payment.amount_received = max(payment.amount_received, intent.amount_received)
     asked = payment.formatted_amount
     if payment.status == PaymentStatus.SUCCEEDED:
-        payment.currency = intent.currency  # every sum of received money is by this currency
+        payment.currency = intent.currency  # sums of received money are grouped by this currency
     payment.save(
         update_fields=[
             *("intent_id", "status", "status_at", "amount_received", "currency", "debit_failed_at")

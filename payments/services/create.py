@@ -57,7 +57,7 @@ class NewPayment:
 
     @property
     def digest(self) -> str:
-        """Hash of method, path and body, which detects a key that is reused for another request."""
+        """Return a hash of method, path and body, which detects a key that is reused for another request."""
         body = {name: getattr(self, name) for name in _HASHED}
         body["metadata"] = dict(sorted(self.metadata.items()))
         if self.split != NO_SPLIT:
@@ -206,7 +206,7 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
-    payment = Payment.objects.get(pk=payment.pk)  # with all fields
+    payment = Payment.objects.get(pk=payment.pk)  # this reads all fields
     add_timeline_entry(
         payment, "taken over", f"attempt {payment.tries}, by a repeated request", now=now
     )

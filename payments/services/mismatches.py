@@ -78,7 +78,7 @@ def record_failed_refund(refund: Refund, *, expected_refunded: int, now: datetim
 
 
 def resolve_mismatches(mismatches: MismatchQuerySet, *, settlement: str, now: datetime) -> int:
-    """Resolve the open mismatches of the queryset because they were put right, and return their number."""
+    """Resolve the open mismatches of the queryset because they were corrected, and return their number."""
     resolved = 0
     for mismatch in mismatches:
         if _resolve(mismatch, settlement=settlement, user=None, now=now):

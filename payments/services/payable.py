@@ -23,7 +23,7 @@ class NotPayable(Exception):
 def require_payable(
     *, reservation_id: str, amount: int, currency: str, split: Split, now: datetime
 ) -> None:
-    """Raise NotPayable unless the reservation exists, can be paid, and costs what the payment asks for."""
+    """Raise NotPayable unless the reservation exists, can be paid, and has the price that the payment requests."""
     if not reservation_id:
         return
     payable = find_payable(uuid.UUID(reservation_id), now=now)

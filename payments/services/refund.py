@@ -56,7 +56,7 @@ def refund(
 ) -> Refund:
     """Return the refund of this confirmed form, after requesting it from Stripe if that has not happened yet.
 
-    `is_watched` means that a person sees the outcome at once, so that a refusal of Stripe's needs no case.
+    `is_watched` means that a person sees the outcome immediately, so a refusal by Stripe needs no case.
     Raises CannotRefund. If Stripe does not respond, the refund stays `asked` and the sweeper sends the request again.
     """
     requested = _record_request(payment, new_refund, form, user, now)

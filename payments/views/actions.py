@@ -91,7 +91,7 @@ class RefundForm(forms.Form):
 
     @property
     def decision(self) -> str:
-        """Return what happens to the tickets as a sentence, or "" without tickets."""
+        """Describe the decision about the tickets in a sentence, or return "" without tickets."""
         if not self.items:
             return ""
         released = self.released_items

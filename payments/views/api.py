@@ -31,7 +31,7 @@ Metadata = Annotated[
 
 
 class Split(msgspec.Struct, forbid_unknown_fields=True):
-    """Why the amount differs from what is left to pay of the reservation."""
+    """The reason why the amount differs from the unpaid amount of the reservation."""
 
     reason: Annotated[
         str, msgspec.Meta(min_length=1, max_length=200, description="Shown to staff.")

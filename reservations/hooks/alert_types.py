@@ -15,7 +15,7 @@ alert_type(
     escalate_to=TEAM_CHANNELS,
 )
 
-# With the response time and the channels of their severity.
+# These types have the response time and the channels of their severity.
 alert_type("inventory-drift", name="Inventory drift", severity=Severity.CRITICAL)
 alert_type("money-without-seat", name="Money without seat", severity=Severity.HIGH)
 alert_type("seat-and-money-differ", name="Seat and money differ", severity=Severity.HIGH)

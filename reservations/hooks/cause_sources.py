@@ -1,4 +1,4 @@
-"""Edited events, and sales that began, as causes of problems."""
+"""Cause sources for edited events and for sales that began."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,12 +10,12 @@ from impact.extension_points import cause_source
 from impact.queries.causes import list_edits
 from reservations.models import TicketType
 
-MODELS = {"reservations.event": "Event"}  # with its ticket types
+MODELS = {"reservations.event": "Event"}  # edits of an event include its ticket types
 MAX_SALES = 20
 
 
 def _about(event: Any) -> Iterable[str]:
-    """Return the event as the labels of alerts name it."""
+    """Return the name of the event in the labels of alerts."""
     return [f"event {event.slug}"]
 
 

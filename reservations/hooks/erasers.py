@@ -1,4 +1,4 @@
-"""Reservations and waiting lists without a person who is erased."""
+"""Erase a person from reservations and waiting lists."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ def erase_from_reservations(person: Person, limit: int, now: datetime) -> int:
 
 @eraser("waiting_entries")
 def erase_from_waiting_lists(person: Person, limit: int, now: datetime) -> int:
-    """Take the person off the waiting lists, and remove the customer from what became of earlier entries."""
+    """Remove the person from the waiting lists, and the customer from earlier entries."""
     named = WaitingEntry.objects.filter(customer__in=person.customers).order_by("pk")
     found = list(named.values_list("pk", flat=True)[:limit])
     remove_from_waiting_lists(entry_ids=found, now=now)

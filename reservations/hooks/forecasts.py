@@ -1,4 +1,4 @@
-"""When tickets are sold out."""
+"""Forecast of sold-out tickets."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Reservations as attempts to complete an order, and payments whose money must be returned."""
+"""Order sources for reservations, and for payments whose money must be returned."""
 
 from collections.abc import Iterator
 from datetime import datetime

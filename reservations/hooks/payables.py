@@ -1,4 +1,4 @@
-"""Reservations as what a payment can be for."""
+"""Payable source for reservations."""
 
 import uuid
 from datetime import datetime
@@ -9,7 +9,7 @@ from reservations.models import Reservation, Status
 
 @payable_source("reservations")
 def payable_reservation(reference: uuid.UUID, now: datetime) -> Payable | None:
-    # Of any app: the app that reserves and the one that takes the payment may be two.
+    # The reservation may belong to any app, because one app may reserve and another one take the payment.
     reservation = Reservation.objects.prefetch_related("lines").filter(uuid=reference).first()
     if reservation is None:
         return None

@@ -1,4 +1,4 @@
-"""Reservations and events, for the search."""
+"""Search sources for reservations and events."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ from reservations.models import Event, Reservation
     order=210,
 )
 def find_reservations(search: Search) -> Iterator[Hit]:
-    """Find by reservation or order id and by customer: whole ids only."""
+    """Find reservations by customer, or by whole reservation or order id."""
     text = search.text
     condition = has_value("order_id", text) | has_value("request_id", text)
     for customer in customer_references(text) if "@" in text else [text]:

@@ -93,7 +93,7 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
     def available(self, now: datetime) -> dict[int, int]:
         """Return the tickets left by type id. Expired holds count as free, because the next buyer gets them.
 
-        While customers are on a type's waiting list, its free tickets are theirs, so none is left.
+        While customers are on a type's waiting list, its free tickets are reserved for them, so none is left.
         """
         live = Q(lines__reservation__status="active", lines__reservation__expires_at__gt=now)
         held = Coalesce(models.Sum("lines__quantity", filter=live), 0)
@@ -109,7 +109,7 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         return self.filter(has_waiting_buyers=False).hold_first(pk, quantity)
 
     def hold_first(self, pk: int, quantity: int) -> bool:
-        """Hold tickets for a customer who comes first: from the waiting list, or whose money is on its way."""
+        """Hold tickets for a customer who has precedence: from the waiting list, or with a payment in processing."""
         with_room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
         return bool(with_room.update(held=F("held") + quantity))
 

@@ -190,7 +190,7 @@ class Line(models.Model):
 
     @property
     def kept_amount(self) -> int:
-        """Return what the tickets cost that were not released after a refund."""
+        """Return the price of the tickets that were not released after a refund."""
         return self.kept * self.price
 
 

@@ -85,11 +85,11 @@ class WaitingEntry(models.Model):
         return f"{self.quantity} x {self.ticket_type_id} for {self.customer}"
 
     def shown_status(self, now: datetime) -> str:
-        """Return `waiting`, `left`, `closed`, or what became of the offer: `offered`, `accepted` or `missed`."""
+        """Return `waiting`, `left` or `closed`, or the state of the offer: `offered`, `accepted` or `missed`."""
         if self.reservation is None:
             return self.state
         if self.reservation.is_live(now):
             return "offered"
         if self.reservation.status in (Status.ACTIVE, Status.EXPIRED, Status.CANCELLED):
-            return "missed"  # an overdue one may still be paid until its tickets are released
+            return "missed"  # an overdue offer may still be paid until its tickets are released
         return "accepted"

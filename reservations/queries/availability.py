@@ -1,4 +1,4 @@
-"""The events on sale and the tickets left, as JSON for the API."""
+"""Read the events on sale and the tickets left, as JSON for the API."""
 
 from datetime import datetime
 

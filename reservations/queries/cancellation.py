@@ -1,4 +1,4 @@
-"""Progress and report of an event's cancellation, and what it would do."""
+"""Read the progress and the report of an event's cancellation, and forecast its effect."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Forecast:
     hold_count: int
     booking_count: int
     seat_count: int
-    refundable: list[tuple[str, int]]  # currency and amount, at most
+    refundable: list[tuple[str, int]]  # (currency, maximum amount)
 
 
 def forecast(event: Event) -> Forecast:
@@ -41,12 +41,12 @@ def forecast(event: Event) -> Forecast:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a cancellation is."""
+    """The progress of a cancellation."""
 
     total: int
     done: int
     outcomes: list[tuple[Outcome, int]]
-    refunded: list[tuple[str, int]]  # currency and amount
+    refunded: list[tuple[str, int]]  # (currency, amount)
 
     @property
     def percent(self) -> int:
@@ -67,7 +67,7 @@ def collect_progress(cancellation: Cancellation) -> Progress:
 
 
 def list_open_items(cancellation: Cancellation) -> QuerySet[CancellationItem]:
-    """Return the reservations that staff have to look at: failed refunds, and payments outside the portal."""
+    """Return the reservations that staff must handle: failed refunds, and payments outside the portal."""
     return (
         cancellation.items.filter(outcome__in=[Outcome.FAILED, Outcome.PAID_ELSEWHERE])
         .select_related("reservation", "payment")

@@ -1,4 +1,4 @@
-"""Ticket types whose counters do not match their reservations."""
+"""Find ticket types whose counters do not match their reservations."""
 
 from dataclasses import dataclass
 

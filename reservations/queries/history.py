@@ -1,4 +1,4 @@
-"""Reserved, sold and expired seats of an event over time."""
+"""Read the reserved, sold and expired seats of an event over time."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -55,5 +55,5 @@ def _slots(since: datetime, now: datetime, *, hourly: bool) -> list[datetime]:
         day = start.replace(hour=0)
         while day <= now:
             slots.append(day)
-            day += timedelta(days=1)  # local arithmetic, so from midnight to midnight
+            day += timedelta(days=1)  # local arithmetic, which leads from midnight to midnight
     return slots

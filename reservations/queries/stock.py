@@ -1,4 +1,4 @@
-"""Tickets left of each type, and when it sells out."""
+"""Read the tickets left of each type, and forecast when it sells out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ BASES = (
     timedelta(days=1),
     timedelta(days=7),
 )
-FINE, COARSE = timedelta(minutes=2), timedelta(hours=1)  # between the points of a course
+# distance between the points of the past values
+FINE, COARSE = timedelta(minutes=2), timedelta(hours=1)
 FINE_FOR = timedelta(hours=6)
-MIN_SOLD = 5  # in the time that a forecast is based on
+MIN_SOLD = 5  # minimum number sold in the time that a forecast is based on
 
 
 def forecast_sold_out(
@@ -86,7 +87,7 @@ class Stock:
     left: int
     is_low: bool
     is_on_sale: bool
-    waiting: int  # customers on the waiting list
+    waiting: int  # number of customers on the waiting list
     sold_out: Trend | None = None  # when it sells out; None if nothing is left
 
     @property

@@ -12,7 +12,7 @@ from reservations.services.paid import book_seats
 
 @transaction.atomic
 def accept_amount(*, discrepancy: Discrepancy, note: str, user: User, now: datetime) -> bool:
-    """Give the buyer the seats for the money that was received. If the seats are gone, a new case says so.
+    """Give the buyer the seats for the received money. If the seats are no longer available, open a new case.
 
     Returns False if the case cannot be accepted or was resolved before.
     """

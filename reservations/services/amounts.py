@@ -1,4 +1,4 @@
-"""Decide whether the money of a successful payment is what its reservation costs."""
+"""Decide if the amount of a successful payment matches the price of its reservation."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from reservations.models import Reservation
 class Verdict:
     """The outcome for one payment.
 
-    `problem` is the reason for a case. Without one, `left` is what is still to be paid.
+    `problem` is the reason for a case. Without one, `left` is the amount still to be paid.
     """
 
     problem: str = ""
@@ -21,7 +21,7 @@ class Verdict:
 
 
 def check_amount(payment: Payment, reservation: Reservation) -> Verdict:
-    """Compare what was received with what the app asked for and with what is left to pay of the reservation."""
+    """Compare the received amount with the requested one and with the unpaid amount of the reservation."""
     lines = list(reservation.lines.all())
     currency = lines[0].currency if lines else payment.currency
     received = money(payment.amount_received, payment.currency)

@@ -1,4 +1,4 @@
-"""Customers after a rotation of SECRET_KEY, and the erasure of a person."""
+"""Recognize customers after a rotation of SECRET_KEY."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from reservations.models import Reservation, WaitingEntry
 
 
 def recognize_customer(*, customer: str, earlier: Sequence[str]) -> None:
-    """Store what a customer has under references of earlier keys under the current one, so that limits still hold."""
+    """Replace a customer's references of earlier keys by the current one, so that limits still apply."""
     if not earlier:
         return
     for rows in (

@@ -86,7 +86,7 @@ def close_refunded(*, payment: Payment, settlement: str = "refunded", now: datet
 def close_cases(
     *, payment: Payment, kind: Discrepancy.Kind, settlement: str, now: datetime
 ) -> None:
-    """Resolve the payment's open cases of this kind because they were put right."""
+    """Resolve the payment's open cases of this kind because they were corrected."""
     for discrepancy in Discrepancy.objects.open().filter(payment=payment, kind=kind):
         close(discrepancy, settlement=settlement, user=None, now=now)
 

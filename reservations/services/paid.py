@@ -72,7 +72,7 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
             now=now,
         )
     elif is_paid or payment.purpose == Purpose.FEE:
-        pass  # a fee, or the balance after a deposit
+        pass  # the payment is a fee, or the balance after a deposit
     elif verdict.left and payment.purpose == Purpose.PART:
         _keep_for_the_rest(reservation, payment, verdict.left, now)
     else:
@@ -115,7 +115,7 @@ def _record_sold_out(reservation: Reservation, payment: Payment, now: datetime) 
 def _keep_for_the_rest(
     reservation: Reservation, payment: Payment, left: int, now: datetime
 ) -> None:
-    """Give the buyer time for the next partial payment, or record that money came for a hold that has ended."""
+    """Give the buyer time for the next partial payment, or record that the payment is for a hold that has ended."""
     if reservation.status == Status.ACTIVE:
         reservation.expires_at = max(reservation.expires_at, now + EXTENSION)
         reservation.save(update_fields=["expires_at"])
@@ -157,7 +157,7 @@ def sell_held(reservation: Reservation) -> None:
 
 
 class _NotEnoughLeft(Exception):
-    """Rolls back the seats taken so far."""
+    """Too few seats are left. Raising this rolls back the seats taken so far."""
 
 
 def _reacquire(reservation: Reservation, now: datetime) -> bool:
@@ -224,7 +224,7 @@ def handle_refund(*, payment: Payment, refund: Refund | None = None, now: dateti
 
 
 def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
-    """Handle money that came back: the seats are paid again, or a reservation without seats needs its refund again.
+    """Handle a failed refund: the seats are paid again, or a reservation without seats needs its refund again.
 
     The failed refund itself is a case of payments.
     """

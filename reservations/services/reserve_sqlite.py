@@ -1,4 +1,4 @@
-"""Reserve on SQLite: many requests in one transaction.
+"""Reserve on SQLite, many requests in one transaction.
 
 The transaction is IMMEDIATE, so no other connection writes between the first read and the last write. Free tickets are
 read once, the requests are decided in memory in the order they came, and what was granted is written with one

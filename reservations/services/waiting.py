@@ -84,7 +84,7 @@ def join(
 
 
 def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
-    """Take the customer off the list, or give back the tickets that were offered. A second call changes nothing.
+    """Remove the customer from the list, or release the tickets that were offered. A second call changes nothing.
 
     Raises CannotChange if the offer has been accepted.
     """
@@ -103,7 +103,7 @@ def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
 
 
 def remove_from_waiting_lists(*, entry_ids: Collection[int], now: datetime) -> None:
-    """Remove the customers from these entries, and take those who still wait off the list. Offers stay valid."""
+    """Remove the customers from these entries, and end the entries that still wait. Offers stay valid."""
     entries = WaitingEntry.objects.filter(pk__in=entry_ids)
     type_ids = sorted(set(entries.waiting().values_list("ticket_type", flat=True)))
     with transaction.atomic():
@@ -179,7 +179,7 @@ def _still_waiting(entry: WaitingEntry) -> WaitingEntryQuerySet:
 
 
 def _update_flag(type_id: int) -> None:
-    """Let everyone buy again when the last waiting customer has gone."""
+    """Let all customers buy again when no customer is waiting any more."""
     list(TicketType.objects.select_for_update().filter(pk=type_id).values_list("pk"))
     if not WaitingEntry.objects.waiting().filter(ticket_type=type_id).exists():
         TicketType.objects.filter(pk=type_id).update(has_waiting_buyers=False)

@@ -1,4 +1,4 @@
-"""Find the events that never arrived, and process them."""
+"""Find events that never arrived, and process them."""
 
 from datetime import datetime
 

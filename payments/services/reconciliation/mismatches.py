@@ -13,7 +13,7 @@ Kind = Mismatch.Kind
 
 
 def recheck_mismatches(run: ReconciliationRun, now: datetime) -> str:
-    """Resolve the open mismatches that were put right at Stripe. The bookmark is a mismatch's number."""
+    """Resolve the open mismatches that were corrected at Stripe. The bookmark is a mismatch's number."""
     open_ = (
         Mismatch.objects.open()
         .exclude(kind=Kind.REFUND_FAILED)  # resolved by the next refund
@@ -35,7 +35,7 @@ def recheck_mismatches(run: ReconciliationRun, now: datetime) -> str:
 
 
 def _put_right(mismatch: Mismatch, intent: Intent) -> str:
-    """Return how the mismatch was put right, or "" if it was not."""
+    """Return how the mismatch was corrected, or "" if it was not."""
     payment = mismatch.payment
     if mismatch.kind == Kind.NOT_AT_STRIPE:
         return "found at Stripe"

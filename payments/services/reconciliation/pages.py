@@ -1,4 +1,4 @@
-"""Pages of Stripe's lists, and the limits that all comparisons share."""
+"""Read pages of Stripe's lists, with limits that all comparisons share."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from payments.models import ReconciliationRun
 
 OVERLAP = timedelta(hours=1)
 LATE_AFTER = timedelta(minutes=15)
-SINGLE_BATCH_SIZE = 50  # objects that one step requests by their ids
+SINGLE_BATCH_SIZE = 50  # maximum number of objects that one step requests by their ids
 
 
 def read_page(

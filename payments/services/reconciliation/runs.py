@@ -1,4 +1,4 @@
-"""Runs of the comparison: started on a schedule, continued at their bookmark, and read to the end."""
+"""Run comparisons: start them on a schedule, and continue them at their bookmark until the end."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from payments.services.reconciliation.reversals import (
 
 Stage = ReconciliationRun.Stage
 
-FULL_LOOKBACK = timedelta(days=30)  # as long as Stripe keeps events
+FULL_LOOKBACK = timedelta(days=30)  # the time for which Stripe keeps events
 MAX_SLICE_SECONDS = 35.0
 LEASE = timedelta(seconds=60)
 RESUME_WITHIN = timedelta(hours=6)  # an older unfinished run is replaced by a new one
@@ -62,7 +62,7 @@ def _start_run(now: datetime, is_full: bool) -> ReconciliationRun:
 
 def _continue_run(run: ReconciliationRun, now: datetime) -> None:
     if not ReconciliationRun.objects.claim(run.pk, now=now, until=now + LEASE):
-        return  # another worker continues it
+        return  # another worker continues this run
     run.refresh_from_db()
     deadline = time.monotonic() + MAX_SLICE_SECONDS
     try:

@@ -38,7 +38,7 @@ Fetched = Intent | StripeDispute | Sequence[StripeRefund]
 
 
 class NeedsFetch(Exception):
-    """The event does not say enough; the current object at Stripe does."""
+    """The event lacks information, so Stripe's current object must be fetched."""
 
 
 # A second intent for a payment is a problem only if it has or may get the buyer's money.
@@ -59,14 +59,14 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
     if not WebhookEvent.objects.all().claim(event_pk, owner=owner, now=now, until=now + LEASE):
         return False
     event = WebhookEvent.objects.get(pk=event_pk)
-    if event.tries > MAX_TRIES:  # its workers crashed without recording an error
+    if event.tries > MAX_TRIES:  # the workers crashed without recording an error
         _mark_dead(event, "too many attempts", now)
         return False
     try:
         try:
             _process(event, None, now)
         except (AmbiguousOrder, NeedsFetch):
-            # Fetched outside the transaction; what Stripe has now is authoritative.
+            # The object is fetched outside the transaction. Stripe's current object is authoritative.
             _process(event, _fetch(event), now)
     except LeaseLost:
         return False
@@ -117,7 +117,7 @@ def _process(event: WebhookEvent, fetched: Fetched | None, now: datetime) -> Non
 
 
 def _fetch(event: WebhookEvent) -> Fetched:
-    """Return Stripe's current object for an event that does not say enough."""
+    """Return Stripe's current object for an event that lacks information."""
     if event.type.startswith("charge.dispute."):
         return stripe_api.retrieve_dispute(event.object_id)
     if event.type == "charge.refunded":
@@ -158,7 +158,7 @@ def _apply_refund_event(
             resolve_mismatches(gone, settlement="refunded at Stripe", now=now)
         return None, "not a payment of this portal"
     if refunds is None:
-        # A charge says how much was refunded, but not by which refunds.
+        # A charge contains the refunded amount, but not its refunds.
         total = int(event.payload.get("amount_refunded") or 0)
         if payment.refunds.effective().total() == total:
             return payment, "already known"

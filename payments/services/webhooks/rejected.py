@@ -12,8 +12,8 @@ from payments.models import RefusedDelivery
 FLUSH_SECONDS = 5.0
 MAX_KEYS = 1_000
 
-_Key = tuple[datetime, str]  # hour, reason
-_Calls = tuple[int, datetime, str]  # count, latest time and sample
+_Key = tuple[datetime, str]  # (hour, reason)
+_Calls = tuple[int, datetime, str]  # (count, latest time, sample)
 
 _flushed_at: dict[str, float] = {}
 
