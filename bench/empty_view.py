@@ -1,4 +1,7 @@
-"""Serve a view that reads the body and answers, without middleware: the upper limit of the server and Django."""
+"""Serve a view without middleware that reads the body and answers.
+
+It shows the upper limit of the server and Django.
+"""
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application

@@ -56,7 +56,7 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     user = User(username="bench", is_staff=True, is_superuser=True)
     limit, too_slow_count = LIMIT_MS[connection.vendor], 0
-    hourly_counts.roll_up(now=timezone.now())  # as the hourly job does
+    hourly_counts.roll_up(now=timezone.now())  # the hourly job does the same
     events = ErrorGroup.objects.aggregate(sum=Sum("event_count"))["sum"] or 0
     monitors = Monitor.objects.count()
     print(f"{connection.vendor}, {monitors} monitors, {events:,} error events, limit {limit} ms")

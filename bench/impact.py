@@ -1,4 +1,4 @@
-"""Measure what problems cost: figures, lists and pages at 100,000 events and 20,000 orders, and compare them with SQL.
+"""Measure figures, lists and pages about the cost of problems with 100,000 events and 20,000 orders.
 
     python -m bench.impact --orders 20000 --events 100000
 

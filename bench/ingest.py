@@ -31,7 +31,7 @@ from tests.servers.postgres import PostgresServer
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = "<!-- ingestion: written by `make bench` -->"
 CONNECTIONS = (1, 8, 32)
-ROLES = ("supervisor", "web", "store", "tasks")  # of the processes of a node
+ROLES = ("supervisor", "web", "store", "tasks")  # roles of the processes of a node
 
 
 def granian(application: str, port: int) -> list[str]:
@@ -210,7 +210,7 @@ def memory_run(name: str, environment: dict[str, str], total: int) -> list[str]:
         print(lines[-1], flush=True)
 
     with running(serve(port), port, environment) as server:
-        time.sleep(30)  # until the worker has run its first jobs
+        time.sleep(30)  # wait until the worker has run its first jobs
         add_row(0, 0)
         sent = 0
         for target in (total // 20, total // 4, total // 2, total):

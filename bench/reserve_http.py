@@ -18,7 +18,7 @@ CONNECTIONS = 8
 
 class Rate(NamedTuple):
     per_second: float
-    cpu_us: float  # per request, of the server
+    cpu_us: float  # CPU time of the server per request
 
     def __str__(self) -> str:
         return f"{self.per_second:>8,.0f}/s  {self.cpu_us:>6,.0f} µs CPU each"
@@ -51,7 +51,7 @@ def measure(seconds: float, rounds: int) -> None:
         )
         type_id = portal.value("SELECT max(id) FROM reservations_tickettype")
         portal.start()
-        time.sleep(6)  # until the web process has read the disabled limits
+        time.sleep(6)  # wait until the web process has read the disabled limits
         try:
             assert portal.web
             pids = family(portal.web.pid)

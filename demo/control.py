@@ -46,7 +46,7 @@ def render(story: Story, portal_url: str) -> str:
     current = next((chapter for chapter in CHAPTERS if chapter.scene == story.scene), None)
     state = f"Now: {current.title}" if current else "The story has not started."
     if story.scene == Scene.FINISHED:
-        state = "The story is over. It can be started again."
+        state = "The story has ended. You can start it again."
     minutes = story.length_seconds / 60
     return _PAGE.format(
         refresh='<meta http-equiv="refresh" content="2">' if story.is_running else "",

@@ -32,7 +32,8 @@ from reservations.models import (
 
 class TicketTypeForm(ModelForm[TicketType]):
     price = forms.DecimalField(
-        min_value=0, help_text="Of one ticket, for example 25.00. 0 for free tickets."
+        min_value=0,
+        help_text="The price of one ticket, for example 25.00. Enter 0 for free tickets.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -98,7 +99,7 @@ class TicketTypeInline(PortalInline):
     }
     field_help = {
         "name": "For example Day ticket.",
-        "sale_starts_at": "Leave empty to sell at once.",
+        "sale_starts_at": "Leave empty to start the sale immediately.",
     }
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -120,7 +121,7 @@ class TicketTypeInline(PortalInline):
 @admin.register(Event)
 class EventAdmin(PortalAdmin):
     section = Section.BUSINESS
-    setting_purpose = "What is sold: events with their ticket types."
+    setting_purpose = "Events with the ticket types that are sold."
     field_labels = {
         "slug": "Identifier",
         "is_on_sale": "On sale",
@@ -141,7 +142,7 @@ class EventAdmin(PortalAdmin):
     }
     field_help = {
         "name": "For example Harbour Lights Festival.",
-        "slug": "Used in addresses. Apps name the event by it.",
+        "slug": "Used in addresses. Apps refer to the event by this name.",
     }
     list_display = ("name", "starts_at", "is_on_sale", "hold_minutes", "stock")
     list_filter = ("is_on_sale",)

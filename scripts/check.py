@@ -1,6 +1,6 @@
 """Run every check that needs no running portal. All steps run; the last line names the ones that failed.
 
-The line of a step that ends with a note tells what it could not check here.
+A note at the end of a step's line names what the step could not check.
 """
 
 import os

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = "7fffcbc191d847d90078ae0d90b47858a4f36233"  # the last commit before this rule
-# Longer than 72 characters or not imperative, noticed after they were shared.
+# Subjects that are too long or not imperative, but were noticed only after they were shared.
 ACCEPTED = {"de0404b6", "bf467f0f", "5b3b4421", "22e925f1", "e9b51489"}
 MAX_LENGTH = 72
 FORM = re.compile(r"(?P<areas>[a-z0-9._/-]+(, [a-z0-9._/-]+)*): (?P<first>\S+)( .*)?")
@@ -47,7 +47,7 @@ VERBS = {
 
 
 def problem(subject: str) -> str:
-    """Return what is wrong with a subject, or "" if nothing is."""
+    """Return the problem of a subject, or "" if there is none."""
     if len(subject) > MAX_LENGTH:
         return f"{len(subject)} characters, at most {MAX_LENGTH} are allowed"
     parts = FORM.fullmatch(subject)

@@ -1,4 +1,4 @@
-"""Run the suite on SQLite under coverage.py, print the figure, and name what money and ingestion leave untested.
+"""Run the suite on SQLite under coverage.py, print the figure, and list untested code of payments and ingestion.
 
     python scripts/measure_coverage.py [pytest arguments]
 
@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".cache" / "coverage"
-# A wrong branch here loses money or errors: each one that no test takes is named.
+# A wrong branch in these files loses money or errors, so each branch that no test takes is listed.
 CRITICAL = ("payments/services", "reservations/services", "errors/ingest", "errors/store")
 
 

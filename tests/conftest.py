@@ -26,11 +26,11 @@ from tests.servers.portal import Portal, Seeded, Template, make_template
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis_server import RedisServer
 
-# How long examples take to be made says how busy the machine is, nothing about the portal.
+# The time to generate examples depends on the load of the machine, not on the portal.
 hypothesis_settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("shared")
 
-LEFT_OUT = pytest.StashKey[list[str]]()  # sentences about what this run could not do
+LEFT_OUT = pytest.StashKey[list[str]]()  # sentences about tests that this run could not execute
 _skipped: list[str] = []
 
 # A test that uses one of these fixtures starts a portal, a database server, or another process that serves.
@@ -38,9 +38,9 @@ SERVER_FIXTURES = {
     *("portal", "make_portal", "module_portal", "portal_template", "portal_with_worker"),
     *("postgres", "redis_server", "live_server", "stripe_server"),
 }
-KINDS = ("servers", "browser", "slow")  # every other test is fast
+KINDS = ("servers", "browser", "slow")  # all other tests are fast
 
-# Reasons of skips that the other database's run makes up for; every other skip is reported and fails in CI.
+# Reasons for skips of tests that the other database's run executes; every other skip is reported and fails in CI.
 RUNS_ELSEWHERE = ("part of the ", "runs in the ", "runs only on ")
 
 
@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """EXPECT_DB and EXPECT_REDIS (set by `make test`) must be what the settings really say."""
+    """Fail unless the settings match EXPECT_DB and EXPECT_REDIS, which `make test` sets."""
     expected = os.environ.get("EXPECT_DB")
     if expected and connection.vendor != expected:
         pytest.exit(f"expected {expected}, but the database is {connection.vendor}", 3)
@@ -70,7 +70,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None]:
-    """Mark each test by what it needs. Leave browser tests out if there is no browser, and report that."""
+    """Mark each test by its requirements. Deselect browser tests if there is no browser, and report that."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if "browser" in fixtures:
@@ -94,7 +94,7 @@ def pytest_collection_modifyitems(
 
 
 def left_out(config: pytest.Config, sentence: str) -> None:
-    """Say at the end of the run that something did not run, and why; with CI=true that fails the run."""
+    """Report at the end of the run which tests did not run and why; with CI=true, this fails the run."""
     if sentence not in config.stash[LEFT_OUT]:
         config.stash[LEFT_OUT].append(sentence)
 
@@ -109,7 +109,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object, error: object) -> None:
-    """Under xdist each worker hands what it left out to the controller."""
+    """Pass the report of each xdist worker about omitted tests to the controller."""
     output = getattr(node, "workeroutput", {})
     for sentence in output.get("left_out", []):
         left_out(node.config, sentence)  # type: ignore[attr-defined]
@@ -156,10 +156,10 @@ def empty_caches() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def test_database_can_be_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
-    """PostgreSQL drops no database that somebody uses: end what threads and servers of past tests still hold."""
+    """Close the connections that past tests still hold, because PostgreSQL drops no database in use."""
     request.getfixturevalue("django_db_setup")
     yield
-    # Where no test asked for it, none was made, and the connection's name is that of no database at all.
+    # If no test used the database, it was not created, and the connection's name belongs to no database.
     was_made = str(connection.settings_dict["NAME"]).startswith("test_")
     if connection.vendor == "postgresql" and was_made:
         blocker = request.getfixturevalue("django_db_blocker")
@@ -228,7 +228,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def portal_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """Migrated and seeded once a run, by whichever xdist worker comes first."""
+    """Migrate and seed the template database once per run, in the first xdist worker that needs it."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     url = settings.DATABASE_URL if connection.vendor == "postgresql" else ""
@@ -258,7 +258,7 @@ def _portal_redis() -> str:
 def make_portal(
     portal_template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Portal]]:
-    """Makes portals, not yet started: `make_portal(EMAIL_HOST="127.0.0.1", EMAIL_PORT="2525")`."""
+    """Return a function that creates portals without starting them: `make_portal(EMAIL_HOST="127.0.0.1")`."""
     made: list[Portal] = []
 
     def make(**environment: str) -> Portal:
@@ -329,7 +329,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def watch(context: BrowserContext) -> Iterator[Watch]:
-    """Fails the test on what a page should never have; `watch.allow(pattern)` for what this test expects."""
+    """Fail the test if a page has errors, except those that it expects with `watch.allow(pattern)`."""
     watch = Watch(context)
     yield watch
     watch.verify()

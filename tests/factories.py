@@ -50,7 +50,7 @@ def wanted(*items: tuple[TicketType, int], key: str = "", **fields: Any) -> Want
 
 
 def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
-    """Create a payment of what its reservation costs, which has succeeded unless `status` says otherwise."""
+    """Create a payment of its reservation's price, which has succeeded unless `status` says otherwise."""
     number = next(_numbers)
     now = fields.pop("now", None) or timezone.now()
     price = 0

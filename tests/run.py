@@ -1,9 +1,9 @@
 """Run the suite on SQLite, then on a real PostgreSQL and a real Redis: `python -m tests.run [pytest arguments]`.
 
-Each run states what it expects (EXPECT_DB, EXPECT_REDIS), and pytest refuses to start on anything else.
+Each run sets the expected services (EXPECT_DB, EXPECT_REDIS), and pytest refuses to start with other ones.
 `--only sqlite` or `--only postgresql` does one of the two.
 
-A test that fails has failed: nothing is repeated. A test that depends on how busy the machine is has a fault of its own.
+Failed tests are not repeated. A test whose result depends on the load of the machine must be fixed.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def on_real_servers(arguments: list[str]) -> int:
                 "PG_BIN": str(postgres.binaries),  # pg_dump refuses a server newer than itself
             }
             if "-m" not in arguments:
-                # What a browser shows does not depend on the database, and the first run has shown it.
+                # Browser tests run only once, because pages do not depend on the database.
                 arguments = ["-m", "not browser", *arguments]
             return run_pytest("PostgreSQL and Redis", environment, arguments)
         finally:

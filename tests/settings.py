@@ -1,4 +1,4 @@
-"""The portal's settings as tests see them: a folder of their own, nothing configured, cheap passwords, plain static names.
+"""The portal's settings for tests: a separate folder, no configured services, fast password hashes, plain static names.
 
 DATABASE_URL and REDIS_URL are kept: `make test` sets them to run the same tests on PostgreSQL and Redis.
 Processes started by tests run with `opsportal.settings` and the environment the fixtures give them.
@@ -41,10 +41,10 @@ if os.environ.get("REDIS_URL"):
 from opsportal.settings import *  # noqa: E402, F403
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
-    # Waiting for the disk at each commit is most of a run's time, and no test pulls the plug.
+    # Waiting for the disk at each commit would take most of a run's time, and no test cuts the power.
     options = DATABASES["default"]["OPTIONS"]  # noqa: F405
     options["init_command"] = options["init_command"].replace("FULL", "OFF")
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# Nothing writes in the background of a test; those about self-monitoring switch it on.
+# Tests have no background writes; tests of self-monitoring enable it.
 SELF_MONITORING = False

@@ -1,4 +1,4 @@
-"""The inventory of all hooks. A misspelled module is never imported, so each name is listed here; add yours with its hook."""
+"""The inventory of all hooks. A misspelled module is never imported, so each name is listed here; add new hooks."""
 
 import inspect
 from pathlib import Path

@@ -24,7 +24,7 @@ from core.lib.admin import PortalAdmin, Section
 @admin.register(Channel)
 class ChannelAdmin(PortalAdmin):
     section = Section.ALERTING
-    setting_purpose = "Where messages go: e-mail, Slack, SMS and others."
+    setting_purpose = "Configure where messages are sent: e-mail, Slack, SMS and others."
     field_labels = {
         "gets_every_type": "Alerts of every type",
         "gets_digests": "Digests and the weekly report",
@@ -35,7 +35,7 @@ class ChannelAdmin(PortalAdmin):
         "last_success_at": "Last delivery",
     }
     field_help = {
-        "time_zone": "Of the quiet hours, for example Europe/Berlin.",
+        "time_zone": "The time zone of the quiet hours, for example Europe/Berlin.",
         "quiet_from": "In quiet hours, only critical alerts are delivered.",
     }
     list_display = ("name", "kind_label", "state", "routes", "last_success_at", "test_button")

@@ -8,7 +8,7 @@ from core.lib.admin import PortalAdmin, Section
 class PersonAdmin(PortalAdmin):
     section = Section.ALERTING
     setting_title = "People to notify"
-    setting_purpose = "Whom channels reach by e-mail or SMS, and when they are not to be disturbed."
+    setting_purpose = "People whom channels notify by e-mail or SMS, with their quiet hours."
     fieldsets = (
         (None, {"fields": ("name", "user", "is_active")}),
         ("Contact", {"fields": ("email", "phone")}),
@@ -40,4 +40,4 @@ class PersonAdmin(PortalAdmin):
 @admin.register(Team)
 class TeamAdmin(PortalAdmin):
     section = Section.ALERTING
-    setting_purpose = "Groups of people that channels and escalations name together."
+    setting_purpose = "Groups of people that channels and escalations can notify together."

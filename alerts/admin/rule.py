@@ -46,7 +46,7 @@ NEW_RULE = (
 @admin.register(AlertRule)
 class AlertRuleAdmin(PortalAdmin):
     section = Section.ALERTING
-    setting_purpose = "Which measurement opens an alert, from which threshold on."
+    setting_purpose = "Measurements that open an alert, with their thresholds."
     field_labels = {
         "name": "Rule",
         "summary": "Title of the alert",
@@ -170,7 +170,7 @@ class StepInline(PortalInline):
     model = EscalationStep
     constraint_messages = {
         "steps_come_later": ("after", "Enter a duration above zero, for example 15 min."),
-        "one_step_per_delay": ("after", "Another step comes after the same time."),
+        "one_step_per_delay": ("after", "Another step has the same time. Enter a different one."),
     }
     formfield_overrides = SPANS
     extra = 0
@@ -179,7 +179,7 @@ class StepInline(PortalInline):
 @admin.register(AlertType)
 class AlertTypeAdmin(PortalAdmin):
     section = Section.ALERTING
-    setting_purpose = "How urgent each kind of problem is, and its escalation."
+    setting_purpose = "Response times, channels and escalation of each kind of problem."
     field_labels = {
         "slug": "Identifier",
         "respond_within": "Respond within",
@@ -187,7 +187,10 @@ class AlertTypeAdmin(PortalAdmin):
     }
     more_links = (
         SettingLink(
-            "Routing", "Which alerts each channel gets.", "alerts:routing", "alerts.view_alerttype"
+            "Routing",
+            "Choose the alerts that each channel gets.",
+            "alerts:routing",
+            "alerts.view_alerttype",
         ),
     )
     fields = ("name", "slug", "severity", "respond_within", "channels", "digest_only")

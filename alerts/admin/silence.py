@@ -14,7 +14,7 @@ from core.lib.admin import PortalAdmin, Section
 class SilenceForm(forms.ModelForm[Silence]):
     matchers = MatchersField(
         label="Alerts with",
-        help_text="All that is filled in must match; * stands for any text. Leave all empty to silence every alert.",
+        help_text="An alert must match all values; * stands for any text. Leave all empty to silence every alert.",
     )
 
     class Meta:
@@ -34,7 +34,7 @@ class SilenceForm(forms.ModelForm[Silence]):
 @admin.register(Silence)
 class SilenceAdmin(PortalAdmin):
     section = Section.ALERTING
-    setting_purpose = "Times in which alerts send no messages."
+    setting_purpose = "Periods in which alerts send no notifications."
     fieldsets = (
         (None, {"fields": ("comment", "is_maintenance")}),
         ("Which alerts", {"fields": ("matchers",)}),
@@ -51,7 +51,7 @@ class SilenceAdmin(PortalAdmin):
     field_help = {
         "is_maintenance": "Also shown on the status page.",
         "comment": "For example: Database upgrade.",
-        "time_zone": "In which repeated silences start at the same time of day, for example Europe/Berlin.",
+        "time_zone": "Repeated silences start at the same time of day in this time zone, for example Europe/Berlin.",
     }
     constraint_messages = {
         "silences_end_after_they_start": ("ends_at", "The end must be later than the start.")

@@ -70,7 +70,7 @@ def claim_waiting(*, now: datetime, limit: int) -> list[ChannelTest]:
         if test.created_at < now - EXPIRY:
             row.update(
                 state=ChannelTest.State.REFUSED,
-                answer="No worker process has sent it. Is one running?",
+                answer="No worker process has sent the test. Check that one is running.",
                 finished_at=now,
                 config={},
             )

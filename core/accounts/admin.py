@@ -35,7 +35,7 @@ class WithPermissions(PortalAdmin):
 @admin.register(User)
 class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
     section = Section.PEOPLE
-    setting_purpose = "Who may sign in, and with which role."
+    setting_purpose = "The people who may sign in, with their roles."
     list_display = ("username", "full_name", "email", "roles", "is_active", "last_login")
     list_filter = ("is_active", "groups")
     fieldsets = (
@@ -73,7 +73,7 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
     field_help = {
         "username": "Letters, digits and @ . + - _ only, for example anna.",
         "email": "Needed to reset a forgotten password.",
-        "is_active": "Turn this off instead of deleting a user: what they did stays in the audit log.",
+        "is_active": "Turn this off instead of deleting a user, so that the audit log still names the user.",
         "is_staff": "Without it, the user cannot sign in to this portal.",
         "is_superuser": "",
         "groups": "",
@@ -100,7 +100,7 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
 class RoleAdmin(WithPermissions, GroupAdmin):  # type: ignore[misc]
     section = Section.PEOPLE
     setting_title = "Roles"
-    setting_purpose = "Which permissions the users of a role have."
+    setting_purpose = "The permissions of the users with each role."
 
 
 @admin.register(AuditEvent)
@@ -138,7 +138,7 @@ class AccessPolicyForm(forms.ModelForm[AccessPolicy]):
 @admin.register(AccessPolicy)
 class AccessPolicyAdmin(PortalAdmin):
     section = Section.PEOPLE
-    setting_purpose = "Whether everyone needs two-factor sign-in."
+    setting_purpose = "Require two-factor sign-in for all users."
     offers_add = False
     form = AccessPolicyForm
 

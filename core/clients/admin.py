@@ -52,7 +52,7 @@ class ClientAppAdmin(PortalAdmin):
     more_links = (
         SettingLink(
             "API reference",
-            "Calls that apps can make, to try out.",
+            "The API that apps can call, with examples.",
             "clients:api-reference",
             "clients.view_clientapp",
         ),

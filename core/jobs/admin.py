@@ -24,7 +24,7 @@ admin.site.unregister([Schedule, Success, Failure, OrmQ])
 
 @admin.register(Job)
 class JobAdmin(PortalAdmin):
-    setting_purpose = "What the portal does in the background, and when."
+    setting_purpose = "Tasks that the portal runs in the background, with their schedules."
     list_display = ("job", "times", "last_finished_at", "outcome", "next_run")
     list_filter = ("is_enabled", "last_outcome")
     search_fields = ("name", "summary")

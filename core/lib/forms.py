@@ -61,7 +61,7 @@ class Checkboxes(forms.CheckboxSelectMultiple):
 
     def render(self, *args: Any, **kwargs: Any) -> SafeString:
         if not list(self.choices):
-            return format_html('<span class="quiet choices">{}</span>', "There are none yet.")
+            return format_html('<span class="quiet choices">{}</span>', "There are no entries yet.")
         return super().render(*args, **kwargs)
 
 

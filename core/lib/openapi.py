@@ -203,7 +203,7 @@ def _refusal(
     refusal: dict[str, Any] = {"description": text}
     if status in (429, 503):
         wait = {
-            "description": "Seconds to wait.",
+            "description": "The number of seconds to wait.",
             "schema": {"type": "integer", "minimum": 1},
         }
         refusal["headers"] = {"Retry-After": wait}

@@ -7,7 +7,7 @@ from core.limits.models import BlockedCall, RateLimitTier
 @admin.register(RateLimitTier)
 class RateLimitTierAdmin(PortalAdmin):
     setting_title = "Rate limits"
-    setting_purpose = "How many calls apps, people and addresses may make."
+    setting_purpose = "The number of requests that apps, users and addresses may send."
     constraint_messages = {
         "a_window_is_at_least_a_second": ("window_seconds", "Enter 1 second or more."),
         "one_limit_a_tier_for_everybody": ("tier", "These calls have a default limit already."),

@@ -64,7 +64,7 @@ describe(
 )
 _PAGE = {
     "limit": "Number of rows, from 1 to 100. The default is 50.",
-    "cursor": "The `next_cursor` of the page before.",
+    "cursor": "The `next_cursor` of the previous page.",
 }
 _SEARCH = {
     "query": "A search as on the page of errors, such as `release:shop@1.2 is:unassigned declined`.",
@@ -137,7 +137,7 @@ describe(
     answers={200: api_shapes.Changed},
     refusals={
         404: "The app has no such error.",
-        422: "The action cannot be done; `detail` says why.",
+        422: "The action is not possible; `detail` gives the reason.",
     },
 )
 describe(
@@ -246,9 +246,9 @@ _CLI: dict[tuple[str, str], tuple[str, Any, dict[int, Any]]] = {
     ("cli-repositories", "GET"): ("List no repositories.", None, {200: list[Any]}),
     ("cli-chunk-upload", "GET"): ("Return how to upload files.", None, {200: _Json}),
     ("cli-chunk-upload", "POST"): ("Save chunks of an upload.", _Json, {200: list[Any]}),
-    ("cli-assemble-bundle", "POST"): ("Assemble chunks to a bundle.", _Json, {200: _Json}),
+    ("cli-assemble-bundle", "POST"): ("Assemble chunks into a bundle.", _Json, {200: _Json}),
     ("cli-assemble-release", "POST"): (
-        "Assemble chunks to the files of a release.",
+        "Assemble chunks into the files of a release.",
         _Json,
         {200: _Json},
     ),
@@ -259,7 +259,7 @@ _CLI: dict[tuple[str, str], tuple[str, Any, dict[int, Any]]] = {
     ("cli-release", "DELETE"): ("Delete a release; its events stay.", None, {204: None}),
     ("cli-commits", "GET"): ("List the commits of a release.", None, {200: list[Any]}),
     ("cli-previous-with-commits", "GET"): (
-        "Return the release before that has commits.",
+        "Return the previous release that has commits.",
         None,
         {200: _Json},
     ),
@@ -290,6 +290,6 @@ for (name, method), (summary, body, answers) in _CLI.items():
         path_notes=_CLI_NOTES
         if name not in ("cli-info", "cli-regions", "cli-organizations")
         else {},
-        refusals={400: "The request is invalid; `detail` says why."},
+        refusals={400: "The request is invalid; `detail` gives the reason."},
         refusal_shape=CliRefusal,
     )

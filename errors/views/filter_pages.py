@@ -18,7 +18,7 @@ from errors.services import filters
 
 _LEADS = {
     Filter.BROWSER_EXTENSIONS: "Errors in scripts of extensions, toolbars and virus scanners.",
-    Filter.LOCALHOST: "Errors of pages and requests at localhost or 127.0.0.1, as developers cause them.",
+    Filter.LOCALHOST: "Errors of pages and requests at localhost or 127.0.0.1, which developers cause.",
     Filter.LEGACY_BROWSERS: "Errors in Internet Explorer, and in "
     + ", ".join(f"{name} before {version}" for name, version in LEGACY_BELOW.items())
     + ".",

@@ -37,7 +37,7 @@ def release_list(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "Releases",
-        "lead": "What each version of an app brought: errors, crashes, deploys and commits.",
+        "lead": "The errors, crashes, deploys and commits of each version of an app.",
         "rows": queries.describe_releases(page.rows),
         "bar": filter_bar(
             filters,

@@ -211,7 +211,7 @@ class CertificateAdmin(ComponentBase):
     """
 
     section = Section.MONITORING
-    setting_purpose = "The certificates of monitored addresses, and when they expire."
+    setting_purpose = "The certificates of monitored addresses, with their expiry dates."
     list_display = (
         "title",
         "shown_status",
@@ -282,7 +282,7 @@ class HeartbeatAdmin(ComponentBase):
         "title": "For example Nightly invoices.",
         "crontab": "For example 0 3 * * * for every day at 03:00.",
         "interval_minutes": "For a job without fixed times, instead of a crontab.",
-        "time_zone": "Of the crontab, for example Europe/Berlin.",
+        "time_zone": "The time zone of the crontab, for example Europe/Berlin.",
         "environment": "For example production. Leave empty if there is only one.",
     }
     kind = ComponentKind.HEARTBEAT

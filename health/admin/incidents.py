@@ -22,7 +22,9 @@ class UpdateInline(PortalInline):
     template = "admin/edit_inline/stacked.html"
     fields = (("state", "at"), "text")
     field_labels = {"at": "Time"}
-    field_help = {"text": "What is known, and what is being done. The status page shows it."}
+    field_help = {
+        "text": "Describe what is known and what is being done. The status page shows this text."
+    }
     extra = 1
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
@@ -35,7 +37,7 @@ class UpdateInline(PortalInline):
 @admin.register(Incident)
 class IncidentAdmin(PortalAdmin):
     section = Section.STATUS_PAGE
-    setting_purpose = "What the public status page says about an outage."
+    setting_purpose = "Outages, with the updates that the public status page shows."
     field_labels = {
         "component": "Affected component",
         "is_major": "Major outage",
@@ -44,7 +46,7 @@ class IncidentAdmin(PortalAdmin):
         "resolved_at": "Resolved",
     }
     field_help = {
-        "title": "What users notice, for example: Payments fail for some customers.",
+        "title": "Describe what users notice, for example: Payments fail for some customers.",
         "component": "Leave empty if several are affected.",
     }
     list_display = ("title", "shown_state", "component", "started_at", "resolved_at", "is_public")
@@ -100,7 +102,7 @@ class MaintenanceAdmin(PortalAdmin):
     field_labels = {"text": "Announcement", "is_public": "Show on the status page"}
     field_help = {
         "title": "For example Database upgrade.",
-        "text": "What users can expect. The status page shows it.",
+        "text": "Describe what users can expect. The status page shows this text.",
     }
     constraint_messages = {
         "maintenance_ends_after_it_starts": ("ends_at", "The end must be later than the start.")

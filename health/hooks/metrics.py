@@ -293,12 +293,12 @@ def impact() -> Iterator[Metric]:
     figures = figures_of(None, now=now, since=now - IMPACT_WINDOW)
     orders = GaugeMetricFamily(
         "opsportal_impact_orders",
-        "Orders that errors and alerts of the last 24 hours touched, by state.",
+        "Orders that errors and alerts of the last 24 hours affected, by state.",
         labels=["state"],
     )
     amounts = GaugeMetricFamily(
         "opsportal_impact_amount",
-        "Their amounts, in the currency's smallest unit.",
+        "Amounts of the orders that errors and alerts of the last 24 hours affected, in the currency's smallest unit.",
         labels=["state", "currency"],
     )
     seats = GaugeMetricFamily("opsportal_impact_seats", "Their seats.", labels=["state"])

@@ -9,7 +9,7 @@ describe(
     "Search apps, errors, alerts, payments, reservations and settings, as a user of the role Read-only.",
     scope="admin",
     query={
-        "q": "What to find: words, or a whole id such as an order number; at most 200 characters."
+        "q": "The text to find: words, or a whole id such as an order number, of at most 200 characters."
     },
     answers={200: SearchResults},
     refusals={400: "`q` has more than 200 characters."},

@@ -31,7 +31,7 @@ may_settle = permission_required("payments.change_mismatch", raise_exception=Tru
 
 class RefundForm(forms.Form):
     amount = forms.DecimalField(min_value=Decimal("0.001"))
-    reason = forms.CharField(max_length=200, help_text="Stored with the refund.")
+    reason = forms.CharField(max_length=200, help_text="The reason is stored with the refund.")
     form = forms.UUIDField(widget=forms.HiddenInput)
 
     def __init__(self, payment: Payment, *args: Any, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ class RefundForm(forms.Form):
             label="Tickets of this payment",
             choices=[(choice.value, choice.label) for choice in choices],
             widget=forms.RadioSelect,
-            error_messages={"required": "Choose what happens to the tickets."},
+            error_messages={"required": "Decide what happens to the tickets."},
         )
         for item in self.items:
             price = money(item.price, self.payment.currency)

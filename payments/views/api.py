@@ -46,13 +46,13 @@ class Split(msgspec.Struct, forbid_unknown_fields=True):
     fee: Annotated[
         int,
         msgspec.Meta(
-            ge=0, le=MAX_CHARGE, description="Share of the amount that is not for the seats."
+            ge=0, le=MAX_CHARGE, description="The share of the amount that is not for the seats."
         ),
     ] = 0
     discount: Annotated[
         int,
         msgspec.Meta(
-            ge=0, le=MAX_CHARGE, description="Subtracted from the price, such as a voucher."
+            ge=0, le=MAX_CHARGE, description="A reduction of the price, such as a voucher."
         ),
     ] = 0
 

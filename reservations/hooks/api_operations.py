@@ -162,7 +162,7 @@ describe(
 describe(
     "reservations:waiting-list",
     "POST",
-    "Add a customer to the waiting list of a sold-out ticket type. A repetition returns the entry (200).",
+    "Add a customer to the waiting list of a sold-out ticket type. A repeated request returns the entry (200).",
     scope="reservations",
     takes=JoinWaitingList,
     answers={200: WaitingEntry, 201: WaitingEntry},
@@ -188,7 +188,7 @@ describe(
 describe(
     "reservations:waiting-leave",
     "POST",
-    "Take the customer off the waiting list, or give back the tickets that were offered.",
+    "Remove the customer from the waiting list, or release the tickets that were offered.",
     scope="reservations",
     answers={200: WaitingEntry},
     refusals={404: "No such entry.", 409: NOT_NOW},

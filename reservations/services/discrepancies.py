@@ -60,9 +60,7 @@ def _raise_alert(discrepancy: Discrepancy, now: datetime) -> None:
 
 def _next_step(discrepancy: Discrepancy) -> str:
     if discrepancy.keeps_seats:
-        return (
-            "The money is gone but the seats are still booked. Release or keep them in the inbox."
-        )
+        return "The money was returned but the seats are still booked. Release or keep them in the inbox."
     if discrepancy.can_be_accepted:
         return f"No seats were given: {discrepancy.detail}. Refund it, or accept the amount in the inbox."
     if discrepancy.needs_refund:

@@ -24,7 +24,7 @@ may_cancel = permission_required(
 
 
 class CancelForm(forms.Form):
-    reason = forms.CharField(max_length=200, help_text="Stored with each refund.")
+    reason = forms.CharField(max_length=200, help_text="The reason is stored with each refund.")
     confirmation = forms.CharField(max_length=80)
 
     def __init__(self, event: Event, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""The form of a channel in the admin, as tests fill it in and read it."""
+"""Helpers that fill in and read the form of a channel in the admin."""
 
 from typing import Any
 

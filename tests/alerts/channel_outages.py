@@ -1,4 +1,4 @@
-"""The scenario of many alerts while most channels are broken and workers are killed. A test and a benchmark run it."""
+"""A scenario with many alerts while most channels are broken and workers are killed. A test and a benchmark run it."""
 
 import json
 import os
@@ -24,7 +24,7 @@ RATE_LIMIT_SECONDS = 5
 
 
 class Provider:
-    """A webhook receiver that works, hangs or refuses, and keeps what it accepted."""
+    """A webhook receiver that works, hangs or refuses, and stores what it accepts."""
 
     def __init__(self, mode: str = "") -> None:
         self.mode = mode
@@ -80,7 +80,10 @@ class Scenario:
         self.portal.wait_for(self._find_loops, what="the delivery process")
 
     def report_alerts(self, count: int, *, seconds: float, kills_at: tuple[int, ...] = ()) -> None:
-        """Open all alerts within this time. After each of the given numbers, kill a process, at the last one all."""
+        """Open all alerts within this time.
+
+        Kill a process after each of the given numbers, and all processes after the last one.
+        """
         arguments = {"critical_every": CRITICAL_EVERY, "pause_seconds": seconds / count}
         for number, line in enumerate(self._results("report", count=count, **arguments)):
             self.reported.append(Reported(*json.loads(line)))
@@ -164,12 +167,12 @@ class Scenario:
         return [title for _, one, title, _ in self.received(channel) if one == kind]
 
     def announced(self, channel: str) -> set[str]:
-        """Return the titles of the reported alerts that the channel got a message of their own about."""
+        """Return the titles of the reported alerts that had a message of their own in the channel."""
         known = {alert.title for alert in self.reported}
         return known & set(self.titles(channel, "triggered"))
 
     def grouped(self, channel: str) -> set[str]:
-        """Return the titles of the reported alerts that a storm message of the channel counts."""
+        """Return the titles of the reported alerts that storm messages of the channel count."""
         return {
             f"Problem {key.removeprefix('problem-'):0>3}"
             for (key,) in self.portal.rows(
@@ -181,7 +184,7 @@ class Scenario:
         }
 
     def wait_for_storm_message(self, channel: str, count: int) -> None:
-        """Wait for the storm message that counts at least so many alerts: health may report one more."""
+        """Wait for the storm message that counts at least this many alerts, because health may report one more."""
         self.portal.wait_for(
             lambda: any(
                 int(found.group(1)) >= count
@@ -192,7 +195,7 @@ class Scenario:
         )
 
     def interrupted_keys(self) -> set[str]:
-        """Return the keys of messages with an attempt of which no result was recorded."""
+        """Return the keys of messages with an attempt that has no recorded result."""
         return {
             key
             for (key,) in self.portal.rows(

@@ -170,7 +170,7 @@ def answers(good: int, bad: int) -> Act:
 
 
 def nothing(app: ClientApp, now: datetime) -> None:
-    """Do nothing: the problem ends when its window has passed."""
+    """Do nothing, because the problem ends when its window has passed."""
 
 
 @dataclass(frozen=True)

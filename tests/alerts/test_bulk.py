@@ -1,4 +1,4 @@
-"""Bulk work in the inbox: all that match, groups of alerts, undo, and the search line."""
+"""Bulk actions in the inbox: all matching alerts, groups of alerts, undo, and the search line."""
 
 import json
 from datetime import timedelta

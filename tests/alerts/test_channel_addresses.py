@@ -1,4 +1,4 @@
-"""Addresses of channels: which are trusted, and what happens when a provider no longer accepts one."""
+"""The portal trusts some addresses of channels, and disables a channel whose address the provider no longer accepts."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""A cooldown between two announcements of the same problem, and what it does not hold back."""
+"""A cooldown delays the second announcement of a problem, but not more severe news or resolutions."""
 
 from datetime import datetime, timedelta
 

@@ -66,7 +66,7 @@ def test_a_new_group_is_listed_once_a_day(groups: list[DigestItem], mail: MailSe
         digests.send_error_digest(now=NOON + quarter * QUARTER)
         deliver(NOON + quarter * QUARTER)
 
-    first, _ = mail.mails  # at noon of two consecutive days
+    first, _ = mail.mails  # one e-mail at noon of each of two consecutive days
     assert first["Subject"] == "1 new or worse error group"
     text, html = (part.get_content().replace("\r\n", "\n") for part in first.iter_parts())
     assert "NEW · high · 3 times\nKeyError: seat <1>\nin reserve(), line 12" in text

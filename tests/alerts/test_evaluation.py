@@ -1,4 +1,4 @@
-"""The pure evaluation functions, tested with generated values, because all else depends on them."""
+"""The pure evaluation functions are tested with generated values, because all other code depends on them."""
 
 from datetime import UTC, datetime, timedelta
 

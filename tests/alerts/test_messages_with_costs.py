@@ -1,4 +1,4 @@
-"""Messages say what their alert costs, as it is when they are first sent."""
+"""Messages contain the cost of their alert at the time when they are first sent."""
 
 import pytest
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""Where a message goes: which channels, which people, and when."""
+"""Routing selects the channels, people and time of a message."""
 
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ def channel(name: str, kind: str, **fields: Any) -> Channel:
 
 
 def person(name: str, *, until: time | None = None, **fields: Any) -> Person:
-    """Someone with both addresses, and quiet hours if `until` says when they end."""
+    """Create a person with both addresses, and with quiet hours until `until` if it is set."""
     number = Person.objects.count()
     quiet = {"quiet_from": time(22), "quiet_until": until, "time_zone": "UTC"} if until else {}
     given = {"email": f"{name}@example.com", "phone": f"+1555020{number}", **quiet, **fields}
@@ -171,16 +171,16 @@ def test_each_destination_has_a_label_that_no_other_has() -> None:
 @pytest.mark.parametrize(
     ("start", "end", "now", "expected"),
     [
-        # Over midnight: the evening belongs to the night that begins, the morning to the one before.
+        # The quiet hours span midnight: the evening belongs to the night that begins, the morning to the one before.
         (time(22), time(7), (2, 21, 59), (2, 21, 59)),
         (time(22), time(7), (2, 22, 0), (3, 7, 0)),
         (time(22), time(7), (3, 6, 59), (3, 7, 0)),
         (time(22), time(7), (3, 7, 0), (3, 7, 0)),
-        # Within one day.
+        # The quiet hours are within one day.
         (time(12), time(14), (2, 12, 0), (2, 14, 0)),
         (time(12), time(14), (2, 14, 0), (2, 14, 0)),
         (time(12), time(14), (2, 11, 59), (2, 11, 59)),
-        # From a time until the same one: the whole day.
+        # If start and end are equal, the quiet hours last the whole day.
         (time(8), time(8), (2, 8, 0), (3, 8, 0)),
     ],
 )

@@ -150,7 +150,7 @@ def test_a_message_to_several_people_counts_once(gauge: Gauge, twilio: FakeHTTP)
         make_alert(title=f"Slow {number}", severity=Severity.HIGH, now=NOON)
     deliver(NOON)
 
-    assert len(twilio.requests) == 3 * (20 + 1)  # and one storm message to each
+    assert len(twilio.requests) == 3 * (20 + 1)  # plus one storm message to each recipient
 
 
 @pytest.mark.slow

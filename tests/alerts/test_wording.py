@@ -1,4 +1,4 @@
-"""The wording of messages: nothing is said twice, and plurals are right."""
+"""The wording of messages has no repetitions, and plurals are right."""
 
 import pytest
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tests.servers.portal import Portal
 
-# What the fuzzer calls in the suite. `docs/api.md` has the command for the whole API, which takes minutes.
+# The operations that the fuzzer calls in the suite. `docs/api.md` has the command for the whole API, which takes
+# minutes.
 PATHS = "^/api/v1/((payments|reservations|waiting-list|availability)/|webhooks/stripe/$)"
 CHECKS = (
     "not_a_server_error",

@@ -57,7 +57,7 @@ class Watch:
 
 
 def settled(page: Page) -> None:
-    """Wait until the page, its fonts and the first htmx requests are loaded."""
+    """Wait until the page, its fonts and the first htmx responses are loaded."""
     page.wait_for_load_state("load")
     page.evaluate("document.fonts.ready.then(() => true)")
     # wait_for_function() would evaluate code in the page, which the content security policy forbids.

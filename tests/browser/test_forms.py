@@ -1,4 +1,4 @@
-"""The forms that staff use most: checked while they are filled in, without faults of accessibility, on any screen."""
+"""The forms that staff use most are checked while they are filled in, accessible, and usable on any screen."""
 
 import re
 
@@ -63,11 +63,11 @@ def test_a_field_shows_its_message_when_it_is_left_and_loses_it_while_it_is_corr
     expect(message).to_have_text("Amounts in EUR can have at most 2 decimals.")
     expect(price).to_have_attribute("aria-invalid", "true")
     expect(price).to_have_accessible_description(re.compile("Amounts in EUR can have at most 2"))
-    expect(page.locator("#id_name_error")).to_have_count(0)  # nobody has touched the name
+    expect(page.locator("#id_name_error")).to_have_count(0)  # the user has not changed the name
     watch.verify()
     assert serious_faults(page) == []
     watch.faults.clear()
-    price.press("Backspace")  # 12.34, and the field is not left
+    price.press("Backspace")  # the value is 12.34, and the field still has the focus
 
     expect(message).to_be_empty()
     expect(price).not_to_have_attribute("aria-invalid", "true")

@@ -1,4 +1,4 @@
-"""The frame of every page: themes, the menu on phones, keyboard navigation, and accessibility."""
+"""The frame of every page supports themes, a menu on phones, keyboard navigation, and accessibility."""
 
 import httpx
 import pytest

@@ -63,7 +63,7 @@ def test_errors_of_the_checkout_name_orders_that_the_portal_knows(
 ) -> None:
     demo, portal = shop
     sentry_sdk.init(dsn=demo.shop.dsn, auto_enabling_integrations=False)
-    demo.started = time.monotonic() - 7.5 * 60  # in an outage of the payment provider
+    demo.started = time.monotonic() - 7.5 * 60  # set the time to an outage of the payment provider
 
     for _ in range(3):
         demo.buy_tickets()

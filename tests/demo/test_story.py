@@ -72,7 +72,7 @@ def test_every_number_of_the_story_agrees_with_the_database(
     finally:
         control.close()
         story.close()
-        shop.close()  # from here on, nothing changes any more
+        shop.close()  # nothing changes from here on
 
     expected = sentence_by_sql(running)
     group = running.value(
@@ -85,7 +85,7 @@ def test_every_number_of_the_story_agrees_with_the_database(
 
 
 def sentence_by_sql(portal: Portal) -> str:
-    """Return what the failed orders cost, counted in the tables of payments and reservations."""
+    """Return the cost of the failed orders, computed from the tables of payments and reservations."""
     orders = (
         "FROM reservations_reservation AS r WHERE r.order_id IN"
         " (SELECT order_ref FROM errors_errorevent WHERE severity = 'critical')"

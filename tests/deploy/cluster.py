@@ -243,7 +243,7 @@ server_login_retry = 1
             process.stop(node, grace_seconds=0.2)
         process.stop(self.pooler, grace_seconds=1)
         process.remove(self.pooler_folder)
-        time.sleep(0.2)  # until the supervisors' child processes have ended
+        time.sleep(0.2)  # wait until the supervisors' child processes have ended
         self.redis.stop()
         self.postgres.stop()
         self.slack.close()

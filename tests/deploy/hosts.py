@@ -13,7 +13,7 @@ from types import TracebackType
 class Host:
     name: str
     address: str
-    prefix: tuple[str, ...] = ()  # of a command, to run it on this host
+    prefix: tuple[str, ...] = ()  # prefix of a command that runs it on this host
 
 
 class Network:

@@ -1,4 +1,4 @@
-"""Bulk work on errors: all that match, undo, completion and unknown keys of the search line."""
+"""Bulk actions on errors: all matching errors, undo, and completion and unknown keys of the search line."""
 
 import itertools
 import json

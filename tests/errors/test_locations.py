@@ -1,4 +1,4 @@
-"""Hosts in the locations of an event: they are servers of the app, also if they are IP addresses."""
+"""Hosts in the locations of an event are kept, even if they are IP addresses, because they are servers of the app."""
 
 import json
 from datetime import UTC, datetime

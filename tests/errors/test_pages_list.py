@@ -116,7 +116,7 @@ def test_each_filter_finds_the_group_and_not_the_other(
 def test_a_merged_group_is_found_as_the_kept_group(
     browse: Client, shop: ClientApp, query: str
 ) -> None:
-    """By each filter and word that matched it before the merge."""
+    """Each filter and word that matched it before the merge finds the kept group."""
     make_error(make_app("gate"), title="other", culprit="", type="")
     kept = make_error(shop, title="kept", culprit="", type="")
     merged = make_error(
@@ -174,7 +174,7 @@ def test_an_invalid_filter_is_named(browse: Client, shop: ClientApp) -> None:
 
     assert "Unknown severity" in page
     assert "is not a time" in page
-    assert "still here" not in page  # a bulk action must not reach more than was asked for
+    assert "still here" not in page  # a bulk action must not change more errors than requested
 
 
 def test_a_nul_in_a_query_is_refused(browse: Client) -> None:

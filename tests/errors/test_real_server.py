@@ -27,7 +27,7 @@ def post(portal: Portal, body: bytes, **headers: str) -> httpx.Response:
 
 
 def test_a_chunked_body_without_length_or_type_is_stored(portal: Portal) -> None:
-    """As the Node SDK sends it. Django's test client cannot send chunked bodies."""
+    """The Node SDK sends such bodies. Django's test client cannot send them."""
     event_id = uuid.uuid4().hex
     body = gzip.compress(envelope(raised(event_id=event_id)))
     head = (

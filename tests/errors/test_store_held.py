@@ -21,7 +21,7 @@ pytestmark = needs_sqlite
 
 @contextmanager
 def held(portal: Portal) -> Iterator[None]:
-    """Another process holds the database's write lock."""
+    """Hold the database's write lock in another process."""
     holder = subprocess.Popen(
         [
             sys.executable,

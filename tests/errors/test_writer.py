@@ -17,7 +17,7 @@ from tests.errors.stored import NOON
 
 
 class SlowStore:
-    """Stands in for the store: commits when it is allowed to, and remembers the batches."""
+    """A store that commits only when it is allowed to, and records the batches."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []

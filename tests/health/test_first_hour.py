@@ -30,7 +30,7 @@ def loopback(settings: Settings, set_checks: SetChecks) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
     settings.NETWORK_PROBES = []
     breaker.reset_all()
-    set_checks()  # the checks of this machine are not part of the story
+    set_checks()  # the checks of this machine must not affect the story
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def slack(fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
 
 
 def pass_time(since: datetime, length: timedelta) -> datetime:
-    """Run what the worker runs every minute."""
+    """Run the jobs that the worker runs every minute."""
     now = since
     while now < since + length:
         now += STEP
@@ -132,7 +132,7 @@ def test_the_first_hour(slack: FakeHTTP, fake_http: Callable[[], FakeHTTP]) -> N
     check_in(shop, now=now)
     now = pass_time(now, broken + timedelta(hours=1) + 4 * MINUTE - now)
 
-    # What an outage of twenty minutes does to the budget of three days lasts longer than the outage.
+    # The effect of an outage of twenty minutes on the budget of three days lasts longer than the outage.
     lasting = SystemAlert.objects.exclude(state="resolved").values_list("alert_type", flat=True)
     assert set(lasting) <= {"uptime-budget"}
     resolved = [text for text in headlines(slack) if text.startswith("✅ Resolved: ")]

@@ -1,4 +1,4 @@
-"""The checklist of a new portal: each step looks at the data, and the list ends when all are done."""
+"""The steps of a new portal's checklist read the data, and the list disappears when all are done."""
 
 import re
 from datetime import UTC, datetime

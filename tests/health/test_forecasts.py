@@ -104,7 +104,8 @@ def test_single_failures_give_no_date() -> None:
 
 
 def test_a_component_that_fails_a_little_every_hour_uses_its_budget_up_in_days() -> None:
-    measured("gate", failed={hour: hour % 6 // 5 for hour in range(3, 160)})  # 4 a day, 26 used
+    # 4 failures a day, 26 used
+    measured("gate", failed={hour: hour % 6 // 5 for hour in range(3, 160)})
 
     [budget] = error_budgets(NOON)
 
@@ -121,7 +122,7 @@ def test_the_disk_is_full_when_the_database_has_used_what_is_free(
 ) -> None:
     monkeypatch.setattr("health.hooks.forecasts.free_disk_bytes", lambda: 10 * GB)
     monkeypatch.setattr("health.hooks.forecasts.database_size_bytes", lambda: 4 * GB)
-    # One GB a day, four now: ten are left.
+    # The database grows by one GB a day and has four, so it reaches the limit after ten more.
     record(
         SeriesKind.GAUGE,
         database_size.SIZE_GAUGE,

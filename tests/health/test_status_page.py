@@ -84,7 +84,7 @@ def test_outage_is_shown_without_private_details(client: Client) -> None:
 
     page = client.get("/status/").content.decode()
 
-    assert "Major outage" in page  # nothing that the public uses works
+    assert "Major outage" in page  # every public component is down
     assert "Shop is down" in page  # its automatic incident
     for private in ("db.internal", "Secret billing", "secret-billing"):
         assert private not in page + client.get("/status/status.json").content.decode()
@@ -173,7 +173,8 @@ def test_two_hundred_components_are_a_small_page_in_natural_order(client: Client
     assert len(packed.content) < 20_000
     assert gzip.decompress(packed.content) == plain.content
     assert "Accept-Encoding" in packed["Vary"]
-    assert page.index(">Shop 7b<") < page.index("<details")  # the problem is not folded
+    # the component with a problem is not collapsed
+    assert page.index(">Shop 7b<") < page.index("<details")
     assert "200 operational components" in page
     assert page.index(">Shop 2<") < page.index(">Shop 10<") < page.index(">Shop 100<")
 
@@ -220,7 +221,8 @@ def test_new_component_has_no_percentage_but_the_time_since_it_is_monitored(clie
 
     page = client.get("/status/").content.decode()
 
-    assert "0.00 %" not in page.replace(": 0.00 % up", "")  # the bar of today says it
+    # only the bar of today shows this figure
+    assert "0.00 %" not in page.replace(": 0.00 % up", "")
     assert "monitored since" in page
     [shop] = client.get("/status/status.json").json()["data"]["components"]
     assert shop["uptime_percent"] is None

@@ -41,7 +41,7 @@ class Booked:
     currency: str
     amount: int
     seats: int
-    ends_at: datetime  # of its hold
+    ends_at: datetime  # end of its hold
     paid_at: datetime | None = None
     returned: int = 0
     ended_at: datetime | None = None
@@ -216,7 +216,7 @@ class Month:
         )
 
     def expected(self, problem: str, now: datetime) -> dict[str, tuple[int, dict[str, int]]]:
-        """Return orders and amounts by state, from the books."""
+        """Return orders and amounts by state according to the books."""
         found: dict[str, tuple[int, dict[str, int]]] = {}
         for booked in self.books.values():
             if problem not in booked.named_at:

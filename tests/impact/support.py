@@ -50,7 +50,7 @@ def pay(reservation: Reservation, *, now: datetime, **fields: Any) -> Payment:
 
 @transaction.atomic
 def refund(payment: Payment, amount: int, *, now: datetime) -> None:
-    """Refund a part of the payment, as Stripe reports it."""
+    """Report a refund of a part of the payment like Stripe."""
     Refund.objects.create(
         payment=payment, amount=amount, state=Refund.State.SUCCEEDED, asked_at=now, settled_at=now
     )

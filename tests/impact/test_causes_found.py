@@ -90,7 +90,7 @@ class World:
         )
 
     def noise(self, app: ClientApp, at: datetime) -> None:
-        """Let other things happen before the problem."""
+        """Create other changes before the problem."""
         others = [one for one in self.apps if one != app]
         for _ in range(self.drawn.randint(0, 2)):
             self.deploy(self.drawn.choice(others), "production", self.before(at, 1, 180))
@@ -135,7 +135,7 @@ def world() -> World:
 @dataclass(frozen=True)
 class Case:
     kind: str
-    injected: str  # how the label of the injected cause begins
+    injected: str  # beginning of the label of the injected cause
     causes: list[Cause]
 
     @property

@@ -1,4 +1,4 @@
-"""Exact figures: which orders a problem touched, and their states, step by step."""
+"""Exact figures contain the orders that a problem affected, with their states at each step."""
 
 import uuid
 from datetime import timedelta

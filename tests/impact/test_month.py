@@ -26,7 +26,7 @@ def in_books_form(found: Figures) -> dict[str, tuple[int, dict[str, int]]]:
 
 
 def paid_by_sql(group: ErrorGroup) -> dict[str, int]:
-    """Return what is left of the money for all orders that the group's events named, by currency."""
+    """Return the remaining money of all orders that the group's events named, by currency."""
     return _sums(
         """
         SELECT p.currency, sum(p.amount_received - p.amount_refunded) FROM payment_intents_log p

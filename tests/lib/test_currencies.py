@@ -1,4 +1,4 @@
-"""Amounts are written, entered and limited as Stripe's currency table says."""
+"""Amounts are written, entered and limited according to Stripe's currency table."""
 
 from decimal import Decimal
 

@@ -6,7 +6,7 @@ from tests.factories import make_app
 
 
 def commit_setting() -> str:
-    """Return whether the next commit waits for the disk ("durable") or not ("quick")."""
+    """Return "durable" if the next commit waits for the disk, else "quick"."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("PRAGMA synchronous")

@@ -35,7 +35,7 @@ PROTOBUF = "application/x-protobuf"
 
 
 class Exporter:
-    """Sends messages with an app's key, and decodes the response's message."""
+    """An exporter that sends messages with an app's key and decodes the response's message."""
 
     def __init__(self, key: str) -> None:
         self.key = key

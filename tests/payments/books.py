@@ -11,7 +11,7 @@ from tests.payments.stripe_account import StripeAccount
 
 # Stripe's statuses of disputes whose amount it has taken from the account.
 WITHDRAWN = ("needs_response", "under_review", "lost")
-# Alerts that are about the portal or measured over time, and so are no cases.
+# Alerts about the portal, or about measurements over time, which are no cases.
 NO_CASES = ("webhooks-missing", "debit-failed", "stripe-key-refused")
 
 
@@ -40,7 +40,7 @@ def check_cases() -> None:
             reservation = Reservation.objects.filter(payment=payment).first()
             assert reservation is not None, f"money without seats: {payment.amount_net}"
             assert reservation.status == Status.COMPLETED, f"money for a {reservation.status}"
-            # What was received is the price, unless a part of it was given back.
+            # The received amount is the price, unless part of it was refunded.
             price = sum(line.amount for line in reservation.lines.all())
             assert payment.amount_received == price
     accepted = Refund.objects.exclude(stripe_id=None).exclude(asked_by=None)

@@ -1,4 +1,4 @@
-"""A Stripe account in memory, with what localstripe lacks: refunds that fail, disputes, captures, bank debits.
+"""A Stripe account in memory, with features that localstripe lacks: failing refunds, disputes, captures, bank debits.
 
 `serve` answers the API calls that the portal makes. The other methods are what buyers, banks and the shop's staff do at
 Stripe; each of them records the events that Stripe would send, in Stripe's order, and returns them. The clock is the
@@ -207,7 +207,7 @@ class StripeAccount:
         return self._event("payment_intent.processing", intent)
 
     def decline(self, intent_id: str) -> Object:
-        """Decline the card, or end a bank debit badly. The buyer can try again."""
+        """Decline the card, or let a bank debit fail. The buyer can try again."""
         intent = self._get("payment_intents", intent_id)
         intent |= {
             "status": "requires_payment_method",

@@ -1,4 +1,4 @@
-"""A Stripe test double: localstripe in its own process, or a StripeAccount, behind a proxy that adds what both lack.
+"""A Stripe test double: localstripe in its own process, or a StripeAccount, behind a proxy with further features.
 
 localstripe keeps the state (intents, charges, refunds, events); tests of refunds, disputes and long periods give a
 StripeAccount instead. The proxy adds idempotency (stored responses,
@@ -313,7 +313,7 @@ class StripeDouble:
 
 
 def event(type_: str, object_: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """Return a made-up event in Stripe's format."""
+    """Return an invented event in Stripe's format."""
     return {
         "id": f"evt_{secrets.token_hex(8)}",
         "object": "event",

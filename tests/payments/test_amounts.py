@@ -1,4 +1,4 @@
-"""Money that is not what was asked for gives no seats; it opens one case, which staff or a refund closes."""
+"""A payment of an unexpected amount gets no seats; it opens one case, which staff or a refund closes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -38,7 +38,7 @@ PRICE = 2500
 numbers = st.integers(0, 11)
 Step = TypeVar("Step", bound=Callable[..., Any])
 MAX_RESERVATIONS, MAX_PAYMENTS, MAX_WAITING = 5, 7, 3
-# What has happened to a payment when the random steps begin.
+# The state of a payment when the random steps begin.
 FIRST_STEPS = [
     "",
     "pay",
@@ -84,7 +84,7 @@ class Shop(RuleBasedStateMachine):
         self.standing = make_ticket_type(capacity, price=PRICE, has_waiting_list=True)
         for quantity in (1, 2, 1):
             self.a_buyer_reserves_and_asks_for_a_payment(quantity)
-        # A random sequence alone seldom comes as far as a dispute.
+        # A random sequence alone seldom reaches a dispute.
         for intent, steps in zip(list(self.account.intents.values()), first_steps, strict=False):
             for step in steps.split():
                 self.now += timedelta(seconds=1)
@@ -376,7 +376,7 @@ class Shop(RuleBasedStateMachine):
     # --- the invariants ----------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Check the books after all events have arrived, then put every case right and check that none is left."""
+        """Check the books after all events have arrived, then resolve every case and check that none is left."""
         self.catch_up()
         check_books(self.account)
         check_cases()
@@ -390,7 +390,7 @@ class Shop(RuleBasedStateMachine):
         assert not Discrepancy.objects.open().exists()
 
     def check_waiting_list(self) -> None:
-        """Check that an offer is what was asked for, and that nobody waits for tickets that are free."""
+        """Check that an offer is what the customer requested, and that no customer waits for tickets that are free."""
         reservations.offer_tickets(now=self.now)
         free = self.standing.count_free()
         assert all(entry.quantity > free for entry in WaitingEntry.objects.waiting())

@@ -1,4 +1,4 @@
-"""Personal data of buyers is neither stored nor logged; what must be repeated is kept encrypted until it is done."""
+"""Personal data of buyers is not stored or logged; data for retries is encrypted until the payment is finished."""
 
 import logging
 from datetime import timedelta

@@ -61,7 +61,7 @@ def test_the_seat_is_not_resold_while_a_bank_debit_is_processing() -> None:
     "money", [{"amount_received": 1000}, {"purpose": "part", "amount": 1000}, {"purpose": "fee"}]
 )
 def test_the_hold_ends_when_the_money_does_not_book_it(money: dict[str, object]) -> None:
-    """Otherwise it reads "payment processing" for weeks, and the app cannot cancel it."""
+    """Otherwise the hold would be shown as "payment processing" for weeks, and the app could not cancel it."""
     reservation, payment = held(make_ticket_type(1, price=2500))
     report(payment, "requires_capture", NOON + MINUTE)
 

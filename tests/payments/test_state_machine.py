@@ -24,11 +24,11 @@ NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
 
 class Crash(BaseException):
-    """The process dies: later code does not run, and committed changes stay."""
+    """A crash of the process: later code does not run, and committed changes stay."""
 
 
 class FakeStripe:
-    """Stripe's guarantees, in memory. test_never_twice uses the real client and a server."""
+    """A Stripe in memory that has the same guarantees. test_never_twice uses the real client and a server."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, tuple[object, Intent | None]] = {}

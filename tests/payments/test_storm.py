@@ -28,7 +28,7 @@ PIECES = max(2, EVENTS // 500)
 
 
 class Crowd:
-    """Concurrent workers. Now and then one of them is killed and replaced."""
+    """Concurrent workers, of which one is occasionally killed and replaced."""
 
     def __init__(self) -> None:
         self.workers = [self._start() for _ in range(WORKERS)]

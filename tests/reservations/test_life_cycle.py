@@ -1,4 +1,4 @@
-"""Reservations are extended, cancelled, completed, or expire."""
+"""Reservations are extended, cancelled or completed, or they expire."""
 
 from datetime import UTC, datetime, timedelta
 

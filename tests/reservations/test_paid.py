@@ -124,7 +124,7 @@ def test_a_payment_whose_seats_are_gone_needs_a_refund() -> None:
 def test_payment_expiry_and_next_buyer_in_any_order_end_with_a_seat_or_a_refund(
     order: tuple[str, ...],
 ) -> None:
-    """The payment, the clean-up and the next buyer all come at the time the hold expires."""
+    """The payment, the clean-up and the next buyer all arrive when the hold expires."""
     ends = NOON + timedelta(minutes=15)
     standing, got = make_ticket_type(1), []
     reservation = reserved(standing)

@@ -33,7 +33,7 @@ WAYS = ["full", "full", "part", "partial capture", "other currency", "cheap"]
 
 
 class Crash(Exception):
-    """The process dies before its transaction commits."""
+    """A crash of the process before its transaction commits."""
 
 
 @contextmanager
@@ -66,7 +66,7 @@ class Shop(RuleBasedStateMachine):
         ]
         self.paid: list[Payment] = []
         self.staff = User.objects.create_user("ann")
-        # A random sequence alone seldom comes as far as two customers who wait for one ticket.
+        # A random sequence alone seldom reaches two customers who wait for one ticket.
         held = [
             services.reserve(app=self.app, wanted=wanted((self.types[1], 1)), now=self.now)
             for _ in range(capacities[1])

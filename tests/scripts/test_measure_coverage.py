@@ -1,4 +1,4 @@
-"""The report of `make coverage` names what tests leave out where money and errors could be lost."""
+"""The report of `make coverage` names untested code through which money or errors could be lost."""
 
 from typing import Any
 

@@ -6,9 +6,7 @@ from core.jobs import cluster
 
 
 class Command(BaseCommand):
-    help = (
-        "Run background work on this machine, without guarding it: `serve --no-web` does that too."
-    )
+    help = "Run background work on this machine without a supervisor. `serve --no-web` runs it with one."
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -11,7 +11,7 @@ CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look a
 
 
 class Command(BaseCommand):
-    help = "Restore a user's access: print a one-time password, turn off the second factor, and end all sessions."
+    help = "Restore a user's access: print a one-time password, turn off two-factor sign-in, and end all sessions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")

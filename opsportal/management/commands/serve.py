@@ -37,7 +37,7 @@ CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look a
 
 
 class Command(BaseCommand):
-    help = "Start the portal: web and background work, kept running. Ctrl-C ends it."
+    help = "Start the web server and the background work, and keep them running until Ctrl-C."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -8,7 +8,9 @@ from core.jobs.services import sync_jobs
 
 
 class Command(BaseCommand):
-    help = "Make the scheduled jobs' rows agree with the code. `serve` and `prepare` do it too."
+    help = (
+        "Update the rows of scheduled jobs to match the code. `serve` and `prepare` also do this."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         sync_jobs(timezone.now())

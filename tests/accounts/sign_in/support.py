@@ -1,4 +1,4 @@
-"""Sign in as a browser does, and enroll devices for the second factor."""
+"""Sign in like a browser, and enroll devices for the second factor."""
 
 import time
 

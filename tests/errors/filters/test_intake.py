@@ -1,4 +1,4 @@
-"""Inbound filters in the intake: what they match is answered and counted, but not stored."""
+"""Errors that match an inbound filter are answered and counted, but not stored."""
 
 import json
 import uuid

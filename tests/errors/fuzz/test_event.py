@@ -81,7 +81,7 @@ def test_every_event_is_kept_and_storable(event: dict[str, Any]) -> None:
     kept = taken(written(event))
 
     is_storable(kept)
-    # An earlier or later version of the fingerprint can be worked out from what is stored.
+    # An earlier or later version of the fingerprint can be computed from the stored event.
     assert fingerprint.fingerprint(json_codec.decode(kept.payload)) == kept.group_hash
 
 

@@ -36,7 +36,7 @@ def _vlq(number: int) -> str:
 
 Token = tuple[
     int, int, int, int, str
-]  # column; number, line and column of the source, from 0; name
+]  # column; number, line and column of the source, all from 0; name
 
 
 def source_map(tokens: list[Token], sources: dict[str, str]) -> bytes:

@@ -1,4 +1,4 @@
-"""The paths of sources are shown as developers know them, and code of libraries is told apart."""
+"""The paths of sources are shown as developers know them, and code of libraries is recognized."""
 
 import pytest
 

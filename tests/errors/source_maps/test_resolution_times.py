@@ -1,4 +1,4 @@
-"""Events are resolved once their source maps are known, in whatever order the two arrive."""
+"""Events are resolved once their source maps are known, whichever of the two arrives first."""
 
 import contextlib
 from datetime import timedelta

@@ -65,7 +65,7 @@ class Buyers:
         self.clock.at(timedelta(0), lambda: self.create(order, key))
 
     def create(self, order: Order, key: str) -> None:
-        """Ask for the payment; a lost response is repeated with the same key."""
+        """Request the payment. A request whose response is lost is repeated with the same key."""
         new_payment = services.NewPayment(
             amount=PRICE, currency="EUR", reservation_id=str(order.reservation.uuid)
         )
@@ -117,7 +117,7 @@ class Buyers:
                 pay()
                 assert order.payment is not None
                 order.payment.timeline.all().delete()
-                order.payment.delete()  # as after the restore of an older backup
+                order.payment.delete()  # simulates the restore of an older backup
             case _:
                 pay()
                 self.clock.at(HOUR, lambda: self.go_on(order, intent_id))
@@ -138,7 +138,7 @@ class Buyers:
         reservations.complete(reservation=other, paid_elsewhere="desk", now=self.clock.now)
 
     def go_on(self, order: Order, intent_id: str) -> None:
-        """Do what happens to some orders after they are paid."""
+        """Apply the events that happen to some orders after they are paid."""
         payment = Payment.objects.get(intent_id=intent_id)
         match order.fault:
             case "refunded by staff":

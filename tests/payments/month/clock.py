@@ -1,4 +1,4 @@
-"""The compressed time of the shop, and what is planned for later."""
+"""The compressed time of the shop, and the actions that are planned for later."""
 
 import heapq
 import itertools

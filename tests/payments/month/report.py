@@ -31,7 +31,7 @@ class Report:
     cases: Counter[str]
     alerts: Counter[str]
     wrong: list[str]  # cases without a fault, faults without their case, unexplained alerts
-    open: list[str]  # what has not ended
+    open: list[str]  # cases and alerts that have not ended
 
 
 def run_shop(

@@ -1,4 +1,4 @@
-"""The shop: the portal's jobs, Stripe's deliveries, an outage, and staff who put cases right every morning."""
+"""The shop, with the portal's jobs, Stripe's deliveries, an outage, and staff who resolve cases every morning."""
 
 import random
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from tests.payments.month.clock import HOUR, MINUTE, Clock
 from tests.payments.stripe_double import Fault, StripeDouble
 
 OUTAGE = timedelta(hours=5)
-# The rules about money and holds. How many tickets are left is no fault.
+# The rules about money and holds. Low stock is no fault.
 RULES = (
     "payments.failed_debits",
     "payments.stuck",
@@ -46,7 +46,7 @@ class Shop:
         self._seen_events = 0
 
     def run(self, until: datetime) -> None:
-        """Let the time pass; the portal's jobs run once in each tick."""
+        """Advance the time, and run the portal's jobs once in each tick."""
         while self.clock.now < until:
             for _ in self.clock.run_tick():
                 self._schedule_deliveries()
@@ -80,7 +80,7 @@ class Shop:
         self._schedule_deliveries()
 
     def start_outage(self) -> None:
-        """Let Stripe's API answer nothing but 500 for hours."""
+        """Make Stripe's API answer every request with 500 for hours."""
         self.outage_from, self.outage_until = self.clock.now, self.clock.now + OUTAGE
         # The sweeper retries with a delay of up to 15 minutes, so payments of the outage may take that long afterwards.
         self.calm_from = self.outage_until + HOUR
@@ -134,7 +134,7 @@ class Shop:
             services.ignore_event(event, now=self.clock.now)
 
     def _check(self) -> None:
-        """Note stuck payments that no outage explains."""
+        """Record stuck payments that no outage explains."""
         if self.clock.now >= self.calm_from:
             for payment in Payment.objects.stuck(self.clock.now - HOUR):
                 self.unexpected.append(f"{self.clock.now}: stuck payment {payment.pk}")
