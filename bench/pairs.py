@@ -109,9 +109,14 @@ def stripe_double() -> Iterator[str]:
 
 @contextmanager
 def running(
-    checkout: Path, options: list[str], database_url: str, stripe_base: str
+    checkout: Path,
+    options: list[str],
+    database_url: str,
+    stripe_base: str,
+    *,
+    core: int | None = None,
 ) -> Iterator[Contestant]:
-    """Serve a checkout on a database of its own."""
+    """Serve a checkout on a database of its own; with `core`, all its processes on this core."""
     python, port = str(checkout / ".venv/bin/python"), process.free_port()
     with tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -136,8 +141,9 @@ def running(
         if completed.returncode:
             raise SystemExit(completed.stderr[-2000:])
         set_up = json.loads(completed.stdout.splitlines()[-1])
+        prefix = [] if core is None else ["taskset", "--cpu-list", str(core)]
         server = subprocess.Popen(
-            [python, "manage.py", "serve", "--no-worker", "--port", str(port), *options],
+            [*prefix, python, "manage.py", "serve", "--no-worker", "--port", str(port), *options],
             cwd=checkout,
             env=environment,
             stdout=subprocess.DEVNULL,
@@ -225,11 +231,12 @@ def main() -> None:
     parser.add_argument(
         "--other-options", default="", help="options for the other checkout's `serve`"
     )
+    parser.add_argument("--core", type=int, help="bind both portals to this core")
     options = parser.parse_args()
     with (
         databases(options.store) as (url_a, url_b),
         stripe_double() as stripe_base,
-        running(ROOT, [], url_a, stripe_base) as a,
+        running(ROOT, [], url_a, stripe_base, core=options.core) as a,
         running(options.other.resolve(), options.other_options.split(), url_b, stripe_base) as b,
     ):
         for contestant in (a, b):

@@ -1,7 +1,8 @@
 """A second handler of Django for frequent API requests, with only the middleware that they need.
 
 Only pages need sessions, users, CSRF, messages and static files. Without their middleware, a reservation takes about
-550 µs 800 µs of CPU less (`python -m bench.reserve_http`). Everything else is Django's own handler.
+250 µs of CPU less, and about 200 µs less because its address is resolved only once (`python -m bench.reserve_http`).
+Everything else is Django's own handler.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,7 +10,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
-from django.urls import reverse
+from django.http import HttpRequest
+from django.urls import ResolverMatch, resolve, reverse
 
 from core.lib import openapi
 
@@ -30,7 +32,18 @@ ONLY_FOR_PAGES = frozenset(
 
 
 class ApiHandler(WSGIHandler):
-    """Django's handler with all middleware except ONLY_FOR_PAGES, in the same order."""
+    """Django's handler with all middleware except ONLY_FOR_PAGES, in the same order.
+
+    It answers only the given paths and resolves them once, because Django would try a hundred patterns per request.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        super().__init__()
+        self._matches = {path: resolve(path) for path in paths}
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        request.resolver_match = self._matches[request.path_info]
+        return request.resolver_match
 
     def load_middleware(self, is_async: bool = False) -> None:
         everything = settings.MIDDLEWARE
@@ -43,10 +56,10 @@ class ApiHandler(WSGIHandler):
 
 def in_front_of(django: WSGIApplication) -> WSGIApplication:
     """Return a WSGI application that answers frequent API operations itself and passes the others to `django`."""
-    handler = ApiHandler()
     openapi.registry.autodiscover()
     frequent = {operation.url for operation in openapi.registry if operation.is_frequent}
     paths = frozenset(map(reverse, frequent))
+    handler = ApiHandler(paths)
 
     def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         chosen = handler if environ.get("PATH_INFO", "") in paths else django
