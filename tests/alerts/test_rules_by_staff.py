@@ -94,7 +94,7 @@ def test_invalid_limits_are_rejected(owner: Client) -> None:
     )
 
     assert answer.status_code == 200
-    assert "cannot exceed &quot;out of&quot;." in answer.content.decode()
+    assert "Enter a number from 1 to the number of evaluations." in answer.content.decode()
 
 
 def history(rule: AlertRule, values: list[int]) -> None:

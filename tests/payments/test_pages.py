@@ -271,7 +271,7 @@ def test_a_refund_asks_what_happens_to_the_tickets(staff: Client, booked: Paymen
     form = {"amount": "25.00", "reason": "ill", "form": str(uuid.uuid4())}
 
     undecided = staff.post(address, form)
-    assert (undecided.status_code, "Choose what happens" in undecided.content.decode()) == (
+    assert (undecided.status_code, "Decide what happens" in undecided.content.decode()) == (
         400,
         True,
     )
