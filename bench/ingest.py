@@ -115,7 +115,8 @@ import json, sys
 import django; django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
-from django.apps import apps  # by label: other checkouts keep these models elsewhere
+# models are found by label, because other checkouts have other modules
+from django.apps import apps
 ClientApp, ClientKey = apps.get_model("clients.ClientApp"), apps.get_model("clients.ClientKey")
 app, _ = ClientApp.objects.get_or_create(slug="bench", defaults={"name": "Bench"})
 key = app.keys.first() or ClientKey.objects.create(app=app)

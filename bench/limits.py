@@ -43,7 +43,7 @@ APPS = {f"Bearer ops_{n:043}": ClientApp(name="Shop", slug=f"shop-{n}") for n in
 
 def empty(request: HttpRequest) -> HttpResponse:
     if key := request.META.get("HTTP_AUTHORIZATION"):
-        request.META[APP_IN_META] = APPS[key]  # as a view does after verifying the key
+        request.META[APP_IN_META] = APPS[key]  # a view sets this after verifying the key
     return HttpResponse(b"{}", content_type="application/json")
 
 

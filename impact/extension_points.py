@@ -77,7 +77,7 @@ class Problem(NamedTuple):
 
 
 class Mention(NamedTuple):
-    """A problem named an identifier at a time."""
+    """The fact that a problem named an identifier at a certain time."""
 
     problem: Problem
     reference: Reference

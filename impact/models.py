@@ -35,9 +35,9 @@ class Order(models.Model):
     stage = models.CharField(max_length=10, choices=Stage)
     created_at = models.DateTimeField()
     until = models.DateTimeField(
-        null=True, help_text="When an unfinished order is lost. Empty if it has no end."
+        null=True, help_text="Time at which an unfinished order is lost. Empty if it has no end."
     )
-    settled_at = models.DateTimeField(null=True, help_text="When it was paid, or when it ended.")
+    settled_at = models.DateTimeField(null=True, help_text="Time of the payment or of the end.")
     amount = models.PositiveBigIntegerField(help_text="In the currency's smallest unit.")
     currency = models.CharField(max_length=3, blank=True)
     seats = models.PositiveIntegerField(default=0)

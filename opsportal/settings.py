@@ -106,7 +106,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "django_linear_migrations",
-    "opsportal.apps.PortalConfig",  # before django_q, to replace its `qcluster` command
+    # must precede django_q, because it replaces the `qcluster` command
+    "opsportal.apps.PortalConfig",
     "django_q",
     "django_otp",
     "django_otp.plugins.otp_totp",

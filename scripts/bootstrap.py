@@ -4,7 +4,8 @@
 It needs only Python and its standard library, and does nothing until a lock changes.
 """
 
-from __future__ import annotations  # so that an old Python reaches the version check
+# an old Python must be able to parse this file up to the version check
+from __future__ import annotations
 
 import hashlib
 import os
@@ -34,7 +35,7 @@ def main() -> None:
     group = sys.argv[1] if len(sys.argv) == 2 else ""
     os.environ.pop(
         "PYTHONDONTWRITEBYTECODE", None
-    )  # otherwise each start compiles all modules again
+    )  # without this, each start would compile all modules again
     if group in ("run", "dev"):
         install(group)
     else:
@@ -197,7 +198,7 @@ def uv_settings() -> dict[str, str]:
     """Translate pip's configuration, which uv does not read, into uv's variables; variables already set are kept."""
     listed = _capture(PYTHON, "-m", "pip", "config", "list").stdout.splitlines()
     pip: dict[str, str] = {}
-    for line in listed:  # by increasing precedence, the environment (":env:") last
+    for line in listed:  # entries have increasing precedence; the environment (":env:") is last
         key, _, value = line.partition("=")
         if key.split(".")[0] in ("global", "install", ":env:"):
             pip[key.split(".", 1)[1]] = value.strip().strip("'\"").replace("\\n", " ")

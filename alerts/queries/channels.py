@@ -100,13 +100,13 @@ class RoutingRow:
 @dataclass(frozen=True)
 class RoutingCell:
     channel: Channel
-    name: str  # of the input: "<type>-<channel>"
+    name: str  # name of the input: "<type>-<channel>"
     is_routed: bool
 
 
 @dataclass(frozen=True)
 class RoutingTable:
-    channels: tuple[tuple[Channel, str], ...]  # with their states
+    channels: tuple[tuple[Channel, str], ...]  # the channels with their states
     rows: tuple[RoutingRow, ...]
     unrouted: tuple[Channel, ...]
 

@@ -8,7 +8,7 @@ from django.db import models
 from django.utils.crypto import get_random_string, salted_hmac
 
 RECOVERY_CODE_COUNT = 10
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that look alike
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # has no characters that look alike
 
 
 class AccessPolicy(models.Model):

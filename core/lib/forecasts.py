@@ -123,7 +123,7 @@ def _extrapolate(
     earliest, latest = _reached(left, rate + error, now), _reached(left, rate - error, now)
     if rate <= 0:
         return Trend(Outlook.NOT_IN_SIGHT, now, rate=rate, basis=span)
-    if latest is None:  # not clearly rising, so little can be said about the far future
+    if latest is None:  # the level does not clearly rise, so the far future cannot be forecast
         until = min(until, now + NEAR * span)
     if earliest is None or earliest > until:
         return Trend(Outlook.NOT_IN_SIGHT, now, rate=rate, basis=span, until=until)

@@ -22,7 +22,7 @@ MAX_HITS = 5  # maximum number of hits per source
 class Search:
     """A search: the text that was typed, and the user whose permissions apply."""
 
-    text: str  # without surrounding spaces; not empty
+    text: str  # the typed text without surrounding spaces; never empty
     now: datetime
     may: Callable[[str], bool]  # returns True for a permission that the user has
 

@@ -12,7 +12,7 @@ _LENGTHS = {
     "30d": ("30 d", timedelta(days=30)),
 }
 KEYS = tuple(_LENGTHS)
-WITHOUT_HOUR = KEYS[1:]  # for charts of hourly counts
+WITHOUT_HOUR = KEYS[1:]  # the ranges of charts with hourly counts
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class IngestContext:
 
     received_at: datetime
     sent_at: datetime | None = None
-    event_id: str = ""  # from the envelope's header; overrides the payload's
+    event_id: str = ""  # id in the envelope's header, which overrides the one in the payload
     client_address: str = ""
     errors_are_critical: bool = False
     filters: Filters = NO_FILTERS

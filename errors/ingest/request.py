@@ -47,7 +47,7 @@ class IngestRequest:
 
     def __init__(self, environ: Environ, *, may_query: bool = True) -> None:
         self.environ = environ
-        self.body = b""  # as received: still compressed
+        self.body = b""  # body as received, which may be compressed
         self.received_at = timezone.now()
         self.project: Project | None = None
         self.may_query = may_query  # False in the event loop, which must not wait for the database

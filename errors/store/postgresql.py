@@ -72,7 +72,7 @@ class PostgreSQL:
         raw: psycopg.Connection[Any] = connection.connection
         if connection.settings_dict.get("OPTIONS", {}).get(
             "pool"
-        ):  # without a pool there may be a pgbouncer
+        ):  # pgbouncer, which does not support this, may be in use where there is no pool
             raw.prepare_threshold = 1
         with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             yield cursor

@@ -35,7 +35,7 @@ _POLL_SECONDS = 0.25  # interval at which the process checks whether it has been
 
 
 class _WireOutcome(msgspec.Struct, array_like=True):
-    """An Outcome as it is sent."""
+    """An Outcome in the form in which it is sent between the processes."""
 
     result: BatchResult | None = None
     problem: str = ""

@@ -29,7 +29,8 @@ class SQLite:
             yield cursor
 
     def timestamp(self, value: datetime) -> str:
-        return value.astimezone(UTC).isoformat(" ")[:-6]  # without a time zone, as Django stores it
+        # Django stores timestamps without their time zone
+        return value.astimezone(UTC).isoformat(" ")[:-6]
 
     def event_id(self, event_id: str) -> str:
         return event_id

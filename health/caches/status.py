@@ -98,7 +98,7 @@ class StatusCache:
             with self._lock:
                 self._status, self._has_failed = status, False
             write_snapshot(status)
-        except Exception as error:  # on any database error, the last known status stays on the page
+        except Exception as error:  # after any database error, the page keeps the last known status
             self._has_failed = True
             log.warning(
                 "cannot refresh the public status, showing the last known one",

@@ -60,7 +60,7 @@ class Heartbeat(Component):
         help_text="Alternative to a crontab",
     )
     margin_minutes = models.PositiveIntegerField(
-        default=5, help_text="How late a check-in may be without counting as missed"
+        default=5, help_text="Time by which a check-in may be late without counting as missed"
     )
     max_runtime_minutes = models.PositiveIntegerField(
         default=30, help_text="A run that takes longer counts as failed"
@@ -132,9 +132,7 @@ class CheckIn(models.Model):
     at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     duration_ms = models.FloatField(null=True, blank=True)
-    output = models.TextField(
-        blank=True, default="", db_default="", help_text="What the job printed"
-    )
+    output = models.TextField(blank=True, default="", db_default="", help_text="Output of the job")
 
     class Meta:
         constraints: ClassVar = [

@@ -46,7 +46,7 @@ class Incident(models.Model):
     postmortem = models.TextField(
         "post-mortem",
         blank=True,
-        help_text="What happened, why, and what was changed. Published with the incident",
+        help_text="Description of the failure, its cause and the changes made. Published with the incident",
     )
 
     objects = IncidentQuerySet.as_manager()

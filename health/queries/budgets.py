@@ -56,7 +56,7 @@ def forecast_budgets(*, now: datetime) -> list[Budget]:
 
 
 def _courses(components: list[Component], now: datetime) -> dict[int, list[tuple[datetime, float]]]:
-    """Return the number of failed results since a week ago: by hour, and by two minutes in the last hours."""
+    """Return the number of failed results of the last week per hour, and per two minutes in the last hours."""
     raw_since = Tier.HOUR.floor(now - RAW)
     by_hour: dict[int, dict[datetime, int]] = defaultdict(dict)
     rows = Uptime.objects.filter(

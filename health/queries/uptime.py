@@ -157,7 +157,7 @@ class UptimeLine:
 
     component: Component
     days: list[Day]
-    availabilities: list[Availability]  # in the order of WINDOWS
+    availabilities: list[Availability]  # one per entry of WINDOWS, in the same order
     measured_since: (
         datetime | None
     )  # time of the first result; None if that is before the longest window

@@ -29,7 +29,7 @@ from health.queries.components import worst_first
 log = logging.getLogger(__name__)
 
 DEFAULT_RANGE = "24h"
-NEW_PORTAL_RANGE = "1h"  # for the first hours, when all other ranges are nearly empty
+NEW_PORTAL_RANGE = "1h"  # range in the first hours, when all other ranges are nearly empty
 NEW_PORTAL_AGE = timedelta(hours=3)
 TABS = {Tab.RELIABILITY: "Reliability", Tab.BUSINESS: "Business", Tab.PLATFORM: "Platform"}
 # Widgets that are not rendered within this time load separately; without JavaScript, by following a link.

@@ -57,7 +57,7 @@ def _finish(erasure: Erasure, now: datetime) -> None:
                 detail=erasure.summary,
                 now=now,
             )
-    catch_up(seconds=CATCH_UP_SECONDS)  # so that orders are computed again without the person
+    catch_up(seconds=CATCH_UP_SECONDS)  # computes the orders again without the person
 
 
 def _person(erasure: Erasure) -> Person:

@@ -49,7 +49,7 @@ def _write_access_line(
         return
     facts: dict[str, object] = {
         "method": request.method,
-        "path": request.path[:500],  # without the query string, which may contain personal data
+        "path": request.path[:500],  # excludes the query string, which may contain personal data
         "status": status,
         "duration_ms": round(duration_ms, 1),
     }

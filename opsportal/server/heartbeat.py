@@ -1,4 +1,4 @@
-"""The heartbeat by which the supervisor sees that a web process makes progress, in memory that both share.
+"""The heartbeat of a web process, which shows the supervisor through shared memory that the process makes progress.
 
 It needs no connection and no thread of the web process, so that overload is not mistaken for a hang.
 """

@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
                 ('response_body', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField()),
                 ('finished_at', models.DateTimeField(null=True)),
-                ('expires_at', models.DateTimeField(help_text='When the idempotency key expires.')),
+                ('expires_at', models.DateTimeField(help_text='Time at which the idempotency key expires.')),
                 ('replay_count', models.PositiveIntegerField(default=0, help_text='Repeated requests answered with the stored response.')),
                 ('conflict_count', models.PositiveIntegerField(default=0, help_text='Repeated requests rejected because the first was still running.')),
                 ('app', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='clients.clientapp')),

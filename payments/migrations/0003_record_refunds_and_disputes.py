@@ -68,12 +68,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='refund',
             name='released_items',
-            field=models.JSONField(blank=True, default=dict, help_text='How many tickets of each line are released. Empty: all of them.'),
+            field=models.JSONField(blank=True, default=dict, help_text='Number of tickets of each line to release. Empty: all of them.'),
         ),
         migrations.AddField(
             model_name='refund',
             name='seats',
-            field=models.CharField(blank=True, choices=[('', 'Not decided'), ('release', 'Release the seats'), ('keep', 'Keep the seats booked')], help_text='What happens to the tickets.', max_length=10),
+            field=models.CharField(blank=True, choices=[('', 'Not decided'), ('release', 'Release the seats'), ('keep', 'Keep the seats booked')], help_text='Decision about the tickets.', max_length=10),
         ),
         migrations.AlterField(
             model_name='mismatch',

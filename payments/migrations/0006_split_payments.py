@@ -11,12 +11,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='debit_failed_at',
-            field=models.DateTimeField(help_text='When a bank debit failed after it had been processing.', null=True),
+            field=models.DateTimeField(help_text='Time at which a bank debit failed after it had been processing.', null=True),
         ),
         migrations.AddField(
             model_name='payment',
             name='discount',
-            field=models.PositiveBigIntegerField(default=0, help_text="What the app subtracted from the reservation's price."),
+            field=models.PositiveBigIntegerField(default=0, help_text="Amount that the app subtracted from the reservation's price."),
         ),
         migrations.AddField(
             model_name='payment',
@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='split_reason',
-            field=models.CharField(blank=True, help_text="Why the amount differs from the reservation's price.", max_length=200),
+            field=models.CharField(blank=True, help_text="Reason why the amount differs from the reservation's price.", max_length=200),
         ),
         migrations.AlterField(
             model_name='dispute',

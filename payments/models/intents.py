@@ -121,10 +121,12 @@ class Payment(models.Model):
         default=0, help_text="The share of the amount that is not for the reservation."
     )
     discount = models.PositiveBigIntegerField(
-        default=0, help_text="What the app subtracted from the reservation's price."
+        default=0, help_text="Amount that the app subtracted from the reservation's price."
     )
     split_reason = models.CharField(
-        max_length=200, blank=True, help_text="Why the amount differs from the reservation's price."
+        max_length=200,
+        blank=True,
+        help_text="Reason why the amount differs from the reservation's price.",
     )
     order_id = models.CharField(max_length=100, blank=True)
     reservation_id = models.CharField(max_length=36, blank=True)
@@ -144,7 +146,7 @@ class Payment(models.Model):
         null=True, help_text="Stripe's timestamp of the report that set the status."
     )
     debit_failed_at = models.DateTimeField(
-        null=True, help_text="When a bank debit failed after it had been processing."
+        null=True, help_text="Time at which a bank debit failed after it had been processing."
     )
     amount_received = models.PositiveBigIntegerField(default=0)
     amount_refunded = models.PositiveBigIntegerField(default=0)
@@ -160,7 +162,7 @@ class Payment(models.Model):
     response_body = models.TextField(blank=True)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    expires_at = models.DateTimeField(help_text="When the idempotency key expires.")
+    expires_at = models.DateTimeField(help_text="Time at which the idempotency key expires.")
 
     replay_count = models.PositiveIntegerField(
         default=0, help_text="Repeated requests answered with the stored response."

@@ -52,12 +52,12 @@ class Refund(models.Model):
     stripe_id = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001
     error = models.CharField(max_length=300, blank=True)
     seats = models.CharField(
-        max_length=10, choices=Seats, blank=True, help_text="What happens to the tickets."
+        max_length=10, choices=Seats, blank=True, help_text="Decision about the tickets."
     )
     released_items = models.JSONField(
         default=dict,
         blank=True,
-        help_text="How many tickets of each line are released. Empty: all of them.",
+        help_text="Number of tickets of each line to release. Empty: all of them.",
     )
     is_counted = models.BooleanField(
         default=False, help_text="Part of the payment's refunded amount."

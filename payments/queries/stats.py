@@ -41,7 +41,7 @@ class Attempts:
     """Requests to create a payment, by outcome."""
 
     by_status: dict[str, int]
-    books: list[Books]  # by currency, without those that have no money
+    books: list[Books]  # one entry per currency that has money
     prevented: (
         Totals  # repeated requests that were not charged again, and the amounts they asked for
     )

@@ -206,7 +206,7 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
-    payment = Payment.objects.get(pk=payment.pk)  # this reads all fields
+    payment = Payment.objects.get(pk=payment.pk)  # read all fields of the payment
     add_timeline_entry(
         payment, "taken over", f"attempt {payment.tries}, by a repeated request", now=now
     )

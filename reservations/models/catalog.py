@@ -33,7 +33,7 @@ class Event(models.Model):
         help_text="If off, no ticket of this event can be bought, whatever its sale period is.",
     )
     hold_minutes = models.PositiveSmallIntegerField(
-        default=15, help_text="How many minutes a reservation holds its tickets before it expires."
+        default=15, help_text="Number of minutes for which a reservation holds its tickets."
     )
     extends_holds_in_outages = models.BooleanField(
         "extend holds during payment outages",
@@ -45,7 +45,7 @@ class Event(models.Model):
         "longest extension",
         default=60,
         db_default=60,
-        help_text="How many minutes such an extension lasts at most, after the hold's original end.",
+        help_text="Maximum number of minutes by which such extensions move the hold's original end.",
     )
     cancelled_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -167,7 +167,7 @@ class TicketType(models.Model):
     offer_minutes = models.PositiveSmallIntegerField(
         default=60,
         db_default=60,
-        help_text="How many minutes a waiting customer has to buy the tickets that are offered.",
+        help_text="Number of minutes in which a waiting customer can buy the offered tickets.",
     )
     has_waiting_buyers = models.BooleanField(default=False, db_default=False, editable=False)
 

@@ -69,7 +69,7 @@ class Reservation(models.Model):
     expires_at = models.DateTimeField()
     extensions = models.PositiveSmallIntegerField(default=0)
     ended_at = models.DateTimeField(
-        null=True, blank=True, help_text="When it was completed, cancelled, expired or refunded."
+        null=True, blank=True, help_text="Time of the completion, cancellation, expiry or refund."
     )
     payment = models.ForeignKey(Payment, models.PROTECT, null=True, blank=True, related_name="+")
     processing_payment = models.ForeignKey(
@@ -81,7 +81,7 @@ class Reservation(models.Model):
         help_text="A payment, such as a bank debit, for which the tickets are held until it is processed.",
     )
     paid_elsewhere = models.CharField(
-        max_length=200, blank=True, help_text="How it was paid, if not through the portal."
+        max_length=200, blank=True, help_text="The way of payment, if not through the portal."
     )
 
     objects = ReservationQuerySet.as_manager()

@@ -20,7 +20,7 @@ class CleanupStats(msgspec.Struct):
 class ReservationStats(msgspec.Struct):
     reservations: dict[str, int]
     seats: dict[str, int]
-    oldest_active_at: datetime | None  # without reservations whose payment is being processed
+    oldest_active_at: datetime | None  # ignores reservations whose payment is being processed
     processing: int
     processing_seats: int
     expired_not_reclaimed: int

@@ -12,7 +12,7 @@ from reservations.models.catalog import TicketTypeQuerySet
 from reservations.models.holds import KEPT
 
 BASES = (
-    timedelta(minutes=20),  # in a rush, a day's tickets are sold within an hour
+    timedelta(minutes=20),  # short, because a rush can sell a day's tickets within an hour
     timedelta(hours=1),
     timedelta(hours=6),
     timedelta(days=1),

@@ -95,7 +95,7 @@ def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
     entry.refresh_from_db()
     if (
         entry.reservation is not None
-    ):  # without the lock above, because reservations are locked before ticket types
+    ):  # must not hold the lock above, because reservations are locked before ticket types
         if entry.reservation.status not in (Status.ACTIVE, Status.CANCELLED, Status.EXPIRED):
             raise CannotChange("not-active", f"the offer was {entry.shown_status(now)}")
         cancel(reservation=entry.reservation, now=now)

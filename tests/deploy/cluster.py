@@ -239,7 +239,8 @@ server_login_retry = 1
     def close(self) -> None:
         self._closing.set()
         self.expected_to_run.clear()
-        for node in self.nodes.values():  # before the namespaces, which cannot be deleted in use
+        # nodes end first, because namespaces in use cannot be deleted
+        for node in self.nodes.values():
             process.stop(node, grace_seconds=0.2)
         process.stop(self.pooler, grace_seconds=1)
         process.remove(self.pooler_folder)

@@ -1,4 +1,4 @@
-"""Sentry endpoints: accepted requests, in all encodings and framings that SDKs use."""
+"""The Sentry endpoints accept all encodings and framings that SDKs use."""
 
 import base64
 import gzip

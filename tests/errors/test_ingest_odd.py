@@ -1,4 +1,4 @@
-"""Sentry endpoints: odd input is stored with a note or refused, and never causes a 5xx."""
+"""The Sentry endpoints store odd input with a note or refuse it, and never respond with a 5xx."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Sentry endpoints: refused requests, the responses for SDKs and browsers, and quotas."""
+"""The Sentry endpoints refuse invalid requests and those over a quota, with responses for SDKs and browsers."""
 
 import gzip
 import zlib

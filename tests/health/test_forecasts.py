@@ -76,7 +76,7 @@ def measured(name: str, *, failed: dict[int, int], days: int = 30) -> None:
 
 
 def test_an_outage_that_goes_on_uses_the_budget_up_within_minutes() -> None:
-    measured("gate", failed={0: 20})  # of 43 allowed
+    measured("gate", failed={0: 20})  # 20 of the 43 allowed failures
 
     [budget] = error_budgets(NOON)
 

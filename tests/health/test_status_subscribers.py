@@ -34,7 +34,7 @@ def test_subscriber_confirms_receives_each_update_once_and_unsubscribes(client: 
     send_all()
     assert mail.outbox[-1].to == ["Ada@example.com"]
     confirm = link("confirm")
-    assert client.get(confirm).status_code == 200  # as an e-mail scanner does
+    assert client.get(confirm).status_code == 200  # an e-mail scanner opens the link
     assert not Subscriber.objects.confirmed().exists()
     assert client.post(confirm).status_code == 200
 

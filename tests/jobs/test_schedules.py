@@ -45,7 +45,7 @@ def test_times_of_day_are_in_the_time_zone_of_the_portal(settings: Settings) -> 
         ("America/New_York", datetime(2026, 11, 1, tzinfo=UTC)),
         ("Australia/Lord_Howe", datetime(2026, 4, 4, tzinfo=UTC)),  # shifted by half an hour
         ("Australia/Lord_Howe", datetime(2026, 10, 3, tzinfo=UTC)),
-        ("America/Santiago", datetime(2026, 9, 6, tzinfo=UTC)),  # at midnight
+        ("America/Santiago", datetime(2026, 9, 6, tzinfo=UTC)),  # the clock changes at midnight
     ],
 )
 @pytest.mark.parametrize("cron", ["0 2 * * *", "30 2 * * *", "0 0 * * *", "10 1 * * *"])

@@ -55,7 +55,7 @@ def test_the_range_of_a_steady_rise_contains_the_truth(
 ) -> None:
     drawn = random.Random(seed)
     points = course(lambda day: start + pace * day + noise * drawn.uniform(-1, 1))
-    limit = points[-1][1] + 5 * pace  # in five days
+    limit = points[-1][1] + 5 * pace  # the limit is reached in five days
     slack = timedelta(hours=4)
 
     trend = weekly(points, limit)

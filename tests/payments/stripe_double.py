@@ -71,7 +71,8 @@ class StripeDouble:
         self.folder = Path(tempfile.mkdtemp(prefix="stripe-double-"))
         self.backend_port = process.free_port()
         self.process = None if account else self._start_localstripe()
-        self.calls: Counter[str] = Counter()  # by method and path: "POST /v1/payment_intents"
+        # number of calls by method and path: "POST /v1/payment_intents"
+        self.calls: Counter[str] = Counter()
         self.faults: list[Fault] = []
         self.keys: dict[str, Stored] = {}
         self.before_answer: Callable[[str], None] | None = None

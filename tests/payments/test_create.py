@@ -167,7 +167,8 @@ def test_after_a_lost_response_a_repeat_need_not_wait(stripe: StripeDouble, app:
 def test_a_stored_500_without_an_intent_leads_to_a_new_idempotency_key(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    stripe.faults.append(Fault("status", 500))  # not executed, but stored for the key
+    # the call is not executed, but its response is stored for the key
+    stripe.faults.append(Fault("status", 500))
 
     with pytest.raises(services.StripeUnavailable):
         create(app)

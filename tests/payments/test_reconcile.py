@@ -167,7 +167,7 @@ def test_an_intent_missing_from_a_list_is_requested_by_its_id_before_it_counts_a
 ) -> None:
     hours_ago = timezone.now() - timedelta(hours=2)
     payment = make_intent(account, now=hours_ago)
-    account.intents[payment.intent_id or ""]["created"] = 1  # so that no list of this month has it
+    account.intents[payment.intent_id or ""]["created"] = 1  # older than every list of this month
 
     services.reconcile(now=timezone.now(), is_full=True)
     assert not Mismatch.objects.exists()

@@ -154,7 +154,7 @@ def test_outside_its_sale_window_nothing_is_sold(window: dict[str, Any]) -> None
             timedelta(days=-2),
             timedelta(seconds=1),
             True,
-        ),  # such as the remaining days of a festival
+        ),  # for example the remaining days of a festival
         (timedelta(days=-2), timedelta(0), False),
         (timedelta(days=2), timedelta(0), False),
         (None, None, True),

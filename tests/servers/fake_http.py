@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 @dataclass(frozen=True)
 class Received:
     method: str
-    path: str  # without the query
+    path: str  # path without the query
     query: str
     headers: Mapping[str, str]  # names in lower case
     body: bytes

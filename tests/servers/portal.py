@@ -35,7 +35,7 @@ class Template:
     """A migrated, seeded database and the collected static files, created once and copied for every portal."""
 
     folder: Path
-    postgres_url: str  # of the template database, or "" for SQLite
+    postgres_url: str  # URL of the template database, or "" for SQLite
     seeded: Seeded
 
 

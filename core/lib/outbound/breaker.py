@@ -39,7 +39,7 @@ class State(StrEnum):
 class BreakerState:
     name: str
     state: State
-    failures: int  # in this process within FAILURE_WINDOW_SECONDS
+    failures: int  # number of failures in this process within FAILURE_WINDOW_SECONDS
     retry_after: float | None  # seconds until the probe, while open
     opened_at: float | None  # Unix time in seconds
 

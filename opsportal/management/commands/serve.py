@@ -33,7 +33,7 @@ from opsportal.server.heartbeat import HangDetector, Heartbeat
 from opsportal.server.supervisor import Supervisor
 
 CLUSTER_ID = uuid.uuid4().hex[:12]  # shared by all worker clusters that this command starts
-CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look alike
+CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # has no letters that look alike
 
 
 class Command(BaseCommand):

@@ -151,7 +151,7 @@ class Buyers:
             case "refund request lost":
                 self._lose("drop_before")
                 asked = self.refund(payment, Refund.Seats.RELEASE)
-                # Nothing gets through for a day: the requests of the sweeper are lost as well.
+                # All requests are lost for a day, including those of the sweeper.
                 Refund.objects.filter(pk=asked.pk).update(asked_at=self.clock.now - DAY)
             case "refund response lost":
                 self._lose("drop_after")

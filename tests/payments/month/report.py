@@ -21,7 +21,7 @@ from tests.payments.month.faults import (
 from tests.payments.month.shop import OUTAGE, Shop
 from tests.payments.stripe_double import StripeDouble
 
-AFTERMATH_DAYS = 7  # without new orders; everything must end in them
+AFTERMATH_DAYS = 7  # days without new orders, within which everything must end
 
 
 @dataclass(frozen=True)
