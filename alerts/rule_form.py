@@ -62,6 +62,13 @@ class AlertRuleForm(forms.ModelForm[AlertRule]):
             self.fields["summary"].help_text = title
             self.fields["unit"].help_text = "Leave empty for the unit of the metric."
 
+    def clean_alert_type(self) -> str:
+        """Refuse a type that does not exist, whose alerts would have neither channels nor a response time."""
+        slug = str(self.cleaned_data["alert_type"])
+        if slug and not AlertType.objects.filter(slug=slug).exists():
+            raise forms.ValidationError(f"There is no alert type with the identifier “{slug}”.")
+        return slug
+
     def clean(self) -> dict[str, Any]:
         super().clean()
         cleaned = self.cleaned_data

@@ -86,6 +86,7 @@ FIRST_PARTY_APPS = [
     "core.jobs",
     "core.limits",
     "core.releases",
+    "core.config",
     "impact",
     "alerts",
     "health",

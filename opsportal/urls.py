@@ -18,6 +18,7 @@ urlpatterns = [
     path("", include("health.urls")),
     path("", include("core.clients.urls")),
     path("", include("core.releases.urls")),
+    path("", include("core.config.urls")),
     path("", include("payments.urls")),
     path("", include("reservations.urls")),
     path("", include("alerts.urls")),

@@ -65,6 +65,18 @@ INVENTORY: dict[str, list[str]] = {
         "usage.database_size",
         "usage.function_calls",
     ],
+    "config_resources": [
+        "channels",
+        "heartbeats",
+        "incidents",
+        "maintenance-windows",
+        "monitors",
+        "people",
+        "rules",
+        "silences",
+        "teams",
+        "types",
+    ],
     "payables": [
         "reservations",
     ],

@@ -5,10 +5,12 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from alerts.models.channel import QuietHours
+from core.lib.reference_field import ReferenceField
 
 
 class Person(QuietHours):
     name = models.CharField(max_length=100)
+    reference = ReferenceField(source="name")
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )

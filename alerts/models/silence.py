@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from alerts.models.channel import validate_time_zone
+from core.lib.reference_field import ReferenceField
 
 
 class Recurrence(models.TextChoices):
@@ -30,6 +31,7 @@ class Silence(models.Model):
     """A period during which alerts that match all matchers send no notifications. Rules are still evaluated."""
 
     comment = models.CharField(max_length=300)
+    reference = ReferenceField(source="comment")
     is_maintenance = models.BooleanField(
         default=False, help_text="Planned maintenance: also shown on the status page."
     )

@@ -40,6 +40,10 @@ class Scope(models.TextChoices):
     ALERTS = "alerts", "Send alerts of other systems, such as Alertmanager"
     ERRORS_READ = "errors:read", "Read errors, their events and releases"
     ERRORS_WRITE = "errors:write", "Resolve, mute, assign, merge, comment on and delete errors"
+    CONFIG_READ = "config:read", "Read monitors, heartbeats, rules, channels, people and teams"
+    CONFIG_WRITE = "config:write", "Create, change and delete them"
+    INCIDENTS_READ = "incidents:read", "Read incidents, maintenance windows and silences"
+    INCIDENTS_WRITE = "incidents:write", "Create, change and delete them"
     ADMIN = "admin", "Run checks and read health details"
 
 

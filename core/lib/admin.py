@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import FORMFIELD_FOR_DBFIELD_DEFAULTS
 from django.contrib.admin.utils import unquote
@@ -238,6 +238,17 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
     # whether the settings page shows an "Add" link beside the title
     offers_add: ClassVar[bool] = True
     more_links: ClassVar[tuple[SettingLink, ...]] = ()
+
+    def message_user(
+        self,
+        request: HttpRequest,
+        message: Any,
+        level: int | str = messages.INFO,
+        extra_tags: str = "",
+        fail_silently: bool = True,
+    ) -> None:
+        """Show a message on the next page. A request of the API for configuration has none, so the message is dropped."""
+        super().message_user(request, message, level, extra_tags, fail_silently)
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         return [

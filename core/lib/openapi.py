@@ -223,6 +223,7 @@ _ANSWERS = {
     200: "Done.",
     201: "Created.",
     202: "Accepted.",
+    204: "Done; there is no content.",
     304: "Not modified.",
 }
 

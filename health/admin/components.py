@@ -58,7 +58,7 @@ class ComponentBase(PortalAdmin):
     def save_model(self, request: HttpRequest, obj: Component, form: Any, change: bool) -> None:
         if not change:
             obj.kind = self.kind
-            obj.name = f"{slugify(obj.title)[:90] or self.kind}-{uuid.uuid4().hex[:6]}"
+            obj.name = obj.name or f"{slugify(obj.title)[:90] or self.kind}-{uuid.uuid4().hex[:6]}"
         super().save_model(request, obj, form, change)
 
 

@@ -88,7 +88,7 @@ class IncidentAdmin(PortalAdmin):
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Save the updates with their author, and set the incident's state to that of the newest update."""
         for update in formset.save(commit=False):
-            update.user = request.user
+            update.user_id = request.user.pk
             update.save()
         for deleted in formset.deleted_objects:
             deleted.delete()

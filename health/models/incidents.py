@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from core.lib.reference_field import ReferenceField
 from health.models.components import Component
 
 
@@ -32,6 +33,7 @@ class Incident(models.Model):
     """A failure from start to end. A component has at most one open automatic incident."""
 
     title = models.CharField(max_length=200)
+    reference = ReferenceField(source="title")
     component = models.ForeignKey(
         Component, models.SET_NULL, null=True, blank=True, related_name="incidents"
     )

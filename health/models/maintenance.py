@@ -6,6 +6,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
+from core.lib.reference_field import ReferenceField
 from health.models.components import Component
 
 
@@ -18,6 +19,7 @@ class MaintenanceWindow(models.Model):
     """Planned work. Failures during it raise no alert, open no incident and do not count as downtime."""
 
     title = models.CharField(max_length=200)
+    reference = ReferenceField(source="title")
     text = models.TextField(blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()

@@ -57,6 +57,25 @@ SCOPES = {
     "reservations:waiting-read": Scope.RESERVATIONS,
     "reservations:waiting-leave": Scope.RESERVATIONS,
 }
+CONFIG = (Scope.CONFIG_READ, Scope.CONFIG_WRITE)
+INCIDENTS = (Scope.INCIDENTS_READ, Scope.INCIDENTS_WRITE)
+# Addresses with several methods: the scope of GET, and that of the others.
+READ_AND_WRITE = {
+    f"config:{kind}{suffix}": scopes
+    for kind, scopes in {
+        "channels": CONFIG,
+        "heartbeats": CONFIG,
+        "incidents": INCIDENTS,
+        "maintenance-windows": INCIDENTS,
+        "monitors": CONFIG,
+        "people": CONFIG,
+        "rules": CONFIG,
+        "silences": INCIDENTS,
+        "teams": CONFIG,
+        "types": CONFIG,
+    }.items()
+    for suffix in ("", "-object")
+}
 # Public, signed by Stripe, or with a secret in the URL.
 WITHOUT_A_KEY = {
     "clients:openapi",
@@ -116,7 +135,7 @@ def test_the_lists_contain_every_url_of_the_api() -> None:
         name for path, name in addresses(get_resolver()) if path.startswith(("api/v1/", "v1/"))
     }
 
-    assert found == set(SCOPES) | WITHOUT_A_KEY
+    assert found == set(SCOPES) | set(READ_AND_WRITE) | WITHOUT_A_KEY
 
 
 @pytest.mark.parametrize("name", SCOPES)
@@ -153,3 +172,29 @@ def test_a_revoked_key_or_a_key_of_a_disabled_app_is_rejected(app: ClientApp, na
     _, another = services.issue_api_key(app=app, scopes=[SCOPES[name]])
     ClientApp.objects.update(is_active=False)
     assert call(name, another).status_code == 403
+
+
+def methods_of(name: str) -> list[tuple[str, Scope]]:
+    read, write = READ_AND_WRITE[name]
+    writes = ("PATCH", "DELETE") if name.endswith("-object") else ("POST",)
+    return [("GET", read), *((method, write) for method in writes)]
+
+
+@pytest.mark.parametrize("name", READ_AND_WRITE)
+def test_each_method_requires_its_own_scope(app: ClientApp, name: str) -> None:
+    url = reverse(name, kwargs={"object_id": 1_000_000} if name.endswith("-object") else None)
+    dsn_key = services.issue_dsn_key(app=app).public_key
+    for method, scope in methods_of(name):
+        others = [one for one in Scope.values if one != scope]
+        _, wrong = services.issue_api_key(app=app, scopes=others)
+        _, right = services.issue_api_key(app=app, scopes=[scope])
+
+        def status(key: str, method: str = method) -> int:
+            ratelimit.memory.clear()
+            headers = {"Authorization": f"Bearer {key}"} if key else {}
+            answer = Client().generic(method, url, b"{}", "application/json", headers=headers)
+            return answer.status_code
+
+        assert status("") == 401, method
+        assert status("ops_made-up") == status(dsn_key) == status(wrong) == 403, method
+        assert status(right) not in (401, 403, 405), method

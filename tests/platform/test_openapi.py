@@ -25,6 +25,7 @@ EXAMPLES = {
     "endpoint": "default",
     "monitor": "nightly",
     "group_id": "1",
+    "object_id": "1",
     "event_id": "00000000-0000-4000-8000-000000000000",
     "kind": "group",
     "id": "1",

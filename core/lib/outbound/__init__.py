@@ -11,7 +11,7 @@ users enter, so that they cannot reach our own network.
 from core.lib.outbound.breaker import BreakerState, breaker_states
 from core.lib.outbound.client import Client
 from core.lib.outbound.exceptions import ForbiddenAddress, OutboundError, TooLarge, Unavailable
-from core.lib.outbound.guard import check_public_url
+from core.lib.outbound.guard import check_public_url, remember_lookups
 
 __all__ = [
     "BreakerState",
@@ -22,4 +22,5 @@ __all__ = [
     "Unavailable",
     "breaker_states",
     "check_public_url",
+    "remember_lookups",
 ]

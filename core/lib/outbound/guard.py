@@ -5,6 +5,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -143,6 +146,47 @@ def resolve(host: str, port: int, timeout: float) -> list[str]:
         return [str(ipaddress.ip_address(host))]
     except ValueError:
         pass
+    remembered = _remembered.get()
+    if remembered is None:
+        return _look_up(host, port, timeout)
+    if host not in remembered:
+        remembered[host] = _try(host, port, timeout)
+    answer = remembered[host]
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+@contextmanager
+def remember_lookups(hosts: Iterable[str]) -> Iterator[None]:
+    """Resolve each host only once within this block, these at the same time before it begins.
+
+    For validating many forms in one transaction, which must not wait for name servers.
+    """
+    wanted = list(dict.fromkeys(hosts))
+    with ThreadPoolExecutor(16, thread_name_prefix="name lookups") as pool:
+        answers = pool.map(lambda host: _try(host, 443, 3.0), wanted)
+        token = _remembered.set(dict(zip(wanted, answers, strict=True)))
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
+# host -> its addresses, or the error
+_remembered: ContextVar[dict[str, list[str] | OSError] | None] = ContextVar(
+    "remembered_lookups", default=None
+)
+
+
+def _try(host: str, port: int, timeout: float) -> list[str] | OSError:
+    try:
+        return _look_up(host, port, timeout)
+    except OSError as error:
+        return error
+
+
+def _look_up(host: str, port: int, timeout: float) -> list[str]:
     found: list[str] = []
     failed: list[OSError] = []
 

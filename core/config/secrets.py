@@ -1,0 +1,146 @@
+"""Secrets of objects: hidden in answers, references in files.
+
+A file contains `${NAME}` for the environment variable NAME, `${file:/path}` for the content of a file, and `$${` for a text
+that begins with `${`. References may stand anywhere in a text: `Bearer ${TOKEN}`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.config.extension_points import InvalidConfig, Resource, Values
+
+HIDDEN = "[hidden]"
+_REFERENCE = re.compile(r"\$\$\{|\$\{file:(?P<file>[^}]+)\}|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
+MAX_FILE_BYTES = 100_000
+Path_ = tuple[str, ...]
+
+
+class Unresolved(str):
+    """The place of a reference that cannot be resolved: the stored secret stays, if there is one."""
+
+    problem: str
+
+    @classmethod
+    def because(cls, problem: str) -> "Unresolved":
+        found = cls(HIDDEN)
+        found.problem = problem
+        return found
+
+
+def replace_texts(value: Any, replace: Callable[[str, Path_], Any], path: Path_ = ()) -> Any:
+    """Return a copy of nested dicts and lists with each text replaced by `replace(text, path)`."""
+    match value:
+        case str():
+            return replace(value, path)
+        case dict():
+            return {
+                key: replace_texts(one, replace, (*path, str(key))) for key, one in value.items()
+            }
+        case list():
+            return [
+                replace_texts(one, replace, (*path, str(number)))
+                for number, one in enumerate(value)
+            ]
+    return value
+
+
+def hide(resource: Resource, values: Values) -> Values:
+    """Return the values without the secrets in them."""
+
+    def replace(text: str, path: Path_) -> str:
+        return HIDDEN if text and resource.is_secret(values, path) else text
+
+    return replace_texts(values, replace)  # type: ignore[no-any-return]
+
+
+def restore(resource: Resource, given: Values, stored: Values) -> Values:
+    """Return the given values with the stored secret wherever one is hidden. Raise InvalidConfig if there is none."""
+    problems: dict[str, list[str]] = {}
+
+    def replace(text: str, path: Path_) -> str:
+        if text != HIDDEN:
+            return text
+        kept = _at(stored, path)
+        if isinstance(kept, str) and kept and resource.is_secret({**stored, **given}, path):
+            return kept
+        reason = getattr(text, "problem", "enter the value; there is no stored one to keep")
+        problems[".".join(path)] = [reason]
+        return ""
+
+    restored = replace_texts(given, replace)
+    if problems:
+        raise InvalidConfig(problems)
+    return restored  # type: ignore[no-any-return]
+
+
+def _at(value: Any, path: Path_) -> Any:
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
+# --- references ----------------------------------------------------------------------------------------
+class References:
+    """Replaces the secrets of exported objects by references to environment variables with names of their own."""
+
+    def __init__(self) -> None:
+        self.variables: set[str] = set()
+
+    def insert(self, resource: Resource, values: Values) -> Values:
+        def replace(text: str, path: Path_) -> str:
+            if text and resource.is_secret(values, path):
+                return "${" + self._variable(resource, values, path) + "}"
+            return text.replace("${", "$${")
+
+        return replace_texts(values, replace)  # type: ignore[no-any-return]
+
+    def _variable(self, resource: Resource, values: Values, path: Path_) -> str:
+        parts = [resource.kind, str(values[resource.key]), *path]
+        base = re.sub(r"[^A-Z0-9]+", "_", "_".join(parts).upper()).strip("_")
+        base = base if base[:1].isalpha() else f"SECRET_{base}"
+        name, number = base, 2
+        while name in self.variables:
+            name, number = f"{base}_{number}", number + 1
+        self.variables.add(name)
+        return name
+
+
+def resolve(values: Values, environment: Mapping[str, str]) -> Values:
+    """Return the values with each reference replaced by what it refers to, or by an Unresolved text."""
+
+    def replace(text: str, path: Path_) -> str:
+        problems: list[str] = []
+
+        def look_up(found: re.Match[str]) -> str:
+            if found["file"]:
+                try:
+                    return _read(found["file"])
+                except (OSError, ValueError) as error:
+                    problems.append(f"{found['file']} cannot be read: {error}")
+            elif found["name"]:
+                if found["name"] in environment:
+                    return environment[found["name"]]
+                problems.append(f"the environment variable {found['name']} is not set")
+            else:
+                return "${"
+            return ""
+
+        resolved = _REFERENCE.sub(look_up, text)
+        return Unresolved.because("; ".join(problems)) if problems else resolved
+
+    return replace_texts(values, replace)  # type: ignore[no-any-return]
+
+
+def _read(path: str) -> str:
+    with Path(path).open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"more than {MAX_FILE_BYTES:,} bytes")
+    return content.decode().strip()

@@ -1,0 +1,96 @@
+"""What of health is managed by API and by configuration files; see core.config.extension_points."""
+
+from datetime import datetime
+from typing import Any
+
+from core.clients.models import Scope
+from core.config.extension_points import Resource, Values, config_resource, refer_by
+from health.models import Component, Heartbeat, Incident, MaintenanceWindow, Monitor
+
+# Request headers that are no secrets. Others may contain credentials.
+PLAIN_HEADERS = {
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "content-type",
+    "user-agent",
+}
+
+refer_by(Component, "name")
+
+
+class ComponentResource(Resource):
+    key = "name"
+
+    def shown_types(self) -> dict[str, Any]:
+        return {"status": str, "last_at": str | None, "last_message": str}
+
+    def shown(self, row: Any) -> Values:
+        last_at = row.last_at.isoformat().replace("+00:00", "Z") if row.last_at else None
+        return {"status": row.status, "last_at": last_at, "last_message": row.last_message}
+
+
+@config_resource
+class Monitors(ComponentResource):
+    kind = "monitors"
+    model = Monitor
+
+    def is_secret(self, values: Values, path: tuple[str, ...]) -> bool:
+        if path[0] == "headers" and path[-1].lower() in PLAIN_HEADERS:
+            return False
+        return super().is_secret(values, path)
+
+
+@config_resource
+class Heartbeats(ComponentResource):
+    kind = "heartbeats"
+    model = Heartbeat
+
+    def shown_types(self) -> dict[str, Any]:
+        return {**super().shown_types(), "ping_url": str, "expected_at": str | None}
+
+    def shown(self, row: Heartbeat) -> Values:
+        expected_at = (
+            row.expected_at.isoformat().replace("+00:00", "Z") if row.expected_at else None
+        )
+        return {**super().shown(row), "ping_url": row.ping_url, "expected_at": expected_at}
+
+
+@config_resource
+class MaintenanceWindows(Resource):
+    kind = "maintenance-windows"
+    model = MaintenanceWindow
+    key = "reference"
+    read_scope = Scope.INCIDENTS_READ
+    write_scope = Scope.INCIDENTS_WRITE
+
+    def is_exported(self, row: MaintenanceWindow, *, now: datetime) -> bool:
+        """Leave out windows that are over."""
+        return row.ends_at > now
+
+
+@config_resource
+class Incidents(Resource):
+    """Incidents are by API only: they are records, not configuration."""
+
+    kind = "incidents"
+    model = Incident
+    key = "reference"
+    inlines = {"updates": "at"}
+    read_scope = Scope.INCIDENTS_READ
+    write_scope = Scope.INCIDENTS_WRITE
+    is_in_files = False
+
+    def shown_types(self) -> dict[str, Any]:
+        return {"state": str, "is_automatic": bool, "resolved_at": str | None}
+
+    def shown(self, row: Incident) -> Values:
+        resolved_at = (
+            row.resolved_at.isoformat().replace("+00:00", "Z") if row.resolved_at else None
+        )
+        return {
+            "state": row.state,
+            "is_automatic": row.is_automatic,
+            "resolved_at": resolved_at,
+        }

@@ -1,0 +1,127 @@
+"""An object of every kind: what a client sends to create it, and what it changes."""
+
+from typing import Any
+
+from tests.factories import make_app
+
+# kind -> the members of a new object, a change, and a change that is refused with the member that is to blame
+OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], str]]] = {
+    "people": (
+        {"name": "Ann Lee", "reference": "ann", "email": "ann@shop.example", "quiet_from": "22:00"},
+        {"phone": "+491701234567", "quiet_until": "07:30", "time_zone": "Europe/Berlin"},
+        ({"phone": "0170 1234567"}, "phone"),
+    ),
+    "teams": (
+        {"name": "Web", "people": ["ann"]},
+        {"name": "Website", "people": []},
+        ({"people": ["bob"]}, "people"),
+    ),
+    "channels": (
+        {
+            "name": "Ops",
+            "kind": "slack",
+            "settings": {"webhook_url": "https://93.184.215.14/services/T0/B0/secret"},
+        },
+        {"max_per_minute": 5, "gets_every_type": False},
+        ({"settings": {"webhook_url": "http://127.0.0.1/"}}, "settings.webhook_url"),
+    ),
+    "types": (
+        {
+            "slug": "shop-down",
+            "name": "Shop down",
+            "severity": "critical",
+            "respond_within": "15 min",
+            "channels": ["Ops"],
+            "steps": [
+                {"after": "15 min", "channels": ["Ops"]},
+                {"after": "1 h", "channels": ["Ops"]},
+            ],
+        },
+        {
+            "steps": [
+                {"after": "30 min", "channels": ["Ops"]},
+                {"after": "1 h", "channels": ["Ops"]},
+            ]
+        },
+        ({"steps": [{"after": "soon", "channels": ["Ops"]}]}, "steps[0].after"),
+    ),
+    "rules": (
+        {
+            "name": "custom.stock",
+            "reader": "gauge: latest level, by app",
+            "selector": "stock",
+            "threshold": 10,
+            "below": True,
+            "alert_type": "shop-down",
+        },
+        {"window": "1 h", "critical_threshold": 2.5},
+        ({"breaches_needed": 3, "out_of": 2}, ""),
+    ),
+    "monitors": (
+        {
+            "name": "checkout",
+            "title": "Checkout",
+            "url": "https://93.184.215.14/health",
+            "app": "shop",
+            "headers": {"Accept": "text/html", "Authorization": "Bearer s3cret"},
+        },
+        {"interval_minutes": 5, "is_public": True},
+        ({"url": "ftp://shop.example"}, "url"),
+    ),
+    "heartbeats": (
+        {"name": "invoices", "title": "Invoices", "app": "shop", "crontab": "0 3 * * *"},
+        {"margin_minutes": 30, "time_zone": "Europe/Berlin"},
+        ({"crontab": "at night"}, "crontab"),
+    ),
+    "silences": (
+        {
+            "reference": "upgrade",
+            "comment": "Database upgrade",
+            "matchers": {"source": "shop"},
+            "starts_at": "2026-12-01T01:00:00Z",
+            "ends_at": "2026-12-01T02:00:00Z",
+        },
+        {"recurrence": "weekly", "until": "2027-03-01T00:00:00Z"},
+        ({"ends_at": "2026-11-30T02:00:00Z"}, ""),
+    ),
+    "maintenance-windows": (
+        {
+            "reference": "move",
+            "title": "Move",
+            "starts_at": "2026-12-01T01:00:00Z",
+            "ends_at": "2026-12-01T02:00:00Z",
+            "components": ["checkout"],
+        },
+        {"components": ["checkout", "invoices"], "is_public": False},
+        ({"components": ["nothing"]}, "components"),
+    ),
+    "incidents": (
+        {
+            "reference": "payments-fail",
+            "title": "Payments fail",
+            "component": "checkout",
+            "started_at": "2026-11-22T14:00:00Z",
+            "updates": [
+                {"at": "2026-11-22T14:05:00Z", "state": "identified", "text": "Card payments fail."}
+            ],
+        },
+        {
+            "updates": [
+                {
+                    "at": "2026-11-22T14:05:00Z",
+                    "state": "identified",
+                    "text": "Card payments fail.",
+                },
+                {"at": "2026-11-22T15:00:00Z", "state": "resolved", "text": "Cards work again."},
+            ]
+        },
+        (
+            {"updates": [{"at": "2026-11-22T14:05:00Z", "state": "identified", "text": ""}]},
+            "updates[0].text",
+        ),
+    ),
+}
+
+
+def make_prerequisites() -> None:
+    make_app("shop")

@@ -1,0 +1,129 @@
+"""`/api/v1/config/<kind>/`: every kind of object is created, read, changed and deleted in the same way."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from core.accounts.models import AuditEvent
+from core.clients import services
+from core.clients.models import Scope
+from core.config.extension_points import registry
+from core.config.values import admin_of, members_of, resources_in_order
+from core.lib import ratelimit
+from tests.config.objects import OBJECTS, make_prerequisites
+from tests.factories import make_app
+
+pytestmark = pytest.mark.django_db
+KINDS = [resource.kind for resource in resources_in_order()]
+BASE = "/api/v1/config"
+
+
+@pytest.fixture
+def api() -> Client:
+    make_prerequisites()
+    scopes = [Scope.CONFIG_READ, Scope.CONFIG_WRITE, Scope.INCIDENTS_READ, Scope.INCIDENTS_WRITE]
+    _, secret = services.issue_api_key(app=make_app("scripts"), scopes=[str(one) for one in scopes])
+    ratelimit.memory.clear()
+    return Client(headers={"Authorization": f"Bearer {secret}"})
+
+
+def create(api: Client, kind: str, **more: Any) -> dict[str, Any]:
+    answer = api.post(f"{BASE}/{kind}/", {**OBJECTS[kind][0], **more}, "application/json")
+    assert answer.status_code == 201, answer.content
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def create_up_to(api: Client, kind: str) -> dict[str, Any]:
+    """Create an object of each kind before this one, and of this one."""
+    for one in KINDS[: KINDS.index(kind)]:
+        create(api, one)
+    return create(api, kind)
+
+
+def is_part(given: Any, whole: Any) -> bool:
+    if isinstance(given, dict):
+        return all(is_part(value, whole[name]) for name, value in given.items())
+    return bool(given == whole or whole == "[hidden]")
+
+
+def test_every_kind_has_an_example() -> None:
+    assert set(OBJECTS) == set(registry.names())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_is_created_read_changed_and_deleted(api: Client, kind: str) -> None:
+    members, change, _ = OBJECTS[kind]
+    created = create_up_to(api, kind)
+    url = f"{BASE}/{kind}/{created['id']}/"
+    assert is_part(members, created)
+    assert api.get(url).json() == created
+    found = api.get(f"{BASE}/{kind}/").json()[kind.replace("-", "_")]
+    assert created in found
+
+    changed = api.patch(url, change, "application/json")
+
+    assert changed.status_code == 200, changed.content
+    expected = {**created, **{name: changed.json()[name] for name in change}}
+    state = ("state", "resolved_at", "expected_at")
+    assert {k: v for k, v in changed.json().items() if k not in state} == {
+        k: v for k, v in expected.items() if k not in state
+    }
+    assert is_part(change, changed.json())
+    assert api.delete(url).status_code == 204
+    assert api.get(url).status_code == 404
+    assert api.delete(url).status_code == 404
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_form_refuses_is_refused_and_changes_nothing(api: Client, kind: str) -> None:
+    created = create_up_to(api, kind)
+    url = f"{BASE}/{kind}/{created['id']}/"
+    bad, member = OBJECTS[kind][2]
+
+    refused = api.patch(url, bad, "application/json")
+    again = api.post(f"{BASE}/{kind}/", {**OBJECTS[kind][0], **bad}, "application/json")
+
+    assert (refused.status_code, list(refused.json()["errors"])) == (422, [member])
+    assert again.status_code in (409, 422)
+    assert api.get(url).json() == created
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_object_with_the_same_key_is_a_conflict(api: Client, kind: str) -> None:
+    create_up_to(api, kind)
+
+    again = api.post(f"{BASE}/{kind}/", OBJECTS[kind][0], "application/json")
+
+    assert again.status_code == 409
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_change_is_in_the_audit_log_without_values(api: Client, kind: str) -> None:
+    created = create_up_to(api, kind)
+    AuditEvent.objects.all().delete()
+    url = f"{BASE}/{kind}/{created['id']}/"
+
+    api.patch(url, OBJECTS[kind][1], "application/json")
+    api.patch(url, OBJECTS[kind][1], "application/json")  # changes nothing
+    api.delete(url)
+
+    events = list(AuditEvent.objects.order_by("pk"))
+    name = registry.get(kind).model._meta.label_lower
+    assert [event.action for event in events] == [f"{name} changed", f"{name} deleted"]
+    assert all("of scripts" in event.detail for event in events)
+    assert events[0].detail.startswith("Changed ")
+    assert "Lee" not in str([vars(event) for event in events])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_of_the_admin_form_is_a_member(kind: str) -> None:
+    resource = registry.get(kind)
+    from core.config.values import ConfigRequest
+
+    request = ConfigRequest(**resource.parameters(None, {}))
+    fields = admin_of(resource).get_form(request, None).base_fields
+    members = set(members_of(resource).names)
+
+    missing = {name for name in fields if resource.member_of(name).partition(".")[0] not in members}
+    assert missing == set(resource.left_out)
