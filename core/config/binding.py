@@ -153,7 +153,7 @@ class _Form:
             data[html_name] = value
 
     def save(self) -> Any:
-        is_valid = self.form.is_valid() and all([formset.is_valid() for formset in self.formsets])
+        is_valid = self.form.is_valid() and all(one.is_valid() for one in self.formsets)
         for name, texts in self.form.errors.items():
             self.problems.setdefault(
                 "" if name == forms.forms.NON_FIELD_ERRORS else self.resource.member_of(name),

@@ -6,8 +6,8 @@
         model = Team
         key = "name"
 
-The fields, their validation and what saving does are those of the model's admin, so that a rule exists once. The members
-of an object are the fields of that form; related rows are named by their key, and editable inlines are lists.
+The fields, their validation and what saving does are those of the model's admin, so that a rule exists once. The
+members of an object are the fields of that form; related rows are named by their key, and editable inlines are lists.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Secrets of objects: hidden in answers, references in files.
 
-A file contains `${NAME}` for the environment variable NAME, `${file:/path}` for the content of a file, and `$${` for a text
-that begins with `${`. References may stand anywhere in a text: `Bearer ${TOKEN}`.
+A file contains `${NAME}` for the environment variable NAME, `${file:/path}` for the content of a file, and `$${` for
+the characters `${`. References may stand anywhere in a text: `Bearer ${TOKEN}`.
 """
 
 import re

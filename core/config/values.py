@@ -177,7 +177,7 @@ def _type_of(field: Field) -> Any:
 def _plain_type(field: Field) -> Any:
     if field.choices and isinstance(field, models.CharField):
         values = [str(value) for value, _ in field.flatchoices]
-        return Literal[tuple([*([""] if field.blank else []), *values])]
+        return Literal[(*([""] if field.blank else []), *values)]
     match field:
         case models.BooleanField():
             return bool

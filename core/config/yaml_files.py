@@ -85,11 +85,10 @@ def load(text: str) -> dict[str, list[dict[str, Any]]]:
     if (version := document.pop("version", VERSION)) != VERSION:
         raise InvalidFile(f"version {version} is unknown; this portal reads version {VERSION}")
     kinds = [resource.kind for resource in registry if resource.is_in_files]
-    for kind, objects in document.items():
+    for kind in document:
         if kind not in kinds:
             raise InvalidFile(f"“{kind}” is no kind of objects; use {', '.join(sorted(kinds))}")
-        if objects is None:
-            document[kind] = objects = []
+        objects = document[kind] = [] if document[kind] is None else document[kind]
         if not isinstance(objects, list) or not all(isinstance(one, dict) for one in objects):
             raise InvalidFile(f"{kind} must be a list of objects")
         _check_keys(kind, objects)
@@ -110,15 +109,8 @@ def _check_keys(kind: str, objects: list[dict[str, Any]]) -> None:
 
 def dump(document: dict[str, list[dict[str, Any]]]) -> str:
     ordered = [r.kind for r in resources_in_order() if document.get(r.kind)]
-    parts = [yaml.dump({"version": VERSION}, Dumper=_Dumper)]
-    for kind in ordered:
-        parts.append(
-            yaml.dump(
-                {kind: document[kind]},
-                Dumper=_Dumper,
-                sort_keys=False,
-                allow_unicode=True,
-                width=110,
-            )
-        )
-    return "\n".join(parts)
+    sections = [{"version": VERSION}, *({kind: document[kind]} for kind in ordered)]
+    return "\n".join(
+        yaml.dump(one, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+        for one in sections
+    )

@@ -55,7 +55,7 @@ OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], s
             "alert_type": "shop-down",
         },
         {"window": "1 h", "critical_threshold": 2.5},
-        ({"breaches_needed": 3, "out_of": 2}, ""),
+        ({"breaches_needed": 3, "out_of": 2}, "breaches_needed"),
     ),
     "monitors": (
         {
@@ -82,7 +82,7 @@ OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], s
             "ends_at": "2026-12-01T02:00:00Z",
         },
         {"recurrence": "weekly", "until": "2027-03-01T00:00:00Z"},
-        ({"ends_at": "2026-11-30T02:00:00Z"}, ""),
+        ({"ends_at": "2026-11-30T02:00:00Z"}, "ends_at"),
     ),
     "maintenance-windows": (
         {

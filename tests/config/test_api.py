@@ -9,7 +9,7 @@ from core.accounts.models import AuditEvent
 from core.clients import services
 from core.clients.models import Scope
 from core.config.extension_points import registry
-from core.config.values import admin_of, members_of, resources_in_order
+from core.config.values import ConfigRequest, admin_of, members_of, resources_in_order
 from core.lib import ratelimit
 from tests.config.objects import OBJECTS, make_prerequisites
 from tests.factories import make_app
@@ -44,7 +44,7 @@ def create_up_to(api: Client, kind: str) -> dict[str, Any]:
 def is_part(given: Any, whole: Any) -> bool:
     if isinstance(given, dict):
         return all(is_part(value, whole[name]) for name, value in given.items())
-    return bool(given == whole or whole == "[hidden]")
+    return whole in (given, "[hidden]")
 
 
 def test_every_kind_has_an_example() -> None:
@@ -119,11 +119,15 @@ def test_each_change_is_in_the_audit_log_without_values(api: Client, kind: str) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_of_the_admin_form_is_a_member(kind: str) -> None:
     resource = registry.get(kind)
-    from core.config.values import ConfigRequest
-
     request = ConfigRequest(**resource.parameters(None, {}))
     fields = admin_of(resource).get_form(request, None).base_fields
     members = set(members_of(resource).names)
 
     missing = {name for name in fields if resource.member_of(name).partition(".")[0] not in members}
     assert missing == set(resource.left_out)
+    inlines = {
+        formset.get_default_prefix()
+        for formset, _ in admin_of(resource).get_formsets_with_inlines(request)
+        if set(formset.form.base_fields) - {formset.fk.name}
+    }
+    assert inlines == set(resource.inlines)

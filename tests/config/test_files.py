@@ -10,7 +10,7 @@ import pytest
 import yaml
 from django.core.management import CommandError, call_command
 
-from alerts.models import AlertRule, AlertType, Channel, Person, Team
+from alerts.models import AlertRule, AlertType, Channel, EscalationStep, Person, Team
 from core.accounts.models import AuditEvent
 from core.config import secrets, services, sync, yaml_files
 from core.config.extension_points import registry
@@ -25,7 +25,10 @@ SECRET = "https://93.184.215.14/services/T0/B0/secret"
 
 def run(*arguments: str) -> str:
     out = io.StringIO()
-    call_command("config", *arguments, stdout=out, stderr=io.StringIO())
+    try:
+        call_command("config", *arguments, stdout=out, stderr=io.StringIO())
+    finally:
+        print(out.getvalue())  # shown if the test fails
     return out.getvalue()
 
 
@@ -84,6 +87,7 @@ def test_an_export_that_is_applied_changes_nothing_and_is_exported_again(applied
 def test_an_export_restores_everything_in_an_empty_portal(
     applied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    EscalationStep.objects.filter(channels=None).delete()  # the form requires a channel
     exported = run("export")
     for resource in reversed(resources_in_order()):
         for row in resource.rows():

@@ -73,7 +73,9 @@ class Command(BaseCommand):
         plan = sync.apply(document, by=by, is_dry_run=True, is_pruning=prune)
         self.stdout.write(describe_plan(plan))
         if plan.problems:
-            raise CommandError("nothing was changed; correct the file and try again")
+            raise CommandError(
+                f"nothing was changed; correct {len(plan.problems)} of the file's objects and try again"
+            )
         if plan.is_empty:
             return
         if check:
