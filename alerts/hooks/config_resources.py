@@ -53,16 +53,17 @@ class Channels(Resource):
         }
 
     def parameters(self, row: Channel | None, given: Values) -> dict[str, str]:
-        kind = row.kind if row else given.get("kind", "email")
+        kind = row.kind if row else given.get("kind", "")
         if kind not in TRANSPORTS:
             raise InvalidConfig({"kind": [f"Enter one of {', '.join(sorted(TRANSPORTS))}."]})
         return {"kind": kind}
 
+    def variants(self) -> list[tuple[dict[str, str], Channel]]:
+        return [({"kind": kind}, Channel(kind=kind)) for kind in TRANSPORTS]
+
     def form_values(self, row: Channel | None, given: Values) -> Values:
         if row and given.get("kind", row.kind) != row.kind:
             raise InvalidConfig({"kind": ["The kind of a channel cannot be changed."]})
-        if row is None and "kind" not in given:
-            raise InvalidConfig({"kind": ["This field is required."]})
         kind = self.parameters(row, given)["kind"]
         values = {name: value for name, value in given.items() if name not in ("kind", "settings")}
         if "settings" in given:

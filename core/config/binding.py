@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import models
 from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
 from django.utils.dateparse import parse_datetime
 
 from core.config.extension_points import InvalidConfig, Resource, Values, name_field
@@ -50,7 +52,7 @@ class _Form:
             self._put(
                 data, field, blank.add_prefix(name), _initial(blank, name), wanted, name, member
             )
-        form = form_class(data, {}, instance=self.row, initial=initial)
+        form = form_class(data, MultiValueDict(), instance=self.row, initial=initial)
         if self.resource.key not in form.fields and not self.is_change:
             self._set_key(form.instance)
         return form
@@ -146,8 +148,8 @@ class _Form:
                 self.problems[member] = error.messages
         value = field.prepare_value(value)
         if isinstance(field.widget, forms.MultiWidget):
-            parts = field.widget.decompress(value)
-            for suffix, part in zip(field.widget.widgets_names, parts, strict=True):
+            widget: Any = field.widget
+            for suffix, part in zip(widget.widgets_names, widget.decompress(value), strict=True):
                 data[html_name + suffix] = part
         else:
             data[html_name] = value
@@ -156,7 +158,7 @@ class _Form:
         is_valid = self.form.is_valid() and all(one.is_valid() for one in self.formsets)
         for name, texts in self.form.errors.items():
             self.problems.setdefault(
-                "" if name == forms.forms.NON_FIELD_ERRORS else self.resource.member_of(name),
+                "" if name == NON_FIELD_ERRORS else self.resource.member_of(name),
                 [str(text) for text in texts],
             )
         for formset in self.formsets:
@@ -175,7 +177,7 @@ class _Form:
         for number, errors in enumerate(formset.errors):
             for name, messages in errors.items():
                 where = f"{formset.prefix}[{number}]"
-                path = where if name == forms.forms.NON_FIELD_ERRORS else f"{where}.{name}"
+                path = where if name == NON_FIELD_ERRORS else f"{where}.{name}"
                 self.problems.setdefault(path, [str(text) for text in messages])
 
 

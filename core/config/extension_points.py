@@ -71,6 +71,10 @@ class Resource:
         """Return the parameters with which the page of the form is opened, such as the kind of a new channel."""
         return {}
 
+    def variants(self) -> list[tuple[dict[str, str], Model]]:
+        """Return the parameters and an unsaved row for each form that the page has, if they differ."""
+        return [({}, self.model())]
+
     def extra_types(self) -> dict[str, Any]:
         """Return the types of members that are no fields of the model."""
         return {}
@@ -95,9 +99,15 @@ class Resource:
         return field_name
 
     def is_secret(self, values: Values, path: tuple[str, ...]) -> bool:
-        """Return True if the text at this path is never shown. By default: everything in encrypted fields."""
+        """Return True if the text at this path is never shown. By default: everything in encrypted fields.
+
+        The path of a text in an inline has the number of its entry: ("steps", "0", "body").
+        """
+        model: Any = self.model
+        if path[0] in self.inlines:
+            model, path = model._meta.get_field(path[0]).related_model, path[2:]
         try:
-            field = self.model._meta.get_field(path[0])
+            field = model._meta.get_field(path[0])
         except FieldDoesNotExist:
             return False
         return isinstance(field, SealedJSONField | SealedTextField)

@@ -62,7 +62,7 @@ def restore(resource: Resource, given: Values, stored: Values) -> Values:
     def replace(text: str, path: Path_) -> str:
         if text != HIDDEN:
             return text
-        kept = _at(stored, path)
+        kept = _at(stored, _stored_path(resource, given, stored, path))
         if isinstance(kept, str) and kept and resource.is_secret({**stored, **given}, path):
             return kept
         reason = getattr(text, "problem", "enter the value; there is no stored one to keep")
@@ -73,6 +73,18 @@ def restore(resource: Resource, given: Values, stored: Values) -> Values:
     if problems:
         raise InvalidConfig(problems)
     return restored  # type: ignore[no-any-return]
+
+
+def _stored_path(resource: Resource, given: Values, stored: Values, path: Path_) -> Path_:
+    """Return the path of the entry of an inline that has the same key, because entries may have moved."""
+    if path[0] not in resource.inlines:
+        return path
+    key = resource.inlines[path[0]]
+    wanted = given[path[0]][int(path[1])].get(key)
+    for number, entry in enumerate(stored.get(path[0], ())):
+        if entry[key] == wanted:
+            return (path[0], str(number), *path[2:])
+    return ()
 
 
 def _at(value: Any, path: Path_) -> Any:

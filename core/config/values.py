@@ -47,22 +47,33 @@ def admin_of(resource: Resource) -> "ModelAdmin[Any]":
     return admin.site.get_model_admin(resource.model)
 
 
+def forms_of(resource: Resource) -> Iterator[Any]:
+    """Yield the classes of all forms of the admin: to add and to change a row, in each variant."""
+    for parameters, row in resource.variants():
+        request = ConfigRequest(**parameters)
+        yield admin_of(resource).get_form(request, None)
+        yield admin_of(resource).get_form(request, row, change=True)
+
+
+def formsets_of(resource: Resource) -> Iterator[Any]:
+    """Yield the classes of all formsets with fields that can be edited."""
+    for parameters, _ in resource.variants():
+        request = ConfigRequest(**parameters)
+        for formset, _ in admin_of(resource).get_formsets_with_inlines(request):
+            if set(formset.form.base_fields) - {formset.fk.name}:
+                yield formset
+
+
 class Members:
     """The members of a kind of objects, read once from the forms of its admin."""
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
-        model_admin = admin_of(resource)
-        parameters = resource.parameters(None, {})
-        request = ConfigRequest(**parameters)
-        forms = [
-            model_admin.get_form(request, None),
-            model_admin.get_form(request, resource.model(**parameters), change=True),
-        ]
-        names = dict.fromkeys(name for form in forms for name in form.base_fields)
-        self.fields = list(_model_fields(resource, names))
         self.inlines: dict[str, list[Field]] = {}
-        for formset, _ in model_admin.get_formsets_with_inlines(request):
+        names: dict[str, None] = {}
+        for form in forms_of(resource):
+            names |= dict.fromkeys(form.base_fields)
+        for formset in formsets_of(resource):
             prefix = formset.get_default_prefix()
             if prefix in resource.inlines:
                 self.inlines[prefix] = [
@@ -70,6 +81,7 @@ class Members:
                     for name in formset.form.base_fields
                     if name != formset.fk.name
                 ]
+        self.fields = list(_model_fields(resource, names))
 
     @property
     def names(self) -> list[str]:

@@ -247,7 +247,7 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         extra_tags: str = "",
         fail_silently: bool = True,
     ) -> None:
-        """Show a message on the next page. A request of the API for configuration has none, so the message is dropped."""
+        """Show a message on the next page. A request of the configuration API has none, so it is dropped."""
         super().message_user(request, message, level, extra_tags, fail_silently)
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:

@@ -37,7 +37,7 @@ class Monitors(ComponentResource):
     model = Monitor
 
     def is_secret(self, values: Values, path: tuple[str, ...]) -> bool:
-        if path[0] == "headers" and path[-1].lower() in PLAIN_HEADERS:
+        if "headers" in path and path[-1].lower() in PLAIN_HEADERS:
             return False
         return super().is_secret(values, path)
 

@@ -9,7 +9,7 @@ from core.accounts.models import AuditEvent
 from core.clients import services
 from core.clients.models import Scope
 from core.config.extension_points import registry
-from core.config.values import ConfigRequest, admin_of, members_of, resources_in_order
+from core.config.values import forms_of, formsets_of, members_of, resources_in_order
 from core.lib import ratelimit
 from tests.config.objects import OBJECTS, make_prerequisites
 from tests.factories import make_app
@@ -119,15 +119,10 @@ def test_each_change_is_in_the_audit_log_without_values(api: Client, kind: str) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_of_the_admin_form_is_a_member(kind: str) -> None:
     resource = registry.get(kind)
-    request = ConfigRequest(**resource.parameters(None, {}))
-    fields = admin_of(resource).get_form(request, None).base_fields
+    fields = {name for form in forms_of(resource) for name in form.base_fields}
     members = set(members_of(resource).names)
 
     missing = {name for name in fields if resource.member_of(name).partition(".")[0] not in members}
     assert missing == set(resource.left_out)
-    inlines = {
-        formset.get_default_prefix()
-        for formset, _ in admin_of(resource).get_formsets_with_inlines(request)
-        if set(formset.form.base_fields) - {formset.fk.name}
-    }
+    inlines = {formset.get_default_prefix() for formset in formsets_of(resource)}
     assert inlines == set(resource.inlines)

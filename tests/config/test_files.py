@@ -262,7 +262,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason(
     ("members", "problem"),
     [
         ("title: 5", r"Expected `str`, got `int` - at `$.title`"),
-        ("colour: red", "unknown field `colour`"),
+        ("hue: red", "unknown field `hue`"),
         ("interval_minutes: often", r"at `$.interval_minutes`"),
         ("is_public: on", r"Expected `bool`, got `str`"),
     ],
