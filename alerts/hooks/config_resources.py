@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Model, Q
 
 from alerts.admin.channel_form import form_field_name
 from alerts.channels import TRANSPORTS
@@ -58,7 +58,7 @@ class Channels(Resource):
             raise InvalidConfig({"kind": [f"Enter one of {', '.join(sorted(TRANSPORTS))}."]})
         return {"kind": kind}
 
-    def variants(self) -> list[tuple[dict[str, str], Channel]]:
+    def variants(self) -> list[tuple[dict[str, str], Model]]:
         return [({"kind": kind}, Channel(kind=kind)) for kind in TRANSPORTS]
 
     def form_values(self, row: Channel | None, given: Values) -> Values:
