@@ -112,6 +112,9 @@ INSTALLED_APPS = [
     "django_q",
     "django_otp",
     "django_otp.plugins.otp_totp",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.github",
     *FIRST_PARTY_APPS,
 ]
 
@@ -127,6 +130,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "core.accounts.middleware.UserMiddleware",
     "core.accounts.middleware.AuditMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -265,6 +269,25 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# Single sign-on through one identity provider of the environment; further ones are rows in the admin (docs/sign-in.md).
+SSO_ISSUER = env.str("SSO_ISSUER", "")
+SSO_CLIENT_ID = env.str("SSO_CLIENT_ID", "")
+SSO_CLIENT_SECRET = env.str("SSO_CLIENT_SECRET", "")
+SSO_NAME = env.str("SSO_NAME", "single sign-on")
+SSO_EMAIL_DOMAINS: list[str] = env.list("SSO_EMAIL_DOMAINS", [])
+SSO_GROUPS_CLAIM = env.str("SSO_GROUPS_CLAIM", "groups")
+# Roles by group of the provider, for example platform-team=Owner,support=Staff.
+SSO_ROLES: dict[str, str] = env.dict("SSO_ROLES", {})
+SSO_DEFAULT_ROLE = env.str("SSO_DEFAULT_ROLE", "")
+SOCIALACCOUNT_ADAPTER = "core.accounts.services.single_sign_on.ProviderAdapter"
+ACCOUNT_ADAPTER = "core.accounts.services.single_sign_on.AccountAdapter"
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {"OAUTH_PKCE_ENABLED": True},
+    "github": {"OAUTH_PKCE_ENABLED": True, "SCOPE": ["read:user", "user:email"]},
+}
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
+ACCOUNT_EMAIL_VERIFICATION = "none"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "/admin/system-health/"
 

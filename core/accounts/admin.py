@@ -1,8 +1,11 @@
-"""Admin pages of the audit log and the sign-in policy. Two-factor devices have none, because they contain secrets."""
+"""Admin pages of the audit log, the sign-in policy and identity providers. Two-factor devices have none, because they contain secrets."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
@@ -10,14 +13,17 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.text import capfirst
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from core.accounts.models import AccessPolicy, AuditEvent
-from core.accounts.services import two_factor
+from core.accounts.models import AccessPolicy, AuditEvent, IdentityProvider
+from core.accounts.services import single_sign_on, two_factor
 from core.lib.admin import LogAdmin, PortalAdmin, Section
 
-admin.site.unregister([TOTPDevice, User, Group])
+admin.site.unregister(
+    [TOTPDevice, User, Group, EmailAddress, SocialAccount, SocialApp, SocialToken]
+)
 
 
 class WithPermissions(PortalAdmin):
@@ -124,7 +130,7 @@ class AccessPolicyForm(forms.ModelForm[AccessPolicy]):
 
     class Meta:
         model = AccessPolicy
-        fields = ("require_second_factor",)
+        fields = ("require_second_factor", "require_single_sign_on", "password_users")
 
     def clean_require_second_factor(self) -> bool:
         is_required = bool(self.cleaned_data["require_second_factor"])
@@ -134,11 +140,32 @@ class AccessPolicyForm(forms.ModelForm[AccessPolicy]):
             )
         return is_required
 
+    def clean(self) -> dict[str, Any]:
+        """Refuse a policy that would lock everyone out while the identity provider is unavailable."""
+        cleaned = super().clean() or {}
+        if not cleaned.get("require_single_sign_on"):
+            return cleaned
+        if not single_sign_on.enabled_providers():
+            self.add_error("require_single_sign_on", "Add and enable an identity provider first.")
+        owners = [
+            user
+            for user in cleaned.get("password_users") or ()
+            if user.is_active
+            and user.has_usable_password()
+            and user.has_perm("access.change_accesspolicy")
+        ]
+        if not owners:
+            self.add_error(
+                "password_users",
+                "Choose at least one owner with a password, who can sign in while the provider is unavailable.",
+            )
+        return cleaned
+
 
 @admin.register(AccessPolicy)
 class AccessPolicyAdmin(PortalAdmin):
     section = Section.PEOPLE
-    setting_purpose = "Require two-factor sign-in for all users."
+    setting_purpose = "Require two-factor sign-in or single sign-on for all users."
     offers_add = False
     form = AccessPolicyForm
 
@@ -165,3 +192,96 @@ class AccessPolicyAdmin(PortalAdmin):
     def save_model(self, request: HttpRequest, obj: AccessPolicy, form: Any, change: bool) -> None:
         obj.pk = 1
         super().save_model(request, obj, form, change)
+
+
+class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
+    issuer = forms.URLField(
+        required=False,
+        assume_scheme="https",
+        widget=forms.URLInput(attrs={"size": 60}),
+        help_text="The URL before /.well-known/openid-configuration, for example https://accounts.google.com.",
+    )
+    client_secret = forms.CharField(
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60}),
+        help_text="Stored encrypted and never shown. Leave it empty to keep the stored one.",
+    )
+
+    class Meta:
+        model = IdentityProvider
+        fields = (
+            "name", "slug", "kind", "is_enabled", "issuer", "client_id", "client_secret", "email_domains",
+            "creates_users", "groups_claim", "role_mapping", "default_role", "replaces_second_factor",
+        )  # fmt: skip
+
+    def clean_client_secret(self) -> str:
+        return str(self.cleaned_data["client_secret"] or self.instance.client_secret)
+
+    def clean_issuer(self) -> str:
+        issuer = str(self.cleaned_data["issuer"])
+        return issuer.removesuffix("/.well-known/openid-configuration").rstrip("/")
+
+    def clean_role_mapping(self) -> str:
+        text = str(self.cleaned_data["role_mapping"]).strip()
+        known = set(Group.objects.values_list("name", flat=True))
+        for line in filter(None, (line.strip() for line in text.splitlines())):
+            group, is_pair, role = (part.strip() for part in line.rpartition("="))
+            if not (group and is_pair and role):
+                raise ValidationError(f"Write each line as group = role, not as {line!r}.")
+            if role not in known:
+                raise ValidationError(
+                    f"There is no role {role!r}. Roles: {', '.join(sorted(known))}."
+                )
+        return text
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for what the kind of provider needs, and fetch the description of an OpenID Connect provider."""
+        cleaned = super().clean() or {}
+        is_openid = cleaned.get("kind") == IdentityProvider.Kind.OPENID_CONNECT
+        issuer = cleaned.get("issuer")
+        if is_openid and not issuer and "issuer" not in self.errors:
+            self.add_error("issuer", "An OpenID Connect provider needs its issuer URL.")
+        if is_openid and issuer and cleaned.get("is_enabled"):
+            problem = single_sign_on.find_problem(issuer)
+            if problem:
+                self.add_error("issuer", problem)
+        if (
+            not cleaned.get("role_mapping")
+            and not cleaned.get("default_role")
+            and cleaned.get("creates_users")
+        ):
+            self.add_error(
+                "default_role", "New people need a role: choose one, or map groups to roles."
+            )
+        return cleaned
+
+
+@admin.register(IdentityProvider)
+class IdentityProviderAdmin(PortalAdmin):
+    section = Section.PEOPLE
+    setting_purpose = (
+        "Sign in with Entra, Google, GitHub, GitLab, Keycloak or any OpenID Connect provider."
+    )
+    form = IdentityProviderForm
+    list_display = ("name", "kind", "issuer", "is_enabled")
+    prepopulated_fields: ClassVar[dict[str, tuple[str, ...]]] = {"slug": ("name",)}
+    readonly_fields = ("callback_url",)
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "kind", "is_enabled")}),
+        ("Connection", {"fields": ("issuer", "client_id", "client_secret", "callback_url")}),
+        ("Who may sign in", {"fields": ("email_domains", "creates_users")}),
+        ("Roles", {"fields": ("groups_claim", "role_mapping", "default_role")}),
+        ("Two-factor sign-in", {"fields": ("replaces_second_factor",)}),
+    )
+
+    @admin.display(description="callback URL")
+    def callback_url(self, provider: IdentityProvider) -> str:
+        if not provider.slug:
+            return "Shown once the provider is saved."
+        is_github = provider.kind == IdentityProvider.Kind.GITHUB
+        path = (
+            reverse("github_callback")
+            if is_github
+            else reverse("openid_connect_callback", args=[provider.slug])
+        )
+        return f"{settings.BASE_URL}{path}"

@@ -1,11 +1,14 @@
-"""The sign-in policy, recovery codes and audit events."""
+"""The sign-in policy, identity providers, recovery codes and audit events."""
 
 from datetime import datetime
 
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.crypto import get_random_string, salted_hmac
+
+from core.lib.sealed_fields import SealedTextField
 
 RECOVERY_CODE_COUNT = 10
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # has no characters that look alike
@@ -18,6 +21,19 @@ class AccessPolicy(models.Model):
         "require two-factor sign-in",
         default=False,
         help_text="Users without two-factor sign-in must set it up at their next sign-in.",
+    )
+    require_single_sign_on = models.BooleanField(
+        "require single sign-on",
+        default=False,
+        db_default=False,
+        help_text="Everyone signs in through an identity provider, except for the people below.",
+    )
+    password_users = models.ManyToManyField(
+        settings.AUTH_USER_MODEL,
+        blank=True,
+        related_name="+",
+        verbose_name="may still use a password",
+        help_text="Owners who can sign in while the identity provider is unavailable.",
     )
 
     class Meta:
@@ -33,6 +49,84 @@ class AccessPolicy(models.Model):
     @classmethod
     def current(cls) -> "AccessPolicy":
         return cls.objects.filter(pk=1).first() or cls(pk=1)
+
+
+class IdentityProvider(models.Model):
+    """A service through which people sign in: any OpenID Connect provider with discovery, or GitHub."""
+
+    class Kind(models.TextChoices):
+        OPENID_CONNECT = (
+            "openid_connect",
+            "OpenID Connect (Entra, Google, GitLab, Keycloak, Okta …)",
+        )
+        GITHUB = "github", "GitHub"
+
+    name = models.CharField(max_length=40, help_text="Shown on the button, for example Google.")
+    slug = models.SlugField(
+        unique=True,
+        max_length=40,
+        validators=[
+            RegexValidator(r"^(?!github$|environment$)", "This name is reserved.", code="reserved")
+        ],
+        help_text="Part of the callback URL, for example google.",
+    )
+    kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.OPENID_CONNECT)
+    issuer = models.CharField(max_length=500, blank=True)
+    client_id = models.CharField("client ID", max_length=191)
+    client_secret = SealedTextField(blank=True)
+    is_enabled = models.BooleanField("enabled", default=True)
+    email_domains = models.CharField(
+        "e-mail domains",
+        max_length=500,
+        blank=True,
+        help_text="Only people with a verified address of these domains may sign in, for example shop.example. "
+        "Empty: everyone whom the provider knows.",
+    )
+    creates_users = models.BooleanField(
+        "adds new people",
+        default=True,
+        help_text="A person who signs in for the first time gets an account. Otherwise an owner adds people first.",
+    )
+    groups_claim = models.CharField(
+        max_length=60,
+        default="groups",
+        blank=True,
+        help_text="The claim with a person's groups.",
+    )
+    role_mapping = models.TextField(
+        "groups and roles",
+        blank=True,
+        help_text="One per line, for example: platform-team = Owner. The roles are set at every sign-in.",
+    )
+    default_role = models.ForeignKey(
+        Group,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The role of people without one of these groups. Empty: they may not sign in.",
+    )
+    replaces_second_factor = models.BooleanField(
+        "replaces two-factor sign-in",
+        default=True,
+        help_text="The provider asks for the second factor, so that the portal does not ask again.",
+    )
+
+    class Meta:
+        verbose_name = "identity provider"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def domains(self) -> list[str]:
+        return self.email_domains.lower().replace(",", " ").split()
+
+    @property
+    def roles_by_group(self) -> dict[str, str]:
+        """Return the role names by group of the provider. Lines without "=" are left out."""
+        pairs = (line.rpartition("=") for line in self.role_mapping.splitlines() if "=" in line)
+        return {group.strip(): role.strip() for group, _, role in pairs}
 
 
 class RecoveryCodeQuerySet(models.QuerySet["RecoveryCode"]):

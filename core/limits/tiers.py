@@ -43,7 +43,7 @@ _EXEMPT = re.compile(
     r"|/*api/+v1/+errors/*$|/*tunnel/*$)"
 )
 _INGEST = re.compile(r"/api/v1/(?:signals|heartbeats)/|/v1/(?:traces|logs|metrics)$")
-_AUTH = re.compile(r"/admin/(?:login|password_reset|password_change|reset|two-factor)/")
+_AUTH = re.compile(r"/admin/(?:login|sso|password_reset|password_change|reset|two-factor)/")
 
 
 def is_sign_in(path: str) -> bool:

@@ -17,6 +17,8 @@ from qrcode.image.svg import SvgPathImage
 
 from core.accounts.models import AccessPolicy, RecoveryCode
 
+REPLACED = "access.second_factor_replaced"  # in sessions whose identity provider asks for the second factor
+
 
 def device_of(user: AbstractBaseUser | AnonymousUser) -> TOTPDevice | None:
     """Return the user's confirmed device. A user has at most one."""
@@ -25,7 +27,9 @@ def device_of(user: AbstractBaseUser | AnonymousUser) -> TOTPDevice | None:
 
 def is_satisfied(request: HttpRequest) -> bool:
     """Return True if the session was verified with the second factor or does not need it."""
-    return DEVICE_ID_SESSION_KEY in request.session or not _is_required(request.user)
+    if DEVICE_ID_SESSION_KEY in request.session or REPLACED in request.session:
+        return True
+    return not _is_required(request.user)
 
 
 def _is_required(user: AbstractBaseUser | AnonymousUser) -> bool:

@@ -18,7 +18,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from core.accounts.services import audit, throttle, two_factor
+from core.accounts.models import AccessPolicy
+from core.accounts.services import audit, single_sign_on, throttle, two_factor
 
 PENDING = "access.pending"  # session key of a completed first step
 PENDING_TIMEOUT_SECONDS = 300
@@ -35,6 +36,10 @@ class SignIn(LoginView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         user = form.get_user()
+        if not single_sign_on.may_use_password(user):
+            audit.record(user, "password sign-in refused: single sign-on is required")
+            form.add_error(None, "Sign in with your identity provider.")
+            return self.form_invalid(form)
         if two_factor.device_of(user) is not None:
             self.request.session[PENDING] = {
                 "user": user.pk,
@@ -53,6 +58,12 @@ class SignIn(LoginView):
         context["title"] = "Sign in"
         context["app_path"] = self.request.get_full_path()
         context["username"] = self.request.user.get_username()
+        context["providers"] = single_sign_on.enabled_providers()
+        context["is_password_hidden"] = (
+            context["providers"]
+            and AccessPolicy.current().require_single_sign_on
+            and not context["form"].is_bound
+        )
         return context
 
 

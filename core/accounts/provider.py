@@ -1,0 +1,80 @@
+"""OpenID Connect sign-in, with the signature and the subject of the ID token checked. allauth finds this module by its name.
+
+allauth relies on TLS for an ID token that it has fetched itself, as the specification allows. The portal also accepts
+issuers of the internal network without TLS, so it verifies the signature in any case:
+https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
+"""
+
+from typing import Any
+
+import jwt
+from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.models import SocialApp, SocialLogin, SocialToken
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")  # fmt: skip
+CLOCK_LEEWAY_SECONDS = 30
+
+
+class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
+    """Completes a sign-in only with an ID token that the provider has signed for this portal."""
+
+    def get_callback_url(self, request: HttpRequest, app: SocialApp) -> str:
+        """Return the callback URL as it is registered at the provider."""
+        return f"{settings.BASE_URL}{reverse('openid_connect_callback', args=[self.provider_id])}"
+
+    def complete_login(
+        self, request: HttpRequest, app: SocialApp, token: SocialToken, **kwargs: Any
+    ) -> SocialLogin:
+        claims = self._verify(app, kwargs["response"].get("id_token") or "")
+        login: SocialLogin = super().complete_login(request, app, token, **kwargs)
+        if login.account.uid != str(claims["sub"]):  # the userinfo belongs to someone else
+            raise OAuth2Error("the subjects of the ID token and of the userinfo differ")
+        return login
+
+    def _verify(self, app: SocialApp, id_token: str) -> dict[str, Any]:
+        try:
+            with get_adapter().get_requests_session() as session:
+                response = session.get(self.openid_config["jwks_uri"])
+                response.raise_for_status()
+            wanted = jwt.get_unverified_header(id_token).get("kid")
+            keys = jwt.PyJWKSet.from_dict(response.json()).keys
+            key = next(one for one in keys if wanted is None or one.key_id == wanted)
+            claims: dict[str, Any] = jwt.decode(
+                id_token,
+                key.key,
+                algorithms=list(ALGORITHMS),
+                audience=app.client_id,
+                issuer=self.openid_config["issuer"],
+                leeway=CLOCK_LEEWAY_SECONDS,
+                options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+            )
+        except (jwt.PyJWTError, StopIteration, KeyError, ValueError, TypeError) as error:
+            raise OAuth2Error(
+                f"the ID token is not valid: {error or type(error).__name__}"
+            ) from error
+        return claims
+
+
+class PortalOpenIDConnectProvider(OpenIDConnectProvider):
+    """Keeps the claims for the sign-in only: nothing that the provider says of a person is stored with the account."""
+
+    oauth2_adapter_class = VerifyingAdapter
+
+    def sociallogin_from_response(
+        self, request: HttpRequest, response: dict[str, Any]
+    ) -> SocialLogin:
+        login: SocialLogin = super().sociallogin_from_response(request, response)
+        login.claims = {**(response.get("id_token") or {}), **(response.get("userinfo") or {})}
+        return login
+
+    def extract_extra_data(self, data: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+
+provider_classes = [PortalOpenIDConnectProvider]

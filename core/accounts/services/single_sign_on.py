@@ -1,0 +1,335 @@
+"""Who may sign in through an identity provider, as which user and with which roles.
+
+A person is recognized by the provider's subject. At the first sign-in, an existing user with the same verified e-mail
+address is linked; otherwise a user is created if the provider adds new people.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialLogin
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.crypto import get_random_string
+
+from core.accounts.models import AccessPolicy, IdentityProvider
+from core.accounts.services import audit, throttle, two_factor
+from core.lib.outbound.exceptions import ForbiddenAddress
+from core.lib.outbound.guard import check_public_url
+
+NEEDED = ("issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
+FROM_ENVIRONMENT = "environment"  # the slug of the provider that the settings SSO_… describe
+
+
+def provider_from_settings() -> IdentityProvider | None:
+    """Return the provider that the environment configures. It has no row."""
+    if not (settings.SSO_ISSUER and settings.SSO_CLIENT_ID):
+        return None
+    return IdentityProvider(
+        name=settings.SSO_NAME,
+        slug=FROM_ENVIRONMENT,
+        issuer=settings.SSO_ISSUER,
+        client_id=settings.SSO_CLIENT_ID,
+        client_secret=settings.SSO_CLIENT_SECRET,
+        email_domains=" ".join(settings.SSO_EMAIL_DOMAINS),
+        groups_claim=settings.SSO_GROUPS_CLAIM,
+        role_mapping="\n".join(f"{group} = {role}" for group, role in settings.SSO_ROLES.items()),
+        default_role=Group.objects.filter(name=settings.SSO_DEFAULT_ROLE).first(),
+    )
+
+
+def enabled_providers() -> list[IdentityProvider]:
+    """Return the providers on the sign-in page, the one of the environment first."""
+    configured = provider_from_settings()
+    rows = IdentityProvider.objects.filter(is_enabled=True).select_related("default_role")
+    return [*([configured] if configured else []), *rows.order_by("name", "pk")]
+
+
+def find_problem(issuer: str) -> str:
+    """Fetch the provider's description and return why it cannot be used, or ""."""
+    url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    try:
+        with _GuardedSession() as session:
+            response = session.get(url)
+        response.raise_for_status()
+        found = response.json()
+        missing = [name for name in NEEDED if not found.get(name)]
+    except (requests.RequestException, ValueError, AttributeError) as error:
+        return f"{url} could not be read: {error}"
+    if missing:
+        return f"{url} lacks {', '.join(missing)}."
+    if found["issuer"].rstrip("/") != issuer.rstrip("/"):
+        return f"The provider calls itself {found['issuer']}. Enter that as its issuer."
+    return ""
+
+
+def may_use_password(user: User) -> bool:
+    """Return False if the policy requires single sign-on of this user.
+
+    A policy without an enabled provider requires nothing: nobody could sign in.
+    """
+    policy = AccessPolicy.current()
+    if not policy.require_single_sign_on or not enabled_providers():
+        return True
+    return policy.password_users.filter(pk=user.pk).exists()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the provider says about the person who signs in."""
+
+    emails: frozenset[str]  # verified, in lower case
+    groups: frozenset[str] = frozenset()
+    claims: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
+class NotAllowed(Exception):
+    """The person may not sign in. The message says why, and is shown to the person."""
+
+
+def check_domain(provider: IdentityProvider, identity: Identity) -> None:
+    """Raise NotAllowed unless one of the verified addresses belongs to an allowed domain."""
+    domains = provider.domains
+    if domains and not any(email.rpartition("@")[2] in domains for email in identity.emails):
+        raise NotAllowed(
+            f"No verified e-mail address of {' or '.join(domains)} came from {provider.name}."
+        )
+
+
+def roles_for(provider: IdentityProvider, groups: frozenset[str]) -> list[Group] | None:
+    """Return the roles of a person in these groups, or None if the provider does not set roles.
+
+    Raises NotAllowed if the person has none of the groups and there is no default role.
+    """
+    mapping = provider.roles_by_group
+    if not mapping:
+        return None
+    names = {role for group, role in mapping.items() if group in groups}
+    found = list(Group.objects.filter(name__in=names))
+    if not found and provider.default_role is not None:
+        found = [provider.default_role]
+    if not found:
+        raise NotAllowed(f"None of your groups at {provider.name} has a role in this portal.")
+    return found
+
+
+def find_user(identity: Identity) -> User | None:
+    """Return the active user with one of the verified addresses. Raises NotAllowed if there are several, or it is disabled."""
+    found = {
+        user.pk: user
+        for email in identity.emails
+        for user in User.objects.filter(email__iexact=email)
+    }
+    if len(found) > 1:
+        raise NotAllowed("Several users have your e-mail address. Ask an owner to correct that.")
+    user = next(iter(found.values()), None)
+    if user is not None and not user.is_active:
+        raise NotAllowed("Your account in this portal is disabled.")
+    return user
+
+
+def set_roles(user: User, roles: list[Group] | None) -> None:
+    """Replace the user's roles, and record a change in the audit log. None leaves them as they are."""
+    if roles is None:
+        return
+    before = set(user.groups.values_list("name", flat=True))
+    after = {role.name for role in roles}
+    if before != after:
+        user.groups.set(roles)
+        audit.record(user, "roles set by single sign-on", detail=", ".join(sorted(after)))
+
+
+def free_username(wanted: str) -> str:
+    """Return the name, or the name with a number if it is taken."""
+    base = (
+        re.sub(r"[^\w.@+-]", "-", wanted)[:140].strip("-") or f"user-{get_random_string(6).lower()}"
+    )
+    taken = {
+        name.casefold()
+        for name in User.objects.filter(username__istartswith=base).values_list(
+            "username", flat=True
+        )
+    }
+    number, name = 1, base
+    while name.casefold() in taken:
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+class _GuardedSession(requests.Session):
+    """Requests to the provider: with a time limit, without redirects, and to no private address that is not allowed."""
+
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        try:
+            check_public_url(str(url))
+        except ForbiddenAddress as error:
+            raise requests.RequestException(str(error)) from error
+        kwargs.setdefault("timeout", settings.SOCIALACCOUNT_REQUESTS_TIMEOUT)
+        kwargs["allow_redirects"] = False
+        return super().request(method, url, *args, **kwargs)
+
+
+class ProviderAdapter(DefaultSocialAccountAdapter):
+    """Connects django-allauth with the portal's providers, users and roles."""
+
+    def get_requests_session(self) -> requests.Session:
+        return _GuardedSession()
+
+    def list_apps(
+        self, request: HttpRequest, provider: str | None = None, client_id: str | None = None
+    ) -> list[SocialApp]:
+        return [
+            SocialApp(
+                provider=one.kind,
+                provider_id=one.slug if one.kind == IdentityProvider.Kind.OPENID_CONNECT else "",
+                name=one.name,
+                client_id=one.client_id,
+                secret=one.client_secret,
+                settings={"server_url": one.issuer.rstrip("/"), "slug": one.slug},
+            )
+            for one in enabled_providers()
+            if provider in (None, one.kind, one.slug) and client_id in (None, one.client_id)
+        ]
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Refuse the person, or find the user and set the roles."""
+        slug = sociallogin.provider.app.settings["slug"]
+        provider = next(one for one in enabled_providers() if one.slug == slug)
+        identity = _identity_of(provider, sociallogin)
+        try:
+            check_domain(provider, identity)
+            roles = roles_for(provider, identity.groups)
+            if not sociallogin.is_existing:
+                self._link_user(request, provider, identity, sociallogin)
+            if sociallogin.is_existing:
+                self._check_existing(sociallogin)
+                set_roles(sociallogin.user, roles)
+            elif roles is None and provider.default_role is None:
+                raise NotAllowed("New people have no role here. Ask an owner to add you.")
+        except NotAllowed as refusal:
+            audit.record(sociallogin.user, "single sign-on refused", detail=str(refusal))
+            raise ImmediateHttpResponse(refusal_page(request, str(refusal), 403)) from None
+        sociallogin.state["replaces_second_factor"] = provider.replaces_second_factor
+
+    def _link_user(
+        self,
+        request: HttpRequest,
+        provider: IdentityProvider,
+        identity: Identity,
+        login: SocialLogin,
+    ) -> None:
+        user = find_user(identity)
+        if user is not None:
+            if not user.is_staff:
+                raise NotAllowed("Your account may not use this portal.")
+            login.connect(request, user)
+            audit.record(user, "linked to an identity provider", detail=provider.name)
+        elif not provider.creates_users:
+            raise NotAllowed("Nobody here has your e-mail address. Ask an owner to add you.")
+        elif not identity.emails:
+            raise NotAllowed(f"{provider.name} sent no verified e-mail address.")
+
+    def _check_existing(self, login: SocialLogin) -> None:
+        login.user.refresh_from_db()
+        if not (login.user.is_active and login.user.is_staff):
+            raise NotAllowed("Your account in this portal is disabled.")
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return True  # pre_social_login has refused those who may not
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
+        """Create the user of a person who signs in for the first time."""
+        slug = sociallogin.provider.app.settings["slug"]
+        provider = next(one for one in enabled_providers() if one.slug == slug)
+        identity = _identity_of(provider, sociallogin)
+        roles = roles_for(provider, identity.groups) or [
+            role for role in (provider.default_role,) if role is not None
+        ]
+        user = User(
+            username=free_username(_wanted_name(identity)),
+            email=min(identity.emails),
+            first_name=sociallogin.user.first_name[:150],
+            last_name=sociallogin.user.last_name[:150],
+            is_staff=True,
+        )
+        user.set_unusable_password()
+        user.save()
+        sociallogin.user = user
+        sociallogin.account.user = user
+        sociallogin.account.extra_data = {}
+        sociallogin.account.save()
+        audit.record(user, "added by single sign-on", detail=provider.name)
+        set_roles(user, roles)
+        return user
+
+    def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
+        """Send nothing: the audit log records it."""
+
+    def on_authentication_error(
+        self,
+        request: HttpRequest,
+        provider: Any,
+        error: Any = None,
+        exception: Exception | None = None,
+        extra_context: Any = None,
+    ) -> None:
+        """Answer a failed or cancelled sign-in with a page, and record why it failed."""
+        audit.record(
+            None, "single sign-on failed", detail=f"{provider.app.name}: {exception or error}"
+        )
+        if error == "cancelled":
+            text = "The sign-in was cancelled."
+        else:
+            text = f"{provider.app.name} did not confirm who you are. Try again."
+        raise ImmediateHttpResponse(refusal_page(request, text, 401))
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """Completes a sign-in through a provider as the portal's own sign-in does."""
+
+    def add_message(self, *args: Any, **kwargs: Any) -> None:
+        """Add no message such as "Successfully signed in"."""
+
+    def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
+        response: HttpResponse = super().post_login(request, user, **kwargs)
+        login = (kwargs.get("signal_kwargs") or {}).get("sociallogin")
+        if login is not None and login.state.get("replaces_second_factor"):
+            request.session[two_factor.REPLACED] = True
+        throttle.remember_browser(request, response, user)
+        return response
+
+
+def refusal_page(request: HttpRequest, text: str, status: int) -> HttpResponse:
+    """Return the page that says why a person is not signed in."""
+    context = {**admin.site.each_context(request), "title": "Sign in", "text": text}
+    return render(request, "access/not_signed_in.html", context, status=status)
+
+
+def is_linked(user: User) -> bool:
+    """Return True if the user has signed in through a provider before."""
+    return SocialAccount.objects.filter(user=user).exists()
+
+
+def _identity_of(provider: IdentityProvider, login: SocialLogin) -> Identity:
+    claims = getattr(login, "claims", {})
+    groups = claims.get(provider.groups_claim) if provider.groups_claim else None
+    names = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
+    return Identity(
+        emails=frozenset(one.email.lower() for one in login.email_addresses if one.verified),
+        groups=frozenset(str(name) for name in names),
+        claims=claims,
+    )
+
+
+def _wanted_name(identity: Identity) -> str:
+    name = identity.claims.get("preferred_username")
+    return str(name) if name else min(identity.emails).partition("@")[0]
