@@ -1,5 +1,9 @@
-"""Admin pages of the audit log, the sign-in policy and identity providers. Two-factor devices have none, because they contain secrets."""
+"""Admin pages of users, the sign-in policy, identity providers and the audit log.
 
+Two-factor devices have none, because they contain secrets.
+"""
+
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from allauth.account.models import EmailAddress
@@ -264,7 +268,7 @@ class IdentityProviderAdmin(PortalAdmin):
     )
     form = IdentityProviderForm
     list_display = ("name", "kind", "issuer", "is_enabled")
-    prepopulated_fields: ClassVar[dict[str, tuple[str, ...]]] = {"slug": ("name",)}
+    prepopulated_fields: ClassVar[dict[str, Sequence[str]]] = {"slug": ("name",)}
     readonly_fields = ("callback_url",)
     fieldsets = (
         (None, {"fields": ("name", "slug", "kind", "is_enabled")}),

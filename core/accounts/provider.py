@@ -1,4 +1,6 @@
-"""OpenID Connect sign-in, with the signature and the subject of the ID token checked. allauth finds this module by its name.
+"""OpenID Connect sign-in, with the signature and the subject of the ID token checked.
+
+allauth finds this module by its name.
 
 allauth relies on TLS for an ID token that it has fetched itself, as the specification allows. The portal also accepts
 issuers of the internal network without TLS, so it verifies the signature in any case:

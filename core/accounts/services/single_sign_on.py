@@ -12,7 +12,7 @@ import requests
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from allauth.socialaccount.models import SocialAccount, SocialApp, SocialLogin
+from allauth.socialaccount.models import SocialApp, SocialLogin
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
@@ -122,7 +122,10 @@ def roles_for(provider: IdentityProvider, groups: frozenset[str]) -> list[Group]
 
 
 def find_user(identity: Identity) -> User | None:
-    """Return the active user with one of the verified addresses. Raises NotAllowed if there are several, or it is disabled."""
+    """Return the user with one of the verified addresses, or None.
+
+    Raises NotAllowed if there are several users, or if the user is disabled.
+    """
     found = {
         user.pk: user
         for email in identity.emails
@@ -312,11 +315,6 @@ def refusal_page(request: HttpRequest, text: str, status: int) -> HttpResponse:
     """Return the page that says why a person is not signed in."""
     context = {**admin.site.each_context(request), "title": "Sign in", "text": text}
     return render(request, "access/not_signed_in.html", context, status=status)
-
-
-def is_linked(user: User) -> bool:
-    """Return True if the user has signed in through a provider before."""
-    return SocialAccount.objects.filter(user=user).exists()
 
 
 def _identity_of(provider: IdentityProvider, login: SocialLogin) -> Identity:

@@ -62,7 +62,11 @@ def _answer(
         response: HttpResponse = view.adapter_view(adapter)(request)
     except SocialApp.DoesNotExist:
         raise Http404("There is no such identity provider.") from None
-    except (requests.RequestException, ValueError, KeyError) as error:  # of the provider's description
+    except (
+        requests.RequestException,
+        ValueError,
+        KeyError,
+    ) as error:  # of the provider's description
         audit.record(None, "single sign-on failed", detail=f"{slug or kind}: {error}")
         text = "The identity provider cannot be reached. Try again, or sign in with a password."
         return single_sign_on.refusal_page(request, text, 502)

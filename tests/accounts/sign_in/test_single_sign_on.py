@@ -458,7 +458,8 @@ def test_a_provider_is_added_in_the_admin_and_its_secret_is_encrypted(
     staff = Group.objects.get(name=Role.STAFF)
     data = {
         "name": "Company", "slug": "company", "kind": "openid_connect", "is_enabled": "on",
-        "issuer": f"{double.issuer}/.well-known/openid-configuration", "client_id": CLIENT_ID, "client_secret": "shared-secret-1",
+        "issuer": f"{double.issuer}/.well-known/openid-configuration",
+        "client_id": CLIENT_ID, "client_secret": "shared-secret-1",
         "creates_users": "on", "groups_claim": "groups", "role_mapping": "platform = Owner", "default_role": staff.pk,
         "replaces_second_factor": "on",
     }  # fmt: skip
@@ -518,10 +519,10 @@ def test_names_do_not_collide() -> None:
     assert single_sign_on.free_username("a b/c") == "a-b-c"
 
 
-@pytest.mark.filterwarnings("ignore:get_jwt_config:DeprecationWarning")  # of the provider's own library
-def test_an_independent_provider_signs_a_person_in(
-    client: Client, settings: Settings
-) -> None:
+@pytest.mark.filterwarnings(
+    "ignore:get_jwt_config:DeprecationWarning"
+)  # of the provider's own library
+def test_an_independent_provider_signs_a_person_in(client: Client, settings: Settings) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.0/8", "localhost"]
     person = oidc_provider_mock.User(
         sub="someone", claims={"email": "someone@shop.example", "email_verified": True}
