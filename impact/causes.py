@@ -70,7 +70,7 @@ class Onset:
     at: datetime
     uncertainty: timedelta = timedelta(0)  # the problem may have begun this much earlier
     app_ids: frozenset[int] = frozenset()  # empty: unknown
-    environments: frozenset[str] = frozenset()  # empty: not known
+    environments: frozenset[str] = frozenset()  # empty: unknown
     releases: frozenset[str] = frozenset()  # releases in which it was first seen; empty: unknown
     subjects: frozenset[str] = frozenset()  # such as "alerts.alertrule 12", "component stripe"
     own: frozenset[str] = frozenset()  # identities that are the problem itself: "component stripe"

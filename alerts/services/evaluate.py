@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 # Minimum time between two updates of an open alert, because a rule may be evaluated after every incoming error.
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)
 FAILURES_BEFORE_ALERT = 3
-MAX_READINGS_PER_RULE = 100  # per minute
+MAX_READINGS_PER_RULE = 100  # maximum per minute
 # Opening 500 alerts takes seconds. Other writers must not wait so long for SQLite's single write lock.
 STEPS_PER_TRANSACTION = 25
 Step = tuple[str, Reading | None, SystemAlert | None, Decision]

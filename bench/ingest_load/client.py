@@ -150,7 +150,7 @@ class Client:
             self.drop(c)
             return False
         if not data:
-            if c.need == -2:  # body until close
+            if c.need == -2:  # the body ends when the connection is closed
                 return self.done(c, True)
             if c.input or c.pending is not None:
                 self.fail(c, "closed-mid-request")

@@ -22,7 +22,7 @@ from errors.services import deletion, merging, triage
 from errors.views.api_parameters import get_event
 from errors.views.api_shapes import Changed, Deleted, GroupAction, UserOfEvents
 
-_PREFIX_LENGTH = 10  # of a key, as the app's page shows it
+_PREFIX_LENGTH = 10  # length of the part of a key that the app's page shows
 
 
 @api(Scope.ERRORS_WRITE, "POST")

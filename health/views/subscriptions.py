@@ -14,7 +14,7 @@ from core.lib.addresses import address_of, network_of
 from health.services import subscribers
 
 MAX_ADDRESS_LENGTH = 254
-MAX_REQUESTS_PER_HOUR = 5  # per client network
+MAX_REQUESTS_PER_HOUR = 5  # maximum per client network
 
 
 @csrf_exempt  # the status page is cached and shared, so it cannot carry a token; the client is never signed in here

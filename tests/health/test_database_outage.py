@@ -124,4 +124,4 @@ def test_outage_is_recorded_after_recovery(database: Database) -> None:
 def test_unconfigured_channels_are_skipped(database: Database, settings: Settings) -> None:
     settings.SLACK_WEBHOOK_URL, settings.ALERT_EMAILS = "", []
     for _ in range(3):
-        database_outage.watch()  # must not raise
+        database_outage.watch()  # this call must not raise an exception

@@ -85,7 +85,7 @@ def test_outage_is_shown_without_private_details(client: Client) -> None:
     page = client.get("/status/").content.decode()
 
     assert "Major outage" in page  # every public component is down
-    assert "Shop is down" in page  # its automatic incident
+    assert "Shop is down" in page  # the automatic incident of the component
     for private in ("db.internal", "Secret billing", "secret-billing"):
         assert private not in page + client.get("/status/status.json").content.decode()
 

@@ -157,7 +157,7 @@ class TestRedisUnavailable:
             time.sleep(0.35)
             monkeypatch.setattr(
                 redis_link, "RETRY_INTERVAL_SECONDS", 60
-            )  # however long the calls take
+            )  # the result must not depend on the duration of the calls
             for _ in range(20):
                 ratelimit.acquire("k", 100, 60)
 
