@@ -2,7 +2,7 @@
 # make demo       the same, with a simulated shop that sends live traffic
 # make test       the whole suite, on SQLite and again on PostgreSQL and Redis   (ARGS="tests/errors -x" for a part)
 # make test-fast  the tests that start no server and no browser, on SQLite: under a minute on two cores
-# make coverage   the suite on SQLite with the share of code that it reaches, and the untested code of payments and ingestion
+# make coverage   the suite on SQLite, the share of code that it reaches, untested code of payments and ingestion
 # make check      format, lint, spelling, templates, types, floors, migrations, deployment settings, commit subjects
 # make format     format code, indent templates
 # make lock       the requirements, locked again after a change to requirements/*.in

@@ -71,7 +71,7 @@ def _insert(found: Sequence[tuple[LogEntry, datetime]]) -> None:
 
 
 def prune(*, now: datetime, seconds: float = 40.0) -> int:
-    """Delete entries past their retention, for at most `seconds`. Return how many."""
+    """Delete entries past their retention, for at most `seconds`. Return their number."""
     cutoff = received_id(now - retention())
     ends_at = time.monotonic() + seconds
     count = 0
