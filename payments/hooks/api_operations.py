@@ -67,7 +67,7 @@ describe(
         409: "`type` is `in-progress` (the first request with this key is still being processed), `reservation-closed`"
         " (with `status_now`), `payment-processing` (another payment for the reservation) or `abandoned`.",
         422: "The body is invalid, the key was used for another request (`key-reused`), or the amount is not the"
-        " reservation's price (`amount-differs`, with `expected_amount`, `expected_currency`, `amount` and `currency`).",
+        " reservation's price (`amount-differs`, with `expected_amount`, `expected_currency`, `amount`, `currency`).",
         429: "Too many calls with this key, or `buyer-limit`: too many payment attempts by this buyer.",
         500: "An internal error; staff have been notified.",
         502: "Stripe rejects the portal's key.",
