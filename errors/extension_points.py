@@ -3,13 +3,14 @@
 | kind | decorator | the function |
 | --- | --- | --- |
 | envelope_items | `@item_type("transaction", limit=1024 * 1024)` | `(ReceivedItem) -> None`; ValueError or TypeError rejects it |
+| traced_requests | `@traced_request("logs")` | `(Project, Sequence[TracedRequest], now) -> None` |
 | event_sections | `@event_section("logs")` | `(ShownEvent) -> EventSection or None` |
 
 Items without a handler are dropped, counted by type and app, and shown to owners. How to add one:
 docs/howto/envelope-item.md.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -54,6 +55,35 @@ def item_type(
     return envelope_items.decorator(
         name, lambda handler: ItemType(name, handler, limit, is_container)
     )
+
+
+# --- requests of traces -------------------------------------------------------------------------
+
+
+@dataclass(slots=True, frozen=True)
+class TracedRequest:
+    """A request, page or job of a trace that an SDK measured. Nothing of it is scrubbed yet."""
+
+    name: str
+    started_at: datetime
+    duration_ms: float
+    is_ok: bool
+    trace_id: str
+    span_id: str
+    status_code: str
+    environment: str
+    release: str
+    attributes: Mapping[str, Any]
+
+
+TracedRequestFunction = Callable[[Project, Sequence[TracedRequest], datetime], None]
+
+traced_requests: Registry[TracedRequestFunction] = Registry("traced_requests")
+
+
+def traced_request(name: str) -> Callable[[TracedRequestFunction], TracedRequestFunction]:
+    """Register a function that receives the requests of traces. It must return quickly and raise nothing."""
+    return traced_requests.decorator(name, lambda function: function)
 
 
 # --- sections of the event page -----------------------------------------------------------------

@@ -82,6 +82,33 @@ def read_sentry_item(given: Any) -> Record:
     )
 
 
+def request_record(
+    *,
+    name: str,
+    status_code: str,
+    duration_ms: float,
+    is_ok: bool,
+    at: datetime | None,
+    attributes: Mapping[str, Any],
+    trace_id: str,
+    span_id: str,
+    environment: str,
+    release: str,
+) -> Record:
+    """Return the record that shows a request among the logs of its trace, at the time when it began."""
+    return Record(
+        level=Level.INFO if is_ok else Level.ERROR,
+        body=" ".join(part for part in (name, status_code, f"{duration_ms:,.1f} ms") if part),
+        at=at,
+        attributes={**attributes, "duration_ms": round(duration_ms, 3)},
+        trace_id=trace_id,
+        span_id=span_id,
+        environment=environment,
+        release=release,
+        kind=Kind.REQUEST,
+    )
+
+
 def to_entry(
     record: Record, *, app: ClientApp, scrubber: Scrubber, now: datetime, max_age: timedelta
 ) -> tuple[LogEntry, datetime]:

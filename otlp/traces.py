@@ -11,8 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
 
 from core.lib.scrub import scrub_text
 from health.signals import Performance
-from logs.models import Kind, Level
-from logs.records import Record
+from logs.records import Record, request_record
 from otlp import wire
 from otlp.events import Caught, is_exception
 from otlp.resources import Resource, first_text
@@ -98,19 +97,19 @@ def _measurement(resource: Resource, span: Span, name: str) -> Performance:
 
 def _request(resource: Resource, span: Span, name: str, attributes: dict[str, Any]) -> Record:
     """Return the entry that shows the request among the logs of its trace, at the time when it began."""
-    duration = _duration_ms(span)
     status = first_text(attributes, "http.response.status_code", "http.status_code")
     shown = {one: attributes[one] for one in _SHOWN if one in attributes}
-    return Record(
-        level=Level.INFO if _is_ok(span) else Level.ERROR,
-        body=" ".join(part for part in (name, status, f"{duration:,.1f} ms") if part),
+    return request_record(
+        name=name,
+        status_code=status,
+        duration_ms=_duration_ms(span),
+        is_ok=_is_ok(span),
         at=time_of(span.start_time_unix_nano),
-        attributes={**resource.kept, **shown, "duration_ms": round(duration, 3)},
+        attributes={**resource.kept, **shown},
         trace_id=wire.id_of(span.trace_id),
         span_id=wire.id_of(span.span_id),
         environment=resource.environment,
         release=resource.release,
-        kind=Kind.REQUEST,
     )
 
 

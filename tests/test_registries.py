@@ -170,6 +170,7 @@ INVENTORY: dict[str, list[str]] = {
         "reservations.at_a_glance",
     ],
     "event_sections": ["logs"],
+    "traced_requests": ["logs"],
     "first_steps": [
         "alerts.channel",
         "alerts.recipients",

@@ -1,13 +1,14 @@
 """Handlers of envelope items other than events: transactions, spans, sessions, check-ins, user and client reports."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from core.lib.scrub import scrub_text
 from errors.event import timestamps
 from errors.event.build import event_id_of, release_of
-from errors.extension_points import ReceivedItem, item_type
+from errors.extension_points import ReceivedItem, TracedRequest, item_type, traced_requests
 from errors.models import Discarded, UserReport
 from errors.services import discarded, measured
 from errors.services import sessions as session_counts
@@ -44,6 +45,55 @@ def transaction(item: ReceivedItem) -> None:
         environment=payload.get("environment"),
     )
     measured.add(item.project.app, [measurement])
+    _hand_over(item, [_request_of_transaction(payload, trace, measurement, start)])
+
+
+def _request_of_transaction(
+    payload: dict[str, Any], trace: dict[str, Any], measured: Performance, start: datetime
+) -> TracedRequest:
+    request, tags = _mapping(payload.get("request")), _mapping(payload.get("tags"))
+    response = _mapping(_mapping(payload.get("contexts")).get("response"))
+    data = _mapping(trace.get("data"))
+    status_code = (
+        response.get("status_code")
+        or data.get("http.response.status_code")
+        or tags.get("http.status_code")
+    )
+    shown = {
+        "http.request.method": request.get("method"),
+        "url.full": str(request.get("url") or "").partition("?")[0] or None,
+        "sentry.op": trace.get("op"),
+    }
+    return TracedRequest(
+        name=str(payload.get("transaction") or "(unnamed)"),
+        started_at=start,
+        duration_ms=measured.duration_ms,
+        is_ok=measured.ok,
+        trace_id=str(trace.get("trace_id") or ""),
+        span_id=str(trace.get("span_id") or ""),
+        status_code=_code(status_code),
+        environment=str(payload.get("environment") or ""),
+        release=str(payload.get("release") or ""),
+        attributes={**tags, **shown},
+    )
+
+
+def _hand_over(item: ReceivedItem, requests: Sequence[TracedRequest]) -> None:
+    """Pass the requests that belong to a trace to the apps that list them."""
+    traced = [one for one in requests if one.trace_id]
+    if traced:
+        for function in traced_requests:
+            function(item.project, traced, item.now)
+
+
+def _mapping(given: Any) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else {}
+
+
+def _code(given: Any) -> str:
+    """Return the status code of a response, or "" if it is none."""
+    text = str(given)
+    return text if text.isascii() and text.isdecimal() and len(text) == 3 else ""
 
 
 @item_type("span", limit=4 * 1024 * 1024, is_container=True)
@@ -51,8 +101,10 @@ def spans(item: ReceivedItem) -> None:
     """Record segment spans. Version 11 of the JavaScript SDKs sends all spans instead of transactions."""
     listed = _object(item.payload).get("items")
     listed = listed[:1_000] if isinstance(listed, list) else []
-    found = [measurement for one in listed if (measurement := _segment(one))]
+    segments = [(one, measurement) for one in listed if (measurement := _segment(one))]
+    found = [measurement for _, measurement in segments]
     measured.add(item.project.app, found)
+    _hand_over(item, [_request_of_segment(*segment) for segment in segments])
     if others := len(listed) - len(found):
         source = Discarded.Source.PORTAL
         discarded.count(item.project.app_id, source, "span", "unsupported", others)
@@ -76,6 +128,24 @@ def _segment(span: Any) -> Performance | None:
         ok=span.get("status") != "error" or is_client_error,
         sample_rate=_attribute(span, "sentry.sample_rate"),
         environment=_attribute(span, "sentry.environment"),
+    )
+
+
+def _request_of_segment(span: dict[str, Any], measured: Performance) -> TracedRequest:
+    started_at = timestamps.parse(span.get("start_timestamp"))
+    assert started_at is not None  # _segment() has parsed it
+    names = ("http.request.method", "http.route", "url.path", "sentry.op", "request_id")
+    return TracedRequest(
+        name=str(span.get("name") or "(unnamed)"),
+        started_at=started_at,
+        duration_ms=measured.duration_ms,
+        is_ok=measured.ok,
+        trace_id=str(span.get("trace_id") or ""),
+        span_id=str(span.get("span_id") or ""),
+        status_code=_code(_attribute(span, "http.response.status_code")),
+        environment=str(_attribute(span, "sentry.environment") or ""),
+        release=str(_attribute(span, "sentry.release") or ""),
+        attributes={name: _attribute(span, name) for name in names},
     )
 
 
