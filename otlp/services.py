@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from core.lib import ratelimit
 from errors.event.build import IngestContext, build_event
-from errors.exceptions import OverQuota, Refused
+from errors.event.new_event import NewEvent
+from errors.exceptions import Filtered, OverQuota, Refused
 from errors.ingest.authentication import Project
 from errors.ingest.request import count_against_quotas
 from errors.models import Discarded
@@ -77,23 +79,30 @@ def _store_exceptions(caught: Sequence[Caught], *, project: Project, now: dateti
     chosen = list(events.values())[:MAX_EXCEPTIONS]
     if not chosen:
         return Rejected()
+    built = [event for one in chosen if (event := _build(one, project=project, now=now))]
     try:
-        count_against_quotas(project, len(chosen))
+        if built:
+            count_against_quotas(project, len(built))
     except Refused:
-        return Rejected(len(chosen), "the app's quota for errors is used up")
-    context = IngestContext(received_at=now)
-    store_events(
-        [
-            build_event(event, app_id=project.app_id, scrubber=project.scrubber, context=context)
-            for event in chosen
-        ]
-    )
+        return Rejected(len(built), "the app's quota for errors is used up")
+    store_events(built)
     if excess := len(events) - len(chosen):
         discarded.count(
             project.app_id, Discarded.Source.INVALID, "error", "too many at once", excess
         )
         return Rejected(excess, "too many exceptions at once; send them in several requests")
     return Rejected()
+
+
+def _build(event: dict[str, Any], *, project: Project, now: datetime) -> NewEvent | None:
+    """Return the event to store, or None if one of the app's inbound filters drops it, which is counted."""
+    context = IngestContext(received_at=now, filters=project.filters)
+    try:
+        return build_event(event, app_id=project.app_id, scrubber=project.scrubber, context=context)
+    except Filtered as filtered:
+        source = Discarded.Source.FILTER
+        discarded.count(project.app_id, source, "error", filtered.filter_name)
+        return None
 
 
 def store_metrics(metrics: Metrics, *, project: Project, now: datetime) -> Rejected:

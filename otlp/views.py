@@ -34,6 +34,7 @@ from core.clients.models import Scope
 from core.lib.http import BadRequest
 from errors.exceptions import NotStorable, OverQuota, TooLarge, Unavailable, Unreadable
 from errors.ingest.authentication import Project
+from errors.ingest.responses import CORS
 from otlp import log_records, metrics, services, traces, wire
 
 log = logging.getLogger(__name__)
@@ -55,16 +56,22 @@ def endpoint(
         @wraps(handle)
         def view(request: HttpRequest) -> HttpResponse:
             media_type = wire.MediaType.JSON
-            headers: dict[str, str] = {}
+            origin = request.headers.get("Origin")
+            headers = {**dict(CORS), "Access-Control-Allow-Origin": "*"}
+            if request.method == "OPTIONS":  # a browser's preflight request, which has no key
+                return HttpResponse(status=200, headers=headers)
             try:
                 if request.method != "POST":
-                    headers["Allow"] = "POST"
+                    headers["Allow"] = "POST, OPTIONS"
                     raise BadRequest("post here", 405)
-                app = authenticate(request, scope, use_cache=True)
+                project = Project.of(authenticate(request, scope, use_cache=True))
+                headers["Access-Control-Allow-Origin"] = project.allow_origin(origin)
+                if not project.accepts_origin(origin):
+                    raise NotAllowed("this origin may not post here")
                 media_type = wire.media_type_of(request.headers.get("Content-Type", ""))
                 encoding = request.headers.get("Content-Encoding", "")
                 message = wire.decode(request.body, encoding, media_type, takes)
-                rejected = handle(message, Project.of(app), timezone.now())
+                rejected = handle(message, project, timezone.now())
                 answer, status = _success(answers, counts, rejected), 200
             except Exception as error:
                 status, detail, more = _refusal(error)

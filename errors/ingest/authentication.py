@@ -59,6 +59,16 @@ class Project:
             filters=filters_of(app),
         )
 
+    def accepts_origin(self, origin: str | None) -> bool:
+        """Return True if pages of this origin may post; `origin` is None or "" for clients that are no browsers."""
+        return not origin or not self.origins or origin in self.origins or "*" in self.origins
+
+    def allow_origin(self, origin: str | None) -> str:
+        """Return the value of Access-Control-Allow-Origin for a page of this origin."""
+        if not self.origins or "*" in self.origins:
+            return "*"
+        return origin if origin in self.origins else min(self.origins)  # type: ignore[return-value]
+
 
 def _names(value: object) -> frozenset[str]:
     return frozenset(str(item) for item in value) if isinstance(value, list) else frozenset()

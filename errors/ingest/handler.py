@@ -272,21 +272,15 @@ def _finished(route: _Route, request: IngestRequest, response: Response) -> Resp
     status, headers, body = response
     if status >= 400 and route.is_plain:
         status, headers, body = as_problem(status, headers, body, request.id)
+    origin = request.environ.get("HTTP_ORIGIN")
+    allow_origin = request.project.allow_origin(origin) if request.project else "*"
     headers = [
         *headers,
         *CORS,
-        ("Access-Control-Allow-Origin", _allowed_origin(request)),
+        ("Access-Control-Allow-Origin", allow_origin),
         ("X-Request-ID", request.id),
     ]
     return Response(status, headers, body)
-
-
-def _allowed_origin(request: IngestRequest) -> str:
-    origins = request.project.origins if request.project else None
-    if not origins:
-        return "*"
-    origin = str(request.environ.get("HTTP_ORIGIN", ""))
-    return origin if origin in origins else next(iter(origins))
 
 
 @csrf_exempt

@@ -74,13 +74,7 @@ class IngestRequest:
         if project is None or None in projects:
             raise Refused(403, "this key is unknown, revoked, or another project's")
         self.project = project
-        origin = self.environ.get("HTTP_ORIGIN")
-        if (
-            origin
-            and project.origins
-            and origin not in project.origins
-            and "*" not in project.origins
-        ):
+        if not project.accepts_origin(self.environ.get("HTTP_ORIGIN")):
             raise Refused(403, "this origin may not post here")
         return project
 

@@ -80,3 +80,4 @@ for _name, (_summary, _scope, _takes) in _ENDPOINTS.items():
         refusal_shape=OtlpStatus,
         is_frequent=True,
     )
+    describe(f"otlp:{_name}", "OPTIONS", "CORS preflight request.", answers={200: None})

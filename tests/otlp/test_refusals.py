@@ -150,7 +150,7 @@ def test_only_post_is_allowed(exporter: Exporter) -> None:
     answer = exporter.client.get("/v1/traces", headers=exporter.headers)
 
     assert answer.status_code == 405
-    assert answer["Allow"] == "POST"
+    assert answer["Allow"] == "POST, OPTIONS"
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
