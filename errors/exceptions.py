@@ -89,6 +89,10 @@ class Unavailable(ErrorsException):
     retry_after = 5  # seconds
 
 
+class StorageUnavailable(Unavailable):
+    """503: the storage of source maps does not answer."""
+
+
 class NotStorable(ErrorsException):
     """500: the database rejects this event, whatever is committed with it. This is a bug of the portal."""
 

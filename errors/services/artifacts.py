@@ -1,11 +1,14 @@
 """Receive build artifacts: chunks, which are assembled into bundles, or single files of a release."""
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from io import BytesIO
+from typing import IO
 
 from django.db import transaction
 from django.db.models import QuerySet, Sum
@@ -20,7 +23,9 @@ from errors.source_maps.archive import Archive, ArchivedFile
 
 # A request with four of them fits into DATA_UPLOAD_MAX_MEMORY_SIZE. The protocol demands a power of two.
 CHUNK_BYTES = 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 MAX_WAITING_BYTES = 2 * 1024 * 1024 * 1024  # maximum size of an app's chunks that are not assembled
+MAX_SINGLE_FILE_BYTES = 64 * 1024 * 1024  # maximum size of a file that is uploaded without chunks
 CHUNK_RETENTION = timedelta(days=1)
 
 
@@ -49,7 +54,7 @@ def save_chunk(*, app: ClientApp, checksum: str, content: bytes, now: datetime) 
     if waiting + len(content) > MAX_WAITING_BYTES:
         raise BrokenUpload("too many chunks wait for their assembly; try again in a day")
     chunk = UploadedChunk(app=app, checksum=checksum, size_bytes=len(content), uploaded_at=now)
-    storage.save(chunk.name, content)
+    storage.save(chunk.name, BytesIO(content))
     UploadedChunk.objects.bulk_create(
         [chunk],
         update_conflicts=True,
@@ -92,7 +97,7 @@ def assemble(
         try:
             archive = Archive(file, max_file_bytes=storage.MAX_FILE_BYTES)
             files = [
-                (replace(one, content=b""), _save_content(app, one.content, now))
+                (replace(one, content=b""), _save_content(app, BytesIO(one.content), now))
                 for one in archive.files()
             ]
         except BrokenUpload as error:
@@ -109,11 +114,14 @@ def save_release_file(
     release: str,
     dist: str,
     url: str,
-    content: bytes,
+    content: IO[bytes],
     source_map_url: str,
     now: datetime,
 ) -> ArtifactFile:
-    """Save a single file of a release, as older versions of sentry-cli upload them. It replaces one with its URL."""
+    """Save a single file of a release, as older versions of sentry-cli upload them. It replaces one with its URL.
+
+    The file is read in pieces, because it may be large.
+    """
     row = _save_content(app, content, now)
     kind = (
         ArtifactFile.Kind.SOURCE_MAP if _is_source_map(url, content) else ArtifactFile.Kind.SCRIPT
@@ -139,17 +147,31 @@ def save_release_file(
     return file
 
 
-def _is_source_map(url: str, content: bytes) -> bool:
-    return url.endswith(".map") or (content[:1] == b"{" and b'"mappings"' in content)
+def _is_source_map(url: str, content: IO[bytes]) -> bool:
+    if url.endswith(".map"):
+        return True
+    content.seek(0)
+    piece = content.read(_PIECE_BYTES)
+    if not piece.startswith(b"{"):
+        return False
+    tail = b""
+    while piece:
+        if b'"mappings"' in tail + piece:
+            return True
+        tail, piece = piece[-len(b'"mappings"') :], content.read(_PIECE_BYTES)
+    return False
 
 
-def _save_content(app: ClientApp, content: bytes, now: datetime) -> ArtifactContent:
+def _save_content(app: ClientApp, content: IO[bytes], now: datetime) -> ArtifactContent:
+    size = content.seek(0, os.SEEK_END)
+    content.seek(0)
     row = ArtifactContent(
         app=app,
-        digest=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
+        digest=hashlib.file_digest(content, "sha256").hexdigest(),  # type: ignore[arg-type]
+        size_bytes=size,
         saved_at=now,
     )
+    content.seek(0)
     row.stored_bytes = storage.save(row.name, content)
     # A content that another upload brought is kept for a day more, until this upload refers to it.
     return ArtifactContent.objects.update_or_create(

@@ -18,6 +18,7 @@ from django.db.models import F, Max, Q
 from core.lib import queue
 from errors.event import fingerprint, json_codec
 from errors.event.titles import culprit_of, title_of
+from errors.exceptions import StorageUnavailable
 from errors.models import (
     ArtifactBundle,
     ErrorEvent,
@@ -83,7 +84,7 @@ def _resolve_batch(ids: Sequence[int], now: datetime) -> None:
     events = ErrorEvent.objects.filter(pk__in=ids).in_bulk()
     results: list[tuple[ErrorEvent, dict[str, Any], Resolution]] = []
     used: set[int] = set()
-    for pk in ids:
+    for place, pk in enumerate(ids):
         event = events.get(pk)
         if event is None:
             continue
@@ -94,6 +95,14 @@ def _resolve_batch(ids: Sequence[int], now: datetime) -> None:
             used |= maps.used_bundles
         except EventPayload.DoesNotExist:
             continue
+        except StorageUnavailable as error:
+            log.warning(
+                "the storage of source maps is unavailable", extra={"error": str(error)[:200]}
+            )
+            _postpone(ids[place:], now)
+            ids = ids[:place]
+            _maps.clear()
+            break
         except Exception:
             log.exception("event not resolved", extra={"event": pk})
             results.append(
@@ -106,6 +115,13 @@ def _resolve_batch(ids: Sequence[int], now: datetime) -> None:
         ArtifactBundle.objects.filter(
             pk__in=used, last_used_at__lt=now - timedelta(hours=1)
         ).update(last_used_at=now)
+
+
+def _postpone(ids: Sequence[int], now: datetime) -> None:
+    """Have the events resolved when the claim ends. This attempt does not count."""
+    EventToResolve.objects.filter(pk__in=ids).update(
+        attempts=F("attempts") - 1, claimed_until=now + CLAIM
+    )
 
 
 def _maps_of(app_id: int) -> Maps:

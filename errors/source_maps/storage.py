@@ -1,25 +1,29 @@
 """Save and load the contents of uploads in the storage that `SOURCE_MAP_STORAGE` names.
 
-A content that is missing or does not match its digest counts as absent: an event then keeps its minified frames.
+A content that is missing or does not match its digest counts as absent: an event then keeps its minified frames. While
+the storage does not answer, uploads get a 503 and events wait.
 """
 
 import hashlib
 import logging
 import os
+import tempfile
 from io import BytesIO
-from typing import Any
+from typing import IO, Any
 
 import zstandard
-from django.core.files.base import ContentFile, File
+from django.core.files.base import File
 from django.core.files.storage import Storage, storages
 from django.db.models.functions import Length
 from django.utils.deconstruct import deconstructible
 
+from errors.exceptions import StorageUnavailable
 from errors.models import StoredContent
 
 log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 128 * 1024 * 1024  # uncompressed
+_MAX_IN_MEMORY = 2 * 1024 * 1024  # of a compressed content
 _LEVEL = 9  # a map of 20 MB takes 0.5 s and 2 MB
 
 
@@ -27,15 +31,24 @@ def _storage() -> Storage:
     return storages["source_maps"]
 
 
-def save(name: str, content: bytes) -> int:
-    """Save a content, compressed and durably, unless it is saved already. Return its size in the storage."""
+def save(name: str, content: IO[bytes]) -> int:
+    """Save a content, compressed and durably, unless it is saved already. Return its size in the storage.
+
+    The content is read from its current position, in pieces. Raises StorageUnavailable.
+    """
     storage = _storage()
-    if storage.exists(name):
-        return storage.size(name)
-    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(content)
-    storage.save(name, ContentFile(packed))
-    _flush_to_disk(storage, name)
-    return len(packed)
+    with tempfile.SpooledTemporaryFile(max_size=_MAX_IN_MEMORY) as packed:
+        try:
+            if storage.exists(name):
+                return storage.size(name)
+            zstandard.ZstdCompressor(level=_LEVEL).copy_stream(content, packed)
+            size = packed.tell()
+            packed.seek(0)
+            storage.save(name, File(packed, name))
+            _flush_to_disk(storage, name)
+        except Exception as error:  # each storage raises the errors of its own library
+            raise StorageUnavailable(f"the storage of source maps failed: {error}") from error
+    return size
 
 
 def _flush_to_disk(storage: Storage, name: str) -> None:
@@ -48,14 +61,20 @@ def _flush_to_disk(storage: Storage, name: str) -> None:
 
 
 def load(name: str, *, sha256: str = "", sha1: str = "") -> bytes | None:
-    """Return a content, or None if it is missing or does not match the digest given."""
+    """Return a content, or None if it is missing or does not match the digest given. Raises StorageUnavailable."""
     try:
         with _storage().open(name) as file:
             packed = file.read()
-        content = zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_FILE_BYTES)
     except FileNotFoundError:
         return None
-    except (OSError, zstandard.ZstdError) as error:
+    except Exception as error:
+        raise StorageUnavailable(f"the storage of source maps failed: {error}") from error
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+            content = reader.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise zstandard.ZstdError("too large")
+    except zstandard.ZstdError as error:
         log.warning("source map not readable", extra={"content": name, "error": str(error)[:200]})
         return None
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:

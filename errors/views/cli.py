@@ -6,6 +6,7 @@ app's.
 """
 
 import json
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
@@ -17,7 +18,9 @@ from django.views.decorators.csrf import csrf_exempt
 from core.clients.auth import NotAllowed, NotAuthenticated, authenticate
 from core.clients.models import ClientApp, Scope
 from core.lib.http import BadRequest, json_response
-from errors.exceptions import BrokenUpload
+from errors.exceptions import BrokenUpload, StorageUnavailable
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 CliView = Callable[Concatenate[HttpRequest, ClientApp, P], HttpResponse]
@@ -56,6 +59,10 @@ def cli(
                 return refusal(error.status, error.detail)
             except RequestDataTooBig:
                 return refusal(413, "The body is too large.")
+            except StorageUnavailable as error:
+                log.error("source maps cannot be stored", exc_info=error)
+                detail = "The storage of source maps is unavailable. Try again later."
+                return refusal(503, detail, **{"Retry-After": "30"})
             except BrokenUpload as error:
                 return refusal(400, str(error))
 

@@ -13,7 +13,7 @@ from core.clients.models import ClientApp
 from core.lib.http import BadRequest, json_response
 from errors.models import ArtifactFile
 from errors.services import artifacts
-from errors.services.artifacts import CHUNK_BYTES
+from errors.services.artifacts import CHUNK_BYTES, MAX_SINGLE_FILE_BYTES
 from errors.source_maps.archive import MAX_URL_LENGTH
 from errors.views.cli import check_projects, cli, read_object, text_of, version_of
 
@@ -119,6 +119,8 @@ def release_files(
     file = request.FILES.get("file")
     if file is None:
         raise BadRequest("the form has no file")
+    if file.size is None or file.size > MAX_SINGLE_FILE_BYTES:
+        raise BadRequest(f"the file is over {MAX_SINGLE_FILE_BYTES // 2**20} MiB", 413)
     url = (request.POST.get("name") or str(file.name)).strip()
     if not url or len(url) > MAX_URL_LENGTH or "\0" in url:
         raise BadRequest(f"`name` has 1 to {MAX_URL_LENGTH} characters")
@@ -127,7 +129,7 @@ def release_files(
         release=version,
         dist=request.POST.get("dist", "")[:64].replace("\0", ""),
         url=url,
-        content=file.read(),
+        content=file.file,
         source_map_url=_source_map_header(request.POST.getlist("header")),
         now=timezone.now(),
     )

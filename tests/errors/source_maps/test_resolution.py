@@ -1,6 +1,7 @@
 """Stored events are resolved with source maps: their frames are shown as written."""
 
 import base64
+from unittest.mock import Mock
 
 import pytest
 
@@ -44,6 +45,24 @@ def test_frames_are_found_by_debug_id(cli: Cli, browser: Sender, storage: str) -
     row = ResolvedEvent.objects.get()
     assert (row.is_complete, row.problems) == (True, [])
     assert not EventToResolve.objects.exists()
+
+
+def test_events_wait_while_the_storage_is_unavailable(
+    cli: Cli, browser: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(cli, OLD.archive())
+    first, second = (send(browser, OLD.event()) for _ in range(2))
+    with monkeypatch.context() as outage:
+        outage.setattr(contents, "_storage", Mock(side_effect=ConnectionError))
+        resolve()
+    waiting = EventToResolve.objects.values_list("attempts", flat=True)
+    assert list(waiting) == [0, 0]
+    assert not ResolvedEvent.objects.exists()
+
+    EventToResolve.objects.update(claimed_until=None)
+    resolve()
+
+    assert places(first) == places(second) == ORIGINAL
 
 
 def test_frames_are_found_by_release_and_path(cli: Cli, browser: Sender) -> None:

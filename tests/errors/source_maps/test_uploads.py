@@ -19,6 +19,7 @@ from errors.models import ArtifactBundle, ArtifactContent, ArtifactFile, Uploade
 from errors.services import artifacts
 from errors.source_maps import archive as archives
 from errors.source_maps import storage as contents
+from errors.views import cli_uploads
 from tests.errors.source_maps.built import Build, Cli, archive, chunks, sha1
 from tests.factories import make_app
 
@@ -244,6 +245,36 @@ def test_an_invalid_single_file_is_rejected(cli: Cli, form: dict[str, Any]) -> N
     answer = cli.client.post("/api/0/projects/acme/shop/releases/1.0/files/", form)
 
     assert answer.status_code == 400
+
+
+def test_a_large_single_file_is_saved_up_to_the_limit(
+    cli: Cli, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "/api/0/projects/acme/shop/releases/1.0/files/"
+    large = b'{"version":3,"sources":["' + b"a" * (3 * 1024 * 1024) + b'"],"mappings":""}'
+    monkeypatch.setattr(cli_uploads, "MAX_SINGLE_FILE_BYTES", len(large))
+
+    saved = cli.client.post(url, {"file": _named("app.json", large), "name": "~/app.json"})
+    refused = cli.client.post(url, {"file": _named("b.json", large + b" "), "name": "~/b.json"})
+
+    assert (saved.status_code, refused.status_code) == (201, 413)
+    file = ArtifactFile.objects.select_related("content").get()
+    assert (file.kind, file.content.size_bytes) == ("map", len(large))
+    assert contents.load(file.content.name, sha256=file.content.digest) == large
+
+
+def test_an_upload_is_refused_while_the_storage_is_unavailable(
+    cli: Cli, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    answer = cli.send_chunks(BUILD.archive())
+
+    assert answer.status_code == 503
+    assert answer["Retry-After"]
+    assert "storage" in answer.json()["detail"]
+    assert not UploadedChunk.objects.exists()
 
 
 def test_the_archive_of_a_release_is_assembled(cli: Cli) -> None:
