@@ -7,15 +7,15 @@ https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
 """
 
 import asyncio
-import json
 import logging
 import re
-import sys
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from io import BytesIO
-from typing import Any
+from threading import BoundedSemaphore
+from typing import IO, Any
 
 from django.conf import settings
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]
@@ -23,18 +23,34 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[att
 from core.lib import request_id
 from errors.exceptions import BodyTimeout, ClientDisconnected, TooLarge
 from errors.ingest import handler
+from errors.services.artifacts import MAX_SINGLE_FILE_BYTES
 from opsportal.middleware.security_headers import HEADERS as SECURITY_HEADERS
 from opsportal.server.heartbeat import Heartbeat
+from opsportal.server.wsgi_calls import (
+    Environ,
+    Headers,
+    WSGIApplication,
+    WSGIResponse,
+    environ_of,
+    problem,
+    run_wsgi,
+)
 
 log = logging.getLogger(__name__)
-
-Environ = dict[str, Any]
-WSGIApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
-WSGIResponse = tuple[int, list[tuple[str, str]], bytes]
 
 # maximum number of requests that have or await a thread; a further request gets a 503
 MAX_WAITING = 4_000
 MAX_WAITING_BYTES = 256 * 1024 * 1024  # maximum size of the bodies of these requests
+
+
+# A file of a release that is uploaded without chunks: its body is written to the disk while it arrives.
+_FILE_UPLOAD = re.compile(r"/+api/0/projects/[^/]+/[^/]+/releases/[^/]+/files/?")
+MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024  # with the rest of the form
+_TOO_LARGE = f"the file is over {MAX_SINGLE_FILE_BYTES // 2**20} MiB"
+MAX_SPOOLED_BYTES = 512 * 1024 * 1024  # maximum size of the uploads that arrive at the same time
+UPLOAD_TIMEOUT_SECONDS = 600
+SEND_TIMEOUT_SECONDS = 60  # for a piece of a streamed response
+MAX_STREAMS = 4  # threads that send streamed responses at the same time
 
 
 class Application:
@@ -48,6 +64,8 @@ class Application:
         self._waiting_count = 0
         self._waiting_bytes = 0
         self._answered_count = 0
+        self._spooled_bytes = 0
+        self._streams = BoundedSemaphore(MAX_STREAMS)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon(partial(self._beat, loop, -1))
@@ -70,56 +88,103 @@ class Application:
                 read = partial(read_body, environ, protocol)
                 status, headers, body = await handler.handle(environ, address, read)
             else:
-                status, headers, body = await self._answer_by_django(environ, protocol)
+                answer = await self._answer_by_django(environ, protocol)
+                if answer is None:  # sent as a stream
+                    return
+                status, headers, body = answer
         except ClientDisconnected:
             return
         protocol.response_bytes(status, headers, body)
 
-    async def _answer_by_django(self, environ: Environ, protocol: HTTPProtocol) -> WSGIResponse:
+    async def _answer_by_django(
+        self, environ: Environ, protocol: HTTPProtocol
+    ) -> WSGIResponse | None:
+        if environ["REQUEST_METHOD"] == "POST" and _FILE_UPLOAD.fullmatch(environ["PATH_INFO"]):
+            return await self._answer_upload(environ, protocol)
         try:
             body = await read_body(environ, protocol, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         except TooLarge:
             body = b""  # Django refuses the request by its Content-Length, with a page or a problem document
         except BodyTimeout as error:
-            return _problem(408, "Request Timeout", str(error))
+            return problem(408, "Request Timeout", str(error))
+        return await self._run(environ, protocol, body)
+
+    async def _answer_upload(self, environ: Environ, protocol: HTTPProtocol) -> WSGIResponse | None:
+        """Answer a request whose body is written to a temporary file while it arrives."""
+        length = environ.get("CONTENT_LENGTH") or "0"
+        expected = int(length) if length.isdecimal() else 0
+        if expected > MAX_UPLOAD_BYTES:
+            return problem(413, "Content too large", _TOO_LARGE)
+        if self._spooled_bytes + expected > MAX_SPOOLED_BYTES:
+            detail = "Too many uploads arrive at the same time. Try again in 30 seconds."
+            return problem(503, "Service Unavailable", detail, ("Retry-After", "30"))
+        size = 0
+        with tempfile.TemporaryFile() as file:
+            try:
+                async with asyncio.timeout(UPLOAD_TIMEOUT_SECONDS):
+                    async for piece in protocol:
+                        size += len(piece)
+                        self._spooled_bytes += len(piece)
+                        if size > MAX_UPLOAD_BYTES:
+                            return problem(413, "Content too large", _TOO_LARGE)
+                        file.write(piece)
+                environ["CONTENT_LENGTH"] = str(size)
+                file.seek(0)
+                return await self._run(environ, protocol, b"", file)
+            except TimeoutError:
+                return problem(408, "Request Timeout", "the body did not arrive in time")
+            except ProtocolClosed:
+                raise ClientDisconnected from None
+            finally:
+                self._spooled_bytes -= size
+
+    async def _run(
+        self, environ: Environ, protocol: HTTPProtocol, body: bytes, file: IO[bytes] | None = None
+    ) -> WSGIResponse | None:
+        """Return Django's response, or None if it was sent as a stream."""
         if (
             self._waiting_count >= MAX_WAITING
             or self._waiting_bytes + len(body) > MAX_WAITING_BYTES
         ):
             detail = "Too many requests are being answered. Try again in 5 seconds."
-            return _problem(503, "Service Unavailable", detail, ("Retry-After", "5"))
-        environ["wsgi.input"] = BytesIO(body)
+            return problem(503, "Service Unavailable", detail, ("Retry-After", "5"))
+        environ["wsgi.input"] = file or BytesIO(body)
         self._waiting_count += 1
         self._waiting_bytes += len(body)
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, run_wsgi, self._django, environ)
+            open_stream = partial(self._open_stream, loop, protocol)
+            return await loop.run_in_executor(
+                self._threads, run_wsgi, self._django, environ, open_stream, self._streams
+            )
         finally:
             self._waiting_count -= 1
             self._waiting_bytes -= len(body)
             self._answered_count += 1
 
+    def _open_stream(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        protocol: HTTPProtocol,
+        status: int,
+        headers: Headers,
+    ) -> Callable[[bytes], None]:
+        """Begin a response whose pieces a thread sends. Each waits until the server has taken it."""
 
-def run_wsgi(application: WSGIApplication, environ: Environ) -> WSGIResponse:
-    """Call a WSGI application and return its response as a whole, because the portal has no very large responses."""
-    started: list[tuple[int, list[tuple[str, str]]]] = []
+        async def begin() -> Any:
+            return protocol.response_stream(status, headers)
 
-    def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
-        started[:] = [(int(status[:3]), headers)]
+        transport = asyncio.run_coroutine_threadsafe(begin(), loop).result(SEND_TIMEOUT_SECONDS)
 
-    try:
-        response = application(environ, start_response)
-        try:
-            body = b"".join(response)
-        finally:
-            close = getattr(response, "close", None)
-            if close is not None:
-                close()
-    # Django answers its own exceptions, so this one comes from the code around it
-    except Exception:
-        log.exception("a request was not answered")
-        return _problem(500, "Internal Server Error", "The portal failed to answer.")
-    return *started[0], body
+        async def send(piece: bytes) -> None:
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                await transport.send_bytes(piece)
+            self._answered_count += 1  # for the heartbeat: this thread makes progress
+
+        def send_from_thread(piece: bytes) -> None:
+            asyncio.run_coroutine_threadsafe(send(piece), loop).result(2 * SEND_TIMEOUT_SECONDS)
+
+        return send_from_thread
 
 
 async def read_body(environ: Environ, protocol: HTTPProtocol, limit: int) -> bytes:
@@ -166,46 +231,6 @@ def _may_be_ingestion(path: str) -> bool:
     return _LIKE_INGESTION.match(path) is not None
 
 
-@lru_cache(maxsize=1_000)
-def _environ_name(header: str) -> str:
-    """Return the WSGI name of a header, or "" for one with an underscore, which could imitate another header."""
-    if "_" in header:
-        return ""
-    name = header.upper().replace("-", "_")
-    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
-
-
-def environ_of(scope: Scope) -> Environ:
-    """Return the WSGI environ (PEP 3333) of a request, without its body."""
-    server_name, _, server_port = scope.server.rpartition(":")
-    environ: Environ = {
-        "REQUEST_METHOD": scope.method,
-        "SCRIPT_NAME": "",
-        # WSGI requires the bytes of the path decoded as Latin-1; RSGI has decoded them as UTF-8.
-        "PATH_INFO": scope.path.encode("utf-8", "surrogateescape").decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
-        "SERVER_NAME": server_name,
-        "SERVER_PORT": server_port,
-        "SERVER_PROTOCOL": "HTTP/1.1" if scope.http_version == "1.1" else "HTTP/1.0",
-        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope.scheme,
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-        "wsgi.input_terminated": True,
-    }
-    for header, value in scope.headers.items():
-        name = _environ_name(header)
-        if name in environ:
-            separator = "; " if name == "HTTP_COOKIE" else ","
-            environ[name] = f"{environ[name]}{separator}{value}"
-        elif name:
-            environ[name] = value
-    return environ
-
-
 def _answer_liveness(scope: Scope, protocol: HTTPProtocol) -> None:
     """Answer /livez like its view does, but without a thread, because it must respond while all threads are busy."""
     headers = [
@@ -215,9 +240,3 @@ def _answer_liveness(scope: Scope, protocol: HTTPProtocol) -> None:
         *SECURITY_HEADERS.items(),
     ]
     protocol.response_bytes(200, headers, b'{"status":"alive"}')
-
-
-def _problem(status: int, title: str, detail: str, *headers: tuple[str, str]) -> WSGIResponse:
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    all_headers = [("Content-Type", "application/problem+json"), *headers, *SECURITY_HEADERS.items()]  # fmt: skip
-    return status, all_headers, json.dumps(body).encode()

@@ -30,7 +30,7 @@ def hang_on_request() -> None:
             time.sleep(3600)
         await handle(self, scope, protocol)
 
-    def hanging(application: Any, environ: dict[str, Any]) -> Any:
+    def hanging(application: Any, environ: dict[str, Any], *more: Any) -> Any:
         if environ["PATH_INFO"] == "/hang/thread":
             time.sleep(3600)
         if environ["PATH_INFO"] == "/slow/write":
@@ -38,7 +38,7 @@ def hang_on_request() -> None:
             (folder / "slow.begun").touch()
             time.sleep(5)
             (folder / "slow.done").touch()
-        return run_wsgi(application, environ)
+        return run_wsgi(application, environ, *more)
 
     rsgi.Application.__rsgi__ = blocking  # type: ignore[method-assign]
     rsgi.run_wsgi = hanging

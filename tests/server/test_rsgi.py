@@ -1,5 +1,6 @@
 """The RSGI application in front of Django handles requests and responses correctly."""
 
+import json
 import socket
 from collections.abc import Iterator
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 from django.test import Client
 
+from opsportal.server.rsgi import MAX_UPLOAD_BYTES
 from tests.servers.portal import Portal
 
 
@@ -83,6 +85,45 @@ def test_a_body_over_the_limit_is_refused(portal: Portal, chunked: bool) -> None
 
     assert answer.status_code == 413
     assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_file_of_a_release_is_accepted_up_to_its_own_limit(
+    portal: Portal, chunked: bool
+) -> None:
+    def upload(size: int) -> httpx.Response:
+        form = (
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="app.js"\r\n\r\n'
+            + b"a" * size
+            + b"\r\n--b--\r\n"
+        )
+        return portal.client.post(
+            "/api/0/projects/acme/shop/releases/1.0/files/",
+            content=iter([form[: 2**20], form[2**20 :]]) if chunked else form,
+            headers={**portal.api, "Content-Type": "multipart/form-data; boundary=b"},
+            timeout=60,
+        )
+
+    accepted, refused = upload(8 * 1024 * 1024), upload(MAX_UPLOAD_BYTES)
+
+    assert accepted.status_code == 201, accepted.text
+    assert accepted.json()["size"] == 8 * 1024 * 1024
+    assert refused.status_code == 413
+    assert refused.json()["detail"] == "the file is over 64 MiB"
+
+
+def test_an_export_is_sent_in_pieces(portal: Portal) -> None:
+    sent = [{"message": f"no answer from printer {number}"} for number in range(250)]
+    portal.client.post("/api/v1/errors/", headers=portal.api, json=sent).raise_for_status()
+
+    with portal.client.stream("GET", "/api/v1/error-events/export/", headers=portal.api) as answer:
+        lines = [json.loads(line) for line in answer.iter_lines()]
+
+    assert answer.status_code == 200
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    assert "Content-Length" not in answer.headers
+    assert len(lines) >= 250
+    assert all(line["payload"] for line in lines)
 
 
 def test_a_header_with_underscores_cannot_replace_another(portal: Portal) -> None:
