@@ -43,11 +43,11 @@ def api_urls(app: ClientApp) -> dict[str, str]:
     assert busiest
     assert linked
     assert event
-    found = {
-        f"groups by {sort or 'last seen'}, {state or 'open'}": f"error-groups/?{urlencode({'sort': sort, 'state': state})}"
-        for sort in ("", "events", "users")
-        for state in ("", "all", "muted")
-    }
+    found = {}
+    for sort in ("", "events", "users"):
+        for state in ("", "all", "muted"):
+            query = urlencode({"sort": sort, "state": state})
+            found[f"groups by {sort or 'last seen'}, {state or 'open'}"] = f"error-groups/?{query}"
     queries = {
         "text": "seat",
         "text without a match": "nosuchthing",

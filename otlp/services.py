@@ -79,7 +79,7 @@ def _store_exceptions(caught: Sequence[Caught], *, project: Project, now: dateti
     chosen = list(events.values())[:MAX_EXCEPTIONS]
     if not chosen:
         return Rejected()
-    built = [event for one in chosen if (event := _build(one, project=project, now=now))]
+    built = [new for one in chosen if (new := _build(one, project=project, now=now))]
     try:
         if built:
             count_against_quotas(project, len(built))

@@ -117,7 +117,7 @@ def release_files(
         files = files.select_related("content", "bundle").order_by("-pk")[:1_000]
         return json_response([_described(file) for file in files])
     file = request.FILES.get("file")
-    if file is None:
+    if file is None or file.file is None:
         raise BadRequest("the form has no file")
     if file.size is None or file.size > MAX_SINGLE_FILE_BYTES:
         raise BadRequest(f"the file is over {MAX_SINGLE_FILE_BYTES // 2**20} MiB", 413)

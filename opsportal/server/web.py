@@ -13,7 +13,8 @@ from granian.log import LogLevels
 
 from core.lib import background, ratelimit
 from opsportal.server.heartbeat import Heartbeat
-from opsportal.server.rsgi import Application, WSGIApplication
+from opsportal.server.rsgi import Application
+from opsportal.server.wsgi_calls import WSGIApplication
 
 # Files that the process needs besides client connections: databases, logs, outbound calls.
 OTHER_FILES = 512

@@ -70,8 +70,8 @@ def run_wsgi(
 ) -> WSGIResponse | None:
     """Call a WSGI application and return its response as a whole, or None if it was sent as a stream.
 
-    A stream is a response of unknown length, such as an export, which may not fit into memory. It keeps its thread until
-    the client has taken it, so that their number is limited by `streams`.
+    A stream is a response of unknown length, such as an export, which may not fit into memory. It keeps its thread
+    until the client has taken it, so that their number is limited by `streams`.
     """
     started: list[tuple[int, Headers]] = []
 

@@ -17,13 +17,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
 
 def hang_on_request() -> None:
     from core.lib import processes
-    from opsportal.server import heartbeat, rsgi
+    from opsportal.server import heartbeat, rsgi, wsgi_calls
 
     processes.Child.next_backoff_seconds = lambda self: 0.1  # type: ignore[method-assign]
     heartbeat.LOOP_TIMEOUT_SECONDS = 3.0
     heartbeat.THREADS_TIMEOUT_SECONDS = 4.0
     heartbeat.START_TIMEOUT_SECONDS = 30.0
-    handle, run_wsgi = rsgi.Application.__rsgi__, rsgi.run_wsgi
+    handle, run_wsgi = rsgi.Application.__rsgi__, wsgi_calls.run_wsgi
 
     async def blocking(self: Any, scope: Any, protocol: Any) -> None:
         if scope.path == "/hang/loop":
@@ -41,7 +41,7 @@ def hang_on_request() -> None:
         return run_wsgi(application, environ, *more)
 
     rsgi.Application.__rsgi__ = blocking  # type: ignore[method-assign]
-    rsgi.run_wsgi = hanging
+    rsgi.run_wsgi = hanging  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

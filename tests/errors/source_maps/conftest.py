@@ -43,7 +43,7 @@ def bucket(
     s3_server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, no_cached_apps: None
 ) -> Any:
     """Keep uploads in a new bucket, with the settings that `SOURCE_MAP_STORAGE=s3://maps/uploads` makes."""
-    import boto3
+    import boto3  # type: ignore[import-untyped]
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "portal")
