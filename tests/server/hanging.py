@@ -41,7 +41,7 @@ def hang_on_request() -> None:
         return run_wsgi(application, environ, *more)
 
     rsgi.Application.__rsgi__ = blocking  # type: ignore[method-assign]
-    rsgi.run_wsgi = hanging  # type: ignore[attr-defined]
+    rsgi.run_wsgi = hanging  # type: ignore[assignment, attr-defined]
 
 
 if __name__ == "__main__":
