@@ -1,6 +1,9 @@
 import pytest
 
 from impact.services import catch_up
+from tests.payments.conftest import account_server, double, fresh_process
+
+__all__ = ["account_server", "double", "fresh_process"]
 
 
 @pytest.fixture(autouse=True)

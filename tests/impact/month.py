@@ -1,7 +1,7 @@
 """A generated month of a shop with five problems of known effect, and its own books.
 
-The month runs through the portal's services; the books are kept beside it by plain arithmetic, so that both can be
-compared at any time. `python -m bench.impact` runs it with 20,000 orders.
+The month runs through the portal's services, and payments exist at the Stripe double. The books are kept beside both
+by plain arithmetic, so that all of them can be compared at any time. `MONTH_ORDERS=20000` sets the size of the test.
 """
 
 import random
@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from core.clients.models import ClientApp
+from core.lib.outbound import breaker
 from errors.services import NewEvent, record_events
 from payments.models import Payment, Refund
 from payments.services.apply import count_refunds
@@ -18,11 +19,18 @@ from reservations import services
 from reservations.models import Reservation, TicketType
 from tests.errors.stored import new_error
 from tests.factories import make_event, make_payment, make_ticket_type, wanted
+from tests.payments.stripe_double import Fault, StripeDouble
 
 START = datetime(2026, 10, 5, tzinfo=UTC)  # a Monday
 DAYS = 28
 PRICES = {"EUR": 4500, "USD": 5000, "GBP": 3900, "JPY": 6000}
 HOLD = timedelta(minutes=15)
+# The payment provider does not respond in this time. Holds that run into it are extended by ten minutes, repeatedly.
+OUTAGE = (datetime(2026, 10, 15, 12, 35, tzinfo=UTC), datetime(2026, 10, 15, 13, 25, tzinfo=UTC))
+EXTENSION, EXTENDED_BEFORE = timedelta(minutes=10), timedelta(minutes=5)
+NOTICED_AFTER = timedelta(
+    minutes=2
+)  # an outage is assumed to have begun this long before the first failed check
 # Name, start as a part of the month, length, share of the orders in that time that name the problem.
 PROBLEMS = (
     ("bad release", 0.15, timedelta(hours=24), 0.9),
@@ -44,6 +52,8 @@ class Booked:
     ends_at: datetime  # end of its hold
     paid_at: datetime | None = None
     returned: int = 0
+    is_in_flight: bool = False  # the bank has not yet decided on its payment
+    is_released: bool = False
     ended_at: datetime | None = None
     named_at: dict[str, datetime] = field(default_factory=dict)
 
@@ -51,6 +61,8 @@ class Booked:
         first_at = self.named_at[problem]
         if self.paid_at and self.returned < self.amount:
             return "recovered" if self.paid_at > first_at else "safe"
+        if self.is_in_flight:
+            return "at_risk"
         ended_at = self.ended_at or (self.ends_at if self.ends_at <= now else None)
         if ended_at is None:
             return "at_risk"
@@ -66,20 +78,25 @@ Action = tuple[datetime, int, str, int]  # time, number to keep the order, what,
 
 
 class Month:
-    def __init__(self, app: ClientApp, *, orders: int, seed: int = 7) -> None:
-        self.app = app
+    def __init__(self, app: ClientApp, double: StripeDouble, *, orders: int, seed: int = 7) -> None:
+        assert double.account is not None
+        self.app, self.double, self.account = app, double, double.account
+        self.now = START
+        self.account.clock = self._timestamp
         self.random = random.Random(seed)
         self.books: dict[int, Booked] = {}
+        event = make_event(hold_minutes=15, extends_holds_in_outages=True)
         self.types: dict[str, TicketType] = {
-            currency: make_ticket_type(
-                10 * orders, price=price, currency=currency, event=make_event(hold_minutes=15)
-            )
+            currency: make_ticket_type(10 * orders, price=price, currency=currency, event=event)
             for currency, price in PRICES.items()
         }
-        self.groups: dict[str, int] = {}
         self._reservations: dict[int, Reservation] = {}
-        self._payments: dict[int, Payment] = {}
+        self._payments: dict[int, Payment] = {}  # the newest try of each order
+        self._chosen: dict[int, Payment] = {}  # the try that was confirmed or paid
         self._actions = sorted(self._plan(orders))
+
+    def _timestamp(self) -> float:
+        return self.now.timestamp()
 
     def _plan(self, orders: int) -> Iterator[Action]:
         number = 0
@@ -92,6 +109,8 @@ class Month:
         length = timedelta(days=DAYS)
         for order in range(orders):
             begins = START + length * self.random.random()
+            if order % 20 == 0:  # within the outage, or shortly before
+                begins = OUTAGE[0] - HOLD + (OUTAGE[1] - OUTAGE[0]) * self.random.random()
             draw = self.random.random
             yield at(begins, "reserve", order)
             for _ in range(self.random.choice([0, 0, 0, 1, 2])):  # tries that are abandoned
@@ -105,6 +124,13 @@ class Month:
                         yield at(begins + timedelta(minutes=4 * draw()), f"error {name}", order)
             if draw() < (0.35 if is_hit else 0.8):
                 paid = begins + timedelta(minutes=2 + 10 * draw())
+                if OUTAGE[0] <= paid < OUTAGE[1]:
+                    paid = OUTAGE[1] + timedelta(minutes=2 * draw())
+                if draw() < 0.1:
+                    yield at(paid, "confirm", order)
+                    decided = paid + timedelta(minutes=5 + 300 * draw())
+                    yield at(decided, "pay" if draw() < 0.6 else "refuse", order)
+                    continue
                 yield at(paid, "pay", order)
                 if draw() < 0.08:
                     whole = draw() < 0.5
@@ -114,6 +140,8 @@ class Month:
                 yield at(begins + timedelta(minutes=12), "cancel", order)
         for hour in range(DAYS * 24):
             yield at(START + timedelta(hours=hour, minutes=30), "clean up", -1)
+        for minute in range(int((OUTAGE[1] - OUTAGE[0]) / timedelta(minutes=1)) + 1):
+            yield at(OUTAGE[0] + timedelta(minutes=minute), "check provider", -1)
 
     def run(self, steps: int) -> Iterator[datetime]:
         """Run the month and yield the time at this many steps of it."""
@@ -124,11 +152,16 @@ class Month:
                 yield now + timedelta(milliseconds=1)
 
     def _act(self, what: str, order: int, now: datetime) -> None:
+        self.now = now
         match what:
             case "reserve":
                 self._reserve(order, now)
             case "try":
                 self._try(order, now)
+            case "confirm":
+                self._confirm(order, now)
+            case "refuse":
+                self._refuse(order, now)
             case "pay":
                 self._pay(order, now)
             case "refund all" | "refund some":
@@ -136,7 +169,9 @@ class Month:
             case "cancel":
                 self._cancel(order, now)
             case "clean up":
-                services.release_expired(now=now)
+                self._clean_up(now)
+            case "check provider":
+                self._check_provider(now)
             case _:
                 self._report(what.removeprefix("error "), order, now)
 
@@ -148,7 +183,7 @@ class Month:
             wanted=wanted(
                 (self.types[currency], seats),
                 order_id=order_id,
-                customer=f"customer-{order % 997}",
+                customer=f"customer-{order}",
                 key=order_id,
             ),
             now=now,
@@ -162,26 +197,58 @@ class Month:
 
     def _make_payment(self, order: int, now: datetime, **fields: object) -> Payment:
         booked = self.books[order]
-        return make_payment(
+        metadata = {"order_id": booked.order_id}
+        intent = self.account.create(booked.amount, booked.currency.lower(), metadata)
+        payment = make_payment(
             str(self._reservations[order].uuid),
             app=self.app,
             order_id=booked.order_id,
             amount=booked.amount,
             currency=booked.currency,
+            intent_id=intent["id"],
+            request_id=f"request-{order}",
             now=now,
             status_at=now,
             **fields,
         )
+        self._payments[order] = payment
+        return payment
+
+    def _confirm(self, order: int, now: datetime) -> None:
+        payment = self._chosen[order] = self._make_payment(order, now, status="processing")
+        self.account.start_debit(payment.intent_id or "")
+        self.books[order].is_in_flight = True
+
+    def _refuse(self, order: int, now: datetime) -> None:
+        payment = self._chosen[order]
+        self.account.decline(payment.intent_id or "")
+        Payment.objects.filter(pk=payment.pk).update(
+            status="requires_payment_method", status_at=now
+        )
+        self.books[order].is_in_flight = False
 
     def _pay(self, order: int, now: datetime) -> None:
-        payment = self._make_payment(order, now)
+        booked = self.books[order]
+        payment = (
+            self._chosen[order]
+            if booked.is_in_flight
+            else self._make_payment(order, now, status="requires_confirmation")
+        )
+        self.account.pay(payment.intent_id or "")
+        payment.status, payment.status_at, payment.amount_received = (
+            "succeeded",
+            now,
+            payment.amount,
+        )
+        payment.save(update_fields=["status", "status_at", "amount_received"])
         services.complete_paid(payment=payment, now=now)
-        self._payments[order] = payment
-        self.books[order].paid_at = now
+        self._chosen[order] = payment
+        booked.paid_at, booked.is_in_flight = now, False
 
     def _refund(self, order: int, *, whole: bool, now: datetime) -> None:
-        booked, payment = self.books[order], self._payments[order]
+        booked, payment = self.books[order], self._chosen[order]
         amount = booked.amount if whole else booked.amount // 3
+        self.account.refund(payment.intent_id or "", amount)
         Refund.objects.create(
             payment=payment,
             amount=amount,
@@ -198,6 +265,28 @@ class Month:
         services.cancel(reservation=self._reservations[order], now=now)
         self.books[order].ended_at = now
 
+    def _clean_up(self, now: datetime) -> None:
+        services.release_expired(now=now)
+        for booked in self.books.values():
+            booked.is_released |= booked.ends_at <= now
+
+    def _check_provider(self, now: datetime) -> None:
+        """Run the job of this minute, and extend the holds in the books by the same rule."""
+        is_down = now < OUTAGE[1]
+        self.double.faults = (
+            [Fault("status", 503, path="/v1/", writes=False, times=10_000)] if is_down else []
+        )
+        breaker.reset_all()  # its pauses are in real time
+        services.extend_during_outage(now=now)
+        for booked in self.books.values():
+            is_held = not (booked.paid_at or booked.ended_at or booked.is_released)
+            if (
+                is_down
+                and is_held
+                and OUTAGE[0] - NOTICED_AFTER < booked.ends_at < now + EXTENDED_BEFORE
+            ):
+                booked.ends_at = now + EXTENSION
+
     def _report(self, problem: str, order: int, now: datetime) -> None:
         event = self._error(problem, order, now)
         record_events([event])
@@ -206,11 +295,18 @@ class Month:
         self.books[order].named_at.setdefault(problem, received_at)
 
     def _error(self, problem: str, order: int, now: datetime) -> NewEvent:
-        by = self.random.choice(["order", "order", "reservation"])
         booked = self.books[order]
         named: dict[str, Any] = {"order_ref": booked.order_id}
+        payment = self._payments.get(order)
+        by = self.random.choice(["order", "reservation", "user", "payment", "request"])
         if by == "reservation":
             named = {"reservation_ref": str(self._reservations[order].uuid)}
+        elif by == "user":
+            named = {"user_key": f"customer-{order}"}
+        elif by == "payment" and payment:
+            named = {"payment_ref": payment.intent_id}
+        elif by == "request" and payment:
+            named = {"request_id": payment.request_id}
         return new_error(
             self.app, group=problem, received_at=now, occurred_at=now, title=problem, **named
         )
@@ -228,3 +324,14 @@ class Month:
             sums[booked.currency] = sums.get(booked.currency, 0) + booked.worth
             found[state] = (count + 1, sums)
         return found
+
+    def kept_by_stripe(self, problem: str) -> dict[str, int]:
+        """Return the money that Stripe holds for the orders that the problem named, by currency."""
+        named = {one.order_id for one in self.books.values() if problem in one.named_at}
+        kept: dict[str, int] = {}
+        for charge in self.account.charges.values():
+            if charge["metadata"]["order_id"] in named:
+                currency = charge["currency"].upper()
+                left = charge["amount_captured"] - charge["amount_refunded"]
+                kept[currency] = kept.get(currency, 0) + left
+        return {currency: amount for currency, amount in kept.items() if amount}
