@@ -34,29 +34,33 @@ class Webhook(Transport):
     sends_acknowledgments = True
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        body = msgspec.json.encode(
-            {
-                "id": idempotency_key,
-                "kind": message.kind,
-                "title": message.title,
-                "text": message.text,
-                "impact": message.impact,
-                "estimate": message.estimate,
-                "severity": message.severity,
-                "source": message.source,
-                "alert_type": message.group,
-                "thread": message.thread,
-                "facts": dict(message.facts),
-                "runbook": message.runbook,
-                "url": message.url,
-                "at": message.at,
-                "started_at": message.started_at,
-                "was_announced": message.is_announced,
-            }
-        )
+        body = build_body(message, idempotency_key)
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": idempotency_key,
             "X-Opsportal-Signature": sign(config["secret"], int(time.time()), body),
         }
         return post("webhook", config["url"], content=body, headers=headers)[1]
+
+
+def build_body(message: Message, idempotency_key: str) -> bytes:
+    return msgspec.json.encode(
+        {
+            "id": idempotency_key,
+            "kind": message.kind,
+            "title": message.title,
+            "text": message.text,
+            "impact": message.impact,
+            "estimate": message.estimate,
+            "severity": message.severity,
+            "source": message.source,
+            "alert_type": message.group,
+            "thread": message.thread,
+            "facts": dict(message.facts),
+            "runbook": message.runbook,
+            "url": message.url,
+            "at": message.at,
+            "started_at": message.started_at,
+            "was_announced": message.is_announced,
+        }
+    )

@@ -176,6 +176,9 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
     newest = time_ranges.shortest_with(group.last_seen_at, now=now, keys=pages.RANGES)
     span = time_ranges.choose(request.GET.get(time_ranges.PARAMETER, ""), newest, pages.RANGES)
     events = list(pages.latest_events(group)[: EVENTS_ON_GROUP + 1])
+    for event in events:
+        if event.group_id == group.pk:
+            event.group = group  # saves a query
     return render(
         request,
         "errors/group_detail.html",

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts.channels import Message
+from alerts.channels import TRANSPORTS, Message
 from alerts.channels.base import MessageKind
 from alerts.hooks.report_sections import cost_of_the_week
 from alerts.models import SystemAlert
@@ -81,14 +81,16 @@ def test_groups_are_sorted_and_filtered_by_money_at_risk(browse: Client, event: 
     assert "500 JPY" in page
 
 
-@pytest.mark.parametrize("kind", ["slack", "discord", "teams", "telegram", "sms", "pagerduty"])
-def test_every_channel_shows_the_orders(kind: str) -> None:
-    from alerts.channels import discord, pagerduty, slack, sms, teams, telegram
+def test_every_channel_shows_the_orders() -> None:
+    from alerts.channels import discord, email, pagerduty, slack, sms, teams, telegram, webhook
 
     message = Message(
         kind=MessageKind.TRIGGERED, title="Down", text="Text", impact=SENTENCE, at=timezone.now()
     )
+    mail = email.build_email(message, sender="", key="key")
     build: dict[str, Callable[[], object]] = {
+        "email": lambda: mail.body,
+        "webhook": lambda: webhook.build_body(message, "key"),
         "slack": lambda: slack.build_blocks(message),
         "discord": lambda: discord.build_embed(message),
         "teams": lambda: teams.build_card(message),
@@ -97,7 +99,10 @@ def test_every_channel_shows_the_orders(kind: str) -> None:
         "pagerduty": lambda: pagerduty.build_event(message, "key"),
     }
 
-    assert SENTENCE in str(build[kind]())
+    assert set(build) == set(TRANSPORTS)
+    assert SENTENCE in str(mail.alternatives)
+    for kind, message_of in build.items():
+        assert SENTENCE in str(message_of()), kind
 
 
 def test_the_health_page_shows_the_figures_of_the_alert_page(

@@ -68,6 +68,31 @@ def test_no_hold_of_an_event_that_opted_in_expires_during_an_outage(stripe: Stri
     assert (outage.started_at, outage.ended_at) == (NOON - MINUTE, NOON + 21 * MINUTE)
 
 
+def test_a_sold_out_event_is_not_oversold_during_and_after_an_outage(stripe: StripeDouble) -> None:
+    type_ = opted_in(capacity=3)
+    kept = [hold(type_, now=NOON - age * MINUTE) for age in (14, 9, 2)]
+
+    def refused(at: datetime) -> bool:
+        try:
+            hold(type_, now=at)
+        except services.SoldOut:
+            return True
+        return False
+
+    fail(stripe)
+    for minute in range(1, 21):
+        run_minutes(minute, minute + 1)
+        assert refused(NOON + minute * MINUTE + timedelta(seconds=30))
+    stripe.faults = []
+    run_minutes(21, 21 + 16)
+
+    assert {Reservation.objects.get(pk=one.pk).status for one in kept} == {"expired"}
+    later = NOON + 37 * MINUTE
+    assert [refused(later) for _ in range(4)] == [False, False, False, True]
+    type_.refresh_from_db()
+    assert (type_.held, type_.sold) == (3, 0)
+
+
 def test_each_extension_is_logged_and_leaves_time_to_pay(stripe: StripeDouble) -> None:
     reservation = hold(opted_in(), now=NOON - 11 * MINUTE)
     planned_end = reservation.expires_at
