@@ -21,6 +21,8 @@ from alerts.channels.base import (
 
 # Messages that are not about one alert.
 WITHOUT_ALERT = (MessageKind.DIGEST, MessageKind.REPORT, MessageKind.TEST, MessageKind.NOTICE)
+CONSOLE = "django.core.mail.backends.console.EmailBackend"
+PRINTED = "No mail server is configured, so the message was printed to the portal's output."
 IDEMPOTENCY_HEADER = "X-Opsportal-Key"  # Resend deduplicates on this
 
 
@@ -62,6 +64,12 @@ class Email(Transport):
             ) from error
         except (smtplib.SMTPException, OSError) as error:
             raise DeliveryFailed(f"{type(error).__name__}: {error}") from error
+        if settings.EMAIL_BACKEND == CONSOLE:
+            if message.kind == MessageKind.TEST:
+                raise DeliveryFailed(
+                    f"{PRINTED} Set EMAIL_HOST or RESEND_API_KEY.", is_permanent=True
+                )
+            return Receipt(PRINTED)
         esp = getattr(mail, "anymail_status", None)
         reference = esp.message_id if esp else mail.extra_headers["Message-ID"]
         return Receipt(f"accepted for {', '.join(message.recipients)}", str(reference))

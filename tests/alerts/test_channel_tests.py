@@ -13,6 +13,7 @@ from pytest_django import Settings
 from alerts import services
 from alerts.models import Channel, ChannelTest, Person
 from alerts.services import channel_tests
+from core.lib.first_steps import first_steps
 from tests.alerts.channel_forms import HTMX, form, page_of, send_tests
 from tests.alerts.conftest import NOON, Gauge, deliver
 from tests.servers.fake_http import FakeHTTP
@@ -111,6 +112,23 @@ def test_a_test_of_an_email_channel_goes_to_all_its_people(owner: Client, mail: 
     send_tests()
 
     assert mail.mails[0]["To"] == "anna@example.com, ops@example.com"
+
+
+def test_a_test_without_a_mail_server_is_not_called_delivered(
+    owner: Client, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    settings.ALERT_EMAILS = ["a@example.com"]
+    channel = Channel.objects.get(name="email")
+
+    owner.post(reverse("admin:alerts_channel_test", args=[channel.pk]))
+    send_tests()
+
+    page = owner.get(page_of(channel)).content.decode()
+    assert "Not delivered to email: No mail server is configured" in page
+    assert "Set EMAIL_HOST or RESEND_API_KEY." in page
+    assert "Test from opsportal" in capsys.readouterr().out
+    assert not first_steps.get("alerts.channel").is_done()
 
 
 def test_a_test_of_an_sms_channel_sends_one_message_per_number(
