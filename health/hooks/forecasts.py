@@ -31,7 +31,8 @@ def _pace(trend: Trend, unit: str, *, per: str = "day") -> str:
     if not trend.basis:
         return ""
     rate = trend.rate / 24 if per == "hour" else trend.rate
-    return f"{quantity(round(rate, 1), unit)} a {per} in the last {span(trend.basis)}"
+    article = "an" if per == "hour" else "a"
+    return f"{quantity(round(rate, 1), unit)} {article} {per} in the last {span(trend.basis)}"
 
 
 def _join(*parts: str) -> str:

@@ -79,9 +79,13 @@ def test_every_number_of_the_story_agrees_with_the_database(
         "SELECT id FROM errors_errorgroup WHERE severity = 'critical' AND title LIKE 'TypeError%'"
     )
     alert = running.value("SELECT id FROM alerts_systemalert WHERE title = 'Critical errors'")
-    for path in (f"/admin/errors/{group}/", f"/admin/alerts/{alert}/", HEALTH):
+    orders = [f"/admin/impact/{problem}/" for problem in (f"group/{group}", f"alert/{alert}")]
+    for path in (f"/admin/errors/{group}/", f"/admin/alerts/{alert}/", HEALTH, *orders):
         page.goto(running.base_url + path)
         expect(page.locator("main")).to_contain_text(expected)
+    page.goto(f"{running.base_url}/admin/errors/?sort=risk")
+    row = page.get_by_role("row").filter(has_text="TypeError")
+    expect(row).to_contain_text(expected.split(", ", 1)[1].partition(" at risk")[0])
 
 
 def sentence_by_sql(portal: Portal) -> str:

@@ -201,6 +201,7 @@ def test_a_queue_that_gets_shorter_is_cleared_in_time() -> None:
 
     assert backlog.text == "in about 20 min"
     assert backlog.basis.startswith("210 tasks waiting")
+    assert " tasks an hour in the last " in backlog.basis
 
 
 def test_a_queue_that_grows_is_not_cleared() -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from errors.models import ErrorGroup
 from errors.queries import pages
+from errors.queries.mentions import describe_group
 from errors.services import merging
 from impact.models import Change, Order, Touch
+from impact.queries.orders import list_orders
 from impact.references import References
 from impact.services import catch_up as catch_up_module
 from impact.states import State
@@ -239,6 +241,24 @@ def test_a_merged_group_counts_each_order_once() -> None:
     shown = one if kept.pk == one.group_id else other
     shown.group = kept
     assert amounts(group_figures(shown, NOON)) == {"at_risk": {"EUR": 4500}}
+
+
+def test_an_order_that_ended_before_the_error_is_listed_and_in_no_figure() -> None:
+    type_ = make_ticket_type(price=4500)
+    ended = reserve(type_, now=NOON, order_id="o-ended")
+    services.cancel(reservation=ended, now=NOON + MINUTE)
+    reserve(type_, now=NOON, order_id="o-expired")
+    reserve(type_, now=NOON + 29 * MINUTE, order_id="o-live")
+    for order in ("o-ended", "o-expired", "o-live"):
+        event = make_error(shop(), order_ref=order, group="g", received_at=NOON + 30 * MINUTE)
+
+    found = pages.group_impact(event.group, now=NOON + 31 * MINUTE).figures
+
+    assert found.sentence() == "1 order, 45.00 EUR at risk"
+    assert (found.order_count, found.seat_count) == (1, 1)
+    assert amounts(found) == {"at_risk": {"EUR": 4500}}
+    listed = list_orders(describe_group(event.group), now=NOON + 31 * MINUTE, size=10).rows
+    assert [row.state for row in listed] == [State.EARLIER, State.EARLIER, State.AT_RISK]
 
 
 def test_an_alert_counts_the_orders_of_its_references() -> None:
