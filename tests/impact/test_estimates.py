@@ -63,6 +63,21 @@ def test_usual_sales_give_no_estimate() -> None:
     assert found.sentence() == ""
 
 
+def test_sales_that_are_lower_by_chance_give_no_estimate() -> None:
+    at = MONDAY + 4 * WEEK + 12 * HOUR
+    sell([MONDAY])
+    for week in range(4):
+        sell(evenly(MONDAY + week * WEEK + 12 * HOUR, 40))
+    sell(evenly(at, 35))
+
+    found = estimate(at, at + HOUR)
+
+    assert found is not None
+    [eur] = found.compared
+    assert (eur.count, eur.low_count) == (5, 0)
+    assert not found
+
+
 def test_two_weeks_are_needed_to_compare_with() -> None:
     sell(evenly(MONDAY + 12 * HOUR, 40))
 
