@@ -91,6 +91,7 @@ INVENTORY: dict[str, list[str]] = {
         "incident",
     ],
     "erasers": [
+        "errors",
         "links",
         "list_entries",
         "orders",

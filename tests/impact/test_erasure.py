@@ -37,6 +37,7 @@ from tests.impact.support import pay, reserve, shop
 pytestmark = pytest.mark.django_db
 ADDRESS = "ann@example.org"
 MINUTE = timedelta(minutes=1)
+APPS = ("payments", "reservations", "impact", "errors", "alerts", "access", "clients", "limits")
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def find(*texts: str) -> list[str]:
     """Return the tables that contain one of the texts."""
     return [
         model._meta.db_table
-        for app in ("payments", "reservations", "impact", "alerts", "access", "clients", "limits")
+        for app in APPS
         for model in apps.get_app_config(app).get_models()
         if any(text in repr(row) for row in model._default_manager.values() for text in texts)
     ]
@@ -95,7 +96,7 @@ def test_a_person_is_erased_from_every_record(given: str, now: datetime) -> None
     reference = customer_reference("c-17" if given == "c-17" else ADDRESS)
     given = reference if given == "stored reference" else given
     buy_everything(reference, now)
-    assert len(find(reference, pseudonym(reference))) == 7
+    assert len(find(reference, pseudonym(reference))) == 9
 
     made = erase_person(customer=given, user=None, now=now)
 
@@ -103,6 +104,7 @@ def test_a_person_is_erased_from_every_record(given: str, now: datetime) -> None
     assert made.finished_at == now
     assert made.counts.pop("links") >= 1
     assert made.counts == {
+        "errors": 2,
         "list_entries": 1,
         "orders": 3,
         "payments": 1,
@@ -166,7 +168,9 @@ def test_an_unfinished_payment_is_finished_without_the_person(now: datetime) -> 
     assert payment.customer == ""
 
 
-@pytest.mark.parametrize("step", ["orders", "payments", "reservations", "waiting_entries"])
+@pytest.mark.parametrize(
+    "step", ["errors", "orders", "payments", "reservations", "waiting_entries"]
+)
 def test_a_killed_erasure_is_continued(
     step: str, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

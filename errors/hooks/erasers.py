@@ -1,0 +1,12 @@
+"""Erase a person from errors."""
+
+from datetime import datetime
+
+from errors.services.erasure import erase_user
+from impact.extension_points import Person, eraser
+
+
+@eraser("errors")
+def erase_from_errors(person: Person, limit: int, now: datetime) -> int:
+    """Replace the person in stored events and in the counts of users. Orders, messages and counts stay."""
+    return erase_user(users=person.users, limit=limit)

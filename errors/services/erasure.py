@@ -1,0 +1,61 @@
+"""Replace a person by a pseudonym in stored errors."""
+
+from collections.abc import Collection, Sequence
+
+from django.utils.crypto import salted_hmac
+
+from errors.event import json_codec
+from errors.models import ErrorEvent, EventPayload, GroupUser, ReleaseErrorUser
+from errors.store import payloads
+
+
+def erase_user(*, users: Collection[str], limit: int) -> int:
+    """Replace the users in at most `limit` events, and return the number of events, or 0 if all are done.
+
+    All events of a user get the same pseudonym, so that affected users are still counted right. References to orders
+    stay. Neither an app's user id nor an address leads to the pseudonym without SECRET_KEY.
+    """
+    # Users are known by group, and events are indexed by group.
+    affected = GroupUser.objects.filter(user_key__in=users).order_by("group_id")
+    for group_id in list(affected.values_list("group_id", flat=True).distinct()):
+        events = ErrorEvent.objects.filter(group_id=group_id, user_key__in=users)
+        found = list(events.order_by("pk")[:limit])
+        if found:
+            _replace(found)
+            return len(found)
+        _rename(GroupUser, {"group_id": group_id}, users)
+    counted = ReleaseErrorUser.objects.filter(user_key__in=users)
+    for release_id in set(counted.values_list("release_id", flat=True)):
+        _rename(ReleaseErrorUser, {"release_id": release_id}, users)
+    return 0
+
+
+def _replace(events: Sequence[ErrorEvent]) -> None:
+    ids = [event.pk for event in events]
+    stored = dict(payloads.all_payloads(ids))
+    rows = []
+    for event in events:
+        event.user_key = pseudonym_of(event.user_key)
+        payload = stored.get(event.pk)
+        if payload is not None and "user" in payload:
+            payload["user"] = {"id": event.user_key}
+            data = payloads.pack(json_codec.encode(payload))
+            rows.append(EventPayload(event_id=event.pk, dictionary=None, data=data))
+    ErrorEvent.objects.bulk_update(events, ["user_key"])
+    EventPayload.objects.bulk_update(rows, ["dictionary", "data"])
+
+
+def _rename(
+    model: type[GroupUser] | type[ReleaseErrorUser], of: dict[str, int], users: Collection[str]
+) -> None:
+    """Count the pseudonyms in place of the users."""
+    rows = model._default_manager.filter(**of, user_key__in=users)
+    renamed = [
+        model(**of, user_key=pseudonym_of(user)) for user in rows.values_list("user_key", flat=True)
+    ]
+    model._default_manager.bulk_create(renamed, ignore_conflicts=True)
+    rows.delete()
+
+
+def pseudonym_of(user_key: str) -> str:
+    return "erased-" + salted_hmac("errors.erasure", user_key, algorithm="sha256").hexdigest()[:20]

@@ -1,0 +1,95 @@
+"""An erased person is replaced by a pseudonym in stored errors; orders, messages and counts stay."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from core.clients.models import ClientApp
+from errors.models import ErrorEvent, GroupUser, ReleaseErrorUser
+from errors.services.erasure import erase_user
+from errors.services.release_counts import roll_up
+from errors.store import payloads
+from tests.errors.stored import NOON, PAYLOAD, group_of, make_error
+from tests.factories import make_app
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def app() -> ClientApp:
+    return make_app()
+
+
+def erase_completely(*users: str, limit: int = 200) -> int:
+    total = 0
+    while count := erase_user(users=set(users), limit=limit):
+        total += count
+    return total
+
+
+def make_user_error(app: ClientApp, user: str, **fields: Any) -> ErrorEvent:
+    payload = {**PAYLOAD, "user": {"id": user, "username": "ann"}}
+    return make_error(app, payload=payload, user_key=user, release="shop@1.0.0", **fields)
+
+
+def test_the_user_is_replaced_in_events_payloads_and_counts(app: ClientApp) -> None:
+    events = [make_user_error(app, "u-17", group=name, order_ref="o-1") for name in ("a", "a", "b")]
+    roll_up(now=NOON + timedelta(hours=1))
+
+    assert erase_completely("u-17") == 3
+
+    for event in events:
+        event.refresh_from_db()
+        assert event.user_key.startswith("erased-")
+        assert event.order_ref == "o-1"
+        assert payloads.payload_of(event) == {**PAYLOAD, "user": {"id": event.user_key}}
+    assert len({event.user_key for event in events}) == 1
+    for model in (GroupUser, ReleaseErrorUser):
+        keys = set(model._default_manager.values_list("user_key", flat=True))
+        assert keys == {events[0].user_key}
+
+
+def test_affected_users_are_counted_as_before(app: ClientApp) -> None:
+    for user in ("u-17", "u-17", "u-18"):
+        event = make_user_error(app, user, group="a")
+
+    erase_completely("u-17")
+
+    assert group_of(event).user_count == GroupUser.objects.count() == 2
+
+
+def test_other_users_stay(app: ClientApp) -> None:
+    other = make_user_error(app, "u-170", group="a")
+    make_user_error(app, "u-17", group="a")
+
+    erase_completely("u-17")
+
+    other.refresh_from_db()
+    assert other.user_key == "u-170"
+    assert payloads.payload_of(other)["user"] == {"id": "u-170", "username": "ann"}
+    assert GroupUser.objects.filter(user_key="u-170").exists()
+
+
+def test_each_step_replaces_at_most_the_limit(app: ClientApp) -> None:
+    for group in ("a", "a", "b"):
+        make_user_error(app, "u-17", group=group)
+
+    counts = [erase_user(users={"u-17"}, limit=2) for _ in range(3)]
+
+    assert counts == [2, 1, 0]
+
+
+def test_a_user_who_comes_back_can_be_erased_again(app: ClientApp) -> None:
+    for _ in range(2):
+        event = make_user_error(app, "u-17", group="a")
+        erase_completely("u-17")
+
+    event.refresh_from_db()
+    assert list(GroupUser.objects.values_list("user_key", flat=True)) == [event.user_key]
+
+
+def test_a_person_who_is_unknown_changes_nothing(app: ClientApp) -> None:
+    make_user_error(app, "u-17")
+
+    assert erase_completely("u-99") == erase_completely() == 0
