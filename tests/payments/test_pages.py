@@ -299,7 +299,12 @@ def test_a_decision_about_the_tickets_raises_no_alert(
 
     assert not SystemAlert.objects.exists()
     assert len(find_paid_items(booked)) == (seats == "keep")
-    assert "Refunded</span>" in page(staff, "payments:payment-page", booked.uuid)
+    shown = page(staff, "payments:payment-page", booked.uuid)
+    assert "Refunded</span>" in shown
+    assert ("All seats released" in shown, "2 seats" in shown) == (
+        seats == "release",
+        seats == "keep",
+    )
 
 
 @pytest.mark.parametrize("amount", ["25.01", "0", "-1", "1.005", "x", ""])
