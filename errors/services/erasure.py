@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from django.db.models import Model
 from django.utils.crypto import salted_hmac
 
 from errors.event import json_codec
@@ -45,9 +46,7 @@ def _replace(events: Sequence[ErrorEvent]) -> None:
     EventPayload.objects.bulk_update(rows, ["dictionary", "data"])
 
 
-def _rename(
-    model: type[GroupUser] | type[ReleaseErrorUser], of: dict[str, int], users: Collection[str]
-) -> None:
+def _rename(model: type[Model], of: dict[str, int], users: Collection[str]) -> None:
     """Count the pseudonyms in place of the users."""
     rows = model._default_manager.filter(**of, user_key__in=users)
     renamed = [
