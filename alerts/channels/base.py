@@ -16,6 +16,7 @@ class MessageKind(models.TextChoices):
     RAISED = "raised"
     REMINDER = "reminder"
     ESCALATED = "escalated"
+    PAGED = "paged"  # to a person, by the person's own notification rules
     ACKNOWLEDGED = "acknowledged"
     FLAPPING = "flapping"
     RESOLVED = "resolved"
@@ -49,6 +50,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     recipients: list[str] = []
     html: str = ""  # set for digests and reports, which have templates of their own
+    # Of a message to one person: a signed address at which the person acknowledges without signing in.
+    action_url: str = ""
+    alert_ref: str = ""  # "17.1", the alert and its episode: by which replies and buttons name it
     is_announced: bool = True  # False: a resolution whose alert was never delivered
 
     @property

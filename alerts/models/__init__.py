@@ -15,6 +15,14 @@ from alerts.models.notification import (
     Notification,
     NotificationState,
 )
+from alerts.models.on_call import (
+    NotificationRule,
+    Rotation,
+    RotationMember,
+    Schedule,
+    ScheduleOverride,
+    TurnUnit,
+)
 from alerts.models.people import Person, Team
 from alerts.models.rule import (
     AlertRule,
@@ -41,11 +49,17 @@ __all__ = [
     "DigestRun",
     "EscalationStep",
     "Notification",
+    "NotificationRule",
     "NotificationState",
     "Person",
     "Recurrence",
+    "Rotation",
+    "RotationMember",
     "RuleReading",
+    "Schedule",
+    "ScheduleOverride",
     "Silence",
     "SystemAlert",
     "Team",
+    "TurnUnit",
 ]

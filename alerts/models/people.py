@@ -25,6 +25,11 @@ class Person(QuietHours):
             )
         ],
     )
+    slack_id = models.CharField(
+        max_length=20,
+        blank=True,
+        validators=[RegexValidator(r"^[UW][A-Z0-9]{5,}$", "Enter a member ID such as U024BE7LH.")],
+    )
     is_active = models.BooleanField(default=True)
 
     class Meta:

@@ -37,17 +37,25 @@ class AlertType(models.Model):
 
 
 class EscalationStep(models.Model):
-    """The channels notified of an alert that is not acknowledged in time. The last step repeats three times."""
+    """The channels and people notified of an alert that is not acknowledged in time. The last step repeats three times.
+
+    A schedule stands for the person who is on call when the step is taken. People are notified by their own rules.
+    """
 
     alert_type = models.ForeignKey(AlertType, models.CASCADE, related_name="steps")
-    after = models.DurationField(help_text="The time after the alert was opened.")
-    channels = models.ManyToManyField("alerts.Channel", related_name="+")
+    after = models.DurationField(
+        help_text="The time after the alert was opened. 0 min notifies at once."
+    )
+    channels = models.ManyToManyField("alerts.Channel", blank=True, related_name="+")
+    schedules = models.ManyToManyField("alerts.Schedule", blank=True, related_name="steps")
+    teams = models.ManyToManyField("alerts.Team", blank=True, related_name="+")
+    people = models.ManyToManyField("alerts.Person", blank=True, related_name="+")
 
     class Meta:
         ordering = ["alert_type", "after", "pk"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["alert_type", "after"], name="one_step_per_delay"),
-            models.CheckConstraint(condition=Q(after__gt=timedelta(0)), name="steps_come_later"),
+            models.CheckConstraint(condition=Q(after__gte=timedelta(0)), name="steps_come_later"),
         ]
 
     def __str__(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q
@@ -10,6 +10,7 @@ from django.db.models import Q
 from alerts.channels import filter_configured, get_config, get_transport
 from alerts.extension_points import Severity
 from alerts.models import AlertType, Channel, EscalationStep, Person
+from alerts.wall_clock import to_instant
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,8 @@ def skip_quiet_hours(quiet_hours: tuple[time, time, ZoneInfo] | None, now: datet
     start, end, zone = quiet_hours
     today = now.astimezone(zone).date()
     for day in (today - timedelta(days=1), today):
-        starts_at = _to_instant(day, start, zone)
-        ends_at = _to_instant(day if end > start else day + timedelta(days=1), end, zone)
+        starts_at = to_instant(day, start, zone)
+        ends_at = to_instant(day if end > start else day + timedelta(days=1), end, zone)
         if starts_at <= now < ends_at:
             return ends_at
     return now
-
-
-def _to_instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
-    """Convert a wall-clock time to UTC. A time skipped by daylight saving is shifted by the length of the gap."""
-    return datetime.combine(day, clock, zone).astimezone(UTC)

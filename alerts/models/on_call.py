@@ -1,0 +1,251 @@
+"""On-call schedules: rotations of people, and overrides. `alerts.oncall.plan` decides who is on call at an instant."""
+
+from datetime import date, time, timedelta
+from typing import ClassVar
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+
+from alerts.models.channel import validate_time_zone
+from alerts.models.people import Person
+from alerts.oncall import plan
+
+ALL_WEEKDAYS = list(range(1, 8))
+WEEKDAYS = {
+    1: "Monday",
+    2: "Tuesday",
+    3: "Wednesday",
+    4: "Thursday",
+    5: "Friday",
+    6: "Saturday",
+    7: "Sunday",
+}
+
+
+class TurnUnit(models.TextChoices):
+    DAY = plan.TurnUnit.DAY.value, "days"
+    WEEK = plan.TurnUnit.WEEK.value, "weeks"
+    MONTH = plan.TurnUnit.MONTH.value, "months"
+
+
+def validate_weekdays(value: object) -> None:
+    if not isinstance(value, list) or not value or any(day not in ALL_WEEKDAYS for day in value):
+        raise ValidationError("Enter a list of weekdays, from 1 for Monday to 7 for Sunday.")
+
+
+def all_weekdays() -> list[int]:
+    return list(ALL_WEEKDAYS)
+
+
+class ScheduleQuerySet(models.QuerySet["Schedule"]):
+    def with_people(self) -> "ScheduleQuerySet":
+        """Load all that `get_plan` and the names of its people need."""
+        return self.prefetch_related(
+            "rotations__members__person", "overrides__person", "overrides__instead_of"
+        )
+
+
+class Schedule(models.Model):
+    """A role, such as "Primary", that at each instant one person has. Escalation steps name it."""
+
+    name = models.CharField(max_length=100, unique=True)
+    description = models.CharField(max_length=300, blank=True)
+    time_zone = models.CharField(
+        max_length=50,
+        default="UTC",
+        validators=[validate_time_zone],
+        help_text="In which the schedule is shown, for example Europe/Berlin.",
+    )
+    # A part of the signature of the calendar's address: a new number makes earlier addresses invalid.
+    feed_version = models.PositiveIntegerField(default=1, editable=False)
+
+    objects = ScheduleQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "on-call schedule"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    def get_plan(self) -> plan.Plan:
+        rotations = sorted(self.rotations.all(), key=lambda one: (one.position, one.pk))
+        overrides = sorted(self.overrides.all(), key=lambda one: one.pk)
+        return plan.Plan(
+            tuple(rotation.get_plan() for rotation in rotations),
+            tuple(override.get_plan() for override in overrides),
+        )
+
+
+class Rotation(models.Model):
+    """People who take turns. Of the rotations of a schedule, the first whose hours include an instant decides."""
+
+    schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="rotations")
+    name = models.CharField(max_length=100)
+    position = models.PositiveSmallIntegerField(
+        default=1,
+        help_text="Where the hours of several rotations overlap, the lowest number counts.",
+    )
+    every = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(366)]
+    )
+    unit = models.CharField(max_length=10, choices=TurnUnit, default=TurnUnit.WEEK)
+    first_day = models.DateField(
+        validators=[MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2100, 1, 1))],
+        help_text="The day of the first handover. Weekly turns change on the weekday of this day.",
+    )
+    handover_at = models.TimeField(default=time(9))
+    time_zone = models.CharField(max_length=50, default="UTC", validators=[validate_time_zone])
+    on_from = models.TimeField(null=True, blank=True)
+    on_until = models.TimeField(
+        null=True, blank=True, help_text="An earlier time than the start is on the next day."
+    )
+    weekdays = models.JSONField(
+        default=all_weekdays, validators=[validate_weekdays], help_text="On which the hours begin."
+    )
+
+    class Meta:
+        ordering = ["schedule", "position", "pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["schedule", "name"], name="one_rotation_per_name"),
+            models.CheckConstraint(condition=Q(every__gte=1), name="turns_have_a_length"),
+            models.CheckConstraint(
+                condition=Q(on_from__isnull=True, on_until__isnull=True)
+                | Q(on_from__isnull=False, on_until__isnull=False),
+                name="hours_have_both_ends",
+                violation_error_message="Enter both the start and the end of the hours, or neither.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.schedule}: {self.name}"
+
+    def get_plan(self) -> plan.Rotation:
+        has_hours = self.on_from is not None and self.on_until is not None
+        return plan.Rotation(
+            id=self.pk,
+            people=tuple(
+                member.person_id
+                for member in sorted(self.members.all(), key=lambda one: (one.position, one.pk))
+            ),
+            first_day=self.first_day,
+            handover_at=self.handover_at,
+            zone=ZoneInfo(self.time_zone),
+            unit=plan.TurnUnit(self.unit),
+            every=self.every,
+            hours=(self.on_from, self.on_until) if has_hours else None,  # type: ignore[arg-type]
+            weekdays=frozenset(self.weekdays),
+        )
+
+    @property
+    def turns_text(self) -> str:
+        """Return the length and the handover of a turn: "weekly, Mondays at 09:00 (Europe/Berlin)"."""
+        if self.every > 1:
+            length = f"every {self.every} {TurnUnit(self.unit).label}"
+        else:
+            length = {TurnUnit.DAY: "daily", TurnUnit.WEEK: "weekly"}.get(
+                TurnUnit(self.unit), "monthly"
+            )
+        day = f"{WEEKDAYS[self.first_day.isoweekday()]}s " if self.unit == TurnUnit.WEEK else ""
+        if self.unit == TurnUnit.MONTH:
+            day = f"on day {self.first_day.day} "
+        return f"{length}, {day}at {self.handover_at:%H:%M} ({self.time_zone})"
+
+    @property
+    def hours_text(self) -> str:
+        """Return the hours and weekdays of the rotation: "09:00 to 17:00, Monday, Tuesday", or "always"."""
+        parts = []
+        if self.on_from is not None and self.on_until is not None:
+            parts.append(f"{self.on_from:%H:%M} to {self.on_until:%H:%M}")
+        if set(self.weekdays) != set(ALL_WEEKDAYS):
+            parts.append(", ".join(WEEKDAYS[day] for day in sorted(self.weekdays)))
+        return ", ".join(parts) or "always"
+
+
+class RotationMember(models.Model):
+    """The place of a person in a rotation."""
+
+    rotation = models.ForeignKey(Rotation, models.CASCADE, related_name="members")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="rotation_places")
+    position = models.PositiveSmallIntegerField(default=1)
+
+    class Meta:
+        ordering = ["rotation", "position", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.position}. {self.person}"
+
+
+class ScheduleOverride(models.Model):
+    """A person who takes over for a time. Of several at the same time, the one that was entered last counts."""
+
+    schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="overrides")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="+")
+    # Deleting this person must not turn the override into one of everyone.
+    instead_of = models.ForeignKey(
+        Person,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Take over only the shifts of this person. Leave empty to take over all of the time.",
+    )
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    comment = models.CharField(max_length=200, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "on-call override"
+        ordering = ["-starts_at", "-pk"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(ends_at__gt=F("starts_at")),
+                name="overrides_end_after_they_start",
+                violation_error_message="The end must be after the start.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} in {self.schedule}, {self.starts_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M}"
+
+    def get_plan(self) -> plan.Override:
+        return plan.Override(
+            self.pk, self.person_id, self.starts_at, self.ends_at, self.instead_of_id
+        )
+
+
+class NotificationRule(models.Model):
+    """One step of the way in which a person wants to be notified: a channel, and the delay after the first message."""
+
+    person = models.ForeignKey(Person, models.CASCADE, related_name="notification_rules")
+    after = models.DurationField(
+        default=timedelta(0),
+        help_text="0 min notifies at once. An acknowledgment stops later steps.",
+    )
+    channel = models.ForeignKey("alerts.Channel", models.CASCADE, related_name="personal_rules")
+
+    class Meta:
+        ordering = ["person", "after", "pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["person", "channel", "after"], name="one_rule_per_channel_and_delay"
+            ),
+            models.CheckConstraint(
+                condition=Q(after__gte=timedelta(0)), name="personal_rules_come_later"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person}: {self.channel} after {self.after}"

@@ -1,0 +1,182 @@
+"""The people on call, as a pure function of a schedule and an instant.
+
+A schedule has rotations, in an order, and overrides. At each instant, the first rotation whose hours include it decides;
+the overrides of that instant then replace its person, the newest last. All wall-clock times are in the time zone of their
+rotation, so a handover at 09:00 stays at 09:00 when daylight saving begins or ends.
+"""
+
+import calendar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from alerts.wall_clock import to_instant
+
+MIDNIGHT = time(0)
+EVERY_DAY = frozenset(range(1, 8))
+
+
+class TurnUnit(StrEnum):
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """People who take turns. The first turn begins on `first_day` at `handover_at`; before that, the rotation is empty."""
+
+    id: int
+    people: tuple[int, ...]
+    first_day: date
+    handover_at: time
+    zone: ZoneInfo
+    unit: TurnUnit
+    every: int = 1  # the length of a turn, in units
+    hours: tuple[time, time] | None = None  # None: all day. (22:00, 06:00) ends on the next day
+    weekdays: frozenset[int] = EVERY_DAY  # on which the hours begin; 1 is Monday
+
+    def person_at(self, at: datetime) -> int | None:
+        if not self.people or at < self.handover(0) or not self.covers(at):
+            return None
+        return self.people[self.turn_at(at) % len(self.people)]
+
+    def handover(self, number: int) -> datetime:
+        """Return when the turn with this number begins. A monthly turn from the 31st begins on a shorter month's last day."""
+        count = number * self.every
+        match self.unit:
+            case TurnUnit.DAY:
+                day = self.first_day + timedelta(days=count)
+            case TurnUnit.WEEK:
+                day = self.first_day + timedelta(weeks=count)
+            case TurnUnit.MONTH:
+                day = _add_months(self.first_day, count)
+        return to_instant(day, self.handover_at, self.zone)
+
+    def turn_at(self, at: datetime) -> int:
+        """Return the number of the turn at an instant, which is not before the first turn."""
+        day = at.astimezone(self.zone).date()
+        if self.unit is TurnUnit.MONTH:
+            passed = (day.year - self.first_day.year) * 12 + day.month - self.first_day.month
+        else:
+            passed = (day - self.first_day).days // (7 if self.unit is TurnUnit.WEEK else 1)
+        number = passed // self.every
+        while self.handover(number) > at:
+            number -= 1
+        while self.handover(number + 1) <= at:
+            number += 1
+        return number
+
+    def covers(self, at: datetime) -> bool:
+        """Return True if the instant is within the hours and weekdays of the rotation."""
+        if self._is_unrestricted:
+            return True
+        return any(starts <= at < ends for starts, ends in self._windows(at, at))
+
+    def boundaries(self, since: datetime, until: datetime) -> Iterator[datetime]:
+        """Yield the instants at which the person of the rotation may change; also some outside of the period."""
+        first = self.handover(0)
+        if not self.people or first >= until:
+            return
+        for number in range(self.turn_at(max(since, first)), self.turn_at(until) + 1):
+            yield self.handover(number)
+        if not self._is_unrestricted:
+            for window in self._windows(since, until):
+                yield from window
+
+    @property
+    def _is_unrestricted(self) -> bool:
+        return self.hours is None and self.weekdays == EVERY_DAY
+
+    def _windows(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield the starts and ends of the hours on each day of the period and the day before it."""
+        starts_at, ends_at = self.hours or (MIDNIGHT, MIDNIGHT)
+        day = since.astimezone(self.zone).date() - timedelta(days=1)
+        last = until.astimezone(self.zone).date()
+        while day <= last:
+            if day.isoweekday() in self.weekdays:
+                end_day = day if ends_at > starts_at else day + timedelta(days=1)
+                yield (
+                    to_instant(day, starts_at, self.zone),
+                    to_instant(end_day, ends_at, self.zone),
+                )
+            day += timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Override:
+    """A person who takes over for a time: from everyone, or only from `instead_of`."""
+
+    id: int
+    person: int
+    starts_at: datetime
+    ends_at: datetime
+    instead_of: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule without its names: rotations, of which the first counts, and overrides, oldest first."""
+
+    rotations: tuple[Rotation, ...]
+    overrides: tuple[Override, ...] = ()
+
+
+@dataclass(frozen=True)
+class Duty:
+    """The person on call at an instant, and the rotation or the override that says so."""
+
+    person: int
+    rotation: int | None = None
+    override: int | None = None
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A period in which one person is on call without interruption, for the same reason."""
+
+    starts_at: datetime
+    ends_at: datetime
+    duty: Duty | None  # None: a gap, in which no one is on call
+
+
+def on_call_at(plan: Plan, at: datetime) -> Duty | None:
+    """Return who is on call at an instant, or None in a gap."""
+    duty = None
+    for rotation in plan.rotations:
+        person = rotation.person_at(at)
+        if person is not None:
+            duty = Duty(person, rotation=rotation.id)
+            break
+    for override in plan.overrides:
+        if override.starts_at <= at < override.ends_at and (
+            override.instead_of is None or (duty and duty.person == override.instead_of)
+        ):
+            duty = Duty(override.person, override=override.id)
+    return duty
+
+
+def shifts_between(plan: Plan, since: datetime, until: datetime) -> list[Shift]:
+    """Return the shifts and gaps of a period in order, without a pause between them, cut at its ends."""
+    instants = {since}
+    for rotation in plan.rotations:
+        instants.update(rotation.boundaries(since, until))
+    for override in plan.overrides:
+        instants.update((override.starts_at, override.ends_at))
+    starts = sorted(at for at in instants if since <= at < until)
+    shifts: list[Shift] = []
+    for starts_at, ends_at in zip(starts, [*starts[1:], until], strict=False):
+        duty = on_call_at(plan, starts_at)
+        if shifts and shifts[-1].duty == duty:
+            shifts[-1] = Shift(shifts[-1].starts_at, ends_at, duty)
+        else:
+            shifts.append(Shift(starts_at, ends_at, duty))
+    return shifts
+
+
+def _add_months(day: date, count: int) -> date:
+    months = day.year * 12 + day.month - 1 + count
+    year, month = divmod(months, 12)
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))

@@ -1,0 +1,12 @@
+"""Conversion of wall-clock times, such as a handover at 09:00 in Europe/Berlin, to instants."""
+
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
+
+
+def to_instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
+    """Convert a wall-clock time to UTC.
+
+    A time skipped by daylight saving is shifted by the length of the gap. Of a time that occurs twice, the first counts.
+    """
+    return datetime.combine(day, clock.replace(fold=0), zone).astimezone(UTC)
