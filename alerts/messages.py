@@ -41,6 +41,7 @@ def compose(
         at=now,
         started_at=alert.opened_at,
         thread=f"opsportal:{alert.pk}:{alert.episode}",
+        alert_ref=f"{alert.pk}.{alert.episode}",
         component=alert.source,
         group=alert.alert_type,
         recipients=list(recipients),

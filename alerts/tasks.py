@@ -1,8 +1,12 @@
 """Scheduled and queued work of alerts. Every task is safe to run twice, because rows record what was done."""
 
+from contextlib import suppress
+
 from django.utils import timezone
 
 from alerts import services
+from alerts.channels import DeliveryFailed
+from alerts.channels.http import post
 from alerts.extension_points import Cadence
 from alerts.services import cleanup, digests, dispatch, watchdog
 from core.lib.continuous import Control, continuous
@@ -67,6 +71,16 @@ def send_daily_digest() -> str:
 def send_weekly_report() -> str:
     """Summarize the week: uptime, errors, alerts and sales."""
     return digests.send_weekly_report(now=timezone.now())
+
+
+def answer_in_slack(url: str, text: str) -> None:
+    """Show the outcome of a button in Slack. If this is lost, the portal still shows it."""
+    with suppress(DeliveryFailed):
+        post(
+            "slack",
+            url,
+            json={"text": text, "response_type": "in_channel", "replace_original": False},
+        )
 
 
 @every(minutes=1, title="Ping the external watchdog")

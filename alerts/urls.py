@@ -3,7 +3,17 @@
 from django.contrib import admin
 from django.urls import path
 
-from alerts.views import actions, api, detail, form_previews, inbox, receive, routing
+from alerts.views import (
+    actions,
+    api,
+    detail,
+    form_previews,
+    inbox,
+    on_call,
+    receive,
+    replies,
+    routing,
+)
 
 app_name = "alerts"
 staff = admin.site.admin_view
@@ -13,6 +23,31 @@ urlpatterns = [
     path("api/v1/alerts/receive/alertmanager/", receive.alertmanager, name="receive-alertmanager"),
     path("api/v1/alerts/receive/grafana/", receive.grafana, name="receive-grafana"),
     path("api/v1/alerts/receive/generic/", receive.generic, name="receive-generic"),
+    path("alerts/replies/sms/<int:pk>/", replies.sms, name="reply-sms"),
+    path("alerts/replies/voice/<str:token>/", replies.voice, name="reply-voice"),
+    path("alerts/replies/slack/<int:pk>/", replies.slack_button, name="reply-slack"),
+    path("a/<str:token>/", replies.link, name="action-link"),
+    path("on-call/<str:token>.ics", on_call.feed, name="on-call-feed"),
+    path("api/v1/on-call/", on_call.api_now, name="on-call-now"),
+    path("api/v1/on-call/<int:pk>/shifts/", on_call.api_shifts, name="on-call-shifts"),
+    path("api/v1/on-call/<int:pk>/overrides/", on_call.api_overrides, name="on-call-overrides"),
+    path(
+        "api/v1/on-call/<int:pk>/overrides/<int:override_id>/",
+        on_call.api_override,
+        name="on-call-override",
+    ),
+    path("admin/alerts/on-call/", staff(on_call.page), name="on-call"),
+    path("admin/alerts/on-call/<int:pk>/", staff(on_call.schedule_page), name="on-call-schedule"),
+    path(
+        "admin/alerts/on-call/<int:pk>/override/",
+        staff(on_call.add_override),
+        name="on-call-override-add",
+    ),
+    path(
+        "admin/alerts/on-call/<int:pk>/new-address/",
+        staff(on_call.renew_feed),
+        name="on-call-feed-renew",
+    ),
     path("admin/alerts/", staff(inbox.inbox), name="alert-list"),
     path("admin/alerts/routing/", staff(routing.routing_table), name="routing"),
     path(

@@ -2,6 +2,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -40,7 +41,7 @@ class ChannelAdmin(PortalAdmin):
     }
     list_display = ("name", "kind_label", "state", "routes", "last_success_at", "test_button")
     form = ChannelForm
-    readonly_fields = ("state", "last_success_at", "last_error")
+    readonly_fields = ("state", "last_success_at", "last_error", "reply_address")
     actions = ("enable",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Channel]:
@@ -52,10 +53,18 @@ class ChannelAdmin(PortalAdmin):
         shown = [form_field_name(field.name) for field in transport.fields if field.is_shown]
         if any(field.setting for field in transport.fields):
             shown = ["uses_environment", *shown]
-        state = self.readonly_fields if obj else ()
+        state = ("state", "last_success_at", "last_error") if obj else ()
         sections: list[Any] = [
             (None, {"fields": ("name", "is_enabled", *state)}),
-            (transport.label, {"fields": shown}),
+            (
+                transport.label,
+                {
+                    "fields": [
+                        *shown,
+                        *(["reply_address"] if obj and kind in ("sms", "slack") else []),
+                    ]
+                },
+            ),
         ]
         if transport.contact_field:
             sections.append(("Recipients", {"fields": ["teams", "people"]}))
@@ -135,6 +144,11 @@ class ChannelAdmin(PortalAdmin):
                 ),
                 messages.WARNING,
             )
+
+    @admin.display(description="webhook for replies")
+    def reply_address(self, channel: Channel) -> str:
+        """Return the address that Twilio or Slack calls when a person replies or clicks."""
+        return settings.BASE_URL + reverse(f"alerts:reply-{channel.kind}", args=[channel.pk])
 
     @admin.display(description="kind", ordering="kind")
     def kind_label(self, channel: Channel) -> str:

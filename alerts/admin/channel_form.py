@@ -15,7 +15,7 @@ from core.lib import outbound
 from core.lib.forms import Checkboxes
 
 # Kinds that interrupt people: a new channel of these gets critical types only, unless staff choose others.
-INTERRUPTING_KINDS = ("sms", "pagerduty")
+INTERRUPTING_KINDS = ("sms", "voice", "pagerduty")
 
 
 def form_field_name(field_name: str) -> str:
@@ -98,6 +98,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         if (
             TRANSPORTS[self.kind].contact_field
             and cleaned.get("is_enabled", True)
+            and (cleaned.get("gets_every_type") or cleaned.get("routed_types"))
             and not self.list_recipients()
         ):
             self.add_error(None, "Enter recipients, or choose people or teams.")
@@ -136,6 +137,11 @@ def build_form(channel: Channel) -> type[ChannelForm]:
             hint = f"{hint} From the setting {field.setting}: {shown}.".strip()
         if field.is_secret and own:
             hint = f"{hint} A value is stored. Enter a new one to replace it.".strip()
+        if field.is_flag:
+            fields[form_field_name(field.name)] = forms.BooleanField(
+                label=field.label, required=False, initial=bool(own), help_text=hint
+            )
+            continue
         fields[form_field_name(field.name)] = forms.CharField(
             label=field.label,
             required=False,

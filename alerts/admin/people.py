@@ -1,7 +1,19 @@
 from django.contrib import admin
+from django.db import models
 
-from alerts.models import Person, Team
-from core.lib.admin import PortalAdmin, Section
+from alerts.models import NotificationRule, Person, Team
+from core.lib.admin import PortalAdmin, PortalInline, Section
+from core.lib.forms import SpanField
+
+
+class NotificationRuleInline(PortalInline):
+    """The steps by which a person is notified when an escalation names the person, or a schedule or team."""
+
+    model = NotificationRule
+    extra = 1
+    formfield_overrides = {models.DurationField: {"form_class": SpanField}}
+    verbose_name_plural = "notification rules"
+    field_labels = {"after": "After"}
 
 
 @admin.register(Person)
@@ -11,7 +23,7 @@ class PersonAdmin(PortalAdmin):
     setting_purpose = "People whom channels notify by e-mail or SMS, with their quiet hours."
     fieldsets = (
         (None, {"fields": ("name", "user", "is_active")}),
-        ("Contact", {"fields": ("email", "phone")}),
+        ("Contact", {"fields": ("email", "phone", "slack_id")}),
         (
             "Quiet hours",
             {
@@ -23,6 +35,7 @@ class PersonAdmin(PortalAdmin):
     field_labels = {
         "email": "E-mail address",
         "phone": "Phone number",
+        "slack_id": "Slack member ID",
         "user": "Signs in as",
         "is_active": "Gets messages",
         "quiet_from": "From",
@@ -30,11 +43,13 @@ class PersonAdmin(PortalAdmin):
     }
     field_help = {
         "phone": "In international format, for example +491701234567.",
+        "slack_id": "By which buttons in Slack know this person (optional), for example U024BE7LH.",
         "user": "The account of this person in the portal (optional).",
         "time_zone": "For example Europe/Berlin.",
     }
     list_display = ("name", "email", "phone", "quiet_from", "quiet_until", "time_zone", "is_active")
     search_fields = ("name", "email")
+    inlines = (NotificationRuleInline,)
 
 
 @admin.register(Team)

@@ -1,5 +1,6 @@
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db import models
 from django.db.models import QuerySet
@@ -166,10 +167,24 @@ class AlertRuleAdmin(PortalAdmin):
         return rule.last_error[:80]
 
 
+class StepForm(forms.ModelForm[EscalationStep]):
+    class Meta:
+        model = EscalationStep
+        fields = ("after", "schedules", "people", "teams", "channels")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        names = ("schedules", "people", "teams", "channels")
+        if not any(cleaned.get(name) for name in names) and not cleaned.get("DELETE"):
+            raise forms.ValidationError("Choose a schedule, a person, a team or a channel.")
+        return cleaned
+
+
 class StepInline(PortalInline):
     model = EscalationStep
+    form = StepForm
     constraint_messages = {
-        "steps_come_later": ("after", "Enter a duration above zero, for example 15 min."),
+        "steps_come_later": ("after", "Enter 0 min or a longer time, for example 15 min."),
         "one_step_per_delay": ("after", "Another step has the same time. Enter a different one."),
     }
     formfield_overrides = SPANS

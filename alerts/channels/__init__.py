@@ -13,6 +13,7 @@ from alerts.channels.slack import Slack
 from alerts.channels.sms import Sms
 from alerts.channels.teams import Teams
 from alerts.channels.telegram import Telegram
+from alerts.channels.voice import Voice
 from alerts.channels.webhook import Webhook
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ TRANSPORTS: dict[str, Transport] = {
         Email(),
         Slack(),
         Sms(),
+        Voice(),
         PagerDuty(),
         Webhook(),
         Teams(),
@@ -49,11 +51,17 @@ def get_config(channel: "Channel") -> dict[str, str]:
     return result
 
 
+def list_missing_settings(channel: "Channel") -> list[str]:
+    """Return the labels of the required fields that are still empty. Messages to people need nothing more."""
+    config = get_config(channel)
+    return [f.label for f in get_transport(channel).fields if f.is_required and not config[f.name]]
+
+
 def list_missing_fields(channel: "Channel") -> list[str]:
-    """Return the labels of the required fields that are still empty; none if the channel is configured."""
+    """Return what routed alerts need and the channel lacks: required fields, and recipients."""
     config = get_config(channel)
     transport = get_transport(channel)
-    missing = [f.label for f in transport.fields if f.is_required and not config[f.name]]
+    missing = list_missing_settings(channel)
     if (
         transport.contact_field
         and not transport.recipients(config)
@@ -77,4 +85,5 @@ __all__ = [
     "get_config",
     "get_transport",
     "list_missing_fields",
+    "list_missing_settings",
 ]

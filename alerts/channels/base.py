@@ -119,6 +119,7 @@ class Field:
     is_secret: bool = False
     is_required: bool = True
     setting: str = ""
+    is_flag: bool = False  # a checkbox; the value is "True" or empty
     is_url: bool = False  # True: private addresses are refused when staff enter one
     is_shown: bool = True  # False: read from the settings only
     default: str = ""

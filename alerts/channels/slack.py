@@ -1,5 +1,8 @@
 """Slack, through an incoming webhook: https://api.slack.com/messaging/webhooks"""
 
+import hashlib
+import hmac
+
 from alerts.channels.base import Config, Field, Message, Receipt, Transport, truncate
 from alerts.channels.http import is_from_settings, post
 
@@ -12,6 +15,8 @@ COLORS = {
 }
 SHAPES = {"critical": "⛔", "high": "🔶", "warning": "⚠️", "medium": "🔸", "info": "🔹"}
 RESOLVED_COLOR = "#2e7d32"
+ACTIONS = {"acknowledge": "Acknowledge", "resolve": "Resolve"}
+MAX_AGE_SECONDS = 300
 
 
 def escape(text: str) -> str:
@@ -28,7 +33,19 @@ def format_headline(message: Message) -> str:
     return f"{SHAPES.get(message.severity, '')} {message.title}".strip()
 
 
-def build_blocks(message: Message) -> list[dict[str, object]]:
+def is_authentic(secret: str, timestamp: str, body: bytes, signature: str, *, now: float) -> bool:
+    """Return True if Slack signed the request within the last five minutes.
+
+    https://api.slack.com/authentication/verifying-requests-from-slack
+    """
+    if not secret or not timestamp.isdecimal() or abs(now - int(timestamp[:15])) > MAX_AGE_SECONDS:
+        return False
+    base = b":".join((b"v0", timestamp.encode(), body))
+    expected = "v0=" + hmac.new(secret.encode(), base, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected.encode(), signature.encode())
+
+
+def build_blocks(message: Message, *, has_buttons: bool = False) -> list[dict[str, object]]:
     """Build the header, a section with facts, the context, and a button that opens the alert.
 
     Slack's limits in characters: header 150, section 3,000, and ten fields of 2,000.
@@ -64,20 +81,23 @@ def build_blocks(message: Message) -> list[dict[str, object]]:
             ],
         },
     ]
+    buttons: list[dict[str, object]] = []
+    if has_buttons and message.alert_ref and not message.is_resolved:
+        buttons += [
+            _button(text, action_id=action, value=message.alert_ref)
+            for action, text in ACTIONS.items()
+        ]
+    elif message.action_url and not message.is_resolved:
+        buttons.append(_button("Acknowledge or resolve", url=message.action_url))
     if message.url:
-        result.append(
-            {
-                "type": "actions",
-                "elements": [
-                    {
-                        "type": "button",
-                        "text": {"type": "plain_text", "text": "Open in opsportal"},
-                        "url": message.url,
-                    }
-                ],
-            }
-        )
+        buttons.append(_button("Open in opsportal", url=message.url))
+    if buttons:
+        result.append({"type": "actions", "elements": buttons})
     return result
+
+
+def _button(text: str, **members: str) -> dict[str, object]:
+    return {"type": "button", "text": {"type": "plain_text", "text": text}, **members}
 
 
 class Slack(Transport):
@@ -91,15 +111,23 @@ class Slack(Transport):
             is_url=True,
             setting="SLACK_WEBHOOK_URL",
         ),
+        Field(
+            "signing_secret",
+            "Signing secret",
+            is_secret=True,
+            is_required=False,
+            help="Of your Slack app. With it, messages have buttons that acknowledge and resolve.",
+        ),
     )
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         color = (
             RESOLVED_COLOR if message.is_resolved else COLORS.get(message.severity, COLORS["info"])
         )
+        blocks = build_blocks(message, has_buttons=bool(config["signing_secret"]))
         body = {
             "text": truncate(escape(format_headline(message)), 3000),
-            "attachments": [{"color": color, "blocks": build_blocks(message)}],
+            "attachments": [{"color": color, "blocks": blocks}],
         }
         url = config["webhook_url"]
         is_trusted = is_from_settings(url, "SLACK_WEBHOOK_URL")

@@ -1,10 +1,9 @@
 """SMS through Twilio's Messages resource: https://www.twilio.com/docs/messaging/api/message-resource"""
 
 import unicodedata
-from urllib.parse import quote
 
+from alerts.channels import twilio
 from alerts.channels.base import Config, Field, Message, Receipt, Transport
-from alerts.channels.http import is_from_settings, parse_json_object, post
 
 # A GSM-7 segment holds 160 characters. A single character outside of GSM-7 turns the message into UCS-2 with 70.
 # https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
@@ -51,19 +50,26 @@ def count_characters(text: str) -> int:
     return sum(2 if character in EXTENDED else 1 for character in text)
 
 
-def build_segment(message: Message) -> str:
-    """Build one segment: severity and title, as much of the text as fits, and the link if it fits completely."""
-    text = _truncate(
-        to_gsm7(f"{message.state_word.upper()}: {message.bare_title}"), SEGMENT_CHARACTERS
-    )
-    link = f"\n{to_gsm7(message.url)}" if message.url else ""
-    room = SEGMENT_CHARACTERS - count_characters(text) - count_characters(link)
+def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
+    """Build one segment: severity and title, as much of the text as fits, and the link if it fits completely.
+
+    A message to a person keeps its link, which acknowledges, at the cost of the title.
+    """
+    hint = ""
+    if accepts_replies and message.alert_ref and not message.is_resolved:
+        number = message.alert_ref.partition(".")[0]
+        hint = f"\nReply ACK {number} or RES {number}"
+    link = to_gsm7(f"\n{message.action_url or message.url}".rstrip())
+    end = hint + link if message.action_url else hint  # without which the person cannot act
+    title = to_gsm7(f"{message.state_word.upper()}: {message.bare_title}")
+    text = _truncate(title, SEGMENT_CHARACTERS - count_characters(end))
+    room = SEGMENT_CHARACTERS - count_characters(text + hint + link)
     if room < 0:
-        return text
+        return text + end
     body = " ".join(to_gsm7(f"{message.impact} {message.text}").split())
     if body and room > 20:
         text += "\n" + _truncate(body, room - 1)
-    return text + link
+    return text + hint + link
 
 
 def _truncate(text: str, limit: int) -> str:
@@ -78,32 +84,22 @@ class Sms(Transport):
     kind = "sms"
     label = "SMS (Twilio)"
     fields = (
-        Field("account_sid", "Account SID", setting="TWILIO_ACCOUNT_SID"),
-        Field("auth_token", "Auth token", is_secret=True, setting="TWILIO_AUTH_TOKEN"),
-        Field("sender", "From", setting="TWILIO_FROM", help="A number or a sender name."),
+        *twilio.ACCOUNT_FIELDS[:-1],
         Field(
-            "recipients",
-            "To",
+            "accepts_replies",
+            "Replies acknowledge and resolve",
             is_required=False,
-            setting="ALERT_PHONES",
-            help="Numbers like +491701234567, separated by commas. You can also add people and teams.",
+            is_flag=True,
+            help="Messages then say how to reply. The number needs the webhook that this page shows.",
         ),
-        Field("api_url", "", setting="TWILIO_API_URL", is_shown=False),
+        twilio.ACCOUNT_FIELDS[-1],
     )
     contact_field = "phone"
     sends_individually = True
     max_per_minute = 20
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        sid = config["account_sid"]
-        url = f"{config['api_url']}/2010-04-01/Accounts/{quote(sid, safe='')}/Messages.json"
         # Twilio has no idempotency key: a retry must not reach other people twice, hence one recipient per message.
         (recipient,) = message.recipients
-        response, receipt = post(
-            "twilio",
-            url,
-            is_trusted=is_from_settings(config["api_url"], "TWILIO_API_URL"),
-            data={"From": config["sender"], "To": recipient, "Body": build_segment(message)},
-            auth=(sid, config["auth_token"]),
-        )
-        return Receipt(receipt.answer, str(parse_json_object(response).get("sid", "")))
+        body = build_segment(message, accepts_replies=bool(config["accepts_replies"]))
+        return twilio.create("Messages", config, {"To": recipient, "Body": body})

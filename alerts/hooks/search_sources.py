@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.db.models import Q
 from django.urls import reverse
 
-from alerts.models import AlertRule, Channel, Person, SystemAlert
+from alerts.models import AlertRule, Channel, Person, Schedule, SystemAlert
 from core.lib.search_sources import MAX_HITS, Hit, Search, search_source
 
 
@@ -49,3 +49,11 @@ def find_channels(search: Search) -> Iterator[Hit]:
 def find_people(search: Search) -> Iterator[Hit]:
     for person in Person.objects.filter(_words(search, "name", "email"))[:MAX_HITS]:
         yield Hit(person.name, reverse("admin:alerts_person_change", args=[person.pk]))
+
+
+@search_source(
+    "alerts.schedules", title="On-call schedules", permission="alerts.view_schedule", order=715
+)
+def find_schedules(search: Search) -> Iterator[Hit]:
+    for schedule in Schedule.objects.filter(_words(search, "name", "description"))[:MAX_HITS]:
+        yield Hit(schedule.name, reverse("alerts:on-call-schedule", args=[schedule.pk]))

@@ -185,6 +185,7 @@ FIRING_KINDS = (
     MessageKind.RAISED,
     MessageKind.REMINDER,
     MessageKind.ESCALATED,
+    MessageKind.PAGED,
     MessageKind.FLAPPING,
 )
 # Messages that remain valid as long as the alert fires.

@@ -35,6 +35,10 @@ class AlertType(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def has_immediate_step(self) -> bool:
+        """Return True if the escalation notifies people or channels as soon as an alert opens."""
+        return self.steps.filter(after=timedelta(0)).exists()
+
 
 class EscalationStep(models.Model):
     """The channels and people notified of an alert that is not acknowledged in time. The last step repeats three times.

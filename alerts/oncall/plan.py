@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from alerts.wall_clock import to_instant
 
 MIDNIGHT = time(0)
+LOOK_AHEAD = timedelta(days=60)  # in which the end of a current shift is searched
 EVERY_DAY = frozenset(range(1, 8))
 
 

@@ -33,7 +33,7 @@ from alerts.models import (
     NotificationState,
 )
 from alerts.queries.impact import alert_impact
-from alerts.services import channel_state, outbox
+from alerts.services import channel_state, outbox, paging
 from alerts.services.transitions import add_timeline_entry
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,9 @@ def claim(
         return fail(notification, "its deadline passed before it could be sent", now=now)
     if notification.attempt_count > notification.attempts_allowed:
         return fail(notification, "the process that was sending it stopped", now=now)
+    obsolete = paging.is_obsolete(notification, now=now)
+    if obsolete:
+        return _supersede(notification, obsolete)
     message = _load_message(notification)
     if message is None:
         return _supersede(notification, "the alert was never delivered")

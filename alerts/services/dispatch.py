@@ -19,7 +19,7 @@ from django.db import DatabaseError, close_old_connections, connections, transac
 from django.db.models import Q
 from django.utils import timezone
 
-from alerts.channels import TRANSPORTS, list_missing_fields
+from alerts.channels import TRANSPORTS, list_missing_settings
 from alerts.models import (
     Channel,
     ChannelTest,
@@ -169,7 +169,7 @@ class Dispatcher:
         return [
             ready[pk]
             for pk in sorted(set(due.values_list("channel_id", flat=True).distinct()))
-            if self._free_slots(ready[pk]) > 0 and not list_missing_fields(ready[pk])
+            if self._free_slots(ready[pk]) > 0 and not list_missing_settings(ready[pk])
         ]
 
     def _in_flight(self, channel: Channel) -> int:

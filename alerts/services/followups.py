@@ -10,8 +10,8 @@ from django.db.models import F, Q, QuerySet
 from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
 from alerts.models import AlertEvent, AlertState, AlertType, EscalationStep, SystemAlert
-from alerts.queries import routing, silences
-from alerts.services import lifecycle, notifications
+from alerts.queries import on_call, routing, silences
+from alerts.services import lifecycle, notifications, paging
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, transition
 
@@ -93,8 +93,8 @@ def _announce(alert: SystemAlert, now: datetime) -> bool:
 def _escalate(alert: SystemAlert, now: datetime) -> bool:
     """Take the next escalation step. After the last step and its repeats, mark the alert as unanswered.
 
-    If no channel was available when the alert opened, the step's channels get the alert itself. As long as the step has
-    no channel either, it waits.
+    If no channel was available when the alert opened, the step's channels get the alert itself. A step that reaches
+    no one, such as a schedule with a gap, is followed by the next one at once; the last step waits.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     steps = list(alert_type.steps.order_by("after", "pk"))
@@ -111,18 +111,32 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
             )
         return False
     step = steps[min(number, len(steps) - 1)]
+    is_escalation = number > 0 or step.after > timedelta(0)
     channels = routing.list_channels(step)
-    if not channels:
+    if not is_escalation:  # the channels of the type were notified when the alert opened
+        known = routing.list_channels(alert_type)
+        channels = [channel for channel in channels if channel not in known]
+    people = on_call.find_people(step, now=now)
+    is_reaching = bool(channels) or any(paging.list_ways(person) for person in people)
+    if not is_reaching and number + 1 >= len(steps):
         return False
-    is_announced = alert.is_announced or alert.notice_count > 0
-    kind = MessageKind.ESCALATED if is_announced else notifications.choose_kind(alert)
+    kind = notifications.choose_first_kind(alert)
+    if is_escalation and (alert.is_announced or alert.notice_count > 0):
+        kind = MessageKind.ESCALATED
+    elif is_escalation:
+        kind = notifications.choose_kind(alert)
     if not transition(
         alert,
         escalation_count=number + 1,
-        escalate_at=_next_escalation_at(alert, steps, number, now),
+        escalate_at=_next_escalation_at(alert, steps, number, now) if is_reaching else now,
     ):
         return False
+    if not is_reaching:
+        text = f"escalation step {number + 1} reaches no one, so the next one follows at once"
+        add_timeline_entry(alert, Kind.ESCALATED, text, now=now)
+        return _escalate(alert, now)
     notifications.notify(alert, kind, channels, now=now)
+    paging.page(alert, people, is_escalation=is_escalation, now=now)
     return True
 
 

@@ -17,6 +17,7 @@ from alerts.models import AlertEvent, AlertRule, AlertState, SystemAlert
 from alerts.services import notifications
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, transition, update_locked
+from core.lib import queue
 
 Kind = AlertEvent.Kind
 
@@ -295,6 +296,8 @@ def start_response_clock(alert: SystemAlert, *, now: datetime) -> None:
         escalate_at=now + first.after if first else None,
         is_unanswered=False,
     )
+    if first and not first.after:  # without waiting for the next minute
+        queue.enqueue("alerts.tasks.follow_up")
 
 
 def _count_transitions(alert: SystemAlert, now: datetime) -> int:

@@ -41,7 +41,11 @@ def announce(alert: SystemAlert, *, now: datetime) -> int:
         return 0
     kind = choose_kind(alert)
     channels = routing.list_channels(alert_type)
-    hold = find_hold_reason(alert, kind, now) or ("" if channels else NO_CHANNEL)
+    hold = find_hold_reason(alert, kind, now)
+    if not hold and not channels:
+        if alert_type.has_immediate_step():
+            return 0  # the escalation notifies people at once
+        hold = NO_CHANNEL
     if hold:
         if not alert.events.filter(kind=AlertEvent.Kind.HELD_BACK, text=hold).exists():
             add_timeline_entry(alert, AlertEvent.Kind.HELD_BACK, hold, now=now)
@@ -60,9 +64,13 @@ def announce_flapping(alert: SystemAlert, *, now: datetime) -> int:
     return notify(alert, Kind.FLAPPING, routing.list_channels(alert_type), now=now)
 
 
+def choose_first_kind(alert: SystemAlert) -> MessageKind:
+    return Kind.REOPENED if alert.reopen_count else Kind.TRIGGERED
+
+
 def choose_kind(alert: SystemAlert) -> MessageKind:
     """Return the kind of message that fits what was already sent since the alert opened."""
-    first = Kind.REOPENED if alert.reopen_count else Kind.TRIGGERED
+    first = choose_first_kind(alert)
     if not alert.notice_count:
         return first
     last_severity = (
@@ -157,9 +165,11 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
     """
     channel_names: list[str] = []
     number = alert.notice_count + 1
+    _supersede_unsent_pages(alert)
     firing = (
         alert.notifications.filter(kind__in=FIRING_KINDS, created_at__gte=alert.opened_at)
         .exclude(state=NotificationState.GROUPED)  # the storm message says how many are resolved
+        .exclude(kind=Kind.PAGED, attempt_count=0)
         .select_related("channel")
         .order_by("pk")
     )
@@ -194,6 +204,13 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
         text = f"{Kind.RESOLVED.label}: {', '.join(dict.fromkeys(channel_names))}"
         add_timeline_entry(alert, AlertEvent.Kind.ANNOUNCED, text, now=now)
     return len(channel_names)
+
+
+def _supersede_unsent_pages(alert: SystemAlert) -> None:
+    """Supersede messages to people that were not tried yet: those people need not learn that it is over."""
+    alert.notifications.filter(
+        kind=Kind.PAGED, state=NotificationState.WAITING, attempt_count=0
+    ).update(state=NotificationState.SUPERSEDED, error="resolved before this message was due")
 
 
 def _build_stream(alert: SystemAlert, label: str) -> str:

@@ -22,6 +22,7 @@ def acknowledge(
     user: AbstractBaseUser | None,
     now: datetime,
     batch: uuid.UUID | None = None,
+    text: str = "",
 ) -> int:
     """Stop reminders and escalation until the severity rises or the problem returns."""
 
@@ -40,6 +41,7 @@ def acknowledge(
         add_timeline_entry(
             alert,
             Kind.ACKNOWLEDGED,
+            text,
             now=now,
             user_id=_pk(user),
             batch=batch,
@@ -95,6 +97,7 @@ def resolve(
     user: AbstractBaseUser | None,
     now: datetime,
     batch: uuid.UUID | None = None,
+    text: str = "manually",
 ) -> int:
     """Resolve the alerts manually. A rule that is still breached reopens its alert."""
 
@@ -103,7 +106,7 @@ def resolve(
             return False
         previous = undo.snapshot(alert)
         if not lifecycle.resolve(
-            alert, now=now, text="manually", user_id=_pk(user), batch=batch, previous=previous
+            alert, now=now, text=text, user_id=_pk(user), batch=batch, previous=previous
         ):
             raise _Conflict
         return True

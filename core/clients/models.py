@@ -38,6 +38,7 @@ class Scope(models.TextChoices):
     RESERVATIONS = "reservations", "Create, read, extend, cancel and complete reservations"
     RELEASES = "releases", "Report releases and deploys, and upload source maps"
     ALERTS = "alerts", "Send alerts of other systems, such as Alertmanager"
+    ON_CALL = "on-call", "Read who is on call, and enter overrides"
     ERRORS_READ = "errors:read", "Read errors, their events and releases"
     ERRORS_WRITE = "errors:write", "Resolve, mute, assign, merge, comment on and delete errors"
     CONFIG_READ = "config:read", "Read monitors, heartbeats, rules, channels, people and teams"

@@ -1,6 +1,7 @@
 """The people on call: handovers, hours, overrides, daylight saving, leap days and month ends."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -305,7 +306,7 @@ def test_at_every_instant_exactly_the_person_of_the_schedule_is_on_call(
 
     assert [shift.starts_at for shift in shifts[1:]] == [shift.ends_at for shift in shifts[:-1]]
     assert (shifts[0].starts_at, shifts[-1].ends_at) == (START, until)
-    assert all(one.duty != next.duty for one, next in zip(shifts, shifts[1:], strict=False))
+    assert all(one.duty != next.duty for one, next in pairwise(shifts))
     instants = [START + offset * MINUTE for offset in offsets]
     edges = [shift.starts_at for shift in shifts[1:9]]
     for at in [*instants, *edges, *(edge - timedelta(seconds=1) for edge in edges)]:

@@ -20,6 +20,10 @@ pytestmark = pytest.mark.django_db
 
 SCOPES = {
     "alerts:check-run": Scope.ADMIN,
+    "alerts:on-call-now": Scope.ON_CALL,
+    "alerts:on-call-override": Scope.ON_CALL,
+    "alerts:on-call-overrides": Scope.ON_CALL,
+    "alerts:on-call-shifts": Scope.ON_CALL,
     "alerts:receive-alertmanager": Scope.ALERTS,
     "alerts:receive-generic": Scope.ALERTS,
     "alerts:receive-grafana": Scope.ALERTS,
@@ -85,6 +89,9 @@ WITHOUT_A_KEY = {
     "health:heartbeat-step",
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "alerts:on-call-override": {"pk": 1, "override_id": 1},
+    "alerts:on-call-overrides": {"pk": 1},
+    "alerts:on-call-shifts": {"pk": 1},
     "errors:api-event-delete": {"event_id": uuid.uuid4()},
     "errors:api-event-detail": {"event_id": uuid.uuid4()},
     "errors:api-event-list": {"group_id": 1},
@@ -122,6 +129,8 @@ def call(name: str, key: str) -> HttpResponse:
     answer = Client().post(url, b"{}", "application/json", headers=headers)
     if answer.status_code == 405:
         answer = Client().get(url, headers=headers)
+    if answer.status_code == 405:
+        answer = Client().delete(url, headers=headers)
     return answer  # type: ignore[return-value]
 
 

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from alerts.models import AlertState, SystemAlert
 from alerts.queries import ActiveSummary, active_summary
+from alerts.queries.on_call import OnCall, load_schedules, on_call_for, on_call_now
 from core.lib.charts import Chart, Series
 from health.extension_points import Tab, WidgetContext, overview_figures, widget
 from health.models import ActiveUser, Incident, MaintenanceWindow
@@ -42,6 +43,7 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
     return {
         "problems": problems.add_costs(found[:MAX_PROBLEMS], now=context.now),
         "alert": alert,
+        "on_call": _list_on_call(context, alert),
         "is_overdue": alert is not None and alert.is_overdue(context.now),
         "cause": problems.find_cause(first) if first else None,
         "may_acknowledge": alert is not None
@@ -63,6 +65,14 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
             Incident.objects.open().filter(is_automatic=False).newest_first()[:MAX_NOTICES]
         ),
     }
+
+
+def _list_on_call(context: WidgetContext, alert: SystemAlert | None) -> list[OnCall]:
+    """Return who is on call for the alert or, without one, in every schedule."""
+    if not context.request.user.has_perm("alerts.view_schedule"):
+        return []
+    found = on_call_for(alert.alert_type, now=context.now) if alert else []
+    return found or on_call_now(load_schedules(), now=context.now)
 
 
 def _tone(

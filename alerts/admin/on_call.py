@@ -1,0 +1,134 @@
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from alerts.models import Rotation, RotationMember, Schedule, ScheduleOverride
+from alerts.models.on_call import WEEKDAYS
+from core.lib.admin import PortalAdmin, PortalInline, Section, SettingLink
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(PortalAdmin):
+    section = Section.ALERTING
+    setting_purpose = (
+        "Roles, such as Primary, that people take in turns. Escalation steps name them."
+    )
+    more_links = (
+        SettingLink("On call", "Who is on call now.", "alerts:on-call", "alerts.view_schedule"),
+    )
+    list_display = ("name", "description", "time_zone")
+    search_fields = ("name",)
+
+    def response_add(self, request: HttpRequest, obj: Schedule, *args: Any) -> HttpResponse:
+        """Show the schedule, where rotations are added."""
+        super().response_add(request, obj, *args)
+        return redirect("alerts:on-call-schedule", obj.pk)
+
+    def response_change(self, request: HttpRequest, obj: Schedule) -> HttpResponse:
+        response = super().response_change(request, obj)
+        if "_continue" in request.POST:
+            return response
+        return redirect("alerts:on-call-schedule", obj.pk)
+
+
+class MemberInline(PortalInline):
+    model = RotationMember
+    extra = 2
+    verbose_name_plural = "people, in the order of their turns"
+
+
+class WeekdaysField(forms.TypedMultipleChoiceField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            choices=list(WEEKDAYS.items()),
+            coerce=int,
+            widget=forms.CheckboxSelectMultiple,
+            **options,
+        )
+
+
+class RotationForm(forms.ModelForm[Rotation]):
+    weekdays = WeekdaysField(label="On these weekdays", help_text="On which the hours begin.")
+
+    class Meta:
+        model = Rotation
+        fields = (
+            "schedule",
+            "name",
+            "position",
+            "every",
+            "unit",
+            "first_day",
+            "handover_at",
+            "time_zone",
+            "on_from",
+            "on_until",
+            "weekdays",
+        )
+
+
+@admin.register(Rotation)
+class RotationAdmin(PortalAdmin):
+    section = Section.ALERTING
+    is_listed = False  # reached from the page of the schedule
+    form = RotationForm
+    inlines = (MemberInline,)
+    field_labels = {
+        "position": "Order",
+        "every": "Turns last",
+        "unit": "Unit",
+        "first_day": "First day",
+        "handover_at": "Handover",
+        "on_from": "On call from",
+        "on_until": "Until",
+    }
+    field_help = {"time_zone": "Of the handover and the hours, for example Europe/Berlin."}
+    fieldsets = (
+        (None, {"fields": ("schedule", "name", "position")}),
+        ("Turns", {"fields": (("every", "unit"), "first_day", "handover_at", "time_zone")}),
+        (
+            "Hours",
+            {
+                "fields": (("on_from", "on_until"), "weekdays"),
+                "description": "Leave the times empty for whole days. To follow the sun, add one rotation for each "
+                "office, with its time zone and hours.",
+            },
+        ),
+    )
+    list_display = ("name", "schedule", "turns", "hours")
+
+    @admin.display(description="turns")
+    def turns(self, rotation: Rotation) -> str:
+        return rotation.turns_text
+
+    @admin.display(description="hours")
+    def hours(self, rotation: Rotation) -> str:
+        return rotation.hours_text
+
+    def response_add(self, request: HttpRequest, obj: Rotation, *args: Any) -> HttpResponse:
+        super().response_add(request, obj, *args)
+        return redirect("alerts:on-call-schedule", obj.schedule_id)
+
+    def response_change(self, request: HttpRequest, obj: Rotation) -> HttpResponse:
+        response = super().response_change(request, obj)
+        if "_continue" in request.POST:
+            return response
+        return redirect("alerts:on-call-schedule", obj.schedule_id)
+
+
+@admin.register(ScheduleOverride)
+class ScheduleOverrideAdmin(PortalAdmin):
+    section = Section.ALERTING
+    is_listed = False
+    fields = ("schedule", "person", "instead_of", "starts_at", "ends_at", "comment")
+    field_labels = {
+        "person": "Takes over",
+        "instead_of": "Only from",
+        "starts_at": "From",
+        "ends_at": "Until",
+    }
+    list_display = ("person", "schedule", "instead_of", "starts_at", "ends_at", "comment")
+    list_filter = ("schedule",)

@@ -1,0 +1,158 @@
+"""Paging: notify a person about an alert through the channels, and with the delays, of the person's own rules.
+
+All messages are written to the outbox at once, each with the time from which it is due. A message that is still waiting
+when the alert is acknowledged is not sent: delivery checks that when it claims the message (`is_obsolete`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+from alerts import messages, signed_links
+from alerts.channels import get_transport, list_missing_settings
+from alerts.channels.base import MessageKind
+from alerts.extension_points import Severity
+from alerts.models import (
+    UNFINISHED_STATES,
+    AlertEvent,
+    AlertState,
+    Channel,
+    Notification,
+    NotificationState,
+    Person,
+    SystemAlert,
+)
+from alerts.queries import silences
+from alerts.queries.routing import skip_quiet_hours
+from alerts.services import outbox, storms
+from alerts.services.transitions import add_timeline_entry, update_locked
+
+# The channels of a person without rules: the first of each kind to which the person has an address.
+DEFAULT_KINDS = ("email", "sms")
+
+
+@dataclass(frozen=True)
+class Way:
+    """A channel by which a person is notified, after a delay."""
+
+    channel: Channel
+    after: timedelta
+    rule_id: int  # 0: a default way
+    recipients: tuple[str, ...]
+
+
+def list_ways(person: Person) -> list[Way]:
+    """Return the ways in which the person can be reached, by the person's rules or else by the defaults."""
+    rules = [
+        (rule.channel, rule.after, rule.pk)
+        for rule in person.notification_rules.select_related("channel").order_by("after", "pk")
+    ]
+    if not rules:
+        usable = Channel.objects.receiving().order_by("pk")
+        first = {kind: usable.filter(kind=kind).first() for kind in DEFAULT_KINDS}
+        rules = [(channel, timedelta(0), 0) for channel in first.values() if channel is not None]
+    ways = []
+    for channel, after, rule_id in rules:
+        field = get_transport(channel).contact_field
+        address = getattr(person, field) if field else ""
+        is_usable = channel.is_enabled or bool(channel.disabled_reason)
+        if is_usable and not list_missing_settings(channel) and bool(address) == bool(field):
+            ways.append(Way(channel, after, rule_id, (address,) if address else ()))
+    return ways
+
+
+def page(
+    alert: SystemAlert, people: Mapping[Person, str], *, is_escalation: bool, now: datetime
+) -> int:
+    """Enqueue the messages of each person's rules and return the number of people that can be reached.
+
+    Call it in the transaction that changed the alert. A rule whose message about this alert still waits is not repeated.
+    """
+    number = alert.notice_count + 1
+    texts = []
+    for person, reason in people.items():
+        ways = list_ways(person)
+        for way in ways:
+            _enqueue(alert, person, way, reason, number, is_escalation=is_escalation, now=now)
+        channels = ", ".join(
+            dict.fromkeys(
+                f"{way.channel} after {_minutes(way.after)}" if way.after else str(way.channel)
+                for way in ways
+            )
+        )
+        texts.append(f"{person} ({reason}): {channels}" if reason else f"{person}: {channels}")
+        if not ways:
+            texts[-1] = f"{person} has no usable address or notification rule"
+    reached = sum(bool(list_ways(person)) for person in people)
+    if reached:
+        update_locked(alert, notice_count=number, last_notified_at=now, is_announced=True)
+    if texts:
+        text = f"{MessageKind.PAGED.label}: {'; '.join(texts)}"
+        add_timeline_entry(
+            alert,
+            AlertEvent.Kind.ESCALATED if is_escalation else AlertEvent.Kind.ANNOUNCED,
+            text,
+            now=now,
+        )
+    return reached
+
+
+def is_obsolete(notification: Notification, *, now: datetime) -> str:
+    """Return the reason not to send a person's message any more, or "": the alert is in hand, or silenced."""
+    alert = notification.alert
+    if notification.kind != MessageKind.PAGED or alert is None:
+        return ""
+    if alert.state != AlertState.OPEN:
+        return f"the alert was {alert.state} before this message was due"
+    if notification.due_at > notification.created_at and silences.find_silence(alert, now):
+        return "the alert was silenced before this message was due"
+    return ""
+
+
+def _enqueue(
+    alert: SystemAlert,
+    person: Person,
+    way: Way,
+    reason: str,
+    number: int,
+    *,
+    is_escalation: bool,
+    now: datetime,
+) -> None:
+    label = f"{way.channel.pk}:paged-{person.pk}-{way.rule_id}"
+    stream = f"alert-{alert.pk}/{label}"
+    waiting = Notification.objects.filter(
+        stream=stream, kind=MessageKind.PAGED, state__in=UNFINISHED_STATES
+    )
+    if waiting.exists():
+        return
+    due_at = now + way.after
+    if alert.severity != Severity.CRITICAL:
+        due_at = skip_quiet_hours(way.channel.quiet_hours, due_at)
+        due_at = skip_quiet_hours(person.quiet_hours, due_at)
+    message = messages.compose(alert, MessageKind.PAGED, now=now, recipients=way.recipients)
+    facts = [("Notified", f"{person}, {reason}" if reason else str(person)), *message.facts]
+    message = msgspec.structs.replace(
+        message,
+        title=f"Escalated: {alert.title}" if is_escalation else alert.title,
+        facts=facts[:10],
+        action_url=signed_links.build_url(alert, person),
+    )
+    is_storm = storms.is_storm(way.channel, label, alert.severity, now=now)
+    outbox.enqueue_notification(
+        channel=way.channel,
+        kind=MessageKind.PAGED,
+        key=f"{alert.pk}:{alert.episode}:{MessageKind.PAGED}:{number}:{label}",
+        stream=stream,
+        message=message,
+        now=now,
+        alert=alert,
+        not_before=due_at,
+        state=NotificationState.GROUPED if is_storm else NotificationState.WAITING,
+    )
+
+
+def _minutes(after: timedelta) -> str:
+    return f"{after.total_seconds() / 60:g} min"

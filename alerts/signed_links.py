@@ -1,0 +1,73 @@
+"""Signed addresses that work without signing in: to act on an alert, and to subscribe to a calendar.
+
+An action link names the alert, its episode and the person. It is short, because it must fit into a text message.
+"""
+
+import base64
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from alerts.models import Person, Schedule, SystemAlert
+
+_ACTION, _FEED = "alerts.action-link", "alerts.on-call-feed"  # salts
+_SIGNATURE_BYTES = 15  # 120 bits in 20 characters
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a valid link says: who may act on which alert."""
+
+    alert: SystemAlert
+    person: Person
+
+
+def build_url(alert: SystemAlert, person: Person) -> str:
+    return f"{settings.BASE_URL}{reverse('alerts:action-link', args=[build_token(alert, person)])}"
+
+
+def build_token(alert: SystemAlert, person: Person) -> str:
+    value = f"{alert.pk}.{alert.episode}.{person.pk}"
+    return f"{value}.{_sign(_ACTION, value, settings.SECRET_KEY)}"
+
+
+def read_token(token: str) -> Claim | None:
+    """Return what the token says, or None if it is not genuine, or its alert or person no longer exists."""
+    numbers = _verify(_ACTION, token)
+    if numbers is None:
+        return None
+    alert_id, episode, person_id = numbers
+    alert = SystemAlert.objects.visible().filter(pk=alert_id, episode=episode).first()
+    person = Person.objects.filter(pk=person_id, is_active=True).first()
+    return Claim(alert, person) if alert and person else None
+
+
+def build_feed_url(schedule: Schedule) -> str:
+    value = f"{schedule.pk}.{schedule.feed_version}"
+    token = f"{value}.{_sign(_FEED, value, settings.SECRET_KEY)}"
+    return f"{settings.BASE_URL}{reverse('alerts:on-call-feed', args=[token])}"
+
+
+def read_feed_token(token: str) -> Schedule | None:
+    """Return the schedule of a calendar's address, or None if the address is not genuine or was replaced."""
+    numbers = _verify(_FEED, token)
+    if numbers is None:
+        return None
+    schedules = Schedule.objects.filter(pk=numbers[0], feed_version=numbers[1])
+    return schedules.with_people().first()
+
+
+def _verify(salt: str, token: str) -> list[int] | None:
+    """Return the numbers in a genuine token, else None."""
+    value, _, signature = token.rpartition(".")
+    secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    if not any(constant_time_compare(signature, _sign(salt, value, one)) for one in secrets):
+        return None
+    return [int(number) for number in value.split(".")]
+
+
+def _sign(salt: str, value: str, secret: str) -> str:
+    digest = salted_hmac(salt, value, secret, algorithm="sha256").digest()[:_SIGNATURE_BYTES]
+    return base64.urlsafe_b64encode(digest).decode()
