@@ -55,7 +55,7 @@ describe(
         "until": "A time with its offset; by default 14 days after `from`.",
     },
     answers={200: Shifts},
-    refusals={422: "The period is not valid, or longer than 366 days."},
+    refusals={404: "There is no such schedule.", 422: "The period is not valid, or longer than 366 days."},
 )
 describe(
     "alerts:on-call-overrides",
@@ -63,6 +63,7 @@ describe(
     "List the overrides of a schedule that are not over.",
     scope="on-call",
     answers={200: Overrides},
+    refusals={404: "There is no such schedule."},
 )
 describe(
     "alerts:on-call-overrides",
@@ -71,6 +72,7 @@ describe(
     scope="on-call",
     takes=NewOverride,
     answers={201: OverrideOut},
+    refusals={404: "There is no such schedule."},
 )
 describe(
     "alerts:on-call-override",

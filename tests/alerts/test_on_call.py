@@ -216,6 +216,7 @@ def test_steps_name_schedules_teams_and_people(ann: Person, bob: Person, voice: 
     make_alert(now=NOON)
 
     services.follow_up(now=NOON)
+    deliver(NOON)
     services.follow_up(now=NOON + 10 * MINUTE)
 
     rows = Notification.objects.filter(kind="paged", channel__kind="sms").order_by("pk")
