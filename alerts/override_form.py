@@ -29,7 +29,7 @@ class OverrideForm(forms.ModelForm[ScheduleOverride]):
         labels = {"person": "Takes over", "instead_of": "Only from", "comment": "Comment"}
 
     def __init__(self, *args: Any, schedule: Schedule, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
         self.instance.schedule = schedule
         people = Person.objects.filter(is_active=True)
         for name, label in (("person", "Choose a person"), ("instead_of", "everyone")):

@@ -55,7 +55,10 @@ describe(
         "until": "A time with its offset; by default 14 days after `from`.",
     },
     answers={200: Shifts},
-    refusals={404: "There is no such schedule.", 422: "The period is not valid, or longer than 366 days."},
+    refusals={
+        404: "There is no such schedule.",
+        422: "The period is not valid, or longer than 366 days.",
+    },
 )
 describe(
     "alerts:on-call-overrides",

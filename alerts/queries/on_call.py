@@ -72,7 +72,7 @@ def load_schedules() -> list[Schedule]:
 def find_people(step: EscalationStep, *, now: datetime) -> dict[Person, str]:
     """Return the active people that a step names, each with the reason: a schedule, a team, or ""."""
     found: dict[Person, str] = {}
-    for schedule in step.schedules.with_people().order_by("name"):  # type: ignore[attr-defined]
+    for schedule in step.schedules.with_people().order_by("name"):
         duty = plan.on_call_at(schedule.get_plan(), now)
         person = Person.objects.filter(pk=duty.person, is_active=True).first() if duty else None
         if person is not None:
@@ -88,4 +88,4 @@ def find_people(step: EscalationStep, *, now: datetime) -> dict[Person, str]:
 def on_call_for(alert_type: str, *, now: datetime) -> list[OnCall]:
     """Return the person on call in each schedule that the escalation of an alert type names."""
     schedules = Schedule.objects.filter(steps__alert_type__slug=alert_type).distinct()
-    return on_call_now(schedules.with_people().order_by("name"), now=now)  # type: ignore[attr-defined]
+    return on_call_now(schedules.with_people().order_by("name"), now=now)
