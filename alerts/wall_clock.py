@@ -7,6 +7,6 @@ from zoneinfo import ZoneInfo
 def to_instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
     """Convert a wall-clock time to UTC.
 
-    A time skipped by daylight saving is shifted by the length of the gap. Of a time that occurs twice, the first counts.
+    A time skipped by daylight saving is shifted by the length of the gap. A time that occurs twice is the first.
     """
     return datetime.combine(day, clock.replace(fold=0), zone).astimezone(UTC)

@@ -98,6 +98,11 @@ class RotationAdmin(PortalAdmin):
             },
         ),
     )
+    constraint_messages = {
+        "one_rotation_per_name": ("name", "The schedule has a rotation with this name."),
+        "turns_have_a_length": ("every", "Enter a whole number from 1 on."),
+        "hours_have_both_ends": ("on_until", "Enter both times, or leave both empty."),
+    }
     list_display = ("name", "schedule", "turns", "hours")
 
     @admin.display(description="turns")
@@ -129,6 +134,9 @@ class ScheduleOverrideAdmin(PortalAdmin):
         "instead_of": "Only from",
         "starts_at": "From",
         "ends_at": "Until",
+    }
+    constraint_messages = {
+        "overrides_end_after_they_start": ("ends_at", "Enter a time after the start."),
     }
     list_display = ("person", "schedule", "instead_of", "starts_at", "ends_at", "comment")
     list_filter = ("schedule",)

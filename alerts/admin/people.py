@@ -13,6 +13,10 @@ class NotificationRuleInline(PortalInline):
     extra = 1
     formfield_overrides = {models.DurationField: {"form_class": SpanField}}
     verbose_name_plural = "notification rules"
+    constraint_messages = {
+        "one_rule_per_channel_and_delay": ("after", "There is such a rule with this channel."),
+        "personal_rules_come_later": ("after", "Enter 0 min or a longer time."),
+    }
     field_labels = {"after": "After"}
 
 

@@ -1,8 +1,8 @@
 """The people on call, as a pure function of a schedule and an instant.
 
-A schedule has rotations, in an order, and overrides. At each instant, the first rotation whose hours include it decides;
-the overrides of that instant then replace its person, the newest last. All wall-clock times are in the time zone of their
-rotation, so a handover at 09:00 stays at 09:00 when daylight saving begins or ends.
+A schedule has rotations, in an order, and overrides. At each instant, the first rotation whose hours include it
+decides; the overrides of that instant then replace its person, the newest last. All wall-clock times are in the time
+zone of their rotation, so a handover at 09:00 stays at 09:00 when daylight saving begins or ends.
 """
 
 import calendar
@@ -27,7 +27,7 @@ class TurnUnit(StrEnum):
 
 @dataclass(frozen=True)
 class Rotation:
-    """People who take turns. The first turn begins on `first_day` at `handover_at`; before that, the rotation is empty."""
+    """People who take turns. Before the first turn, on `first_day` at `handover_at`, no one is on call by it."""
 
     id: int
     people: tuple[int, ...]
@@ -45,7 +45,7 @@ class Rotation:
         return self.people[self.turn_at(at) % len(self.people)]
 
     def handover(self, number: int) -> datetime:
-        """Return when the turn with this number begins. A monthly turn from the 31st begins on a shorter month's last day."""
+        """Return when the turn with this number begins: in a month without the first day's number, on the last day."""
         count = number * self.every
         match self.unit:
             case TurnUnit.DAY:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from urllib.parse import urlencode
 
 from alerts.models import Schedule
 from alerts.queries.on_call import NamedShift, list_shifts
@@ -22,6 +23,12 @@ class Entry:
     reason: str
     is_override: bool
     shift: NamedShift
+
+    @property
+    def override_query(self) -> str:
+        """Return the query that fills in the form of an override with the times of the shift."""
+        times = {"starts_at": self.shift.starts_at, "ends_at": self.shift.ends_at}
+        return "?" + urlencode({name: at.isoformat() for name, at in times.items()})
 
     @property
     def times(self) -> str:

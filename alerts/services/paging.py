@@ -68,7 +68,7 @@ def page(
 ) -> int:
     """Enqueue the messages of each person's rules and return the number of people that can be reached.
 
-    Call it in the transaction that changed the alert. A rule whose message about this alert still waits is not repeated.
+    Call it in the transaction that changed the alert. A rule whose message about the alert still waits is skipped.
     """
     number = alert.notice_count + 1
     texts = []

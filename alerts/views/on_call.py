@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from django.conf import settings
@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
@@ -113,6 +114,8 @@ def _render_schedule(
         "overrides": [one for one in schedule.overrides.all() if one.ends_at > now],
         "form": form,
         "feed_url": signed_links.build_feed_url(schedule),
+        "add_rotation_url": f"{reverse('admin:alerts_rotation_add')}?"
+        + urlencode({"schedule": schedule.pk, "time_zone": schedule.time_zone}),
         "may_override": user.has_perm(CHANGE),
         "may_change": user.has_perm("alerts.change_schedule"),
     }

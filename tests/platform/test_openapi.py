@@ -14,6 +14,8 @@ from tests.factories import make_app
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 EXAMPLES = {
+    "pk": "1",
+    "override_id": "1",
     "reference": "7f0c2b86-0000-4000-8000-000000000000",
     "key": "7f0c2b86-0000-4000-8000-000000000000",
     "project_id": "1",
