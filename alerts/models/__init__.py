@@ -6,6 +6,7 @@ from alerts.models.alert import (
     SystemAlert,
 )
 from alerts.models.channel import Channel, ChannelTest
+from alerts.models.dependency import Dependency
 from alerts.models.digest import DigestMention, DigestRun
 from alerts.models.notification import (
     FIRING_KINDS,
@@ -45,6 +46,7 @@ __all__ = [
     "Channel",
     "ChannelTest",
     "DeliveryAttempt",
+    "Dependency",
     "DigestMention",
     "DigestRun",
     "EscalationStep",

@@ -10,7 +10,7 @@ from django.db.models import F, Q, QuerySet
 from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
 from alerts.models import AlertEvent, AlertState, AlertType, EscalationStep, SystemAlert
-from alerts.queries import on_call, routing, silences
+from alerts.queries import dependencies, on_call, routing
 from alerts.services import lifecycle, notifications, paging
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, transition
@@ -99,7 +99,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     steps = list(alert_type.steps.order_by("after", "pk"))
     number = alert.escalation_count
-    if not steps or silences.find_silence(alert, now):
+    if not steps or dependencies.is_held_back(alert, now):
         return False
     if number >= len(steps) + MAX_LAST_STEP_REPEATS:
         if transition(alert, is_unanswered=True, escalate_at=None):
@@ -151,7 +151,7 @@ def _next_escalation_at(
 
 
 def _remind(alert: SystemAlert, now: datetime) -> bool:
-    if silences.find_silence(alert, now) or not transition(alert, last_notified_at=now):
+    if dependencies.is_held_back(alert, now) or not transition(alert, last_notified_at=now):
         return False
     channels = routing.list_channels(get_or_create_type(alert.alert_type, alert.severity))
     return notifications.notify(alert, MessageKind.REMINDER, channels, now=now) > 0

@@ -18,7 +18,7 @@ from alerts.models import (
     NotificationState,
     SystemAlert,
 )
-from alerts.queries import routing, silences
+from alerts.queries import dependencies, routing, silences
 from alerts.services import outbox, storms
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, update_locked
@@ -59,7 +59,7 @@ def announce(alert: SystemAlert, *, now: datetime) -> int:
 def announce_flapping(alert: SystemAlert, *, now: datetime) -> int:
     """Send one message that the alert is flapping, instead of one for every opening and resolution."""
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
-    if alert_type.digest_only or silences.find_silence(alert, now):
+    if alert_type.digest_only or dependencies.is_held_back(alert, now):
         return 0
     return notify(alert, Kind.FLAPPING, routing.list_channels(alert_type), now=now)
 
@@ -90,6 +90,9 @@ def find_hold_reason(alert: SystemAlert, kind: MessageKind, now: datetime) -> st
     if silenced:
         silence, end = silenced
         return f"silenced until {end:%Y-%m-%d %H:%M %Z}: {silence.comment}"
+    cause = dependencies.find_cause(alert, now)
+    if cause is not None:
+        return f"consequence of #{cause.pk}: {cause.title}"
     cooldown = alert.rule.cooldown if alert.rule else timedelta(0)
     if cooldown and kind != Kind.RAISED:
         last = (

@@ -24,7 +24,7 @@ from alerts.models import (
     Person,
     SystemAlert,
 )
-from alerts.queries import silences
+from alerts.queries.dependencies import is_held_back
 from alerts.queries.routing import skip_quiet_hours
 from alerts.services import outbox, storms
 from alerts.services.transitions import add_timeline_entry, update_locked
@@ -106,8 +106,8 @@ def is_obsolete(notification: Notification, *, now: datetime) -> str:
         return ""
     if alert.state != AlertState.OPEN:
         return f"the alert was {alert.state} before this message was due"
-    if notification.due_at > notification.created_at and silences.find_silence(alert, now):
-        return "the alert was silenced before this message was due"
+    if notification.due_at > notification.created_at and is_held_back(alert, now):
+        return "the alert was held back before this message was due"
     return ""
 
 
