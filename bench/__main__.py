@@ -48,6 +48,15 @@ BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
         "Error pages over a million events",
         [["manage.py", "prepare"], ["-m", "bench.seed_errors", "--events", "1000000"], ["-m", "bench.pages"]],
     ),
+    "error-lists": (
+        "Lists of errors, logs and releases over five million events",
+        [
+            ["manage.py", "prepare"],
+            ["-m", "bench.seed_errors", "--events", "5000000", "--groups", "20000", "--payload-every", "20"],
+            ["-m", "bench.seed_logs", "--entries", "300000"],
+            ["-m", "bench.api_lists"],
+        ],
+    ),
     "retention": (
         "Ingestion while retention runs",
         [
