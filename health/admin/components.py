@@ -1,44 +1,60 @@
-"""Checks, monitors and heartbeats."""
+"""Checks, certificates and heartbeats, and the base of their admin classes."""
 
 import uuid
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import slugify
-from django.views.decorators.http import require_POST
-from django_ratelimit.core import is_ratelimited
 
-from core.lib import formats, outbound
+from core.lib import formats
 from core.lib.admin import PortalAdmin, PortalInline, Section
 from core.lib.markup import state, when
-from health.checking import runner
-from health.checking.probes import to_check
+from core.lib.natural import natural_key
 from health.models import (
     Certificate,
     CheckIn,
     Component,
     ComponentKind,
     Heartbeat,
-    Monitor,
-    StatusChoice,
 )
-from health.verdict import Result
+from health.models.components import having_tag, split_tags
+from health.queries.components import load_groups
+
+
+class TagFilter(admin.SimpleListFilter):
+    title = "tag"
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        texts = model_admin.model.objects.exclude(tags="").values_list("tags", flat=True).distinct()
+        return [(tag, tag) for tag in sorted({tag for text in texts for tag in split_tags(text)})]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(having_tag(self.value())) if self.value() else queryset
+
+
+class GroupFilter(admin.SimpleListFilter):
+    title = "group"
+    parameter_name = "group"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        groups = model_admin.model.objects.exclude(group="").values_list("group", flat=True)
+        return [(group, group) for group in sorted(set(groups), key=natural_key)]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(group=self.value()) if self.value() else queryset
 
 
 class ComponentBase(PortalAdmin):
-    list_filter = ("status", "is_enabled", "is_required", "is_public")
-    search_fields = ("title", "name")
+    list_filter: Any = ("status", GroupFilter, TagFilter, "is_enabled", "is_required", "is_public")
+    search_fields = ("title", "name", "group", "tags")
+    change_list_template = "admin/health/change_list.html"
     kind = ComponentKind.CHECK
 
     @admin.display(description="state", ordering="status")
@@ -54,6 +70,15 @@ class ComponentBase(PortalAdmin):
     @admin.display(description="last result")
     def shown_result(self, obj: Component) -> str:
         return f"{obj.last_duration_ms:.0f} ms, {obj.last_message}" if obj.last_at else formats.NONE
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the state of each group above the list."""
+        groups = load_groups(self.get_queryset(request))
+        return super().changelist_view(request, {**(extra_context or {}), "groups": groups})
+
+    @admin.display(description="group and tags", ordering="group")
+    def shown_group(self, obj: Component) -> str:
+        return ", ".join(filter(None, [obj.group, *(f"#{tag}" for tag in split_tags(obj.tags))]))
 
     def save_model(self, request: HttpRequest, obj: Component, form: Any, change: bool) -> None:
         if not change:
@@ -77,7 +102,7 @@ class CheckAdmin(ComponentBase):
         "is_public",
         "shown_result",
     )
-    fields = ("is_public", "group", "is_enabled")
+    fields = ("is_public", "group", "tags", "is_enabled")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Component]:
         return Component.objects.checks().in_order()
@@ -87,120 +112,6 @@ class CheckAdmin(ComponentBase):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-
-class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
-    class Meta:
-        model = Monitor
-        fields = ("url",)  # required by ModelForm; the admin's fieldsets list the fields
-
-    def clean_headers(self) -> dict[str, str]:
-        """Return no headers for an emptied field."""
-        return self.cleaned_data["headers"] or {}
-
-    def clean_url(self) -> str:
-        url: str = self.cleaned_data["url"]
-        try:
-            outbound.check_public_url(url.replace("tcp://", "http://", 1))
-        except outbound.ForbiddenAddress as error:
-            raise ValidationError(str(error)) from error
-        return url
-
-
-@admin.register(Monitor)
-class MonitorAdmin(ComponentBase):
-    section = Section.MONITORING
-    setting_purpose = "Addresses that the portal calls regularly."
-    field_labels = {
-        "title": "Name",
-        "url": "Address",
-        "is_required": "Required",
-        "is_public": "Show on the status page",
-        "group": "Group on the status page",
-        "interval_minutes": "Check every (minutes)",
-        "timeout_seconds": "Time limit (seconds)",
-        "fail_after": "Down after (failures)",
-        "recover_after": "Up after (successes)",
-        "expected_status": "Status code",
-        "follow_redirects": "Follow redirects",
-        "latency_limit_ms": "Slow from (ms)",
-        "contains": "Body contains",
-        "json_path": "JSON value at",
-        "json_value": "JSON value is",
-    }
-    field_help = {
-        "title": "A noun, for example Checkout. The status page shows it.",
-        "headers": 'As JSON, for example {"Accept": "application/json"}.',
-    }
-    form = MonitorForm
-    kind = ComponentKind.MONITOR
-    list_display = (
-        "title",
-        "shown_status",
-        "shown_since",
-        "url",
-        "shown_result",
-    )
-    change_form_template = "admin/health/monitor/change_form.html"
-    search_fields = ("title", "url")
-    autocomplete_fields = ()
-    fieldsets = (
-        (
-            None,
-            {"fields": ("title", "url", "app", "is_enabled", "is_required", "is_public", "group")},
-        ),
-        (
-            "Schedule",
-            {"fields": ("interval_minutes", "timeout_seconds", "fail_after", "recover_after")},
-        ),
-        ("Request", {"fields": ("method", "headers", "body"), "classes": ("collapse",)}),
-        (
-            "Expected response",
-            {
-                "fields": (
-                    "expected_status",
-                    "follow_redirects",
-                    "latency_limit_ms",
-                    "contains",
-                    "json_path",
-                    "json_value",
-                )
-            },
-        ),
-    )
-
-    def get_urls(self) -> list[URLPattern]:
-        check = self.admin_site.admin_view(require_POST(self.check_now))
-        return [path("check/", check, name="health_monitor_check"), *super().get_urls()]
-
-    def check_now(self, request: HttpRequest) -> HttpResponse:
-        """Call the address once with the values of the form, saved or not, and show the result in the page."""
-        if not (self.has_add_permission(request) or self.has_change_permission(request)):
-            return HttpResponse(status=403)
-        if is_ratelimited(
-            request, group="health.check_now", key="user_or_ip", rate="6/m", increment=True
-        ):
-            problem = "Limit of 6 checks per minute reached. Try again shortly."
-            return self._answer_check(request, problems=[problem])
-        form = self.get_form(request)(request.POST)
-        if not form.is_valid():
-            problems = [
-                f"{form.fields[name].label}: {text}" if name in form.fields else str(text)
-                for name, texts in form.errors.items()
-                for text in texts
-            ]
-            return self._answer_check(request, problems=problems)
-        monitor: Monitor = form.save(commit=False)
-        monitor.name = f"check-now-{uuid.uuid4().hex}"
-        [(_, result)] = runner.run([to_check(monitor)], now=timezone.now())
-        return self._answer_check(request, result=result)
-
-    def _answer_check(
-        self, request: HttpRequest, *, result: Result | None = None, problems: Sequence[str] = ()
-    ) -> HttpResponse:
-        label = StatusChoice(result.status).label if result else ""
-        context = {"result": result, "label": label, "problems": problems}
-        return render(request, "admin/health/monitor/_check.html", context)
 
 
 @admin.register(Certificate)
@@ -219,7 +130,7 @@ class CertificateAdmin(ComponentBase):
         "read_at",
         "is_public",
     )
-    fields = ("title", "shown_expiry", "read_at", "is_public", "group", "is_enabled")
+    fields = ("title", "shown_expiry", "read_at", "is_public", "group", "tags", "is_enabled")
     readonly_fields = ("title", "shown_expiry", "read_at")
     search_fields = ("title", "host")
     ordering = ("expires_at", "host", "port")
@@ -274,7 +185,6 @@ class HeartbeatAdmin(ComponentBase):
         "fail_after": "Down after (failures)",
         "recover_after": "Up after (successes)",
         "is_public": "Show on the status page",
-        "group": "Group on the status page",
         "last_check_in_at": "Last check-in",
         "expected_at": "Expected",
     }
@@ -313,7 +223,7 @@ class HeartbeatAdmin(ComponentBase):
                 )
             },
         ),
-        ("Status", {"fields": ("is_enabled", "is_required", "is_public", "group")}),
+        ("Status", {"fields": ("is_enabled", "is_required", "is_public", "group", "tags")}),
     )
 
     def get_inlines(self, request: HttpRequest, obj: Heartbeat | None = None) -> Any:

@@ -21,7 +21,7 @@ from health.models.measurements import (
     Tier,
     Value,
 )
-from health.models.monitors import Monitor
+from health.models.monitors import Monitor, MonitorStep, RecordType, ValueMatch
 from health.models.subscribers import MailState, StatusMail, Subscriber
 
 __all__ = [
@@ -44,6 +44,8 @@ __all__ = [
     "MailState",
     "MaintenanceWindow",
     "Monitor",
+    "MonitorStep",
+    "RecordType",
     "Series",
     "SeriesKind",
     "SignalBatch",
@@ -53,4 +55,5 @@ __all__ = [
     "Tier",
     "Uptime",
     "Value",
+    "ValueMatch",
 ]

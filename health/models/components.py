@@ -1,9 +1,12 @@
 """Models of components (the portal's own checks, external monitors and heartbeats), their results and uptime."""
 
+import re
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Q
 
 from health.verdict import Result, State, Status
 
@@ -21,6 +24,42 @@ class ComponentKind(models.TextChoices):
     MONITOR = "monitor", "Monitor"
     HEARTBEAT = "heartbeat", "Heartbeat"
     CERTIFICATE = "certificate", "Certificate"
+
+
+_TAG = re.compile(r"[\w.:/-]{1,40}")
+
+
+def split_tags(text: str) -> list[str]:
+    """Return the tags of a text such as "eu, Shop", in lower case, each once and in order."""
+    return sorted({part.strip().lower() for part in text.split(",") if part.strip()})
+
+
+def validate_tags(value: str) -> None:
+    for tag in split_tags(value):
+        if not _TAG.fullmatch(tag):
+            raise ValidationError(
+                f"“{tag[:50]}” is not a tag: use up to 40 letters, digits and - _ . : /, with commas between tags."
+            )
+
+
+class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at runtime
+    """Tags in one text, which is stored in lower case, sorted and without repetitions: "eu, shop"."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"max_length": 300, "validators": [validate_tags], **kwargs})
+
+    def get_prep_value(self, value: Any) -> Any:
+        return ", ".join(split_tags(value)) if isinstance(value, str) else value
+
+
+def having_tag(tag: str) -> Q:
+    """Return the condition that a component has a tag, which is one part of the text in `tags`."""
+    return (
+        Q(tags=tag)
+        | Q(tags__startswith=f"{tag}, ")
+        | Q(tags__endswith=f", {tag}")
+        | Q(tags__contains=f", {tag}, ")
+    )
 
 
 class ComponentQuerySet(models.QuerySet["Component"]):
@@ -48,10 +87,15 @@ class Component(models.Model):
     )
     is_public = models.BooleanField("on the status page", default=False)
     group = models.CharField(
-        "group on the status page",
         max_length=100,
         blank=True,
-        help_text="Components with the same group are shown together, collapsed while all of them work",
+        help_text="Components with the same group are shown together, also on the status page",
+    )
+    tags = TagsField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="With commas between them, for example eu, shop. The list can be filtered by them",
     )
     is_enabled = models.BooleanField("enabled", default=True)
     fail_after = models.PositiveSmallIntegerField(

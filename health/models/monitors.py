@@ -1,4 +1,4 @@
-"""Monitors: external addresses that are probed regularly."""
+"""Monitors: external addresses that are probed regularly, and the requests that an HTTP monitor sends first."""
 
 import re
 from datetime import datetime, timedelta
@@ -12,7 +12,9 @@ from django.db.models import Q
 
 from core.clients.models import ClientApp
 from core.lib.sealed_fields import SealedJSONField, SealedTextField
+from health.checking.values import parse_extractions
 from health.models.components import Component
+from health.monitor_types import TLS_SCHEMES, MonitorType, describe_problem, port_of, type_of
 
 _STATUS_RANGES = re.compile(r"\d{3}(-\d{3})?(\s*,\s*\d{3}(-\d{3})?)*")
 
@@ -29,6 +31,41 @@ def validate_headers(value: object) -> None:
         raise ValidationError('Enter an object of strings, such as {"Accept": "application/json"}.')
 
 
+def validate_extractions(value: str) -> None:
+    try:
+        parse_extractions(value)
+    except ValueError as error:
+        raise ValidationError(f"{error}.") from error
+
+
+def validate_resolver(value: str) -> None:
+    try:
+        parts = urlsplit(f"//{value}")
+        is_valid = bool(parts.hostname) and parts.netloc == value and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValidationError("Enter an address such as 9.9.9.9, or with a port 192.0.2.1:5353.")
+
+
+class RecordType(models.TextChoices):
+    A = "A", "A (IPv4 address)"
+    AAAA = "AAAA", "AAAA (IPv6 address)"
+    CNAME = "CNAME", "CNAME (alias)"
+    MX = "MX", "MX (mail server)"
+    NS = "NS", "NS (name server)"
+    TXT = "TXT", "TXT (text)"
+    SRV = "SRV", "SRV (service)"
+    CAA = "CAA", "CAA (certificate authority)"
+    SOA = "SOA", "SOA (zone)"
+    PTR = "PTR", "PTR (name of an IP address)"
+
+
+class ValueMatch(models.TextChoices):
+    CONTAINS = "contains", "All of these are among the records"
+    EXACTLY = "exactly", "The records are exactly these"
+
+
 class MonitorQuerySet(models.QuerySet["Monitor"]):
     def due(self, now: datetime) -> "MonitorQuerySet":
         # The minute tick is not exact, so a monitor that is due within seconds is due now.
@@ -36,19 +73,39 @@ class MonitorQuerySet(models.QuerySet["Monitor"]):
         return self.filter(is_enabled=True).filter(Q(next_run_at=None) | Q(next_run_at__lte=soon))
 
 
-class Monitor(Component):
-    """An address that is probed regularly: `https://…`, `http://…` or `tcp://host:port`."""
+class HTTPRequest(models.Model):
+    """A request, and the status of its response: the last one of a monitor, or a step before it."""
 
-    METHODS: ClassVar = [(m, m) for m in ("GET", "HEAD", "POST", "PUT", "OPTIONS")]
+    METHODS: ClassVar = [
+        (m, m) for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    ]
 
-    url = models.CharField(
-        "address", max_length=500, help_text="https://…, http://… or tcp://host:port"
-    )
     method = models.CharField(max_length=10, choices=METHODS, default="GET")
     headers = SealedJSONField(default=dict, blank=True, validators=[validate_headers])
     body = SealedTextField(blank=True)
     expected_status = models.CharField(
         max_length=100, default="200-299", validators=[validate_status_ranges]
+    )
+
+    class Meta:
+        abstract = True
+
+    def accepts(self, status: int) -> bool:
+        """Return True if the HTTP status code is among the expected ones."""
+        for part in self.expected_status.split(","):
+            low, _, high = part.strip().partition("-")
+            if int(low) <= status <= int(high or low):
+                return True
+        return False
+
+
+class Monitor(HTTPRequest, Component):
+    """An address that is probed regularly. The scheme of the address says how: see `health.monitor_types`."""
+
+    url = models.CharField(
+        "address",
+        max_length=500,
+        help_text="https://…, http://…, tcp://, ping://, dns://, postgresql://, redis:// or smtp://",
     )
     follow_redirects = models.BooleanField(
         default=True,
@@ -64,6 +121,51 @@ class Monitor(Component):
         max_length=200, blank=True, help_text="For example status.indicator or checks[0].state"
     )
     json_value = models.CharField(max_length=200, blank=True, help_text="Expected value")
+    record_type = models.CharField(
+        max_length=10, choices=RecordType, default=RecordType.A, db_default=RecordType.A
+    )
+    resolver = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_resolver],
+        help_text="The name server to ask, for example 9.9.9.9. Leave empty for the one of this machine",
+    )
+    expected_value = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        max_length=2000,
+        help_text="One per line. Leave empty to accept any",
+    )
+    value_match = models.CharField(
+        max_length=10,
+        choices=ValueMatch,
+        default=ValueMatch.CONTAINS,
+        db_default=ValueMatch.CONTAINS,
+    )
+    username = models.CharField("user name", max_length=200, blank=True, default="", db_default="")
+    password = SealedTextField(blank=True, default="", db_default="")
+    query = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        max_length=2000,
+        help_text="Leave empty for SELECT 1. It runs in a read-only transaction",
+    )
+    requires_tls = models.BooleanField(
+        "require TLS",
+        default=False,
+        db_default=False,
+        help_text="Encrypt the connection, and verify the server's certificate",
+    )
+    is_inverted = models.BooleanField(
+        "upside down",
+        default=False,
+        db_default=False,
+        help_text="Up while the address does not respond as described here, and down when it does",
+    )
     latency_limit_ms = models.PositiveIntegerField(
         null=True,
         blank=True,
@@ -88,34 +190,58 @@ class Monitor(Component):
     objects = MonitorQuerySet.as_manager()  # type: ignore[misc, assignment]
 
     def clean(self) -> None:
-        parts = urlsplit(self.url)
-        try:
-            port = parts.port
-        except ValueError as error:
-            raise ValidationError({"url": "The port is not a number."}) from error
-        if parts.scheme not in ("http", "https", "tcp") or not parts.hostname:
-            raise ValidationError({"url": "Enter https://…, http://… or tcp://host:port."})
-        if parts.scheme == "tcp" and not port:
-            raise ValidationError({"url": "Add a port, such as tcp://db.example.com:5432."})
-        if parts.username or parts.password:
-            raise ValidationError({"url": "Put credentials into a header, not into the address."})
+        if problem := describe_problem(self.url):
+            raise ValidationError({"url": problem})
+        if self.type is MonitorType.SMTP and self.username and not self.is_encrypted:
+            text = "Without TLS, the password would be readable on the network."
+            raise ValidationError({"requires_tls": text})
 
     @property
-    def is_tcp(self) -> bool:
-        return self.url.startswith("tcp://")
+    def type(self) -> MonitorType:
+        return type_of(self.url)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        return port_of(self.url)
+
+    @property
+    def path(self) -> str:
+        """Return the part of the address after the host, such as the name of a database."""
+        return urlsplit(self.url).path.strip("/")
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Return True if the connection uses TLS in any case."""
+        return self.requires_tls or urlsplit(self.url).scheme in TLS_SCHEMES
 
     @property
     def certificate_address(self) -> tuple[str, int] | None:
-        """Return the host and port whose certificate the monitor depends on, or None without TLS."""
-        parts = urlsplit(self.url)
-        if parts.scheme != "https" or not parts.hostname:
+        """Return the host and port of the certificate; None unless TLS begins with the connection."""
+        if urlsplit(self.url).scheme not in TLS_SCHEMES or not self.host:
             return None
-        return parts.hostname, parts.port or 443
+        return self.host, self.port
 
-    def accepts(self, status: int) -> bool:
-        """Return True if the HTTP status code is among the expected ones."""
-        for part in self.expected_status.split(","):
-            low, _, high = part.strip().partition("-")
-            if int(low) <= status <= int(high or low):
-                return True
-        return False
+
+class MonitorStep(HTTPRequest):
+    """A request that an HTTP monitor sends before its own one, for example to sign in."""
+
+    monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="steps")
+    position = models.PositiveSmallIntegerField(default=1)
+    name = models.CharField(max_length=100)
+    url = models.CharField("address", max_length=500)
+    extract = models.TextField(
+        blank=True,
+        max_length=2000,
+        validators=[validate_extractions],
+        help_text="One variable per line: token = json.access_token, or session = header.X-Session",
+    )
+
+    class Meta:
+        ordering: ClassVar = ["position", "pk"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,13 +1,21 @@
 """Read component states and maintenance windows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from core.clients.models import ClientApp
 from core.lib.natural import natural_key
-from health.models import CheckIn, CheckInStatus, Component, ComponentKind, MaintenanceWindow
+from health.models import (
+    CheckIn,
+    CheckInStatus,
+    Component,
+    ComponentKind,
+    MaintenanceWindow,
+    StatusChoice,
+)
 from health.verdict import State, Status
 
 _RANK = {Status.UNHEALTHY.value: 0, Status.DEGRADED.value: 1}
@@ -34,6 +42,48 @@ def worst_first(components: Iterable[Component]) -> list[Component]:
             natural_key(one.title),
         ),
     )
+
+
+@dataclass(frozen=True)
+class Group:
+    """The enabled components of one group, and the worst status among them."""
+
+    title: str
+    status: str
+    label: str
+    count: int
+    failing_count: int
+
+    @property
+    def summary(self) -> str:
+        if self.failing_count:
+            return f"{self.failing_count} of {self.count} failing"
+        return "1 component" if self.count == 1 else f"{self.count} components"
+
+
+def load_groups(components: QuerySet[Component]) -> list[Group]:
+    """Return the groups of the enabled components, by title; components without a group are left out."""
+    statuses: dict[str, list[str]] = {}
+    rows = components.filter(is_enabled=True).exclude(group="").order_by()
+    for group, status in rows.values_list("group", "status"):
+        statuses.setdefault(group, []).append(status)
+    return [
+        _group(title, found)
+        for title, found in sorted(statuses.items(), key=lambda item: natural_key(item[0]))
+    ]
+
+
+def _group(title: str, statuses: Sequence[str]) -> Group:
+    order = [
+        Status.UNHEALTHY,
+        Status.DEGRADED,
+        Status.UNKNOWN,
+        Status.HEALTHY,
+        Status.NOT_CONFIGURED,
+    ]
+    worst = min(statuses, key=lambda status: order.index(Status(status)))
+    failing_count = sum(status in (Status.UNHEALTHY, Status.DEGRADED) for status in statuses)
+    return Group(title, worst, StatusChoice(worst).label, len(statuses), failing_count)
 
 
 def load_in_use() -> list[Component]:

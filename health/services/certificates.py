@@ -1,4 +1,4 @@
-"""Read the certificates of https monitors, and record how long each of them is still valid."""
+"""Read the certificates of monitors whose connections begin with TLS, and record how long each is still valid."""
 
 import logging
 import uuid
@@ -55,10 +55,10 @@ def check_certificates(*, now: datetime) -> int:
 
 
 def sync_certificates() -> list[Certificate]:
-    """Create and delete rows so that each address of an enabled https monitor has one. Return the enabled ones."""
+    """Create and delete rows so that each TLS address of an enabled monitor has one. Return the enabled ones."""
     wanted = {
         address
-        for monitor in Monitor.objects.filter(is_enabled=True, url__istartswith="https:")
+        for monitor in Monitor.objects.filter(is_enabled=True)
         if (address := monitor.certificate_address)
     }
     known = {certificate.address: certificate for certificate in Certificate.objects.all()}

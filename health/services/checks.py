@@ -26,17 +26,23 @@ def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str
     status within the minute, and a single slow response never does.
     """
     components: dict[str, Component] = dict(sync_components())
-    monitors = list(Monitor.objects.due(now))
+    monitors = list(Monitor.objects.due(now).prefetch_related("steps"))
     components |= {monitor.name: monitor for monitor in monitors}
     due = [*health_checks, *map(probes.to_check, monitors)]
     states = {name: component.state for name, component in components.items()}
     results = run_until_decided(due, states, now, pause)
     external = {monitor.name for monitor in monitors}
-    external_results = [results[name] for name in external]
+    inverted = {monitor.name for monitor in monitors if monitor.is_inverted}
+    # What an inverted monitor expects looks like an unreachable network, and the other way round.
+    external_results = [results[monitor.name] for monitor in monitors if not monitor.is_inverted]
     is_cut_off = looks_cut_off(external_results) and probes.is_own_network_down()
     if is_cut_off:  # an address that we cannot reach may still be up
         results = {
-            name: [r for r in found if name not in external or not r.is_unreachable]
+            name: [
+                r
+                for r in found
+                if name not in external or not (r.is_unreachable or name in inverted)
+            ]
             for name, found in results.items()
         }
     record_results([(components[name], found) for name, found in results.items()], now=now)

@@ -8,6 +8,7 @@ from pytest_django.fixtures import Settings
 from core.lib import outbound
 from core.lib.outbound import guard
 from health.checking import probes
+from health.checking.values import ProbeFailed
 from health.extension_points import Degraded
 from tests.factories import make_monitor
 from tests.health.conftest import SetChecks
@@ -69,7 +70,7 @@ def test_response_must_match_the_expectations_of_the_monitor(
     monitor = make_monitor(fake.url, **fields)
 
     if error:
-        with pytest.raises(probes.ProbeFailed, match=error.replace("[", r"\[")):
+        with pytest.raises(ProbeFailed, match=error.replace("[", r"\[")):
             probes.probe(monitor)
     else:
         probes.probe(monitor)
@@ -102,7 +103,7 @@ def test_redirect_that_is_not_followed_names_its_target(fake: FakeHTTP) -> None:
     url = redirecting(fake, ("/old", 302, "/new"))
 
     with pytest.raises(
-        probes.ProbeFailed,
+        ProbeFailed,
         match="HTTP 302, expected 200-299; it redirects to /new, and this monitor does not follow",
     ):
         probes.probe(make_monitor(url, follow_redirects=False))
@@ -116,7 +117,7 @@ def test_expected_redirect_is_not_followed(fake: FakeHTTP) -> None:
 
 def test_endless_redirects_fail(fake: FakeHTTP) -> None:
     url = redirecting(fake, ("/loop", 302, "/loop"))
-    with pytest.raises(probes.ProbeFailed, match="more than 5 redirects"):
+    with pytest.raises(ProbeFailed, match="more than 5 redirects"):
         probes.probe(make_monitor(url))
     assert len(fake.requests) == 6
 
@@ -150,7 +151,7 @@ def test_body_is_not_sent_to_another_server(
 ) -> None:
     other = fake_http()
     url = redirecting(fake, ("/form", 307, f"{other.url}/done"))
-    with pytest.raises(probes.ProbeFailed, match="redirects the request's body to another server"):
+    with pytest.raises(ProbeFailed, match="redirects the request's body to another server"):
         probes.probe(make_monitor(url, method="POST", body="x=1"))
     assert not other.requests
 

@@ -22,6 +22,7 @@ from tests.lib.loopback import (
     hang_up,
     serving,
 )
+from tests.servers.fake_http import FakeHTTP
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,13 @@ def closed_breakers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def state_of(name: str) -> breaker.BreakerState:
     [state] = [state for state in outbound.breaker_states() if state.name == name]
     return state
+
+
+def test_cookies_of_one_response_are_not_sent_with_other_requests(fake: FakeHTTP) -> None:
+    fake.answer(headers={"Set-Cookie": "sid=1; Path=/"})
+    for _ in range(2):
+        outbound.Client("test").request("GET", fake.url)
+    assert [request.headers.get("cookie") for request in fake.requests] == [None, None]
 
 
 class TestAttempts:

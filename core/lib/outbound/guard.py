@@ -43,8 +43,13 @@ def check_public_url(url: str) -> None:
     if parts.username or parts.password:
         raise ForbiddenAddress("the URL must not contain a user name or password")
     check_port(port or 443)
+    check_host(host)
+
+
+def check_host(host: str) -> None:
+    """Raise ForbiddenAddress, with the reason, unless all addresses of a host are public or allowed. For forms."""
     try:
-        addresses = resolve(host, port or 443, timeout=3.0)
+        addresses = resolve(host, 443, timeout=3.0)
     except OSError as error:
         raise ForbiddenAddress(f"the host {host} cannot be resolved ({error})") from error
     check_addresses(host, addresses)

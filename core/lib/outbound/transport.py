@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
@@ -200,6 +201,8 @@ class _Transport(httpx.BaseTransport):
 def new_client(*, guarded: bool) -> httpx.Client:
     return httpx.Client(
         transport=_Transport(guarded=guarded),
+        # Calls are independent: a cookie that one response sets must not be sent with the requests of others.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         trust_env=False,
         follow_redirects=False,
         headers={"User-Agent": "opsportal", "Accept-Encoding": "gzip"},

@@ -1,0 +1,135 @@
+"""The types of monitors and the addresses that each one takes. Pure functions.
+
+The scheme of a monitor's address says its type: `https://…`, `dns://shop.example.com`, `postgresql://db.example.com`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import SplitResult, urlsplit
+
+
+class MonitorType(StrEnum):
+    HTTP = "http"
+    TCP = "tcp"
+    PING = "ping"
+    DNS = "dns"
+    POSTGRESQL = "postgresql"
+    REDIS = "redis"
+    SMTP = "smtp"
+
+
+@dataclass(frozen=True)
+class TypeInfo:
+    label: str
+    purpose: str
+    example: str
+    schemes: tuple[str, ...]  # the first one is added to an address without a scheme
+
+
+TYPES: dict[MonitorType, TypeInfo] = {
+    MonitorType.HTTP: TypeInfo(
+        "Web address",
+        "HTTP(S): status code, text, JSON values and response time, after further requests if it needs them",
+        "https://shop.example.com/health",
+        ("https", "http"),
+    ),
+    MonitorType.TCP: TypeInfo(
+        "TCP port", "A port that accepts connections", "tcp://gate.example.com:9100", ("tcp",)
+    ),
+    MonitorType.PING: TypeInfo(
+        "Ping", "A host that answers ICMP echo requests", "ping://gate.example.com", ("ping",)
+    ),
+    MonitorType.DNS: TypeInfo(
+        "DNS record", "A name with the records that it should have", "dns://example.com", ("dns",)
+    ),
+    MonitorType.POSTGRESQL: TypeInfo(
+        "PostgreSQL",
+        "A database that accepts a sign-in and answers a query",
+        "postgresql://db.example.com:5432/shop",
+        ("postgresql", "postgres"),
+    ),
+    MonitorType.REDIS: TypeInfo(
+        "Redis",
+        "A server that accepts a sign-in and answers PING; rediss:// uses TLS",
+        "redis://cache.example.com:6379/0",
+        ("redis", "rediss"),
+    ),
+    MonitorType.SMTP: TypeInfo(
+        "Mail server (SMTP)",
+        "A server that greets, with STARTTLS or TLS (smtps://) and a sign-in if needed",
+        "smtp://mail.example.com:587",
+        ("smtp", "smtps"),
+    ),
+}
+TYPE_OF_SCHEME = {scheme: kind for kind, info in TYPES.items() for scheme in info.schemes}
+TLS_SCHEMES = ("https", "rediss", "smtps")  # whose certificate is monitored, too
+_DEFAULT_PORTS = {
+    "https": 443,
+    "http": 80,
+    "postgresql": 5432,
+    "postgres": 5432,
+    "redis": 6379,
+    "rediss": 6379,
+    "smtp": 25,
+    "smtps": 465,
+}
+# The ports of these protocols are denied to HTTP requests, but a monitor of the protocol may use them.
+_OWN_PORTS = {MonitorType.SMTP: (25, 465, 587)}
+_WITH_PATH = (MonitorType.HTTP, MonitorType.POSTGRESQL, MonitorType.REDIS)
+
+
+def type_of(url: str) -> MonitorType:
+    """Return the type of a monitor by its address; HTTP for an unknown scheme."""
+    return TYPE_OF_SCHEME.get(urlsplit(url).scheme, MonitorType.HTTP)
+
+
+def add_scheme(text: str, kind: MonitorType) -> str:
+    """Return an address with the type's scheme if it has none: "gate.example.com" → "ping://gate.example.com"."""
+    text = text.strip()
+    return text if "://" in text or not text else f"{TYPES[kind].schemes[0]}://{text}"
+
+
+def port_of(url: str) -> int:
+    """Return the port of an address, or the protocol's own one; 0 if the protocol has no ports."""
+    parts = urlsplit(url)
+    return parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+
+
+def may_use_port(kind: MonitorType, port: int, denied: list[int]) -> bool:
+    """Return False for a port of another protocol than the monitor's, as listed in DENIED_PORTS."""
+    return port not in denied or port in _OWN_PORTS.get(kind, ())
+
+
+def describe_problem(url: str) -> str:
+    """Return what is wrong with an address, or "" if nothing is."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "The host or the port of this address is invalid."
+    kind = TYPE_OF_SCHEME.get(parts.scheme)
+    if kind is None:
+        schemes = ", ".join(f"{scheme}://" for scheme in TYPE_OF_SCHEME)
+        return f"Enter an address that starts with one of {schemes}."
+    if not parts.hostname:
+        return f"Enter an address with a host, such as {TYPES[kind].example}."
+    if parts.username or parts.password:
+        if kind is MonitorType.HTTP:
+            return "Put credentials into a header, not into the address."
+        return "Put the user name and the password into their own fields, not into the address."
+    if kind is MonitorType.TCP and not port:
+        return "Add a port, such as tcp://db.example.com:5432."
+    if kind in (MonitorType.DNS, MonitorType.PING) and port:
+        return f"Leave out the port: {TYPES[kind].example}."
+    return _describe_rest(kind, parts)
+
+
+def _describe_rest(kind: MonitorType, parts: SplitResult) -> str:
+    path = parts.path.strip("/")
+    if kind is not MonitorType.HTTP and (parts.query or parts.fragment):
+        return f"Leave out what follows the host: {TYPES[kind].example}."
+    if path and kind not in _WITH_PATH:
+        return f"Leave out what follows the host: {TYPES[kind].example}."
+    if kind is MonitorType.REDIS and path and not path.isdecimal():
+        return "The part after the host is the number of a database, such as redis://cache.example.com/0."
+    return ""

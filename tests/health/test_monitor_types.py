@@ -1,0 +1,460 @@
+"""Monitors of names, hosts, databases and mail servers, against real servers on loopback."""
+
+import ipaddress
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dns.rcode
+import pytest
+import redis
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from django.core.exceptions import ValidationError
+from django.db import connection
+from pytest_django.fixtures import Settings
+
+from core.lib import outbound
+from health.checking import network_probes, probes
+from health.checking.network_probes import CannotPing
+from health.checking.values import ProbeFailed
+from health.models import Component, Monitor
+from health.monitor_types import describe_problem
+from health.services import run_checks
+from tests.factories import make_monitor
+from tests.health.conftest import SetChecks
+from tests.servers.fake_http import FakeHTTP
+from tests.servers.mail import MailServer
+from tests.servers.name_server import NameServer
+from tests.servers.postgres import PostgresServer
+from tests.servers.process import free_port
+from tests.servers.redis_server import RedisServer
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def allow_loopback(settings: Settings, set_checks: SetChecks) -> None:
+    settings.ALLOW_PRIVATE_URLS = ["127.0.0.0/8", "::1"]
+    settings.NETWORK_PROBES = []
+    set_checks()
+
+
+# --- addresses -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https://shop.example.com/x?y=1", ""),
+        ("tcp://gate.example.com:9100", ""),
+        ("ping://gate.example.com", ""),
+        ("dns://_sip._tcp.example.com", ""),
+        ("postgresql://db.example.com/shop", ""),
+        ("rediss://cache.example.com:6380/2", ""),
+        ("smtps://mail.example.com", ""),
+        ("ftp://files.example.com", "starts with one of"),
+        ("tcp://gate.example.com", "Add a port"),
+        ("ping://gate.example.com:80", "Leave out the port"),
+        ("dns://example.com/a", "Leave out what follows"),
+        ("postgresql://u:p@db.example.com/shop", "own fields"),
+        ("https://u:p@shop.example.com/", "into a header"),
+        ("redis://cache.example.com/one", "number of a database"),
+        ("smtp://mail.example.com:x", "invalid"),
+        ("smtp://", "with a host"),
+    ],
+)
+def test_problem_of_an_address_is_described(url: str, problem: str) -> None:
+    found = describe_problem(url)
+    assert problem in found if problem else found == ""
+
+
+# --- DNS -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def names() -> Iterator[NameServer]:
+    server = NameServer()
+    server.records = {
+        ("example.com", "A"): ["192.0.2.7", "192.0.2.8"],
+        ("example.com", "AAAA"): ["2001:db8::7"],
+        ("example.com", "MX"): ["10 Mail.example.com."],
+        ("example.com", "TXT"): ['"v=spf1 " "-all"', '"Other=1"'],
+        ("7.2.0.192.in-addr.arpa", "PTR"): ["example.com."],
+    }
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "fields", "error"),
+    [
+        ("example.com", {}, ""),
+        ("Example.com", {"expected_value": "192.0.2.8"}, ""),
+        ("example.com", {"expected_value": "192.0.2.9"}, "“192.0.2.9” is missing"),
+        (
+            "example.com",
+            {"expected_value": "192.0.2.8", "value_match": "exactly"},
+            "“192.0.2.7” is not expected",
+        ),
+        (
+            "example.com",
+            {"expected_value": "192.0.2.8\n192.0.2.7\n", "value_match": "exactly"},
+            "",
+        ),
+        ("example.com", {"record_type": "AAAA", "expected_value": "2001:DB8:0::7"}, ""),
+        ("example.com", {"record_type": "MX", "expected_value": "10 mail.example.com"}, ""),
+        ("example.com", {"record_type": "TXT", "expected_value": "v=spf1 -all"}, ""),
+        ("example.com", {"record_type": "TXT", "expected_value": "other=1"}, "is missing"),
+        ("192.0.2.7", {"record_type": "PTR", "expected_value": "example.com."}, ""),
+        ("example.com", {"record_type": "CAA"}, "has no CAA record"),
+        ("nothing.example.com", {}, "does not exist"),
+    ],
+)
+def test_records_must_be_the_expected_ones(
+    names: NameServer, host: str, fields: dict[str, str], error: str
+) -> None:
+    monitor = make_monitor(f"dns://{host}", resolver=names.address, **fields)
+    if error:
+        with pytest.raises(ProbeFailed, match=error):
+            probes.probe(monitor)
+    else:
+        probes.probe(monitor)
+
+
+def test_a_failing_and_a_silent_name_server_are_reported(names: NameServer) -> None:
+    monitor = make_monitor("dns://example.com", resolver=names.address, timeout_seconds=1)
+    names.rcode = dns.rcode.SERVFAIL
+    with pytest.raises(ProbeFailed, match="SERVFAIL"):
+        probes.probe(monitor)
+    names.is_silent = True
+    with pytest.raises(TimeoutError, match="no answer from the name server within 1 s"):
+        probes.probe(monitor)
+
+
+def test_private_name_servers_are_forbidden(names: NameServer, settings: Settings) -> None:
+    settings.ALLOW_PRIVATE_URLS = []
+    with pytest.raises(outbound.ForbiddenAddress):
+        probes.probe(make_monitor("dns://example.com", resolver=names.address))
+
+
+# --- ping ------------------------------------------------------------------------------------------------
+
+
+def may_ping() -> bool:
+    try:
+        network_probes._open_icmp_socket(socket.AF_INET).close()
+    except CannotPing:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not may_ping(), reason="the kernel forbids ICMP to this user")
+def test_host_that_answers_pings_is_up() -> None:
+    assert "127.0.0.1 answered in" in probes.probe(make_monitor("ping://127.0.0.1"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root")
+def test_pings_need_no_privilege_where_the_kernel_allows_them(tmp_path: Path) -> None:
+    code = (
+        "import socket; from health.checking import network_probes as n; import os;"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
+        "s = n._open_icmp_socket(socket.AF_INET); assert s.type == socket.SOCK_DGRAM; s.close();"
+        "print(n._ping('127.0.0.1', 3.0))"
+    )
+    script = (
+        "ip link set lo up && echo '0 2147483647' > /proc/sys/net/ipv4/ping_group_range"
+        f' && exec {sys.executable} -c "import django; django.setup(); {code}"'
+    )
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", script],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if "Operation not permitted" in done.stderr or "Read-only" in done.stderr:
+        pytest.skip("network namespaces are not allowed here")
+    assert "127.0.0.1 answered in" in done.stdout, done.stderr
+
+
+def test_kernel_that_forbids_pings_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(network_probes.socket, "socket", refuse)
+    for is_inverted in (False, True):
+        with pytest.raises(CannotPing, match=r"net\.ipv4\.ping_group_range"):
+            probes.probe(make_monitor("ping://127.0.0.1", is_inverted=is_inverted))
+
+
+def test_replies_to_other_programs_are_ignored() -> None:
+    first, second = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with first, second:
+        second.send(bytes([0, 0, 0, 0, 0, 0, 0, 0]) + b"x" * 16)
+        assert not network_probes._is_answered(first, socket.AF_INET, b"y" * 16, 0.05)
+        second.send(bytes([0, 0, 0, 0, 0, 0, 0, 0]) + b"y" * 16)
+        assert network_probes._is_answered(first, socket.AF_INET, b"y" * 16, 1)
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------------------
+
+
+def postgres_monitor(server: PostgresServer, **fields: object) -> Monitor:
+    url = f"postgresql://{server.host}:{server.port}/postgres"
+    return make_monitor(url, **{"username": "opsportal", **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({}, ""),
+        ({"query": "SELECT count(*) FROM pg_database WHERE false", "expected_value": "0"}, ""),
+        ({"query": "SELECT true", "expected_value": "true"}, ""),
+        ({"query": "SELECT 7", "expected_value": "8"}, "first value is “7”, expected “8”"),
+        ({"query": "SELECT 1 WHERE false", "expected_value": "1"}, "“no rows”"),
+        ({"query": "CREATE TABLE t (a int)"}, "read-only transaction"),
+        ({"query": "SELEC"}, "syntax error"),
+        ({"query": "SELECT '%s', 50 % 7"}, ""),
+        ({"query": "SELECT pg_sleep(30)", "timeout_seconds": 1}, "time limit"),
+        ({"username": "nobody"}, "the server refused the sign-in: role"),
+        ({"requires_tls": True}, "SSL"),
+    ],
+)
+def test_postgresql_must_accept_the_sign_in_and_answer(
+    postgres: PostgresServer, fields: dict[str, object], error: str
+) -> None:
+    monitor = postgres_monitor(postgres, **fields)
+    if error:
+        with pytest.raises((ProbeFailed, OSError, outbound.Unavailable), match=error):
+            probes.probe(monitor)
+    else:
+        assert probes.probe(monitor).startswith("PostgreSQL ")
+
+
+def test_the_portals_own_database_password_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "of-the-portal")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"postgresql://127.0.0.1:{listener.getsockname()[1]}/shop"
+        monitor = make_monitor(url, username="u", timeout_seconds=3)
+        received: list[bytes] = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                with client:
+                    data = client.recv(1000)
+                    if len(data) == 8:  # a request for TLS
+                        client.sendall(b"N")
+                        data = client.recv(1000)
+                    client.sendall(b"R\0\0\0\x08\0\0\0\x03")  # asks for a password in clear
+                    received.append(client.recv(1000))
+
+        threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises((ProbeFailed, outbound.Unavailable)):
+            probes.probe(monitor)
+    assert not any(b"of-the-portal" in data for data in received)
+
+
+# --- Redis -----------------------------------------------------------------------------------------------
+
+
+def test_redis_must_accept_the_sign_in_and_answer(redis_server: RedisServer) -> None:
+    url = f"redis://127.0.0.1:{redis_server.port}"
+    assert probes.probe(make_monitor(f"{url}/3")) == "PONG"
+    with pytest.raises(ProbeFailed, match="refused SELECT"):
+        probes.probe(make_monitor(f"{url}/999"))
+
+    with redis.Redis(port=redis_server.port) as client:
+        client.config_set("requirepass", "secret")
+    with pytest.raises(ProbeFailed, match="refused PING: NOAUTH"):
+        probes.probe(make_monitor(url))
+    with pytest.raises(ProbeFailed, match="refused AUTH"):
+        probes.probe(make_monitor(url, password="wrong"))
+    assert probes.probe(make_monitor(url, password="secret", username="default")) == "PONG"
+
+
+@pytest.mark.parametrize("scheme", ["redis", "postgresql", "smtp"])
+def test_server_that_does_not_answer_blocks_no_thread(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises((OSError, outbound.Unavailable)):
+            probes.probe(make_monitor(url, timeout_seconds=1))
+
+
+def test_server_of_another_protocol_is_down(mail_server: MailServer) -> None:
+    with pytest.raises(ProbeFailed, match="does not speak the Redis protocol"):
+        probes.probe(make_monitor(f"redis://127.0.0.1:{mail_server.port}"))
+
+
+# --- SMTP ------------------------------------------------------------------------------------------------
+
+
+class Authenticated:
+    """Accepts one user, after STARTTLS."""
+
+    def __call__(
+        self, server: object, session: object, envelope: object, mechanism: str, data: object
+    ) -> AuthResult:
+        assert isinstance(data, LoginPassword)
+        return AuthResult(success=data == LoginPassword(b"ann", b"secret"), handled=False)
+
+
+def test_mail_server_must_greet(mail_server: MailServer) -> None:
+    assert probes.probe(make_monitor(f"smtp://127.0.0.1:{mail_server.port}")).startswith("220 ")
+    with pytest.raises(ProbeFailed, match="does not offer STARTTLS"):
+        probes.probe(make_monitor(f"smtp://127.0.0.1:{mail_server.port}", requires_tls=True))
+
+
+def test_mail_server_is_signed_in_to_over_verified_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, authority = make_server_context(tmp_path)
+    controller = Controller(
+        object(),
+        hostname="127.0.0.1",
+        port=free_port(),
+        tls_context=context,
+        authenticator=Authenticated(),
+    )
+    controller.start()
+    try:
+        url = f"smtp://127.0.0.1:{controller.port}"
+        given = {"requires_tls": True, "username": "ann", "password": "secret"}
+        with pytest.raises(OSError, match="certificate verify failed"):
+            probes.probe(make_monitor(url, **given))
+
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        assert probes.probe(make_monitor(url, **given)).startswith("220 ")
+        with pytest.raises(ProbeFailed, match="the server refused the sign-in: 535"):
+            probes.probe(make_monitor(url, **{**given, "password": "wrong"}))
+    finally:
+        controller.stop()
+
+
+def make_server_context(folder: Path) -> tuple[object, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    authority, server = folder / "ca.pem", folder / "server.pem"
+    authority.write_bytes(pem)
+    server.write_bytes(private + pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server)
+    return context, authority
+
+
+def test_password_is_refused_without_tls() -> None:
+    monitor = Monitor(
+        kind="monitor", name="m", title="M", url="smtp://mail.example.com", username="ann"
+    )
+    with pytest.raises(ValidationError, match="readable on the network"):
+        monitor.full_clean()
+    monitor.requires_tls = True
+    monitor.full_clean()
+
+
+# --- what all types share --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["ping", "postgresql", "redis", "smtp", "tcp"])
+def test_private_addresses_are_forbidden_to_every_type(settings: Settings, scheme: str) -> None:
+    settings.ALLOW_PRIVATE_URLS = []
+    port = "" if scheme == "ping" else ":9"
+    settings.DENIED_PORTS = []
+    with pytest.raises(outbound.ForbiddenAddress, match="not a public address"):
+        probes.probe(make_monitor(f"{scheme}://127.0.0.1{port}"))
+
+
+def test_ports_of_other_protocols_are_denied() -> None:
+    for url in ("redis://127.0.0.1:25", "tcp://127.0.0.1:25", "postgresql://127.0.0.1:22/x"):
+        with pytest.raises(outbound.ForbiddenAddress, match="another protocol"):
+            probes.probe(make_monitor(url))
+    with pytest.raises(OSError):  # its own port is allowed, and nothing listens there
+        probes.probe(make_monitor("smtp://127.0.0.1:25", timeout_seconds=1))
+
+
+def test_password_is_encrypted_in_the_database() -> None:
+    monitor = make_monitor("redis://cache.example.com", password="secret")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT password FROM health_monitor WHERE component_ptr_id = %s", [monitor.pk]
+        )
+        [stored] = cursor.fetchone()
+    assert stored.startswith("sealed:")
+    assert "secret" not in stored
+    assert Monitor.objects.get().password == "secret"
+
+
+# --- upside down -----------------------------------------------------------------------------------------
+
+
+def test_upside_down_monitor_is_up_while_its_address_does_not_respond(
+    fake: FakeHTTP, closed_port: int
+) -> None:
+    closed = make_monitor(f"tcp://127.0.0.1:{closed_port}", is_inverted=True)
+    open_port = make_monitor(f"tcp://127.0.0.1:{fake.url.rsplit(':', 1)[1]}", is_inverted=True)
+    slow = make_monitor(fake.url, is_inverted=True, latency_limit_ms=0)
+
+    run_checks(now=NOON, pause=0)
+
+    found = {m.pk: Component.objects.get(pk=m.pk) for m in (closed, open_port, slow)}
+    assert [found[m.pk].status for m in (closed, open_port, slow)] == [
+        "healthy",
+        "unhealthy",
+        "unhealthy",
+    ]
+    assert found[closed.pk].last_message.startswith("down, as it should be: ")
+    assert found[open_port.pk].last_message == "responds, although it should not: connected"
+
+
+def test_upside_down_monitor_does_not_hide_that_the_own_network_is_down(
+    closed_port: int, settings: Settings
+) -> None:
+    settings.NETWORK_PROBES = [f"127.0.0.1:{closed_port}"]
+    monitors = [
+        make_monitor(f"tcp://127.0.0.1:{closed_port}", is_inverted=inverted)
+        for inverted in (False, False, True)
+    ]
+    run_checks(now=NOON, pause=0)
+    assert {Component.objects.get(pk=m.pk).status for m in monitors} == {"unknown"}
+
+
+def test_refused_address_stays_a_failure_upside_down(settings: Settings) -> None:
+    settings.ALLOW_PRIVATE_URLS = []
+    with pytest.raises(outbound.ForbiddenAddress):
+        probes.probe(make_monitor("tcp://127.0.0.1:9999", is_inverted=True))
