@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from alerts.channels import TRANSPORTS, get_config
-from alerts.channels.base import Field
+from alerts.channels.base import DeliveryFailed, Field
 from alerts.extension_points import Severity
 from alerts.models import AlertType, Channel
 from core.lib import outbound
@@ -111,8 +111,8 @@ class ChannelForm(forms.ModelForm[Channel]):
         if not field.is_url or not value or is_trusted:
             return
         try:
-            outbound.check_public_url(value)
-        except outbound.ForbiddenAddress as error:
+            (field.check or outbound.check_public_url)(value)
+        except (outbound.ForbiddenAddress, DeliveryFailed) as error:
             self.add_error(form_field_name(name), ValidationError(str(error)))
 
     def save(self, commit: bool = True) -> Channel:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from alerts.channels.apprise import Apprise
 from alerts.channels.base import DeliveryFailed, Message, Receipt, Transport
 from alerts.channels.discord import Discord
 from alerts.channels.email import Email
@@ -31,6 +32,7 @@ TRANSPORTS: dict[str, Transport] = {
         Teams(),
         Discord(),
         Telegram(),
+        Apprise(),
     )
 }
 

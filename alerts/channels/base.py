@@ -1,7 +1,7 @@
 """The interface of a channel. Each service has one file, which sends a message and reports the provider's answer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -124,6 +124,8 @@ class Field:
     is_shown: bool = True  # False: read from the settings only
     default: str = ""
     help: str = ""
+    # For an `is_url` field whose value is not http(s): raises ForbiddenAddress for a URL that `send()` would refuse.
+    check: Callable[[str], None] | None = None
 
 
 Config = Mapping[str, str]

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -36,7 +36,7 @@ class TagFilter(admin.SimpleListFilter):
         return [(tag, tag) for tag in sorted({tag for text in texts for tag in split_tags(text)})]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(having_tag(self.value())) if self.value() else queryset
+        return queryset.filter(having_tag(tag)) if (tag := self.value()) else queryset
 
 
 class GroupFilter(admin.SimpleListFilter):
@@ -52,8 +52,15 @@ class GroupFilter(admin.SimpleListFilter):
 
 
 class ComponentBase(PortalAdmin):
-    list_filter: Any = ("status", GroupFilter, TagFilter, "is_enabled", "is_required", "is_public")
-    search_fields = ("title", "name", "group", "tags")
+    list_filter: ClassVar[Any] = (
+        "status",
+        GroupFilter,
+        TagFilter,
+        "is_enabled",
+        "is_required",
+        "is_public",
+    )
+    search_fields: ClassVar[Any] = ("title", "name", "group", "tags")
     change_list_template = "admin/health/change_list.html"
     kind = ComponentKind.CHECK
 

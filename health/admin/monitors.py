@@ -205,7 +205,7 @@ class StepInline(PortalInline):
     template = "admin/edit_inline/stacked.html"
     model = MonitorStep
     form = StepForm
-    formset = StepFormSet
+    formset: type[Any] = StepFormSet
     extra = 0
     ordering = ("position", "pk")
     verbose_name = "step before the request"
@@ -242,10 +242,11 @@ class TypeFilter(admin.SimpleListFilter):
         return [(kind.value, info.label) for kind, info in TYPES.items()]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        if self.value() not in TYPES:
+        value = self.value() or ""
+        if value not in TYPES:
             return queryset
         condition = Q()
-        for scheme in TYPES[MonitorType(self.value())].schemes:
+        for scheme in TYPES[MonitorType(value)].schemes:
             condition |= Q(url__startswith=f"{scheme}://")
         return queryset.filter(condition)
 
@@ -385,7 +386,7 @@ class MonitorAdmin(ComponentBase):
         for inline in self.get_inline_instances(request, known):
             if "steps-TOTAL_FORMS" not in request.POST:
                 continue
-            formset = inline.get_formset(request, known)(request.POST, instance=monitor)
+            formset: Any = inline.get_formset(request, known)(request.POST, instance=monitor)
             if not formset.is_valid():
                 return self._answer_check(request, problems=_formset_problems(formset))
             steps = formset.in_order()

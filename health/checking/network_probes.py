@@ -22,8 +22,8 @@ from health.monitor_types import may_use_port
 
 DNS_PORT = 53
 PING_COUNT = 3  # requests within the time limit, until one is answered
-_ECHO_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
-_ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
+_ECHO_REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
+_ECHO_REPLY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: 129}
 CANNOT_PING = (
     "this machine does not allow the portal to send pings (set net.ipv4.ping_group_range to include the portal's"
     " group, for example with sysctl -w net.ipv4.ping_group_range='0 2147483647'), so use a tcp:// address instead"
@@ -101,7 +101,7 @@ def _echo_request(family: int, number: int, payload: bytes) -> bytes:
 
 
 def _checksum(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -168,7 +168,7 @@ def _resolver(address: str, seconds: float) -> dns.resolver.Resolver:
         addresses = guard.resolve(host, port, seconds)
         guard.check_addresses(host, addresses)
         resolver = dns.resolver.Resolver(configure=False)
-        resolver.nameservers = addresses  # type: ignore[assignment]  # a property whose setter takes texts
+        resolver.nameservers = addresses
         resolver.port = port
     resolver.lifetime = seconds
     resolver.timeout = max(

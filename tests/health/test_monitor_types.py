@@ -193,7 +193,7 @@ def test_kernel_that_forbids_pings_is_explained(monkeypatch: pytest.MonkeyPatch)
     def refuse(*args: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(network_probes.socket, "socket", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
     for is_inverted in (False, True):
         with pytest.raises(CannotPing, match=r"net\.ipv4\.ping_group_range"):
             probes.probe(make_monitor("ping://127.0.0.1", is_inverted=is_inverted))
