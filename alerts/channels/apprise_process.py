@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 NOT_HTTP = "this service does not use HTTP, which is all that this channel supports"
+READ_SECONDS = 10.0
 FORBIDDEN_EVENTS = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.bind"}
 )
@@ -69,6 +70,8 @@ def send(given: Mapping[str, Any], proxy_port: int) -> dict[str, Any]:
     if given.get("only_check"):
         return answer
     restrict_connections(proxy_port)
+    # The proxy takes up to 5 s to connect, and apprise's own limit of 4 s would hide why it could not.
+    plugin.socket_connect_timeout = plugin.socket_read_timeout = READ_SECONDS
     title, body = given["title"], given["body"]
     body_limit = int(plugin.body_maxlen) - (0 if plugin.title_maxlen else len(title) + 2)
     try:

@@ -303,7 +303,7 @@ class MonitorAdmin(ComponentBase):
         if obj is not None and obj.url:
             return obj.type
         given = request.GET.get("type", "")
-        return MonitorType(given) if given in TYPES else MonitorType.HTTP
+        return MonitorType(given) if given in TYPES else type_of(request.GET.get("url", ""))
 
     def get_fieldsets(self, request: HttpRequest, obj: Monitor | None = None) -> Any:
         kind = self.type_for(request, obj)

@@ -3,9 +3,12 @@
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Model
+
 from core.clients.models import Scope
 from core.config.extension_points import Resource, Values, config_resource, refer_by
 from health.models import Component, Heartbeat, Incident, MaintenanceWindow, Monitor
+from health.monitor_types import TYPES
 
 # Request headers that are no secrets. Others may contain credentials.
 PLAIN_HEADERS = {
@@ -33,8 +36,17 @@ class ComponentResource(Resource):
 
 @config_resource
 class Monitors(ComponentResource):
+    """Monitors have the members of all types; those of other types than the monitor's own have no effect."""
+
     kind = "monitors"
     model = Monitor
+    inlines = {"steps": "position"}
+
+    def parameters(self, row: Monitor | None, given: Values) -> dict[str, str]:
+        return {"url": row.url if row else str(given.get("url", ""))}
+
+    def variants(self) -> list[tuple[dict[str, str], Model]]:
+        return [({"url": info.example}, Monitor(url=info.example)) for info in TYPES.values()]
 
     def is_secret(self, values: Values, path: tuple[str, ...]) -> bool:
         if "headers" in path and path[-1].lower() in PLAIN_HEADERS:
