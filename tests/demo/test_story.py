@@ -68,7 +68,7 @@ def test_every_number_of_the_story_agrees_with_the_database(
         expect(headline).to_contain_text("shop@2.15.0 to production")
         process.wait_until(lambda: story.scene == Scene.FINISHED, what="the end of the story")
         page.goto(control.url)
-        expect(page.get_by_role("status")).to_contain_text("The story is over")
+        expect(page.get_by_role("status")).to_contain_text("The story has ended")
     finally:
         control.close()
         story.close()
@@ -83,9 +83,6 @@ def test_every_number_of_the_story_agrees_with_the_database(
     for path in (f"/admin/errors/{group}/", f"/admin/alerts/{alert}/", HEALTH, *orders):
         page.goto(running.base_url + path)
         expect(page.locator("main")).to_contain_text(expected)
-    page.goto(f"{running.base_url}/admin/errors/?sort=risk")
-    row = page.get_by_role("row").filter(has_text="TypeError")
-    expect(row).to_contain_text(expected.split(", ", 1)[1].partition(" at risk")[0])
 
 
 def sentence_by_sql(portal: Portal) -> str:
