@@ -63,8 +63,11 @@ class SilenceAdmin(PortalAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Propose a silence that starts now and lasts two hours."""
         now = timezone.now().replace(second=0, microsecond=0)
-        initial = {"starts_at": now, "ends_at": now + timedelta(hours=2)}
-        return {**initial, **super().get_changeform_initial_data(request)}
+        initial: dict[str, Any] = {"starts_at": now, "ends_at": now + timedelta(hours=2)}
+        given = super().get_changeform_initial_data(request)
+        if given.get("key"):  # the page of a monitor links here with the problem to silence
+            initial["matchers"] = {"key": given.pop("key")}
+        return {**initial, **given}
 
     def save_model(
         self, request: HttpRequest, obj: Silence, form: forms.ModelForm[Silence], change: bool

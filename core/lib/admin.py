@@ -206,6 +206,14 @@ class SettingLink:
 
 
 @dataclass(frozen=True)
+class Tool:
+    """A link beside the heading of a form, to something that concerns its row."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Setting:
     """One line on the settings page."""
 
@@ -303,6 +311,17 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         if is_form_check(request):
             return self._check_form(request, object_id)
         return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def list_tools(self, request: HttpRequest, obj: Any) -> list[Tool]:
+        """Return links to show beside the heading of a row's form."""
+        return []
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        if kwargs.get("obj") is not None:
+            context["tools"] = self.list_tools(request, kwargs["obj"])
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def _check_form(self, request: HttpRequest, object_id: str | None) -> HttpResponseBase:
         row = self.get_object(request, unquote(object_id)) if object_id else None

@@ -1,11 +1,21 @@
 """The error widget of the system-health page."""
 
+from datetime import datetime
+
 from core.lib.charts import Chart, Series, Threshold
 from errors.models import ErrorGroup, Severity
 from errors.queries import counts
 from health.extension_points import Tab, WidgetContext, widget
 
 SEVERITY_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
+
+
+def count_by_slot(context: WidgetContext) -> dict[Severity, dict[datetime, int]]:
+    """Return the errors of each slot of the time range by severity, counted once for the whole page."""
+    return context.load_once(
+        lambda: counts.slots(context.since, context.now, counts.step_for(context.range)),
+        key=count_by_slot,
+    )
 
 
 @widget(
@@ -19,11 +29,10 @@ SEVERITY_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity
 )
 def live(context: WidgetContext) -> dict[str, object]:
     """Show errors of severity warning and above; informational events are left out."""
-    since, now = context.since, context.now
-    per_minute = counts.rate_now(now)
+    per_minute = counts.rate_now(context.now)
     step = counts.step_for(context.range)
     minutes = step.total_seconds() / 60
-    by_slot = counts.slots(since, now, step)
+    by_slot = count_by_slot(context)
     chart = Chart(
         title="Errors per minute",
         times=list(by_slot[Severity.HIGH]),

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from core.lib import formats
 from core.lib.charts import Chart, Series
-from errors.hooks.dashboard_widgets import SEVERITY_TONES
+from errors.hooks.dashboard_widgets import SEVERITY_TONES, count_by_slot
 from errors.models import Severity
 from errors.queries import counts
 from health.extension_points import Reading, WidgetContext, overview_figure
@@ -39,7 +39,7 @@ def errors_per_minute(context: WidgetContext) -> Reading:
     in_last_hour = counts.count(now - _HOUR, now, *SEVERITY_TONES)
     critical = counts.count(now - _HOUR, now, Severity.CRITICAL) if in_last_hour else 0
     step = counts.step_for(context.range)
-    by_slot = counts.slots(context.since, now, step)
+    by_slot = count_by_slot(context)
     minutes = step / timedelta(minutes=1)
     return Reading(
         in_last_hour / 60,

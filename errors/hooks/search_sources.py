@@ -1,10 +1,12 @@
 """Search sources for errors and releases."""
 
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 from django.contrib.auth.models import AnonymousUser
 from django.urls import reverse
 
+from core.lib.formats import quantity
 from core.lib.search_sources import MAX_HITS, Hit, Search, search_source
 from core.releases.models import Release
 from errors.models import ErrorGroup
@@ -22,6 +24,22 @@ def find_groups(search: Search) -> Iterator[Hit]:
     found = queries.search(search.text, groups=groups, user=AnonymousUser(), now=search.now)
     for group in found.groups.select_related("app").order_by("-last_seen_at")[:MAX_HITS]:
         yield _hit(group)
+
+
+@search_source(
+    "errors.users", title="Errors of a user", permission="errors.view_errorgroup", order=105
+)
+def find_users(search: Search) -> Iterator[Hit]:
+    """Find the errors that affected the user or customer with this id or e-mail address."""
+    if len(search.text.split()) != 1 or not set('":').isdisjoint(search.text):
+        return
+    query = f'user:"{search.text}"'
+    everything = ErrorGroup.objects.visible()
+    found = queries.search(query, groups=everything, user=AnonymousUser(), now=search.now)
+    count = found.groups.count()
+    if count:
+        url = f"{reverse('errors:group-list')}?{urlencode({'state': 'all', 'q': query})}"
+        yield Hit(f"Errors of {search.text}", url, quantity(count, "errors"), is_exact=True)
 
 
 def _hit(group: ErrorGroup, *, is_exact: bool = False) -> Hit:

@@ -16,6 +16,7 @@ from django.db.models.functions import Coalesce
 
 from core.clients.queries import app_slugs
 from core.lib import search_terms
+from core.lib.customers import customer_references, user_references
 from core.lib.search_terms import Completion, Term
 from errors.event import business_refs
 from errors.models import (
@@ -307,12 +308,14 @@ def _tag(key: str, value: str) -> Q:
 
 
 def _user(value: str) -> Q:
-    """Match groups with this user, by one primary-key look-up per group. An index by user would slow down ingestion.
+    """Match groups with this user, by primary-key look-ups per group. An index by user would slow down ingestion.
 
-    With EXISTS, PostgreSQL would scan the users of all groups once there are many.
+    Users who are known by their e-mail address are stored under its pseudonym. With EXISTS, PostgreSQL would scan the
+    users of all groups once there are many.
     """
-    users = GroupUser.objects.filter(group=OuterRef("pk"), user_key=value).values("user_key")
-    touched = ErrorGroup.objects.alias(touched=Subquery(users)).filter(touched=value)
+    known = {user for one in customer_references(value) for user in user_references(one)}
+    users = GroupUser.objects.filter(group=OuterRef("pk"), user_key__in=known).values("user_key")
+    touched = ErrorGroup.objects.alias(touched=Subquery(users[:1])).exclude(touched=None)
     shown = touched.values_list(Coalesce("merged_into_id", "pk"), flat=True)
     return Q(pk__in=shown.distinct())
 

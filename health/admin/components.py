@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
 from core.lib import formats
-from core.lib.admin import PortalAdmin, PortalInline, Section
+from core.lib.admin import PortalAdmin, PortalInline, Section, Tool
 from core.lib.markup import state, when
 from core.lib.natural import natural_key
 from health.models import (
@@ -24,7 +24,7 @@ from health.models import (
     Heartbeat,
 )
 from health.models.components import having_tag, split_tags
-from health.queries.components import load_groups
+from health.queries.components import load_groups, silence_url
 
 
 class TagFilter(admin.SimpleListFilter):
@@ -86,6 +86,11 @@ class ComponentBase(PortalAdmin):
     @admin.display(description="group and tags", ordering="group")
     def shown_group(self, obj: Component) -> str:
         return ", ".join(filter(None, [obj.group, *(f"#{tag}" for tag in split_tags(obj.tags))]))
+
+    def list_tools(self, request: HttpRequest, obj: Any) -> list[Tool]:
+        if not request.user.has_perm("alerts.add_silence"):
+            return []
+        return [Tool("Silence", silence_url(obj))]
 
     def save_model(self, request: HttpRequest, obj: Component, form: Any, change: bool) -> None:
         if not change:

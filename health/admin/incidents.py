@@ -20,7 +20,7 @@ from impact.queries.causes import find_causes
 class UpdateInline(PortalInline):
     model = IncidentUpdate
     template = "admin/edit_inline/stacked.html"
-    fields = (("state", "at"), "text")
+    fields = ("state", "text", "at")
     field_labels = {"at": "Time"}
     field_help = {
         "text": "Describe what is known and what is being done. The status page shows this text."
@@ -54,7 +54,13 @@ class IncidentAdmin(PortalAdmin):
     list_select_related = ("component",)
     search_fields = ("title", "postmortem")
     date_hierarchy = "started_at"
-    fields = ("title", "component", "is_major", "is_public", "started_at", "postmortem")
+    fieldsets = (
+        (None, {"fields": ("title", "component", "is_major", "is_public")}),
+        (
+            "Start and post-mortem",
+            {"fields": ("started_at", "postmortem"), "classes": ("collapse",)},
+        ),
+    )
     inlines = (UpdateInline,)
     change_form_template = "admin/health/incident/change_form.html"
 

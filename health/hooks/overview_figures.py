@@ -7,6 +7,7 @@ from django.db.models import Sum
 from core.lib.charts import Chart
 from core.lib.charts import Series as Line
 from health.extension_points import Reading, WidgetContext, overview_figure
+from health.hooks.dashboard_widgets.performance import summarize_calls
 from health.models import ActiveUser, Component, Series, SeriesKind, Tier, Uptime
 from health.queries import latencies, uptime, values
 from health.queries.latencies import LatencySummary
@@ -15,15 +16,6 @@ from health.verdict import Status, Tone
 
 _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
 _UPTIME_DAYS = 30
-
-
-def _requests_in_range(context: WidgetContext) -> dict[datetime, LatencySummary]:
-    return context.load_once(
-        lambda: latencies.summarize_per_slot(
-            Series.objects.total(SeriesKind.REQUEST), context.since, context.now
-        ),
-        key=_requests_in_range,
-    )
 
 
 def _requests_in_hour(context: WidgetContext, *, week_ago: bool = False) -> LatencySummary:
@@ -48,7 +40,7 @@ def _requests_in_hour(context: WidgetContext, *, week_ago: bool = False) -> Late
 )
 def failed_requests(context: WidgetContext) -> Reading:
     last, before = _requests_in_hour(context), _requests_in_hour(context, week_ago=True)
-    slots = _requests_in_range(context)
+    slots = summarize_calls(context, SeriesKind.REQUEST)
     return Reading(
         _percent(last.failure_share),
         "%",
@@ -72,7 +64,7 @@ def failed_requests(context: WidgetContext) -> Reading:
     is_less_better=True,
 )
 def response_time(context: WidgetContext) -> Reading:
-    slots = _requests_in_range(context)
+    slots = summarize_calls(context, SeriesKind.REQUEST)
     return Reading(
         _requests_in_hour(context).percentile(0.95),
         "ms",

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from core.lib.search_sources import MAX_HITS, Hit, Search, search_source
 from health.models import Component, ComponentKind, Incident
+from health.queries.components import silence_url
 
 _ADMIN_NAMES = {
     ComponentKind.CHECK: "component",
@@ -14,6 +15,16 @@ _ADMIN_NAMES = {
     ComponentKind.HEARTBEAT: "heartbeat",
     ComponentKind.CERTIFICATE: "certificate",
 }
+
+
+@search_source("health.silences", title="Actions", permission="alerts.add_silence", order=505)
+def find_silences(search: Search) -> Iterator[Hit]:
+    """Find "Silence" followed by the name of a check, monitor or heartbeat."""
+    if "silence".startswith(search.text.casefold().split()[0][:7]):
+        for one in Component.objects.order_by("title", "pk"):
+            title = f"Silence {one.title} for two hours"
+            if search.matches(title):
+                yield Hit(title, silence_url(one))
 
 
 @search_source(

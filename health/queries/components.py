@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
+from django.urls import reverse
 
 from core.clients.models import ClientApp
 from core.lib.natural import natural_key
@@ -28,6 +30,12 @@ def load_states() -> Mapping[str, tuple[Component, State]]:
         for component in Component.objects.filter(is_enabled=True)
         if (state := component.state)
     }
+
+
+def silence_url(component: Component) -> str:
+    """Return the address of a form that silences the component's alerts, for two hours unless it is changed."""
+    query = {"key": component.alert_key, "comment": component.title}
+    return f"{reverse('admin:alerts_silence_add')}?{urlencode(query)}"
 
 
 def worst_first(components: Iterable[Component]) -> list[Component]:

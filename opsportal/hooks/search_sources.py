@@ -13,6 +13,12 @@ PAGES = (
     ("System health", "health:system-health", "", "overview dashboard start"),
     ("Alerts", "alerts:alert-list", "alerts.view_systemalert", "inbox problems"),
     ("Errors", "errors:group-list", "errors.view_errorgroup", "exceptions issues"),
+    (
+        "Errors of this week by cost",
+        "errors:group-list?sort=risk&state=all&q=since:7d",
+        "errors.view_errorgroup",
+        "most expensive money at risk",
+    ),
     ("Releases", "errors:release-list", "releases.view_release", "deploys versions"),
     ("Uptime", "health:uptime", "", "availability monitors"),
     ("Payments", "payments:overview", "payments.view_payment", "stripe money"),
@@ -27,8 +33,10 @@ PAGES = (
 @search_source("opsportal.pages", title="Pages", order=10)
 def find_pages(search: Search) -> Iterator[Hit]:
     for title, url_name, permission, words in PAGES:
+        name, _, query = url_name.partition("?")
         if (not permission or search.may(permission)) and search.matches(title, words):
-            yield Hit(title, reverse(url_name), is_exact=search.text.casefold() == title.casefold())
+            url = reverse(name) + (f"?{query}" if query else "")
+            yield Hit(title, url, is_exact=search.text.casefold() == title.casefold())
 
 
 @search_source("opsportal.settings", title="Settings", order=900)

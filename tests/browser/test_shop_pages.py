@@ -1,16 +1,12 @@
 """An owner sets up an event, watches it sell, and resolves a payment without a seat."""
 
-import json
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from payments import stripe_api
 from tests.browser.accessibility import serious_faults
+from tests.browser.shop import call, pay, start_payment
 from tests.browser.support import screenshots, scrolls_sideways
 from tests.payments.stripe_double import StripeDouble
 from tests.servers.portal import Portal
@@ -39,33 +35,6 @@ def shop(make_portal: Callable[..., Portal], double: StripeDouble) -> Portal:
 def owner(shop: Portal, context: BrowserContext, page: Page) -> Page:
     context.add_cookies([{"name": "sessionid", "value": shop.seeded.session, "url": shop.base_url}])
     return page
-
-
-def call(portal: Portal, path: str, body: object) -> Any:
-    answer = httpx.post(portal.base_url + path, json=body, headers=portal.api, timeout=30)
-    assert answer.is_success, answer.text
-    return answer.json()
-
-
-def start_payment(portal: Portal, reservation: str, order: str) -> Any:
-    """Create a payment of 25.00 EUR for the reservation."""
-    body = {"amount": 2500, "currency": "EUR", "reservation_id": reservation, "order_id": order}
-    return call(portal, "/api/v1/payments/", body)
-
-
-def pay(portal: Portal, double: StripeDouble, payment: Any) -> None:
-    """Pay at Stripe and deliver Stripe's event."""
-    event = json.dumps(double.pay(payment["intent"]))
-    answer = httpx.post(
-        f"{portal.base_url}/api/v1/webhooks/stripe/",
-        content=event,
-        headers={"Stripe-Signature": stripe_api.sign(event, double.secret, int(time.time()))},
-    )
-    assert answer.status_code == 200, answer.text
-    status = "SELECT status FROM payment_intents_log WHERE intent_id = %s"
-    portal.wait_for(
-        lambda: portal.value(status, (payment["intent"],)) == "succeeded", 60, "the payment"
-    )
 
 
 def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, owner: Page) -> None:

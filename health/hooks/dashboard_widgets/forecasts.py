@@ -1,6 +1,9 @@
 """The widget that forecasts when limits are reached."""
 
 import logging
+from datetime import datetime
+
+from django.core.cache import cache
 
 from core.lib.forecasts import Forecast, soonest_first
 from health.extension_points import Tab, WidgetContext, forecasts, widget
@@ -8,6 +11,8 @@ from health.extension_points import Tab, WidgetContext, forecasts, widget
 log = logging.getLogger(__name__)
 
 MAX_SHOWN = 6
+# Forecasts read weeks of measurements and change slowly, so they are computed at most once a minute.
+CACHE_KEY, CACHE_SECONDS = "health:forecasts", 60
 
 
 @widget(
@@ -20,12 +25,17 @@ MAX_SHOWN = 6
     tab=Tab.PLATFORM,
 )
 def all_forecasts(context: WidgetContext) -> dict[str, object]:
-    """Show the forecasts of all sources, the soonest first. A source that fails is logged and left out."""
+    """Show the forecasts of all sources, the soonest first."""
+    ordered = cache.get_or_set(CACHE_KEY, lambda: _compute(context.now), CACHE_SECONDS)
+    return {"forecasts": ordered[:MAX_SHOWN], "more_forecasts": ordered[MAX_SHOWN:]}
+
+
+def _compute(now: datetime) -> list[Forecast]:
+    """Return all forecasts, the soonest first. A source that fails is logged and left out."""
     found: list[Forecast] = []
     for source in forecasts:
         try:
-            found += source(context.now)
+            found += source(now)
         except Exception:
             log.exception("forecast failed")
-    ordered = soonest_first(found)
-    return {"forecasts": ordered[:MAX_SHOWN], "more_forecasts": ordered[MAX_SHOWN:]}
+    return list(soonest_first(found))

@@ -1,5 +1,7 @@
 """Widgets about response times and failures of apps."""
 
+from datetime import datetime
+
 from core.lib.charts import Chart, Threshold
 from core.lib.charts import Series as Line
 from health.extension_points import Tab, WidgetContext, widget
@@ -14,6 +16,18 @@ KINDS = {
     SeriesKind.FUNCTION: "Functions",
     SeriesKind.PAGE: "Page loads",
 }
+
+
+def summarize_calls(
+    context: WidgetContext, kind: SeriesKind
+) -> dict[datetime, latencies.LatencySummary]:
+    """Return the calls of each slot of the time range, summed once for the whole page."""
+    return context.load_once(
+        lambda: latencies.summarize_per_slot(
+            Series.objects.total(kind), context.since, context.now
+        ),
+        key=(summarize_calls, kind),
+    )
 
 
 @widget(
@@ -32,7 +46,7 @@ def response_times(context: WidgetContext) -> dict[str, object]:
         sums,
         key=lambda kind: (kind is SeriesKind.REQUEST and sums[kind].count > 0, sums[kind].count),
     )
-    slots = latencies.summarize_per_slot(Series.objects.total(shown), context.since, context.now)
+    slots = summarize_calls(context, shown)
     lines = [
         Line(label, [slot.percentile(q) for slot in slots.values()], kind="line")
         for label, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))

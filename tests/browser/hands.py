@@ -1,0 +1,136 @@
+"""Two people at a browser, one with only a mouse for pointing and one with only a keyboard, who count what they do.
+
+The seconds are those of the keystroke-level model (Card, Moran and Newell, 1980) for a practiced user, so that they
+do not depend on the machine: 0.28 s for a key, 1.1 s to point, 0.2 s for a click, 0.4 s to move a hand to the other
+device, 1.35 s to decide on a step.
+"""
+
+from dataclasses import dataclass
+
+from playwright.sync_api import Locator, Page, expect
+
+KEY, POINT, CLICK, HOMING, DECISION = 0.28, 1.1, 0.2, 0.4, 1.35
+MAX_TABS = 40
+
+
+@dataclass
+class Effort:
+    clicks: int = 0
+    keys: int = 0  # presses of Tab, Enter, arrows and shortcuts
+    letters: int = 0  # what has to be typed in any case, such as a password
+    steps: int = 0
+    changes: int = 0  # of the hand between the mouse and the keyboard
+
+    @property
+    def seconds(self) -> float:
+        pressed = KEY * (self.keys + self.letters)
+        return (
+            pressed + (POINT + CLICK) * self.clicks + HOMING * self.changes + DECISION * self.steps
+        )
+
+
+class Mouse:
+    """Points and clicks; types only text."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.effort = Effort()
+
+    def find(self, text: str, option: str) -> None:
+        """Open the search of the portal, type, and open the option."""
+        self.press(self.page.get_by_role("link", name="Search"))
+        self._type(text)
+        self.press(self.page.locator("dialog.palette").get_by_role("option", name=option).first)
+        self.page.wait_for_load_state()
+
+    def press(self, target: Locator) -> None:
+        self.effort.clicks += 1
+        self.effort.steps += 1
+        target.click()
+
+    def check(self, target: Locator) -> None:
+        self.press(target)
+
+    def fill(self, target: Locator, text: str) -> None:
+        """Replace the text of a field."""
+        self.effort.clicks += 1
+        target.click(click_count=3)  # selects what is there
+        self._type(text)
+
+    def save(self, button: str = "Save") -> None:
+        self.press(self.page.get_by_role("button", name=button, exact=True))
+
+    def _type(self, text: str) -> None:
+        self.effort.letters += len(text)
+        self.effort.changes += 2
+        self.page.keyboard.type(text)
+
+
+class Keyboard:
+    """Never touches the mouse."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.effort = Effort()
+
+    def find(self, text: str, option: str) -> None:
+        self._key("Control+k")
+        self.effort.steps += 1
+        self._type(text)
+        found = self.page.locator("dialog.palette").get_by_role("option", name=option).first
+        expect(found).to_be_visible()
+        self.effort.steps += 1
+        while found.get_attribute("aria-selected") != "true":
+            self._key("ArrowDown")
+        with self.page.expect_navigation():
+            self._key("Enter")
+
+    def press(self, target: Locator) -> None:
+        """Press the letter that the button shows, or reach it with Tab and press Enter."""
+        self.effort.steps += 1
+        letter = target.get_attribute("data-key")
+        if letter:
+            self._key(letter)
+        else:
+            self._reach(target)
+            self._key("Enter")
+
+    def check(self, target: Locator) -> None:
+        self.effort.steps += 1
+        if target.get_attribute("type") != "radio":
+            self._reach(target)
+            self._key("Space")
+            return
+        group = self.page.locator(f"input[type=radio][name={target.get_attribute('name')}]")
+        self._reach(group.first)  # Tab enters a group of radio buttons, arrows move within it
+        while not target.is_checked():
+            self._key("ArrowDown")
+
+    def fill(self, target: Locator, text: str) -> None:
+        self._reach(target)
+        self._key("Control+a")
+        self._type(text)
+
+    def save(self, button: str = "Save") -> None:
+        """Press Enter in the field that was filled in last, which presses the first button of the form."""
+        self.effort.steps += 1
+        self._key("Enter")
+
+    def _reach(self, target: Locator) -> None:
+        expect(target).to_be_visible()
+        if self.page.evaluate("document.activeElement === document.body"):
+            self._key("Tab")  # to "Skip to main content"
+            self._key("Enter")
+        for _ in range(MAX_TABS):
+            if target.evaluate("element => element === document.activeElement"):
+                return
+            self._key("Tab")
+        raise AssertionError(f"not reached with {MAX_TABS} times Tab: {target}")
+
+    def _key(self, key: str) -> None:
+        self.effort.keys += 1
+        self.page.keyboard.press(key)
+
+    def _type(self, text: str) -> None:
+        self.effort.letters += len(text)
+        self.page.keyboard.type(text)

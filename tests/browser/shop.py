@@ -1,0 +1,38 @@
+"""What an app of a shop and Stripe do, for browser tests: reserve, start a payment, pay."""
+
+import json
+import time
+from typing import Any
+
+import httpx
+
+from payments import stripe_api
+from tests.payments.stripe_double import StripeDouble
+from tests.servers.portal import Portal
+
+
+def call(portal: Portal, path: str, body: object) -> Any:
+    answer = httpx.post(portal.base_url + path, json=body, headers=portal.api, timeout=30)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def start_payment(portal: Portal, reservation: str, order: str, amount: int = 2500) -> Any:
+    """Create a payment in EUR for the reservation."""
+    body = {"amount": amount, "currency": "EUR", "reservation_id": reservation, "order_id": order}
+    return call(portal, "/api/v1/payments/", body)
+
+
+def pay(portal: Portal, double: StripeDouble, payment: Any) -> None:
+    """Pay at Stripe and deliver Stripe's event."""
+    event = json.dumps(double.pay(payment["intent"]))
+    answer = httpx.post(
+        f"{portal.base_url}/api/v1/webhooks/stripe/",
+        content=event,
+        headers={"Stripe-Signature": stripe_api.sign(event, double.secret, int(time.time()))},
+    )
+    assert answer.status_code == 200, answer.text
+    status = "SELECT status FROM payment_intents_log WHERE intent_id = %s"
+    portal.wait_for(
+        lambda: portal.value(status, (payment["intent"],)) == "succeeded", 60, "the payment"
+    )
