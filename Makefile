@@ -3,6 +3,7 @@
 # make test       the whole suite, on SQLite and again on PostgreSQL and Redis   (ARGS="tests/errors -x" for a part)
 # make test-fast  the tests that start no server and no browser, on SQLite: under a minute on two cores
 # make coverage   the suite on SQLite, the share of code that it reaches, untested code of payments and ingestion
+# make pictures   take the pictures of README.md and docs/screenshots again, from the demo; needs Chromium
 # make check      format, lint, spelling, templates, types, floors, migrations, deployment settings, commit subjects
 # make format     format code, indent templates
 # make lock       the requirements, locked again after a change to requirements/*.in
@@ -14,7 +15,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run demo test test-fast coverage check format lock audit bench install
+.PHONY: run demo test test-fast coverage check pictures format lock audit bench install
 
 run:
 	@$(PYTHON) scripts/bootstrap.py run
@@ -37,6 +38,9 @@ coverage: install
 
 check: install
 	@$(BIN)/python scripts/check.py
+
+pictures: install
+	@$(BIN)/python -m demo.pictures
 
 format: install
 	@$(BIN)/ruff format .

@@ -21,6 +21,7 @@ STEPS: dict[str, list[str]] = {
     "templates": [str(BIN / "djlint"), "templates", "--lint", "--quiet"],
     "template indentation": [sys.executable, "scripts/check_indentation.py"],
     "columns": [sys.executable, "scripts/check_columns.py"],
+    "pictures": [sys.executable, "scripts/check_pictures.py"],
     "commits": [sys.executable, "scripts/check_commits.py"],
     "floors": [str(BIN / "lint-imports"), "--no-cache"],
     "migrations": [*MANAGE, "makemigrations", "--check", "--dry-run"],
