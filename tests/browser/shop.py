@@ -17,10 +17,10 @@ def call(portal: Portal, path: str, body: object) -> Any:
     return answer.json()
 
 
-def start_payment(portal: Portal, reservation: str, order: str, amount: int = 2500) -> Any:
-    """Create a payment in EUR for the reservation."""
-    body = {"amount": amount, "currency": "EUR", "reservation_id": reservation, "order_id": order}
-    return call(portal, "/api/v1/payments/", body)
+def start_payment(portal: Portal, reservation: str, order: str, **fields: object) -> Any:
+    """Create a payment for the reservation, of 25.00 EUR unless `amount` says otherwise."""
+    body = {"amount": 2500, "currency": "EUR", "reservation_id": reservation, "order_id": order}
+    return call(portal, "/api/v1/payments/", {**body, **fields})
 
 
 def pay(portal: Portal, double: StripeDouble, payment: Any) -> None:

@@ -1,5 +1,6 @@
 """The search of the whole portal: a page, and the API behind the command palette."""
 
+import html
 import uuid
 from typing import Any
 
@@ -13,7 +14,9 @@ from core.accounts.services.roles import ensure_roles
 from core.clients import services
 from core.clients.models import Scope
 from core.jobs.services import sync_jobs
+from core.lib.customers import pseudonym
 from core.lib.search_sources import MAX_HITS
+from errors.models import ErrorGroup, GroupUser
 from reservations.services import reserve
 from tests.factories import (
     make_alert,
@@ -162,3 +165,45 @@ def test_the_page_shows_the_same_hits_without_scripts(owner: Client) -> None:
 
     assert "Ticket &lt;shop&gt;" in page
     assert "Nothing found" in owner.get(PAGE, {"q": str(uuid.uuid4())}).content.decode()
+
+
+def test_silence_and_the_name_of_a_monitor_lead_to_a_filled_in_form(owner: Client) -> None:
+    monitor = make_monitor("https://shop.example/", title="Public shop")
+
+    [hit] = find(owner, "silence public")["Actions"]
+
+    assert hit["title"] == "Silence Public shop for two hours"
+    form = owner.get(hit["url"]).content.decode()
+    assert f'value="{monitor.alert_key}"' in form
+    assert 'value="Public shop"' in form
+    page = owner.get(f"/admin/health/monitor/{monitor.pk}/change/").content.decode()
+    assert html.escape(hit["url"].partition("testserver")[2]) in page
+
+
+def test_readers_are_offered_no_silence(reader: Client) -> None:
+    monitor = make_monitor("https://shop.example/", title="Public shop")
+
+    assert "Actions" not in find(reader, "silence public")
+    page = reader.get(f"/admin/health/monitor/{monitor.pk}/change/").content.decode()
+    assert "/admin/alerts/silence/add/" not in page
+
+
+def test_the_errors_of_a_customer_are_found_by_e_mail_address(owner: Client) -> None:
+    app = make_app("shop")
+    group = ErrorGroup.objects.create(
+        app=app, title="checkout failed", first_seen_at=timezone.now(), last_seen_at=timezone.now()
+    )
+    GroupUser.objects.create(group=group, user_key=pseudonym("ben@example.org"))
+
+    [hit] = find(owner, "ben@example.org")["Errors of a user"]
+
+    assert hit["detail"] == "1 error"
+    assert "checkout failed" in owner.get(hit["url"]).content.decode()
+    assert "Errors of a user" not in find(owner, "ann@example.org")
+
+
+def test_the_errors_of_the_week_are_listed_by_cost(owner: Client) -> None:
+    [hit] = find(owner, "errors by cost")["Pages"]
+
+    assert owner.get(hit["url"]).status_code == 200
+    assert "sort=risk" in hit["url"]
