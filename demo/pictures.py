@@ -19,8 +19,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from scripts.check_pictures import FOLDER, ROOT, write_record
 from tests.servers import chromium, process
 
-STORY_SECONDS = 200
-WARM_UP_SECONDS = 60  # until every chart has a few points
+STORY_SECONDS = 300
+WARM_UP_SECONDS = 45  # until every chart has a few points
 WAIT_MS = 240_000
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -141,7 +141,8 @@ def wait_for_text(page: Page, path: str, selector: str, pattern: str) -> None:
     """Load the page until the element shows the text."""
     for _ in range(WAIT_MS // 2000):
         page.goto(path)
-        if re.search(pattern, page.locator(selector).inner_text()):
+        shown = page.locator(selector)
+        if shown.count() and re.search(pattern, shown.first.inner_text()):
             return
         time.sleep(2)
     raise RuntimeError(f"{path} does not show {pattern!r}")

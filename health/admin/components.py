@@ -7,24 +7,29 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import slugify
+from django.views.decorators.http import require_POST
 
 from core.lib import formats
-from core.lib.admin import PortalAdmin, PortalInline, Section, Tool
+from core.lib.admin import PortalAdmin, PortalInline, Section, Tool, log_change
 from core.lib.markup import state, when
 from core.lib.natural import natural_key
 from health.models import (
     Certificate,
     CheckIn,
+    CheckInStatus,
     Component,
     ComponentKind,
     Heartbeat,
 )
 from health.models.components import having_tag, split_tags
 from health.queries.components import load_groups, silence_url
+from health.services.heartbeats import check_in
 
 
 class TagFilter(admin.SimpleListFilter):
@@ -237,6 +242,26 @@ class HeartbeatAdmin(ComponentBase):
         ),
         ("Status", {"fields": ("is_enabled", "is_required", "is_public", "group", "tags")}),
     )
+
+    change_form_template = "admin/health/heartbeat/change_form.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        view = wrap(require_POST(self.check_in_now))
+        return [
+            path("<int:pk>/check-in/", view, name="health_heartbeat_check_in"),
+            *super().get_urls(),
+        ]
+
+    def check_in_now(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Record a successful run, so that staff see what a check-in does."""
+        heartbeat = get_object_or_404(Heartbeat, pk=pk)
+        if not self.has_change_permission(request, heartbeat):
+            return HttpResponse(status=403)
+        check_in(heartbeat, status=CheckInStatus.OK, now=timezone.now())
+        log_change(request, heartbeat, "checked in by hand")
+        self.message_user(request, "Check-in recorded.")
+        return redirect("admin:health_heartbeat_change", pk)
 
     def get_inlines(self, request: HttpRequest, obj: Heartbeat | None = None) -> Any:
         return (CheckInInline,) if obj else ()
