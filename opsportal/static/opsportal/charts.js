@@ -246,6 +246,8 @@
   const redraw = () => { for (const figure of [...drawn.keys()]) if (figure.isConnected) draw(figure); };
 
   drawAll();
+  // Drawn in the same step as the swap: a chart that is drawn later moves what is below it.
+  document.addEventListener("htmx:afterSwap", drawAll);
   document.addEventListener("htmx:afterSettle", drawAll);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
