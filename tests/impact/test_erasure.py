@@ -91,9 +91,9 @@ def find(*texts: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("given", ["c-17", ADDRESS, "stored reference"])
+@pytest.mark.parametrize("given", ["buyer-17", ADDRESS, "stored reference"])
 def test_a_person_is_erased_from_every_record(given: str, now: datetime) -> None:
-    reference = customer_reference("c-17" if given == "c-17" else ADDRESS)
+    reference = customer_reference("buyer-17" if given == "buyer-17" else ADDRESS)
     given = reference if given == "stored reference" else given
     buy_everything(reference, now)
     assert len(find(reference, pseudonym(reference))) == 9
@@ -114,9 +114,9 @@ def test_a_person_is_erased_from_every_record(given: str, now: datetime) -> None
 
 
 def test_amounts_orders_and_seats_stay(now: datetime) -> None:
-    buy_everything("c-17", now)
+    buy_everything("buyer-17", now)
 
-    erase_person(customer="c-17", user=None, now=now)
+    erase_person(customer="buyer-17", user=None, now=now)
 
     assert Order.objects.filter(key="order:o-paid", amount=4500, stage="paid", customer="").exists()
     assert Payment.objects.get().amount_received == 4500
@@ -127,8 +127,8 @@ def test_amounts_orders_and_seats_stay(now: datetime) -> None:
 
 @pytest.mark.parametrize("model", [Payment, Reservation])
 def test_a_later_change_does_not_bring_the_person_back(model: Any, now: datetime) -> None:
-    buy_everything("c-17", now)
-    erase_person(customer="c-17", user=None, now=now)
+    buy_everything("buyer-17", now)
+    erase_person(customer="buyer-17", user=None, now=now)
 
     for row in model.objects.all():
         row.order_id += "-new"
@@ -136,32 +136,32 @@ def test_a_later_change_does_not_bring_the_person_back(model: Any, now: datetime
     services.release_expired(now=now + timedelta(days=1))
     catch_up(seconds=20)
 
-    assert find("c-17") == []
+    assert find("buyer-17") == []
     assert not OrderReference.objects.filter(kind="user").exists()
 
 
 def test_other_persons_stay(now: datetime) -> None:
-    buy_everything("c-17", now)
-    make_payment(customer="c-170")
+    buy_everything("buyer-17", now)
+    make_payment(customer="buyer-170")
 
-    erase_person(customer="c-17", user=None, now=now)
+    erase_person(customer="buyer-17", user=None, now=now)
 
-    assert Payment.objects.filter(customer="c-170").exists()
+    assert Payment.objects.filter(customer="buyer-170").exists()
 
 
 def test_a_second_erasure_changes_nothing(now: datetime) -> None:
-    buy_everything("c-17", now)
-    erase_person(customer="c-17", user=None, now=now)
+    buy_everything("buyer-17", now)
+    erase_person(customer="buyer-17", user=None, now=now)
 
-    again = erase_person(customer="c-17", user=None, now=now)
+    again = erase_person(customer="buyer-17", user=None, now=now)
 
     assert (again.counts, again.summary) == ({}, "no record named this person")
 
 
 def test_an_unfinished_payment_is_finished_without_the_person(now: datetime) -> None:
-    payment = make_payment(customer="c-17", state="started", finished_at=None, status="asked")
+    payment = make_payment(customer="buyer-17", state="started", finished_at=None, status="asked")
 
-    erase_person(customer="c-17", user=None, now=now)
+    erase_person(customer="buyer-17", user=None, now=now)
     sweep(now=now + timedelta(days=2))
 
     payment.refresh_from_db()
@@ -177,7 +177,7 @@ def test_a_killed_erasure_is_continued(
     class Killed(Exception):
         pass
 
-    buy_everything("c-17", now)
+    buy_everything("buyer-17", now)
     name, erase = erasers.get(step)
 
     def die(person: Person, limit: int, at: datetime) -> int:
@@ -187,12 +187,12 @@ def test_a_killed_erasure_is_continued(
     with monkeypatch.context() as patch:
         patch.setitem(erasers._items, step, (name, die))
         with pytest.raises(Killed):
-            erase_person(customer="c-17", user=None, now=now)
-    assert find("c-17")
+            erase_person(customer="buyer-17", user=None, now=now)
+    assert find("buyer-17")
 
     assert continue_erasures(now=now) == 1
 
-    assert find("c-17") == []
+    assert find("buyer-17") == []
     assert Erasure.objects.get().counts["reservations"] == 3
     assert continue_erasures(now=now) == 0
 
@@ -204,18 +204,18 @@ def test_many_records_are_changed_in_small_transactions(
 ) -> None:
     monkeypatch.setattr(erasure, "STEP_SIZE", 2)
     for _ in range(5):
-        make_payment(customer="c-17")
+        make_payment(customer="buyer-17")
 
-    made = erase_person(customer="c-17", user=None, now=now)
+    made = erase_person(customer="buyer-17", user=None, now=now)
 
     assert made.counts["payments"] == 5
-    assert find("c-17") == []
+    assert find("buyer-17") == []
 
 
 def test_the_erasure_is_audited_without_the_person(now: datetime, browse: Client) -> None:
-    buy_everything("c-17", now)
+    buy_everything("buyer-17", now)
 
-    browse.post(reverse("impact:erase"), {"customer": "c-17", "step": "confirmed"})
+    browse.post(reverse("impact:erase"), {"customer": "buyer-17", "step": "confirmed"})
 
     done = (
         AuditEvent.objects.filter(username="owner").order_by("pk").values_list("action", flat=True)
@@ -227,14 +227,14 @@ def test_the_erasure_is_audited_without_the_person(now: datetime, browse: Client
 
 
 def test_staff_confirm_an_erasure(now: datetime, browse: Client) -> None:
-    buy_everything("c-17", now)
+    buy_everything("buyer-17", now)
     url = reverse("impact:erase")
 
-    asked = browse.post(url, {"customer": " c-17 "}).content.decode()
+    asked = browse.post(url, {"customer": " buyer-17 "}).content.decode()
     assert "This cannot be undone" in asked
-    assert find("c-17")
+    assert find("buyer-17")
 
-    done = browse.post(url, {"customer": "c-17", "step": "confirmed"}, follow=True)
+    done = browse.post(url, {"customer": "buyer-17", "step": "confirmed"}, follow=True)
     page = done.content.decode()
     assert "The person was erased. Changed records: " in page
     assert "Finished" in page
@@ -246,12 +246,12 @@ def test_only_staff_with_the_permission_erase(browse: Client) -> None:
     eve.force_login(User.objects.create_user("eve", is_staff=True))
 
     assert eve.get(reverse("impact:erase")).status_code == 403
-    assert eve.post(reverse("impact:erase"), {"customer": "c-17"}).status_code == 403
+    assert eve.post(reverse("impact:erase"), {"customer": "buyer-17"}).status_code == 403
 
 
 def test_an_error_still_names_its_order(now: datetime) -> None:
-    buy_everything("c-17", now)
+    buy_everything("buyer-17", now)
 
-    erase_person(customer="c-17", user=None, now=now)
+    erase_person(customer="buyer-17", user=None, now=now)
 
     assert ErrorEvent.objects.filter(order_ref="o-lost").exists()
