@@ -137,7 +137,7 @@ def _read_again(resource: Resource, pk: Any) -> Values:
 
 def _without_defaults(resource: Resource, given: Values) -> Values:
     """Leave out members that have the default of the model, because the form of some kinds lacks their fields."""
-    row = resource.model(**resource.parameters(None, given))
+    row = resource.model()
     defaults = {
         f.name: [] if f.many_to_many else f.value_from_object(row)
         for f in members_of(resource).fields

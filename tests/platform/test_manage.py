@@ -1,5 +1,6 @@
 """`manage.py` and the commands in the documents work as printed, whichever Python starts them."""
 
+import argparse
 import importlib.util
 import inspect
 import os
@@ -82,6 +83,15 @@ def test_manage_can_be_typed_as_the_documents_print_it() -> None:
     assert "./manage.py resetlogin" in inspect.getsource(serve.first_admin)
 
 
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the options of a command and of its actions, such as `config apply`."""
+    found = {option for action in parser._actions for option in action.option_strings}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= {option for one in action.choices.values() for option in options_of(one)}
+    return found
+
+
 def test_the_commands_of_the_documents_exist_with_their_options() -> None:
     found = commands_of_documents()
     known = get_commands()
@@ -93,7 +103,7 @@ def test_the_commands_of_the_documents_exist_with_their_options() -> None:
         owner = known[name]
         command = load_command_class(owner, name) if isinstance(owner, str) else owner
         parser = command.create_parser("manage.py", name)
-        options = {option for action in parser._actions for option in action.option_strings}
+        options = options_of(parser)
         wrong += [
             f"{document}: {name} {part}"
             for part in re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments)

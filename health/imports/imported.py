@@ -1,0 +1,71 @@
+"""What a file of another system contains: objects of a configuration file, their history, and what is lost."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.text import slugify
+
+from health.models import Tier
+
+Values = dict[str, Any]
+TITLE_LENGTH = 100
+
+
+class UnreadableFile(Exception):
+    pass
+
+
+@dataclass
+class Point:
+    """The results of a component in an hour or a UTC day."""
+
+    healthy: int = 0
+    unhealthy: int = 0
+    maintenance: int = 0
+    total_ms: float = 0.0
+    highest_ms: float = 0.0
+
+
+History = dict[tuple[Tier, datetime], Point]
+
+
+@dataclass
+class Imported:
+    document: dict[str, list[Values]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # what cannot be taken over, or only in part
+    history: dict[str, History] = field(default_factory=dict)  # by the name of the component
+    ping_keys: dict[str, uuid.UUID] = field(default_factory=dict)  # by the name of the heartbeat
+
+    def add(self, kind: str, values: Values) -> None:
+        self.document.setdefault(kind, []).append(
+            {name: value for name, value in values.items() if value is not None}
+        )
+
+
+def name_of(prefix: str, number: object, title: str) -> str:
+    """Return the key of an object. The other system's number is in it, so that a second import finds the object."""
+    return f"{prefix}-{number}-{slugify(title)}"[:100].strip("-")
+
+
+def literal(value: Any) -> Any:
+    """Return a value in which texts stand for themselves: `${` begins a reference in configuration files."""
+    if isinstance(value, str):
+        return value.replace("${", "$${")
+    if isinstance(value, Mapping):
+        return {key: literal(one) for key, one in value.items()}
+    return [literal(one) for one in value] if isinstance(value, list) else value
+
+
+def to_minutes(seconds: float, note: Callable[[str], None], what: str, *, lowest: int = 1) -> int:
+    """Return whole minutes, rounded up, and note a difference."""
+    minutes = max(lowest, -int(-seconds // 60))
+    if minutes * 60 != seconds:
+        note(f"{what} is {minutes} min instead of {seconds:g} s")
+    return minutes
+
+
+def day_of(hour: datetime) -> datetime:
+    return hour.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
