@@ -53,6 +53,7 @@ def statuses(client: Client, count: int, path: str = "/breaks/fine", **headers: 
         ("POST", "/api/v1/checks/run/", "write"),
         ("POST", "/api/v1/signals/", "ingest"),
         ("GET", "/api/v1/heartbeats/8e0b3f0c-9f0d-4b7e-8e57-5a0a4a2f0001/", "ingest"),
+        ("GET", "/ping/7f0c2b86-0000-4000-8000-000000000000/start", "ingest"),
         ("POST", "/tunnel/", None),
         ("POST", "/admin/password_reset/", "auth"),
         ("POST", "/admin/login/verify/", "auth"),
