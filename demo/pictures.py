@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from scripts.check_pictures import FOLDER, ROOT, write_record
 from tests.servers import chromium, process
@@ -22,8 +22,8 @@ from tests.servers import chromium, process
 STORY_SECONDS = 300
 WARM_UP_SECONDS = 45  # until every chart has a few points
 WAIT_MS = 240_000
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 HEALTH = "/admin/system-health/"
 
 
@@ -88,7 +88,7 @@ def take_pictures(browser: Browser, said: Callable[[str], str]) -> None:
         base_url=base_url,
         viewport=DESKTOP,
         locale="en-US",
-        color_scheme="light",  # type: ignore[arg-type]
+        color_scheme="light",
     )
     context.set_default_timeout(WAIT_MS)
     page = context.new_page()
@@ -148,12 +148,12 @@ def wait_for_text(page: Page, path: str, selector: str, pattern: str) -> None:
     raise RuntimeError(f"{path} does not show {pattern!r}")
 
 
-def picture(page: Page, path: str, name: str, *, size: dict[str, int] | None = None) -> None:
-    page.set_viewport_size(size or DESKTOP)  # type: ignore[arg-type]
+def picture(page: Page, path: str, name: str, *, size: ViewportSize | None = None) -> None:
+    page.set_viewport_size(size or DESKTOP)
     page.goto(path)
     page.wait_for_load_state("networkidle")
     page.screenshot(path=FOLDER / f"{name}.png", animations="disabled")
-    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+    page.set_viewport_size(DESKTOP)
     print(f"picture: {name}", flush=True)
 
 

@@ -114,7 +114,8 @@ class ChannelAdmin(PortalAdmin):
             if channel
             else None,
         }
-        return super().render_change_form(request, context, *args, **kwargs)
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
 
     def _test_url(self, channel: Channel | None, kind: str) -> str:
         if channel is not None:

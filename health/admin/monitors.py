@@ -356,7 +356,8 @@ class MonitorAdmin(ComponentBase):
         if monitor is not None:
             given["id"] = str(monitor.pk)
         context["check_url"] = f"{reverse('admin:health_monitor_check')}?{urlencode(given)}"
-        return super().render_change_form(request, context, *args, **kwargs)
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
 
     def get_urls(self) -> list[URLPattern]:
         check = self.admin_site.admin_view(require_POST(self.check_now))

@@ -206,7 +206,7 @@ def test_service_that_hangs_is_given_up(
     def hang(*args: object, **kwargs: object) -> None:
         raise subprocess.TimeoutExpired("apprise", 1)
 
-    monkeypatch.setattr(apprise.subprocess, "run", hang)
+    monkeypatch.setattr(subprocess, "run", hang)
     with pytest.raises(DeliveryFailed, match="no answer within"):
         send(channel("apprise", url=url_for(fake, "json://{address}/hook")))
 

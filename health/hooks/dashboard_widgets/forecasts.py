@@ -26,7 +26,9 @@ CACHE_KEY, CACHE_SECONDS = "health:forecasts", 60
 )
 def all_forecasts(context: WidgetContext) -> dict[str, object]:
     """Show the forecasts of all sources, the soonest first."""
-    ordered = cache.get_or_set(CACHE_KEY, lambda: _compute(context.now), CACHE_SECONDS)
+    ordered: list[Forecast] = (
+        cache.get_or_set(CACHE_KEY, lambda: _compute(context.now), CACHE_SECONDS) or []
+    )
     return {"forecasts": ordered[:MAX_SHOWN], "more_forecasts": ordered[MAX_SHOWN:]}
 
 
