@@ -11,7 +11,7 @@ from tests.servers.portal import Portal
 
 FORMS = {
     "app": "/admin/clients/clientapp/add/",
-    "monitor": "/admin/health/monitor/add/",
+    "monitor": "/admin/health/monitor/add/?type=http",
     "heartbeat": "/admin/health/heartbeat/add/",
     "channel": "/admin/alerts/channel/add/?kind=slack",
     "rule": "/admin/alerts/alertrule/add/",

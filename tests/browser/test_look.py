@@ -21,7 +21,8 @@ PAGES = {
     "uptime": "/admin/system-health/uptime/",
     "a list": "/admin/clients/clientapp/",
     "a form": "/admin/clients/clientapp/add/",
-    "a monitor": "/admin/health/monitor/add/",
+    "the types of monitors": "/admin/health/monitor/add/",
+    "a monitor": "/admin/health/monitor/add/?type=http",
 }
 
 
@@ -177,5 +178,5 @@ def test_the_search_works_without_scripts(browser: Browser, module_portal: Porta
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name="Add monitor").click()
 
-    expect(page.get_by_role("heading", name="Add monitor")).to_be_visible()
+    expect(page.get_by_role("heading", name="Add a monitor")).to_be_visible()
     context.close()
