@@ -39,11 +39,14 @@ def test_a_channel_is_saved_only_with_the_settings_that_it_needs(owner: Client) 
 
 def test_a_channel_for_people_needs_recipients(owner: Client) -> None:
     add = "/admin/alerts/channel/add/?kind=email"
-    answer = owner.post(add, form(name="Mail"))
+    answer = owner.post(add, form(name="Mail", gets_every_type="on"))
     assert "Enter recipients, or choose people or teams." in answer.content.decode()
 
     anna = Person.objects.create(name="Anna", email="anna@example.com")
-    assert owner.post(add, form(name="Mail", people=[anna.pk])).status_code == 302
+    assert (
+        owner.post(add, form(name="Mail", gets_every_type="on", people=[anna.pk])).status_code
+        == 302
+    )
 
 
 @pytest.mark.parametrize("kind", ["slack", "teams", "discord", "webhook"])

@@ -91,8 +91,7 @@ class ForwardProxy:
                     server.sendall(rest)
                 else:
                     server.sendall(_forwarded_head(lines, method, target) + rest)
-                    client.sendall(_reply_start(server))
-                self._relay(client, server)
+                self._relay(client, server, is_tunnel=method == "CONNECT")
 
     def _refuse(self, client: socket.socket, problem: str) -> None:
         self.problems.append(problem)
@@ -112,8 +111,14 @@ class ForwardProxy:
         seconds = min(_CONNECT_SECONDS, self._ends_at - time.monotonic())
         return guard.connect(host, port, max(seconds, 0.001))
 
-    def _relay(self, client: socket.socket, server: socket.socket) -> None:
+    def _relay(self, client: socket.socket, server: socket.socket, *, is_tunnel: bool) -> None:
+        """Pass on what either side sends, until one of them closes its connection.
+
+        The body of a request may arrive after its head, so both directions are open from the start.
+        """
         received = 0
+        start = b""  # of the response, until its first line is complete
+        is_started = is_tunnel
         other = {client: server, server: client}
         while (left := self._ends_at - time.monotonic()) > 0 and not self._is_closed:
             readable, _, _ = select.select([client, server], [], [], min(left, 0.5))
@@ -125,6 +130,13 @@ class ForwardProxy:
                 if received > MAX_REPLY_BYTES:
                     self.problems.append("the response is too large")
                     return
+                if source is server and not is_started:
+                    start += data
+                    if b"\r\n" not in start:
+                        continue
+                    # By this header the client does not use the connection again.
+                    data = start.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+                    is_started = True
                 other[source].sendall(data)
 
 
@@ -138,17 +150,6 @@ def _read_head(client: socket.socket) -> tuple[bytes, bytes]:
             raise OSError("not a request")
     head, _, rest = received.partition(b"\r\n\r\n")
     return head, rest
-
-
-def _reply_start(server: socket.socket) -> bytes:
-    """Return the first bytes of a response, with a header by which the client does not use the connection again."""
-    received = b""
-    while b"\r\n" not in received:
-        data = server.recv(65536)
-        received += data
-        if not data or len(received) > MAX_HEAD_BYTES:
-            raise OSError("not a response")
-    return received.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
 
 
 def _forwarded_head(lines: list[bytes], method: str, target: str) -> bytes:
