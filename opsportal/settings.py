@@ -126,7 +126,7 @@ MIDDLEWARE = [
     "opsportal.middleware.ErrorPagesMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Static files are compressed already. Against BREACH, Django adds random bytes and masks the CSRF token.
-    "django.middleware.gzip.GZipMiddleware",
+    "opsportal.middleware.CompressionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -47,7 +47,7 @@ class PersonAdmin(PortalAdmin):
     }
     field_help = {
         "phone": "In international format, for example +491701234567.",
-        "slack_id": "By which buttons in Slack know this person (optional), for example U024BE7LH.",
+        "slack_id": "Identifies this person when a button in Slack is pressed (optional), for example U024BE7LH.",
         "user": "The account of this person in the portal (optional).",
         "time_zone": "For example Europe/Berlin.",
     }

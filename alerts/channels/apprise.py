@@ -77,7 +77,7 @@ class Apprise(Transport):
             given = {
                 "url": url,
                 "title": truncate(_title(message), 250),
-                "body": truncate(_body(message), MAX_BODY_CHARACTERS),
+                "body": truncate(build_body(message), MAX_BODY_CHARACTERS),
                 "type": "success" if message.is_resolved else _TYPES.get(message.severity, "info"),
             }
             answer = _run(given, proxy)
@@ -90,7 +90,7 @@ def _title(message: Message) -> str:
     return f"[{message.state_word}] {message.bare_title}"
 
 
-def _body(message: Message) -> str:
+def build_body(message: Message) -> str:
     facts = "\n".join(f"{name}: {value}" for name, value in message.facts)
     links = "\n".join(filter(None, [message.url, message.runbook]))
     return "\n\n".join(filter(None, [message.body, facts, links])) or message.title

@@ -111,3 +111,12 @@ def too_many_requests(detail: str, retry_after: float) -> HttpResponse:
     return problem(
         429, detail, headers={"Retry-After": str(wait)}, error=TITLES[429], retryAfter=wait
     )
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Return True if an Accept-Encoding header names gzip without refusing it by `q=0`."""
+    return any(
+        coding.partition(";")[0].strip().lower() == "gzip"
+        and "q=0" not in coding.replace("q=0.", "")
+        for coding in accept_encoding.split(",")
+    )

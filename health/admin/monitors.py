@@ -115,7 +115,8 @@ class MonitorForm(forms.ModelForm[Monitor]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["url"].widget.attrs["placeholder"] = TYPES[self.monitor_type].example
+        if "url" in self.fields:  # people who may only view get no fields
+            self.fields["url"].widget.attrs["placeholder"] = TYPES[self.monitor_type].example
         if "password" in self.fields:
             attributes = {"autocomplete": "new-password", "size": 40}
             self.fields["password"].widget = forms.PasswordInput(attrs=attributes)

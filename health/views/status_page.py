@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.cache import patch_response_headers, patch_vary_headers
 from django.views.decorators.http import require_safe
 
-from core.lib.http import json_response
+from core.lib.http import accepts_gzip, json_response
 from health.caches.status import status_cache
 from health.queries.public_status import NEVER, PublicGroup, PublicStatus
 from health.verdict import Status, Tone
@@ -150,21 +150,15 @@ def _context_of_group(group: PublicGroup) -> dict[str, object]:
 
 def _respond(request: HttpRequest, body: _Body, content_type: str, is_fresh: bool) -> HttpResponse:
     """Return the body, compressed if the client accepts that, with caching headers; or a 304 if the client has it."""
-    accepts_gzip = any(
-        coding.partition(";")[0].strip().lower() == "gzip"
-        and "q=0" not in coding.replace("q=0.", "")
-        for coding in request.headers.get("Accept-Encoding", "").split(",")
-    )
-    response = HttpResponse(
-        body.compressed if accepts_gzip else body.plain, content_type=content_type
-    )
-    if accepts_gzip:
+    is_packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    response = HttpResponse(body.compressed if is_packed else body.plain, content_type=content_type)
+    if is_packed:
         response["Content-Encoding"] = "gzip"
     patch_vary_headers(response, ["Accept-Encoding"])
     seconds = CACHE_SECONDS if is_fresh else CACHE_SECONDS_WHEN_STALE
     patch_response_headers(response, seconds)
     response["Cache-Control"] = f"public, max-age={seconds}, stale-if-error=86400"
-    response["ETag"] = f'"{body.tag}{"-gzip" if accepts_gzip else ""}"'
+    response["ETag"] = f'"{body.tag}{"-gzip" if is_packed else ""}"'
     if request.headers.get("If-None-Match") == response["ETag"]:
         response.status_code, response.content = 304, b""
         del response["Content-Encoding"]

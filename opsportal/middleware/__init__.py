@@ -4,14 +4,17 @@
 2. SecurityHeadersMiddleware adds headers to every response, including those of other middleware.
 3. RateLimitMiddleware rejects requests before the session and user are loaded.
 4. ErrorPagesMiddleware gives error responses without a body a page or problem document.
+5. CompressionMiddleware compresses responses with gzip.
 """
 
+from opsportal.middleware.compression import CompressionMiddleware
 from opsportal.middleware.error_pages import ErrorPagesMiddleware
 from opsportal.middleware.rate_limits import RateLimitMiddleware
 from opsportal.middleware.request_id import RequestIdMiddleware
 from opsportal.middleware.security_headers import SecurityHeadersMiddleware
 
 __all__ = [
+    "CompressionMiddleware",
     "ErrorPagesMiddleware",
     "RateLimitMiddleware",
     "RequestIdMiddleware",

@@ -34,7 +34,7 @@ def page(browse: Client, event: ErrorEvent, query: str = "") -> str:
 def test_the_page_says_that_frames_are_being_looked_up(browse: Client, event: ErrorEvent) -> None:
     html = page(browse, event)
 
-    assert "The original frames are being looked up." in html
+    assert "The original frames are being resolved." in html
     assert "static/app.js" in html
 
 

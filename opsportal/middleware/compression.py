@@ -1,0 +1,17 @@
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
+
+from core.lib.http import accepts_gzip
+
+
+class CompressionMiddleware(GZipMiddleware):
+    """Django's compression, also for clients that refuse gzip by `gzip;q=0`: they get plain responses."""
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        if not accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            return response
+        compressed: HttpResponseBase = super().process_response(request, response)
+        return compressed
