@@ -8,7 +8,7 @@ from django.db.models import Model, Q
 from alerts.admin.channel_form import form_field_name
 from alerts.channels import TRANSPORTS
 from alerts.extension_points import alert_types
-from alerts.models import AlertRule, AlertType, Channel, Person, Silence, Team
+from alerts.models import AlertRule, AlertType, Channel, Person, Schedule, Silence, Team
 from alerts.queries.silences import MATCHABLE_FIELDS
 from core.clients.models import Scope
 from core.config.extension_points import InvalidConfig, Resource, Values, config_resource
@@ -18,15 +18,27 @@ _SETTING = form_field_name("")
 
 @config_resource
 class People(Resource):
+    """Notification rules name channels, and channels name people: neither could be applied first."""
+
     kind = "people"
     model = Person
     key = "reference"
+    left_out = frozenset({"notification_rules"})
 
 
 @config_resource
 class Teams(Resource):
     kind = "teams"
     model = Team
+    key = "name"
+
+
+@config_resource
+class Schedules(Resource):
+    """The names that escalation steps refer to. Rotations and overrides are managed on the pages of the portal."""
+
+    kind = "schedules"
+    model = Schedule
     key = "name"
 
 

@@ -46,7 +46,8 @@ class Resource:
     kind: ClassVar[str]  # in addresses and files, such as "monitors"
     model: ClassVar[type[Model]]
     key: ClassVar[str]  # the unique field by which files and other objects name an object
-    left_out: ClassVar[frozenset[str]] = frozenset()  # fields of the form that are no members
+    # Fields and inlines of the form that are no members.
+    left_out: ClassVar[frozenset[str]] = frozenset()
     # The inlines of the admin's form, by their prefix, with the field that tells rows of one object apart.
     inlines: ClassVar[Mapping[str, str]] = {}
     # Kinds that must exist before, if not by a relation of the model.

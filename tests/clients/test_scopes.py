@@ -74,6 +74,7 @@ READ_AND_WRITE = {
         "monitors": CONFIG,
         "people": CONFIG,
         "rules": CONFIG,
+        "schedules": CONFIG,
         "silences": INCIDENTS,
         "teams": CONFIG,
         "types": CONFIG,

@@ -4,6 +4,18 @@ from typing import Any
 
 from tests.factories import make_app
 
+
+def step(after: str, **targets: list[str]) -> dict[str, Any]:
+    return {
+        "after": after,
+        "schedules": [],
+        "people": [],
+        "teams": [],
+        "channels": [],
+        **targets,
+    }
+
+
 # kind -> the members of a new object, a change, and a change that is refused with the member that is to blame
 OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], str]]] = {
     "people": (
@@ -15,6 +27,11 @@ OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], s
         {"name": "Web", "people": ["ann"]},
         {"name": "Website", "people": []},
         ({"people": ["bob"]}, "people"),
+    ),
+    "schedules": (
+        {"name": "Primary", "description": "Takes the first call"},
+        {"name": "First line", "time_zone": "Europe/Berlin"},
+        ({"time_zone": "Mars/Olympus"}, "time_zone"),
     ),
     "channels": (
         {
@@ -33,14 +50,14 @@ OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], s
             "respond_within": "15 min",
             "channels": ["Ops"],
             "steps": [
-                {"after": "15 min", "channels": ["Ops"]},
-                {"after": "1 h", "channels": ["Ops"]},
+                step("15 min", schedules=["Primary"]),
+                step("1 h", people=["ann"], teams=["Web"], channels=["Ops"]),
             ],
         },
         {
             "steps": [
-                {"after": "30 min", "channels": ["Ops"]},
-                {"after": "1 h", "channels": ["Ops"]},
+                step("30 min", teams=["Web"]),
+                step("1 h", people=["ann"], channels=["Ops"]),
             ]
         },
         ({"steps": [{"after": "soon", "channels": ["Ops"]}]}, "steps[0].after"),
