@@ -73,6 +73,7 @@ INVENTORY: dict[str, list[str]] = {
         "monitors",
         "people",
         "rules",
+        "schedules",
         "silences",
         "teams",
         "types",
