@@ -18,7 +18,7 @@ _SIGNATURE_BYTES = 15  # 120 bits in 20 characters
 
 @dataclass(frozen=True)
 class Claim:
-    """What a valid link says: who may act on which alert."""
+    """The person and the alert that a valid link names: this person may act on this alert."""
 
     alert: SystemAlert
     person: Person

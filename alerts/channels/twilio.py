@@ -1,4 +1,4 @@
-"""What text messages and calls through Twilio share: its API, and the signature of its requests to the portal.
+"""Call Twilio's API for text messages and phone calls, and check the signature of its requests to the portal.
 
 https://www.twilio.com/docs/usage/security#validating-requests
 """

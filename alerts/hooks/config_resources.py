@@ -1,4 +1,4 @@
-"""What of alerting is managed by API and by configuration files; see core.config.extension_points."""
+"""The objects of alerting that the API and configuration files manage; see core.config.extension_points."""
 
 from datetime import datetime
 from typing import Any

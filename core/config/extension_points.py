@@ -48,7 +48,7 @@ class Resource:
     key: ClassVar[str]  # the unique field by which files and other objects name an object
     # Fields and inlines of the form that are no members.
     left_out: ClassVar[frozenset[str]] = frozenset()
-    # The inlines of the admin's form, by their prefix, with the field that tells rows of one object apart.
+    # The inlines of the admin's form by their prefix, each with the field that identifies a row within its object.
     inlines: ClassVar[Mapping[str, str]] = {}
     # Kinds that must exist before, if not by a relation of the model.
     comes_after: ClassVar[tuple[str, ...]] = ()

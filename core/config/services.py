@@ -31,7 +31,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """What happened to an object. `differences` has the former and the new value of each changed member."""
+    """The result of writing an object. `differences` has the former and the new value of each changed member."""
 
     resource: Resource
     name: str

@@ -22,7 +22,7 @@ Document = Mapping[str, list[Values]]
 
 @dataclass
 class Plan:
-    """What a file changes, or has changed. With problems, nothing is changed."""
+    """The changes of a file, planned or made. A file with problems changes nothing."""
 
     changes: list[Change] = field(default_factory=list)
     problems: list[tuple[Resource, str, str]] = field(default_factory=list)

@@ -15,7 +15,7 @@ CLIENT_ID = "opsportal"
 
 @dataclass
 class Person:
-    """What the provider says about the person who signs in next."""
+    """The claims of the provider about the person who signs in next."""
 
     sub: str = "subject-1"
     email: str = "anna@shop.example"

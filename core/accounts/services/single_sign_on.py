@@ -1,4 +1,4 @@
-"""Who may sign in through an identity provider, as which user and with which roles.
+"""Decide who may sign in through an identity provider, as which user and with which roles.
 
 A person is recognized by the provider's subject. At the first sign-in, an existing user with the same verified e-mail
 address is linked; otherwise a user is created if the provider adds new people.
@@ -84,7 +84,7 @@ def may_use_password(user: User) -> bool:
 
 @dataclass(frozen=True)
 class Identity:
-    """What the provider says about the person who signs in."""
+    """The claims of the provider about the person who signs in."""
 
     emails: frozenset[str]  # verified, in lower case
     groups: frozenset[str] = frozenset()
@@ -205,8 +205,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         """Refuse the person, or find the user and set the roles."""
-        slug = sociallogin.provider.app.settings["slug"]
-        provider = next(one for one in enabled_providers() if one.slug == slug)
+        provider = _provider_of(sociallogin)
         identity = _identity_of(provider, sociallogin)
         try:
             check_domain(provider, identity)
@@ -251,8 +250,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
         """Create the user of a person who signs in for the first time."""
-        slug = sociallogin.provider.app.settings["slug"]
-        provider = next(one for one in enabled_providers() if one.slug == slug)
+        provider = _provider_of(sociallogin)
         identity = _identity_of(provider, sociallogin)
         roles = roles_for(provider, identity.groups) or [
             role for role in (provider.default_role,) if role is not None
@@ -315,6 +313,11 @@ def refusal_page(request: HttpRequest, text: str, status: int) -> HttpResponse:
     """Return the page that says why a person is not signed in."""
     context = {**admin.site.each_context(request), "title": "Sign in", "text": text}
     return render(request, "access/not_signed_in.html", context, status=status)
+
+
+def _provider_of(login: SocialLogin) -> IdentityProvider:
+    slug = login.provider.app.settings["slug"]
+    return next(one for one in enabled_providers() if one.slug == slug)
 
 
 def _identity_of(provider: IdentityProvider, login: SocialLogin) -> Identity:
