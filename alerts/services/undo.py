@@ -51,8 +51,15 @@ _LEFT_AS = {
 
 
 def snapshot(alert: SystemAlert) -> dict[str, object]:
-    """Return the fields that actions of staff change, to be restored by `undo`."""
-    return {name: getattr(alert, name) for name in _FIELDS}
+    """Return the fields that actions of staff change, to be restored by `undo`.
+
+    Times are strings with microseconds, because the JSON encoder of the model would cut them to milliseconds.
+    """
+    values = {name: getattr(alert, name) for name in _FIELDS}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
 
 
 def undo(batch: uuid.UUID, *, user: AbstractBaseUser, now: datetime) -> int:

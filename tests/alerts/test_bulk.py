@@ -103,8 +103,7 @@ def test_an_action_is_undone_with_everything_it_changed(
     fields = ("state", "respond_by", "escalate_at", "read_at", "acknowledged_at", "is_unanswered")
 
     def read() -> list[tuple[object, ...]]:
-        rows = SystemAlert.objects.order_by("pk").values_list(*fields)
-        return [tuple(str(value)[:23] for value in row) for row in rows]
+        return list(SystemAlert.objects.order_by("pk").values_list(*fields))
 
     before = read()
 
@@ -115,6 +114,18 @@ def test_an_action_is_undone_with_everything_it_changed(
     assert "Undone:" in json.loads(undone["HX-Trigger"])["portal:message"]["text"]
     assert read() == before
     assert AlertEvent.objects.filter(kind="undone").exists()
+
+
+def test_two_actions_are_undone_in_reverse_order(owner: Client) -> None:
+    alert = make_alert()
+    first = act(owner, "acknowledge", alert=[alert.pk])
+    second = act(owner, "resolve", alert=[alert.pk])
+
+    owner.post(second["undo"], headers={"HX-Request": "true"})
+    assert states() == ["acknowledged"]
+    owner.post(first["undo"], headers={"HX-Request": "true"})
+
+    assert states() == ["open"]
 
 
 def test_a_silence_and_a_read_mark_are_undone(owner: Client) -> None:
