@@ -96,7 +96,7 @@ def take_pictures(browser: Browser, said: Callable[[str], str]) -> None:
     page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(password)
     page.keyboard.press("Enter")
-    page.wait_for_url("**/admin/**")
+    page.wait_for_url(lambda url: "/admin/login/" not in url)
     page.goto(HEALTH)
     if page.locator("#widget-health-first-steps").count():
         page.locator("#widget-health-first-steps").get_by_role("button").last.click()
@@ -126,7 +126,7 @@ def take_pictures(browser: Browser, said: Callable[[str], str]) -> None:
     picture(page, group, "error")
     picture(page, f"{group}events/latest/", "error-event")
     picture(page, "/status/", "status-page")
-    start.get_by_text("The story is over").wait_for()
+    start.get_by_text("The story has ended").wait_for()
     picture(page, HEALTH, "story-3-recovered")
     # The payment of a buyer who returned: its order met the error, and was paid after the rollback.
     page.goto(group)

@@ -151,6 +151,12 @@
     },
   };
 
+  const AXIS_MARGIN = 50; // pixels of a chart's height that are above and below its value axis
+  const isShorter = (text, font, pixels) => {
+    const ctx = document.createElement("canvas").getContext("2d");
+    ctx.font = font;
+    return ctx.measureText(text).width < pixels;
+  };
   const SINGLE_POINT_MARGIN = 1800; // seconds to show on either side of a single data point
 
   function options(data, place) {
@@ -173,7 +179,8 @@
     // Low charts have their title above them.
     const hasAxisTitle = !place.classList.contains("chart__plot--row");
     const isInTitle = ["", "ms", "bytes", "%"].includes(unit) || data.title.includes(unit.replace("/", "per "));
-    const axisTitle = isInTitle ? data.title : `${data.title} (${unit})`;
+    const longTitle = isInTitle ? data.title : `${data.title} (${unit})`;
+    const axisTitle = isShorter(longTitle, axis.font, heightOf(place) - AXIS_MARGIN) ? longTitle : unit;
     const full = (seconds) => `${day.format(new Date(seconds * 1000))}, ${time.format(new Date(seconds * 1000))} ${zone}`;
     const top = Math.max(0, ...stacked(data).flat().filter((value) => value != null), ...data.thresholds.map((line) => line.value));
     return {
