@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import sentry_sdk
 
@@ -17,6 +18,7 @@ class Basket:
 
 VOUCHERS = {"WELCOME10": 10, "STAFF": 100}
 EXCHANGE_RATES = {"EUR": 1.0, "CHF": 0.94}
+ORDER_DISCOUNTS: dict[str, Any] = {}
 
 
 def apply_voucher(basket: Basket, total: int) -> int:
@@ -45,11 +47,11 @@ def request_payment(basket: Basket) -> None:
 
 
 def confirm_order(basket: Basket) -> int:
-    """Return what the buyer pays. The bad release of the story forgets that most orders have no discount."""
+    """Return the price after the discount. The bad release does not expect an order without one."""
     sentry_sdk.add_breadcrumb(category="checkout", message="order confirmed", level="info")
-    discounts: dict[str, int | None] = {basket.order_id: None}
-    discount = discounts[basket.order_id]
-    return 100 - discount  # type: ignore[operator]  # raises TypeError, which is the bug
+    price = 100
+    discount = ORDER_DISCOUNTS.get(basket.order_id)
+    return price - discount
 
 
 BUGS: list[Callable[[Basket], object]] = [

@@ -132,7 +132,7 @@ def take_pictures(browser: Browser, said: Callable[[str], str]) -> None:
     page.goto(group)
     page.get_by_role("link", name="All affected orders").first.click()
     page.locator('a[href*="state=recovered"]').first.click()
-    page.locator('a[href*="/admin/payments/"]').first.click()
+    page.locator('a.btn--small[href*="/admin/payments/"]').first.click()
     page.wait_for_load_state()
     picture(page, page.url, "payment")
 
