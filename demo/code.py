@@ -18,7 +18,7 @@ class Basket:
 
 VOUCHERS = {"WELCOME10": 10, "STAFF": 100}
 EXCHANGE_RATES = {"EUR": 1.0, "CHF": 0.94}
-ORDER_DISCOUNTS: dict[str, Any] = {}
+ORDER_DISCOUNTS: dict[str, int] = {}
 
 
 def apply_voucher(basket: Basket, total: int) -> int:
@@ -50,7 +50,7 @@ def confirm_order(basket: Basket) -> int:
     """Return the price after the discount. The bad release does not expect an order without one."""
     sentry_sdk.add_breadcrumb(category="checkout", message="order confirmed", level="info")
     price = 100
-    discount = ORDER_DISCOUNTS.get(basket.order_id)
+    discount: Any = ORDER_DISCOUNTS.get(basket.order_id)
     return price - discount
 
 
