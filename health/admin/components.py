@@ -119,7 +119,7 @@ class CheckAdmin(ComponentBase):
         "is_public",
         "shown_result",
     )
-    fields = ("is_public", "group", "tags", "is_enabled")
+    fields = ("is_public", "group", "position", "tags", "is_enabled")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Component]:
         return Component.objects.checks().in_order()
@@ -147,7 +147,16 @@ class CertificateAdmin(ComponentBase):
         "read_at",
         "is_public",
     )
-    fields = ("title", "shown_expiry", "read_at", "is_public", "group", "tags", "is_enabled")
+    fields = (
+        "title",
+        "shown_expiry",
+        "read_at",
+        "is_public",
+        "group",
+        "position",
+        "tags",
+        "is_enabled",
+    )
     readonly_fields = ("title", "shown_expiry", "read_at")
     search_fields = ("title", "host")
     ordering = ("expires_at", "host", "port")
@@ -240,7 +249,10 @@ class HeartbeatAdmin(ComponentBase):
                 )
             },
         ),
-        ("Status", {"fields": ("is_enabled", "is_required", "is_public", "group", "tags")}),
+        (
+            "Status",
+            {"fields": ("is_enabled", "is_required", "is_public", "group", "position", "tags")},
+        ),
     )
 
     change_form_template = "admin/health/heartbeat/change_form.html"

@@ -313,7 +313,7 @@ class MonitorAdmin(ComponentBase):
             *((title, {"fields": fields}) for title, fields in SECTIONS[kind]),
             ("Verdict", {"fields": ("latency_limit_ms", "is_inverted")}),
             ("Schedule", {"fields": SCHEDULE}),
-            ("Status", {"fields": ("is_enabled", "is_required", "is_public")}),
+            ("Status", {"fields": ("is_enabled", "is_required", "is_public", "position")}),
         ]
 
     def get_form(

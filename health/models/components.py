@@ -91,6 +91,12 @@ class Component(models.Model):
         blank=True,
         help_text="Components with the same group are shown together, also on the status page",
     )
+    position = models.PositiveSmallIntegerField(
+        "position on the status page",
+        default=0,
+        db_default=0,
+        help_text="Lower numbers come first, and their groups as well",
+    )
     tags = TagsField(
         blank=True,
         default="",

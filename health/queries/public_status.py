@@ -4,10 +4,12 @@ The values are served as JSON at `/status/status.json`, so their field names are
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from django.core.paginator import Paginator
 from django.db.models import Max
 from django.utils.safestring import SafeString
 
@@ -23,6 +25,7 @@ from health.verdict import Status
 
 INCIDENT_HISTORY = timedelta(days=14)
 MAX_INCIDENTS = 20
+HISTORY_PAGE_SIZE = 20
 MAX_MAINTENANCE_WINDOWS = 10
 # The time of a feed without entries. It must not change, because feed readers would expect new entries.
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -42,6 +45,7 @@ class PublicComponent(msgspec.Struct):
     days: list[DayBar]
     measured_since: datetime | None = None  # None: measured for more than 90 days
     group: str = ""
+    position: int = 0
 
     @property
     def is_operational(self) -> bool:
@@ -49,7 +53,7 @@ class PublicComponent(msgspec.Struct):
 
     @property
     def sort_key(self) -> tuple[Any, ...]:
-        return _RANK.get(self.status, 4), natural_key(self.title)
+        return self.position, _RANK.get(self.status, 4), natural_key(self.title)
 
     @property
     def bars(self) -> SafeString:
@@ -66,14 +70,14 @@ class PublicComponent(msgspec.Struct):
 
 
 class PublicGroup(msgspec.Struct):
-    """Components that are shown together, the worst first, then by title. The first group has no title."""
+    """Components that are shown together: by position, the worst first, then by title. The first has no title."""
 
     title: str
     components: list[PublicComponent]
 
     @property
     def status(self) -> str:
-        return self.components[0].status
+        return min(self.components, key=lambda one: _RANK.get(one.status, 4)).status
 
     @property
     def is_operational(self) -> bool:
@@ -142,7 +146,8 @@ def group_components(components: Sequence[PublicComponent]) -> list[PublicGroup]
     by_title: dict[str, list[PublicComponent]] = {}
     for one in sorted(components, key=lambda one: one.sort_key):
         by_title.setdefault(one.group, []).append(one)
-    return [PublicGroup(title, by_title[title]) for title in sorted(by_title, key=natural_key)]
+    order = sorted(by_title, key=lambda t: (t != "", by_title[t][0].position, natural_key(t)))
+    return [PublicGroup(title, by_title[title]) for title in order]
 
 
 def load_public_status(*, now: datetime) -> PublicStatus:
@@ -232,7 +237,25 @@ def _public_component(line: uptime.UptimeLine, *, is_under_maintenance: bool) ->
         [DayBar(day.date, day.tone, uptime.day_in_words(day)) for day in line.days],
         line.measured_since,
         line.component.group,
+        line.component.position,
     )
+
+
+@dataclass(frozen=True)
+class IncidentPage:
+    """One page of the resolved public incidents, the newest first."""
+
+    incidents: list[PublicIncident]
+    number: int
+    count: int
+
+
+def load_incident_history(number: int) -> IncidentPage:
+    """Load a page of the resolved public incidents. A number outside of the range gives the nearest page."""
+    public = Incident.objects.public().select_related("component").prefetch_related("updates")
+    pages = Paginator(public.filter(resolved_at__isnull=False).newest_first(), HISTORY_PAGE_SIZE)
+    page = pages.get_page(number)
+    return IncidentPage([_public_incident(one) for one in page], page.number, pages.num_pages)
 
 
 def _public_incident(incident: Incident) -> PublicIncident:

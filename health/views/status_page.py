@@ -7,16 +7,24 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_response_headers, patch_vary_headers
+from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
 from core.lib.http import accepts_gzip, json_response
+from health.badges import render_badge
 from health.caches.status import status_cache
-from health.queries.public_status import NEVER, PublicGroup, PublicStatus
+from health.queries.public_status import (
+    NEVER,
+    PublicGroup,
+    PublicStatus,
+    load_incident_history,
+)
 from health.verdict import Status, Tone
 
 CACHE_SECONDS = 30
@@ -74,6 +82,42 @@ def feed(request: HttpRequest) -> HttpResponse:
     status, is_fresh = status_cache.read(now=timezone.now())
     body = _render("feed", status, is_fresh, _render_feed)
     return _respond(request, body, "application/atom+xml; charset=utf-8", is_fresh)
+
+
+def badge_slug(title: str) -> str:
+    """Return the part of a badge's address that stands for a component: "Ticket shop" becomes "ticket-shop"."""
+    return slugify(title, allow_unicode=True)
+
+
+@require_safe
+def badge(request: HttpRequest, slug: str = "") -> HttpResponse:
+    """Return the state of everything, or of the public component whose title has this slug, as an image."""
+    status, is_fresh = status_cache.read(now=timezone.now())
+    label, shown = "status", status.status if status else ""
+    if slug:
+        found = [one for one in status.components if badge_slug(one.title) == slug] if status else []
+        if status and not found:
+            return HttpResponse("There is no such component.\n", "text/plain", status=404)
+        label, shown = (found[0].title, found[0].status) if found else (slug, "")
+    image = _Body(render_badge(label, shown if is_fresh else "").encode())
+    response = _respond(request, image, "image/svg+xml", is_fresh)
+    response["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+@require_safe
+def history(request: HttpRequest) -> HttpResponse:
+    """Show all resolved public incidents, by pages."""
+    number = request.GET.get("page", "1")
+    try:
+        page = load_incident_history(int(number) if number.isdecimal() else 1)
+    except DatabaseError:
+        text = "Our database is unavailable. Try again in a minute."
+        context = {"title": "History unavailable", "text": text}
+        return HttpResponse(render_to_string("health/status_message.html", context), status=503)
+    context = {"title": "Past incidents", "page": page}
+    body = _Body(render_to_string("health/status_history.html", context).encode())
+    return _respond(request, body, "text/html; charset=utf-8", is_fresh=True)
 
 
 def _render(

@@ -29,7 +29,9 @@ def test_emptied_headers_are_no_headers(
 ) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
     form = admin_client.get(ADD).context["adminform"].form
-    given = {name: field.initial for name, field in form.fields.items() if field.initial}
+    given = {
+        name: field.initial for name, field in form.fields.items() if field.initial is not None
+    }
 
     saved = admin_client.post(
         ADD, {**given, **NO_STEPS, "title": "Shop", "url": f"{fake.url}/", "headers": empty}
@@ -50,7 +52,7 @@ def test_an_address_that_probes_refuse_is_refused(
 
 
 COMMON = {
-    "title": "One", "interval_minutes": "1", "timeout_seconds": "5", "fail_after": "2", "recover_after": "2",
+    "title": "One", "position": "0", "interval_minutes": "1", "timeout_seconds": "5", "fail_after": "2", "recover_after": "2",
     "is_enabled": "on",
 }  # fmt: skip
 OWN = {
@@ -135,7 +137,7 @@ def test_tag_with_other_characters_is_refused(tag: str) -> None:
 
 def check_now(client: Client, **fields: object) -> str:
     form = {
-        "title": "Shop", "interval_minutes": 1, "timeout_seconds": 5, "fail_after": 2, "recover_after": 2,
+        "title": "Shop", "position": 0, "interval_minutes": 1, "timeout_seconds": 5, "fail_after": 2, "recover_after": 2,
         "method": "GET", "headers": "{}", "expected_status": "200-299", **fields,
     }  # fmt: skip
     response = client.post("/admin/health/monitor/check/", form)

@@ -150,7 +150,7 @@ STEP = {
     "steps-0-extract": "token = json.access.tokens[0].value\nid = json.id\nsession = header.X-Session",
 }  # fmt: skip
 FORM = {
-    "title": "Orders", "interval_minutes": 1, "timeout_seconds": 5, "fail_after": 2, "recover_after": 2,
+    "title": "Orders", "position": 0, "interval_minutes": 1, "timeout_seconds": 5, "fail_after": 2, "recover_after": 2,
     "method": "GET", "expected_status": "200-299", "json_path": "owner", "json_value": "{{id}}",
     "headers": '{"Authorization": "Bearer {{token}}", "X-Session": "{{session}}"}',
     "steps-TOTAL_FORMS": "1", "steps-INITIAL_FORMS": "0", **STEP,
