@@ -9,7 +9,7 @@ from health import services
 from health.backups import detached
 from health.caches.status import write_snapshot
 from health.queries.public_status import load_public_status
-from health.services import subscribers
+from health.services import incidents, status_messages, subscribers
 from health.services.gauges import ACTIVE_USERS, DATABASE_SIZE, QUEUE_BACKLOG
 
 
@@ -35,18 +35,28 @@ def sweep_heartbeats() -> str:
 
 @every(minutes=1, title="Write the status page")
 def keep_status() -> str:
-    """Write the snapshot from which the public status page is served."""
-    status = load_public_status(now=timezone.now())
+    """Publish scheduled updates of incidents, and write the snapshot from which the status page is served."""
+    now = timezone.now()
+    incidents.publish_scheduled_updates(now=now)
+    status = load_public_status(now=now)
     write_snapshot(status)
     return status.status
 
 
 @every(minutes=1, title="Send status updates")
 def send_status_mails() -> dict[str, int]:
-    """Send incident updates to subscribers of the status page."""
+    """Send incident updates to subscribers of the status page by e-mail."""
     now = timezone.now()
     subscribers.queue_updates(now=now)
-    return subscribers.send_pending(now=now)
+    return status_messages.send_pending(now=now)
+
+
+@every(minutes=1, title="Call webhooks of the status page")
+def call_status_webhooks() -> dict[str, int]:
+    """Send incident updates to the webhooks that subscribed on the status page."""
+    now = timezone.now()
+    subscribers.queue_updates(now=now)
+    return status_messages.call_webhooks(now=now)
 
 
 @every(minutes=10, title="Check certificates")

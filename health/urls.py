@@ -1,15 +1,7 @@
 from django.urls import path
 
-from health.views import (
-    health,
-    heartbeats,
-    metrics,
-    pings,
-    signals,
-    status_page,
-    subscriptions,
-    system_health,
-)
+from health.status_urls import status_patterns
+from health.views import health, heartbeats, metrics, pings, signals, system_health
 
 app_name = "health"
 urlpatterns = [
@@ -17,15 +9,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readiness"),
     path("health", health.health, name="health"),
     path("metrics", metrics.metrics, name="metrics"),
-    path("status/", status_page.page, name="status-page"),
-    path("status/status.json", status_page.as_json, name="status-json"),
-    path("status/feed.atom", status_page.feed, name="status-feed"),
-    path("status/history/", status_page.history, name="status-history"),
-    path("status/badge.svg", status_page.badge, name="status-badge"),
-    path("status/badge/<str:slug>.svg", status_page.badge, name="component-badge"),
-    path("status/subscribe/", subscriptions.subscribe, name="status-subscribe"),
-    path("status/confirm/<str:token>/", subscriptions.confirm, name="status-confirm"),
-    path("status/leave/<str:token>/", subscriptions.leave, name="status-leave"),
+    *status_patterns,
     path("api/v1/signals/", signals.signals, name="signal-post"),
     path("api/v1/heartbeats/<uuid:key>/", heartbeats.ping, name="heartbeat-ping"),
     path("api/v1/heartbeats/<uuid:key>/<str:step>/", heartbeats.ping, name="heartbeat-step"),

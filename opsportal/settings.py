@@ -45,6 +45,10 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", []) or [
     "127.0.0.1",
     "[::1]",
 ]
+# The host on which only the status page is served, "" for none.
+STATUS_PAGE_DOMAIN = env.str("STATUS_PAGE_DOMAIN", "").lower()
+if STATUS_PAGE_DOMAIN:
+    ALLOWED_HOSTS.append(STATUS_PAGE_DOMAIN)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", []) or ([BASE_URL] if IS_HTTPS else [])
 # The number of proxies in front of the portal, and so of trusted hops in X-Forwarded-For.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(min=0))
@@ -127,6 +131,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Static files are compressed already. Against BREACH, Django adds random bytes and masks the CSRF token.
     "opsportal.middleware.CompressionMiddleware",
+    "opsportal.middleware.StatusDomainMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

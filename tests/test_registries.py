@@ -68,6 +68,7 @@ INVENTORY: dict[str, list[str]] = {
     "config_resources": [
         "channels",
         "heartbeats",
+        "incident-templates",
         "incidents",
         "maintenance-windows",
         "monitors",
@@ -216,6 +217,7 @@ INVENTORY: dict[str, list[str]] = {
         "errors.tasks.resolve_source_maps",
         "logs.tasks.prune_logs",
         "otlp.tasks.prune_sums",
+        "health.tasks.call_status_webhooks",
         "health.tasks.check_certificates",
         "health.tasks.keep_status",
         "health.tasks.prune",

@@ -1,5 +1,5 @@
-"""The Django admin of checks, monitors, heartbeats, incidents, maintenance windows and backups."""
+"""The Django admin of checks, monitors, heartbeats, the status page, incidents, maintenance windows and backups."""
 
-from health.admin import backups, components, incidents, monitors
+from health.admin import backups, components, incidents, monitors, status_page
 
-__all__ = ["backups", "components", "incidents", "monitors"]
+__all__ = ["backups", "components", "incidents", "monitors", "status_page"]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -10,27 +11,55 @@ from django.utils.safestring import SafeString
 
 from core.lib.admin import PortalAdmin, PortalInline, Section
 from core.lib.markup import state
-from health.models import Incident, IncidentState, IncidentUpdate, MaintenanceWindow
+from health.models import (
+    Incident,
+    IncidentState,
+    IncidentTemplate,
+    IncidentUpdate,
+    MaintenanceWindow,
+)
 from health.queries.incident_impact import incident_impact
 from health.queries.onset import onset_of_incident
 from health.services import incidents
 from impact.queries.causes import find_causes
 
 
+def chosen_template(request: HttpRequest) -> IncidentTemplate | None:
+    """Return the template in the address of the page, if it exists."""
+    number = request.GET.get("template", "")
+    return IncidentTemplate.objects.filter(pk=number).first() if number.isdecimal() else None
+
+
+class UpdateForm(forms.ModelForm[IncidentUpdate]):
+    def has_changed(self) -> bool:
+        """Ignore a new update without a text, but not one whose text is that of a template."""
+        if self.instance.pk:
+            return super().has_changed()
+        state = self["state"].data
+        is_text_given = bool(str(self["text"].data or "").strip())
+        return is_text_given or state not in (None, "", IncidentState.INVESTIGATING)
+
+
 class UpdateInline(PortalInline):
     model = IncidentUpdate
+    form = UpdateForm
     template = "admin/edit_inline/stacked.html"
     fields = ("state", "text", "at")
     field_labels = {"at": "Time"}
     field_help = {
-        "text": "Describe what is known and what is being done. The status page shows this text."
+        "text": "Describe what is known and what is being done. The status page shows this text.",
+        "at": "With a time in the future, the update is published then.",
     }
     extra = 1
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
-        formset.form.base_fields["at"].initial = timezone.now
-        formset.form.base_fields["state"].initial = IncidentState.INVESTIGATING
+        template = chosen_template(request)
+        fields = formset.form.base_fields
+        fields["at"].initial = timezone.now
+        fields["state"].initial = template.state if template else IncidentState.INVESTIGATING
+        if template:
+            fields["text"].initial = template.text
         return formset
 
 
@@ -64,6 +93,17 @@ class IncidentAdmin(PortalAdmin):
     inlines = (UpdateInline,)
     change_form_template = "admin/health/incident/change_form.html"
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show the form with the templates from which an update can start."""
+        context = {"templates": IncidentTemplate.objects.all(), **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)
+
     def change_view(
         self,
         request: HttpRequest,
@@ -89,16 +129,26 @@ class IncidentAdmin(PortalAdmin):
         return super().get_queryset(request).order_by("-started_at", "-pk")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"started_at": timezone.now(), "is_public": True}
+        initial = {"started_at": timezone.now(), "is_public": True}
+        template = chosen_template(request)
+        if template:
+            initial |= {
+                "title": template.title,
+                "component": template.component_id,
+                "is_major": template.is_major,
+            }
+        return initial
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Save the updates with their author, and set the incident's state to that of the newest update."""
+        """Save the updates with their author, and set the incident's state to that of the newest published one."""
+        now = timezone.now()
         for update in formset.save(commit=False):
             update.user_id = request.user.pk
+            update.is_scheduled = update.at > now
             update.save()
         for deleted in formset.deleted_objects:
             deleted.delete()
-        incidents.sync_with_updates(form.instance)
+        incidents.sync_with_updates(form.instance, now=now)
 
 
 @admin.register(MaintenanceWindow)

@@ -56,6 +56,7 @@ class StatusCache:
         self._status: PublicStatus | None = None
         self._requested_at: datetime | None = None
         self._refreshing: threading.Event | None = None
+        self._clear_count = 0
         self._has_failed = False
 
     def read(self, *, now: datetime) -> tuple[PublicStatus | None, bool]:
@@ -71,7 +72,10 @@ class StatusCache:
                 done = self._refreshing = threading.Event()
                 self._requested_at = now
                 threading.Thread(
-                    target=self._refresh, args=(now, done), name="status cache", daemon=True
+                    target=self._refresh,
+                    args=(now, done, self._clear_count),
+                    name="status cache",
+                    daemon=True,
                 ).start()
         if done is not None:
             done.wait(READ_TIMEOUT_SECONDS)
@@ -82,8 +86,9 @@ class StatusCache:
 
     def clear(self) -> None:
         with self._lock:
-            self._status = self._requested_at = None
+            self._status = self._requested_at = self._refreshing = None
             self._has_failed = False
+            self._clear_count += 1
 
     def _is_fresh(self, now: datetime) -> bool:
         return (
@@ -92,21 +97,27 @@ class StatusCache:
             and now - self._status.made_at < MAX_AGE
         )
 
-    def _refresh(self, now: datetime, done: threading.Event) -> None:
+    def _refresh(self, now: datetime, done: threading.Event, clear_count: int) -> None:
+        """Load the status. One that was read before the last `clear()` is dropped."""
         try:
             status = load_public_status(now=now)
             with self._lock:
-                self._status, self._has_failed = status, False
-            write_snapshot(status)
+                is_current = clear_count == self._clear_count
+                if is_current:
+                    self._status, self._has_failed = status, False
+            if is_current:
+                write_snapshot(status)
         except Exception as error:  # after any database error, the page keeps the last known status
-            self._has_failed = True
+            with self._lock:
+                self._has_failed = self._has_failed or clear_count == self._clear_count
             log.warning(
                 "cannot refresh the public status, showing the last known one",
                 extra={"error": repr(error)[:300]},
             )
         finally:
             with self._lock:
-                self._refreshing = None
+                if self._refreshing is done:
+                    self._refreshing = None
             done.set()
             connections.close_all()
 

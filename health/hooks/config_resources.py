@@ -7,7 +7,14 @@ from django.db.models import Model
 
 from core.clients.models import Scope
 from core.config.extension_points import Resource, Values, config_resource, refer_by
-from health.models import Component, Heartbeat, Incident, MaintenanceWindow, Monitor
+from health.models import (
+    Component,
+    Heartbeat,
+    Incident,
+    IncidentTemplate,
+    MaintenanceWindow,
+    Monitor,
+)
 from health.monitor_types import TYPES
 
 # Request headers that are no secrets. Others may contain credentials.
@@ -80,6 +87,13 @@ class MaintenanceWindows(Resource):
     def is_exported(self, row: MaintenanceWindow, *, now: datetime) -> bool:
         """Leave out windows that are over."""
         return row.ends_at > now
+
+
+@config_resource
+class IncidentTemplates(Resource):
+    kind = "incident-templates"
+    model = IncidentTemplate
+    key = "name"
 
 
 @config_resource

@@ -22,9 +22,12 @@ from health.models.measurements import (
     Value,
 )
 from health.models.monitors import Monitor, MonitorStep, RecordType, ValueMatch
-from health.models.subscribers import MailState, StatusMail, Subscriber
+from health.models.status_page import DEFAULT_NAME, HEX_COLOR, IncidentTemplate, StatusPage
+from health.models.subscribers import MailState, StatusMail, Subscriber, SubscriberKind
 
 __all__ = [
+    "DEFAULT_NAME",
+    "HEX_COLOR",
     "RESULT_RETENTION",
     "ROLLUP_RETENTION",
     "ActiveUser",
@@ -39,6 +42,7 @@ __all__ = [
     "Heartbeat",
     "Incident",
     "IncidentState",
+    "IncidentTemplate",
     "IncidentUpdate",
     "Latency",
     "MailState",
@@ -51,7 +55,9 @@ __all__ = [
     "SignalBatch",
     "StatusChoice",
     "StatusMail",
+    "StatusPage",
     "Subscriber",
+    "SubscriberKind",
     "Tier",
     "Uptime",
     "Value",

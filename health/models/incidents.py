@@ -75,16 +75,34 @@ class Incident(models.Model):
         return (self.resolved_at or now) - self.started_at
 
 
+class IncidentUpdateQuerySet(models.QuerySet["IncidentUpdate"]):
+    def published(self, now: datetime) -> "IncidentUpdateQuerySet":
+        """Leave out updates that are scheduled for later."""
+        return self.filter(at__lte=now)
+
+    def due(self, now: datetime) -> "IncidentUpdateQuerySet":
+        """Return scheduled updates whose time has come."""
+        return self.published(now).filter(is_scheduled=True)
+
+
 class IncidentUpdate(models.Model):
-    """A message in the timeline of an incident."""
+    """A message in the timeline of an incident. With a time in the future, it is published then."""
 
     incident = models.ForeignKey(Incident, models.CASCADE, related_name="updates")
     at = models.DateTimeField()
     state = models.CharField(max_length=15, choices=IncidentState)
     text = models.TextField()
+    is_scheduled = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Its state is not yet that of the incident, because its time was in the future.",
+    )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
+
+    objects = IncidentUpdateQuerySet.as_manager()
 
     class Meta:
         ordering = ["-at", "-pk"]

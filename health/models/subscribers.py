@@ -1,4 +1,7 @@
-"""Subscribers to incident updates. Addresses are personal data: stored encrypted, with a keyed hash for lookups."""
+"""Subscribers to incident updates, by e-mail or webhook, and the messages to them.
+
+Addresses are personal data: stored encrypted, with a keyed hash for lookups.
+"""
 
 import secrets
 from datetime import datetime
@@ -7,11 +10,17 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F
 
+from core.lib.sealed_fields import SealedTextField
 from health.models.incidents import IncidentUpdate
 
 
 def new_token() -> str:
     return secrets.token_urlsafe(24)
+
+
+class SubscriberKind(models.TextChoices):
+    EMAIL = "email", "e-mail"
+    WEBHOOK = "webhook"
 
 
 class SubscriberQuerySet(models.QuerySet["Subscriber"]):
@@ -22,9 +31,18 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
 class Subscriber(models.Model):
     """An address that asked for updates. It receives them once confirmed; otherwise it is deleted after two days."""
 
+    kind = models.CharField(
+        max_length=10,
+        choices=SubscriberKind,
+        default=SubscriberKind.EMAIL,
+        db_default=SubscriberKind.EMAIL,
+        editable=False,
+    )
     address_hash = models.CharField(max_length=64, unique=True, editable=False)
     sealed_address = models.TextField(editable=False)
     token = models.CharField(max_length=40, unique=True, default=new_token, editable=False)
+    # the key with which calls of a webhook are signed
+    secret = SealedTextField(blank=True, default="", db_default="", editable=False)
     asked_at = models.DateTimeField()
     confirmed_at = models.DateTimeField(null=True, blank=True)
 
@@ -45,14 +63,14 @@ class StatusMailQuerySet(models.QuerySet["StatusMail"]):
         return self.filter(state=MailState.WAITING, next_attempt_at__lte=now)
 
     def claim(self, pk: int, *, now: datetime, until: datetime) -> bool:
-        """Claim a due e-mail: count the attempt, and keep other workers from sending it before `until`."""
+        """Claim a due message: count the attempt, and keep other workers from sending it before `until`."""
         return bool(
             self.due(now).filter(pk=pk).update(attempts=F("attempts") + 1, next_attempt_at=until)
         )
 
 
 class StatusMail(models.Model):
-    """An e-mail to one subscriber: about an incident update or, without one, to confirm the subscription."""
+    """A message to one subscriber: about an incident update or, without one, to confirm the subscription."""
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="mails")
     update = models.ForeignKey(

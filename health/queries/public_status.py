@@ -3,6 +3,7 @@
 The values are served as JSON at `/status/status.json`, so their field names are part of that interface.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,14 +11,21 @@ from typing import Any
 
 import msgspec
 from django.core.paginator import Paginator
-from django.db.models import Max
+from django.db.models import Max, Prefetch, QuerySet
 from django.utils.safestring import SafeString
 
 from alerts.queries import silences_in_force
 from core.lib import formats
 from core.lib.natural import natural_key
 from health import verdict
-from health.models import Component, Incident, IncidentUpdate, MaintenanceWindow
+from health.models import (
+    DEFAULT_NAME,
+    Component,
+    Incident,
+    IncidentUpdate,
+    MaintenanceWindow,
+    StatusPage,
+)
 from health.queries import uptime
 from health.queries.components import ComponentsUnderMaintenance
 from health.uptime_bars import render_bars
@@ -123,6 +131,16 @@ class PublicMaintenance(msgspec.Struct):
     components: list[str]
 
 
+class PublicPage(msgspec.Struct):
+    """The name and look of the page."""
+
+    name: str = DEFAULT_NAME
+    home_url: str = ""
+    logo_version: str = ""  # changes with the logo; "" without one
+    accent_color: str = ""
+    dark_accent_color: str = ""
+
+
 class PublicStatus(msgspec.Struct):
     made_at: datetime
     status: str
@@ -131,6 +149,7 @@ class PublicStatus(msgspec.Struct):
     maintenance: list[PublicMaintenance] = []
     # time of the last public change of any incident, shown or not
     incidents_changed_at: datetime = NEVER
+    page: PublicPage = msgspec.field(default_factory=PublicPage)
 
     @property
     def groups(self) -> list[PublicGroup]:
@@ -174,7 +193,8 @@ def load_public_status(*, now: datetime) -> PublicStatus:
     return PublicStatus(
         made_at=now,
         status=str(overall),
-        incidents_changed_at=_incidents_changed_at(),
+        incidents_changed_at=_incidents_changed_at(now),
+        page=_load_page(),
         components=[
             _public_component(line, is_under_maintenance=line.component in under_maintenance)
             for line in uptime.load_lines(components, now=now)
@@ -214,18 +234,33 @@ def _maintenance_silences(now: datetime) -> list[PublicMaintenance]:
     ]
 
 
+def _load_page() -> PublicPage:
+    page = StatusPage.current()
+    version = hashlib.sha256(page.logo).hexdigest()[:12] if page.logo else ""
+    return PublicPage(page.name, page.home_url, version, page.accent_color, page.dark_accent_color)
+
+
+def _public_incidents(now: datetime) -> QuerySet[Incident]:
+    """Return the public incidents with their published updates."""
+    updates = Prefetch("updates", IncidentUpdate.objects.published(now))
+    started = Incident.objects.public().filter(started_at__lte=now)
+    newest_first = started.order_by("-started_at", "-pk")
+    return newest_first.select_related("component").prefetch_related(updates)
+
+
 def _load_incidents(now: datetime) -> list[Incident]:
-    public = Incident.objects.public().select_related("component").prefetch_related("updates")
+    public = _public_incidents(now)
     return [
-        *public.open().newest_first()[:MAX_INCIDENTS],
-        *public.filter(resolved_at__gt=now - INCIDENT_HISTORY).newest_first()[:MAX_INCIDENTS],
+        *public.filter(resolved_at=None)[:MAX_INCIDENTS],
+        *public.filter(resolved_at__gt=now - INCIDENT_HISTORY)[:MAX_INCIDENTS],
     ]
 
 
-def _incidents_changed_at() -> datetime:
-    public = Incident.objects.public()
+def _incidents_changed_at(now: datetime) -> datetime:
+    public = Incident.objects.public().filter(started_at__lte=now)
     times = public.aggregate(started=Max("started_at"), resolved=Max("resolved_at"))
-    updated = IncidentUpdate.objects.filter(incident__in=public).aggregate(last=Max("at"))
+    updates = IncidentUpdate.objects.published(now).filter(incident__in=public)
+    updated = updates.aggregate(last=Max("at"))
     return max([time for time in (*times.values(), *updated.values()) if time], default=NEVER)
 
 
@@ -250,10 +285,9 @@ class IncidentPage:
     count: int
 
 
-def load_incident_history(number: int) -> IncidentPage:
+def load_incident_history(number: int, *, now: datetime) -> IncidentPage:
     """Load a page of the resolved public incidents. A number outside of the range gives the nearest page."""
-    public = Incident.objects.public().select_related("component").prefetch_related("updates")
-    pages = Paginator(public.filter(resolved_at__isnull=False).newest_first(), HISTORY_PAGE_SIZE)
+    pages = Paginator(_public_incidents(now).filter(resolved_at__isnull=False), HISTORY_PAGE_SIZE)
     page = pages.get_page(number)
     return IncidentPage([_public_incident(one) for one in page], page.number, pages.num_pages)
 

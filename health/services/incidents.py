@@ -10,13 +10,24 @@ from health.queries.components import describe_failure
 
 
 @transaction.atomic
-def sync_with_updates(incident: Incident) -> None:
-    """Set the incident's state to that of its newest update; without updates it is being investigated."""
-    newest = incident.updates.order_by("-at", "-pk").first()
+def sync_with_updates(incident: Incident, *, now: datetime) -> None:
+    """Set the incident's state to that of its newest published update; without one it is being investigated."""
+    newest = incident.updates.published(now).order_by("-at", "-pk").first()
     state = IncidentState(newest.state) if newest else IncidentState.INVESTIGATING
     is_resolved = state is IncidentState.RESOLVED
     resolved_at = max(newest.at, incident.started_at) if newest and is_resolved else None
     Incident.objects.filter(pk=incident.pk).update(state=state, resolved_at=resolved_at)
+
+
+def publish_scheduled_updates(*, now: datetime) -> int:
+    """Give incidents the state of their scheduled updates whose time has come. Return the number of updates."""
+    count = 0
+    for update in IncidentUpdate.objects.due(now).select_related("incident").order_by("at", "pk"):
+        with transaction.atomic():
+            if IncidentUpdate.objects.due(now).filter(pk=update.pk).update(is_scheduled=False):
+                sync_with_updates(update.incident, now=now)
+                count += 1
+    return count
 
 
 def open_incident(component: Component, *, now: datetime) -> None:
@@ -81,6 +92,7 @@ def record_past_outage(
 
 def _resolve(incidents: QuerySet[Incident], *, at: datetime, text: str) -> None:
     for incident in incidents.filter(is_automatic=True, resolved_at=None):
+        incident.updates.filter(is_scheduled=True).delete()  # it would open the incident again
         Incident.objects.filter(pk=incident.pk).update(state=IncidentState.RESOLVED, resolved_at=at)
         IncidentUpdate.objects.create(
             incident=incident, at=at, state=IncidentState.RESOLVED, text=text

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_response_headers, patch_vary_headers
 from django.utils.text import slugify
@@ -19,9 +17,13 @@ from django.views.decorators.http import require_safe
 from core.lib.http import accepts_gzip, json_response
 from health.badges import render_badge
 from health.caches.status import status_cache
+from health.colors import write_style_sheet
+from health.models import DEFAULT_NAME, StatusPage
+from health.public_urls import absolute_url
 from health.queries.public_status import (
     NEVER,
     PublicGroup,
+    PublicPage,
     PublicStatus,
     load_incident_history,
 )
@@ -29,6 +31,7 @@ from health.verdict import Status, Tone
 
 CACHE_SECONDS = 30
 CACHE_SECONDS_WHEN_STALE = 5
+LOGO_CACHE_SECONDS = 86400
 MAX_UNGROUPED = 12  # components without a group; more are folded while they work
 HEADLINES = {
     Status.HEALTHY.value: (Tone.OK, "All systems operational"),
@@ -95,7 +98,9 @@ def badge(request: HttpRequest, slug: str = "") -> HttpResponse:
     status, is_fresh = status_cache.read(now=timezone.now())
     label, shown = "status", status.status if status else ""
     if slug:
-        found = [one for one in status.components if badge_slug(one.title) == slug] if status else []
+        found = (
+            [one for one in status.components if badge_slug(one.title) == slug] if status else []
+        )
         if status and not found:
             return HttpResponse("There is no such component.\n", "text/plain", status=404)
         label, shown = (found[0].title, found[0].status) if found else (slug, "")
@@ -110,14 +115,52 @@ def history(request: HttpRequest) -> HttpResponse:
     """Show all resolved public incidents, by pages."""
     number = request.GET.get("page", "1")
     try:
-        page = load_incident_history(int(number) if number.isdecimal() else 1)
+        page = load_incident_history(int(number) if number.isdecimal() else 1, now=timezone.now())
     except DatabaseError:
         text = "Our database is unavailable. Try again in a minute."
-        context = {"title": "History unavailable", "text": text}
-        return HttpResponse(render_to_string("health/status_message.html", context), status=503)
-    context = {"title": "Past incidents", "page": page}
+        message = {"title": "History unavailable", "text": text}
+        return HttpResponse(render_to_string("health/status_message.html", message), status=503)
+    status, _ = status_cache.read(now=timezone.now())
+    context = {"title": "Past incidents", "page": page, **_brand(status)}
     body = _Body(render_to_string("health/status_history.html", context).encode())
     return _respond(request, body, "text/html; charset=utf-8", is_fresh=True)
+
+
+@require_safe
+def colors(request: HttpRequest) -> HttpResponse:
+    """Return the style sheet with the colors of the page."""
+    status, is_fresh = status_cache.read(now=timezone.now())
+    body = _render("colors", status, is_fresh, _render_colors)
+    return _respond(request, body, "text/css; charset=utf-8", is_fresh)
+
+
+@require_safe
+def logo(request: HttpRequest) -> HttpResponse:
+    """Return the logo. Its address has a version, so that it can be cached for long."""
+    try:
+        page = StatusPage.current()
+    except DatabaseError:
+        return HttpResponse("The database is unavailable.\n", "text/plain", status=503)
+    if not page.logo:
+        return HttpResponse("There is no logo.\n", "text/plain", status=404)
+    response = HttpResponse(bytes(page.logo), content_type=page.logo_type)
+    response["Cache-Control"] = f"public, max-age={LOGO_CACHE_SECONDS}, stale-if-error=86400"
+    # An SVG image that is opened on its own must not run scripts.
+    response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _brand(status: PublicStatus | None) -> dict[str, object]:
+    """Return the context of the page's header."""
+    return {"brand": status.page if status else PublicPage()}
+
+
+def _render_colors(status: PublicStatus | None, is_fresh: bool) -> bytes:
+    page = status.page if status else PublicPage()
+    if not page.accent_color and not page.dark_accent_color:
+        return b""
+    return write_style_sheet(page.accent_color, page.dark_accent_color).encode()
 
 
 def _render(
@@ -151,8 +194,9 @@ def _render_feed(status: PublicStatus | None, is_fresh: bool) -> bytes:
     context = {
         "incidents": incidents,
         "updated": status.incidents_changed_at if status else NEVER,
-        "home": settings.BASE_URL + reverse("health:status-page"),
-        "self": settings.BASE_URL + reverse("health:status-feed"),
+        "name": status.page.name if status else DEFAULT_NAME,
+        "home": absolute_url("status-page"),
+        "self": absolute_url("status-feed"),
     }
     return render_to_string("health/status.atom", context).encode()
 
@@ -167,7 +211,8 @@ def _context(status: PublicStatus | None, is_fresh: bool) -> dict[str, object]:
         tone, headline = Tone.WARNING, "Current status unavailable"
     incidents = status.incidents if status else []
     return {
-        "title": "System status",
+        "title": status.page.name if status else DEFAULT_NAME,
+        **_brand(status),
         "tone": tone,
         "headline": headline,
         "is_fresh": is_fresh,

@@ -1,4 +1,4 @@
-"""Subscribe to e-mails about incidents, and unsubscribe. These pages need no sign-in."""
+"""Subscribe to incidents by e-mail or webhook, and unsubscribe. These pages need no sign-in."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -9,11 +9,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
-from core.lib import ratelimit
+from core.lib import outbound, ratelimit
 from core.lib.addresses import address_of, network_of
 from health.services import subscribers
 
 MAX_ADDRESS_LENGTH = 254
+MAX_URL_LENGTH = 500
 MAX_REQUESTS_PER_HOUR = 5  # maximum per client network
 
 
@@ -29,8 +30,7 @@ def subscribe(request: HttpRequest) -> HttpResponse:
             raise ValidationError("too long")
     except ValidationError:
         return _message("Invalid e-mail address", "Go back and correct the address.", status=400)
-    key = f"status-subscribe:{network_of(address_of(request))}"
-    if not ratelimit.acquire(key, MAX_REQUESTS_PER_HOUR, 3600).allowed:
+    if not _may_subscribe(request):
         return _message("Too many requests", "Try again in an hour.", status=429)
     subscribers.subscribe(address, now=timezone.now())
     return _message(
@@ -40,14 +40,45 @@ def subscribe(request: HttpRequest) -> HttpResponse:
 
 
 @csrf_exempt
+@require_POST
+@never_cache
+def subscribe_webhook(request: HttpRequest) -> HttpResponse:
+    """Call the address with a confirmation link, and show the secret with which its calls are signed."""
+    url = request.POST.get("url", "").strip()
+    try:
+        if len(url) > MAX_URL_LENGTH:
+            raise outbound.ForbiddenAddress("too long")
+        outbound.check_public_url(url)
+    except outbound.ForbiddenAddress as error:
+        return _message(
+            "This address cannot be called", f"{error}. Go back and correct it.", status=400
+        )
+    if not _may_subscribe(request):
+        return _message("Too many requests", "Try again in an hour.", status=429)
+    secret = subscribers.subscribe_webhook(url, now=timezone.now())
+    return _message(
+        "Confirm the webhook",
+        "Within a minute, we call the address. Open the confirm_url in the body of this call to start the "
+        "subscription. Store this secret, by which you can verify our calls; it is shown only once.",
+        code=secret,
+    )
+
+
+def _may_subscribe(request: HttpRequest) -> bool:
+    """Count a request against the limit of its client's network."""
+    key = f"status-subscribe:{network_of(address_of(request))}"
+    return ratelimit.acquire(key, MAX_REQUESTS_PER_HOUR, 3600).allowed
+
+
+@csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """Confirm on POST only: e-mail scanners follow links automatically."""
     if request.method != "POST":
-        return _message("Incident updates by e-mail", button="Confirm subscription")
+        return _message("Subscribe to incident updates?", button="Confirm subscription")
     if subscribers.confirm(token, now=timezone.now()):
-        return _message("Subscription confirmed", "You will receive an e-mail about each incident.")
+        return _message("Subscription confirmed", "You will receive each update of an incident.")
     return _message(
         "Unknown link",
         "The link may have expired. Subscribe again on the status page.",
@@ -66,6 +97,8 @@ def leave(request: HttpRequest, token: str) -> HttpResponse:
     return _message("Unsubscribed", "Your address has been deleted.")
 
 
-def _message(title: str, text: str = "", *, status: int = 200, button: str = "") -> HttpResponse:
-    context = {"title": title, "text": text, "button": button}
+def _message(
+    title: str, text: str = "", *, status: int = 200, button: str = "", code: str = ""
+) -> HttpResponse:
+    context = {"title": title, "text": text, "button": button, "code": code}
     return HttpResponse(render_to_string("health/status_message.html", context), status=status)

@@ -5,6 +5,7 @@
 3. RateLimitMiddleware rejects requests before the session and user are loaded.
 4. ErrorPagesMiddleware gives error responses without a body a page or problem document.
 5. CompressionMiddleware compresses responses with gzip.
+6. StatusDomainMiddleware serves only the status page on its own domain.
 """
 
 from opsportal.middleware.compression import CompressionMiddleware
@@ -12,6 +13,7 @@ from opsportal.middleware.error_pages import ErrorPagesMiddleware
 from opsportal.middleware.rate_limits import RateLimitMiddleware
 from opsportal.middleware.request_id import RequestIdMiddleware
 from opsportal.middleware.security_headers import SecurityHeadersMiddleware
+from opsportal.middleware.status_domain import StatusDomainMiddleware
 
 __all__ = [
     "CompressionMiddleware",
@@ -19,4 +21,5 @@ __all__ = [
     "RateLimitMiddleware",
     "RequestIdMiddleware",
     "SecurityHeadersMiddleware",
+    "StatusDomainMiddleware",
 ]

@@ -69,6 +69,7 @@ READ_AND_WRITE = {
     for kind, scopes in {
         "channels": CONFIG,
         "heartbeats": CONFIG,
+        "incident-templates": CONFIG,
         "incidents": INCIDENTS,
         "maintenance-windows": INCIDENTS,
         "monitors": CONFIG,

@@ -112,6 +112,16 @@ OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], s
         {"components": ["checkout", "invoices"], "is_public": False},
         ({"components": ["nothing"]}, "components"),
     ),
+    "incident-templates": (
+        {
+            "name": "Payments down",
+            "title": "Payments fail",
+            "component": "checkout",
+            "text": "Our payment provider has an outage.",
+        },
+        {"state": "identified", "is_major": True},
+        ({"text": ""}, "text"),
+    ),
     "incidents": (
         {
             "reference": "payments-fail",

@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from health.caches import status
 from health.caches.health import health_cache, readiness_cache
 from health.extension_points import Check, CheckFunction, health_checks
 
@@ -38,3 +39,11 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         yield unused.getsockname()[1]
+
+
+@pytest.fixture
+def patient_status_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start without a status, and let readers wait for the first one, however slow the machine is."""
+    monkeypatch.setattr(status, "READ_TIMEOUT_SECONDS", 60)
+    status.status_cache.clear()
+    status.snapshot_path().unlink(missing_ok=True)

@@ -2,16 +2,18 @@
 
 import gzip
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
-from health.caches.status import snapshot_path, status_cache
+from health.caches import status as status_module
+from health.caches.status import StatusCache, status_cache
 from health.models import (
     Component,
     Incident,
@@ -19,19 +21,17 @@ from health.models import (
     IncidentUpdate,
     MaintenanceWindow,
 )
+from health.queries.public_status import PublicStatus
 from health.services import record_results
 from health.services.incidents import sync_with_updates
 from health.tasks import keep_status
 from health.verdict import Result, Status
 from tests.factories import make_component
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_status_cache")]
 
 
-@pytest.fixture(autouse=True)
-def clear_status_cache() -> None:
-    status_cache.clear()
-    snapshot_path().unlink(missing_ok=True)
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
 def public(title: str, verdict: Status = Status.HEALTHY) -> Component:
@@ -39,11 +39,6 @@ def public(title: str, verdict: Status = Status.HEALTHY) -> Component:
     result = Result(verdict, timezone.now(), 12, "refused by db.internal:5432")
     record_results([(component, [result])], now=timezone.now())
     return component
-
-
-def wait_for_fresh_status() -> None:
-    """Wait until the cache is loaded; a reader itself waits half a second at most."""
-    assert any(status_cache.read(now=timezone.now())[1] for _ in range(60))
 
 
 @pytest.fixture
@@ -57,6 +52,7 @@ def make_database_unavailable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
             own.close_pool()  # type: ignore[attr-defined]
 
     def make_unavailable() -> None:
+        monkeypatch.setattr(status_module, "READ_TIMEOUT_SECONDS", 0.5)
         close_connections()
         monkeypatch.setitem(own.settings_dict, "NAME", "/nowhere/opsportal.sqlite3")
         monkeypatch.setitem(own.settings_dict, "HOST", "/nowhere")
@@ -162,7 +158,6 @@ def test_two_hundred_components_are_a_small_page_in_natural_order(client: Client
     result = Result(Status.HEALTHY, timezone.now(), 12)
     record_results([(component, [result]) for component in components], now=timezone.now())
     public("Shop 7b", Status.UNHEALTHY)
-    wait_for_fresh_status()
 
     plain = client.get("/status/")
     packed = client.get("/status/", headers={"Accept-Encoding": "br, gzip;q=0.8"})
@@ -247,7 +242,7 @@ def test_feed_changes_only_with_its_incidents(client: Client) -> None:
     IncidentUpdate.objects.create(
         incident=incident, at=then + timedelta(days=3), state=IncidentState.RESOLVED, text="Fixed."
     )
-    sync_with_updates(incident)
+    sync_with_updates(incident, now=timezone.now())
     assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"  # no longer listed
     Incident.objects.create(title="Internal", started_at=timezone.now())
     assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"
@@ -306,3 +301,34 @@ def test_page_says_so_when_no_status_is_known(
 
     assert "Status unavailable" in page
     assert client.get("/status/status.json").status_code == 503
+
+
+def test_status_that_was_read_before_the_cache_was_cleared_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started, released = threading.Event(), threading.Event()
+
+    def load(now: datetime) -> PublicStatus:
+        if now == NOON:
+            started.set()
+            released.wait(60)
+        return PublicStatus(made_at=now, status="healthy")
+
+    monkeypatch.setattr(status_module, "load_public_status", load)
+    monkeypatch.setattr(status_module, "write_snapshot", lambda status: None)
+    cache = StatusCache()
+    reader = threading.Thread(target=cache.read, kwargs={"now": NOON})
+    reader.start()
+    started.wait(60)
+
+    cache.clear()
+    later = NOON + timedelta(seconds=1)
+    known, is_fresh = cache.read(now=later)
+    released.set()
+    reader.join()
+
+    assert known is not None
+    assert (known.made_at, is_fresh) == (later, True)
+    kept, _ = cache.read(now=later)
+    assert kept is not None
+    assert kept.made_at == later

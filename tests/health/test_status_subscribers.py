@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from health.models import Incident, IncidentState, IncidentUpdate, StatusMail, Subscriber
-from health.services import subscribers
+from health.services import status_messages, subscribers
 from tests.servers.mail import MailServer
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ def link(word: str) -> str:
 def send_all() -> None:
     now = timezone.now()
     subscribers.queue_updates(now=now)
-    subscribers.send_pending(now=now)
+    status_messages.send_pending(now=now)
 
 
 def test_subscriber_confirms_receives_each_update_once_and_unsubscribes(client: Client) -> None:
@@ -79,13 +79,13 @@ def test_while_the_mail_server_does_not_work_each_run_tries_one_email_and_none_i
 ) -> None:
     three_mails.refuse_sender_with("451 out of disk space")
     for minute in range(60):
-        sent = subscribers.send_pending(now=NOON + timedelta(minutes=minute))
+        sent = status_messages.send_pending(now=NOON + timedelta(minutes=minute))
         assert sent["sent"] == 0
         assert sent["failed"] <= 1
 
     three_mails.refuse_sender_with("")
     for minute in range(60, 90):
-        subscribers.send_pending(now=NOON + timedelta(minutes=minute))
+        status_messages.send_pending(now=NOON + timedelta(minutes=minute))
 
     assert len(three_mails.mails) == 3
 
@@ -93,7 +93,7 @@ def test_while_the_mail_server_does_not_work_each_run_tries_one_email_and_none_i
 def test_a_refused_email_does_not_delay_the_others_and_is_given_up(three_mails: MailServer) -> None:
     three_mails.refuse_with("550 no such user")
     for minute in range(60):
-        subscribers.send_pending(now=NOON + timedelta(minutes=minute))
+        status_messages.send_pending(now=NOON + timedelta(minutes=minute))
 
     rows = StatusMail.objects.values_list("state", "attempts")
     assert list(rows) == [("failed", 3)] * 3
@@ -103,7 +103,7 @@ def test_emails_about_old_updates_are_given_up(three_mails: MailServer) -> None:
     three_mails.refuse_sender_with("451 out of disk space")
     for hour in range(10):
         for minute in range(3):
-            subscribers.send_pending(now=NOON + timedelta(hours=hour, minutes=minute))
+            status_messages.send_pending(now=NOON + timedelta(hours=hour, minutes=minute))
 
     assert set(StatusMail.objects.values_list("state", flat=True)) == {"failed"}
 

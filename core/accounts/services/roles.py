@@ -39,6 +39,7 @@ STAFF_PERMISSIONS = (
     "alerts.*_silence",
     "errors.change_errorgroup",
     "health.*_incident",
+    "health.*_incidenttemplate",
     "health.*_incidentupdate",
     "health.*_maintenancewindow",
     "payments.change_payment",

@@ -1,0 +1,34 @@
+"""Colors of the status page: their contrast, and the style sheet that sets them. Pure functions."""
+
+LIGHT_SURFACE, DARK_SURFACE = "#ffffff", "#151920"  # --surface in portal.css
+DEFAULT_ACCENT, DEFAULT_DARK_ACCENT = "#4450c8", "#a3adff"  # --accent in portal.css
+MIN_CONTRAST = 4.5  # for text: https://www.w3.org/TR/WCAG22/#contrast-minimum
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colors such as "#1f5fa8", from 1 to 21: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: str) -> float:
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def write_style_sheet(light: str, dark: str) -> str:
+    """Return the CSS for the accent colors, each "" for the portal's own. The text on them is black or white."""
+    light, dark = light or DEFAULT_ACCENT, dark or DEFAULT_DARK_ACCENT
+    accent = f"light-dark({light}, {dark})"
+    on_accent = f"light-dark({_text_on(light)}, {_text_on(dark)})"
+    return (
+        f":root {{\n  --accent: {accent};\n  --accent-strong: {accent};\n  --on-accent: {on_accent};\n}}\n"
+        ".public { border-top: 4px solid var(--accent); }\n"
+    )
+
+
+def _text_on(color: str) -> str:
+    return max(("#ffffff", "#000000"), key=lambda text: contrast(text, color))

@@ -1,0 +1,24 @@
+"""The addresses of the status page: on the portal's host below /status/, and the only ones of a domain of its own."""
+
+from django.urls import include, path
+
+from health.views import status_page, subscriptions
+
+status_patterns = [
+    path("status/", status_page.page, name="status-page"),
+    path("status/status.json", status_page.as_json, name="status-json"),
+    path("status/feed.atom", status_page.feed, name="status-feed"),
+    path("status/history/", status_page.history, name="status-history"),
+    path("status/logo", status_page.logo, name="status-logo"),
+    path("status/colors.css", status_page.colors, name="status-colors"),
+    path("status/badge.svg", status_page.badge, name="status-badge"),
+    path("status/badge/<str:slug>.svg", status_page.badge, name="component-badge"),
+    path("status/subscribe/", subscriptions.subscribe, name="status-subscribe"),
+    path("status/subscribe/webhook/", subscriptions.subscribe_webhook, name="webhook-subscribe"),
+    path("status/confirm/<str:token>/", subscriptions.confirm, name="status-confirm"),
+    path("status/leave/<str:token>/", subscriptions.leave, name="status-leave"),
+]
+urlpatterns = [
+    path("", status_page.page),
+    path("", include((status_patterns, "health"))),
+]
