@@ -27,7 +27,9 @@ from impact.queries.causes import find_causes
 def chosen_template(request: HttpRequest) -> IncidentTemplate | None:
     """Return the template in the address of the page, if it exists."""
     number = request.GET.get("template", "")
-    return IncidentTemplate.objects.filter(pk=number).first() if number.isdecimal() else None
+    if not number.isdecimal() or len(number) > 18:
+        return None
+    return IncidentTemplate.objects.filter(pk=number).first()
 
 
 class UpdateForm(forms.ModelForm[IncidentUpdate]):

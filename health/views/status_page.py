@@ -115,7 +115,9 @@ def history(request: HttpRequest) -> HttpResponse:
     """Show all resolved public incidents, by pages."""
     number = request.GET.get("page", "1")
     try:
-        page = load_incident_history(int(number) if number.isdecimal() else 1, now=timezone.now())
+        page = load_incident_history(
+            int(number[:9]) if number.isdecimal() else 1, now=timezone.now()
+        )
     except DatabaseError:
         text = "Our database is unavailable. Try again in a minute."
         message = {"title": "History unavailable", "text": text}

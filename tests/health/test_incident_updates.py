@@ -150,6 +150,6 @@ def test_incident_and_update_start_from_a_template(admin_client: Client) -> None
     )
 
 
-@pytest.mark.parametrize("number", ["0", "x", "99999999999999999999", ""])
+@pytest.mark.parametrize("number", ["0", "x", "9" * 18, "9" * 5000, ""])
 def test_unknown_template_is_ignored(admin_client: Client, number: str) -> None:
     assert admin_client.get(f"{ADD}?template={number}").status_code == 200

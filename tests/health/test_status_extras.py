@@ -96,7 +96,8 @@ def test_history_has_every_resolved_public_incident_by_pages(client: Client) -> 
 
     assert titles("") == [f"Outage {n}" for n in range(20)]
     assert titles("?page=2") == titles("?page=99") == [f"Outage {n}" for n in range(20, 25)]
-    assert titles("?page=x") == titles("")
+    assert titles("?page=x") == titles("?page=0") == titles("")
+    assert titles(f"?page={'9' * 5000}") == titles("?page=2")
 
 
 def test_positions_order_groups_and_components() -> None:
