@@ -7,6 +7,7 @@ from django.conf import settings
 
 from alerts.channels import Message
 from alerts.channels.base import MessageKind
+from alerts.common_causes import list_causes
 from alerts.models import AlertEvent, AlertRule, SystemAlert
 from core.lib import formats
 
@@ -45,6 +46,7 @@ def compose(
         component=alert.source,
         group=alert.alert_type,
         recipients=list(recipients),
+        causes=list_causes(alert.labels, alert.metadata),
     )
 
 

@@ -90,6 +90,8 @@ def make_alert(**fields: Any) -> SystemAlert:
         "severity": Severity.CRITICAL,
         "source": "tests",
         "references": None,
+        "labels": None,
+        "metadata": None,
         "now": timezone.now(),
     }
     given = {name: fields.pop(name) for name in list(fields) if name in reported}

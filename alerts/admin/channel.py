@@ -28,6 +28,7 @@ class ChannelAdmin(PortalAdmin):
     setting_purpose = "Configure where messages are sent: e-mail, Slack, SMS and others."
     field_labels = {
         "gets_every_type": "Alerts of every type",
+        "groups_alerts": "Related alerts in one message",
         "gets_digests": "Digests and the weekly report",
         "max_per_minute": "Messages per minute, at most",
         "uses_environment": "Use the portal's settings",
@@ -70,8 +71,11 @@ class ChannelAdmin(PortalAdmin):
             sections.append(("Recipients", {"fields": ["teams", "people"]}))
         if transport.supports_digests:
             sections[-1][1]["fields"] = [*sections[-1][1]["fields"], "gets_digests"]
+        alerts = ["gets_every_type", "routed_types"]
+        if transport.supports_groups:
+            alerts.append("groups_alerts")
         sections += [
-            ("Alerts sent here", {"fields": ("gets_every_type", "routed_types")}),
+            ("Alerts sent here", {"fields": alerts}),
             (
                 "Limits and quiet hours",
                 {"fields": ("max_per_minute", "time_zone", "quiet_from", "quiet_until")},

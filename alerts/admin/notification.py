@@ -39,7 +39,7 @@ class NotificationAdmin(LogAdmin):
     actions = ("resend",)
     inlines = (AttemptInline,)
     exclude = ("lease", "payload")
-    readonly_fields = ("content",)
+    readonly_fields = ("content", "merged_into")
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False

@@ -53,6 +53,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     # Of a message to one person: a signed address at which the person acknowledges without signing in.
     action_url: str = ""
     alert_ref: str = ""  # "17.1", the alert and its episode: by which replies and buttons name it
+    # what the alert is about, such as "host shop.example": alerts that share one become one message
+    causes: list[str] = []
     is_announced: bool = True  # False: a resolution whose alert was never delivered
 
     @property
@@ -142,6 +144,8 @@ class Transport(ABC):
     sends_acknowledgments: ClassVar[bool] = False
     # False: send nothing about a problem that was resolved before its alert could be delivered.
     sends_unannounced_resolutions: ClassVar[bool] = True
+    # False: the service groups alerts itself, or acts on each of them.
+    supports_groups: ClassVar[bool] = True
     supports_digests: ClassVar[bool] = False
     max_per_minute: ClassVar[int] = 30
 

@@ -58,6 +58,7 @@ class PagerDuty(Transport):
         Field("api_url", "", setting="PAGERDUTY_API_URL", is_shown=False),
     )
     sends_acknowledgments = True
+    supports_groups = False
     sends_unannounced_resolutions = False
     max_per_minute = 100
 

@@ -31,6 +31,7 @@ def build_twiml(message: Message) -> str:
 
 class Voice(Transport):
     kind = "voice"
+    supports_groups = False
     label = "Phone call (Twilio)"
     fields = twilio.ACCOUNT_FIELDS
     contact_field = "phone"

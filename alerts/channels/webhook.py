@@ -32,6 +32,7 @@ class Webhook(Transport):
         Field("secret", "Signing secret", is_secret=True),
     )
     sends_acknowledgments = True
+    supports_groups = False
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         body = build_body(message, idempotency_key)

@@ -78,6 +78,13 @@ class Channel(QuietHours):
         default=True,
         help_text="Also send digests and the weekly report, if this kind of channel supports them.",
     )
+    groups_alerts = models.BooleanField(
+        "groups related alerts",
+        default=True,
+        db_default=True,
+        help_text="Send alerts about the same host, app or component as one message. All but critical ones wait "
+        "up to 30 s for each other.",
+    )
     teams = models.ManyToManyField("alerts.Team", blank=True, related_name="channels")
     people = models.ManyToManyField("alerts.Person", blank=True, related_name="channels")
 

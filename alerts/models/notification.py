@@ -28,6 +28,7 @@ class NotificationState(models.TextChoices):
     FAILED = "failed"
     SUPERSEDED = "superseded"
     GROUPED = "grouped", "in the storm message"
+    MERGED = "merged", "in the message about a related alert"
 
 
 UNFINISHED_STATES = (NotificationState.WAITING, NotificationState.SENDING)
@@ -42,10 +43,17 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def due(self, now: datetime) -> "NotificationQuerySet":
         """Return notifications that are due or whose node died: the first one of each stream, to keep the order."""
-        earlier = Notification.objects.filter(
-            stream=OuterRef("stream"), pk__lt=OuterRef("pk"), state__in=UNFINISHED_STATES
+        return self.first_of_their_streams().filter(_is_available(now))
+
+    def first_of_their_streams(self) -> "NotificationQuerySet":
+        """Leave out notifications behind an unfinished one. A merged one is unfinished as long as its leader."""
+        is_unfinished = Q(state__in=UNFINISHED_STATES) | Q(
+            state=NotificationState.MERGED, merged_into__state__in=UNFINISHED_STATES
         )
-        return self.filter(_is_available(now)).exclude(Exists(earlier))
+        earlier = Notification.objects.filter(
+            is_unfinished, stream=OuterRef("stream"), pk__lt=OuterRef("pk")
+        )
+        return self.exclude(Exists(earlier))
 
     def overdue(self, now: datetime) -> "NotificationQuerySet":
         """Return notifications that should have been delivered by now, including those that are being sent."""
@@ -138,6 +146,9 @@ class Notification(models.Model):
         max_length=100, help_text="Messages of one stream are sent in the order of their creation."
     )
     payload = models.JSONField()
+    merged_into = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="members", editable=False
+    )
     state = models.CharField(
         max_length=12, choices=NotificationState, default=NotificationState.WAITING
     )

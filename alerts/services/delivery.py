@@ -33,7 +33,7 @@ from alerts.models import (
     NotificationState,
 )
 from alerts.queries.impact import alert_impact
-from alerts.services import channel_state, outbox, paging
+from alerts.services import channel_state, grouping, outbox, paging
 from alerts.services.transitions import add_timeline_entry
 
 log = logging.getLogger(__name__)
@@ -94,16 +94,16 @@ def claim(
         return fail(notification, "the process that was sending it stopped", now=now)
     obsolete = paging.is_obsolete(notification, now=now)
     if obsolete:
-        return _supersede(notification, obsolete)
+        return _supersede(notification, obsolete, now=now)
     message = _load_message(notification)
     if message is None:
-        return _supersede(notification, "the alert was never delivered")
+        return _supersede(notification, "the alert was never delivered", now=now)
     channel = notification.channel
     return Claimed(
         notification,
         get_transport(channel),
         get_config(channel),
-        _add_impact(notification, message, now),
+        grouping.merge_related(notification, _add_impact(notification, message, now), now=now),
         now,
         is_probe,
     )
@@ -160,6 +160,7 @@ def resend(notification: Notification, *, now: datetime) -> bool:
             deadline_at=now + outbox.DELIVERY_DEADLINE,
             attempts_allowed=F("attempt_count") + 3,
             is_permanent_failure=False,
+            merged_into=None,
         )
     )
 
@@ -172,6 +173,7 @@ def fail(notification: Notification, reason: str, *, now: datetime) -> DeliveryO
             state=NotificationState.FAILED, error=text, lease=None, lease_until=None
         )
         if failed:
+            grouping.release([notification.pk], now=now)
             _add_failure_to_timeline(notification, text, now=now)
     return DeliveryOutcome.GIVEN_UP
 
@@ -238,6 +240,7 @@ def _record_success(claimed: Claimed, receipt: Receipt, *, now: datetime) -> Del
         lease_until=None,
         provider_reference=receipt.reference[:200],
     )
+    grouping.record_sent(claimed.notification, now=now)
     channel_state.record_success(
         claimed.notification.channel, started_at=claimed.started_at, now=now
     )
@@ -271,15 +274,18 @@ def _record_failure(claimed: Claimed, failure: DeliveryFailed, *, now: datetime)
         },
     )
     channel_state.record_failure(notification.channel, failure, is_probe=claimed.is_probe, now=now)
+    if is_last and failure.is_permanent:
+        grouping.release([notification.pk], now=now)
     if is_last:
         _add_failure_to_timeline(notification, text, now=now)
     return DeliveryOutcome.FAILED if is_last else DeliveryOutcome.RETRY
 
 
-def _supersede(notification: Notification, reason: str) -> DeliveryOutcome:
+def _supersede(notification: Notification, reason: str, *, now: datetime) -> DeliveryOutcome:
     Notification.objects.filter(pk=notification.pk, lease=notification.lease).update(
         state=NotificationState.SUPERSEDED, error=reason, lease=None, lease_until=None
     )
+    grouping.release([notification.pk], now=now)
     return DeliveryOutcome.SUPERSEDED
 
 

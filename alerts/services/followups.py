@@ -11,7 +11,7 @@ from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
 from alerts.models import AlertEvent, AlertState, AlertType, EscalationStep, SystemAlert
 from alerts.queries import dependencies, on_call, routing
-from alerts.services import lifecycle, notifications, paging
+from alerts.services import grouping, lifecycle, notifications, paging
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, transition
 
@@ -31,6 +31,7 @@ REMINDER_INTERVALS = {
 
 def follow_up(*, now: datetime) -> dict[str, int]:
     """Take all steps that are due, and return the number of alerts for each kind of step."""
+    grouping.release_forgotten(now=now)
     open_alerts = SystemAlert.objects.filter(state=AlertState.OPEN).select_related("rule")
     unannounced = open_alerts.filter(is_announced=False)
     reachable = unannounced.exclude(alert_type__in=_list_types_without_channel(unannounced))

@@ -19,7 +19,7 @@ from alerts.models import (
     SystemAlert,
 )
 from alerts.queries import dependencies, routing, silences
-from alerts.services import outbox, storms
+from alerts.services import grouping, outbox, storms
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, update_locked
 
@@ -117,8 +117,9 @@ def notify(
     grouped_names: list[str] = []
     number = alert.notice_count + 1
     for destination in routing.list_destinations(channels, severity=alert.severity, now=now):
+        message = messages.compose(alert, kind, now=now, recipients=destination.recipients)
         is_grouped = kind in FIRING_KINDS and storms.is_storm(
-            destination.channel, destination.label, alert.severity, now=now
+            destination.channel, destination.label, message, now=now
         )
         stream = _build_stream(alert, destination.label)
         if alert.notice_count and not is_grouped:
@@ -128,10 +129,12 @@ def notify(
             kind=kind,
             key=f"{alert.pk}:{alert.episode}:{kind}:{number}:{destination.label}",
             stream=stream,
-            message=messages.compose(alert, kind, now=now, recipients=destination.recipients),
+            message=message,
             now=now,
             alert=alert,
-            not_before=destination.not_before,
+            not_before=grouping.wait_for_related(
+                destination.channel, message, destination.not_before, now
+            ),
             state=NotificationState.GROUPED if is_grouped else NotificationState.WAITING,
         )
         (grouped_names if is_grouped else channel_names).append(destination.channel.name)
@@ -183,23 +186,27 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
             state__in=[NotificationState.WAITING, NotificationState.FAILED],
             is_permanent_failure=False,
         )
+        leaders = list(superseded.filter(members__sent_at=None).values_list("pk", flat=True))
         superseded.update(state=NotificationState.SUPERSEDED, error="resolved before delivery")
+        grouping.release(leaders, now=now)
         label = stream.partition("/")[2]
+        message = messages.compose(
+            alert,
+            Kind.RESOLVED,
+            now=now,
+            recipients=tuple(messages.from_payload(last.payload).recipients),
+        )
+        # A recipient in quiet hours gets one message about both when the quiet hours end.
+        not_before = last.due_at if last.attempt_count == 0 and last.sent_at is None else now
         outbox.enqueue_notification(
             channel=last.channel,
             kind=Kind.RESOLVED,
             key=f"{alert.pk}:{alert.episode}:{Kind.RESOLVED}:{number}:{label}",
             stream=stream,
-            message=messages.compose(
-                alert,
-                Kind.RESOLVED,
-                now=now,
-                recipients=tuple(messages.from_payload(last.payload).recipients),
-            ),
+            message=message,
             now=now,
             alert=alert,
-            # A recipient in quiet hours gets one message about both when the quiet hours end.
-            not_before=last.due_at if last.attempt_count == 0 else None,
+            not_before=grouping.wait_for_related(last.channel, message, not_before, now),
         )
         channel_names.append(last.channel.name)
     update_locked(alert, notice_count=number)

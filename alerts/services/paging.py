@@ -140,7 +140,7 @@ def _enqueue(
         facts=facts[:10],
         action_url=signed_links.build_url(alert, person),
     )
-    is_storm = storms.is_storm(way.channel, label, alert.severity, now=now)
+    is_storm = storms.is_storm(way.channel, label, message, now=now)
     outbox.enqueue_notification(
         channel=way.channel,
         kind=MessageKind.PAGED,

@@ -21,7 +21,7 @@ from alerts.models import (
     Notification,
     NotificationState,
 )
-from alerts.services import outbox
+from alerts.services import grouping, outbox
 from core.lib import formats
 
 STORM_THRESHOLD = 20
@@ -34,13 +34,22 @@ UPDATE_INTERVAL = timedelta(minutes=5)
 MAX_LISTED = 5
 
 
-def is_storm(channel: Channel, label: str, severity: str, *, now: datetime) -> bool:
-    """Return True if this destination has been sent so many messages that one of this severity must be grouped."""
+def is_storm(channel: Channel, label: str, message: Message, *, now: datetime) -> bool:
+    """Return True if this destination has been sent so many messages that this one must be held back.
+
+    Messages that are merged into one count once, also while they still wait for each other.
+    """
     recent = channel.notifications.filter(
         kind__in=FIRING_KINDS, created_at__gt=now - STORM_WINDOW, stream__endswith=f"/{label}"
-    ).exclude(state=NotificationState.GROUPED)
-    is_critical = severity == Severity.CRITICAL
-    return recent.count() >= (CRITICAL_STORM_THRESHOLD if is_critical else STORM_THRESHOLD)
+    ).exclude(state__in=[NotificationState.GROUPED, NotificationState.MERGED])
+    is_critical = message.severity == Severity.CRITICAL
+    limit = CRITICAL_STORM_THRESHOLD if is_critical else STORM_THRESHOLD
+    count = recent.count()
+    if count >= limit and message.causes and grouping.merges(channel):
+        waiting = recent.filter(state=NotificationState.WAITING, attempt_count=0)
+        related = [one for one in waiting if grouping.is_related(one, message.causes)]
+        count -= len(related)
+    return count >= limit
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from alerts.extension_points import Severity
 from alerts.models import SystemAlert
 from alerts.services import clear_problem, report_problem
 from health.extension_points import OWN_NETWORK, health_checks
-from health.models import Component, ComponentKind
+from health.models import Component, ComponentKind, Monitor
 from health.queries.components import apps_of, describe_failure
 from health.services import incidents
 from health.verdict import Status
@@ -59,7 +59,7 @@ def _report(component: Component, status: Status, now: datetime) -> None:
         severity=severity,
         source="health",
         now=now,
-        metadata={"component": component.name, **_app(component)},
+        metadata={"component": component.name, **_app(component), **_host(component)},
         references=_references(component),
     )
 
@@ -67,6 +67,14 @@ def _report(component: Component, status: Status, now: datetime) -> None:
 def _app(component: Component) -> dict[str, str]:
     apps = apps_of(component)
     return {"app": apps[0].slug} if apps else {}
+
+
+def _host(component: Component) -> dict[str, str]:
+    """Return the host that a monitor calls."""
+    if component.kind != ComponentKind.MONITOR:
+        return {}
+    monitor = Monitor.objects.filter(pk=component.pk).only("url").first()
+    return {"host": monitor.host} if monitor and monitor.host else {}
 
 
 def _references(component: Component) -> References:

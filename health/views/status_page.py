@@ -116,7 +116,7 @@ def history(request: HttpRequest) -> HttpResponse:
     number = request.GET.get("page", "1")
     try:
         page = load_incident_history(
-            int(number[:9]) if number.isdecimal() else 1, now=timezone.now()
+            int(number[:9]) or 1 if number.isdecimal() else 1, now=timezone.now()
         )
     except DatabaseError:
         text = "Our database is unavailable. Try again in a minute."

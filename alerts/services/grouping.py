@@ -1,0 +1,145 @@
+"""Alerts that share a cause become one message: those about one host, app or component that wait for the same recipient.
+
+When a message is sent for the first time, the messages of related alerts that wait as well are merged into it. Messages
+that are not critical wait GROUP_WAIT for each other. Critical ones are sent at once; they take with them what waits.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import msgspec
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from alerts import messages
+from alerts.channels import Message, get_transport
+from alerts.channels.base import MessageKind
+from alerts.extension_points import Severity
+from alerts.models import FIRING_KINDS, Channel, Notification, NotificationState
+
+GROUP_WAIT = timedelta(seconds=30)
+MAX_MEMBERS = 100
+MAX_LISTED = 10
+# Messages to a person contain a link that acknowledges one alert, so they are sent one by one.
+MERGED_KINDS = tuple(kind for kind in FIRING_KINDS if kind != MessageKind.PAGED)
+_WAITING_KINDS = (MessageKind.TRIGGERED, MessageKind.REOPENED, MessageKind.RESOLVED)
+
+
+def merges(channel: Channel) -> bool:
+    """Return True if related alerts become one message of this channel."""
+    return channel.groups_alerts and get_transport(channel).supports_groups
+
+
+def wait_for_related(
+    channel: Channel, message: Message, not_before: datetime, now: datetime
+) -> datetime:
+    """Return the time before which a message is not sent, so that related ones can be merged into it."""
+    is_urgent = message.severity == Severity.CRITICAL or message.kind not in _WAITING_KINDS
+    if is_urgent or not message.causes or not merges(channel):
+        return not_before
+    return max(not_before, now + GROUP_WAIT)
+
+
+def is_related(notification: Notification, causes: Collection[str]) -> bool:
+    """Return True if the notification is about one of these causes."""
+    return not set(notification.payload.get("causes", ())).isdisjoint(causes)
+
+
+@transaction.atomic
+def merge_related(leader: Notification, message: Message, *, now: datetime) -> Message:
+    """Merge waiting messages of related alerts into this one, which is about to be sent for the first time.
+
+    The content is stored, so that retries send the same.
+    """
+    is_firing = leader.kind in MERGED_KINDS
+    if leader.attempt_count != 1 or not (is_firing or leader.kind == MessageKind.RESOLVED):
+        return message
+    if not message.causes or not merges(leader.channel):
+        return message
+    candidates = _list_candidates(leader, MERGED_KINDS if is_firing else (MessageKind.RESOLVED,))
+    related = [one.pk for one in candidates if is_related(one, message.causes)][:MAX_MEMBERS]
+    # Another node may have claimed some of them.
+    Notification.objects.filter(
+        pk__in=related, state=NotificationState.WAITING, attempt_count=0
+    ).update(state=NotificationState.MERGED, merged_into=leader)
+    members = list(Notification.objects.filter(merged_into=leader).order_by("-is_critical", "pk"))
+    if not members:
+        return message
+    merged = _add_members(message, [messages.from_payload(one.payload) for one in members])
+    stored = messages.from_payload(leader.payload)
+    stored = msgspec.structs.replace(
+        stored,
+        title=stored.title + merged.title.removeprefix(message.title),
+        text=stored.text + merged.text.removeprefix(message.text),
+        facts=merged.facts,
+        severity=merged.severity,
+    )
+    Notification.objects.filter(pk=leader.pk).update(payload=messages.to_payload(stored))
+    leader.payload = messages.to_payload(stored)
+    return merged
+
+
+def _list_candidates(leader: Notification, kinds: Collection[MessageKind]) -> list[Notification]:
+    label = leader.stream.partition("/")[2]
+    waiting = Notification.objects.first_of_their_streams().filter(
+        channel=leader.channel_id,
+        stream__endswith=f"/{label}",
+        state=NotificationState.WAITING,
+        attempt_count=0,
+        kind__in=kinds,
+    )
+    if not leader.is_critical:  # a critical message is sent before, with this one in it
+        waiting = waiting.filter(is_critical=False)
+    if leader.kind == MessageKind.RESOLVED:  # those of alerts that people know of
+        waiting = waiting.filter(alert__notifications__sent_at__isnull=False).distinct()
+    return list(waiting.exclude(pk=leader.pk).order_by("-is_critical", "pk")[: 10 * MAX_MEMBERS])
+
+
+def _add_members(message: Message, members: list[Message]) -> Message:
+    count = len(members)
+    shared = [
+        cause
+        for cause in message.causes
+        if all(cause in member.causes for member in members) and not cause.startswith("group ")
+    ]
+    about = f" about the {shared[0]}" if shared else ""
+    what = "resolution" if message.is_resolved else "alert"
+    lines = [f"- {member.title} ({member.severity})" for member in members[:MAX_LISTED]]
+    if count > MAX_LISTED:
+        lines.append(f"- and {count - MAX_LISTED} more")
+    related = f"{count} related {what}{'' if count == 1 else 's'}{about}"
+    return msgspec.structs.replace(
+        message,
+        title=f"{message.title}, and {count} related {what}{'' if count == 1 else 's'}",
+        text=f"{message.text}\n\nTogether with {related}:\n" + "\n".join(lines),
+        facts=[*message.facts[:9], ("Related", related)],
+        severity=max((message, *members), key=lambda one: Severity(one.severity).rank).severity,
+    )
+
+
+def record_sent(leader: Notification, *, now: datetime) -> None:
+    """Record that the messages merged into this one were sent with it."""
+    _members_of([leader.pk]).update(sent_at=now)
+
+
+def release(leaders: Collection[int], *, now: datetime) -> int:
+    """Send the messages that were merged into these ones on their own, because these will not be sent."""
+    return _members_of(leaders).update(
+        state=NotificationState.WAITING, merged_into=None, next_attempt_at=now
+    )
+
+
+def release_forgotten(*, now: datetime) -> int:
+    """Release the messages whose leader ended without being sent, in case a process died before releasing them."""
+    ended = Q(state=NotificationState.SUPERSEDED) | Q(
+        state=NotificationState.FAILED, is_permanent_failure=True
+    )
+    leaders = Notification.objects.filter(ended, members__state=NotificationState.MERGED)
+    unsent = leaders.filter(members__sent_at=None, sent_at=None)
+    return release(list(unsent.values_list("pk", flat=True).distinct()), now=now)
+
+
+def _members_of(leaders: Collection[int]) -> QuerySet[Notification]:
+    return Notification.objects.filter(
+        merged_into__in=list(leaders), state=NotificationState.MERGED, sent_at=None
+    )
