@@ -8,7 +8,7 @@ from alerts import services
 from alerts.channels import DeliveryFailed
 from alerts.channels.http import post
 from alerts.extension_points import Cadence
-from alerts.services import cleanup, digests, dispatch, watchdog
+from alerts.services import advice, cleanup, digests, dispatch, watchdog
 from core.lib.continuous import Control, continuous
 from core.lib.schedules import daily, every, hourly, weekly
 
@@ -65,6 +65,12 @@ def send_error_digest() -> str:
 def send_daily_digest() -> str:
     """Summarize the alerts that need no immediate attention."""
     return digests.send_daily_digest(now=timezone.now())
+
+
+@weekly(weekday=1, hour=7, title="Find noisy rules")
+def find_noisy_rules() -> str:
+    """List the rules that opened the most alerts, and suggest thresholds, for the weekly report at 8:00."""
+    return f"{len(advice.find_noisy_rules(now=timezone.now()))} noisy rules"
 
 
 @weekly(weekday=1, hour=8, title="Send the weekly report")

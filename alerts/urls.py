@@ -9,6 +9,7 @@ from alerts.views import (
     detail,
     form_previews,
     inbox,
+    noise,
     on_call,
     receive,
     replies,
@@ -55,6 +56,9 @@ urlpatterns = [
         staff(routing.route_every_type),
         name="route-every-type",
     ),
+    path("admin/alerts/noise/", staff(noise.page), name="noise"),
+    path("admin/alerts/noise/search/", staff(noise.search), name="noise-search"),
+    path("admin/alerts/noise/<int:pk>/use/", staff(noise.use), name="noise-use"),
     path("admin/alerts/act/", staff(actions.bulk), name="alert-bulk"),
     path("admin/alerts/run-checks/", staff(actions.run_checks), name="check-run-now"),
     path(

@@ -204,6 +204,7 @@ INVENTORY: dict[str, list[str]] = {
         "alerts.tasks.check_performance",
         "alerts.tasks.clean_up",
         "alerts.tasks.evaluate_all",
+        "alerts.tasks.find_noisy_rules",
         "alerts.tasks.follow_up",
         "alerts.tasks.ping_watchdog",
         "alerts.tasks.send_daily_digest",

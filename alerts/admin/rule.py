@@ -74,6 +74,14 @@ class AlertRuleAdmin(PortalAdmin):
         "clears_after_something": ("clear_after", "Enter 1 or more."),
         "window_is_not_empty": ("window", "Enter a duration above zero, for example 15 min."),
     }
+    more_links = (
+        SettingLink(
+            "Noisy rules",
+            "See which rules opened the most alerts in a week, with thresholds that would have been quieter.",
+            "alerts:noise",
+            "alerts.view_alertrule",
+        ),
+    )
     form = AlertRuleForm
     formfield_overrides = SPANS
     list_display = (

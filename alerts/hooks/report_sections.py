@@ -6,6 +6,7 @@ from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, Q
 
 from alerts.extension_points import Fact, Severity, report_section
 from alerts.models import Notification, SystemAlert
+from alerts.queries.noise import list_noisy_rules
 from core.lib import formats
 from impact.queries.figures import SHOWN_STATES, describe_state, figures_of
 from impact.services.catch_up import catch_up
@@ -55,3 +56,9 @@ def alerts_of_the_week(since: datetime, until: datetime) -> list[Fact]:
         Fact("Mean time to acknowledge", formats.span(answer) if answer else "none acknowledged"),
         Fact("Failed messages", str(undelivered.count())),
     ]
+
+
+@report_section("noise", title="Noisiest rules", order=310)
+def noisiest_rules(since: datetime, until: datetime) -> list[Fact]:
+    """Return the rules that opened the most alerts, with thresholds that would have been quieter."""
+    return [Fact(one.rule.problem_name, one.sentence) for one in list_noisy_rules(since)[:5]]

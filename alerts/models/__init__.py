@@ -1,3 +1,4 @@
+from alerts.models.advice import RuleAdvice
 from alerts.models.alert import (
     ACTIVE_STATES,
     UNRESOLVED_STATES,
@@ -57,6 +58,7 @@ __all__ = [
     "Recurrence",
     "Rotation",
     "RotationMember",
+    "RuleAdvice",
     "RuleReading",
     "Schedule",
     "ScheduleOverride",

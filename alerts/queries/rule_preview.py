@@ -1,23 +1,14 @@
 """Preview a rule: its current value, and how often it would have fired with the limits in the form."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from alerts.evaluation import (
-    Action,
-    Limits,
-    PreviousState,
-    Stage,
-    Verdict,
-    advance,
-    decide,
-    judge,
-)
+from alerts.evaluation import Verdict, judge
 from alerts.extension_points import MetricReader, Reading
 from alerts.messages import format_clear_condition, format_value
 from alerts.models import AlertRule, RuleReading
 from alerts.services.evaluate import measure, to_readings
+from alerts.tuning import Replay, replay
 from core.lib.charts import Chart, Series, Threshold
 from core.releases.queries import mark_deploys
 
@@ -29,15 +20,7 @@ MAX_METRICS = 20
 MetricValue = tuple[str, str]  # the name of a metric and its latest value as text
 
 
-@dataclass(frozen=True)
-class Preview:
-    fired_count: int = 0
-    firing_minutes: int = 0
-    reading_count: int = 0
-    last_fired_at: datetime | None = None
-
-
-def preview_rule(rule: AlertRule, *, now: datetime) -> Preview:
+def preview_rule(rule: AlertRule, *, now: datetime) -> Replay:
     """Apply the limits of the row, saved or not, to its readings of the last seven days."""
     rows = (
         RuleReading.objects.filter(rule_id=rule.pk, at__gte=now - timedelta(days=PREVIEW_DAYS))
@@ -51,7 +34,7 @@ def preview_rule(rule: AlertRule, *, now: datetime) -> Preview:
 class Trial:
     """A rule that does not exist yet, measured now and at points of the last day."""
 
-    preview: Preview
+    preview: Replay
     chart: Chart
     current: list[Reading]
     state: str  # the verdict on the current value: "breached", "clear" or "no data"
@@ -111,24 +94,3 @@ def list_metrics(
         values = [format_value(reading.value, reader.unit) for reading in readings]
         found.append((name, ", ".join(values) or "no data"))
     return found, len(names)
-
-
-def replay(
-    readings: Iterable[tuple[str, datetime, float | None, int | None]], limits: Limits
-) -> Preview:
-    """Apply the limits to readings, which must be ordered by key and time."""
-    fired_count = firing_minutes = reading_count = 0
-    last_fired_at: datetime | None = None
-    previous: PreviousState | None = None
-    current_key = ""
-    for key, at, value, samples in readings:
-        if key != current_key:
-            current_key, previous = key, None
-        decision = decide(judge(value, samples, limits), value, previous, limits, at)
-        previous = advance(previous, decision, at)
-        reading_count += 1
-        if decision.action in (Action.OPEN, Action.REOPEN):
-            fired_count += 1
-            last_fired_at = max(last_fired_at or at, at)
-        firing_minutes += previous is not None and previous.stage is Stage.ACTIVE
-    return Preview(fired_count, firing_minutes, reading_count, last_fired_at)

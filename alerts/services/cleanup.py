@@ -1,14 +1,18 @@
 """Removal of rows past their retention period, in batches, each in a short transaction."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import models
+from django.db.models import Q
 
 from alerts.models import UNFINISHED_STATES, AlertState, Notification, RuleReading, SystemAlert
 
 ALERT_RETENTION = timedelta(days=400)
 NOTIFICATION_RETENTION = timedelta(days=90)
 READING_RETENTION = timedelta(days=8)  # previews of rules cover seven days
+# Those of rules that opened alerts, whose thresholds are judged by 30 days.
+NOISY_READING_RETENTION = timedelta(days=31)
 BATCH_SIZE = 2000
 MAX_BATCHES = 50  # maximum per run; the next run removes the rest
 
@@ -16,7 +20,7 @@ MAX_BATCHES = 50  # maximum per run; the next run removes the rest
 def clean_up(*, now: datetime) -> dict[str, int]:
     """Remove expired rows and return the number removed of each kind."""
     return {
-        "readings": _remove(RuleReading.objects.filter(at__lt=now - READING_RETENTION)),
+        "readings": _remove(_list_old_readings(now)),
         "notifications": _remove(
             Notification.objects.filter(created_at__lt=now - NOTIFICATION_RETENTION)
             .exclude(state__in=UNFINISHED_STATES)
@@ -30,7 +34,15 @@ def clean_up(*, now: datetime) -> dict[str, int]:
     }
 
 
-def _remove(rows: "models.QuerySet[models.Model]") -> int:
+def _list_old_readings(now: datetime) -> "models.QuerySet[RuleReading]":
+    noisy = SystemAlert.objects.filter(
+        rule__isnull=False, opened_at__gt=now - NOISY_READING_RETENTION
+    )
+    is_needed = Q(rule__in=noisy.values("rule"), at__gte=now - NOISY_READING_RETENTION)
+    return RuleReading.objects.filter(at__lt=now - READING_RETENTION).exclude(is_needed)
+
+
+def _remove(rows: "models.QuerySet[Any]") -> int:
     removed = 0
     for _ in range(MAX_BATCHES):
         pks = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH_SIZE])

@@ -9,7 +9,7 @@ from alerts.common_causes import list_causes
 from alerts.extension_points import Severity
 from alerts.models import Channel, DeliveryAttempt, Notification, SystemAlert
 from alerts.services import delivery, grouping
-from health.models import Monitor
+from health.models import Component
 from health.services import record_results
 from health.verdict import Result, Status
 from tests.alerts.conftest import MINUTE, NOON, deliver
@@ -124,14 +124,20 @@ def test_a_critical_alert_is_never_merged_into_a_lesser_one(slack: FakeHTTP) -> 
 
 def test_monitors_of_one_host_that_fail_together_are_one_message(slack: FakeHTTP) -> None:
     monitors = [
-        Monitor.objects.get(pk=make_monitor(f"https://shop.example/{path}", is_required=False).pk)
+        make_monitor(f"https://shop.example/{path}", is_required=False)
         for path in ("health", "cart", "pay")
     ]
     for monitor in monitors:
         for minute in range(2):
             at = NOON + minute * MINUTE
             record_results(
-                [(monitor.component_ptr, [Result(Status.UNHEALTHY, at, 5, "refused")])], now=at
+                [
+                    (
+                        Component.objects.get(pk=monitor.pk),
+                        [Result(Status.UNHEALTHY, at, 5, "refused")],
+                    )
+                ],
+                now=at,
             )
 
     deliver(NOON + 2 * MINUTE)

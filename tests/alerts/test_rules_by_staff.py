@@ -11,7 +11,7 @@ from alerts import services
 from alerts.evaluation import Limits
 from alerts.extension_points import Severity
 from alerts.models import AlertRule, AlertType, RuleReading, SystemAlert
-from alerts.queries.rule_preview import replay
+from alerts.tuning import replay
 from core.clients.models import ClientApp
 from core.lib.forms import spell_span
 from health.services import record_measurements

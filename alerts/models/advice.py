@@ -1,0 +1,35 @@
+"""The noisiest rules of a week, each with a threshold that would have been quieter."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models
+
+from alerts.models.rule import AlertRule
+
+
+class RuleAdvice(models.Model):
+    """A noisy rule, as the weekly search found it. The next search replaces all rows."""
+
+    rule = models.OneToOneField(AlertRule, models.CASCADE, related_name="advice")
+    made_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField()
+    rank = models.PositiveSmallIntegerField()
+    # of the week
+    alert_count = models.PositiveIntegerField()
+    acknowledged_count = models.PositiveIntegerField()
+    message_count = models.PositiveIntegerField()
+    # of the readings, which cover up to 30 days
+    readings_since = models.DateTimeField(null=True)
+    threshold = models.FloatField()
+    fired_count = models.PositiveIntegerField()
+    firing_minutes = models.PositiveIntegerField()
+    suggested_threshold = models.FloatField(null=True)
+    suggested_fired_count = models.PositiveIntegerField(null=True)
+    suggested_firing_minutes = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        verbose_name = "noisy rule"
+        ordering: ClassVar = ["rank"]
+
+    def __str__(self) -> str:
+        return f"advice on {self.rule_id}"

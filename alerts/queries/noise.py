@@ -1,0 +1,80 @@
+"""The stored list of noisy rules, in words."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from alerts.messages import format_value
+from alerts.models import AlertRule, RuleAdvice
+from core.lib import formats
+
+
+@dataclass(frozen=True)
+class NoisyRule:
+    rule: AlertRule
+    advice: RuleAdvice
+
+    @property
+    def threshold(self) -> str:
+        return _condition(self.rule, self.advice.threshold)
+
+    @property
+    def suggestion(self) -> str:
+        """Return the suggested threshold, such as "> 13 %", or ""."""
+        value = self.advice.suggested_threshold
+        return "" if value is None else _condition(self.rule, value)
+
+    @property
+    def is_valid(self) -> bool:
+        """Return False if the threshold was changed after the search."""
+        return self.rule.threshold == self.advice.threshold
+
+    @property
+    def week(self) -> str:
+        return (
+            f"{_count(self.advice.alert_count, 'alert')}, "
+            f"{self.advice.acknowledged_count} acknowledged, "
+            f"{_count(self.advice.message_count, 'message')}"
+        )
+
+    @property
+    def present(self) -> str:
+        return _in_words(self.advice.fired_count, self.advice.firing_minutes)
+
+    @property
+    def preview(self) -> str:
+        """Return what the suggested threshold would have done."""
+        count = self.advice.suggested_fired_count
+        return "" if count is None else _in_words(count, self.advice.suggested_firing_minutes or 0)
+
+    @property
+    def sentence(self) -> str:
+        """Return the line of the weekly report."""
+        if not self.suggestion:
+            return self.week
+        return f"{self.week}. With {self.suggestion} instead of {self.threshold}: {self.preview} in {self.history}"
+
+    @property
+    def history(self) -> str:
+        """Return the time that the readings cover, such as "30 days"."""
+        since = self.advice.readings_since
+        return formats.span(self.advice.made_at - since) if since else ""
+
+
+def list_noisy_rules(since: datetime | None = None) -> list[NoisyRule]:
+    """Return the rules that the last search found, the noisiest first; none if it was before `since`."""
+    found = RuleAdvice.objects.select_related("rule")
+    if since:
+        found = found.filter(made_at__gte=since)
+    return [NoisyRule(one.rule, one) for one in found]
+
+
+def _condition(rule: AlertRule, threshold: float) -> str:
+    return f"{'≤' if rule.below else '>'} {format_value(threshold, rule.unit)}"
+
+
+def _in_words(count: int, minutes: int) -> str:
+    return f"{_count(count, 'alert')}, active for {formats.span(timedelta(minutes=minutes))}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{formats.number(number)} {noun}{'' if number == 1 else 's'}"
