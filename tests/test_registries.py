@@ -264,6 +264,7 @@ INVENTORY: dict[str, list[str]] = {
         "health.response_times",
         "health.uptime",
         "impact",
+        "noise",
         "payments",
     ],
     "instant_checks": [
