@@ -6,7 +6,10 @@ MIN_CONTRAST = 4.5  # for text: https://www.w3.org/TR/WCAG22/#contrast-minimum
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colors such as "#1f5fa8", from 1 to 21: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
+    """Return the contrast of two colors such as "#1f5fa8", from 1 to 21.
+
+    https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
+    """
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
 

@@ -23,7 +23,7 @@ WEEK = timedelta(days=7)
 HISTORY = timedelta(days=30)
 MIN_ALERTS = 3  # in a week
 MAX_RULES = 10
-# A suggestion replays the readings up to 13 times; a rule with more readings gets none. One series has 43,200 in 30 days.
+# A suggestion replays all readings up to 13 times, so a rule with more of them gets none.
 MAX_READINGS = 300_000
 OPENINGS = (AlertEvent.Kind.OPENED, AlertEvent.Kind.REOPENED)
 

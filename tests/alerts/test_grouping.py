@@ -43,7 +43,11 @@ def open_alert(
     ("labels", "metadata", "causes"),
     [
         ({"app": "shop"}, {}, ["app shop"]),
-        ({}, {"component": "checkout", "app": "shop", "host": "Shop.example"}, ["component checkout", "host shop.example", "app shop"]),
+        (
+            {},
+            {"component": "checkout", "app": "shop", "host": "Shop.example"},
+            ["component checkout", "host shop.example", "app shop"],
+        ),
         ({"instance": "10.0.0.5:9100", "job": "node"}, {}, ["host 10.0.0.5"]),
         ({"instance": "[2001:db8::1]:9100"}, {}, ["host [2001:db8::1]"]),
         ({"host": "db", "node": "db", "service": "shop"}, {"app": "shop"}, ["host db", "app shop"]),

@@ -52,8 +52,8 @@ def test_an_address_that_probes_refuse_is_refused(
 
 
 COMMON = {
-    "title": "One", "position": "0", "interval_minutes": "1", "timeout_seconds": "5", "fail_after": "2", "recover_after": "2",
-    "is_enabled": "on",
+    "title": "One", "position": "0", "interval_minutes": "1", "timeout_seconds": "5", "fail_after": "2",
+    "recover_after": "2", "is_enabled": "on",
 }  # fmt: skip
 OWN = {
     "http": {"url": "198.51.100.7", "method": "GET", "expected_status": "200", **NO_STEPS},
@@ -137,8 +137,8 @@ def test_tag_with_other_characters_is_refused(tag: str) -> None:
 
 def check_now(client: Client, **fields: object) -> str:
     form = {
-        "title": "Shop", "position": 0, "interval_minutes": 1, "timeout_seconds": 5, "fail_after": 2, "recover_after": 2,
-        "method": "GET", "headers": "{}", "expected_status": "200-299", **fields,
+        "title": "Shop", "position": 0, "interval_minutes": 1, "timeout_seconds": 5, "fail_after": 2,
+        "recover_after": 2, "method": "GET", "headers": "{}", "expected_status": "200-299", **fields,
     }  # fmt: skip
     response = client.post("/admin/health/monitor/check/", form)
     assert response.status_code == 200
