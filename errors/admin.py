@@ -1,4 +1,4 @@
-"""Admin for the models that have no page of their own."""
+"""Register the models that have no page of their own in the admin."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -10,9 +10,9 @@ from errors.models import Discarded, ErrorGroup, UserReport
 
 @admin.register(ErrorGroup)
 class ErrorGroupAdmin(LogAdmin):
-    """An admin that redirects links to groups to the group pages."""
+    """The admin of groups, which only redirects links to the group pages."""
 
-    is_listed = False  # staff use the list of errors instead
+    is_listed = False  # Staff use the list of errors instead.
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, object] | None = None
@@ -34,7 +34,7 @@ class ErrorGroupAdmin(LogAdmin):
 
 @admin.register(Discarded)
 class DiscardedAdmin(LogAdmin):
-    """Items that were not stored, with the reason: quotas, unreadable reports, unsupported types."""
+    """The admin of the items that were not stored, with the reason: quotas, unreadable reports, unsupported types."""
 
     section = Section.APPS
     setting_title = "Discarded reports"
@@ -47,7 +47,7 @@ class DiscardedAdmin(LogAdmin):
 
 @admin.register(UserReport)
 class UserReportAdmin(LogAdmin):
-    """Reports that users wrote about errors."""
+    """The admin of the reports that users wrote about errors."""
 
     section = Section.APPS
     list_display = ["received_at", "app", "message", "url"]

@@ -1,19 +1,19 @@
-"""The exceptions of this app, for rejected requests and for events that are not stored."""
+"""The exceptions of errors, for rejected requests and for events that are not stored."""
 
 
 class ErrorsException(Exception):
-    """Base class of the app's own exceptions."""
+    """The base class of all exceptions in this module."""
 
 
 # --- the request is at fault -----------------------------------------------------------------------------------
 
 
 class RequestRejected(ErrorsException):
-    """The request cannot be accepted. The text is shown to its sender."""
+    """The request cannot be accepted. The sender is shown the text."""
 
 
 class Refused(RequestRejected):
-    """A request that is refused with a status, a reason, and additional headers."""
+    """The request is refused with a status, a reason, and additional headers."""
 
     def __init__(self, status: int, detail: str, *headers: tuple[str, str]) -> None:
         super().__init__(detail)
@@ -23,11 +23,11 @@ class Refused(RequestRejected):
 
 
 class Unreadable(RequestRejected):
-    """400: the content is not what its headers announce, or it is cut short."""
+    """400: the content is incomplete, or differs from what its headers announce."""
 
 
 class Filtered(ErrorsException):
-    """An event that an inbound filter of its app drops. The sender gets a 200."""
+    """An inbound filter of the app drops this event. The sender gets a 200."""
 
     def __init__(self, event_id: str, filter_name: str) -> None:
         super().__init__(f"dropped by the filter {filter_name}")
@@ -44,15 +44,15 @@ class TooLarge(RequestRejected):
 
 
 class UnsupportedEncoding(RequestRejected):
-    """415: the Content-Encoding is not one that the portal can undo."""
+    """415: the portal cannot decode this Content-Encoding."""
 
 
 class InvalidError(RequestRejected):
-    """422: an item of a plain JSON request is not a valid error. The text says what to change."""
+    """422: an item of a plain JSON request is not a valid error. The text tells the client which change is needed."""
 
 
 class InvalidForm(RequestRejected):
-    """A form of the staff pages lacks a value or has an invalid one."""
+    """A form on the staff pages lacks a value or has an invalid one."""
 
 
 class CannotMerge(RequestRejected):
@@ -69,7 +69,7 @@ class OverQuota(RequestRejected):
 
 
 class ClientDisconnected(ErrorsException):
-    """The client closed the connection before the whole body arrived, so there is no response."""
+    """The client closed the connection before the whole body had arrived, so there is no response."""
 
 
 # --- the portal is at fault ------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ class AuthUnavailable(ErrorsException):
 
 
 class NotCached(ErrorsException):
-    """The key must be looked up in the database, which the caller does not allow."""
+    """The key must be looked up in the database, but the caller does not allow queries."""
 
 
 class Unavailable(ErrorsException):
@@ -94,7 +94,7 @@ class StorageUnavailable(Unavailable):
 
 
 class NotStorable(ErrorsException):
-    """500: the database rejects this event, whatever is committed with it. This is a bug of the portal."""
+    """500: the database rejects this event even when it is committed alone. This is a bug of the portal."""
 
 
 class StoreDisconnected(ErrorsException):
@@ -102,4 +102,4 @@ class StoreDisconnected(ErrorsException):
 
 
 class BrokenUpload(Exception):
-    """An upload of build artifacts that cannot be used. The text is shown to the person who uploads."""
+    """An upload of build artifacts cannot be used. The user who uploads is shown the text."""

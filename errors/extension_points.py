@@ -24,12 +24,12 @@ from errors.models import ErrorEvent
 
 @dataclass(slots=True, frozen=True)
 class ReceivedItem:
-    """An envelope item, with the data of its envelope that a handler may need."""
+    """An envelope item, and the data from its envelope that a handler may need."""
 
     project: Project
     type: str
-    payload: Any  # decoded JSON; None if it is invalid
-    envelope: dict[str, Any]  # the envelope's header
+    payload: Any  # Decoded JSON, or None if the payload is invalid.
+    envelope: dict[str, Any]  # The envelope's header.
     event_id: str
     now: datetime
 
@@ -42,7 +42,8 @@ class ItemType:
     name: str
     handle: ItemHandler
     limit: int  # bytes
-    is_container: bool  # True: the payload contains several items, `application/vnd.sentry.items…`
+    # True if the payload contains several items, as in `application/vnd.sentry.items…`.
+    is_container: bool
 
 
 envelope_items: Registry[ItemType] = Registry("envelope_items")
@@ -62,7 +63,7 @@ def item_type(
 
 @dataclass(slots=True, frozen=True)
 class TracedRequest:
-    """A request, page or job of a trace that an SDK measured. Nothing of it is scrubbed yet."""
+    """A request, page or job in a trace, as an SDK measured it. The data is not scrubbed yet."""
 
     name: str
     started_at: datetime
@@ -91,7 +92,7 @@ def traced_request(name: str) -> Callable[[TracedRequestFunction], TracedRequest
 
 @dataclass(frozen=True)
 class ShownEvent:
-    """The event of the page, its payload ({} if it has been deleted), and the user who views it."""
+    """The event on the page, its payload ({} if it has been deleted), and the user who views it."""
 
     event: ErrorEvent
     payload: Mapping[str, Any]
@@ -100,7 +101,7 @@ class ShownEvent:
 
 @dataclass(frozen=True)
 class EventSection:
-    """A section of the event page. The template gets `context` as `section`."""
+    """A section of the event page. The template gets `context` under the name `section`."""
 
     template: str
     context: Mapping[str, Any]
@@ -112,5 +113,5 @@ event_sections: Registry[SectionFunction] = Registry("event_sections")
 
 
 def event_section(name: str) -> Callable[[SectionFunction], SectionFunction]:
-    """Register a function that returns a section of the event page, or None where there is nothing to show."""
+    """Register a function that returns a section of the event page, or None if it has nothing to show."""
     return event_sections.decorator(name, lambda function: function)

@@ -1,4 +1,4 @@
-"""URLs of the staff pages and of ingestion. `serve` answers ingestion before Django's middleware."""
+"""Map the URLs of the staff pages and of ingestion. `serve` answers ingestion before Django's middleware runs."""
 
 from django.contrib import admin
 from django.urls import path, re_path
@@ -22,7 +22,7 @@ staff = admin.site.admin_view
 _ORGANIZATION = "api/0/organizations/<str:organization>"
 _RELEASE = f"{_ORGANIZATION}/releases/<str:version>"
 _PROJECT = "api/0/projects/<str:organization>/<str:project>"
-# Addresses of Sentry's API that sentry-cli and the bundler plugins call.
+# sentry-cli and the bundler plugins call these URLs of Sentry's API.
 cli_urls = [
     path("api/0/", cli_releases.info, name="cli-info"),
     path("api/0/users/me/regions/", cli_releases.regions, name="cli-regions"),

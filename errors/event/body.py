@@ -1,4 +1,4 @@
-"""Read and decompress request bodies. No input makes the portal hold more than MAX_DECOMPRESSED_BYTES of a body."""
+"""Read and decompress request bodies. The portal never holds more than MAX_DECOMPRESSED_BYTES of one body."""
 
 import zlib
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Stream(Protocol):
 
 
 def read_stream(stream: Stream, content_length: str | None) -> bytes:
-    """Return the whole body; a chunked body has no length. Raises TooLarge, Unreadable."""
+    """Return the whole body; a chunked body has no length. Raises TooLarge and Unreadable."""
     if content_length:
         try:
             length = int(content_length)
@@ -33,7 +33,7 @@ def read_stream(stream: Stream, content_length: str | None) -> bytes:
         if length > MAX_BODY_BYTES:
             raise TooLarge(f"the body is over {MAX_BODY_BYTES // MIB} MiB")
         body = stream.read(length)
-        if len(body) < length:  # servers may return it in several pieces
+        if len(body) < length:  # A server may return the body in several pieces.
             pieces = [body]
             missing = length - len(body)
             while missing and (piece := stream.read(missing)):
@@ -79,12 +79,12 @@ def _inflate(body: bytes, limit: int, window: int) -> bytes:
             break
         body = stream.unused_data
         if window != _GZIP or not body.startswith(b"\x1f\x8b"):
-            break  # padding after the last member is harmless
+            break  # Padding after the last member is harmless.
     return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
 
 _GZIP = 16 + zlib.MAX_WBITS
-_MEMBER_START = b"\x1f\x8b\x08"  # the first bytes of each member of a gzip file
+_MEMBER_START = b"\x1f\x8b\x08"  # The first bytes of each member of a gzip file.
 _MAX_FAST_BYTES = 1024 * 1024
 
 
@@ -93,19 +93,19 @@ def _gzip(body: bytes, limit: int) -> bytes:
 
     Fast path for small bodies: libdeflate in one call, a third of zlib's time and without releasing the GIL.
     """
-    size = int.from_bytes(body[-4:], "little")  # the decompressed size that the last member states
+    size = int.from_bytes(body[-4:], "little")  # The last member states the decompressed size.
     if 0 < size <= min(limit, _MAX_FAST_BYTES) and body.find(_MEMBER_START, 1) < 0:
         try:
             return bytes(deflate.gzip_decompress(body, size))
         except (deflate.DeflateError, ValueError):
-            pass  # zlib's error message is clearer
+            pass  # The error message of zlib is clearer.
     return _inflate(body, limit, _GZIP)
 
 
 def _deflate(body: bytes, limit: int) -> bytes:
     try:
         return _inflate(body, limit, zlib.MAX_WBITS)
-    except zlib.error:  # some clients omit the zlib wrapper
+    except zlib.error:  # Some clients omit the zlib wrapper.
         return _inflate(body, limit, -zlib.MAX_WBITS)
 
 

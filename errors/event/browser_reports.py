@@ -78,7 +78,7 @@ def _other(kind: str, body: dict[str, Any], url: str) -> dict[str, Any]:
 
 def events_of(body: Any) -> list[dict[str, Any]]:
     """Return one event per report, or [] if the body contains no report."""
-    if isinstance(body, list):  # application/reports+json
+    if isinstance(body, list):  # The media type is application/reports+json.
         found = []
         for report in body[:_MAX_REPORTS]:
             inner = report.get("body") if isinstance(report, dict) else None

@@ -1,4 +1,4 @@
-"""Build a NewEvent from an event as it was sent: normalize, scrub, date, group and encode it."""
+"""Build a NewEvent from an event as a client sent it: normalize, scrub, date, group and encode it."""
 
 import re
 import uuid
@@ -19,13 +19,13 @@ MAX_EVENT_BYTES = 1024 * 1024
 MAX_EXTRA_BYTES = 256 * 1024
 MAX_COUNTED_TAGS = 20
 NO_FILTERS = Filters()
-# replaces `timestamp`, so that the scrubber skips a value that we generate ourselves
+# This replaces `timestamp`, so that the scrubber skips a value that we generate ourselves.
 _PLACEHOLDER = 0
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 _DEBUG_ID = re.compile(
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}(?:-?[0-9a-f]{1,8})?", re.IGNORECASE
 )
-# Versions that the scrubber would filter: portal@1.2.0-rc.beta looks like an e-mail address, 1.2.0.4 like an IP
+# The scrubber would filter these versions: portal@1.2.0-rc.beta looks like an e-mail address, 1.2.0.4 like an IP
 # address.
 _VERSION = re.compile(r"v?\d{1,9}(?:\.\d{1,9}){0,4}(?:[-+.][0-9A-Za-z.+-]{1,60})?")
 
@@ -36,7 +36,7 @@ class IngestContext:
 
     received_at: datetime
     sent_at: datetime | None = None
-    event_id: str = ""  # id in the envelope's header, which overrides the one in the payload
+    event_id: str = ""  # The id in the envelope's header, which overrides the one in the payload.
     client_address: str = ""
     errors_are_critical: bool = False
     filters: Filters = NO_FILTERS
@@ -54,7 +54,7 @@ def event_id_of(value: Any) -> str:
 
 
 def user_key_of(user: Any, client_address: str) -> str:
-    """Return the key under which the event's user is counted: the app's user id, or a pseudonym for personal data."""
+    """Return the key by which users are counted: the id that the app assigned, or a pseudonym for personal data."""
     if type(user) is not dict:
         return ""
     for name in ("id", "username", "email", "ip_address"):
@@ -72,7 +72,7 @@ def user_key_of(user: Any, client_address: str) -> str:
 
 
 def release_of(value: Any) -> str:
-    """Keep version strings verbatim; scrub package names and anything that is not a version."""
+    """Return the release. Version strings stay verbatim; package names and all other texts are scrubbed."""
     if not value:
         return ""
     text = str(value).strip()
@@ -83,7 +83,7 @@ def release_of(value: Any) -> str:
 
 
 def _trim_extra(event: dict[str, Any]) -> dict[str, Any] | None:
-    """Replace the largest entries of `extra` until it fits. Return a note for `errors`, or None if nothing was cut."""
+    """Replace the largest entries of `extra` until the rest fits. Return a note for `errors`, or None."""
     extra = event.get("extra")
     if not extra:
         return None
@@ -101,7 +101,7 @@ def _trim_extra(event: dict[str, Any]) -> dict[str, Any] | None:
 def build_event_from_json(
     payload: bytes, *, app_id: int, scrubber: Scrubber, context: IngestContext
 ) -> NewEvent:
-    """Build an event from its JSON. Raises Unreadable for anything but a JSON object, and Filtered."""
+    """Build an event from its JSON. Raises Filtered, and Unreadable for anything but a JSON object."""
     raw = frame_cache.decode(payload, scrubber)
     if not isinstance(raw, dict):
         raise Unreadable("the event is not a JSON object")
@@ -116,7 +116,7 @@ def build_event(
     context: IngestContext,
     size: int = 0,
 ) -> NewEvent:
-    """Build an event from a decoded JSON object. Invalid members are dropped, never refused.
+    """Build an event from a decoded JSON object. Invalid members are dropped; they never cause a refusal.
 
     `size` is the length of the JSON in bytes, or 0 if unknown. Raises Filtered if one of the context's filters
     drops the event.

@@ -55,11 +55,12 @@ def _collect(found: dict[str, str], values: Mapping[str, Any]) -> None:
 
 
 def find(event: Mapping[str, Any]) -> dict[str, str]:
-    """Return references by column, from tags, contexts, extra data and request headers; the first one found wins."""
+    """Return references by column. Tags take precedence, then contexts, extra data and request headers."""
     found: dict[str, str] = {}
     for name in ("tags", "contexts", "extra"):
         holder = event.get(name)
-        if not isinstance(holder, dict):  # missing, or filtered as a whole by the app's scrub keys
+        # The holder is missing, or the app's scrub keys filter all of it.
+        if not isinstance(holder, dict):
             continue
         _collect(found, holder)
         if name == "contexts":

@@ -21,7 +21,7 @@ class Item:
 class Envelope:
     header: dict[str, Any]
     items: list[Item] = field(default_factory=list)
-    fault: str = ""  # reason why the framing is broken after these items; "" if it is not
+    fault: str = ""  # The reason why the framing is broken after these items, or "".
 
 
 def _header(line: bytes) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def parse(body: bytes) -> Envelope:
     at = end + 1
     try:
         while at < len(body) and len(envelope.items) < _MAX_ITEMS:
-            if body[at] == 10:  # blank lines between items are legal
+            if body[at] == 10:  # Blank lines between items are legal.
                 at += 1
                 continue
             end = _line_end(body, at)

@@ -1,6 +1,6 @@
 """Decide which errors an app's inbound filters drop. Does not use the database.
 
-Filters read the normalized, scrubbed event, so that a preview on stored events has the same result as ingestion.
+Filters read the normalized, scrubbed event, so a preview on stored events gives the same result as ingestion.
 """
 
 import fnmatch
@@ -36,7 +36,7 @@ Check = Callable[[Event], bool]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The filters of an app that are on. The object is false if there are none."""
+    """The filters that are enabled for an app. An object without filters is false."""
 
     checks: tuple[tuple[Filter, Check], ...] = ()
 
@@ -52,7 +52,7 @@ class Filters:
 
 
 def compile_filters(chosen: Iterable[tuple[str, Sequence[str]]]) -> Filters:
-    """Return the filters from their names and patterns. A name that only a newer version knows is ignored."""
+    """Compile filters from their names and patterns. A name that only a newer version knows is ignored."""
     checks: list[tuple[Filter, Check]] = []
     for name, patterns in chosen:
         if name not in NAMES:
@@ -79,13 +79,13 @@ class _PatternCheck:
 
 
 def _as_regex(pattern: str) -> str:
-    """Return an expression that takes linear time for each `*`. Brackets have no meaning: messages contain them."""
+    """Return an expression that takes linear time for each `*`. Brackets are literal, because messages contain them."""
     escaped = pattern[:MAX_PATTERN_LENGTH].replace("[", "[[]")
     return f"(?:{fnmatch.translate(escaped)})"
 
 
 def messages_of(event: Event) -> list[str]:
-    """Return the texts that message patterns match: each exception's value and `type: value`, and the message."""
+    """Return the texts that message patterns match: the message, and `value` and `type: value` of each exception."""
     texts = []
     for exception in exceptions_of(event):
         value, kind = _text(exception.get("value")), _text(exception.get("type"))
@@ -105,12 +105,12 @@ _EXTENSION_SCHEMES = (
     "chrome-extension:", "moz-extension:", "safari-extension:", "safari-web-extension:", "ms-browser-extension:",
     "webkit-masked-url:", "chrome:", "resource:",
 )  # fmt: skip
-# Parts of addresses from which extensions, toolbars and virus scanners load their scripts.
+# These parts of a URL show that extensions, toolbars and virus scanners load their scripts.
 _EXTENSION_PLACES = (
     "127.0.0.1:4001/isrunning", "kaspersky-labs.com", "webappstoolbarba.texthelp.com", "metrics.itunes.apple.com",
     "/extensions/", "superfish.com",
 )  # fmt: skip
-# Names that only extensions, toolbars and apps with an embedded browser define.
+# Only extensions, toolbars and apps with an embedded browser define these names.
 _EXTENSION_MESSAGES = re.compile(
     r"top\.GLOBALS|originalCreateNotification|canvas\.contentDocument|MyApp_RemoveAllHighlights|atomicFindClose"
     r"|fb_xd_fragment|bmi_SafeAddOnload|EBCallBackMessageReceived|conduitPage|ZiteReader|ComboSearch|__gCrWeb"
@@ -190,7 +190,7 @@ _EXPLORER = re.compile(r"\bMSIE \d|\bTrident/\d|\bIEMobile/")
 def browser_of(user_agent: str) -> tuple[str, int] | None:
     """Return the name and the version of the browser, or None for other programs.
 
-    All browsers on iOS are Safari in the version of the system.
+    All browsers on iOS count as Safari in the version of the operating system.
     """
     if _EXPLORER.search(user_agent):
         return "Internet Explorer", 0

@@ -28,12 +28,11 @@ _NO_FUNCTIONS = frozenset((
     "anonymous function", "(anonymous function)",
 ))  # fmt: skip
 _BUILD_HASH = re.compile(r"[.-](?=[0-9a-f]*\d)[0-9a-f]{6,40}(?=[.-]|$)")
-# The file of an inline script is the page, which may have no path. Older events have a filtered IP address instead of
-# the host.
+# The file of an inline script is the page, which may have no path. In older events, the host is a filtered IP address.
 _IP_HOST = re.compile(
     r"^\d{1,3}(?:\.\d{1,3}){3}(?=:\d{1,5}$|$)|(?<=^\[)[0-9A-Fa-f:.]{2,45}(?=\](?::\d{1,5})?$)"
 )
-# a hash that Vite adds
+# Vite adds such a hash.
 _BUNDLE_HASH = re.compile(r"-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{8}(?=\.\w{1,5}$)", re.ASCII)
 _JAVA_PROXY = re.compile(r"\$\$.*|(?<=Accessor)\d+|(?<=Proxy)\d+|\$\d+(?=\.|$)")
 _RUBY_BLOCK = re.compile(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+")
@@ -87,7 +86,7 @@ def _function(name: str, platform: str, version: int) -> str:
 def _frame(
     platform: str, module: str, filename: str, function: str, line: str, version: int
 ) -> tuple[str, ...]:
-    """Return the parts of a frame that count, or () if it identifies nothing."""
+    """Return the parts of a frame that identify the code, or () if there are none."""
     if filename in _NO_FILES and not module:
         return ()
     if version > 1 and platform in _SCRIPT_PLATFORMS:
@@ -109,7 +108,7 @@ def _frame(
 def _script_frame(
     platform: str, module: str, filename: str, function: str, line: str
 ) -> tuple[str, ...]:
-    """Return the parts of a script's frame that count.
+    """Return the parts of a script's frame that identify the code.
 
     Browsers disagree on whether a call without a name is a frame, so such frames count only by their source line. A
     file counts by its name without extension, which is the last part of a module's name.
@@ -124,7 +123,7 @@ def _script_frame(
 
 
 class Frames(list[dict[str, Any]], Scrubbed):
-    """A stack's scrubbed frames, and their JSON.
+    """The scrubbed frames of a stack, and their JSON.
 
     Stacks with the same key do not differ in anything that this module reads.
     """
@@ -139,26 +138,26 @@ class Frames(list[dict[str, Any]], Scrubbed):
 
 
 def exceptions_of(event: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the exceptions of a normalized event, or [] if the app's scrub keys filter them as a whole."""
+    """Return the exceptions of a normalized event, or [] if the app's scrub keys filter all of them."""
     exception = event.get("exception")
     values = exception.get("values") if isinstance(exception, dict) else None
     return values if isinstance(values, list) else []
 
 
 def frames_of(stacktrace: Any) -> list[dict[str, Any]]:
-    """Return the frames of a normalized stack trace, or [] if the app's scrub keys filter them as a whole."""
+    """Return the frames of a normalized stack trace, or [] if the app's scrub keys filter all of them."""
     frames = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
     return frames if isinstance(frames, list) else []
 
 
 def is_synthetic(exception: Mapping[str, Any]) -> bool:
-    """Return True if the SDK created the exception itself, so that its type has no meaning."""
+    """Return True if the SDK created the exception itself, which makes its type meaningless."""
     mechanism = exception.get("mechanism")
     return isinstance(mechanism, dict) and bool(mechanism.get("synthetic"))
 
 
 def logentry_of(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the message of a normalized event, or {} if the app's scrub keys filter it as a whole."""
+    """Return the message of a normalized event, or {} if the app's scrub keys filter all of it."""
     entry = event.get("logentry")
     return entry if isinstance(entry, dict) else {}
 
@@ -168,7 +167,7 @@ _MAX_CACHED_STACKS = 500
 
 
 def _stack(stacktrace: Any, platform: str, version: int) -> list[str]:
-    """Return the parts of a stack that count."""
+    """Return the parts of a stack that identify the code."""
     frames = frames_of(stacktrace)
     if not frames:
         return []
@@ -202,7 +201,7 @@ def _stack_parts(frames: list[dict[str, Any]], platform: str, version: int) -> l
         )
         if key and (
             not keys or keys[-1] != key
-        ):  # direct recursion counts as one step, at any depth
+        ):  # Direct recursion counts as one step, at any depth.
             keys.append(key)
     is_usable = any(key[1] or key[2] for key in keys)
     return [part for key in keys for part in key] if is_usable else []
@@ -219,7 +218,7 @@ def _after_last_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 # --- native code ------------------------------------------------------------------------------------------
 def _native_stack(event: Mapping[str, Any], stacktrace: Any) -> list[str]:
-    """Return the parts of a native stack that count, from the best frames there are.
+    """Return the parts of a native stack that identify the code, from the best frames available.
 
     These are: symbols of the app's own code; symbols of any code; addresses within their packages, which differ from
     build to build; packages.
@@ -236,7 +235,7 @@ def _native_stack(event: Mapping[str, Any], stacktrace: Any) -> list[str]:
 
 
 def _distinct(keys: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the parts of the keys that are not empty, without direct repetitions."""
+    """Return the parts of the keys that are not empty. Consecutive repetitions count once."""
     kept: list[tuple[str, str]] = []
     for key in keys:
         if any(key) and (not kept or kept[-1] != key):
@@ -282,7 +281,7 @@ def _images(event: Mapping[str, Any]) -> list[tuple[int, int, str]]:
 
 
 def _located(frame: Mapping[str, Any], images: list[tuple[int, int, str]]) -> tuple[str, str]:
-    """Return the package of an address and the place in it, or "" for what is not known."""
+    """Return the package that contains an address, and the offset in it; each is "" if unknown."""
     address, package = _number(frame.get("instruction_addr")), _package(frame)
     if address is None:
         return package, ""

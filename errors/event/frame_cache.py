@@ -25,18 +25,19 @@ from errors.event.fingerprint import Frames, exceptions_of, frames_of
 from errors.event.normalize import ALIASES, KEPT, MAX_FRAMES, Normalizer
 
 MAX_ENTRY_BYTES = 16 * 1024
-# maximum size of the JSON; two generations with the decoded values take 15 MB
+# Maximum size of the JSON. Two generations, with their decoded values, take 15 MB.
 MAX_GENERATION_BYTES = 3 * 1024 * 1024
 MIN_CHARGED_BYTES = 400  # A tiny frame takes more memory decoded than as JSON.
 
 _ONLY_STORED = {
     "pre_context",
     "post_context",
-}  # these are most of a frame, and building an event does not read them
-_CACHED_MEMBERS = ("modules", "sdk")  # `contexts` holds a trace of its own in each event
-# The scrubber cuts off what is nested too deeply in an event, so it must know how deep these parts are.
+}  # These are most of a frame, and building an event does not read them.
+# Each event has a trace of its own in `contexts`, so that member is not cached.
+_CACHED_MEMBERS = ("modules", "sdk")
+# The scrubber cuts off what is nested too deeply in an event, so it needs the depth of these parts.
 _MEMBER_DEPTH = 1
-_FRAME_DEPTH = 6  # the levels are event, exception, values, value, stacktrace, frames and frame
+_FRAME_DEPTH = 6  # The levels are event, exception, values, value, stacktrace, frames and frame.
 
 
 class _Stacktrace(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -68,8 +69,8 @@ _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_any = msgspec.json.Decoder().decode
 
-_Key = tuple[int, bytes]  # (serial of a scrubber, JSON that was decoded)
-# (members to read, value to encode, number shared only by frames that differ in nothing but their locals)
+_Key = tuple[int, bytes]  # The serial number of a scrubber, and the JSON that was decoded.
+# The members to read, the value to encode, and a number that only frames differing in nothing but their locals share.
 _Frame = tuple[dict[str, Any], Any, int]
 
 
@@ -87,11 +88,11 @@ _numbers = itertools.count()
 
 
 def decode(payload: bytes, scrubber: Scrubber) -> Any:
-    """Return what `json_codec.decode` returns, with the cached parts scrubbed already. Raises Unreadable."""
+    """Decode an event like `json_codec.decode`, but with the cached parts already scrubbed. Raises Unreadable."""
     if json_codec.has_nul(payload):
         return json_codec.decode(payload)
     try:
-        payload.decode()  # msgspec does not check the encoding of members that it skips
+        payload.decode()  # msgspec does not check the encoding of members that it skips.
         event = _decode_event(payload)
         for name in _CACHED_MEMBERS:
             if name in event:
@@ -128,7 +129,7 @@ def _exception(given: _Exception, scrubber: Scrubber) -> dict[str, Any]:
 def _stack(given: list[Raw], scrubber: Scrubber) -> list[Any]:
     if not 0 < len(given) <= MAX_FRAMES:
         return [_decode_any(raw) for raw in given]  # The normalizer removes some of them.
-    # Most are in the young generation: a call for each would take twice as long.
+    # Most frames are in the young generation, and a function call for each would take twice as long.
     young, serial = _frames.young, scrubber.serial
     frames = [young.get((serial, raw)) or _frame(raw, scrubber) for raw in map(bytes, given)]
     return Frames(*zip(*frames, strict=True))
@@ -178,7 +179,7 @@ def _scrubbed(frame: dict[str, Any], scrubber: Scrubber) -> dict[str, Any]:
 
 
 def encode(event: dict[str, Any]) -> bytes:
-    """Return an event's JSON. Afterwards its cached frames cannot be read any more."""
+    """Return the JSON of an event. Afterwards, its cached frames can no longer be read."""
     for exception in exceptions_of(event):
         frames = frames_of(exception.get("stacktrace"))
         if type(frames) is Frames:

@@ -1,4 +1,4 @@
-"""Decode JSON as clients send it: strictly and fast first, then leniently."""
+"""Decode the JSON of clients: strictly and fast first, then leniently."""
 
 import json
 import re

@@ -1,8 +1,8 @@
-"""Keep the hosts of locations: the files of frames, and the URLs of the app itself.
+"""Keep the hosts in locations, which are the files of frames and the URLs of the app itself.
 
-The host of a URL that a script was loaded from is a server of the app, also if it is an IP address. The scrubber sees
-texts without their place in the event and filters every IP address. Therefore the locations whose host is one are
-scrubbed here, without their host.
+The host of a URL that a script was loaded from is a server of the app, even if the host is an IP address. The scrubber
+sees texts without their place in the event and filters every IP address. Therefore, locations whose host is an IP
+address are scrubbed here, except for the host.
 """
 
 import re
@@ -44,13 +44,13 @@ def scrub_frame(frame: dict[str, Any], scrubber: Scrubber, depth: int) -> Any:
 def find(event: dict[str, Any]) -> list[tuple[Path, str]]:
     """Return the paths to the locations in a normalized event whose host is an IP address, each with its scrubbed text.
 
-    The frames that the frame cache has scrubbed already are left out.
+    Frames that the frame cache has already scrubbed are left out.
     """
     return list(_find(event))
 
 
 def restore(event: dict[str, Any], found: list[tuple[Path, str]]) -> None:
-    """Set the locations of the scrubbed event. A part that the app's scrub keys filter as a whole stays filtered."""
+    """Set the locations of the scrubbed event. A part that the app's scrub keys replace completely stays filtered."""
     for path, location in found:
         holder: Any = event
         for step in path[:-1]:

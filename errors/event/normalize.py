@@ -2,7 +2,7 @@
 
 The result is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold `{"values":
 [dict, …]}`, `frames` is a list of dicts, `tags` a dict of texts, `logentry` a dict, `request` has `headers` and `env`
-as dicts. Templates and the fingerprint rely on it.
+as dicts. Templates and the fingerprint rely on this shape.
 """
 
 import contextlib
@@ -205,7 +205,7 @@ class Normalizer:
         value.pop("raw_stacktrace", None)
         for name in (
             EXCEPTION_MEMBERS
-        ):  # in a fixed order, because the frame cache does not know the client's
+        ):  # The order is fixed, because the frame cache does not know the client's.
             if name in value:
                 value[name] = value.pop(name)
 
@@ -213,7 +213,7 @@ class Normalizer:
         stacktrace = holder[name]
         frames = stacktrace.get("frames") if type(stacktrace) is dict else None
         if isinstance(frames, Scrubbed):
-            return  # normalized when it was decoded
+            return  # The frame was normalized when it was decoded.
         if type(frames) is not list:
             if stacktrace is not None and frames is not None:
                 self.record_problem("invalid", name)
@@ -246,7 +246,8 @@ class Normalizer:
         if number is not None and type(number) is not int:
             frame["lineno"] = int(number) if _is_digits(number) else None
         if type(variables) is dict:
-            frame["vars"] = variables  # last, because the frame cache adds them to a cached frame
+            # `vars` comes last, because the frame cache adds the locals to a cached frame.
+            frame["vars"] = variables
         return frame
 
     def _tags(self) -> None:
@@ -267,7 +268,7 @@ class Normalizer:
         self.event["tags"] = tags
 
     def _listed_tags(self, given: Any) -> list[tuple[str, Any]]:
-        """Return tags from a list of pairs, or from a list of objects as old SDKs send it."""
+        """Return tags from a list of pairs, or from a list of objects, which old SDKs send."""
         if type(given) is not list:
             self.record_problem("invalid", "tags")
             return []
@@ -302,7 +303,7 @@ class Normalizer:
                 request[name] = _as_text(value)[:MAX_MESSAGE_LENGTH]
         query = request.get("query_string")
         if type(query) is str and query:
-            with contextlib.suppress(ValueError):  # the scrubber sees the names only in pairs
+            with contextlib.suppress(ValueError):  # The scrubber sees the names only in pairs.
                 request["query_string"] = _pairs(query.removeprefix("?")) or query
         elif type(query) is dict:
             request["query_string"] = [[key, item] for key, item in query.items()]
@@ -316,7 +317,7 @@ _MAX_PAIRS = 200
 
 
 def _pairs(query: str) -> list[list[str]]:
-    """Parse a query string. Four times as fast as parse_qsl if nothing is encoded. Raises ValueError."""
+    """Parse a query string. Without encoded characters, this is four times as fast as parse_qsl. Raises ValueError."""
     if "%" in query or "+" in query or query.count("&") >= _MAX_PAIRS:
         return [list(pair) for pair in parse_qsl(query, True, max_num_fields=_MAX_PAIRS)]
     return [pair.split("=", 1) if "=" in pair else [pair, ""] for pair in query.split("&") if pair]
@@ -348,8 +349,8 @@ _HUGE_WIDTH = re.compile(r"%[^a-zA-Z%]{0,100}(?:\d{4}|\*)")
 
 
 def _formatted(template: str, params: Any) -> str:
-    """Format with `%`, then with `{}`. Returns the template itself if neither fits."""
-    if not params or _HUGE_WIDTH.search(template):  # "%999999999s" would exhaust memory
+    """Format with `%`, or else with `{}`. Return the template itself if neither fits."""
+    if not params or _HUGE_WIDTH.search(template):  # "%999999999s" would exhaust the memory.
         return template
     try:
         if type(params) is list:

@@ -14,7 +14,7 @@ class Person(msgspec.Struct, forbid_unknown_fields=False):
 
 
 class PlainError(msgspec.Struct, rename=None):
-    """One error. Only `message` is required; unknown members are kept as extra data."""
+    """One error. Only `message` is required. Unknown members are kept as extra data."""
 
     message: str
     severity: str = "error"

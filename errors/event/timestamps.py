@@ -12,7 +12,7 @@ MAX_AGE = timedelta(days=30)
 
 
 def parse(value: Any) -> datetime | None:
-    """Parse RFC 3339 or seconds since 1970 (also as text), in UTC unless a zone is given.
+    """Parse a timestamp in RFC 3339 or in seconds since 1970 (also as text), in UTC unless it names a zone.
 
     Return None for anything else.
     """

@@ -5,7 +5,7 @@ from typing import Any
 from errors.event.fingerprint import exceptions_of, frames_of, is_synthetic, logentry_of
 
 UNLABELED = "<unlabeled event>"
-# the names that SDKs give to files and functions without a name
+# SDKs give these names to files and functions without a name.
 _UNKNOWN = frozenset(("", "?", "<unknown>"))
 
 
@@ -29,7 +29,7 @@ def title_of(event: dict[str, Any]) -> tuple[str, str]:
 
 
 def culprit_of(event: dict[str, Any]) -> str:
-    """Return the culprit: the client's value, the transaction, or the innermost frame of the app's own code."""
+    """Return the culprit: the client's value, else the transaction, else the innermost frame of the app's own code."""
     given = event.get("culprit") or event.get("transaction")
     if given:
         return str(given)

@@ -20,7 +20,7 @@ MAX_GROUPS = 500
 
 
 def _groups_of(*severities: Severity) -> FindProblems:
-    """Return a function that finds the groups of these severities with events in the time of an alert."""
+    """Return a function that finds the groups with events of these severities during an alert."""
 
     def find(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
         seen = ErrorGroup.objects.filter(
@@ -90,15 +90,15 @@ def high_errors(since: datetime, until: datetime) -> Measured:
     severity=AlertSeverity.CRITICAL,
     alert_type=HIGH_ERROR_RATE,
     cadence=Cadence.ERRORS,
-    min_samples=100,  # a few failed test requests are not a meaningful rate
+    min_samples=100,  # A few failed test requests are not a meaningful rate.
     problems=_groups_of_app,
 )
 def error_rate(since: datetime, until: datetime) -> Iterator[Reading]:
-    """Yield the share of failed requests of each app that reports its requests.
+    """Yield the percentage of failed requests for each app that reports its requests.
 
-    The share is computed per environment. An app with several environments has the reading of the worst one among those
-    the worst among those with enough requests, so that one app has one alert. If an app measures only a sample of its
-    requests, the minimum applies to those that it measured.
+    Each environment of an app is measured separately. The only reading of an app is that of its worst environment with
+    enough requests, so an app has one alert. If an app measures only a sample of its requests, the minimum applies to
+    the measured ones.
     """
     min_samples = limits_of("errors.rate").min_samples
     by_app: dict[str, list[RequestCount]] = {}
@@ -161,7 +161,7 @@ def new_groups(since: datetime, until: datetime) -> Measured:
     problems=_labelled_group,
 )
 def regressions(since: datetime, until: datetime) -> Iterator[Reading]:
-    """Yield one reading per regressed group, until staff resolve or mute it, or it has not occurred for a day."""
+    """Yield a reading for each regressed group until staff resolve or mute the group, or no event occurs for a day."""
     groups = (
         ErrorGroup.objects.visible()
         .filter(status=Status.REGRESSED, regressed_at__lte=until)

@@ -1,4 +1,4 @@
-"""OpenAPI descriptions of the ingestion endpoints, see core.lib.openapi. Sentry documents the envelope format."""
+"""Describe the ingestion endpoints in OpenAPI, see core.lib.openapi. Sentry documents the envelope format."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,7 @@ from errors.views import api_shapes
 
 
 class PlainErrors(msgspec.Struct):
-    """Up to 1,000 errors. Each is accepted or rejected on its own."""
+    """Up to 1,000 errors. Each error is accepted or rejected independently of the others."""
 
     events: Annotated[list[PlainError], msgspec.Meta(max_length=1_000)]
 
@@ -20,7 +20,7 @@ class ErrorAccepted(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ErrorResult(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The result for one error: stored as `id`, or rejected for the reason in `detail`."""
+    """The result for one error: stored with `id`, or rejected for the reason in `detail`."""
 
     status: Literal[200, 422]
     id: str = ""
@@ -34,13 +34,13 @@ class ErrorResults(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class EnvelopeAccepted(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """`id` is present if the envelope contained an event."""
+    """The response to an envelope. `id` is present if the envelope contained an event."""
 
     id: str = ""
 
 
 class SentryRefusal(msgspec.Struct, forbid_unknown_fields=True):
-    """A rejection in the format of Sentry. `X-Sentry-Error` contains the text, too. A 429 has no body."""
+    """A rejection in Sentry's format. The header `X-Sentry-Error` repeats the text. A 429 has no body."""
 
     detail: str
     causes: list[str]
@@ -73,7 +73,7 @@ _SEARCH = {
 _RANGE = {"since": "The first time, such as 2026-11-22T14:00:00Z.", "until": "The last time."}
 _BAD_QUERY = {422: "A parameter is invalid; `detail` says which."}
 _NO_GROUP = {404: "The app has no such error.", 422: "A parameter is invalid."}
-# name -> (summary, parameters, answer, refusals)
+# Maps each name to (summary, parameters, answer, refusals).
 _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
     "group-list": (
         "List or search the app's errors.",
@@ -173,8 +173,7 @@ _REFUSALS = {
     500: "This event could not be stored.",
 }
 _SENTRY: dict[str, tuple[str, str, Any]] = {
-    # path after the app's id -> (summary, media type, body).
-    # Every content type is accepted, but only those that client generators know are described.
+    # Maps the path after the app's id to (summary, media type, body).
     "envelope/": ("Receive a Sentry envelope from an SDK.", "application/octet-stream", str),
     "store/": ("Receive an event from an older SDK.", "application/json", dict[str, Any]),
     "security/": (
@@ -226,7 +225,7 @@ for method in ("GET", "POST", "OPTIONS"):
 
 
 class CliRefusal(msgspec.Struct, forbid_unknown_fields=True):
-    """A rejection in the format that sentry-cli shows."""
+    """A rejection in the format that sentry-cli displays."""
 
     detail: str
 
@@ -237,7 +236,7 @@ _CLI_NOTES = {
     "version": "The version of the release.",
 }
 _Json = dict[str, Any]
-# (name, method) -> (summary, body, answers)
+# Maps (name, method) to (summary, body, answers).
 _CLI: dict[tuple[str, str], tuple[str, Any, dict[int, Any]]] = {
     ("cli-info", "GET"): ("Return the permissions of the key.", None, {200: _Json}),
     ("cli-regions", "GET"): ("List the portal as the only region.", None, {200: _Json}),

@@ -1,4 +1,4 @@
-"""Sections of an app's page about its errors."""
+"""Show sections about errors on the page of an app."""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from errors.queries.filters import COUNTED_DAYS, dropped_counts
     order=20,
 )
 def filters(app: ClientApp, now: datetime) -> dict[str, Any]:
-    """Return the app's filters that are on or have dropped errors, with their counts."""
+    """Return the app's filters that are enabled or have dropped errors, with their counts."""
     on = set(InboundFilter.objects.filter(app=app).values_list("kind", flat=True))
     counts = dropped_counts(app, now=now)
     rows = [

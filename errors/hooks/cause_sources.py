@@ -1,4 +1,4 @@
-"""Cause source for new and regressed errors."""
+"""Contribute new and regressed errors to the possible causes of a problem."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ MAX_GROUPS = 200
 
 @cause_source("errors.groups")
 def groups(onset: Onset) -> Iterator[Change]:
-    """Yield the groups that were first seen or regressed."""
+    """Yield the groups that were first seen or regressed in the given time."""
     span = (onset.since, onset.at)
     found = (
         ErrorGroup.objects.visible()

@@ -1,4 +1,4 @@
-"""The error widget of the system-health page."""
+"""Show errors on the system-health page."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ SEVERITY_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity
 
 
 def count_by_slot(context: WidgetContext) -> dict[Severity, dict[datetime, int]]:
-    """Return the errors of each slot of the time range by severity, counted once for the whole page."""
+    """Return the errors in each slot of the time range by severity, counted once for the whole page."""
     return context.load_once(
         lambda: counts.slots(context.since, context.now, counts.step_for(context.range)),
         key=count_by_slot,
@@ -28,7 +28,7 @@ def count_by_slot(context: WidgetContext) -> dict[Severity, dict[datetime, int]]
     tab=Tab.RELIABILITY,
 )
 def live(context: WidgetContext) -> dict[str, object]:
-    """Show errors of severity warning and above; informational events are left out."""
+    """Show errors of severity warning and above. Informational events are left out."""
     per_minute = counts.rate_now(context.now)
     step = counts.step_for(context.range)
     minutes = step.total_seconds() / 60

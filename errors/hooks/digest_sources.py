@@ -1,4 +1,4 @@
-"""The quarter-hourly digest of groups that are new, regressed, or much more frequent than before."""
+"""List new, regressed and much more frequent groups for the digest, which is sent every quarter of an hour."""
 
 from collections.abc import Iterator
 from datetime import datetime

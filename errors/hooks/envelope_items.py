@@ -79,7 +79,7 @@ def _request_of_transaction(
 
 
 def _hand_over(item: ReceivedItem, requests: Sequence[TracedRequest]) -> None:
-    """Pass the requests that belong to a trace to the apps that list them."""
+    """Pass the requests that belong to a trace to the apps that registered for traced requests."""
     traced = [one for one in requests if one.trace_id]
     if traced:
         for function in traced_requests:
@@ -91,7 +91,7 @@ def _mapping(given: Any) -> Mapping[str, Any]:
 
 
 def _code(given: Any) -> str:
-    """Return the status code of a response, or "" if it is none."""
+    """Return the status code of a response, or "" if the value is not a status code."""
     text = str(given)
     return text if text.isascii() and text.isdecimal() and len(text) == 3 else ""
 
@@ -133,7 +133,7 @@ def _segment(span: Any) -> Performance | None:
 
 def _request_of_segment(span: dict[str, Any], measured: Performance) -> TracedRequest:
     started_at = timestamps.parse(span.get("start_timestamp"))
-    assert started_at is not None  # _segment() has parsed it
+    assert started_at is not None  # _segment() has already parsed the value.
     names = ("http.request.method", "http.route", "url.path", "sentry.op", "request_id")
     return TracedRequest(
         name=str(span.get("name") or "(unnamed)"),

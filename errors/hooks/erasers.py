@@ -1,4 +1,4 @@
-"""Erase a person from errors."""
+"""Erase a person from stored errors."""
 
 from datetime import datetime
 
@@ -8,5 +8,5 @@ from impact.extension_points import Person, eraser
 
 @eraser("errors")
 def erase_from_errors(person: Person, limit: int, now: datetime) -> int:
-    """Replace the person in stored events and in the counts of users. Orders, messages and counts stay."""
+    """Replace the person in stored events and in the counts of users. Orders, messages and counts are kept."""
     return erase_user(users=person.users, limit=limit)

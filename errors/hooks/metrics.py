@@ -1,4 +1,4 @@
-"""Prometheus metrics of errors, read from roll-ups at each scrape of `/metrics`."""
+"""Export metrics of errors to Prometheus. They are read from roll-ups at each scrape of `/metrics`."""
 
 from collections.abc import Iterable
 from datetime import timedelta

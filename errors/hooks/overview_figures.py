@@ -1,4 +1,4 @@
-"""The figure about errors at the top of the system-health page."""
+"""Show the number of errors at the top of the system-health page."""
 
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
 
 
 def describe_excess(now: datetime) -> str:
-    """Return a sentence if the errors are over their warning line, or ""."""
+    """Return a sentence if the errors exceed the limit of their warning rule, or ""."""
     rate = counts.rate_now(now)
     if rate <= counts.WARNING_PER_MINUTE:
         return ""

@@ -1,4 +1,4 @@
-"""Problem source for error groups, which affect the orders that their events name."""
+"""Describe error groups as problems, which affect the orders that their events name."""
 
 from errors.models import ErrorGroup
 from errors.queries.mentions import GROUP, INDEXED, describe_group, find_mentions, read_mentions

@@ -1,4 +1,4 @@
-"""The error section of the weekly report."""
+"""Add a section about errors to the weekly report."""
 
 from datetime import datetime
 

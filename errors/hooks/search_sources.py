@@ -1,4 +1,4 @@
-"""Search sources for errors and releases."""
+"""Find errors and releases in the search of the portal."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode

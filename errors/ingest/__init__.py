@@ -1,1 +1,1 @@
-"""The HTTP side of ingestion: the endpoints of the Sentry protocol and the plain JSON endpoint."""
+"""Receive errors over HTTP: the endpoints of the Sentry protocol and the plain JSON endpoint."""

@@ -1,4 +1,4 @@
-"""Authentication of clients that report errors, with a short-lived cache of keys.
+"""Authenticate clients that report errors, with a short-lived cache of keys.
 
 A cached key is trusted for a few seconds and kept for an hour: while the database is unavailable, a known client
 gets a 503 from the store instead of a 401 for a valid key.
@@ -20,7 +20,7 @@ from errors.event.filters import Filters
 from errors.exceptions import AuthUnavailable, NotCached, OverQuota
 from errors.queries.filters import filters_of
 
-TRUSTED_SECONDS = 5.0  # a revoked key is rejected everywhere after this time
+TRUSTED_SECONDS = 5.0  # A revoked key is rejected on all nodes after this time.
 KEPT_SECONDS = 3600.0
 _MAX_CACHED_KEYS = 10_000
 
@@ -60,7 +60,7 @@ class Project:
         )
 
     def accepts_origin(self, origin: str | None) -> bool:
-        """Return True if pages of this origin may post; `origin` is None or "" for clients that are no browsers."""
+        """Return True if pages of this origin may post; `origin` is None or "" for clients other than browsers."""
         return not origin or not self.origins or origin in self.origins or "*" in self.origins
 
     def allow_origin(self, origin: str | None) -> str:
@@ -81,7 +81,7 @@ def release_connection() -> None:
 
 
 class KeyCache:
-    """Map (project id, key) to a project, or to None for a key that is unknown, revoked or another project's."""
+    """A map from (project id, key) to a project, or to None for a key that is unknown, revoked or another project's."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[tuple[int | None, str], tuple[float, Project | None]] = (
@@ -101,7 +101,7 @@ class KeyCache:
         cached = self._entries.get((project_id, key))
         if cached is not None and now - cached[0] < TRUSTED_SECONDS:
             return cached[1]
-        if "\0" in key:  # PostgreSQL rejects a query with a NUL character
+        if "\0" in key:  # PostgreSQL rejects a query that contains a NUL character.
             return None
         if not may_query:
             raise NotCached

@@ -1,4 +1,4 @@
-"""Receive a job's check-in, which `curl` in a crontab sends."""
+"""Receive the check-ins of jobs, which `curl` in a crontab can send."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ _MAX_BYTES = 100 * 1024
 
 
 def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -> Parsed:
-    """Record the check-in and return its response. `parts` are the slug and, optionally, the key from the address."""
-    slug = parts[0].replace("\0", "")  # PostgreSQL stores no NUL
+    """Record the check-in and return its response. `parts` are the slug and, optionally, the key in the URL."""
+    slug = parts[0].replace("\0", "")  # PostgreSQL cannot store NUL.
     query = {
         name: values[-1].replace("\0", "")
         for name, values in credentials.pairs_in(request.environ.get("QUERY_STRING", "")).items()
@@ -28,7 +28,7 @@ def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -
     body = request.decompressed_body() if request.environ.get("REQUEST_METHOD") == "POST" else b""
     if len(body) > _MAX_BYTES:
         raise TooLarge("the check-in is over 100 KiB")
-    if body.lstrip().startswith(b"{"):  # any other body that `curl -d` may add carries no data
+    if body.lstrip().startswith(b"{"):  # `curl -d` may add any other body, which contains no data.
         given = json_codec.decode(body)
         if not isinstance(given, dict):
             raise Unreadable("the check-in is not a JSON object")

@@ -1,4 +1,4 @@
-"""Find the key in a request: SDKs send it in several headers, in the query, or in a DSN."""
+"""Find the key in a request. SDKs send it in one of several headers, in the query, or in a DSN."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ _SENTRY = re.compile(r"\s*sentry\b", re.IGNORECASE)
 
 
 def keys(environ: Mapping[str, Any]) -> list[str]:
-    """Return the keys in headers and query, the most specific first, or [] if there is none."""
+    """Return the keys in the headers and the query, the most specific one first, or [] if there are none."""
     found = []
     for name in ("HTTP_X_SENTRY_AUTH", "HTTP_AUTHORIZATION"):
         header = environ.get(name)

@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 # A larger body is parsed in a thread, because it would block the event loop, which serves all clients, for too long.
 MAX_INLINE_BODY_BYTES = 64 * 1024
-THREADS = 8  # threads for key look-ups, large bodies, and items such as check-ins
+THREADS = 8  # These threads look up keys, parse large bodies, and handle items such as check-ins.
 
 _ADDRESS = re.compile(
     r"/+(?:api/+(?P<project>\d{1,18})/+(?P<what>envelope|store|security|csp-report|nel|minidump"
@@ -86,13 +86,13 @@ _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="errors.ingest")
 def match(path: str) -> re.Match[str] | None:
     """Return a match if the path is an ingestion address.
 
-    Slashes may be doubled or missing: a redirect loses the body.
+    Slashes may be doubled or missing, because a redirect would lose the body.
     """
     return _ADDRESS.fullmatch(path)
 
 
 class _Route:
-    """The endpoint that an address names."""
+    """The endpoint that a URL names."""
 
     __slots__ = ("cron_parts", "endpoint", "is_plain", "project_id")
 
@@ -117,7 +117,10 @@ class _Route:
             raise Refused(405, "post here", ("Allow", "POST, OPTIONS"))
 
     def authenticate(self, request: IngestRequest) -> None:
-        """Authenticate before the body is read, where the key is not inside the body. Raises as IngestRequest does."""
+        """Authenticate before the body is read, unless the body contains the key.
+
+        Raises the exceptions of IngestRequest.authenticate.
+        """
         if self.is_plain:
             request.authenticate(None, [key_of(request)])
             return
@@ -141,7 +144,7 @@ async def handle(
 ) -> Response:
     """Answer a request in the event loop.
 
-    `read_body` returns at most that many bytes, or raises TooLarge, BodyTimeout or ClientDisconnected.
+    `read_body` returns at most the given number of bytes, or raises TooLarge, BodyTimeout or ClientDisconnected.
     """
     route, request = _Route(address), IngestRequest(environ, may_query=False)
     with request_id.use(request.id):
@@ -207,7 +210,7 @@ def _must_leave_the_loop(route: _Route, request: IngestRequest) -> bool:
 
 
 async def _in_thread(request: IngestRequest, function: Callable[[], T]) -> T:
-    """Return what the function returns, called in a thread that may query the database."""
+    """Call the function in a thread that may query the database, and return its result."""
 
     def call() -> T:
         request.may_query = True
@@ -285,7 +288,7 @@ def _finished(route: _Route, request: IngestRequest, response: Response) -> Resp
 
 @csrf_exempt
 def view(request: HttpRequest, **_: object) -> HttpResponseBase:
-    """Answer in a Django view: for tests, and for WSGI servers other than the one that `serve` starts."""
+    """Answer in a Django view, for tests and for WSGI servers other than the one that `serve` starts."""
     address = match(request.path_info)
     if address is None:
         return HttpResponse(status=404)

@@ -1,4 +1,4 @@
-"""The portal's own endpoint, which takes one error or a batch as plain JSON, with the app's secret key."""
+"""Receive one error or a batch of errors as plain JSON, on the portal's own endpoint, with the app's secret key."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def parse_errors(request: IngestRequest, _project_id: None) -> Parsed:
 
 
 def _listed(body: bytes) -> tuple[list[Any], bool]:
-    """Return the errors in the body, and True if they came as a batch. Raises Unreadable, Refused, TooLarge."""
+    """Return the errors in the body, and True if they form a batch. Raises Unreadable, Refused and TooLarge."""
     if not body.strip():
         raise Unreadable("the body is empty")
     given = json_codec.decode(body)

@@ -28,12 +28,12 @@ from errors.services import discarded
 
 Environ = Mapping[str, Any]
 
-_MAX_KEYS = 4  # maximum number of keys in one request
+_MAX_KEYS = 4  # The maximum number of keys in one request.
 
 
 @dataclass(slots=True)
 class Parsed:
-    """The events and items of a request, and its response once they are stored."""
+    """The events and items of a request, and its response after they are stored."""
 
     response: Response
     events: Sequence[NewEvent] = ()
@@ -47,20 +47,20 @@ class IngestRequest:
 
     def __init__(self, environ: Environ, *, may_query: bool = True) -> None:
         self.environ = environ
-        self.body = b""  # body as received, which may be compressed
+        self.body = b""  # The body as received, which may be compressed.
         self.received_at = timezone.now()
         self.project: Project | None = None
-        self.may_query = may_query  # False in the event loop, which must not wait for the database
+        self.may_query = may_query  # False in the event loop, which must not wait for the database.
         offered = environ.get("HTTP_X_REQUEST_ID")
-        # As unique as uuid4 here, without its system call.
+        # This is as unique here as uuid4, and needs no system call.
         self.id = request_id.accept(offered) if offered else f"{getrandbits(128):032x}"
 
     def decompressed_body(self) -> bytes:
-        """Return the body without its Content-Encoding. Raises UnsupportedEncoding, TooLarge, Unreadable."""
+        """Return the body without its Content-Encoding. Raises UnsupportedEncoding, TooLarge and Unreadable."""
         return decompress(self.body, self.environ.get("HTTP_CONTENT_ENCODING", ""))
 
     def authenticate(self, project_id: int | None, keys: Sequence[str]) -> Project:
-        """Return the project that all of the keys belong to.
+        """Return the project to which all of the keys belong.
 
         Raises Refused (401 without a key, 403 for a key or origin that is not accepted), NotCached, AuthUnavailable.
         """
@@ -91,7 +91,7 @@ class IngestRequest:
 
 @dataclass(slots=True)
 class EventBuilder:
-    """A builder of the events of one request, which normalizes, scrubs and groups them for its project."""
+    """A builder for the events of one request. It normalizes, scrubs and groups them for their project."""
 
     request: IngestRequest
     project: Project
@@ -100,7 +100,9 @@ class EventBuilder:
     def add_counted_json(
         self, payload: bytes, *, event_id: str = "", sent_at: datetime | None = None
     ) -> str:
-        """Add an event from its JSON, count it against the quotas, and return its id. Raises as add_json, and Refused.
+        """Add an event from JSON, count it against the quotas, and return its id.
+
+        Raises Refused, and the exceptions of add_json.
 
         An event that a filter drops is not counted. Without filters the event is counted before it is built, which is
         cheaper for an app over its quota.
@@ -115,7 +117,7 @@ class EventBuilder:
     def add_json(
         self, payload: bytes, *, event_id: str = "", sent_at: datetime | None = None
     ) -> str:
-        """Add an event from its JSON, and return its id. Raises TooLarge over 1 MiB, and Unreadable.
+        """Add an event from JSON, and return its id. Raises TooLarge over 1 MiB, and Unreadable.
 
         An event that one of the app's filters drops is counted as discarded and not added.
         """
@@ -124,7 +126,7 @@ class EventBuilder:
         return self._add(build_event_from_json, payload, self.request.context(event_id, sent_at))
 
     def add(self, event: dict[str, Any]) -> str:
-        """Add an event that is decoded already, and return its id."""
+        """Add an event that is already decoded, and return its id."""
         return self._add(build_event, event, self.request.context())
 
     def _add(self, make: Callable[..., NewEvent], given: Any, context: IngestContext) -> str:
@@ -142,7 +144,7 @@ class EventBuilder:
 
 
 def count_against_quotas(project: Project, count: int = 1) -> None:
-    """Count events against the project's quotas. Raises Refused (429) if one is used up."""
+    """Count events against the project's quotas. Raises Refused (429) if a quota is used up."""
     try:
         check_quotas(project, count)
     except OverQuota as over:

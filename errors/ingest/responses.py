@@ -1,4 +1,4 @@
-"""Responses of ingestion, with the headers that let browsers post from other sites."""
+"""Build the responses of ingestion, with the headers that let browsers post from other sites."""
 
 from typing import NamedTuple
 
@@ -28,8 +28,8 @@ CORS = [
     ),
 ]
 JSON = ("Content-Type", "application/json")
-# Tell SDKs not to send what the portal drops. Never list what it stores: error, transaction, session, monitor,
-# feedback, log_item.
+# Tell SDKs not to send data that the portal drops. Never list data that the portal stores: error, transaction, session,
+# monitor, feedback, log_item.
 UNSUPPORTED = ("X-Sentry-Rate-Limits", "3600:profile;profile_chunk;replay:project:unsupported")  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def accepted(event_id: str) -> Response:
 
 
 def refused(status: int, detail: str, *headers: tuple[str, str]) -> Response:
-    if status == 429:  # sentry-php reads the headers only when there is no body
+    if status == 429:  # sentry-php reads the headers only if there is no body.
         return Response(429, [("Content-Type", "text/plain"), *headers], b"")
     ascii_detail = detail.encode("ascii", "replace").decode().replace("\n", " ")[:300]
     body = json_codec.encode({"detail": detail, "causes": [detail] if detail else []})
@@ -49,7 +49,8 @@ def refused(status: int, detail: str, *headers: tuple[str, str]) -> Response:
 def as_problem(status: int, headers: Headers, body: bytes, id: str) -> Response:
     """Return a refusal of the plain endpoint as a problem document, like those of the rest of the API."""
     said = json_codec.decode(body) if body else {}
-    if "results" in said:  # a batch in which every error is invalid lists the reason for each
+    # If every error of a batch is invalid, the response lists the reason for each.
+    if "results" in said:
         return Response(status, headers, body)
     problem = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status}
     problem |= {"detail": said.get("detail", ""), "request_id": id}

@@ -1,4 +1,4 @@
-"""The older endpoint of Sentry SDKs, `/api/<project>/store/`, which takes one event as JSON without an envelope."""
+"""Receive one event as JSON without an envelope at `/api/<project>/store/`, the older endpoint of Sentry SDKs."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ def parse_event(request: IngestRequest, project_id: int) -> Parsed:
     body = request.decompressed_body()
     if not body:
         raise Unreadable("the body is empty")
-    if body[:1] not in b"{ \n\r\t[":  # raven-node sends base64(zlib(JSON)) without a header
+    if body[:1] not in b"{ \n\r\t[":  # raven-node sends base64(zlib(JSON)) without a header.
         try:
             body = decompress(base64.b64decode(body), "deflate")
         except (binascii.Error, ValueError):

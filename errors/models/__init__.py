@@ -1,4 +1,4 @@
-"""Events that apps report, their groups, and their counts.
+"""Define the events that apps report, their groups, and their counts.
 
 Events, payloads and seen event ids are deleted after the app's retention; groups, counts and history are kept.
 errors.store writes events, groups and counts in batches, not with `save()`.

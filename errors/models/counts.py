@@ -1,4 +1,4 @@
-"""Counts of events, updated in the transaction that stores the events.
+"""Define the counts of events, which are updated in the transaction that stores the events.
 
 Minutes and hours are numbered since 1970, by the time of receipt.
 """
@@ -26,12 +26,12 @@ def hour_start(hour: int) -> datetime:
 
 class MinuteCountQuerySet(models.QuerySet["MinuteCount"]):
     def between(self, since: datetime, until: datetime) -> "MinuteCountQuerySet":
-        """Filter by the whole minutes that overlap the span."""
+        """Filter by the whole minutes that overlap the period."""
         return self.filter(minute__gte=minute_of(since), minute__lte=minute_of(until))
 
 
 class _AppCount(models.Model):
-    """The number of an app's events by severity."""
+    """The number of events of an app by severity."""
 
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
@@ -44,7 +44,7 @@ class _AppCount(models.Model):
 
 
 class MinuteCount(_AppCount):
-    """Events per app, severity and minute. Alert rules and the health page read them."""
+    """The number of events per app, severity and minute. Alert rules and the health page read them."""
 
     pk = models.CompositePrimaryKey("minute", "app_id", "severity")
     minute = models.PositiveIntegerField()
@@ -56,7 +56,7 @@ class MinuteCount(_AppCount):
 
 
 class HourCount(_AppCount):
-    """Minute counts rolled up by hour, for charts of weeks and months.
+    """The minute counts added up by hour, for charts of weeks and months.
 
     Only `errors.services.hourly_counts` writes them.
     """
@@ -69,7 +69,7 @@ class HourCount(_AppCount):
 
 
 class GroupHour(models.Model):
-    """Events per group and hour, for sparklines and the group's chart."""
+    """The number of events per group and hour, for sparklines and the group's chart."""
 
     pk = models.CompositePrimaryKey("group_id", "hour")
     group = models.ForeignKey(
@@ -96,7 +96,7 @@ class GroupUser(models.Model):
 
 
 class GroupTag(models.Model):
-    """Events per group, tag and value. Environment, release, function and category are counted as tags, too."""
+    """The number of events per group, tag and value. Environment, release, function and category count as tags, too."""
 
     pk = models.CompositePrimaryKey("group_id", "key", "value")
     group = models.ForeignKey(

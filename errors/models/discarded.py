@@ -6,7 +6,7 @@ from core.clients.models import ClientApp
 
 
 class Discarded(models.Model):
-    """The number of items not stored, per app, day and reason: unsupported, over quota, filtered …"""
+    """The number of items that were not stored, per app, day and reason (unsupported, over quota, filtered …)."""
 
     class Source(models.TextChoices):
         PORTAL = "portal", "Not supported by the portal"

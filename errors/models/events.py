@@ -1,4 +1,4 @@
-"""Events and their payloads.
+"""Define events and their payloads.
 
 The portal generates the ids of events from the time of receipt (`received_id`). Therefore ordering by id orders by
 time of receipt, a range of time is a range of ids, and PostgreSQL has one partition per day of ids.
@@ -19,12 +19,12 @@ ID_BITS = 21
 
 
 def received_id(timestamp: datetime) -> int:
-    """Return the smallest event id of that time."""
+    """Return the smallest event id for this time of receipt."""
     return int(timestamp.timestamp() * 1000) << ID_BITS
 
 
 def received_time(id: int) -> datetime:
-    """Return the time of receipt of the event with that id."""
+    """Return the time at which the event with this id was received."""
     return datetime.fromtimestamp((id >> ID_BITS) / 1000, UTC)
 
 
@@ -39,15 +39,15 @@ class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):
         )
 
     def received_between(self, since: datetime, until: datetime) -> "ErrorEventQuerySet":
-        """Filter by the time of receipt, from `since` to before `until`. It is part of the primary key."""
+        """Filter by the time of receipt, from `since` to before `until`. The primary key contains this time."""
         return self.filter(pk__gte=received_id(since), pk__lt=received_id(until))
 
 
 class ErrorEvent(models.Model):
-    """An occurrence of an error, with its searchable columns. All other data is in its payload."""
+    """An occurrence of an error, with its searchable columns. The payload contains all other data."""
 
     id = models.BigIntegerField(primary_key=True, editable=False)
-    # The busiest table has no foreign-key constraints: each would cost two look-ups per row.
+    # The busiest table has no foreign-key constraints, because each would cost two look-ups per row.
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
@@ -107,7 +107,7 @@ class ErrorEvent(models.Model):
 
 
 class PayloadDictionary(models.Model):
-    """A payload that is the compression dictionary of its group. Others are compressed to a fifth with it."""
+    """A payload that serves as the compression dictionary of its group. Other payloads shrink to a fifth with it."""
 
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="+")
     content = models.BinaryField()
@@ -139,9 +139,9 @@ class EventPayload(models.Model):
 
 
 class SeenEvent(models.Model):
-    """An event id that was stored.
+    """The id of an event that was stored.
 
-    It is unique per app across all partitions, so that an event sent twice is stored once.
+    The id is unique per app across all partitions, so an event that is sent twice is stored once.
     """
 
     pk = models.CompositePrimaryKey("event_id", "app_id")

@@ -1,4 +1,4 @@
-"""Error groups, their fingerprints, searchable texts and history."""
+"""Define error groups, their fingerprints, searchable texts and history."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -37,7 +37,7 @@ class ErrorGroupQuerySet(models.QuerySet["ErrorGroup"]):
         return self.filter(merged_into=None)
 
     def unresolved(self) -> "ErrorGroupQuerySet":
-        """Filter by the groups that need attention: open and regressed ones."""
+        """Filter by the groups that need attention: those that are open or regressed."""
         return self.visible().filter(status__in=[Status.OPEN, Status.REGRESSED])
 
     def for_app(self, app: ClientApp) -> "ErrorGroupQuerySet":
@@ -48,7 +48,7 @@ class ErrorGroupQuerySet(models.QuerySet["ErrorGroup"]):
 
 
 class ErrorGroup(models.Model):
-    """The events with the same fingerprint, which presumably have the same cause."""
+    """A set of events with the same fingerprint, which presumably have the same cause."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="error_groups")
     title = models.CharField(max_length=300)
@@ -74,7 +74,7 @@ class ErrorGroup(models.Model):
     resolved_in_release = models.CharField(max_length=200, blank=True)
     regressed_at = models.DateTimeField(null=True, blank=True)
     regressed_in_release = models.CharField(max_length=200, blank=True)
-    # A mute ends at the first of these conditions; without any, it ends when staff reopen the group.
+    # A mute ends when the first of these conditions is met. Without a condition, it ends when staff reopen the group.
     muted_until = models.DateTimeField(null=True, blank=True)
     muted_until_events = models.PositiveBigIntegerField(null=True, blank=True)
     muted_until_users = models.PositiveIntegerField(null=True, blank=True)
@@ -92,7 +92,7 @@ class ErrorGroup(models.Model):
 
     @cached_property
     def family(self) -> list[int]:
-        """Return the ids of this group and the groups merged into it. Their events are shown together."""
+        """Return the ids of this group and the groups merged into it, whose events are shown together."""
         return [self.pk, *ErrorGroup.objects.filter(merged_into=self).values_list("pk", flat=True)]
 
     def mute_is_over(self, now: datetime) -> bool:
@@ -141,7 +141,8 @@ class GroupHash(models.Model):
 class GroupText(models.Model):
     """The searchable text of a group: titles, culprits, types and functions of its events, in lower case.
 
-    It is separate from the group, whose row changes with every event; this row changes only when a new text occurs.
+    This is a table of its own, because the row of a group changes with every event, and this row only when a new text
+    occurs.
     """
 
     MAX_LENGTH = 6_000
@@ -177,7 +178,7 @@ class GroupNote(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     text = models.TextField(blank=True)
-    # An action of staff can be undone: `batch` is common to the notes of one click, `previous` has the old values.
+    # Staff can undo an action: `batch` is common to the notes of one click, and `previous` has the old values.
     batch = models.UUIDField(null=True, blank=True, editable=False)
     previous = models.JSONField(null=True, blank=True, editable=False, encoder=DjangoJSONEncoder)
 
@@ -198,5 +199,5 @@ class GroupNote(models.Model):
 
     @property
     def tone(self) -> str:
-        """Return the CSS class of this entry in the timeline."""
+        """Return the CSS class for this entry in the timeline."""
         return self.TONES.get(GroupNote.Kind(self.kind), "")

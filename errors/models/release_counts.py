@@ -1,4 +1,4 @@
-"""Counts of events per release, rolled up once a minute from the stored events to keep ingestion fast."""
+"""Define the counts of events per release, which a task adds up once a minute to keep ingestion fast."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from core.releases.models import Release
 
 
 class ReleaseCount(models.Model):
-    """The events of a release in an environment."""
+    """The number of events of a release in an environment."""
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="event_counts")
     environment = models.CharField(max_length=64, blank=True)
@@ -39,7 +39,7 @@ class ReleaseErrorUser(models.Model):
 
 
 class ReleaseCursor(models.Model):
-    """The position of the roll-up: all events before it are counted. There is one row."""
+    """The position up to which events are counted. There is one row."""
 
     event = models.BigIntegerField(default=0)
 

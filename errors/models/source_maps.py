@@ -1,6 +1,6 @@
-"""Uploaded build artifacts (minified scripts, source maps, sources) and the stacks that were resolved with them.
+"""Define uploaded build artifacts (minified scripts, source maps, sources) and the stacks that were resolved with them.
 
-Contents are in a Django storage (errors.source_maps.storage), named by their digest, so that the same file of two
+The contents are in a Django storage (errors.source_maps.storage), named by their digest, so that the same file of two
 builds is stored once.
 """
 
@@ -45,7 +45,7 @@ class ArtifactContent(models.Model):
     """The content of one or more files of an app, compressed with zstd."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
-    digest = models.CharField(max_length=64)  # SHA-256 of the uncompressed content
+    digest = models.CharField(max_length=64)  # The SHA-256 of the uncompressed content.
     size_bytes = models.PositiveBigIntegerField()
     stored_bytes = models.PositiveBigIntegerField()
     saved_at = models.DateTimeField()
@@ -60,7 +60,7 @@ class ArtifactContent(models.Model):
 
     @property
     def name(self) -> str:
-        """Return the name under which the storage has the content."""
+        """Return the name of the content in the storage."""
         return f"{self.app_id}/{self.digest[:2]}/{self.digest}"
 
 
@@ -94,10 +94,10 @@ class ArtifactFile(models.Model):
 
 
 class UploadedChunk(models.Model):
-    """A part of an upload that is not assembled yet. Its content is in the storage."""
+    """A part of an upload that is not assembled yet. The storage has its content."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
-    checksum = models.CharField(max_length=40)  # SHA-1, as the protocol demands
+    checksum = models.CharField(max_length=40)  # The protocol demands SHA-1.
     size_bytes = models.PositiveIntegerField()
     uploaded_at = models.DateTimeField()
 
@@ -115,7 +115,7 @@ class UploadedChunk(models.Model):
 
 
 class StoredContent(models.Model):
-    """A file of the database storage, for portals with several nodes and neither a shared folder nor S3."""
+    """A file in the database storage, for portals with several nodes and neither a shared folder nor S3."""
 
     name = models.CharField(max_length=200, primary_key=True)
     content = models.BinaryField()
@@ -125,7 +125,7 @@ class StoredContent(models.Model):
 
 
 class EventToResolve(models.Model):
-    """An event of an app with source maps whose frames are to be resolved. The row is deleted when that is done."""
+    """An event of an app with source maps whose frames are to be resolved. The row is deleted after the resolution."""
 
     event = models.OneToOneField(
         ErrorEvent, models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
@@ -155,7 +155,7 @@ class ResolvedEvent(models.Model):
     )
     stack = models.ForeignKey(ResolvedStack, models.CASCADE, null=True, related_name="+")
     is_complete = models.BooleanField()
-    # Why frames could not be resolved, for the event page: "missing source map of app.js".
+    # The event page shows why frames could not be resolved, such as "missing source map of app.js".
     problems = models.JSONField(default=list)
 
     def __str__(self) -> str:

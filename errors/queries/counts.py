@@ -1,4 +1,4 @@
-"""Error counts by time and severity, read from roll-ups and never from events."""
+"""Read error counts by time and severity, from roll-ups and never from events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from errors.services import hourly_counts
 def count(
     since: datetime, until: datetime, *severities: Severity, app: ClientApp | None = None
 ) -> int:
-    """Return the number of errors received in the span, in whole minutes, of the given severities or of all."""
+    """Return the number of errors received in the period, in whole minutes, of the given severities or of all."""
     rows = MinuteCount.objects.between(since, until)
     if severities:
         rows = rows.filter(severity__in=severities)
@@ -35,7 +35,7 @@ _RATE_PERIOD = timedelta(minutes=5)
 
 
 def rate_now(now: datetime) -> float:
-    """Return the errors per minute of the last minutes, of severity warning and above."""
+    """Return the number of errors per minute, of severity warning and above, in the last minutes."""
     severities = [one for one in Severity if one is not Severity.INFO]
     return count(now - _RATE_PERIOD, now, *severities) / (_RATE_PERIOD / timedelta(minutes=1))
 
@@ -47,9 +47,9 @@ def count_in_hour(timestamp: datetime, *severities: Severity) -> int:
 
 
 def count_by_group(since: datetime, until: datetime) -> dict[int, int]:
-    """Return the number of stored events by group, of those received from `since` to before `until`.
+    """Return the number of stored events by group among the events received from `since` to before `until`.
 
-    Events of a merged group count for the group into which it was merged.
+    Events of a merged group count for the group that it was merged into.
     """
     group = Coalesce("group__merged_into_id", "group_id")
     rows = (
@@ -72,7 +72,7 @@ def count_by_severity(since: datetime, until: datetime) -> dict[Severity, int]:
 
 
 def step_for(span: timedelta) -> timedelta:
-    """Return the width of a chart's slots, so that it has about sixty to two hundred of them."""
+    """Return the width of a chart's slots that gives about sixty to two hundred slots."""
     if span <= timedelta(hours=2):
         return timedelta(minutes=1)
     if span <= timedelta(hours=36):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-MAX_TEXT_LENGTH = 20_000  # maximum length of one value on the page; the raw JSON is complete
-FOLD_AFTER = 3  # this many consecutive library frames are collapsed into one line
+MAX_TEXT_LENGTH = 20_000  # The maximum length of one value on the page; the raw JSON is complete.
+FOLD_AFTER = 3  # This many consecutive library frames are collapsed into one line.
 Pairs = list[tuple[str, str]]
 
 
@@ -20,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Frame:
-    place: str  # file, or module if the file is unknown
+    place: str  # The file, or the module if the file is unknown.
     function: str
     line: int | None
     column: int | None
@@ -36,7 +36,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of consecutive frames, either of the app or of libraries."""
+    """A sequence of consecutive frames that all belong to the app or all to libraries."""
 
     frames: list[Frame]
     in_app: bool
@@ -48,7 +48,7 @@ class Run:
 
 @dataclass(frozen=True)
 class ExceptionDetail:
-    """One exception of the chain, frames newest first."""
+    """One exception of the chain, with the newest frame first."""
 
     type: str
     value: str
@@ -87,7 +87,7 @@ class Request:
 @dataclass(frozen=True)
 class EventPage:
     message: str
-    chain: list[ExceptionDetail]  # the exception of the title first, then its causes
+    chain: list[ExceptionDetail]  # The exception of the title comes first, then its causes.
     breadcrumbs: list[Breadcrumb]
     request: Request | None
     user: Pairs
@@ -96,7 +96,7 @@ class EventPage:
     extra: Pairs
     packages: Pairs
     sdk: str
-    notes: list[str]  # notes on values that were trimmed, filtered or invalid
+    notes: list[str]  # Notes on values that were trimmed, filtered or invalid.
 
 
 def describe(payload: Mapping[str, object]) -> EventPage:
@@ -170,7 +170,7 @@ def _chain(payload: Mapping[str, object]) -> list[ExceptionDetail]:
     exceptions = _values(payload.get("exception"))
     if not exceptions and isinstance(one := payload.get("exception"), Mapping) and "type" in one:
         exceptions = [one]
-    if not exceptions:  # a message with a stack trace, or the crashed thread
+    if not exceptions:  # The event is a message with a stack trace, or has the crashed thread.
         threads = _values(payload.get("threads"))
         crashed = [one for one in threads if one.get("crashed") or one.get("current")] or threads
         for holder in (payload, *crashed[:1]):
@@ -283,7 +283,7 @@ def _request(request: Mapping[str, object]) -> Request | None:
 
 
 def _note(note: Mapping[str, object]) -> str:
-    """Return a text for one entry of the payload's `errors` list."""
+    """Return the text of one entry in the payload's `errors` list."""
     what = text(note.get("type") or note.get("reason") or "changed").replace("_", " ")
     where = text(note.get("name") or note.get("path") or note.get("field"))
     return f"{where}: {what}" if where else what

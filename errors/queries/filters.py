@@ -1,4 +1,4 @@
-"""Read inbound filters: which are on, and which errors they dropped or would have dropped."""
+"""Read inbound filters: those that are enabled, and the errors that they dropped or would have dropped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from errors.store import payloads
 COUNTED_DAYS = 14
 PREVIEW_DAYS = 7
 MAX_PREVIEWED = 4_000
-MAX_SCANNED = 200_000  # maximum number of events of all apps, because there is no index by app
+MAX_SCANNED = 200_000  # The maximum number of events of all apps, because there is no index by app.
 MAX_EXAMPLES = 5
 
 
 def filters_of(app: ClientApp) -> Filters:
-    """Return the app's filters that are on, compiled."""
+    """Return the enabled filters of the app, compiled."""
     return compile_filters(
         InboundFilter.objects.filter(app=app).order_by("pk").values_list("kind", "patterns")
     )
@@ -27,7 +27,7 @@ def filters_of(app: ClientApp) -> Filters:
 
 @dataclass(frozen=True)
 class DroppedCounts:
-    """The errors that a filter dropped, by day, oldest first."""
+    """The number of errors that a filter dropped, by day, oldest first."""
 
     days: list[tuple[date, int]]
 
@@ -37,7 +37,7 @@ class DroppedCounts:
 
 
 def dropped_counts(app: ClientApp, *, now: datetime) -> dict[str, DroppedCounts]:
-    """Return the counts of the last COUNTED_DAYS days by filter, also of filters that are off by now."""
+    """Return the counts of the last COUNTED_DAYS days by filter, including filters that have been disabled since."""
     today = now.date()
     days = [today - timedelta(days=ago) for ago in reversed(range(COUNTED_DAYS))]
     sums = (
@@ -59,7 +59,7 @@ def dropped_counts(app: ClientApp, *, now: datetime) -> dict[str, DroppedCounts]
 
 @dataclass
 class Preview:
-    """The number of stored events that a filter would have dropped, with some of them."""
+    """The number of stored events that a filter would have dropped, and some of these events."""
 
     event_count: int = 0
     dropped_count: int = 0

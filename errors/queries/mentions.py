@@ -1,4 +1,4 @@
-"""Find the orders, payments, users and so on that the events of a group name."""
+"""Find the orders, payments, users and other objects that the events of a group name."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ COLUMNS = {
     ReferenceKind.PAYMENT: "payment_ref",
     ReferenceKind.RESERVATION: "reservation_ref",
 }
-# These columns have an index, and a value of them occurs in few events.
+# These columns have an index, and few events have the same value in one of them.
 INDEXED = frozenset(
     kind.value
     for kind in (
@@ -34,7 +34,7 @@ INDEXED = frozenset(
 def find_mentions(kind: str, values: Sequence[str]) -> Iterator[Mention]:
     """Yield the events that name one of the values."""
     column = COLUMNS[ReferenceKind(kind)]
-    # The index excludes empty values, and SQLite uses such an index only if the query excludes them, too.
+    # The index excludes empty values, and SQLite uses such an index only if the query excludes empty values, too.
     events = ErrorEvent.objects.filter(~Q(**{column: ""}), **{f"{column}__in": values})
     for id, group_id, value in events.values_list("pk", "group_id", column):
         yield Mention(Problem(GROUP, group_id), Reference(kind, value), _received_at(id))

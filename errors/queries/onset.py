@@ -6,8 +6,8 @@ from core.lib.steps import find_step
 from errors.models import ErrorEvent, ErrorGroup, GroupHour, GroupTag, hour_of, hour_start
 from impact.causes import Onset
 
-BURST_HOURS = 7 * 24  # the time in which a burst of a known error is searched
-MIN_BURST = 10  # minimum increase in events per hour
+BURST_HOURS = 7 * 24  # A burst of a known error is searched in this time.
+MIN_BURST = 10  # The minimum increase in events per hour.
 MAX_ENVIRONMENTS = 10
 
 
@@ -50,7 +50,7 @@ def _burst_at(group: ErrorGroup, family: list[int]) -> datetime | None:
         counts[hour - first] += count
     if len(counts) < 2:
         return None
-    # A burst fades after its peak, which is not a step in the other direction.
+    # The number of events falls after the peak of a burst, which is not a step of its own.
     peak = counts.index(max(counts))
     step = find_step(counts[: peak + 1], min_factor=3, min_change=MIN_BURST)
     if step is None or step.after < step.before:

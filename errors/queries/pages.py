@@ -27,13 +27,14 @@ from impact.queries.summary import Summary, summarize
 
 SPARK_HOURS = 24
 TAG_KEYS, TAG_VALUES, TAG_ROWS = 12, 6, 600
-MAX_TAG_ROWS = 10_000  # maximum on the page of all tags
-HOURS_PER_BAR = {"24h": 1, "7d": 6, "30d": 24}  # width of a bar in the group's chart, by time range
+MAX_TAG_ROWS = 10_000  # The maximum on the page of all tags.
+# The hours that a bar in the group's chart covers, by time range.
+HOURS_PER_BAR = {"24h": 1, "7d": 6, "30d": 24}
 RANGES = tuple(HOURS_PER_BAR)
 
 
 def sparklines(groups: Sequence[ErrorGroup], now: datetime) -> dict[int, list[int]]:
-    """Return the events per hour of the last day by group id, including the groups merged into it."""
+    """Return the number of events per hour in the last day by group id, including groups merged into each group."""
     first = hour_of(now) - SPARK_HOURS + 1
     counts = {group.pk: [0] * SPARK_HOURS for group in groups}
     shown_at = {pk: pk for pk in counts}
@@ -77,7 +78,7 @@ def group_chart(group: ErrorGroup, span: str, now: datetime) -> Chart:
 class TagValue:
     value: str
     count: int
-    share: float  # share of the key's counted events
+    share: float  # This value's share of the counted events with this key.
 
     @property
     def percent(self) -> str:
@@ -116,7 +117,7 @@ def _count_tags(group: ErrorGroup, limit: int) -> list[tuple[str, list[TagValue]
 
 
 def affected_users(group: ErrorGroup, limit: int = 10, after: str = "") -> list[str]:
-    """Return the keys of affected users in order, beginning after the key `after`."""
+    """Return the keys of affected users in order, starting after the key `after`."""
     users = GroupUser.objects.filter(group_id__in=group.family)
     if after:
         users = users.filter(user_key__gt=after)
@@ -155,12 +156,12 @@ def reports_on(event: ErrorEvent) -> list[UserReport]:
 
 
 def group_impact(group: ErrorGroup, *, now: datetime) -> Summary:
-    """Return the cost of the group: the orders named by its events and those of groups merged into it."""
+    """Return the cost of the group: the orders that its events name, and the orders of groups merged into it."""
     return summarize(GROUP, group.pk, describe_group(group), now=now)
 
 
 def groups_at_risk(*, now: datetime, groups: Sequence[int] | None = None) -> dict[int, Amounts]:
-    """Return the amounts at risk by group, for these groups or all.
+    """Return the amounts at risk by group, for the given groups or for all.
 
     A merged group counts for the one that it was merged into.
     """

@@ -1,4 +1,4 @@
-"""Queries about releases: their events, groups, users, sessions, and the commits that may have caused a group."""
+"""Read releases: their events, groups, users, sessions, and the commits that may have caused a group."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,10 @@ def newest_releases(app: ClientApp, *, limit: int) -> list[Release]:
 
 
 def previous_with_commits(app: ClientApp, version: str) -> Release | None:
-    """Return the newest release with commits that is older than this one, or the newest one if this is unknown."""
+    """Return the newest release with commits before this release.
+
+    If this release is unknown, return the newest of all.
+    """
     releases = Release.objects.filter(app=app).exclude(version=version)
     releases = releases.filter(Exists(Commit.objects.filter(release=OuterRef("pk"))))
     this = Release.objects.filter(app=app, version=version).first()
@@ -57,7 +60,7 @@ def new_groups(release: Release) -> ErrorGroupQuerySet:
 
 
 def regressed_groups(release: Release) -> ErrorGroupQuerySet:
-    """Return the groups that regressed in the release, most recently in it."""
+    """Return the groups that regressed in the release, with the latest regression first."""
     return ErrorGroup.objects.visible().filter(
         app=release.app_id, regressed_in_release=release.version
     )
@@ -70,7 +73,7 @@ def new_group_count(release: Release) -> int:
 # --- pages --------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Health:
-    """The sessions and users of a release. A share is None if the app sends no sessions."""
+    """The health of a release by sessions and users. A share is None if the app sends no sessions."""
 
     session_count: int = 0
     crashed_count: int = 0
@@ -87,7 +90,7 @@ class Health:
 
 
 def _share_without(crashed: int, total: int) -> float | None:
-    """Return the share in percent that did not crash, rounded down, so that 100 % means none."""
+    """Return the percentage that did not crash. It is rounded down, so 100 % means that nothing crashed."""
     if not total:
         return None
     return math.floor(max(0, total - crashed) * 10_000 / total) / 100
@@ -177,7 +180,7 @@ def _health(ids: Sequence[int]) -> dict[int, Health]:
 
 
 def groups_in_release(release: Release, *, limit: int = 20) -> list[tuple[ErrorGroup, int]]:
-    """Return the groups with the most events in the release, with the number of these events."""
+    """Return the groups with the most events in the release, each with the number of these events."""
     counted = (
         GroupTag.objects.filter(
             key="release", value=release.version, group__app=release.app_id, count__gt=0
@@ -202,7 +205,7 @@ _MAX_FRAMES = 30
 
 @dataclass(frozen=True)
 class SuspectCommit:
-    """A commit of the release in which a group was first seen that changed a file of its stack."""
+    """A commit that may have caused a group: it changed a file of the stack in the first release with the group."""
 
     commit: Commit
     path: str
@@ -210,7 +213,7 @@ class SuspectCommit:
 
 
 def suspect_commits(group: ErrorGroup, payload: Mapping[str, Any]) -> list[SuspectCommit]:
-    """Return the commits that changed the files of the stack, those nearest to the error first."""
+    """Return the commits that changed the files of the stack, starting with the files nearest to the error."""
     if not group.first_release:
         return []
     frames = _frames_nearest_first(payload)

@@ -1,4 +1,4 @@
-"""The original frames of an event, as far as source maps have resolved them."""
+"""Read the original frames of an event, as far as source maps have resolved them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from errors.store import payloads
 
 @dataclass(frozen=True)
 class SourceMapState:
-    """The state of source maps for an event, as its page shows it."""
+    """The state of source maps for an event, as the event's page shows it."""
 
-    is_waiting: bool = False  # True: resolution is queued and takes seconds
+    is_waiting: bool = False  # True while resolution is queued, which takes seconds.
     has_original: bool = False
     shows_original: bool = False
     problems: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class SourceMapState:
 def with_original_frames(
     event: ErrorEvent, payload: Mapping[str, object], *, minified: bool = False
 ) -> tuple[Mapping[str, object], SourceMapState]:
-    """Return the payload with its original frames, unless `minified`, and the state of its source maps."""
+    """Return the payload and the state of its source maps. Frames are the original ones unless `minified` is set."""
     row = ResolvedEvent.objects.filter(pk=event.pk).select_related("stack").first()
     if row is None:
         is_waiting = EventToResolve.objects.filter(pk=event.pk).exists()

@@ -1,4 +1,4 @@
-"""Convert the search line of the list, words and `key:value` filters, into a queryset of groups.
+"""Convert the search line of the errors list, which has words and `key:value` filters, into a queryset of groups.
 
 Words match the titles, culprits, types and functions of a group's events, and, if they contain a digit, the ids that
 events refer to. Each filter uses an index. A merged group is found as the group that it was merged into.
@@ -42,7 +42,7 @@ STATES = {
     "resolved": "Resolved",
     "all": "All",
 }
-BY_RISK = "risk"  # sorts by the money at risk, which is computed and has no column
+BY_RISK = "risk"  # Sorts by the money at risk, which is computed and has no column.
 SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count", BY_RISK: ""}
 IS_VALUES = (
     "open",
@@ -83,7 +83,7 @@ Groups = QuerySet[ErrorGroup]
 
 @dataclass
 class SearchResult:
-    """The groups found, and the problems in the query as texts for the user."""
+    """The groups that were found, and the problems in the query as texts for the user."""
 
     groups: Groups
     problems: list[str] = field(default_factory=list)
@@ -126,7 +126,7 @@ def search(
             result.problems.append(str(error))
             result.groups = (
                 result.groups.none()
-            )  # a bulk action must not change more groups than requested
+            )  # A bulk action must not change more groups than the user requested.
             continue
         result.groups = result.groups.filter(~condition if term.is_negative else condition)
     return result
@@ -172,13 +172,13 @@ def _event_id(text: str) -> uuid.UUID | None:
 
 
 def _groups_of(events: QuerySet[ErrorEvent]) -> QuerySet[ErrorEvent, int]:
-    """Return the groups of the events; for a merged group, the one it was merged into."""
-    # distinct(): otherwise PostgreSQL compares each group with each event of a busy user.
+    """Return the groups of the events. A merged group is replaced by the group that it was merged into."""
+    # Without distinct(), PostgreSQL compares each group with each event of a busy user.
     return events.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True).distinct()
 
 
 def _by_event(column: str) -> Callable[[str], Q]:
-    # The indexes exclude empty values, and SQLite uses such an index only if the query excludes them, too.
+    # The indexes exclude empty values, and SQLite uses such an index only if the query excludes empty values, too.
     return lambda value: Q(
         pk__in=_groups_of(ErrorEvent.objects.filter(~Q(**{column: ""}), **{column: value}))
     )
@@ -188,7 +188,8 @@ def _shown(parts: "QuerySet[GroupText] | QuerySet[GroupTag]") -> "QuerySet[Any, 
     return parts.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True)
 
 
-# None of these filters uses EXISTS: for each group, SQLite would scan all rows that have the value, or all groups.
+# None of these filters uses EXISTS: with EXISTS, SQLite scans all rows that have the value, or all groups, once for
+# each group.
 
 
 def _group(**fields: str) -> Q:
@@ -198,9 +199,9 @@ def _group(**fields: str) -> Q:
 
 
 def _tag_or_reference(term: Term) -> Q:
-    """Match the tag or, for a name such as `order_id`, the reference that events with such a field have.
+    """Match the tag or, for a name such as `order_id`, the reference in events with such a field.
 
-    Raises ValueError for a key that is neither.
+    Raises ValueError for any other key.
     """
     keys = [term.key] if _is_tag(term.key) else _other_spellings(term.key)
     condition = Q()
@@ -224,12 +225,12 @@ def _is_tag(key: str) -> bool:
 
 
 def _other_spellings(key: str) -> list[str]:
-    """Return the tag keys that differ from the key by case only: search keys are read in lower case."""
+    """Return the tag keys that differ from the key only by case, because search keys are read in lower case."""
     return [one for one in _list_tag_keys("") if one.lower() == key and one != key]
 
 
 def _uncounted_tag(key: str, value: str) -> Q:
-    """Match groups with the tag among the newest events of the groups that have more values than are counted."""
+    """Match groups whose newest events have the tag, among the groups with more values than are counted."""
     full = GroupTag.objects.filter(key=key, value=OTHERS).values("group")
     newest = ErrorEvent.objects.filter(group__in=full).newest_first()
     group_of = dict(newest.values_list("pk", "group_id")[:MAX_SCANNED_EVENTS])
@@ -243,7 +244,7 @@ def _uncounted_tag(key: str, value: str) -> Q:
 
 
 def _list_tag_keys(prefix: str, limit: int = 100) -> list[str]:
-    """Return the keys of tags in order, by one index look-up for each: there may be millions of tags."""
+    """Return all tag keys in order, with one index look-up for each, because there may be millions of tags."""
     found: list[str] = []
     keys = GroupTag.objects.filter(key__startswith=prefix) if prefix else GroupTag.objects.all()
     keys = keys.order_by("key")
@@ -271,7 +272,7 @@ def _list_tag_values(key: str, prefix: str) -> list[str]:
 
 
 def complete(typed: str) -> Completion:
-    """Return suggestions for the search line, which was typed up to the cursor."""
+    """Return suggestions for the part of the search line before the cursor."""
     start = search_terms.complete(typed, keys=KEYS, values_of=_values_of)
     prefix = typed[start.start :].removeprefix("-")
     if ":" in prefix or '"' in prefix or len(start.suggestions) >= MAX_COMPLETIONS:
@@ -310,8 +311,8 @@ def _tag(key: str, value: str) -> Q:
 def _user(value: str) -> Q:
     """Match groups with this user, by primary-key look-ups per group. An index by user would slow down ingestion.
 
-    Users who are known by their e-mail address are stored under its pseudonym. With EXISTS, PostgreSQL would scan the
-    users of all groups once there are many.
+    Users who are known by their e-mail address are stored under a pseudonym of the address. With EXISTS, PostgreSQL
+    would scan the users of all groups once there are many.
     """
     known = {user for one in customer_references(value) for user in user_references(one)}
     users = GroupUser.objects.filter(group=OuterRef("pk"), user_key__in=known).values("user_key")

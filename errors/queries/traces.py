@@ -1,4 +1,4 @@
-"""Find the events of a trace. Events have no column for it: an index by trace would slow down ingestion."""
+"""Find the events of a trace. Events have no column for the trace, because its index would slow down ingestion."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,9 +19,9 @@ def trace_id_of(payload: Mapping[str, Any]) -> str:
 
 
 def events_of_trace(trace_id: str, *, since: datetime, until: datetime) -> list[ErrorEvent]:
-    """Return the trace's events received in this time, oldest first.
+    """Return the events of the trace that were received in this time, oldest first.
 
-    Only the newest MAX_SCANNED_EVENTS of the time are read.
+    Only the newest MAX_SCANNED_EVENTS events of this time are read.
     """
     received = ErrorEvent.objects.received_between(since, until).newest_first()
     ids = list(received.values_list("pk", flat=True)[:MAX_SCANNED_EVENTS])
@@ -30,5 +30,5 @@ def events_of_trace(trace_id: str, *, since: datetime, until: datetime) -> list[
         for pk, payload in payloads.payloads_with(trace_id, ids)
         if trace_id_of(payload) == trace_id
     ]
-    # Not select_related: the app or the group may have been deleted.
+    # select_related would omit events whose app or group has been deleted.
     return list(ErrorEvent.objects.filter(pk__in=found).order_by("pk"))

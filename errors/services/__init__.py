@@ -1,4 +1,4 @@
-"""The services that other apps may call."""
+"""Export the services that other apps may call."""
 
 from errors.event.new_event import NewEvent
 from errors.store.commit import store_events as record_events

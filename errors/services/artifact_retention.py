@@ -1,4 +1,4 @@
-"""Keep the storage of source maps bounded: per app, by age, and by use."""
+"""Limit the storage of source maps: delete uploads by age, by last use, and by size per app."""
 
 from datetime import datetime, timedelta
 
@@ -19,13 +19,13 @@ from errors.models import (
 from errors.services.artifacts import CHUNK_RETENTION, delete_chunks
 from errors.source_maps import storage
 
-# While an upload is being assembled, no file refers to the contents that it has saved.
+# No file refers to the contents that an upload has saved until the upload is assembled.
 UPLOAD_MARGIN = timedelta(hours=1)
-CHUNK_SIZE = 500  # rows per statement
+CHUNK_SIZE = 500  # The number of rows per statement.
 
 
 def prune(*, now: datetime) -> dict[str, int]:
-    """Delete uploads that were not used for SOURCE_MAP_DAYS, and the least used ones of apps over their limit."""
+    """Delete uploads unused for SOURCE_MAP_DAYS, and the least recently used uploads of apps over their limit."""
     unused = ArtifactBundle.objects.filter(
         last_used_at__lt=now - timedelta(days=settings.SOURCE_MAP_DAYS)
     )
@@ -71,7 +71,8 @@ def _delete_contents(now: datetime) -> int:
     )
     rows = list(unused[: 20 * CHUNK_SIZE])
     for row in rows:
-        # The row goes first: if the process ends in between, a file remains; the reverse would be a missing content.
+        # The row is deleted first. If the process ends in between, a file remains; in the other order, a content would
+        # be missing.
         if ArtifactContent.objects.filter(pk=row.pk, saved_at=row.saved_at).delete()[0]:
             storage.delete(row.name)
     return len(rows)

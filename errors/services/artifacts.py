@@ -1,4 +1,4 @@
-"""Receive build artifacts: chunks, which are assembled into bundles, or single files of a release."""
+"""Receive build artifacts: chunks that are assembled into bundles, or single files of a release."""
 
 import hashlib
 import os
@@ -21,16 +21,18 @@ from errors.models import ArtifactBundle, ArtifactContent, ArtifactFile, Uploade
 from errors.source_maps import storage
 from errors.source_maps.archive import Archive, ArchivedFile
 
-# A request with four of them fits into DATA_UPLOAD_MAX_MEMORY_SIZE. The protocol demands a power of two.
+# A request with four chunks fits into DATA_UPLOAD_MAX_MEMORY_SIZE. The protocol demands a power of two.
 CHUNK_BYTES = 1024 * 1024
 _PIECE_BYTES = 1024 * 1024
-MAX_WAITING_BYTES = 2 * 1024 * 1024 * 1024  # maximum size of an app's chunks that are not assembled
-MAX_SINGLE_FILE_BYTES = 64 * 1024 * 1024  # maximum size of a file that is uploaded without chunks
+# The maximum size of an app's chunks that are not assembled.
+MAX_WAITING_BYTES = 2 * 1024 * 1024 * 1024
+# The maximum size of a file that is uploaded without chunks.
+MAX_SINGLE_FILE_BYTES = 64 * 1024 * 1024
 CHUNK_RETENTION = timedelta(days=1)
 
 
 class State(StrEnum):
-    """The states of an assembly, in the words of the protocol."""
+    """The states of an assembly, named as in the protocol."""
 
     OK = "ok"
     MISSING = "not_found"
@@ -72,7 +74,7 @@ def assemble(
     dist: str,
     now: datetime,
 ) -> Assembled:
-    """Assemble chunks into a bundle, and have waiting events resolved with it. Safe to call again."""
+    """Assemble chunks into a bundle, and have waiting events resolved with it. Repeated calls are safe."""
     known = ArtifactBundle.objects.filter(app=app, checksum=checksum)
     if known.filter(release=release, dist=dist).update(uploaded_at=now, is_settled=False):
         _resolve_waiting(app)
@@ -118,7 +120,9 @@ def save_release_file(
     source_map_url: str,
     now: datetime,
 ) -> ArtifactFile:
-    """Save a single file of a release, as older versions of sentry-cli upload them. It replaces one with its URL.
+    """Save a single file of a release, and replace a file with the same URL.
+
+    Older versions of sentry-cli upload such files.
 
     The file is read in pieces, because it may be large.
     """
@@ -173,7 +177,7 @@ def _save_content(app: ClientApp, content: IO[bytes], now: datetime) -> Artifact
     )
     content.seek(0)
     row.stored_bytes = storage.save(row.name, content)
-    # A content that another upload brought is kept for a day more, until this upload refers to it.
+    # If another upload brought the content, it is kept for another day, until this upload refers to it.
     return ArtifactContent.objects.update_or_create(
         app=app,
         digest=row.digest,
@@ -203,7 +207,7 @@ def _create_bundle(
         dist=dist,
         defaults={"uploaded_at": now, "last_used_at": now, "file_count": len(files)},
     )
-    if is_new:  # otherwise a concurrent call has assembled the same chunks
+    if is_new:  # Otherwise, a concurrent call has assembled the same chunks.
         ArtifactFile.objects.bulk_create(
             (
                 ArtifactFile(
@@ -221,7 +225,7 @@ def _create_bundle(
 
 
 def delete_chunks(chunks: QuerySet[UploadedChunk]) -> int:
-    """Delete chunks and their contents. Return their number."""
+    """Delete chunks and their contents. Return the number of chunks."""
     found = list(chunks)
     UploadedChunk.objects.filter(pk__in=[chunk.pk for chunk in found]).delete()
     for chunk in found:

@@ -1,7 +1,7 @@
 """Delete groups, single events, and all events of a user, in small transactions that can be continued.
 
-The counts of a group are lowered by its deleted events. The numbers of errors by app and minute stay, because they
-was received.
+When events are deleted, the counts of their group are lowered. The numbers of errors by app and minute stay, because
+these events were received.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,14 +32,14 @@ from errors.store.groups import group_cache
 from errors.store.regroup import remove_event
 from errors.store.write_lock import write_lock
 
-CHUNK_SIZE = 100  # events in one transaction
-AT_ONCE_SECONDS = 2.0  # time limit of a request; the task deletes the rest
+CHUNK_SIZE = 100  # The number of events in one transaction.
+AT_ONCE_SECONDS = 2.0  # The time limit of a request; the task deletes the rest.
 
 
 def delete_groups(groups: Sequence[ErrorGroup], *, now: datetime) -> int:
     """Delete the groups with those merged into them, and their events. Return the number of groups.
 
-    The groups disappear at once; further events of the same error open a new group.
+    Pages no longer show the groups. Later events of the same error open a new group.
     """
     with write_lock(), transaction.atomic():
         ids = [group.pk for group in groups]

@@ -1,4 +1,4 @@
-"""Count the items that are not stored, in memory, and write the sums every few seconds: a flood causes few writes.
+"""Count the items that are not stored in memory, and write the sums every few seconds, so a flood causes few writes.
 
 A process that is killed loses a few seconds of these counts. Events are never buffered like this.
 """
@@ -14,8 +14,8 @@ from errors.models import Discarded
 
 MAX_KEYS = 5_000
 
-_Key = tuple[int, str, str, str]  # (app, source, category, reason)
-_Sum = tuple[int, datetime, datetime]  # (number, first time, last time)
+_Key = tuple[int, str, str, str]  # The app, source, category and reason.
+_Sum = tuple[int, datetime, datetime]  # The number, the first time and the last time.
 
 
 def count(
@@ -25,12 +25,12 @@ def count(
     discarded_items.add((app_id, source.value, category[:64], reason[:64]), (number, now, now))
     if (
         connection.in_atomic_block
-    ):  # inside a transaction, the caller expects to read the row immediately
+    ):  # Inside a transaction, the caller expects to read the row immediately.
         discarded_items.flush()
 
 
 def _write(sums: dict[_Key, _Sum]) -> None:
-    """Add the sums to the day's rows."""
+    """Add the sums to the rows of the day."""
     rows = [
         {
             "app": app_id,

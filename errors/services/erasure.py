@@ -11,10 +11,10 @@ from errors.store import payloads
 
 
 def erase_user(*, users: Collection[str], limit: int) -> int:
-    """Replace the users in at most `limit` events, and return the number of events, or 0 if all are done.
+    """Replace the users in at most `limit` events. Return the number of events, or 0 if no event is left.
 
-    All events of a user get the same pseudonym, so that affected users are still counted right. References to orders
-    stay. Neither an app's user id nor an address leads to the pseudonym without SECRET_KEY.
+    All events of a user get the same pseudonym, so the number of affected users stays correct. References to orders
+    stay. Without SECRET_KEY, the pseudonym cannot be computed from a user id or an address.
     """
     # Users are known by group, and events are indexed by group.
     affected = GroupUser.objects.filter(user_key__in=users).order_by("group_id")
@@ -47,7 +47,7 @@ def _replace(events: Sequence[ErrorEvent]) -> None:
 
 
 def _rename(model: type[Model], of: dict[str, int], users: Collection[str]) -> None:
-    """Count the pseudonyms in place of the users."""
+    """Count the pseudonyms instead of the users."""
     rows = model._default_manager.filter(**of, user_key__in=users)
     renamed = [
         model(**of, user_key=pseudonym_of(user)) for user in rows.values_list("user_key", flat=True)

@@ -11,9 +11,9 @@ from errors.models import InboundFilter
 
 
 def clean_patterns(kind: Filter, given: str) -> list[str]:
-    """Return the patterns, one per line, without duplicates.
+    """Return the patterns, which are one per line, without duplicates.
 
-    Raises InvalidForm if there is none, or too many, or too long ones.
+    Raises InvalidForm if there are none or too many, or if a pattern is too long.
     """
     if kind not in TAKES_PATTERNS:
         return []

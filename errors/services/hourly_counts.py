@@ -1,6 +1,6 @@
-"""Roll up minute counts into hour counts, so that a month's chart reads a few thousand rows instead of half a million.
+"""Add up minute counts by hour, so that a month's chart reads a few thousand rows instead of half a million.
 
-Ingestion only writes minutes. Readers use hours as far as they are rolled up, and minutes after that.
+Ingestion only writes minutes. Readers use the hours that are rolled up, and minutes for the time after them.
 """
 
 from datetime import datetime
@@ -11,12 +11,12 @@ from django.db.models import F, Max, Sum
 from core.lib.upsert import upsert
 from errors.models import HourCount, MinuteCount, hour_of
 
-# Roll up the last 26 hours again: late commits may belong to an hour that has ended.
+# Roll up the last 26 hours again, because late commits may belong to an hour that has ended.
 RECOMPUTE_HOURS = 26
 
 
 def first_pending_hour() -> int:
-    """Return the first hour that is not rolled up yet; 0 if no hour is."""
+    """Return the first hour that is not rolled up yet, or 0 if none is."""
     newest: int | None = HourCount.objects.aggregate(newest=Max("hour"))["newest"]
     return 0 if newest is None else newest + 1
 

@@ -1,6 +1,6 @@
-"""Roll up stored events by release, once a minute: counts, users, and the first event as a derived deploy.
+"""Add up stored events by release once a minute: counts, users, and the first event as a derived deploy.
 
-The roll-up reads the events that were stored since the last one in SQL, so it does not slow down ingestion.
+The roll-up reads the events stored since the previous roll-up in SQL, so it does not slow down ingestion.
 """
 
 from datetime import datetime, timedelta
@@ -22,13 +22,13 @@ from errors.models import (
 )
 from errors.store.write_lock import write_lock
 
-# The id of an event contains the time of its receipt, which is earlier than that of its commit.
+# The id of an event contains its time of receipt, which is earlier than the commit.
 COMMIT_MARGIN = timedelta(seconds=15)
-CHUNK_SIZE = 50_000  # events per transaction
-MAX_CHUNKS = 20  # maximum per run
+CHUNK_SIZE = 50_000  # The number of events per transaction.
+MAX_CHUNKS = 20  # The maximum number of chunks per run.
 # An app's public key is enough to send events, so the number of releases that events may create is limited.
 MAX_RELEASES_PER_APP = 5_000
-DEFAULT_ENVIRONMENT = "production"  # the default of SDKs, for events without an environment
+DEFAULT_ENVIRONMENT = "production"  # SDKs use this default, too, for events without an environment.
 
 
 def roll_up(*, now: datetime) -> int:

@@ -40,15 +40,15 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 50
 MAX_ATTEMPTS = 3
 CLAIM = timedelta(minutes=2)
-# An upload may resolve earlier events: the newest ones of each group from the last days.
+# An upload may resolve earlier events: in each group, the newest events of the last days.
 LOOK_BACK = timedelta(days=14)
 MAX_GROUPS = 200
 MAX_EVENTS_PER_GROUP = 50
 MAX_EVENTS = 2_000
-# Processes learn with this delay that an app has source maps. Events stored meanwhile are found by a second pass.
+# After this delay, processes know that an app has source maps. Events stored before that are found by a second pass.
 SETTLE = timedelta(seconds=15)
 PLATFORMS = ("javascript", "node")
-_MAX_APPS = 4  # maximum number of apps whose source maps a worker keeps open
+_MAX_APPS = 4  # The maximum number of apps whose source maps a worker keeps open.
 
 _maps: OrderedDict[int, tuple[Any, Maps]] = OrderedDict()
 
@@ -68,7 +68,7 @@ def resolve_pending(*, now: datetime, seconds: float = 30.0) -> int:
 
 
 def _claim(now: datetime) -> list[int]:
-    """Claim waiting events: a batch of new ones, or a single one that was tried before."""
+    """Claim waiting events: a batch of new ones, or a single event that was tried before."""
     with write_lock(), transaction.atomic():
         free = EventToResolve.objects.filter(Q(claimed_until=None) | Q(claimed_until__lt=now))
         rows = free.select_for_update(skip_locked=True).order_by("pk")
@@ -118,7 +118,7 @@ def _resolve_batch(ids: Sequence[int], now: datetime) -> None:
 
 
 def _postpone(ids: Sequence[int], now: datetime) -> None:
-    """Have the events resolved when the claim ends. This attempt does not count."""
+    """Postpone the resolution of the events until the claim ends. This attempt does not count."""
     EventToResolve.objects.filter(pk__in=ids).update(
         attempts=F("attempts") - 1, claimed_until=now + CLAIM
     )
@@ -174,7 +174,7 @@ def _stack_row(result: Resolution) -> ResolvedStack:
 
 # --- after an upload --------------------------------------------------------------------------------
 def queue_waiting(app_id: int, *, now: datetime) -> int:
-    """Have the app's recent events resolved that are not resolved completely. Return their number."""
+    """Queue the app's recent events that are not completely resolved. Return their number."""
     since = now - LOOK_BACK
     groups = ErrorGroup.objects.filter(
         app=app_id, platform__in=PLATFORMS, last_seen_at__gte=since
@@ -209,7 +209,7 @@ def settle_uploads(*, now: datetime) -> int:
 
 
 def give_up(*, now: datetime) -> int:
-    """End the resolution of events that failed too often. Return their number."""
+    """Stop the resolution of events that failed too often. Return their number."""
     failed = EventToResolve.objects.filter(attempts__gte=MAX_ATTEMPTS, claimed_until__lt=now)
     ids = list(failed.values_list("pk", flat=True)[:1_000])
     for pk in ids:

@@ -1,4 +1,4 @@
-"""Delete events past their app's retention; groups, counts and history stay.
+"""Delete events that are older than their app's retention. Groups, counts and history stay.
 
 On PostgreSQL, a day past every app's retention is dropped as a partition. Otherwise, rows are deleted in small chunks,
 each in a short transaction of its own, so that ingestion never waits long.
@@ -31,8 +31,8 @@ from errors.store.write_lock import write_lock
 
 _Row = tuple[int, UUID, int]
 
-CHUNK_SIZE = 40  # number of events
-DAY_CHUNK_SIZE = 500  # ids of a day whose partition is to be dropped
+CHUNK_SIZE = 40  # The number of events.
+DAY_CHUNK_SIZE = 500  # The number of ids, for a day whose partition is to be dropped.
 # Between chunks, sleep max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR x duration of the chunk), so that ingestion can write.
 MIN_PAUSE_SECONDS = 0.02
 _PAUSE_FACTOR = 5
@@ -56,7 +56,7 @@ class Budget:
 
 
 def prune(*, now: datetime, seconds: float = 40.0) -> dict[str, int]:
-    """Delete what is past its retention, for at most `seconds`. Return the number of deletions by kind."""
+    """Delete rows past their retention, for at most `seconds`. Return the number of deletions by kind."""
     budget = Budget(seconds)
     removed = {"events": 0, "days": 0, "dictionaries": 0}
     retention = dict(ClientApp.objects.values_list("pk", "retention_days"))
@@ -165,6 +165,6 @@ def _delete_seen(chunk: list[_Row]) -> None:
 
 
 def _delete_dictionaries(before: date) -> int:
-    """Delete dictionaries that no remaining event uses. The store marks those in use once a day."""
+    """Delete dictionaries that no remaining event uses. The store marks used dictionaries once a day."""
     count, _ = PayloadDictionary.objects.filter(last_used_date__lt=before).delete()
     return count

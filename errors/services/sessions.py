@@ -1,4 +1,4 @@
-"""Count the sessions and users of releases, in memory, and write the sums every few seconds.
+"""Count the sessions and users of releases in memory, and write the sums every few seconds.
 
 A process that is killed loses a few seconds of these counts. Events are never buffered like this.
 """
@@ -20,7 +20,7 @@ from errors.models import hour_of
 from errors.services.release_counts import MAX_RELEASES_PER_APP
 
 MAX_WAITING = 20_000
-_Version = tuple[int, str]  # (app, version)
+_Version = tuple[int, str]  # The app and the version.
 _OUTCOMES = ("started", "errored", "crashed", "abnormal")
 
 
@@ -61,7 +61,7 @@ def count(app: ClientApp, sessions: Sessions, *, now: datetime) -> None:
             _users[key] = (max(crashed, int(sessions.crashed > 0)), now)
     if (
         connection.in_atomic_block
-    ):  # inside a transaction, the caller expects to read the row immediately
+    ):  # Inside a transaction, the caller expects to read the row immediately.
         flush()
 
 

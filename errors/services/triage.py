@@ -1,6 +1,6 @@
-"""Staff actions on groups. Each records the user and time, and returns the number of groups that it changed.
+"""Change groups for staff. Each function records the user and time, and returns the number of groups that it changed.
 
-Changes caused by new events are in errors.store.regressions.
+The module errors.store.regressions makes the changes that new events cause.
 """
 
 import uuid
@@ -26,7 +26,7 @@ def resolve_groups(
     release: str = "",
     batch: uuid.UUID | None = None,
 ) -> int:
-    """Resolve the groups. With a release, events of older releases do not reopen them."""
+    """Resolve the groups. If a release is given, events of older releases do not reopen them."""
     return _change(
         groups.exclude(status=Status.RESOLVED),
         {"status": Status.RESOLVED, "resolved_at": now, "resolved_in_release": release, **_NO_MUTE},
@@ -61,9 +61,9 @@ def mute_groups(
     users: int | None = None,
     batch: uuid.UUID | None = None,
 ) -> int:
-    """Mute until a time, a number of further events or a number of further users, whichever comes first.
+    """Mute the groups until a time, a number of further events or a number of further users, whichever comes first.
 
-    Without any of them, the mute lasts until the groups are reopened.
+    Without a condition, the mute lasts until staff reopen the groups.
     """
     ends = [
         f"until {until:%Y-%m-%d %H:%M %Z}" if until else "",
@@ -126,7 +126,7 @@ def undo(batch: uuid.UUID, *, user: User, now: datetime) -> int:
     count = 0
     for note in notes:
         count += _undo_note(note, user, now)
-    GroupNote.objects.filter(batch=batch).update(batch=None)  # an action can be undone only once
+    GroupNote.objects.filter(batch=batch).update(batch=None)  # An action can be undone only once.
     return count
 
 
@@ -158,7 +158,7 @@ def _change(
     text: str = "",
     batch: uuid.UUID | None = None,
 ) -> int:
-    # Lock in the same order as the store. On SQLite the transaction itself holds the write lock.
+    # Lock the rows in the same order as the store does. On SQLite, the transaction itself holds the write lock.
     columns = ["assigned_to_id" if name == "assigned_to" else name for name in values]
     before = list(groups.select_for_update().order_by("pk").values("pk", *columns))
     changed = ErrorGroup.objects.filter(pk__in=[row["pk"] for row in before]).update(**values)

@@ -1,1 +1,1 @@
-"""Source maps: uploads, storage, resolution of minified frames, and grouping by the original ones."""
+"""Handle source maps: uploads, storage, resolution of minified frames, and grouping by the original frames."""

@@ -1,7 +1,7 @@
 """Read the archives that sentry-cli and the bundler plugins upload. Does not use the database.
 
-An archive is a zip file behind eight bytes of magic and version. Its `manifest.json` describes the files: type, URL,
-and headers with the debug id and the URL of the source map. The format is described at
+An archive is a zip file after eight bytes with a magic number and a version. Its `manifest.json` describes the files:
+type, URL, and headers with the debug id and the URL of the source map. The format is described at
 https://getsentry.github.io/symbolicator/advanced/source-bundles
 """
 
@@ -16,7 +16,7 @@ from typing import IO, Any
 from errors.exceptions import BrokenUpload
 
 MAX_FILES = 20_000
-MAX_TOTAL_BYTES = 1024 * 1024 * 1024  # uncompressed
+MAX_TOTAL_BYTES = 1024 * 1024 * 1024  # This limit is for the uncompressed size.
 MAX_MANIFEST_BYTES = 32 * 1024 * 1024
 MAX_URL_LENGTH = 500
 _KINDS = {"minified_source": "script", "source_map": "map", "source": "source"}
@@ -27,7 +27,7 @@ _DEBUG_ID = re.compile(
 
 @dataclass(frozen=True)
 class ArchivedFile:
-    kind: str  # one of ArtifactFile.Kind
+    kind: str  # One of ArtifactFile.Kind.
     url: str
     debug_id: str
     source_map_url: str
@@ -35,13 +35,13 @@ class ArchivedFile:
 
 
 def debug_id_of(value: object) -> str:
-    """Return a debug id as 32 hex digits, or "" for anything else. The age behind an id does not count."""
+    """Return a debug id as 32 hex digits, or "" for anything else. The age that may follow an id is ignored."""
     found = _DEBUG_ID.match(value.strip().lower()) if isinstance(value, str) else None
     return "".join(found.groups()) if found else ""
 
 
 class Archive:
-    """An uploaded archive. Every method raises BrokenUpload if it cannot be read or is too large."""
+    """An uploaded archive. Every method raises BrokenUpload if the archive is unreadable or too large."""
 
     def __init__(self, file: IO[bytes], *, max_file_bytes: int) -> None:
         self._max_file_bytes = max_file_bytes
@@ -71,7 +71,7 @@ class Archive:
         return self._text("dist")
 
     def files(self) -> Iterator[ArchivedFile]:
-        """Yield the scripts, source maps and sources, one at a time, because together they may not fit into memory."""
+        """Yield the scripts, source maps and sources one at a time, because they may not fit into memory together."""
         total = 0
         urls: set[str] = set()
         for path, described in self._files.items():

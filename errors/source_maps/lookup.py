@@ -1,4 +1,4 @@
-"""Find the source map of a script among an app's uploads: by debug id, else by release and URL."""
+"""Find the source map of a script among an app's uploads, by debug id or else by release and URL."""
 
 import base64
 import binascii
@@ -23,7 +23,8 @@ MAX_MAP_BYTES = 96 * 1024 * 1024
 MAX_CACHED_MAPS = 8
 MAX_CACHED_BYTES = (
     64 * 1024 * 1024
-    # maximum size of the source maps that are kept open; each takes about its size in memory in addition
+    # The maximum size of the source maps that are kept open. Each one takes about the same amount of memory in
+    # addition.
 )
 _REFERENCE = re.compile(rb"//[#@]\s*sourceMappingURL=(\S+)\s*(?:\*/\s*)?$")
 _TAIL_BYTES = 4 * 1024 * 1024  # An inline source map is at the end of its script.
@@ -35,7 +36,7 @@ class UnusableMap(Exception):
 
 @dataclass(frozen=True)
 class Script:
-    """A script as an event names it: its address, and the debug id that the bundler plugin injected."""
+    """A script as an event names it: its URL, and the debug id that the bundler plugin injected."""
 
     url: str
     debug_id: str = ""
@@ -44,7 +45,7 @@ class Script:
 def scripts_of(event: Mapping[str, Any]) -> dict[str, str]:
     """Return the debug ids that an event lists, by the path of the script's URL.
 
-    Hosts may be filtered in one place and not in the other, so they do not count.
+    Hosts are ignored, because they may be filtered in one place and not in the other.
     """
     meta = event.get("debug_meta")
     images = meta.get("images") if isinstance(meta, dict) else None
@@ -58,7 +59,7 @@ def scripts_of(event: Mapping[str, Any]) -> dict[str, str]:
 
 
 def path_of(url: str) -> str:
-    """Return the path of a script's URL, without host and query: /static/app.js."""
+    """Return the path of a script's URL without host and query, such as /static/app.js."""
     url = url.split("?", 1)[0].split("#", 1)[0]
     if "://" in url:
         return "/" + url.partition("://")[2].partition("/")[2]
@@ -66,7 +67,7 @@ def path_of(url: str) -> str:
 
 
 class Maps:
-    """The source maps of one app. The latest ones are kept open, because events of a release use the same ones."""
+    """The source maps of one app. Those used last stay open, because events of a release use the same source maps."""
 
     def __init__(self, app_id: int) -> None:
         self._app_id = app_id
@@ -110,7 +111,7 @@ class Maps:
     def _find(
         self, script: Script, release: str, dist: str
     ) -> tuple[ArtifactFile | None, ArtifactFile | None]:
-        """Return the script's file and its source map, as far as they were uploaded."""
+        """Return the script's file and its source map, if they were uploaded."""
         files = ArtifactFile.objects.filter(bundle__app=self._app_id).select_related(
             "content", "bundle"
         )
@@ -133,7 +134,7 @@ class Maps:
         return found, found and self._referenced_map(found)
 
     def _referenced_map(self, file: ArtifactFile) -> ArtifactFile | None:
-        """Return the source map that the script refers to, if one was uploaded with the script or for its release."""
+        """Return the source map to which the script refers, if it was uploaded with the script or for its release."""
         if file.debug_id:
             same = ArtifactFile.objects.filter(
                 bundle__app=self._app_id, debug_id=file.debug_id, kind=ArtifactFile.Kind.SOURCE_MAP
@@ -154,7 +155,7 @@ class Maps:
 
 
 def _names(url: str) -> list[str]:
-    """Return the names under which a file of that URL may have been uploaded, the most exact one first."""
+    """Return the names under which a file with this URL may have been uploaded, the most exact name first."""
     whole = url.split("#", 1)[0]
     plain = whole.split("?", 1)[0]
     names = []

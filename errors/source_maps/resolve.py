@@ -8,12 +8,13 @@ from errors.source_maps.frames import is_minified, merged, original
 from errors.source_maps.lookup import Maps, Script, UnusableMap, path_of, scripts_of
 
 MAX_PROBLEMS = 10
-Stack = list[dict[str, Any] | None]  # the original frames; None for frames that stay unchanged
+# The original frames, with None for frames that stay unchanged.
+Stack = list[dict[str, Any] | None]
 
 
 @dataclass
 class Resolution:
-    """The original frames of an event by the location of their stack, and the reasons why others are missing."""
+    """The original frames of an event by the location of their stack, and the reasons why frames are missing."""
 
     stacks: dict[str, Stack] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -44,7 +45,7 @@ def _frames(stacktrace: Any) -> list[dict[str, Any]]:
 
 
 def resolve(event: Mapping[str, Any], maps: Maps) -> Resolution:
-    """Return the original frames for which there are source maps."""
+    """Return the original frames of all frames that have a source map."""
     platform = str(event.get("platform") or "")
     release, dist = str(event.get("release") or ""), str(event.get("dist") or "")
     debug_ids = scripts_of(event)
@@ -80,7 +81,7 @@ def _missing(script: Script, release: str) -> str:
 
 
 def apply(event: Mapping[str, Any], stacks: Mapping[str, Stack]) -> dict[str, Any]:
-    """Return the event with the original frames in place of the minified ones. The given event does not change."""
+    """Return the event with the original frames instead of the minified ones. The given event does not change."""
     changed = dict(event)
     for place, stack in stacks.items():
         name, _, number = place.partition(".")

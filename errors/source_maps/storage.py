@@ -1,7 +1,7 @@
 """Save and load the contents of uploads in the storage that `SOURCE_MAP_STORAGE` names.
 
-A content that is missing or does not match its digest counts as absent: an event then keeps its minified frames. While
-the storage does not answer, uploads get a 503 and events wait.
+A content that is missing or does not match its digest counts as absent, and an event then keeps its minified frames.
+While the storage is unavailable, uploads get a 503 and events wait.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from errors.models import StoredContent
 
 log = logging.getLogger(__name__)
 
-MAX_FILE_BYTES = 128 * 1024 * 1024  # uncompressed
-_MAX_IN_MEMORY = 2 * 1024 * 1024  # of a compressed content
-_LEVEL = 9  # a map of 20 MB takes 0.5 s and 2 MB
+MAX_FILE_BYTES = 128 * 1024 * 1024  # This limit is for the uncompressed size.
+_MAX_IN_MEMORY = 2 * 1024 * 1024  # This limit is for a compressed content.
+_LEVEL = 9  # At this level, a source map of 20 MB takes 0.5 s and 2 MB.
 
 
 def _storage() -> Storage:
@@ -32,9 +32,9 @@ def _storage() -> Storage:
 
 
 def save(name: str, content: IO[bytes]) -> int:
-    """Save a content, compressed and durably, unless it is saved already. Return its size in the storage.
+    """Save a content, compressed and durably, unless it is already saved. Return its size in the storage.
 
-    The content is read from its current position, in pieces. Raises StorageUnavailable.
+    The content is read in pieces from its current position. Raises StorageUnavailable.
     """
     storage = _storage()
     with tempfile.SpooledTemporaryFile(max_size=_MAX_IN_MEMORY) as packed:
@@ -46,7 +46,7 @@ def save(name: str, content: IO[bytes]) -> int:
             packed.seek(0)
             storage.save(name, File(packed, name))
             _flush_to_disk(storage, name)
-        except Exception as error:  # each storage raises the errors of its own library
+        except Exception as error:  # Each storage raises the exceptions of its own library.
             raise StorageUnavailable(f"the storage of source maps failed: {error}") from error
     return size
 
@@ -54,14 +54,14 @@ def save(name: str, content: IO[bytes]) -> int:
 def _flush_to_disk(storage: Storage, name: str) -> None:
     try:
         path = storage.path(name)
-    except NotImplementedError:  # the storage is not a folder
+    except NotImplementedError:  # The storage is not a folder.
         return
     with open(path, "rb") as file:
         os.fsync(file.fileno())
 
 
 def load(name: str, *, sha256: str = "", sha1: str = "") -> bytes | None:
-    """Return a content, or None if it is missing or does not match the digest given. Raises StorageUnavailable."""
+    """Return a content, or None if it is missing or does not match its digest. Raises StorageUnavailable."""
     try:
         with _storage().open(name) as file:
             packed = file.read()
@@ -91,7 +91,7 @@ def delete(name: str) -> None:
 
 @deconstructible
 class DatabaseStorage(Storage):
-    """A storage that keeps files in the portal's database, which all nodes share."""
+    """A storage that keeps files in the portal's database, which all nodes use."""
 
     def _open(self, name: str, mode: str = "rb") -> File[bytes]:
         row = StoredContent.objects.filter(name=name).first()
@@ -115,4 +115,4 @@ class DatabaseStorage(Storage):
         StoredContent.objects.filter(name=name).delete()
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        return name  # Names are digests: a file with the same name has the same content.
+        return name  # Names are digests, so a file with the same name has the same content.

@@ -8,7 +8,8 @@ from errors.event.new_event import NewEvent
 from errors.models import hour_of, minute_of
 from errors.store.groups import worse_severity
 
-MAX_TAG_VALUES = 100  # maximum for one tag in one group; further values are counted as OTHERS
+# The maximum number of values of one tag in one group; further values are counted as OTHERS.
+MAX_TAG_VALUES = 100
 OTHERS = "(others)"
 MAX_KNOWN_TAGS = 50_000
 
@@ -39,7 +40,7 @@ class GroupAggregate:
 class TagValues:
     """The tag values seen so far.
 
-    Limits them, so that a tag with unique values (order numbers) does not fill the database.
+    Their number is limited, so that a tag with unique values (such as order numbers) does not fill the database.
     """
 
     def __init__(self) -> None:
@@ -60,7 +61,7 @@ class TagValues:
 
 
 tag_values = TagValues()
-# These are counted from the event's columns. Client tags with the same names are ignored.
+# These values are counted from the event's columns. Client tags with the same names are ignored.
 _COLUMNS = ("environment", "release", "function", "category")
 
 

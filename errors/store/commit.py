@@ -1,4 +1,4 @@
-"""Commit the events of many requests in one transaction (group commit), with an outcome for each request."""
+"""Commit the events of many requests in one transaction (group commit), and report an outcome for each request."""
 
 import logging
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from errors.store.write_lock import write_lock
 
 log = logging.getLogger(__name__)
 
-Events = Sequence[NewEvent]  # the events of one request
+Events = Sequence[NewEvent]  # The events of one request.
 
 
 Outcome = BatchResult | Unavailable | NotStorable
 
 
 def commit(requests: Sequence[Events]) -> list[Outcome]:
-    """Return one outcome for each request, in their order. Never raises."""
+    """Return one outcome for each request, in the order of the requests. Never raises."""
     if not requests:
         return []
     try:
@@ -33,7 +33,7 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
     except Exception as error:
         if isinstance(error, DatabaseError):
             _reconnect()
-        if len(requests) > 1:  # one event that cannot be stored must not fail the others
+        if len(requests) > 1:  # An event that cannot be stored must not make the others fail.
             return [outcome for request in requests for outcome in commit([request])]
         log.exception("an event could not be stored")
         return [NotStorable(str(error)[:300])]
@@ -42,7 +42,9 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
 
 
 def store_events(events: Events) -> BatchResult:
-    """Store events and return once they are committed. If the caller has a transaction, use that one.
+    """Store events and return once they are committed.
+
+    If the caller has opened a transaction, the events are stored in it.
 
     Raises Unavailable or NotStorable; then nothing is stored.
     """

@@ -14,16 +14,16 @@ from errors.models import SEVERITY_RANK, ErrorGroup, GroupHash, PayloadDictionar
 from errors.store import to_resolve
 from errors.store.payloads import MAX_DICTIONARY_BYTES, Dictionary, pack, unpack
 
-Key = tuple[int, str]  # (app id, hash)
+Key = tuple[int, str]  # The app's id and the hash.
 
 MAX_ENTRIES = 20_000
 MAX_DICTIONARIES = 400
-MAX_MISSES = 8  # number of consecutive misses after which a dictionary is replaced
-TRUSTED_SECONDS = 30.0  # after this time, entries are compared with the database again
+MAX_MISSES = 8  # After this many consecutive misses, a dictionary is replaced.
+TRUSTED_SECONDS = 30.0  # After this time, entries are compared with the database again.
 
 
 class GroupCacheEntry:
-    """A group as this process last saw it. It may be out of date; the store checks it in its transaction."""
+    """A group as this process last saw it. The store checks in its transaction whether the entry is up to date."""
 
     __slots__ = ("checked_at", "dictionary", "group_id", "misses", "used_on")
 
@@ -31,8 +31,9 @@ class GroupCacheEntry:
         self.group_id = group_id
         self.checked_at = time.monotonic()
         self.dictionary: Dictionary | None = None
-        self.used_on: date | None = None  # when the dictionary's row was last marked as used
-        self.misses = 0  # consecutive payloads that the dictionary compressed badly
+        # The date on which the dictionary's row was last marked as used.
+        self.used_on: date | None = None
+        self.misses = 0  # The number of consecutive payloads that the dictionary compressed badly.
 
     def record_use(self, packed_size: int) -> None:
         if self.dictionary is not None:
@@ -44,7 +45,7 @@ class GroupCacheEntry:
 
 
 class GroupCache:
-    """The groups that this process has seen lately. Dictionaries take the most memory and have a lower limit."""
+    """The groups that this process has seen lately. Dictionaries take the most memory, so they have a lower limit."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[Key, GroupCacheEntry] = OrderedDict()
@@ -84,13 +85,13 @@ group_cache = GroupCache()
 
 
 def cached_group_ids(events: Iterable[NewEvent]) -> list[int]:
-    """Return the ids of the events' groups, or [] if one of them is not cached. The ids may be out of date."""
+    """Return the ids of the events' groups, or [] if a group is not cached. The ids may be out of date."""
     entries = {group_cache.get((event.app_id, event.group_hash)) for event in events}
     return sorted({entry.group_id for entry in entries if entry}) if None not in entries else []
 
 
 def resolve(events: Sequence[NewEvent]) -> dict[Key, GroupCacheEntry]:
-    """Return the groups of all events; create the missing ones. Runs inside the store's transaction.
+    """Return the groups of all events, and create the missing groups. Runs inside the store's transaction.
 
     The caller may add the returned entries to `group_cache` once the transaction has committed.
     """
@@ -110,7 +111,8 @@ def resolve(events: Sequence[NewEvent]) -> dict[Key, GroupCacheEntry]:
         found.update(_look_up(missing))
         missing = [key for key in missing if key not in found]
     if missing:
-        # Concurrent first events must create one group: one transaction creates it, the others wait here and find it.
+        # Concurrent first events must create one group: one transaction creates it; the others wait here and then find
+        # it.
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 for app_id in sorted({app_id for app_id, _ in missing}):
@@ -212,7 +214,7 @@ def _create_group(event: NewEvent) -> int:
 
 
 def create_dictionary(entry: GroupCacheEntry, payload: bytes, now: datetime) -> Dictionary | None:
-    """Store the payload as its group's dictionary, unless it is too large. Runs inside the store's transaction."""
+    """Store the payload as the dictionary of its group unless it is too large. Runs inside the store's transaction."""
     if len(payload) > MAX_DICTIONARY_BYTES:
         return None
     packed = pack(payload)
@@ -224,7 +226,7 @@ def create_dictionary(entry: GroupCacheEntry, payload: bytes, now: datetime) -> 
 
 
 def mark_used(dictionaries: Iterable[GroupCacheEntry], today: date) -> None:
-    """Mark the dictionaries as used today, so that retention keeps them. Updates a row at most once a day."""
+    """Mark the dictionaries as used today, so that retention keeps them. A row is updated at most once a day."""
     stale = [entry for entry in dictionaries if entry.dictionary and entry.used_on != today]
     if stale:
         PayloadDictionary.objects.filter(
@@ -236,6 +238,6 @@ def mark_used(dictionaries: Iterable[GroupCacheEntry], today: date) -> None:
 
 
 def worse_severity(one: str, other: str) -> str:
-    if one == other:  # fast path: usually equal, and enum lookups are slow
+    if one == other:  # The values are usually equal, and enum look-ups are slow.
         return one
     return max(one, other, key=lambda severity: SEVERITY_RANK[Severity(severity)])

@@ -1,4 +1,4 @@
-"""Daily partitions of events and payloads on PostgreSQL, so that a day is deleted by dropping tables."""
+"""Maintain daily partitions of events and payloads on PostgreSQL, so that a day is deleted by dropping tables."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -9,7 +9,7 @@ from errors.models import received_id
 
 TABLES = ("errors_errorevent", "errors_eventpayload")
 _NAME = re.compile(r"errors_errorevent_(\d{8})")
-_ready_days: set[date] = set()  # days whose partitions are known to exist
+_ready_days: set[date] = set()  # The days whose partitions are known to exist.
 # A statement that waits for an exclusive lock blocks all later statements on the table, so DROP TABLE gives up early.
 _LOCK_TIMEOUT_MS = 100
 _LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
@@ -35,7 +35,7 @@ def ensure(day: date) -> None:
         return
     start, end = _bounds(day)
     with connection.cursor() as cursor:
-        # Two nodes may do this at midnight, and the second one must see the tables that the first one created.
+        # Two nodes may do this at midnight, and the second node must see the tables that the first one created.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('errors.store.partitions'))")
         for table in TABLES:
             name = f"{table}_{day:%Y%m%d}"

@@ -1,7 +1,7 @@
 """Compress stored payloads with zstd, against a dictionary of the same group if there is one.
 
-The dictionary is an earlier payload of the group. Events of a group are alike, so that a payload of 15 KB takes 0.7 KB
-with the dictionary and 3.3 KB without it, and compresses faster.
+The dictionary is an earlier payload of the group. Events of a group are similar, so a payload of 15 KB takes 0.7 KB
+with the dictionary instead of 3.3 KB, and compresses faster.
 """
 
 import threading
@@ -15,10 +15,10 @@ from errors.event import json_codec
 from errors.models import ErrorEvent, EventPayload, PayloadDictionary
 
 _LEVEL = 1
-# The compressor's tables for payloads of unknown size take twice the memory and compress no better.
+# The compressor's tables for payloads of unknown size would take twice the memory and compress no better.
 _USUAL_PAYLOAD_BYTES = 32 * 1024
-# A prepared dictionary takes 60 KB, and 30 µs to prepare again. A cached compressor would save another 8 µs but takes
-# 235 KB, so that fewer fit into the same memory and the cache misses too often.
+# A prepared dictionary takes 60 KB, and 30 µs to prepare again. Caching the compressor would save another 8 µs but take
+# 235 KB, so fewer dictionaries would fit into the same memory, and the cache would miss too often.
 MAX_PREPARED = 96
 MAX_PAYLOAD_BYTES = 20 * 1024 * 1024
 MAX_DICTIONARY_BYTES = 256 * 1024
@@ -27,14 +27,14 @@ _plain = threading.local()
 
 
 class Dictionary:
-    """A payload of a group, against which its other payloads are compressed."""
+    """A payload of a group that serves as the dictionary for compressing its other payloads."""
 
     __slots__ = ("content", "id", "plain_size")
 
     def __init__(self, id: int, content: bytes, plain_size: int) -> None:
         self.id = id
         self.content = content
-        self.plain_size = plain_size  # compressed size of `content` without a dictionary
+        self.plain_size = plain_size  # The compressed size of `content` without a dictionary.
 
 
 _prepared_dictionaries: OrderedDict[int, zstandard.ZstdCompressionDict] = OrderedDict()
@@ -87,7 +87,7 @@ def unpack(data: bytes, dictionary: bytes | None = None) -> bytes:
 
 
 def json_of(event: ErrorEvent) -> bytes:
-    """Return the event as JSON. Raises EventPayload.DoesNotExist."""
+    """Return the JSON of the event. Raises EventPayload.DoesNotExist."""
     row = EventPayload.objects.get(pk=event.pk)
     if row.dictionary_id is None:
         return unpack(bytes(row.data))
@@ -105,7 +105,7 @@ def payload_of(event: ErrorEvent) -> dict[str, Any]:
 
 
 def payloads_with(text: str, event_ids: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the id and the payload of each event whose payload contains the text as a JSON string, or a part of one."""
+    """Yield the id and payload of each event whose payload contains the text in a JSON string."""
     wanted = json_codec.encode(text)[1:-1]
     for pk, body in _bodies(event_ids):
         if wanted in body:
@@ -127,6 +127,6 @@ def _bodies(event_ids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         if dictionary_id and dictionary_id not in dictionaries:
             dictionary = PayloadDictionary.objects.filter(pk=dictionary_id).first()
             if dictionary is None:
-                continue  # the group has just been deleted, and its events are being deleted
+                continue  # The group has just been deleted, and its events are being deleted.
             dictionaries[dictionary_id] = unpack(bytes(dictionary.content))
         yield pk, unpack(bytes(data), dictionaries[dictionary_id] if dictionary_id else None)

@@ -1,4 +1,4 @@
-"""Start the work that follows a committed batch in a thread, so that its clients are not delayed.
+"""Start the work that follows a committed batch in a thread, so that the clients need not wait for this work.
 
 The rule on critical errors is evaluated at once, and a worker resolves events for which there may be a source map.
 """

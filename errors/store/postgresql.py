@@ -1,4 +1,4 @@
-"""The store's statements on PostgreSQL: two per batch, since each costs a round trip to another process."""
+"""Execute the store's statements on PostgreSQL, two per batch, because each one is a round trip to another process."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,14 +65,15 @@ _ADD = f"""
 class PostgreSQL:
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        import psycopg  # imported here because it takes 7 MB, which SQLite does not need
+        # The import is here because psycopg takes 7 MB, and SQLite does not need it.
+        import psycopg
 
-        # Prepared on the server: planning an insert into forty partitions takes longer than executing it.
+        # The statement is prepared on the server, because planning an insert into forty partitions takes longer than
+        # executing it.
         connection.ensure_connection()
         raw: psycopg.Connection[Any] = connection.connection
-        if connection.settings_dict.get("OPTIONS", {}).get(
-            "pool"
-        ):  # pgbouncer, which does not support this, may be in use where there is no pool
+        if connection.settings_dict.get("OPTIONS", {}).get("pool"):
+            # Without a pool in the portal, pgbouncer may be in use, which does not support prepared statements.
             raw.prepare_threshold = 1
         with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             yield cursor
@@ -123,7 +124,7 @@ def _columns(rows: Rows, count: int) -> list[str]:
 def _array(values: Iterable[int | str | None]) -> str:
     """Return the values as a PostgreSQL array literal.
 
-    The driver's adaptation takes as long as the rest of writing a batch.
+    The driver's own conversion takes as long as the rest of writing a batch.
     """
     return f"{{{','.join([_element(value) for value in values])}}}"
 

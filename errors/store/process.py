@@ -1,4 +1,4 @@
-"""The store process, which compresses and commits one batch while a web process parses the next.
+"""Run the store process, which compresses and commits one batch while a web process parses the next batch.
 
 Both tasks are CPU-bound, and separate processes can use a core each (figures: docs/performance.md, "Which processes
 take errors"). `manage.py serve` starts it and keeps it running. It listens on a Unix socket that only this user may
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = 1.0
 _LENGTH = struct.Struct("<Q")
 _BUFFER_BYTES = 1024 * 1024
-_POLL_SECONDS = 0.25  # interval at which the process checks whether it has been asked to end
+_POLL_SECONDS = 0.25  # At this interval, the process checks whether it has been asked to end.
 
 
 class _WireOutcome(msgspec.Struct, array_like=True):
@@ -68,19 +68,19 @@ class StoreClient:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="errors.store.commit")
 
     async def commit(self, requests: Sequence[Events]) -> list[Outcome]:
-        """Return one outcome for each request, in their order. One batch at a time."""
+        """Return one outcome for each request, in the order of the requests. Only one batch may be in progress."""
         if await self._connect():
             try:
                 return await self._exchange(requests)
             except (OSError, asyncio.IncompleteReadError):
                 self._disconnect()
-                # Whether or not it was committed: an event that is already stored is counted once.
+                # The batch may have been committed or not. An event that is already stored is counted only once.
                 log.warning("the store process has ended; its last batch is committed here")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, commit, requests)
 
     async def _connect(self) -> bool:
-        """Return True if there is a connection. Tries again every RECONNECT_SECONDS."""
+        """Return True if there is a connection. A new attempt is made every RECONNECT_SECONDS."""
         if self._streams is None and self._address and time.monotonic() >= self._reconnect_at:
             self._reconnect_at = time.monotonic() + RECONNECT_SECONDS
             try:
@@ -105,7 +105,7 @@ class StoreClient:
 
 
 class _Connection:
-    """The store process's end of a connection: whole messages, or StoreDisconnected."""
+    """The connection to the store process. It transfers whole messages, or raises StoreDisconnected."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
@@ -142,7 +142,7 @@ class _Connection:
 
 
 class StoreProcess:
-    """A process that commits batches from its socket until it is asked to end and no web process is connected."""
+    """A process that commits batches from its socket until it has been asked to end and no web process is connected."""
 
     def __init__(self, address: Path) -> None:
         self._address = address

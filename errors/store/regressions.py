@@ -1,4 +1,4 @@
-"""Update resolved and muted groups when new events arrive: a group may regress, or its mute may end."""
+"""Update resolved and muted groups when new events arrive: a group may regress, and a mute may end."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def update_status(group_id: int, events: Sequence[NewEvent]) -> int:
 
 
 def _proves_regression(group: ErrorGroup, event: NewEvent) -> bool:
-    """Return True unless the event is late: from before the resolution, or from an older release than the fixed one."""
+    """Return True unless the event is older than the resolution, or its release is older than the fixed release."""
     if group.resolved_at is None:
         return True
     if event.received_at <= group.resolved_at or event.occurred_at <= group.resolved_at:
@@ -57,5 +57,5 @@ def _numbers(release: str) -> tuple[int, ...]:
             break
         numbers.append(int(part))
     while numbers and numbers[-1] == 0:
-        numbers.pop()  # 1.2 equals 1.2.0
+        numbers.pop()  # 1.2 equals 1.2.0.
     return tuple(numbers)

@@ -1,6 +1,6 @@
-"""Group events by their resolved frames: a fingerprint of original code belongs to one group, whatever the bundle.
+"""Group events by their resolved frames: a fingerprint of original code belongs to one group, in whatever bundle it is.
 
-The events were stored and counted in the group of their minified frames, so a move takes their counts along.
+The events were stored and counted in the group of their minified frames, so their counts move with them.
 """
 
 import uuid
@@ -32,12 +32,12 @@ Kind = GroupHash.Kind
 
 @dataclass(frozen=True)
 class Resolved:
-    """An event with the fingerprints before and after the resolution, and the texts that its group is to show."""
+    """An event with its fingerprints before and after the resolution, and with new texts for its group."""
 
     event: ErrorEvent
     minified_hash: str
     original_hash: str
-    # hashes of the original frames by earlier versions of the algorithm
+    # The hashes of the original frames by earlier versions of the algorithm.
     earlier_hashes: Sequence[str]
     title: str
     culprit: str
@@ -56,7 +56,8 @@ def regroup(resolved: Resolved) -> int:
     if known is None:
         is_old = before is None or before.kind == Kind.STORED
         is_first = not now_in.hashes.filter(kind=Kind.ORIGINAL).exists()
-        if is_old or is_first:  # the group keeps its events; a group of old events never splits
+        # The group keeps its events, because a group of old events is never split.
+        if is_old or is_first:
             target = now_in
             _show_original(target, resolved)
         else:
@@ -79,7 +80,10 @@ def regroup(resolved: Resolved) -> int:
 
 
 def _known_hash(resolved: Resolved) -> GroupHash | None:
-    """Return the row of the original code's fingerprint. One of an earlier version gets the current one in addition."""
+    """Return the row of the original code's fingerprint.
+
+    If only an older version is known, the current version is added.
+    """
     hashes = GroupHash.objects.filter(app_id=resolved.event.app_id)
     known = hashes.filter(hash=resolved.original_hash).first()
     if known is not None:
@@ -133,7 +137,7 @@ def _new_group(resolved: Resolved, like: ErrorGroup) -> ErrorGroup:
 
 
 def remove_event(event: ErrorEvent, tags: Mapping[str, str]) -> None:
-    """Lower the counts of the group of an event that has been deleted. Runs in the transaction that deletes it."""
+    """Lower the counts of a deleted event's group. Runs in the transaction that deletes the event."""
     group = ErrorGroup.objects.select_for_update().filter(pk=event.group_id).first()
     if group is None:
         return
@@ -183,7 +187,7 @@ def _as_new(resolved: Resolved) -> NewEvent:
 def _move(resolved: Resolved, source: ErrorGroup, target: ErrorGroup) -> None:
     """Move an event and its counts. A group without events that no one has worked with disappears in the other one."""
     event, new = resolved.event, _as_new(resolved)
-    ids = sorted((source.pk, target.pk))  # lock groups in the same order as the store does
+    ids = sorted((source.pk, target.pk))  # Lock the groups in the same order as the store does.
     locked = {
         g.pk: g for g in ErrorGroup.objects.select_for_update().filter(pk__in=ids).order_by("pk")
     }
@@ -256,7 +260,7 @@ def _remove_counts(
         user_count=Greatest(F("user_count") - lost_user, 0),
         last_event=last_event,
     )
-    if source.pk != old_group_id:  # the event was in a group that is merged into the source
+    if source.pk != old_group_id:  # The event was in a group that is merged into the source.
         ErrorGroup.objects.filter(pk=source.pk).update(
             event_count=Greatest(F("event_count") - 1, 0)
         )

@@ -1,11 +1,12 @@
-"""Maintain the searchable text of groups. Texts that this process has indexed before cost one set lookup."""
+"""Maintain the searchable text of groups. A text that this process has already indexed costs one set look-up."""
 
 from collections.abc import Iterable
 
 from errors.event.new_event import NewEvent
 from errors.models import GroupText
 
-MAX_TEXTS_PER_GROUP = 50  # cached per process; further texts of the group are not indexed
+# The maximum number of cached texts per process; further texts of the group are not indexed.
+MAX_TEXTS_PER_GROUP = 50
 _MAX_GROUPS = 20_000
 
 
@@ -40,7 +41,7 @@ text_cache = TextCache()
 
 def add(events: Iterable[tuple[int, NewEvent]], *, new_groups: Iterable[int]) -> None:
     """Make the events' texts searchable. Runs inside the store's transaction, with the groups' rows locked."""
-    text_cache.remove(new_groups)  # a transaction that was rolled back may have used the same ids
+    text_cache.remove(new_groups)  # A transaction that was rolled back may have used the same ids.
     new: dict[int, list[NewEvent]] = {}
     for group_id, event in events:
         if text_cache.is_new(group_id, event):

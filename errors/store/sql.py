@@ -1,4 +1,4 @@
-"""The interface of the store's SQL, which has one implementation per database."""
+"""Define the interface of the store's SQL, which has one implementation per database."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +18,7 @@ Rows = Sequence[Row]
 
 @dataclass(slots=True, frozen=True)
 class Batch:
-    """Rows of all tables, each sorted by its key so that concurrent writers do not deadlock."""
+    """The rows of all tables in a batch. Each list is sorted by its key, so that concurrent writers do not deadlock."""
 
     events: Rows  # EVENT_COLUMNS
     payloads: Rows  # PAYLOAD_COLUMNS
@@ -27,18 +27,19 @@ class Batch:
     hours: Rows  # (group_id, hour, count)
     tags: Rows  # (group_id, key, value, count)
     minutes: Rows  # (minute, app_id, severity, count)
-    # The smallest and the largest id of the events, if one of them names an order or something that may belong to one.
+    # The smallest and the largest id of the events, if an event names an order or an object that may belong to an
+    # order.
     to_link: tuple[int, int] | None
 
 
 class Dialect(Protocol):
     def cursor(self) -> AbstractContextManager[Any]:
-        """Open the cursor for the other methods. Database errors are raised as Django's exceptions."""
+        """Open a cursor for the other methods. Database errors are raised as Django's exceptions."""
 
     def new_ids(
         self, cursor: Any, seen: Rows, group_ids: Sequence[int]
     ) -> tuple[set[tuple[str, int]], list[Row]]:
-        """Insert (event_id hex, app_id, event) rows and return the (event_id, app_id) that are new.
+        """Insert (event_id hex, app_id, event) rows and return (event_id, app_id) of the new ones.
 
         Also return the states of the groups, as `group_states` does.
         """

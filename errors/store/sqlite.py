@@ -1,4 +1,4 @@
-"""The store's statements on SQLite: one per table and batch."""
+"""Execute the store's statements on SQLite, one per table and batch."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ class SQLite:
             yield cursor
 
     def timestamp(self, value: datetime) -> str:
-        # Django stores timestamps without their time zone
+        # Django stores timestamps without their time zone.
         return value.astimezone(UTC).isoformat(" ")[:-6]
 
     def event_id(self, event_id: str) -> str:
@@ -76,7 +76,7 @@ class SQLite:
             )
 
     def _add_users(self, cursor: Any, users: Rows) -> Counter[int]:
-        """Insert the users and return the number of new ones per group."""
+        """Insert the users and return the number of new users per group."""
         if not users:
             return Counter()
         cursor.execute(
@@ -104,8 +104,8 @@ def _insert(
 ) -> None:
     """Insert many rows per statement, in a few sizes so that the statements stay prepared.
 
-    The driver releases the GIL at every step and must reacquire it from all other threads. With one row per statement,
-    that took longer than the inserts.
+    The driver releases the GIL at every step, and other threads may hold it for a while. With one row per statement,
+    the waiting took longer than the inserts.
     """
     start = 0
     for count in _ROWS_PER_STATEMENT:

@@ -31,7 +31,7 @@ class Packed:
 
     @classmethod
     def of(cls, event: NewEvent) -> "Packed":
-        """Compress the payload, against its group's dictionary if it is cached."""
+        """Compress the payload, using the dictionary of its group if it is cached."""
         entry = groups.group_cache.get((event.app_id, event.group_hash))
         dictionary = entry.dictionary if entry else None
         if dictionary is None:
@@ -46,11 +46,11 @@ class BatchResult:
     stored: int = 0
     duplicates: int = 0
     severities: set[str] = field(default_factory=set)
-    to_resolve: int = 0  # events whose frames a source map may resolve
+    to_resolve: int = 0  # Events whose frames a source map may resolve.
 
 
 class _AfterCommit:
-    """Changes to the caches of this process, made once the transaction has committed."""
+    """Changes to the caches of this process that are made after the commit."""
 
     def __init__(self) -> None:
         self.entries: dict[Key, GroupCacheEntry] = {}
@@ -170,8 +170,8 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
 def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
     """Return the groups to lock first: all of them, or none if a group or partition may have to be created.
 
-    A transaction that holds some groups while it waits for others, or for a creation lock, could deadlock with another
-    node's batch.
+    A transaction that holds the locks of some groups while it waits for another lock could deadlock with a batch of
+    another node.
     """
     if not all(partitions.is_ready(day) for day in {one.event.received_at.date() for one in batch}):
         return []
@@ -181,9 +181,9 @@ def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
 def _states(
     sql: Dialect, cursor: Any, found: dict[Key, GroupCacheEntry], locked: Sequence[Row]
 ) -> dict[int, Row]:
-    """Return the groups' rows, locked, by group id. Corrects cache entries of groups that have been merged."""
+    """Return the locked rows of the groups by group id, and correct the cache entries of merged groups."""
     states = {row[0]: row for row in locked}
-    for _ in range(10):  # merges can form a chain
+    for _ in range(10):  # Merges can form a chain.
         ids = {entry.group_id for entry in found.values()} - states.keys()
         if ids:
             states |= {row[0]: row for row in sql.group_states(cursor, sorted(ids))}
@@ -244,7 +244,7 @@ def _event_row(sql: Dialect, event: NewEvent, entry: GroupCacheEntry, id: int) -
 def _update_dictionaries(
     rows: Sequence[tuple[Packed, GroupCacheEntry, int]], states: dict[int, Row], after: _AfterCommit
 ) -> None:
-    """Create dictionaries for groups that have more than one event, and replace those that compress badly."""
+    """Create dictionaries for groups that have more than one event, and replace dictionaries that compress badly."""
     used = {}
     checked: set[int] = set()
     for packed, entry, _ in rows:
@@ -258,7 +258,7 @@ def _update_dictionaries(
         if entry.group_id in checked or not entry.needs_dictionary():
             continue
         checked.add(entry.group_id)
-        if states[entry.group_id][4]:  # event_count before this batch
+        if states[entry.group_id][4]:  # The event_count before this batch.
             dictionary = groups.create_dictionary(
                 entry, packed.event.payload, packed.event.received_at
             )

@@ -18,17 +18,17 @@ from errors.store.write import BatchResult
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 128  # maximum number of requests
+MAX_BATCH = 128  # The maximum number of requests.
 MAX_BATCH_BYTES = 8 * 1024 * 1024
-MAX_WAITING = 4_000  # maximum number of requests
+MAX_WAITING = 4_000  # The maximum number of requests.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-TIMEOUT_SECONDS = 25.0  # longer than SDKs wait for a response
+TIMEOUT_SECONDS = 25.0  # SDKs do not wait this long for a response.
 
 Parse = Callable[[], Sequence[NewEvent]]
 
 
 class _Job:
-    """One request's events on their way to the store."""
+    """The events of one request that are waiting to be stored."""
 
     __slots__ = ("done", "events", "parse", "size_bytes")
 
@@ -39,7 +39,8 @@ class _Job:
         self.events: Sequence[NewEvent] = ()
 
     def finish(self, outcome: Outcome | Exception) -> None:
-        if self.done.done():  # the client has been answered: it waited too long
+        # The wait was too long, and the client has already received a response.
+        if self.done.done():
             return
         if isinstance(outcome, Exception):
             self.done.set_exception(outcome)
@@ -51,16 +52,16 @@ class Writer:
     """A writer that forms batches and passes them to the store. All methods run in one event loop."""
 
     def __init__(self) -> None:
-        # client of the store process; without one, this process commits
+        # The client of the store process. Without a client, this process commits.
         self.store_address: Path | None = None
         self.batch_count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def store(self, parse: Parse, size_bytes: int) -> BatchResult:
-        """Call `parse` when the request is next, store the events it returns, and return once they are committed.
+        """Call `parse` when it is this request's turn, and store the events that it returns. Return after the commit.
 
-        `size_bytes` is about how much memory the request takes meanwhile. Raises what `parse` raises, NotStorable, or
-        Unavailable if too much is waiting or the store does not answer within TIMEOUT_SECONDS.
+        `size_bytes` is roughly the memory that the request takes during this time. Raises the exceptions of `parse`,
+        NotStorable, or Unavailable if too much data is waiting or the store does not answer within TIMEOUT_SECONDS.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -87,7 +88,7 @@ class Writer:
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._queue: deque[_Job] = deque()
-        self._batch: list[_Job] = []  # parsed, not yet sent
+        self._batch: list[_Job] = []  # Requests that are parsed but not yet sent.
         self._batch_bytes = 0
         self._waiting_count = 0
         self._waiting_bytes = 0
@@ -101,7 +102,9 @@ class Writer:
             self._loop.call_soon(self._step)
 
     def _step(self) -> None:
-        """Parse one request. Commit once half of the waiting requests are parsed; the others are parsed meanwhile.
+        """Parse one request.
+
+        Commit after half of the waiting requests are parsed; the others are parsed during the commit.
 
         Only one request is parsed at a time, so that the event loop soon returns to the store's answers and other
         clients.
@@ -131,7 +134,7 @@ class Writer:
         except Exception as error:
             job.finish(error)
             return
-        except BaseException as error:  # a panic of an extension written in Rust
+        except BaseException as error:  # An extension written in Rust may panic.
             log.exception("a request could not be parsed")
             job.finish(Unavailable(str(error)))
             return

@@ -1,4 +1,4 @@
-"""Staff actions on groups, one at a time and in bulk."""
+"""Handle the actions of staff on groups, one at a time and in bulk."""
 
 import uuid
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def _number(request: HttpRequest, name: str, maximum: int = 10**9) -> int | None
 def _text(request: HttpRequest, name: str, max_length: int) -> str:
     return (
         request.POST.get(name, "").replace("\0", "").strip()[:max_length]
-    )  # PostgreSQL cannot store NUL
+    )  # PostgreSQL cannot store NUL.
 
 
 def _groups(count: int) -> str:
@@ -59,7 +59,7 @@ def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime, ba
 def _resolve_and_list(
     request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID
 ) -> str:
-    """Resolve the groups, and write a list of the buyers whose orders each of them lost."""
+    """Resolve the groups. For each group, list the buyers whose orders failed because of its errors."""
     text = _resolve(request, groups, user, now, batch)
     count = 0
     for group in groups:
@@ -91,7 +91,7 @@ def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime, bat
 
 
 def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
-    """Assign to the user in the form. Without one (in bulk), assign to the current user; an empty value unassigns."""
+    """Assign the groups to the user in the form. A bulk action without a user means the current one; "" unassigns."""
     given = request.POST.get("user", str(user.pk))
     to: User | None = None
     if given:
@@ -181,13 +181,13 @@ def group_act(request: HttpRequest, group_id: int) -> HttpResponse:
 @require_POST
 @may_change
 def group_bulk(request: HttpRequest) -> HttpResponse:
-    """Act on the checked groups, or on all that match the list's filters."""
+    """Act on the checked groups, or on all groups that match the filters of the list."""
     ids = staff_actions.chosen_ids(request, "group")
     if staff_actions.wants_all_matching(request):
         parameters = QueryDict(request.POST.get("query", "")[:5_000])
         found = find_groups(parameters, user=request.user, now=timezone.now()).groups
         newest = request.POST.get("newest", "")
-        if newest.isdecimal():  # the user has not seen groups that began after the page was loaded
+        if newest.isdecimal():  # The user has not seen groups that began after the page was loaded.
             found = found.filter(pk__lte=int(newest[:18]))
         ids = list(found.order_by("pk").values_list("pk", flat=True)[: staff_actions.MAX_ROWS])
     back = reverse("errors:group-list")
@@ -222,7 +222,7 @@ def undo(request: HttpRequest, batch: UUID) -> HttpResponse:
 @require_POST
 @may_delete
 def group_delete(request: HttpRequest, group_id: int) -> HttpResponse:
-    """Delete a group with its events."""
+    """Delete a group and its events."""
     group = get_object_or_404(ErrorGroup.objects.visible(), pk=group_id)
     deletion.delete_groups([group], now=timezone.now())
     messages.success(request, f"Deleted with all its events: {group.title}")

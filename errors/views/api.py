@@ -1,6 +1,6 @@
-"""Read errors for scripts and tools: `/api/v1/error-groups/` and its neighbors.
+"""Read errors with scripts and tools: `/api/v1/error-groups/` and related URLs.
 
-A key reaches the errors of its own app only.
+A key gives access only to the errors of its own app.
 """
 
 import uuid

@@ -1,6 +1,6 @@
-"""Change and delete errors for scripts and tools: `/api/v1/error-groups/act/` and the deletions.
+"""Change and delete errors with scripts and tools: `/api/v1/error-groups/act/` and the deletions.
 
-A key reaches the errors of its own app only. Every change is in the audit log.
+A key gives access only to the errors of its own app. The audit log records every change.
 """
 
 import uuid
@@ -22,7 +22,7 @@ from errors.services import deletion, merging, triage
 from errors.views.api_parameters import get_event
 from errors.views.api_shapes import Changed, Deleted, GroupAction, UserOfEvents
 
-_PREFIX_LENGTH = 10  # length of the part of a key that the app's page shows
+_PREFIX_LENGTH = 10  # The app's page shows this many characters of a key.
 
 
 @api(Scope.ERRORS_WRITE, "POST")

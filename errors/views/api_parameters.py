@@ -45,7 +45,7 @@ def timestamp(request: HttpRequest, name: str) -> datetime | None:
 
 
 def find_groups(request: HttpRequest, app: ClientApp) -> QuerySet[ErrorGroup]:
-    """Return the app's groups that match `query`, in the language of the page, and `state`."""
+    """Return the app's groups in this `state` that match `query`, which has the syntax of the page's search line."""
     state = parameter(request, "state")
     if state not in STATES:
         raise BadRequest(f"`state` is one of {', '.join(key for key in STATES if key)}", 422)

@@ -1,4 +1,4 @@
-"""The JSON that the errors API returns and accepts."""
+"""Define the JSON that the errors API returns and accepts."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -56,7 +56,7 @@ class Group(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Note(msgspec.Struct, forbid_unknown_fields=True):
-    """An entry of an error's history. `by` is None for changes by events and by API keys."""
+    """An entry in the history of an error. `by` is None for changes made by events or API keys."""
 
     kind: str
     at: datetime
@@ -78,7 +78,7 @@ class GroupDetail(Group, forbid_unknown_fields=True):
 
 
 class GroupPage(msgspec.Struct, forbid_unknown_fields=True):
-    """`next_cursor` is the cursor of the next page, or "" on the last one."""
+    """A page of errors. `next_cursor` is the cursor of the next page, or "" on the last page."""
 
     groups: list[Group]
     next_cursor: str
@@ -113,20 +113,20 @@ class Event(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class EventPage(msgspec.Struct, forbid_unknown_fields=True):
-    """`next_cursor` is the cursor of the next page, or "" on the last one."""
+    """A page of events. `next_cursor` is the cursor of the next page, or "" on the last page."""
 
     events: list[Event]
     next_cursor: str
 
 
 class EventDetail(Event, forbid_unknown_fields=True):
-    """An event with its payload as it was stored; None if the payload has been deleted."""
+    """An event with its stored payload, which is None if it has been deleted."""
 
     payload: dict[str, Any] | None
 
 
 class Slot(msgspec.Struct, forbid_unknown_fields=True):
-    """The number of errors by severity from `at` for `step_seconds`."""
+    """The number of errors by severity during `step_seconds` from `at` on."""
 
     at: datetime
     counts: dict[str, int]
@@ -147,7 +147,7 @@ class GroupCounts(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReleaseShown(msgspec.Struct, forbid_unknown_fields=True):
-    """A release. The shares of crash-free sessions and users are percentages, or None without sessions."""
+    """A release. The crash-free shares of sessions and users are percentages, or None without sessions."""
 
     version: str
     created_at: datetime
@@ -173,7 +173,7 @@ class Changed(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Deleted(msgspec.Struct, forbid_unknown_fields=True):
-    """The target of the deletion, as text. The deletion of many events may continue for some minutes."""
+    """The target of the deletion, as text. Deleting many events may take some minutes."""
 
     deleted: str
 
@@ -186,7 +186,8 @@ Id = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 class GroupAction(msgspec.Struct, forbid_unknown_fields=True):
     """An action on errors. `release` is for resolve; `hours`, `events` and `users` for mute; `to` for assign.
 
-    Without `to`, errors are unassigned. A mute ends with the first of its conditions; without any, when it is reopened.
+    Without `to`, errors are unassigned. A mute ends when the first of its conditions is met, or else when the error is
+    reopened.
     """
 
     action: Literal["resolve", "reopen", "mute", "assign", "merge", "unmerge", "comment", "delete"]
@@ -200,6 +201,6 @@ class GroupAction(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class UserOfEvents(msgspec.Struct, forbid_unknown_fields=True):
-    """A user as the events show it: the id that the app sends, or the reference of an address."""
+    """A user as events show it: the id that the app sends, or the pseudonym of an address."""
 
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]

@@ -1,8 +1,8 @@
-"""The common parts of the endpoints for sentry-cli and the bundler plugins.
+"""Share the common parts of the endpoints for sentry-cli and the bundler plugins.
 
-They follow Sentry's API, under `/api/0/`: a secret key with the scope `releases` as bearer token, and refusals as
-`{"detail": "…"}`. The key decides the app; the organization in the path may have any name, and the project must be the
-app's.
+The endpoints follow Sentry's API under `/api/0/`: the bearer token is a secret key with the scope `releases`, and
+refusals have the form `{"detail": "…"}`. The key determines the app. The organization in the path may have any name;
+the project must be the app's.
 """
 
 import json
@@ -35,7 +35,7 @@ def refusal(status: int, detail: str, **headers: str) -> HttpResponse:
 def cli(
     *methods: str,
 ) -> Callable[[CliView[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
-    """Decorate a view for sentry-cli. It takes the app of the key as its second argument."""
+    """Decorate a view for sentry-cli. The view takes the app of the key as its second argument."""
 
     def decorate(view: CliView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
         @csrf_exempt
@@ -85,7 +85,7 @@ def check_projects(app: ClientApp, projects: object) -> None:
 
 
 def read_object(request: HttpRequest) -> dict[str, Any]:
-    """Return the JSON object in the body, or {} for an empty body. Raises BadRequest."""
+    """Return the JSON object in the body, or {} if the body is empty. Raises BadRequest."""
     if not request.body:
         return {}
     try:
@@ -98,7 +98,7 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
 
 
 def text_of(body: dict[str, Any], name: str, max_length: int) -> str:
-    """Return a text of the body, or "" if it is missing. Raises BadRequest if it is something else or too long."""
+    """Return a text in the body, or "" if there is none. Raises BadRequest for other types and for long texts."""
     value = body.get(name)
     if value is None:
         return ""

@@ -1,4 +1,4 @@
-"""Endpoints by which sentry-cli creates, finalizes and deletes releases, and sends commits and deploys."""
+"""Let sentry-cli create, finalize and delete releases, and send commits and deploys."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ MAX_LISTED = 100
 # --- what sentry-cli asks about the server ------------------------------------------------------------
 @cli("GET")
 def info(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Return the permissions of the key, with which `sentry-cli info` verifies that the key works."""
+    """Return the permissions of the key, which `sentry-cli info` uses to verify the key."""
     scopes = ["org:read", "project:read", "project:releases"]
     return json_response({"version": "0", "auth": {"scopes": scopes}, "user": None})
 
@@ -54,7 +54,7 @@ def projects(request: HttpRequest, app: ClientApp, organization: str) -> HttpRes
 
 @cli("GET")
 def repositories(request: HttpRequest, app: ClientApp, organization: str) -> HttpResponse:
-    """Return no repositories, so that sentry-cli reads the commits from the local one."""
+    """Return no repositories, so that sentry-cli reads the commits from the local repository."""
     return json_response([])
 
 
@@ -105,7 +105,7 @@ def release_commits(
 def previous_with_commits(
     request: HttpRequest, app: ClientApp, organization: str, version: str
 ) -> HttpResponse:
-    """Return the newest other release that has commits, so that sentry-cli sends those since then."""
+    """Return the newest other release that has commits, so that sentry-cli sends the commits since that release."""
     found = queries.previous_with_commits(app, version)
     return json_response(_described(found) if found else {})
 
@@ -154,7 +154,7 @@ def _update(release: Release, body: dict[str, Any]) -> Release:
         url=text_of(body, "url", 500),
         ref=text_of(body, "ref", 200) or _ref(refs),
     )
-    if refs == []:  # set-commits --clear
+    if refs == []:  # `set-commits --clear` sends an empty list.
         services.set_commits(release, [])
     return release
 

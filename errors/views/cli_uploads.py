@@ -1,4 +1,4 @@
-"""Endpoints by which sentry-cli and the bundler plugins upload source maps."""
+"""Let sentry-cli and the bundler plugins upload source maps."""
 
 import re
 import zlib
@@ -24,7 +24,7 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 @cli("GET", "POST")
 def chunk_upload(request: HttpRequest, app: ClientApp, organization: str) -> HttpResponse:
-    """Return how to upload, or save the chunks of the request."""
+    """Return the upload options for GET; otherwise save the chunks in the request."""
     if request.method == "GET":
         return json_response(_options(organization))
     now = timezone.now()
@@ -110,7 +110,7 @@ def _assemble(app: ClientApp, body: dict[str, Any], release: str, dist: str) -> 
 def release_files(
     request: HttpRequest, app: ClientApp, organization: str, project: str, version: str
 ) -> HttpResponse:
-    """List the files of a release, or save the one in the request."""
+    """List the files of a release, or save the file in the request."""
     version = version_of(version)
     if request.method == "GET":
         files = ArtifactFile.objects.filter(bundle__app=app, bundle__release=version)

@@ -1,4 +1,4 @@
-"""The staff page on which an app's inbound filters are enabled and disabled, with a preview on stored events."""
+"""Show the page that enables and disables an app's inbound filters, with a preview on stored events."""
 
 from datetime import datetime
 
@@ -78,7 +78,7 @@ def _page(
     tried: tuple[Filter, str] | None = None,
     preview: queries.Preview | None = None,
 ) -> HttpResponse:
-    """Render the page. `tried` is the filter of the form that was sent, with the text of its patterns."""
+    """Render the page. `tried` is the filter in the submitted form, with the text of its patterns."""
     on = {row.kind: row for row in InboundFilter.objects.filter(app=app)}
     counts = queries.dropped_counts(app, now=now)
     rows = []

@@ -1,4 +1,4 @@
-"""Staff pages: the list of groups, a group, an event. They require the permission to view groups."""
+"""Show the list of groups, a group, and an event to staff who have the permission to view groups."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -126,7 +126,7 @@ def group_list(request: HttpRequest) -> HttpResponse:
 def _page_by_risk(
     groups: QuerySet[ErrorGroup], *, cursor: str, now: datetime
 ) -> tuple[KeysetPage[ErrorGroup], dict[int, Amounts]]:
-    """Return the groups with money at risk, most first. The cursor is the number of groups on the pages before."""
+    """Return the groups with the most money at risk. The cursor is the number of groups on the previous pages."""
     at_risk = pages.groups_at_risk(now=now)
     ordered = order_by_risk(at_risk)
     kept = set(groups.filter(pk__in=ordered).values_list("pk", flat=True))
@@ -141,7 +141,7 @@ def _page_by_risk(
 @require_GET
 @may_view
 def complete(request: HttpRequest) -> HttpResponse:
-    """Return suggestions for the search line; `q` is what was typed up to the cursor."""
+    """Return suggestions for the search line. `q` is the text before the cursor."""
     return json_response(complete_search(request.GET.get("q", "")))
 
 
@@ -178,7 +178,7 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
     events = list(pages.latest_events(group)[: EVENTS_ON_GROUP + 1])
     for event in events:
         if event.group_id == group.pk:
-            event.group = group  # saves a query
+            event.group = group  # This saves a query.
     return render(
         request,
         "errors/group_detail.html",
@@ -213,7 +213,7 @@ def _user_row(key: str) -> dict[str, str]:
 @require_GET
 @may_view
 def tag_list(request: HttpRequest, group_id: int) -> HttpResponse:
-    """Show every counted tag of the group with all of its values."""
+    """Show all counted tags of the group with all their values."""
     group = get_object_or_404(ErrorGroup, pk=group_id)
     context = {
         **admin.site.each_context(request),
@@ -231,7 +231,7 @@ def tag_list(request: HttpRequest, group_id: int) -> HttpResponse:
 @require_GET
 @may_view
 def user_list(request: HttpRequest, group_id: int) -> HttpResponse:
-    """Show all affected users of the group, USERS_PER_PAGE on a page, by key."""
+    """Show all affected users of the group by key, with USERS_PER_PAGE on a page."""
     group = get_object_or_404(ErrorGroup, pk=group_id)
     after = request.GET.get("after", "").replace("\0", "")
     keys = pages.affected_users(group, limit=USERS_PER_PAGE + 1, after=after)
@@ -311,7 +311,7 @@ def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
 @require_GET
 @may_view
 def event_latest(request: HttpRequest, group_id: int) -> HttpResponse:
-    """Redirect to the newest event of the group: a permanent link."""
+    """Redirect to the newest event of the group. This URL is a permanent link."""
     event = pages.latest_events(get_object_or_404(ErrorGroup, pk=group_id)).first()
     if event is None:
         raise Http404("all events of this group have been deleted")
@@ -348,7 +348,7 @@ def _sections(
 
 
 def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:
-    """Return the event's columns, each with the URL of a search for the same value."""
+    """Return the event's columns, each with a URL that searches for the same value."""
     named = [
         ("Environment", event.environment, "env"),
         ("Release", event.release, "release"),
@@ -371,7 +371,7 @@ def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:
 @require_GET
 @may_view
 def event_raw(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
-    """Download the stored event. As an attachment of type JSON, it cannot run as a page of this origin."""
+    """Download the stored event. The response is a JSON attachment, so it cannot run as a page of this origin."""
     _, event = _get_event(group_id, event_id)
     try:
         body = payloads.json_of(event)

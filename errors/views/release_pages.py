@@ -1,4 +1,4 @@
-"""Staff pages of releases: the list, and one release with its deploys, groups, commits and source maps."""
+"""Show the list of releases, and a release with its deploys, groups, commits and source maps."""
 
 from django.contrib import admin
 from django.contrib.auth.decorators import permission_required

@@ -1,7 +1,7 @@
 """Describe current problems, most severe first: failing components and active alerts.
 
 Each cause is one line. An alert or check whose `depends_on` names a component that is down is a consequence of that
-that outage, and alerts of the same type are one line that says how many they are.
+outage. Alerts of the same type share one line, which gives their number.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -58,9 +58,9 @@ class Command(BaseCommand):
             raise CommandError("no file could be read")
 
     def _show(self, files: list[importing.EventFile], events: int, shown: int) -> int:
-        """Print the progress in percent of the bytes read.
+        """Print the progress as a percentage of the bytes read.
 
-        Update one line on a terminal; otherwise print a line per 5 %.
+        Update one line on a terminal; otherwise print a line after each 5 %.
         """
         total = sum(file.size for file in files) or 1
         percent = 100 * sum(file.position for file in files) // total
