@@ -22,6 +22,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from prometheus_client.core import Metric
 
+from core.lib.app_access import sees_every_app
 from core.lib.charts import Chart
 from core.lib.forecasts import Forecast
 from core.lib.registry import Registry
@@ -148,6 +149,12 @@ class Widget:
     order: int  # position on the page, ascending
     size: WidgetSize  # share of the page's width
     tab: Tab
+    respects_apps: bool
+
+    @property
+    def is_visible(self) -> bool:
+        """Return False for a reader who sees only some apps, if the widget shows figures of all."""
+        return self.respects_apps or sees_every_app()
 
 
 dashboard_widgets: Registry[Widget] = Registry("dashboard_widgets")
@@ -162,14 +169,18 @@ def widget(
     order: int = 500,
     size: WidgetSize = "medium",
     tab: Tab = Tab.PLATFORM,
+    respects_apps: bool = False,
 ) -> Callable[[WidgetFunction], WidgetFunction]:
     """Register a widget: a function that takes a WidgetContext and returns the context of its template.
 
-    The widget reloads every `refresh` seconds. Its template context holds values that are ready to display.
+    The widget reloads every `refresh` seconds. Its template context holds values that are ready to display. It is shown
+    to people who see only some apps if it `respects_apps`: it reads all rows of apps through `app_access.limit`.
     """
     return dashboard_widgets.decorator(
         name,
-        lambda function: Widget(name, title, template, function, refresh, order, size, tab),
+        lambda function: Widget(
+            name, title, template, function, refresh, order, size, tab, respects_apps
+        ),
     )
 
 
@@ -211,6 +222,11 @@ class OverviewFigure:
     # widget with the details, which is shown on a page of its own instead of that of `url_name`
     widget: str
     describe_warning: Callable[[datetime], str] | None
+    respects_apps: bool  # as for widgets
+
+    @property
+    def is_visible(self) -> bool:
+        return self.respects_apps or sees_every_app()
 
     @property
     def url(self) -> str:
@@ -232,6 +248,7 @@ def overview_figure(
     on_timeline: bool = False,
     is_less_better: bool | None = None,
     describe_warning: Callable[[datetime], str] | None = None,
+    respects_apps: bool = False,
 ) -> Callable[[ReadingFunction], ReadingFunction]:
     """Register a figure of the overview: a function that takes a WidgetContext and returns a Reading.
 
@@ -250,6 +267,7 @@ def overview_figure(
             is_less_better,
             widget,
             describe_warning,
+            respects_apps,
         ),
     )
 
@@ -276,7 +294,10 @@ interval_sections: Registry[IntervalFunction] = Registry("interval_sections")
 
 
 def interval_section(name: str) -> Callable[[IntervalFunction], IntervalFunction]:
-    """Register a function that lists what happened from `since` to before `until`; it may return None."""
+    """Register a function that lists what happened from `since` to before `until`; it may return None.
+
+    It reads rows of apps through `app_access.limit`.
+    """
     return interval_sections.decorator(name, lambda function: function)
 
 

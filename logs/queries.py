@@ -9,6 +9,7 @@ from django.db.models import Max, Min, Q, QuerySet
 from core.clients.models import ClientApp
 from core.clients.queries import app_slugs
 from core.lib import search_terms
+from core.lib.app_access import limit
 from core.lib.search_terms import Completion, Term
 from errors.models import ErrorEvent
 from errors.models.events import received_id, received_time
@@ -53,7 +54,7 @@ def search(parameters: Mapping[str, str], *, now: datetime) -> SearchResult:
     """Return the entries that match the parameters of the page's URL."""
     chosen = (f'{key}:"{parameters[key]}"' for key in FILTERS[1:] if parameters.get(key))
     terms = search_terms.parse(" ".join([parameters.get("q", ""), *chosen]))
-    result = SearchResult(LogEntry.objects.all())
+    result = SearchResult(limit(LogEntry.objects.all()))
     phrases: list[list[str]] = []
     for term in terms:
         try:
@@ -154,7 +155,7 @@ def entries_around(event: ErrorEvent, trace_id: str) -> list[LogEntry]:
     """Return the entries of the event's trace and request, oldest first: the last MAX_RELATED up to the event."""
     until = event.received_at + _BEFORE_TRACE
     found: dict[int, LogEntry] = {}
-    earlier = LogEntry.objects.filter(pk__lt=received_id(until)).order_by("-pk")
+    earlier = limit(LogEntry.objects.filter(pk__lt=received_id(until))).order_by("-pk")
     if trace_id:
         found |= {one.pk: one for one in earlier.of_trace(trace_id)[:MAX_RELATED]}
     if event.request_id:

@@ -13,6 +13,7 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         from core.lib import (  # noqa: F401  (their registries)
+            app_access,
             first_steps,
             log_shipping,
             logs,

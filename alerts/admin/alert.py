@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from alerts import services
 from alerts.messages import format_value
 from alerts.models import AlertEvent, SystemAlert
-from core.lib import formats
+from core.lib import app_access, formats
 from core.lib.admin import LogAdmin, PortalInline, Section
 
 
@@ -52,7 +52,7 @@ class SystemAlertAdmin(LogAdmin):
     list_select_related = ("rule",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SystemAlert]:
-        return SystemAlert.objects.visible()
+        return app_access.limit(SystemAlert.objects.visible())
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False

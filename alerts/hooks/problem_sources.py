@@ -5,18 +5,19 @@ from django.utils import timezone
 from alerts.models import SystemAlert
 from alerts.queries.causes import onset_of_alert
 from alerts.queries.impact import ALERT, describe_alert, references_from_json
+from core.lib.app_access import limit
 from impact.causes import Onset
 from impact.extension_points import Description, Mention, Page, Problem, Watch, problem_source
 from impact.references import narrow
 
 
 def describe(id: int) -> Description | None:
-    alert = SystemAlert.objects.visible().select_related("rule").filter(pk=id).first()
+    alert = limit(SystemAlert.objects.visible().select_related("rule").filter(pk=id)).first()
     return describe_alert(alert, now=timezone.now()) if alert else None
 
 
 def onset(id: int) -> Onset | None:
-    alert = SystemAlert.objects.visible().select_related("rule").filter(pk=id).first()
+    alert = limit(SystemAlert.objects.visible().select_related("rule").filter(pk=id)).first()
     return onset_of_alert(alert) if alert else None
 
 

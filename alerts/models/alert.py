@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from alerts.extension_points import Severity
 from alerts.models.rule import AlertRule
+from core.clients.models import ClientApp
 
 
 class AlertState(models.TextChoices):
@@ -83,6 +84,14 @@ class SystemAlert(models.Model):
     metadata = models.JSONField(default=dict, blank=True)
     references = models.JSONField(default=dict, blank=True)
     source = models.CharField(max_length=100, blank=True)
+    app = models.ForeignKey(
+        ClientApp,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The app that the problem concerns, if it concerns one only",
+    )
     rule = models.ForeignKey(
         AlertRule, models.SET_NULL, null=True, blank=True, related_name="alerts"
     )

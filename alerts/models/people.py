@@ -5,6 +5,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from alerts.models.channel import QuietHours
+from core.clients.models import ClientApp
 from core.lib.reference_field import ReferenceField
 
 
@@ -43,6 +44,12 @@ class Person(QuietHours):
 class Team(models.Model):
     name = models.CharField(max_length=100, unique=True)
     people = models.ManyToManyField(Person, blank=True, related_name="teams")
+    apps = models.ManyToManyField(
+        ClientApp,
+        blank=True,
+        related_name="+",
+        help_text="The people of the team see only these apps and those of their other teams. None: no limit.",
+    )
 
     class Meta:
         ordering = ["name"]

@@ -3,12 +3,10 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from django.db.models import Q
-
 from alerts.extension_points import alert_rules
 from alerts.models import SystemAlert
+from alerts.queries.apps import find_named_apps
 from alerts.queries.impact import describe_alert
-from core.clients.models import ClientApp
 from impact.causes import Onset
 from impact.extension_points import Problem, problem_sources
 from impact.queries.causes import subject
@@ -41,7 +39,7 @@ def onset_of_alert(alert: SystemAlert) -> Onset:
         subjects.add(subject("alerts.alertrule", rule.pk))
         if rule.name in alert_rules:
             subjects.update(map(component_subject, alert_rules.get(rule.name).depends_on))
-    app_ids = _app_ids(alert)
+    app_ids = find_named_apps(alert.labels, alert.metadata) | ({alert.app_id} - {None})
     environment = alert.metadata.get("environment")
     if app_ids and alert.labels.get("name"):
         own.update(f"series {pk} {alert.labels['name']}" for pk in app_ids)
@@ -66,15 +64,6 @@ def onset_of_alert(alert: SystemAlert) -> Onset:
         releases=counted.releases,
         text=f"{onset.text}\n{counted.text}",
     )
-
-
-def _app_ids(alert: SystemAlert) -> set[int]:
-    """Return the app that the labels or the metadata name, by its name or slug."""
-    names = {alert.labels.get("app"), alert.metadata.get("app")} - {None, ""}
-    if not names:
-        return set()
-    apps = ClientApp.objects.filter(Q(name__in=names) | Q(slug__in=names))
-    return set(apps.values_list("pk", flat=True))
 
 
 def _first_counted(alert: SystemAlert, *, since: datetime) -> Onset | None:

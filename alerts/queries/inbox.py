@@ -21,6 +21,7 @@ from alerts.queries.channels import (
     has_usable_channel,
     list_unrouted_channels,
 )
+from core.lib.app_access import limit
 
 LESSER_SEVERITIES = (Severity.WARNING, Severity.MEDIUM)
 
@@ -65,7 +66,8 @@ class ActiveSummary:
 
 def active_summary(*, now: datetime) -> ActiveSummary:
     is_active = Q(state__in=ACTIVE_STATES)
-    counts = SystemAlert.objects.filter(state__in=[*ACTIVE_STATES, AlertState.DISMISSED]).aggregate(
+    counted = limit(SystemAlert.objects.filter(state__in=[*ACTIVE_STATES, AlertState.DISMISSED]))
+    counts = counted.aggregate(
         overdue=Count("pk", filter=Q(state=AlertState.OPEN, respond_by__lt=now)),
         unread=Count("pk", filter=is_active & Q(read_at=None)),
         unanswered=Count("pk", filter=Q(state=AlertState.OPEN, is_unanswered=True)),
@@ -141,5 +143,5 @@ def list_types() -> list[tuple[str, str]]:
 def list_sources() -> list[str]:
     """Return the apps of all rules and the sources of active alerts, without a scan of all alerts."""
     of_rules = {name.partition(".")[0] for name in AlertRule.objects.values_list("name", flat=True)}
-    of_active = set(SystemAlert.objects.active().values_list("source", flat=True).distinct())
+    of_active = set(limit(SystemAlert.objects.active()).values_list("source", flat=True).distinct())
     return sorted((of_rules | of_active) - {""})

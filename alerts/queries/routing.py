@@ -10,17 +10,23 @@ from django.db.models import Q
 from alerts.channels import filter_configured, get_config, get_transport
 from alerts.extension_points import Severity
 from alerts.models import AlertType, Channel, EscalationStep, Person
+from alerts.queries.apps import may_be_notified
 from alerts.wall_clock import to_instant
+from core.lib.app_access import visible_apps
 
 
 @dataclass(frozen=True)
 class Destination:
-    """One message to one channel. People with quiet hours get a message, and so a stream, of their own."""
+    """One message to one channel.
+
+    People with quiet hours, and those who see only some apps, get a message, and so a stream, of their own.
+    """
 
     channel: Channel
     not_before: datetime
     recipients: tuple[str, ...] = ()
     audience: str = ""
+    reader: Person | None = None  # the only recipient, if that person sees only some apps
 
     @property
     def label(self) -> str:
@@ -39,12 +45,14 @@ def list_channels(owner: AlertType | EscalationStep) -> list[Channel]:
 
 
 def list_destinations(
-    channels: Iterable[Channel], *, severity: str, now: datetime
+    channels: Iterable[Channel], *, severity: str, now: datetime, app_id: int | None = None
 ) -> list[Destination]:
+    """Return where a message goes. One about an app does not go to people who may not see that app."""
     return [
         destination
         for channel in channels
         for destination in _list_for_channel(channel, severity=severity, now=now)
+        if destination.reader is None or may_be_notified(destination.reader, app_id)
     ]
 
 
@@ -60,13 +68,15 @@ def _list_for_channel(channel: Channel, *, severity: str, now: datetime) -> list
         address = getattr(person, transport.contact_field)
         if not address or address in shared:
             continue
-        if person.quiet_hours is None:
+        is_limited = person.user is not None and visible_apps(person.user) is not None
+        if person.quiet_hours is None and not is_limited:
             shared.append(address)
         else:
             later = (
                 now if is_critical else max(not_before, skip_quiet_hours(person.quiet_hours, now))
             )
-            separate.append(Destination(channel, later, (address,), f":person-{person.pk}"))
+            audience, reader = f":person-{person.pk}", person if is_limited else None
+            separate.append(Destination(channel, later, (address,), audience, reader))
     if transport.sends_individually:
         return [
             Destination(channel, not_before, (address,), f":{address}") for address in shared
@@ -78,6 +88,7 @@ def _list_for_channel(channel: Channel, *, severity: str, now: datetime) -> list
 def list_people(channel: Channel) -> list[Person]:
     return list(
         Person.objects.filter(Q(channels=channel) | Q(teams__channels=channel), is_active=True)
+        .select_related("user")
         .order_by("pk")
         .distinct()
     )

@@ -15,6 +15,7 @@ from alerts.models import AlertRule, AlertState, AlertType, SystemAlert
 from alerts.models.alert import SystemAlertQuerySet
 from alerts.queries.inbox import list_sources
 from core.lib import search_terms
+from core.lib.app_access import limit
 from core.lib.search_terms import Completion, Term
 
 Alerts = SystemAlertQuerySet
@@ -136,17 +137,17 @@ def complete(typed: str) -> Completion:
 
 
 def _filter_by_state(state: str, *, now: datetime) -> Alerts:
-    visible = SystemAlert.objects.visible()
+    visible = limit(SystemAlert.objects.visible())
     match state:
         case "overdue":
-            return SystemAlert.objects.overdue(now).worst_first()
+            return limit(SystemAlert.objects.overdue(now)).worst_first()
         case "dismissed":
             return visible.filter(state=AlertState.DISMISSED).order_by("-dismissed_at", "-pk")
         case "resolved":
             return visible.filter(state=AlertState.RESOLVED).order_by("-resolved_at", "-pk")
         case "all":
             return visible.order_by("-opened_at", "-pk")
-    return SystemAlert.objects.active().worst_first()
+    return limit(SystemAlert.objects.active()).worst_first()
 
 
 def _severity(value: str) -> Q:
@@ -201,7 +202,7 @@ def _label(term: Term) -> Q:
 def _load_labels() -> dict[str, set[str]]:
     """Return the labels of the newest alerts, each with its values."""
     found: dict[str, set[str]] = {}
-    newest = SystemAlert.objects.exclude(labels={}).order_by("-pk")
+    newest = limit(SystemAlert.objects.exclude(labels={})).order_by("-pk")
     for labels in newest.values_list("labels", flat=True)[:MAX_LABELED_ALERTS]:
         for key, value in labels.items():
             found.setdefault(key, set()).add(str(value))

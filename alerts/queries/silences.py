@@ -6,6 +6,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from alerts.models import Silence, SystemAlert
+from core.lib import app_access
 
 MATCHABLE_FIELDS = ("rule", "severity", "alert_type", "source", "key")
 
@@ -61,9 +62,10 @@ def find_matching_alerts(
     matchers: Mapping[str, str], limit: int = 10
 ) -> tuple[int, list[SystemAlert]]:
     """Return the number of active alerts that match, and the worst of them."""
+    visible = app_access.limit(SystemAlert.objects.active())
     found = [
         alert
-        for alert in SystemAlert.objects.active().select_related("rule").worst_first()
+        for alert in visible.select_related("rule").worst_first()
         if matches(matchers, get_match_values(alert))
     ]
     return len(found), found[:limit]

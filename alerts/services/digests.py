@@ -1,7 +1,7 @@
 """Digest e-mails: error groups every 15 minutes, info alerts every day, and a report every week."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -14,6 +14,7 @@ from alerts.extension_points import DigestItem, Fact, Severity, digest_sources, 
 from alerts.models import AlertType, Channel, DigestMention, DigestRun, SystemAlert
 from alerts.queries import routing
 from alerts.services import outbox
+from core.lib.app_access import limit, reading_as, sees_every_app
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ MENTION_INTERVAL = timedelta(days=1)
 MAX_LISTED = 50  # maximum number of lines in one e-mail; further items are only counted
 MENTION_RETENTION = timedelta(days=7)
 NO_CHANNEL = "no channel gets digests"
+Content = tuple[str, dict[str, object]]  # the title and the context of the templates
 
 
 @transaction.atomic
@@ -41,20 +43,29 @@ def send_error_digest(*, now: datetime) -> str:
         return "nothing new"
     _record_mentions(items, now=now)
     items.sort(key=lambda item: (-item.severity.rank, -item.count, item.key))
-    context = {
-        "items": items[:MAX_LISTED],
-        "more_count": max(0, len(items) - MAX_LISTED),
-        "since": since,
-        "until": until,
-    }
-    title = f"{len(items)} new or worse error group{'s' if len(items) > 1 else ''}"
+
+    def build() -> Content | None:
+        seen = items
+        if not sees_every_app():
+            visible = {item.key for source in digest_sources for item in source(since, until)}
+            seen = [item for item in items if item.key in visible]
+        if not seen:
+            return None
+        title = f"{len(seen)} new or worse error group{'s' if len(seen) > 1 else ''}"
+        context = {
+            "items": seen[:MAX_LISTED],
+            "more_count": max(0, len(seen) - MAX_LISTED),
+            "since": since,
+            "until": until,
+        }
+        return title, context
+
     count = _enqueue_email(
         channels,
         name="digest",
         slot=f"{until:%Y%m%d%H%M}",
-        title=title,
         template="digest",
-        context=context,
+        build=build,
         now=now,
     )
     return f"{len(items)} groups in {count} e-mails"
@@ -78,16 +89,19 @@ def send_daily_digest(*, now: datetime) -> str:
     listed = list(alerts[:MAX_LISTED])
     if not listed:
         return "nothing to report"
-    context = {"alerts": listed, "base_url": settings.BASE_URL, "until": now}
-    alert_count = alerts.count()
-    title = f"Daily digest: {alert_count} alert{'' if alert_count == 1 else 's'}"
+
+    def build() -> Content | None:
+        seen = limit(alerts)
+        count = seen.count()
+        title = f"Daily digest: {count} alert{'' if count == 1 else 's'}"
+        return (title, {"alerts": list(seen[:MAX_LISTED]), "until": now}) if count else None
+
     count = _enqueue_email(
         channels,
         name="daily",
         slot=f"{now:%Y%m%d%H%M}",
-        title=title,
         template="daily",
-        context=context,
+        build=build,
         now=now,
     )
     return f"{len(listed)} alerts in {count} e-mails"
@@ -114,15 +128,20 @@ def send_weekly_report(*, now: datetime) -> str:
             facts = [Fact("This section is unavailable", "see the log")]
         if facts:
             sections.append((section.title, facts))
-    context = {"sections": sections, "since": since, "until": now}
-    title = f"Weekly report, {since:%Y-%m-%d} to {now:%Y-%m-%d}"
+
+    def build() -> Content | None:
+        """Return the report, which has the figures of all apps and so is not for people who see only some."""
+        if not sees_every_app():
+            return None
+        title = f"Weekly report, {since:%Y-%m-%d} to {now:%Y-%m-%d}"
+        return title, {"sections": sections, "since": since, "until": now}
+
     count = _enqueue_email(
         channels,
         name="weekly",
         slot=f"{now:%Y%m%d}",
-        title=title,
         template="report",
-        context=context,
+        build=build,
         now=now,
     )
     return f"{len(sections)} sections in {count} e-mails"
@@ -172,19 +191,28 @@ def _enqueue_email(
     *,
     name: str,
     slot: str,
-    title: str,
     template: str,
-    context: dict[str, object],
+    build: Callable[[], Content | None],
     now: datetime,
 ) -> int:
-    """Enqueue the e-mail for each channel, and return the number of messages."""
-    context = {**context, "base_url": settings.BASE_URL}
-    text = render_to_string(f"emails/{template}.txt", context).strip()
-    html = render_to_string(f"emails/{template}.html", {**context, "title": title})
+    """Enqueue the e-mail for each channel, and return the number of messages.
+
+    `build` returns the title and the context of the templates for the present reader, or None if there is nothing to
+    send. It is called once for all recipients who see every app, and once for each of the others.
+    """
     count = 0
     kind = MessageKind.REPORT if name == "weekly" else MessageKind.DIGEST
+    written: dict[int | None, tuple[str, str, str] | None] = {}
     for channel in channels:
         for destination in routing.list_destinations([channel], severity=Severity.INFO, now=now):
+            reader = destination.reader.user if destination.reader else None
+            key = reader.pk if reader else None
+            if key not in written:
+                with reading_as((lambda user=reader: user) if reader else None):
+                    written[key] = _write(template, build())
+            if (content := written[key]) is None:
+                continue
+            title, text, html = content
             message = Message(
                 kind=kind,
                 title=title,
@@ -206,3 +234,12 @@ def _enqueue_email(
                 )
             )
     return count
+
+
+def _write(template: str, content: Content | None) -> tuple[str, str, str] | None:
+    """Return the title, the text and the HTML of an e-mail."""
+    if content is None:
+        return None
+    title, context = content[0], {**content[1], "base_url": settings.BASE_URL}
+    text = render_to_string(f"emails/{template}.txt", context).strip()
+    return title, text, render_to_string(f"emails/{template}.html", {**context, "title": title})

@@ -11,6 +11,7 @@ from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
 from alerts.models import AlertEvent, AlertState, AlertType, EscalationStep, SystemAlert
 from alerts.queries import dependencies, on_call, routing
+from alerts.queries.apps import may_be_notified
 from alerts.services import grouping, lifecycle, notifications, paging
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, transition
@@ -117,7 +118,8 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
     if not is_escalation:  # the channels of the type were notified when the alert opened
         known = routing.list_channels(alert_type)
         channels = [channel for channel in channels if channel not in known]
-    people = on_call.find_people(step, now=now)
+    named = on_call.find_people(step, now=now)
+    people = {one: why for one, why in named.items() if may_be_notified(one, alert.app_id)}
     is_reaching = bool(channels) or any(paging.list_ways(person) for person in people)
     if not is_reaching and number + 1 >= len(steps):
         return False
@@ -136,6 +138,9 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
         text = f"escalation step {number + 1} reaches no one, so the next one follows at once"
         add_timeline_entry(alert, Kind.ESCALATED, text, now=now)
         return _escalate(alert, now)
+    if left_out := [str(person) for person in named if person not in people]:
+        text = f"not notified, because they may not see the app: {', '.join(left_out)}"
+        add_timeline_entry(alert, Kind.HELD_BACK, text, now=now)
     notifications.notify(alert, kind, channels, now=now)
     paging.page(alert, people, is_escalation=is_escalation, now=now)
     return True

@@ -14,6 +14,7 @@ from django.db.models import Case, F, Max, Value, When
 
 from alerts.evaluation import EVALUATION_SLOT
 from alerts.models import AlertEvent, AlertRule, AlertState, SystemAlert
+from alerts.queries.apps import find_named_apps
 from alerts.services import notifications
 from alerts.services.defaults import get_or_create_type
 from alerts.services.transitions import add_timeline_entry, transition, update_locked
@@ -43,6 +44,13 @@ class Problem:
     metadata: Mapping[str, object] = field(default_factory=dict)
     references: Mapping[str, object] = field(default_factory=dict)
     recent: str = ""
+    app_id: int | None = None  # None: the app that the labels or the metadata name, if they do
+
+    def find_app(self) -> int | None:
+        """Return the app that the problem concerns, or None if it concerns none or several."""
+        if self.app_id is not None:
+            return self.app_id
+        return min(find_named_apps(self.labels, self.metadata), default=None)
 
     def occurrence_fields(self) -> dict[str, object]:
         """Return the fields that every occurrence updates."""
@@ -67,6 +75,7 @@ def create_alert(
         alert_type=problem.alert_type,
         severity=problem.severity,
         source=problem.source,
+        app_id=problem.find_app(),
         rule=problem.rule,
         unit=problem.unit,
         labels=dict(problem.labels),

@@ -116,7 +116,10 @@ def notify(
     channel_names: list[str] = []
     grouped_names: list[str] = []
     number = alert.notice_count + 1
-    for destination in routing.list_destinations(channels, severity=alert.severity, now=now):
+    destinations = routing.list_destinations(
+        channels, severity=alert.severity, now=now, app_id=alert.app_id
+    )
+    for destination in destinations:
         message = messages.compose(alert, kind, now=now, recipients=destination.recipients)
         is_grouped = kind in FIRING_KINDS and storms.is_storm(
             destination.channel, destination.label, message, now=now

@@ -11,6 +11,7 @@ from alerts.models import AlertState, SystemAlert
 from alerts.queries.impact import references_to_json
 from alerts.services import lifecycle
 from alerts.services.lifecycle import Problem
+from core.clients.models import ClientApp
 from impact.references import References
 
 REOPEN_WINDOW = timedelta(minutes=15)
@@ -34,10 +35,11 @@ def report_problem(
     labels: Mapping[str, str] | None = None,
     metadata: Mapping[str, object] | None = None,
     references: References | None = None,
+    app: ClientApp | None = None,
 ) -> SystemAlert:
     """Open, reopen or update the alert with this key and return it. Joins the caller's transaction.
 
-    A dismissed alert stays dismissed. Raises Contended if other workers keep changing the alert.
+    Without `app`, it concerns the app that the labels or the metadata name, if any. A dismissed alert stays dismissed. Raises Contended if other workers keep changing the alert.
     """
     problem = Problem(
         key=key[:200],
@@ -49,6 +51,7 @@ def report_problem(
         labels=labels or {},
         metadata=json.loads(json.dumps(dict(metadata or {}), default=str)),
         references=references_to_json(references),
+        app_id=app.pk if app else None,
     )
     for _ in range(MAX_TRIES):
         with transaction.atomic():

@@ -67,6 +67,7 @@ def receive(
                 now=now,
                 labels=_labels(one.labels),
                 metadata={name: scrub_text(text) for name, text in one.metadata.items() if text},
+                app=app,
             )
             counts.firing += 1
         elif clear_problem(key=key, now=now, text=f"{source} reported that it is resolved"):

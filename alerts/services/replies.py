@@ -14,6 +14,7 @@ from alerts.models import (
     Person,
     SystemAlert,
 )
+from alerts.queries.apps import may_act_on
 from alerts.services import triage
 
 MAX_RECENT_MESSAGES = 200
@@ -29,6 +30,7 @@ _WORDS = {
     **dict.fromkeys(("res", "resolve", "resolved", "close", "done", "2"), Action.RESOLVE),
 }
 _REPLY = re.compile(r"\s*([a-z]+|[12]\b)\W*(all|\d{1,18})?\W*", re.IGNORECASE)
+NOT_ALLOWED = "You may not act on this alert, because its app belongs to another team."
 HELP = "Reply ACK or RES, with the number of the alert if there are several, for example ACK 17."
 
 
@@ -36,6 +38,8 @@ def act(
     alert: SystemAlert, action: Action, *, person: Person | None, way: str, now: datetime
 ) -> str:
     """Take the action and return a sentence about its outcome. `way` says how, for example "by text message"."""
+    if not may_act_on(person, alert):
+        return NOT_ALLOWED
     user = person.user if person else None
     text = " ".join(filter(None, (f"by {person}" if person and not user else "", way)))
     change = triage.acknowledge if action is Action.ACKNOWLEDGE else triage.resolve
@@ -57,6 +61,7 @@ def answer_text(channel: Channel, *, sender: str, text: str, now: datetime) -> s
     if match is None or action is None:
         return HELP
     alerts = _select(sent, match[2] or "", may_any=person is not None)
+    alerts = [alert for alert in alerts if may_act_on(person, alert)]
     if not alerts:
         return f"There is no alert {match[2]} for you." if match[2] else "No alert is open."
     if not match[2] and len(alerts) > 1:

@@ -21,6 +21,7 @@ from alerts.queries import search
 from alerts.queries.impact import ALERT, describe_alert
 from alerts.views import may_change
 from core.lib import staff_actions
+from core.lib.app_access import limit, reading_as
 from impact.services.win_back import write_win_back_list
 
 MAX_SILENCE_HOURS = 24 * 30
@@ -39,7 +40,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
 
 def _select(request: HttpRequest) -> Alerts:
-    visible = SystemAlert.objects.visible()
+    visible = limit(SystemAlert.objects.visible())
     chosen = Q(pk__in=staff_actions.chosen_ids(request, "alert"))
     is_everything = staff_actions.wants_all_matching(request)
     families = request.POST.getlist("family")[: staff_actions.MAX_ROWS]
@@ -77,7 +78,7 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @may_change
 def resend(request: HttpRequest, pk: int) -> HttpResponse:
-    notification = get_object_or_404(Notification, pk=pk)
+    notification = get_object_or_404(limit(Notification.objects.all()), pk=pk)
     if is_ratelimited(request, group="alerts.resend", key="user", rate="20/m", increment=True):
         messages.warning(request, "Limit of 20 per minute reached; try again shortly.")
     elif services.resend(notification, now=timezone.now()):
@@ -93,15 +94,16 @@ def run_checks(request: HttpRequest) -> HttpResponse:
     if is_ratelimited(request, group="alerts.run", key="user", rate="6/m", increment=True):
         messages.warning(request, "Limit of 6 per minute reached; try again shortly.")
         return redirect(get_safe_next_url(request))
-    result = services.run_all_checks(now=timezone.now())
+    with reading_as(None):  # the checks concern every app
+        result = services.run_all_checks(now=timezone.now())
     text = f"All checks ran. {result.evaluation}. {result.unread_count} unread."
     (messages.warning if result.evaluation.failed else messages.success)(request, text)
     return redirect(get_safe_next_url(request))
 
 
 def _find_alert(pk: int) -> Alerts:
-    get_object_or_404(SystemAlert.objects.visible(), pk=pk)
-    return SystemAlert.objects.visible().filter(pk=pk)
+    get_object_or_404(limit(SystemAlert.objects.visible()), pk=pk)
+    return limit(SystemAlert.objects.visible()).filter(pk=pk)
 
 
 def _perform(request: HttpRequest, alerts: Alerts, name: str = "") -> HttpResponse:

@@ -21,6 +21,7 @@ from alerts.queries import alert_page, silences
 from alerts.queries.causes import onset_of_alert
 from alerts.queries.impact import alert_impact
 from alerts.views import CHANGE, may_view
+from core.lib.app_access import limit
 from impact.queries.causes import find_causes
 
 TONES: dict[str, str] = {
@@ -42,7 +43,7 @@ TONES: dict[str, str] = {
 @may_view
 def alert_detail(request: HttpRequest, pk: int) -> HttpResponse:
     alert = get_object_or_404(
-        SystemAlert.objects.visible().select_related(
+        limit(SystemAlert.objects.visible()).select_related(
             "rule", "acknowledged_by", "dismissed_by", "read_by", "resolved_by"
         ),
         pk=pk,

@@ -18,6 +18,7 @@ from alerts.queries import rule_preview as previews
 from alerts.queries import silences
 from alerts.rule_form import DEFAULTS
 from alerts.views import may_view
+from core.lib.app_access import sees_every_app
 from core.lib.forms import SpanField, parse_span
 
 LIMITS = (
@@ -39,6 +40,7 @@ TrialForm = modelform_factory(
     AlertRule, fields=("reader", "selector", "unit", "below", *LIMITS), field_classes=SPANS
 )
 DEFAULT_WINDOW = timedelta(minutes=15)
+OF_EVERY_APP = "The preview measures every app, and you see only those of your teams."
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +68,9 @@ def new_rule_preview(request: HttpRequest) -> HttpResponse:
     given = {name: value for name, value in request.GET.items() if value != ""}
     form = TrialForm({**DEFAULTS, **given})
     context: dict[str, object] = {}
-    if not (given.get("reader") and given.get("selector") and given.get("threshold")):
+    if not sees_every_app():
+        context["problem"] = OF_EVERY_APP
+    elif not (given.get("reader") and given.get("selector") and given.get("threshold")):
         context["problem"] = "Choose a metric and a threshold to see a preview."
     elif not form.is_valid() or given["reader"] not in metric_readers:
         context["problem"] = "These limits are invalid: " + " ".join(
@@ -104,7 +108,7 @@ def known_metrics(request: HttpRequest) -> HttpResponse:
     """Show the recorded metrics of the chosen kind that match what was typed, with their latest values."""
     name, text = request.GET.get("reader", ""), request.GET.get("selector", "").strip()
     context: dict[str, object] = {}
-    if name in metric_readers:
+    if name in metric_readers and sees_every_app():
         try:
             window = parse_span(request.GET.get("window") or "")
         except ValueError:

@@ -21,6 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from alerts import signed_links
 from alerts.channels import get_config, slack, twilio
 from alerts.models import Channel, Person, SystemAlert
+from alerts.queries.apps import may_act_on
 from alerts.services import replies
 from alerts.services.replies import Action
 from core.lib import queue
@@ -35,7 +36,7 @@ _KEYS = {"1": Action.ACKNOWLEDGE, "2": Action.RESOLVE}
 def link(request: HttpRequest, token: str) -> HttpResponse:
     """Show the alert, and act on POST only: programs that scan messages follow links."""
     claim = signed_links.read_token(token)
-    if claim is None:
+    if claim is None or not may_act_on(claim.person, claim.alert):
         return render(request, "alerts/action_link.html", {"title": "Unknown link"}, status=404)
     outcome = ""
     if request.method == "POST":

@@ -1,14 +1,16 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import cast
 
 from django.contrib.auth import get_user
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
 from core.accounts.services import audit
+from core.lib import app_access
 
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
@@ -30,6 +32,21 @@ def _load_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
 def loaded_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser | None:
     """Return the user if a view or a middleware has used it. Causes no query, unlike `request.user`."""
     return getattr(request, "loaded_user", None)
+
+
+class AppAccessMiddleware:
+    """Limit what a response contains to the apps that its reader may see, also while the response is streamed."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with app_access.reading_as(lambda: request.user):
+            response = self.get_response(request)
+            if isinstance(response, StreamingHttpResponse) and not response.is_async:
+                parts = cast(Iterator[bytes], response.streaming_content)
+                response.streaming_content = app_access.in_same_context(parts)
+            return response
 
 
 class AuditMiddleware:

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 
 from core.clients import services
 from core.clients.models import ClientApp
+from core.lib import app_access
 from core.lib.admin import PortalAdmin, Section, SettingLink
 from core.lib.forms import LinesField
 from core.lib.markup import when
@@ -100,7 +101,7 @@ class ClientAppAdmin(PortalAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ClientApp]:
         live = Q(keys__revoked_at=None)
-        apps = ClientApp.objects.with_last_call()
+        apps = app_access.limit(ClientApp.objects.with_last_call())
         return apps.annotate(live_key_count=Count("keys", filter=live, distinct=True))
 
     def has_delete_permission(self, request: HttpRequest, obj: ClientApp | None = None) -> bool:

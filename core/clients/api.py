@@ -10,6 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from core.clients.auth import NotAllowed, NotAuthenticated, authenticate
 from core.clients.models import ClientApp, Scope
+from core.lib import app_access
 from core.lib.http import BadRequest, problem
 
 P = ParamSpec("P")
@@ -31,7 +32,8 @@ def api(
                 )
             try:
                 app = authenticate(request, scope, use_cache=cache_keys)
-                return view(request, app, *args, **kwargs)
+                with app_access.reading_as(None):
+                    return view(request, app, *args, **kwargs)
             except NotAuthenticated as refusal:
                 return problem(401, str(refusal), headers={"WWW-Authenticate": "Bearer"})
             except NotAllowed as refusal:

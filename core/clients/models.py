@@ -101,6 +101,10 @@ class ClientApp(models.Model):
     class Meta:
         verbose_name = "app"
         ordering = ["name"]
+        permissions = [
+            ("see_every_app", "Can see every app, whatever the team"),
+            ("see_team_apps_only", "Can see the apps of the own teams only"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(retention_days__gte=1), name="retention_is_at_least_a_day"

@@ -1,15 +1,16 @@
 """The registered apps, as lists and searches offer them."""
 
 from core.clients.models import ClientApp
+from core.lib.app_access import limit
 from core.lib.filter_bars import Select
 
 
 def app_select() -> Select:
     """Return the filter of a list by app."""
-    apps = ClientApp.objects.order_by("name").values_list("slug", "name")
+    apps = limit(ClientApp.objects.order_by("name")).values_list("slug", "name")
     return Select("app", "App", apps, any_label="All apps")
 
 
 def app_slugs() -> list[str]:
     """Return the values of the search term `app:`."""
-    return list(ClientApp.objects.order_by("slug").values_list("slug", flat=True))
+    return list(limit(ClientApp.objects.order_by("slug")).values_list("slug", flat=True))

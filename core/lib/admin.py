@@ -25,7 +25,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from core.lib import formats
+from core.lib import app_access, formats
 from core.lib.form_check import find_field_errors, is_form_check
 from core.lib.forms import Checkboxes
 from core.lib.markup import severity, state, when
@@ -165,6 +165,15 @@ class _Labeled:
     def label_of(self, field: models.Field[Any, Any]) -> str:
         return self.field_labels.get(field.name) or readable(str(field.verbose_name))
 
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Any:
+        """Offer only rows of apps that the user may see."""
+        rows = super().get_field_queryset(db, db_field, request)  # type: ignore[misc]
+        if app_access.sees_every_app():
+            return rows
+        if rows is None:
+            rows = db_field.remote_field.model._default_manager.using(db)
+        return app_access.limit(rows)
+
     def _form_texts(self, form: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         own = getattr(form, "_meta", None)
         labels = {
@@ -181,6 +190,25 @@ class _Labeled:
     def _portal_form(self, form: type[Any]) -> type[Any]:
         messages = {"constraint_messages": self.constraint_messages}
         return type(form.__name__, (_PortalForm, form), messages)
+
+
+class VisibleRelatedFilter(admin.RelatedFieldListFilter):
+    """A filter by a related row, which offers only rows of apps that the user may see."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        apps = app_access.apps_of_reader()
+        condition = None
+        if apps is not None:
+            condition = app_access.condition_of(field.remote_field.model, apps)
+        if condition is None:
+            return super().field_choices(field, request, model_admin)
+        ordering = self.field_admin_ordering(field, request, model_admin)
+        return field.get_choices(include_blank=False, ordering=ordering, limit_choices_to=condition)
+
+
+admin.FieldListFilter.register(
+    lambda field: bool(field.remote_field), VisibleRelatedFilter, take_priority=True
+)
 
 
 class Section(StrEnum):
@@ -258,6 +286,9 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         """Show a message on the next page. A request of the configuration API has none, so it is dropped."""
         super().message_user(request, message, level, extra_tags, fail_silently)
 
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        return app_access.limit(super().get_queryset(request))
+
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         return [
             entry if entry in self.list_editable else self._styled(entry)
@@ -311,6 +342,22 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         if is_form_check(request):
             return self._check_form(request, object_id)
         return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Save related rows, and keep those of apps that the user may not see, which the form does not offer."""
+        hidden = self._hidden_related(form.instance) if change else {}
+        super().save_related(request, form, formsets, change)
+        for name, rows in hidden.items():
+            getattr(form.instance, name).add(*rows)
+
+    def _hidden_related(self, row: Any) -> dict[str, list[Any]]:
+        if app_access.sees_every_app():
+            return {}
+        return {
+            field.name: list(related.exclude(pk__in=app_access.limit(related.all())))
+            for field in self.model._meta.many_to_many
+            for related in (getattr(row, field.name),)
+        }
 
     def list_tools(self, request: HttpRequest, obj: Any) -> list[Tool]:
         """Return links to show beside the heading of a row's form."""

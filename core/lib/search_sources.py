@@ -13,6 +13,7 @@ from itertools import islice
 
 from django.db.models import Q
 
+from core.lib.app_access import sees_every_app
 from core.lib.registry import Registry
 
 MAX_HITS = 5  # maximum number of hits per source
@@ -50,6 +51,7 @@ class SearchSource:
     find: SearchFunction
     permission: str  # "" if everyone who may sign in may see the hits
     order: int
+    respects_apps: bool
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,15 @@ search_sources: Registry[SearchSource] = Registry("search_sources")
 
 
 def search_source(
-    name: str, *, title: str, permission: str = "", order: int
+    name: str, *, title: str, permission: str = "", order: int, respects_apps: bool = False
 ) -> Callable[[SearchFunction], SearchFunction]:
-    """Register a function that returns hits, best first. At most MAX_HITS of them are read."""
+    """Register a function that returns hits, best first. At most MAX_HITS of them are read.
+
+    It is used for people who see only some apps if it `respects_apps`: it reads rows of apps through
+    `app_access.limit`.
+    """
     return search_sources.decorator(
-        name, lambda find: SearchSource(name, title, find, permission, order)
+        name, lambda find: SearchSource(name, title, find, permission, order, respects_apps)
     )
 
 
@@ -89,6 +95,7 @@ def find_all(search: Search) -> list[Group]:
     groups = [
         Group(source.title, list(islice(source.find(search), MAX_HITS)))
         for source in sorted(search_sources, key=lambda source: source.order)
-        if not source.permission or search.may(source.permission)
+        if (source.respects_apps or sees_every_app())
+        and (not source.permission or search.may(source.permission))
     ]
     return sorted((group for group in groups if group.hits), key=lambda group: not group.is_exact)

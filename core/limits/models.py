@@ -6,6 +6,9 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from core.clients.models import ClientApp
+from core.lib.app_access import Apps
+
 
 class Tier(models.TextChoices):
     """A group of requests that share a count.
@@ -91,3 +94,10 @@ class BlockedCall(models.Model):
         return (
             f"{self.count} {self.tier} requests by {self.subject} at {self.minute:%Y-%m-%d %H:%M}"
         )
+
+    @classmethod
+    def app_condition(cls, apps: Apps) -> Q:
+        """Return the condition for requests with keys of these apps, or with none: see core.lib.app_access."""
+        slugs = ClientApp.objects.filter(pk__in=apps).values_list("slug", flat=True)
+        own = [f"app:{slug}" for slug in slugs]
+        return ~Q(subject__startswith="app:") | Q(subject__in=own)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from core.clients.models import ClientApp
+from core.lib import app_access
 from core.lib.charts import Chart, Mark
 from core.releases.models import Deploy
 
@@ -15,7 +16,7 @@ def deploys_between(
 
     Each has its `release` and `release.app` loaded.
     """
-    deploys = Deploy.objects.between(since, until).select_related("release__app")
+    deploys = app_access.limit(Deploy.objects.between(since, until)).select_related("release__app")
     if app is not None:
         deploys = deploys.filter(release__app=app)
     return list(deploys.newest_first()[:limit])

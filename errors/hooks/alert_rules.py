@@ -8,6 +8,7 @@ from django.db.models import Q
 from alerts.extension_points import Cadence, FindProblems, Measured, Reading, alert_rule
 from alerts.extension_points import Severity as AlertSeverity
 from alerts.queries import limits_of
+from core.lib.app_access import limit
 from errors.hooks.alert_types import HIGH_ERROR_RATE
 from errors.models import ErrorGroup, Severity, Status
 from errors.queries import counts
@@ -23,8 +24,10 @@ def _groups_of(*severities: Severity) -> FindProblems:
     """Return a function that finds the groups with events of these severities during an alert."""
 
     def find(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
-        seen = ErrorGroup.objects.filter(
-            severity__in=severities, last_seen_at__gte=since, first_seen_at__lte=until
+        seen = limit(
+            ErrorGroup.objects.filter(
+                severity__in=severities, last_seen_at__gte=since, first_seen_at__lte=until
+            )
         ).order_by("-event_count")
         return [Problem(GROUP, pk) for pk in seen.values_list("pk", flat=True)[:MAX_GROUPS]]
 
@@ -33,21 +36,23 @@ def _groups_of(*severities: Severity) -> FindProblems:
 
 def _groups_of_app(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
     """Return the groups of the app whose requests failed."""
-    seen = ErrorGroup.objects.filter(
-        app__name=labels.get("app", ""), last_seen_at__gte=since, first_seen_at__lte=until
+    seen = limit(
+        ErrorGroup.objects.filter(
+            app__name=labels.get("app", ""), last_seen_at__gte=since, first_seen_at__lte=until
+        )
     ).exclude(severity__in=[Severity.INFO, Severity.WARNING])
     ids = seen.order_by("-event_count").values_list("pk", flat=True)
     return [Problem(GROUP, pk) for pk in ids[:MAX_GROUPS]]
 
 
 def _new_groups(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
-    new = ErrorGroup.objects.filter(first_seen_at__gt=since, first_seen_at__lte=until)
+    new = limit(ErrorGroup.objects.filter(first_seen_at__gt=since, first_seen_at__lte=until))
     ids = new.exclude(severity=Severity.INFO).order_by("pk").values_list("pk", flat=True)
     return [Problem(GROUP, pk) for pk in ids[:MAX_GROUPS]]
 
 
 def _labelled_group(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
-    group = ErrorGroup.objects.filter(pk=labels.get("group", 0)).first()
+    group = limit(ErrorGroup.objects.filter(pk=labels.get("group", 0))).first()
     return list(describe_group(group).problems) if group else []
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from core.lib.app_access import limit
 from core.lib.charts import Chart, Series, Threshold
 from errors.models import ErrorGroup, Severity
 from errors.queries import counts
@@ -26,6 +27,7 @@ def count_by_slot(context: WidgetContext) -> dict[Severity, dict[datetime, int]]
     order=100,
     size="medium",
     tab=Tab.RELIABILITY,
+    respects_apps=True,
 )
 def live(context: WidgetContext) -> dict[str, object]:
     """Show errors of severity warning and above. Informational events are left out."""
@@ -63,5 +65,5 @@ def live(context: WidgetContext) -> dict[str, object]:
         "per_minute": per_minute,
         "is_over": per_minute > counts.WARNING_PER_MINUTE,
         "warning_per_minute": counts.WARNING_PER_MINUTE,
-        "open_groups": ErrorGroup.objects.unresolved().count(),
+        "open_groups": limit(ErrorGroup.objects.unresolved()).count(),
     }

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from alerts.extension_points import DigestItem, DigestReason, digest_source
 from alerts.extension_points import Severity as AlertSeverity
+from core.lib.app_access import limit
 from errors.models import ErrorGroup, Severity
 from errors.queries import pages
 
@@ -27,7 +28,7 @@ SEVERITIES = {
 @digest_source("errors")
 def error_groups(since: datetime, until: datetime) -> Iterator[DigestItem]:
     changed = (
-        ErrorGroup.objects.unresolved()
+        limit(ErrorGroup.objects.unresolved())
         .exclude(severity=Severity.INFO)
         .filter(Q(last_seen_at__gt=since) | Q(regressed_at__gt=since))
         .filter(first_seen_at__lte=until)

@@ -32,6 +32,7 @@ def describe_excess(now: datetime) -> str:
     on_timeline=True,
     is_less_better=True,
     describe_warning=describe_excess,
+    respects_apps=True,
 )
 def errors_per_minute(context: WidgetContext) -> Reading:
     """Count the errors of severity warning and above, per minute of the last hour."""

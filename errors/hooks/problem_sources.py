@@ -1,5 +1,6 @@
 """Describe error groups as problems, which affect the orders that their events name."""
 
+from core.lib.app_access import limit
 from errors.models import ErrorGroup
 from errors.queries.mentions import GROUP, INDEXED, describe_group, find_mentions, read_mentions
 from errors.queries.onset import onset_of_group
@@ -8,12 +9,12 @@ from impact.extension_points import Description, Page, problem_source
 
 
 def describe(id: int) -> Description | None:
-    group = ErrorGroup.objects.filter(pk=id).first()
+    group = limit(ErrorGroup.objects.filter(pk=id)).first()
     return describe_group(group) if group else None
 
 
 def onset(id: int) -> Onset | None:
-    group = ErrorGroup.objects.filter(pk=id).first()
+    group = limit(ErrorGroup.objects.filter(pk=id)).first()
     return onset_of_group(group) if group else None
 
 

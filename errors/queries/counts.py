@@ -7,6 +7,7 @@ from django.db.models import Count, F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from core.clients.models import ClientApp
+from core.lib.app_access import limit
 from errors.models import (
     ErrorEvent,
     HourCount,
@@ -22,7 +23,7 @@ def count(
     since: datetime, until: datetime, *severities: Severity, app: ClientApp | None = None
 ) -> int:
     """Return the number of errors received in the period, in whole minutes, of the given severities or of all."""
-    rows = MinuteCount.objects.between(since, until)
+    rows = limit(MinuteCount.objects.between(since, until))
     if severities:
         rows = rows.filter(severity__in=severities)
     if app is not None:
@@ -42,7 +43,8 @@ def rate_now(now: datetime) -> float:
 
 def count_in_hour(timestamp: datetime, *severities: Severity) -> int:
     """Return the number of errors in the clock hour that contains `timestamp`, read from hourly counts."""
-    rows = HourCount.objects.filter(hour=hour_of(timestamp), severity__in=severities or Severity)
+    rows = limit(HourCount.objects.filter(hour=hour_of(timestamp)))
+    rows = rows.filter(severity__in=severities or Severity)
     return rows.aggregate(sum=Sum("count"))["sum"] or 0
 
 
@@ -53,7 +55,7 @@ def count_by_group(since: datetime, until: datetime) -> dict[int, int]:
     """
     group = Coalesce("group__merged_into_id", "group_id")
     rows = (
-        ErrorEvent.objects.received_between(since, until)
+        limit(ErrorEvent.objects.received_between(since, until))
         .values_list(group)
         .annotate(count=Count("pk"))
         .order_by()
@@ -63,7 +65,7 @@ def count_by_group(since: datetime, until: datetime) -> dict[int, int]:
 
 def count_by_severity(since: datetime, until: datetime) -> dict[Severity, int]:
     found = dict(
-        MinuteCount.objects.between(since, until)
+        limit(MinuteCount.objects.between(since, until))
         .values_list("severity")
         .annotate(sum=Sum("count"))
         .order_by()
@@ -95,10 +97,11 @@ def slots(
     from_minute = first * width
     if step >= timedelta(hours=1):
         known = min(hourly_counts.first_pending_hour(), (last + 1) * width // 60)
-        rows = HourCount.objects.filter(hour__gte=from_minute // 60, hour__lt=known)
+        rows = limit(HourCount.objects.filter(hour__gte=from_minute // 60, hour__lt=known))
         _add(found, starts, rows.annotate(slot=F("hour") * 60 / width), app)
         from_minute = max(from_minute, known * 60)
-    minutes = MinuteCount.objects.filter(minute__gte=from_minute, minute__lt=(last + 1) * width)
+    minutes = limit(MinuteCount.objects.filter(minute__gte=from_minute))
+    minutes = minutes.filter(minute__lt=(last + 1) * width)
     _add(found, starts, minutes.annotate(slot=F("minute") / width), app)
     return found
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet, Sum
 
+from core.lib import app_access
 from core.lib.charts import Chart, Series
 from core.lib.time_ranges import time_range
 from errors.models import (
@@ -183,7 +184,7 @@ def event_impact(event: ErrorEvent, *, now: datetime) -> EventCost:
 def environments() -> list[str]:
     """Return the environments in which errors have occurred."""
     return list(
-        GroupTag.objects.filter(key="environment")
+        app_access.limit(GroupTag.objects.filter(key="environment"))
         .order_by("value")
         .values_list("value", flat=True)
         .distinct()[:30]

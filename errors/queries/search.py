@@ -15,7 +15,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from core.clients.queries import app_slugs
-from core.lib import search_terms
+from core.lib import app_access, search_terms
 from core.lib.customers import customer_references, user_references
 from core.lib.search_terms import Completion, Term
 from errors.event import business_refs
@@ -102,7 +102,7 @@ def find_groups(
     chosen = (f'{key}:"{filters[key]}"' for key in FILTERS[1:] if filters[key])
     found = search(
         " ".join([filters["q"], *chosen]),
-        groups=ErrorGroup.objects.visible(),
+        groups=app_access.limit(ErrorGroup.objects.visible()),
         user=user,
         now=now,
         state=filters["state"] or "unresolved",
@@ -247,7 +247,7 @@ def _list_tag_keys(prefix: str, limit: int = 100) -> list[str]:
     """Return all tag keys in order, with one index look-up for each, because there may be millions of tags."""
     found: list[str] = []
     keys = GroupTag.objects.filter(key__startswith=prefix) if prefix else GroupTag.objects.all()
-    keys = keys.order_by("key")
+    keys = app_access.limit(keys).order_by("key")
     while len(found) < limit:
         later = keys.filter(key__gt=found[-1]) if found else keys
         key = later.values_list("key", flat=True).first()
@@ -259,7 +259,8 @@ def _list_tag_keys(prefix: str, limit: int = 100) -> list[str]:
 
 def _list_tag_values(key: str, prefix: str) -> list[str]:
     found: list[str] = []
-    tags = GroupTag.objects.filter(key=key).exclude(value=OTHERS).order_by("value")
+    tags = app_access.limit(GroupTag.objects.filter(key=key))
+    tags = tags.exclude(value=OTHERS).order_by("value")
     if prefix:
         tags = tags.filter(value__istartswith=prefix)
     while len(found) < MAX_COMPLETIONS:
@@ -295,7 +296,8 @@ def _values_of(key: str, prefix: str) -> list[str]:
         case "since" | "until":
             values = ["1h", "24h", "7d", "30d"]
         case "type":
-            named = ErrorGroup.objects.visible().filter(type__istartswith=prefix).exclude(type="")
+            named = app_access.limit(ErrorGroup.objects.visible())
+            named = named.filter(type__istartswith=prefix).exclude(type="")
             values = list(named.order_by("type").values_list("type", flat=True).distinct()[:20])
         case "env":
             return _list_tag_values("environment", prefix)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from core.lib.app_access import limit
 from errors.models import ErrorEvent
 from errors.store import payloads
 
@@ -31,4 +32,4 @@ def events_of_trace(trace_id: str, *, since: datetime, until: datetime) -> list[
         if trace_id_of(payload) == trace_id
     ]
     # select_related would omit events whose app or group has been deleted.
-    return list(ErrorEvent.objects.filter(pk__in=found).order_by("pk"))
+    return list(limit(ErrorEvent.objects.filter(pk__in=found)).order_by("pk"))

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from core.lib import staff_actions
+from core.lib.app_access import limit
 from errors.exceptions import CannotMerge, InvalidForm
 from errors.models import ErrorEvent, ErrorGroup, GroupNote
 from errors.queries.mentions import GROUP, describe_group
@@ -117,7 +118,9 @@ def _unmerge(request: HttpRequest, groups: Groups, user: User, now: datetime, ba
     given = request.POST.get("merged", "")
     if not given.isdecimal():
         raise InvalidForm("select the error to unmerge")
-    other = get_object_or_404(ErrorGroup, pk=int(given[:18]), merged_into__in=groups)
+    other = get_object_or_404(
+        limit(ErrorGroup.objects.all()), pk=int(given[:18]), merged_into__in=groups
+    )
     merging.unmerge_group(other, user=user, now=now)
     return f"Unmerged: {other.title}"
 
@@ -172,8 +175,8 @@ def _act(
 @require_POST
 @may_change
 def group_act(request: HttpRequest, group_id: int) -> HttpResponse:
-    get_object_or_404(ErrorGroup, pk=group_id)
-    groups = ErrorGroup.objects.filter(pk=group_id)
+    get_object_or_404(limit(ErrorGroup.objects.all()), pk=group_id)
+    groups = limit(ErrorGroup.objects.filter(pk=group_id))
     back = reverse("errors:group-detail", args=[group_id])
     return _act(request, GROUP_ACTIONS, groups, back=back)
 
@@ -199,7 +202,7 @@ def group_bulk(request: HttpRequest) -> HttpResponse:
             list_event="errors-changed",
             back=back,
         )
-    groups = ErrorGroup.objects.visible().filter(pk__in=ids)
+    groups = limit(ErrorGroup.objects.visible().filter(pk__in=ids))
     return _act(request, BULK_ACTIONS, groups, back=back)
 
 
@@ -223,7 +226,7 @@ def undo(request: HttpRequest, batch: UUID) -> HttpResponse:
 @may_delete
 def group_delete(request: HttpRequest, group_id: int) -> HttpResponse:
     """Delete a group and its events."""
-    group = get_object_or_404(ErrorGroup.objects.visible(), pk=group_id)
+    group = get_object_or_404(limit(ErrorGroup.objects.visible()), pk=group_id)
     deletion.delete_groups([group], now=timezone.now())
     messages.success(request, f"Deleted with all its events: {group.title}")
     return redirect("errors:group-list")
@@ -232,8 +235,8 @@ def group_delete(request: HttpRequest, group_id: int) -> HttpResponse:
 @require_POST
 @may_delete
 def event_delete(request: HttpRequest, group_id: int, event_id: int) -> HttpResponse:
-    group = get_object_or_404(ErrorGroup, pk=group_id)
-    event = get_object_or_404(ErrorEvent, pk=event_id, group__in=group.family)
+    group = get_object_or_404(limit(ErrorGroup.objects.all()), pk=group_id)
+    event = get_object_or_404(limit(ErrorEvent.objects.all()), pk=event_id, group__in=group.family)
     deletion.delete_event(event)
     messages.success(request, f"Event {event.event_id.hex[:8]} deleted.")
     return redirect("errors:group-detail", group_id)
@@ -243,7 +246,7 @@ def event_delete(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
 @may_delete
 def user_delete(request: HttpRequest, group_id: int) -> HttpResponse:
     """Delete all events of a user in the app of the group."""
-    group = get_object_or_404(ErrorGroup.objects.select_related("app"), pk=group_id)
+    group = get_object_or_404(limit(ErrorGroup.objects.select_related("app")), pk=group_id)
     user_key = _text(request, "user_key", 128)
     if not user_key:
         messages.warning(request, "Nothing was deleted: choose a user.")

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from core.clients.models import ClientApp
+from core.lib.app_access import limit
 from errors.event.filters import LEGACY_BELOW, NAMES, TAKES_PATTERNS, Filter
 from errors.exceptions import InvalidForm
 from errors.models import InboundFilter
@@ -37,7 +38,7 @@ _may_change = permission_required(
 @require_GET
 @_may_view
 def filter_list(request: HttpRequest, app_id: int) -> HttpResponse:
-    app = get_object_or_404(ClientApp, pk=app_id)
+    app = get_object_or_404(limit(ClientApp.objects.all()), pk=app_id)
     return _page(request, app, timezone.now())
 
 
@@ -45,7 +46,7 @@ def filter_list(request: HttpRequest, app_id: int) -> HttpResponse:
 @_may_change
 def filter_change(request: HttpRequest, app_id: int, kind: str) -> HttpResponse:
     """Preview the filter, enable it with the given patterns, or disable it."""
-    app = get_object_or_404(ClientApp, pk=app_id)
+    app = get_object_or_404(limit(ClientApp.objects.all()), pk=app_id)
     if kind not in NAMES:
         raise Http404(kind)
     chosen = Filter(kind)

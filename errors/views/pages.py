@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET
 
 from core.clients.queries import app_select
 from core.lib import formats, time_ranges
+from core.lib.app_access import limit
 from core.lib.filter_bars import Select, filter_bar
 from core.lib.http import json_response, url_with
 from core.lib.keyset import KeysetPage, keyset_page, newest_page
@@ -170,7 +171,9 @@ def _mute_ends(group: ErrorGroup) -> str:
 @may_view
 def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
     now = timezone.now()
-    group = get_object_or_404(ErrorGroup.objects.select_related("app", "assigned_to"), pk=group_id)
+    group = get_object_or_404(
+        limit(ErrorGroup.objects.select_related("app", "assigned_to")), pk=group_id
+    )
     if group.merged_into_id:
         return redirect("errors:group-detail", group.merged_into_id)
     newest = time_ranges.shortest_with(group.last_seen_at, now=now, keys=pages.RANGES)
@@ -214,7 +217,7 @@ def _user_row(key: str) -> dict[str, str]:
 @may_view
 def tag_list(request: HttpRequest, group_id: int) -> HttpResponse:
     """Show all counted tags of the group with all their values."""
-    group = get_object_or_404(ErrorGroup, pk=group_id)
+    group = get_object_or_404(limit(ErrorGroup.objects.all()), pk=group_id)
     context = {
         **admin.site.each_context(request),
         "title": "Tags",
@@ -232,7 +235,7 @@ def tag_list(request: HttpRequest, group_id: int) -> HttpResponse:
 @may_view
 def user_list(request: HttpRequest, group_id: int) -> HttpResponse:
     """Show all affected users of the group by key, with USERS_PER_PAGE on a page."""
-    group = get_object_or_404(ErrorGroup, pk=group_id)
+    group = get_object_or_404(limit(ErrorGroup.objects.all()), pk=group_id)
     after = request.GET.get("after", "").replace("\0", "")
     keys = pages.affected_users(group, limit=USERS_PER_PAGE + 1, after=after)
     here = reverse("errors:group-users", args=[group.pk])
@@ -254,7 +257,7 @@ def user_list(request: HttpRequest, group_id: int) -> HttpResponse:
 @require_GET
 @may_view
 def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
-    group = get_object_or_404(ErrorGroup, pk=group_id)
+    group = get_object_or_404(limit(ErrorGroup.objects.all()), pk=group_id)
     cursor = request.GET.get("before", "")
     page = newest_page(pages.latest_events(group), cursor=cursor, size=PAGE_SIZE)
     here = reverse("errors:event-list", args=[group.pk])
@@ -276,7 +279,7 @@ def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
 
 def _get_event(group_id: int, event_id: int) -> tuple[ErrorGroup, ErrorEvent]:
     """Return the group and its event, which may belong to a group merged into it. Raises Http404."""
-    group = get_object_or_404(ErrorGroup.objects.select_related("app"), pk=group_id)
+    group = get_object_or_404(limit(ErrorGroup.objects.select_related("app")), pk=group_id)
     events = ErrorEvent.objects.select_related("group__merged_into")
     return group, get_object_or_404(events, pk=event_id, group__in=group.family)
 
@@ -312,7 +315,9 @@ def event_detail(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
 @may_view
 def event_latest(request: HttpRequest, group_id: int) -> HttpResponse:
     """Redirect to the newest event of the group. This URL is a permanent link."""
-    event = pages.latest_events(get_object_or_404(ErrorGroup, pk=group_id)).first()
+    event = pages.latest_events(
+        get_object_or_404(limit(ErrorGroup.objects.all()), pk=group_id)
+    ).first()
     if event is None:
         raise Http404("all events of this group have been deleted")
     return redirect("errors:event-detail", group_id, event.pk)

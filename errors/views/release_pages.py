@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from core.clients.queries import app_select
+from core.lib.app_access import limit
 from core.lib.filter_bars import filter_bar
 from core.lib.http import url_with
 from core.lib.keyset import keyset_page
@@ -27,7 +28,7 @@ may_view = permission_required("releases.view_release", raise_exception=True)
 @may_view
 def release_list(request: HttpRequest) -> HttpResponse:
     filters = {key: request.GET.get(key, "").strip() for key in ("app", "q")}
-    releases = Release.objects.select_related("app")
+    releases = limit(Release.objects.select_related("app"))
     if filters["app"]:
         releases = releases.filter(app__slug=filters["app"])
     if filters["q"]:
@@ -57,7 +58,7 @@ def release_list(request: HttpRequest) -> HttpResponse:
 @require_GET
 @may_view
 def release_detail(request: HttpRequest, release_id: int) -> HttpResponse:
-    release = get_object_or_404(Release.objects.select_related("app"), pk=release_id)
+    release = get_object_or_404(limit(Release.objects.select_related("app")), pk=release_id)
     [row] = queries.describe_releases([release])
     bundles = ArtifactBundle.objects.filter(app=release.app_id, release=release.version)
     return render(

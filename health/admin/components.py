@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import slugify
 from django.views.decorators.http import require_POST
 
-from core.lib import formats
+from core.lib import app_access, formats
 from core.lib.admin import PortalAdmin, PortalInline, Section, Tool, log_change
 from core.lib.markup import state, when
 from core.lib.natural import natural_key
@@ -37,7 +37,11 @@ class TagFilter(admin.SimpleListFilter):
     parameter_name = "tag"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        texts = model_admin.model.objects.exclude(tags="").values_list("tags", flat=True).distinct()
+        texts = (
+            app_access.limit(model_admin.model.objects.exclude(tags=""))
+            .values_list("tags", flat=True)
+            .distinct()
+        )
         return [(tag, tag) for tag in sorted({tag for text in texts for tag in split_tags(text)})]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -49,7 +53,9 @@ class GroupFilter(admin.SimpleListFilter):
     parameter_name = "group"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        groups = model_admin.model.objects.exclude(group="").values_list("group", flat=True)
+        groups = app_access.limit(model_admin.model.objects.exclude(group="")).values_list(
+            "group", flat=True
+        )
         return [(group, group) for group in sorted(set(groups), key=natural_key)]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -122,7 +128,7 @@ class CheckAdmin(ComponentBase):
     fields = ("is_public", "group", "position", "tags", "is_enabled")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Component]:
-        return Component.objects.checks().in_order()
+        return app_access.limit(Component.objects.checks().in_order())
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -267,7 +273,7 @@ class HeartbeatAdmin(ComponentBase):
 
     def check_in_now(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Record a successful run, so that staff see what a check-in does."""
-        heartbeat = get_object_or_404(Heartbeat, pk=pk)
+        heartbeat = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.has_change_permission(request, heartbeat):
             return HttpResponse(status=403)
         check_in(heartbeat, status=CheckInStatus.OK, now=timezone.now())

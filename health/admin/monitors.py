@@ -374,7 +374,9 @@ class MonitorAdmin(ComponentBase):
             problem = "Limit of 6 checks per minute reached. Try again shortly."
             return self._answer_check(request, problems=[problem])
         stored = request.GET.get("id", "")
-        known = get_object_or_404(Monitor, pk=stored) if stored.isdecimal() else None
+        known = (
+            get_object_or_404(self.get_queryset(request), pk=stored) if stored.isdecimal() else None
+        )
         form = self.get_form(request, known, known is not None)(request.POST, instance=known)
         problems = [
             f"{form.fields[name].label}: {text}" if name in form.fields else str(text)

@@ -6,8 +6,10 @@ from typing import Any
 from django.urls import reverse
 
 from alerts.queries.causes import component_subject
-from health.models import Component, Heartbeat, Incident, MaintenanceWindow, Monitor
+from core.lib.app_access import limit
+from health.models import Component, Incident, MaintenanceWindow
 from health.queries import call_steps
+from health.queries.components import app_ids_of_components
 from health.queries.onset import incident_identity
 from health.verdict import Status
 from impact.causes import CauseKind, Change, Onset
@@ -26,19 +28,21 @@ MODELS = {
 @cause_source("health.outages")
 def outages(onset: Onset) -> Iterator[Change]:
     """Yield the incidents, and the degraded components, for which no incident is opened."""
-    incidents = Incident.objects.filter(
-        started_at__gte=onset.since, started_at__lte=onset.until
+    incidents = limit(
+        Incident.objects.filter(started_at__gte=onset.since, started_at__lte=onset.until)
     ).select_related("component")
     found = list(incidents.newest_first()[:MAX_OF_A_KIND])
     degraded = list(
-        Component.objects.filter(
-            is_enabled=True,
-            status=Status.DEGRADED,
-            since__gte=onset.since,
-            since__lte=onset.until,
+        limit(
+            Component.objects.filter(
+                is_enabled=True,
+                status=Status.DEGRADED,
+                since__gte=onset.since,
+                since__lte=onset.until,
+            )
         )[:MAX_OF_A_KIND]
     )
-    app_ids = _app_ids() if found or degraded else {}
+    app_ids = app_ids_of_components() if found or degraded else {}
     for incident in found:
         component = incident.component
         if component is None and incident.started_at > onset.at:
@@ -74,15 +78,6 @@ def _component_fields(component: Component) -> dict[str, Any]:
         "identity": subject,
         "subjects": frozenset({subject}),
         "names": (component.name, component.title),
-    }
-
-
-def _app_ids() -> dict[int, int]:
-    """Return the apps of the components that belong to one."""
-    return {
-        pk: app_id
-        for model in (Monitor, Heartbeat)
-        for pk, app_id in model.objects.exclude(app=None).values_list("pk", "app_id")
     }
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from django.urls import reverse
 
 from alerts.models import SystemAlert
+from core.lib.app_access import limit
 from health.extension_points import IntervalRow, IntervalSection, interval_section
 
 _MAX_ROWS = 10
@@ -12,7 +13,7 @@ _MAX_ROWS = 10
 
 @interval_section("alerts.opened")
 def alerts_opened(since: datetime, until: datetime) -> IntervalSection:
-    alerts = SystemAlert.objects.filter(opened_at__gte=since, opened_at__lt=until)
+    alerts = limit(SystemAlert.objects.filter(opened_at__gte=since, opened_at__lt=until))
     return IntervalSection(
         "Alerts",
         alerts.count(),

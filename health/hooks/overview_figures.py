@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Sum
 
+from core.lib.app_access import limit
 from core.lib.charts import Chart
 from core.lib.charts import Series as Line
 from health.extension_points import Reading, WidgetContext, overview_figure
@@ -106,10 +107,11 @@ def active_users(context: WidgetContext) -> Reading:
     order=60,
     url_name="health:uptime",
     is_less_better=False,
+    respects_apps=True,
 )
 def uptime_of_the_month(context: WidgetContext) -> Reading:
     """Return the share of good results of all required components in 30 days, and the error budget that is left."""
-    required = Component.objects.in_use().filter(is_required=True)
+    required = limit(Component.objects.in_use()).filter(is_required=True)
     today = Tier.DAY.floor(context.now)
     dates = [today - timedelta(days=ago) for ago in reversed(range(_UPTIME_DAYS))]
     rows = (

@@ -3,6 +3,7 @@
 from django.urls import reverse
 from django.utils import timezone
 
+from core.lib.app_access import limit
 from health.models import Incident
 from health.queries.incident_impact import INCIDENT, describe_incident
 from health.queries.onset import onset_of_incident
@@ -11,7 +12,7 @@ from impact.extension_points import Description, Page, problem_source
 
 
 def describe(id: int) -> Description | None:
-    incident = Incident.objects.select_related("component").filter(pk=id).first()
+    incident = limit(Incident.objects.select_related("component").filter(pk=id)).first()
     if incident is None:
         return None
     url = reverse("admin:health_incident_change", args=[incident.pk])
@@ -19,7 +20,7 @@ def describe(id: int) -> Description | None:
 
 
 def onset(id: int) -> Onset | None:
-    incident = Incident.objects.select_related("component").filter(pk=id).first()
+    incident = limit(Incident.objects.select_related("component").filter(pk=id)).first()
     return onset_of_incident(incident) if incident else None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django.db.models import Q
 from django.urls import reverse
 
+from core.lib.app_access import limit
 from core.lib.search_sources import MAX_HITS, Hit, Search, search_source
 from health.models import Component, ComponentKind, Incident
 from health.queries.components import silence_url
@@ -17,21 +18,31 @@ _ADMIN_NAMES = {
 }
 
 
-@search_source("health.silences", title="Actions", permission="alerts.add_silence", order=505)
+@search_source(
+    "health.silences",
+    title="Actions",
+    permission="alerts.add_silence",
+    order=505,
+    respects_apps=True,
+)
 def find_silences(search: Search) -> Iterator[Hit]:
     """Find "Silence" followed by the name of a check, monitor or heartbeat."""
     if "silence".startswith(search.text.casefold().split()[0][:7]):
-        for one in Component.objects.order_by("title", "pk"):
+        for one in limit(Component.objects.order_by("title", "pk")):
             title = f"Silence {one.title} for two hours"
             if search.matches(title):
                 yield Hit(title, silence_url(one))
 
 
 @search_source(
-    "health.components", title="Monitoring", permission="health.view_component", order=500
+    "health.components",
+    title="Monitoring",
+    permission="health.view_component",
+    order=500,
+    respects_apps=True,
 )
 def find_components(search: Search) -> Iterator[Hit]:
-    for one in Component.objects.order_by("title", "pk"):
+    for one in limit(Component.objects.order_by("title", "pk")):
         kind = ComponentKind(one.kind)
         if search.matches(one.title, one.name, kind.label):
             url = reverse(f"admin:health_{_ADMIN_NAMES[kind]}_change", args=[one.pk])
@@ -41,11 +52,17 @@ def find_components(search: Search) -> Iterator[Hit]:
             yield Hit(one.title, url, detail, one.title.casefold() == search.text.casefold())
 
 
-@search_source("health.incidents", title="Incidents", permission="health.view_incident", order=510)
+@search_source(
+    "health.incidents",
+    title="Incidents",
+    permission="health.view_incident",
+    order=510,
+    respects_apps=True,
+)
 def find_incidents(search: Search) -> Iterator[Hit]:
     condition = Q()
     for word in search.text.split():
         condition &= Q(title__icontains=word)
-    for one in Incident.objects.filter(condition).newest_first()[:MAX_HITS]:
+    for one in limit(Incident.objects.filter(condition)).newest_first()[:MAX_HITS]:
         url = reverse("admin:health_incident_change", args=[one.pk])
         yield Hit(one.title, url, one.get_state_display())

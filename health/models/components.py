@@ -4,10 +4,12 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from django.apps import apps as registry
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
+from core.lib.app_access import Apps
 from health.verdict import Result, State, Status
 
 
@@ -60,6 +62,9 @@ def having_tag(tag: str) -> Q:
         | Q(tags__endswith=f", {tag}")
         | Q(tags__contains=f", {tag}, ")
     )
+
+
+_OWNED_KINDS = ("Monitor", "Heartbeat", "Certificate")
 
 
 class ComponentQuerySet(models.QuerySet["Component"]):
@@ -137,6 +142,32 @@ class Component(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @classmethod
+    def app_condition(cls, apps: Apps) -> Q:
+        """Return the condition for components of these apps, or of none: see core.lib.app_access."""
+        owners = cls.load_owners().items()
+        return ~Q(pk__in=[pk for pk, owned_by in owners if not owned_by & apps])
+
+    @classmethod
+    def load_owners(cls) -> dict[int, Apps]:
+        """Return the apps of the components that belong to some, by the component's id.
+
+        A certificate belongs to the apps whose monitors use its address, unless a monitor without an app uses it.
+        """
+        kinds = {one: registry.get_model(f"health.{one}")._default_manager for one in _OWNED_KINDS}
+        monitors = list(kinds["Monitor"].all())
+        owned = [(one.pk, one.app_id) for one in monitors]
+        owned += kinds["Heartbeat"].values_list("pk", "app_id")
+        owners = {pk: frozenset([app_id]) for pk, app_id in owned if app_id is not None}
+        users: dict[object, set[int | None]] = {}
+        for one in monitors:
+            users.setdefault(one.certificate_address, set()).add(one.app_id)
+        for certificate in kinds["Certificate"].all():
+            apps = users.get(certificate.address, {None})
+            if None not in apps:
+                owners[certificate.pk] = frozenset(app for app in apps if app is not None)
+        return owners
 
     @property
     def alert_key(self) -> str:

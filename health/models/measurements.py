@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Count, Q
 
 from core.clients.models import ClientApp
+from core.lib.app_access import Apps
 from health import histogram
 
 
@@ -83,6 +84,11 @@ class Series(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name or 'total'}"
+
+    @classmethod
+    def app_condition(cls, apps: Apps) -> Q:
+        """Return the condition for series of these apps, without the totals of all: see core.lib.app_access."""
+        return Q(app__in=apps)
 
 
 class Point(models.Model):

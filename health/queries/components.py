@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from core.clients.models import ClientApp
+from core.lib.app_access import limit
 from core.lib.natural import natural_key
 from health.models import (
     CheckIn,
@@ -96,7 +97,7 @@ def _group(title: str, statuses: Sequence[str]) -> Group:
 
 def load_in_use() -> list[Component]:
     """Return the enabled components, except those that are not configured; required ones first."""
-    return list(Component.objects.in_use().in_order())
+    return list(limit(Component.objects.in_use()).in_order())
 
 
 def find_failing(components: Iterable[Component]) -> dict[str, Component]:
@@ -109,9 +110,13 @@ def find_failing(components: Iterable[Component]) -> dict[str, Component]:
 
 
 def apps_of(component: Component) -> list[ClientApp]:
-    """Return the app that the monitor or heartbeat belongs to, if there is one."""
-    owned = Q(monitors=component.pk) | Q(heartbeats=component.pk)
-    return list(ClientApp.objects.filter(owned).distinct())
+    """Return the apps that the component belongs to: one for a monitor or heartbeat, maybe several for a certificate."""
+    return list(ClientApp.objects.filter(pk__in=Component.load_owners().get(component.pk, ())))
+
+
+def app_ids_of_components() -> dict[int, int]:
+    """Return the apps of the components that belong to a single one, by the component's id."""
+    return {pk: min(apps) for pk, apps in Component.load_owners().items() if len(apps) == 1}
 
 
 class ComponentsUnderMaintenance:

@@ -9,6 +9,7 @@ from django.urls import reverse
 from alerts.extension_points import Severity
 from alerts.models import SystemAlert
 from core.accounts.models import AuditEvent
+from core.lib.app_access import limit
 from core.lib.charts import Mark
 from core.releases.queries import deploy_marks
 from health.models import Incident, MaintenanceWindow
@@ -32,8 +33,10 @@ def list_marks(since: datetime, until: datetime) -> list[Mark]:
 
 def _alerts(since: datetime, until: datetime) -> Iterable[Mark]:
     """List alerts of severity high and critical, because marks for all others would hide these."""
-    alerts = SystemAlert.objects.filter(
-        opened_at__gte=since, opened_at__lt=until, severity__in=_ALERT_TONES
+    alerts = limit(
+        SystemAlert.objects.filter(
+            opened_at__gte=since, opened_at__lt=until, severity__in=_ALERT_TONES
+        )
     ).order_by("-opened_at")[:MAX_OF_A_KIND]
     for alert in alerts:
         yield Mark(
@@ -46,8 +49,10 @@ def _alerts(since: datetime, until: datetime) -> Iterable[Mark]:
 
 
 def _incidents(since: datetime, until: datetime) -> Iterable[Mark]:
-    incidents = Incident.objects.filter(
-        Q(resolved_at=None) | Q(resolved_at__gte=since), started_at__lt=until
+    incidents = limit(
+        Incident.objects.filter(
+            Q(resolved_at=None) | Q(resolved_at__gte=since), started_at__lt=until
+        )
     ).newest_first()[:MAX_OF_A_KIND]
     for incident in incidents:
         yield Mark(

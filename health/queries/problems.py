@@ -15,6 +15,7 @@ from alerts.extension_points import Severity, alert_rules
 from alerts.models import AlertType, SystemAlert
 from alerts.queries.causes import onset_of_alert
 from alerts.queries.impact import alert_impact
+from core.lib.app_access import limit
 from health.extension_points import health_checks
 from health.models import Component
 from health.queries.components import describe_failure, find_failing
@@ -49,7 +50,9 @@ class Problem:
 
 def load_urgent_alerts() -> list[SystemAlert]:
     """Return all active alerts of severity high or critical, worst first."""
-    urgent = SystemAlert.objects.active().filter(severity__in=(Severity.CRITICAL, Severity.HIGH))
+    urgent = limit(SystemAlert.objects.active()).filter(
+        severity__in=(Severity.CRITICAL, Severity.HIGH)
+    )
     return list(urgent.defer("metadata", "references").select_related("rule").worst_first())
 
 

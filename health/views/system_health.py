@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from core.lib import formats, time_ranges
+from core.lib.app_access import limit
 from core.lib.charts import Chart, Mark
 from core.lib.first_steps import DISMISSED_COOKIE
 from core.lib.time_ranges import TimeRange
@@ -68,7 +69,7 @@ def page(request: HttpRequest) -> HttpResponse:
     span = selected_range(request, now)
     target = request.htmx.target  # type: ignore[attr-defined]
     for found in dashboard_widgets:
-        if target and target == dom_id(found):
+        if target and found.is_visible and target == dom_id(found):
             return HttpResponse(render_card(found, WidgetContext(request, now, span.length), span))
     widget_context = WidgetContext(request, now, span.length)
     is_wall, is_complete = widget_context.is_wall, request.GET.get("all") == "1"
@@ -97,7 +98,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def widget(request: HttpRequest, name: str) -> HttpResponse:
     """Return one widget: as a fragment for htmx, otherwise on a page of its own."""
-    if name not in dashboard_widgets:
+    if name not in dashboard_widgets or not dashboard_widgets.get(name).is_visible:
         raise Http404(name)
     now = timezone.now()
     span = selected_range(request, now)
@@ -135,7 +136,7 @@ def dismiss_first_steps(request: HttpRequest) -> HttpResponse:
 @require_safe
 def uptime_page(request: HttpRequest) -> HttpResponse:
     """Show the uptime of every component; the widget shows only the first few."""
-    components = worst_first(Component.objects.in_use())
+    components = worst_first(limit(Component.objects.in_use()))
     context = {
         **admin.site.each_context(request),
         "title": "Uptime",
@@ -177,7 +178,8 @@ def dom_id(found: Widget) -> str:
 
 
 def widgets_in_order() -> list[Widget]:
-    return sorted(dashboard_widgets, key=lambda found: (found.order, found.name))
+    visible = [found for found in dashboard_widgets if found.is_visible]
+    return sorted(visible, key=lambda found: (found.order, found.name))
 
 
 def render_cards(

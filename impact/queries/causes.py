@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from core.accounts.queries import Edit, edits_between
 from core.clients.models import ClientApp
+from core.lib.app_access import apps_of_reader
 from impact.causes import Cause, CauseKind, Change, Onset, rank
 from impact.extension_points import cause_sources, problem_sources
 
@@ -28,6 +29,9 @@ def find_causes(onset: Onset | None, *, limit: int = MAX_SHOWN) -> list[Cause]:
             changes += source.find(onset)
         except Exception:
             log.exception("source of causes failed", extra={"source": source.name})
+    apps = apps_of_reader()
+    if apps is not None:
+        changes = [one for one in changes if one.app_id is None or one.app_id in apps]
     return rank(changes, onset)[:limit]
 
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from core.lib import formats
+from core.lib.app_access import sees_every_app
 from impact.extension_points import Description, problem_sources
 from impact.models import Erasure, WinBackList
 from impact.queries.figures import SHOWN_STATES, format_amounts
@@ -173,11 +174,11 @@ def write_list(request: HttpRequest, kind: str, id: int) -> HttpResponse:
 @may_see_list
 def win_back_list(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(WinBackList.objects.select_related("created_by"), pk=pk)
+    problem = _problem_of(found)
     entries = found.entries.order_by("pk")
     totals: dict[str, int] = {}
     for currency, amount in entries.values_list("currency", "amount"):
         totals[currency] = totals.get(currency, 0) + amount
-    source = problem_sources.get(found.kind) if found.kind in problem_sources else None
     return render(
         request,
         "impact/list.html",
@@ -189,16 +190,26 @@ def win_back_list(request: HttpRequest, pk: int) -> HttpResponse:
             "entries": entries[:500],
             "entry_count": entries.count(),
             "total": format_amounts(totals),
-            "problem": source.describe(found.problem) if source else None,
+            "problem": problem,
             "may_erase": request.user.has_perm("impact.add_erasure"),
         },
     )
+
+
+def _problem_of(found: WinBackList) -> Description | None:
+    """Return the problem of a list; None if it was deleted. Raises Http404 if the user may not see its app."""
+    source = problem_sources.get(found.kind) if found.kind in problem_sources else None
+    problem = source.describe(found.problem) if source else None
+    if problem is None and not sees_every_app():
+        raise Http404("there is no such list")
+    return problem
 
 
 @require_GET
 @may_see_list
 def list_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     found = get_object_or_404(WinBackList, pk=pk)
+    _problem_of(found)
     lines = (
         [
             entry.order_key.partition(":")[2],
@@ -219,7 +230,9 @@ def list_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 @require_http_methods(["GET", "POST"])
 @may_erase
 def erase(request: HttpRequest) -> HttpResponse:
-    """Erase a person from all records, in two steps: the customer, and a confirmation."""
+    """Erase a person from the records of all apps, in two steps: the customer, and a confirmation."""
+    if not sees_every_app():
+        raise PermissionDenied
     customer = request.POST.get("customer", "").replace("\0", "").strip()[:200]
     if customer and request.POST.get("step") == "confirmed":
         assert isinstance(request.user, User)

@@ -20,6 +20,7 @@ _URGENCY = {State.OPEN: 0, State.HALF_OPEN: 1, State.CLOSED: 2}
     order=610,
     size="medium",
     tab=Tab.PLATFORM,
+    respects_apps=True,
 )
 def dependencies(context: WidgetContext) -> dict[str, object]:
     failing = find_failing(context.load_once(load_in_use))

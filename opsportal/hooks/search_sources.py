@@ -30,7 +30,7 @@ PAGES = (
 )
 
 
-@search_source("opsportal.pages", title="Pages", order=10)
+@search_source("opsportal.pages", title="Pages", order=10, respects_apps=True)
 def find_pages(search: Search) -> Iterator[Hit]:
     for title, url_name, permission, words in PAGES:
         name, _, query = url_name.partition("?")
@@ -39,7 +39,7 @@ def find_pages(search: Search) -> Iterator[Hit]:
             yield Hit(title, url, is_exact=search.text.casefold() == title.casefold())
 
 
-@search_source("opsportal.settings", title="Settings", order=900)
+@search_source("opsportal.settings", title="Settings", order=900, respects_apps=True)
 def find_settings(search: Search) -> Iterator[Hit]:
     site = admin.site
     assert isinstance(site, PortalAdminSite)
@@ -49,7 +49,7 @@ def find_settings(search: Search) -> Iterator[Hit]:
                 yield Hit(one.title, one.url, one.purpose or section.title)
 
 
-@search_source("opsportal.actions", title="Actions", order=910)
+@search_source("opsportal.actions", title="Actions", order=910, respects_apps=True)
 def find_actions(search: Search) -> Iterator[Hit]:
     """Find forms for new rows, such as "Add monitor"."""
     site = admin.site

@@ -59,7 +59,8 @@ def webhook_lag(since: datetime, until: datetime) -> float:
 def failed_debits(since: datetime, until: datetime) -> Iterator[Reading]:
     """Return one reading per payment that failed after it had been processing, unless it has succeeded since."""
     failed = Payment.objects.filter(debit_failed_at__gt=since, debit_failed_at__lte=until)
-    for payment in failed.exclude(status=PaymentStatus.SUCCEEDED).order_by("-debit_failed_at"):
+    failed = failed.exclude(status=PaymentStatus.SUCCEEDED).select_related("app")
+    for payment in failed.order_by("-debit_failed_at"):
         yield Reading(
             1,
             labels=(("payment", str(payment.uuid)),),
@@ -70,5 +71,6 @@ def failed_debits(since: datetime, until: datetime) -> Iterator[Reading]:
                 "payment_id": str(payment.uuid),
                 "order_id": payment.order_id,
                 "reservation_id": payment.reservation_id,
+                "app": payment.app.slug,
             },
         )

@@ -1,6 +1,7 @@
 from django.urls import reverse
 from django.utils import timezone
 
+from core.lib.app_access import limit
 from health.extension_points import Tab, WidgetContext, widget
 from health.queries.components import find_failing, load_in_use
 from payments import stripe_api
@@ -16,13 +17,14 @@ from payments.queries import stats
     order=210,
     size="medium",
     tab=Tab.BUSINESS,
+    respects_apps=True,
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
     attempts = stats.count_attempts(context.since)
     webhooks = stats.count_webhooks(since=context.since)
     stuck = stats.count_stuck(context.now)
     mismatches = stats.count_open_mismatches()
-    disputes = Dispute.objects.awaiting_evidence().count()
+    disputes = limit(Dispute.objects.awaiting_evidence()).count()
     return {
         "is_configured": stripe_api.is_configured(),
         "outage": find_failing(context.load_once(load_in_use)).get("stripe"),

@@ -19,6 +19,7 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
     url_name="payments:overview",
     on_timeline=True,
     is_less_better=False,
+    respects_apps=True,
 )
 def sales(context: WidgetContext) -> Reading:
     """Show the money received in the last hour in the currency with the most payments; others are named in the note."""

@@ -5,13 +5,20 @@ from collections.abc import Iterator
 from django.db.models import Q
 from django.urls import reverse
 
+from core.lib.app_access import limit
 from core.lib.customers import customer_references
 from core.lib.search_sources import MAX_HITS, Hit, Search, has_value, search_source
 from core.lib.uuids import parse_uuids
 from payments.models import Payment
 
 
-@search_source("payments.payments", title="Payments", permission="payments.view_payment", order=200)
+@search_source(
+    "payments.payments",
+    title="Payments",
+    permission="payments.view_payment",
+    order=200,
+    respects_apps=True,
+)
 def find_payments(search: Search) -> Iterator[Hit]:
     """Find payments by customer, or by order, intent, reservation, payment or request id.
 
@@ -25,7 +32,9 @@ def find_payments(search: Search) -> Iterator[Hit]:
         condition |= has_value("customer", customer)
     for reference in parse_uuids([text]):
         condition |= Q(uuid=reference)
-    for payment in Payment.objects.filter(condition).order_by("-created_at", "-pk")[:MAX_HITS]:
+    for payment in limit(Payment.objects.filter(condition)).order_by("-created_at", "-pk")[
+        :MAX_HITS
+    ]:
         url = reverse("payments:payment-page", args=[payment.uuid])
         title = f"Order {payment.order_id}" if payment.order_id else f"Payment {payment.uuid}"
         detail = f"{payment.formatted_amount}, {payment.shown_status_label.lower()}"

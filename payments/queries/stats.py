@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Avg, Count, F, Min, Sum
 from django.db.models.functions import TruncHour, TruncMinute
 
+from core.lib.app_access import limit
 from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
 
 FULL_LOOKBACK = timedelta(days=30)  # the period that a full comparison covers
@@ -67,9 +68,9 @@ class WebhookStats:
 
 def count_attempts(since: datetime | None = None) -> Attempts:
     """Count the payments created since then, or all of them."""
-    payments = (
-        Payment.objects.all() if since is None else Payment.objects.filter(created_at__gte=since)
-    )
+    payments = limit(Payment.objects.all())
+    if since is not None:
+        payments = payments.filter(created_at__gte=since)
     repeats = F("replay_count") + F("conflict_count")
     rows = (
         payments.values_list("status", "currency")
@@ -100,7 +101,7 @@ def count_attempts(since: datetime | None = None) -> Attempts:
 def count_stuck(now: datetime) -> Totals:
     """Count the payments for which it is unknown whether they were charged."""
     rows = (
-        Payment.objects.stuck(now)
+        limit(Payment.objects.stuck(now))
         .values_list("currency")
         .annotate(count=Count("pk"), sum=Sum("amount"))
         .order_by()
@@ -115,7 +116,7 @@ def count_webhooks(*, since: datetime) -> WebhookStats:
     """Count the events received since then by state, and all that are pending or dead."""
     State = WebhookEvent.State
     received = (
-        WebhookEvent.objects.filter(received_at__gte=since)
+        limit(WebhookEvent.objects.filter(received_at__gte=since))
         .values_list("state")
         .annotate(count=Count("pk"), lag=Avg(F("processed_at") - F("received_at")))
         .order_by()
@@ -124,7 +125,7 @@ def count_webhooks(*, since: datetime) -> WebhookStats:
     for state, count, lag in received:
         by_state[state], lags[state] = count, lag
     unsettled = (
-        WebhookEvent.objects.filter(state__in=[State.PENDING, State.DEAD])
+        limit(WebhookEvent.objects.filter(state__in=[State.PENDING, State.DEAD]))
         .values_list("state")
         .annotate(count=Count("pk"), oldest_at=Min("received_at"))
         .order_by()
@@ -142,7 +143,7 @@ def count_webhooks(*, since: datetime) -> WebhookStats:
 
 
 def count_open_mismatches() -> int:
-    return Mismatch.objects.open().count()
+    return limit(Mismatch.objects.open()).count()
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Comparison:
 
 def find_last_comparison(now: datetime) -> Comparison:
     last = ReconciliationRun.objects.exclude(finished_at=None).order_by("-started_at").first()
-    uncompared = Payment.objects.filter(
+    uncompared = limit(Payment.objects.all()).filter(
         compared_at=None, intent_id__isnull=False, created_at__gte=now - FULL_LOOKBACK
     )
     is_current = last is not None and last.started_at > now - COMPARED_WITHIN
@@ -168,7 +169,8 @@ def find_last_comparison(now: datetime) -> Comparison:
 def received_by_currency(since: datetime, until: datetime) -> dict[str, int]:
     """Return the money received by payments created from `since` to before `until`, by currency, in minor units."""
     rows = (
-        Payment.objects.filter(created_at__gte=since, created_at__lt=until, amount_received__gt=0)
+        limit(Payment.objects.filter(created_at__gte=since, created_at__lt=until))
+        .filter(amount_received__gt=0)
         .values_list("currency")
         .annotate(sum=Sum("amount_received"))
         .order_by()
@@ -182,9 +184,8 @@ def received_per_slot(
     """Return the money received by payments created in each slot, by slot and currency, in minor units."""
     hours_or_minutes = TruncMinute if until - since <= timedelta(hours=24) else TruncHour
     rows = (
-        Payment.objects.filter(
-            created_at__gte=floor(since), created_at__lt=until, amount_received__gt=0
-        )
+        limit(Payment.objects.filter(created_at__gte=floor(since), created_at__lt=until))
+        .filter(amount_received__gt=0)
         .values_list(hours_or_minutes("created_at", tzinfo=UTC), "currency")
         .annotate(sum=Sum("amount_received"))
         .order_by()
@@ -198,7 +199,7 @@ def received_per_slot(
 def main_currency(now: datetime) -> str:
     """Return the currency of most payments of the last 30 days; "" if there were none."""
     row = (
-        Payment.objects.filter(created_at__gte=now - timedelta(days=30))
+        limit(Payment.objects.filter(created_at__gte=now - timedelta(days=30)))
         .values_list("currency")
         .annotate(count=Count("pk"))
         .order_by("-count", "currency")

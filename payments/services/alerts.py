@@ -31,6 +31,7 @@ def raise_alert(
         severity=severity,
         source="payments",
         references=References(payment_ids=frozenset(ids)),
+        app=payment.app if payment else None,
         now=now,
     )
 

@@ -15,6 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
 from core.lib.admin import log_change
+from core.lib.app_access import limit
 from core.lib.currencies import currency_of
 from core.lib.formats import money
 from core.lib.uuids import parse_uuids
@@ -113,7 +114,7 @@ class RefundForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     """Refund in two steps: amount, reason and tickets, then a confirmation. The form's id prevents a second refund."""
-    payment = get_object_or_404(Payment, uuid=reference)
+    payment = get_object_or_404(limit(Payment.objects.all()), uuid=reference)
     if request.method == "GET":
         refundable = currency_of(payment.currency).to_decimal(payment.refundable)
         form = RefundForm(payment, initial={"amount": refundable, "form": uuid.uuid4()})
@@ -177,7 +178,7 @@ def _refund_page(
 @may_handle_events
 @require_POST
 def replay_event(request: HttpRequest, pk: int) -> HttpResponse:
-    event = get_object_or_404(WebhookEvent, pk=pk)
+    event = get_object_or_404(limit(WebhookEvent.objects.all()), pk=pk)
     if services.replay_event(event, now=timezone.now()):
         log_change(request, event, "retried")
         services.process_event(event_pk=event.pk, now=timezone.now())
@@ -191,7 +192,7 @@ def replay_event(request: HttpRequest, pk: int) -> HttpResponse:
 @may_handle_events
 @require_POST
 def ignore_event(request: HttpRequest, pk: int) -> HttpResponse:
-    event = get_object_or_404(WebhookEvent, pk=pk)
+    event = get_object_or_404(limit(WebhookEvent.objects.all()), pk=pk)
     if services.ignore_event(event, now=timezone.now()):
         log_change(request, event, "ignored")
         messages.success(request, "Event ignored.")
@@ -221,7 +222,7 @@ def fetch_event(request: HttpRequest) -> HttpResponse:
 @may_settle
 @require_POST
 def settle_mismatch(request: HttpRequest, pk: int) -> HttpResponse:
-    mismatch = get_object_or_404(Mismatch, pk=pk)
+    mismatch = get_object_or_404(limit(Mismatch.objects.all()), pk=pk)
     assert isinstance(request.user, User)
     note = request.POST.get("settlement", "").strip() or "resolved by staff"
     if services.settle_mismatch(

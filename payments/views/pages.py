@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
+from core.lib.app_access import limit
 from impact.extension_points import Wanted
 from impact.queries.records import records
 from payments import stripe_api
@@ -32,20 +33,24 @@ def overview(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "Payments",
         "is_configured": stripe_api.is_configured(),
-        "stuck": Payment.objects.stuck(now).select_related("app").order_by("created_at")[:20],
+        "stuck": limit(Payment.objects.stuck(now))
+        .select_related("app")
+        .order_by("created_at")[:20],
         "stuck_count": stuck.count,
         "at_risk": sorted(stuck.amounts.items()),
-        "dead": WebhookEvent.objects.dead().order_by("-received_at", "-pk")[:20],
-        "mismatches": Mismatch.objects.open()
+        "dead": limit(WebhookEvent.objects.dead()).order_by("-received_at", "-pk")[:20],
+        "mismatches": limit(Mismatch.objects.open())
         .select_related("payment")
         .order_by("-found_at", "-pk")[:20],
-        "refunds": Refund.objects.filter(state__in=[Refund.State.ASKED, Refund.State.PENDING])
+        "refunds": limit(
+            Refund.objects.filter(state__in=[Refund.State.ASKED, Refund.State.PENDING])
+        )
         .select_related("payment", "asked_by")
         .order_by("-asked_at", "-pk")[:20],
-        "disputes": Dispute.objects.open()
+        "disputes": limit(Dispute.objects.open())
         .select_related("payment")
         .order_by("evidence_due_at", "pk")[:20],
-        "dispute_count": Dispute.objects.awaiting_evidence().count(),
+        "dispute_count": limit(Dispute.objects.awaiting_evidence()).count(),
         "mismatch_count": stats.count_open_mismatches(),
         "by_status": sorted(attempts.by_status.items()),
         "attempts": attempts.count,
@@ -63,7 +68,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 @may_see
 def payment_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
-    payment = get_object_or_404(Payment.objects.select_related("app"), uuid=reference)
+    payment = get_object_or_404(limit(Payment.objects.select_related("app")), uuid=reference)
     items = find_paid_items(payment)
     context: dict[str, Any] = {
         **admin.site.each_context(request),

@@ -14,6 +14,7 @@ from reservations.queries.stock import list_stock
     order=200,
     size="medium",
     tab=Tab.BUSINESS,
+    respects_apps=True,
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
     stats = collect_stats(now=context.now, since=context.since)

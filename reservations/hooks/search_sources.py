@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django.db.models import Q
 from django.urls import reverse
 
+from core.lib.app_access import limit
 from core.lib.customers import customer_references
 from core.lib.search_sources import MAX_HITS, Hit, Search, has_value, search_source
 from core.lib.uuids import parse_uuids
@@ -16,6 +17,7 @@ from reservations.models import Event, Reservation
     title="Reservations",
     permission="reservations.view_reservation",
     order=210,
+    respects_apps=True,
 )
 def find_reservations(search: Search) -> Iterator[Hit]:
     """Find reservations by customer, or by whole reservation or order id."""
@@ -25,14 +27,20 @@ def find_reservations(search: Search) -> Iterator[Hit]:
         condition |= has_value("customer", customer)
     for reference in parse_uuids([text]):
         condition |= Q(uuid=reference)
-    for one in Reservation.objects.filter(condition).order_by("-created_at", "-pk")[:MAX_HITS]:
+    for one in limit(Reservation.objects.filter(condition)).order_by("-created_at", "-pk")[
+        :MAX_HITS
+    ]:
         url = reverse("reservations:reservation-page", args=[one.uuid])
         title = f"Order {one.order_id}" if one.order_id else f"Reservation {one.uuid}"
         yield Hit(title, url, one.shown_status(search.now).replace("_", " "), is_exact=True)
 
 
 @search_source(
-    "reservations.events", title="Events", permission="reservations.view_event", order=300
+    "reservations.events",
+    title="Events",
+    permission="reservations.view_event",
+    order=300,
+    respects_apps=True,
 )
 def find_events(search: Search) -> Iterator[Hit]:
     condition = Q()

@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 from django.db.models import Count, Min, Q, Sum
 
+from core.lib.app_access import limit
 from reservations.models import Cleanup, Discrepancy, Line, Reservation, Status
 from reservations.models.holds import KEPT
 from reservations.queries.drift import find_drift
@@ -31,10 +32,10 @@ class ReservationStats(msgspec.Struct):
 
 def collect_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
     """Count reservations and seats by status (created since then, or all), and collect open problems."""
-    counted = (
+    counted = limit(
         Reservation.objects.all() if since is None else Reservation.objects.created_since(since)
     )
-    held = Reservation.objects.active().aggregate(
+    held = limit(Reservation.objects.active()).aggregate(
         oldest_at=Min("created_at", filter=Q(processing_payment=None)),
         overdue=Count("pk", filter=Q(expires_at__lte=now)),
         processing=Count("pk", filter=Q(processing_payment__isnull=False)),
@@ -52,10 +53,10 @@ def collect_stats(*, now: datetime, since: datetime | None = None) -> Reservatio
         oldest_active_at=held["oldest_at"],
         processing=held["processing"],
         processing_seats=Line.objects.filter(
-            reservation__in=Reservation.objects.processing()
+            reservation__in=limit(Reservation.objects.processing())
         ).seats(),
         expired_not_reclaimed=held["overdue"],
-        refund_needed=Discrepancy.objects.open().count(),
+        refund_needed=limit(Discrepancy.objects.open()).count(),
         drift=[str(found) for found in find_drift()],
         cleanups=[
             CleanupStats(run.at, run.reservation_count, run.seat_count, run.duration_ms)

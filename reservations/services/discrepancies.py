@@ -54,6 +54,7 @@ def _raise_alert(discrepancy: Discrepancy, now: datetime) -> None:
             payment_ids=frozenset({str(payment.uuid)}),
             reservation_ids=frozenset({payment.reservation_id} - {""}),
         ),
+        app=payment.app,
         now=now,
     )
 

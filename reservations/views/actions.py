@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from core.lib.admin import log_change
+from core.lib.app_access import limit
 from reservations import services
 from reservations.models import Discrepancy, Reservation
 
@@ -20,7 +21,7 @@ may_change = permission_required("reservations.change_reservation", raise_except
 @may_change
 @require_POST
 def release(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
-    reservation = get_object_or_404(Reservation, uuid=reference)
+    reservation = get_object_or_404(limit(Reservation.objects.all()), uuid=reference)
     try:
         services.cancel(reservation=reservation, now=timezone.now())
     except services.CannotChange as refusal:
@@ -34,7 +35,7 @@ def release(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
 @may_change
 @require_POST
 def extend(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
-    reservation = get_object_or_404(Reservation, uuid=reference)
+    reservation = get_object_or_404(limit(Reservation.objects.all()), uuid=reference)
     try:
         services.extend(reservation=reservation, now=timezone.now())
     except services.CannotChange as refusal:
@@ -48,7 +49,7 @@ def extend(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
 @may_change
 @require_POST
 def settle(request: HttpRequest, pk: int) -> HttpResponse:
-    discrepancy = get_object_or_404(Discrepancy, pk=pk)
+    discrepancy = get_object_or_404(limit(Discrepancy.objects.all()), pk=pk)
     assert isinstance(request.user, User)
     note = request.POST.get("settlement", "").strip()
     if request.POST.get("amount") == "accepted":

@@ -1,26 +1,44 @@
 """Staff pages that cancel an event, and show the progress and the report of its cancellation."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from core.lib.admin import log_change
+from core.lib.app_access import limit, sees_every_app
 from reservations import services
 from reservations.models import Cancellation, Event
 from reservations.queries.cancellation import collect_progress, forecast, list_open_items
 
 MAX_LISTED = 200
+View = Callable[[HttpRequest, str], HttpResponse]
 may_see = permission_required("reservations.view_reservation", raise_exception=True)
-may_cancel = permission_required(
-    ["reservations.change_event", "payments.change_payment"], raise_exception=True
-)
+
+
+def can_cancel(request: HttpRequest) -> bool:
+    """Return True if the user may cancel events, whose tickets may be sold by every app."""
+    needed = ["reservations.change_event", "payments.change_payment"]
+    return request.user.has_perms(needed) and sees_every_app()
+
+
+def may_cancel(view: View) -> View:
+    @wraps(view)
+    def wrapper(request: HttpRequest, slug: str) -> HttpResponse:
+        if not can_cancel(request):
+            raise PermissionDenied
+        return view(request, slug)
+
+    return wrapper
 
 
 class CancelForm(forms.Form):
@@ -85,10 +103,8 @@ def cancellation_page(request: HttpRequest, slug: str) -> HttpResponse:
         "title": f"Cancellation of {cancellation.event}",
         "cancellation": cancellation,
         "progress": collect_progress(cancellation),
-        "open_items": list_open_items(cancellation)[:MAX_LISTED],
-        "may_cancel": request.user.has_perms(
-            ["reservations.change_event", "payments.change_payment"]
-        ),
+        "open_items": limit(list_open_items(cancellation))[:MAX_LISTED],
+        "may_cancel": can_cancel(request),
     }
     is_part = request.headers.get("HX-Request") == "true"
     template = "reservations/_cancellation.html" if is_part else "reservations/cancellation.html"

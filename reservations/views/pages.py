@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
 from core.lib import time_ranges
+from core.lib.app_access import limit
 from core.releases.queries import mark_deploys
 from payments.models import Payment
 from payments.queries.dues import sum_partial_payments
@@ -30,6 +31,7 @@ from reservations.queries.drift import find_drift
 from reservations.queries.history import build_event_chart
 from reservations.queries.stats import collect_stats
 from reservations.queries.stock import list_stock
+from reservations.views.cancellation import can_cancel
 
 may_see = permission_required("reservations.view_reservation", raise_exception=True)
 
@@ -43,7 +45,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "Reservations",
         "stats": collect_stats(now=now, since=now - timedelta(hours=24)),
-        "inbox_count": Discrepancy.objects.open().count(),
+        "inbox_count": limit(Discrepancy.objects.open()).count(),
         "drift": find_drift(),
         "events": [
             (event, [stock for stock in stocks if stock.type.event_id == event.pk])
@@ -66,7 +68,7 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
     asked = request.GET.get(time_ranges.PARAMETER, "")
     chosen = time_ranges.choose(asked, default, time_ranges.WITHOUT_HOUR)
     stocks = list_stock(TicketType.objects.filter(event=event), now=now)
-    lines = Reservation.objects.filter(lines__ticket_type__event=event)
+    lines = limit(Reservation.objects.filter(lines__ticket_type__event=event))
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": event.name,
@@ -75,9 +77,7 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
         "is_on_sale": any(stock.is_on_sale for stock in stocks),
         "chart": mark_deploys(build_event_chart(event, since=now - chosen.length, now=now)),
         "ranges": time_ranges.buttons(chosen, time_ranges.WITHOUT_HOUR),
-        "may_cancel": request.user.has_perms(
-            ["reservations.change_event", "payments.change_payment"]
-        ),
+        "may_cancel": can_cancel(request),
         "recent": lines.distinct().select_related("app").order_by("-created_at", "-pk")[:25],
         "now": now,
     }
@@ -90,10 +90,10 @@ def inbox(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Payments without matching seats",
-        "open": Discrepancy.objects.open()
+        "open": limit(Discrepancy.objects.open())
         .select_related("payment", "reservation")
         .order_by("opened_at", "pk")[:100],
-        "settled": Discrepancy.objects.exclude(settled_at=None)
+        "settled": limit(Discrepancy.objects.exclude(settled_at=None))
         .select_related("payment", "reservation", "settled_by")
         .order_by("-settled_at", "-pk")[:20],
         "may_settle": request.user.has_perm("reservations.change_reservation"),
@@ -104,7 +104,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
 
 @may_see
 def reservation_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
-    found = Reservation.objects.select_related("app", "payment", "processing_payment")
+    found = limit(Reservation.objects.select_related("app", "payment", "processing_payment"))
     reservation = get_object_or_404(found, uuid=reference)
     now = timezone.now()
     lines = list(reservation.lines.select_related("ticket_type__event").order_by("ticket_type"))
@@ -123,7 +123,7 @@ def reservation_page(request: HttpRequest, reference: uuid.UUID) -> HttpResponse
         "amount": amount,
         "currency": currency,
         "balance": max(0, balance),
-        "payments": Payment.objects.filter(reservation_id=str(reservation.uuid)).order_by(
+        "payments": limit(Payment.objects.filter(reservation_id=str(reservation.uuid))).order_by(
             "created_at"
         ),
         "discrepancies": reservation.discrepancies.order_by("opened_at"),

@@ -18,6 +18,24 @@ def all_paths() -> list[str]:
     return sorted(set(_walk(get_resolver().url_patterns, "/")))
 
 
+def named_paths() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the full name of each view under /admin/ and the names of its arguments."""
+    yield from _names(get_resolver().url_patterns, "", "/", ())
+
+
+def _names(
+    patterns: list[URLPattern | URLResolver], space: str, prefix: str, arguments: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for pattern in patterns:
+        route = prefix + str(getattr(pattern.pattern, "_route", ""))
+        names = (*arguments, *pattern.pattern.converters)
+        if isinstance(pattern, URLResolver):
+            inner = f"{space}{pattern.namespace}:" if pattern.namespace else space
+            yield from _names(pattern.url_patterns, inner, route, names)
+        elif pattern.name and route.startswith("/admin/"):
+            yield f"{space}{pattern.name}", names
+
+
 def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
     for pattern in patterns:
         route = getattr(pattern.pattern, "_route", None)

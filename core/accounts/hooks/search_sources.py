@@ -9,7 +9,9 @@ from django.urls import reverse
 from core.lib.search_sources import Hit, Search, search_source
 
 
-@search_source("access.users", title="Users", permission="auth.view_user", order=700)
+@search_source(
+    "access.users", title="Users", permission="auth.view_user", order=700, respects_apps=True
+)
 def find_users(search: Search) -> Iterator[Hit]:
     condition = Q()
     for word in search.text.split():

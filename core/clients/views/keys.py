@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 from core.clients import services, snippets
 from core.clients.extension_points import AppSection, app_sections
 from core.clients.models import ApiKey, ClientApp, ClientKey, Scope
+from core.lib.app_access import limit
 
 MAX_LABEL_LENGTH = 100
 LIFETIMES = {"30": "in 30 days", "90": "in 90 days", "365": "in a year"}
@@ -22,13 +23,13 @@ LIFETIMES = {"30": "in 30 days", "90": "in 90 days", "365": "in a year"}
 @never_cache
 @permission_required("clients.view_clientapp", raise_exception=True)
 def key_list(request: HttpRequest, app_id: int) -> HttpResponse:
-    return _page(request, get_object_or_404(ClientApp, pk=app_id))
+    return _page(request, get_object_or_404(limit(ClientApp.objects.all()), pk=app_id))
 
 
 @require_POST
 @permission_required("clients.add_clientkey", raise_exception=True)
 def dsn_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
-    app = get_object_or_404(ClientApp, pk=app_id)
+    app = get_object_or_404(limit(ClientApp.objects.all()), pk=app_id)
     services.issue_dsn_key(app=app, label=_label(request))
     messages.success(request, "DSN key created.")
     return redirect("clients:key-list", app_id)
@@ -37,7 +38,7 @@ def dsn_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
 @require_POST
 @permission_required(["clients.add_clientkey", "clients.change_clientkey"], raise_exception=True)
 def dsn_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
-    key = get_object_or_404(ClientKey, pk=key_id, app=app_id, revoked_at=None)
+    key = get_object_or_404(limit(ClientKey.objects.all()), pk=key_id, app=app_id, revoked_at=None)
     services.rotate_dsn_key(key, now=timezone.now(), grace=_grace(request))
     messages.success(request, f"New key created. The old key {_old_key_validity(request)}.")
     return redirect("clients:key-list", app_id)
@@ -46,7 +47,9 @@ def dsn_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
 @require_POST
 @permission_required("clients.change_clientkey", raise_exception=True)
 def dsn_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
-    services.revoke(get_object_or_404(ClientKey, pk=key_id, app=app_id), now=timezone.now())
+    services.revoke(
+        get_object_or_404(limit(ClientKey.objects.all()), pk=key_id, app=app_id), now=timezone.now()
+    )
     messages.success(request, "Key revoked. It stops working within a few seconds.")
     return redirect("clients:key-list", app_id)
 
@@ -55,7 +58,7 @@ def dsn_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
 @require_POST
 @permission_required("clients.add_apikey", raise_exception=True)
 def api_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
-    app = get_object_or_404(ClientApp, pk=app_id)
+    app = get_object_or_404(limit(ClientApp.objects.all()), pk=app_id)
     try:
         key, secret = services.issue_api_key(
             app=app,
@@ -73,7 +76,7 @@ def api_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
 @require_POST
 @permission_required(["clients.add_apikey", "clients.change_apikey"], raise_exception=True)
 def api_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
-    key = get_object_or_404(ApiKey, pk=key_id, app=app_id, revoked_at=None)
+    key = get_object_or_404(limit(ApiKey.objects.all()), pk=key_id, app=app_id, revoked_at=None)
     newer, secret = services.rotate_api_key(key, now=timezone.now(), grace=_grace(request))
     messages.success(request, f"New key created. The old key {_old_key_validity(request)}.")
     return _page(request, key.app, new_key=newer, secret=secret)
@@ -82,7 +85,9 @@ def api_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
 @require_POST
 @permission_required("clients.change_apikey", raise_exception=True)
 def api_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
-    services.revoke(get_object_or_404(ApiKey, pk=key_id, app=app_id), now=timezone.now())
+    services.revoke(
+        get_object_or_404(limit(ApiKey.objects.all()), pk=key_id, app=app_id), now=timezone.now()
+    )
     messages.success(request, "Key revoked.")
     return redirect("clients:key-list", app_id)
 

@@ -10,8 +10,10 @@ fail intermittently without ever counting as down. The slow rule covers the whol
 from datetime import datetime, timedelta
 
 from alerts.extension_points import Cadence, Measured, Reading, Severity, alert_rule
+from core.clients.models import ClientApp
 from health.models import Component
 from health.queries import uptime
+from health.queries.components import app_ids_of_components
 from health.verdict import Status
 
 HOUR = timedelta(hours=1)
@@ -35,11 +37,15 @@ def _burn_rates(
         short, now=until, since_status_change=exclude_outages
     )
     readings = []
+    app_ids = app_ids_of_components()
+    slugs = dict(ClientApp.objects.filter(pk__in=app_ids.values()).values_list("pk", "slug"))
     for component in Component.objects.in_use():
+        app = slugs.get(app_ids.get(component.pk, 0))
+        metadata = {"app": app} if app else {}
         labels = (("component", component.name),)
         if component.status == Status.UNHEALTHY:
             # The outage has an alert of its own. An open alert about the budget is not over before the outage is.
-            readings.append(Reading(None, labels=labels))
+            readings.append(Reading(None, labels=labels, metadata=metadata))
             continue
         in_long, in_short = over_long.get(component.pk), over_short.get(component.pk)
         if in_long and in_short:
@@ -50,6 +56,7 @@ def _burn_rates(
                     samples=in_long.total,
                     labels=labels,
                     message=f"{component.title}: {in_long.down} of {in_long.total} results failed",
+                    metadata=metadata,
                 )
             )
     return readings

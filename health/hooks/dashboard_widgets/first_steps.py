@@ -23,6 +23,7 @@ class StepLine:
     order=12,
     size="wide",
     tab=Tab.TOP,
+    respects_apps=True,
 )
 def list_first_steps(context: WidgetContext) -> dict[str, object] | None:
     request = context.request

@@ -6,6 +6,7 @@ from django.utils import timezone
 from alerts.models import AlertState, SystemAlert
 from alerts.queries import ActiveSummary, active_summary
 from alerts.queries.on_call import OnCall, load_schedules, on_call_for, on_call_now
+from core.lib.app_access import limit
 from core.lib.charts import Chart, Series
 from health.extension_points import Tab, WidgetContext, overview_figures, widget
 from health.models import ActiveUser, Incident, MaintenanceWindow
@@ -32,6 +33,7 @@ def load_summary() -> ActiveSummary:
     order=10,
     size="wide",
     tab=Tab.TOP,
+    respects_apps=True,
 )
 def overall_status(context: WidgetContext) -> dict[str, object]:
     components = context.load_once(load_in_use)
@@ -90,7 +92,9 @@ def _list_warnings(context: WidgetContext) -> list[tuple[str, str]]:
     """Return a sentence and a link for each figure that is over its warning line without an alert."""
     found = []
     for figure in sorted(overview_figures, key=lambda figure: figure.order):
-        sentence = figure.describe_warning(context.now) if figure.describe_warning else ""
+        if figure.describe_warning is None or not figure.is_visible:
+            continue
+        sentence = figure.describe_warning(context.now)
         if sentence:
             found.append((sentence, figure.url))
     return found
@@ -104,6 +108,7 @@ def _list_warnings(context: WidgetContext) -> list[tuple[str, str]]:
     order=30,
     size="medium",
     tab=Tab.RELIABILITY,
+    respects_apps=True,
 )
 def active_alerts(context: WidgetContext) -> dict[str, object]:
     summary = context.load_once(load_summary)
@@ -116,7 +121,7 @@ def active_alerts(context: WidgetContext) -> dict[str, object]:
                 "is_overdue": alert.is_overdue(context.now),
                 "dismiss_url": reverse("alerts:alert-dismiss", args=[alert.pk]),
             }
-            for alert in SystemAlert.objects.active().worst_first()[:MAX_ALERTS]
+            for alert in limit(SystemAlert.objects.active()).worst_first()[:MAX_ALERTS]
         ],
         "may_change": context.request.user.has_perm("alerts.change_systemalert"),
         "next_url": reverse("health:system-health"),

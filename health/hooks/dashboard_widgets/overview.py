@@ -53,6 +53,7 @@ class ShownFigure:
     order=20,
     size="wide",
     tab=Tab.TOP,
+    respects_apps=True,
 )
 def overview(context: WidgetContext) -> dict[str, object]:
     first = values.first_recorded_at()
@@ -60,6 +61,7 @@ def overview(context: WidgetContext) -> dict[str, object]:
     figures = [
         _shown(figure, _read(figure, context), knows_last_week=knows_last_week)
         for figure in sorted(overview_figures, key=lambda figure: figure.order)
+        if figure.is_visible
     ]
     marks = list_marks(context.since, context.now)
     charts = [

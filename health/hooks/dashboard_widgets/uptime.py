@@ -1,5 +1,6 @@
 """Widgets about the status and the uptime of checks, monitors and heartbeats."""
 
+from core.lib.app_access import limit
 from health.extension_points import Tab, WidgetContext, widget
 from health.models import Component, ComponentKind
 from health.queries import uptime
@@ -10,7 +11,7 @@ MAX_LINES = 8
 
 
 def load_enabled() -> list[Component]:
-    return worst_first(Component.objects.filter(is_enabled=True))
+    return worst_first(limit(Component.objects.filter(is_enabled=True)))
 
 
 @widget(
@@ -21,6 +22,7 @@ def load_enabled() -> list[Component]:
     order=300,
     size="wide",
     tab=Tab.RELIABILITY,
+    respects_apps=True,
 )
 def uptime_bars(context: WidgetContext) -> dict[str, object]:
     components = [
@@ -41,6 +43,7 @@ def uptime_bars(context: WidgetContext) -> dict[str, object]:
     order=310,
     size="medium",
     tab=Tab.RELIABILITY,
+    respects_apps=True,
 )
 def all_checks(context: WidgetContext) -> dict[str, object]:
     checks = [one for one in context.load_once(load_enabled) if one.kind == ComponentKind.CHECK]

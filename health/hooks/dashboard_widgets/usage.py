@@ -24,6 +24,7 @@ MAX_FAILURE_PERCENT = 10
     order=400,
     size="medium",
     tab=Tab.PLATFORM,
+    respects_apps=True,
 )
 def database(context: WidgetContext) -> dict[str, object]:
     size = database_size_bytes()

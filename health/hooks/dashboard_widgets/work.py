@@ -14,6 +14,7 @@ MAX_JOBS = 8
     order=500,
     size="medium",
     tab=Tab.PLATFORM,
+    respects_apps=True,
 )
 def queue(context: WidgetContext) -> dict[str, object]:
     return {"queue": jobs.queue_state(context.now)}
@@ -27,6 +28,7 @@ def queue(context: WidgetContext) -> dict[str, object]:
     order=700,
     size="wide",
     tab=Tab.PLATFORM,
+    respects_apps=True,
 )
 def scheduled_jobs(context: WidgetContext) -> dict[str, object]:
     """List failing and late jobs first, then all others by their next run."""

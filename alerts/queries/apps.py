@@ -1,0 +1,33 @@
+"""The app that an alert concerns, and the people who may learn of it."""
+
+from collections.abc import Mapping
+
+from django.db.models import Q
+
+from alerts.models import Person, SystemAlert
+from core.clients.models import ClientApp
+from core.lib.app_access import visible_apps
+
+
+def find_named_apps(labels: Mapping[str, object], metadata: Mapping[str, object]) -> set[int]:
+    """Return the ids of the apps that the labels or the metadata of a problem name, by their name or slug."""
+    names = {labels.get("app"), metadata.get("app")} - {None, ""}
+    if not names:
+        return set()
+    apps = ClientApp.objects.filter(Q(name__in=names) | Q(slug__in=names))
+    return set(apps.values_list("pk", flat=True))
+
+
+def may_be_notified(person: Person, app_id: int | None) -> bool:
+    """Return True if the person may learn of an alert about this app, or about none.
+
+    A person without an account has no team apps, and is notified of everything that is routed to them.
+    """
+    if app_id is None or person.user is None:
+        return True
+    apps = visible_apps(person.user)
+    return apps is None or app_id in apps
+
+
+def may_act_on(person: Person | None, alert: SystemAlert) -> bool:
+    return person is None or may_be_notified(person, alert.app_id)
