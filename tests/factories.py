@@ -92,6 +92,7 @@ def make_alert(**fields: Any) -> SystemAlert:
         "references": None,
         "labels": None,
         "metadata": None,
+        "app": None,
         "now": timezone.now(),
     }
     given = {name: fields.pop(name) for name in list(fields) if name in reported}

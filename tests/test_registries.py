@@ -299,6 +299,7 @@ INVENTORY: dict[str, list[str]] = {
         "errors.filters",
         "health.heartbeats",
     ],
+    "team_apps": ["alerts.teams"],
     "startup": [
         "access.roles",
         "clients.portal_app",

@@ -10,7 +10,7 @@ therefore not limited; if a request does such work, it uses `reading_as(None)`.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from functools import cache, cached_property
 from typing import Any, TypeVar
 
@@ -94,10 +94,11 @@ def in_same_context(parts: Iterable[bytes]) -> Iterator[bytes]:
 
     Such a response is made after the view returned.
     """
-    context, iterator = copy_context(), iter(parts)
-    missing = object()
-    while (part := context.run(next, iterator, missing)) is not missing:
-        assert isinstance(part, bytes)
+    return _parts(copy_context(), iter(parts))
+
+
+def _parts(context: Context, parts: Iterator[bytes]) -> Iterator[bytes]:
+    while (part := context.run(next, parts, None)) is not None:
         yield part
 
 

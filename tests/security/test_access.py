@@ -1,12 +1,16 @@
 """Request every URL without permission. New URLs are included automatically."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from core.accounts.services.roles import Role, ensure_roles
 from tests.security.paths import all_paths, api_paths, page_paths
 
 
@@ -17,6 +21,7 @@ def batched(names: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 
 pytestmark = pytest.mark.django_db
 
+TABLE = Path(__file__).with_name("access_by_role.txt")
 # Pages for signing in, and their JavaScript catalog.
 OPEN_PAGES = (
     "/admin/login/",
@@ -80,6 +85,49 @@ def test_staff_without_permissions_cannot_change_anything(client: Client) -> Non
         if response.status_code in (200, 201, 204) or response.status_code >= 500:
             seen[path] = response.status_code
     assert seen == {}
+
+
+@pytest.mark.slow
+def test_each_role_reaches_the_addresses_in_the_table() -> None:
+    """Compare what each role may read and do with access_by_role.txt, line by line.
+
+    Run `UPDATE_ACCESS_TABLE=1 pytest …` after adding an address, and read the new lines before you commit them.
+    """
+    found = "".join(f"{line}\n" for line in _access_by_role())
+    if os.environ.get("UPDATE_ACCESS_TABLE"):
+        TABLE.write_text(found)
+    assert found == TABLE.read_text()
+
+
+def _access_by_role() -> list[str]:
+    """Return a line for each page: the roles that may read it, those that may post to it, and its address."""
+    ensure_roles()
+    clients = {}
+    for role in Role:
+        user = User.objects.create_user(role, is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+        clients[role.value[0]] = Client(raise_request_exception=False)
+        clients[role.value[0]].force_login(user)
+    lines = []
+    for path in page_paths():
+        if path.startswith(OPEN_PAGES):
+            continue
+        allowed = [
+            "".join(
+                letter if _is_allowed(getattr(client, method)(path)) else "-"
+                for letter, client in clients.items()
+            )
+            for method in ("get", "post")
+        ]
+        lines.append(f"{allowed[0]} {allowed[1]} {path}")
+    return lines
+
+
+def _is_allowed(response: Any) -> bool:
+    """Return False if the role or the method is refused. An allowed request may still fail for want of an object."""
+    assert response.status_code != 500, response.request["PATH_INFO"]
+    leads_to_sign_in = response.status_code == 302 and "/admin/login/" in response["Location"]
+    return response.status_code not in (401, 403, 405) and not leads_to_sign_in
 
 
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
