@@ -39,7 +39,9 @@ def onset_of_alert(alert: SystemAlert) -> Onset:
         subjects.add(subject("alerts.alertrule", rule.pk))
         if rule.name in alert_rules:
             subjects.update(map(component_subject, alert_rules.get(rule.name).depends_on))
-    app_ids = find_named_apps(alert.labels, alert.metadata) | ({alert.app_id} - {None})
+    app_ids = find_named_apps(alert.labels, alert.metadata)
+    if alert.app_id is not None:
+        app_ids.add(alert.app_id)
     environment = alert.metadata.get("environment")
     if app_ids and alert.labels.get("name"):
         own.update(f"series {pk} {alert.labels['name']}" for pk in app_ids)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -11,7 +12,7 @@ from django.template.loader import render_to_string
 from alerts.channels import Message, filter_configured, get_transport
 from alerts.channels.base import MessageKind
 from alerts.extension_points import DigestItem, Fact, Severity, digest_sources, report_sections
-from alerts.models import AlertType, Channel, DigestMention, DigestRun, SystemAlert
+from alerts.models import AlertType, Channel, DigestMention, DigestRun, Person, SystemAlert
 from alerts.queries import routing
 from alerts.services import outbox
 from core.lib.app_access import limit, reading_as, sees_every_app
@@ -202,15 +203,14 @@ def _enqueue_email(
     """
     count = 0
     kind = MessageKind.REPORT if name == "weekly" else MessageKind.DIGEST
-    written: dict[int | None, tuple[str, str, str] | None] = {}
+    written: dict[Person | None, tuple[str, str, str] | None] = {}
     for channel in channels:
         for destination in routing.list_destinations([channel], severity=Severity.INFO, now=now):
-            reader = destination.reader.user if destination.reader else None
-            key = reader.pk if reader else None
-            if key not in written:
-                with reading_as((lambda user=reader: user) if reader else None):
-                    written[key] = _write(template, build())
-            if (content := written[key]) is None:
+            reader = destination.reader
+            if reader not in written:
+                with reading_as(partial(getattr, reader, "user") if reader else None):
+                    written[reader] = _write(template, build())
+            if (content := written[reader]) is None:
                 continue
             title, text, html = content
             message = Message(

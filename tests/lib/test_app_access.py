@@ -13,7 +13,7 @@ from core.accounts.middleware import AppAccessMiddleware
 from core.accounts.services.roles import Role, ensure_roles
 from core.clients.models import ClientApp
 from core.lib.app_access import condition_of, limit, path_to_app, reading_as, visible_apps
-from health.models import CheckResult, Component, Monitor
+from health.models import Certificate, CheckResult, Component, Monitor
 from payments.models import Payment, WebhookEvent
 from tests.factories import make_alert, make_app, make_component, make_monitor, make_webhook_event
 
@@ -129,15 +129,14 @@ def test_rows_without_an_app_are_shared_and_rows_of_an_unknown_one_are_not() -> 
 
 
 def test_certificates_belong_to_the_apps_of_the_monitors_of_their_address() -> None:
-    from health.models import Certificate
-
     shop, bank = make_app("shop"), make_app("bank")
-    for host, apps in {
+    users: dict[str, list[ClientApp | None]] = {
         "a.example": [shop],
         "b.example": [bank],
         "c.example": [shop, bank],
         "d.example": [bank, None],
-    }.items():
+    }
+    for host, apps in users.items():
         for app in apps:
             make_monitor(f"https://{host}/", app=app)
         Certificate.objects.create(

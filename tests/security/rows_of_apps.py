@@ -10,6 +10,7 @@ from django.utils import timezone
 from alerts.models import AlertEvent, Channel, DeliveryAttempt, Notification
 from core.clients.models import ApiKey, ClientApp, ClientKey
 from core.limits.models import BlockedCall, RateLimitTier
+from core.releases.models import Deploy
 from core.releases.services import NewCommit, record_deploy, set_commits
 from errors.ingest.authentication import Project
 from errors.models import Discarded, UserReport
@@ -82,7 +83,12 @@ def make_rows(mark: str) -> Rows:
         now=now,
     )
     deploy, _ = record_deploy(
-        app=app, version=f"{mark}-1.0", environment=f"{mark}-live", source="api", name=mark, now=now
+        app=app,
+        version=f"{mark}-1.0",
+        environment=f"{mark}-live",
+        source=Deploy.Source.API,
+        name=mark,
+        now=now,
     )
     set_commits(deploy.release, [NewCommit("a" * 40, author=mark, message=f"{mark} commit")])
     rows: list[Model] = [

@@ -210,4 +210,5 @@ def test_a_limited_person_changes_nothing_of_other_apps(
 
 
 def stored(row: Any) -> dict[str, Any] | None:
-    return type(row)._base_manager.filter(pk=row.pk).values().first()
+    found: dict[str, Any] | None = type(row)._base_manager.filter(pk=row.pk).values().first()
+    return found

@@ -41,7 +41,7 @@ def _burn_rates(
     slugs = dict(ClientApp.objects.filter(pk__in=app_ids.values()).values_list("pk", "slug"))
     for component in Component.objects.in_use():
         app = slugs.get(app_ids.get(component.pk, 0))
-        metadata = {"app": app} if app else {}
+        metadata: dict[str, object] = {"app": app} if app else {}
         labels = (("component", component.name),)
         if component.status == Status.UNHEALTHY:
             # The outage has an alert of its own. An open alert about the budget is not over before the outage is.
