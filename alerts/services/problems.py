@@ -39,7 +39,8 @@ def report_problem(
 ) -> SystemAlert:
     """Open, reopen or update the alert with this key and return it. Joins the caller's transaction.
 
-    Without `app`, it concerns the app that the labels or the metadata name, if any. A dismissed alert stays dismissed. Raises Contended if other workers keep changing the alert.
+    Without `app`, it concerns the app that the labels or the metadata name, if any. A dismissed alert stays dismissed.
+    Raises Contended if other workers keep changing the alert.
     """
     problem = Problem(
         key=key[:200],

@@ -1,7 +1,7 @@
 """The apps that a person may see and act on: the one rule of all pages, lists, searches, exports, APIs and messages.
 
-A person sees every app, unless a team of theirs is limited to some apps or their role is limited to team apps. Rows that
-belong to no app, such as a monitor of the portal's own network, are shared by everyone.
+A person sees every app, unless a team of theirs is limited to some apps or their role is limited to team apps. Rows
+that belong to no app, such as a monitor of the portal's own network, are shared by everyone.
 
 A request sets the reader with `reading_as`. Queries of pages and of the API narrow their rows with `limit`, which
 follows the relations of a model to its app. Work of the portal itself, such as evaluating rules, has no reader and is

@@ -110,7 +110,7 @@ def find_failing(components: Iterable[Component]) -> dict[str, Component]:
 
 
 def apps_of(component: Component) -> list[ClientApp]:
-    """Return the apps that the component belongs to: one for a monitor or heartbeat, maybe several for a certificate."""
+    """Return the apps that the component belongs to. Only a certificate can belong to several."""
     return list(ClientApp.objects.filter(pk__in=Component.load_owners().get(component.pk, ())))
 
 

@@ -112,7 +112,9 @@ def make_rows(mark: str) -> Rows:
         CheckIn.objects.create(heartbeat=heartbeat, check_in_id=uuid.uuid4(), at=now, status="ok", output=mark),
         WinBackList.objects.create(kind="group", problem=event.group_id, title=f"{mark} list", created_at=now),
         WaitingEntry.objects.create(app=app, ticket_type=ticket_type, quantity=1, customer=mark, created_at=now),
-        Discrepancy.objects.create(payment=payment, reservation=reservation, kind="sold_out", detail=mark, opened_at=now),
+        Discrepancy.objects.create(
+            payment=payment, reservation=reservation, kind="sold_out", detail=mark, opened_at=now
+        ),
         Mismatch.objects.create(payment=payment, kind="amount", intent_id=f"pi_{mark}", detail=mark, found_at=now),
         Refund.objects.create(payment=payment, amount=1, reason=mark, asked_at=now),
         TimelineEntry.objects.create(payment=payment, at=now, what=mark),
