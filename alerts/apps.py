@@ -15,7 +15,7 @@ class AlertsConfig(AppConfig):
 
 
 def seed(**signal: object) -> None:
-    """Create the rows for channels, types and rules from code after a migration."""
+    """Create rows for channels, types and rules from code after a migration."""
     from alerts.services.defaults import sync_defaults
 
     latest = Path(__file__).with_name("migrations") / "max_migration.txt"
@@ -23,5 +23,5 @@ def seed(**signal: object) -> None:
     if (
         "alerts",
         latest.read_text().strip(),
-    ) in applied:  # skip when migrating back to an older state
+    ) in applied:  # This does not apply when migrating back to an older state.
         sync_defaults()

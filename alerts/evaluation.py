@@ -1,4 +1,4 @@
-"""Decide what a measured value means for a problem. Pure: no database, no clock.
+"""Decide what a measured value means for a problem, without a database or a clock.
 
 `judge` turns a value into a verdict; `decide` turns a verdict and the previous state into the next action.
 """
@@ -9,18 +9,18 @@ from enum import Enum, StrEnum
 
 from alerts.extension_points import NoData, Severity
 
-# Evaluations closer together than this count as one. A rule that is evaluated after every critical error, in addition
-# to the sweep of each minute, therefore still counts "n of m" in minutes.
+# Evaluations less than this apart count as one. The limit "n of m" therefore still counts minutes for a rule that is
+# evaluated after every critical error in addition to the sweep of each minute.
 EVALUATION_SLOT = timedelta(seconds=50)
 
 
 class Verdict(StrEnum):
-    """The result of one evaluation. One letter each, because recent verdicts are stored as a string."""
+    """The result of one evaluation. Each has a single letter, because recent verdicts are stored as a string."""
 
     BREACH = "b"
-    BETWEEN = "n"  # the value is between the threshold and the clear threshold
+    BETWEEN = "n"  # The value is between the threshold and the clear threshold.
     CLEAR = "c"
-    UNKNOWN = "u"  # there is no data, and the rule ignores that
+    UNKNOWN = "u"  # There is no data, and the rule ignores missing data.
 
 
 NO_DATA_VERDICTS = {
@@ -31,23 +31,23 @@ NO_DATA_VERDICTS = {
 
 
 class Stage(StrEnum):
-    """The state of a problem before this evaluation, reduced to what the decision depends on."""
+    """The state of a problem before this evaluation, reduced to what the decision needs."""
 
     PENDING = "pending"
-    ACTIVE = "active"  # open or acknowledged
+    ACTIVE = "active"  # The alert is open or acknowledged.
     DISMISSED = "dismissed"
     RESOLVED = "resolved"
 
 
 class Action(Enum):
     NOTHING = "nothing"
-    PEND = "pend"  # record a first breach that is not enough for an alert
-    DISCARD = "discard"  # drop a pending problem whose breaches stopped
+    PEND = "pend"  # Record a first breach that is not enough for an alert.
+    DISCARD = "discard"  # Drop a pending problem whose breaches stopped.
     OPEN = "open"
     REOPEN = "reopen"
-    RECORD = "record"  # store the verdict, change nothing else
+    RECORD = "record"  # Store the verdict and change nothing else.
     UPDATE = "update"  # count one more occurrence
-    RAISE = "raise"  # count one more occurrence, and raise the severity
+    RAISE = "raise"  # Count one more occurrence, and raise the severity.
     RESOLVE = "resolve"
 
 
@@ -66,11 +66,11 @@ class Limits:
     min_samples: int = 0
     no_data: NoData = NoData.OK
     reopen_window: timedelta = timedelta(minutes=15)
-    # A flapping alert resolves once it has been clear for this long.
+    # A flapping alert resolves after it has been clear for this long.
     flapping_clear_period: timedelta = timedelta(hours=1)
 
     def effective_clear_threshold(self) -> float:
-        """Return the value that resolves the alert: 80 % of the threshold (125 % if `below`) unless one is configured.
+        """Return the value that resolves the alert, by default 80 % of the threshold, or 125 % if `below`.
 
         A configured value on the breached side of the threshold is ignored in favor of the threshold itself.
         """
@@ -99,7 +99,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class PreviousState:
-    """The state of a problem as its alert row stores it before the evaluation."""
+    """The state of a problem, as the row of its alert stored it before the evaluation."""
 
     stage: Stage
     severity: Severity
@@ -133,7 +133,7 @@ def judge(value: float | None, samples: int | None, limits: Limits) -> Verdict:
 def append_verdict(
     previous: PreviousState | None, verdict: Verdict, limits: Limits, now: datetime
 ) -> str:
-    """Return the recent verdicts including this one. Within one slot the latest verdict replaces the previous one."""
+    """Return the recent verdicts including this one. Within one slot, the latest verdict replaces the previous one."""
     recent = previous.recent if previous else ""
     if previous and previous.evaluated_at and abs(now - previous.evaluated_at) < EVALUATION_SLOT:
         recent = recent[:-1]
@@ -220,7 +220,7 @@ def _decide_while_unresolved(
 def advance(
     previous: PreviousState | None, decision: Decision, now: datetime
 ) -> PreviousState | None:
-    """Return the state of the problem after the decision was carried out, or None if there is no problem."""
+    """Return the state of the problem after the decision was carried out, or None if the problem has no state."""
     if decision.action is Action.NOTHING:
         return previous
     if decision.action is Action.DISCARD:

@@ -41,24 +41,24 @@ class Severity(models.TextChoices):
 
 # --- alert types -------------------------------------------------------------------------------
 
-# Names of the channels that exist after the first start. Staff may assign others to a type later.
+# The names of the channels that exist after the first start. Staff may assign other channels to a type later.
 ALL_CHANNELS = ("email", "slack", "sms", "pagerduty")
 TEAM_CHANNELS = ("email", "slack")
 
 
 @dataclass(frozen=True)
 class TypeDefaults:
-    """The initial settings of an alert type. Staff can change them; a change is never overwritten."""
+    """The initial settings of an alert type. Staff can change them, and their changes are never overwritten."""
 
     slug: str
     name: str
     severity: Severity
-    respond_within: timedelta | None = None  # None: no response is expected
-    channels: tuple[str, ...] = ()  # notified at once
+    respond_within: timedelta | None = None  # None if no response is expected.
+    channels: tuple[str, ...] = ()  # These channels are notified immediately.
     escalate_to: tuple[
         str, ...
-    ] = ()  # notified if the alert is still unanswered after `respond_within`
-    digest_only: bool = False  # listed in the daily digest, without notifications
+    ] = ()  # These channels are notified if the alert is still unanswered after `respond_within`.
+    digest_only: bool = False  # True to list the alerts in the daily digest, without notifications.
 
 
 alert_types: Registry[TypeDefaults] = Registry("alert_types")
@@ -74,9 +74,9 @@ def alert_type(
     escalate_to: tuple[str, ...] = (),
     digest_only: bool = False,
 ) -> None:
-    """Register an alert type, which the first start creates, so that staff can route it before its first alert.
+    """Register an alert type. It is created at the first start, so staff can route it before its first alert.
 
-    Without a response time and channels, it gets those of its severity, like a type that is not registered.
+    A type without response time and channels gets the defaults of its severity, like a type that is not registered.
     """
     defaults = TypeDefaults(
         slug, name, severity, respond_within, channels, escalate_to, digest_only
@@ -88,7 +88,7 @@ def alert_type(
 
 
 class NoData(models.TextChoices):
-    """The verdict for an evaluation that has no value, or too few samples."""
+    """The verdict on an evaluation that has no value, or too few samples."""
 
     OK = "ok", "counts as fine"
     KEEP = "keep", "changes nothing"
@@ -106,25 +106,30 @@ class Cadence(models.TextChoices):
 
 @dataclass(frozen=True)
 class Reading:
-    """One measured value. Readings of one rule differ in `labels`; each combination of labels is a separate problem."""
+    """One measured value.
 
-    value: float | None  # None: cannot be judged now; an alert stays as it is
-    samples: int | None = None  # number of observations behind the value; None: not applicable
+    The readings of a rule differ in `labels`; each combination of labels is a separate problem.
+    """
+
+    value: float | None  # None if the value cannot be judged now; an alert then stays as it is.
+    # The number of observations behind the value, or None if it does not apply.
+    samples: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
-    message: str = ""  # replaces the generated sentence about value and threshold
-    title: str = ""  # replaces the title made of the rule's summary and the labels
+    message: str = ""  # This replaces the generated sentence about value and threshold.
+    title: str = ""  # This replaces the title that consists of the rule's summary and the labels.
     metadata: dict[str, object] = field(default_factory=dict)
     references: References = field(
         default_factory=References
-    )  # the orders, users and so on that the problem affects, as far as known
+    )  # The orders, users and other objects that the problem affects, as far as they are known.
 
 
-# The result of a measure: a number, None for "no data", or one Reading per combination of labels.
+# The result of a measure is a number, None for "no data", or one Reading per combination of labels.
 Measured = float | int | Reading | Iterable[Reading] | None
 Measure = Callable[[datetime, datetime], Measured]
 
 
-# Takes the alert's labels and the time of its breach, and returns for example the error groups that it counted.
+# The function takes the alert's labels and the time of its breach, and returns, for example, the error groups that it
+# counted.
 FindProblems = Callable[[Mapping[str, str], datetime, datetime], Iterable[Problem]]
 
 
@@ -138,16 +143,17 @@ class Rule:
     window: timedelta
     severity: Severity
     alert_type: str
-    below: bool = False  # True: breached when the value is at or below the threshold
-    clear_threshold: float | None = None  # None: 80 % of the threshold (125 % when `below`)
+    below: bool = False  # True if the rule is breached when the value is at or below the threshold.
+    clear_threshold: float | None = None  # None for 80 % of the threshold (125 % when `below`).
     min_samples: int = 0
     no_data: NoData = NoData.OK
     cadence: Cadence = Cadence.MINUTE
-    repeat: timedelta | None = None  # interval between reminders; None: by severity
+    # The interval between reminders, or None for the interval of the severity.
+    repeat: timedelta | None = None
     runbook: str = ""
-    # returns further problems whose orders an alert of this rule affects
+    # This function returns further problems whose orders an alert of this rule affects.
     problems: FindProblems | None = None
-    depends_on: tuple[str, ...] = ()  # components whose outage explains a breach
+    depends_on: tuple[str, ...] = ()  # The components whose outage explains a breach.
 
 
 alert_rules: Registry[Rule] = Registry("alert_rules")
@@ -200,7 +206,7 @@ def alert_rule(
 # --- metric readers ----------------------------------------------------------------------------
 
 
-# Called with (selected name, since, until). Returns what the `measure` of a rule returns.
+# The function takes the selected name, since and until. It returns the same as the `measure` of a rule.
 ReadMetric = Callable[[str, datetime, datetime], Measured]
 
 
@@ -208,7 +214,7 @@ ReadMetric = Callable[[str, datetime, datetime], Measured]
 class MetricReader:
     name: str
     read: ReadMetric
-    names: Callable[[], Iterable[str]]  # the metrics that can be selected
+    names: Callable[[], Iterable[str]]  # The metrics that can be selected.
     unit: str = ""
 
 
@@ -225,7 +231,7 @@ def metric_reader(
 # --- instant checks ----------------------------------------------------------------------------
 
 
-InstantCheck = Callable[[datetime], str]  # takes `now`, returns a short outcome
+InstantCheck = Callable[[datetime], str]  # The function takes `now` and returns a short outcome.
 instant_checks: Registry[InstantCheck] = Registry("instant_checks")
 
 
@@ -255,11 +261,12 @@ class DigestItem:
     last_at: datetime
     severity: Severity = Severity.HIGH
     sample: str = ""
-    url: str = ""  # a path within the portal
-    regressed_at: datetime | None = None  # if set, may be listed a second time within a day
+    url: str = ""  # A path within the portal.
+    # If this is set, the item may be listed a second time within a day.
+    regressed_at: datetime | None = None
 
 
-# Takes (since, until), and returns the items that were new, worsened or regressed in that period.
+# The function takes since and until, and returns the items that were new, worsened or regressed in that period.
 DigestSource = Callable[[datetime, datetime], Iterable[DigestItem]]
 digest_sources: Registry[DigestSource] = Registry("digest_sources")
 
@@ -274,7 +281,7 @@ def digest_source(name: str) -> Callable[[DigestSource], DigestSource]:
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of a section: a label, a value with its unit, and optionally the value of the previous week."""
+    """A line of a section: a label, a value with its unit, and optionally the value of the previous week."""
 
     label: str
     value: str
@@ -298,5 +305,5 @@ report_sections: Registry[Section] = Registry("report_sections")
 def report_section(
     name: str, *, title: str, order: int = 500
 ) -> Callable[[ReportSection], ReportSection]:
-    """Register a section, a function `(since, until) -> facts`. A section without facts is omitted."""
+    """Register a section as a function `(since, until) -> facts`. A section without facts is omitted."""
     return report_sections.decorator(name, lambda facts: Section(name, title, order, facts))

@@ -1,4 +1,4 @@
-"""The form field for the matchers of a silence: one input for each field of an alert."""
+"""Define the form field for the matchers of a silence, with an input for each field of an alert."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -59,7 +59,7 @@ class MatchersWidget(forms.MultiWidget):
 
 
 class MatchersField(forms.MultiValueField):
-    """A form field whose value is a list of matchers, one for each input that is not empty."""
+    """A form field whose value is a list of matchers, one for each nonempty input."""
 
     def __init__(self, **kwargs: Any) -> None:
         fields = [forms.CharField(required=False, max_length=200) for _ in MATCHABLE_FIELDS]

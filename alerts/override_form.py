@@ -1,4 +1,4 @@
-"""The form by which a person takes over a part of an on-call schedule."""
+"""Define the form with which a person takes over a part of an on-call schedule."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _LOCAL = "%Y-%m-%dT%H:%M"
 
 
 class LocalDateTimeField(forms.DateTimeField):
-    """A date and time in the time zone of the schedule, with the browser's own input."""
+    """A field for a date and time in the time zone of the schedule, with the browser's own input."""
 
     def __init__(self, **options: Any) -> None:
         widget = forms.DateTimeInput(

@@ -1,4 +1,4 @@
-"""The form of a rule, with defaults for everything but the metric and the threshold."""
+"""Define the form of a rule, in which only the metric and the threshold have no defaults."""
 
 import itertools
 import re
@@ -63,7 +63,7 @@ class AlertRuleForm(forms.ModelForm[AlertRule]):
             self.fields["unit"].help_text = "Leave empty for the unit of the metric."
 
     def clean_alert_type(self) -> str:
-        """Refuse a type that does not exist, whose alerts would have neither channels nor a response time."""
+        """Refuse a type that does not exist, because its alerts would have neither channels nor a response time."""
         slug = str(self.cleaned_data["alert_type"])
         if slug and not AlertType.objects.filter(slug=slug).exists():
             raise forms.ValidationError(f"There is no alert type with the identifier “{slug}”.")

@@ -1,6 +1,6 @@
-"""Signed addresses that work without signing in: to act on an alert, and to subscribe to a calendar.
+"""Create and verify signed URLs that work without signing in: to act on an alert, and to subscribe to a calendar.
 
-An action link names the alert, its episode and the person. It is short, because it must fit into a text message.
+An action link names the alert, its episode and the person. The link is short, because it must fit into a text message.
 """
 
 import base64
@@ -13,12 +13,12 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from alerts.models import Person, Schedule, SystemAlert
 
 _ACTION, _FEED = "alerts.action-link", "alerts.on-call-feed"  # salts
-_SIGNATURE_BYTES = 15  # 120 bits in 20 characters
+_SIGNATURE_BYTES = 15  # 120 bits in 20 characters.
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The person and the alert that a valid link names: this person may act on this alert."""
+    """The person and the alert that a valid link names. This person may act on this alert."""
 
     alert: SystemAlert
     person: Person
@@ -34,7 +34,7 @@ def build_token(alert: SystemAlert, person: Person) -> str:
 
 
 def read_token(token: str) -> Claim | None:
-    """Return what the token says, or None if it is not genuine, or its alert or person no longer exists."""
+    """Return the content of the token, or None if it is not genuine, or its alert or person no longer exists."""
     numbers = _verify(_ACTION, token)
     if numbers is None:
         return None
@@ -51,7 +51,7 @@ def build_feed_url(schedule: Schedule) -> str:
 
 
 def read_feed_token(token: str) -> Schedule | None:
-    """Return the schedule of a calendar's address, or None if the address is not genuine or was replaced."""
+    """Return the schedule that a calendar's URL names, or None if the URL is not genuine or was replaced."""
     numbers = _verify(_FEED, token)
     if numbers is None:
         return None
@@ -60,7 +60,7 @@ def read_feed_token(token: str) -> Schedule | None:
 
 
 def _verify(salt: str, token: str) -> list[int] | None:
-    """Return the numbers in a genuine token, else None."""
+    """Return the numbers in a genuine token, or else None."""
     value, _, signature = token.rpartition(".")
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     if not any(constant_time_compare(signature, _sign(salt, value, one)) for one in secrets):

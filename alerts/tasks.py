@@ -1,4 +1,4 @@
-"""Scheduled and queued work of alerts. Every task is safe to run twice, because rows record what was done."""
+"""Schedule and queue the work of alerts. Every task is safe to run twice, because rows record what was done."""
 
 from contextlib import suppress
 
@@ -15,7 +15,7 @@ from core.lib.schedules import daily, every, hourly, weekly
 
 @continuous
 def deliver(control: Control) -> None:
-    """Send notifications beside the workers, so that a slow channel occupies no worker."""
+    """Send notifications in a process of its own, so that a slow channel does not occupy a worker."""
     dispatch.run(control)
 
 
@@ -57,7 +57,7 @@ def clean_up() -> dict[str, int]:
 
 @every(minutes=15, title="Send the error digest")
 def send_error_digest() -> str:
-    """Collect new errors in one message, for the channels that get digests."""
+    """Summarize new errors in one message for the channels that get digests."""
     return digests.send_error_digest(now=timezone.now())
 
 
@@ -80,7 +80,7 @@ def send_weekly_report() -> str:
 
 
 def answer_in_slack(url: str, text: str) -> None:
-    """Show the outcome of a button in Slack. If this is lost, the portal still shows it."""
+    """Show the outcome of a button in Slack. If this task is lost, the portal still shows the outcome."""
     with suppress(DeliveryFailed):
         post(
             "slack",

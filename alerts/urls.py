@@ -1,4 +1,4 @@
-"""URLs of the alert pages and of the API to run all checks."""
+"""Map the URLs of the alert pages and of the API."""
 
 from django.contrib import admin
 from django.urls import path

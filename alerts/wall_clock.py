@@ -1,4 +1,4 @@
-"""Conversion of wall-clock times, such as a handover at 09:00 in Europe/Berlin, to instants."""
+"""Convert wall-clock times, such as a handover at 09:00 in Europe/Berlin, to instants."""
 
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 def to_instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
     """Convert a wall-clock time to UTC.
 
-    A time skipped by daylight saving is shifted by the length of the gap. A time that occurs twice is the first.
+    A time skipped by daylight saving is shifted by the length of the gap. If a time occurs twice, the first occurrence
+    counts.
     """
     return datetime.combine(day, clock.replace(fold=0), zone).astimezone(UTC)

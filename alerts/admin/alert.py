@@ -28,7 +28,7 @@ class TimelineInline(PortalInline):
 
 @admin.register(SystemAlert)
 class SystemAlertAdmin(LogAdmin):
-    """Alerts change only through the actions, which record the user and the time."""
+    """The admin of alerts. Staff change an alert only through actions, which record the user and the time."""
 
     section = Section.ALERTING
     setting_title = "All alerts"
@@ -71,7 +71,7 @@ class SystemAlertAdmin(LogAdmin):
 
     @admin.display(description="")
     def buttons(self, alert: SystemAlert) -> SafeString:
-        """Return buttons that submit the form of the change list, with its CSRF token, to another URL."""
+        """Return buttons that submit the form of the list, with its CSRF token, to another URL."""
         if not alert.is_active:
             return SafeString("")
         return format_html(

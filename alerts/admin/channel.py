@@ -92,7 +92,10 @@ class ChannelAdmin(PortalAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Let the user choose a kind first. The channel is saved only with the settings that its kind needs."""
+        """Let the user choose a kind first.
+
+        A channel is saved only if the settings that its kind needs are complete.
+        """
         if request.GET.get("kind") in TRANSPORTS:
             return super().add_view(request, form_url, extra_context)
         if not self.has_add_permission(request):
@@ -152,7 +155,7 @@ class ChannelAdmin(PortalAdmin):
 
     @admin.display(description="webhook for replies")
     def reply_address(self, channel: Channel) -> str:
-        """Return the address that Twilio or Slack calls when a person replies or clicks."""
+        """Return the URL that Twilio or Slack calls when a person replies or clicks."""
         return settings.BASE_URL + reverse(f"alerts:reply-{channel.kind}", args=[channel.pk])
 
     @admin.display(description="kind", ordering="kind")
@@ -169,7 +172,7 @@ class ChannelAdmin(PortalAdmin):
 
     @admin.display(description="alert types")
     def routed_types(self, channel: Channel) -> str:
-        """Return the types for users who may only view the channel; others have the field of the form."""
+        """Return the alert types for users who may only view the channel; other users have the field of the form."""
         return ", ".join(channel.alert_types.order_by("name").values_list("name", flat=True))
 
     @admin.display(description="")
@@ -202,13 +205,13 @@ class ChannelAdmin(PortalAdmin):
         ]
 
     def test_new(self, request: HttpRequest) -> HttpResponse:
-        """Send a test with the values of the form of a channel that is not saved yet."""
+        """Send a test with the values in the form of a channel that is not saved yet."""
         if not self.has_add_permission(request) or request.GET.get("kind") not in TRANSPORTS:
             return HttpResponse(status=403)
         return self._test(request, None)
 
     def test_one(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Send a test to a channel, with the values of its form if there are any."""
+        """Send a test to a channel, with the values of its form if the request has any."""
         channel = get_object_or_404(Channel, pk=pk)
         if not self.has_change_permission(request, channel):
             return HttpResponse(status=403)
@@ -251,7 +254,7 @@ class ChannelAdmin(PortalAdmin):
         test: ChannelTest | None,
         problems: list[str],
     ) -> HttpResponse:
-        """Show the outcome within the page. Without scripts, the channel's page shows it."""
+        """Show the outcome within the page, or without scripts on the channel's page."""
         if "HX-Request" in request.headers or channel is None:
             return self._render_test(request, test, problems)
         for problem in problems:

@@ -1,4 +1,4 @@
-"""The form of a channel: one input per field of its kind, its recipients, and the alert types routed to it."""
+"""Define the form of a channel: one input per field of its kind, its recipients, and the alert types routed to it."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from alerts.models import AlertType, Channel
 from core.lib import outbound
 from core.lib.forms import Checkboxes
 
-# Kinds that interrupt people: a new channel of these gets critical types only, unless staff choose others.
+# These kinds interrupt people: a new channel gets only critical types, unless staff choose others.
 INTERRUPTING_KINDS = ("sms", "voice", "pagerduty")
 
 
@@ -23,9 +23,9 @@ def form_field_name(field_name: str) -> str:
 
 
 class ChannelForm(forms.ModelForm[Channel]):
-    """The base of the form of each kind. A secret is never shown again; an empty input keeps its value."""
+    """The base of the forms of all kinds. A form never shows a saved secret; an empty input keeps its value."""
 
-    kind: ClassVar[str]  # set by `build_form`
+    kind: ClassVar[str]  # `build_form` sets this.
 
     routed_types = forms.ModelMultipleChoiceField(
         AlertType.objects.order_by("name"),
@@ -64,7 +64,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         return changed
 
     def list_recipients(self) -> list[str]:
-        """Return the addresses that a test of the form's values goes to."""
+        """Return the addresses to which a test of the form's values is sent."""
         transport = TRANSPORTS[self.kind]
         if not transport.contact_field:
             return []
@@ -105,7 +105,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         return cleaned
 
     def _check_address(self, name: str, value: str) -> None:
-        """Refuse an address that a delivery would refuse. Addresses from the settings are trusted."""
+        """Refuse an address that a delivery would refuse, unless the operator's settings contain it."""
         field = next(field for field in TRANSPORTS[self.kind].fields if field.name == name)
         is_trusted = bool(field.setting) and value == getattr(settings, field.setting, "")
         if not field.is_url or not value or is_trusted:

@@ -23,7 +23,7 @@ class ScheduleAdmin(PortalAdmin):
     search_fields = ("name",)
 
     def response_add(self, request: HttpRequest, obj: Schedule, *args: Any) -> HttpResponse:
-        """Show the schedule, where rotations are added."""
+        """Show the page of the schedule, on which rotations are added."""
         super().response_add(request, obj, *args)
         return redirect("alerts:on-call-schedule", obj.pk)
 
@@ -73,7 +73,7 @@ class RotationForm(forms.ModelForm[Rotation]):
 @admin.register(Rotation)
 class RotationAdmin(PortalAdmin):
     section = Section.ALERTING
-    is_listed = False  # reached from the page of the schedule
+    is_listed = False  # The page of the schedule links to this admin.
     form = RotationForm
     inlines = (MemberInline,)
     field_labels = {

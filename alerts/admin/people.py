@@ -7,7 +7,7 @@ from core.lib.forms import SpanField
 
 
 class NotificationRuleInline(PortalInline):
-    """The steps by which a person is notified when an escalation names the person, or a schedule or team."""
+    """The steps that notify a person when an escalation names this person, or a schedule or team of this person."""
 
     model = NotificationRule
     extra = 1

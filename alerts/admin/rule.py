@@ -140,7 +140,7 @@ class AlertRuleAdmin(PortalAdmin):
         return (*self.readonly_fields, *code)
 
     def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
-        """Add the metric to the form of a rule that staff create. Direction is fixed for rules from code."""
+        """Add the metric to the form of a rule that staff create. The direction is fixed for rules from code."""
         if obj is None:
             return NEW_RULE
         if not obj.is_custom:
@@ -151,7 +151,10 @@ class AlertRuleAdmin(PortalAdmin):
         return (self.fieldsets[0], reads, *self.fieldsets[1:])
 
     def has_delete_permission(self, request: HttpRequest, obj: AlertRule | None = None) -> bool:
-        """Allow deletion only of rules that staff created. Rules from code would be recreated; disable them instead."""
+        """Return True only for rules that staff created.
+
+        Rules from code would be created again, so staff disable them.
+        """
         return super().has_delete_permission(request, obj) and (obj is None or obj.is_custom)
 
     @admin.display(description="threshold", ordering="threshold")

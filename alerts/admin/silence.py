@@ -61,11 +61,11 @@ class SilenceAdmin(PortalAdmin):
     form = SilenceForm
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Propose a silence that starts now and lasts two hours."""
+        """Propose a silence that starts now and ends in two hours."""
         now = timezone.now().replace(second=0, microsecond=0)
         initial: dict[str, Any] = {"starts_at": now, "ends_at": now + timedelta(hours=2)}
         given = super().get_changeform_initial_data(request)
-        if given.get("key"):  # the page of a monitor links here with the problem to silence
+        if given.get("key"):  # The page of a monitor links here with the problem to silence.
             initial["matchers"] = {"key": given.pop("key")}
         return {**initial, **given}
 

@@ -1,4 +1,4 @@
-"""The kinds of channels, and the effective configuration of each channel row."""
+"""List the kinds of channels, and read the effective configuration of a channel."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ def get_transport(channel: "Channel") -> Transport:
 
 
 def get_config(channel: "Channel") -> dict[str, str]:
-    """Return the value of each field: the channel's own, else the portal's setting if it is used, else the default."""
+    """Return each field's value: the channel's own value, else the portal's setting if it is used, else the default."""
     result = {}
     for field in get_transport(channel).fields:
         value = str(channel.config.get(field.name) or "")
@@ -54,13 +54,13 @@ def get_config(channel: "Channel") -> dict[str, str]:
 
 
 def list_missing_settings(channel: "Channel") -> list[str]:
-    """Return the labels of the required fields that are still empty. Messages to people need nothing more."""
+    """Return the labels of required fields that are still empty. Messages to people need no more than these fields."""
     config = get_config(channel)
     return [f.label for f in get_transport(channel).fields if f.is_required and not config[f.name]]
 
 
 def list_missing_fields(channel: "Channel") -> list[str]:
-    """Return what routed alerts need and the channel lacks: required fields, and recipients."""
+    """Return the fields that routed alerts need and the channel lacks: required fields, and recipients."""
     config = get_config(channel)
     transport = get_transport(channel)
     missing = list_missing_settings(channel)

@@ -1,7 +1,7 @@
-"""Over 100 further services through apprise, each by a URL: https://github.com/caronc/apprise/wiki
+"""Send to over 100 further services through apprise, each named by a URL: https://github.com/caronc/apprise/wiki
 
-apprise runs in a process of its own, which can connect only to a guarded proxy in this one: its plugins make their
-requests themselves, and would otherwise reach private addresses, also by redirects and by names that change.
+apprise runs in a process of its own, which can connect only to a guarded proxy in this process. Its plugins make their
+requests themselves, and could otherwise reach private addresses, through redirects or changed DNS records, too.
 """
 
 import json
@@ -27,13 +27,13 @@ from alerts.channels.http import GONE_STATUSES, RETRYABLE_STATUSES
 from core.lib.outbound import ForbiddenAddress, guard
 from core.lib.outbound.forward_proxy import ForwardProxy
 
-# Well below LEASE_DURATION; starting the process takes about a second.
+# This is well below LEASE_DURATION. Starting the process takes about a second.
 TIMEOUT_SECONDS = 25.0
 MAX_BODY_CHARACTERS = 4_000
 MIN_SECRET_CHARACTERS = 4
 _PROGRAM = Path(__file__).with_name("apprise_process.py")
 _STATUS = re.compile(r"\berror[=:]\s*(\d{3})\b")
-# The rest of the environment may hold secrets of the portal, which plugins do not need.
+# The rest of the environment may contain secrets of the portal, which plugins do not need.
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SYSTEMROOT")
 _TYPES = {
     "critical": "failure",
@@ -45,7 +45,7 @@ _TYPES = {
 
 
 def check_apprise_url(url: str) -> None:
-    """Raise ForbiddenAddress for a URL that apprise does not know, or whose server the portal may not call."""
+    """Raise ForbiddenAddress for a URL that apprise does not know, or whose server the portal may not connect to."""
     with ForwardProxy(TIMEOUT_SECONDS) as proxy:
         found = _run({"url": url, "only_check": True}, proxy)
     if not found.get("is_valid"):
@@ -97,7 +97,7 @@ def build_body(message: Message) -> str:
 
 
 def _run(given: Mapping[str, Any], proxy: ForwardProxy) -> dict[str, Any]:
-    """Run the program once. Raises DeliveryFailed, without its output, in which the URL may stand."""
+    """Run the program once. Raises DeliveryFailed without the program's output, which may contain the URL."""
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     environment |= {"HOME": "/nonexistent", "NETRC": os.devnull, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
@@ -137,7 +137,7 @@ def _failure(answer: Mapping[str, Any], url: str, proxy: ForwardProxy) -> Delive
 
 
 def _without_secrets(text: str, url: str) -> str:
-    """Replace the parts of the URL, except its host: any of them may be a token, depending on the service."""
+    """Replace all parts of the URL except its host, because each part may be a token, depending on the service."""
     parts = urlsplit(url)
     tail = re.split(r"[/?&=@:#]", url.partition("://")[2])
     secrets = {part for raw in tail for part in (raw, unquote(raw))}

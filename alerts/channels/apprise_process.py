@@ -1,7 +1,7 @@
-"""Send one message with apprise. `alerts/channels/apprise.py` runs this program; it imports nothing of the portal.
+"""Send one message with apprise. `alerts/channels/apprise.py` runs this program, which imports nothing from the portal.
 
-It reads a JSON object from standard input and writes one to standard output. Its requests go through the portal's
-guarded proxy: an audit hook refuses all other connections, so that no plugin reaches our own network.
+The program reads a JSON object from standard input and writes a JSON object to standard output. Its requests go through
+the portal's guarded proxy. An audit hook refuses all other connections, so no plugin reaches the internal network.
 """
 
 import json
@@ -20,7 +20,7 @@ FORBIDDEN_EVENTS = frozenset(
 
 
 def restrict_connections(port: int) -> None:
-    """Allow this process to connect to a port on loopback only, and to start no program."""
+    """Allow this process to connect to one port on loopback only, and to start no program."""
 
     def check(event: str, arguments: tuple[Any, ...]) -> None:
         if event in ("socket.connect", "socket.sendto") and arguments[1] != ("127.0.0.1", port):
@@ -70,7 +70,7 @@ def send(given: Mapping[str, Any], proxy_port: int) -> dict[str, Any]:
     if given.get("only_check"):
         return answer
     restrict_connections(proxy_port)
-    # The proxy takes up to 5 s to connect, and apprise's own limit of 4 s would hide why it could not.
+    # The proxy takes up to 5 s to connect. With apprise's own limit of 4 s, the reason of a failure would be lost.
     plugin.socket_connect_timeout = plugin.socket_read_timeout = READ_SECONDS
     title, body = given["title"], given["body"]
     body_limit = int(plugin.body_maxlen) - (0 if plugin.title_maxlen else len(title) + 2)
@@ -81,7 +81,7 @@ def send(given: Mapping[str, Any], proxy_port: int) -> dict[str, Any]:
             notify_type=apprise.NotifyType(given["type"]),
             body_format=apprise.NotifyFormat.TEXT,
         )
-    except Exception as error:  # a plugin may raise anything
+    except Exception as error:  # A plugin may raise any exception.
         problems.append(f"{type(error).__name__}: {error}")
         is_sent = False
     return {
@@ -92,7 +92,7 @@ def send(given: Mapping[str, Any], proxy_port: int) -> dict[str, Any]:
 
 
 def host_of(plugin: Any) -> str:
-    """Return the host that the user entered for a service of their own, or "" for a service in the cloud."""
+    """Return the host that the user entered for a self-hosted service, or "" for a service in the cloud."""
     if any("{host}" in template for template in plugin.templates):
         return str(plugin.host or "")
     return ""

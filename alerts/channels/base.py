@@ -1,4 +1,7 @@
-"""The interface of a channel. Each service has one file, which sends a message and reports the provider's answer."""
+"""Define the interface of a channel.
+
+Each service has a file, which sends messages and reports the provider's answers.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -16,7 +19,7 @@ class MessageKind(models.TextChoices):
     RAISED = "raised"
     REMINDER = "reminder"
     ESCALATED = "escalated"
-    PAGED = "paged"  # to a person, by the person's own notification rules
+    PAGED = "paged"  # A message to a person, sent according to the person's own notification rules.
     ACKNOWLEDGED = "acknowledged"
     FLAPPING = "flapping"
     RESOLVED = "resolved"
@@ -28,7 +31,10 @@ class MessageKind(models.TextChoices):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of a notification, frozen when it is created. Each channel formats it for its service."""
+    """The content of a notification.
+
+    It is fixed when the notification is created; each channel formats it for its service.
+    """
 
     kind: MessageKind
     title: str
@@ -39,27 +45,30 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     runbook: str = ""
     facts: list[tuple[str, str]] = []
     impact: str = (
-        ""  # "11 orders, 640.00 EUR at risk, 3 recovered"; set when the message is first sent
+        # For example "11 orders, 640.00 EUR at risk, 3 recovered". It is set when the message is first sent.
+        ""
     )
-    estimate: str = ""  # estimated cost of the time of the problem; never part of `impact`
+    # The estimated cost during the time of the problem, which is never part of `impact`.
+    estimate: str = ""
     at: datetime
     started_at: datetime | None = None
-    # Shared by all messages about one episode of a problem, so that providers and e-mail clients group them.
+    # All messages about one episode of a problem share this key, so that providers and e-mail clients group them.
     thread: str = ""
     component: str = ""
     group: str = ""
     recipients: list[str] = []
-    html: str = ""  # set for digests and reports, which have templates of their own
-    # Of a message to one person: a signed address at which the person acknowledges without signing in.
+    html: str = ""  # This is set for digests and reports, which have templates of their own.
+    # A message to one person has a signed URL at which the person acknowledges without signing in.
     action_url: str = ""
-    alert_ref: str = ""  # "17.1", the alert and its episode: by which replies and buttons name it
+    # For example "17.1": the alert and its episode, named by replies and buttons.
+    alert_ref: str = ""
     # what the alert is about, such as "host shop.example": alerts that share one become one message
     causes: list[str] = []
-    is_announced: bool = True  # False: a resolution whose alert was never delivered
+    is_announced: bool = True  # False for a resolution whose alert was never delivered.
 
     @property
     def body(self) -> str:
-        """Return the text followed by the lines about orders, for channels that show one block of text."""
+        """Return the text followed by the lines about orders, for channels that show a single block of text."""
         return "\n".join(part for part in (self.text, self.impact, self.estimate) if part)
 
     @property
@@ -68,7 +77,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state_word(self) -> str:
-        """Return the severity or, of a resolution, "resolved" or "resolved after 4 min"."""
+        """Return the severity, or "resolved" or "resolved after 4 min" for a resolution."""
         if not self.is_resolved:
             return self.severity
         prefix, separator, _ = self.title.partition(": ")
@@ -76,7 +85,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bare_title(self) -> str:
-        """Return the title for a place that shows `state_word` next to it, so without "Resolved: "."""
+        """Return the title without "Resolved: ", for places that show `state_word` next to the title."""
         prefix, separator, rest = self.title.partition(": ")
         is_repeated = self.is_resolved and separator and prefix.startswith("Resolved")
         return rest if is_repeated else self.title
@@ -94,8 +103,8 @@ class DeliveryFailed(Exception):
     """The provider did not accept the message.
 
     `is_permanent`: the provider will not accept this message, but may accept others. `is_gone`: the channel's address
-    or credentials are no longer valid, so the message waits until staff have repaired the channel. Otherwise, the
-    channel does not work at the moment, and the message is retried.
+    or credentials are no longer valid, so the message waits until staff have fixed the channel. Otherwise, the channel
+    is unavailable at the moment, and the message is retried.
     """
 
     def __init__(
@@ -114,19 +123,20 @@ class DeliveryFailed(Exception):
 
 @dataclass(frozen=True)
 class Field:
-    """One input of a channel's form in the admin. `setting` names the portal setting that it falls back to."""
+    """An input in the form of a channel. `setting` names the portal's setting that applies if the input is empty."""
 
     name: str
     label: str
     is_secret: bool = False
     is_required: bool = True
     setting: str = ""
-    is_flag: bool = False  # a checkbox; the value is "True" or empty
-    is_url: bool = False  # True: private addresses are refused when staff enter one
-    is_shown: bool = True  # False: read from the settings only
+    is_flag: bool = False  # A checkbox, whose value is "True" or empty.
+    is_url: bool = False  # True if staff may not enter a private address.
+    is_shown: bool = True  # False if the value is read from the settings only.
     default: str = ""
     help: str = ""
-    # For an `is_url` field whose value is not http(s): raises ForbiddenAddress for a URL that `send()` would refuse.
+    # For an `is_url` field whose value is not http(s), this function raises ForbiddenAddress for each URL that `send()`
+    # would refuse.
     check: Callable[[str], None] | None = None
 
 
@@ -137,12 +147,12 @@ class Transport(ABC):
     kind: ClassVar[str]
     label: ClassVar[str]
     fields: ClassVar[tuple[Field, ...]]
-    # "email" or "phone" if people can be added as recipients; "" if the address is part of the configuration.
+    # "email" or "phone" if people can be added as recipients, or "" if the configuration contains the address.
     contact_field: ClassVar[str] = ""
-    # True: each address gets a message of its own, because retrying a shared one would reach the others twice.
+    # True if each address gets a message of its own, because retrying a shared message would reach other people twice.
     sends_individually: ClassVar[bool] = False
     sends_acknowledgments: ClassVar[bool] = False
-    # False: send nothing about a problem that was resolved before its alert could be delivered.
+    # False if nothing is sent about a problem that was resolved before its alert could be delivered.
     sends_unannounced_resolutions: ClassVar[bool] = True
     # False: the service groups alerts itself, or acts on each of them.
     supports_groups: ClassVar[bool] = True
@@ -151,10 +161,10 @@ class Transport(ABC):
 
     @abstractmethod
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        """Send the message to the provider, once. Raise DeliveryFailed if it is not accepted."""
+        """Send the message to the provider once. Raise DeliveryFailed if the provider does not accept it."""
 
     def recipients(self, config: Config) -> list[str]:
-        """Return the addresses that are part of the configuration itself."""
+        """Return the addresses that the configuration itself contains."""
         return split_addresses(config.get("recipients", ""))
 
 

@@ -1,4 +1,4 @@
-"""Discord, through a channel webhook.
+"""Send to Discord through a channel webhook.
 
 https://discord.com/developers/docs/resources/webhook#execute-webhook
 """
@@ -9,9 +9,10 @@ from alerts.channels.slack import COLORS, RESOLVED_COLOR, format_headline
 
 
 def build_embed(message: Message) -> dict[str, object]:
-    """Build the embed, within Discord's limits in characters.
+    """Build the embed within the limits of Discord, which are in characters.
 
-    Title 256, description 4,096, 25 fields with names of 256 and values of 1,024, and 6,000 in total.
+    The limits are 256 for the title, 4,096 for the description, 25 fields with 256 for the name and 1,024 for the
+    value, and 6,000 in total.
     """
     color = RESOLVED_COLOR if message.is_resolved else COLORS.get(message.severity, COLORS["info"])
     body: dict[str, object] = {
@@ -36,8 +37,9 @@ class Discord(Transport):
     fields = (Field("webhook_url", "Webhook URL", is_secret=True, is_url=True),)
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        # An error text that contains @everyone must not ping people.
+        # An error text that contains @everyone must not notify people.
         body = {"embeds": [build_embed(message)], "allowed_mentions": {"parse": []}}
-        url = f"{config['webhook_url']}?wait=true"  # with wait=true, Discord returns the message and its id
+        # With wait=true, Discord returns the message and its id.
+        url = f"{config['webhook_url']}?wait=true"
         response, receipt = post("discord", url, json=body)
         return Receipt(receipt.answer, str(parse_json_object(response).get("id", "")))

@@ -1,4 +1,4 @@
-"""E-mail, through the Django backend that the settings select: console, SMTP or Resend."""
+"""Send e-mail through the Django backend that the settings select: console, SMTP or Resend."""
 
 import smtplib
 from email.utils import make_msgid
@@ -19,11 +19,11 @@ from alerts.channels.base import (
     truncate,
 )
 
-# Messages that are not about one alert.
+# These kinds of messages are not about one alert.
 WITHOUT_ALERT = (MessageKind.DIGEST, MessageKind.REPORT, MessageKind.TEST, MessageKind.NOTICE)
 CONSOLE = "django.core.mail.backends.console.EmailBackend"
 PRINTED = "No mail server is configured, so the message was printed to the portal's output."
-IDEMPOTENCY_HEADER = "X-Opsportal-Key"  # Resend deduplicates on this
+IDEMPOTENCY_HEADER = "X-Opsportal-Key"  # Resend recognizes repeated messages by this header.
 
 
 class Email(Transport):
@@ -56,8 +56,8 @@ class Email(Transport):
         except smtplib.SMTPResponseException as error:
             text = error.smtp_error
             answer = text.decode(errors="replace") if isinstance(text, bytes) else text
-            # Only a refusal of the content concerns this message alone. A refused login or sender concerns all of them
-            # until staff change the settings, so the message is kept.
+            # Only a refusal of the content concerns this message alone. A refused login or sender concerns all messages
+            # until staff change the settings, so this message is kept.
             raise DeliveryFailed(
                 f"{error.smtp_code} {answer}",
                 is_permanent=isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500,

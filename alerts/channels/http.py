@@ -1,4 +1,4 @@
-"""POST requests to providers, and the classification of their answers for retries."""
+"""Send POST requests to providers, and classify their answers for retries."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,9 +11,9 @@ from alerts.channels.base import DeliveryFailed, Receipt, truncate
 from core.lib import outbound
 from core.lib.outbound.client import retry_after
 
-# Well below LEASE_DURATION, so that a lease never expires during a request.
+# This is well below LEASE_DURATION, so a lease never expires during a request.
 TIMEOUT_SECONDS = 10.0
-# The address or the key is no longer valid, for any message.
+# After these statuses, the address or the key is no longer valid for any message.
 GONE_STATUSES = frozenset({401, 403, 404, 410})
 RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
@@ -44,7 +44,7 @@ def post(
 ) -> tuple[httpx.Response, Receipt]:
     """Send one request; the outbox retries. Raise DeliveryFailed unless the provider answers 2xx.
 
-    Only public addresses are allowed, unless the address `is_trusted`, see `is_from_settings`.
+    Only public addresses are allowed unless `is_trusted` is set, see `is_from_settings`.
     """
     try:
         response = get_client(service).request(
@@ -77,12 +77,12 @@ def post(
 
 
 def is_from_settings(address: str, setting: str) -> bool:
-    """Return True if the operator has configured exactly this address, so that it may be a private one."""
+    """Return True if the operator has configured exactly this address, which may therefore be a private one."""
     return bool(address) and address == getattr(settings, setting)
 
 
 def parse_json_object(response: httpx.Response) -> dict[str, object]:
-    """Return the JSON object in the answer, or an empty one: a 2xx counts as accepted whatever its body says."""
+    """Return the JSON object in the answer, or an empty object. A 2xx means acceptance, whatever the body contains."""
     try:
         found = msgspec.json.decode(response.content)
     except msgspec.DecodeError:
@@ -91,7 +91,7 @@ def parse_json_object(response: httpx.Response) -> dict[str, object]:
 
 
 def _retry_after_in_body(response: httpx.Response) -> float | None:
-    """Return the delay in seconds from the body, where Telegram puts it: {"parameters": {"retry_after": 5}}."""
+    """Return the delay in seconds from the body, which Telegram sends as {"parameters": {"retry_after": 5}}."""
     parameters = parse_json_object(response).get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
     return max(0.0, float(seconds)) if isinstance(seconds, (int, float)) else None

@@ -1,4 +1,4 @@
-"""PagerDuty Events v2: https://developer.pagerduty.com/docs/events-api-v2-overview"""
+"""Send to PagerDuty Events v2: https://developer.pagerduty.com/docs/events-api-v2-overview"""
 
 from alerts.channels.base import Config, Field, Message, MessageKind, Receipt, Transport, truncate
 from alerts.channels.http import is_from_settings, parse_json_object, post
@@ -14,7 +14,10 @@ ACTIONS = {"resolved": "resolve", "acknowledged": "acknowledge"}
 
 
 def build_event(message: Message, routing_key: str, *, action: str = "") -> dict[str, object]:
-    """Build one event. The messages of an episode share their dedup key, so PagerDuty keeps one incident for it."""
+    """Build one event.
+
+    The messages of an episode share a dedup key, so PagerDuty keeps one incident for the episode.
+    """
     action = action or ACTIONS.get(message.kind, "trigger")
     body: dict[str, object] = {
         "routing_key": routing_key,
@@ -67,7 +70,8 @@ class PagerDuty(Transport):
         is_trusted = is_from_settings(config["api_url"], "PAGERDUTY_API_URL")
         event = build_event(message, config["routing_key"])
         response, receipt = post("pagerduty", url, json=event, is_trusted=is_trusted)
-        if message.kind is MessageKind.TEST:  # close the incident, or PagerDuty would escalate it
+        # Otherwise, PagerDuty would escalate the incident of the test.
+        if message.kind is MessageKind.TEST:
             end = build_event(message, config["routing_key"], action="resolve")
             post("pagerduty", url, json=end, is_trusted=is_trusted)
         return Receipt(receipt.answer, str(parse_json_object(response).get("dedup_key", "")))

@@ -1,6 +1,6 @@
-"""anymail's Resend backend, plus the header that lets Resend recognize a retry.
+"""Add the header by which Resend recognizes a retry to anymail's Resend backend.
 
-Only Django imports this module, and only if the settings name it: with `requests` it takes 4 MB of memory.
+Django imports this module only if the settings name it, because it takes 4 MB of memory with `requests`.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Slack, through an incoming webhook: https://api.slack.com/messaging/webhooks"""
+"""Send to Slack through an incoming webhook: https://api.slack.com/messaging/webhooks"""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ MAX_AGE_SECONDS = 300
 
 
 def escape(text: str) -> str:
-    """Escape the three characters that Slack reads as markup.
+    """Escape the three characters that Slack interprets as markup.
 
     https://api.slack.com/reference/surfaces/formatting#escaping
     """

@@ -1,21 +1,22 @@
-"""SMS through Twilio's Messages resource: https://www.twilio.com/docs/messaging/api/message-resource"""
+"""Send SMS through Twilio's Messages resource: https://www.twilio.com/docs/messaging/api/message-resource"""
 
 import unicodedata
 
 from alerts.channels import twilio
 from alerts.channels.base import Config, Field, Message, Receipt, Transport
 
-# A GSM-7 segment holds 160 characters. A single character outside of GSM-7 turns the message into UCS-2 with 70.
-# https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
+# A GSM-7 segment holds 160 characters. A single character outside of GSM-7 changes the encoding of the message to
+# UCS-2, whose segments hold 70. https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
 SEGMENT_CHARACTERS = 160
 BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     "ÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-EXTENDED = frozenset("^{}\\[~]|€")  # each is sent as two characters
+EXTENDED = frozenset("^{}\\[~]|€")  # Each of these is sent as two characters.
 PLAIN = str.maketrans(
     {
-        "\u00a0": " ",  # not in GSM-7: one non-breaking space would more than double the number of segments
+        # GSM-7 lacks the non-breaking space. A single one would more than double the number of segments.
+        "\u00a0": " ",
         "\u202f": " ",
         "–": "-",  # noqa: RUF001
         "—": "-",
@@ -34,7 +35,7 @@ PLAIN = str.maketrans(
 
 
 def to_gsm7(text: str) -> str:
-    """Replace characters outside of GSM-7 by a similar one, or by a question mark."""
+    """Replace characters outside of GSM-7 by similar ones, or by question marks."""
     result = []
     for character in text.translate(PLAIN):
         if character in BASIC or character in EXTENDED:
@@ -46,21 +47,21 @@ def to_gsm7(text: str) -> str:
 
 
 def count_characters(text: str) -> int:
-    """Return the length on the wire, where extended characters count twice."""
+    """Return the transmitted length, in which extended characters count twice."""
     return sum(2 if character in EXTENDED else 1 for character in text)
 
 
 def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
     """Build one segment: severity and title, as much of the text as fits, and the link if it fits completely.
 
-    A message to a person keeps its link, which acknowledges, at the cost of the title.
+    A message to a person keeps the link that acknowledges the alert; the title is shortened instead.
     """
     hint = ""
     if accepts_replies and message.alert_ref and not message.is_resolved:
         number = message.alert_ref.partition(".")[0]
         hint = f"\nReply ACK {number} or RES {number}"
     link = to_gsm7(f"\n{message.action_url or message.url}".rstrip())
-    end = hint + link if message.action_url else hint  # without which the person cannot act
+    end = hint + link if message.action_url else hint  # Without the link, the person cannot act.
     title = to_gsm7(f"{message.state_word.upper()}: {message.bare_title}")
     text = _truncate(title, SEGMENT_CHARACTERS - count_characters(end))
     room = SEGMENT_CHARACTERS - count_characters(text + hint + link)
@@ -99,7 +100,8 @@ class Sms(Transport):
     max_per_minute = 20
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        # Twilio has no idempotency key: a retry must not reach other people twice, hence one recipient per message.
+        # Twilio has no idempotency key. Each recipient gets a message of its own, so a retry does not reach other
+        # people twice.
         (recipient,) = message.recipients
         body = build_segment(message, accepts_replies=bool(config["accepts_replies"]))
         return twilio.create("Messages", config, {"To": recipient, "Body": body})

@@ -1,4 +1,4 @@
-"""Microsoft Teams, through a Workflows webhook that accepts an adaptive card.
+"""Send to Microsoft Teams through a Workflows webhook that accepts an adaptive card.
 
 https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook
 """
@@ -26,7 +26,7 @@ def build_card(message: Message) -> dict[str, object]:
             "size": "large",
             "wrap": True,
         },
-        # A RichTextBlock shows text literally; a TextBlock would interpret Markdown in an error message.
+        # A RichTextBlock shows text literally. A TextBlock would interpret Markdown in an error message.
         {
             "type": "RichTextBlock",
             "inlines": [{"type": "TextRun", "text": truncate(message.body or " ", 5000)}],

@@ -1,4 +1,4 @@
-"""Telegram, through a bot: https://core.telegram.org/bots/api#sendmessage"""
+"""Send to Telegram through a bot: https://core.telegram.org/bots/api#sendmessage"""
 
 from html import escape
 
@@ -8,7 +8,7 @@ from alerts.channels.slack import format_headline
 
 
 def build_html(message: Message) -> str:
-    """Build the HTML, within Telegram's 4,096 characters. Truncate before escaping, to keep entities whole."""
+    """Build the HTML within Telegram's 4,096 characters. Text is truncated before escaping, to keep entities whole."""
     lines = [f"<b>{escape(truncate(format_headline(message), 250))}</b>"]
     if message.body:
         lines.append(escape(truncate(message.body, 2000)))

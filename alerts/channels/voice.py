@@ -1,4 +1,4 @@
-"""Phone calls through Twilio's Calls resource: https://www.twilio.com/docs/voice/api/call-resource"""
+"""Make phone calls through Twilio's Calls resource: https://www.twilio.com/docs/voice/api/call-resource"""
 
 from xml.sax.saxutils import escape, quoteattr
 
@@ -12,7 +12,9 @@ MAX_SPOKEN_CHARS = 400
 
 
 def build_twiml(message: Message) -> str:
-    """Return what the call says, twice, and the keys that acknowledge or resolve, for a message to one person.
+    """Return the TwiML of the call, which says the text twice.
+
+    A call to a person names the keys to acknowledge or resolve.
 
     https://www.twilio.com/docs/voice/twiml
     """

@@ -1,4 +1,4 @@
-"""The OpenAPI description of the alerts API."""
+"""Describe the alerts API in OpenAPI."""
 
 from typing import Any
 

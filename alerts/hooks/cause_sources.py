@@ -1,4 +1,4 @@
-"""Cause source for edited rules, alert types and channels."""
+"""Contribute edited rules, alert types and channels to the possible causes of a problem."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Problem source for alerts, which affect orders through their references."""
+"""Describe alerts as problems, which affect orders through their references."""
 
 from django.utils import timezone
 

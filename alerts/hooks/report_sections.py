@@ -1,4 +1,4 @@
-"""Sections of the weekly report about alerts and the cost of problems."""
+"""Add sections about alerts and the cost of problems to the weekly report."""
 
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from impact.services.catch_up import catch_up
 
 @report_section("impact", title="What problems cost", order=160)
 def cost_of_the_week(since: datetime, until: datetime) -> list[Fact]:
-    """Return the orders affected by errors and alerts of the week, by their state at its end."""
+    """Return the orders that errors and alerts of the week affected, by their state at the end of the week."""
     catch_up()
     now = figures_of(None, now=until, since=since, until=until)
     earlier = since - (until - since)

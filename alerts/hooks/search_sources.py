@@ -1,4 +1,4 @@
-"""Search sources for alerts, rules, channels and people to notify."""
+"""Find alerts, rules, channels and people to notify in the search of the portal."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ def _words(search: Search, *fields: str) -> Q:
     respects_apps=True,
 )
 def find_alerts(search: Search) -> Iterator[Hit]:
-    """Find alerts by title and key, active ones first."""
+    """Find alerts by title and key, with active alerts first."""
     condition = _words(search, "title", "key")
     active = list(limit(SystemAlert.objects.active()).filter(condition).worst_first()[:MAX_HITS])
     others = (

@@ -1,4 +1,7 @@
-"""Alerts: one per problem, from its first breach to its resolution, with a timeline of `AlertEvent` rows."""
+"""Define alerts.
+
+An alert covers a problem from its first breach to its resolution; its timeline has `AlertEvent` rows.
+"""
 
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -44,7 +47,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
         return self.filter(state__in=ACTIVE_STATES)
 
     def visible(self) -> "SystemAlertQuerySet":
-        """Return all alerts except pending ones, which do not have enough breaches yet."""
+        """Return all alerts except pending ones, which have not had enough breaches yet."""
         return self.exclude(state=AlertState.PENDING)
 
     def unresolved(self) -> "SystemAlertQuerySet":
@@ -58,14 +61,14 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
         return self.filter(severity=Severity.CRITICAL)
 
     def overdue(self, now: datetime) -> "SystemAlertQuerySet":
-        """Return open alerts that were not acknowledged within the response time."""
+        """Return open alerts that staff did not acknowledge within the response time."""
         return self.filter(state=AlertState.OPEN, respond_by__lt=now)
 
     def unanswered(self) -> "SystemAlertQuerySet":
         return self.filter(state=AlertState.OPEN, is_unanswered=True)
 
     def worst_first(self) -> "SystemAlertQuerySet":
-        """Order by state with open alerts first, then by severity, then newest first."""
+        """Order the alerts: open alerts first, then the highest severity, then the newest."""
         return self.order_by(STATE_RANK, SEVERITY_RANK.desc(), "-opened_at", "-pk")
 
 
@@ -114,7 +117,7 @@ class SystemAlert(models.Model):
     clear_since = models.DateTimeField(null=True, blank=True, editable=False)
     is_flapping = models.BooleanField(default=False)
 
-    # Actions of staff
+    # These are actions of staff.
     read_at = models.DateTimeField(null=True, blank=True)
     read_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
@@ -132,7 +135,7 @@ class SystemAlert(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
 
-    # Notifications
+    # These are about notifications.
     is_announced = models.BooleanField(default=False)
     notice_count = models.PositiveIntegerField(default=0, editable=False)
     last_notified_at = models.DateTimeField(null=True, blank=True)
@@ -208,7 +211,7 @@ class AlertEvent(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
-    # An action of staff can be undone: entries of one click share a `batch`, and `previous` holds the old values.
+    # Staff can undo an action: the entries of one click share a `batch`, and `previous` holds the old values.
     batch = models.UUIDField(null=True, blank=True, editable=False)
     previous = models.JSONField(null=True, blank=True, editable=False, encoder=DjangoJSONEncoder)
 

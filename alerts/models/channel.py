@@ -1,4 +1,4 @@
-"""Channels: where people are notified."""
+"""Define channels, through which people are notified."""
 
 from datetime import time
 from typing import ClassVar
@@ -19,7 +19,7 @@ def validate_time_zone(value: str) -> None:
 
 
 class QuietHours(models.Model):
-    """Hours of the day, in a time zone, during which only critical alerts are delivered."""
+    """A span of hours in a time zone, during which only critical alerts are delivered."""
 
     time_zone = models.CharField(max_length=50, default="UTC", validators=[validate_time_zone])
     quiet_from = models.TimeField(null=True, blank=True)
@@ -40,7 +40,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         return self.filter(is_enabled=True)
 
     def receiving(self) -> "ChannelQuerySet":
-        """Return the channels that get messages: enabled ones, and those that a provider rejected.
+        """Return the channels that get messages: enabled channels, and those that a provider rejected.
 
         The messages of a rejected channel are held until staff have repaired it.
         """
@@ -90,7 +90,7 @@ class Channel(QuietHours):
 
     disabled_reason = models.TextField(blank=True, editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
-    # The circuit breaker, which all nodes share. From `retry_at` on, one node probes the channel with one message.
+    # All nodes share this circuit breaker. From `retry_at` on, one node probes the channel with one message.
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     retry_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -106,7 +106,7 @@ class Channel(QuietHours):
 
 
 class ChannelTest(models.Model):
-    """A test message that a staff member requested, with the settings in the form, saved or not."""
+    """A test message that a staff member requested, with the saved settings or with those in the form."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -119,7 +119,8 @@ class ChannelTest(models.Model):
     )
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=20)
-    # Only the settings that differ from the saved ones; removed after the test, because they may contain secrets.
+    # This contains only settings that differ from the saved ones. They are deleted after the test, because they may
+    # contain secrets.
     config = SealedJSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(default=False)
     recipients = models.JSONField(default=list)

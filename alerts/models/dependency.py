@@ -1,4 +1,4 @@
-"""Dependencies: alerts that send no notifications while the alert about their cause is active."""
+"""Define dependencies: some alerts send no notifications while the alert about their cause is active."""
 
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ class Dependency(models.Model):
         verbose_name_plural = "dependencies"
         ordering = ["comment", "pk"]
         constraints: ClassVar = [
-            # Without matchers, every alert would be the cause of all others.
+            # Without matchers, every alert would be the cause of all other alerts.
             models.CheckConstraint(condition=~Q(cause={}), name="dependencies_name_a_cause"),
         ]
 

@@ -1,4 +1,4 @@
-"""The progress of digests, so that no period is covered twice or skipped and no item is repeated too soon."""
+"""Record the progress of digests, so that no period is covered twice or skipped and no item is repeated too soon."""
 
 from datetime import datetime
 
@@ -29,7 +29,10 @@ class DigestRun(models.Model):
 
 
 class DigestMention(models.Model):
-    """The last time that an item was in a digest. It is listed once a day at most, unless it regressed since."""
+    """The last time that an item was in a digest.
+
+    An item is listed at most once a day, unless it has regressed since.
+    """
 
     key = models.CharField(max_length=200, unique=True)
     mentioned_at = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""The outbox: one row per message and channel, and one per delivery attempt.
+"""Define the outbox, with one row per message and channel, and one row per delivery attempt.
 
 The rows are authoritative; a job in the task queue only makes delivery start earlier.
 """
@@ -14,10 +14,10 @@ from alerts.channels.base import MessageKind
 from alerts.models.alert import ACTIVE_STATES, SystemAlert
 from alerts.models.channel import Channel
 
-# Longer than an attempt can take (10 s, the HTTP timeout), and short enough to take over soon from a dead node. A node
-# that restarts releases its own leases at once.
+# This is longer than an attempt can take (10 s, the HTTP timeout), and short enough to take over quickly from a failed
+# node. A node that restarts releases its own leases immediately.
 LEASE_DURATION = timedelta(minutes=2)
-# An attempt that its node's death interrupted is repeated up to this number of attempts.
+# If a node fails during an attempt, the notification is sent again up to this number of attempts.
 MAX_INTERRUPTED_ATTEMPTS = 10
 
 
@@ -42,7 +42,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(state=NotificationState.FAILED)
 
     def due(self, now: datetime) -> "NotificationQuerySet":
-        """Return notifications that are due or whose node died: the first one of each stream, to keep the order."""
+        """Return the notifications that are due or whose node failed.
+
+        Only the first of each stream is returned, to keep the order.
+        """
         return self.first_of_their_streams().filter(_is_available(now))
 
     def first_of_their_streams(self) -> "NotificationQuerySet":
@@ -56,11 +59,11 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.exclude(Exists(earlier))
 
     def overdue(self, now: datetime) -> "NotificationQuerySet":
-        """Return notifications that should have been delivered by now, including those that are being sent."""
+        """Return the notifications that should have been delivered by now, including those that are being sent."""
         return self.filter(state__in=UNFINISHED_STATES, due_at__lte=now)
 
     def outdated(self, now: datetime) -> "NotificationQuerySet":
-        """Return notifications that are no longer worth sending.
+        """Return the notifications that are no longer worth sending.
 
         While an alert is firing, its messages do not become outdated, except reminders. A resolution never becomes
         outdated, because services such as PagerDuty would otherwise keep the incident open.
@@ -71,7 +74,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(deadline_at__lt=now).exclude(is_current)
 
     def held(self, now: datetime) -> "NotificationQuerySet":
-        """Return failed notifications that are sent again once their channel works."""
+        """Return the failed notifications that are sent again after their channel works again."""
         is_over = Q(kind__in=FIRING_KINDS, alert__isnull=False) & ~Q(alert__state__in=ACTIVE_STATES)
         return (
             self.failed()
@@ -81,10 +84,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         )
 
     def claim(self, pk: int, *, now: datetime, owner: str = "") -> uuid.UUID | None:
-        """Lease a due notification, count the attempt and return the token, or None if it is not available."""
+        """Lease a due notification, count the attempt and return the token. Return None if it is not available."""
         lease = uuid.uuid4()
-        # The state is checked twice. The subquery respects the order within the stream; the outer condition is the
-        # one that PostgreSQL checks again after it waited for another node's update.
+        # The state is checked twice. The subquery respects the order within the stream; PostgreSQL checks the outer
+        # condition again after it has waited for another node's update.
         taken = (
             self.filter(pk__in=Notification.objects.due(now).filter(pk=pk).values("pk"))
             .filter(_is_available(now))
@@ -100,7 +103,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return lease if taken else None
 
     def release(self, owner: str, *, now: datetime) -> list[int]:
-        """Requeue the notifications that a dead node was sending. Return the ids of their channels."""
+        """Requeue the notifications that a failed node was sending. Return the ids of their channels."""
         interrupted = self.filter(state=NotificationState.SENDING, lease_owner=owner)
         channel_ids = list(interrupted.values_list("channel_id", flat=True).distinct())
         interrupted.update(
@@ -134,7 +137,10 @@ def _attempts_allowed_after_interruption() -> Case:
 
 
 class Notification(models.Model):
-    """One message to one channel. `payload` is fixed on creation, so a late delivery reports the state of that time."""
+    """One message to one channel.
+
+    `payload` is fixed on creation, so a late delivery describes the state at that time.
+    """
 
     alert = models.ForeignKey(
         SystemAlert, models.CASCADE, null=True, blank=True, related_name="notifications"
@@ -189,7 +195,7 @@ class Notification(models.Model):
         return f"{self.kind} to {self.channel_id} ({self.state})"
 
 
-# A recipient of any of these is also notified of the resolution.
+# A recipient of a message of any of these kinds is also notified of the resolution.
 FIRING_KINDS = (
     MessageKind.TRIGGERED,
     MessageKind.REOPENED,
@@ -199,7 +205,7 @@ FIRING_KINDS = (
     MessageKind.PAGED,
     MessageKind.FLAPPING,
 )
-# Messages that remain valid as long as the alert fires.
+# Messages of these kinds remain valid while the alert fires.
 LASTING_KINDS = tuple(kind for kind in FIRING_KINDS if kind != MessageKind.REMINDER)
 
 

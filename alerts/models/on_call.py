@@ -1,4 +1,4 @@
-"""On-call schedules: rotations of people, and overrides. `alerts.oncall.plan` decides who is on call at an instant."""
+"""Define on-call schedules with rotations of people and overrides. `alerts.oncall.plan` decides who is on call."""
 
 from datetime import date, time, timedelta
 from typing import ClassVar
@@ -43,14 +43,14 @@ def all_weekdays() -> list[int]:
 
 class ScheduleQuerySet(models.QuerySet["Schedule"]):
     def with_people(self) -> "ScheduleQuerySet":
-        """Load all that `get_plan` and the names of its people need."""
+        """Load everything that `get_plan` and the names of its people need."""
         return self.prefetch_related(
             "rotations__members__person", "overrides__person", "overrides__instead_of"
         )
 
 
 class Schedule(models.Model):
-    """A role, such as "Primary", that at each instant one person has. Escalation steps name it."""
+    """A role, such as "Primary", that one person has at a time. Escalation steps name schedules."""
 
     name = models.CharField(max_length=100, unique=True)
     description = models.CharField(max_length=300, blank=True)
@@ -60,7 +60,7 @@ class Schedule(models.Model):
         validators=[validate_time_zone],
         help_text="In which the schedule is shown, for example Europe/Berlin.",
     )
-    # A part of the signature of the calendar's address: a new number makes earlier addresses invalid.
+    # The signature of the calendar's URL includes this number, so a new number makes earlier URLs invalid.
     feed_version = models.PositiveIntegerField(default=1, editable=False)
 
     objects = ScheduleQuerySet.as_manager()
@@ -86,7 +86,10 @@ class Schedule(models.Model):
 
 
 class Rotation(models.Model):
-    """People who take turns. Of the rotations of a schedule, the first whose hours include an instant decides."""
+    """People who take turns.
+
+    The first rotation of a schedule whose hours include a given time decides who is on call.
+    """
 
     schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="rotations")
     name = models.CharField(max_length=100)
@@ -147,7 +150,7 @@ class Rotation(models.Model):
 
     @property
     def turns_text(self) -> str:
-        """Return the length and the handover of a turn: "weekly, Mondays at 09:00 (Europe/Berlin)"."""
+        """Return the length and handover of a turn, such as "weekly, Mondays at 09:00 (Europe/Berlin)"."""
         if self.every > 1:
             length = f"every {self.every} {TurnUnit(self.unit).label}"
         else:
@@ -161,7 +164,7 @@ class Rotation(models.Model):
 
     @property
     def hours_text(self) -> str:
-        """Return the hours and weekdays of the rotation: "09:00 to 17:00, Monday, Tuesday", or "always"."""
+        """Return the hours and weekdays of the rotation, such as "09:00 to 17:00, Monday, Tuesday", or "always"."""
         parts = []
         if self.on_from is not None and self.on_until is not None:
             parts.append(f"{self.on_from:%H:%M} to {self.on_until:%H:%M}")
@@ -185,11 +188,11 @@ class RotationMember(models.Model):
 
 
 class ScheduleOverride(models.Model):
-    """A person who takes over for a time. Of several at the same time, the one that was entered last counts."""
+    """A person who takes over for a time. If overrides overlap, the one that was entered last applies."""
 
     schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="overrides")
     person = models.ForeignKey(Person, models.CASCADE, related_name="+")
-    # Deleting this person must not turn the override into one of everyone.
+    # If this person is deleted, the override must not apply to everyone.
     instead_of = models.ForeignKey(
         Person,
         models.CASCADE,
@@ -227,7 +230,7 @@ class ScheduleOverride(models.Model):
 
 
 class NotificationRule(models.Model):
-    """One step of the way in which a person wants to be notified: a channel, and the delay after the first message."""
+    """A step in which a person wants to be notified: a channel, and the delay after the first message."""
 
     person = models.ForeignKey(Person, models.CASCADE, related_name="notification_rules")
     after = models.DurationField(

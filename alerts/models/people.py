@@ -1,4 +1,4 @@
-"""Recipients: people with their addresses and quiet hours, and teams of people."""
+"""Define recipients: people with their addresses and quiet hours, and teams of people."""
 
 from django.conf import settings
 from django.core.validators import RegexValidator

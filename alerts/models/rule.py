@@ -1,4 +1,4 @@
-"""Rules, with the limits that staff set, and alert types, with response times and channels."""
+"""Define rules, with the limits that staff set, and alert types, with response times and channels."""
 
 import re
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ class AlertType(models.Model):
 
 
 class EscalationStep(models.Model):
-    """The channels and people notified of an alert that is not acknowledged in time. The last step repeats three times.
+    """The channels and people to notify if an alert is not acknowledged in time. The last step is repeated three times.
 
     A schedule stands for the person who is on call when the step is taken. People are notified by their own rules.
     """
@@ -75,7 +75,7 @@ class AlertRuleQuerySet(models.QuerySet["AlertRule"]):
 
 
 class AlertRule(models.Model):
-    """A rule with its limits and the severity of a breach. The name links it to the measure in code."""
+    """A rule with its limits and the severity of a breach. Its name identifies the measure in the code."""
 
     name = models.CharField(max_length=100, unique=True)
     summary = models.CharField(max_length=200)
@@ -138,7 +138,7 @@ class AlertRule(models.Model):
     )
     is_enabled = models.BooleanField(default=True)
 
-    # For a rule that staff created: the recorded metric that it reads. Empty for rules from code.
+    # For a rule that staff created, this is the recorded metric that it reads. For a rule from code, it is empty.
     reader = models.CharField(max_length=100, blank=True)
     selector = models.CharField(
         max_length=200, blank=True, help_text="The name of the metric, as it is recorded."
@@ -170,7 +170,7 @@ class AlertRule(models.Model):
 
     @property
     def problem_name(self) -> str:
-        """Return the summary without details of the rule, such as "…; also …" or "… (gauge x)"."""
+        """Return the summary without the details of the rule, such as "…; also …" or "… (gauge x)"."""
         return re.split(r"; | \(", self.summary)[0]
 
     @property

@@ -1,4 +1,4 @@
-"""Silences and maintenance windows, during which matching alerts send no notifications."""
+"""Define silences and maintenance windows, during which matching alerts send no notifications."""
 
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -70,7 +70,8 @@ class Silence(models.Model):
     def active_until(self, now: datetime) -> datetime | None:
         """Return the end of the occurrence that is active at `now`, or None if the silence is not active.
 
-        A recurring silence starts at the same wall-clock time in its time zone all year round. Its length is constant.
+        A recurring silence starts at the same wall-clock time in its time zone all year round. Its length is the same
+        each time.
         """
         length = self.ends_at - self.starts_at
         if self.recurrence == Recurrence.ONCE:
@@ -83,7 +84,7 @@ class Silence(models.Model):
             day = today - timedelta(days=days_back)
             if day < first.date() or (day - first.date()).days % step:
                 continue
-            # In UTC, because arithmetic on local times ignores changes of the UTC offset.
+            # The calculation is in UTC, because arithmetic on local times ignores changes of the UTC offset.
             start = first.replace(year=day.year, month=day.month, day=day.day, fold=0).astimezone(
                 UTC
             )

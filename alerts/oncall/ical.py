@@ -1,4 +1,4 @@
-"""Calendars in iCalendar format (RFC 5545), which calendar programs subscribe to."""
+"""Write calendars in iCalendar format (RFC 5545), to which calendar programs subscribe."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ MAX_LINE_BYTES = 75
 
 @dataclass(frozen=True)
 class CalendarEvent:
-    uid: str  # the same each time the calendar is read
+    uid: str  # This is the same each time the calendar is read.
     starts_at: datetime
     ends_at: datetime
     summary: str
@@ -36,7 +36,7 @@ def write_calendar(name: str, events: Iterable[CalendarEvent], *, now: datetime)
             f"DTEND:{_stamp(event.ends_at)}",
             f"SUMMARY:{_escape(event.summary)}",
             *([f"DESCRIPTION:{_escape(event.description)}"] if event.description else []),
-            "TRANSP:TRANSPARENT",  # a shift does not make its person appear busy
+            "TRANSP:TRANSPARENT",  # A shift does not make its person appear busy.
             "END:VEVENT",
         ]
     lines.append("END:VCALENDAR")
@@ -53,7 +53,10 @@ def _escape(text: str) -> str:
 
 
 def _fold(line: str) -> str:
-    """Break a line after at most MAX_LINE_BYTES bytes, between characters. The next line begins with a space."""
+    """Break a line into parts of at most MAX_LINE_BYTES bytes, between characters.
+
+    Each further part begins with a space.
+    """
     parts, length = [""], 0
     for character in line:
         size = len(character.encode())

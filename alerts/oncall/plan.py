@@ -1,8 +1,8 @@
-"""The people on call, as a pure function of a schedule and an instant.
+"""Compute the people on call from a schedule and a time, without a database.
 
-A schedule has rotations, in an order, and overrides. At each instant, the first rotation whose hours include it
-decides; the overrides of that instant then replace its person, the newest last. All wall-clock times are in the time
-zone of their rotation, so a handover at 09:00 stays at 09:00 when daylight saving begins or ends.
+A schedule has an ordered list of rotations, and overrides. At any time, the first rotation whose hours include this
+time determines the person. Overrides then replace the person, the newest override last. All wall-clock times are in the
+time zone of their rotation, so a handover at 09:00 stays at 09:00 when daylight saving begins or ends.
 """
 
 import calendar
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from alerts.wall_clock import to_instant
 
 MIDNIGHT = time(0)
-LOOK_AHEAD = timedelta(days=60)  # in which the end of a current shift is searched
+LOOK_AHEAD = timedelta(days=60)  # The end of a current shift is searched within this time.
 EVERY_DAY = frozenset(range(1, 8))
 
 
@@ -27,7 +27,10 @@ class TurnUnit(StrEnum):
 
 @dataclass(frozen=True)
 class Rotation:
-    """People who take turns. Before the first turn, on `first_day` at `handover_at`, no one is on call by it."""
+    """People who take turns.
+
+    Before the first turn, on `first_day` at `handover_at`, the rotation puts no one on call.
+    """
 
     id: int
     people: tuple[int, ...]
@@ -35,9 +38,10 @@ class Rotation:
     handover_at: time
     zone: ZoneInfo
     unit: TurnUnit
-    every: int = 1  # the length of a turn, in units
-    hours: tuple[time, time] | None = None  # None: all day. (22:00, 06:00) ends on the next day
-    weekdays: frozenset[int] = EVERY_DAY  # on which the hours begin; 1 is Monday
+    every: int = 1  # The length of a turn, in units.
+    # None means all day. (22:00, 06:00) ends on the next day.
+    hours: tuple[time, time] | None = None
+    weekdays: frozenset[int] = EVERY_DAY  # The hours begin on these days; 1 is Monday.
 
     def person_at(self, at: datetime) -> int | None:
         if not self.people or at < self.handover(0) or not self.covers(at):
@@ -45,7 +49,7 @@ class Rotation:
         return self.people[self.turn_at(at) % len(self.people)]
 
     def handover(self, number: int) -> datetime:
-        """Return when the turn with this number begins: in a month without the first day's number, on the last day."""
+        """Return the start of the turn with this number. A month without the first day's number uses its last day."""
         count = number * self.every
         match self.unit:
             case TurnUnit.DAY:
@@ -57,7 +61,7 @@ class Rotation:
         return to_instant(day, self.handover_at, self.zone)
 
     def turn_at(self, at: datetime) -> int:
-        """Return the number of the turn at an instant, which is not before the first turn."""
+        """Return the number of the turn at an instant, which must not be before the first turn."""
         day = at.astimezone(self.zone).date()
         if self.unit is TurnUnit.MONTH:
             passed = (day.year - self.first_day.year) * 12 + day.month - self.first_day.month
@@ -77,7 +81,7 @@ class Rotation:
         return any(starts <= at < ends for starts, ends in self._windows(at, at))
 
     def boundaries(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        """Yield the instants at which the person of the rotation may change; also some outside of the period."""
+        """Yield all instants at which the person of the rotation may change, and some outside of the period."""
         first = self.handover(0)
         if not self.people or first >= until:
             return
@@ -108,7 +112,7 @@ class Rotation:
 
 @dataclass(frozen=True)
 class Override:
-    """A person who takes over for a time: from everyone, or only from `instead_of`."""
+    """A person who takes over for a time, either from everyone or only from `instead_of`."""
 
     id: int
     person: int
@@ -119,7 +123,7 @@ class Override:
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule without its names: rotations, of which the first counts, and overrides, oldest first."""
+    """A schedule without its names: rotations in order of precedence, and overrides, with the oldest first."""
 
     rotations: tuple[Rotation, ...]
     overrides: tuple[Override, ...] = ()
@@ -127,7 +131,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Duty:
-    """The person on call at an instant, and the rotation or the override that says so."""
+    """The person on call at an instant, and the rotation or override that determined the person."""
 
     person: int
     rotation: int | None = None
@@ -140,11 +144,11 @@ class Shift:
 
     starts_at: datetime
     ends_at: datetime
-    duty: Duty | None  # None: a gap, in which no one is on call
+    duty: Duty | None  # None for a gap, in which no one is on call.
 
 
 def on_call_at(plan: Plan, at: datetime) -> Duty | None:
-    """Return who is on call at an instant, or None in a gap."""
+    """Return the person on call at an instant, or None in a gap."""
     duty = None
     for rotation in plan.rotations:
         person = rotation.person_at(at)
@@ -160,7 +164,10 @@ def on_call_at(plan: Plan, at: datetime) -> Duty | None:
 
 
 def shifts_between(plan: Plan, since: datetime, until: datetime) -> list[Shift]:
-    """Return the shifts and gaps of a period in order, without a pause between them, cut at its ends."""
+    """Return the shifts and gaps of a period in order.
+
+    They leave no time out, and are cut at the ends of the period.
+    """
     instants = {since}
     for rotation in plan.rotations:
         instants.update(rotation.boundaries(since, until))

@@ -12,8 +12,8 @@ from impact.extension_points import Problem, problem_sources
 from impact.queries.causes import subject
 
 MAX_UNCERTAINTY = timedelta(hours=1)
-MAX_PROBLEMS = 20  # maximum number of counted problems whose apps and start are read
-COMPONENT_KEY = "health:"  # prefix of the key of alerts about a component
+MAX_PROBLEMS = 20  # The maximum number of counted problems whose apps and start are read.
+COMPONENT_KEY = "health:"  # The keys of alerts about a component have this prefix.
 
 
 def component_subject(name: str) -> str:
@@ -24,8 +24,8 @@ def component_subject(name: str) -> str:
 def onset_of_alert(alert: SystemAlert) -> Onset:
     """Return when and where the problem began.
 
-    If the rule counted error groups and some of them began within its window, it began with the most frequent of these;
-    otherwise it began when the alert opened, or earlier in the window.
+    If the rule counted error groups, and some of them began within its window, the most frequent one determines the
+    onset. Otherwise, the problem began when the alert opened, or earlier in the window.
     """
     rule = alert.rule
     window = min(rule.window, MAX_UNCERTAINTY) if rule else timedelta(0)
@@ -69,7 +69,7 @@ def onset_of_alert(alert: SystemAlert) -> Onset:
 
 
 def _first_counted(alert: SystemAlert, *, since: datetime) -> Onset | None:
-    """Return the onset of the most frequent problem that the rule counted and that began in this time."""
+    """Return the onset of the most frequent problem that the rule counted and that began during this time."""
     problems = describe_alert(alert, now=alert.opened_at).problems
     own = Problem("alert", alert.pk)
     for kind, id in [problem for problem in problems if problem != own][:MAX_PROBLEMS]:

@@ -1,4 +1,4 @@
-"""Describe the state of channels, their routes and their tests for pages."""
+"""Describe the state, routes and tests of channels for pages."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def describe_channel_state(channel: Channel) -> str:
 
 
 def describe_routes(channel: Channel) -> str:
-    """Return which alerts the channel gets."""
+    """Return a description of the alerts that the channel gets."""
     if channel.gets_every_type:
         return "every type"
     count = channel.alert_types.count()
@@ -40,7 +40,7 @@ def describe_routes(channel: Channel) -> str:
 
 
 def list_unrouted_channels() -> list[Channel]:
-    """Return the channels that could deliver alerts, but get none because no type is routed to them."""
+    """Return the channels that could deliver alerts but get none, because no type is routed to them."""
     unrouted = Channel.objects.enabled().exclude(pk__in=Channel.objects.routed().values("pk"))
     return [channel for channel in unrouted.order_by("name") if not list_missing_fields(channel)]
 
@@ -58,7 +58,7 @@ class TestLine:
     text: str
     tone: str
     is_waiting: bool
-    offers_routes: bool  # the channel works, but no alert type is routed to it
+    offers_routes: bool  # True if the channel works but no alert type is routed to it.
 
 
 def describe_test(test: ChannelTest | None) -> TestLine | None:
@@ -100,19 +100,19 @@ class RoutingRow:
 @dataclass(frozen=True)
 class RoutingCell:
     channel: Channel
-    name: str  # name of the input: "<type>-<channel>"
+    name: str  # The name of the input: "<type>-<channel>".
     is_routed: bool
 
 
 @dataclass(frozen=True)
 class RoutingTable:
-    channels: tuple[tuple[Channel, str], ...]  # the channels with their states
+    channels: tuple[tuple[Channel, str], ...]  # The channels with their states.
     rows: tuple[RoutingRow, ...]
     unrouted: tuple[Channel, ...]
 
 
 def build_routing_table() -> RoutingTable:
-    """Return which channels each alert type is routed to."""
+    """Return a table of the alert types and the channels to which they are routed."""
     channels = list(Channel.objects.order_by("name"))
     types = AlertType.objects.prefetch_related("channels").order_by("name")
     return RoutingTable(

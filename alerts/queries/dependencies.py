@@ -1,4 +1,4 @@
-"""Dependencies: the active alert that explains another one."""
+"""Find the active alert that explains another alert."""
 
 from datetime import datetime
 
@@ -7,10 +7,10 @@ from alerts.queries.silences import find_silence, get_match_values, matches
 
 
 def find_cause(alert: SystemAlert, now: datetime) -> SystemAlert | None:
-    """Return the active alert while which this alert is held back, or None.
+    """Return the active alert that holds this alert back, or None.
 
-    Only an alert that people know of counts: it was announced, or a silence covers it. Two alerts that depend on each
-    other are therefore never both held back.
+    A cause must be known to people: it was announced, or a silence covers it. Two alerts that depend on each other are
+    therefore never both held back.
     """
     values = get_match_values(alert)
     rules = [

@@ -1,4 +1,4 @@
-"""Read the orders that an alert affects, and estimate the cost of its time."""
+"""Read the orders that an alert affects, and estimate the cost for the time of the alert."""
 
 import dataclasses
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ ALERT = "alert"
 
 
 def describe_alert(alert: SystemAlert, *, now: datetime) -> Description:
-    """Return the problems whose orders the alert affects, and the time in which its rule was breached."""
+    """Return the problems whose orders the alert affects, and the time during which its rule was breached."""
     window = alert.rule.window if alert.rule else timedelta(0)
     since, until = alert.opened_at - window, alert.resolved_at or now
     problems = [Problem(ALERT, alert.pk)]
@@ -38,9 +38,9 @@ def alert_impact(
     is_estimated: bool = True,
     is_caught_up: bool = False,
 ) -> Summary:
-    """Return what the alert costs: exact figures by reference, and an estimate by time.
+    """Return the cost of the alert: exact figures from references, and an estimate from its time.
 
-    Of several alerts with one cause, each order counts once, and the time begins with the earliest of them.
+    If several alerts have the same cause, each order counts once, and the time starts with the earliest alert.
     """
     description = describe_alert(alert, now=now)
     for other in others:
@@ -64,7 +64,7 @@ def references_to_json(references: References | None) -> dict[str, object]:
 
 
 def references_from_json(stored: dict[str, object]) -> References:
-    """Return the references that an alert stores. Times, which older alerts contain, are left out."""
+    """Return the references that an alert stores. Times are left out; only older alerts contain them."""
     return References(
         **{
             name: frozenset(map(str, values))

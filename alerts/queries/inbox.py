@@ -1,4 +1,4 @@
-"""Summaries, warnings and filter choices for the inbox and the dashboard."""
+"""Read summaries, warnings and filter choices for the inbox and the dashboard."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,11 +31,12 @@ class ActiveSummary:
     """The number of active alerts, in total and of each kind."""
 
     total: int
-    by_severity: dict[Severity, int]  # only severities with active alerts, worst first
+    # This contains only severities with active alerts, the highest first.
+    by_severity: dict[Severity, int]
     overdue_count: int
     unread_count: int
     unanswered_count: int
-    # alerts that are dismissed and not resolved, without those of severity info
+    # The number of alerts that are dismissed and not resolved, without those of severity info.
     dismissed_count: int
 
     @property
@@ -44,12 +45,12 @@ class ActiveSummary:
 
     @property
     def is_all_well(self) -> bool:
-        """Return True if no problem persists: no active alert above info, and no dismissed one."""
+        """Return True if no problem persists, that is, no alert above info is active or dismissed."""
         return not self.dismissed_count and not set(self.by_severity) - {Severity.INFO}
 
     @property
     def headline(self) -> str:
-        """Return the verdict on the alerts in one sentence, without a full stop."""
+        """Return the verdict on the alerts as a sentence without a full stop."""
         if self.is_all_well:
             return "All systems operational"
         dismissed = (
@@ -101,7 +102,7 @@ class InboxWarning:
 
 
 def list_warnings(*, unanswered: int) -> list[InboxWarning]:
-    """Return the problems with alerting because of which an empty inbox does not mean that all is well."""
+    """Return the problems with alerting that may hide alerts, so that an empty inbox is not mistaken for good news."""
     found = []
     if unanswered:
         text = "1 alert was" if unanswered == 1 else f"{unanswered} alerts were"
@@ -141,7 +142,7 @@ def list_types() -> list[tuple[str, str]]:
 
 
 def list_sources() -> list[str]:
-    """Return the apps of all rules and the sources of active alerts, without a scan of all alerts."""
+    """Return the apps of all rules and the sources of active alerts, without scanning all alerts."""
     of_rules = {name.partition(".")[0] for name in AlertRule.objects.values_list("name", flat=True)}
     of_active = set(limit(SystemAlert.objects.active()).values_list("source", flat=True).distinct())
     return sorted((of_rules | of_active) - {""})

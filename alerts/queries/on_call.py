@@ -1,4 +1,4 @@
-"""The people on call: now, in a period, and behind an escalation step."""
+"""Read the people on call: now, in a period, or for an escalation step."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from alerts.oncall import plan
 
 @dataclass(frozen=True)
 class OnCall:
-    """The person on call in a schedule, and when the shift ends. None: a gap."""
+    """The person on call in a schedule, and the end of the shift. The person is None in a gap."""
 
     schedule: Schedule
     person: Person | None
-    until: datetime | None  # None: later than `plan.LOOK_AHEAD`
+    until: datetime | None  # None if the end is later than `plan.LOOK_AHEAD`.
 
 
 @dataclass(frozen=True)
 class NamedShift:
-    """A shift with its rows."""
+    """A shift with the database rows that it refers to."""
 
     starts_at: datetime
     ends_at: datetime

@@ -1,4 +1,4 @@
-"""The coming weeks of an on-call schedule as a calendar: one cell per day, in the schedule's time zone."""
+"""Show the coming weeks of an on-call schedule as a calendar, with a cell per day in the schedule's time zone."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,14 +9,14 @@ from alerts.queries.on_call import NamedShift, list_shifts
 from alerts.wall_clock import to_instant
 
 WEEKS = 5
-COLORS = 6  # of people, in the style sheet
+COLORS = 6  # The style sheet has this number of colors for people.
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A part of a day: a shift or a gap. The times are empty where it lasts all day from or to midnight."""
+    """A part of a day: a shift or a gap. A time is empty if the entry starts or ends at midnight."""
 
-    name: str  # empty for a gap
+    name: str  # This is empty for a gap.
     starts: str
     ends: str
     tone: str
@@ -26,7 +26,7 @@ class Entry:
 
     @property
     def override_query(self) -> str:
-        """Return the query that fills in the form of an override with the times of the shift."""
+        """Return the query string that fills the form of an override with the times of the shift."""
         times = {"starts_at": self.shift.starts_at, "ends_at": self.shift.ends_at}
         return "?" + urlencode({name: at.isoformat() for name, at in times.items()})
 
@@ -52,7 +52,7 @@ class Calendar:
 
 
 def build_calendar(schedule: Schedule, *, now: datetime, weeks: int = WEEKS) -> Calendar:
-    """Return the calendar from Monday of the current week on."""
+    """Return the calendar, starting on Monday of the current week."""
     zone = schedule.zone
     today = now.astimezone(zone).date()
     monday = today - timedelta(days=today.weekday())

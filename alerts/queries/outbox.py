@@ -1,4 +1,4 @@
-"""Read the backlog of each channel: the number of waiting messages, their age, and the reason."""
+"""Read the backlog of each channel: the number of waiting messages, their age, and the reason for the wait."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,13 +14,14 @@ MAX_COUNTED = 20_000
 
 @dataclass(frozen=True)
 class Backlog:
-    """The messages that a channel should have delivered by now."""
+    """The messages that a channel should already have delivered."""
 
     channel: Channel
     waiting_count: int
-    oldest_seconds: float  # age of the oldest due message; 0 if there is none
-    held_count: int  # failed messages, which are sent again once the channel works
-    is_working: bool  # False: disabled, failing or not configured
+    oldest_seconds: float  # The age of the oldest due message, or 0 if no message is due.
+    # The number of failed messages, which are sent again after the channel works again.
+    held_count: int
+    is_working: bool  # False if the channel is disabled, failing or not configured.
 
     @property
     def is_late(self) -> bool:
@@ -58,7 +59,7 @@ def list_backlogs(*, now: datetime) -> list[Backlog]:
 
 
 def load_backlog_course(*, now: datetime, length: timedelta) -> Points:
-    """Return how many messages were overdue in each minute before `now`; empty if none is overdue."""
+    """Return the number of overdue messages in each minute before `now`, or nothing if none is overdue."""
     if not Notification.objects.overdue(now).exists():
         return []
     sent = Q(state=NotificationState.SENT, sent_at__gt=now - length)

@@ -36,7 +36,7 @@ class Destination:
 def list_channels(owner: AlertType | EscalationStep) -> list[Channel]:
     """Return the configured channels of an alert type or an escalation step, without those that staff disabled.
 
-    A type also has the channels that get every type.
+    The channels of a type include those that get every type.
     """
     routed = Channel.objects.receiving().filter(pk__in=owner.channels.values("pk"))
     if isinstance(owner, AlertType):

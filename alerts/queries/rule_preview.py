@@ -1,4 +1,4 @@
-"""Preview a rule: its current value, and how often it would have fired with the limits in the form."""
+"""Preview a rule: its current value, and the number of times it would have fired with the limits in the form."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ PREVIEW_DAYS = 7
 TRIAL_SPAN = timedelta(hours=24)
 TRIAL_STEP = timedelta(minutes=30)
 MAX_METRICS = 20
-MetricValue = tuple[str, str]  # the name of a metric and its latest value as text
+MetricValue = tuple[str, str]  # The name of a metric, and its latest value as text.
 
 
 def preview_rule(rule: AlertRule, *, now: datetime) -> Replay:
@@ -37,16 +37,16 @@ class Trial:
     preview: Replay
     chart: Chart
     current: list[Reading]
-    state: str  # the verdict on the current value: "breached", "clear" or "no data"
+    state: str  # The verdict on the current value: "breached", "clear" or "no data".
 
 
 def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
-    """Measure an unsaved rule. Exceptions of the reader propagate."""
+    """Measure an unsaved rule. Exceptions of the reader are not caught."""
     count = int(TRIAL_SPAN / TRIAL_STEP)
     times = [now - TRIAL_STEP * ago for ago in reversed(range(count))]
     measured = [measure(rule, now=at) for at in times]
     by_key = [{str(reading.labels): reading for reading in readings} for readings in measured]
-    missing = Reading(None)  # a series without a reading at a point has no data there
+    missing = Reading(None)  # A series without a reading at a point has no data at this point.
     rows = [
         (key, at, readings.get(key, missing).value, readings.get(key, missing).samples)
         for key in sorted({key for readings in by_key for key in readings})
@@ -86,7 +86,7 @@ def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
 def list_metrics(
     reader: MetricReader, text: str, *, window: timedelta, now: datetime
 ) -> tuple[list[MetricValue], int]:
-    """Return the recorded metrics whose names contain the text, with their latest values, and their total number."""
+    """Return the recorded metrics whose names contain the text, with their latest values and their total number."""
     names = [name for name in reader.names() if text.lower() in name.lower()]
     found = []
     for name in names[:MAX_METRICS]:

@@ -6,7 +6,7 @@ from alerts.models import AlertRule
 
 
 def limits_of(name: str) -> Limits:
-    """Return the current limits of a rule from code, for a measure whose query depends on them."""
+    """Return the current limits of a rule from code, for measures whose query depends on the limits."""
     row = AlertRule.objects.filter(name=name).first()
     if row is not None:
         return row.get_limits()

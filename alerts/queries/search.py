@@ -1,4 +1,4 @@
-"""Find alerts by the inbox's URL: tab, filters and search line. Bulk actions find the same alerts by the same URL."""
+"""Find alerts by the URL of the inbox, with its tab, filters and search line. Bulk actions find the same alerts."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,12 +49,12 @@ IS_VALUES = (
     "flapping",
     "mine",
 )
-MAX_LABELED_ALERTS = 500  # only labels of this many newest alerts can be searched
+MAX_LABELED_ALERTS = 500  # Only labels of this many of the newest alerts can be searched.
 
 
 @dataclass
 class FoundAlerts:
-    """The alerts of a URL, with its valid parameters and the problems of its search line."""
+    """The alerts that match a URL, with its valid parameters and the problems in its search line."""
 
     alerts: Alerts
     state: str
@@ -64,7 +64,7 @@ class FoundAlerts:
 
 
 def find_alerts(parameters: Mapping[str, str], *, user: Person, now: datetime) -> FoundAlerts:
-    """Return the alerts that match the parameters of the inbox's URL; none if its search line is invalid."""
+    """Return the alerts that match the parameters in the URL of the inbox, or none if its search line is invalid."""
     state = parameters.get("state", "")
     state = state if state in STATES else ""
     filters = {name: parameters.get(name, "").replace("\0", "").strip()[:500] for name in FILTERS}
@@ -99,9 +99,9 @@ def of_families(alerts: Alerts, group_by: str, families: Sequence[str]) -> Alert
 
 
 def annotate_family(alerts: Alerts, group_by: str) -> Alerts:
-    """Annotate the alerts with `family`, the value that they are grouped by.
+    """Annotate the alerts with `family`, the value by which they are grouped.
 
-    The cause is the rule, whose series are alerts of their own, or else the problem itself.
+    The cause is the rule, each of whose series has alerts of its own, or else the problem itself.
     """
     expressions = {"type": F("alert_type"), "source": F("source")}
     cause = Coalesce(F("rule__name"), F("key"), output_field=CharField())
@@ -109,7 +109,7 @@ def annotate_family(alerts: Alerts, group_by: str) -> Alerts:
 
 
 def complete(typed: str) -> Completion:
-    """Return suggestions for the search line, which was typed up to the cursor."""
+    """Return suggestions for the part of the search line before the cursor."""
     labels = _load_labels()
     keys = KEYS | {key: "Label" for key in sorted(labels) if key not in KEYS}
 

@@ -12,7 +12,7 @@ MATCHABLE_FIELDS = ("rule", "severity", "alert_type", "source", "key")
 
 
 def get_match_values(alert: SystemAlert) -> dict[str, str]:
-    """Return the values of the alert that matchers are compared with."""
+    """Return the values of the alert with which matchers are compared."""
     return {
         "rule": alert.rule.name if alert.rule else "",
         "severity": alert.severity,
@@ -30,7 +30,10 @@ def matches(matchers: Mapping[str, str], values: Mapping[str, str]) -> bool:
 
 
 def find_silence(alert: SystemAlert, now: datetime) -> tuple[Silence, datetime] | None:
-    """Return the silence in force that matches the alert, with its end. Of several, return the one that ends last."""
+    """Return the silence in force that matches the alert, with its end.
+
+    If several match, return the one that ends last.
+    """
     values = get_match_values(alert)
     in_force = [
         (silence, end)

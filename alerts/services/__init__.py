@@ -1,4 +1,4 @@
-"""The public functions that change alerts. Other apps call these and not the modules of this package."""
+"""Export the functions that change alerts. Other apps call these and not the modules of this package."""
 
 from alerts.services.channel_state import enable_channel, repair_channel
 from alerts.services.channel_tests import run_test, send_test, send_test_of_form

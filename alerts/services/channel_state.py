@@ -1,4 +1,4 @@
-"""The state of channels: working, failing and probed from time to time, or disabled because the address is not valid.
+"""Maintain the state of channels: working, failing, or disabled because the address is no longer valid.
 
 The state is in the database, so that all nodes honor it. While a channel fails, only one message at a time is sent to
 it, by one node, from `retry_at` on. The other messages wait.
@@ -25,7 +25,7 @@ SUSPICIOUS_ATTEMPT_COUNT = 6
 
 
 def backoff(failure_count: int, retry_after: float | None) -> timedelta:
-    """Return a random delay up to an exponentially growing limit, but never less than the provider asks for."""
+    """Return a random delay up to an exponentially growing limit, but at least the delay that the provider requires."""
     longest = min(INITIAL_BACKOFF * 2 ** min(failure_count - 1, 10), MAX_BACKOFF)
     asked = timedelta(seconds=min(retry_after or 0, 3600))
     jittered: timedelta = longest * random.random()  # noqa: S311
@@ -33,10 +33,10 @@ def backoff(failure_count: int, retry_after: float | None) -> timedelta:
 
 
 def record_success(channel: Channel, *, started_at: datetime, now: datetime) -> None:
-    """Record a delivery. If the channel had been failing, requeue everything that it failed to deliver.
+    """Record a delivery. If the channel had been failing, requeue all messages that it failed to deliver.
 
-    A send that started before the first failure does not show that the channel works again: the provider may have asked
-    to wait meanwhile.
+    A send that started before the first failure does not prove that the channel works again, because the provider may
+    have asked for a delay since then.
     """
     recovered = Channel.objects.filter(pk=channel.pk, failing_since__lte=started_at).update(
         failing_since=None, last_error="", failure_count=0, retry_at=None
@@ -52,8 +52,8 @@ def record_failure(
 ) -> None:
     """Mark the channel as failing and hold its messages back for a while.
 
-    Disable it, and report that, if its address or credentials are no longer valid. If only this message was refused,
-    hold nothing back.
+    Disable and report the channel if its address or credentials are no longer valid. If the provider refused only this
+    message, no messages are held back.
     """
     text = str(failure)[:2000]
     row = Channel.objects.filter(pk=channel.pk)
@@ -64,11 +64,11 @@ def record_failure(
             _report_through_another_channel(channel, text, now=now)
         return
     if failure.is_permanent:
-        if is_probe:  # the channel responded
+        if is_probe:  # The channel responded.
             row.update(retry_at=None, failure_count=0)
         return
     count = channel.failure_count + 1
-    # Of several sends that fail at the same time, only the first one counts.
+    # If several sends fail at the same time, only the first failure counts.
     first = row.filter(failure_count=channel.failure_count)
     if (
         not first.update(failure_count=count, retry_at=now + backoff(count, failure.retry_after))
@@ -79,7 +79,10 @@ def record_failure(
 
 
 def claim_probe(channel: Channel, *, now: datetime) -> bool:
-    """Return True if this node may send one message to the failing channel. Until that send ends, no other node may."""
+    """Return True if this node may send one message to the failing channel.
+
+    Until the send ends, no other node may send.
+    """
     return bool(
         Channel.objects.filter(pk=channel.pk, retry_at=channel.retry_at).update(
             retry_at=now + LEASE_DURATION
@@ -100,15 +103,15 @@ def retry_oldest_failed(channel: Channel, *, now: datetime) -> None:
 
 
 def enable_channel(channel: Channel, *, now: datetime) -> None:
-    """Enable a channel that staff have repaired, and send everything that it failed to deliver."""
+    """Enable a channel that staff have fixed, and send all messages that it failed to deliver."""
     Channel.objects.filter(pk=channel.pk).update(is_enabled=True)
     repair_channel(channel, now=now)
 
 
 def repair_channel(channel: Channel, *, now: datetime) -> None:
-    """Clear past failures because staff changed the channel, and send everything that it failed to deliver.
+    """Clear past failures because staff changed the channel, and send all messages that it failed to deliver.
 
-    That includes messages that the provider refused for good, because the refusal may have been about the settings.
+    This includes messages that the provider refused permanently, because the refusal may have been about the settings.
     """
     Channel.objects.filter(pk=channel.pk).update(
         disabled_reason="", failing_since=None, last_error="", failure_count=0, retry_at=None
@@ -131,7 +134,7 @@ def _requeue(pks: list[int], *, attempts: int, now: datetime) -> None:
 
 
 def _report_through_another_channel(channel: Channel, text: str, *, now: datetime) -> None:
-    """Report on the first other configured channel, preferably a working one, that this channel was disabled."""
+    """Report that this channel was disabled, on the first other configured channel, preferably a working one."""
     others = Channel.objects.enabled().exclude(pk=channel.pk).order_by("failing_since", "pk")
     for other in filter_configured(others)[:1]:
         for destination in routing.list_destinations([other], severity=Severity.CRITICAL, now=now):

@@ -1,4 +1,4 @@
-"""Test messages to a channel, with its saved settings or with those that a form has."""
+"""Send test messages to a channel, with its saved settings or with those in a form."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from alerts.queries import routing
 from alerts.services import channel_state, delivery
 from alerts.services.delivery import Claimed, Result
 
-EXPIRY = timedelta(minutes=10)  # a test that no worker has sent by then is given up
+EXPIRY = timedelta(minutes=10)  # A test that no worker has sent within this time is given up.
 
 
 def send_test(channel: Channel, *, now: datetime, user_id: int | None = None) -> ChannelTest:
@@ -44,7 +44,7 @@ def send_test_of_form(
     now: datetime,
     user_id: int | None = None,
 ) -> ChannelTest:
-    """Request a test message with the settings of a form. `changed` holds those that are not saved."""
+    """Request a test message with the settings in a form. `changed` contains those that are not saved."""
     return ChannelTest.objects.create(
         channel_id=draft.pk,
         name=draft.name or get_transport(draft).label,
@@ -58,7 +58,7 @@ def send_test_of_form(
 
 
 def claim_waiting(*, now: datetime, limit: int) -> list[ChannelTest]:
-    """Claim tests that no process has sent yet, and give up those that waited too long."""
+    """Claim tests that no process has sent yet, and give up tests that have waited too long."""
     claimed = []
     available = Q(state=ChannelTest.State.WAITING) | Q(
         state=ChannelTest.State.SENDING, lease_until__lt=now
@@ -138,7 +138,7 @@ def run_test(test: ChannelTest, *, now: datetime) -> ChannelTest:
 
 
 def split(test: ChannelTest) -> list[Claimed]:
-    """Return one message per recipient for services that send to each one on its own, else a single message."""
+    """Return one message per recipient if the service sends to each recipient separately, else a single message."""
     claimed = build_claim(test)
     if not claimed.transport.sends_individually:
         return [claimed]

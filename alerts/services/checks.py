@@ -20,7 +20,7 @@ CHANGE_KINDS = (
 
 @dataclass
 class CheckResult:
-    """The result of running all checks: the changes to alerts, and the number of unread alerts afterwards."""
+    """The result of running all checks: the changes to alerts, and the number of unread alerts after the run."""
 
     evaluation: EvaluationResult
     unread_count: int = 0

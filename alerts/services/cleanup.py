@@ -1,4 +1,4 @@
-"""Removal of rows past their retention period, in batches, each in a short transaction."""
+"""Delete rows past their retention period in batches, each in a short transaction."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,15 +10,15 @@ from alerts.models import UNFINISHED_STATES, AlertState, Notification, RuleReadi
 
 ALERT_RETENTION = timedelta(days=400)
 NOTIFICATION_RETENTION = timedelta(days=90)
-READING_RETENTION = timedelta(days=8)  # previews of rules cover seven days
+READING_RETENTION = timedelta(days=8)  # Previews of rules cover seven days.
 # Those of rules that opened alerts, whose thresholds are judged by 30 days.
 NOISY_READING_RETENTION = timedelta(days=31)
 BATCH_SIZE = 2000
-MAX_BATCHES = 50  # maximum per run; the next run removes the rest
+MAX_BATCHES = 50  # The maximum per run; the next run deletes the rest.
 
 
 def clean_up(*, now: datetime) -> dict[str, int]:
-    """Remove expired rows and return the number removed of each kind."""
+    """Delete expired rows and return the number of deleted rows of each kind."""
     return {
         "readings": _remove(_list_old_readings(now)),
         "notifications": _remove(

@@ -1,4 +1,4 @@
-"""The initial alert types and channels, and a row per registered rule. Edits by staff are never overwritten."""
+"""Create the initial alert types and channels, and a row per registered rule. Edits by staff are never overwritten."""
 
 import re
 from datetime import timedelta
@@ -17,7 +17,7 @@ from alerts.extension_points import (
 )
 from alerts.models import AlertRule, AlertType, Channel, EscalationStep
 
-# Defaults for types that have none of their own: response time, channels and escalation by the first alert's severity.
+# These defaults apply to types that define none: response time, channels and escalation by the first alert's severity.
 BY_SEVERITY = {
     Severity.CRITICAL: (timedelta(minutes=15), TEAM_CHANNELS, ALL_CHANNELS),
     Severity.HIGH: (timedelta(hours=1), TEAM_CHANNELS, TEAM_CHANNELS),
@@ -35,7 +35,7 @@ def sync_defaults() -> None:
 
 
 def sync_channels() -> None:
-    """Create a channel of each kind that the settings configure. Staff add the others."""
+    """Create a channel of each kind that the settings configure. Staff add all other channels."""
     existing = set(Channel.objects.values_list("name", flat=True))
     for transport in TRANSPORTS.values():
         draft = Channel(
@@ -117,7 +117,7 @@ def get_or_create_type(slug: str, severity: str) -> AlertType:
 
 
 def _find_defaults(slug: str, severity: Severity) -> TypeDefaults:
-    """Return the defaults of a type: those that an app registered, completed by those of the severity."""
+    """Return the defaults of a type: those that an app registered, completed by the defaults of the severity."""
     name = _build_name(slug)
     if slug in alert_types:
         registered = alert_types.get(slug)
@@ -137,7 +137,7 @@ def _find_defaults(slug: str, severity: Severity) -> TypeDefaults:
 
 
 def _build_name(slug: str) -> str:
-    """Return the summary of the only rule of the type or, if it has several or none, the words of the slug."""
+    """Return the summary of the type's only rule or, if the type has no or several rules, the words of the slug."""
     summaries = {rule.summary for rule in alert_rules if rule.alert_type == slug}
     if len(summaries) == 1:
         return summaries.pop()[:100]

@@ -1,4 +1,4 @@
-"""Delivery of one notification: claim it, call the provider, record the result.
+"""Deliver one notification: claim it, call the provider, and record the result.
 
 The claim is committed before the call, so that two nodes never send the same notification. Only `send` waits for the
 provider, and it uses no database.
@@ -42,11 +42,11 @@ log = logging.getLogger(__name__)
 class DeliveryOutcome(StrEnum):
     """The result of an attempt to deliver a notification."""
 
-    NOT_DUE = "not due"  # not due yet, or another node has it
+    NOT_DUE = "not due"  # The notification is not due yet, or another node has claimed it.
     SENT = "sent"
-    RETRY = "retry"  # failed, but will be retried
+    RETRY = "retry"  # The attempt failed, but will be retried.
     FAILED = "failed"
-    GIVEN_UP = "given up"  # past its deadline, or its nodes died
+    GIVEN_UP = "given up"  # The deadline has passed, or the nodes that sent it failed.
     SUPERSEDED = "superseded"
 
 
@@ -72,7 +72,7 @@ class Result:
 
 
 def deliver(*, notification_id: int, now: datetime) -> DeliveryOutcome:
-    """Send one notification now if it is due and no other node has it, and wait for the provider's answer."""
+    """Send one notification now if it is due and no other node has claimed it, and wait for the provider's answer."""
     claimed = claim(notification_id, now=now)
     if isinstance(claimed, DeliveryOutcome):
         return claimed
@@ -110,7 +110,7 @@ def claim(
 
 
 def send(claimed: Claimed) -> Result:
-    """Call the provider once. Raises nothing; uses no database."""
+    """Call the provider once. Raises no exception and uses no database."""
     started = time.monotonic()
     try:
         receipt = claimed.transport.send(
@@ -122,7 +122,7 @@ def send(claimed: Claimed) -> Result:
     except DeliveryFailed as error:
         receipt, failure = Receipt(), error
     except Exception as error:
-        # A bug in our code. Record it, so that the notification does not stay claimed.
+        # This is a bug in the portal. Record it, so that the notification does not stay claimed.
         log.exception(
             "channel failed unexpectedly", extra={"channel": claimed.notification.channel.name}
         )
@@ -149,7 +149,7 @@ def record(claimed: Claimed, result: Result, *, now: datetime) -> DeliveryOutcom
 
 
 def resend(notification: Notification, *, now: datetime) -> bool:
-    """Send a finished notification again, with three more attempts. Return False if it is still unfinished."""
+    """Send a finished notification again, with three more attempts. Return False if it is not finished."""
     return bool(
         Notification.objects.filter(pk=notification.pk)
         .exclude(state__in=UNFINISHED_STATES)
@@ -205,7 +205,7 @@ def _load_message(notification: Notification) -> Message | None:
 
 
 def _add_impact(notification: Notification, message: Message, now: datetime) -> Message:
-    """Add what the alert costs when its message is sent for the first time. Retries send the same content."""
+    """Add the cost of the alert when its message is sent for the first time. Retries send the same content."""
     if notification.alert is None or notification.attempt_count != 1 or message.impact:
         return message
     try:
@@ -223,13 +223,13 @@ def _add_impact(notification: Notification, message: Message, now: datetime) -> 
 
 
 def _provider_key(notification: Notification) -> str:
-    """Return the key that is the same for every retry, but new if staff resend a delivered message."""
+    """Return a key that is the same for every retry, but changes if staff resend a delivered message."""
     again = f":again-{notification.sent_at.timestamp():.0f}" if notification.sent_at else ""
     return f"{notification.idempotency_key}{again}"
 
 
 def _record_success(claimed: Claimed, receipt: Receipt, *, now: datetime) -> DeliveryOutcome:
-    # Not conditional on the lease: the message was sent even if another node took over.
+    # This does not depend on the lease, because the message was sent even if another node took over.
     Notification.objects.filter(pk=claimed.notification.pk).exclude(
         state=NotificationState.SENT
     ).update(
@@ -255,7 +255,7 @@ def _record_failure(claimed: Claimed, failure: DeliveryFailed, *, now: datetime)
         or failure.is_gone
         or notification.attempt_count >= notification.attempts_allowed
     )
-    # The next attempt is due at once, but the state of the channel holds it back.
+    # The next attempt is due immediately, but the state of the channel holds it back.
     Notification.objects.filter(pk=notification.pk, lease=notification.lease).update(
         state=NotificationState.FAILED if is_last else NotificationState.WAITING,
         is_permanent_failure=failure.is_permanent,

@@ -1,4 +1,4 @@
-"""Digest e-mails: error groups every 15 minutes, info alerts every day, and a report every week."""
+"""Send digest e-mails: error groups every 15 minutes, info alerts every day, and a report every week."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 DIGEST_INTERVAL = timedelta(minutes=15)
 MENTION_INTERVAL = timedelta(days=1)
-MAX_LISTED = 50  # maximum number of lines in one e-mail; further items are only counted
+MAX_LISTED = 50  # The maximum number of lines in one e-mail; further items are only counted.
 MENTION_RETENTION = timedelta(days=7)
 NO_CHANNEL = "no channel gets digests"
 Content = tuple[str, dict[str, object]]  # the title and the context of the templates
@@ -29,7 +29,10 @@ Content = tuple[str, dict[str, object]]  # the title and the context of the temp
 
 @transaction.atomic
 def send_error_digest(*, now: datetime) -> str:
-    """Send new, worsening and regressed error groups. A late run covers the whole period in one e-mail."""
+    """Send new, worsening and regressed error groups.
+
+    A late run covers the whole period since the last run in one e-mail.
+    """
     channels = _list_channels()
     if not channels:
         return NO_CHANNEL
@@ -182,7 +185,7 @@ def _record_mentions(items: list[DigestItem], *, now: datetime) -> None:
 
 
 def _list_channels() -> list[Channel]:
-    """Return the configured channels that get digests. Without one, the period stays open for a later run."""
+    """Return the configured channels that get digests. Without such a channel, a later run covers the period."""
     channels = Channel.objects.enabled().filter(gets_digests=True).order_by("pk")
     return filter_configured(c for c in channels if get_transport(c).supports_digests)
 

@@ -1,8 +1,8 @@
-"""Delivery of the whole outbox: each channel on its own, so that a slow or failing one delays no other.
+"""Deliver the whole outbox, each channel independently, so that a slow or failing channel delays no other.
 
 One thread uses the database: it claims what is due and records the results. Other threads only wait for providers. A
-working channel has up to MAX_SENDS_PER_CHANNEL sends at a time on each node, a failing one a single probe on all nodes.
-Critical messages go first.
+working channel has up to MAX_SENDS_PER_CHANNEL sends at a time on each node. A failing channel has a single probe on
+all nodes together. Critical messages go first.
 """
 
 import logging
@@ -35,17 +35,18 @@ from core.lib.continuous import Control
 log = logging.getLogger(__name__)
 
 MAX_SENDS_PER_CHANNEL = 4
-MAX_SENDS = 64  # maximum on this node: enough for 16 channels that start to hang at the same time
+# The maximum on this node, which is enough for 16 channels that stop responding at the same time.
+MAX_SENDS = 64
 POLL_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 2.0
 HOUSEKEEPING_INTERVAL = timedelta(seconds=5)
-MAX_STEPS = 500  # maximum in one call of `deliver_waiting`
+MAX_STEPS = 500  # The maximum in one call of `deliver_waiting`.
 RATE_WINDOW = timedelta(minutes=1)
 MAX_OUTDATED_PER_STEP = 500
 
 
 class InlineExecutor(Executor):
-    """An executor without threads: each call runs at once."""
+    """An executor without threads, which makes each call immediately."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -54,7 +55,10 @@ class InlineExecutor(Executor):
 
 
 class Dispatcher:
-    """The sends of one process. `owner`, "<machine>:<pid>", marks its claims, which its successor releases."""
+    """The sends of one process.
+
+    `owner` ("<machine>:<pid>") marks its claims, so that its successor can release them.
+    """
 
     def __init__(self, executor: Executor, owner: str = "") -> None:
         self._executor = executor
@@ -69,7 +73,7 @@ class Dispatcher:
         return [*self._sends, *self._tests]
 
     def release_own(self, *, now: datetime) -> None:
-        """Requeue the notifications that processes of this machine were sending when they died."""
+        """Requeue the notifications that processes of this machine were sending when they ended."""
         machine = self._owner.rpartition(":")[0]
         claimed = Notification.objects.filter(
             state=NotificationState.SENDING, lease_owner__startswith=f"{machine}:"
@@ -82,7 +86,7 @@ class Dispatcher:
                 Channel.objects.filter(pk__in=channel_ids, retry_at__gt=now).update(retry_at=now)
 
     def step(self, *, now: datetime) -> int:
-        """Record finished sends and start due ones. Return the numbers of both."""
+        """Record finished sends and start due ones. Return the number of each."""
         recorded = self.record_finished(now=now)
         if self._housekeeping_at is None or now - self._housekeeping_at >= HOUSEKEEPING_INTERVAL:
             self._housekeeping_at = now
@@ -100,7 +104,7 @@ class Dispatcher:
         return recorded + started
 
     def record_finished(self, *, now: datetime) -> int:
-        """Record finished sends. If the database is unavailable, they are kept for the next call."""
+        """Record finished sends. If the database is unavailable, the results are kept for the next call."""
         count = 0
         for future in [future for future in self._sends if future.done()]:
             outcome = delivery.record(self._sends[future], future.result(), now=now)
@@ -122,7 +126,7 @@ class Dispatcher:
             self.outcomes[outcome.value] += 1
 
     def ensure_probes(self, *, now: datetime) -> None:
-        """Let a failing channel for which nothing is due be probed with a message that has failed."""
+        """If nothing is due for a failing channel, let it be probed with a message that has failed."""
         failing = Channel.objects.enabled().filter(retry_at__lte=now)
         for channel in failing:
             if not Notification.objects.due(now).filter(channel=channel).exists():
@@ -145,7 +149,7 @@ class Dispatcher:
             return []
         claims: list[Claimed] = []
         with transaction.atomic():
-            for pk in sorted(picked):  # a fixed order prevents deadlocks between nodes
+            for pk in sorted(picked):  # A fixed order prevents deadlocks between nodes.
                 claimed = delivery.claim(pk, now=now, owner=self._owner, is_probe=pk in probes)
                 if isinstance(claimed, Claimed):
                     claims.append(claimed)
@@ -157,7 +161,7 @@ class Dispatcher:
         return sorted(claims, key=lambda claimed: not claimed.notification.is_critical)
 
     def _find_ready_channels(self, now: datetime) -> list[Channel]:
-        """Return the channels that may get a message now and have one that is due."""
+        """Return the channels that may get a message now and have a due message."""
         is_ready = Q(retry_at=None) | Q(retry_at__lte=now)
         ready = {
             channel.pk: channel
@@ -182,7 +186,7 @@ class Dispatcher:
         return min(limit - self._in_flight(channel), MAX_SENDS - len(self._sends))
 
     def _pick(self, channel: Channel, now: datetime) -> list[int]:
-        """Return the ids of the messages to send next: critical ones first, the others within the channel's limit."""
+        """Return the ids of the messages to send next: critical messages first, others within the channel's limit."""
         free = self._free_slots(channel)
         if free <= 0 or not channel.max_per_minute:
             return []
@@ -203,7 +207,7 @@ class Dispatcher:
 def deliver_waiting(*, now: datetime) -> dict[str, int]:
     """Send everything that is due at `now`, one message after the other, and count the outcomes.
 
-    The delivery process does this continuously. This function is for commands and tests.
+    The delivery process sends continuously; this function is for commands and tests.
     """
     dispatcher = Dispatcher(InlineExecutor())
     for _ in range(MAX_STEPS):

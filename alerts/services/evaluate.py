@@ -1,4 +1,7 @@
-"""Evaluation of rules: measure, judge, and take the resulting step. A failing rule is reported and stops no other."""
+"""Evaluate rules: measure, judge, and take the resulting step.
+
+A failing rule is reported and does not stop the others.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -34,11 +37,11 @@ from core.lib.upsert import upsert
 
 log = logging.getLogger(__name__)
 
-# Minimum time between two updates of an open alert, because a rule may be evaluated after every incoming error.
+# This is the minimum time between two updates of an open alert, because a rule may be evaluated after every error.
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)
 FAILURES_BEFORE_ALERT = 3
-MAX_READINGS_PER_RULE = 100  # maximum per minute
-# Opening 500 alerts takes seconds. Other writers must not wait so long for SQLite's single write lock.
+MAX_READINGS_PER_RULE = 100  # The maximum per minute.
+# Opening 500 alerts takes seconds, and other writers must not wait that long for SQLite's single write lock.
 STEPS_PER_TRANSACTION = 25
 Step = tuple[str, Reading | None, SystemAlert | None, Decision]
 STAGES = {
@@ -107,7 +110,10 @@ def evaluate_rule(name: str, *, now: datetime) -> EvaluationResult:
 
 
 def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
-    """Return the current readings of the rule, or none if it has no data. Exceptions of the rule's code propagate."""
+    """Return the current readings of the rule, or none if it has no data.
+
+    Exceptions of the rule's code are not caught.
+    """
     since = now - row.window
     if row.is_custom:
         measured = metric_readers.get(row.reader).read(row.selector, since, now)
@@ -117,7 +123,7 @@ def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
 
 
 def to_readings(measured: Measured) -> list[Reading]:
-    """Return what a measure returned as a list of readings."""
+    """Return the result of a measure as a list of readings."""
     if measured is None:
         return []
     if isinstance(measured, Reading):
@@ -130,9 +136,9 @@ def to_readings(measured: Measured) -> list[Reading]:
 def _evaluate(row: AlertRule, *, now: datetime) -> EvaluationResult:
     try:
         if transaction.get_connection().in_atomic_block:
-            with transaction.atomic():  # a failing query must not break the caller's transaction
+            with transaction.atomic():  # A failing query must not break the caller's transaction.
                 readings = measure(row, now=now)
-        else:  # without a transaction, which on SQLite would take the write lock just to read
+        else:  # A transaction on SQLite would take the write lock just to read.
             readings = measure(row, now=now)
         return _apply_readings(row, readings, now=now)
     except Exception as error:
@@ -152,7 +158,7 @@ def _apply_readings(row: AlertRule, readings: list[Reading], *, now: datetime) -
     if not readings and row.no_data == NoData.ALERT:
         keys |= {problem_key(row.name)}
     steps: list[Step] = []
-    for key in sorted(keys):  # a fixed order prevents deadlocks between workers
+    for key in sorted(keys):  # A fixed order prevents deadlocks between workers.
         reading, alert = readings_by_key.get(key), alerts_by_key.get(key)
         value = reading.value if reading else None
         verdict = judge_reading(reading, limits, is_excess=key == excess_key(row.name))
@@ -186,7 +192,7 @@ def _apply_steps(
 
 
 def _find_alerts_by_key(row: AlertRule, now: datetime) -> dict[str, SystemAlert]:
-    """Return the unresolved alert of each key, else the last one that was resolved within the reopen window."""
+    """Return the unresolved alert of each key, or else the last alert resolved within the reopen window."""
     alerts = (
         SystemAlert.objects.filter(rule=row)
         .filter(

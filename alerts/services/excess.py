@@ -1,4 +1,4 @@
-"""Combine the breaching series of a rule beyond a limit in one alert, so that many slow functions are one message.
+"""Combine the breaching series of a rule beyond a limit in one alert, so that many slow functions make one message.
 
 Series are combined only when alerts are opened. No reading is dropped, so every alert is judged by its own series.
 """
@@ -10,9 +10,9 @@ from alerts.extension_points import Reading
 from alerts.messages import format_value
 from alerts.models import ACTIVE_STATES, AlertRule, AlertState, SystemAlert
 
-# Breaching series beyond this number share one alert, which says how many they are.
+# Breaching series beyond this number share one alert, which gives their number.
 MAX_ALERTS_PER_RULE = 20
-MAX_NAMED = 5  # series that the text of the shared alert lists
+MAX_NAMED = 5  # The text of the shared alert lists this many series.
 
 
 def excess_key(rule_name: str) -> str:
@@ -21,7 +21,7 @@ def excess_key(rule_name: str) -> str:
 
 
 def judge_reading(reading: Reading | None, limits: Limits, *, is_excess: bool = False) -> Verdict:
-    """Return the verdict on one series. A rule without a reading for all excess series has none."""
+    """Return the verdict on one series. A rule without a reading has no verdict on all excess series together."""
     if reading is None:
         return Verdict.CLEAR if is_excess else judge(None, None, limits)
     if reading.value is None:
@@ -61,13 +61,13 @@ def combine_excess(
 
 
 def badness(reading: Reading, limits: Limits) -> float:
-    """Return a number by which readings sort with the worst first."""
+    """Return a sort key that puts the worst readings first."""
     value = reading.value or 0.0
     return value if limits.below else -value
 
 
 def _combine_readings(row: AlertRule, worst_first: Sequence[Reading]) -> Reading:
-    """Return one reading for several breaching series: the value of the worst, and how many they are."""
+    """Return one reading for several breaching series, with the worst value and the number of series."""
     count = len(worst_first)
     named = [
         f"{reading.title or ', '.join(value for _, value in reading.labels)}"

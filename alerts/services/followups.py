@@ -1,4 +1,4 @@
-"""Steps that are due by time: held notifications, escalations, reminders, and the end of dismissals."""
+"""Take steps that are due by time: held notifications, escalations, reminders, and the end of dismissals."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from alerts.services.transitions import add_timeline_entry, transition
 Kind = AlertEvent.Kind
 
 BATCH_SIZE = 500
-# After this, the next sweep continues: evaluation runs in the same thread, which counts as hung after 60 s.
+# After this time, the next sweep continues. Evaluation runs in the same thread, which counts as hung after 60 s.
 MAX_SECONDS_PER_STEP = 10.0
 MAX_LAST_STEP_REPEATS = 3
 REMINDER_INTERVALS = {
@@ -62,7 +62,7 @@ def _is_reminder_due(now: datetime) -> Q:
 
 
 def _list_types_without_channel(alerts: QuerySet[SystemAlert]) -> list[str]:
-    """Return the types of the alerts that no channel gets. Their alerts wait, which may be thousands."""
+    """Return the alert types that no channel gets. Their alerts, possibly thousands, wait."""
     types = AlertType.objects.filter(slug__in=alerts.values("alert_type"), digest_only=False)
     return [one.slug for one in types if not routing.list_channels(one)]
 
@@ -88,15 +88,15 @@ def _announce(alert: SystemAlert, now: datetime) -> bool:
         return False
     if not transition(alert) or not notifications.announce(alert, now=now):
         return False
-    lifecycle.start_response_clock(alert, now=now)  # people learn of the alert only now
+    lifecycle.start_response_clock(alert, now=now)  # People learn of the alert only now.
     return True
 
 
 def _escalate(alert: SystemAlert, now: datetime) -> bool:
     """Take the next escalation step. After the last step and its repeats, mark the alert as unanswered.
 
-    If no channel was available when the alert opened, the step's channels get the alert itself. A step that reaches
-    no one, such as a schedule with a gap, is followed by the next one at once; the last step waits.
+    If no channel was available when the alert opened, the step's channels get the alert itself. If a step reaches no
+    one, for example because its schedule has a gap, the next step follows immediately; the last step waits.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     steps = list(alert_type.steps.order_by("after", "pk"))
@@ -115,7 +115,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
     step = steps[min(number, len(steps) - 1)]
     is_escalation = number > 0 or step.after > timedelta(0)
     channels = routing.list_channels(step)
-    if not is_escalation:  # the channels of the type were notified when the alert opened
+    if not is_escalation:  # The channels of the type were notified when the alert opened.
         known = routing.list_channels(alert_type)
         channels = [channel for channel in channels if channel not in known]
     named = on_call.find_people(step, now=now)
@@ -149,7 +149,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
 def _next_escalation_at(
     alert: SystemAlert, steps: list[EscalationStep], index: int, now: datetime
 ) -> datetime:
-    """Return when the following step is due. Repeats of the last step use its distance from the one before."""
+    """Return when the following step is due. Repetitions of the last step use its distance from the step before."""
     if index + 1 < len(steps):
         return max(now, alert.opened_at + steps[index + 1].after)
     before = steps[-2].after if len(steps) > 1 else timedelta(0)

@@ -1,4 +1,4 @@
-"""The life cycle of an alert: opened, reopened, updated, raised, resolved.
+"""Take the steps in the life cycle of an alert: opened, reopened, updated, raised, resolved.
 
 Each function takes one step in the caller's transaction, including the timeline entry and the notifications. It
 returns False if another worker changed the alert first.
@@ -28,7 +28,7 @@ FLAPPING_WINDOW = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem as a rule or a report describes it now."""
+    """A problem as a rule or a report describes it at this time."""
 
     key: str
     alert_type: str
@@ -133,7 +133,8 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
         "reopen_count": alert.reopen_count + 1,
     }
     try:
-        with transaction.atomic():  # fails if another worker created a new alert with this key
+        # The update fails if another worker created a new alert with this key.
+        with transaction.atomic():
             if not transition(alert, **fields):
                 return False
     except IntegrityError:
@@ -144,12 +145,12 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
 
 
 def add_occurrences(occurrences: Sequence[tuple[SystemAlert, Problem]], *, now: datetime) -> None:
-    """Count one more occurrence of each problem of a rule, with few statements.
+    """Count one more occurrence of each problem of a rule with few statements.
 
-    State and version stay as they are, so this neither fails nor conflicts if an alert is changed at the same time.
+    The state and the version do not change, so there is no conflict if an alert is changed at the same time.
     """
     alerts = SystemAlert.objects.unresolved()
-    ordered = sorted(occurrences, key=lambda pair: pair[0].pk)  # a fixed order prevents deadlocks
+    ordered = sorted(occurrences, key=lambda pair: pair[0].pk)  # A fixed order prevents deadlocks.
     alerts.filter(pk__in=[alert.pk for alert, _ in ordered]).update(
         last_seen_at=now,
         clear_since=None,
@@ -181,7 +182,7 @@ def add_occurrence(alert: SystemAlert, problem: Problem, *, now: datetime) -> bo
 
 
 def raise_severity(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
-    """Count one more occurrence, raise the severity, remove the acknowledgment and notify people."""
+    """Count one more occurrence, raise the severity, remove the acknowledgment and send notifications."""
     was_acknowledged = alert.state == AlertState.ACKNOWLEDGED
     fields = problem.occurrence_fields() | {
         "severity": problem.severity,
@@ -205,7 +206,7 @@ def raise_severity(alert: SystemAlert, problem: Problem, *, now: datetime) -> bo
 
 
 def end_dismissal(alert: SystemAlert, now: datetime) -> bool:
-    """Reopen an alert whose dismissal has expired while the problem lasts."""
+    """Reopen an alert whose dismissal has expired while the problem persists."""
     if not transition(
         alert,
         state=AlertState.OPEN,
@@ -229,7 +230,7 @@ def record_verdict(
     value: float | None,
     now: datetime,
 ) -> bool:
-    """Store the recent verdicts and the current value of an evaluation that changes nothing else."""
+    """Store the recent verdicts and the current value if an evaluation changes nothing else."""
     current = {} if alert.state == AlertState.RESOLVED else {"value": value}
     return transition(alert, recent=recent, clear_since=clear_since, evaluated_at=now, **current)
 
@@ -254,7 +255,7 @@ def resolve(
 ) -> bool:
     """Resolve the alert, automatically or for a user. `seen` holds further fields, such as the last value.
 
-    `batch` and `previous` let the user undo it.
+    With `batch` and `previous`, the user can undo the resolution.
     """
     fields: dict[str, object] = {
         "state": AlertState.RESOLVED,
@@ -305,7 +306,7 @@ def start_response_clock(alert: SystemAlert, *, now: datetime) -> None:
         escalate_at=now + first.after if first else None,
         is_unanswered=False,
     )
-    if first and not first.after:  # without waiting for the next minute
+    if first and not first.after:  # The first step does not wait for the next minute.
         queue.enqueue("alerts.tasks.follow_up")
 
 

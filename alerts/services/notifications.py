@@ -1,6 +1,6 @@
-"""Notifications about an alert: when they are sent, held back or superseded, and to which channels.
+"""Send, hold back or supersede notifications about an alert, and select their channels.
 
-Call these in the transaction that changed the alert, because they rely on the lock of its row.
+Call these functions in the transaction that changed the alert, because they rely on the lock of its row.
 """
 
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ def announce(alert: SystemAlert, *, now: datetime) -> int:
     hold = find_hold_reason(alert, kind, now)
     if not hold and not channels:
         if alert_type.has_immediate_step():
-            return 0  # the escalation notifies people at once
+            return 0  # The escalation notifies people immediately.
         hold = NO_CHANNEL
     if hold:
         if not alert.events.filter(kind=AlertEvent.Kind.HELD_BACK, text=hold).exists():
@@ -69,7 +69,7 @@ def choose_first_kind(alert: SystemAlert) -> MessageKind:
 
 
 def choose_kind(alert: SystemAlert) -> MessageKind:
-    """Return the kind of message that fits what was already sent since the alert opened."""
+    """Return the kind of message that fits the messages sent since the alert opened."""
     first = choose_first_kind(alert)
     if not alert.notice_count:
         return first
@@ -85,7 +85,7 @@ def choose_kind(alert: SystemAlert) -> MessageKind:
 
 
 def find_hold_reason(alert: SystemAlert, kind: MessageKind, now: datetime) -> str:
-    """Return the reason to hold the notification back now, or "" if there is none."""
+    """Return the reason to hold the notification back now, or "" if it need not wait."""
     silenced = silences.find_silence(alert, now)
     if silenced:
         silence, end = silenced
@@ -111,7 +111,7 @@ def notify(
 ) -> int:
     """Enqueue a message of this kind for each channel and return the number of messages.
 
-    In a storm, the message is only stored, and the storm message of the channel counts it.
+    In a storm, the message is only stored, and the channel's storm message includes it in its count.
     """
     channel_names: list[str] = []
     grouped_names: list[str] = []
@@ -168,7 +168,7 @@ def notify_acknowledged(alert: SystemAlert, *, now: datetime) -> int:
 
 
 def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
-    """Notify all recipients of the alert of its resolution, and return the number of messages.
+    """Notify all recipients of the alert that it is resolved, and return the number of messages.
 
     Messages about the alert that are still waiting are superseded. Delivery checks whether an earlier one was sent.
     """
@@ -177,7 +177,8 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
     _supersede_unsent_pages(alert)
     firing = (
         alert.notifications.filter(kind__in=FIRING_KINDS, created_at__gte=alert.opened_at)
-        .exclude(state=NotificationState.GROUPED)  # the storm message says how many are resolved
+        # The storm message gives the number of resolved alerts.
+        .exclude(state=NotificationState.GROUPED)
         .exclude(kind=Kind.PAGED, attempt_count=0)
         .select_related("channel")
         .order_by("pk")
@@ -220,7 +221,7 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
 
 
 def _supersede_unsent_pages(alert: SystemAlert) -> None:
-    """Supersede messages to people that were not tried yet: those people need not learn that it is over."""
+    """Supersede messages to people that have not been tried; these people need not know about the resolution."""
     alert.notifications.filter(
         kind=Kind.PAGED, state=NotificationState.WAITING, attempt_count=0
     ).update(state=NotificationState.SUPERSEDED, error="resolved before this message was due")
@@ -233,7 +234,7 @@ def _build_stream(alert: SystemAlert, label: str) -> str:
 def _supersede_queued(stream: str, severity: str, due_at: datetime, now: datetime) -> None:
     """Supersede older messages that would delay this one in their stream.
 
-    These are the messages held for quiet hours, and before a critical message all that were not tried yet.
+    These are messages held for quiet hours and, before a critical message, all messages that have not been tried yet.
     """
     queued = Notification.objects.filter(
         stream=stream,

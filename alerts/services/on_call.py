@@ -1,4 +1,4 @@
-"""Changes to on-call schedules: overrides, and the address of the calendar."""
+"""Change on-call schedules: add overrides, and replace the calendar's URL."""
 
 from datetime import datetime
 
@@ -36,5 +36,5 @@ def add_override(
 
 
 def renew_feed_address(schedule: Schedule) -> None:
-    """Make the calendar's address invalid; the page shows the new one."""
+    """Make the current URL of the calendar invalid; the page shows the new one."""
     Schedule.objects.filter(pk=schedule.pk).update(feed_version=F("feed_version") + 1)

@@ -1,4 +1,4 @@
-"""Writing to the outbox, in the same transaction as the change that a message reports.
+"""Write to the outbox in the transaction that makes the reported change.
 
 The delivery process polls the table, so a committed row needs nothing else to be sent.
 """
@@ -17,7 +17,7 @@ from alerts.models import (
     SystemAlert,
 )
 
-# Messages not delivered by then are outdated, and are shown as failed.
+# Messages that are not delivered within this time are outdated and shown as failed.
 DELIVERY_DEADLINE = timedelta(hours=24)
 REMINDER_DEADLINE = timedelta(hours=1)
 

@@ -1,4 +1,4 @@
-"""Paging: notify a person about an alert through the channels, and with the delays, of the person's own rules.
+"""Notify a person about an alert through the channels, and with the delays, of the person's own rules.
 
 All messages are written to the outbox at once, each with the time from which it is due. A message that is still waiting
 when the alert is acknowledged is not sent: delivery checks that when it claims the message (`is_obsolete`).
@@ -29,22 +29,22 @@ from alerts.queries.routing import skip_quiet_hours
 from alerts.services import outbox, storms
 from alerts.services.transitions import add_timeline_entry, update_locked
 
-# The channels of a person without rules: the first of each kind to which the person has an address.
+# The channels of a person without rules: the first channel of each kind for which the person has an address.
 DEFAULT_KINDS = ("email", "sms")
 
 
 @dataclass(frozen=True)
 class Way:
-    """A channel by which a person is notified, after a delay."""
+    """A channel through which a person is notified, and the delay."""
 
     channel: Channel
     after: timedelta
-    rule_id: int  # 0: a default way
+    rule_id: int  # 0 for a default way.
     recipients: tuple[str, ...]
 
 
 def list_ways(person: Person) -> list[Way]:
-    """Return the ways in which the person can be reached, by the person's rules or else by the defaults."""
+    """Return the ways in which the person can be reached, from the person's rules or else from the defaults."""
     rules = [
         (rule.channel, rule.after, rule.pk)
         for rule in person.notification_rules.select_related("channel").order_by("after", "pk")
@@ -66,7 +66,7 @@ def list_ways(person: Person) -> list[Way]:
 def page(
     alert: SystemAlert, people: Mapping[Person, str], *, is_escalation: bool, now: datetime
 ) -> int:
-    """Enqueue the messages of each person's rules and return the number of people that can be reached.
+    """Enqueue the messages of each person's rules and return the number of people who can be reached.
 
     Call it in the transaction that changed the alert. A rule whose message about the alert still waits is skipped.
     """
@@ -100,7 +100,7 @@ def page(
 
 
 def is_obsolete(notification: Notification, *, now: datetime) -> str:
-    """Return the reason not to send a person's message any more, or "": the alert is in hand, or silenced."""
+    """Return the reason not to send a person's message any more, or "". The alert may be in progress, or silenced."""
     alert = notification.alert
     if notification.kind != MessageKind.PAGED or alert is None:
         return ""

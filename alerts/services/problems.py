@@ -1,4 +1,4 @@
-"""Report problems found by code instead of a rule: a failed check, an overdue refund, a missed heartbeat."""
+"""Report problems that code finds without a rule: a failed check, an overdue refund, a missed heartbeat."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from core.clients.models import ClientApp
 from impact.references import References
 
 REOPEN_WINDOW = timedelta(minutes=15)
-# A try fails only if another worker changed the same alert, so this is enough for 20 concurrent workers.
+# An attempt fails only if another worker changed the same alert, so this is enough for 20 concurrent workers.
 MAX_TRIES = 20
 
 
@@ -37,7 +37,7 @@ def report_problem(
     references: References | None = None,
     app: ClientApp | None = None,
 ) -> SystemAlert:
-    """Open, reopen or update the alert with this key and return it. Joins the caller's transaction.
+    """Open, reopen or update the alert with this key and return it. The caller's transaction is used.
 
     Without `app`, it concerns the app that the labels or the metadata name, if any. A dismissed alert stays dismissed.
     Raises Contended if other workers keep changing the alert.
@@ -72,7 +72,7 @@ def report_problem(
 
 
 def clear_problem(*, key: str, now: datetime, text: str = "") -> bool:
-    """Resolve the alert with this key. Return False if there is none. Joins the caller's transaction."""
+    """Resolve the alert with this key. Return False if there is none. The caller's transaction is used."""
     for _ in range(MAX_TRIES):
         with transaction.atomic():
             alert = SystemAlert.objects.unresolved().filter(key=key).first()
@@ -87,7 +87,7 @@ def clear_problem(*, key: str, now: datetime, text: str = "") -> bool:
 
 
 def _find_current(key: str, now: datetime) -> SystemAlert | None:
-    """Return the unresolved alert with this key, or one that was resolved within the reopen window."""
+    """Return the unresolved alert with this key, or an alert that was resolved within the reopen window."""
     return (
         SystemAlert.objects.unresolved().filter(key=key).first()
         or SystemAlert.objects.filter(key=key, resolved_at__gte=now - REOPEN_WINDOW)

@@ -1,6 +1,6 @@
-"""Store alerts of other systems, such as Alertmanager and Grafana, until those report that they are resolved.
+"""Store alerts of other systems, such as Alertmanager and Grafana, until these systems report their resolution.
 
-Sources repeat alerts that still fire, so a call that arrives twice or late does no harm.
+The systems repeat alerts that still fire, so a call that arrives twice or late does no harm.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ SEVERITIES = {
     **dict.fromkeys(("medium", "minor", "low", "p4"), Severity.MEDIUM),
     **dict.fromkeys(("info", "informational", "information", "none", "debug", "p5"), Severity.INFO),
 }
-# Labels that alerts of this portal use for something else.
+# The portal uses these labels for other purposes.
 _RESERVED_LABELS = {"group", "name"}
 MAX_LABELS = 50
 MAX_TEXT_CHARS = 4_000
@@ -31,7 +31,7 @@ MAX_TEXT_CHARS = 4_000
 
 @dataclass(frozen=True)
 class ReceivedAlert:
-    """An alert as its source describes it. `key` is the same for all calls about it."""
+    """An alert as its source describes it. All calls about the alert have the same `key`."""
 
     key: str
     title: str
@@ -46,13 +46,16 @@ class ReceivedAlert:
 class Received:
     firing: int = 0
     resolved: int = 0
-    unknown: int = 0  # resolved, but not active here
+    unknown: int = 0  # The number of resolved alerts that are not active in the portal.
 
 
 def receive(
     received: Iterable[ReceivedAlert], *, app: ClientApp, source: str, now: datetime
 ) -> Received:
-    """Open, update or resolve an alert for each received one. `source` is the part of the type after "received-"."""
+    """Open, update or resolve an alert for each received one.
+
+    The text `source` is the part of the type after "received-".
+    """
     counts = Received()
     for one in received:
         key = _key(app, source, one.key)

@@ -1,4 +1,4 @@
-"""Acknowledge or resolve by a link, a reply or a button, for people who are not signed in."""
+"""Acknowledge or resolve an alert through a link, a reply or a button, for people who are not signed in."""
 
 import re
 from collections.abc import Iterable
@@ -51,7 +51,7 @@ def act(
 
 
 def answer_text(channel: Channel, *, sender: str, text: str, now: datetime) -> str:
-    """Take the action that a text message asks for, and return the reply to its sender."""
+    """Take the action that a text message requests, and return the reply to its sender."""
     person = Person.objects.filter(phone=sender, is_active=True).order_by("pk").first()
     sent = _list_sent(channel, sender)
     if person is None and not sent:
@@ -83,7 +83,7 @@ def _select(sent: Iterable[SystemAlert], which: str, *, may_any: bool) -> list[S
 
 
 def _list_sent(channel: Channel, number: str) -> list[SystemAlert]:
-    """Return the alerts of which this number was notified lately, newest first."""
+    """Return the alerts about which this number was recently notified, with the newest first."""
     rows = (
         Notification.objects.filter(
             channel__kind=channel.kind,

@@ -1,4 +1,4 @@
-"""Changes to the routes: which channels get the alerts of which types."""
+"""Change the routes, which assign alert types to channels."""
 
 from collections.abc import Iterable
 
@@ -7,8 +7,8 @@ from django.db import transaction
 from alerts.models import AlertType, Channel
 from core.lib import queue
 
-EVERY_TYPE = 0  # used instead of a type's id in a route of a channel that gets every type
-Route = tuple[int, int]  # (id of the type, id of the channel)
+EVERY_TYPE = 0  # This replaces the type's id in a route of a channel that gets every type.
+Route = tuple[int, int]  # The id of the type, and the id of the channel.
 
 
 @transaction.atomic
@@ -37,5 +37,5 @@ def change_routes(*, added: Iterable[Route], removed: Iterable[Route]) -> list[A
 
 
 def announce_soon() -> None:
-    """Announce the alerts that no channel could deliver until now, without waiting for the next minute."""
+    """Announce the alerts that no channel could deliver so far, without waiting for the next minute."""
     queue.enqueue("alerts.tasks.follow_up")

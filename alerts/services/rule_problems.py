@@ -1,4 +1,4 @@
-"""Describe the problem that a reading of a rule shows: its key, title and message."""
+"""Describe the problem in a reading of a rule with a key, a title and a message."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from core.lib import formats
 
 
 def problem_key(rule_name: str, labels: Iterable[tuple[str, str]] = ()) -> str:
-    """Return the key that identifies a problem: the rule and the labels, not the value, time or severity."""
+    """Return the key of a problem, which depends on the rule and the labels, not on the value, time or severity."""
     pairs = sorted(labels)
     if not pairs:
         return f"rule:{rule_name}"

@@ -21,7 +21,7 @@ def silence(
     comment: str,
     batch: uuid.UUID | None = None,
 ) -> int:
-    """Silence the problems of these alerts, including their return, and return the number of alerts."""
+    """Silence the problems of these alerts, even if they return, and return the number of alerts."""
     count = 0
     user_id = user.pk if user else None
     for alert in alerts:

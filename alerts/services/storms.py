@@ -1,7 +1,7 @@
-"""Alert storms: many messages to a channel within minutes become one message about the others, kept up to date.
+"""Combine many messages to a channel within minutes into a storm message, which is updated while more alerts open.
 
-Messages are counted per destination: a text message to ten people counts as one. In a storm, a notification is
-stored in the state "grouped" and not sent. The storm message names the worst of them and says how many there are.
+Messages are counted per destination, so a text message to ten people counts as one. In a storm, a notification is
+stored in the state "grouped" and not sent. The storm message names the most severe alerts and gives their number.
 Critical alerts are sent one by one, up to a limit that protects people's phones.
 """
 
@@ -27,8 +27,8 @@ from core.lib import formats
 STORM_THRESHOLD = 20
 CRITICAL_STORM_THRESHOLD = 100
 STORM_WINDOW = timedelta(minutes=5)
-# The first storm message is sent with the first grouped alert. While more alerts open, further storm messages report
-# their number: often within the first STORM_WINDOW, in which most alerts open, later less often.
+# The first storm message is sent with the first grouped alert. While more alerts open, further storm messages give
+# their number: often within the first STORM_WINDOW, in which most alerts open, and less often later.
 EARLY_UPDATE_INTERVAL = timedelta(seconds=30)
 UPDATE_INTERVAL = timedelta(minutes=5)
 MAX_LISTED = 5
@@ -57,7 +57,7 @@ class Storm:
     """The storm of one destination, from its first to its newest grouped notification."""
 
     channel: Channel
-    label: str  # label of the destination
+    label: str  # The label of the destination.
     started_at: datetime
     alert_count: int
     last_message_at: datetime | None
@@ -142,7 +142,7 @@ def _is_due(storm: Storm, now: datetime) -> bool:
 
 
 def _rank(grouped: Notification) -> tuple[int, int, int]:
-    """Order by severity, active alerts first among equals, then by age."""
+    """Sort by severity, then active alerts first, then by age."""
     is_active = grouped.alert is not None and grouped.alert.is_active
     return -Severity(grouped.payload["severity"]).rank, not is_active, grouped.pk
 

@@ -1,4 +1,4 @@
-"""Change an alert with one conditional update, from the state and version that were read, plus a timeline entry."""
+"""Change an alert with one conditional update from the state and version that were read, and add a timeline entry."""
 
 import uuid
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def transition(alert: SystemAlert, **fields: object) -> bool:
 
 
 def update_locked(alert: SystemAlert, **fields: object) -> None:
-    """Update more fields in the transaction that called `transition()`, and therefore holds the row's lock."""
+    """Update more fields in the transaction that called `transition()` and therefore holds the lock of the row."""
     assert transaction.get_connection().in_atomic_block
     SystemAlert.objects.filter(pk=alert.pk).update(**fields)
     for name, value in fields.items():

@@ -1,4 +1,7 @@
-"""Actions of staff on alerts. Each skips alerts whose state does not allow it, and returns the number of the others."""
+"""Act on alerts for staff.
+
+Each function skips alerts whose state does not allow it, and returns the number of others.
+"""
 
 import uuid
 from collections.abc import Callable, Iterable
@@ -61,7 +64,10 @@ def dismiss(
     until: datetime | None = None,
     batch: uuid.UUID | None = None,
 ) -> int:
-    """Hide the alerts until `until` or their resolution. They keep their keys, so no new alert opens meanwhile."""
+    """Hide the alerts until `until` or their resolution.
+
+    They keep their keys, so no new alert is opened before that.
+    """
 
     def step(alert: SystemAlert) -> bool:
         if alert.state not in ACTIVE_STATES:

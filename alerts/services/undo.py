@@ -42,7 +42,7 @@ _FIELDS = (
     "is_unanswered",
     "is_flapping",
 )
-# For each action: the state after it, and the time field that shows whether the alert has been changed since.
+# Each action has the state that follows it, and the time field that shows whether the alert has changed since.
 _LEFT_AS = {
     Kind.ACKNOWLEDGED: (AlertState.ACKNOWLEDGED, "acknowledged_at"),
     Kind.DISMISSED: (AlertState.DISMISSED, "dismissed_at"),
@@ -51,7 +51,7 @@ _LEFT_AS = {
 
 
 def snapshot(alert: SystemAlert) -> dict[str, object]:
-    """Return the fields that actions of staff change, to be restored by `undo`.
+    """Return the fields that actions of staff change, so that `undo` can restore them.
 
     Times are strings with microseconds, because the JSON encoder of the model would cut them to milliseconds.
     """
@@ -74,7 +74,7 @@ def undo(batch: uuid.UUID, *, user: AbstractBaseUser, now: datetime) -> int:
     with transaction.atomic():
         for entry in entries.order_by("alert_id", "pk"):
             count += _undo_entry(entry, user, now)
-        entries.update(batch=None)  # an action can be undone only once
+        entries.update(batch=None)  # An action can be undone only once.
     return count
 
 
@@ -104,7 +104,7 @@ def _restore(
             with transaction.atomic():
                 done = transition(alert, **previous)
         except IntegrityError:
-            return False  # the problem has a newer alert
+            return False  # The problem has a newer alert.
         if done:
             if state == AlertState.RESOLVED and alert.is_active:
                 _announce_again(alert, now)

@@ -1,4 +1,4 @@
-"""The heartbeat to an external watchdog, sent only while rules are evaluated and messages are delivered."""
+"""Send the heartbeat to an external watchdog, but only while rules are evaluated and messages are delivered."""
 
 from datetime import datetime, timedelta
 
@@ -15,7 +15,10 @@ client = outbound.Client("watchdog", timeout=10)
 
 
 def ping(*, now: datetime) -> str:
-    """Call settings.WATCHDOG_URL unless evaluation or delivery has stopped; the missing call is the alarm."""
+    """Call settings.WATCHDOG_URL unless evaluation or delivery has stopped.
+
+    If the call is missing, the watchdog alerts.
+    """
     if not settings.WATCHDOG_URL:
         return "off"
     stall = find_stall(now)

@@ -1,4 +1,4 @@
-"""Filters for the e-mail templates."""
+"""Provide filters for the e-mail templates."""
 
 from django import template
 

@@ -1,4 +1,4 @@
-"""The permissions that the views of alerts require."""
+"""Define the permissions that the views of alerts require."""
 
 from django.contrib.auth.decorators import permission_required
 

@@ -1,4 +1,4 @@
-"""Actions of staff on one alert or several, always by POST. The services record the user and the time."""
+"""Handle actions of staff on one or several alerts, always by POST. The services record the user and the time."""
 
 import uuid
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class InvalidAction(Exception):
 @require_POST
 @may_change
 def bulk(request: HttpRequest) -> HttpResponse:
-    """Act on the checked alerts and groups of alerts, or on all that match the list's filters."""
+    """Act on the checked alerts and groups of alerts, or on all alerts that match the filters of the list."""
     return _perform(request, _select(request))
 
 
@@ -51,7 +51,8 @@ def _select(request: HttpRequest) -> Alerts:
         if not is_everything:
             matching = search.of_families(matching, found.group_by, families)
         newest = request.POST.get("newest", "")
-        if newest.isdecimal():  # an alert that opened after the page was loaded has not been seen
+        # The user has not seen alerts that opened after the page was loaded.
+        if newest.isdecimal():
             matching = matching.filter(pk__lte=int(newest[:18]))
         chosen |= Q(pk__in=matching.order_by().values("pk"))
     return visible.filter(chosen).order_by("pk")[: staff_actions.MAX_ROWS]
@@ -107,7 +108,7 @@ def _find_alert(pk: int) -> Alerts:
 
 
 def _perform(request: HttpRequest, alerts: Alerts, name: str = "") -> HttpResponse:
-    """Perform the action and report its outcome, to htmx as an event that refreshes lists, else on the next page."""
+    """Perform the action. Report its outcome to htmx as an event that refreshes lists, otherwise on the next page."""
     name = name or request.POST.get("action", "")
     assert isinstance(request.user, User)
     batch = uuid.uuid4()
@@ -175,7 +176,7 @@ def _resolve(request: HttpRequest, alerts: Alerts, user: User, now: datetime, ba
 def _resolve_and_list(
     request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID
 ) -> str:
-    """Resolve the alerts, and write a list of the buyers whose orders each of them lost."""
+    """Resolve the alerts. For each alert, list the buyers whose orders failed because of the problem."""
     descriptions = {
         alert.pk: describe_alert(alert, now=now) for alert in alerts.select_related("rule")
     }

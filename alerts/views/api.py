@@ -1,4 +1,4 @@
-"""POST /api/v1/checks/run/: run all scheduled checks now."""
+"""Handle POST /api/v1/checks/run/, which runs all scheduled checks immediately."""
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +15,7 @@ MAX_RUNS_PER_MINUTE = 6
 
 class Change(msgspec.Struct):
     id: int
-    change: str  # "opened", "reopened", "raised" or "resolved"
+    change: str  # One of "opened", "reopened", "raised" and "resolved".
     title: str
     severity: str
     url: str

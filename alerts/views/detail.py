@@ -1,4 +1,4 @@
-"""The page of one alert, with its timeline, notifications and business impact."""
+"""Show the page of an alert with its timeline, notifications and business impact."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Previews in the admin forms of rules and silences."""
+"""Show previews in the admin forms of rules and silences."""
 
 import logging
 from datetime import timedelta
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 @require_GET
 @may_view
 def rule_preview(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show how often the rule would have fired with the current values of the form, saved or not."""
+    """Show the number of times the rule would have fired with the values in the form, saved or not."""
     rule = get_object_or_404(AlertRule, pk=pk)
     context: dict[str, object] = {"days": previews.PREVIEW_DAYS}
     form = LimitsForm(request.GET, instance=rule) if "threshold" in request.GET else None
@@ -105,7 +105,7 @@ def new_rule_preview(request: HttpRequest) -> HttpResponse:
 @require_GET
 @may_view
 def known_metrics(request: HttpRequest) -> HttpResponse:
-    """Show the recorded metrics of the chosen kind that match what was typed, with their latest values."""
+    """Show the recorded metrics of the chosen kind that match the typed text, with their latest values."""
     name, text = request.GET.get("reader", ""), request.GET.get("selector", "").strip()
     context: dict[str, object] = {}
     if name in metric_readers and sees_every_app():

@@ -1,4 +1,4 @@
-"""The inbox: active alerts with the worst first, and other states in tabs. The URL holds the filters."""
+"""Show the inbox: active alerts by severity, and other states in tabs. The URL contains the filters."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -103,14 +103,14 @@ def inbox(request: HttpRequest) -> HttpResponse:
 @require_GET
 @may_view
 def complete(request: HttpRequest) -> HttpResponse:
-    """Return suggestions for the search line; `q` is what was typed up to the cursor."""
+    """Return suggestions for the search line. `q` is the text before the cursor."""
     return json_response(search.complete(request.GET.get("q", "")))
 
 
 def _build_family_rows(
     page: "Page[Any]", group_by: str, given: Mapping[str, str], now: datetime
 ) -> list[dict[str, object]]:
-    """Return a row for each family of alerts. A family of one alert is that alert's row."""
+    """Return a row for each family of alerts. If a family has one alert, its row is that of the alert."""
     families = list(page)
     single = {family.only_alert for family in families if family.only_alert}
     alerts = SystemAlert.objects.filter(pk__in=single).select_related("rule", "acknowledged_by")

@@ -1,4 +1,4 @@
-"""The on-call pages, the calendar feed, and `/api/v1/on-call/`."""
+"""Show the on-call pages and the calendar feed, and answer `/api/v1/on-call/`."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,7 +42,7 @@ MAX_OVERRIDES_LISTED = 200
 @require_GET
 @permission_required(VIEW, raise_exception=True)
 def page(request: HttpRequest) -> HttpResponse:
-    """Show who is on call in each schedule."""
+    """Show the person on call in each schedule."""
     now = timezone.now()
     context = {
         **admin.site.each_context(request),
@@ -128,7 +128,7 @@ def _render_schedule(
 @require_safe
 @never_cache
 def feed(request: HttpRequest, token: str) -> HttpResponse:
-    """Return the shifts as a calendar, of all people or of the one whose id is in `person`."""
+    """Return the shifts as a calendar, of all people or of the person whose id is in `person`."""
     schedule = signed_links.read_feed_token(token)
     if schedule is None:
         raise Http404
@@ -160,10 +160,10 @@ class OnCallPerson(msgspec.Struct):
 
 
 class OnCallEntry(msgspec.Struct):
-    id: int  # of the schedule
+    id: int  # The id of the schedule.
     schedule: str
-    person: OnCallPerson | None  # null: nobody is on call
-    until: datetime | None  # null: later than 60 days from now
+    person: OnCallPerson | None  # Null if no one is on call.
+    until: datetime | None  # Null if the end is later than 60 days from now.
 
 
 class OnCallNow(msgspec.Struct):
@@ -206,7 +206,7 @@ class Overrides(msgspec.Struct):
 
 @api(Scope.ON_CALL, "GET")
 def api_now(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Return who is on call at `at`, by default now, in all schedules or in the one with the name `schedule`."""
+    """Return the person on call at `at` (by default now) in each schedule, or in the one with the name `schedule`."""
     at = _read_instant(request, "at", timezone.now())
     schedules = on_call.load_schedules()
     name = request.GET.get("schedule", "")
@@ -238,7 +238,7 @@ def api_shifts(request: HttpRequest, app: ClientApp, pk: int) -> HttpResponse:
 
 @api(Scope.ON_CALL, "GET", "POST")
 def api_overrides(request: HttpRequest, app: ClientApp, pk: int) -> HttpResponse:
-    """List the overrides that are not over, or add one."""
+    """List the overrides that have not ended, or add one."""
     schedule = Schedule.objects.filter(pk=pk).first()
     if schedule is None:
         return problem(404, "there is no such schedule")
@@ -300,6 +300,6 @@ def _read_instant(request: HttpRequest, name: str, default: datetime) -> datetim
 
 def _parse_instant(text: str) -> datetime | None:
     try:
-        return parse_datetime(text.replace(" ", "+"))  # a plus sign that a client did not escape
+        return parse_datetime(text.replace(" ", "+"))  # A client did not escape the plus sign.
     except ValueError:
         return None

@@ -1,7 +1,7 @@
-"""Views of `/api/v1/alerts/receive/…`, which take alerts of Alertmanager, Grafana and any system that can post JSON.
+"""Receive alerts of Alertmanager, Grafana and any system that can post JSON at `/api/v1/alerts/receive/…`.
 
 Alertmanager's format: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config. Grafana sends the same
-with further members: https://grafana.com/docs/grafana/latest/alerting/.
+format with further members: https://grafana.com/docs/grafana/latest/alerting/.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _RESOLVED = {
     "0",
     "false",
 }
-# The members of a generic alert; a query parameter of the same name gives the path to use instead.
+# The members of a generic alert. A query parameter of the same name gives the path to use instead.
 GENERIC_MEMBERS = ("key", "title", "message", "severity", "status", "url", "labels")
 
 
@@ -53,7 +53,8 @@ class PrometheusNotification(msgspec.Struct):
 class AlertsReceived(msgspec.Struct):
     firing: int
     resolved: int
-    unknown: int  # reported as resolved, and not active here
+    # The number of alerts that were reported as resolved but are not active in the portal.
+    unknown: int
 
 
 @api(Scope.ALERTS, "POST")
@@ -68,7 +69,7 @@ def grafana(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 @api(Scope.ALERTS, "POST")
 def generic(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Take one alert as an object, or several as a list or in the member that `each` names."""
+    """Receive one alert as an object, or several alerts as a list or in the member that `each` names."""
     body = read_json(request, Any)
     each = request.GET.get("each", "")
     found = _find(body, each) if each else body
@@ -120,7 +121,7 @@ def _generic_alerts(items: list[Any], paths: dict[str, str]) -> Iterator[Receive
 
 
 def _find(value: Any, path: str) -> Any:
-    """Return the member at a path such as `event.title` or `alerts.0.id`, or None if there is none."""
+    """Return the member at a path such as `event.title` or `alerts.0.id`, or None if it does not exist."""
     for part in path.split("."):
         if isinstance(value, dict):
             value = value.get(part)

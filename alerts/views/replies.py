@@ -1,6 +1,6 @@
-"""Answers to messages: signed links, text messages, keys pressed in a call, and buttons in Slack.
+"""Handle answers to messages: signed links, text messages, keys pressed in a call, and buttons in Slack.
 
-None of these needs a session. A link is secret and signed; Twilio and Slack sign their requests.
+No answer needs a session, because links are secret and signed, and Twilio and Slack sign their requests.
 """
 
 import time
@@ -30,11 +30,11 @@ from core.lib.http import problem
 _KEYS = {"1": Action.ACKNOWLEDGE, "2": Action.RESOLVE}
 
 
-@csrf_exempt  # the address is the secret; a browser that keeps no cookies must be able to use it
+@csrf_exempt  # The URL is the secret. A browser that keeps no cookies must be able to use it.
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def link(request: HttpRequest, token: str) -> HttpResponse:
-    """Show the alert, and act on POST only: programs that scan messages follow links."""
+    """Show the alert, and act only on POST, because programs that scan messages follow links."""
     claim = signed_links.read_token(token)
     if claim is None or not may_act_on(claim.person, claim.alert):
         return render(request, "alerts/action_link.html", {"title": "Unknown link"}, status=404)
@@ -65,7 +65,7 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def sms(request: HttpRequest, pk: int) -> HttpResponse:
-    """Act on a text message that Twilio passes on: https://www.twilio.com/docs/messaging/guides/webhook-request"""
+    """Act on a text message that Twilio forwards: https://www.twilio.com/docs/messaging/guides/webhook-request"""
     channel = Channel.objects.enabled().filter(pk=pk, kind="sms").first()
     if channel is None or not _is_from_twilio(request, channel):
         return problem(403, "the signature is invalid")
@@ -118,7 +118,7 @@ class SlackAction(msgspec.Struct):
 
 
 class SlackPayload(msgspec.Struct):
-    """https://api.slack.com/reference/interaction-payloads/block-actions"""
+    """The payload of a click: https://api.slack.com/reference/interaction-payloads/block-actions"""
 
     user: SlackUser
     actions: list[SlackAction] = []
@@ -147,7 +147,7 @@ def slack_button(request: HttpRequest, pk: int) -> HttpResponse:
     for one in payload.actions:
         alert = _find_alert(one.value)
         if alert is None or one.action_id not in list(Action):
-            continue  # a button with a link, or an alert that was deleted
+            continue  # The button only opens a link, or its alert was deleted.
         who = person.first()
         way = "in Slack" if who else f"by {payload.user.username[:80] or 'someone'} in Slack"
         text = replies.act(alert, Action(one.action_id), person=who, way=way, now=timezone.now())

@@ -1,4 +1,4 @@
-"""The routing table: which channels get the alerts of which types."""
+"""Show the routing table, which assigns alert types to channels."""
 
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
@@ -22,7 +22,8 @@ def routing_table(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         if not may_change:
             return HttpResponse(status=403)
-        # Only differences to what the page showed are saved, so that two people do not undo each other's changes.
+        # Only changes to the table as the page showed it are saved, so that two people do not undo each other's
+        # changes.
         before, after = _read_routes(request, "before"), _read_routes(request, "route")
         _change(request, added=after - before, removed=before - after)
         return redirect("alerts:routing")
@@ -39,7 +40,7 @@ def routing_table(request: HttpRequest) -> HttpResponse:
 @require_POST
 @permission_required(CHANGE, raise_exception=True)
 def route_every_type(request: HttpRequest, pk: int) -> HttpResponse:
-    """Send the alerts of every type to a channel."""
+    """Route the alerts of every type to a channel."""
     channel = get_object_or_404(Channel, pk=pk)
     _change(request, added={(EVERY_TYPE, channel.pk)}, removed=set())
     return redirect("admin:alerts_channel_change", channel.pk)

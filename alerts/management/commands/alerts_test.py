@@ -1,4 +1,4 @@
-"""Test alerting end to end: create an alert, send a message, find the alert in the inbox, and clean up."""
+"""Test alerting end to end: create an alert, send a message, find the alert in the inbox, and delete it."""
 
 import uuid
 from collections.abc import Callable
@@ -49,7 +49,8 @@ class Command(BaseCommand):
     def create(self, key: str) -> str:
         alert = services.report_problem(
             key=key,
-            alert_type="high-usage",  # sends no notifications, only listed in the daily digest
+            # This type sends no notifications, and is only listed in the daily digest.
+            alert_type="high-usage",
             title=f"Test alert {key}",
             message="Created by `manage.py alerts_test`, which also removes it.",
             severity=Severity.INFO,
