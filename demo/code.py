@@ -51,7 +51,7 @@ def confirm_order(basket: Basket) -> int:
     sentry_sdk.add_breadcrumb(category="checkout", message="order confirmed", level="info")
     price = 100
     discount: Any = ORDER_DISCOUNTS.get(basket.order_id)
-    return price - discount
+    return int(price - discount)
 
 
 BUGS: list[Callable[[Basket], object]] = [
