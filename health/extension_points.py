@@ -33,14 +33,14 @@ from impact.references import References
 
 
 class NotConfigured(Exception):
-    """The dependency is not used in this installation. It is shown as such and does not count as a failure."""
+    """The dependency is not used in this installation. Pages say so, and this does not count as a failure."""
 
 
 class Degraded(Exception):
     """The dependency works, but poorly. The message is shown to staff."""
 
 
-# Returns a short message for staff (or None). Raises NotConfigured or Degraded; any other exception is a failure.
+# Returns a short message for staff, or None. Raises NotConfigured or Degraded; any other exception is a failure.
 CheckFunction = Callable[[], str | None]
 
 
@@ -53,12 +53,15 @@ class Check:
     name: str
     summary: str
     run: CheckFunction
-    critical: bool  # a failure makes the whole portal unhealthy, not just degraded
+    critical: bool  # A failure makes the whole portal unhealthy, not just degraded.
     timeout: float  # seconds
-    fail_after: int = 2  # consecutive failures before it counts as down
-    recover_after: int = 2  # consecutive successes before it counts as up
-    references: Callable[[], References] | None = None  # returns the orders that a failure affects
-    depends_on: tuple[str, ...] = ()  # components whose outage explains a failure
+    # The number of consecutive failures after which the component counts as down.
+    fail_after: int = 2
+    # The number of consecutive successes after which the component counts as up.
+    recover_after: int = 2
+    # This function returns the orders that a failure affects.
+    references: Callable[[], References] | None = None
+    depends_on: tuple[str, ...] = ()  # The components whose outage explains a failure.
 
 
 health_checks: Registry[Check] = Registry("health_checks")
@@ -110,7 +113,7 @@ class Tab(StrEnum):
 
 @dataclass(frozen=True)
 class WidgetContext:
-    """The request, the current time and the selected time range (1 h, 24 h, 7 d or 30 d), as passed to each widget."""
+    """The request, the current time and the selected time range (1 h, 24 h, 7 d or 30 d). Each widget receives this."""
 
     request: HttpRequest
     now: datetime
@@ -135,7 +138,7 @@ class WidgetContext:
         return result
 
 
-# Returns None if there is nothing to show; the page then omits the widget.
+# Returns None if there is nothing to show, in which case the page omits the widget.
 WidgetFunction = Callable[[WidgetContext], dict[str, object] | None]
 
 
@@ -146,8 +149,8 @@ class Widget:
     template: str
     context: WidgetFunction
     refresh: int  # seconds
-    order: int  # position on the page, ascending
-    size: WidgetSize  # share of the page's width
+    order: int  # The position on the page, in ascending order.
+    size: WidgetSize  # The widget's share of the page's width.
     tab: Tab
     respects_apps: bool
 
@@ -197,10 +200,11 @@ class Reading:
 
     value: float | None
     unit: str = ""
-    text: str = ""  # shown instead of the value and its unit, for example an amount of money
+    # This is shown instead of the value and its unit, for example an amount of money.
+    text: str = ""
     note: str = ""
     week_ago: float | None = (
-        None  # the same hour one week earlier; None if nothing is known about it
+        None  # The same hour one week earlier, or None if nothing is known about it.
     )
     week_ago_text: str = ""
     tone: Tone = Tone.NONE
@@ -216,10 +220,10 @@ class OverviewFigure:
     label: str
     read: ReadingFunction
     order: int
-    url_name: str  # URL name of the page with details
+    url_name: str  # The URL name of the page with details.
     on_timeline: bool
-    is_less_better: bool | None  # None if neither direction is better
-    # widget with the details, which is shown on a page of its own instead of that of `url_name`
+    is_less_better: bool | None  # None if neither direction is better.
+    # The widget with the details, which is shown on a page of its own instead of the page of `url_name`.
     widget: str
     describe_warning: Callable[[datetime], str] | None
     respects_apps: bool  # as for widgets
@@ -253,7 +257,7 @@ def overview_figure(
     """Register a figure of the overview: a function that takes a WidgetContext and returns a Reading.
 
     The figure links to the page of `url_name` or to that of a widget. `describe_warning` returns a sentence without a
-    full stop if the figure is over its warning line: the verdict on the whole portal then says so.
+    full stop if the figure exceeds its limit. The verdict on the whole portal then contains this sentence.
     """
     return overview_figures.decorator(
         name,
@@ -283,7 +287,7 @@ class IntervalRow:
 class IntervalSection:
     """The events of one kind in a part of the time range: their number, the first rows, and a link to all of them."""
 
-    title: str  # such as "Errors"
+    title: str  # For example "Errors".
     count: int
     rows: list[IntervalRow]
     url: str = ""
@@ -321,5 +325,5 @@ metrics: Registry[MetricSource] = Registry("metrics")
 
 
 def metric_source(name: str) -> Callable[[MetricSource], MetricSource]:
-    """Register a function that returns metrics; it runs on each scrape."""
+    """Register a function that returns metrics. The function runs at each scrape."""
     return metrics.decorator(name, lambda source: source)

@@ -1,6 +1,7 @@
-"""The types of monitors and the addresses that each one takes. Pure functions.
+"""Define the types of monitors and the addresses that each type takes. All functions are pure.
 
-The scheme of a monitor's address says its type: `https://…`, `dns://shop.example.com`, `postgresql://db.example.com`.
+The scheme of a monitor's address determines its type: `https://…`, `dns://shop.example.com`,
+`postgresql://db.example.com`.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class TypeInfo:
     label: str
     purpose: str
     example: str
-    schemes: tuple[str, ...]  # the first one is added to an address without a scheme
+    schemes: tuple[str, ...]  # The first scheme is added to an address without a scheme.
 
 
 TYPES: dict[MonitorType, TypeInfo] = {
@@ -62,7 +63,7 @@ TYPES: dict[MonitorType, TypeInfo] = {
     ),
 }
 TYPE_OF_SCHEME = {scheme: kind for kind, info in TYPES.items() for scheme in info.schemes}
-TLS_SCHEMES = ("https", "rediss", "smtps")  # whose certificate is monitored, too
+TLS_SCHEMES = ("https", "rediss", "smtps")  # For these schemes, the certificate is monitored, too.
 _DEFAULT_PORTS = {
     "https": 443,
     "http": 80,
@@ -79,7 +80,7 @@ _WITH_PATH = (MonitorType.HTTP, MonitorType.POSTGRESQL, MonitorType.REDIS)
 
 
 def type_of(url: str) -> MonitorType:
-    """Return the type of a monitor by its address; HTTP for an unknown scheme."""
+    """Return the type of a monitor by its address, or HTTP for an unknown scheme."""
     return TYPE_OF_SCHEME.get(urlsplit(url).scheme, MonitorType.HTTP)
 
 
@@ -90,18 +91,18 @@ def add_scheme(text: str, kind: MonitorType) -> str:
 
 
 def port_of(url: str) -> int:
-    """Return the port of an address, or the protocol's own one; 0 if the protocol has no ports."""
+    """Return the port in an address, or else the protocol's default port, or 0 if the protocol has no ports."""
     parts = urlsplit(url)
     return parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
 
 
 def may_use_port(kind: MonitorType, port: int, denied: list[int]) -> bool:
-    """Return False for a port of another protocol than the monitor's, as listed in DENIED_PORTS."""
+    """Return False for a port in DENIED_PORTS that belongs to a protocol other than the monitor's."""
     return port not in denied or port in _OWN_PORTS.get(kind, ())
 
 
 def describe_problem(url: str) -> str:
-    """Return what is wrong with an address, or "" if nothing is."""
+    """Return a description of the problem with an address, or "" for a valid one."""
     try:
         parts = urlsplit(url)
         port = parts.port

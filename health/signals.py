@@ -1,4 +1,7 @@
-"""Measurements that apps report, one struct per kind. They are also the wire format of `POST /api/v1/signals/`."""
+"""Define the measurements that apps report, one struct per kind.
+
+`POST /api/v1/signals/` accepts them in this format.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal, get_args
@@ -10,14 +13,14 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Instant = Annotated[datetime, Meta(tz=True)]
 DeliveryOutcome = Literal["sent", "delivered", "failed", "bounced"]
-MAX_WEIGHT = 1_000  # a sample rate of 0.1 %
+MAX_WEIGHT = 1_000  # This is a sample rate of 0.1 %.
 DELIVERY_OUTCOMES: tuple[str, ...] = get_args(DeliveryOutcome)
 
 
 class Performance(msgspec.Struct, tag="performance", frozen=True):
-    """A function call, page load or request; or `count` of them with about the same duration.
+    """A function call, page load or request, or `count` of them with about the same duration.
 
-    If only a sample is measured, `weight` is the number of calls for which each measured one stands.
+    If only a sample is measured, `weight` is the number of calls that each measured call represents.
     """
 
     name: Name
@@ -40,7 +43,7 @@ class Delivery(msgspec.Struct, tag="delivery", frozen=True):
 
 
 class Activity(msgspec.Struct, tag="activity", frozen=True):
-    """A user is active. `user` is any stable id; only a keyed hash of it is stored, for a day."""
+    """A report that a user is active. `user` is any stable id, of which only a keyed hash is stored, for a day."""
 
     user: Name
     at: Instant | None = None

@@ -1,4 +1,4 @@
-"""Render an uptime history as inline SVG that needs no script and no inline style. Pure functions."""
+"""Render an uptime history as inline SVG without scripts and inline styles. All functions are pure."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from health.verdict import Tone
 
-# including a gap of one unit; portal.css uses the same width for the dashes of runs
+# This includes a gap of one unit. portal.css uses the same width for the dashes of runs.
 BAR_WIDTH = 4
 
 
@@ -45,7 +45,8 @@ def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
         '<svg class="uptime-bars" viewBox="0 0 {} 32" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
         len(days) * BAR_WIDTH,
         label,
-        # Not escaped, because tones and texts are our own words and numbers, and escaping hundreds of them is slow.
+        # This is not escaped, because tones and texts are our own words and numbers, and escaping hundreds of them is
+        # slow.
         mark_safe("".join(shapes)),  # noqa: S308
     )
 

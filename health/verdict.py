@@ -1,7 +1,7 @@
-"""Turn single check results into a status that does not flap. Pure functions.
+"""Turn single check results into a status that does not flap. All functions are pure.
 
-The status of a component changes only after `fail_after` consecutive worse results or `recover_after` consecutive
-better ones.
+The status of a component changes only after `fail_after` consecutive worse results, or after `recover_after`
+consecutive better results.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ class Status(StrEnum):
     DEGRADED = "degraded"
     UNHEALTHY = "unhealthy"
     NOT_CONFIGURED = "not_configured"
-    UNKNOWN = "unknown"  # no result yet
+    UNKNOWN = "unknown"  # There is no result yet.
 
 
 class Tone(StrEnum):
@@ -27,7 +27,7 @@ class Tone(StrEnum):
     CRITICAL = "critical"
 
 
-# A dependency that is not configured does not count against the portal; one without a result does, slightly.
+# A dependency that is not configured does not affect the overall status. A dependency without a result degrades it.
 _BADNESS = {
     Status.NOT_CONFIGURED: 0,
     Status.HEALTHY: 0,
@@ -45,7 +45,7 @@ class Result:
     at: datetime
     duration_ms: float = 0.0
     message: str = ""
-    # there was no response at all, which may be a failure of our own network
+    # There was no response at all, which may be a failure of the portal's own network.
     is_unreachable: bool = False
 
 
@@ -56,7 +56,7 @@ class State:
     status: Status
     since: datetime
     result: Result
-    against: int = 0  # number of consecutive worse results; negative for better ones
+    against: int = 0  # The number of consecutive worse results; negative for better ones.
 
 
 def next_state(
@@ -88,7 +88,10 @@ def is_undecided(state: State) -> bool:
 
 
 def overall_status(states: Iterable[tuple[bool, Status]]) -> Status:
-    """Combine pairs of (is_required, status) into one status. Only required components can make it unhealthy."""
+    """Combine pairs of (is_required, status) into one status.
+
+    Only required components can make the overall status unhealthy.
+    """
     worst = Status.HEALTHY
     for is_required, status in states:
         if is_required and status is Status.UNHEALTHY:

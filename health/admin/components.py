@@ -1,4 +1,4 @@
-"""Checks, certificates and heartbeats, and the base of their admin classes."""
+"""Define the admin of checks, certificates and heartbeats, and the base of these classes."""
 
 import uuid
 from datetime import timedelta
@@ -112,7 +112,7 @@ class ComponentBase(PortalAdmin):
 
 @admin.register(Component)
 class CheckAdmin(ComponentBase):
-    """Admin for the portal's own checks. They are defined in code; staff can only publish and disable them."""
+    """The admin of the portal's own checks, which the code defines. Staff can only publish and disable them."""
 
     section = Section.MONITORING
     setting_title = "Checks"
@@ -139,7 +139,7 @@ class CheckAdmin(ComponentBase):
 
 @admin.register(Certificate)
 class CertificateAdmin(ComponentBase):
-    """Admin for the certificates of https monitors.
+    """The admin of the certificates of https monitors.
 
     The monitors create and delete them; staff can publish and disable them.
     """
@@ -198,7 +198,7 @@ class CheckInInline(PortalInline):
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CheckIn]:
-        """Show the last three days only: a job that runs every minute has thousands of runs."""
+        """Show only the last three days, because a job that runs every minute has thousands of runs."""
         recent = timezone.now() - timedelta(days=3)
         return super().get_queryset(request).filter(at__gte=recent)
 
@@ -272,7 +272,7 @@ class HeartbeatAdmin(ComponentBase):
         ]
 
     def check_in_now(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Record a successful run, so that staff see what a check-in does."""
+        """Record a successful run, so that staff see the effect of a check-in."""
         heartbeat = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.has_change_permission(request, heartbeat):
             return HttpResponse(status=403)

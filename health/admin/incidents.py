@@ -1,4 +1,4 @@
-"""Incidents and maintenance windows."""
+"""Define the admin of incidents and maintenance windows."""
 
 from typing import Any
 

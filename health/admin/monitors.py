@@ -1,4 +1,4 @@
-"""Monitors: a form for each type, and a check of what the form contains."""
+"""Define the admin of monitors, with a form for each type, and check the values in the form."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ MAX_STEPS = 10
 SCHEDULE = ("interval_minutes", "timeout_seconds", "fail_after", "recover_after")
 REQUEST = ("method", "headers", "body")
 SIGN_IN = ("username", "password")
-# The sections of each type's form, between those that all types have.
+# The sections of each type's form, which stand between the sections that all types have.
 SECTIONS: dict[MonitorType, Sequence[tuple[str, Sequence[str]]]] = {
     MonitorType.HTTP: (
         ("Request", REQUEST),
@@ -98,24 +98,25 @@ def check_address(url: str) -> None:
     try:
         if not may_use_port(kind, port_of(url), settings.DENIED_PORTS):
             guard.check_port(port_of(url))
-        if kind is not MonitorType.DNS:  # of which the portal calls the name server only
+        # For DNS, the portal connects only to the name server of the address.
+        if kind is not MonitorType.DNS:
             guard.check_host(urlsplit(url).hostname or "")
     except outbound.ForbiddenAddress as error:
         raise ValidationError(str(error)) from error
 
 
 class MonitorForm(forms.ModelForm[Monitor]):
-    """The form of a monitor of one type. The password is never shown again; an empty input keeps it."""
+    """The form of a monitor of one type. It never shows the password again; an empty input keeps the password."""
 
     monitor_type: MonitorType = MonitorType.HTTP
 
     class Meta:
         model = Monitor
-        fields = ("url",)  # required by ModelForm; the admin's fieldsets list the fields
+        fields = ("url",)  # ModelForm requires this; the fieldsets of the admin list the fields.
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "url" in self.fields:  # people who may only view get no fields
+        if "url" in self.fields:  # Users who may only view the monitor get no fields.
             self.fields["url"].widget.attrs["placeholder"] = TYPES[self.monitor_type].example
         if "password" in self.fields:
             attributes = {"autocomplete": "new-password", "size": 40}
@@ -125,11 +126,11 @@ class MonitorForm(forms.ModelForm[Monitor]):
                 self.fields["password"].help_text = hint
 
     def clean_headers(self) -> dict[str, str]:
-        """Return no headers for an emptied field."""
+        """Return no headers if the field is empty."""
         return self.cleaned_data["headers"] or {}
 
     def clean_password(self) -> str:
-        """Keep the stored password, unless the server is another one: it would receive the password of the old one."""
+        """Keep the stored password unless the server changes: a new server would otherwise receive the old password."""
         entered: str = self.cleaned_data["password"]
         stored: str = self.initial.get("password") or ""
         given = add_scheme(str(self.data.get("url", "")), self.monitor_type)
@@ -144,7 +145,8 @@ class MonitorForm(forms.ModelForm[Monitor]):
             raise ValidationError(
                 f"This form is for the type {info.label}. Enter an address such as {info.example}."
             )
-        if "{{" not in url:  # otherwise it is known and checked only when the request is sent
+        # Otherwise, the address is known only when the request is sent, and is checked then.
+        if "{{" not in url:
             check_address(url)
         return url
 
@@ -173,7 +175,7 @@ class StepForm(forms.ModelForm[MonitorStep]):
 
 class StepFormSet(forms.BaseInlineFormSet[MonitorStep, Monitor, StepForm]):
     def in_order(self) -> list[MonitorStep]:
-        """Return the steps as they would be saved, in their order."""
+        """Return the steps in their order, as they would be saved."""
         kept = [
             form.instance
             for form in self.forms
@@ -336,7 +338,7 @@ class MonitorAdmin(ComponentBase):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Let the user choose a type first, because each one has a form of its own."""
+        """Let the user choose a type first, because each type has a form of its own."""
         if request.method == "POST" or request.GET.get("type") in TYPES:
             return super().add_view(request, form_url, extra_context)
         if not self.has_add_permission(request):
@@ -365,7 +367,7 @@ class MonitorAdmin(ComponentBase):
         return [path("check/", check, name="health_monitor_check"), *super().get_urls()]
 
     def check_now(self, request: HttpRequest) -> HttpResponse:
-        """Call the address once with the values of the form, saved or not, and show the result in the page."""
+        """Call the address once with the values in the form, saved or not, and show the result on the page."""
         if not (self.has_add_permission(request) or self.has_change_permission(request)):
             return HttpResponse(status=403)
         if is_ratelimited(

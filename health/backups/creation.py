@@ -18,7 +18,7 @@ from health.models.backups import BackupState
 
 log = logging.getLogger(__name__)
 
-# Small or especially important tables, whose rows are counted before a backup and after a test restore.
+# These tables are small or especially important. Their rows are counted before a backup and after a test restore.
 COUNTED_TABLES = (
     "clients_clientapp",
     "alerts_alertrule",

@@ -21,7 +21,7 @@ class BackupFailed(Exception):
 
 
 class Database(Protocol):
-    suffix: str  # file name extension of backup files
+    suffix: str  # The file name extension of backup files.
 
     def dump(self, file: Path) -> None:
         """Write a consistent copy of the database to a file."""
@@ -50,7 +50,10 @@ class SQLite:
         self.path = path
 
     def dump(self, file: Path) -> None:
-        """Use SQLite's online backup. It reads in one transaction: consistent, and without blocking writers."""
+        """Use SQLite's online backup, which reads in one transaction.
+
+        The copy is consistent, and writers are not blocked.
+        """
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             copy = Path(folder) / "copy.sqlite3"
             try:
@@ -98,7 +101,7 @@ class PostgreSQL:
 
     def __init__(self, database: Mapping[str, Any]) -> None:
         self.name = str(database["NAME"])
-        # Passed in the environment: command-line arguments are visible to all users of the machine.
+        # The password is passed in the environment, because all users of the machine can see command-line arguments.
         self.environment = os.environ | {
             variable: str(value)
             for variable, value in (
@@ -152,7 +155,7 @@ class PostgreSQL:
 def _find_tool(name: str) -> str:
     """Find a PostgreSQL tool in PG_BIN, on PATH, or in Debian's folders.
 
-    Debian's folders are searched from the newest version: tools must not be older than the server.
+    Debian's folders are searched from the newest version on, because tools must not be older than the server.
     """
     folders = [Path(settings.PG_BIN)] if settings.PG_BIN else []
     on_path = shutil.which(name)

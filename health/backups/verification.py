@@ -1,4 +1,4 @@
-"""Verify the newest backup by restoring it. Raise an alert if it is missing, stale, too small or broken."""
+"""Verify the newest backup by restoring it. Raise an alert if the backup is missing, stale, too small or broken."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,9 +12,9 @@ from health.backups.databases import BackupFailed
 from health.models import Backup
 
 ALERT_KEY = "health:backup-verification"
-STALE_AFTER = timedelta(hours=26)  # a day, plus time to create the backup
-MIN_SIZE_RATIO = 0.5  # relative to the previous backup
-# Rows may be deleted between counting and dumping, but not many of them.
+STALE_AFTER = timedelta(hours=26)  # A day, plus the time to create the backup.
+MIN_SIZE_RATIO = 0.5  # The ratio to the size of the previous backup.
+# Rows may be deleted between counting and dumping, but only a few.
 MIN_ROW_RATIO, MAX_LOST_ROWS = 0.9, 10
 
 

@@ -1,1 +1,4 @@
-"""Per-process caches that answer within a time limit, with the last known state while the database is unavailable."""
+"""Keep caches per process that answer within a time limit.
+
+If the database is unavailable, they return the last state.
+"""

@@ -1,8 +1,8 @@
-"""The health of the portal as known to this process.
+"""Cache the health of the portal in this process.
 
 A scheduled task runs all checks once a minute and stores the results. The cache reads the stored results, and runs the
 checks whose results are older than `max_age` in a background thread. A reader waits at most `timeout` seconds for that
-refresh and then gets the last known results. Nothing here requires the database.
+refresh and then gets the last known results. The cache works without the database.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 DATABASE_CHECK = "database"
 MAX_AGE = timedelta(seconds=settings.HEALTH_FRESH_SECONDS)
-# A critical check without a result for this long counts as down, whatever its last result was.
+# A critical check without a result for this long counts as down, even if its last result was good.
 STALE_AFTER = timedelta(seconds=60)
 
 
@@ -35,13 +35,14 @@ class ComponentHealth:
     name: str
     title: str
     is_required: bool
-    is_check: bool  # True: registered in code; False: a monitor that staff added
+    # True for a check that the code registers, False for a monitor that staff added.
+    is_check: bool
     state: State
 
 
 @dataclass(frozen=True)
 class HealthSnapshot:
-    """The overall status and the components it is derived from."""
+    """The overall status, and the components from which it is derived."""
 
     status: Status
     components: tuple[ComponentHealth, ...]
@@ -110,7 +111,7 @@ class HealthCache:
         started = time.monotonic()
         try:
             every_check = self._checks()
-            # The database check runs first: if it succeeds, stored results may make the other checks unnecessary.
+            # The database check runs first. If it succeeds, stored results may make the other checks unnecessary.
             first = [check for check in every_check if check.name == DATABASE_CHECK or self._names]
             for check, result in runner.run(first, now=now):
                 self._store(check, result)

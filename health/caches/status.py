@@ -1,4 +1,4 @@
-"""The public status as known to this process, with a copy in a file.
+"""Cache the public status in this process, with a copy in a file.
 
 While the database is unavailable, the status page shows the last known status together with its age.
 """
@@ -41,7 +41,7 @@ def write_snapshot(status: PublicStatus) -> None:
 
 
 def read_snapshot() -> PublicStatus | None:
-    """Return the status from the file; None if there is no readable file."""
+    """Return the status from the file, or None if there is no readable file."""
     try:
         return msgspec.json.decode(snapshot_path().read_bytes(), type=PublicStatus)
     except (OSError, msgspec.MsgspecError):
@@ -49,7 +49,7 @@ def read_snapshot() -> PublicStatus | None:
 
 
 class StatusCache:
-    """Hold the newest status of this process, and refresh it in a background thread."""
+    """A cache of the newest status, which a background thread refreshes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -80,7 +80,8 @@ class StatusCache:
         if done is not None:
             done.wait(READ_TIMEOUT_SECONDS)
         with self._lock:
-            if self._status is None:  # a status from the file is never fresh, however new the file
+            # A status from the file is never fresh, however new the file is.
+            if self._status is None:
                 return read_snapshot(), False
             return self._status, self._is_fresh(now)
 
@@ -107,7 +108,8 @@ class StatusCache:
                     self._status, self._has_failed = status, False
             if is_current:
                 write_snapshot(status)
-        except Exception as error:  # after any database error, the page keeps the last known status
+        except Exception as error:
+            # After any database error, the page keeps the last known status.
             with self._lock:
                 self._has_failed = self._has_failed or clear_count == self._clear_count
             log.warning(

@@ -1,4 +1,4 @@
-"""Decode the body of a web page as browsers do. Pure functions."""
+"""Decode the body of a web page like a browser. All functions are pure."""
 
 import codecs
 import re
@@ -18,7 +18,7 @@ MAX_PROLOGUE_BYTES = 4096
 
 
 def decode_body(body: bytes, content_type: str) -> str:
-    """Decode by byte order mark, `Content-Type` header, `<meta>` tag or XML declaration, else as UTF-8.
+    """Decode by byte order mark, `Content-Type` header, `<meta>` tag or XML declaration, or else as UTF-8.
 
     Bytes that are invalid in the encoding become U+FFFD.
     """
@@ -48,7 +48,7 @@ def _known_encoding(label: str) -> str:
     """Return the name of Python's codec for a label, or "" if there is none."""
     try:
         name = codecs.lookup(label).name
-        b"a".decode(name, errors="replace")  # not every codec of Python is a text encoding
+        b"a".decode(name, errors="replace")  # Not every codec of Python is a text encoding.
     except (LookupError, UnicodeError):
         return ""
     return _MEANT.get(name, name)

@@ -1,4 +1,4 @@
-"""Probe a web address: its steps one after another, then the monitor's own request, whose response is judged."""
+"""Probe a web address: send the steps in order, then the monitor's own request, and check its response."""
 
 import json
 import time
@@ -22,10 +22,10 @@ from health.checking.values import (
 from health.models import Monitor, MonitorStep
 from health.models.monitors import HTTPRequest
 
-MAX_BODY_BYTES = 4 << 20  # what follows is not read
+MAX_BODY_BYTES = 4 << 20  # The rest of a body is not read.
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-# Headers that a redirect to another server may keep. All others may be credentials.
+# A redirect to another server may keep these headers. All others may be credentials.
 _HARMLESS_HEADERS = ("accept", "accept-language", "user-agent")
 
 
@@ -38,7 +38,7 @@ class _Request:
 
 
 def probe_http(monitor: Monitor, steps: Sequence[MonitorStep] = ()) -> str:
-    """Send the steps and the monitor's request. All of them share the monitor's time limit, and cookies."""
+    """Send the steps and the monitor's request. They share the time limit of the monitor, and cookies."""
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     cookies = httpx.Cookies()
     variables: dict[str, str] = {}
@@ -96,7 +96,7 @@ def _send(
     cookies: httpx.Cookies,
     ends_at: float,
 ) -> httpx.Response:
-    """Send a request and follow its redirects if wanted. Raises ProbeFailed after MAX_REDIRECTS."""
+    """Send a request and follow its redirects if requested. Raises ProbeFailed after MAX_REDIRECTS."""
     try:
         sent = _Request(
             request.method,
@@ -133,7 +133,7 @@ def _exchange(sent: _Request, cookies: httpx.Cookies, ends_at: float) -> httpx.R
         attempts=1,
         max_bytes=MAX_BODY_BYTES,
         truncate=True,
-        breaker=False,  # a monitor must see each failure and each recovery
+        breaker=False,  # A monitor must see each failure and each recovery.
     )
     headers = dict(sent.headers)
     if cookies and not any(name.lower() == "cookie" for name in headers):
@@ -149,7 +149,7 @@ def _exchange(sent: _Request, cookies: httpx.Cookies, ends_at: float) -> httpx.R
 
 
 def _redirected(sent: _Request, status: int, location: str) -> _Request:
-    """Return the request to the target of a redirect, as browsers send it.
+    """Return the request to the target of a redirect, as a browser would send it.
 
     Source: https://fetch.spec.whatwg.org/#http-redirect-fetch
     """
@@ -176,7 +176,7 @@ def _without_credentials(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _judge(response: httpx.Response, monitor: Monitor, variables: Mapping[str, str]) -> None:
-    """Raise ProbeFailed unless the response is as the monitor expects it."""
+    """Raise ProbeFailed unless the response meets the monitor's expectations."""
     is_cut_off = len(response.content) == MAX_BODY_BYTES
     if not monitor.accepts(response.status_code):
         raise ProbeFailed(_describe_status(response, monitor))

@@ -21,7 +21,7 @@ from health.models import Monitor, RecordType, ValueMatch
 from health.monitor_types import may_use_port
 
 DNS_PORT = 53
-PING_COUNT = 3  # requests within the time limit, until one is answered
+PING_COUNT = 3  # The portal sends this many requests within the time limit, until one is answered.
 _ECHO_REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _ECHO_REPLY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: 129}
 CANNOT_PING = (
@@ -53,7 +53,7 @@ def probe_tcp(monitor: Monitor) -> str:
 
 
 def probe_ping(monitor: Monitor) -> str:
-    """Send up to PING_COUNT echo requests, until one is answered. Raises OSError if none is."""
+    """Send up to PING_COUNT echo requests until one is answered. Raises OSError if there is no answer."""
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     addresses = guard.resolve(monitor.host, 0, float(monitor.timeout_seconds))
     guard.check_addresses(monitor.host, addresses)
@@ -82,7 +82,7 @@ def _ping(address: str, seconds: float) -> str:
 
 
 def _open_icmp_socket(family: int) -> socket.socket:
-    """Open an unprivileged ICMP socket, or a raw one if the process may. Raises CannotPing if neither is allowed."""
+    """Open an unprivileged ICMP socket, or else a raw one. Raises CannotPing if the process may open neither."""
     protocol = socket.getprotobyname("ipv6-icmp" if family == socket.AF_INET6 else "icmp")
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         with contextlib.suppress(PermissionError):
@@ -117,7 +117,7 @@ def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds
         except TimeoutError:
             return False
         if family == socket.AF_INET and connection.type == socket.SOCK_RAW and packet:
-            packet = packet[(packet[0] & 0x0F) * 4 :]  # skip the IP header
+            packet = packet[(packet[0] & 0x0F) * 4 :]  # Skip the IP header.
         if packet[:1] == bytes([_ECHO_REPLY[family]]) and packet[8:] == payload:
             return True
     return False
@@ -127,7 +127,7 @@ def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds
 
 
 def probe_dns(monitor: Monitor) -> str:
-    """Ask for the monitor's records, and compare them with the expected ones."""
+    """Query the monitor's records, and compare them with the expected ones."""
     seconds = float(monitor.timeout_seconds)
     try:
         resolver = _resolver(monitor.resolver, seconds)
@@ -157,7 +157,7 @@ def probe_dns(monitor: Monitor) -> str:
 
 
 def _resolver(address: str, seconds: float) -> dns.resolver.Resolver:
-    """Return a resolver that asks the given name server, or those of this machine."""
+    """Return a resolver that queries the given name server, or those of this machine."""
     if not address:
         resolver = dns.resolver.Resolver()
     else:
@@ -173,7 +173,7 @@ def _resolver(address: str, seconds: float) -> dns.resolver.Resolver:
     resolver.lifetime = seconds
     resolver.timeout = max(
         seconds / 3, 0.5
-    )  # of one try; a lost packet must not use up all the time
+    )  # The timeout of one attempt is short, so that a lost packet does not use up all the time.
     return resolver
 
 
@@ -185,7 +185,7 @@ def _name(monitor: Monitor) -> dns.name.Name:
 
 
 def _record_text(record: dns.rdata.Rdata) -> str:
-    """Return a record as people write it: the text of a TXT record without quotes, names without the last dot."""
+    """Return a record in its usual notation: the text of a TXT record without quotes, names without the final dot."""
     strings = getattr(record, "strings", None)
     if strings is not None:
         return str(b"".join(strings).decode(errors="replace"))
@@ -198,7 +198,7 @@ def _normalize(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         pass
-    # Names have no case, other values have: the tag of a CAA record, say, is compared as it is written.
+    # Names are compared without case, other values with case, for example the tag of a CAA record.
     parts = (
         part.rstrip(".").lower() if part.endswith(".") or "." in part else part
         for part in text.split()

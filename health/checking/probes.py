@@ -19,7 +19,7 @@ from health.extension_points import Check, Degraded
 from health.models import Monitor, MonitorStep
 from health.monitor_types import MonitorType
 
-MAX_ADDRESSES = 8  # maximum number of addresses of a host whose certificates are read
+MAX_ADDRESSES = 8  # The maximum number of addresses of a host whose certificates are read.
 _PROBES: dict[MonitorType, Callable[[Monitor], str]] = {
     MonitorType.TCP: probe_tcp,
     MonitorType.PING: probe_ping,
@@ -50,14 +50,14 @@ def to_check(monitor: Monitor, steps: Sequence[MonitorStep] | None = None) -> Ch
 def probe(monitor: Monitor, steps: Sequence[MonitorStep] = ()) -> str:
     """Return a short message on success. Raises ProbeFailed, Degraded, outbound.OutboundError or OSError.
 
-    A monitor that is upside down succeeds when its address does not respond as described.
+    An inverted monitor succeeds if its address does not respond as expected.
     """
     if not monitor.is_inverted:
         return _probe(monitor, steps)
     try:
         message = _probe(monitor, steps)
     except (outbound.ForbiddenAddress, CannotPing):
-        raise  # nothing was probed
+        raise  # Nothing was probed.
     except Degraded as slow:
         message = str(slow)
     except (ProbeFailed, outbound.OutboundError, OSError) as error:
@@ -78,9 +78,9 @@ def _probe(monitor: Monitor, steps: Sequence[MonitorStep]) -> str:
 
 
 def fetch_certificate_expiry(host: str, port: int, *, timeout: float = 5.0) -> datetime:
-    """Return when the first of the host's certificates expires, because its addresses may serve different ones.
+    """Return the earliest expiry of the host's certificates, because its addresses may serve different ones.
 
-    Addresses that do not respond are left out. Raises OSError if none does, or ForbiddenAddress.
+    Addresses that do not respond are left out. Raises OSError if no address responds, or ForbiddenAddress.
     """
     ends_at = time.monotonic() + timeout
     addresses = guard.resolve(host, port, timeout)
@@ -100,7 +100,8 @@ def fetch_certificate_expiry(host: str, port: int, *, timeout: float = 5.0) -> d
 def _read_expiry(address: str, port: int, host: str, timeout: float) -> datetime:
     context = ssl.create_default_context()
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # expired certificates must be readable; probes verify them
+    # Expired certificates must be readable; probes verify them.
+    context.verify_mode = ssl.CERT_NONE
     with (
         socket.create_connection((address, port), timeout=timeout) as raw,
         context.wrap_socket(raw, server_hostname=host) as connection,

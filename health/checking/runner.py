@@ -1,7 +1,7 @@
-"""Run checks in parallel, each in a thread of its own with a timeout of its own.
+"""Run checks in parallel, each in its own thread with its own timeout.
 
 Python cannot stop a thread. A check that exceeds its timeout is abandoned, counted as failed, and not started again
-until it returns. A dependency that never responds therefore blocks one thread, no matter how often it is checked.
+until it returns. Therefore, a dependency that never responds blocks a single thread, no matter how often it is checked.
 """
 
 import logging
@@ -26,7 +26,10 @@ _lock = threading.Lock()
 def run(
     checks: Iterable[Check], *, now: datetime, max_seconds: float | None = None
 ) -> Iterator[tuple[Check, Result]]:
-    """Yield each check with its result, as soon as it is known. `max_seconds` caps the timeout of every check."""
+    """Yield each check with its result as soon as the result is known.
+
+    `max_seconds` caps the timeout of every check.
+    """
     finished: queue.SimpleQueue[tuple[Check, Result]] = queue.SimpleQueue()
     started = time.monotonic()
     pending: dict[str, tuple[Check, float]] = {}
@@ -95,7 +98,7 @@ def _run_check(check: Check) -> tuple[Status, str, bool]:
         return Status.NOT_CONFIGURED, str(reason), False
     except Degraded as reason:
         return Status.DEGRADED, str(reason), False
-    except Exception as error:  # checks may raise anything; every exception is a failure
+    except Exception as error:  # A check may raise any exception, which counts as a failure.
         log.info("check failed", extra={"check": check.name, "error": repr(error)[:500]})
         lines = str(error).strip().splitlines()
         text = lines[0] if lines else type(error).__name__

@@ -1,6 +1,6 @@
-"""Probe PostgreSQL, Redis and mail servers by a sign-in and a harmless request.
+"""Probe PostgreSQL, Redis and mail servers by signing in and sending a harmless request.
 
-Each probe connects to an address that was checked, and verifies certificates against the host's name.
+Each probe connects to an address that the portal has checked, and verifies certificates against the host's name.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ MAX_REPLY_BYTES = 64 * 1024
 
 
 class _NamedContext(ssl.SSLContext):
-    """A TLS client context that expects the certificate of one name, although the connection goes to an address."""
+    """A TLS client context that expects the certificate of the host's name, although it connects to an address."""
 
     name: str
 
@@ -66,7 +66,10 @@ def _cut_off_at(ends_at: float, descriptor: int) -> Iterator[None]:
 
 
 def _checked_addresses(monitor: Monitor, ends_at: float) -> Iterator[tuple[str, float]]:
-    """Yield each address of the monitor's host with the seconds to spend on it. Raises ForbiddenAddress or OSError."""
+    """Yield each address of the monitor's host, with the seconds available for it.
+
+    Raises ForbiddenAddress or OSError.
+    """
     check_port(monitor)
     addresses = guard.resolve(monitor.host, monitor.port, max(0.001, ends_at - time.monotonic()))
     guard.check_addresses(monitor.host, addresses)
@@ -104,8 +107,8 @@ def _connect(
         "port": monitor.port,
         "dbname": monitor.path or "postgres",
         "user": monitor.username or "postgres",
-        # Given although it may be empty, and without a password file: libpq would otherwise send the portal's own
-        # password, of PGPASSWORD or ~/.pgpass, to this server.
+        # The password is passed even if it is empty, and the password file is disabled. Otherwise, libpq would send the
+        # portal's own password, from PGPASSWORD or ~/.pgpass, to this server.
         "password": monitor.password,
         "passfile": os.devnull,
         "connect_timeout": max(1, round(seconds)),
@@ -207,7 +210,7 @@ def _ask_redis(connection: socket.socket, replies: BinaryIO, *command: str) -> s
 
 
 def probe_smtp(monitor: Monitor) -> str:
-    """Greet the mail server, switch to TLS and sign in if the monitor says so, and leave without sending a message."""
+    """Greet the mail server, switch to TLS and sign in if the monitor requires it, and leave without sending mail."""
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     error: OSError | None = None
     for address, seconds in _checked_addresses(monitor, ends_at):

@@ -1,4 +1,4 @@
-"""Values in responses: find them by path, and use them as variables of later requests. Pure functions.
+"""Find values in responses by path, and use them as variables in later requests. All functions are pure.
 
 extract:  token = json.access_token        session = header.X-Session
 use:      Authorization: Bearer {{token}}
@@ -24,7 +24,7 @@ class UnknownVariable(LookupError):
 
 
 def value_at_path(value: object, path: str) -> object:
-    """Return the value at a path such as `a.b[0].c`. Raises LookupError if there is none."""
+    """Return the value at a path such as `a.b[0].c`. Raises LookupError if the path does not exist."""
     for name, index in _PATH_STEP.findall(path):
         if index and isinstance(value, list):
             value = value[int(index)]
@@ -36,7 +36,7 @@ def value_at_path(value: object, path: str) -> object:
 
 
 def parse_extractions(text: str) -> dict[str, str]:
-    """Return the path of each variable, one per line such as `token = json.access_token`. Raises ValueError."""
+    """Return the path of each variable from lines such as `token = json.access_token`. Raises ValueError."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         if not line.strip():

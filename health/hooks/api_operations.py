@@ -1,4 +1,4 @@
-"""OpenAPI descriptions of the measurement and heartbeat endpoints; see core.lib.openapi."""
+"""Describe the measurement and heartbeat endpoints in OpenAPI; see core.lib.openapi."""
 
 from datetime import datetime
 

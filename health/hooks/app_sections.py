@@ -1,4 +1,4 @@
-"""Section about the app's jobs for the page of an app."""
+"""Show a section about the app's jobs on the page of the app."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Cause sources for outages, maintenance, slow or failing calls, traffic and edited monitors."""
+"""Contribute outages, maintenance, slow or failing calls, traffic and edited monitors to the causes of a problem."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -27,7 +27,7 @@ MODELS = {
 
 @cause_source("health.outages")
 def outages(onset: Onset) -> Iterator[Change]:
-    """Yield the incidents, and the degraded components, for which no incident is opened."""
+    """Yield the incidents, and the degraded components, which have no incident."""
     incidents = limit(
         Incident.objects.filter(started_at__gte=onset.since, started_at__lte=onset.until)
     ).select_related("component")
@@ -46,7 +46,7 @@ def outages(onset: Onset) -> Iterator[Change]:
     for incident in found:
         component = incident.component
         if component is None and incident.started_at > onset.at:
-            continue  # staff opened this incident, probably because of the problem itself
+            continue  # Staff opened this incident, probably because of the problem itself.
         yield Change(
             CauseKind.OUTAGE,
             incident.title,

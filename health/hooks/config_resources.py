@@ -1,4 +1,4 @@
-"""What of health is managed by API and by configuration files; see core.config.extension_points."""
+"""Define the objects of health that the API and configuration files manage; see core.config.extension_points."""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from health.models import (
 )
 from health.monitor_types import TYPES
 
-# Request headers that are no secrets. Others may contain credentials.
+# These request headers are no secrets. Others may contain credentials.
 PLAIN_HEADERS = {
     "accept",
     "accept-encoding",
@@ -43,7 +43,7 @@ class ComponentResource(Resource):
 
 @config_resource
 class Monitors(ComponentResource):
-    """Monitors have the members of all types; those of other types than the monitor's own have no effect."""
+    """Monitors have the members of all types. Members of types other than the monitor's own have no effect."""
 
     kind = "monitors"
     model = Monitor
@@ -98,7 +98,7 @@ class IncidentTemplates(Resource):
 
 @config_resource
 class Incidents(Resource):
-    """Incidents are by API only: they are records, not configuration."""
+    """Incidents are managed only by the API, because they are records, not configuration."""
 
     kind = "incidents"
     model = Incident

@@ -1,4 +1,4 @@
-"""Forecasts of the error budget, the disk, the plan's limits and the backlogs."""
+"""Forecast the error budget, the disk, the limits of the plan, and backlogs."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ MAX_BUDGETS = 5
 
 
 def _pace(trend: Trend, unit: str, *, per: str = "day") -> str:
-    """Return the pace that a forecast is based on, such as "82 MB a day in the last 7 d"."""
+    """Return the pace on which a forecast is based, such as "82 MB a day in the last 7 d"."""
     if not trend.basis:
         return ""
     rate = trend.rate / 24 if per == "hour" else trend.rate
@@ -52,7 +52,7 @@ def error_budgets(now: datetime) -> Iterator[Forecast]:
 
 @forecast_source("health.database")
 def database(now: datetime) -> Iterator[Forecast]:
-    """Yield when the disk will be full. This is known only if the database is on this machine."""
+    """Yield the time when the disk will be full, which is known only if the database is on this machine."""
     free, size, course = free_disk_bytes(), database_size_bytes(), load_course(now=now)
     if free is not None:
         trend = forecast_size(course, limit=size + free, now=now)
@@ -103,7 +103,7 @@ def plan_limits(now: datetime) -> Iterator[Forecast]:
 
 @forecast_source("health.backlogs")
 def backlogs(now: datetime) -> Iterator[Forecast]:
-    """Yield when the existing backlogs will be cleared."""
+    """Yield the times when the existing backlogs will be cleared."""
     rows = Value.objects.filter(
         series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=QUEUE_BACKLOG),
         tier=Tier.MINUTE,

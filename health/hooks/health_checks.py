@@ -1,4 +1,4 @@
-"""Health checks of the portal's own dependencies: the critical ones first, then the optional ones."""
+"""Check the portal's own dependencies: first the critical ones, then the optional ones."""
 
 import secrets
 import shutil
@@ -24,7 +24,7 @@ from health.models import Backup
     "database", summary="Database", critical=True, timeout=2.0, fail_after=1, recover_after=1
 )
 def database() -> str:
-    """Use a separate connection: the pool would wait and retry, and this check must fail at once."""
+    """Check the database with a separate connection: the pool would wait and retry, and this check must fail early."""
     options = {**connection.settings_dict["OPTIONS"]}
     if connection.vendor == "postgresql":
         options |= {"pool": False, "connect_timeout": 2}
@@ -42,10 +42,10 @@ def database() -> str:
 
 @health_check("cache", summary="Cache (Redis)", timeout=2.0)
 def cache() -> str:
-    """Redis is optional. Without it, each process caches and counts on its own."""
+    """Check Redis, which is optional. Without Redis, each process has caches and counters of its own."""
     if not settings.REDIS_URL:
         raise NotConfigured("REDIS_URL is not set; each process uses its own cache")
-    # Bypasses IGNORE_EXCEPTIONS of django-redis, which would turn connection errors into cache misses.
+    # This bypasses IGNORE_EXCEPTIONS of django-redis, which would turn connection errors into cache misses.
     client = caches["default"].client.get_client(write=True)  # type: ignore[attr-defined]
     key = f"opsportal:health:{secrets.token_hex(4)}"
     client.set(key, b"1", ex=10)
@@ -55,7 +55,7 @@ def cache() -> str:
     return "Redis responds"
 
 
-# Beyond the first limit the queue is degraded, beyond the second it is down.
+# Above the first limit, the queue is degraded; above the second limit, it is down.
 TICK_LATE_SECONDS, TICK_MISSING_SECONDS = 150, 300
 LONG_WAIT_SECONDS, MAX_WAIT_SECONDS = 60, 300
 # A due job is queued every 5 s, so a job that waits longer than this finds no free worker.
@@ -130,7 +130,7 @@ def _describe_backlog(backlog: Backlog) -> str:
 
 # --- optional: if these fail, the portal is degraded -------------------------------------------------------
 
-# A single attempt and no circuit breaker: a check must see each failure and each recovery.
+# There is a single attempt and no circuit breaker, because a check must see each failure and each recovery.
 _stripe = outbound.Client("stripe-health", timeout=3, connect=2, attempts=1, breaker=False)
 _resend = outbound.Client("resend-health", timeout=3, connect=2, attempts=1, breaker=False)
 
@@ -187,7 +187,7 @@ def mail() -> str:
     return "the mail server responds"
 
 
-DISK_LOW, DISK_FULL = 0.10, 0.03  # shares of the disk that are free
+DISK_LOW, DISK_FULL = 0.10, 0.03  # The shares of the disk that are free.
 
 
 @health_check("disk", summary="Disk", timeout=2.0)
@@ -202,7 +202,7 @@ def disk() -> str:
     return message
 
 
-MAX_VERIFICATION_AGE = timedelta(days=8)  # verification runs weekly
+MAX_VERIFICATION_AGE = timedelta(days=8)  # The verification runs weekly.
 
 
 @health_check("backups", summary="Backups", timeout=2.0)

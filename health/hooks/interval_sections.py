@@ -1,4 +1,4 @@
-"""Section about alerts for a part of the timeline of the system-health page."""
+"""Show alerts for a selected part of the timeline on the system-health page."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics. They are read from the database, so every process and every node reports the same values."""
+"""Export metrics to Prometheus. They are read from the database, so all processes and nodes report the same values."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -112,7 +112,7 @@ def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
 def _by_app() -> Iterator[Metric]:
     """Yield rates per app over the last five full minutes.
 
-    These are gauges: a counter per app would have to add up every series of every day.
+    The metrics are gauges, because a counter per app would have to add up every series of every day.
     """
     until = Tier.MINUTE.floor(timezone.now())
     since = until - timedelta(minutes=5)
@@ -287,7 +287,7 @@ IMPACT_WINDOW = timedelta(days=1)
 
 @metric_source("health.impact")
 def impact() -> Iterator[Metric]:
-    """Yield the orders that problems of the last 24 hours affected, with the same figures as on the pages."""
+    """Yield the orders that problems of the last 24 hours affected. The figures are the same as on the pages."""
     catch_up()
     now = timezone.now()
     figures = figures_of(None, now=now, since=now - IMPACT_WINDOW)

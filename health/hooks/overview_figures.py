@@ -1,4 +1,4 @@
-"""Figures at the top of the system-health page: requests, active users and uptime."""
+"""Show requests, active users and uptime at the top of the system-health page."""
 
 from datetime import datetime, timedelta
 
@@ -110,7 +110,7 @@ def active_users(context: WidgetContext) -> Reading:
     respects_apps=True,
 )
 def uptime_of_the_month(context: WidgetContext) -> Reading:
-    """Return the share of good results of all required components in 30 days, and the error budget that is left."""
+    """Return the uptime of all required components in 30 days as a percentage, and the remaining error budget."""
     required = limit(Component.objects.in_use()).filter(is_required=True)
     today = Tier.DAY.floor(context.now)
     dates = [today - timedelta(days=ago) for ago in reversed(range(_UPTIME_DAYS))]

@@ -1,4 +1,4 @@
-"""Problem source for incidents, which affect orders through the alerts about their components."""
+"""Describe incidents as problems, which affect orders through the alerts about their components."""
 
 from django.urls import reverse
 from django.utils import timezone
@@ -26,5 +26,5 @@ def onset(id: int) -> Onset | None:
 
 @problem_source(INCIDENT, describe=describe, onset=onset)
 def nothing_of_their_own(first: int, last: int, limit: int) -> Page:
-    """Return no mentions: an incident has the orders of its alerts."""
+    """Return no mentions, because an incident has the orders of its alerts."""
     return Page()

@@ -1,4 +1,4 @@
-"""Sections of the weekly report about uptime and response times."""
+"""Add sections about uptime and response times to the weekly report."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Search sources for monitors, heartbeats, checks and incidents."""
+"""Find monitors, heartbeats, checks and incidents in the search of the portal."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ _ADMIN_NAMES = {
     respects_apps=True,
 )
 def find_silences(search: Search) -> Iterator[Hit]:
-    """Find "Silence" followed by the name of a check, monitor or heartbeat."""
+    """Find the action "Silence" for the name of a check, monitor or heartbeat."""
     if "silence".startswith(search.text.casefold().split()[0][:7]):
         for one in limit(Component.objects.order_by("title", "pk")):
             title = f"Silence {one.title} for two hours"

@@ -1,1 +1,1 @@
-"""Take over monitors, heartbeats and channels from other monitoring systems."""
+"""Import monitors, heartbeats and channels from other monitoring systems."""

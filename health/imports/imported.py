@@ -1,4 +1,4 @@
-"""What a file of another system contains: objects of a configuration file, their history, and what is lost."""
+"""Define the content of another system's file: objects of a configuration file, their history, and the losses."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -35,9 +35,12 @@ History = dict[tuple[Tier, datetime], Point]
 @dataclass
 class Imported:
     document: dict[str, list[Values]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)  # what cannot be taken over, or only in part
-    history: dict[str, History] = field(default_factory=dict)  # by the name of the component
-    ping_keys: dict[str, uuid.UUID] = field(default_factory=dict)  # by the name of the heartbeat
+    # These describe what cannot be imported, or only in part.
+    notes: list[str] = field(default_factory=list)
+    # The keys are the names of components.
+    history: dict[str, History] = field(default_factory=dict)
+    # The keys are the names of heartbeats.
+    ping_keys: dict[str, uuid.UUID] = field(default_factory=dict)
 
     def add(self, kind: str, values: Values) -> None:
         self.document.setdefault(kind, []).append(
@@ -46,12 +49,12 @@ class Imported:
 
 
 def name_of(prefix: str, number: object, title: str) -> str:
-    """Return the key of an object. The other system's number is in it, so that a second import finds the object."""
+    """Return the key of an object. It contains the other system's number, so a second import finds the object."""
     return f"{prefix}-{number}-{slugify(title)}"[:100].strip("-")
 
 
 def literal(value: Any) -> Any:
-    """Return a value in which texts stand for themselves: `${` begins a reference in configuration files."""
+    """Return a value in which texts are literal, because `${` begins a reference in configuration files."""
     if isinstance(value, str):
         return value.replace("${", "$${")
     if isinstance(value, Mapping):
@@ -60,7 +63,7 @@ def literal(value: Any) -> Any:
 
 
 def to_minutes(seconds: float, note: Callable[[str], None], what: str, *, lowest: int = 1) -> int:
-    """Return whole minutes, rounded up, and note a difference."""
+    """Return whole minutes, rounded up, and add a note if the value changed."""
     minutes = max(lowest, -int(-seconds // 60))
     if minutes * 60 != seconds:
         note(f"{what} is {minutes} min instead of {seconds:g} s")

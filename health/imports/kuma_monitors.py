@@ -1,4 +1,4 @@
-"""The types of monitors of Uptime Kuma, as members of ours."""
+"""Convert the monitor types of Uptime Kuma to those of the portal."""
 
 import base64
 import json

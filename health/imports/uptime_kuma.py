@@ -1,6 +1,6 @@
 """Read the database of Uptime Kuma 1 or 2 (`kuma.db`), or a backup of Uptime Kuma 1 (JSON).
 
-The columns are those of its schema at versions 1.23 and 2.5; a column that an older version lacks is read as empty.
+The columns are those in the schemas of versions 1.23 and 2.5. A column that an older version lacks is read as empty.
 """
 
 import json
@@ -31,9 +31,9 @@ PREFIX = "kuma"
 DOWN, UP, MAINTENANCE = 0, 1, 3
 MAX_TIMEOUT_SECONDS = 15
 MAX_INTERVAL_MINUTES = 1_440
-# Names in backups that differ from the columns by more than camel case.
+# These names in backups differ from the columns by more than camel case.
 _BACKUP_NAMES = {"accepted_statuscodes": "accepted_statuscodes_json"}
-# type of a notification -> kind of channel, and its settings by the names of ours
+# Maps the type of a notification to a kind of channel, and its settings by their names in the portal.
 CHANNELS: dict[str, tuple[str, dict[str, str]]] = {
     "slack": ("slack", {"webhook_url": "slackwebhookURL"}),
     "discord": ("discord", {"webhook_url": "discordWebhookUrl"}),
@@ -46,7 +46,7 @@ CHANNELS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def read_file(path: Path, *, now: datetime) -> Imported:
-    """Return what a file contains. Raises UnreadableFile."""
+    """Return the content of a file. Raises UnreadableFile."""
     try:
         with path.open("rb") as file:
             start = file.read(16)
@@ -103,7 +103,7 @@ def _read_database(path: Path, *, now: datetime) -> Imported:
 def _read_history(
     connection: sqlite3.Connection, tables: set[str], monitor_id: int, now: datetime
 ) -> History:
-    """Return hours and days: from the statistics of version 2 or, where there are none, from single results."""
+    """Return the history by hours and days: from the statistics of version 2, or else from single results."""
     found: History = {}
     for tier, table in ((Tier.HOUR, "stat_hourly"), (Tier.DAY, "stat_daily")):
         if table not in tables:
@@ -176,7 +176,7 @@ def _column(name: str) -> str:
 
 # --- monitors ------------------------------------------------------------------------------------------
 class _Monitors:
-    """Adds the monitors and heartbeats. `names` has the key of each one by its number there."""
+    """A converter that adds the monitors and heartbeats. `names` maps the number of each in Uptime Kuma to its key."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class _Monitors:
             self.imported.notes.append(f"{title}: {text}.")
 
         if kind == "group":
-            return  # its members have its name as their group
+            return  # The members of the group have its name as their group.
         if kind != "push" and kind not in READERS:
             note(f"monitors of the type {kind or '?'} are not supported")
             return
@@ -250,7 +250,7 @@ class _Monitors:
         self.imported.add(kind, {name: literal(value) for name, value in values.items()})
 
     def _group(self, row: Row) -> str:
-        """Return the names of the groups above a monitor or, without one, its group on a status page."""
+        """Return the names of the groups that contain a monitor or, without a group, its group on a status page."""
         names: list[str] = []
         parent, seen = row.get("parent"), {row["id"]}
         while parent in self.rows and parent not in seen:
@@ -266,7 +266,7 @@ class _Monitors:
 
 
 def _timeout(row: Row, note: Note) -> int:
-    """Return the time limit. Without one, Uptime Kuma waits for 80 % of the interval."""
+    """Return the time limit. Without a time limit, Uptime Kuma waits for 80 % of the interval."""
     given = float(row.get("timeout") or 0) or int(row.get("interval") or 60) * 0.8
     seconds = max(1, min(round(given), MAX_TIMEOUT_SECONDS))
     if seconds != given:

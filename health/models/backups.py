@@ -1,4 +1,4 @@
-"""Backups and the results of their verification."""
+"""Define backups and the results of their verification."""
 
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ class BackupQuerySet(models.QuerySet["Backup"]):
 
 
 class Backup(models.Model):
-    """A backup file, with the row counts of the database to compare a test restore with."""
+    """A backup file, and the row counts of the database, with which a test restore is compared."""
 
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)

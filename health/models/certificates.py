@@ -1,4 +1,4 @@
-"""Models of the TLS certificates of https monitors, one component per host and port."""
+"""Define the TLS certificates of https monitors, with one component per host and port."""
 
 from typing import ClassVar
 
@@ -15,8 +15,8 @@ class CertificateQuerySet(models.QuerySet["Certificate"]):
 class Certificate(Component):
     """The certificate of an address. It is degraded before it expires, and down afterwards.
 
-    `health.services.certificates` creates one for each address of an enabled https monitor, and deletes it with the
-    last of them.
+    `health.services.certificates` creates a row for each address of an enabled https monitor, and deletes the row
+    together with the last monitor of the address.
     """
 
     host = models.CharField(max_length=255, editable=False)

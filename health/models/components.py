@@ -1,4 +1,4 @@
-"""Models of components (the portal's own checks, external monitors and heartbeats), their results and uptime."""
+"""Define components (the portal's own checks, external monitors and heartbeats), their results and uptime."""
 
 import re
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ _TAG = re.compile(r"[\w.:/-]{1,40}")
 
 
 def split_tags(text: str) -> list[str]:
-    """Return the tags of a text such as "eu, Shop", in lower case, each once and in order."""
+    """Return the tags in a text such as "eu, Shop": in lower case, sorted, and without repetitions."""
     return sorted({part.strip().lower() for part in text.split(",") if part.strip()})
 
 
@@ -45,7 +45,7 @@ def validate_tags(value: str) -> None:
 
 
 class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at runtime
-    """Tags in one text, which is stored in lower case, sorted and without repetitions: "eu, shop"."""
+    """A field with several tags in one text, which is in lower case, sorted and without repetitions: "eu, shop"."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"max_length": 300, "validators": [validate_tags], **kwargs})
@@ -55,7 +55,7 @@ class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at r
 
 
 def having_tag(tag: str) -> Q:
-    """Return the condition that a component has a tag, which is one part of the text in `tags`."""
+    """Return the condition that a component has a tag, which is a part of the text in `tags`."""
     return (
         Q(tags=tag)
         | Q(tags__startswith=f"{tag}, ")
@@ -82,7 +82,7 @@ class ComponentQuerySet(models.QuerySet["Component"]):
 
 
 class Component(models.Model):
-    """Anything that can be up or down. `status` is the damped status, `last_*` the newest single result."""
+    """An object that can be up or down. `status` is the damped status; `last_*` is the newest single result."""
 
     kind = models.CharField(max_length=20, choices=ComponentKind)
     name = models.SlugField(max_length=100, unique=True)
@@ -196,7 +196,7 @@ RESULT_RETENTION = timedelta(hours=48)
 
 
 class CheckResult(models.Model):
-    """One result of one component. Deleted after 48 hours; its roll-up is `Uptime`."""
+    """One result of one component. It is deleted after 48 hours; `Uptime` has the roll-up."""
 
     component = models.ForeignKey(Component, models.CASCADE, related_name="results")
     at = models.DateTimeField()
@@ -226,7 +226,7 @@ class Uptime(models.Model):
     """The number of results of a component in one hour or UTC day. Results in maintenance are counted separately."""
 
     component = models.ForeignKey(Component, models.CASCADE, related_name="uptimes")
-    tier = models.PositiveIntegerField()  # either Tier.HOUR or Tier.DAY
+    tier = models.PositiveIntegerField()  # Either Tier.HOUR or Tier.DAY.
     start = models.DateTimeField()
     healthy = models.PositiveIntegerField(default=0)
     degraded = models.PositiveIntegerField(default=0)

@@ -1,4 +1,4 @@
-"""Models of heartbeats, which are jobs that must check in, and of their runs."""
+"""Define heartbeats, which are jobs that must check in, and their runs."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -78,7 +78,7 @@ class Heartbeat(Component):
             models.UniqueConstraint(
                 fields=["app", "slug", "environment"], name="one_heartbeat_per_job"
             ),
-            # In a unique constraint, NULL is different from NULL.
+            # In a unique constraint, two NULL values count as different.
             models.UniqueConstraint(
                 fields=["slug", "environment"],
                 condition=models.Q(app=None),
@@ -124,7 +124,7 @@ class CheckInStatus(models.TextChoices):
 
 
 class CheckIn(models.Model):
-    """One run of a job, as reported by the job, or recorded when it was missed. Deleted after 35 days."""
+    """One run of a job, as reported by the job or recorded when it was missed. It is deleted after 35 days."""
 
     heartbeat = models.ForeignKey(Heartbeat, models.CASCADE, related_name="check_ins")
     check_in_id = models.UUIDField(default=uuid.uuid4)

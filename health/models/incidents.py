@@ -1,4 +1,4 @@
-"""Models of incidents, opened automatically or by staff, with their updates and a post-mortem."""
+"""Define incidents, which the portal or staff open, with their updates and a post-mortem."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Models of maintenance windows."""
+"""Define maintenance windows."""
 
 from datetime import datetime
 from typing import ClassVar

@@ -1,6 +1,7 @@
-"""Measurements as roll-ups. A series is one measured quantity; a point is one minute, hour or day of it.
+"""Store measurements as roll-ups. A series is one measured quantity; a point is one minute, hour or day of a series.
 
-Single measurements are not stored. Years of data stay small, and every number on a page is read from a few rows.
+Single measurements are not stored, so years of data take little space, and each number on a page is read from a few
+rows.
 """
 
 from datetime import datetime, timedelta
@@ -50,7 +51,7 @@ class SeriesKind(models.TextChoices):
 
 class SeriesQuerySet(models.QuerySet["Series"]):
     def total(self, kind: str) -> "SeriesQuerySet":
-        """Select the series that totals the calls of this kind over all apps."""
+        """Select the series with the total of the calls of this kind over all apps."""
         return self.filter(app=None, kind=kind, name="")
 
     def of_apps(self, kind: str) -> "SeriesQuerySet":
@@ -58,7 +59,7 @@ class SeriesQuerySet(models.QuerySet["Series"]):
 
 
 class Series(models.Model):
-    """A measured quantity: a function, a gauge or a delivery outcome. Without an app: the total of all apps.
+    """A measured quantity: a function, a gauge or a delivery outcome. A series without an app is the total of all apps.
 
     Calls are kept apart by the environment that the app reports, such as "production".
     """
@@ -92,7 +93,7 @@ class Series(models.Model):
 
 
 class Point(models.Model):
-    """The base of all points: the series, the length and the start."""
+    """The base of all points, with the series, the length and the start."""
 
     series = models.ForeignKey(Series, models.CASCADE, related_name="+")
     tier = models.PositiveIntegerField(choices=Tier)
@@ -107,7 +108,7 @@ class Point(models.Model):
 class Latency(Point):
     """Calls in one minute, hour or day: counts, and a histogram of the durations in the fields b0, b1, …
 
-    If an app measures only a sample, `count` and the others are estimates from `measured` calls.
+    If an app measures only a sample, `count` and the other values are estimates from `measured` calls.
     """
 
     count = models.BigIntegerField(default=0)
@@ -129,7 +130,7 @@ class Latency(Point):
         return f"{self.series_id} {self.start:%Y-%m-%d %H:%M}: {self.count}"
 
 
-# One column per bucket: adding to a histogram is then a single UPDATE without a prior read.
+# There is one column per bucket, so adding to a histogram is a single UPDATE without a prior read.
 for _bucket in Latency.BUCKETS:
     Latency.add_to_class(_bucket, models.IntegerField(default=0))
 
@@ -186,7 +187,7 @@ class ActiveUser(models.Model):
 
 
 class SignalBatch(models.Model):
-    """A batch of signals that was already recorded, to ignore repeated ones. Deleted after 48 hours."""
+    """A batch of signals that has been recorded, stored to ignore repetitions. It is deleted after 48 hours."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     batch_id = models.CharField(max_length=100)

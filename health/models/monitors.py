@@ -1,4 +1,4 @@
-"""Monitors: external addresses that are probed regularly, and the requests that an HTTP monitor sends first."""
+"""Define monitors, which probe external addresses regularly, and the requests that an HTTP monitor sends first."""
 
 import re
 from datetime import datetime, timedelta
@@ -68,13 +68,13 @@ class ValueMatch(models.TextChoices):
 
 class MonitorQuerySet(models.QuerySet["Monitor"]):
     def due(self, now: datetime) -> "MonitorQuerySet":
-        # The minute tick is not exact, so a monitor that is due within seconds is due now.
+        # The minute tick is not exact, so a monitor that is due within seconds is checked now.
         soon = now + timedelta(seconds=5)
         return self.filter(is_enabled=True).filter(Q(next_run_at=None) | Q(next_run_at__lte=soon))
 
 
 class HTTPRequest(models.Model):
-    """A request, and the status of its response: the last one of a monitor, or a step before it."""
+    """A request, and the status of its response. It is the last request of a monitor, or a step before it."""
 
     METHODS: ClassVar = [
         (m, m) for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -100,7 +100,10 @@ class HTTPRequest(models.Model):
 
 
 class Monitor(HTTPRequest, Component):
-    """An address that is probed regularly. The scheme of the address says how: see `health.monitor_types`."""
+    """An address that is probed regularly.
+
+    The scheme of the address determines the type, see `health.monitor_types`.
+    """
 
     url = models.CharField(
         "address",
@@ -220,14 +223,14 @@ class Monitor(HTTPRequest, Component):
 
     @property
     def certificate_address(self) -> tuple[str, int] | None:
-        """Return the host and port of the certificate; None unless TLS begins with the connection."""
+        """Return the host and port of the certificate, or None if the connection does not begin with TLS."""
         if urlsplit(self.url).scheme not in TLS_SCHEMES or not self.host:
             return None
         return self.host, self.port
 
 
 class MonitorStep(HTTPRequest):
-    """A request that an HTTP monitor sends before its own one, for example to sign in."""
+    """A request that an HTTP monitor sends before its main request, for example to sign in."""
 
     monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="steps")
     position = models.PositiveSmallIntegerField(default=1)

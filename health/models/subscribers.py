@@ -29,7 +29,7 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
 
 
 class Subscriber(models.Model):
-    """An address that asked for updates. It receives them once confirmed; otherwise it is deleted after two days."""
+    """An address that requested updates. It is deleted after two days unless it is confirmed."""
 
     kind = models.CharField(
         max_length=10,

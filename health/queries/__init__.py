@@ -1,1 +1,1 @@
-"""Functions that only read, for pages, alert rules and other apps. Measurements are read from roll-ups."""
+"""Read data for pages, alert rules and other apps. Measurements are read from roll-ups."""

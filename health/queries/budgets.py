@@ -13,7 +13,7 @@ from health.verdict import Status
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WINDOW = WINDOWS["30 d"]
 BASES = (timedelta(minutes=12), HOUR, 6 * HOUR, DAY, 7 * DAY)
-# the results of this time are read one by one, so that an outage shows within minutes
+# The results of this time are read one by one, so that an outage shows within minutes.
 RAW = 6 * HOUR
 STEP = timedelta(minutes=2)
 
@@ -26,9 +26,10 @@ class Budget:
 
 
 def forecast_budgets(*, now: datetime) -> list[Budget]:
-    """Return when the budgets of components that failed in the last week are used up, the soonest first.
+    """Return when the budgets of components that failed in the last week are used up, with the earliest first.
 
-    A budget is that of the last 30 days. Failures that leave these days are not subtracted, so it may last longer.
+    A budget covers the last 30 days. The forecast does not consider that old failures leave this period, so the budget
+    may last longer.
     """
     week = Uptime.objects.filter(tier=Tier.HOUR, start__gte=now - 7 * DAY, unhealthy__gt=0)
     components = list(Component.objects.in_use().filter(pk__in=week.values("component")))
@@ -56,7 +57,7 @@ def forecast_budgets(*, now: datetime) -> list[Budget]:
 
 
 def _courses(components: list[Component], now: datetime) -> dict[int, list[tuple[datetime, float]]]:
-    """Return the number of failed results of the last week per hour, and per two minutes in the last hours."""
+    """Return the number of failed results per hour of the last week, and per two minutes of the last hours."""
     raw_since = Tier.HOUR.floor(now - RAW)
     by_hour: dict[int, dict[datetime, int]] = defaultdict(dict)
     rows = Uptime.objects.filter(

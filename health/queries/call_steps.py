@@ -1,6 +1,6 @@
 """Find calls that became slower or began to fail, and apps with more or fewer requests, just before a time.
 
-They are read from the minutes of the roll-ups, which are kept for 48 hours.
+The data comes from the minutes of the roll-ups, which are kept for 48 hours.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,16 +15,17 @@ from core.lib.steps import Step, find_step
 from health.models import Latency, Series, SeriesKind, Tier
 
 MINUTE = timedelta(minutes=1)
-USUAL = timedelta(minutes=75)  # the length of the earlier time that shows the usual level
-# the length of the time afterwards, because measurements arrive in batches
+USUAL = timedelta(minutes=75)  # The length of the earlier time that shows the usual level.
+# The length of the time afterwards, because measurements arrive in batches.
 AFTERWARDS = timedelta(minutes=6)
-# Each of these parts of the last minutes is compared with the time before, to select the series that are examined.
+# Each of these parts of the last minutes is compared with the earlier time to select the series for examination.
 PARTS = ((15, 10), (10, 5), (5, -6))
 MIN_SLOWER = 2.0
 MIN_SLOWER_MS = 50.0
-MIN_FAILING = 0.2  # minimum increase of the share of failing calls
-MIN_REQUESTS = 10.0  # minimum change in requests per minute
-MIN_AFTERWARDS = 2  # minimum number of minutes after the step; a single slow minute is no step
+MIN_FAILING = 0.2  # The minimum increase in the share of failing calls.
+MIN_REQUESTS = 10.0  # The minimum change in requests per minute.
+# The minimum number of minutes after the step, because a single slow minute is no step.
+MIN_AFTERWARDS = 2
 MAX_SERIES = 12
 
 
@@ -104,7 +105,7 @@ def _times(factor: float) -> str:
 
 
 def _suspicious(at: datetime) -> list[Series]:
-    """Return the functions of which a part of the last minutes was slower or failed more than before."""
+    """Return the functions that were slower or failed more often in a part of the last minutes than before."""
     sums: dict[str, Any] = {}
     spans = [
         (USUAL, PARTS[0][0] * MINUTE),
@@ -140,7 +141,7 @@ def _suspicious(at: datetime) -> list[Series]:
 
 
 def _part(row: Mapping[str, Any], number: int) -> tuple[float, float] | None:
-    """Return the mean duration and the share of failures in a part of the time, or None without calls."""
+    """Return the mean duration and the share of failures in a part of the time, or None if there were no calls."""
     count = row[f"count_{number}"]
     if not count:
         return None
@@ -168,7 +169,7 @@ def find_traffic_steps(at: datetime) -> Iterator[CallStep]:
     for (app_id, name, environment), values in sorted(counts.items()):
         step = find_step(values, min_change=MIN_REQUESTS, min_after=MIN_AFTERWARDS)
         if step is None or not step.before:
-            continue  # the app has just begun to report, which is no change in traffic
+            continue  # The app has just begun to report, which is no change in traffic.
         amount = f"{step.before:,.0f} to {step.after:,.0f} a minute"
         what = "rose" if step.after > step.before else "fell"
         yield CallStep(

@@ -34,13 +34,13 @@ def load_states() -> Mapping[str, tuple[Component, State]]:
 
 
 def silence_url(component: Component) -> str:
-    """Return the address of a form that silences the component's alerts, for two hours unless it is changed."""
+    """Return the URL of a form that silences the component's alerts, by default for two hours."""
     query = {"key": component.alert_key, "comment": component.title}
     return f"{reverse('admin:alerts_silence_add')}?{urlencode(query)}"
 
 
 def worst_first(components: Iterable[Component]) -> list[Component]:
-    """Sort by status, then required and public ones first, then by kind and title, with numbers in titles by value."""
+    """Sort by status, then required and public ones first, then by kind and title. Numbers in titles sort by value."""
     return sorted(
         components,
         key=lambda one: (
@@ -71,7 +71,7 @@ class Group:
 
 
 def load_groups(components: QuerySet[Component]) -> list[Group]:
-    """Return the groups of the enabled components, by title; components without a group are left out."""
+    """Return the groups of the enabled components by title. Components without a group are left out."""
     statuses: dict[str, list[str]] = {}
     rows = components.filter(is_enabled=True).exclude(group="").order_by()
     for group, status in rows.values_list("group", "status"):
@@ -96,7 +96,7 @@ def _group(title: str, statuses: Sequence[str]) -> Group:
 
 
 def load_in_use() -> list[Component]:
-    """Return the enabled components, except those that are not configured; required ones first."""
+    """Return the enabled components that are configured, with the required ones first."""
     return list(limit(Component.objects.in_use()).in_order())
 
 
@@ -120,7 +120,7 @@ def app_ids_of_components() -> dict[int, int]:
 
 
 class ComponentsUnderMaintenance:
-    """The set of components that a running maintenance window covers. A window without components covers all."""
+    """A set of the components that a running maintenance window covers. A window without components covers all."""
 
     def __init__(self, now: datetime) -> None:
         self._covers_all = False

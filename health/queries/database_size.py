@@ -25,7 +25,7 @@ def database_size_bytes() -> int:
 
 
 def free_disk_bytes() -> int | None:
-    """Return how much the database can grow on its disk, or None if the disk is another machine's."""
+    """Return the number of bytes by which the database can grow, or None if its disk belongs to another machine."""
     if connection.vendor == "postgresql":
         return None
     return shutil.disk_usage(Path(str(connection.settings_dict["NAME"])).absolute().parent).free

@@ -1,4 +1,4 @@
-"""Read how many SMS and e-mails were delivered."""
+"""Read the numbers of delivered SMS and e-mails."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +37,7 @@ def series_name(channel: str, outcome: str) -> str:
 
 
 def count_deliveries(channel: str, since: datetime, until: datetime) -> DeliveryCounts:
-    """Return the number of messages of the channel over all apps."""
+    """Return the number of messages of the channel, over all apps."""
     names = {outcome: series_name(channel, outcome) for outcome in DELIVERY_OUTCOMES}
     sums = sum_values(SeriesKind.DELIVERY, names.values(), since, until)
     return DeliveryCounts(**{outcome: sums[name] for outcome, name in names.items()})

@@ -34,6 +34,6 @@ def describe_incident(incident: Incident, *, now: datetime, url: str) -> Descrip
 
 
 def incident_impact(incident: Incident, *, now: datetime, url: str) -> Summary:
-    """Return what the incident costs: exact figures by reference, and an estimate by time."""
+    """Return the cost of the incident: exact figures from references, and an estimate from its time."""
     description = describe_incident(incident, now=now, url=url)
     return summarize(INCIDENT, incident.pk, description, now=now, is_estimated=True)

@@ -15,7 +15,7 @@ from health.queries.resolutions import resolution_for, tier_for
 
 @dataclass
 class LatencySummary:
-    """The totals and the histogram of a number of calls, which are estimates if fewer were `measured`."""
+    """The totals and the histogram of some calls. They are estimates if fewer calls were `measured`."""
 
     count: int = 0
     measured: int = 0
@@ -26,7 +26,7 @@ class LatencySummary:
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> "LatencySummary":
-        """Add up rows of count, measured, failed, total_ms, highest_ms and the buckets."""
+        """Add up rows with count, measured, failed, total_ms, highest_ms and the buckets."""
         columns = list(zip(*rows, strict=True))
         if not columns:
             return cls()
@@ -54,7 +54,7 @@ class LatencySummary:
 
 Key = TypeVar("Key")
 _TOTALS = ("count", "measured", "failed", "total_ms")
-_COLUMNS = (*_TOTALS, "highest_ms", *Latency.BUCKETS)  # the columns that LatencySummary.of expects
+_COLUMNS = (*_TOTALS, "highest_ms", *Latency.BUCKETS)  # LatencySummary.of expects these columns.
 _SUMS = {name: Sum(name) for name in _TOTALS}
 _BUCKETS = {f"sum_{name}": Sum(name) for name in Latency.BUCKETS}
 
@@ -68,7 +68,7 @@ def latency_rows(
 
 
 def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
-    """Summarize all calls of the series in the span. See `tier_for` for the precision of its ends."""
+    """Summarize all calls of the series in the period. See `tier_for` for the precision of its ends."""
     rows = latency_rows(series, since, until, tier_for(until - since)).aggregate(
         **_SUMS, highest=Max("highest_ms"), **_BUCKETS
     )
@@ -76,7 +76,7 @@ def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> Lat
 
 
 def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySummary:
-    """Summarize the calls of the clock hour that contains `timestamp`, of which minutes may no longer be stored."""
+    """Summarize the calls in the clock hour that contains `timestamp`. Its minutes may no longer be stored."""
     rows = Latency.objects.filter(
         series__in=series, tier=Tier.HOUR, start=Tier.HOUR.floor(timestamp)
     )
@@ -86,7 +86,7 @@ def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySumm
 def summarize_by_kind(
     kinds: Collection[SeriesKind], since: datetime, until: datetime
 ) -> dict[SeriesKind, LatencySummary]:
-    """Summarize the calls of all apps in the span, by kind."""
+    """Summarize the calls of all apps in the period by kind."""
     series = Series.objects.filter(app=None, kind__in=kinds, name="")
     rows = latency_rows(series, since, until, tier_for(until - since))
     return _summarize_by(rows, "series__kind", kinds)
@@ -95,7 +95,7 @@ def summarize_by_kind(
 def summarize_by_app(
     series: QuerySet[Series], since: datetime, until: datetime
 ) -> list[tuple[str, LatencySummary]]:
-    """Summarize the calls of the series in the span for each app that has any, ordered by the app's name."""
+    """Summarize the calls of the series in the period for each app that has any, sorted by the app's name."""
     rows = latency_rows(series, since, until, tier_for(until - since))
     apps = sorted(set(series.values_list("app__name", flat=True)))
     summaries = _summarize_by(rows, "series__app__name", apps)
@@ -107,7 +107,7 @@ def _summarize_by(
 ) -> dict[Key, LatencySummary]:
     """Summarize rows by a column.
 
-    Adds up in Python: for some hundred rows that is cheaper than an aggregate query with thirty sums.
+    The sums are computed in Python, because for some hundred rows this is cheaper than a query with thirty sums.
     """
     found: dict[Key, list[Sequence[Any]]] = {key: [] for key in keys}
     for key, *figures in rows.values_list(by, *_COLUMNS):
@@ -118,13 +118,13 @@ def _summarize_by(
 def summarize_per_slot(
     series: QuerySet[Series], since: datetime, until: datetime
 ) -> dict[datetime, LatencySummary]:
-    """Return every slot of the span in order, with a summary of its calls."""
+    """Return every slot of the period in order, with a summary of its calls."""
     resolution = resolution_for(until - since)
     slots = resolution.slots(since, until)
     rows_of: list[list[Sequence[float]]] = [[] for _ in slots]
     rows = latency_rows(series, since, until, resolution.tier).values_list("start", *_COLUMNS)
     slot_number = 0
-    # Sorted in Python: with ORDER BY, SQLite scans all series of that time by the index on `start`.
+    # The rows are sorted in Python. With ORDER BY, SQLite would scan all series of that time by the index on `start`.
     for start, *figures in sorted(rows, key=itemgetter(0)):
         while slot_number + 1 < len(slots) and start >= slots[slot_number + 1]:
             slot_number += 1
@@ -142,7 +142,7 @@ class SeriesLatency:
 def rank_series(
     kind: str, since: datetime, until: datetime, *, limit: int = 8
 ) -> list[SeriesLatency]:
-    """Return the series of a kind with the most failures and, among equals, with the longest total duration.
+    """Return the series of a kind, sorted by the number of failures and then by the total duration, highest first.
 
     The environments of an app count together.
     """
@@ -175,14 +175,14 @@ def rank_series(
 class SlowSeries:
     app: str
     name: str
-    measured: int  # calls in the minutes with a slow one
+    measured: int  # The number of calls in the minutes that contain a slow call.
     highest_ms: float
 
 
 def find_slowest(
     kinds: Iterable[SeriesKind], since: datetime, until: datetime, *, above_ms: float
 ) -> list[SlowSeries]:
-    """Return all series with a call that took longer than `above_ms`, slowest first."""
+    """Return all series with a call that took longer than `above_ms`, with the slowest first."""
     rows = (
         Latency.objects.filter(
             series__in=Series.objects.filter(kind__in=list(kinds), app__isnull=False),

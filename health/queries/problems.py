@@ -36,7 +36,7 @@ MAX_CONSEQUENCES = 3
 class Problem:
     """A failing component or active alerts with one cause, ready to display."""
 
-    tone: Tone  # CRITICAL or WARNING
+    tone: Tone  # CRITICAL or WARNING.
     title: str
     message: str
     since: datetime | None
@@ -45,7 +45,7 @@ class Problem:
     is_outage: bool = False
     alerts: tuple[SystemAlert, ...] = ()  # worst first
     component: Component | None = None
-    cost: Summary | None = None  # cost of the alerts, if they affect orders
+    cost: Summary | None = None  # The cost of the alerts, if they affect orders.
 
 
 def load_urgent_alerts() -> list[SystemAlert]:
@@ -161,14 +161,15 @@ def _order(problem: Problem, others: Iterable[SystemAlert]) -> tuple[object, ...
 
 
 def worst_tone(problems: Iterable[Problem]) -> Tone:
-    """Return the tone of the worst problem; OK without problems."""
+    """Return the tone of the worst problem, or OK without problems."""
     return min((one.tone for one in problems), key=_RANK.__getitem__, default=Tone.OK)
 
 
 def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
     """Return the problems with the cost of their alerts, the same figures as on the pages of the alerts.
 
-    Only the first one gets an estimate, because several estimates of the same time would look like different losses.
+    Only the first problem gets an estimate, because several estimates of the same time would look like different
+    losses.
     """
     is_caught_up = catch_up()
     return [

@@ -1,6 +1,6 @@
 """Load the public part of the portal's health into plain values.
 
-The values are served as JSON at `/status/status.json`, so their field names are part of that interface.
+`/status/status.json` serves these values as JSON, so their field names are part of the public interface.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ INCIDENT_HISTORY = timedelta(days=14)
 MAX_INCIDENTS = 20
 HISTORY_PAGE_SIZE = 20
 MAX_MAINTENANCE_WINDOWS = 10
-# The time of a feed without entries. It must not change, because feed readers would expect new entries.
+# The time of a feed without entries must not change, because feed readers would then expect new entries.
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 _RANK = {"unhealthy": 0, "degraded": 1, "unknown": 2, "maintenance": 3}
 
@@ -48,8 +48,8 @@ class DayBar(msgspec.Struct):
 
 class PublicComponent(msgspec.Struct):
     title: str
-    status: str  # a verdict.Status, or "maintenance"
-    uptime_percent: float | None  # None while there is less than a day of results
+    status: str  # A verdict.Status, or "maintenance".
+    uptime_percent: float | None  # None while there is less than a day of results.
     days: list[DayBar]
     measured_since: datetime | None = None  # None: measured for more than 90 days
     group: str = ""
@@ -93,7 +93,7 @@ class PublicGroup(msgspec.Struct):
 
     @property
     def summary(self) -> str:
-        """Return the number of components, or of those with a problem: "2 of 12 down"."""
+        """Return the number of components, or of those with a problem, such as "2 of 12 down"."""
         count = len(self.components)
         down = sum(one.status == Status.UNHEALTHY for one in self.components)
         affected = sum(not one.is_operational for one in self.components)
@@ -147,13 +147,13 @@ class PublicStatus(msgspec.Struct):
     components: list[PublicComponent] = []
     incidents: list[PublicIncident] = []
     maintenance: list[PublicMaintenance] = []
-    # time of the last public change of any incident, shown or not
+    # The time of the last public change of any incident, shown or not.
     incidents_changed_at: datetime = NEVER
     page: PublicPage = msgspec.field(default_factory=PublicPage)
 
     @property
     def groups(self) -> list[PublicGroup]:
-        """Return the components by group: those without one first, then the groups by title."""
+        """Return the components by group: first those without a group, then the groups by title."""
         return group_components(self.components)
 
     @property
@@ -189,7 +189,7 @@ def load_public_status(*, now: datetime) -> PublicStatus:
     )
     statuses = [one.status for one in components if one not in under_maintenance]
     if 2 * statuses.count(Status.UNHEALTHY) > len(statuses):
-        overall = Status.UNHEALTHY  # most public components are down, required or not
+        overall = Status.UNHEALTHY  # Most public components are down, required or not.
     return PublicStatus(
         made_at=now,
         status=str(overall),
@@ -216,7 +216,7 @@ def load_public_status(*, now: datetime) -> PublicStatus:
 
 
 def _maintenance_silences(now: datetime) -> list[PublicMaintenance]:
-    """Return the alert silences for planned work that are in force.
+    """Return the alert silences in force that announce planned work.
 
     Negative ids distinguish them from maintenance windows.
     """

@@ -1,4 +1,4 @@
-"""Choose the roll-ups and the slot length with which a time span is read and drawn. Pure functions."""
+"""Choose the roll-ups and the slot length for reading and drawing a period. All functions are pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ def resolution_for(span: timedelta) -> Resolution:
 
 
 def value_resolution_for(span: timedelta) -> Resolution:
-    """Return the resolution for charts of counters and gauges: coarser, because there are many more series."""
+    """Return the resolution for charts of counters and gauges, which is coarser because there are many more series."""
     if span <= timedelta(hours=2):
         return Resolution(Tier.MINUTE, timedelta(minutes=1))
     if span <= timedelta(days=8):
@@ -49,7 +49,7 @@ def value_resolution_for(span: timedelta) -> Resolution:
 
 
 def tier_for(span: timedelta) -> Tier:
-    """Return the roll-ups for totals over `span`: few rows, with negligible error at both ends of the span."""
+    """Return the roll-ups for totals over `span`: few rows, with a negligible error at both ends."""
     if span <= timedelta(hours=3):
         return Tier.MINUTE
     return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY

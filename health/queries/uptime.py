@@ -1,6 +1,6 @@
-"""Read how much of the time components were up: from hourly and daily roll-ups, and from raw results for recent hours.
+"""Read the uptime of components from hourly and daily roll-ups, and from single results for recent hours.
 
-Degraded counts as up. Results during maintenance are not counted, and neither is time without results.
+Degraded counts as up. Results during maintenance and time without results are not counted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ WINDOWS: dict[str, timedelta] = {
     "30 d": timedelta(days=30),
     "90 d": timedelta(days=90),
 }
-# The least time for a percentage: with less, one short failure distorts it too much.
+# The minimum time for a percentage. In a shorter time, one short failure would distort the percentage too much.
 MIN_MEASURED = timedelta(hours=24)
 # Longer windows are read from hourly roll-ups.
 MAX_RAW_WINDOW = timedelta(hours=12)
@@ -56,7 +56,7 @@ class Availability:
 
     @property
     def budget_left(self) -> float | None:
-        """Return the remaining share of the error budget: 1 is unused, below 0 is overspent."""
+        """Return the remaining share of the error budget, which is 1 if unused and negative if overspent."""
         return 1 - self.down / self.total / (1 - GOAL) if self.total else None
 
     @property
@@ -112,7 +112,7 @@ def day_in_words(day: Day) -> str:
     return f"{date}: {percent_in_words(percent)} up{maintained}"
 
 
-@lru_cache(maxsize=200)  # all components share the same ninety days
+@lru_cache(maxsize=200)  # All components share the same ninety days.
 def _date_in_words(date: datetime) -> str:
     return f"{date.day} {date:%b %Y}"
 
@@ -157,10 +157,10 @@ class UptimeLine:
 
     component: Component
     days: list[Day]
-    availabilities: list[Availability]  # one per entry of WINDOWS, in the same order
+    availabilities: list[Availability]  # There is one entry for each of WINDOWS, in the same order.
     measured_since: (
         datetime | None
-    )  # time of the first result; None if that is before the longest window
+    )  # The time of the first result, or None if that is before the longest window.
     now: datetime
 
     @property
@@ -180,7 +180,10 @@ class UptimeLine:
 
     @property
     def lifetime_percent(self) -> float | None:
-        """Return the uptime in the longest window or, if later, since the first result; None in the first day."""
+        """Return the uptime in the longest window or, if later, since the first result.
+
+        Return None in the first day.
+        """
         since = self.measured_since
         if since is not None and self.now - since < MIN_MEASURED:
             return None
@@ -233,7 +236,7 @@ def load_lines(components: Iterable[Component], *, now: datetime) -> list[Uptime
 
 
 def _measured_since(history: Mapping[int, list[Day]], now: datetime) -> dict[int, datetime | None]:
-    """Return when each component's results begin: to the hour in the first days, later to the day.
+    """Return when each component's results begin, to the hour in the first days and to the day later.
 
     The value is None for a component that was measured on all days of the history, and `now` for one without results.
     """
@@ -261,8 +264,8 @@ def load_recent_availability(
 ) -> dict[int, Availability]:
     """Return the availability of every component in the window, by component id.
 
-    Windows up to MAX_RAW_WINDOW are exact, longer ones are precise to the hour. `since_status_change` counts only
-    results since the component's last status change, which excludes outages that are over and had their own alert.
+    Windows up to MAX_RAW_WINDOW are exact; longer windows are precise to the hour. `since_status_change` counts only
+    results since the component's last status change. This excludes past outages, which had alerts of their own.
     """
     if window > MAX_RAW_WINDOW:
         hours = (

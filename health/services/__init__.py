@@ -1,4 +1,4 @@
-"""The services that other apps may call."""
+"""Export the services that other apps may call."""
 
 from health.services.certificates import check_certificates
 from health.services.checks import run_checks

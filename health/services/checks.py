@@ -15,12 +15,12 @@ from health.verdict import Result, State, Status
 RETRY_PAUSE_SECONDS = 4.0
 MAX_THREADS = 128
 MAX_ROUNDS = 4
-# No further round starts after this: the job itself has a time limit, and one check may take 15 s.
+# No further round starts after this time, because the job itself has a time limit, and one check may take 15 s.
 MAX_RETRY_SECONDS = 25.0
 
 
 def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str, Status]:
-    """Run everything that is due and record the results. Return the new status of each component.
+    """Run all due checks and record the results. Return the new status of each component.
 
     A check whose result contradicts its status is repeated after `pause` seconds. A real failure therefore changes the
     status within the minute, and a single slow response never does.
@@ -33,10 +33,10 @@ def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str
     results = run_until_decided(due, states, now, pause)
     external = {monitor.name for monitor in monitors}
     inverted = {monitor.name for monitor in monitors if monitor.is_inverted}
-    # What an inverted monitor expects looks like an unreachable network, and the other way round.
+    # The expected failure of an inverted monitor looks like an unreachable network, and the other way round.
     external_results = [results[monitor.name] for monitor in monitors if not monitor.is_inverted]
     is_cut_off = looks_cut_off(external_results) and probes.is_own_network_down()
-    if is_cut_off:  # an address that we cannot reach may still be up
+    if is_cut_off:  # An address that the portal cannot reach may still be up.
         results = {
             name: [
                 r

@@ -1,8 +1,8 @@
 """Send and record alerts about an outage of the database itself.
 
-While the database is down, alerts cannot be stored in the outbox. One web process per host therefore sends a message
-to all configured channels directly. The channels are read from the settings, because their rows are unavailable. When
-the database is back, the missing results, an incident and an alert are recorded.
+While the database is down, alerts cannot be stored in the outbox. One web process per host therefore sends a message to
+all configured channels directly. The channels are read from the settings, because their rows are unavailable. When the
+database is available again, the missing results, an incident and an alert are recorded.
 """
 
 import logging
@@ -59,7 +59,7 @@ _unsent: list[Direct] = []
 
 @background.chore("health.database_outage", seconds=INTERVAL_SECONDS)
 def watch() -> None:
-    """Check the database. Notify when it stays down, and record the outage when it is back."""
+    """Check the database. Notify if it stays down, and record the outage when the database is available again."""
     global _failures
     if DATABASE_CHECK not in health_checks:
         return
@@ -107,16 +107,17 @@ def _begin(outage: Outage) -> None:
 
 
 def send_directly(message: Message) -> None:
-    """Send the message to every channel that is configured in the settings, to all at the same time.
+    """Send the message to all channels that the settings configure, at the same time.
 
-    The message is sent again with the next checks to channels that did not accept it, until the database is back.
+    At each further check, the message is sent again to channels that did not accept it, until the database is
+    available.
     """
     _unsent[:] = _address(message)
     send_unsent()
 
 
 def send_unsent() -> None:
-    """Send the messages that their channels have not accepted yet. A slow channel delays no other one."""
+    """Send the messages that their channels have not accepted yet. A slow channel delays no other channel."""
     if not _unsent:
         return
     with ThreadPoolExecutor(len(_unsent)) as executor:
@@ -154,7 +155,7 @@ def _send(direct: Direct) -> bool:
 
 
 def config_from_settings(transport: Transport) -> dict[str, str] | None:
-    """Return the channel configuration from the settings; None if they do not configure this kind of channel."""
+    """Return the channel's configuration from the settings, or None if they do not configure this kind of channel."""
     config: dict[str, str] = {}
     for field in transport.fields:
         value = getattr(settings, field.setting, "") if field.setting else ""
@@ -178,7 +179,7 @@ def _end(now: datetime) -> None:
     except msgspec.MsgspecError:
         log.warning("the file about the database outage is unreadable")
     except Exception:
-        claimed.rename(outage_path())  # the database is down again: retry at the next run
+        claimed.rename(outage_path())  # The database is down again, so the next run tries again.
         raise
     claimed.unlink()
 

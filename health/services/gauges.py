@@ -1,4 +1,4 @@
-"""Record gauges about the portal itself: database size, active users and queue backlog."""
+"""Record gauges about the portal itself: database size, active users and the backlog of the queue."""
 
 from datetime import datetime, timedelta
 

@@ -18,7 +18,7 @@ from health.verdict import Result, Status
 MAX_PER_APP = 200
 MAX_OUTPUT_CHARS = 10_000
 DAY_MINUTES, HOUR_MINUTES = 1_440, 60
-MAX_SMALL_INTEGER = 32_000  # fail_after and recover_after are stored in two bytes
+MAX_SMALL_INTEGER = 32_000  # fail_after and recover_after are stored in two bytes.
 _MINUTES_PER_UNIT = {
     "minute": 1,
     "hour": 60,
@@ -82,17 +82,17 @@ def check_in(
 ) -> CheckIn:
     """Record a check-in. The end of a run is matched with its start by id or, without an id, with the latest one.
 
-    `output` is what the job printed, without personal data. It is kept with the run.
+    `output` is the text that the job printed, without personal data. It is stored with the run.
     """
     run = _find_run(heartbeat, check_in_id)
     if run is None:
         run = CheckIn(heartbeat=heartbeat, at=now)
         if (
             check_in_id and check_in_id.int
-        ):  # in Sentry's protocol, the nil UUID means the latest run
+        ):  # In Sentry's protocol, the nil UUID stands for the latest run.
             run.check_in_id = check_in_id
     elif status is CheckInStatus.RUNNING and run.finished_at:
-        return run  # a duplicate or out-of-order start
+        return run  # The start is a duplicate or arrived out of order.
     run.status = status
     run.output = "\n".join(part for part in (run.output, output) if part)[:MAX_OUTPUT_CHARS]
     if status is not CheckInStatus.RUNNING:
@@ -104,7 +104,7 @@ def check_in(
     expected_at, margin = heartbeat.expected_at, timedelta(minutes=heartbeat.margin_minutes)
     base = now
     if expected_at and expected_at - margin <= now < expected_at:
-        base = expected_at  # a slightly early check-in counts for the expected run
+        base = expected_at  # A slightly early check-in counts for the expected run.
     heartbeat.expected_at = heartbeat.expected_after(base)
     heartbeat.started_at = now if status is CheckInStatus.RUNNING else None
     heartbeat.last_check_in_at = now
@@ -157,7 +157,7 @@ def _record_missed(heartbeat: Heartbeat, now: datetime) -> None:
         expected_at=heartbeat.expected_after(now)
     )
     if not updated or due is None:
-        return  # the job has checked in meanwhile
+        return  # The job has checked in since.
     CheckIn.objects.create(
         heartbeat=heartbeat, status=CheckInStatus.MISSED, at=due, finished_at=now
     )
@@ -180,7 +180,7 @@ def _record_timeout(heartbeat: Heartbeat, now: datetime) -> None:
 
 
 def create_daily_heartbeat(app: ClientApp, slug: str) -> Heartbeat:
-    """Return the app's heartbeat with this slug, created with a run each day and an hour of margin if it is missing.
+    """Return the app's heartbeat with this slug. If it is missing, create it with one run per day and an hour of grace.
 
     Raises TooManyHeartbeats.
     """
@@ -235,7 +235,7 @@ def parse_config(config: object) -> tuple[dict[str, object], dict[str, str]]:
 
 
 def _parse_schedule(schedule: object) -> tuple[dict[str, object], str]:
-    """Return the fields of a schedule, or none and the reason."""
+    """Return the fields of a schedule, or no fields and the reason."""
     if not isinstance(schedule, Mapping):
         return {}, "missing" if schedule is None else f"{_shown(schedule)} is not an object"
     kind, value, unit = schedule.get("type"), schedule.get("value"), schedule.get("unit")

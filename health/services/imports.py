@@ -1,4 +1,4 @@
-"""Save what an import brings beside the objects: the history of components and the addresses of heartbeats."""
+"""Save the parts of an import that are not objects: the history of components and the addresses of heartbeats."""
 
 import uuid
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ BATCH_SIZE = 1_000
 
 
 def add_history(histories: Mapping[str, History]) -> int:
-    """Add hours and days to components by their name, and return their number. Points of the portal itself stay."""
+    """Add hours and days to components by name, and return their number. Existing points of the portal are kept."""
     components = dict(Component.objects.filter(name__in=histories).values_list("name", "pk"))
     points = [
         Uptime(
@@ -33,7 +33,7 @@ def add_history(histories: Mapping[str, History]) -> int:
 
 
 def keep_ping_keys(keys: Mapping[str, uuid.UUID]) -> list[str]:
-    """Give heartbeats the ping addresses that they had elsewhere. Return the names of those whose address is taken."""
+    """Give heartbeats the ping URLs from the other system. Return the names of those whose URL is already used."""
     taken = []
     for name, key in keys.items():
         owner = Heartbeat.objects.filter(ping_key=key).first()

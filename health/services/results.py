@@ -13,7 +13,7 @@ from health.services.status_changes import update_alert_and_incident
 from health.verdict import Result, Status
 
 COUNTS = ("healthy", "degraded", "unhealthy", "maintenance")
-PointKey = tuple[int, int, datetime]  # (component id, tier, start)
+PointKey = tuple[int, int, datetime]  # The component id, tier and start.
 
 
 @transaction.atomic

@@ -23,7 +23,7 @@ BATCH_ID_RETENTION = timedelta(hours=48)
 
 
 def prune(*, now: datetime, limit: int = 20 * BATCH_SIZE) -> int:
-    """Delete up to `limit` rows that have outlived their retention. Return their number."""
+    """Delete up to `limit` rows past their retention. Return their number."""
     old: list[QuerySet] = [  # type: ignore[type-arg]
         CheckResult.objects.filter(at__lt=now - RESULT_RETENTION),
         ActiveUser.objects.filter(seen_at__lt=now - ACTIVITY_RETENTION),
@@ -40,7 +40,7 @@ def prune(*, now: datetime, limit: int = 20 * BATCH_SIZE) -> int:
         while removed < limit:
             ids = list(rows.values_list("pk", flat=True)[:BATCH_SIZE])
             if ids:
-                # No foreign key refers to these rows, so this is one statement.
+                # No foreign key refers to these rows, so a single statement is enough.
                 removed += rows.model._default_manager.filter(pk__in=ids).delete()[0]
             if len(ids) < BATCH_SIZE:
                 break

@@ -1,4 +1,4 @@
-"""Keep alerts and incidents in step with the status of components."""
+"""Update alerts and incidents when the status of a component changes."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from health.verdict import Status
 from impact.references import References
 
 FAILING = (Status.DEGRADED, Status.UNHEALTHY)
-# The alert type of a component with a type of its own; all others use the type of their kind.
+# The alert types of components that have types of their own; all others use the type of their kind.
 DATABASE_DOWN = "database-down"
 ALERT_TYPES = {"database": DATABASE_DOWN}
 _KIND_ALERT_TYPES = {
@@ -101,7 +101,7 @@ def resolve_unmonitored(*, now: datetime) -> int:
 
 
 def report_own_network(is_cut_off: bool, *, now: datetime) -> None:
-    """Raise or clear a single alert for the portal's own network, in place of one alert per external monitor."""
+    """Raise or clear a single alert for the portal's own network, instead of one alert per external monitor."""
     if not is_cut_off:
         clear_problem(key=_OWN_NETWORK_KEY, now=now)
         return

@@ -52,7 +52,7 @@ def hash_address(address: str) -> str:
 
 @transaction.atomic
 def subscribe(address: str, *, now: datetime) -> None:
-    """Queue a confirmation e-mail, unless the address is confirmed or got one within CONFIRMATION_PAUSE."""
+    """Queue a confirmation e-mail, unless the address is confirmed or got such an e-mail within CONFIRMATION_PAUSE."""
     subscriber, is_new = Subscriber.objects.get_or_create(
         address_hash=hash_address(address),
         defaults={"sealed_address": _encrypt(address.strip()), "asked_at": now},

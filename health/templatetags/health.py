@@ -1,4 +1,4 @@
-"""`{% load health %}`: uptime bars and percentages."""
+"""Provide `{% load health %}` with uptime bars and percentages."""
 
 from collections.abc import Sequence
 

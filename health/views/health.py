@@ -1,4 +1,4 @@
-"""Health endpoints for probes, load balancers and programs: /livez, /readyz and /health."""
+"""Answer probes, load balancers and programs at /livez, /readyz and /health."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -17,10 +17,10 @@ from health.caches.health import (
 )
 from health.verdict import Status
 
-# /health must respond within 200 ms in total. The remaining 80 ms are for the request around it.
+# /health must respond within 200 ms in total. The remaining 80 ms are for the rest of the request.
 HEALTH_TIMEOUT_SECONDS = 0.12
 READINESS_TIMEOUT_SECONDS = 1.0
-# RFC draft "Health Check Response Format for HTTP APIs": draft-inadarei-api-health-check
+# The format follows the RFC draft "Health Check Response Format for HTTP APIs": draft-inadarei-api-health-check
 HEALTH_JSON = "application/health+json"
 _HEALTH_JSON_STATUS = {
     Status.HEALTHY: "pass",
@@ -34,14 +34,14 @@ _HEALTH_JSON_STATUS = {
 @never_cache
 @require_safe
 def livez(request: HttpRequest) -> HttpResponse:
-    """Respond as long as the process runs. Uses no dependency, so that a failing one never restarts the portal."""
+    """Respond while the process runs. No dependency is used, so a failing dependency never restarts the portal."""
     return json_response({"status": "alive"})
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Respond with 200 if the portal can take traffic: the database works, and so does Redis where it is configured."""
+    """Respond with 200 if the portal can take traffic, that is, if the database and a configured Redis work."""
     snapshot = readiness_cache.read(now=timezone.now(), timeout=READINESS_TIMEOUT_SECONDS)
     failing = [
         component.name
@@ -55,7 +55,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
-    """Return the overall status with every check: 200 if healthy or degraded, 503 if unhealthy.
+    """Return the overall status and every check, with 200 if healthy or degraded and 503 if unhealthy.
 
     Messages and monitors are included only for staff and for keys with the admin scope.
     """

@@ -1,4 +1,4 @@
-"""`/api/v1/heartbeats/<key>/`: a plain URL for cron jobs. The key in it is the only authentication."""
+"""Handle `/api/v1/heartbeats/<key>/`, a plain URL for cron jobs. The key in the URL is the only authentication."""
 
 import uuid
 
@@ -25,7 +25,10 @@ _STATUS_OF_STEP = {
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def ping(request: HttpRequest, key: uuid.UUID, step: str = "") -> HttpResponse:
-    """Record a check-in: `start/` before the work, no suffix after it, `fail/` if it failed. GET works for curl."""
+    """Record a check-in: `start/` before the work, no suffix after it, `fail/` after a failure.
+
+    GET is accepted for curl.
+    """
     if step not in _STATUS_OF_STEP:
         raise Http404(step)
     heartbeat = get_object_or_404(Heartbeat.objects.enabled(), ping_key=key)

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus. Requires a token or an allowed client address."""
+"""Serve `/metrics` to Prometheus. A token or an allowed client address is required."""
 
 import hmac
 import ipaddress
@@ -25,7 +25,7 @@ from health.extension_points import metrics as metric_sources
 
 log = logging.getLogger(__name__)
 
-# Several scrapers, or one with a short interval, share one collection.
+# Several scrapers, or a scraper with a short interval, share one collection.
 CACHE_SECONDS = 5.0
 HEALTH_TIMEOUT_SECONDS = 1.0
 _lock = threading.Lock()
@@ -79,10 +79,10 @@ def clear_cache() -> None:
 
 
 class _PortalCollector(Collector):
-    """Collect the metrics of every registered source. A failing source is reported and does not affect the others."""
+    """A collector of the metrics of every source. A failing source is reported and does not affect the others."""
 
     def collect(self) -> Iterable[Metric]:
-        # While the database is down, skip all sources: each would wait for its own connection timeout.
+        # While the database is down, all sources are skipped, because each would wait for its own connection timeout.
         snapshot = health_cache.read(now=timezone.now(), timeout=HEALTH_TIMEOUT_SECONDS)
         is_up = snapshot.is_database_up
         yield GaugeMetricFamily(
@@ -98,7 +98,7 @@ class _PortalCollector(Collector):
             if is_up:
                 try:
                     found = list(metric_sources.get(name)())
-                except Exception:  # a source may raise anything
+                except Exception:  # A source may raise any exception.
                     log.exception("metric source failed", extra={"source": name})
             failed.add_metric([name], float(not found))
             yield from found

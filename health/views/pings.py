@@ -1,4 +1,4 @@
-"""`/ping/…`: the addresses of healthchecks.io, so that its crontab lines and client libraries work with another host.
+"""Serve `/ping/…`, the URLs of healthchecks.io, so that its crontab lines and client libraries work with another host.
 
     /ping/<heartbeat's key>                    the job succeeded
     /ping/<heartbeat's key>/start, /fail       it started, it failed
@@ -30,7 +30,7 @@ from health.services.heartbeats import (
     create_daily_heartbeat,
 )
 
-# enough for the longest encoding of that many characters; the text is scrubbed before it is cut off
+# This is enough for the longest encoding of that many characters. The text is scrubbed before it is cut off.
 _READ_BYTES = 4 * MAX_OUTPUT_CHARS
 _METHODS = ["GET", "HEAD", "POST"]
 
@@ -84,7 +84,7 @@ def _record(request: HttpRequest, heartbeat: Heartbeat | None, step: str) -> Htt
 
 
 def _outcome_of(step: str) -> tuple[CheckInStatus, str] | None:
-    """Return what the last part of the address means, with a message, or None if it means nothing."""
+    """Return the outcome that the last part of the URL stands for, with a message, or None for an unknown part."""
     match step:
         case "" | "0":
             return CheckInStatus.OK, ""

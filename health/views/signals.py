@@ -1,4 +1,4 @@
-"""`POST /api/v1/signals/`: apps post measurements, deliveries, activity, gauges and counters in batches."""
+"""Handle `POST /api/v1/signals/`: apps post measurements, deliveries, activity, gauges and counters in batches."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The public status page. It needs no sign-in, script or session, and works while the database is unavailable."""
+"""Serve the public status page, which needs no sign-in, script or session, nor the database."""
 
 import gzip
 import hashlib
@@ -32,7 +32,8 @@ from health.verdict import Status, Tone
 CACHE_SECONDS = 30
 CACHE_SECONDS_WHEN_STALE = 5
 LOGO_CACHE_SECONDS = 86400
-MAX_UNGROUPED = 12  # components without a group; more are folded while they work
+# The number of components without a group on the page; further working components are folded.
+MAX_UNGROUPED = 12
 HEADLINES = {
     Status.HEALTHY.value: (Tone.OK, "All systems operational"),
     Status.DEGRADED.value: (Tone.WARNING, "Some systems are degraded"),
@@ -43,7 +44,7 @@ PARTIAL_OUTAGE = (Tone.WARNING, "Partial outage")
 
 @dataclass(frozen=True)
 class _Body:
-    """A response's body, compressed when the first client asks for that."""
+    """The body of a response, which is compressed when the first client requests compression."""
 
     plain: bytes
 
@@ -56,7 +57,7 @@ class _Body:
         return hashlib.sha256(self.plain).hexdigest()[:24]
 
 
-# Each response as last rendered by this process, with the status it shows.
+# Each response as this process last rendered it, with the status that it shows.
 _rendered: dict[str, tuple[tuple[object, bool], _Body]] = {}
 
 
@@ -81,7 +82,7 @@ def as_json(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def feed(request: HttpRequest) -> HttpResponse:
-    """Return the incidents as an Atom feed, newest first."""
+    """Return the incidents as an Atom feed, with the newest first."""
     status, is_fresh = status_cache.read(now=timezone.now())
     body = _render("feed", status, is_fresh, _render_feed)
     return _respond(request, body, "application/atom+xml; charset=utf-8", is_fresh)
@@ -227,7 +228,7 @@ def _context(status: PublicStatus | None, is_fresh: bool) -> dict[str, object]:
 
 
 def _context_of_group(group: PublicGroup) -> dict[str, object]:
-    """Return the components that the page shows at once, and those that it folds away.
+    """Return the components that the page shows immediately, and those that it folds.
 
     A titled group is folded as a whole while all of its components work. Without a title, only the working components
     beyond MAX_UNGROUPED are.

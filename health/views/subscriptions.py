@@ -15,10 +15,11 @@ from health.services import subscribers
 
 MAX_ADDRESS_LENGTH = 254
 MAX_URL_LENGTH = 500
-MAX_REQUESTS_PER_HOUR = 5  # maximum per client network
+MAX_REQUESTS_PER_HOUR = 5  # The maximum per client network.
 
 
-@csrf_exempt  # the status page is cached and shared, so it cannot carry a token; the client is never signed in here
+# The status page is cached and shared, so it cannot contain a token; the client is never signed in here.
+@csrf_exempt
 @require_POST
 @never_cache
 def subscribe(request: HttpRequest) -> HttpResponse:
@@ -74,7 +75,7 @@ def _may_subscribe(request: HttpRequest) -> bool:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
-    """Confirm on POST only: e-mail scanners follow links automatically."""
+    """Confirm only on POST, because e-mail scanners follow links automatically."""
     if request.method != "POST":
         return _message("Subscribe to incident updates?", button="Confirm subscription")
     if subscribers.confirm(token, now=timezone.now()):
@@ -90,7 +91,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def leave(request: HttpRequest, token: str) -> HttpResponse:
-    """Unsubscribe on POST only: e-mail scanners follow links automatically."""
+    """Unsubscribe only on POST, because e-mail scanners follow links automatically."""
     if request.method != "POST":
         return _message("Unsubscribe from incident updates?", button="Unsubscribe")
     subscribers.unsubscribe(token)

@@ -1,4 +1,4 @@
-"""The system-health page. Each widget renders, reloads and fails independently."""
+"""Show the system-health page. Each widget renders, reloads and fails independently."""
 
 import logging
 import time
@@ -30,10 +30,10 @@ from health.queries.components import worst_first
 log = logging.getLogger(__name__)
 
 DEFAULT_RANGE = "24h"
-NEW_PORTAL_RANGE = "1h"  # range in the first hours, when all other ranges are nearly empty
+NEW_PORTAL_RANGE = "1h"  # The range in the first hours, when all other ranges are nearly empty.
 NEW_PORTAL_AGE = timedelta(hours=3)
 TABS = {Tab.RELIABILITY: "Reliability", Tab.BUSINESS: "Business", Tab.PLATFORM: "Platform"}
-# Widgets that are not rendered within this time load separately; without JavaScript, by following a link.
+# Widgets that are not rendered within this time load separately or, without JavaScript, through a link.
 RENDER_BUDGET_SECONDS = 0.5
 SLOW_WIDGET_SECONDS = 0.25
 MAX_INTERVAL = timedelta(days=31)
@@ -64,7 +64,7 @@ def selected_tab(request: HttpRequest) -> Tab:
 @admin.site.admin_view
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Return the whole page or, if an htmx request targets one widget after posting its form, just that widget."""
+    """Return the whole page, or only the widget that an htmx request targets after posting its form."""
     now = timezone.now()
     span = selected_range(request, now)
     target = request.htmx.target  # type: ignore[attr-defined]
@@ -83,8 +83,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "tabs": [TabLink(key, label, key == tab) for key, label in TABS.items()],
         "tab": tab,
         "is_wall": is_wall,
-        # Rendered here rather than inside the template. Deep in the template's call stack, a function call can take ten
-        # times as long, because Python allocates a new stack chunk for its frame and frees it on return.
+        # The cards are rendered here instead of inside the template. Deep in the template's call stack, a function call
+        # can take ten times as long, because Python allocates a new stack chunk for its frame and frees it on return.
         "top": list(render_cards(widget_context, span, tabs=[Tab.TOP], is_complete=True)),
         "widgets": list(render_cards(widget_context, span, tabs=shown, is_complete=is_complete)),
         "zone": settings.TIME_ZONE,
@@ -97,7 +97,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @admin.site.admin_view
 @require_safe
 def widget(request: HttpRequest, name: str) -> HttpResponse:
-    """Return one widget: as a fragment for htmx, otherwise on a page of its own."""
+    """Return one widget: as a fragment for htmx, or otherwise on a page of its own."""
     if name not in dashboard_widgets or not dashboard_widgets.get(name).is_visible:
         raise Http404(name)
     now = timezone.now()
@@ -150,7 +150,7 @@ def uptime_page(request: HttpRequest) -> HttpResponse:
 @admin.site.admin_view
 @require_safe
 def interval(request: HttpRequest) -> HttpResponse:
-    """Show the errors, alerts and orders of a part of the timeline: from `since` to `until`, in seconds since 1970."""
+    """Show the errors, alerts and orders in a part of the timeline, from `since` to `until` in seconds since 1970."""
     try:
         since, until = (
             datetime.fromtimestamp(float(request.GET[name]), UTC) for name in ("since", "until")
@@ -200,7 +200,7 @@ def render_cards(
 
 
 def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeString:
-    """Render the widget's card: "" if it has nothing to show, and one that retries if its data is unavailable."""
+    """Render the card of the widget. It is "" if there is nothing to show, and retries if the data is unavailable."""
     started = time.perf_counter()
     try:
         content = found.context(context)

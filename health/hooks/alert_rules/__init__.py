@@ -1,4 +1,4 @@
-"""Alert rules about performance, deliveries, usage, business and uptime. They read roll-ups only."""
+"""Define alert rules about performance, deliveries, usage, business and uptime. They read only roll-ups."""
 
 from health.hooks.alert_rules import business, deliveries, performance, uptime, usage
 

@@ -1,4 +1,4 @@
-"""Alert rules about the duration of calls and page loads."""
+"""Define alert rules about the duration of calls and page loads."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from health.queries import latencies
 
 HOUR = timedelta(hours=1)
 VERY_SLOW = "performance.very_slow_response"
-# Faster calls are read only if the rule's limits are below this.
+# Faster calls are read only if the limits of the rule are below this value.
 MIN_SLOW_CALL_MS = 1_000
 
 
@@ -30,7 +30,7 @@ def _mean(kind: SeriesKind, since: datetime, until: datetime) -> Reading | None:
 def _slowest(
     kinds: tuple[SeriesKind, ...], since: datetime, until: datetime, above_ms: float
 ) -> Iterator[Reading]:
-    """Yield one reading per series with a call that took longer than `above_ms`."""
+    """Yield a reading for each series with a call that took longer than `above_ms`."""
     for series in latencies.find_slowest(kinds, since, until, above_ms=above_ms):
         yield Reading(
             series.highest_ms,
@@ -71,7 +71,7 @@ def slow_response(since: datetime, until: datetime) -> Measured:
     cadence=Cadence.PERFORMANCE,
 )
 def very_slow_response(since: datetime, until: datetime) -> Measured:
-    """Return every series that is not clear. A series that is missing has no call above the clear threshold."""
+    """Return every series that is not clear. A missing series has no call above the clear threshold."""
     above_ms = min(MIN_SLOW_CALL_MS, limits_of(VERY_SLOW).effective_clear_threshold())
     return list(_slowest((SeriesKind.FUNCTION, SeriesKind.REQUEST), since, until, above_ms))
 

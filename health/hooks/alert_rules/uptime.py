@@ -1,7 +1,7 @@
-"""Alert rules about the error budget of the 99.9 % uptime goal.
+"""Define alert rules about the error budget of the 99.9 % uptime goal.
 
-The burn rate must exceed the threshold in two windows: the long one shows that the loss is significant, the short one
-that it is still going on. See https://sre.google/workbook/alerting-on-slos/
+The burn rate must exceed the threshold in two windows: the long window shows that the loss is significant, and the
+short window that the loss continues. See https://sre.google/workbook/alerting-on-slos/
 
 An outage already has an alert of its own. The two faster rules therefore leave outages out, and cover components that
 fail intermittently without ever counting as down. The slow rule covers the whole budget, including outages.
@@ -26,9 +26,9 @@ MIN_FAILURES = 3
 def _burn_rates(
     until: datetime, long: timedelta, short: timedelta, *, exclude_outages: bool = False
 ) -> list[Reading]:
-    """Return each component's burn rate: how many times faster than allowed it spends its error budget.
+    """Return each component's burn rate: the factor by which it uses up its error budget faster than allowed.
 
-    The reading is the lower rate of the two windows.
+    The reading is the lower of the rates in the two windows.
     """
     over_long = uptime.load_recent_availability(
         long, now=until, since_status_change=exclude_outages
@@ -44,7 +44,7 @@ def _burn_rates(
         metadata: dict[str, object] = {"app": app} if app else {}
         labels = (("component", component.name),)
         if component.status == Status.UNHEALTHY:
-            # The outage has an alert of its own. An open alert about the budget is not over before the outage is.
+            # The outage has an alert of its own. An open alert about the budget does not end before the outage.
             readings.append(Reading(None, labels=labels, metadata=metadata))
             continue
         in_long, in_short = over_long.get(component.pk), over_short.get(component.pk)
@@ -97,7 +97,7 @@ def burn_medium(since: datetime, until: datetime) -> Measured:
     severity=Severity.MEDIUM,
     alert_type="uptime-budget",
     cadence=Cadence.PERFORMANCE,
-    min_samples=60,  # a monitor added within the last hour has no meaningful history
+    min_samples=60,  # A monitor that was added within the last hour has no meaningful history.
 )
 def burn_slow(since: datetime, until: datetime) -> Measured:
     return _burn_rates(until, timedelta(days=3), timedelta(hours=6))

@@ -1,4 +1,4 @@
-"""Alert rules about limited resources: database size, function calls, bandwidth."""
+"""Define alert rules about limited resources: database size, function calls and bandwidth."""
 
 from datetime import datetime, timedelta
 

@@ -1,6 +1,6 @@
-"""Widgets about the portal's health.
+"""Define the widgets about the portal's health.
 
-The `order` of widgets: now from 10, performance from 200, uptime from 300, usage from 400, work from 500.
+The `order` starts at 10 for the current state, 200 for performance, 300 for uptime, 400 for usage and 500 for work.
 """
 
 from health.hooks.dashboard_widgets import (

@@ -1,4 +1,4 @@
-"""The widget with the checklist of a new portal, until all steps are done or the user dismisses it."""
+"""Show the checklist of a new portal until all steps are done or the user dismisses it."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class StepLine:
     "health.first_steps",
     title="First steps",
     template="health/_widget_first_steps.html",
-    refresh=10,  # short, so that the user sees the first error arrive
+    refresh=10,  # The interval is short, so that the user sees the first error arrive.
     order=12,
     size="wide",
     tab=Tab.TOP,

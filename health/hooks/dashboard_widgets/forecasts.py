@@ -1,4 +1,4 @@
-"""The widget that forecasts when limits are reached."""
+"""Show forecasts of the times at which limits are reached."""
 
 import logging
 from datetime import datetime
@@ -25,7 +25,7 @@ CACHE_KEY, CACHE_SECONDS = "health:forecasts", 60
     tab=Tab.PLATFORM,
 )
 def all_forecasts(context: WidgetContext) -> dict[str, object]:
-    """Show the forecasts of all sources, the soonest first."""
+    """Show the forecasts of all sources, with the earliest first."""
     ordered: list[Forecast] = (
         cache.get_or_set(CACHE_KEY, lambda: _compute(context.now), CACHE_SECONDS) or []
     )
@@ -33,7 +33,7 @@ def all_forecasts(context: WidgetContext) -> dict[str, object]:
 
 
 def _compute(now: datetime) -> list[Forecast]:
-    """Return all forecasts, the soonest first. A source that fails is logged and left out."""
+    """Return all forecasts, with the earliest first. A source that fails is logged and left out."""
     found: list[Forecast] = []
     for source in forecasts:
         try:

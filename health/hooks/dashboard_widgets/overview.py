@@ -1,4 +1,4 @@
-"""The widget with the six figures and the timeline."""
+"""Show the six figures and the timeline."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -22,23 +22,23 @@ from health.queries.marks import list_marks
 log = logging.getLogger(__name__)
 
 MAX_LISTED_MARKS = 8
-_MULTIPLE = 3  # a change by this factor or more is given as a multiple instead of in percent
-_NOTABLE_CHANGE = 0.2  # smaller changes are drawn in a neutral color
+_MULTIPLE = 3  # A change by this factor or more is given as a multiple instead of a percentage.
+_NOTABLE_CHANGE = 0.2  # Smaller changes are drawn in a neutral color.
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The change since the same hour of last week, in words, and whether it is good news."""
+    """The change since the same hour of last week in words, and whether it is an improvement."""
 
     text: str
     before: str
-    tone: str = ""  # "ok", "warning" or ""
+    tone: str = ""  # One of "ok", "warning" and "".
 
 
 @dataclass(frozen=True)
 class ShownFigure:
     figure: OverviewFigure
-    reading: Reading | None  # None if it could not be read
+    reading: Reading | None  # None if the figure could not be read.
     url: str
     value: str
     comparison: Comparison | None
@@ -114,7 +114,7 @@ def _in_words(value: float | None, unit: str) -> str:
 
 
 def compare(figure: OverviewFigure, reading: Reading) -> Comparison | None:
-    """Compare a reading with the same hour of last week. Return None if one of the two is unknown."""
+    """Compare a reading with the same hour of last week. Return None if either value is unknown."""
     value, before = reading.value, reading.week_ago
     if value is None or before is None:
         return None
@@ -136,7 +136,7 @@ def compare(figure: OverviewFigure, reading: Reading) -> Comparison | None:
 
 
 def _trend(chart: Chart | None) -> list[float]:
-    """Return the sum of all series per slot, or the first series of lines, as a sparkline."""
+    """Return the sum of all series per slot, or the first series of a line chart, as a sparkline."""
     if chart is None or chart.is_empty:
         return []
     if chart.series[0].kind != "bars":

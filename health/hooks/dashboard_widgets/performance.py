@@ -1,4 +1,4 @@
-"""Widgets about response times and failures of apps."""
+"""Show the response times and failures of apps."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ KINDS = {
 def summarize_calls(
     context: WidgetContext, kind: SeriesKind
 ) -> dict[datetime, latencies.LatencySummary]:
-    """Return the calls of each slot of the time range, summed once for the whole page."""
+    """Return the calls in each slot of the time range, summed once for the whole page."""
     return context.load_once(
         lambda: latencies.summarize_per_slot(
             Series.objects.total(kind), context.since, context.now

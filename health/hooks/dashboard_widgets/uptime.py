@@ -1,4 +1,4 @@
-"""Widgets about the status and the uptime of checks, monitors and heartbeats."""
+"""Show the status and the uptime of checks, monitors and heartbeats."""
 
 from core.lib.app_access import limit
 from health.extension_points import Tab, WidgetContext, widget

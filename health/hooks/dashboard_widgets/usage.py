@@ -1,4 +1,4 @@
-"""Widgets about usage: database size, calls and bandwidth against their limits, and deliveries."""
+"""Show usage: database size, calls and bandwidth with their limits, and deliveries."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Widgets about the task queue and the scheduled jobs."""
+"""Show the task queue and the scheduled jobs."""
 
 from core.jobs import queries as jobs
 from health.extension_points import Tab, WidgetContext, widget
@@ -31,7 +31,7 @@ def queue(context: WidgetContext) -> dict[str, object]:
     respects_apps=True,
 )
 def scheduled_jobs(context: WidgetContext) -> dict[str, object]:
-    """List failing and late jobs first, then all others by their next run."""
+    """List failing and late jobs first, then all other jobs by their next run."""
     lines = jobs.job_overview(context.now)
 
     def has_problem(line: jobs.JobLine) -> bool:

@@ -1,4 +1,4 @@
-"""`import uptime-kuma kuma.db`, `import healthchecks checks.json`: take over what another system monitors."""
+"""Import what another system monitors: `import uptime-kuma kuma.db`, `import healthchecks checks.json`."""
 
 import sys
 from pathlib import Path
