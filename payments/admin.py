@@ -1,4 +1,4 @@
-"""Read-only lists of payments, events, refunds and mismatches. Staff act on the pages in views/."""
+"""Define read-only lists of payments, events, refunds and mismatches. Staff act on the pages in views/."""
 
 from datetime import timedelta
 from typing import Any
@@ -68,7 +68,10 @@ class StuckFilter(admin.SimpleListFilter):
 
 @admin.register(Payment)
 class PaymentAdmin(MoneyAdmin):
-    """A list of payments that links to our own page. Stored responses contain client secrets and are never shown."""
+    """A list of payments that links to the portal's own page.
+
+    Stored responses contain client secrets and are never shown.
+    """
 
     list_display = (
         "page_link",

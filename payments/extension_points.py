@@ -30,7 +30,7 @@ class PaidItem:
     The app that names it receives `payments.signals.refund_made` and releases what the refund's `released_items` says.
     """
 
-    id: str  # the key in `Refund.released_items`
+    id: str  # The key in `Refund.released_items`.
     label: str  # "Standing, Summer Night"
     count: int  # number of items that the buyer still has
     price: int  # price of one item, in the smallest unit of the payment's currency
@@ -49,7 +49,7 @@ def paid_items(name: str) -> Callable[[PaidItems], PaidItems]:
 
 
 def find_paid_items(payment: "Payment") -> list[PaidItem]:
-    """Return what the payment paid for and the buyer still has, from all apps."""
+    """Return what the payment paid for and the buyer still has, as all apps report it."""
     return [item for source in sources for item in source(payment)]
 
 
@@ -62,9 +62,9 @@ class Payable:
 
     amount: int
     currency: str
-    status: str  # status that the client is shown if it cannot be paid
-    is_open: bool  # True: it can be paid now
-    is_completed: bool  # True: it is paid, although a balance or a fee may still be due
+    status: str  # The client is shown this status if the object cannot be paid.
+    is_open: bool  # True if it can be paid now.
+    is_completed: bool  # True if it is paid, although a balance or a fee may still be due.
 
 
 PayableSource = Callable[[uuid.UUID, datetime], Payable | None]
@@ -73,11 +73,11 @@ payables: Registry[PayableSource] = Registry("payables")
 
 
 def payable_source(name: str) -> Callable[[PayableSource], PayableSource]:
-    """Register a function that returns what a payment's `reservation_id` stands for, or None if it is unknown."""
+    """Register a function that returns the object of a payment's `reservation_id`, or None for an unknown reference."""
     return payables.decorator(name, lambda source: source)
 
 
 def find_payable(reference: uuid.UUID, *, now: datetime) -> Payable | None:
-    """Return what this reference stands for, or None if no source knows it."""
+    """Return the object of this reference, or None if no source knows the reference."""
     found = (source(reference, now) for source in payables)
     return next((payable for payable in found if payable is not None), None)

@@ -1,11 +1,11 @@
-"""Read Stripe's payment intents, and decide which of two reports about one is newer. Pure."""
+"""Read Stripe's payment intents, and decide which of two reports about an intent is newer. All functions are pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-PAYMENT_METADATA_KEY = "ops_payment"  # the metadata entry with the id of our payment
+PAYMENT_METADATA_KEY = "ops_payment"  # The metadata entry with the id of the portal's payment.
 
 TERMINAL = frozenset({"succeeded", "canceled"})
 # https://docs.stripe.com/payments/paymentintents/lifecycle
@@ -36,7 +36,7 @@ class Intent:
 
     @classmethod
     def from_stripe(cls, data: Mapping[str, Any]) -> "Intent":
-        """Return the intent in a payload of Stripe's. Raises NotAnIntent."""
+        """Return the intent in a payload from Stripe. Raises NotAnIntent."""
         try:
             status = str(data["status"])
             amount = int(data["amount"])
@@ -61,17 +61,17 @@ class Intent:
 
     @property
     def payment_uuid(self) -> str:
-        """Return the id of our payment, or "" if the intent was not created by this portal."""
+        """Return the id of the portal's payment, or "" if the portal did not create the intent."""
         return str(self.metadata.get(PAYMENT_METADATA_KEY, ""))
 
 
 def is_newer(
     *, known: str, known_at: datetime | None, reported: str, reported_at: datetime
 ) -> bool | None:
-    """Return True if the reported status replaces the known one, or None if only Stripe can say.
+    """Return True if the reported status replaces the known one, or None if only Stripe can decide.
 
-    A terminal status is never replaced, and always replaces one that is not terminal. Otherwise the later timestamp
-    wins. Timestamps have a resolution of one second; within a second the order is unknown, because an intent can also
+    A terminal status is never replaced, and always replaces one that is not terminal. Otherwise, the later timestamp
+    wins. Timestamps have a resolution of one second. Within a second, the order is unknown, because an intent can also
     move backwards, for example after a declined card.
     """
     if reported == known:

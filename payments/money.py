@@ -1,4 +1,4 @@
-"""Rules about amounts, which are integers in the unit of Stripe's API. Pure."""
+"""Define rules about amounts, which are integers in the unit of Stripe's API. All functions are pure."""
 
 from core.lib.currencies import CURRENCIES, currency_of
 from core.lib.formats import money
@@ -20,7 +20,7 @@ def find_amount_problem(
 
 
 def find_step_problem(amount: int, currency: str) -> str:
-    """Return the reason why Stripe does not accept this amount's last digits, or ""."""
+    """Return the reason why Stripe does not accept the last digits of this amount, or ""."""
     step = currency_of(currency).step
     if amount % step:
         return f"an amount in {currency} must be a multiple of {step}, which is {money(step, currency)}"

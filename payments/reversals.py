@@ -1,4 +1,4 @@
-"""Read Stripe's refunds and disputes. Pure."""
+"""Read Stripe's refunds and disputes. All functions are pure."""
 
 import uuid
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-REFUND_METADATA_KEY = "ops_refund"  # the metadata entry with the id of our refund
+REFUND_METADATA_KEY = "ops_refund"  # The metadata entry with the id of the portal's refund.
 
 
 class NotAReversal(Exception):
@@ -16,16 +16,17 @@ class NotAReversal(Exception):
 @dataclass(frozen=True)
 class StripeRefund:
     id: str
-    status: str  # pending, requires_action, succeeded, failed or canceled
+    status: str  # One of pending, requires_action, succeeded, failed and canceled.
     amount: int
     intent_id: str
     created_at: datetime
     failure_reason: str = ""
-    refund_uuid: uuid.UUID | None = None  # the id of our refund; None if it was made at Stripe
+    # The id of the portal's refund, or None if the refund was made at Stripe.
+    refund_uuid: uuid.UUID | None = None
 
     @classmethod
     def from_stripe(cls, data: Mapping[str, Any]) -> "StripeRefund":
-        """Return the refund in a payload of Stripe's. Raises NotAReversal."""
+        """Return the refund in a payload from Stripe. Raises NotAReversal."""
         try:
             return cls(
                 id=str(data["id"]),
@@ -58,7 +59,7 @@ class StripeDispute:
 
     @classmethod
     def from_stripe(cls, data: Mapping[str, Any]) -> "StripeDispute":
-        """Return the dispute in a payload of Stripe's. Raises NotAReversal."""
+        """Return the dispute in a payload from Stripe. Raises NotAReversal."""
         try:
             due = (data.get("evidence_details") or {}).get("due_by")
             return cls(

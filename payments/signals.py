@@ -1,13 +1,16 @@
-"""Signals sent inside the transaction that saves the payment, so that money and seats are saved together."""
+"""Define signals.
+
+They are sent inside the transaction that saves the payment, so money and seats are saved together.
+"""
 
 from django.dispatch import Signal
 
-payment_succeeded = Signal()  # payment=Payment, now=datetime
-# payment=Payment, refund=Refund (the last one), now=datetime; sent when the full amount is refunded
+payment_succeeded = Signal()  # Arguments: payment=Payment, now=datetime.
+# Arguments: payment=Payment, refund=Refund (the last one), now=datetime. Sent when the full amount is refunded.
 payment_refunded = Signal()
-refund_made = Signal()  # payment=Payment, refund=Refund, now=datetime
-# payment=Payment, refund=Refund, now=datetime; the money of a refund that was made has come back
+refund_made = Signal()  # Arguments: payment=Payment, refund=Refund, now=datetime.
+# Arguments: payment=Payment, refund=Refund, now=datetime. Sent when the money of a refund has come back.
 refund_failed = Signal()
-dispute_closed = Signal()  # payment=Payment, dispute=Dispute, now=datetime
-# payment=Payment, was=str, now=datetime; sent for every change of Stripe's status except to succeeded
+dispute_closed = Signal()  # Arguments: payment=Payment, dispute=Dispute, now=datetime.
+# Arguments: payment=Payment, was=str, now=datetime. Sent for every change of Stripe's status except to succeeded.
 payment_status_changed = Signal()

@@ -1,4 +1,4 @@
-"""Describe the purpose of a payment's amount: by default the whole reservation, else the app's declaration. Pure."""
+"""Describe the purpose of a payment's amount: the whole reservation, unless the app declares another purpose."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ class Purpose(models.TextChoices):
 
 @dataclass(frozen=True)
 class Split:
-    """An app's declaration why a payment's amount differs from the price of its reservation."""
+    """The reason that an app declares for an amount that differs from the price of its reservation."""
 
     purpose: Purpose = Purpose.FULL
-    fee: int = 0  # part of the payment's amount that does not pay for tickets
-    discount: int = 0  # amount that is subtracted from the price of the reservation
+    fee: int = 0  # The part of the payment's amount that does not pay for tickets.
+    discount: int = 0  # This amount is subtracted from the price of the reservation.
     reason: str = ""
 
 

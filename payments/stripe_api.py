@@ -17,12 +17,14 @@ from core.lib.outbound.breaker import Breaker, State, breaker_for
 from payments.intents import PAYMENT_METADATA_KEY, Intent
 from payments.reversals import REFUND_METADATA_KEY, StripeDispute, StripeRefund
 
-# stripe-python's default is one attempt of up to 80 s. Two attempts of 9 s stay well within a payment's 30 s lease.
+# By default, stripe-python makes one attempt of up to 80 s. Two attempts of 9 s stay well within a payment's 30 s
+# lease.
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, MAX_RETRIES = 1.0, 8.0, 1
 PAGE_SIZE = 100
 
 T = TypeVar("T")
-logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO, the library logs every request
+# At level INFO, the library logs every request.
+logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
 class StripeFailure(Exception):
@@ -43,7 +45,7 @@ class CardDeclined(StripeFailure):
 
 
 class InvalidRequest(StripeFailure):
-    """Stripe rejects the request as invalid; sending it again is pointless."""
+    """Stripe rejects the request as invalid, so sending it again is pointless."""
 
     def __init__(self, text: str, *, code: str = "", parameter: str = "") -> None:
         super().__init__(text)
@@ -56,7 +58,7 @@ class NotFound(InvalidRequest):
 
 
 class IdempotencyConflict(StripeFailure):
-    """Our idempotency key was used with other parameters before, which is a bug in the portal."""
+    """The portal's idempotency key was used with other parameters before, which is a bug in the portal."""
 
 
 class IdempotencyKeyInUse(StripeFailure):
@@ -64,11 +66,11 @@ class IdempotencyKeyInUse(StripeFailure):
 
 
 class AuthenticationFailed(StripeFailure):
-    """Stripe rejects our secret key, or the key lacks the permission."""
+    """Stripe rejects the portal's secret key, or the key lacks the permission."""
 
 
 class NoResponse(StripeFailure):
-    """The outcome is unknown: no connection, a timeout, 429 or 5xx."""
+    """The outcome is unknown, because of no connection, a timeout, a 429 or a 5xx."""
 
     def __init__(self, text: str, *, retry_after: float = 1.0, is_replayed: bool = False) -> None:
         super().__init__(text)
@@ -86,7 +88,7 @@ def is_livemode() -> bool:
 
 
 def require_ready() -> None:
-    """Raise NotConfigured, or NoResponse while the circuit breaker is open. Calls nothing."""
+    """Raise NotConfigured, or NoResponse while the circuit breaker is open. This function makes no call."""
     if not is_configured():
         raise NotConfigured("payments are not configured")
     state = _breaker().state()
@@ -95,7 +97,7 @@ def require_ready() -> None:
 
 
 def require_response() -> None:
-    """Raise NoResponse if Stripe does not answer a read. Any answer is enough, even a refusal."""
+    """Raise NoResponse if Stripe does not respond to a read. Any response is enough, even a refusal."""
     try:
         with _call():
             _client().v1.payment_intents.list({"limit": 1}, {"max_network_retries": 0})
@@ -147,7 +149,7 @@ def find_intent(payment: UUID, *, since: datetime) -> Intent | None:
 
 
 def intents_since(since: datetime) -> Iterator[Intent]:
-    """Yield every intent created since then, newest first."""
+    """Yield every intent created since a time, with the newest first."""
     for data in _pages("payment_intents", created={"gte": int(since.timestamp())}):
         yield Intent.from_stripe(data)
 
@@ -216,7 +218,10 @@ def sign(body: str, secret: str, timestamp: int) -> str:
 
 
 def _pages(resource: str, **filters: Any) -> Iterator[dict[str, Any]]:
-    """Yield all objects of a list. An end that is not the list's own raises NoResponse: it proves no absence."""
+    """Yield all objects of a list.
+
+    If the list ends early, raise NoResponse, because the absence of an object is then unproven.
+    """
     after = ""
     while True:
         page = _read_page(resource, after, **filters)
@@ -258,7 +263,7 @@ def _client_for(key: str, base: str) -> stripe.StripeClient:
 
 @contextmanager
 def _call() -> Iterator[None]:
-    """Guard one call with the circuit breaker and translate stripe-python's errors."""
+    """Make one call through the circuit breaker and translate stripe-python's errors."""
     breaker = _breaker()
     try:
         probe = breaker.enter()
@@ -274,7 +279,7 @@ def _call() -> Iterator[None]:
         failure = _translate(error)
         # A declined card or a rate limit is a response; a timeout or 5xx is a failure.
         failed = isinstance(failure, NoResponse) and error.http_status != 429
-        raise failure from None  # stripe-python's error carries the request with its headers
+        raise failure from None  # The error of stripe-python contains the request with its headers.
     finally:
         if failed is not None:
             (breaker.record_failure if failed else breaker.record_success)(probe=probe)

@@ -7,7 +7,7 @@ from payments.services.refund import sweep_refunds
 
 
 def process(*, event_pk: int, **newer_arguments: object) -> None:
-    """Process one webhook event, unless another worker has it."""
+    """Process one webhook event, unless another worker has claimed it."""
     services.process_event(event_pk=event_pk, now=timezone.now())
 
 
@@ -28,7 +28,7 @@ def finish_payments() -> dict[str, int] | str:
 
 @every(minutes=30, title="Watch disputes")
 def watch_disputes() -> dict[str, int]:
-    """Alert before the deadlines of disputes."""
+    """Raise alerts before the deadlines of disputes."""
     return {"waiting": watch_deadlines(now=timezone.now())}
 
 

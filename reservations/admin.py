@@ -1,4 +1,7 @@
-"""Admin for events and ticket types, and read-only lists of reservations. Staff act on the pages in views/."""
+"""Define the admin of events and ticket types, and read-only lists of reservations.
+
+Staff act on the pages in views/.
+"""
 
 from typing import Any
 
@@ -56,7 +59,7 @@ class TicketTypeForm(ModelForm[TicketType]):
         return currency
 
     def clean(self) -> None:
-        """Turn the decimal price into an amount in the unit of Stripe's API."""
+        """Convert the decimal price into an amount in the unit of Stripe's API."""
         price, code = self.cleaned_data.get("price"), self.cleaned_data.get("currency")
         if price is None or not code:
             return
@@ -103,7 +106,7 @@ class TicketTypeInline(PortalInline):
     }
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show the price as an amount to people who may not change it."""
+        """Show the price as an amount to users who may not change it."""
         if self.has_change_permission(request, obj):
             return self.fieldsets
         first, *others = self.fieldsets

@@ -1,4 +1,4 @@
-"""Receivers of payment signals. They run inside the transaction that saves the payment."""
+"""Receive the signals of payments, inside the transaction that saves the payment."""
 
 from datetime import datetime
 from typing import Any

@@ -6,7 +6,7 @@ from reservations import services
 
 @every(minutes=5, title="Release expired holds")
 def release_expired() -> dict[str, int]:
-    """Return the tickets of expired reservations to sale."""
+    """Put the tickets of expired reservations on sale again."""
     now = timezone.now()
     services.extend_during_outage(now=now)
     released = services.release_expired(now=now)

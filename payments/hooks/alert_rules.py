@@ -1,4 +1,4 @@
-"""Alert rules on payment figures. Problems of a single payment raise their alerts in services."""
+"""Define alert rules on payment figures. Problems of a single payment raise their alerts in services."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -57,7 +57,7 @@ def webhook_lag(since: datetime, until: datetime) -> float:
     runbook="docs/payments.md#a-bank-debit-failed",
 )
 def failed_debits(since: datetime, until: datetime) -> Iterator[Reading]:
-    """Return one reading per payment that failed after it had been processing, unless it has succeeded since."""
+    """Return a reading for each payment that failed after it had been processing, unless it has succeeded since."""
     failed = Payment.objects.filter(debit_failed_at__gt=since, debit_failed_at__lte=until)
     failed = failed.exclude(status=PaymentStatus.SUCCEEDED).select_related("app")
     for payment in failed.order_by("-debit_failed_at"):

@@ -1,4 +1,4 @@
-"""The alert types of this app, with the response time and the channels of their severity."""
+"""Register the alert types of payments, with the response time and the channels of their severity."""
 
 from alerts.extension_points import Severity, alert_type
 

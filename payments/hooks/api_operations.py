@@ -1,4 +1,4 @@
-"""Descriptions of the payment API for its OpenAPI document; see core.lib.openapi."""
+"""Describe the payment API in OpenAPI; see core.lib.openapi."""
 
 import uuid
 from datetime import datetime
@@ -26,9 +26,10 @@ class PaymentCreated(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Payment(msgspec.Struct, forbid_unknown_fields=True):
-    """`status` is Stripe's status of the intent, or `asked`, `refused` or `abandoned` while there is no intent.
+    """A payment. `status` is Stripe's status of the intent, or `asked`, `refused` or `abandoned` if there is no intent.
 
-    `shown_status` says in addition what became of the money: `refunded`, `partially_refunded` or `disputed`.
+    `shown_status` is the same, except that it is `refunded`, `partially_refunded` or `disputed` if that happened to the
+    money of a successful payment.
     """
 
     id: uuid.UUID

@@ -1,4 +1,4 @@
-"""Cause source for outages of the payment provider."""
+"""Contribute outages of the payment provider to the possible causes of a problem."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from impact.causes import CauseKind, Change, Onset
 from impact.extension_points import cause_source
 from payments.models import ProviderOutage
 
-PROVIDER = "stripe"  # the name that its health check and errors use
+PROVIDER = "stripe"  # The health check and errors use this name.
 
 
 @cause_source("payments.outages")

@@ -1,4 +1,4 @@
-"""Erase a person from payments."""
+"""Erase a person from stored payments."""
 
 from datetime import datetime
 

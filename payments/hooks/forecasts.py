@@ -1,4 +1,4 @@
-"""Forecast of the backlog of webhook events."""
+"""Forecast the backlog of webhook events."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

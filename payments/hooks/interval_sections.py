@@ -1,4 +1,4 @@
-"""Section about payments for a part of the timeline of the system-health page."""
+"""Show payments for a selected part of the timeline on the system-health page."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Payment metrics for /metrics. All rows are counted at most twice a minute, however often it is scraped."""
+"""Export payment metrics for /metrics. All rows are counted at most twice a minute, however often it is scraped."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Order source for payments, which are attempts to complete an order."""
+"""Contribute payments, which are attempts to complete an order."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -16,9 +16,10 @@ from payments.models import Payment, PaymentStatus, TimelineEntry
 # An intent can be paid as long as it exists, but a buyer who has not paid for a day does not return to it.
 RECOVERABLE_FOR = timedelta(hours=24)
 _NOT_PAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
-# The outcome is decided by Stripe or by the sweeper, not by the buyer.
+# Stripe or the sweeper decides the outcome, not the buyer.
 _IN_FLIGHT = (PaymentStatus.ASKED, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
-REVERSALS = ("refunded", "disputed")  # timeline entries after which a payment's money may be gone
+# After these timeline entries, the money of a payment may be gone.
+REVERSALS = ("refunded", "disputed")
 
 
 @order_source(

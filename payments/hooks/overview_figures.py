@@ -1,4 +1,4 @@
-"""The figure about sales at the top of the system-health page."""
+"""Show sales at the top of the system-health page."""
 
 from datetime import timedelta
 
@@ -22,7 +22,10 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
     respects_apps=True,
 )
 def sales(context: WidgetContext) -> Reading:
-    """Show the money received in the last hour in the currency with the most payments; others are named in the note."""
+    """Show the money received in the last hour in the currency with the most payments.
+
+    A note names other currencies.
+    """
     now = context.now
     resolution = resolution_for(context.range)
     by_slot = stats.received_per_slot(context.since, now, floor=resolution.floor)

@@ -1,4 +1,4 @@
-"""The payments section of the weekly report."""
+"""Add a section about payments to the weekly report."""
 
 from datetime import datetime
 

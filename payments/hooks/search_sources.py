@@ -1,4 +1,4 @@
-"""Search source for payments and their orders."""
+"""Find payments and their orders in the search of the portal."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ from payments.models import Payment
 def find_payments(search: Search) -> Iterator[Hit]:
     """Find payments by customer, or by order, intent, reservation, payment or request id.
 
-    Only whole ids have an index.
+    Only complete ids are indexed.
     """
     text = search.text
     condition = Q(intent_id=text)

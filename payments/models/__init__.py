@@ -1,4 +1,4 @@
-"""Payments (intents), Stripe's events (webhooks), refunds, disputes, and differences from Stripe (mismatches)."""
+"""Define payments (intents), Stripe's events (webhooks), refunds, disputes and differences from Stripe (mismatches)."""
 
 from payments.models.disputes import Dispute
 from payments.models.intents import Payment, PaymentStatus, TimelineEntry

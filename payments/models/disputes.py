@@ -28,7 +28,7 @@ class Dispute(models.Model):
     """A buyer's complaint to the bank: an inquiry, or a dispute for which Stripe withdraws the money."""
 
     class Status(models.TextChoices):
-        """Stripe's statuses, in the order in which a dispute passes through them."""
+        """The statuses of a dispute at Stripe, in the order in which the dispute passes through them."""
 
         WARNING_NEEDS_RESPONSE = "warning_needs_response", "Inquiry, needs a response"
         WARNING_UNDER_REVIEW = "warning_under_review", "Inquiry, under review"
@@ -45,8 +45,8 @@ class Dispute(models.Model):
 
     AWAITING_EVIDENCE = (Status.WARNING_NEEDS_RESPONSE, Status.NEEDS_RESPONSE)
     CLOSED = (Status.WARNING_CLOSED, Status.PREVENTED, Status.WON, Status.LOST)
-    # Stripe withdraws the amount when a dispute opens, not for an inquiry, and returns it when the dispute is won:
-    # https://docs.stripe.com/disputes/how-disputes-work
+    # Stripe withdraws the amount when a dispute is opened, but not for an inquiry, and returns the amount if the
+    # dispute is won: https://docs.stripe.com/disputes/how-disputes-work
     WITHDRAWN = (Status.NEEDS_RESPONSE, Status.UNDER_REVIEW, Status.LOST)
 
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="disputes")

@@ -19,7 +19,7 @@ STUCK_AFTER = timedelta(minutes=5)
 
 
 class PaymentStatus(models.TextChoices):
-    """Stripe's statuses of an intent, and three for payments that have no intent."""
+    """The statuses of an intent at Stripe, and three more for payments that have no intent."""
 
     ASKED = "asked", "Pending"
     REFUSED = "refused", "Refused by Stripe"
@@ -34,7 +34,7 @@ class PaymentStatus(models.TextChoices):
 
 
 class Reversal(models.TextChoices):
-    """The reversals of a successful payment, shown instead of its status."""
+    """The reversals of a successful payment, which are shown instead of its status."""
 
     PARTIALLY_REFUNDED = "partially_refunded", "Partially refunded"
     REFUNDED = "refunded", "Refunded"
@@ -76,7 +76,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         )
 
     def disputed(self) -> "PaymentQuerySet":
-        """Return the payments from which a dispute holds or has taken money."""
+        """Return the payments whose money a dispute holds or has taken."""
         return self.filter(amount_disputed__gt=0)
 
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
@@ -224,7 +224,10 @@ class Payment(models.Model):
 
     @property
     def stripe_idempotency_key(self) -> str:
-        """Return the idempotency key that Stripe gets, which is ours and never the client's."""
+        """Return the idempotency key that is sent to Stripe.
+
+        The portal generates this key; the client's key is never sent.
+        """
         return f"ops_{self.uuid}_{self.attempt}"
 
     def keep_request(self, *, description: str, metadata: Mapping[str, str]) -> None:
@@ -246,12 +249,12 @@ class Payment(models.Model):
 
     @property
     def ticket_amount(self) -> int:
-        """Return the share of the amount that pays for the reservation's tickets."""
+        """Return the part of the amount that pays for the reservation's tickets."""
         return ticket_share(self.amount, purpose=self.purpose, fee=self.fee)
 
     @property
     def is_as_asked(self) -> bool:
-        """Return True if exactly the amount arrived that the app asked for."""
+        """Return True if exactly the requested amount was received."""
         return self.amount_received == self.amount
 
     @property
@@ -273,7 +276,7 @@ class Payment(models.Model):
 
     @property
     def shown_status(self) -> str:
-        """Return the status to show: Stripe's, or what became of a successful payment's money."""
+        """Return the status to show: Stripe's status, or what happened to the money of a successful payment."""
         if self.status != PaymentStatus.SUCCEEDED:
             return self.status
         if self.amount_disputed:
@@ -293,7 +296,7 @@ class Payment(models.Model):
 
 
 class TimelineEntry(models.Model):
-    """Something that happened to a payment: a lost response, a takeover, a change of status."""
+    """An entry in a payment's timeline, for example a lost response, a takeover, or a change of status."""
 
     payment = models.ForeignKey(Payment, models.CASCADE, related_name="timeline")
     at = models.DateTimeField()

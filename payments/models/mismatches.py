@@ -14,7 +14,7 @@ class MismatchQuerySet(models.QuerySet["Mismatch"]):
 
 
 class Mismatch(models.Model):
-    """A difference between Stripe and the portal, found by the reconciliation or by an event."""
+    """A difference between Stripe and the portal that the reconciliation or an event revealed."""
 
     class Kind(models.TextChoices):
         MISSING = "missing", "Paid at Stripe, unknown here"
@@ -63,7 +63,7 @@ class Mismatch(models.Model):
 
 class ReconciliationRunQuerySet(models.QuerySet["ReconciliationRun"]):
     def unfinished(self, since: datetime) -> "ReconciliationRunQuerySet":
-        """Return the runs to continue, full ones last."""
+        """Return the runs that must be continued, with full runs last."""
         return self.filter(finished_at=None, started_at__gte=since).order_by(
             "is_full", "-started_at"
         )
@@ -76,7 +76,7 @@ class ReconciliationRunQuerySet(models.QuerySet["ReconciliationRun"]):
 
 
 class ReconciliationRun(models.Model):
-    """One comparison with Stripe, which can be continued. The next one starts where the latest finished one did."""
+    """A comparison with Stripe that can be continued. The next run starts where the last finished run started."""
 
     class Stage(models.TextChoices):
         """The kinds of objects that are compared, in this order."""

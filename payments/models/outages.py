@@ -7,7 +7,7 @@ class ProviderOutageQuerySet(models.QuerySet["ProviderOutage"]):
 
 
 class ProviderOutage(models.Model):
-    """A time in which no buyer could pay, because Stripe did not respond."""
+    """A period in which no buyer could pay, because Stripe did not respond."""
 
     started_at = models.DateTimeField(
         db_index=True, help_text="Two minutes before the first failure that was seen."

@@ -11,7 +11,7 @@ from payments.models.intents import Payment
 
 class RefundQuerySet(models.QuerySet["Refund"]):
     def unanswered(self) -> "RefundQuerySet":
-        """Return the refunds of which it is unknown whether Stripe has them."""
+        """Return the refunds for which it is unknown whether Stripe has them."""
         return self.filter(state=Refund.State.ASKED)
 
     def effective(self) -> "RefundQuerySet":
@@ -23,10 +23,10 @@ class RefundQuerySet(models.QuerySet["Refund"]):
 
 
 class Refund(models.Model):
-    """A refund of a payment: requested by staff, once per confirmed form, or made at Stripe."""
+    """A refund of a payment. Staff request it, once per confirmed form, or it is made at Stripe."""
 
     class State(models.TextChoices):
-        """States in the order in which a refund passes through them. A refund never returns to an earlier one."""
+        """The states in the order in which a refund passes through them. A refund never returns to an earlier state."""
 
         ASKED = "asked", "Requested"
         PENDING = "pending"
@@ -91,5 +91,5 @@ class Refund(models.Model):
 
     @property
     def stripe_idempotency_key(self) -> str:
-        """Return the idempotency key that Stripe gets for this refund."""
+        """Return the idempotency key that is sent to Stripe for this refund."""
         return f"ops_refund_{self.uuid}"

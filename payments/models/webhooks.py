@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from core.lib import lease_owner
 from payments.models.intents import Payment
 
-THIN_EVENT = "v2.core.event"  # https://docs.stripe.com/event-destinations#thin-events
+THIN_EVENT = "v2.core.event"  # See https://docs.stripe.com/event-destinations#thin-events
 
 
 class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
@@ -106,12 +106,12 @@ class WebhookEvent(models.Model):
 
     @property
     def is_thin(self) -> bool:
-        """Return True if the event only names its object, which must be fetched from Stripe."""
+        """Return True if the event only names its object, so that the object must be fetched from Stripe."""
         return bool(self.payload.get("object") == THIN_EVENT)
 
 
 class RefusedDelivery(models.Model):
-    """Rejected webhook calls, counted by hour and reason, with the most recent sample."""
+    """The number of rejected webhook calls by hour and reason, with the most recent sample."""
 
     hour = models.DateTimeField()
     reason = models.CharField(max_length=50)

@@ -1,1 +1,1 @@
-"""Functions that only read payments."""
+"""Read payments without changing them."""

@@ -1,4 +1,4 @@
-"""Read the amount of a reservation that is not paid yet, when a payment is created and when its money arrives."""
+"""Read the unpaid amount of a reservation when a payment is created and when its money arrives."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ class Paid:
     """The sums of a reservation's declared partial payments, without fees and refunds."""
 
     received: int = 0
-    processing: int = 0  # amount that is being debited and must not be paid a second time
+    processing: int = 0  # This amount is being debited and must not be paid a second time.
     discount: int = 0
 
 
 def sum_partial_payments(reservation_id: str, *, currency: str, except_payment: int = 0) -> Paid:
-    """Add up the deposits and partial payments that arrived as expected, and all payments that are processing."""
+    """Add up the deposits and partial payments that arrived as expected, and all payments in processing."""
     received = processing = discount = 0
     payments = Payment.objects.filter(
         reservation_id=reservation_id,

@@ -1,4 +1,4 @@
-"""Figures about payments for the system-health page, metrics, reports and the overview."""
+"""Compute figures about payments for the system-health page, metrics, reports and the overview."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from django.db.models.functions import TruncHour, TruncMinute
 from core.lib.app_access import limit
 from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
 
-FULL_LOOKBACK = timedelta(days=30)  # the period that a full comparison covers
-COMPARED_WITHIN = timedelta(hours=1)  # the time of four runs
+FULL_LOOKBACK = timedelta(days=30)  # A full comparison covers this period.
+COMPARED_WITHIN = timedelta(hours=1)  # Four runs start within this time.
 
 
 @dataclass(frozen=True)
 class Totals:
-    """A number of payments and their amounts by currency."""
+    """A number of payments, and their amounts by currency."""
 
     count: int
     amounts: dict[str, int]
@@ -30,7 +30,7 @@ class Books:
     currency: str
     received: int = 0
     refunded: int = 0
-    disputed: int = 0  # amount taken by disputes and not returned
+    disputed: int = 0  # The amount that disputes have taken and not returned.
 
     @property
     def net(self) -> int:
@@ -39,13 +39,11 @@ class Books:
 
 @dataclass(frozen=True)
 class Attempts:
-    """Requests to create a payment, by outcome."""
+    """The requests to create a payment, by outcome."""
 
     by_status: dict[str, int]
-    books: list[Books]  # one entry per currency that has money
-    prevented: (
-        Totals  # repeated requests that were not charged again, and the amounts they asked for
-    )
+    books: list[Books]  # There is one entry for each currency with money.
+    prevented: Totals  # Repeated requests that were not charged again, and the amounts in them.
 
     @property
     def count(self) -> int:
@@ -59,15 +57,15 @@ class Attempts:
 
 @dataclass(frozen=True)
 class WebhookStats:
-    by_state: dict[str, int]  # number of events received in the period, by state
+    by_state: dict[str, int]  # The number of events received in the period, by state.
     waiting: int
     oldest_waiting_at: datetime | None
     dead: int
-    lag_ms: float | None  # mean time from receipt to processed
+    lag_ms: float | None  # The mean time from receipt to processing.
 
 
 def count_attempts(since: datetime | None = None) -> Attempts:
-    """Count the payments created since then, or all of them."""
+    """Count the payments created since a time, or all payments."""
     payments = limit(Payment.objects.all())
     if since is not None:
         payments = payments.filter(created_at__gte=since)
@@ -99,7 +97,7 @@ def count_attempts(since: datetime | None = None) -> Attempts:
 
 
 def count_stuck(now: datetime) -> Totals:
-    """Count the payments for which it is unknown whether they were charged."""
+    """Count the payments that may have been charged without the portal knowing it."""
     rows = (
         limit(Payment.objects.stuck(now))
         .values_list("currency")
@@ -113,7 +111,7 @@ def count_stuck(now: datetime) -> Totals:
 
 
 def count_webhooks(*, since: datetime) -> WebhookStats:
-    """Count the events received since then by state, and all that are pending or dead."""
+    """Count the events received since a time by state, and all events that are pending or dead."""
     State = WebhookEvent.State
     received = (
         limit(WebhookEvent.objects.filter(received_at__gte=since))
@@ -148,12 +146,13 @@ def count_open_mismatches() -> int:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far the payments are compared with Stripe."""
+    """The progress of the comparison of payments with Stripe."""
 
-    last: ReconciliationRun | None  # the last finished run
-    uncompared_count: int  # payments with an intent that no comparison has found yet
+    last: ReconciliationRun | None  # The last finished run.
+    uncompared_count: int  # Payments with an intent that have not been compared yet.
     is_current: (
-        bool  # the last run finished within the last hour, so the absence of mismatches is certain
+        # True if the last run finished within the last hour, so the absence of mismatches is certain.
+        bool
     )
 
 
@@ -167,7 +166,7 @@ def find_last_comparison(now: datetime) -> Comparison:
 
 
 def received_by_currency(since: datetime, until: datetime) -> dict[str, int]:
-    """Return the money received by payments created from `since` to before `until`, by currency, in minor units."""
+    """Return the money received by payments created from `since` to before `until`, in minor units by currency."""
     rows = (
         limit(Payment.objects.filter(created_at__gte=since, created_at__lt=until))
         .filter(amount_received__gt=0)
@@ -197,7 +196,7 @@ def received_per_slot(
 
 
 def main_currency(now: datetime) -> str:
-    """Return the currency of most payments of the last 30 days; "" if there were none."""
+    """Return the currency of most payments in the last 30 days, or "" if there were none."""
     row = (
         limit(Payment.objects.filter(created_at__gte=now - timedelta(days=30)))
         .values_list("currency")

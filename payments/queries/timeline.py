@@ -18,14 +18,14 @@ class TimelineItem:
     """One line of a payment's timeline."""
 
     at: datetime
-    actor: str  # "App", "Portal", "Stripe" or a person
+    actor: str  # "App", "Portal", "Stripe" or a person.
     what: str
     detail: str = ""
     is_bad: bool = False
 
 
 def build_timeline(payment: Payment) -> list[TimelineItem]:
-    """Return all that is known to have happened to the payment, oldest first."""
+    """Return all known events of the payment, with the oldest first."""
     items = [
         TimelineItem(payment.created_at, str(payment.app), f"requested {payment.formatted_amount}"),
         *_entries(payment),

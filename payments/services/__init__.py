@@ -1,4 +1,4 @@
-"""Functions that change payments, refunds, mismatches and webhook events."""
+"""Change payments, refunds, mismatches and webhook events."""
 
 from payments.services.cancel import cancel
 from payments.services.create import (

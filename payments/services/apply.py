@@ -1,4 +1,7 @@
-"""Apply Stripe's reports to a payment, in any order, each once, and never backwards."""
+"""Apply Stripe's reports to a payment.
+
+Reports may arrive in any order; each is applied once, and never undoes a later one.
+"""
 
 from datetime import datetime, timedelta
 
@@ -21,7 +24,7 @@ from payments.signals import (
     refund_made,
 )
 
-# A card is declined within seconds and while the buyer is still there; a bank debit fails after hours or days.
+# A card is declined within seconds, while the buyer is still there. A bank debit fails after hours or days.
 MIN_DEBIT_TIME = timedelta(minutes=10)
 
 
@@ -35,8 +38,8 @@ def apply_intent(
 ) -> bool:
     """Store the intent's status and return True if the payment changed.
 
-    `is_authoritative` means that the intent was just fetched from Stripe, so it is right whatever the timestamps say.
-    A success sends `payment_succeeded` within this transaction. Raises AmbiguousOrder.
+    `is_authoritative` means that the intent was just fetched from Stripe, so it is correct regardless of the
+    timestamps. A success sends `payment_succeeded` within this transaction. Raises AmbiguousOrder.
     """
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     is_newer_status = is_newer(
@@ -62,7 +65,7 @@ def apply_intent(
     payment.amount_received = max(payment.amount_received, intent.amount_received)
     asked = payment.formatted_amount
     if payment.status == PaymentStatus.SUCCEEDED:
-        payment.currency = intent.currency  # sums of received money are grouped by this currency
+        payment.currency = intent.currency  # Received money is added up by this currency.
     payment.save(
         update_fields=[
             *("intent_id", "status", "status_at", "amount_received", "currency", "debit_failed_at")
@@ -76,7 +79,7 @@ def apply_intent(
 
 
 def _is_failed_debit(payment: Payment, intent: Intent, reported_at: datetime) -> bool:
-    """Return True if the intent stops processing without success, after longer than a card takes."""
+    """Return True if the intent stops processing without success, after a longer time than a card needs."""
     return (
         payment.status == PaymentStatus.PROCESSING
         and intent.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.CANCELED)
@@ -90,7 +93,7 @@ def _handle_success(payment: Payment, asked: str, now: datetime) -> None:
     if received != asked:
         detail = f"{received} received, {asked} asked for"
         add_timeline_entry(payment, "another amount than asked for", detail, now=now)
-        # The case of a payment for a reservation is opened with the decision about its seats.
+        # The case of a payment for a reservation is opened together with the decision about its seats.
         if not payment.reservation_id:
             record_mismatch(
                 Mismatch.Kind.AMOUNT,

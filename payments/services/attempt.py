@@ -1,4 +1,4 @@
-"""One attempt to create a payment's intent at Stripe, while this process holds the payment's lease."""
+"""Make one attempt to create a payment's intent at Stripe, while this process holds the payment's lease."""
 
 from datetime import datetime, timedelta
 
@@ -21,7 +21,7 @@ def request_intent(payment: Payment, *, now: datetime) -> Intent:
     except stripe_api.NoResponse as failure:
         if not failure.is_replayed:
             raise
-        # Stripe stored an error for this key and replays it. The intent may exist nevertheless.
+        # Stripe stored an error for this key and returns it again. The intent may exist nevertheless.
         found = find_intent(payment)
         if found is not None:
             return found
@@ -33,7 +33,7 @@ def request_intent(payment: Payment, *, now: datetime) -> Intent:
 
 
 def find_intent(payment: Payment) -> Intent | None:
-    """Return Stripe's intent for this payment, found by its id or our metadata, or None."""
+    """Return Stripe's intent for this payment, found by its id or by the portal's metadata, or None."""
     if payment.intent_id:
         return stripe_api.retrieve_intent(payment.intent_id)
     # Start a little before the request, because Stripe's clock may be behind ours.

@@ -66,7 +66,7 @@ class NewPayment:
         return hashlib.sha256(b"POST /api/v1/payments/ " + canonical).hexdigest()
 
 
-# In this order, so that keys that were used before `split` was added keep their digest.
+# The order is fixed, so that keys that were used before `split` was added keep their digest.
 _HASHED = ("amount", "currency", "order_id", "reservation_id", "customer", "description")
 
 
@@ -102,10 +102,10 @@ class PortalFault(Exception):
 
 
 def derived_key(*, app: ClientApp, new_payment: NewPayment) -> str:
-    """Return a key for an app that sends none: one payment of this amount per reservation at a time.
+    """Return a key for an app that sends none. It allows one payment of this amount per reservation at a time.
 
-    The key covers the number of earlier payments that have ended, so that a buyer whose payment was cancelled or
-    refused gets a new one. Declared partial payments end with their success, because several may have the same amount.
+    The key covers the number of earlier payments that have ended, so a buyer whose payment was cancelled or refused
+    gets a new payment. Declared partial payments end with their success, because several may have the same amount.
     """
     if not new_payment.reservation_id:
         return str(uuid.uuid4())
@@ -136,7 +136,7 @@ def create_payment(
     existing = _find_by_key(app, key)
     if existing is not None:
         return _answer_repeat(existing, new_payment, now)
-    # After the look-up, because a repeat gets its response also when the reservation is paid by now.
+    # The check follows the look-up, because a repeat gets its response even if the reservation is paid by now.
     require_payable(
         reservation_id=new_payment.reservation_id,
         amount=new_payment.amount,
@@ -184,7 +184,7 @@ def create_payment(
 
 
 def _find_by_key(app: ClientApp, key: str) -> Payment | None:
-    """Return the payment with this key, with only the fields that the response to a repeat needs."""
+    """Return the payment with this key, with only the fields that the response to a repeated request needs."""
     found = Payment.objects.filter(app=app, livemode=stripe_api.is_livemode(), key=key)
     found = found.only("key", "fingerprint", "state", "response_status", "response_body")
     return next(iter(found[:1]), None)
@@ -206,7 +206,7 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
-    payment = Payment.objects.get(pk=payment.pk)  # read all fields of the payment
+    payment = Payment.objects.get(pk=payment.pk)  # Read all fields of the payment.
     add_timeline_entry(
         payment, "taken over", f"attempt {payment.tries}, by a repeated request", now=now
     )
@@ -292,7 +292,7 @@ def _store(
             **({"intent_id": intent.id} if intent else {}),
         )
         if stored:
-            # A webhook may have updated the status before this response arrived; its status is newer.
+            # A webhook may have updated the status before this response arrived. In this case, the status is newer.
             without_status = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.ASKED)
             if intent:
                 without_status.update(status=intent.status, status_at=intent.created_at)
@@ -300,7 +300,8 @@ def _store(
                 without_status.update(status=status, status_at=now)
     payment.refresh_from_db()
     if payment.state != Payment.State.FINISHED:
-        raise InProgress  # our lease expired, and the process that took over has not finished yet
+        # The lease of this process expired, and the process that took over has not finished yet.
+        raise InProgress
     return _stored_response(payment, is_replay=not stored)
 
 
@@ -311,7 +312,7 @@ def _stored_response(payment: Payment, *, is_replay: bool) -> StoredResponse:
 
 
 def _refusal_body(payment: Payment, status: int, type_: str, detail: str) -> dict[str, object]:
-    """Return a problem document (RFC 9457), which is stored so that repeats get the same one."""
+    """Return a problem document (RFC 9457). The document is stored, so that repeated requests get the same response."""
     return {
         "type": type_,
         "title": "Payment refused",

@@ -1,4 +1,4 @@
-"""Store disputes, keep their amounts in the books, and alert staff until nothing is left to do."""
+"""Store disputes, keep their amounts in the books, and alert staff until nothing remains to be done."""
 
 from datetime import datetime, timedelta
 
@@ -20,9 +20,10 @@ Status = Dispute.Status
 def store_dispute(
     *, payment_id: int, reported: StripeDispute, reported_at: datetime, now: datetime
 ) -> str:
-    """Store Stripe's dispute, in any order of its reports, and return the outcome.
+    """Store Stripe's dispute and return the outcome. Reports may arrive in any order.
 
-    The newest report wins; within the same second, the later status. Sends `dispute_closed` within this transaction.
+    The newest report wins. Within the same second, the later status wins. Sends `dispute_closed` within this
+    transaction.
     """
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     known = payment.disputes.filter(stripe_id=reported.id).first()

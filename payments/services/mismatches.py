@@ -18,7 +18,7 @@ def record_mismatch(
     healed: bool = False,
     now: datetime,
 ) -> bool:
-    """Record a mismatch and return True unless one of this kind is open for this intent.
+    """Record a mismatch. Return False if a mismatch of this kind is already open for this intent.
 
     Runs in the caller's transaction.
     """
@@ -54,7 +54,7 @@ def record_mismatch(
 
 
 def record_failed_refund(refund: Refund, *, expected_refunded: int, now: datetime) -> None:
-    """Open a case for a refund that failed after Stripe had accepted it, or add to the payment's open one.
+    """Open a case for a refund that failed after Stripe had accepted it, or add the refund to the payment's open case.
 
     The case is resolved when the refunds of the payment add up to `expected_refunded` again. Runs in the caller's
     transaction.
@@ -78,7 +78,7 @@ def record_failed_refund(refund: Refund, *, expected_refunded: int, now: datetim
 
 
 def resolve_mismatches(mismatches: MismatchQuerySet, *, settlement: str, now: datetime) -> int:
-    """Resolve the open mismatches of the queryset because they were corrected, and return their number."""
+    """Resolve the open mismatches in the queryset because they were corrected, and return their number."""
     resolved = 0
     for mismatch in mismatches:
         if _resolve(mismatch, settlement=settlement, user=None, now=now):

@@ -1,4 +1,4 @@
-"""Refund a payment: once per confirmed form, and never more than was received."""
+"""Refund a payment once per confirmed form, and never more than the received amount."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from payments.services.mismatches import record_failed_refund
 State = Refund.State
 REQUEST_GRACE_PERIOD = timedelta(minutes=1)
 SWEEP_BATCH_SIZE = 50
-# https://docs.stripe.com/api/refunds/object#refund_object-status
+# See https://docs.stripe.com/api/refunds/object#refund_object-status
 STATES = {
     "pending": State.PENDING,
     "requires_action": State.PENDING,
@@ -32,7 +32,7 @@ STATES = {
 
 
 class CannotRefund(Exception):
-    """The refund is not possible; the text says why. No request was sent to Stripe."""
+    """The refund is not possible, for the reason in the text. No request was sent to Stripe."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class NewRefund:
     amount: int
     reason: str
     seats: Refund.Seats = Refund.Seats.UNDECIDED
-    released_items: Mapping[str, int] = field(default_factory=dict)  # empty: all tickets
+    # An empty dict means all tickets.
+    released_items: Mapping[str, int] = field(default_factory=dict)
 
 
 def refund(
@@ -54,10 +55,10 @@ def refund(
     is_watched: bool = True,
     now: datetime,
 ) -> Refund:
-    """Return the refund of this confirmed form, after requesting it from Stripe if that has not happened yet.
+    """Return the refund of this confirmed form. If the refund was not requested from Stripe yet, request it first.
 
-    `is_watched` means that a person sees the outcome immediately, so a refusal by Stripe needs no case.
-    Raises CannotRefund. If Stripe does not respond, the refund stays `asked` and the sweeper sends the request again.
+    `is_watched` means that a user sees the outcome immediately, so a refusal by Stripe needs no case. Raises
+    CannotRefund. If Stripe does not respond, the refund stays `asked` and the sweeper sends the request again.
     """
     requested = _record_request(payment, new_refund, form, user, now)
     if requested.state == State.ASKED:
@@ -126,7 +127,7 @@ def _fail_unanswered(refund_: Refund, error: str, now: datetime, *, opens_case: 
 
 @transaction.atomic
 def store_refunds(*, payment_id: int, refunds: Sequence[StripeRefund], now: datetime) -> bool:
-    """Store Stripe's refunds of a payment, in any order of their reports, and return True if anything changed.
+    """Store Stripe's refunds of a payment and return True if anything changed. Reports may arrive in any order.
 
     A refund passes through its states in one direction, so an older report is recognized by its state.
     """
@@ -160,7 +161,7 @@ def _store_refund(payment: Payment, reported: StripeRefund, now: datetime) -> bo
         refund_.error = reported.failure_reason.replace("_", " ")[:300] or reported.status
     refund_.save()
     if state == State.FAILED and not refund_.is_counted:
-        # The report of its failure came first. A refund that was counted opens its case when it is subtracted.
+        # The report of its failure arrived first. A refund that was counted opens its case when it is subtracted.
         expected = payment.amount_refunded + refund_.amount
         record_failed_refund(refund_, expected_refunded=expected, now=now)
     return True
@@ -169,8 +170,8 @@ def _store_refund(payment: Payment, reported: StripeRefund, now: datetime) -> bo
 def sweep_refunds(*, now: datetime) -> int:
     """Finish the refunds without a response and return their number.
 
-    While Stripe still knows their key, they are requested again; after that, they are only looked up: adopted if
-    Stripe has them, and failed otherwise.
+    While Stripe still knows the idempotency keys, the refunds are requested again. After that, they are only looked up:
+    a refund that Stripe has is adopted, and all others fail.
     """
     waiting = Refund.objects.unanswered().filter(asked_at__lte=now - REQUEST_GRACE_PERIOD)
     count = 0

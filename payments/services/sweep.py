@@ -23,7 +23,7 @@ def sweep(*, now: datetime) -> dict[str, int]:
     Payment.objects.all().release_dead_leases(now)
     waiting = Payment.objects.with_expired_lease(now).order_by("locked_until", "pk")
     for payment in waiting[:BATCH_SIZE]:
-        # Each call to Stripe may take seconds, and a lease starts when it is taken.
+        # Each call to Stripe may take seconds, and a lease starts when it is claimed.
         current = now + timedelta(seconds=time.monotonic() - started)
         if current < payment.locked_until + _retry_delay(payment.tries):
             outcome["waiting"] += 1
@@ -58,7 +58,7 @@ def _resume(payment: Payment, now: datetime) -> bool:
 
 
 def _close_unsendable(payment: Payment, now: datetime) -> None:
-    """Finish a payment that is too old to be sent again: with Stripe's intent if there is one, else as abandoned."""
+    """Finish a payment that is too old to be sent again, with Stripe's intent if it exists, else as abandoned."""
     found = attempt.find_intent(payment)
     if found is not None:
         add_timeline_entry(payment, "adopted", found.id, now=now)

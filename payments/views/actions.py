@@ -1,4 +1,4 @@
-"""Staff actions on payments. Each is a POST and is recorded in the admin log with user and time."""
+"""Handle staff actions on payments. Each is a POST, and the admin log records it with user and time."""
 
 import uuid
 from decimal import Decimal
@@ -84,7 +84,7 @@ class RefundForm(forms.Form):
 
     @property
     def released_items(self) -> dict[str, int]:
-        """Return how many of each item are released, of a valid form."""
+        """Return the number of each item that a valid form releases."""
         if self.cleaned_data.get("seats") != Refund.Seats.RELEASE:
             return {}
         counts = {item.id: self.cleaned_data.get(f"release_{item.id}") for item in self.items}
@@ -92,7 +92,7 @@ class RefundForm(forms.Form):
 
     @property
     def decision(self) -> str:
-        """Describe the decision about the tickets in a sentence, or return "" without tickets."""
+        """Describe the decision about the tickets in a sentence. Return "" without tickets."""
         if not self.items:
             return ""
         released = self.released_items
@@ -123,7 +123,7 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     sent = Refund.objects.filter(uuid__in=parse_uuids([request.POST.get("form", "")])).first()
     if (
         sent is not None
-    ):  # the form was sent twice; its amount or tickets may no longer be available
+    ):  # The form was sent twice; its amount or tickets may no longer be available.
         _show_outcome(request, sent)
         return redirect("payments:payment-page", payment.uuid)
     if not form.is_valid():

@@ -1,4 +1,4 @@
-"""Payment API for apps: create (idempotent), read, cancel. An app sees only its own payments."""
+"""Handle the payment API for apps: create (idempotent), read, cancel. An app sees only its own payments."""
 
 import ipaddress
 import math
@@ -20,7 +20,8 @@ from payments.models import Payment
 from payments.money import find_amount_problem
 
 Text = Annotated[str, msgspec.Meta(max_length=100)]
-# Stripe: up to 50 entries, keys to 40 and values to 500 characters; four entries are ours.
+# Stripe accepts up to 50 entries with keys of up to 40 and values of up to 500 characters. The portal uses four
+# entries.
 Metadata = Annotated[
     dict[
         Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern=r"^(?!ops_)")],
@@ -58,7 +59,7 @@ class Split(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of a request to create a payment. `amount` is an integer in the currency's smallest unit."""
+    """The body of a request to create a payment. `amount` is an integer in the currency's smallest unit."""
 
     amount: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHARGE)]
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Za-z]{3}$")]
@@ -151,7 +152,7 @@ def cancel(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpRe
 
 
 def as_json(payment: Payment) -> dict[str, object]:
-    """Return the payment as JSON values, without the client secret, which only the creation returns."""
+    """Return the payment as JSON values. Only the response to the creation contains the client secret."""
     return {
         "id": payment.uuid,
         "intent": payment.intent_id,

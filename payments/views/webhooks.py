@@ -1,4 +1,4 @@
-"""Stripe's webhook endpoint. An event is stored first and then processed by a worker."""
+"""Receive Stripe's webhook calls. An event is stored first and then processed by a worker."""
 
 import logging
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @csrf_exempt
 def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
-    """Respond with 200 once the event is stored. A rejected call is only counted."""
+    """Respond with 200 after storing the event. A rejected call is only counted."""
     if request.method != "POST":
         return problem(405, "use POST", headers={"Allow": "POST"})
     secrets = signatures.secrets_for(endpoint)
@@ -44,7 +44,8 @@ def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
         return _reject(request, "not an event", 400)
     except DatabaseError:
         log.exception("storing a webhook event failed")
-        return problem(500, "not stored; send it again")  # Stripe retries for three days
+        # Stripe sends the event again for three days.
+        return problem(500, "not stored; send it again")
     return json_response({"received": True, "duplicate": not received.is_new})
 
 

@@ -21,7 +21,7 @@ from reservations.queries.stock import forecast_sold_out
     runbook="docs/reservations.md#low-inventory",
 )
 def low_inventory(since: datetime, until: datetime) -> Iterator[Reading]:
-    """Return one reading per ticket type on sale: its tickets left, minus its own threshold."""
+    """Return a reading for each ticket type on sale: the tickets left, minus the threshold of the type."""
     on_sale = [
         type_
         for type_ in TicketType.objects.on_sale(until).select_related("event")

@@ -1,4 +1,4 @@
-"""The alert types of this app with their initial channels and response times."""
+"""Register the alert types of reservations with their initial channels and response times."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Descriptions of the reservation API for its OpenAPI document; see core.lib.openapi."""
+"""Describe the reservation API in OpenAPI; see core.lib.openapi."""
 
 import uuid
 from datetime import datetime
@@ -15,7 +15,7 @@ State = Literal["active", "completed", "cancelled", "expired", "refund_needed", 
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True):
-    """`price` is for one ticket, in the currency's smallest unit."""
+    """The tickets of one type. `price` is for one ticket, in the currency's smallest unit."""
 
     ticket_type: int
     quantity: int
@@ -62,7 +62,7 @@ class Availability(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WaitingEntry(msgspec.Struct, forbid_unknown_fields=True):
-    """A place on the waiting list. `reservation` and `expires_at` are those of the offer."""
+    """A place on the waiting list. `reservation` and `expires_at` belong to the offer."""
 
     id: uuid.UUID
     ticket_type: int

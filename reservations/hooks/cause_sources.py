@@ -1,4 +1,4 @@
-"""Cause sources for edited events and for sales that began."""
+"""Contribute edited events and started sales to the possible causes of a problem."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,12 +10,12 @@ from impact.extension_points import cause_source
 from impact.queries.causes import list_edits
 from reservations.models import TicketType
 
-MODELS = {"reservations.event": "Event"}  # edits of an event include its ticket types
+MODELS = {"reservations.event": "Event"}  # An edit of an event includes its ticket types.
 MAX_SALES = 20
 
 
 def _about(event: Any) -> Iterable[str]:
-    """Return the name of the event in the labels of alerts."""
+    """Return the name of the event as the labels of alerts contain it."""
     return [f"event {event.slug}"]
 
 
@@ -26,7 +26,7 @@ def settings(onset: Onset) -> Iterator[Change]:
 
 @cause_source("reservations.sales")
 def sales(onset: Onset) -> Iterator[Change]:
-    """Yield the sales that began, which bring more visitors than usual."""
+    """Yield the sales that started, which bring more visitors than usual."""
     begun = TicketType.objects.filter(
         sale_starts_at__gte=onset.since,
         sale_starts_at__lte=onset.at,

@@ -1,4 +1,4 @@
-"""Erase a person from reservations and waiting lists."""
+"""Erase a person from stored reservations and waiting lists."""
 
 from datetime import datetime
 

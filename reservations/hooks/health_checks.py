@@ -7,7 +7,8 @@ from impact.references import References
 from reservations.models import Event, Reservation
 from reservations.queries.drift import find_drift
 
-# A hold is released at most 5 minutes late (the clean-up's interval). Twice that means that the clean-up has stopped.
+# A hold is released at most 5 minutes late, which is the clean-up's interval. After twice this time, the clean-up has
+# stopped.
 OVERDUE_AFTER = timedelta(minutes=10)
 MAX_REFERENCES = 1_000
 

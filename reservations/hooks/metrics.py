@@ -1,4 +1,4 @@
-"""Reservation metrics for /metrics. All rows are counted at most twice a minute, however often it is scraped."""
+"""Export reservation metrics for /metrics. All rows are counted at most twice a minute, however often it is scraped."""
 
 from collections.abc import Iterator
 

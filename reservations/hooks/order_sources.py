@@ -1,4 +1,4 @@
-"""Order sources for reservations, and for payments whose money must be returned."""
+"""Contribute reservations, and payments whose money must be returned, as orders."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -76,7 +76,7 @@ def _references(reservation: Reservation) -> frozenset[Reference]:
     page=lambda reference: reverse("payments:payment-page", args=[reference]),
 )
 def refunds_due(wanted: Wanted) -> Iterator[Attempt]:
-    """Yield the payments with an open discrepancy that only a refund resolves, and settled ones that just changed."""
+    """Yield the payments with an open discrepancy that only a refund resolves, and recently settled ones."""
     of_payment = Q()
     if wanted.order_ids:
         of_payment |= Q(payment__order_id__in=wanted.order_ids)

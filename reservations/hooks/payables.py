@@ -1,4 +1,4 @@
-"""Payable source for reservations."""
+"""Let payments find the reservation that they are for."""
 
 import uuid
 from datetime import datetime
@@ -9,7 +9,7 @@ from reservations.models import Reservation, Status
 
 @payable_source("reservations")
 def payable_reservation(reference: uuid.UUID, now: datetime) -> Payable | None:
-    # The reservation may belong to any app, because one app may reserve and another one take the payment.
+    # The reservation may belong to any app, because one app may reserve and another may take the payment.
     reservation = Reservation.objects.prefetch_related("lines").filter(uuid=reference).first()
     if reservation is None:
         return None

@@ -1,4 +1,4 @@
-"""Search sources for reservations and events."""
+"""Find reservations and events in the search of the portal."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ from reservations.models import Event, Reservation
     respects_apps=True,
 )
 def find_reservations(search: Search) -> Iterator[Hit]:
-    """Find reservations by customer, or by whole reservation or order id."""
+    """Find reservations by customer, or by a complete reservation or order id."""
     text = search.text
     condition = has_value("order_id", text) | has_value("request_id", text)
     for customer in customer_references(text) if "@" in text else [text]:

@@ -1,4 +1,4 @@
-"""Events and ticket types, reservations, waiting lists, cancelled events, and payments without matching seats."""
+"""Define events, ticket types, reservations, waiting lists, cancelled events, and payments without matching seats."""
 
 from reservations.models.cancellations import Cancellation, CancellationItem
 from reservations.models.catalog import Event, TicketType

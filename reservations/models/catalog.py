@@ -9,11 +9,11 @@ from django.db.models.functions import Coalesce
 
 class EventQuerySet(models.QuerySet["Event"]):
     def announced(self, now: datetime) -> "EventQuerySet":
-        """Return the events with a ticket type that is on sale at `now` or will be."""
+        """Return the events with a ticket type that is or will be on sale at `now`."""
         return self.filter(_has_sale(now))
 
     def announced_first(self, now: datetime) -> "EventQuerySet":
-        """Return the events whose sale is not over first, the next one at the top."""
+        """Sort the events: those whose sale has not ended first, starting with the next event."""
         return self.order_by(_has_sale(now).desc(), "starts_at", "-pk")
 
 
@@ -69,7 +69,7 @@ class Event(models.Model):
 
     @property
     def hold(self) -> timedelta:
-        """Return how long a reservation holds its tickets."""
+        """Return the time for which a reservation holds its tickets."""
         return timedelta(minutes=self.hold_minutes)
 
 
@@ -82,7 +82,7 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         return self.not_over(now).filter(Q(sale_starts_at=None) | Q(sale_starts_at__lte=now))
 
     def not_over(self, now: datetime | Combinable) -> "TicketTypeQuerySet":
-        """Return the types whose sale has not ended: it ends at `sale_ends_at`, or else when the event starts."""
+        """Return the types whose sale has not ended. A sale ends at `sale_ends_at`, or else when the event starts."""
         return self.filter(
             Q(sale_ends_at__gt=now)
             | Q(sale_ends_at=None) & (Q(event__starts_at=None) | Q(event__starts_at__gt=now)),
@@ -102,7 +102,9 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         return {pk: 0 if is_awaited else max(0, left) for pk, left, is_awaited in rows}
 
     def hold(self, pk: int, quantity: int) -> bool:
-        """Hold tickets and return True if enough are left. One conditional statement, so concurrent calls are safe.
+        """Hold tickets and return True if enough are left.
+
+        This is one conditional statement, so concurrent calls are safe.
 
         While customers are on the waiting list, other customers get no tickets.
         """
@@ -132,7 +134,7 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
 
 
 class TicketType(models.Model):
-    """A kind of ticket for an event. `held` and `sold` change only together with the reservations they count."""
+    """A kind of ticket for an event. `held` and `sold` change only together with the reservations that they count."""
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="ticket_types")
     name = models.CharField(max_length=100)
@@ -197,7 +199,7 @@ class TicketType(models.Model):
 
     @property
     def low_at(self) -> int:
-        """Return the number of tickets left at or below which inventory is low."""
+        """Return the number of tickets left at which inventory starts to be low."""
         if self.low_inventory_threshold is None:
             return self.capacity // 10
         return self.low_inventory_threshold

@@ -61,7 +61,7 @@ class Discrepancy(models.Model):
 
     @property
     def keeps_seats(self) -> bool:
-        """Return True if the money is gone and staff decide about the seats."""
+        """Return True if the money is gone and staff must decide about the seats."""
         return self.kind in (self.Kind.SEAT_WITHOUT_MONEY, self.Kind.DISPUTE_LOST)
 
     @property
@@ -70,7 +70,7 @@ class Discrepancy(models.Model):
 
     @property
     def can_be_accepted(self) -> bool:
-        """Return True if staff can give the buyer the seats for the money that was received."""
+        """Return True if staff can give the buyer the seats for the received money."""
         return (
             self.kind in (self.Kind.AMOUNT, self.Kind.PARTLY_PAID)
             and self.reservation is not None

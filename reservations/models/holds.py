@@ -38,7 +38,7 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
         return self.active().filter(expires_at__lte=now)
 
     def holding(self, ticket_type_ids: list[int]) -> "ReservationQuerySet":
-        """Return the reservations with tickets of these types."""
+        """Return the reservations that hold tickets of these types."""
         return self.filter(
             pk__in=Line.objects.filter(ticket_type__in=ticket_type_ids).values("reservation")
         )
@@ -48,12 +48,12 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
         return self.active().filter(processing_payment__isnull=False)
 
     def move(self, pk: int, *, from_: list[str], to: str, **changes: object) -> bool:
-        """Change the status and return True if it was one of `from_`."""
+        """Change the status if it was one of `from_`, and return True on success."""
         return bool(self.filter(pk=pk, status__in=from_).update(status=to, **changes))
 
 
 class Reservation(models.Model):
-    """A customer's hold on tickets of one or more types: all of them or none."""
+    """A customer's hold on tickets of one or more types, either all or none of them."""
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
@@ -127,19 +127,19 @@ class Reservation(models.Model):
         return self.status == Status.ACTIVE and self.expires_at > now
 
     def shown_status(self, now: datetime) -> str:
-        """Return the status to show: an overdue hold is expired even if its tickets are not released yet."""
+        """Return the status to show. An overdue hold is shown as expired even if its tickets are not released yet."""
         if self.status == Status.ACTIVE and self.expires_at <= now:
             return str(Status.EXPIRED)
         return self.status
 
 
-# The tickets of a line that have not been released, for queries; `Line.kept` is the same for one line.
+# The number of tickets of a line that have not been released, for queries; `Line.kept` is the same for one line.
 KEPT = F("quantity") - F("released")
 
 
 class LineQuerySet(models.QuerySet["Line"]):
     def owned_by(self, customer: str, now: datetime) -> "LineQuerySet":
-        """Return the lines that count against a limit per customer: tickets held now and tickets bought."""
+        """Return the lines that count against a limit per customer: held and sold tickets."""
         return self.filter(reservation__customer=customer).filter(
             Q(reservation__status=Status.COMPLETED)
             | Q(reservation__status=Status.ACTIVE, reservation__expires_at__gt=now)
@@ -151,7 +151,7 @@ class LineQuerySet(models.QuerySet["Line"]):
 
 
 class Line(models.Model):
-    """A quantity of one ticket type, at the price when it was reserved."""
+    """A quantity of one ticket type, at its price at the time of the reservation."""
 
     reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="lines")
     ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="lines")
@@ -190,7 +190,7 @@ class Line(models.Model):
 
     @property
     def kept_amount(self) -> int:
-        """Return the price of the tickets that were not released after a refund."""
+        """Return the price of the tickets that remain after refunds."""
         return self.kept * self.price
 
 

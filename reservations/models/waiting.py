@@ -12,11 +12,11 @@ from reservations.models.holds import Reservation, Status
 
 class WaitingEntryQuerySet(models.QuerySet["WaitingEntry"]):
     def waiting(self) -> "WaitingEntryQuerySet":
-        """Return the entries that have not been offered tickets, first come first."""
+        """Return the entries that have not been offered tickets, in order of arrival."""
         return self.filter(state=WaitingEntry.State.WAITING).order_by("pk")
 
     def offered(self, now: datetime) -> "WaitingEntryQuerySet":
-        """Return the entries whose offer can be taken at `now`."""
+        """Return the entries whose offer is valid at `now`."""
         return self.filter(
             state=WaitingEntry.State.OFFERED,
             reservation__status=Status.ACTIVE,
@@ -91,5 +91,5 @@ class WaitingEntry(models.Model):
         if self.reservation.is_live(now):
             return "offered"
         if self.reservation.status in (Status.ACTIVE, Status.EXPIRED, Status.CANCELLED):
-            return "missed"  # an overdue offer may still be paid until its tickets are released
+            return "missed"  # An overdue offer may still be paid until its tickets are released.
         return "accepted"

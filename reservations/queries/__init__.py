@@ -1,1 +1,1 @@
-"""Functions that only read reservations."""
+"""Read reservations without changing them."""

@@ -8,7 +8,7 @@ from reservations.models import Event, TicketType
 
 
 def availability_json(slug: str, *, now: datetime) -> bytes:
-    """Return all events that are on sale or will be, or the one with this slug; b"" if its sale is over."""
+    """Return all events that are or will be on sale, or the event with this slug. Return b"" if its sale is over."""
     events = Event.objects.announced(now).order_by("starts_at", "pk")
     if slug:
         events = events.filter(slug=slug)

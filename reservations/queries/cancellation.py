@@ -1,4 +1,4 @@
-"""Read the progress and the report of an event's cancellation, and forecast its effect."""
+"""Read the progress and the report of a cancellation of an event, and forecast its effect."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Forecast:
     hold_count: int
     booking_count: int
     seat_count: int
-    refundable: list[tuple[str, int]]  # (currency, maximum amount)
+    refundable: list[tuple[str, int]]  # The currency, and the maximum amount.
 
 
 def forecast(event: Event) -> Forecast:
@@ -46,7 +46,7 @@ class Progress:
     total: int
     done: int
     outcomes: list[tuple[Outcome, int]]
-    refunded: list[tuple[str, int]]  # (currency, amount)
+    refunded: list[tuple[str, int]]  # The currency, and the amount.
 
     @property
     def percent(self) -> int:

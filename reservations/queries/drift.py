@@ -10,7 +10,7 @@ from reservations.models import Status, TicketType
 
 @dataclass(frozen=True)
 class Drift:
-    """A ticket type with wrong counters, and the values that its reservations add up to."""
+    """A ticket type with wrong counters, and the sums that its reservations give."""
 
     ticket_type: TicketType
     held: int
@@ -22,7 +22,7 @@ class Drift:
 
 
 def find_drift() -> list[Drift]:
-    """Return the ticket types whose `held` or `sold` is not what their reservations add up to."""
+    """Return the ticket types whose `held` or `sold` differs from the sum of their reservations."""
     held = Sum("lines__quantity", filter=Q(lines__reservation__status=Status.ACTIVE))
     kept = F("lines__quantity") - F("lines__released")
     sold = Sum(kept, filter=Q(lines__reservation__status=Status.COMPLETED))

@@ -43,7 +43,7 @@ def build_event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
 
 
 def _slots(since: datetime, now: datetime, *, hourly: bool) -> list[datetime]:
-    """Return the times to which the database truncates, in the portal's time zone, where a day has 23 to 25 hours."""
+    """Return the times to which the database truncates, in the portal's time zone. A day there has 23 to 25 hours."""
     start = timezone.localtime(since).replace(minute=0, second=0, microsecond=0)
     slots = []
     if hourly:
@@ -55,5 +55,5 @@ def _slots(since: datetime, now: datetime, *, hourly: bool) -> list[datetime]:
         day = start.replace(hour=0)
         while day <= now:
             slots.append(day)
-            day += timedelta(days=1)  # local arithmetic, which leads from midnight to midnight
+            day += timedelta(days=1)  # Local arithmetic leads from midnight to midnight.
     return slots

@@ -1,4 +1,4 @@
-"""Figures about reservations for the API, the system-health page and the overview."""
+"""Compute figures about reservations for the API, the system-health page and the overview."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ class CleanupStats(msgspec.Struct):
 class ReservationStats(msgspec.Struct):
     reservations: dict[str, int]
     seats: dict[str, int]
-    oldest_active_at: datetime | None  # ignores reservations whose payment is being processed
+    oldest_active_at: datetime | None  # This ignores reservations whose payment is being processed.
     processing: int
     processing_seats: int
     expired_not_reclaimed: int
@@ -31,7 +31,7 @@ class ReservationStats(msgspec.Struct):
 
 
 def collect_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
-    """Count reservations and seats by status (created since then, or all), and collect open problems."""
+    """Count reservations and seats by status (created since a time, or all), and collect open problems."""
     counted = limit(
         Reservation.objects.all() if since is None else Reservation.objects.created_since(since)
     )

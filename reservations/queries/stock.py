@@ -12,22 +12,24 @@ from reservations.models.catalog import TicketTypeQuerySet
 from reservations.models.holds import KEPT
 
 BASES = (
-    timedelta(minutes=20),  # short, because a rush can sell a day's tickets within an hour
+    timedelta(minutes=20),  # This is short, because a rush can sell a day's tickets within an hour.
     timedelta(hours=1),
     timedelta(hours=6),
     timedelta(days=1),
     timedelta(days=7),
 )
-# distance between the points of the past values
+# The distance between the points of the past values.
 FINE, COARSE = timedelta(minutes=2), timedelta(hours=1)
 FINE_FOR = timedelta(hours=6)
-MIN_SOLD = 5  # minimum number sold in the time that a forecast is based on
+MIN_SOLD = 5  # The minimum number sold in the time on which a forecast is based.
 
 
 def forecast_sold_out(
     types: Sequence[TicketType], left: Mapping[int, int], *, now: datetime
 ) -> dict[int, Trend]:
-    """Return when the types sell out at the pace of the last hours or days, by id. This is the only forecast of sales.
+    """Return when the types sell out at the pace of the last hours or days, by id.
+
+    All forecasts of sales come from here.
 
     The sale's end, or else the start of the event, is the deadline.
     """
@@ -87,8 +89,8 @@ class Stock:
     left: int
     is_low: bool
     is_on_sale: bool
-    waiting: int  # number of customers on the waiting list
-    sold_out: Trend | None = None  # when it sells out; None if nothing is left
+    waiting: int  # The number of customers on the waiting list.
+    sold_out: Trend | None = None  # When the type sells out; None if no ticket is left.
 
     @property
     def is_selling_out(self) -> bool:
@@ -96,7 +98,7 @@ class Stock:
 
     @property
     def forecast(self) -> str:
-        """Return when the type sells out, in words; "" if it is sold out."""
+        """Return in words when the type sells out, or "" if it is sold out."""
         trend = self.sold_out
         if trend is None:
             return ""
@@ -115,7 +117,7 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
     ordered = list(types.select_related("event").order_by("event", "pk"))
     if not ordered:
         return []
-    # Query by id and do not evaluate `types` again: a type may have been taken off sale in between.
+    # Query by id and do not evaluate `types` again, because a type may have been taken off sale in between.
     shown = TicketType.objects.filter(pk__in=[one.pk for one in ordered])
     left = shown.available(now)
     on_sale = set(shown.on_sale(now).values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""Accept another amount than expected, by a staff decision."""
+"""Accept a different amount than expected, by a staff decision."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from reservations.services.paid import book_seats
 def accept_amount(*, discrepancy: Discrepancy, note: str, user: User, now: datetime) -> bool:
     """Give the buyer the seats for the received money. If the seats are no longer available, open a new case.
 
-    Cases of other payments stay open, except partial payments, which have their seats with this one.
+    Cases of other payments stay open, except for partial payments, whose seats are booked together with this payment.
     Returns False if the case cannot be accepted or was resolved before.
     """
     if discrepancy.reservation_id is None:

@@ -1,4 +1,4 @@
-"""Decide if the amount of a successful payment matches the price of its reservation."""
+"""Decide whether the amount of a successful payment matches the price of its reservation."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from reservations.models import Reservation
 class Verdict:
     """The outcome for one payment.
 
-    `problem` is the reason for a case. Without one, `left` is the amount still to be paid.
+    `problem` is the reason for a case. Without a problem, `left` is the amount that must still be paid.
     """
 
     problem: str = ""

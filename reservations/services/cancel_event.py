@@ -1,4 +1,4 @@
-"""Cancel an event: stop the sale, release every reservation and refund every payment. Can be interrupted and resumed.
+"""Cancel an event: stop the sale, release every reservation and refund every payment. The work can be interrupted.
 
 Each reservation is a row with its outcome. A refund's id is derived from the row, so that a repeated step requests the
 same refund.
@@ -65,7 +65,7 @@ def retry_failed(cancellation: Cancellation) -> int:
 
 
 def _add_items(cancellation: Cancellation) -> None:
-    """Add the reservations that have tickets of the event, and reopen those that were paid late."""
+    """Add the reservations that have tickets for the event, and reopen those that were paid late."""
     touched = Reservation.objects.filter(
         lines__ticket_type__event=cancellation.event_id,
         status__in=[Status.ACTIVE, Status.COMPLETED, Status.REFUND_NEEDED],
@@ -90,7 +90,7 @@ def _continue(cancellation: Cancellation, now: datetime, deadline: float) -> int
         _process(cancellation, item, now)
         done += item.outcome not in (Outcome.PENDING, Outcome.REQUESTED)
         if item.outcome == Outcome.REQUESTED:
-            break  # Stripe does not respond; the next round continues here
+            break  # Stripe does not respond, so the next round continues here.
     if not cancellation.items.unfinished().exists():
         unfinished_row = Cancellation.objects.filter(pk=cancellation.pk, finished_at=None)
         unfinished_row.update(finished_at=now)
@@ -131,7 +131,10 @@ def _refund_all(
     is_whole: bool,
     now: datetime,
 ) -> None:
-    """Refund the payments of a reservation: in full, or the price of the event's tickets if it has others as well."""
+    """Refund the payments of a reservation.
+
+    If it has tickets for other events, refund only the price of this event's.
+    """
     prices = dict(item.reservation.lines.values_list("pk", "price"))
     left = sum(count * prices[int(pk)] for pk, count in kept.items())
     refunded = 0

@@ -1,4 +1,4 @@
-"""Complete a reservation at an app's request: free tickets, and payments outside the portal."""
+"""Complete a reservation at the request of an app, for free tickets and payments outside the portal."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Recognize customers after a rotation of SECRET_KEY."""
+"""Recognize customers after SECRET_KEY was rotated."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from reservations.models import Reservation, WaitingEntry
 
 
 def recognize_customer(*, customer: str, earlier: Sequence[str]) -> None:
-    """Replace a customer's references of earlier keys by the current one, so that limits still apply."""
+    """Replace a customer's references under earlier keys by the current one, so that limits still apply."""
     if not earlier:
         return
     for rows in (
         Reservation.objects.filter(customer__in=earlier),
         WaitingEntry.objects.filter(customer__in=earlier),
     ):
-        if rows.exists():  # an update takes SQLite's write lock even if it changes nothing
+        if rows.exists():  # An update takes SQLite's write lock even if it changes nothing.
             rows.update(customer=customer)

@@ -74,7 +74,7 @@ def _alert_key(discrepancy: Discrepancy) -> str:
 
 
 def close_refunded(*, payment: Payment, settlement: str = "refunded", now: datetime) -> int:
-    """Resolve the cases that were waiting for this payment's refund, and return their number."""
+    """Resolve the cases that waited for this payment's refund, and return their number."""
     open_cases = Discrepancy.objects.open().filter(payment=payment)
     waiting = [found for found in open_cases if not found.keeps_seats]
     for discrepancy in waiting:

@@ -12,7 +12,7 @@ from reservations.models.holds import EXTENSION, MAX_EXTENSIONS
 from reservations.services.partial import record_partial_payments
 from reservations.services.release import release_held
 
-# Authorized money that is not captured yet is as good as being processed.
+# Authorized money that is not captured yet is treated like a payment in processing.
 ON_THE_WAY = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
 
 
@@ -27,8 +27,8 @@ class CannotChange(Exception):
 def extend(*, reservation: Reservation, now: datetime) -> Reservation:
     """Extend the hold to 15 minutes from now, at most 4 times and only before it expires.
 
-    The time counts from now and not from the old end, so that repeated calls cannot add up to an hour.
-    Raises CannotChange; a failed call does not change `expires_at`.
+    The time counts from now and not from the old end, so repeated calls cannot add up to an hour. Raises CannotChange;
+    a failed call does not change `expires_at`.
     """
     extended = (
         Reservation.objects.live(now)
@@ -52,8 +52,8 @@ def extend(*, reservation: Reservation, now: datetime) -> Reservation:
 def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
     """Cancel the reservation and release its seats. A second call changes nothing.
 
-    Raises CannotChange if the reservation is completed, for example, or if a bank debit for it is processing: its seats
-    would be sold again although they may be paid for.
+    Raises CannotChange if the reservation is completed, for example, or if a bank debit for it is processing: the seats
+    would be sold again although the debit may succeed.
     """
     moved = Reservation.objects.filter(processing_payment=None).move(
         reservation.pk, from_=[Status.ACTIVE], to=Status.CANCELLED, ended_at=now

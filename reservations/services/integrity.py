@@ -12,7 +12,7 @@ ALERT_KEY = "reservations.drift"
 def check_integrity(*, now: datetime) -> list[Drift]:
     """Keep an alert open while counters are wrong, and return them.
 
-    They are never corrected automatically, because only a bug or a manual change can cause it.
+    Counters are never corrected automatically, because only a bug or a manual change can make them wrong.
     """
     drift = find_drift()
     if drift:

@@ -8,9 +8,9 @@ from payments.models import ProviderOutage
 from payments.services import check_provider
 from reservations.models import Event, HoldExtension, Reservation, Status
 
-# The job runs every minute. Holds that would end within this time are extended, so that a late run loses none.
+# The job runs every minute. Holds that would end within this time are extended, so that a late run loses no hold.
 EXTEND_BEFORE = timedelta(minutes=5)
-# A buyer has at least this long to pay once the provider responds again (minus the time since the last extension).
+# A buyer has at least this much time to pay after the provider responds again, minus the time since the last extension.
 EXTENSION_LENGTH = timedelta(minutes=10)
 CHUNK_SIZE = 200
 
@@ -55,7 +55,7 @@ def _extend(pk: int, outage: ProviderOutage, now: datetime) -> bool:
     planned_end = first.ended_before if first else reservation.expires_at
     until = min(now + EXTENSION_LENGTH, planned_end + timedelta(minutes=min(limits)))
     if until <= max(reservation.expires_at, now):
-        return False  # the hold has reached its limit
+        return False  # The hold has reached its limit.
     HoldExtension.objects.create(
         reservation=reservation,
         outage=outage,

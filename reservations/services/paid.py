@@ -1,7 +1,7 @@
 """Apply successful and refunded payments to their reservations.
 
-Runs inside the transaction that saves the payment, so that money and seats are saved together. Whatever the status of
-the reservation, the payment ends with seats or with a discrepancy that staff must resolve.
+This happens inside the transaction that saves the payment, so money and seats are saved together. Whatever status the
+reservation has, the payment ends with seats or with a discrepancy that staff must resolve.
 """
 
 import logging
@@ -40,7 +40,7 @@ def complete_paid(*, payment: Payment, now: datetime) -> None:
         with transaction.atomic():
             _complete_paid(payment, now)
     except OperationalError:
-        raise  # a lock or a lost connection: the webhook event is processed again later
+        raise  # A lock or a lost connection: the webhook event is processed again later.
     except Exception as error:
         # A bug here must not roll back the payment's success.
         log.exception("completing a paid reservation failed", extra={"payment": str(payment.uuid)})
@@ -72,7 +72,7 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
             now=now,
         )
     elif is_paid or payment.purpose == Purpose.FEE:
-        pass  # the payment is a fee, or the balance after a deposit
+        pass  # The payment is a fee, or the balance after a deposit.
     elif verdict.left and payment.purpose == Purpose.PART:
         _keep_for_the_rest(reservation, payment, verdict.left, now)
     else:
@@ -83,7 +83,7 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
 
 
 def book_seats(reservation: Reservation, payment: Payment, now: datetime) -> None:
-    """Complete the locked reservation with this payment, or record that its seats are gone."""
+    """Complete the locked reservation with this payment, or record that its seats are no longer available."""
     ended_at = now
     if reservation.status == Status.ACTIVE:
         sell_held(reservation)
@@ -129,7 +129,7 @@ def _keep_for_the_rest(
 def _locked(reservation_id: str) -> Reservation | None:
     try:
         return Reservation.objects.select_for_update().filter(uuid=reservation_id).first()
-    except ValidationError:  # the app sent something that is not a UUID
+    except ValidationError:  # The app sent a value that is not a UUID.
         return None
 
 
@@ -161,12 +161,12 @@ class _NotEnoughLeft(Exception):
 
 
 def _reacquire(reservation: Reservation, now: datetime) -> bool:
-    """Sell the seats of a lost hold again, all or none."""
+    """Sell the seats of a lost hold again, either all or none of them."""
     return take_again(reservation, TicketType.objects.all().sell_unheld, now)
 
 
 def take_again(reservation: Reservation, take: Callable[[int, int], bool], now: datetime) -> bool:
-    """Take the seats of a lost hold again, all or none, releasing other expired holds if necessary."""
+    """Take the seats of a lost hold again, either all or none. Release other expired holds if necessary."""
     lines = list(reservation.lines.select_related("ticket_type__event").order_by("ticket_type"))
     if any(line.ticket_type.event.cancelled_at for line in lines):
         return False
@@ -187,7 +187,7 @@ def take_again(reservation: Reservation, take: Callable[[int, int], bool], now: 
 
 
 def _paid_with(payment: Payment) -> ReservationQuerySet:
-    """Return the reservation that this payment paid, alone or as one of several payments."""
+    """Return the reservation that was paid with this payment, alone or together with other payments."""
     if Purpose(payment.purpose).adds_up and payment.reservation_id:
         return Reservation.objects.filter(Q(payment=payment) | Q(uuid=payment.reservation_id))
     return Reservation.objects.filter(payment=payment)
@@ -209,7 +209,7 @@ def release_refunded(*, payment: Payment, refund: Refund, now: datetime) -> int:
 def handle_refund(*, payment: Payment, refund: Refund | None = None, now: datetime) -> None:
     """Handle a full refund: resolve the cases that waited for it, and open one if the seats are still sold.
 
-    A decision about the seats, made with the refund, needs no case.
+    No case is needed if staff decided about the seats together with the refund.
     """
     close_refunded(payment=payment, now=now)
     reservation = _paid_with(payment).select_for_update().first()
@@ -224,7 +224,7 @@ def handle_refund(*, payment: Payment, refund: Refund | None = None, now: dateti
 
 
 def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
-    """Handle a failed refund: the seats are paid again, or a reservation without seats needs its refund again.
+    """Handle a failed refund: its seats are paid again, or a reservation without seats must be refunded again.
 
     The failed refund itself is a case of payments.
     """
@@ -236,7 +236,7 @@ def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
 
 
 def handle_closed_dispute(*, payment: Payment, dispute: Dispute, now: datetime) -> None:
-    """Handle the end of a dispute: lost money without released seats is a case, and a won dispute resolves it."""
+    """Handle the end of a dispute. Lost money without released seats opens a case; a won dispute resolves the case."""
     if dispute.status != Dispute.Status.LOST:
         settlement = f"dispute: {dispute.get_status_display().lower()}"
         close_cases(payment=payment, kind=Kind.DISPUTE_LOST, settlement=settlement, now=now)

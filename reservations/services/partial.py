@@ -1,4 +1,4 @@
-"""Partial payments for reservations that ended before the rest was paid."""
+"""Handle partial payments for reservations that ended before the rest was paid."""
 
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ LOST = (Status.EXPIRED, Status.CANCELLED)
 def record_partial_payments(
     reservation: Reservation, *, except_payment: int = 0, now: datetime
 ) -> int:
-    """Open a case for each partial payment of a reservation that has ended without its seats."""
+    """Open a case for each partial payment of a reservation that ended without its seats being booked."""
     payments = _unrecorded(now).filter(reservation_id=str(reservation.uuid))
     payments = payments.exclude(pk=except_payment)
     for payment in payments:

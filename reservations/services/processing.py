@@ -1,4 +1,4 @@
-"""Keep the tickets of a buyer whose payment is being processed, such as a bank debit, which takes days."""
+"""Keep the tickets of a buyer whose payment is in processing, such as a bank debit, which takes days."""
 
 from datetime import datetime, timedelta
 
@@ -15,14 +15,14 @@ from reservations.services.paid import take_again
 
 @transaction.atomic
 def follow_processing(*, payment: Payment, now: datetime) -> None:
-    """Extend the hold while the payment is being processed, and end the extension when that fails.
+    """Extend the hold while the payment is in processing, and end the extension when the processing fails.
 
     Runs in the transaction that saves the payment's status. Success is handled by complete_paid().
     """
     try:
         found = Reservation.objects.select_for_update().filter(uuid=payment.reservation_id)
         reservation = found.first()
-    except ValidationError:  # the app sent something that is not a UUID
+    except ValidationError:  # The app sent a value that is not a UUID.
         return
     if reservation is None:
         return
@@ -42,7 +42,8 @@ def _hold_for(reservation: Reservation, payment: Payment, now: datetime) -> None
         reservation.status, reservation.ended_at = Status.ACTIVE, None
         reservation.expires_at = until
     else:
-        return  # paid or cancelled, or its seats are gone: the payment's success will open a case
+        # The reservation is paid or cancelled, or its seats are gone. If the payment succeeds, a case is opened.
+        return
     reservation.processing_payment = payment
     reservation.save(update_fields=["status", "ended_at", "expires_at", "processing_payment"])
     add_timeline_entry(payment, "seats held until it is processed", str(reservation.uuid), now=now)

@@ -92,8 +92,8 @@ def release_sold(
 ) -> int:
     """Put sold tickets of a completed reservation on sale again, and return their number.
 
-    `items` says how many tickets of which line, by its id as text; without it, all of them. The reservation becomes
-    `refunded` when no ticket is left. A ticket that was released before is not released again.
+    `items` maps the id of a line, as text, to the number of tickets. Without `items`, all tickets are released. The
+    reservation becomes `refunded` when no ticket is left. A ticket that was released before is not released again.
     """
     locked = Reservation.objects.select_for_update().get(pk=reservation.pk)
     if locked.status != Status.COMPLETED:

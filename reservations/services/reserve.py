@@ -1,4 +1,4 @@
-"""Hold tickets: idempotent by key, all types or none, and never more than are left."""
+"""Hold tickets: idempotently by key, either all or none, and never more than are left."""
 
 import uuid
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Reserved:
-    """A reservation that was created, or the existing one if the request was a repeat."""
+    """A reservation that was created, or the existing reservation for a repeated request."""
 
     reservation: Reservation
     lines: Sequence[Line]
@@ -46,7 +46,7 @@ class Reserved:
 
 
 class SoldOut(Exception):
-    """Not enough tickets of one type are left; nothing was reserved."""
+    """Not enough tickets of one type are left, so nothing was reserved."""
 
     def __init__(self, ticket_type: TicketType, *, left: int, wanted: int) -> None:
         super().__init__(f"{ticket_type.name}: {left} left")
@@ -143,7 +143,7 @@ _group = GroupCommit(_reserve_batch)
 
 
 def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
-    """Reserve in several statements: handles every case on every database, and names the reason for a refusal."""
+    """Reserve in several statements. This handles every case on every database, and names the reason for a refusal."""
     now = draft.created_at
     try:
         types = _load_types_on_sale(wanted, now)
@@ -162,7 +162,8 @@ def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
                 raise
             # Enough tickets are left if expired holds are released, so release them for this buyer.
             reclaim(ticket_type_ids=[type_.pk for type_ in types], now=now)
-    raise Busy  # concurrent buyers took the released tickets each time; some may still be left
+    # Concurrent buyers took the released tickets each time, but some tickets may still be left.
+    raise Busy
 
 
 def _find_repeat(draft: Reservation, wanted: Wanted) -> Reserved | None:
@@ -177,7 +178,7 @@ def _find_repeat(draft: Reservation, wanted: Wanted) -> Reserved | None:
 
 
 def _load_types_on_sale(wanted: Wanted, now: datetime) -> list[TicketType]:
-    """Return the wanted types, ascending by id. Raises UnknownTicketType and NotOnSale."""
+    """Return the wanted types in ascending order of id. Raises UnknownTicketType and NotOnSale."""
     ids = {type_id for type_id, _ in wanted.items}
     wanted_types = TicketType.objects.filter(pk__in=ids).select_related("event").order_by("pk")
     types = list(wanted_types.on_sale(now))
@@ -207,7 +208,7 @@ def _hold(
     *,
     length: timedelta | None = None,
 ) -> Reserved:
-    """Store the reservation. A `length` is given for offers from the waiting list, which come before other buyers."""
+    """Store the reservation. A `length` is given for offers from the waiting list, which have precedence."""
     quantities = dict(wanted.items)
     take = TicketType.objects.all().hold_first if length else TicketType.objects.all().hold
     try:

@@ -1,4 +1,4 @@
-"""SQL shared by the two hand-written ways to reserve: which types they may sell, and the rows they insert."""
+"""Build the SQL that both hand-written ways to reserve share: the types that they may sell, and the inserted rows."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from django.db.models.expressions import RawSQL
 
 from reservations.models.catalog import TicketTypeQuerySet
 
-# Every column of a new reservation that is not null. `id` comes from the database; the others are set later.
+# These are all columns of a new reservation that are not null. The database generates `id`; the others are set later.
 RESERVATION_COLUMNS = (
     "uuid",
     "app_id",
@@ -26,7 +26,7 @@ LINE_COLUMNS = ("reservation_id", "ticket_type_id", "quantity", "price", "curren
 
 
 def placeholder(text: str) -> RawSQL:
-    """Return one of the database driver's placeholders as an expression for a queryset."""
+    """Return a placeholder of the database driver as an expression for a queryset."""
     return RawSQL(text, ())  # noqa: S611  the text is a constant of ours
 
 
@@ -50,7 +50,7 @@ def select_offers(types: TicketTypeQuerySet) -> str:
 def insert_reservations(values: Sequence[str], *, source: str, returning: str) -> str:
     """Return SQL that inserts one row of `values` per row of `source`, in the order of RESERVATION_COLUMNS.
 
-    Rows whose idempotency key exists already are left out.
+    Rows whose idempotency key already exists are left out.
     """
     return f"""
 INSERT INTO reservations_reservation ({", ".join(RESERVATION_COLUMNS)})

@@ -1,7 +1,7 @@
 """Reserve on SQLite, many requests in one transaction.
 
 The transaction is IMMEDIATE, so no other connection writes between the first read and the last write. Free tickets are
-read once, the requests are decided in memory in the order they came, and what was granted is written with one
+read once, the requests are decided in memory in the order of their arrival, and the granted ones are written with one
 statement per table. The check constraint `never_oversold` applies as everywhere. The SQL is compiled once: composing it
 for each call would take twice as long as running it, while all other writers wait.
 """
@@ -47,12 +47,12 @@ class _Offer(NamedTuple):
 
 
 def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
-    """Store the drafts and return the lines of each, or None for a draft that needs the general path.
+    """Store the drafts and return the lines of each. Return None for a draft that needs the general path.
 
-    A draft needs it if its key exists, or if a type is not on sale, has a limit per customer or looks sold out.
-    Runs in the caller's transaction.
+    A draft needs the general path if its key exists, or if a type is not on sale, has a limit per customer or looks
+    sold out. Runs in the caller's transaction.
     """
-    # The driver's own cursor: Django's rewrites the placeholders of every statement.
+    # The driver's own cursor is used, because Django's rewrites the placeholders of every statement.
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
         offers = _read_offers(cursor, drafts)
         granted = _grant(drafts, offers)
@@ -95,8 +95,8 @@ def _grant(drafts: Sequence[Draft], offers: dict[int, _Offer]) -> list[Draft]:
 _HOLD = "UPDATE reservations_tickettype SET held = held + ? WHERE id = ?"
 
 
-# The statements below take their rows as one JSON text, so that a statement is the same, and stays prepared, for any
-# number of rows.
+# The statements below take their rows as one JSON text, so a statement is the same, and stays prepared, for any number
+# of rows.
 
 
 @cache
@@ -111,7 +111,8 @@ def _offers_sql() -> str:
 def _insert_sql() -> str:
     return insert_reservations(
         [f"value->>{index}" for index in range(len(RESERVATION_COLUMNS))],
-        source="json_each(?) WHERE true",  # without WHERE, SQLite takes ON CONFLICT for a join's ON
+        # Without WHERE, SQLite parses ON CONFLICT as the ON of a join.
+        source="json_each(?) WHERE true",
         returning="uuid, id",
     )
 
@@ -136,7 +137,7 @@ def _read_offers(cursor: sqlite3.Cursor, drafts: Sequence[Draft]) -> dict[int, _
 
 
 def _insert(cursor: sqlite3.Cursor, reservations: Sequence[Reservation]) -> dict[str, int]:
-    """Return the new ids by uuid. A key that exists, or that comes twice in this batch, is not inserted again."""
+    """Return the new ids by uuid. A key that already exists, or occurs twice in this batch, is inserted only once."""
     rows = [
         [_to_sqlite(getattr(reservation, column)) for column in RESERVATION_COLUMNS]
         for reservation in reservations
@@ -157,7 +158,7 @@ def _to_json(value: object) -> str:
 
 
 def _to_sqlite(value: object) -> object:
-    """Return the value as Django stores it on SQLite."""
+    """Return the value in Django's format for SQLite."""
     if isinstance(value, datetime):
         return str(connection.ops.adapt_datetimefield_value(value))
     if isinstance(value, UUID):

@@ -1,4 +1,7 @@
-"""The waiting list of sold-out ticket types: the first in line is offered a hold when tickets come back."""
+"""Maintain the waiting list of sold-out ticket types.
+
+When tickets come back, the first customer gets an offer to hold them.
+"""
 
 import uuid
 from collections.abc import Collection, Sequence
@@ -31,7 +34,7 @@ class NoWaitingList(Exception):
 
 
 class NotSoldOut(Exception):
-    """Enough tickets are left, so there is nothing to wait for."""
+    """Enough tickets are left, so there is no need to wait."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def join(
     order_id: str,
     now: datetime,
 ) -> Joined:
-    """Put the customer on the waiting list. A customer who is on it, or has an offer, keeps that place.
+    """Put the customer on the waiting list. A customer who is on the list, or has an offer, keeps that place.
 
     Raises UnknownTicketType, NoWaitingList, NotOnSale, NotSoldOut and LimitReached.
     """
@@ -95,7 +98,7 @@ def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
     entry.refresh_from_db()
     if (
         entry.reservation is not None
-    ):  # must not hold the lock above, because reservations are locked before ticket types
+    ):  # This must not hold the lock above, because reservations are locked before ticket types.
         if entry.reservation.status not in (Status.ACTIVE, Status.CANCELLED, Status.EXPIRED):
             raise CannotChange("not-active", f"the offer was {entry.shown_status(now)}")
         cancel(reservation=entry.reservation, now=now)
@@ -103,7 +106,7 @@ def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
 
 
 def remove_from_waiting_lists(*, entry_ids: Collection[int], now: datetime) -> None:
-    """Remove the customers from these entries, and end the entries that still wait. Offers stay valid."""
+    """Remove the customers from these entries, and end the waiting entries. Offers stay valid."""
     entries = WaitingEntry.objects.filter(pk__in=entry_ids)
     type_ids = sorted(set(entries.waiting().values_list("ticket_type", flat=True)))
     with transaction.atomic():
@@ -179,7 +182,7 @@ def _still_waiting(entry: WaitingEntry) -> WaitingEntryQuerySet:
 
 
 def _update_flag(type_id: int) -> None:
-    """Let all customers buy again when no customer is waiting any more."""
+    """Let all customers buy again after the last waiting customer has left the list."""
     list(TicketType.objects.select_for_update().filter(pk=type_id).values_list("pk"))
     if not WaitingEntry.objects.waiting().filter(ticket_type=type_id).exists():
         TicketType.objects.filter(pk=type_id).update(has_waiting_buyers=False)

@@ -1,4 +1,4 @@
-"""Staff actions on reservations. Each is a POST and is recorded in the admin log with user and time."""
+"""Handle staff actions on reservations. Each is a POST, and the admin log records it with user and time."""
 
 import uuid
 

@@ -1,4 +1,7 @@
-"""Reservation API for apps: reserve, read, extend, cancel, complete. An app sees only its own reservations."""
+"""Handle the reservation API for apps: reserve, read, extend, cancel, complete.
+
+An app sees only its own reservations.
+"""
 
 import hashlib
 import uuid
@@ -41,7 +44,7 @@ class Completion(msgspec.Struct, forbid_unknown_fields=True):
 
 @api(Scope.RESERVATIONS, "POST", cache_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Respond with 201 and the reservation, or with 200 and the existing one if the key was used before."""
+    """Respond with 201 and the reservation, or with 200 and the existing reservation if the key was used before."""
     wanted = _wanted(read_json(request, NewReservation), idempotency_key_of(request))
     now = timezone.now()
     try:

@@ -1,4 +1,7 @@
-"""Availability for clients that poll it: computed once a second, and 304 if it has not changed."""
+"""Serve the availability to clients that poll it.
+
+It is computed once a second, and the response is 304 if unchanged.
+"""
 
 import hashlib
 import time
@@ -18,7 +21,7 @@ FRESH_SECONDS = 1
 
 @api(Scope.RESERVATIONS, "GET", "HEAD", cache_keys=True)
 def availability(request: HttpRequest, app: ClientApp, slug: str = "") -> HttpResponse:
-    """Respond with the events that are on sale or will be and their tickets left, or with one of them by slug."""
+    """Respond with the events that are or will be on sale and their tickets left, or with the event with this slug."""
     body, etag = _current(slug)
     if not body:
         return problem(404, "no such event on sale")

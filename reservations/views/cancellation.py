@@ -1,4 +1,4 @@
-"""Staff pages that cancel an event, and show the progress and the report of its cancellation."""
+"""Show the pages that cancel an event, and the progress and the report of its cancellation."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -62,7 +62,7 @@ class CancelForm(forms.Form):
 @may_cancel
 @require_http_methods(["GET", "POST"])
 def cancel_event(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show what the cancellation would do, and start it when the event's name is typed in."""
+    """Show the effect of the cancellation, and start it when the user types the event's name."""
     event = get_object_or_404(Event, slug=slug)
     if event.cancelled_at:
         return redirect("reservations:cancellation", slug)

@@ -1,4 +1,4 @@
-"""Staff pages: the overview of events, one event, the inbox of discrepancies, one reservation."""
+"""Show the overview of events, an event, the inbox of discrepancies, and a reservation to staff."""
 
 import uuid
 from datetime import timedelta

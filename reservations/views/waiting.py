@@ -1,4 +1,4 @@
-"""Waiting list API for apps: join, read, leave, and the open offers. An app sees only its own customers."""
+"""Handle the waiting-list API for apps: join, read, leave, and the open offers. An app sees only its own customers."""
 
 import uuid
 from datetime import datetime
@@ -57,7 +57,7 @@ def _join(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 
 def _list_offers(app: ClientApp) -> HttpResponse:
-    """Respond with the offers that can be taken now, so that the app can write to these customers."""
+    """Respond with the offers that are valid now, so that the app can write to these customers."""
     now = timezone.now()
     open_offers = WaitingEntry.objects.offered(now).filter(app=app).select_related("reservation")
     return json_response({"offers": [as_json(entry, now) for entry in open_offers[:MAX_LISTED]]})

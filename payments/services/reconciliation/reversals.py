@@ -24,7 +24,7 @@ def compare_disputes(run: ReconciliationRun, now: datetime) -> str:
 
 
 def compare_open_reversals(run: ReconciliationRun, now: datetime) -> str:
-    """Request pending refunds and open disputes by their ids, because their lists begin with the run."""
+    """Request pending refunds and open disputes by id. Stripe's lists contain only those since the run's start."""
     if not run.is_full:
         return ""
     pending = Refund.objects.filter(state=Refund.State.PENDING).exclude(stripe_id=None)

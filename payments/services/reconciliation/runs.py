@@ -1,4 +1,4 @@
-"""Run comparisons: start them on a schedule, and continue them at their bookmark until the end."""
+"""Run comparisons: start them on a schedule, and continue them from their bookmark to the end."""
 
 import time
 from collections.abc import Callable
@@ -23,17 +23,17 @@ from payments.services.reconciliation.reversals import (
 
 Stage = ReconciliationRun.Stage
 
-FULL_LOOKBACK = timedelta(days=30)  # the time for which Stripe keeps events
+FULL_LOOKBACK = timedelta(days=30)  # Stripe keeps events for this time.
 MAX_SLICE_SECONDS = 35.0
 LEASE = timedelta(seconds=60)
-RESUME_WITHIN = timedelta(hours=6)  # an older unfinished run is replaced by a new one
+RESUME_WITHIN = timedelta(hours=6)  # A new run replaces an older unfinished one.
 MISSING_WEBHOOKS_ALERT = "webhooks-missing"
 
 
 def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
     """Start a comparison, or continue an unfinished one, for up to 35 seconds, and return its row.
 
-    Raises the errors of stripe_api; the next call then continues at the bookmark.
+    Raises the errors of stripe_api. The next call then continues at the bookmark.
     """
     unfinished = ReconciliationRun.objects.unfinished(now - RESUME_WITHIN).filter(is_full=is_full)
     run = unfinished.first() or _start_run(now, is_full)
@@ -62,7 +62,7 @@ def _start_run(now: datetime, is_full: bool) -> ReconciliationRun:
 
 def _continue_run(run: ReconciliationRun, now: datetime) -> None:
     if not ReconciliationRun.objects.claim(run.pk, now=now, until=now + LEASE):
-        return  # another worker continues this run
+        return  # Another worker continues this run.
     run.refresh_from_db()
     deadline = time.monotonic() + MAX_SLICE_SECONDS
     try:
@@ -74,7 +74,7 @@ def _continue_run(run: ReconciliationRun, now: datetime) -> None:
 
 
 def _take_step(run: ReconciliationRun, now: datetime) -> None:
-    """Compare one page and move the bookmark, or proceed to the next stage after the last page."""
+    """Compare one page and move the bookmark. After the last page, proceed to the next stage."""
     step = _STEPS[Stage(run.stage)]
     try:
         run.bookmark = step(run, now)
@@ -97,11 +97,11 @@ def _finish_run(run: ReconciliationRun, now: datetime) -> None:
     run.finished_at = timezone.now()
     run.save()
     _alert_missing_webhooks(run, now)
-    clear_alert(STRIPE_KEY_ALERT, now=now)  # Stripe has just accepted the key
+    clear_alert(STRIPE_KEY_ALERT, now=now)  # Stripe has just accepted the key.
 
 
 def _alert_missing_webhooks(run: ReconciliationRun, now: datetime) -> None:
-    """Alert while events older than 15 minutes are missing, which means that webhook calls do not reach the portal."""
+    """Alert if events older than 15 minutes are missing, which means that webhook calls do not reach the portal."""
     if not run.late_count:
         clear_alert(MISSING_WEBHOOKS_ALERT, now=now)
         return

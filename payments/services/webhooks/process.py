@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)
 MAX_TRIES = 8
 FIRST_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=30), timedelta(hours=1)
-SWEEP_MIN_AGE = timedelta(seconds=60)  # younger events are left to their queued task
+SWEEP_MIN_AGE = timedelta(seconds=60)  # The queued tasks process younger events.
 MAX_SWEEP_SECONDS = 40.0
 
 State = WebhookEvent.State
@@ -38,7 +38,7 @@ Fetched = Intent | StripeDispute | Sequence[StripeRefund]
 
 
 class NeedsFetch(Exception):
-    """The event lacks information, so Stripe's current object must be fetched."""
+    """The event lacks information, so the current object must be fetched from Stripe."""
 
 
 # A second intent for a payment is a problem only if it has or may get the buyer's money.
@@ -50,7 +50,7 @@ MONEY_STATUSES = (
 
 
 class LeaseLost(Exception):
-    """Another worker has taken over the event; the effect of this one is rolled back."""
+    """Another worker has taken over the event, so the changes of this worker are rolled back."""
 
 
 def process_event(*, event_pk: int, now: datetime) -> bool:
@@ -59,7 +59,7 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
     if not WebhookEvent.objects.all().claim(event_pk, owner=owner, now=now, until=now + LEASE):
         return False
     event = WebhookEvent.objects.get(pk=event_pk)
-    if event.tries > MAX_TRIES:  # the workers crashed without recording an error
+    if event.tries > MAX_TRIES:  # The workers crashed without recording an error.
         _mark_dead(event, "too many attempts", now)
         return False
     try:
@@ -88,12 +88,15 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
 
 
 def process_waiting(*, now: datetime) -> int:
-    """Process due events whose queued task was lost or failed, oldest first, and return how many succeeded."""
+    """Process due events whose queued task was lost or failed, with the oldest first.
+
+    Return the number of successes.
+    """
     started = time.monotonic()
     WebhookEvent.objects.all().release_dead_leases(now)
     waiting = WebhookEvent.objects.due(now).filter(received_at__lte=now - SWEEP_MIN_AGE)
     done = 0
-    # Events that fail become due later and leave the set, so each round starts at its front.
+    # Events that fail become due later and leave the set, so each round starts at the front.
     while chunk := list(waiting.order_by("created_at", "pk").values_list("pk", flat=True)[:200]):
         for pk in chunk:
             elapsed = time.monotonic() - started
@@ -130,7 +133,7 @@ def _fetch(event: WebhookEvent) -> Fetched:
 def _apply_event(
     event: WebhookEvent, fetched: Fetched | None, now: datetime
 ) -> tuple[Payment | None, str]:
-    """Apply the event and return its payment and outcome. Runs in the transaction that marks it processed."""
+    """Apply the event and return its payment and outcome. Runs in the transaction that marks the event as processed."""
     if event.is_thin and fetched is None:
         raise NeedsFetch
     if event.type.startswith("payment_intent."):
@@ -203,7 +206,7 @@ def _apply_intent_event(
             )
             return payment, "a second intent for this payment"
         if fetched is None:
-            raise AmbiguousOrder  # link the intent in the state that Stripe reports now
+            raise AmbiguousOrder  # Link the intent in the state that Stripe reports now.
     changed = apply_intent(
         payment_id=payment.pk,
         intent=intent,
@@ -244,7 +247,7 @@ def _intent_id(event: WebhookEvent) -> str:
 
 
 def _schedule_retry(event: WebhookEvent, error: Exception, now: datetime) -> None:
-    # An event that only waits for Stripe never fails permanently, however long the outage is.
+    # An event that only waits for Stripe never fails permanently, however long the outage lasts.
     tries = min(event.tries, MAX_TRIES - 1)
     delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** (tries - 1))
     delay *= random.uniform(0.8, 1.2)  # noqa: S311  jitter, so that a burst of failures is not retried at once
@@ -263,5 +266,5 @@ def _mark_dead(event: WebhookEvent, reason: str, now: datetime) -> None:
 
 
 def _leased(event: WebhookEvent) -> WebhookEventQuerySet:
-    """Return the event's row, or none if the lease of this process is lost."""
+    """Return the event's row, or none if this process has lost the lease."""
     return WebhookEvent.objects.waiting().filter(pk=event.pk, owner=event.owner)

@@ -8,14 +8,14 @@ from core.lib.durability import relaxed_durability
 from payments.models import RefusedDelivery, WebhookEvent
 
 CHUNK_SIZE = 1_000
-MAX_CHUNKS = 500  # maximum per night, so a table that was never pruned takes a few nights
+MAX_CHUNKS = 500  # The maximum per night, so a table that was never pruned takes a few nights.
 
 
 def prune_events(*, now: datetime) -> dict[str, int]:
     """Delete old events and counts of rejected calls in short transactions, and return how many.
 
-    An event must be old by Stripe's clock too: the reconciliation would fetch and process it again if Stripe still had
-    it.
+    An event must be old by Stripe's clock, too. Otherwise, the reconciliation would fetch it from Stripe and process it
+    again.
     """
     since = now - timedelta(days=settings.WEBHOOK_EVENT_DAYS)
     old = WebhookEvent.objects.settled().filter(received_at__lt=since, created_at__lt=since)

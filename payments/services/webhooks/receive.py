@@ -16,7 +16,7 @@ from payments.models.webhooks import THIN_EVENT
 from payments.reversals import REFUND_METADATA_KEY
 from payments.services.alerts import update_dead_event_alert
 
-# Event types that change something here; all others are stored as ignored.
+# These event types change something in the portal; all others are stored as ignored.
 HANDLED_TYPES = (
     "payment_intent.",
     "charge.refunded",
@@ -25,7 +25,7 @@ HANDLED_TYPES = (
     "refund.",
 )
 
-# The types that the reconciliation looks for: those that change money or its status. Stripe filters by up to 20.
+# The reconciliation looks for these types, which change money or its status. Stripe filters by up to 20 types.
 RECONCILED_TYPES = (
     "payment_intent.amount_capturable_updated",
     "payment_intent.canceled",
@@ -44,7 +44,7 @@ RECONCILED_TYPES = (
     "refund.updated",
 )
 
-# The fields of Stripe's objects that are stored, at any depth: those that money, status and order are read from.
+# These fields of Stripe's objects are stored, at any depth, because money, status and order are read from them.
 # Everything else is left out, because it is or may contain personal data: names, addresses, descriptions, evidence.
 _KEPT_FIELDS = frozenset(
     {"id", "object", "status", "created", "livemode", "currency", "metadata", "type", "code"}
@@ -72,7 +72,7 @@ class Received:
 def record_event(
     data: Mapping[str, Any], *, endpoint: str, livemode: bool, now: datetime
 ) -> Received:
-    """Store the event and queue it, or count the delivery if it is stored already. Raises NotAnEvent."""
+    """Store the event and queue it. If it is already stored, only count the delivery. Raises NotAnEvent."""
     event = _parse_event(data, endpoint, livemode, now)
     try:
         with transaction.atomic():
@@ -129,7 +129,7 @@ def _parse_event(
 
 
 def without_personal_data(value: Any, kept: frozenset[str] = _KEPT_FIELDS) -> Any:
-    """Return an object of Stripe's with only the fields that are needed here."""
+    """Return an object from Stripe with only the fields that the portal needs."""
     if isinstance(value, dict):
         return {
             key: without_personal_data(item, _KEPT_METADATA if key == "metadata" else _KEPT_FIELDS)
@@ -142,7 +142,7 @@ def without_personal_data(value: Any, kept: frozenset[str] = _KEPT_FIELDS) -> An
 
 
 def replay_event(event: WebhookEvent, *, now: datetime) -> bool:
-    """Queue a dead, ignored or pending event again. Return False if it has been processed in the meantime."""
+    """Queue a dead, ignored or pending event again. Return False if the event has been processed in the meantime."""
     unprocessed = WebhookEvent.objects.filter(pk=event.pk).exclude(
         state=WebhookEvent.State.PROCESSED
     )
@@ -161,7 +161,7 @@ def replay_event(event: WebhookEvent, *, now: datetime) -> bool:
 
 
 def ignore_event(event: WebhookEvent, *, now: datetime) -> bool:
-    """Mark a dead or pending event as ignored by a staff decision. Return False if it is in another state."""
+    """Mark a dead or pending event as ignored by a staff decision. Return False if the event is in another state."""
     unsettled = WebhookEvent.objects.filter(
         pk=event.pk, state__in=[WebhookEvent.State.DEAD, WebhookEvent.State.PENDING]
     )

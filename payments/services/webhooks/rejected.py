@@ -1,4 +1,4 @@
-"""Count rejected webhook calls, with at most one write per reason in 5 seconds however many calls arrive."""
+"""Count rejected webhook calls, with at most one write per reason in 5 seconds, however many calls arrive."""
 
 import time
 from datetime import datetime
@@ -12,8 +12,8 @@ from payments.models import RefusedDelivery
 FLUSH_SECONDS = 5.0
 MAX_KEYS = 1_000
 
-_Key = tuple[datetime, str]  # (hour, reason)
-_Calls = tuple[int, datetime, str]  # (count, latest time, sample)
+_Key = tuple[datetime, str]  # The hour and the reason.
+_Calls = tuple[int, datetime, str]  # The count, the latest time, and a sample.
 
 _flushed_at: dict[str, float] = {}
 
@@ -55,6 +55,6 @@ rejected_calls = Buffer[_Key, _Calls](
 
 
 def reset() -> None:
-    """Discard what is in memory, for tests."""
+    """Discard the counts in memory, for tests."""
     rejected_calls.clear()
     _flushed_at.clear()

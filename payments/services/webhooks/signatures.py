@@ -1,4 +1,4 @@
-"""Verify that a webhook call comes from Stripe, and parse its body. Pure."""
+"""Verify that a webhook call comes from Stripe, and parse its body. All functions are pure."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ CLOCK_SKEW_SECONDS = 30
 
 
 class RejectedCall(Exception):
-    """The call is rejected and not stored. `reason` is one of a few fixed texts, so that calls can be counted by it."""
+    """The call is rejected and not stored. `reason` is one of a few fixed texts, by which calls are counted."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -30,7 +30,7 @@ class SigningSecret:
 
 
 def secrets_for(endpoint: str) -> list[SigningSecret]:
-    """Return the valid secrets of an endpoint, current and previous: `whsec_a` or `name:whsec_a` in the settings."""
+    """Return the valid secrets of an endpoint, current and previous. The settings have `whsec_a` or `name:whsec_a`."""
     found = []
     for entry in settings.STRIPE_WEBHOOK_SECRETS:
         name, _, value = entry.strip().rpartition(":")
@@ -49,7 +49,7 @@ def verify(body: bytes, signature: str, secrets: Sequence[SigningSecret]) -> dic
         raise RejectedCall("not UTF-8") from None
     if not any(_is_signed_by(body, signature, secret) for secret in secrets):
         raise RejectedCall("bad signature")
-    # Checked after the signature, which covers the timestamp.
+    # The age is checked after the signature, which covers the timestamp.
     if _timestamp(signature) > time.time() + CLOCK_SKEW_SECONDS:
         raise RejectedCall("signed in the future")
     try:
@@ -61,11 +61,11 @@ def verify(body: bytes, signature: str, secrets: Sequence[SigningSecret]) -> dic
 def _is_signed_by(body: bytes, signature: str, secret: SigningSecret) -> bool:
     try:
         stripe_api.verify_signature(body, signature, secret.value, tolerance=TOLERANCE_SECONDS)
-    except (ValueError, TypeError):  # compare_digest raises TypeError for non-ASCII characters
+    except (ValueError, TypeError):  # compare_digest raises TypeError for non-ASCII characters.
         return False
     return True
 
 
 def _timestamp(signature: str) -> int:
-    """Return the timestamp that stripe-python verified: the first `t=`."""
+    """Return the timestamp that stripe-python verified, which is the first `t=`."""
     return next(int(part[2:]) for part in signature.split(",") if part.startswith("t="))
