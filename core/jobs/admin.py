@@ -1,4 +1,4 @@
-"""Admin pages of scheduled jobs and their history. django-q2's own pages are hidden or read-only."""
+"""Define the admin of scheduled jobs and their history. django-q2's own pages are hidden or read-only."""
 
 from typing import Any
 

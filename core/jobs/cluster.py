@@ -1,11 +1,11 @@
-"""A django-q2 cluster that exits rather than hangs, reports its progress, and uses fewer processes.
+"""Run a django-q2 cluster that exits instead of hanging, reports its progress, and uses fewer processes.
 
 A worker killed while idle may hold the lock of the queue, and all other workers would then wait for it forever. This
 cluster exits in that case, and the supervisor starts it again. If the sentinel blocks on the lock of a killed worker,
 an alarm signal ends it. A process that outlives its parent exits as well, so that no process runs unsupervised.
 
 django-q2 runs four processes of 10 MB each besides the workers. This cluster runs only the sentinel, which between its
-checks also passes tasks to the workers and stores their results. It does so without a thread because it forks. Beside
+checks also passes tasks to the workers and stores their results. It uses no thread for this, because it forks. Beside
 the workers, it runs one process with the continuous tasks (`core/lib/continuous.py`).
 """
 
@@ -38,16 +38,16 @@ from core.lib.processes import die_with_parent, set_process_name
 
 log = logging.getLogger(__name__)
 
-REPORT_INTERVAL_SECONDS = 10.0  # interval between progress reports of a worker process
-CHECK_INTERVAL_SECONDS = 5.0  # interval between the sentinel's checks for due jobs and for progress
+REPORT_INTERVAL_SECONDS = 10.0  # A worker process reports its progress at this interval.
+CHECK_INTERVAL_SECONDS = 5.0  # The sentinel checks for due jobs and for progress at this interval.
 DATABASE_RETRY_SECONDS = 2.0
 # The sentinel's loop takes one second, or about 40 while the database is unavailable.
 STUCK_TIMEOUT_SECONDS = 60
-HUNG_GRACE_SECONDS = 15  # time for running tasks to end once the cluster is found to hang
+HUNG_GRACE_SECONDS = 15  # Running tasks have this time to end after the cluster is found to hang.
 
 
 class _Flag:
-    """Replace django-q2's multiprocessing event with a flag that a signal handler can set without blocking."""
+    """A flag that a signal handler can set without blocking. It replaces django-q2's multiprocessing event."""
 
     def __init__(self, wait: Callable[[float], None] = time.sleep) -> None:
         self._is_set = False
@@ -82,7 +82,7 @@ def _run_worker(*args: Any) -> None:
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]
-    """Run the cluster, in this process and its children, until SIGTERM or SIGINT."""
+    """The main process of the cluster, which runs with its children until SIGTERM or SIGINT."""
 
     def __init__(self) -> None:
         super().__init__(_Flag(self._transfer_tasks), _Flag(), uuid.uuid4(), start=False)
@@ -168,7 +168,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
             try:
                 self._collect()
                 if self.task_queue.empty():
-                    self._push()  # sleeps briefly if there is no task
+                    self._push()  # This sleeps briefly if there is no task.
                 else:
                     time.sleep(0.02)
             except DatabaseError as error:
@@ -242,4 +242,5 @@ def _prepare(now: datetime, *, cluster_to_release: str) -> None:
     if cluster_to_release:
         release_cluster(now, cluster_id=cluster_to_release)
     report_node(now, pid=os.getpid(), has_started=True)
-    queue.enqueue(TICK)  # The scheduler's first tick comes only after half a minute.
+    # Without this, the scheduler's first tick would come only after half a minute.
+    queue.enqueue(TICK)

@@ -1,4 +1,4 @@
-"""Scheduled jobs, their runs, and the nodes that run them."""
+"""Define scheduled jobs, their runs, and the nodes that run them."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""The state of the task queue and the scheduled jobs, for pages, checks and metrics."""
+"""Read the state of the task queue and the scheduled jobs, for pages, checks and metrics."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,15 +16,16 @@ class QueueState:
     """The state of background work over all nodes."""
 
     backlog: int
-    oldest_seconds: float  # age of the oldest queued task; 0 if there is none
-    # Time since any worker last received the minute tick or started; None if that never happened.
+    oldest_seconds: float  # The age of the oldest queued task; 0 if there is none.
+    # The time since any worker last started or received the minute tick; None if that never happened.
     tick_age_seconds: float | None
     late_seconds: (
-        float  # time for which the most overdue job has been waiting to start; 0 if none is due
+        # The time for which the most overdue job has been waiting to start; 0 if no job is due.
+        float
     )
-    late_job: str  # the title of that job
-    nodes: tuple[Node, ...]  # nodes seen within NODE_TIMEOUT, by name
-    alive: bool  # True if there is at least one node and the tick works
+    late_job: str  # The title of the most overdue job.
+    nodes: tuple[Node, ...]  # The nodes seen within NODE_TIMEOUT, by name.
+    alive: bool  # True if there is at least one node and the tick works.
 
 
 def queue_state(now: datetime) -> QueueState:

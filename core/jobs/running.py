@@ -19,7 +19,7 @@ from core.lib import schedules
 
 log = logging.getLogger(__name__)
 
-LEASE_GRACE = timedelta(seconds=10)  # time after the time limit until a run is considered lost
+LEASE_GRACE = timedelta(seconds=10)  # After its time limit and this time, a run is considered lost.
 MAX_RESULT_LENGTH = 1000
 
 
@@ -78,7 +78,7 @@ def run_job(name: str, now: datetime) -> Outcome | None:
     except Exception as error:
         log.exception("job failed", extra={"job": name})
         return _finish(claimed, Outcome.FAILED, _describe_error(error))
-    except SystemExit:  # the base class of django-q2's TimeoutException
+    except SystemExit:  # SystemExit is the base class of django-q2's TimeoutException.
         _finish(claimed, Outcome.FAILED, "exceeded its time limit")
         raise
     return _finish(claimed, Outcome.SUCCEEDED, _format_result(result))

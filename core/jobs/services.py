@@ -45,7 +45,10 @@ def sync_jobs(now: datetime) -> None:
 
 
 def _first_run(scheduled: schedules.Scheduled, now: datetime) -> datetime:
-    """Return when a new job is first due: now if it runs every minute, so that new installations soon have data."""
+    """Return when a new job is first due.
+
+    A job that runs every minute is due now, so new installations soon have data.
+    """
     next_run = scheduled.next_after(now)
     return now if next_run - now <= timedelta(minutes=1) else next_run
 
@@ -67,7 +70,10 @@ def queue_due_jobs(now: datetime) -> list[str]:
 
 
 def _is_left_to_continuous_task(job: Job, now: datetime) -> bool:
-    """Return True for an urgent job that the continuous task is about to start. If it does not, workers run the job."""
+    """Return True for an urgent job that the continuous task will start soon.
+
+    If the task fails to, workers run the job.
+    """
     is_urgent = job.name in schedules.registry and schedules.registry.get(job.name).is_urgent
     return is_urgent and now - job.next_run_at < URGENT_FALLBACK
 

@@ -24,7 +24,7 @@ def run(*, name: str, **newer_arguments: object) -> str:
 
 @continuous
 def urgent_jobs(control: Control) -> None:
-    """Run urgent jobs beside the workers, so that they start on time while slow jobs occupy all workers."""
+    """Run urgent jobs outside the workers, so that they start on time while slow jobs occupy all workers."""
     urgent.run(control)
 
 

@@ -1,4 +1,4 @@
-"""Urgent jobs. Their continuous task polls the database instead of the queue, which slow tasks may occupy."""
+"""Run urgent jobs. Their continuous task polls the database instead of the queue, which slow tasks may occupy."""
 
 import logging
 import os
@@ -51,7 +51,7 @@ def run_due(control: Control, *, now: datetime) -> list[str]:
 
 
 def release_own(*, now: datetime) -> None:
-    """Make the jobs due again that this node's previous process was running when it died."""
+    """Make the jobs due again that this node's previous process was running when it ended."""
     owner = f"{os.environ.get('CLUSTER_ID', '')}:"
     Job.objects.filter(name__in=_urgent_names(), owner__startswith=owner).update(
         lease_until=now - timedelta(seconds=1), nudged_at=None

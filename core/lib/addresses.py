@@ -1,4 +1,4 @@
-"""Find the address of a request's client, trusting only our own proxies."""
+"""Find the address of a request's client, trusting only the portal's own proxies."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""The appearance of the Django admin and the base classes that all apps' admin modules share."""
+"""Define the appearance of the Django admin, and the base classes of all apps' admin modules."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ from core.lib.markup import severity, state, when
 
 
 class DayAndTime(forms.SplitDateTimeWidget):
-    """A date and a time with the browser's own pickers, and the zone.
+    """A widget for a date and a time, with the browser's own pickers and the time zone.
 
-    It accepts an initial timestamp as text, as in an add form's URL: `?starts_at=2026-11-22T14:00`. Django's own widget
-    raises an exception for it, which clients see as a 500.
+    The widget accepts an initial timestamp as text, as in an add form's URL: `?starts_at=2026-11-22T14:00`. Django's
+    own widget raises an exception for it, which clients see as a 500.
     """
 
     def __init__(self, attrs: Any = None) -> None:
@@ -73,7 +73,7 @@ class TimeOfDay(forms.TimeInput):
 
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateTimeField]["widget"] = DayAndTime
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.TimeField]["widget"] = TimeOfDay
-# Checkboxes need no instructions, no script and no second list.
+# Checkboxes need no instructions, no script and no second list of values.
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.ManyToManyField] = {"widget": Checkboxes}
 
 PILLS: dict[str, Callable[..., SafeString]] = {
@@ -158,7 +158,7 @@ class _Labeled:
 
     field_labels: ClassVar[Mapping[str, str]] = {}
     field_help: ClassVar[Mapping[str, str]] = {}
-    # The field to correct and the message for each constraint that people can break, by its name.
+    # Maps the name of each constraint that users can break to the field to correct and the message.
     constraint_messages: ClassVar[Mapping[str, tuple[str, str]]] = {}
     model: type[models.Model]
 
@@ -225,7 +225,7 @@ class Section(StrEnum):
 
 @dataclass(frozen=True)
 class SettingLink:
-    """A page outside the admin's lists that the settings page links to."""
+    """A link on the settings page to a page that is not a list of the admin."""
 
     title: str
     purpose: str
@@ -235,7 +235,7 @@ class SettingLink:
 
 @dataclass(frozen=True)
 class Tool:
-    """A link beside the heading of a form, to something that concerns its row."""
+    """A link beside the heading of a form to a page about the row in the form."""
 
     label: str
     url: str
@@ -243,7 +243,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class Setting:
-    """One line on the settings page."""
+    """A line on the settings page."""
 
     title: str
     purpose: str
@@ -256,7 +256,7 @@ class Setting:
 class SettingsSection:
     title: str
     settings: list[Setting]
-    records: list[Setting]  # lists that people only read
+    records: list[Setting]  # These lists can only be read.
 
     @property
     def anchor(self) -> str:
@@ -267,11 +267,11 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
     """The base class of all admin pages: readable labels, pills, ages, and a line on the settings page."""
 
     section: ClassVar[Section] = Section.PORTAL
-    # title on the settings page; "" for the plural name of the model
+    # The title on the settings page; "" for the plural name of the model.
     setting_title: ClassVar[str] = ""
     setting_purpose: ClassVar[str] = ""
-    is_listed: ClassVar[bool] = True  # whether the settings page lists it
-    # whether the settings page shows an "Add" link beside the title
+    is_listed: ClassVar[bool] = True  # True if the settings page lists this model.
+    # True if the settings page shows an "Add" link beside the title.
     offers_add: ClassVar[bool] = True
     more_links: ClassVar[tuple[SettingLink, ...]] = ()
 
@@ -283,7 +283,10 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         extra_tags: str = "",
         fail_silently: bool = True,
     ) -> None:
-        """Show a message on the next page. A request of the configuration API has none, so it is dropped."""
+        """Show a message on the next page.
+
+        A request of the configuration API has no next page, so the message is dropped.
+        """
         super().message_user(request, message, level, extra_tags, fail_silently)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
@@ -338,7 +341,7 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show or save the form, or only check it while a person fills it in."""
+        """Show or save the form, or only validate it while a user fills it in."""
         if is_form_check(request):
             return self._check_form(request, object_id)
         return super().changeform_view(request, object_id, form_url, extra_context)
@@ -388,7 +391,8 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
         formset.form = self._portal_form(formset.form)
-        if self.template == PortalInline.template:  # a table, whose headings label no field
+        # In this template, headings of a table take the place of labels.
+        if self.template == PortalInline.template:
             for field in formset.form.base_fields.values():
                 if not isinstance(field.widget, forms.MultiWidget):
                     field.widget.attrs.setdefault("aria-label", field.label)
@@ -423,7 +427,7 @@ def _column(
         value = getattr(row, field.name)
         return "" if value is None or value == "" else show(value)
 
-    # The name is a part of the CSS class; admin.css aligns numbers by it.
+    # The name is a part of the CSS class, by which admin.css aligns numbers.
     column.__name__ = f"num_{field.name}" if is_number else field.name
     described = admin.display(description=label, ordering=field.name)
     return described(column)
@@ -453,7 +457,7 @@ class LogAdmin(PortalAdmin):
 
 @dataclass(frozen=True)
 class _Reader:
-    """A user or key that only has permissions, which are all that the admin's permission checks read."""
+    """A user or key, reduced to its permissions, which are all that the admin's permission checks read."""
 
     has_perm: Callable[[str], bool]
 
@@ -480,7 +484,7 @@ class PortalAdminSite(admin.AdminSite):
         super().register(model_or_iterable, styled, **options)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
-        """Return the list lazily: Django adds it to every page's context, but few pages show it."""
+        """Return the list lazily, because Django adds it to every page's context but few pages show it."""
         return SimpleLazyObject(partial(super().get_app_list, request, app_label))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -498,7 +502,7 @@ class PortalAdminSite(admin.AdminSite):
         return redirect("admin:index")
 
     def settings_sections(self, may: Callable[[str], bool]) -> list[SettingsSection]:
-        """Return the settings and records that a reader with these permissions may see, by task."""
+        """Return the settings and records that a reader with these permissions may see, grouped by task."""
         request = HttpRequest()
         request.user = _Reader(may)  # type: ignore[assignment]
         sections = {section: SettingsSection(section, [], []) for section in Section}

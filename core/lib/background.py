@@ -1,4 +1,4 @@
-"""Periodic chores of a web process, run by one background thread, such as flushing counters and reloading limits.
+"""Run the periodic chores of a web process, such as flushing counters and reloading limits, in one background thread.
 
 A chore's pending work is lost when its process is killed. Work that must not be lost belongs in a transaction or the
 queue.
@@ -82,7 +82,7 @@ def run_last_chores() -> None:
 
 
 def run_soon() -> None:
-    """Make the chore thread run all chores now rather than when they are due."""
+    """Make the chore thread run all chores now instead of when they are due."""
     _wake.set()
 
 
@@ -91,7 +91,7 @@ def _run_chore(name: str, function: Chore) -> None:
         with _working:
             function()
     except Exception:
-        # One failing chore must not stop the others. Chores that write log what they drop.
+        # One failing chore must not stop the others. Chores that write data log the data that they drop.
         log.warning("chore failed", extra={"chore": name}, exc_info=True)
 
 

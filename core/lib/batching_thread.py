@@ -1,7 +1,7 @@
-"""A thread per process that performs the requests of other threads in batches.
+"""Perform the requests of many threads in batches, in one thread per process.
 
-For writes, where waiting for the disk at each commit costs more than the writes: requests that arrive during a commit
-share the next one, one connection stays open, and waiting threads do not compete for the GIL.
+This pays for writes, whose commits wait for the disk longer than the writes take. Requests that arrive during a commit
+share the next commit, one connection stays open, and waiting threads do not compete for the GIL.
 """
 
 import logging
@@ -22,18 +22,19 @@ class TimedOut(Exception):
 
 
 class Failed(Exception):
-    """The batch ended without an outcome for this request: a bug, which is logged."""
+    """The batch ended without an outcome for this request. This is a bug, which is logged."""
 
 
 class PendingRequest(Generic[Request, Result]):
-    """A request that a thread waits for. The first outcome counts; later ones are ignored."""
+    """A request for whose outcome a thread waits. The first outcome counts; later ones are ignored."""
 
     __slots__ = ("_unanswered", "outcome", "request")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.outcome: Result | Exception
-        self._unanswered = threading.Lock()  # cheaper to wait for than an Event or a Condition
+        # A lock is cheaper to wait for than an Event or a Condition.
+        self._unanswered = threading.Lock()
         self._unanswered.acquire()
 
     def answer(self, outcome: Result | Exception) -> None:
@@ -64,7 +65,7 @@ class BatchingThread(Generic[Request, Result]):
         self._pid = 0
 
     def submit(self, request: Request) -> Result:
-        """Wait for the outcome and return it, or raise it if it is an exception. Raises TimedOut, Failed."""
+        """Wait for the outcome and return it, or raise it if it is an exception. Raises TimedOut and Failed."""
         pending: PendingRequest[Request, Result] = PendingRequest(request)
         with self._condition:
             if self._pid != os.getpid():
@@ -81,7 +82,7 @@ class BatchingThread(Generic[Request, Result]):
         return len(self._queue)
 
     def _start(self) -> None:
-        """Start this process's thread, at the first request: threads do not survive a fork."""
+        """Start the thread of this process at the first request, because threads do not survive a fork."""
         self._pid = os.getpid()
         self._queue.clear()
         threading.Thread(target=self._run, name=self._name, daemon=True).start()
@@ -99,5 +100,5 @@ class BatchingThread(Generic[Request, Result]):
             except BaseException as error:
                 log.exception("a batch failed", extra={"thread_name": self._name})
                 failed = Failed(str(error))
-            for pending in batch:  # has no effect on requests that have been answered
+            for pending in batch:  # This has no effect on requests that have been answered.
                 pending.answer(failed)

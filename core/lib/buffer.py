@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 class OnFailure(StrEnum):
-    """The choices for values that could not be written."""
+    """The ways to handle values that could not be written."""
 
     DROP = auto()
     """They are counted as dropped. Use it where writing twice would be worse than not at all."""
@@ -29,12 +29,12 @@ class OnFailure(StrEnum):
 
 
 class Buffer(Generic[Key, Value]):
-    """A dict that is filled by any thread and emptied by `write`, called by the background thread.
+    """A dict that any thread can fill. The background thread calls `write` to empty it.
 
     `merge` combines the value in memory (first) with a new one of the same key. `count_of` is the number of things that
-    a value stands for, by default one. Without room for a new key, or for more than `max_count` things, a value goes to
-    its `overflow_key`, for which there is always room; without one, it is dropped and counted. From `flush_at` things
-    on, the background thread writes at once.
+    a value stands for, by default one. If there is no room for a new key, or for more than `max_count` things, a value
+    goes to its `overflow_key`, for which there is always room. A value without `overflow_key` is dropped and counted.
+    From `flush_at` things on, the background thread writes immediately.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Buffer(Generic[Key, Value]):
         return len(self._values)
 
     def clear(self) -> None:
-        """Discard what is in memory. A forked child does so, because its parent writes it."""
+        """Discard the values in memory. A forked child does this, because its parent writes them."""
         self._lock = threading.Lock()
         self._values: dict[Key, Value] = {}
         self._count = 0
@@ -95,7 +95,7 @@ class Buffer(Generic[Key, Value]):
         return len(self._values) < self.max_keys or key in self._values
 
     def flush(self) -> int:
-        """Write what is in memory. Return the number of things written; raise what `write` raises."""
+        """Write the values in memory. Return the number of things written, or raise the exceptions of `write`."""
         with self._lock:
             values, self._values = self._values, {}
             count, self._count = self._count, 0

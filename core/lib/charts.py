@@ -1,4 +1,4 @@
-"""Chart data (axes, units, legend, thresholds) and the table with the same content.
+"""Build the data of charts (axes, units, legend, thresholds), and a table with the same content.
 
 static/opsportal/charts.js draws a `Chart`. `sparkline` and `meter` return plain SVG and need no script; they use SVG
 attributes because the content security policy forbids inline styles.
@@ -20,7 +20,10 @@ SparklineKind = Literal["line", "bars"]
 
 @dataclass(frozen=True)
 class Series:
-    """One line, area or set of bars. `tone` ("critical", "warning", "ok") sets its color instead of the order."""
+    """A line, an area or a set of bars.
+
+    `tone` ("critical", "warning", "ok") determines its color instead of its position.
+    """
 
     label: str
     values: Sequence[float | int | None]
@@ -37,13 +40,13 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened at one time or over a time: a vertical line or a band in a chart."""
+    """An event at a point in time or during a period, which a chart shows as a vertical line or a band."""
 
     at: datetime
-    kind: str  # such as "Deploy" or "Alert"
+    kind: str  # For example "Deploy" or "Alert".
     label: str
     until: datetime | None = None
-    tone: str = ""  # like the tone of a Series; "" is neutral
+    tone: str = ""  # The same as the tone of a Series; "" is neutral.
     url: str = ""
 
 
@@ -52,15 +55,15 @@ class Chart:
     title: str
     times: Sequence[datetime]
     series: Sequence[Series]
-    unit: str = ""  # for example "ms", "bytes", "%", "errors" or "/min"
+    unit: str = ""  # For example "ms", "bytes", "%", "errors" or "/min".
     thresholds: Sequence[Threshold] = field(default_factory=tuple)
     empty: str = "No data for this period yet."
-    # Charts with the same `group` share their pointer: hovering one reads all of them at that time.
+    # Charts with the same `group` share their pointer: pointing at a time in one chart shows the values of all of them.
     group: str = ""
-    # range of the x axis; None for the range of the data
+    # The range of the x axis; None for the range of the data.
     span: tuple[datetime, datetime] | None = None
     marks: Sequence[Mark] = field(default_factory=tuple)
-    # The page about a part of the time range: opened by a click, a drag or the table's links, with `since` and `until`.
+    # The page about a part of the time range. A click, a drag or a link in the table opens it with `since` and `until`.
     interval_url: str = ""
 
     @property
@@ -107,14 +110,14 @@ class Chart:
         return self.times[-1] + step
 
     def interval_link(self, index: int) -> str:
-        """Return the address of the page about the slot with this index; "" without `interval_url`."""
+        """Return the URL of the page about the slot with this index, or "" without `interval_url`."""
         if not self.interval_url:
             return ""
         until = self.times[index + 1] if index + 1 < len(self.times) else self.end
         return f"{self.interval_url}?since={self.times[index].timestamp():.0f}&until={until.timestamp():.0f}"
 
     def rows(self) -> list[tuple[datetime, list[str]]]:
-        """Return the values as table rows, newest first, with one text per series."""
+        """Return the values as table rows with the newest first, and one text per series."""
         return [
             (time, [self.text(one.values[index]) for one in self.series])
             for index, time in reversed(list(enumerate(self.times)))

@@ -1,4 +1,4 @@
-"""Tasks that run continuously, each in a thread of one process that every node with workers has.
+"""Run tasks continuously, each in a thread of one process, which every node with workers has.
 
     @continuous
     def deliver(control: Control) -> None:
@@ -6,7 +6,7 @@
             ...
             control.report_progress()
 
-Use this for work that must not wait for a free worker, or that would occupy one for long, such as calls to slow
+Use this for work that must not wait for a free worker, or that would occupy a worker for long, such as calls to slow
 services. The worker cluster starts the process, and starts it again if a task ends or reports no progress for
 PROGRESS_TIMEOUT_SECONDS.
 """
@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 PROGRESS_TIMEOUT_SECONDS = 60.0
 MAX_BACKOFF_SECONDS = 30.0
 STABLE_SECONDS = (
-    15.0  # a process that lived longer is started again at once, others with a growing delay
+    # A process that lived longer than this is started again immediately; others are started with a growing delay.
+    15.0
 )
 WATCH_SECONDS = 0.2
 
@@ -42,7 +43,7 @@ Task = Callable[["Control"], None]
 
 @dataclass(frozen=True)
 class ContinuousTask:
-    name: str  # dotted path of the function
+    name: str  # The dotted path of the function.
     run: Task
 
 
@@ -74,12 +75,12 @@ class Control:
 
 @dataclass
 class ContinuousProcess:
-    """The cluster's handle for the process that runs the continuous tasks."""
+    """The cluster's handle on the process that runs the continuous tasks."""
 
     tasks: Sequence[ContinuousTask]
     process: BaseProcess | None = None
     started_at: float = 0.0
-    start_at: float = 0.0  # time of the next start, after a failure
+    start_at: float = 0.0  # The time of the next start after a failure.
     failure_count: int = 0
     _progress: Any = field(init=False)
 
@@ -123,7 +124,7 @@ class ContinuousProcess:
             self.start()
 
     def stop(self) -> None:
-        """Ask the tasks to finish what they have started."""
+        """Ask the tasks to finish the work that they have started."""
         if self.process is not None and self.process.is_alive():
             self.process.terminate()
 
@@ -157,7 +158,7 @@ def _run(tasks: Sequence[ContinuousTask], progress: Any, parent: int) -> None:
             log.critical("continuous task ended", extra={"tasks": ended})
             os._exit(
                 70
-                # exits without waiting for the other threads, which may be waiting for an outside service
+                # The process exits without waiting for its other threads, which may be waiting for an outside service.
             )
         time.sleep(WATCH_SECONDS)
 

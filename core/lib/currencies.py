@@ -1,4 +1,4 @@
-"""The decimals, steps and limits of amounts in each currency at Stripe: the only such table. Pure.
+"""Define the decimals, steps and limits of amounts in each currency at Stripe. No other module has such a table.
 
 Source: https://docs.stripe.com/currencies, sections zero-decimal, three-decimal, special cases, and minimum and maximum
 charge amounts. Amounts are integers in the unit of Stripe's API, which is not the currency's smallest unit for every
@@ -12,20 +12,20 @@ from decimal import Decimal
 @dataclass(frozen=True)
 class Currency:
     code: str
-    exponent: int = 2  # an amount of the API is the decimal amount times 10 ** exponent
+    exponent: int = 2  # An amount of the API is the decimal amount times 10 ** exponent.
     decimals: int = 2  # decimals in which amounts are written
-    step: int = 1  # Stripe accepts only multiples of this amount
+    step: int = 1  # Stripe accepts only multiples of this amount.
     min_charge: int = 1
-    max_charge: int = 99_999_999  # eight digits
+    max_charge: int = 99_999_999  # Eight digits.
 
     @property
     def chargeable_decimals(self) -> int:
-        """Return the number of decimals that an amount can have which Stripe accepts: 2 (EUR, KWD) or 0 (JPY, ISK)."""
+        """Return the maximum number of decimals in amounts that Stripe accepts: 2 (EUR, KWD) or 0 (JPY, ISK)."""
         return self.exponent - len(str(self.step)) + 1
 
     @property
     def decimals_rule(self) -> str:
-        """Return the sentence for an amount that has too many decimals."""
+        """Return the sentence about an amount with too many decimals."""
         count = self.chargeable_decimals
         if not count:
             return f"Amounts in {self.code} cannot have decimals."
@@ -41,7 +41,10 @@ class Currency:
         return written if written == exact else exact
 
     def from_decimal(self, amount: Decimal) -> int | None:
-        """Convert a decimal amount to one of the API. Return None for too many decimals or no multiple of the step."""
+        """Convert a decimal amount to an API amount.
+
+        Return None for too many decimals, or if it is no multiple of the step.
+        """
         scaled = amount.scaleb(self.exponent)
         if scaled != scaled.to_integral_value() or scaled % self.step:
             return None
@@ -109,6 +112,9 @@ MAX_CHARGE = max(currency.max_charge for currency in CURRENCIES.values())
 
 
 def currency_of(code: str) -> Currency:
-    """Return the currency with this code in either case. An unknown one is treated as having two decimals."""
+    """Return the currency with this code in upper or lower case.
+
+    Unknown currencies are treated as having two decimals.
+    """
     code = code.upper()
     return CURRENCIES.get(code) or Currency(code)

@@ -1,4 +1,4 @@
-"""References to customers that do not reveal their e-mail addresses or other personal data."""
+"""Derive references to customers that do not reveal their e-mail addresses or other personal data."""
 
 import hashlib
 import hmac
@@ -15,13 +15,13 @@ PREFIX = "email:"
 def customer_reference(given: str) -> str:
     """Return an opaque id unchanged, and personal data such as an e-mail address as a keyed hash.
 
-    The hash can be looked up but not read, and without SECRET_KEY not even guessed.
+    The hash can be looked up but not reversed. Without SECRET_KEY, an address cannot even be verified by guessing.
     """
     return customer_references(given)[0]
 
 
 def customer_references(given: str) -> list[str]:
-    """Return the references under which a customer may be stored: that of SECRET_KEY and those of its fallbacks."""
+    """Return the references of a customer under SECRET_KEY and its fallbacks, any of which may be stored."""
     given = given.strip()
     if "@" not in given and scrub_text(given) == given:
         return [given]
@@ -42,7 +42,10 @@ def keyed_reference(digest: str, secret: str | None = None) -> str:
 
 
 def pseudonym(identity: str) -> str:
-    """Return a short, stable pseudonym that does not reveal the identity. An address has that of its reference."""
+    """Return a short, stable pseudonym that does not reveal the identity.
+
+    An address has the pseudonym of its reference.
+    """
     given = customer_reference(identity).encode("utf-8", "replace")
     return "~" + hmac.digest(_hmac_key(settings.SECRET_KEY), given, "sha256").hex()[:20]
 

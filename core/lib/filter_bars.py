@@ -1,4 +1,4 @@
-"""The search line and the filters above a list: `templates/portal/_filter_bar.html` shows them."""
+"""Describe the search line and the filters above a list, which `templates/portal/_filter_bar.html` shows."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Select:
-    """A filter with a fixed set of values. `options` are (value, text)."""
+    """A filter with a fixed set of values. `options` are pairs of value and text."""
 
     name: str
     label: str
@@ -17,7 +17,7 @@ class Select:
 
 @dataclass(frozen=True)
 class FilterBar:
-    """`complete_url` answers with suggestions for the search line; `help` is read by screen readers."""
+    """A search line and filters. `complete_url` answers with suggestions; screen readers read `help`."""
 
     q: str
     placeholder: str

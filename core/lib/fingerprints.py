@@ -1,4 +1,4 @@
-"""Fingerprints of requests, by which a repeat with the same idempotency key is recognized.
+"""Compute fingerprints of requests, by which a repeated request with the same idempotency key is recognized.
 
 They are keyed, because a request contains personal data that could be guessed from an unkeyed hash.
 """
@@ -15,7 +15,7 @@ def keyed_fingerprint(digest: str, secret: str | None = None) -> str:
 
 
 def is_same_request(stored: str, digest: str) -> bool:
-    """Return True if the fingerprint is that of the request, under SECRET_KEY or one of its fallbacks."""
+    """Return True if the fingerprint belongs to the request, under SECRET_KEY or one of its fallbacks."""
     keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     return any(hmac.compare_digest(stored, keyed_fingerprint(digest, key)) for key in keys)
 

@@ -18,17 +18,18 @@ from django.urls import reverse
 
 from core.lib.registry import Registry
 
-DISMISSED_COOKIE = "first-steps-dismissed"  # cookie of a browser in which the user hid the list
+# The cookie of a browser in which the user hid the list.
+DISMISSED_COOKIE = "first-steps-dismissed"
 
 
 @dataclass(frozen=True)
 class FirstStep:
     name: str
     title: str
-    text: str  # the reason for the step and its effect, in one or two sentences
-    action: str  # the label of the link to the form
+    text: str  # The reason for the step and its effect, in one or two sentences.
+    action: str  # The label of the link to the form.
     url_name: str
-    permission: str  # the permission that the form requires
+    permission: str  # The permission that the form requires.
     order: int
     is_done: Callable[[], bool]
 
@@ -43,7 +44,7 @@ first_steps: Registry[FirstStep] = Registry("first_steps")
 def first_step(
     name: str, *, title: str, text: str, action: str, url_name: str, permission: str, order: int
 ) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
-    """Register a function that returns True once the step is done. It runs each time the list is shown."""
+    """Register a function that returns True when the step is done. The function runs each time the list is shown."""
     return first_steps.decorator(
         name,
         lambda is_done: FirstStep(name, title, text, action, url_name, permission, order, is_done),

@@ -1,4 +1,4 @@
-"""Forecast when a level will reach a limit, as a range, based on its past values. Pure.
+"""Forecast when a level will reach a limit, as a range, from its past values. All functions are pure.
 
 The past is divided into equal parts, and the differences between them show how steady the change is. A range that is
 not clearly in one direction gives no date.
@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-Points = Sequence[tuple[datetime, float]]  # oldest first
+Points = Sequence[tuple[datetime, float]]  # The oldest point comes first.
 
 PARTS = 6
-MIN_PARTS = 5  # the minimum number of parts that have a value
-DEVIATIONS = 2.0  # half the width of the range, in standard errors of the mean rate: about 90 %
-NEAR = 2.0  # a short basis decides if it expects the limit within this many times its length
+MIN_PARTS = 5  # The minimum number of parts with a value.
+# Half the width of the range, in standard errors of the mean rate, for about 90 %.
+DEVIATIONS = 2.0
+NEAR = 2.0  # A short basis decides if the forecast is within this many times its length.
 FAR = 12.0  # a basis is not extrapolated further than this many times its length
 HORIZON = timedelta(days=365)
 
@@ -25,10 +26,10 @@ HORIZON = timedelta(days=365)
 class Outlook(StrEnum):
     REACHED = "reached"
     EXPECTED = "expected"
-    UNCLEAR = "unclear"  # the level changes, but not steadily enough for a date
-    # the level does not approach the limit, or not within the time that can be forecast
+    UNCLEAR = "unclear"  # The level changes, but not steadily enough for a date.
+    # The level does not approach the limit, or not within the time that can be forecast.
     NOT_IN_SIGHT = "not in sight"
-    NO_DATA = "no data"  # too short, too few values, or too old
+    NO_DATA = "no data"  # The past is too short or too old, or has too few values.
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,12 @@ class Trend:
     basis: timedelta = timedelta(0)
     earliest: datetime | None = None
     latest: datetime | None = None
-    # for NOT_IN_SIGHT: the end of the time that was forecast; None if the level does not change
+    # For NOT_IN_SIGHT, the end of the time that was forecast, or None if the level does not change.
     until: datetime | None = None
 
     @property
     def text(self) -> str:
-        """Return the outlook in words: "in 2 to 4 weeks", "not within 12 days"."""
+        """Return the forecast in words, such as "in 2 to 4 weeks" or "not within 12 days"."""
         match self.outlook:
             case Outlook.REACHED:
                 return "now"
@@ -76,9 +77,9 @@ def forecast(
 ) -> Trend:
     """Return when the level reaches the limit, by rising or, if `is_falling`, by falling.
 
-    `bases` are lengths of the past, the shortest first. The first one that expects the limit within twice its length
-    decides, because the recent pace says most about the near future; otherwise the longest one that the points cover.
-    After `deadline`, the limit does not matter any more.
+    `bases` are lengths of the past, the shortest first. The first basis that expects the limit within twice its length
+    decides, because the recent pace says most about the near future. Otherwise, the longest basis that the points cover
+    decides. After `deadline`, the limit does not matter any more.
     """
     sign = -1 if is_falling else 1
     signed = [(at, sign * value) for at, value in points if at <= now]
@@ -91,7 +92,7 @@ def forecast(
         if trend is None:
             continue
         if found.outlook is Outlook.EXPECTED and trend.outlook is not Outlook.EXPECTED:
-            continue  # the pace was not steady over this longer basis
+            continue  # The pace was not steady over this longer basis.
         found = Trend(
             trend.outlook, now, sign * signed[-1][1], sign * trend.rate, trend.basis,
             trend.earliest, trend.latest, trend.until,
@@ -100,14 +101,14 @@ def forecast(
         if trend.outlook is Outlook.EXPECTED and is_near:
             break
         if len(recent) == len(signed):
-            break  # a longer basis has the same points
+            break  # A longer basis has the same points.
     return found
 
 
 def _extrapolate(
     points: Points, limit: float, now: datetime, basis: timedelta, deadline: datetime | None
 ) -> Trend | None:
-    """Return the outlook of a rising level, or None if the points do not suffice."""
+    """Return the forecast of a rising level, or None if there are too few points."""
     levels = _levels(points, now, basis)
     if len(levels) < MIN_PARTS:
         return None
@@ -123,7 +124,7 @@ def _extrapolate(
     earliest, latest = _reached(left, rate + error, now), _reached(left, rate - error, now)
     if rate <= 0:
         return Trend(Outlook.NOT_IN_SIGHT, now, rate=rate, basis=span)
-    if latest is None:  # the level does not clearly rise, so the far future cannot be forecast
+    if latest is None:  # The level does not clearly rise, so the far future cannot be forecast.
         until = min(until, now + NEAR * span)
     if earliest is None or earliest > until:
         return Trend(Outlook.NOT_IN_SIGHT, now, rate=rate, basis=span, until=until)
@@ -157,14 +158,14 @@ def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datet
 
 
 def _reached(left: float, rate: float, now: datetime) -> datetime | None:
-    """Return when a rate per day uses up the remainder, or None if it never does or only after the horizon."""
+    """Return when a rate per day uses up the remainder, or None for never or after the horizon."""
     if rate <= 0 or left / rate > 10 * HORIZON.days:
         return None
     return now + timedelta(days=left / rate)
 
 
 _UNITS = (
-    # name, length, the largest duration that is given in it
+    # The name, the length, and the largest duration that is given in this unit.
     ("min", timedelta(minutes=1), timedelta(minutes=90)),
     ("hour", timedelta(hours=1), timedelta(hours=48)),
     ("day", timedelta(days=1), timedelta(days=21)),
@@ -174,13 +175,13 @@ _UNITS = (
 
 
 def spell(duration: timedelta) -> str:
-    """Return a duration in one rounded unit: "about 40 min", "about 3 weeks"."""
+    """Return a duration in one rounded unit, such as "about 40 min" or "about 3 weeks"."""
     unit, length = _unit(duration)
     return f"about {_count(_rounded(duration, unit, length), unit)}"
 
 
 def spell_range(low: timedelta, high: timedelta) -> str:
-    """Return a range in one rounded unit: "2 to 4 weeks"; "about 3 weeks" if both ends round to the same."""
+    """Return a range in one rounded unit: "2 to 4 weeks", or "about 3 weeks" if both ends round to the same number."""
     unit, length = _unit(high)
     first, last = _rounded(low, unit, length), _rounded(high, unit, length)
     if first == last:
@@ -206,7 +207,7 @@ def _count(count: int, unit: str) -> str:
 def backlog_course(
     spans: Iterable[tuple[datetime, datetime | None]], *, now: datetime, length: timedelta
 ) -> list[tuple[datetime, float]]:
-    """Return how many were waiting in each minute before `now`, from when each began and ended to wait."""
+    """Return the number of waiting items in each minute before `now`, from the start and end of each item's wait."""
     minutes = int(length / timedelta(minutes=1))
     first = now - minutes * timedelta(minutes=1)
     changes = [0] * (minutes + 2)
@@ -231,9 +232,9 @@ class Forecast:
 
     title: str  # "Disk full"
     trend: Trend
-    basis: str  # "82 MB more per day in the last 7 days; 1.2 of 10 GB used"
+    basis: str  # For example "82 MB more per day in the last 7 days; 1.2 of 10 GB used".
     url: str = ""
-    words: str = ""  # replaces the words of the trend
+    words: str = ""  # This text replaces the words of the trend.
 
     @property
     def text(self) -> str:
@@ -241,7 +242,7 @@ class Forecast:
 
     @property
     def tone(self) -> str:
-        """Return "critical" if the limit is reached, and "warning" if that is expected within a week."""
+        """Return "critical" if the limit is reached, and "warning" if it is expected to be reached within a week."""
         if self.trend.outlook is Outlook.REACHED:
             return "critical"
         soon = self.trend.earliest is not None and self.trend.earliest - self.trend.now < timedelta(
@@ -260,7 +261,7 @@ _RANK = {
 
 
 def soonest_key(trend: Trend) -> tuple[int, datetime]:
-    """Return the sort key of forecasts: the limit that is reached first comes first, unknown ones last."""
+    """Return the sort key of forecasts. The limit that is reached first comes first, and unknown limits come last."""
     return _RANK[trend.outlook], trend.earliest or trend.now
 
 

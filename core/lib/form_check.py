@@ -1,7 +1,7 @@
-"""Inline validation of the admin's forms: the page posts the form when a field is left, and nothing is saved.
+"""Validate the admin's forms inline: the page posts the form when the user leaves a field, and nothing is saved.
 
-`portal.js` sends such a request to the form's own address with the header below. The rules are those of saving, so that
-a message appears early or late, but never differs.
+`portal.js` sends such a request to the form's own URL with the header below. The rules are the same as for saving, so
+the messages are the same, too.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ def find_field_errors(
         )
         try:
             is_valid = formset.is_valid()
-        except ValidationError:  # the management form is missing, so the page shows no such rows
+        except ValidationError:  # The management form is missing, so the page shows no such rows.
             continue
         if not is_valid:
             for one in formset.forms:

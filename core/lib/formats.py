@@ -76,7 +76,7 @@ def quantity(value: float | int | None, unit: str) -> str:
 
 
 def _singular(unit: str) -> str:
-    """Return the unit for one: "errors" -> "error". Abbreviations such as "s" stay as they are."""
+    """Return the singular of a unit: "errors" -> "error". Abbreviations such as "s" stay unchanged."""
     if unit == "people":
         return "person"
     is_plural = len(unit) > 3 and unit.endswith("s") and not unit.endswith(("ss", "us", "is"))
@@ -110,7 +110,7 @@ def ago(timestamp: datetime, now: datetime) -> str:
     """
     seconds = (now - timestamp).total_seconds()
     if abs(seconds) < 10:
-        # "now" also describes an event whose client's clock is slightly ahead.
+        # "now" also describes an event whose client's clock is slightly fast.
         return "just now" if seconds >= 0 else "now"
     text = _rounded_down(abs(seconds))
     return f"{text} ago" if seconds > 0 else f"in {text}"

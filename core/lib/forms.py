@@ -1,4 +1,4 @@
-"""Form fields that several apps use."""
+"""Define form fields that several apps use."""
 
 import re
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def spell_span(value: timedelta) -> str:
 
 
 class Checkboxes(forms.CheckboxSelectMultiple):
-    """A choice of several as checkboxes in columns, which scrolls when there are many."""
+    """A widget for several choices, with checkboxes in columns, which scrolls if there are many."""
 
     def __init__(self, attrs: dict[str, Any] | None = None, choices: Any = ()) -> None:
         super().__init__({"class": "choices", **(attrs or {})}, choices)

@@ -1,8 +1,9 @@
-"""A bounded cache that finds a frequent entry with one look-up in a dict, without a lock.
+"""Cache entries with a limit, and find a frequent entry with a single look-up in a dict, without a lock.
 
-An LRU cache would have to record each use. Here, entries are added to the young generation; a full one replaces the
-old one, and what is found in the old one is added to the young one again. So entries in use stay, and the others are
-dropped after one or two generations. Threads may share it: an entry is lost at worst.
+An LRU cache would have to record each use. Here, entries are added to the young generation; when it is full, it
+replaces the old generation. An entry that is found in the old generation is added to the young one again. Therefore,
+entries in use stay, and others are dropped after one or two generations. Threads may share the cache; in the worst
+case, an entry is lost.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ Value = TypeVar("Value")
 
 
 class GenerationCache(Generic[Key, Value]):
-    """A cache of two generations of at most `max_weight` each, and one entry more.
+    """A cache with two generations of at most `max_weight` each, and one further entry.
 
     `weight_of` returns the weight of a key's entry, by default one. Entries heavier than `max_entry_weight` are not
     cached. Hot loops may read `young` directly before they call `get`.

@@ -11,15 +11,15 @@ from core.lib.batching_thread import BatchingThread, PendingRequest
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 MAX_BATCH = 64
-TIMEOUT_SECONDS = 30.0  # longer than SQLite's busy timeout
+TIMEOUT_SECONDS = 30.0  # This is longer than SQLite's busy timeout.
 
 
 class GroupCommit(Generic[Request, Result]):
     def __init__(self, work: Callable[[Sequence[Request]], Sequence[Result | Exception]]) -> None:
-        """Commit the writes that `work` makes.
+        """Commit the writes of `work`.
 
         `work` runs in a transaction of another thread and returns one outcome per request. If it returns an exception
-        for a request, it must have undone what it wrote for it.
+        for a request, it must have undone the writes for this request.
         """
         self._work = work
         self.thread: BatchingThread[Request, Result] = BatchingThread(
@@ -27,9 +27,9 @@ class GroupCommit(Generic[Request, Result]):
         )
 
     def run(self, request: Request) -> Result:
-        """Return the outcome once it is committed, or raise it if it is an exception.
+        """Return the outcome after the commit, or raise it if it is an exception.
 
-        Inside a transaction, `work` runs at once as part of that transaction.
+        Inside a transaction, `work` runs immediately as part of that transaction.
         """
         if connection.in_atomic_block:
             [outcome] = self._work([request])
@@ -47,7 +47,8 @@ class GroupCommit(Generic[Request, Result]):
         try:
             with transaction.atomic():
                 outcomes = self._work([pending.request for pending in batch])
-        except OperationalError as error:  # Locked or unavailable, which concerns the whole batch.
+        except OperationalError as error:
+            # The database is locked or unavailable, which concerns the whole batch.
             connection.close()
             for pending in batch:
                 pending.answer(error)
@@ -56,7 +57,8 @@ class GroupCommit(Generic[Request, Result]):
             if len(batch) == 1:
                 batch[0].answer(error)
                 return
-            for pending in batch:  # commit each on its own, so that only the faulty write fails
+            # Each write is committed separately, so that only the faulty one fails.
+            for pending in batch:
                 self._commit([pending])
         else:
             for pending, outcome in zip(batch, outcomes, strict=True):

@@ -1,4 +1,4 @@
-"""Read JSON requests and write JSON responses; every refusal is a problem document (RFC 9457)."""
+"""Read JSON requests and write JSON responses. Every refusal is a problem document (RFC 9457)."""
 
 import math
 import re
@@ -25,12 +25,12 @@ class BadRequest(Exception):
 
 
 def url_with(name: str, parameters: Mapping[str, str]) -> str:
-    """Return the URL of a view with those of the parameters that are not empty."""
+    """Return the URL of a view with the parameters that are not empty."""
     kept = {key: value for key, value in parameters.items() if value}
     return reverse(name) + (f"?{urlencode(kept)}" if kept else "")
 
 
-# Matches the escape itself, but not an escaped backslash followed by "u0000".
+# This matches the escape itself, but not an escaped backslash followed by "u0000".
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -41,9 +41,9 @@ def refuse_nul(body: bytes) -> None:
 
 
 def read_json(request: HttpRequest, shape: type[T]) -> T:
-    """Decode the body as a `shape` (a msgspec.Struct).
+    """Decode the body into a `shape` (a msgspec.Struct).
 
-    Raises BadRequest (400 or 422) with a sentence that tells the client what to change.
+    Raises BadRequest (400 or 422) with a sentence that describes the necessary change.
     """
     refuse_nul(request.body)
     try:
@@ -106,7 +106,7 @@ def problem(
 
 
 def too_many_requests(detail: str, retry_after: float) -> HttpResponse:
-    """Return a 429 with the wait, in seconds, in both the header and the body."""
+    """Return a 429 with the wait in seconds, in both the header and the body."""
     wait = max(1, math.ceil(retry_after))
     return problem(
         429, detail, headers={"Retry-After": str(wait)}, error=TITLES[429], retryAfter=wait

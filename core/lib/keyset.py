@@ -1,4 +1,4 @@
-"""Keyset pagination: each page starts after the last row of the previous page, without counting or skipping rows.
+"""Paginate by keys: each page starts after the last row of the previous page, without counting or skipping rows.
 
 The cost of a page does not depend on its position, and new rows do not shift later pages.
 """

@@ -1,4 +1,4 @@
-"""Names of lease owners, from which a process can see whether the owner still runs.
+"""Name lease owners so that a process can determine whether the owner still runs.
 
 A lease protects work until it expires. If its owner was killed on this machine, other processes need not wait until it
 expires.
@@ -23,7 +23,7 @@ def new_owner() -> str:
 
 
 def is_dead(owner: str) -> bool:
-    """Return True if the owner was a process of this machine that no longer runs, and False if that is unknown."""
+    """Return True if the owner was a process of this machine that no longer runs. Return False if that is unknown."""
     parts = owner.split(":")
     if len(parts) != 4 or parts[0] != _machine():
         return False

@@ -1,4 +1,4 @@
-"""A lock across all nodes of the portal."""
+"""Hold a lock across all nodes of the portal."""
 
 import zlib
 from collections.abc import Iterator

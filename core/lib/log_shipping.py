@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class ShippingHandler(logging.Handler):
-    """A handler that queues each line and starts the shipping thread with the first one, once per process."""
+    """A handler that queues each line. The first line in each process starts the shipping thread."""
 
     def __init__(self, url: str, token: str) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class ShippingHandler(logging.Handler):
                 atexit.register(self.finish)
 
     def finish(self) -> None:
-        """Ship the queued lines, within SHUTDOWN_TIMEOUT_SECONDS."""
+        """Ship the queued lines within SHUTDOWN_TIMEOUT_SECONDS."""
         self._stopping.set()
         if self._thread and self._pid == os.getpid():
             self._thread.join(SHUTDOWN_TIMEOUT_SECONDS)
@@ -76,7 +76,7 @@ class ShippingHandler(logging.Handler):
             batch = self._next_batch()
             while batch and not self._ship(batch):
                 if self._stopping.wait(RETRY_INTERVAL_SECONDS):
-                    return  # Better Stack is unavailable at shutdown: give up.
+                    return  # Better Stack is unavailable at shutdown, so the lines are given up.
 
     def _next_batch(self) -> list[str]:
         batch: list[str] = []

@@ -1,4 +1,4 @@
-"""Log lines as JSON objects, or as readable text on a terminal. LOG_FORMAT overrides the choice.
+"""Write log lines as JSON objects, or as readable text on a terminal. LOG_FORMAT overrides the choice.
 
 A line has time (with zone), level, logger, message, request_id, instance, region, the request's facts from
 `add_context`, and the fields given as `extra=`. Personal data is removed. Lines are limited to MAX_LINE_CHARS: the
@@ -25,8 +25,8 @@ MAX_LINE_CHARS = 10_000
 _CUT = "…[cut]…"
 
 _context: ContextVar[dict[str, object] | None] = ContextVar("log_context", default=None)
-# Standard attributes of a record, and those that Django adds but that must not be logged: the repr of a request
-# contains its query string.
+# These are standard attributes of a record, and attributes that Django adds but that must not be logged, because the
+# repr of a request contains its query string.
 _NOT_EXTRA = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime", "message", "taskName", "request", "response", "server_time",
 }  # fmt: skip
@@ -81,12 +81,13 @@ def extra_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    """Convert a value to types that JSON has."""
+    """Convert a value to JSON types."""
     if value is None or isinstance(value, str | int | float):
         return value
     try:
         return msgspec.to_builtins(value, enc_hook=_as_text, str_keys=True)
-    except (TypeError, ValueError, RecursionError):  # unsupported keys or a circular reference
+    except (TypeError, ValueError, RecursionError):
+        # The value has unsupported keys or a circular reference.
         return _as_text(value)
 
 
@@ -156,8 +157,8 @@ class TextFormatter(logging.Formatter):
         return line
 
 
-# Invalid requests that any client can send and Django logs as ERROR with a traceback. The access line shows their 400
-# or 413. They get a null handler because Python prints a record without a handler to stderr.
+# Any client can send such invalid requests, which Django logs as ERROR with a traceback. The access line shows their
+# 400 or 413. They get a null handler, because Python prints a record without a handler to stderr.
 _CLIENT_ERRORS = (
     "DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent",
     "SuspiciousMultipartForm", "SuspiciousFileOperation", "BadRequest",
@@ -197,7 +198,7 @@ def configure() -> None:
                     for kind in _CLIENT_ERRORS
                 },
                 "django-q": {"handlers": [], "propagate": True},
-                # These log the URL of each call, and some URLs are secrets, such as incoming webhooks.
+                # These loggers log the URL of each call, and some URLs are secrets, such as incoming webhooks.
                 "httpx": quiet,
                 "httpcore": quiet,
                 "stripe": quiet,

@@ -1,4 +1,4 @@
-"""HTML fragments that template tags and the Django admin share: icons, pills and timestamps."""
+"""Render HTML fragments that template tags and the Django admin share: icons, pills and timestamps."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -10,8 +10,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from core.lib import formats
 
-# Lower-case word on the pill -> (tone, icon). A tone is a CSS suffix. Icons differ in shape so that color alone
-# never carries the meaning.
+# Maps the lower-case word on the pill to (tone, icon). A tone is a CSS suffix. Icons differ in shape, so that color
+# alone never carries the meaning.
 SEVERITIES = {
     "fatal": ("critical", "critical"),
     "critical": ("critical", "critical"),

@@ -1,7 +1,7 @@
-"""A sliding-window rate limiter in the memory of one process.
+"""Limit rates over a sliding window in the memory of one process.
 
-The `limits` package was rejected after measuring it: its memory storage never drops a key (an address that an attacker
-rotates stays for ever) and scans all keys in a new thread every 10 ms.
+The `limits` package was rejected after measuring it: its memory storage never drops a key, such as an address that an
+attacker used once, and scans all keys in a new thread every 10 ms.
 """
 
 import threading
@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 MAX_KEYS = 100_000
 # Up to this limit every hit has an entry of its own. Above it, hits within a thousandth of the window share one entry,
-# which expires with its newest hit. So the limit is never exceeded, and a million per day needs little memory.
+# which expires with its newest hit. Therefore, the limit is never exceeded, and a limit of a million per day needs
+# little memory.
 MAX_ENTRIES = 1_000
 
-# (allowed, remaining hits, seconds until the oldest hit expires): a Decision without the cost of building one.
+# (allowed, remaining hits, seconds until the oldest hit expires). This is a Decision without the cost of creating one.
 RawDecision = tuple[bool, int, float]
 
 
@@ -24,8 +25,8 @@ class Decision(NamedTuple):
     allowed: bool
     limit: int
     remaining: int
-    reset_at: float  # Unix time in seconds at which the oldest hit leaves the window
-    retry_after: float  # seconds to wait; 0 if allowed
+    reset_at: float  # The Unix time in seconds at which the oldest hit leaves the window.
+    retry_after: float  # The seconds to wait; 0 if allowed.
 
     @classmethod
     def from_raw(cls, limit: int, raw: RawDecision) -> "Decision":
@@ -41,10 +42,11 @@ class _Hits:
     def __init__(self, window: float) -> None:
         # A deque would need seven times the memory for an address that calls once.
         self.times: list[float] = []
-        self.counts: list[int] | None = None  # hits per entry; None while every entry is one hit
-        self.newest_began_at = 0.0  # time of the first hit in the newest entry
+        # The number of hits per entry, or None while every entry is one hit.
+        self.counts: list[int] | None = None
+        self.newest_began_at = 0.0  # The time of the first hit in the newest entry.
         self.total = 0
-        self.pending_sync = 0  # hits that Redis does not know about yet
+        self.pending_sync = 0  # The number of hits that have not been reported to Redis.
         self.window = window
 
     def expire(self, until: float) -> None:
@@ -58,7 +60,7 @@ class _Hits:
             del self.counts[:expired]
 
     def add(self, now: float, cost: int, merge_within: float) -> None:
-        """Add `cost` hits, to the newest entry if that one began less than `merge_within` seconds ago."""
+        """Add `cost` hits, to the newest entry if it began less than `merge_within` seconds ago."""
         self.total += cost
         if not merge_within and cost == 1 and self.counts is None:
             self.times.append(now)
@@ -98,7 +100,7 @@ class MemoryLimiter:
 
         The steps of `_current` and `_Hits.add` are inlined here because this call is half of a request's limiting cost.
         """
-        self._acquire_lock()  # Half the cost of `with self._lock`.
+        self._acquire_lock()  # This takes half the time of `with self._lock`.
         try:
             now = time.monotonic()
             hits = self._hits.get(key)
@@ -126,7 +128,7 @@ class MemoryLimiter:
     def begin_sync(
         self, key: str, limit: int, window: float, cost: int
     ) -> tuple[RawDecision | None, int]:
-        """Return a refusal if the hits counted here alone require it, else the hits the caller must report to Redis."""
+        """Return a refusal if the hits counted here require one, else the hits that the caller must report to Redis."""
         with self._lock:
             now = time.monotonic()
             hits = self._current(key, window, now)
@@ -171,7 +173,7 @@ class MemoryLimiter:
     def _evict(self, now: float) -> None:
         """Remove expired keys. If there are none, remove the least recently used tenth.
 
-        So a flood of new keys evicts its own keys before those of regular clients.
+        Therefore, a flood of new keys evicts its own keys before those of regular clients.
         """
         expired = [
             key

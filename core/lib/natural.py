@@ -1,4 +1,4 @@
-"""Sort names the way people do: "Shop 2" before "Shop 10"."""
+"""Sort names in natural order: "Shop 2" before "Shop 10"."""
 
 import re
 

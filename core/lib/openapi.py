@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of the API, generated from the URL table and the structs that views read and return.
+"""Generate the OpenAPI 3.1 description of the API from the URL table and the structs that views read and return.
 
 Each app describes its operations in `api_operations.py`:
 
@@ -20,7 +20,7 @@ from core.lib.registry import Registry
 
 
 class Problem(msgspec.Struct):
-    """A refusal (RFC 9457). Some have further members, which their description names."""
+    """A refusal (RFC 9457). Some have further members, which their descriptions name."""
 
     type: str
     title: str
@@ -34,38 +34,39 @@ class TooManyRequests(Problem):
     retryAfter: Annotated[int, msgspec.Meta(ge=1)]
 
 
-NDJSON = "application/x-ndjson"  # one JSON document per line
+NDJSON = "application/x-ndjson"  # One JSON document per line.
 LINE = "x-line"
 
 
 @dataclass(frozen=True)
 class Operation:
-    url: str  # name in the URL table
+    url: str  # The name in the URL table.
     method: str
     summary: str
-    # status -> a struct, a tuple of alternative structs, or None for an empty body
+    # Maps a status to a struct, a tuple of alternative structs, or None for an empty body.
     answers: Mapping[int, Any]
     takes: Any = None
     takes_nothing_too: bool = False
-    scope: str = ""  # scope of the required key, or "" if no key is required
+    scope: str = ""  # The scope of the required key, or "" if no key is required.
     refusals: Mapping[int, str] = field(default_factory=dict)
     refusal_shape: Any = Problem
-    headers: Mapping[str, str] = field(default_factory=dict)  # request headers -> description
+    # Maps request headers to descriptions.
+    headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(
         default_factory=dict
-    )  # parameters of the query string -> description
+    )  # Maps parameters of the query string to descriptions.
     # The path of this operation, if one pattern of the URL table serves several paths.
     path: str = ""
     path_notes: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
-    streams_lines: bool = False  # True: the answer is NDJSON, and `answers` describes one line
+    streams_lines: bool = False  # True if the answer is NDJSON, and `answers` describes one line.
     # Apps call these operations hundreds of times a second, so they skip the middleware that only pages need.
     is_frequent: bool = False
 
 
 registry: Registry[Operation] = Registry("api_operations", is_lazy=True)
 
-# The rule of core.clients.api.idempotency_key_of().
+# core.clients.api.idempotency_key_of() checks this rule.
 _HEADER_SCHEMAS = {"Idempotency-Key": {"minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}}
 IDEMPOTENCY_KEY = {
     "Idempotency-Key": "1 to 255 printable ASCII characters. A repeated call with the same key gets the same response"
@@ -136,7 +137,7 @@ def document() -> dict[str, Any]:
 
 
 def _complete(schema: Any) -> None:
-    """Add `items` to arrays without a type of item: JSON Schema does not require it, but client generators do."""
+    """Add `items` to arrays without a type of item. JSON Schema does not require `items`, but client generators do."""
     if isinstance(schema, dict):
         if schema.get("type") == "array" and not schema.keys() & {"items", "prefixItems"}:
             schema["items"] = {}
@@ -191,7 +192,7 @@ def _operation(
         known = described["responses"].get(str(status))
         if known is None:
             described["responses"][str(status)] = refusal
-        else:  # A success with this status is described already.
+        else:  # A success with this status is already described.
             known["description"] = text
             known["content"] |= refusal["content"]
     return described
@@ -213,7 +214,7 @@ def _refusal(
     elif status != 429:
         refusal["content"] = {
             "application/json": {"schema": schema_of(operation.refusal_shape)},
-            # requests that are refused before the operation is called, such as those with a wrong host name
+            # Some requests are refused before the operation is called, such as those with a wrong host name.
             "application/problem+json": {"schema": schema_of(Problem)},
         }
     return refusal

@@ -1,6 +1,6 @@
 """Prepare a node before it serves: make its files private, migrate, run startup hooks, collect static files.
 
-Nodes may do so in parallel.
+Several nodes may do this at the same time.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Keep the portal's files readable by its own user only: they contain personal data and secrets."""
+"""Keep the portal's files readable by its own user only, because they contain personal data and secrets."""
 
 import logging
 import stat
@@ -33,7 +33,7 @@ def _make_private(path: Path) -> bool:
             return False
         path.chmod(mode & ~OTHERS)
     except FileNotFoundError:
-        return False  # a temporary file that has been deleted meanwhile
+        return False  # It is a temporary file that has been deleted meanwhile.
     except OSError as error:
         log.warning(
             "other users can read a file of the portal, and its mode cannot be changed",

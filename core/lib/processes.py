@@ -1,4 +1,4 @@
-"""Forked child processes that share their parent's memory and end with it.
+"""Fork child processes that share their parent's memory and end with it.
 
 The parent must not have threads or open connections when it forks: a lock held by a thread would stay locked in the
 child, and both processes would use the same connection.
@@ -54,7 +54,7 @@ def set_process_name(name: str) -> None:
 
 @dataclass
 class Child:
-    """A child process in its own session: Ctrl-C reaches only the parent, which can kill the whole session."""
+    """A child process in a session of its own. Ctrl-C reaches only the parent, which can kill the whole session."""
 
     name: str
     work: Callable[[], object]
@@ -110,11 +110,11 @@ class Child:
     def kill(self) -> None:
         self._kill_session()
         if self.process:
-            self.process.kill()  # right after the fork it has no session yet
+            self.process.kill()  # Right after the fork, the process has no session yet.
             self.process.join()
 
     def next_backoff_seconds(self) -> float:
-        """Return the wait before the next start: none, or up to 30 s if the process keeps living less than 15 s."""
+        """Return the wait before the next start: none, or up to 30 s if the process repeatedly lives less than 15 s."""
         lived = time.monotonic() - self.started_at
         self.failure_count = self.failure_count + 1 if lived < 15 else 0
         return min(2.0**self.failure_count - 1, 30.0)
@@ -126,16 +126,19 @@ class Child:
 
 
 def run_in_child(work: Callable[..., T], **arguments: object) -> T:
-    """Run `work` in a child process and return its result or raise its exception. Its memory is freed with the process.
+    """Run `work` in a child process and return its result or raise its exception. The child's memory is then freed.
 
-    Call it before there are threads or connections.
+    Call this before there are threads or connections.
     """
     with ProcessPoolExecutor(1, mp_context=_fork) as pool:
         return pool.submit(work, **arguments).result()
 
 
 def stop_all(children: Sequence[Child], grace_seconds: float) -> bool:
-    """Terminate the children, and kill those that run longer than `grace_seconds`. Return True if none was killed."""
+    """Terminate the children, and kill those that run longer than `grace_seconds`.
+
+    Return True if none had to be killed.
+    """
     for child in children:
         child.terminate()
     deadline = time.monotonic() + grace_seconds

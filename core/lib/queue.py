@@ -1,4 +1,4 @@
-"""The task queue. Only this module and `core/jobs/cluster.py` know django-q2.
+"""Queue tasks. Only this module and `core/jobs/cluster.py` use django-q2.
 
 A queued task is only a signal to look at database rows soon. Scheduled sweeps find the rows of tasks that were lost.
 """
@@ -30,7 +30,7 @@ def enqueue(task: str, **ids: int | str) -> None:
 
 
 def enqueue_for(timeout: timedelta, task: str, **ids: int | str) -> None:
-    """Run `task` like `enqueue` does, with a time limit of its own."""
+    """Run `task` like `enqueue`, but with its own time limit."""
     current_request_id = request_id.current()
     options = {"task_name": task[:100], "timeout": int(timeout.total_seconds())}
 
@@ -40,7 +40,7 @@ def enqueue_for(timeout: timedelta, task: str, **ids: int | str) -> None:
             with relaxed_durability():
                 async_task("core.lib.queue.run", task, current_request_id, ids, q_options=options)
         except Exception:
-            # The request must not fail: its row is committed, and the sweep will find it.
+            # The request must not fail, because its row is committed, and the sweep will find it.
             log.exception("task not queued", extra={"task": task})
 
     transaction.on_commit(send)
@@ -57,11 +57,11 @@ class Backlog:
     """The queued tasks that no worker has started."""
 
     count: int
-    oldest_seconds: float  # age of the oldest task; 0 if there is none
+    oldest_seconds: float  # The age of the oldest task; 0 if there is none.
 
 
 def backlog(now: datetime) -> Backlog:
-    # The ORM broker's `lock` is the time of queueing until a worker takes the row, then a time in the future.
+    # The ORM broker's `lock` is the time of queueing; after a worker takes the row, it is a time in the future.
     found = OrmQ.objects.filter(lock__lte=now).aggregate(count=Count("pk"), oldest=Min("lock"))
     oldest = (now - found["oldest"]).total_seconds() if found["oldest"] else 0.0
     return Backlog(found["count"], oldest)

@@ -1,4 +1,4 @@
-"""Rate limits over a sliding window: `acquire(key, limit, window_seconds)`.
+"""Limit rates over a sliding window: `acquire(key, limit, window_seconds)`.
 
 No window of the given length contains more hits than the limit, wherever the window begins; a refused hit does not
 count. With Redis, all processes and hosts share one count, measured by Redis's clock, in one round trip. Without Redis,
@@ -28,9 +28,9 @@ memory = MemoryLimiter()
 # redis_limits and redis_link are imported only where REDIS_URL is set: the Redis client takes 5 MB of memory.
 
 
-@cache  # Reading the settings on each call would cost half as much as counting the hit.
+@cache  # Reading the settings on each call would take half as long as counting the hit.
 def limiter() -> Limiter:
-    """Return the limiter for REDIS_URL, or the one in this process's memory if that is empty."""
+    """Return the limiter for REDIS_URL, or the limiter in this process's memory if it is empty."""
     if not settings.REDIS_URL:
         return memory
     from core.lib.redis_limits import RedisLimiter

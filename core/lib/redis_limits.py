@@ -1,4 +1,4 @@
-"""The rate-limit counters that all processes and hosts share in Redis."""
+"""Count rate-limited hits in Redis, for all processes and hosts together."""
 
 import logging
 import math
@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 CONNECTIONS_AT_START = 8
 _warning_limit = MemoryLimiter(max_keys=1)
 
-# The algorithm of MemoryLimiter: a list of "began,last,count" entries, newest first, and their sum in a second key.
-# `pending` hits, which a process allowed while Redis was unavailable, are added even if they exceed the limit.
+# This is the algorithm of MemoryLimiter: a list of "began,last,count" entries, newest first, and their sum in a second
+# key. `pending` hits, which a process allowed while Redis was unavailable, are added even if they exceed the limit.
 _SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -84,7 +84,7 @@ class RedisLimiter:
     def _acquire_in_both(
         self, key: str, limit: int, window: float, cost: int
     ) -> RawDecision | None:
-        """Return None, with nothing counted in memory, if Redis did not answer."""
+        """Count a hit in both, or return None with nothing counted in memory if Redis did not respond."""
         refusal, pending = self._memory.begin_sync(key, limit, window, cost)
         if refusal:
             return refusal

@@ -1,9 +1,9 @@
-"""Connections to Redis that fail fast, for the cache and for rate limits.
+"""Connect to Redis in a way that fails early, for the cache and for rate limits.
 
 A Redis server that drops packets would cost every call its full timeout. After three consecutive failures only one call
 in ten seconds is attempted; all others fail immediately, which the cache treats as a miss and the rate limiter answers
-by counting per process. In a process that serves requests, a chore probes Redis every second, so that requests do not
-pay for these attempts and the connection is restored soon.
+by counting per process. In a process that serves requests, a chore probes Redis every second, so requests are not
+delayed by these attempts, and the connection is restored soon.
 """
 
 import logging
@@ -16,13 +16,13 @@ from redis.connection import Connection, SSLConnection
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 0.2  # timeout for connecting and for each response
+TIMEOUT_SECONDS = 0.2  # The timeout for connecting and for each response.
 FAILURE_THRESHOLD = 3
 RETRY_INTERVAL_SECONDS = 10.0
 
 
 class Gate:
-    """A circuit breaker for Redis that is kept in memory, because the other one keeps its state in Redis."""
+    """A circuit breaker for Redis. It keeps its state in memory, because the other breakers keep theirs in Redis."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -122,7 +122,7 @@ def connection_options(url: str) -> dict[str, Any]:
         "connection_class": GuardedSSLConnection if is_tls else GuardedConnection,
         "socket_timeout": TIMEOUT_SECONDS,
         "socket_connect_timeout": TIMEOUT_SECONDS,
-        "driver_info": None,  # Saves two round trips for each new connection.
+        "driver_info": None,  # This saves two round trips for each new connection.
     }
 
 
@@ -134,7 +134,10 @@ def client(url: str) -> redis.Redis:
 
 
 def probe(url: str) -> None:
-    """While degraded, open the gate if Redis responds. Blocks for up to TIMEOUT_SECONDS, so keep it out of requests."""
+    """While degraded, open the gate if Redis responds.
+
+    This blocks for up to TIMEOUT_SECONDS, so requests must not call it.
+    """
     if not gate.is_degraded:
         return
     options = connection_options(url)

@@ -1,4 +1,4 @@
-"""A model field with a unique name by which the API and configuration files refer to a row."""
+"""Define a model field with a unique name, by which the API and configuration files refer to a row."""
 
 import uuid
 from typing import Any
@@ -10,7 +10,7 @@ MAX_LENGTH = 100
 
 
 def new_reference(text: str) -> str:
-    """Return a unique name that starts with the words of a text, such as `ann-lee-3f9a21`."""
+    """Return a unique name that starts with the words in a text, such as `ann-lee-3f9a21`."""
     words = slugify(text)[: MAX_LENGTH - 10].strip("-_")
     return "-".join(filter(None, [words, uuid.uuid4().hex[:6]]))
 
@@ -39,7 +39,7 @@ class ReferenceField(models.SlugField):  # type: ignore[type-arg]  # not generic
 
 
 def fill_references(model: type[models.Model]) -> None:
-    """Name the rows that have no reference yet. Rows that another process names meanwhile keep that name."""
+    """Set the reference of rows that have none. A reference that another process sets at the same time stays."""
     for field in model._meta.get_fields():
         if isinstance(field, ReferenceField):
             unnamed = model._default_manager.filter(**{field.name: None})

@@ -1,4 +1,4 @@
-"""A registry through which an app extends another app that does not import it.
+"""Let an app extend another app that does not import it.
 
 The owner of a kind of hook creates a `Registry` in its `extension_points.py`. Other apps register their contributions
 with the owner's decorator in `<app>/hooks/<kind>.py`, which `autodiscover` imports at startup.
@@ -22,11 +22,11 @@ class DuplicateName(Exception):
 
 
 class Registry(Generic[T]):
-    """Contributions of one kind, by their unique names."""
+    """The contributions of one kind, by their unique names."""
 
     all: ClassVar[
         dict[str, "Registry[Any]"]
-    ] = {}  # the key is the module, such as "hooks.alert_rules"
+    ] = {}  # The keys are modules, such as "hooks.alert_rules".
 
     def __init__(self, kind: str, *, package: str = "hooks", is_lazy: bool = False) -> None:
         """Create the registry of a kind.
@@ -60,7 +60,7 @@ class Registry(Generic[T]):
         self._items[name] = item
 
     def get(self, name: str) -> T:
-        """Return an item. Raises KeyError, which lists the known names, for an unknown name."""
+        """Return an item. For an unknown name, raise KeyError with the list of known names."""
         try:
             return self._items[name]
         except KeyError:
@@ -80,7 +80,10 @@ class Registry(Generic[T]):
 
 
 def autodiscover() -> None:
-    """Import the extension points of all apps, then what other apps contribute to them. Called once, at startup."""
+    """Import the extension points of all apps, then the contributions of other apps.
+
+    This is called once, at startup.
+    """
     autodiscover_modules("extension_points")
     for registry in list(Registry.all.values()):
         if not registry.is_lazy:

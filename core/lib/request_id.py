@@ -1,4 +1,4 @@
-"""The request id, which log lines, tasks, outbound calls and errors of a request share."""
+"""Share one id among the log lines, tasks, outbound calls and errors of a request."""
 
 import re
 import uuid

@@ -1,4 +1,4 @@
-"""Decorators that schedule tasks, such as `@every(minutes=5)` on a function in an app's `tasks.py`.
+"""Schedule tasks with decorators, such as `@every(minutes=5)` on a function in an app's `tasks.py`.
 
 Times of day are in settings.TIME_ZONE. `core.jobs` keeps one row per scheduled task and runs it when due.
 """
@@ -19,18 +19,19 @@ F = TypeVar("F", bound=Callable[..., object])
 
 @dataclass(frozen=True)
 class Scheduled:
-    name: str  # dotted path of the task, also the name of its job
+    name: str  # The dotted path of the task, which is also the name of its job.
     cron: str  # five fields, in settings.TIME_ZONE
     summary: str
     timeout: timedelta
-    is_urgent: bool = False  # True: runs without a free worker; see `core.jobs.tasks.urgent_jobs`
-    title: str = ""  # the name of the job on pages
+    # True if the task runs without a free worker; see `core.jobs.tasks.urgent_jobs`.
+    is_urgent: bool = False
+    title: str = ""  # The name of the job on pages.
 
     def next_after(self, timestamp: datetime) -> datetime:
         """Return the first due time after `timestamp` (aware), in UTC.
 
-        Daylight-saving changes are handled as in Debian's cron: a time of day that is skipped runs right after the gap,
-        one that occurs twice runs once, and hourly schedules keep their interval.
+        Daylight-saving changes are handled as in Debian's cron: a task whose time of day is skipped runs right after
+        the gap, a task whose time occurs twice runs once, and hourly schedules keep their interval.
         """
         zone = ZoneInfo(settings.TIME_ZONE)
         return next(CronSim(self.cron, timestamp.astimezone(zone))).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Encrypt data that must be stored for a short time but must not be readable in the database or its backups."""
+"""Encrypt data that is stored for a short time and must not be readable in the database or its backups."""
 
 import base64
 import hashlib

@@ -1,7 +1,7 @@
-"""Model fields whose content is encrypted in the database, for secrets that staff enter.
+"""Define model fields whose content is encrypted in the database, for secrets that staff enter.
 
-They cannot be searched. Content that was stored before the field was encrypted is read as it is, and encrypted when it
-is saved.
+The fields cannot be searched. Content that was stored before the field was encrypted is still readable, and is
+encrypted when it is saved.
 """
 
 import json
@@ -35,7 +35,7 @@ class _UnopenedText(str):
 
 
 class SealedJSONField(models.JSONField):
-    """A JSON object that is stored as {"sealed": "<token>"}; an empty one is stored as it is."""
+    """A JSON object that is stored as {"sealed": "<token>"}. An empty object is stored unencrypted."""
 
     def from_db_value(self, value: Any, expression: Expression, connection: Any) -> Any:
         found = super().from_db_value(value, expression, connection)
@@ -56,7 +56,7 @@ class SealedJSONField(models.JSONField):
 
 
 class SealedTextField(models.TextField):  # type: ignore[type-arg]  # not generic at runtime
-    """A text that is stored as "sealed:<token>"; an empty one is stored as it is."""
+    """A text that is stored as "sealed:<token>". An empty text is stored unencrypted."""
 
     def from_db_value(self, value: Any, expression: Expression, connection: Any) -> Any:
         if not isinstance(value, str) or not value.startswith(_TEXT_PREFIX):

@@ -1,4 +1,4 @@
-"""The search of the whole portal: the hook by which each app adds the subjects it can find.
+"""Search the whole portal. Each app adds a source for its own objects.
 
     @search_source("errors.groups", title="Errors", permission="errors.view_errorgroup", order=100)
     def find_groups(search: Search) -> Iterable[Hit]: ...
@@ -16,19 +16,19 @@ from django.db.models import Q
 from core.lib.app_access import sees_every_app
 from core.lib.registry import Registry
 
-MAX_HITS = 5  # maximum number of hits per source
+MAX_HITS = 5  # The maximum number of hits per source.
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search: the text that was typed, and the user whose permissions apply."""
+    """A search: the typed text, and the user whose permissions apply."""
 
-    text: str  # the typed text without surrounding spaces; never empty
+    text: str  # The typed text without surrounding spaces, which is never empty.
     now: datetime
-    may: Callable[[str], bool]  # returns True for a permission that the user has
+    may: Callable[[str], bool]  # Returns True for a permission that the user has.
 
     def matches(self, *texts: str) -> bool:
-        """Return True if each word that was typed occurs in one of the texts."""
+        """Return True if each typed word occurs in one of the texts."""
         known = " ".join(texts).casefold()
         return all(word in known for word in self.text.casefold().split())
 
@@ -36,9 +36,9 @@ class Search:
 @dataclass(frozen=True)
 class Hit:
     title: str
-    url: str  # a path of this portal
+    url: str  # A path of this portal.
     detail: str = ""
-    is_exact: bool = False  # the user typed its id or name; exact hits come first
+    is_exact: bool = False  # True if the user typed the id or name. Exact hits come first.
 
 
 SearchFunction = Callable[[Search], Iterable[Hit]]
@@ -47,9 +47,9 @@ SearchFunction = Callable[[Search], Iterable[Hit]]
 @dataclass(frozen=True)
 class SearchSource:
     name: str
-    title: str  # title of the group of hits
+    title: str  # The title of the group of hits.
     find: SearchFunction
-    permission: str  # "" if everyone who may sign in may see the hits
+    permission: str  # "" if everyone who may sign in may see the hits.
     order: int
     respects_apps: bool
 
@@ -83,7 +83,7 @@ def search_source(
 
 
 def has_value(field: str, value: str) -> Q:
-    """Match rows with this value through a partial index that has no empty values.
+    """Match rows with this value through a partial index that omits empty values.
 
     SQLite uses such an index only if the query also excludes empty values.
     """
@@ -91,7 +91,7 @@ def has_value(field: str, value: str) -> Q:
 
 
 def find_all(search: Search) -> list[Group]:
-    """Return the hits of all sources that the reader may see; groups with an exact hit come first."""
+    """Return the hits of all sources that the reader may see. Groups with an exact hit come first."""
     groups = [
         Group(source.title, list(islice(source.find(search), MAX_HITS)))
         for source in sorted(search_sources, key=lambda source: source.order)

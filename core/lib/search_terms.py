@@ -1,4 +1,4 @@
-"""The search language of lists: words, `key:value` filters and their completion while typing. Pure functions."""
+"""Parse the search language of lists, with words and `key:value` filters, and complete it. All functions are pure."""
 
 import difflib
 import re
@@ -10,23 +10,23 @@ _TERM = re.compile(r'(-?)(?:([A-Za-z][\w.-]*):)?("(?:[^"\\]|\\.)*"|\S+)')
 _NEEDS_QUOTES = re.compile(r'[\s"]')
 _SPAN = re.compile(r"(\d{1,4})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-MAX_QUERY_LENGTH = 1000  # the rest of a query is ignored
+MAX_QUERY_LENGTH = 1000  # The rest of a query is ignored.
 MAX_SUGGESTIONS = 10
 
 
 @dataclass(frozen=True)
 class Term:
     value: str
-    key: str = ""  # "" for a word
+    key: str = ""  # This is "" for a word.
     is_negative: bool = False
 
 
 def parse(query: str) -> list[Term]:
-    """Split a query into words and filters. Quotes hold a text with spaces or a colon together; `-` negates."""
+    """Split a query into words and filters. Quotes enclose a text with spaces or a colon; `-` negates."""
     terms = []
     for minus, key, value in _TERM.findall(query[:MAX_QUERY_LENGTH].replace("\0", "")):
         if value.startswith("//") and key:
-            terms.append(Term(f"{key}:{value}", is_negative=bool(minus)))  # a URL is a word
+            terms.append(Term(f"{key}:{value}", is_negative=bool(minus)))  # A URL is a word.
             continue
         bare = value[1:-1].replace('\\"', '"') if value[:1] == '"' == value[-1:] != value else value
         if bare:
@@ -35,7 +35,7 @@ def parse(query: str) -> list[Term]:
 
 
 def quote(value: str) -> str:
-    """Return the value as it is written in a query."""
+    """Return the value in the notation of a query."""
     escaped = value.replace('"', '\\"')
     return f'"{escaped}"' if _NEEDS_QUOTES.search(value) else value
 
@@ -67,13 +67,13 @@ def parse_time(value: str, now: datetime) -> datetime:
 
 @dataclass(frozen=True)
 class Suggestion:
-    text: str  # replaces the term being typed
+    text: str  # This replaces the term that the user is typing.
     hint: str = ""
 
 
 @dataclass(frozen=True)
 class Completion:
-    start: int  # position of the term being typed
+    start: int  # The position of the term that the user is typing.
     suggestions: list[Suggestion]
 
 

@@ -1,4 +1,4 @@
-"""Reporting of the portal's own errors to Sentry. Disabled without SENTRY_DSN."""
+"""Report the portal's own errors to Sentry, unless SENTRY_DSN is empty."""
 
 import logging
 from typing import Any

@@ -6,9 +6,9 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
-# prefix of an extra tag of a message, followed by the URL that undoes the action
+# This is the prefix of an extra tag of a message. The URL that undoes the action follows it.
 UNDO_TAG = "undo:"
-MAX_ROWS = 2_000  # maximum per action, because each row takes a few statements
+MAX_ROWS = 2_000  # The maximum per action, because each row takes a few statements.
 
 
 def answer(
@@ -31,7 +31,7 @@ def answer(
 
 
 def safe_next_url(request: HttpRequest, back: str) -> str:
-    """Return the URL that the form asks to return to, or `back` if that URL is on another site."""
+    """Return the URL in the form's `next`, or `back` if that URL is on another site."""
     wanted = request.POST.get("next", "")
     is_safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, request.is_secure())
     return wanted if is_safe else back
@@ -44,5 +44,5 @@ def chosen_ids(request: HttpRequest, name: str) -> list[int]:
 
 
 def wants_all_matching(request: HttpRequest) -> bool:
-    """Return True if the action is for all rows that match the list's filters, not only for the checked ones."""
+    """Return True if the action is for all rows that match the filters of the list, not only for the checked ones."""
     return request.POST.get("scope") == "matching"

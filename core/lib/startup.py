@@ -1,4 +1,4 @@
-"""Startup hooks, which apps register in `hooks/startup.py`. They run after migrations, on one node at a time.
+"""Run startup hooks, which apps register in `hooks/startup.py`, after migrations and on one node at a time.
 
 Hooks must be idempotent because every start of every node runs them.
 """

@@ -1,11 +1,11 @@
-"""Find the position at which a series of numbers changed its level. Pure."""
+"""Find the position at which the level of a series of numbers changed. All functions are pure."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MIN_BEFORE = 5  # the number of earlier values that shows which values are usual
-NOISE = 3.0  # a step is at least this many standard deviations of the values before it
+MIN_BEFORE = 5  # The number of earlier values that shows the usual values.
+NOISE = 3.0  # A step is at least this many standard deviations of the values before it.
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The time ranges that all charts offer, with the same keys, labels and buttons (templates/portal/_ranges.html)."""
+"""Define the time ranges of all charts, with the same keys, labels and buttons (templates/portal/_ranges.html)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _LENGTHS = {
     "30d": ("30 d", timedelta(days=30)),
 }
 KEYS = tuple(_LENGTHS)
-WITHOUT_HOUR = KEYS[1:]  # the ranges of charts with hourly counts
+WITHOUT_HOUR = KEYS[1:]  # These are the ranges of charts with hourly counts.
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Rejected requests, counted per minute in memory and written by the background thread."""
+"""Count rejected requests per minute in memory. The background thread writes the counts."""
 
 import hashlib
 import hmac
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 MAX_SUBJECTS = 500
 OTHER_SUBJECTS = "others"
 
-_Key = tuple[datetime, str, str]  # minute, tier, subject
-_Calls = tuple[int, str]  # count, latest path
+_Key = tuple[datetime, str, str]  # The minute, the tier and the subject.
+_Calls = tuple[int, str]  # The number of requests, and the latest path.
 
 
 def subject_of_address(network: str) -> str:
@@ -59,5 +59,5 @@ blocked_calls = Buffer[_Key, _Calls](
     count_of=lambda calls: calls[0],
     max_keys=MAX_SUBJECTS,
     overflow_key=lambda key: (key[0], key[1], OTHER_SUBJECTS),
-    on_failure=OnFailure.DROP,  # each count is in the log already
+    on_failure=OnFailure.DROP,  # The log already contains each count.
 )

@@ -1,4 +1,4 @@
-"""Limit the requests of one buyer: all buyers of an app share the app's API key."""
+"""Limit the requests of one buyer, because all buyers of an app share its API key."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ def seconds_to_wait(*, app: ClientApp, customer: str, client_address: str, path:
     """Count a request of this buyer. Return the seconds to wait if there were too many, else 0.
 
     The buyer is known by the customer id, the client address, or both, each with a count of its own. Only keyed hashes
-    of them are kept. A request that names neither counts for its API key only.
+    of them are kept. A request without a customer id and an address counts for its API key only.
     """
     limit = limit_of(Tier.BUYER, app.slug)
     if limit is None:

@@ -1,4 +1,4 @@
-"""The limits of rate-limited requests, and the requests that were rejected."""
+"""Define the limits of rate-limited requests, and the requests that were rejected."""
 
 from datetime import datetime
 

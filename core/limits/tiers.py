@@ -1,4 +1,4 @@
-"""The tier of a request and its current limit."""
+"""Determine the tier of a request and its current limit."""
 
 import logging
 import re
@@ -23,14 +23,16 @@ class Limit(NamedTuple):
 # These limits apply until the table has been read, and to tiers without a row. Migrations create rows with them.
 DEFAULTS: dict[str, Limit] = {
     Tier.AUTH: Limit(20, 60),
-    # Per API key, which all buyers of a shop share, so this only stops a client that sends far too many requests.
+    # This limit is per API key, which all buyers of a shop share, so it only stops a client that sends far too many
+    # requests.
     Tier.PAYMENT: Limit(1_200, 60),
-    # Per buyer, against attackers who test stolen cards; see core.limits.buyers.
+    # This limit is per buyer, against attackers who test stolen cards; see core.limits.buyers.
     Tier.BUYER: Limit(20, 60),
     Tier.INGEST: Limit(6_000, 60),
     Tier.WRITE: Limit(600, 60),
     Tier.READ: Limit(200, 60),
-    # The health page sends about 40 requests per minute, and users keep several pages open. Never lock an owner out.
+    # The health page sends about 40 requests per minute, and users keep several pages open. An owner must never be
+    # locked out.
     Tier.STAFF: Limit(1_200, 60),
 }
 
@@ -48,7 +50,7 @@ _AUTH = re.compile(r"/admin/(?:login|sso|password_reset|password_change|reset|tw
 
 
 def is_sign_in(path: str) -> bool:
-    """Return True for the pages on which people sign in or change a password or a second factor."""
+    """Return True for the pages on which users sign in or change a password or a second factor."""
     return _AUTH.match(path) is not None
 
 
@@ -73,7 +75,7 @@ def tier_of(method: str, path: str) -> str | None:
     return Tier.READ.value
 
 
-# Replaced as a whole and never changed, so that readers need no lock.
+# This object is replaced as a whole and never changed, so readers need no lock.
 _limits: dict[tuple[str, str], Limit | None] = {
     (tier, ""): limit for tier, limit in DEFAULTS.items()
 }
@@ -89,7 +91,7 @@ def limit_of(tier: str, app: str = "") -> Limit | None:
 
 @background.chore("rate limits: reload", seconds=5)
 def read_limits() -> None:
-    """Load the limits from the database. Changes in the admin so apply in all processes within seconds."""
+    """Load the limits from the database. This way, changes in the admin apply in all processes within seconds."""
     global _limits
     rows = RateLimitTier.objects.values_list(
         "tier", "app__slug", "limit", "window_seconds", "is_enabled"
@@ -103,13 +105,13 @@ def read_limits() -> None:
 
 
 def replace_limits(limit: Limit) -> None:
-    """Apply one limit to all requests of this process until the next reload. For benchmarks."""
+    """Apply one limit to all requests of this process until the next reload, for benchmarks."""
     global _limits
     _limits = {(tier, ""): limit for tier in DEFAULTS}
 
 
 def connect_signals() -> None:
-    """Apply changes made in this process to it immediately."""
+    """Connect the signals that apply changes made in this process immediately."""
 
     def reload(**_: object) -> None:
         transaction.on_commit(read_limits)

@@ -1,4 +1,4 @@
-"""Admin for releases and deploys, which only the API and sentry-cli write."""
+"""Define the admin of releases and deploys, which only the API and sentry-cli write."""
 
 from django.contrib import admin
 

@@ -15,7 +15,7 @@ REPORT_DELAY = timedelta(hours=1)
 
 
 def ensure_release(*, app: ClientApp, version: str, now: datetime) -> Release:
-    """Return the app's release with that version; create it if needed."""
+    """Return the app's release with this version. Create it if it does not exist."""
     release, _ = Release.objects.get_or_create(
         app=app, version=version, defaults={"created_at": now}
     )
@@ -37,8 +37,8 @@ def record_deploy(
 ) -> tuple[Deploy, bool]:
     """Record a deploy and return it, with False if the same deploy was recorded before.
 
-    A deploy is the same if release, environment and time are. It replaces the one derived from the first event, unless
-    it finished long after that event and is therefore another deploy of the release.
+    A deploy is the same if release, environment and time are. The deploy replaces the derived deploy of the first
+    event, unless it finished long after that event and is therefore another deploy of the release.
     """
     finished_at = finished_at or now
     name, url = scrub_text(name), scrub_text(url)
@@ -63,7 +63,10 @@ def record_deploy(
 
 @transaction.atomic
 def record_first_event(*, app: ClientApp, version: str, environment: str, at: datetime) -> bool:
-    """Derive a deploy from the first event of a release in an environment, unless one is known. Returns True if new."""
+    """Derive a deploy from the first event of a release in an environment, unless a deploy is known.
+
+    Return True if new.
+    """
     release = ensure_release(app=app, version=version, now=at)
     if Deploy.objects.filter(release=release, environment=environment).exists():
         return False

@@ -1,4 +1,4 @@
-"""Search source for the scheduled jobs."""
+"""Find scheduled jobs in the search of the portal."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The HTTP client for all outbound calls of the portal.
+"""Make all outbound HTTP calls of the portal.
 
     slack = outbound.Client("slack", timeout=5)
     response = slack.request("POST", url, json=blocks, guard=True)

@@ -1,10 +1,10 @@
-"""Circuit breakers: stop calls to a dependency that keeps failing, then probe it with exactly one call.
+"""Stop calls to a dependency that keeps failing, and then probe it with exactly one call (a circuit breaker).
 
 Closed → 5 failures within 30 s → open for 30 s → one probe → closed, or open for another 30 s. A missing response and a
 5xx count as failures; a 4xx, including 429, does not. Each process counts failures on its own. Processes share the open
 state through the "shared" cache (Redis, or files on a single machine) and read it at most once per second.
 
-The libraries we tried either made parallel calls wait for each other or let every thread through when half-open.
+The libraries that were tried either made parallel calls wait for each other or let every thread through when half-open.
 """
 
 import logging
@@ -39,9 +39,9 @@ class State(StrEnum):
 class BreakerState:
     name: str
     state: State
-    failures: int  # number of failures in this process within FAILURE_WINDOW_SECONDS
-    retry_after: float | None  # seconds until the probe, while open
-    opened_at: float | None  # Unix time in seconds
+    failures: int  # The number of failures in this process within FAILURE_WINDOW_SECONDS.
+    retry_after: float | None  # The seconds until the probe while the breaker is open.
+    opened_at: float | None  # Unix time in seconds.
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Breaker:
         self._probe_until = 0.0
 
     def enter(self) -> bool:
-        """Allow a call and return True if it is the probe. Raises Unavailable while open; never blocks."""
+        """Allow a call, and return True if it is the probe. Raises Unavailable while open. Never blocks."""
         trip = self._current_trip()
         if trip is None:
             return False
@@ -142,7 +142,7 @@ class Breaker:
         with self._lock:
             if now - self._read_at < CACHE_SECONDS:
                 return self._trip
-            self._read_at = now  # Set first, so that other threads do not read too.
+            self._read_at = now  # This is set first, so that other threads do not read, too.
         shared = caches["shared"].get(self._key)
         with self._lock:
             if shared:
@@ -162,7 +162,8 @@ class Breaker:
         cache = caches["shared"]
         if cache.add(self._probe_key, 1, timeout=PROBE_TIMEOUT_SECONDS):
             return True
-        # Either another process has the probe, or the cache is unavailable and returns None; then this process probes.
+        # Either another process has the probe, or the cache is unavailable and returns None. In that case, this process
+        # probes.
         return cache.get(self._probe_key) is None
 
     def _drop_old_failures(self, now: float) -> None:

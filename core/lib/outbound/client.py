@@ -1,4 +1,4 @@
-"""A client for one named dependency, with timeouts, retries and a circuit breaker."""
+"""Call one named dependency, with timeouts, retries and a circuit breaker."""
 
 import atexit
 import base64
@@ -57,7 +57,7 @@ class Client:
         if breaker:
             breaker_for(
                 name
-            )  # Create the breaker now, so that pages list it before the first call.
+            )  # The breaker is created now, so that pages list it before the first call.
 
     def request(
         self,
@@ -177,7 +177,7 @@ class Client:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds to wait by the Retry-After header, which is a number or a date, or None without one."""
+    """Return the seconds to wait by the Retry-After header, which is a number or a date, or None without the header."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)
@@ -186,7 +186,7 @@ def retry_after(response: httpx.Response) -> float | None:
     except (
         ValueError,
         OverflowError,
-    ):  # OverflowError: a time zone or year that no datetime can have
+    ):  # OverflowError is raised for a time zone or year that a datetime cannot represent.
         return None
 
 
@@ -195,7 +195,7 @@ def _read(response: httpx.Response, max_bytes: int, name: str, *, truncate: bool
     encoding = response.headers.get("Content-Encoding", "").lower()
     unpack = None
     if encoding in ("gzip", "x-gzip", "deflate"):
-        unpack = zlib.decompressobj(wbits=47)  # Detects gzip and zlib by their headers.
+        unpack = zlib.decompressobj(wbits=47)  # This detects gzip and zlib by their headers.
     elif encoding not in ("", "identity"):
         raise Unavailable(name, f"responded in the unsupported encoding {encoding!r}")
     body = bytearray()

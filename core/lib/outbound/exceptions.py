@@ -1,4 +1,4 @@
-"""The errors of outbound calls. Staff see their messages next to a failed delivery."""
+"""The exceptions of outbound calls. Staff see their messages next to a failed delivery."""
 
 
 class OutboundError(Exception):

@@ -1,7 +1,7 @@
-"""An HTTP proxy on loopback that connects to public or allowed addresses only.
+"""Run an HTTP proxy on loopback that connects to public or allowed addresses only.
 
-It guards libraries and programs whose requests we cannot make ourselves: they run in a process of their own that may
-connect to the proxy and nowhere else. The proxy serves one such process, which knows its password.
+The proxy guards libraries and programs that make their requests themselves. They run in a process of their own, which
+may connect only to the proxy. The proxy serves one such process, which knows its password.
 """
 
 import base64
@@ -28,8 +28,9 @@ class ForwardProxy:
     """A proxy that runs while it is used as a context manager, and ends all connections after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        self.problems: list[str] = []  # why addresses could not be reached, oldest first
-        self.is_forbidden = False  # an address was refused
+        # The reasons why addresses could not be reached, with the oldest first.
+        self.problems: list[str] = []
+        self.is_forbidden = False  # True if an address was refused.
         self._ends_at = time.monotonic() + seconds
         self._password = secrets.token_urlsafe(24)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -112,12 +113,12 @@ class ForwardProxy:
         return guard.connect(host, port, max(seconds, 0.001))
 
     def _relay(self, client: socket.socket, server: socket.socket, *, is_tunnel: bool) -> None:
-        """Pass on what either side sends, until one of them closes its connection.
+        """Pass on the data of each side until one of them closes its connection.
 
         The body of a request may arrive after its head, so both directions are open from the start.
         """
         received = 0
-        start = b""  # of the response, until its first line is complete
+        start = b""  # The beginning of the response, until its first line is complete.
         is_started = is_tunnel
         other = {client: server, server: client}
         while (left := self._ends_at - time.monotonic()) > 0 and not self._is_closed:
@@ -134,14 +135,14 @@ class ForwardProxy:
                     start += data
                     if b"\r\n" not in start:
                         continue
-                    # By this header the client does not use the connection again.
+                    # Because of this header, the client does not use the connection again.
                     data = start.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
                     is_started = True
                 other[source].sendall(data)
 
 
 def _read_head(client: socket.socket) -> tuple[bytes, bytes]:
-    """Return the request's head and what follows it. Raises OSError if there is none."""
+    """Return the head of the request and the bytes after it. Raises OSError if there is no head."""
     received = b""
     while b"\r\n\r\n" not in received:
         data = client.recv(65536)

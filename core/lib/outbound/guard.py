@@ -29,7 +29,8 @@ _NEVER = (
 def check_public_url(url: str) -> None:
     """Raise ForbiddenAddress, with the reason, unless the URL is http(s) and its host is public or allowed.
 
-    For validating forms. The host's addresses may change later, so a guarded request checks again when it connects.
+    Forms use this for validation. The host's addresses may change later, so a guarded request checks again when it
+    connects.
     """
     try:
         parts = urlsplit(url)
@@ -112,9 +113,10 @@ def _is_allowed(address: Address, allowed: Iterable[str]) -> bool:
 
 
 def share_time(addresses: Sequence[str], seconds: float) -> Iterator[tuple[str, float]]:
-    """Yield each address of a host with the seconds to spend on it, an equal share of what is left of `seconds`.
+    """Yield each address of a host with the seconds to spend on it, which is an equal share of the remaining `seconds`.
 
-    Otherwise an address that never answers, such as one of a broken IPv6 network, would use up the time of all others.
+    Otherwise, an address that never responds, for example in a broken IPv6 network, would use up the time of all
+    others.
     """
     ends_at = time.monotonic() + seconds
     for index, address in enumerate(addresses):
@@ -125,10 +127,10 @@ def share_time(addresses: Sequence[str], seconds: float) -> Iterator[tuple[str, 
 
 
 def connect(host: str, port: int, timeout: float) -> socket.socket:
-    """Connect to the first address of a host that accepts. All of its addresses must be public or allowed.
+    """Connect to the first address of a host that accepts. All addresses of the host must be public or allowed.
 
-    Connects to the addresses that were checked rather than to the name, which could resolve differently then.
-    Raises ForbiddenAddress or OSError.
+    The connection goes to an address that was checked, not to the name, which could resolve differently. Raises
+    ForbiddenAddress or OSError.
     """
     ends_at = time.monotonic() + timeout
     addresses = resolve(host, port, timeout)
@@ -164,9 +166,11 @@ def resolve(host: str, port: int, timeout: float) -> list[str]:
 
 @contextmanager
 def remember_lookups(hosts: Iterable[str]) -> Iterator[None]:
-    """Resolve each host only once within this block, these at the same time before it begins.
+    """Resolve each host only once within this block.
 
-    For validating many forms in one transaction, which must not wait for name servers.
+    The given hosts are resolved at the same time before the block begins.
+
+    This is for validating many forms in one transaction, which must not wait for name servers.
     """
     wanted = list(dict.fromkeys(hosts))
     with ThreadPoolExecutor(16, thread_name_prefix="name lookups") as pool:
@@ -178,7 +182,7 @@ def remember_lookups(hosts: Iterable[str]) -> Iterator[None]:
         _remembered.reset(token)
 
 
-# host -> its addresses, or the error
+# Maps a host to its addresses, or to the error.
 _remembered: ContextVar[dict[str, list[str] | OSError] | None] = ContextVar(
     "remembered_lookups", default=None
 )

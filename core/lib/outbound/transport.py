@@ -1,4 +1,4 @@
-"""HTTP connections with a deadline that, if guarded, connect only to checked addresses."""
+"""Make HTTP connections with a deadline that, if guarded, connect only to checked addresses."""
 
 import socket
 import ssl

@@ -1,1 +1,1 @@
-"""A version of Django's PostgreSQL backend that fails fast. ENGINE in the settings selects it."""
+"""Provide a version of Django's PostgreSQL backend that fails early. ENGINE in the settings selects it."""

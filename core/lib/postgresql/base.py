@@ -1,6 +1,6 @@
-"""A database backend that fails fast while PostgreSQL is unavailable.
+"""Provide a database backend that fails early while PostgreSQL is unavailable.
 
-A pool without connections blocks for its full timeout on every query. An error page queries several times, so it took
+A pool without connections blocks for its full timeout on every query. An error page makes several queries, so it took
 40 s to appear, and soon every thread was blocked.
 """
 
@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 # The time to wait for a pooled connection before checking that the database responds.
 ATTEMPT_TIMEOUT_SECONDS = 1.0
 MAX_ATTEMPTS = 5
-# Used during an outage. The pool keeps trying to reconnect on its own.
+# This is used during an outage. The pool keeps trying to reconnect.
 UNAVAILABLE_TIMEOUT_SECONDS = 0.1
 
 

@@ -2,13 +2,14 @@
 
 import re
 
-# Anywhere in the name, ignoring separators and case.
+# These match anywhere in the name, ignoring separators and case.
 _SECRET_PARTS = (
     "password", "passwd", "passphrase", "passcode", "secret", "apikey", "credential", "privatekey",
     "authorization", "authtoken", "accesstoken", "refreshtoken", "sessionid", "sessid", "csrf", "xsrf",
     "cardnumber", "encryptionkey", "signingkey",
 )  # fmt: skip
-# As a whole word of the name (`author` does not match `auth`), or as its last word (`token_count` is not a token).
+# These match as a whole word of the name (`author` does not match `auth`), or as the last word (`token_count` is not a
+# token).
 _SECRET_WORDS = frozenset((
     "auth", "oauth", "oauth2", "authentication", "bearer", "cookie", "cookies",
     "pwd", "jwt", "cvv", "cvc", "ssn", "otp", "totp",

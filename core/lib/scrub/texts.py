@@ -16,7 +16,7 @@ _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]++(?:@|%40)((?:[^\W_](?:[\w-]{0,62}+)\.){1,8}[^\W\d_]{2,24})(?![\w-])"
 )
 _NOT_A_DOMAIN = frozenset(("js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "map", "json", "html", "vue"))  # fmt: skip
-# Not after a word and a slash, because Chrome/129.0.0.0 is a version.
+# This does not match after a word and a slash, because Chrome/129.0.0.0 is a version.
 _IPV4 = re.compile(
     r"(?<![\w.])(?<!\w/)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)"
 )
@@ -25,11 +25,11 @@ _IPV6 = re.compile(
     r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{1,4})?(?![\w:])"
 )
 _IPV6_HINT = re.compile(r":(?:[0-9A-Fa-f]{1,4}:|:[0-9A-Fa-f])")
-# Visa, Mastercard, Amex, Diners, JCB, Discover. Timestamps in milliseconds start with 1 and do not match.
+# These are Visa, Mastercard, Amex, Diners, JCB and Discover. Timestamps in milliseconds start with 1 and do not match.
 _CARD = re.compile(
     r"(?<!\d)(?<!\d\.)(?:4|5[1-5]|2[2-7]|3[04-9]|6)(?:[ -]?\d){11,18}(?![ -]?\d)", re.ASCII
 )
-# Grouped as on printed cards. Other numbers may follow, such as the expiry date and the security code.
+# Digits are grouped as on printed cards. Other numbers may follow, such as the expiry date and the security code.
 _PRINTED_CARD = re.compile(
     r"(?<!\d)(?<!\d\.)(?:(?:4\d|5[1-5]|2[2-7]|3[05-9]|6\d)\d\d(?:[ -]\d{4}){3}"
     r"|3[04-9]\d\d[ -]\d{6}[ -]\d{4,5}|(?:4|5[1-5]|2[2-7]|3[04-9]|6)\d{11,18})(?!\d)",
@@ -47,14 +47,15 @@ _PEM = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
-# Stripe and other vendors. The intent's id before `_secret_` is kept: it is no secret and refers to the payment.
+# These are keys of Stripe and other vendors. The intent's id before `_secret_` is kept: it is no secret and refers to
+# the payment.
 _VENDOR_KEY = re.compile(
     r"\b(?:sk|rk)_(?:live|test)_\w{6,}+|\bwhsec_[\w+/=]{6,}+|\bops_[\w-]{24,}+|(?<=_secret_)\w{6,}+"
     r"|\bgh[pousr]_\w{30,}+|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[\w-]{10,}+|\bAIza[\w-]{30,}+"
 )
 _MARKERS_WITHOUT_UNDERSCORE = ("AKIA", "xox", "AIza")  # "gh" below covers ghp_, gho_, ghu_ …
 _VENDOR_MARKERS = (*_MARKERS_WITHOUT_UNDERSCORE, "_live_", "_test_", "whsec_", "ops_", "_secret_", "gh")  # fmt: skip
-# password=x, "token": "x", api_key='x' inside a text; quotes inside nested JSON come with backslashes.
+# This matches password=x, "token": "x", api_key='x' inside a text. Quotes inside nested JSON come with backslashes.
 _ASSIGNED_MARKERS = (
     "pass", "auth", "token", "secret", "api", "sess", "access", "credential", "private", "pwd", "otp", "cv", "csrf",
 )  # fmt: skip
@@ -66,7 +67,7 @@ _ASSIGNED = re.compile(
     r"|(?!\[Filtered|(?:None|null|true|false)\b)(?:(?:basic|bearer|digest|token|negotiate)\s{1,4}+)?[^\s\"'\\&,;)}\]]{1,4096}+)",
     re.IGNORECASE,
 )
-# A necessary condition for _ASSIGNED in ASCII lower case. Without IGNORECASE it takes a fifth of the time.
+# This is a necessary condition for _ASSIGNED in ASCII lower case. Without IGNORECASE, it takes a fifth of the time.
 _ASSIGNED_HINT = re.compile(
     r"(?:pass[wpc]|secret|api|credential|private|access|auth|pwd|otp|cv[vc]|token|sess|csrf)"
     r"[\w-]{0,60}+[\\\"'\s]{0,12}(?:[=:]|%3d)"
@@ -138,7 +139,8 @@ def _assigned(match: re.Match[str]) -> str:
 
 def scrub_text(text: str) -> str:
     """Return the text with personal data and secrets replaced; the rest stays readable."""
-    # Half of all strings are names and small numbers. The shortest secret of word characters has 12 of them.
+    # Half of all strings are names and small numbers, and the shortest secret that consists of word characters has 12
+    # of them.
     if len(text) < 12 and (text.isalnum() or text.isidentifier()):
         return text
     # A substring search costs a twentieth of a pattern, so each pattern runs only if a substring indicates a match.

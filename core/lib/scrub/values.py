@@ -1,4 +1,4 @@
-"""Scrub JSON-like values: the names and texts of whole events."""
+"""Scrub JSON-like values, with the names and texts of whole events."""
 
 import itertools
 from collections.abc import Iterable
@@ -11,17 +11,18 @@ from core.lib.scrub.texts import FILTERED, MIN_CARD_NUMBER, is_card_number, scru
 
 _MAX_DEPTH = 20
 TOO_DEEP = "[too deep]"
-_MAX_CACHED = 19_000  # a dict takes twice the memory from 21,846 entries on
-_MAX_CACHED_NAMES = 9_000  # limit per scrubber, because clients may use any number of names
+_MAX_CACHED = 19_000  # From 21,846 entries on, a dict takes twice the memory.
+# There is a limit per scrubber, because clients may use any number of names.
+_MAX_CACHED_NAMES = 9_000
 _MAX_CACHED_LENGTH = 300
 
 
-# Shared by all scrubbers, because the patterns do not depend on the app.
+# All scrubbers share this cache, because the patterns do not depend on the app.
 _clean_texts = GenerationCache[str, str](_MAX_CACHED)
 
 
 def _text(text: str) -> str:
-    """Return the text scrubbed, or the text itself if it has no secret. Loops look into `_clean_texts.young` first."""
+    """Return the text scrubbed, or the same text if it has no secret. Loops first look into `_clean_texts.young`."""
     if _clean_texts.get(text) is not None:
         return text
     scrubbed = scrub_text(text)
@@ -36,7 +37,7 @@ _serials = itertools.count()
 
 
 class Scrubbed:
-    """Base class of containers that a scrubber returned. Scrubbers return them unchanged."""
+    """The base class of containers that a scrubber returned. Scrubbers return them unchanged."""
 
     __slots__ = ()
 
@@ -60,7 +61,7 @@ class Scrubber:
         self._verdicts = GenerationCache[str, bool](_MAX_CACHED_NAMES)
         # Names that neither mark a secret nor contain one.
         self._harmless_names = GenerationCache[Any, bool](_MAX_CACHED_NAMES)
-        self.serial = next(_serials)  # unique among all scrubbers, unlike id()
+        self.serial = next(_serials)  # Unlike id(), this is unique among all scrubbers.
 
     def is_secret(self, name: str) -> bool:
         verdict = self._verdicts.get(name)
@@ -76,7 +77,7 @@ class Scrubber:
     def scrub(self, value: Any, depth: int = 0) -> Any:
         """Return any JSON-like value scrubbed. The original is not changed; parts without secrets are shared with it.
 
-        `depth` is how deeply the value is nested in the whole that it belongs to.
+        `depth` is the number of levels above the value in the whole event.
         """
         return self._walk_dict(value, depth) if type(value) is dict else self._walk(value, depth)
 
@@ -153,7 +154,7 @@ class Scrubber:
             return [
                 _text(value[0]),
                 FILTERED,
-            ]  # headers and query strings may be lists of pairs
+            ]  # Headers and query strings may be lists of pairs.
         clean = _clean_texts.young
         changed: list[Any] | None = None
         for place, item in enumerate(value):
@@ -173,7 +174,7 @@ class Scrubber:
         return value if changed is None else changed
 
     def _walk_other(self, value: Any, depth: int) -> Any:
-        """Scrub values that JSON does not have, and subclasses of those it has."""
+        """Scrub values of types that JSON does not have, and of subclasses of JSON types."""
         if isinstance(value, Scrubbed):
             return value
         if isinstance(value, dict):

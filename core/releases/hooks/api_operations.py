@@ -1,4 +1,4 @@
-"""OpenAPI descriptions of the release endpoints; see core.lib.openapi."""
+"""Describe the release endpoints in OpenAPI; see core.lib.openapi."""
 
 from core.lib.openapi import describe
 from core.releases.views.api import DeployRecorded, NewDeploy

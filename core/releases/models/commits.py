@@ -1,4 +1,4 @@
-"""The commits of a release, as sentry-cli sends them."""
+"""Define the commits of a release, as sentry-cli sends them."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from core.releases.models.releases import Release
 
 
 class Commit(models.Model):
-    """A commit in a release. Of its author, the name is stored, but not the e-mail address."""
+    """A commit in a release, stored with its author's name but without the e-mail address."""
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="commits")
     sha = models.CharField(max_length=64)
@@ -36,7 +36,7 @@ class CommitFile(models.Model):
 
     commit = models.ForeignKey(Commit, models.CASCADE, related_name="files")
     path = models.CharField(max_length=500)
-    # The last part of the path, by which the files of frames are looked up.
+    # The last part of the path, by which the files of frames are found.
     name = models.CharField(max_length=200)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Sessions of releases by outcome, and their users."""
+"""Define the sessions of releases by outcome, and their users."""
 
 from typing import ClassVar
 
@@ -8,13 +8,13 @@ from core.releases.models.releases import Release
 
 
 class ReleaseSessions(models.Model):
-    """The number of sessions of a release per environment and hour, by outcome, from the sessions that apps send."""
+    """The number of sessions that apps sent for a release, per environment, hour and outcome."""
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="session_counts")
     environment = models.CharField(max_length=64, blank=True)
-    hour = models.PositiveIntegerField()  # number of hours since 1970
+    hour = models.PositiveIntegerField()  # The number of hours since 1970.
     started = models.PositiveIntegerField(default=0)
-    errored = models.PositiveIntegerField(default=0)  # sessions with handled errors
+    errored = models.PositiveIntegerField(default=0)  # Sessions with handled errors.
     crashed = models.PositiveIntegerField(default=0)
     abnormal = models.PositiveIntegerField(default=0)
 
@@ -34,7 +34,7 @@ class ReleaseUser(models.Model):
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="users")
     user_key = models.CharField(max_length=32)
-    crashed = models.PositiveSmallIntegerField(default=0)  # 1 if a session of the user crashed
+    crashed = models.PositiveSmallIntegerField(default=0)  # 1 if a session of the user crashed.
     last_seen_at = models.DateTimeField()
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The releases of apps, and their deploys to environments."""
+"""Define the releases of apps, and their deploys to environments."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -10,12 +10,12 @@ from core.clients.models import ClientApp
 
 
 def web_link(url: str) -> str:
-    """Return the address if it is an http(s) link, or "". Clients choose these addresses."""
+    """Return the URL if it is an http(s) link, or else "", because clients choose these URLs."""
     return url if url.startswith(("https://", "http://")) else ""
 
 
 class Release(models.Model):
-    """A version of an app, created by a deploy, by sentry-cli, or by the first event that names it."""
+    """A version of an app, created by a deploy, by sentry-cli, or by the first event that names the version."""
 
     MAX_VERSION_LENGTH = 200
 
