@@ -1,5 +1,7 @@
 """The exceptions of errors, for rejected requests and for events that are not stored."""
 
+from core.lib import read_only
+
 
 class ErrorsException(Exception):
     """The base class of all exceptions in this module."""
@@ -75,10 +77,6 @@ class ClientDisconnected(ErrorsException):
 # --- the portal is at fault ------------------------------------------------------------------------------------
 
 
-class AuthUnavailable(ErrorsException):
-    """503: the database is unavailable and this key is not cached."""
-
-
 class NotCached(ErrorsException):
     """The key must be looked up in the database, but the caller does not allow queries."""
 
@@ -87,6 +85,16 @@ class Unavailable(ErrorsException):
     """503: the events are not stored, and the client should retry later."""
 
     retry_after = 5  # seconds
+
+
+class AuthUnavailable(Unavailable):
+    """503: the database is unavailable and this key is not cached."""
+
+
+class ReadOnly(Unavailable):
+    """503: the portal is read-only for now."""
+
+    retry_after = read_only.RETRY_AFTER_SECONDS
 
 
 class StorageUnavailable(Unavailable):

@@ -19,7 +19,7 @@ from django.templatetags.static import static
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_ratelimit.exceptions import Ratelimited
 
-from core.lib import request_id
+from core.lib import read_only, request_id
 from core.lib.http import problem
 from core.limits.tiers import is_sign_in
 
@@ -76,6 +76,7 @@ SIGN_IN_LIMIT_TEXT = ErrorText(
     "Too many attempts to sign in",
     "To protect accounts, the portal limits attempts to sign in and to change or reset a password.",
 )
+READ_ONLY_TITLE = "Read-only for now"
 CSRF_TEXT = ErrorText(
     "This form has expired",
     "You may have signed in or out since you opened it, or your browser blocks cookies for this site.",
@@ -180,12 +181,24 @@ def too_many_requests(request: HttpRequest, retry_after: float) -> HttpResponse:
     )
 
 
+def read_only_refusal(request: HttpRequest, notice: read_only.Notice) -> HttpResponse:
+    """Return a 503 for a change that the portal cannot make while it is read-only."""
+    text = ErrorText(
+        READ_ONLY_TITLE,
+        notice.text,
+        "Nothing was changed. Pages can still be read. Please try again later.",
+    )
+    return error_response(request, 503, text=text, retry_after=read_only.RETRY_AFTER_SECONDS)
+
+
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return error_response(request, 404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        if notice := read_only.current():
+            return read_only_refusal(request, notice)
         return error_response(request, 503, retry_after=30)
     return error_response(request, 500)
 

@@ -126,6 +126,7 @@ MIDDLEWARE = [
     "opsportal.middleware.RequestIdMiddleware",
     "opsportal.middleware.SecurityHeadersMiddleware",
     "opsportal.middleware.RateLimitMiddleware",
+    "opsportal.middleware.ReadOnlyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "opsportal.middleware.ErrorPagesMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -168,7 +169,9 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": env.database("DATABASE_URL", DATABASE_URL) or {"ENGINE": ""}
 }
 DATABASES["default"]["ATOMIC_REQUESTS"] = False
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+IS_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+if IS_SQLITE:
+    DATABASES["default"]["ENGINE"] = "core.lib.sqlite"
     # IMMEDIATE takes the write lock at the start of a transaction. Under load it caused no "database is locked" errors,
     # DEFERRED caused hundreds. FULL makes commits survive a power failure. A WAL checkpoint runs every 32 MB instead of
     # every 4 MB: pages that change with every batch are copied less often, and one commit in a hundred waits for a
@@ -316,7 +319,7 @@ def _source_map_storage(where: str) -> dict[str, Any]:
         bucket, _, prefix = where.removeprefix("s3://").partition("/")
         options = {"bucket_name": bucket, "location": prefix, "file_overwrite": True}
         return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
-    if where == "database" or (not where and "sqlite3" not in DATABASES["default"]["ENGINE"]):
+    if where == "database" or (not where and not IS_SQLITE):
         return {"BACKEND": "errors.source_maps.storage.DatabaseStorage"}
     options = {"location": str(DATA_DIR / "source-maps"), "allow_overwrite": True}
     return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}

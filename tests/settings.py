@@ -40,7 +40,7 @@ if os.environ.get("REDIS_URL"):
 
 from opsportal.settings import *  # noqa: E402, F403
 
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+if IS_SQLITE:  # noqa: F405
     # Waiting for the disk at each commit would take most of a run's time, and no test cuts the power.
     options = DATABASES["default"]["OPTIONS"]  # noqa: F405
     options["init_command"] = options["init_command"].replace("FULL", "OFF")

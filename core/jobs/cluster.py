@@ -31,7 +31,7 @@ from django_q.signing import BadSignature, SignedPackage
 from django_q.status import Stat
 
 from core.jobs.services import TICK, is_hung, queue_due_jobs, release_cluster, report_node
-from core.lib import continuous, queue
+from core.lib import continuous, queue, read_only
 from core.lib.continuous import ContinuousProcess
 from core.lib.database import keep_one_connection
 from core.lib.processes import die_with_parent, set_process_name
@@ -141,6 +141,9 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
 
     def status(self) -> str:
         """Check the cluster every CHECK_INTERVAL_SECONDS. django-q2 calls this in each iteration of its loop."""
+        if read_only.current():
+            log.info("the portal is read-only; the cluster finishes its tasks and ends")
+            self.stop_event.set()
         if not self.stop_event.is_set():
             signal.alarm(STUCK_TIMEOUT_SECONDS)
             if time.monotonic() - self.checked_at >= CHECK_INTERVAL_SECONDS:
@@ -217,8 +220,9 @@ def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None =
     """Run a cluster until SIGTERM or SIGINT, in this process and its children.
 
     Jobs that its workers claim are marked with `cluster_id`. A restart first releases what the previous cluster with
-    this id had claimed.
+    this id had claimed. While the portal is read-only, it waits.
     """
+    read_only.wait_until_off()
     os.environ["CLUSTER_ID"] = cluster_id or uuid.uuid4().hex[:12]
     if workers:
         cluster.Conf.WORKERS = workers

@@ -18,15 +18,15 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from core.lib import request_id
+from core.lib import read_only, request_id
 from errors.event.body import MAX_BODY_BYTES, SUPPORTED_ENCODINGS, read_stream
 from errors.event.new_event import NewEvent
 from errors.exceptions import (
-    AuthUnavailable,
     BodyTimeout,
     ClientDisconnected,
     NotCached,
     NotStorable,
+    ReadOnly,
     Refused,
     TooLarge,
     Unavailable,
@@ -109,12 +109,14 @@ class _Route:
         self.is_plain = self.endpoint is Endpoint.PLAIN
 
     def check_method(self, method: str | None) -> None:
-        """Raise Refused (405) for a method that the endpoint does not accept."""
+        """Raise Refused (405) for a method that the endpoint does not accept, or ReadOnly."""
         if self.endpoint is Endpoint.CRON:
             if method not in ("GET", "POST"):
                 raise Refused(405, "get or post here", ("Allow", "GET, POST, OPTIONS"))
         elif method != "POST":
             raise Refused(405, "post here", ("Allow", "POST, OPTIONS"))
+        if notice := read_only.current():
+            raise ReadOnly(notice.text)
 
     def authenticate(self, request: IngestRequest) -> None:
         """Authenticate before the body is read, unless the body contains the key.
@@ -246,7 +248,6 @@ def _read_body(environ: Environ) -> bytes:
 
 
 def _refusal(error: Exception) -> Response:
-    retry_after = str(Unavailable.retry_after)
     match error:
         case Refused():
             return refused(error.status, error.detail, *error.headers)
@@ -258,10 +259,11 @@ def _refusal(error: Exception) -> Response:
             return refused(413, str(error))
         case UnsupportedEncoding():
             return refused(415, str(error), ("Accept-Encoding", ", ".join(SUPPORTED_ENCODINGS)))
-        case Unavailable() | AuthUnavailable():
-            return refused(503, str(error), ("Retry-After", retry_after))
+        case Unavailable():
+            return refused(503, str(error), ("Retry-After", str(error.retry_after)))
         case DatabaseError() | InterfaceError():
             log.warning("ingestion: the database is unavailable", exc_info=error)
+            retry_after = str(Unavailable.retry_after)
             return refused(503, "the store is unavailable", ("Retry-After", retry_after))
         case NotStorable():
             return refused(500, "this event could not be stored")

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from django.db import OperationalError, connection, transaction
 
@@ -19,7 +20,8 @@ def is_partitioned() -> bool:
     return connection.vendor == "postgresql"
 
 
-def _bounds(day: date) -> tuple[int, int]:
+def ids_of(day: date) -> tuple[int, int]:
+    """Return the smallest id of events that were received on the day, and that of the next day."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return received_id(start), received_id(start + timedelta(days=1))
 
@@ -33,19 +35,24 @@ def ensure(day: date) -> None:
     """Create the day's partitions if they are missing. Runs inside the caller's transaction."""
     if is_ready(day):
         return
-    start, end = _bounds(day)
     with connection.cursor() as cursor:
         # Two nodes may do this at midnight, and the second node must see the tables that the first one created.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('errors.store.partitions'))")
-        for table in TABLES:
-            name = f"{table}_{day:%Y%m%d}"
-            cursor.execute("SELECT to_regclass(%s)", [name])
-            if cursor.fetchone() == (None,):
-                # CREATE TABLE … PARTITION OF would lock the parent exclusively; attaching an empty table does not.
-                cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
-                cursor.execute(
-                    f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})"
-                )
+        create(cursor, day)
+
+
+def create(cursor: Any, day: date) -> None:
+    """Create those of the day's partitions that are missing, in the database of the cursor."""
+    start, end = ids_of(day)
+    for table in TABLES:
+        name = f"{table}_{day:%Y%m%d}"
+        cursor.execute("SELECT to_regclass(%s)", [name])
+        if cursor.fetchone() == (None,):
+            # CREATE TABLE … PARTITION OF would lock the parent exclusively; attaching an empty table does not.
+            cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
+            cursor.execute(
+                f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})"
+            )
 
 
 def mark_ready(day: date) -> None:

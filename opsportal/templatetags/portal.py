@@ -14,7 +14,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from core.lib import charts, formats
+from core.lib import charts, formats, read_only
 from core.lib.admin import readable
 from core.lib.markup import icon, severity, state, when
 from core.lib.staff_actions import UNDO_TAG
@@ -50,6 +50,13 @@ def figure(value: float | int | None, unit: str = "", places: int | None = None)
 def money(amount: int | None, currency: str = "") -> SafeString:
     """Show an amount in minor units: `{% money 123450 "eur" %}` shows 1,234.50 EUR."""
     return format_html('<span class="money">{}</span>', formats.money(amount, currency))
+
+
+@register.simple_tag
+def read_only_notice() -> str:
+    """Return the text that explains why the portal is read-only, or "" if it is not."""
+    notice = read_only.current()
+    return notice.text if notice else ""
 
 
 @register.filter

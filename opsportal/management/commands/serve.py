@@ -23,9 +23,9 @@ from django.utils.crypto import get_random_string
 from core.clients.models import ClientKey
 from core.clients.services import ensure_first_app
 from core.jobs import cluster
-from core.lib import background
+from core.lib import background, read_only
 from core.lib.database import keep_little_in_memory, keep_one_connection
-from core.lib.prepare import prepare_node
+from core.lib.prepare import collect_static, prepare_node
 from core.lib.processes import Child, run_in_child, set_process_name
 from errors.store.process import StoreProcess
 from errors.store.writer import writer
@@ -135,6 +135,9 @@ def prepare(*, is_web: bool) -> str:
     """Prepare the database and the node, and return the banner to print."""
     keep_one_connection()
     check_database()
+    if notice := read_only.current():
+        collect_static()
+        return read_only_banner(notice)
     try:
         prepare_node(timezone.now())
         return banner(first_admin(), _key_to_show() if is_web else None)
@@ -204,6 +207,10 @@ def banner(login: str, key: ClientKey | None) -> str:
         ]
     lines.append("  Ctrl-C ends it.")
     return "\n".join(lines) + "\n"
+
+
+def read_only_banner(notice: read_only.Notice) -> str:
+    return f"\nopsportal {settings.VERSION} is up\n  page    {settings.BASE_URL}/admin/system-health/\n  {notice.text}\n"
 
 
 def _reachable(host: str) -> str:

@@ -1,0 +1,103 @@
+"""The read-only mode of a portal on SQLite, for the time in which its data is moved to PostgreSQL.
+
+A file beside the database enables it, so that all processes of the portal see it, also after a restart, and the
+database itself is not changed. Writes end in two steps:
+
+1. From the start, requests that change something are refused with a 503, and the worker cluster finishes its tasks and
+   ends.
+2. After DRAIN_SECONDS, `core.lib.sqlite` also refuses every write to the database.
+"""
+
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from django.db import connection
+
+DRAIN_SECONDS = (
+    20.0  # longer than the worker cluster has for its tasks, and than most requests take
+)
+RETRY_AFTER_SECONDS = 60
+CACHE_SECONDS = 0.5  # for which a process does not look for the file again
+POLL_SECONDS = 1.0
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """The content of the file."""
+
+    since: datetime
+    enforced_at: float  # seconds since 1970
+    target: str  # where the data is moved to, without a password
+    is_moved: bool = False  # all data is there, so that the portal must not write here any more
+
+    @property
+    def text(self) -> str:
+        if self.is_moved:
+            return f"This portal's data has been moved to PostgreSQL ({self.target}). This copy is read-only."
+        return (
+            f"This portal is read-only while its data is being moved to PostgreSQL ({self.target})."
+        )
+
+
+def path() -> Path:
+    name = str(connection.settings_dict["NAME"])
+    return Path(f"{name}.read-only")
+
+
+def turn_on(notice: Notice) -> None:
+    """Write the file, durably. A file that exists is replaced."""
+    draft = path().with_name(f"{path().name}.{os.getpid()}")
+    with draft.open("wb") as file:
+        file.write(msgspec.json.encode(notice))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path())
+    clear_cache()
+
+
+def turn_off() -> None:
+    path().unlink(missing_ok=True)
+    clear_cache()
+
+
+def read() -> Notice | None:
+    """Return the content of the file, or None if the portal is not read-only."""
+    if connection.vendor != "sqlite":
+        return None
+    try:
+        return msgspec.json.decode(path().read_bytes(), type=Notice)
+    except FileNotFoundError:
+        return None
+
+
+_cached: tuple[float, Notice | None] = (0.0, None)  # until when, and what
+
+
+def clear_cache() -> None:
+    global _cached
+    _cached = (0.0, None)
+
+
+def current() -> Notice | None:
+    """Return the notice if the portal is read-only. The file is looked for every CACHE_SECONDS."""
+    global _cached
+    until, notice = _cached
+    if time.monotonic() < until:
+        return notice
+    notice = read()
+    _cached = (time.monotonic() + CACHE_SECONDS, notice)
+    return notice
+
+
+def is_enforced() -> bool:
+    """Return True if the database refuses writes."""
+    notice = current()
+    return notice is not None and time.time() >= notice.enforced_at
+
+
+def wait_until_off() -> None:
+    """Wait while the portal is read-only."""
+    while current() is not None:
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,30 @@
+"""A database backend that refuses writes while the portal is read-only (core.lib.read_only)."""
+
+from typing import Any
+
+from django.db.backends.sqlite3 import base
+
+from core.lib import read_only
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    _write_mode: str | None = None  # the mode of transactions in which writes are possible
+    _refuses_writes = False
+
+    def get_connection_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = super().get_connection_params()
+        self._write_mode, self._refuses_writes = self.transaction_mode, False
+        return params
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        # A transaction that has begun may finish.
+        if not self.in_atomic_block and read_only.is_enforced() != self._refuses_writes:
+            self._follow_read_only_mode()
+        return super().create_cursor(name)
+
+    def _follow_read_only_mode(self) -> None:
+        self._refuses_writes = not self._refuses_writes
+        # https://www.sqlite.org/pragma.html#pragma_query_only
+        self.connection.execute(f"PRAGMA query_only={int(self._refuses_writes)}")
+        # IMMEDIATE would need the write lock, which the move to PostgreSQL holds.
+        self.transaction_mode = "DEFERRED" if self._refuses_writes else self._write_mode

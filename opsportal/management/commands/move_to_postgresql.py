@@ -1,0 +1,87 @@
+"""`manage.py move_to_postgresql`: move all data from SQLite to PostgreSQL while the portal is read-only."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from core.lib import read_only
+from opsportal.move import steps
+from opsportal.move.exceptions import CannotMove, Different
+from opsportal.move.progress import Progress
+
+AFTER_MOVE = """
+The move is complete. The portal goes on serving this SQLite file, read-only, until you restart it:
+  1. Set DATABASE_URL (or DATABASE_URL_FILE) to the PostgreSQL database, and keep SECRET_KEY or the file secret_key in DATA_DIR.
+  2. Restart the portal.
+The SQLite file is unchanged. To go back to it, for as long as nothing was written to PostgreSQL: restore DATABASE_URL,
+run `./manage.py move_to_postgresql --cancel`, and restart the portal.
+"""
+AFTER_FAILURE = """
+The portal still uses SQLite, which is unchanged, and stays read-only. Run the same command again to go on where it
+ended, or run `./manage.py move_to_postgresql --cancel` so that the portal can write to SQLite again.
+"""
+AFTER_DIFFERENCE = """
+The data in PostgreSQL is not the same, and must not be used. The portal uses SQLite as before, which is unchanged and
+can be written to again; nothing needs to be undone. Running the command again copies everything once more. If the
+difference remains, report it with the lines above.
+"""
+
+
+class Command(BaseCommand):
+    help = "Move all data from SQLite to PostgreSQL while the portal is read-only. Can be interrupted and run again."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "url", nargs="?", help="postgresql://user:password@host/name of an empty database"
+        )
+        parser.add_argument("--url-file", type=Path, help="file that contains the URL")
+        parser.add_argument(
+            "--cancel", action="store_true", help="let the portal write to SQLite again"
+        )
+        parser.add_argument(
+            "--drain-seconds", type=float, default=read_only.DRAIN_SECONDS,
+            help="time for requests and tasks in flight to finish before the copy begins (%(default)g)",
+        )  # fmt: skip
+        parser.add_argument(
+            "--piece-rows", type=int, default=steps.PIECE_ROWS,
+            help="rows that are copied in one transaction (%(default)s)",
+        )  # fmt: skip
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["cancel"]:
+            self._cancel()
+            return
+        url = options["url_file"].read_text().strip() if options["url_file"] else options["url"]
+        if not url or not url.startswith(("postgresql://", "postgres://")):
+            raise CommandError(
+                "give the URL of an empty database: postgresql://user:password@host/name"
+            )
+        try:
+            steps.move(
+                url,
+                now=timezone.now(),
+                progress=Progress(),
+                drain_seconds=options["drain_seconds"],
+                piece_rows=options["piece_rows"],
+            )
+        except CannotMove as error:
+            raise CommandError(f"{error}\n{AFTER_FAILURE if read_only.read() else ''}") from None
+        except Different as error:
+            raise CommandError(f"{error}\n{AFTER_DIFFERENCE}") from None
+        except KeyboardInterrupt:
+            raise CommandError(f"interrupted\n{AFTER_FAILURE}") from None
+        self.stdout.write(AFTER_MOVE)
+
+    def _cancel(self) -> None:
+        notice = read_only.read()
+        if notice is None:
+            self.stdout.write("The portal is not read-only.")
+            return
+        read_only.turn_off()
+        self.stdout.write(
+            f"The portal can write to SQLite again. The database {notice.target} is not needed any more."
+        )

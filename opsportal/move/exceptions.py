@@ -1,0 +1,10 @@
+class CannotMove(Exception):
+    """The move cannot go on. The text says why and what to do."""
+
+
+class Different(Exception):
+    """The data in PostgreSQL is not that in SQLite."""
+
+    def __init__(self, differences: list[str]) -> None:
+        super().__init__("\n".join(differences))
+        self.differences = differences

@@ -1,0 +1,267 @@
+"""The steps of a move, in their order. Each can be repeated after the process was killed at any point."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from core.lib import read_only
+from errors.models.events import received_time
+from errors.store import partitions
+from opsportal.move.compare import compare_table
+from opsportal.move.exceptions import CannotMove, Different
+from opsportal.move.progress import Progress
+from opsportal.move.source import Source
+from opsportal.move.target import NOT_COPIED, Table, Target
+
+PIECE_ROWS = 50_000  # rows that are copied in one transaction
+PIECE_BYTES = 32 * 1024 * 1024  # their maximum size
+FILES = "source maps"  # the name of the step that copies files
+FILES_TABLE = "errors_storedcontent"
+
+
+def move(
+    url: str,
+    *,
+    now: datetime,
+    progress: Progress,
+    drain_seconds: float = read_only.DRAIN_SECONDS,
+    piece_rows: int = PIECE_ROWS,
+) -> None:
+    """Copy everything to the database at `url`, compare, and leave the SQLite file read-only.
+
+    Raises CannotMove, after which the move can be run again, and Different, after which the portal writes to SQLite
+    again.
+    """
+    check_source()
+    target = Target(url)
+    try:
+        target.check()
+        notice = _become_read_only(target, now, drain_seconds, progress)
+        progress.say("Creating the tables …")
+        target.migrate()
+        _wait_until_enforced(notice, progress)
+        with Source.locked(_source_path()) as source:
+            tables = check_tables(source, target)
+            is_new = target.begin(source.fingerprint())
+            progress.say(
+                "Copying begins." if is_new else "Copying goes on where it was interrupted."
+            )
+            copy(source, target, tables, progress, piece_rows)
+            complete(source, target, tables)
+            summaries = compare(source, target, tables, progress)
+            target.finish()
+        read_only.turn_on(
+            read_only.Notice(notice.since, notice.enforced_at, target.name, is_moved=True)
+        )
+        progress.say(summaries)
+    except psycopg.Error as error:
+        raise CannotMove(f"PostgreSQL reported: {' '.join(str(error).split())}") from error
+    except Different:
+        read_only.turn_off()
+        raise
+    finally:
+        target.close()
+
+
+# --- before the copy -----------------------------------------------------------------------------------
+
+
+def check_source() -> None:
+    if connection.vendor != "sqlite":
+        raise CannotMove("this portal already uses PostgreSQL (DATABASE_URL)")
+    notice = read_only.read()
+    if notice and notice.is_moved:
+        raise CannotMove(
+            f"this portal has already been moved to {notice.target}. To move it again, make this SQLite file writable"
+            " first: ./manage.py move_to_postgresql --cancel"
+        )
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise CannotMove(
+            "the SQLite file is of another version. Start the portal once with this version, then try again."
+        )
+
+
+def _source_path() -> Path:
+    return Path(connection.settings_dict["NAME"])
+
+
+def _become_read_only(
+    target: Target, now: datetime, drain_seconds: float, progress: Progress
+) -> read_only.Notice:
+    notice = read_only.read()
+    if notice is None or notice.target != target.name:
+        notice = read_only.Notice(now, time.time() + drain_seconds, target.name)
+        read_only.turn_on(notice)
+    progress.say("The portal is read-only: pages can be read, and changes are answered with a 503.")
+    return notice
+
+
+def _wait_until_enforced(notice: read_only.Notice, progress: Progress) -> None:
+    seconds = notice.enforced_at + 2 * read_only.CACHE_SECONDS - time.time()
+    if seconds > 0:
+        progress.say(f"Waiting {seconds:.0f} s for requests and tasks in flight …")
+        time.sleep(seconds)
+
+
+def check_tables(source: Source, target: Target) -> list[Table]:
+    """Return the tables to copy. Raises CannotMove if the two databases do not have the same ones."""
+    ours = {
+        name: set(columns) for name, columns in source.tables().items() if name not in NOT_COPIED
+    }
+    tables = target.copied_tables()
+    theirs = {table.name: set(table.columns) for table in tables}
+    different = sorted(
+        name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
+    )
+    if different:
+        raise CannotMove(
+            f"these tables are not the same in both databases: {', '.join(different)}. Tables and columns that are not"
+            " the portal's cannot be moved."
+        )
+    return [table for table in tables if table.name != FILES_TABLE or not files_folder()]
+
+
+# --- the copy --------------------------------------------------------------------------------------------
+
+
+def copy(
+    source: Source, target: Target, tables: list[Table], progress: Progress, piece_rows: int
+) -> None:
+    counts = {table.name: source.count(table.name) for table in tables}
+    copied = {table.name: target.copied(table.name) for table in tables}
+    target.create_partitions(_event_days(source))
+    progress.begin(
+        "Copying", sum(counts.values()), sum(state.row_count for state in copied.values())
+    )
+    for table in tables:
+        progress.at(table.name)
+        state = copied[table.name]
+        if not state.is_done:
+            _copy_table(source, target, table, state.last_rowid, progress, piece_rows)
+    progress.end()
+    _copy_files(target, progress)
+
+
+def _event_days(source: Source) -> list[date]:
+    """Return the days on which events were received."""
+    days = set()
+    for table, column in (("errors_errorevent", "id"), ("errors_eventpayload", "event_id")):
+        id = -1
+        while True:
+            [found] = source.column(f"SELECT min({column}) FROM {table} WHERE {column} > {id}")  # noqa: S608
+            if found is None:
+                break
+            day = received_time(found).date()
+            days.add(day)
+            id = partitions.ids_of(day)[1] - 1
+    return sorted(days)
+
+
+def _copy_table(
+    source: Source,
+    target: Target,
+    table: Table,
+    last_rowid: int,
+    progress: Progress,
+    piece_rows: int,
+) -> None:
+    rows = source.rows(table.name, table.columns, last_rowid)
+    line_of = table.format.line
+    is_last = False
+    while not is_last:
+        with target.piece(table.name) as piece:
+            piece.last_rowid, piece.is_last = last_rowid, True
+
+            def lines(piece: Any = piece) -> Iterator[bytes]:
+                size = 0
+                for row in rows:
+                    line = line_of(row[1:])
+                    yield line
+                    size += len(line)
+                    piece.last_rowid = row[0]
+                    piece.row_count += 1
+                    progress.advance()
+                    if piece.row_count >= piece_rows or size >= PIECE_BYTES:
+                        piece.is_last = False
+                        return
+
+            piece.copy(table, lines())
+        last_rowid, is_last = piece.last_rowid, piece.is_last
+
+
+def files_folder() -> Path | None:
+    """Return the folder of the source maps if they are to be stored in the database from now on."""
+    folder = Path(settings.DATA_DIR) / "source-maps"
+    return folder if not settings.SOURCE_MAP_STORAGE and folder.is_dir() else None
+
+
+def _files() -> list[tuple[str, Path]]:
+    folder = files_folder()
+    if folder is None:
+        return []
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [(path.relative_to(folder).as_posix(), path) for path in paths]
+
+
+def _copy_files(target: Target, progress: Progress) -> None:
+    files = _files()
+    if not files or target.copied(FILES).is_done:
+        return
+    progress.say(f"Copying {len(files):,} files of source maps …")
+    for name, path in files:
+        target.store_file(name, path.read_bytes())
+    with target.piece(FILES) as piece:
+        piece.row_count, piece.is_last = len(files), True
+
+
+# --- after the copy --------------------------------------------------------------------------------------
+
+
+def complete(source: Source, target: Target, tables: list[Table]) -> None:
+    """Set the sequences, and add the foreign keys again. Raises Different if a row refers to one that is missing."""
+    for table in tables:
+        if table.key_length == 1:
+            target.set_sequence(table, source.last_given_id(table.name))
+    try:
+        target.add_foreign_keys()
+    except psycopg.errors.ForeignKeyViolation as error:
+        raise Different([" ".join((error.diag.message_primary or "").split())]) from error
+
+
+def compare(source: Source, target: Target, tables: list[Table], progress: Progress) -> str:
+    """Compare all rows and files, and return a table of the counts and checksums. Raises Different."""
+    problems: list[str] = []
+    report = []
+    counts = {table.name: source.count(table.name) for table in tables}
+    progress.begin("Comparing", 2 * sum(counts.values()))
+    for table in tables:
+        progress.at(table.name)
+        ours, found = compare_table(source, target, table, progress.advance)
+        problems += found
+        if ours.row_count:
+            report.append(f"  {table.name:<40} {ours.row_count:>12,}  {ours.checksum}")
+    progress.end()
+    problems += _compare_files(target)
+    if problems:
+        raise Different(problems)
+    return "\n".join(["Both databases have the same rows (table, rows, checksum):", *report])
+
+
+def _compare_files(target: Target) -> list[str]:
+    if files_folder() is None:
+        return []
+    ours = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files()}
+    theirs = target.file_digests()
+    different = sorted(
+        name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
+    )
+    return [f"the source map {name} differs" for name in different]
