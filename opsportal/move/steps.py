@@ -2,10 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from django.conf import settings
@@ -19,7 +18,7 @@ from opsportal.move.compare import compare_table
 from opsportal.move.exceptions import CannotMove, Different
 from opsportal.move.progress import Progress
 from opsportal.move.source import Source
-from opsportal.move.target import NOT_COPIED, Table, Target
+from opsportal.move.target import NOT_COPIED, Piece, Table, Target
 
 PIECE_ROWS = 50_000  # rows that are copied in one transaction
 PIECE_BYTES = 32 * 1024 * 1024  # their maximum size
@@ -45,15 +44,9 @@ def move(
     try:
         target.check()
         notice = _become_read_only(target, now, drain_seconds, progress)
-        progress.say("Creating the tables …")
-        target.migrate()
         _wait_until_enforced(notice, progress)
         with Source.locked(_source_path()) as source:
-            tables = check_tables(source, target)
-            is_new = target.begin(source.fingerprint())
-            progress.say(
-                "Copying begins." if is_new else "Copying goes on where it was interrupted."
-            )
+            tables = _begin(source, target, progress)
             copy(source, target, tables, progress, piece_rows)
             complete(source, target, tables)
             summaries = compare(source, target, tables, progress)
@@ -65,6 +58,7 @@ def move(
     except psycopg.Error as error:
         raise CannotMove(f"PostgreSQL reported: {' '.join(str(error).split())}") from error
     except Different:
+        target.start_over()
         read_only.turn_off()
         raise
     finally:
@@ -112,6 +106,19 @@ def _wait_until_enforced(notice: read_only.Notice, progress: Progress) -> None:
         time.sleep(seconds)
 
 
+def _begin(source: Source, target: Target, progress: Progress) -> list[Table]:
+    """Prepare the target unless a move of the same data was interrupted. Return the tables to copy."""
+    fingerprint = source.fingerprint()
+    if target.fingerprint() == fingerprint:
+        progress.say("Copying goes on where it was interrupted.")
+        return check_tables(source, target)
+    progress.say("Creating the tables …")
+    target.migrate()
+    tables = check_tables(source, target)
+    target.begin(fingerprint)
+    return tables
+
+
 def check_tables(source: Source, target: Target) -> list[Table]:
     """Return the tables to copy. Raises CannotMove if the two databases do not have the same ones."""
     ours = {
@@ -137,16 +144,12 @@ def copy(
     source: Source, target: Target, tables: list[Table], progress: Progress, piece_rows: int
 ) -> None:
     counts = {table.name: source.count(table.name) for table in tables}
-    copied = {table.name: target.copied(table.name) for table in tables}
+    done = sum(target.copied(table.name).row_count for table in tables)
     target.create_partitions(_event_days(source))
-    progress.begin(
-        "Copying", sum(counts.values()), sum(state.row_count for state in copied.values())
-    )
+    progress.begin("Copying", sum(counts.values()), done)
     for table in tables:
         progress.at(table.name)
-        state = copied[table.name]
-        if not state.is_done:
-            _copy_table(source, target, table, state.last_rowid, progress, piece_rows)
+        copy_table(source, target, table, piece_rows=piece_rows, on_row=progress.advance)
     progress.end()
     _copy_files(target, progress)
 
@@ -166,36 +169,36 @@ def _event_days(source: Source) -> list[date]:
     return sorted(days)
 
 
-def _copy_table(
+def copy_table(
     source: Source,
     target: Target,
     table: Table,
-    last_rowid: int,
-    progress: Progress,
-    piece_rows: int,
+    *,
+    piece_rows: int = PIECE_ROWS,
+    on_row: Callable[[], object] = lambda: None,
 ) -> None:
+    """Copy the rows of a table that are not copied yet, in pieces of one transaction each."""
+    last_rowid, _, is_done = target.copied(table.name)
     rows = source.rows(table.name, table.columns, last_rowid)
     line_of = table.format.line
-    is_last = False
-    while not is_last:
-        with target.piece(table.name) as piece:
-            piece.last_rowid, piece.is_last = last_rowid, True
 
-            def lines(piece: Any = piece) -> Iterator[bytes]:
-                size = 0
-                for row in rows:
-                    line = line_of(row[1:])
-                    yield line
-                    size += len(line)
-                    piece.last_rowid = row[0]
-                    piece.row_count += 1
-                    progress.advance()
-                    if piece.row_count >= piece_rows or size >= PIECE_BYTES:
-                        piece.is_last = False
-                        return
+    def lines(piece: Piece) -> Iterator[bytes]:
+        size = 0
+        for rowid, *values in rows:
+            line = line_of(values)
+            yield line
+            size += len(line)
+            piece.last_rowid = rowid
+            piece.row_count += 1
+            on_row()
+            if piece.row_count >= piece_rows or size >= PIECE_BYTES:
+                return
+        piece.is_last = True
 
-            piece.copy(table, lines())
-        last_rowid, is_last = piece.last_rowid, piece.is_last
+    while not is_done:
+        with target.piece(table.name, last_rowid) as piece:
+            piece.copy(table, lines(piece))
+        last_rowid, is_done = piece.last_rowid, piece.is_last
 
 
 def files_folder() -> Path | None:
@@ -219,7 +222,7 @@ def _copy_files(target: Target, progress: Progress) -> None:
     progress.say(f"Copying {len(files):,} files of source maps …")
     for name, path in files:
         target.store_file(name, path.read_bytes())
-    with target.piece(FILES) as piece:
+    with target.piece(FILES, 0) as piece:
         piece.row_count, piece.is_last = len(files), True
 
 

@@ -155,11 +155,18 @@ class Target:
             if table.name not in NOT_COPIED and not table.name.startswith(RECORDS)
         ]
 
-    def begin(self, fingerprint: str) -> bool:
-        """Prepare the tables for the copy. Return False if an unfinished copy of the same data goes on."""
-        rows = self._rows(f"SELECT fingerprint FROM {RECORDS}_source")  # noqa: S608
-        if rows == [(fingerprint,)]:
-            return False
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the data whose copy has begun, or ""."""
+        [(has_begun,)] = self._rows("SELECT to_regclass(%s) IS NOT NULL", [f"{RECORDS}_source"])
+        rows = self._rows(f"SELECT fingerprint FROM {RECORDS}_source") if has_begun else []  # noqa: S608
+        return str(rows[0][0]) if rows else ""
+
+    def start_over(self) -> None:
+        """Make the next move copy everything again."""
+        self.connection.execute(f"TRUNCATE {RECORDS}_source")
+
+    def begin(self, fingerprint: str) -> None:
+        """Prepare the tables for a copy of everything."""
         tables = sql.SQL(", ").join(sql.Identifier(table.name) for table in self.copied_tables())
         with self.connection.transaction():
             # Rows may refer to others that are not copied yet. Adding the keys again checks all references.
@@ -180,14 +187,15 @@ class Target:
                 f"INSERT INTO {RECORDS}_source VALUES (%s)",  # noqa: S608
                 [fingerprint],
             )
-        return True
 
     def _set_triggers(self, action: str) -> None:
+        """Disable or enable those that record which rows changed, since their records are copied too."""
         with_triggers = (
             "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
         )
         for (table,) in self._rows(with_triggers):
-            self.connection.execute(f"ALTER TABLE {table} {action} TRIGGER USER".encode())
+            if not table.startswith(RECORDS):
+                self.connection.execute(f"ALTER TABLE {table} {action} TRIGGER USER".encode())
 
     def create_partitions(self, days: Iterable[date]) -> None:
         """Create the partitions of events that were received on these days."""
@@ -205,9 +213,9 @@ class Target:
         return Copied(*rows[0]) if rows else Copied()
 
     @contextmanager
-    def piece(self, name: str) -> Iterator["Piece"]:
-        """Copy rows and record it in one transaction."""
-        piece = Piece(self, name)
+    def piece(self, name: str, last_rowid: int) -> Iterator["Piece"]:
+        """Copy rows after `last_rowid` and record it in one transaction."""
+        piece = Piece(self, last_rowid)
         with self.connection.transaction():
             yield piece
             self.connection.execute(
@@ -286,10 +294,9 @@ class Target:
 class Piece:
     """Rows that are copied in one transaction."""
 
-    def __init__(self, target: Target, name: str) -> None:
+    def __init__(self, target: Target, last_rowid: int) -> None:
         self._target = target
-        self._name = name
-        self.last_rowid = -(2**63)
+        self.last_rowid = last_rowid
         self.row_count = 0
         self.is_last = False
 

@@ -69,7 +69,9 @@ class Command(BaseCommand):
                 piece_rows=options["piece_rows"],
             )
         except CannotMove as error:
-            raise CommandError(f"{error}\n{AFTER_FAILURE if read_only.read() else ''}") from None
+            notice = read_only.read()
+            advice = AFTER_FAILURE if notice and not notice.is_moved else ""
+            raise CommandError(f"{error}\n{advice}") from None
         except Different as error:
             raise CommandError(f"{error}\n{AFTER_DIFFERENCE}") from None
         except KeyboardInterrupt:
