@@ -34,7 +34,8 @@ class Source:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 raise CannotMove(
-                    f"the SQLite file stays locked ({error}). Does another move run, or another program that writes to it?"
+                    f"the SQLite file stays locked ({error}). Does another move run, or another program"
+                    " that writes to it?"
                 ) from None
             yield cls(path, connection)
         finally:
@@ -49,7 +50,7 @@ class Source:
         )
 
     def tables(self) -> dict[str, list[str]]:
-        """Return the columns of all tables, without those of full-text indexes, which PostgreSQL has in another form."""
+        """Return the columns of all tables, except full-text indexes, which PostgreSQL has in another form."""
         rows = self._connection.execute(
             "SELECT name, sql LIKE 'CREATE VIRTUAL TABLE%' FROM sqlite_master"
             " WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"

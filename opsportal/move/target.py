@@ -104,7 +104,9 @@ class Target:
         existing = {table.name for table in self.tables()}
         if RECORDS in existing or "clients_clientapp" not in existing:
             return
-        [(is_used,)] = self._rows("SELECT EXISTS (SELECT FROM auth_user) OR EXISTS (SELECT FROM clients_clientapp)")  # fmt: skip
+        [(is_used,)] = self._rows(
+            "SELECT EXISTS (SELECT FROM auth_user) OR EXISTS (SELECT FROM clients_clientapp)"
+        )
         if is_used:
             raise CannotMove(
                 f"the database {self.name} already contains the data of a portal, which is not overwritten."

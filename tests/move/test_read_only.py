@@ -135,7 +135,9 @@ class TestSQLite:
     def test_a_moved_portal_says_so(self) -> None:
         read_only.turn_on(notice(is_moved=True))
 
-        assert "has been moved to PostgreSQL (db.internal/opsportal)" in read_only.current().text  # type: ignore[union-attr]
+        current = read_only.current()
+        assert current
+        assert "has been moved to PostgreSQL (db.internal/opsportal)" in current.text
 
 
 @in_the_postgresql_run

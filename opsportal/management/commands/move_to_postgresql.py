@@ -14,7 +14,8 @@ from opsportal.move.progress import Progress
 
 AFTER_MOVE = """
 The move is complete. The portal goes on serving this SQLite file, read-only, until you restart it:
-  1. Set DATABASE_URL (or DATABASE_URL_FILE) to the PostgreSQL database, and keep SECRET_KEY or the file secret_key in DATA_DIR.
+  1. Set DATABASE_URL (or DATABASE_URL_FILE) to the PostgreSQL database. Keep SECRET_KEY, or the file secret_key in
+     DATA_DIR.
   2. Restart the portal.
 The SQLite file is unchanged. To go back to it, for as long as nothing was written to PostgreSQL: restore DATABASE_URL,
 run `./manage.py move_to_postgresql --cancel`, and restart the portal.

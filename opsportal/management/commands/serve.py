@@ -210,7 +210,8 @@ def banner(login: str, key: ClientKey | None) -> str:
 
 
 def read_only_banner(notice: read_only.Notice) -> str:
-    return f"\nopsportal {settings.VERSION} is up\n  page    {settings.BASE_URL}/admin/system-health/\n  {notice.text}\n"
+    page = f"{settings.BASE_URL}/admin/system-health/"
+    return f"\nopsportal {settings.VERSION} is up\n  page    {page}\n  {notice.text}\n"
 
 
 def _reachable(host: str) -> str:
