@@ -29,7 +29,7 @@ def write_style_sheet(light: str, dark: str) -> str:
     on_accent = f"light-dark({_text_on(light)}, {_text_on(dark)})"
     return (
         f":root {{\n  --accent: {accent};\n  --accent-strong: {accent};\n  --on-accent: {on_accent};\n}}\n"
-        ".public { border-top: 4px solid var(--accent); }\n"
+        "body { border-top: 4px solid var(--accent); }\n"
     )
 
 

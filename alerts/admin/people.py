@@ -20,6 +20,18 @@ class NotificationRuleInline(PortalInline):
     field_labels = {"after": "After"}
 
 
+@admin.register(NotificationRule)
+class NotificationRuleAdmin(PortalAdmin):
+    """The form for the API and configuration files; people edit the rules on the page of the person."""
+
+    section = Section.ALERTING
+    is_listed = False
+    fields = ("person", "after", "channel")
+    formfield_overrides = NotificationRuleInline.formfield_overrides
+    constraint_messages = NotificationRuleInline.constraint_messages
+    list_display = ("person", "after", "channel")
+
+
 @admin.register(Person)
 class PersonAdmin(PortalAdmin):
     section = Section.ALERTING

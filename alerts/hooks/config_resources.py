@@ -8,7 +8,18 @@ from django.db.models import Model, Q
 from alerts.admin.channel_form import form_field_name
 from alerts.channels import TRANSPORTS
 from alerts.extension_points import alert_types
-from alerts.models import AlertRule, AlertType, Channel, Person, Schedule, Silence, Team
+from alerts.models import (
+    AlertRule,
+    AlertType,
+    Channel,
+    NotificationRule,
+    Person,
+    Rotation,
+    Schedule,
+    ScheduleOverride,
+    Silence,
+    Team,
+)
 from alerts.queries.silences import MATCHABLE_FIELDS
 from core.clients.models import Scope
 from core.config.extension_points import InvalidConfig, Resource, Values, config_resource
@@ -18,7 +29,7 @@ _SETTING = form_field_name("")
 
 @config_resource
 class People(Resource):
-    """Notification rules name channels, and channels name people: neither could be applied first."""
+    """Notification rules are objects of their own: they name channels, and channels name people."""
 
     kind = "people"
     model = Person
@@ -35,11 +46,39 @@ class Teams(Resource):
 
 @config_resource
 class Schedules(Resource):
-    """The names that escalation steps refer to. Rotations and overrides are managed on the pages of the portal."""
+    """The names that escalation steps refer to. Rotations and overrides are objects of their own."""
 
     kind = "schedules"
     model = Schedule
     key = "name"
+
+
+@config_resource
+class Rotations(Resource):
+    """People who take turns, in the order of `members`."""
+
+    kind = "rotations"
+    model = Rotation
+    key = "reference"
+    inlines = {"members": "position"}
+
+
+@config_resource
+class Overrides(Resource):
+    kind = "overrides"
+    model = ScheduleOverride
+    key = "reference"
+
+    def is_exported(self, row: ScheduleOverride, *, now: datetime) -> bool:
+        """Leave out overrides that are over."""
+        return row.ends_at > now
+
+
+@config_resource
+class NotificationRules(Resource):
+    kind = "notification-rules"
+    model = NotificationRule
+    key = "reference"
 
 
 @config_resource

@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from alerts.models.channel import validate_time_zone
 from alerts.models.people import Person
 from alerts.oncall import plan
+from core.lib.reference_field import ReferenceField
 
 ALL_WEEKDAYS = list(range(1, 8))
 WEEKDAYS = {
@@ -93,6 +94,7 @@ class Rotation(models.Model):
 
     schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="rotations")
     name = models.CharField(max_length=100)
+    reference = ReferenceField(source="name")
     position = models.PositiveSmallIntegerField(
         default=1,
         help_text="Where the hours of several rotations overlap, the lowest number counts.",
@@ -191,6 +193,7 @@ class ScheduleOverride(models.Model):
     """A person who takes over for a time. If overrides overlap, the one that was entered last applies."""
 
     schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="overrides")
+    reference = ReferenceField(source="comment")
     person = models.ForeignKey(Person, models.CASCADE, related_name="+")
     # If this person is deleted, the override must not apply to everyone.
     instead_of = models.ForeignKey(
@@ -233,6 +236,7 @@ class NotificationRule(models.Model):
     """A step in which a person wants to be notified: a channel, and the delay after the first message."""
 
     person = models.ForeignKey(Person, models.CASCADE, related_name="notification_rules")
+    reference = ReferenceField(source="channel")
     after = models.DurationField(
         default=timedelta(0),
         help_text="0 min notifies at once. An acknowledgment stops later steps.",

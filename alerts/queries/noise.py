@@ -51,13 +51,16 @@ class NoisyRule:
         """Return the line of the weekly report."""
         if not self.suggestion:
             return self.week
-        return f"{self.week}. With {self.suggestion} instead of {self.threshold}: {self.preview} in {self.history}"
+        return f"{self.week}. With {self.suggestion} instead of {self.threshold}: {self.preview} in the last {self.history}"
 
     @property
     def history(self) -> str:
         """Return the time that the readings cover, such as "30 days"."""
         since = self.advice.readings_since
-        return formats.span(self.advice.made_at - since) if since else ""
+        if since is None:
+            return ""
+        days = round((self.advice.made_at - since) / timedelta(days=1))
+        return f"{days} days" if days > 1 else "day"
 
 
 def list_noisy_rules(since: datetime | None = None) -> list[NoisyRule]:

@@ -10,6 +10,7 @@ from django.db.models import ProtectedError
 from core.accounts.services import audit
 from core.config import secrets
 from core.config.binding import save_with_form
+from core.config.comparing import list_differences, with_positions
 from core.config.extension_points import InvalidConfig, Resource, Values
 from core.config.values import ConfigRequest, admin_of, members_of
 
@@ -49,7 +50,7 @@ def create(resource: Resource, given: Values, *, by: str) -> Change:
     name = given.get(resource.key)
     if name and _exists(resource, name):
         raise KeyTaken(f"another {_label(resource)} has the {resource.key} “{name}”")
-    given = secrets.restore(resource, given, {})
+    given = secrets.restore(resource, with_positions(resource, given), {})
     try:
         with transaction.atomic():
             row = save_with_form(resource, None, _without_defaults(resource, given))
@@ -76,8 +77,8 @@ def update(resource: Resource, row: Any, given: Values, *, by: str) -> Change:
     """Change the given members of an object; do nothing if it has these values. Raises InvalidConfig or KeyTaken."""
     before = members_of(resource).read(row)
     name = str(before[resource.key])
-    given = secrets.restore(resource, given, before)
-    wanted = {member: value for member, value in given.items() if value != before[member]}
+    given = secrets.restore(resource, with_positions(resource, given), before)
+    wanted = {member: given[member] for member in list_differences(resource, given, before)}
     if not wanted:
         return Change(resource, name, Action.KEEP, row)
     differences: dict[str, tuple[Any, Any]] = {}

@@ -12,6 +12,7 @@ import msgspec
 from django.db import transaction
 
 from core.config import secrets, services
+from core.config.comparing import list_differences, with_positions
 from core.config.extension_points import InvalidConfig, Resource, Values
 from core.config.services import Action, Change
 from core.config.values import given_type, members_of, resources_in_order
@@ -107,10 +108,10 @@ def _differs(document: Document, is_pruning: bool) -> bool:
 def _is_same(resource: Resource, row: Any, given: Values) -> bool:
     stored = members_of(resource).read(row)
     try:
-        restored = secrets.restore(resource, given, stored)
+        restored = secrets.restore(resource, with_positions(resource, given), stored)
     except InvalidConfig:
         return False
-    return all(name in stored and stored[name] == value for name, value in restored.items())
+    return not list_differences(resource, restored, stored)
 
 
 def _rows_of(resource: Resource, document: Document) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Members of objects: which there are, their types, and their values in a row as JSON."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from graphlib import TopologicalSorter
 from operator import attrgetter
@@ -95,7 +95,9 @@ class Members:
         found |= self.resource.extra_types()
         for prefix, fields in self.inlines.items():
             row = _struct(
-                f"{label}{prefix.capitalize()}", {f.name: _type_of(f) for f in fields}, "An entry."
+                f"{label}{prefix.capitalize()}Entry",
+                {f.name: _type_of(f) for f in fields},
+                "An entry.",
             )
             found[prefix] = list[row]  # type: ignore[valid-type]
         return found
@@ -220,6 +222,8 @@ def as_json(value: Any) -> Any:
     match value:
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case date():
+            return value.isoformat()
         case time():
             return value.isoformat("seconds" if value.second else "minutes")
         case timedelta():

@@ -42,6 +42,7 @@ class StatusPageForm(forms.ModelForm[StatusPage]):
         required=False,
         max_length=200,
         assume_scheme="https",
+        widget=forms.URLInput(attrs={"class": "vTextField"}),
         help_text="The logo and the heading lead to this address, such as https://shop.example.",
     )
     logo_file = forms.FileField(

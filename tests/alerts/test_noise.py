@@ -134,7 +134,7 @@ def test_the_weekly_report_lists_noisy_rules(noisy: AlertRule) -> None:
     [fact] = section.facts(NOON - timedelta(days=7), NOON + timedelta(hours=1))
     assert fact.label == "Test gauge"
     assert fact.value.endswith(
-        "With > 8 errors instead of > 5 errors: 1 alert, active for 1 min in 2 d"
+        "With > 8 errors instead of > 5 errors: 1 alert, active for 1 min in the last 2 days"
     )
     assert section.facts(NOON + timedelta(days=1), NOON + timedelta(days=8)) == []
 

@@ -33,6 +33,36 @@ OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], s
         {"name": "First line", "time_zone": "Europe/Berlin"},
         ({"time_zone": "Mars/Olympus"}, "time_zone"),
     ),
+    "rotations": (
+        {
+            "reference": "primary-week",
+            "schedule": "Primary",
+            "name": "Weekly",
+            "first_day": "2026-11-30",
+            "handover_at": "09:30",
+            "time_zone": "Europe/Berlin",
+            "weekdays": [1, 2, 3, 4, 5],
+            "members": [{"position": 1, "person": "ann"}],
+        },
+        {"every": 2, "unit": "day", "on_from": "08:00", "on_until": "20:00"},
+        ({"members": [{"person": "bob"}]}, "members[0].person"),
+    ),
+    "overrides": (
+        {
+            "reference": "holiday",
+            "schedule": "Primary",
+            "person": "ann",
+            "starts_at": "2026-12-01T01:00:00Z",
+            "ends_at": "2026-12-02T01:00:00Z",
+        },
+        {"comment": "Holiday", "ends_at": "2026-12-03T01:00:00Z"},
+        ({"ends_at": "2026-11-30T02:00:00Z"}, "ends_at"),
+    ),
+    "notification-rules": (
+        {"reference": "ann-ops", "person": "ann", "channel": "Ops", "after": "3 min"},
+        {"after": "10 min"},
+        ({"after": "soon"}, "after"),
+    ),
     "channels": (
         {
             "name": "Ops",

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,16 @@ import pytest
 import yaml
 from django.core.management import CommandError, call_command
 
-from alerts.models import AlertRule, AlertType, Channel, EscalationStep, Person, Team
+from alerts.channels import TRANSPORTS
+from alerts.models import (
+    AlertRule,
+    AlertType,
+    Channel,
+    EscalationStep,
+    Person,
+    RotationMember,
+    Team,
+)
 from core.accounts.models import AuditEvent
 from core.config import secrets, services, sync, yaml_files
 from core.config.extension_points import registry
@@ -20,6 +30,7 @@ from tests.config.objects import OBJECTS, make_prerequisites
 
 pytestmark = pytest.mark.django_db
 KINDS = [resource.kind for resource in resources_in_order() if resource.is_in_files]
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = "https://93.184.215.14/services/T0/B0/secret"
 
 
@@ -330,16 +341,102 @@ def test_200_objects_applied_twice_change_nothing_the_second_time(
         objects[kind].append(OBJECTS[kind][0])
     for heartbeat in objects["heartbeats"]:
         heartbeat["slug"] = heartbeat["name"]
+    for rotation in objects["rotations"]:
+        rotation["name"] = rotation["reference"]
+    for number, rule in enumerate(objects["notification-rules"]):
+        rule["after"] = f"{number} min"
     assert sum(len(found) for found in objects.values()) >= 200
     text = yaml_files.dump(objects)
 
     first = apply_text(tmp_path / "f.yaml", text, "--yes")
-    with django_assert_max_num_queries(80):
+    with django_assert_max_num_queries(100):
         second = apply_text(tmp_path / "f.yaml", text, "--yes")
 
     count = sum(len(found) for found in objects.values())
     assert f"{count} to create" in first
     assert f"0 to create, 0 to change, 0 to delete, {count} unchanged" in second
+
+
+STEPS = """
+monitors:
+  - name: checkout
+    steps:
+      - name: Sign in
+        url: https://93.184.215.14/login
+      - {position: 2, name: Look, url: https://93.184.215.14/look}
+rotations:
+  - reference: primary-week
+    members: [{person: ann}, {person: bob}]
+    handover_at: "09:30:00"
+types:
+  - slug: shop-down
+    respond_within: 900 s
+    channels: [Ops, Alarms]
+    steps:
+      - {after: 60 min, channels: [Ops, Alarms, Ops]}
+      - {after: 900 s, people: [bob, ann]}
+overrides:
+  - {reference: holiday, starts_at: "2026-12-01T02:00:00+01:00"}
+channels:
+  - name: Ops
+    settings: {webhook_url: "https://93.184.215.14/services/T0/B0/secret", bot_token: ""}
+people:
+  - {reference: ann, name: " Ann Lee "}
+"""
+
+
+def test_what_is_left_out_or_written_differently_is_no_difference(
+    applied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Person.objects.create(name="Bob", reference="bob")
+    Channel.objects.create(name="Alarms", kind="slack", config={"webhook_url": SECRET})
+    known = TRANSPORTS["slack"].fields
+    text = STEPS.replace("bot_token", next(one.name for one in known if one.name != "webhook_url"))
+    apply_text(applied, text, "--yes")
+    document = yaml_files.load(text)
+    resolved = {
+        kind: [secrets.resolve(one, {}) for one in found] for kind, found in document.items()
+    }
+
+    assert not sync._differs(resolved, is_pruning=False)
+    again = apply_text(applied, text, "--check")
+    assert "0 to create, 0 to change, 0 to delete" in again
+    assert [m.person.reference for m in RotationMember.objects.order_by("position")] == [
+        "ann",
+        "bob",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("name: Look", "name: Watch"),
+        ("[{person: ann}, {person: bob}]", "[{person: bob}, {person: ann}]"),
+        ("[{person: ann}, {person: bob}]", "[{person: ann}]"),
+        ("09:30:00", "09:31:00"),
+        ("900 s, people", "901 s, people"),
+        ("[Ops, Alarms, Ops]", "[Ops]"),
+        ("02:00:00+01:00", "02:00:00+02:00"),
+        ("Ann Lee", "Ann Law"),
+    ],
+)
+def test_each_real_difference_is_found(applied: Path, old: str, new: str) -> None:
+    Person.objects.create(name="Bob", reference="bob")
+    Channel.objects.create(name="Alarms", kind="slack", config={"webhook_url": SECRET})
+    text = STEPS.replace(', bot_token: ""', "")
+    apply_text(applied, text, "--yes")
+    assert old in text
+
+    with pytest.raises(SystemExit) as stopped:
+        apply_text(applied, text.replace(old, new), "--check")
+
+    assert stopped.value.code == 2
+
+
+def test_steps_without_a_position_run_in_the_order_of_the_file(applied: Path) -> None:
+    apply_text(applied, STEPS.replace(', bot_token: ""', "").split("rotations:")[0], "--yes")
+    steps = Monitor.objects.get().steps.values_list("position", "name")
+    assert list(steps) == [(1, "Sign in"), (2, "Look")]
 
 
 def test_an_update_that_writes_the_same_value_differently_is_no_change(applied: Path) -> None:
@@ -370,3 +467,19 @@ def test_a_dry_run_changes_nothing(file: Path) -> None:
     assert len(plan.of(services.Action.CREATE)) == len(KINDS)
     assert not Team.objects.exists()
     assert not AuditEvent.objects.exists()
+
+
+def test_the_example_of_the_document_can_be_applied_and_changes_nothing_the_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_prerequisites()
+    document = (ROOT / "docs" / "config-as-code.md").read_text()
+    example = document.partition("```yaml\n")[2].partition("```")[0]
+    example = re.sub(r"//(db\.)?shop\.example", "//93.184.215.14", example)
+    for name in re.findall(r"\$\{(\w+)\}", example):
+        monkeypatch.setenv(name, SECRET if "WEBHOOK" in name else "s3cret")
+
+    apply_text(tmp_path / "f.yaml", example, "--yes")
+
+    assert "0 to create, 0 to change" in run("apply", str(tmp_path / "f.yaml"), "--check")
+    assert set(yaml_files.load(example)) == set(KINDS) - {"incident-templates", "silences"}

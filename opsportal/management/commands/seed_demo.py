@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: create the apps, keys and tickets of the demo shop and print them as one line of JSON."""
+"""`manage.py seed_demo`: create the apps, keys, tickets and on-call schedule of the demo shop and print them as one line of JSON."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from alerts.models import Person, Rotation, RotationMember, Schedule
 from core.clients.models import ApiKey, ClientApp, ClientKey, Platform, Scope, hash_secret
 from core.lib.prepare import prepare_node
 from reservations.models import Event, TicketType
@@ -31,11 +32,15 @@ TICKETS = [
 SOLD_OUT = ("harbour-lights", "Backstage tour", 9500)
 
 
+ON_CALL = ("Shop engineer", "Platform engineer")
+
 HOLD_MINUTES = 5  # short, so that visitors of the demo see an unpaid order expire
 
 
 class Command(BaseCommand):
-    help = "Create the apps, keys and tickets of the demo shop. Safe to run again."
+    help = (
+        "Create the apps, keys, tickets and on-call schedule of the demo shop. Safe to run again."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_node(timezone.now())
@@ -46,6 +51,7 @@ class Command(BaseCommand):
             for slug, name, platform in APPS
         }
         self._tickets()
+        self._on_call()
         with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(seeded, file)
         self.stdout.write(json.dumps(seeded))
@@ -61,6 +67,19 @@ class Command(BaseCommand):
             scopes = [str(s) for s in Scope if s != Scope.ADMIN]
             _, secret = ApiKey.issue(app=app, scopes=scopes, label="demonstration")
         return {"id": app.pk, "dsn_key": key.public_key, "api_key": secret}
+
+    def _on_call(self) -> None:
+        """Create a schedule in which two people take turns, so that the pages of on-call show one."""
+        schedule, is_new = Schedule.objects.get_or_create(
+            name="Primary", defaults={"description": "Takes the first call"}
+        )
+        if not is_new:
+            return
+        monday = timezone.localdate() - timedelta(days=timezone.localdate().weekday())
+        rotation = Rotation.objects.create(schedule=schedule, name="Weekly", first_day=monday)
+        for position, name in enumerate(ON_CALL, start=1):
+            person, _ = Person.objects.get_or_create(name=name)
+            RotationMember.objects.create(rotation=rotation, person=person, position=position)
 
     def _tickets(self) -> None:
         starts_at = timezone.now() + timedelta(days=30)
