@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from alerts.models import Rotation, RotationMember, Schedule, ScheduleOverride
-from alerts.models.on_call import WEEKDAYS
+from alerts.models.on_call import WEEKDAYS, all_weekdays
 from core.lib.admin import PortalAdmin, PortalInline, Section, SettingLink
 
 
@@ -51,7 +51,9 @@ class WeekdaysField(forms.TypedMultipleChoiceField):
 
 
 class RotationForm(forms.ModelForm[Rotation]):
-    weekdays = WeekdaysField(label="On these weekdays", help_text="On which the hours begin.")
+    weekdays = WeekdaysField(
+        label="On these weekdays", help_text="On which the hours begin.", initial=all_weekdays
+    )
 
     class Meta:
         model = Rotation
