@@ -51,7 +51,8 @@ class NoisyRule:
         """Return the line of the weekly report."""
         if not self.suggestion:
             return self.week
-        return f"{self.week}. With {self.suggestion} instead of {self.threshold}: {self.preview} in the last {self.history}"
+        change = f"With {self.suggestion} instead of {self.threshold}"
+        return f"{self.week}. {change}: {self.preview} in the last {self.history}"
 
     @property
     def history(self) -> str:

@@ -1,4 +1,7 @@
-"""`manage.py seed_demo`: create the apps, keys, tickets and on-call schedule of the demo shop and print them as one line of JSON."""
+"""`manage.py seed_demo`: create the apps, keys, tickets and on-call schedule of the demo shop.
+
+The apps and keys are printed as one line of JSON.
+"""
 
 import json
 import os
