@@ -1,7 +1,7 @@
-"""Rank the changes before a problem by how likely they caused it. Needs no database.
+"""Rank the changes before a problem by the probability that they caused it, without a database.
 
-A change scores the weight of its kind, times how it relates to the problem, times the size of its step, divided by its
-distance in time. docs/impact.md explains the figures; each cause carries its reasons.
+The score of a change is the weight of its kind, times the strength of its relation to the problem, times the size of
+its step, divided by its distance in time. docs/impact.md explains the figures; each cause contains its reasons.
 """
 
 import math
@@ -47,20 +47,21 @@ NOTICED_AFTER = {
 }
 LOOKBACK = timedelta(hours=24)
 LOOKAHEAD = max(NOTICED_AFTER.values())
-HALF_AT = timedelta(minutes=20)  # a change this long before the problem counts half
+HALF_AT = timedelta(minutes=20)  # A change this long before the problem counts half.
 
-# the change is about the subject of the problem, or what that depends on: its rule, its monitor
+# The change concerns the subject of the problem, or an object on which it depends: its rule, its monitor.
 IS_SUBJECT = 4.0
-IS_NAMED = 2.5  # the problem's text names the changed thing
-SAME_APP, OTHER_APP, ANY_APP = 1.5, 0.15, 0.8  # ANY_APP: the app of one of the two is not known
+IS_NAMED = 2.5  # The text of the problem names the changed object.
+# ANY_APP applies if the app of the change or of the problem is unknown.
+SAME_APP, OTHER_APP, ANY_APP = 1.5, 0.15, 0.8
 # Every new error is first seen in the running release, so a match is weak evidence. A mismatch is stronger.
 SAME_RELEASE, OTHER_RELEASE = 1.2, 0.4
 SAME_ENVIRONMENT, OTHER_ENVIRONMENT = 1.3, 0.2
-AFTERWARDS = 0.5  # the change was noticed after the problem, so it is less likely the cause
+AFTERWARDS = 0.5  # The change was noticed after the problem, so it is less likely to be the cause.
 AT_ONCE = timedelta(seconds=30)
-IS_OVER = 0.3  # the outage had ended before the problem began
+IS_OVER = 0.3  # The outage had ended before the problem began.
 MIN_SCORE = 0.05
-MIN_NAME_LENGTH = 4  # shorter names occur in texts by chance
+MIN_NAME_LENGTH = 4  # Shorter names occur in texts by chance.
 
 
 @dataclass(frozen=True)
@@ -68,42 +69,45 @@ class Onset:
     """The known facts about the beginning of a problem: its time, its place and its subjects."""
 
     at: datetime
-    uncertainty: timedelta = timedelta(0)  # the problem may have begun this much earlier
+    uncertainty: timedelta = timedelta(0)  # The problem may have begun earlier by this much.
     app_ids: frozenset[int] = frozenset()  # empty: unknown
-    environments: frozenset[str] = frozenset()  # empty: unknown
-    releases: frozenset[str] = frozenset()  # releases in which it was first seen; empty: unknown
+    environments: frozenset[str] = frozenset()  # An empty set means unknown.
+    # The releases in which the problem was first seen; an empty set means unknown.
+    releases: frozenset[str] = frozenset()
     subjects: frozenset[str] = frozenset()  # such as "alerts.alertrule 12", "component stripe"
-    own: frozenset[str] = frozenset()  # identities that are the problem itself: "component stripe"
-    text: str = ""  # its title, message and function, which are searched for names
+    # The identities that are the problem itself, such as "component stripe".
+    own: frozenset[str] = frozenset()
+    text: str = ""  # The title, message and function of the problem, which are searched for names.
 
     @property
     def since(self) -> datetime:
-        """Return the time from which changes may be the cause."""
+        """Return the earliest time of a change that may be the cause."""
         return self.at - LOOKBACK
 
     @property
     def until(self) -> datetime:
-        """Return the time until which a cause may be noticed."""
+        """Return the latest time at which a cause may be noticed."""
         return self.at + LOOKAHEAD
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something that changed, which may be the cause of a problem."""
+    """A change that may be the cause of a problem."""
 
     kind: CauseKind
-    label: str  # such as "Deploy of shop 2.4 to production"
-    at: datetime  # when it happened, or began
-    until: datetime | None = None  # when it ended; None if it has no duration or still lasts
+    label: str  # For example "Deploy of shop 2.4 to production".
+    at: datetime  # The time at which it happened or began.
+    # The time at which it ended; None if it has no duration or still lasts.
+    until: datetime | None = None
     url: str = ""
-    app_id: int | None = None  # None: all apps
-    environment: str = ""  # "": all environments
+    app_id: int | None = None  # None for all apps.
+    environment: str = ""  # "" for all environments.
     release: str = ""
-    # a problem with this identity is the change itself, which is not its own cause: "component stripe"
+    # A problem with this identity, such as "component stripe", is the change itself, and therefore not caused by it.
     identity: str = ""
     subjects: frozenset[str] = frozenset()
-    names: tuple[str, ...] = ()  # names that the text of a problem may contain
-    # the size of a step: 3 is three times as much, 0.5 half as much; 0 if it is no step
+    names: tuple[str, ...] = ()  # The text of a problem may contain these names.
+    # The size of a step: 3 is three times as much, 0.5 is half as much, and 0 is no step.
     factor: float = 0.0
 
 
@@ -113,12 +117,13 @@ class Cause:
 
     change: Change
     score: float
-    distance: timedelta  # time before the problem; negative if the change was noticed afterwards
+    # The time before the problem; negative if the change was noticed afterwards.
+    distance: timedelta
     reasons: tuple[str, ...]
 
     @property
     def distance_text(self) -> str:
-        """Return the distance, such as "3 min before"."""
+        """Return the distance in words, such as "3 min before"."""
         size = abs(self.distance)
         if size < AT_ONCE:
             return "at the same time"
@@ -131,7 +136,7 @@ class Cause:
 
     @property
     def sentence(self) -> str:
-        """Return for example "Deploy of shop 2.4 to production, 3 min before"."""
+        """Return a sentence such as "Deploy of shop 2.4 to production, 3 min before"."""
         return f"{self.change.label}, {self.distance_text}"
 
 
@@ -142,7 +147,7 @@ def rank(changes: Iterable[Change], onset: Onset) -> list[Cause]:
 
 
 def weigh(change: Change, onset: Onset) -> Cause | None:
-    """Return the change as a cause, or None if it cannot be one or is too unlikely."""
+    """Return the change as a cause, or None if it is impossible or too unlikely."""
     distance = onset.at - change.at
     noticed_after = NOTICED_AFTER.get(change.kind, timedelta(0))
     if not -noticed_after <= distance <= LOOKBACK or (
@@ -206,7 +211,7 @@ def _release(change: Change, onset: Onset) -> tuple[float, str]:
 
 
 def _size(change: Change) -> tuple[float, str]:
-    """Weigh a step by how large it is: doubling counts 0.7, and eight times or more 1.5."""
+    """Weigh a step by its size: doubling counts 0.7, and eight times or more counts 1.5."""
     if change.factor <= 0:
         return 1.0, ""
     times = max(change.factor, 1 / change.factor)

@@ -29,14 +29,15 @@ class Watch:
 
     table: str
     columns: tuple[str, ...]
-    column: str = "id"  # column of the changed row with the primary key of the source's record
-    # False: another watch records a row that is inserted at the same time
+    # The column of the changed row that has the primary key of the source's record.
+    column: str = "id"
+    # False if another watch records a row that is inserted at the same time.
     sees_inserts: bool = True
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The records to load: those with one of these ids, or of one of these orders and reservations."""
+    """The records to load: those with one of these ids, and those of one of these orders or reservations."""
 
     record_ids: frozenset[int] = frozenset()
     order_ids: frozenset[str] = frozenset()
@@ -50,10 +51,10 @@ OrderSource = Callable[[Wanted], Iterable[Attempt]]
 @dataclass(frozen=True)
 class Source:
     name: str
-    kind: str  # kind of its attempts
+    kind: str  # The kind of its attempts.
     load: OrderSource
     watches: tuple[Watch, ...]
-    page: Callable[[str], str]  # returns the URL of the page of a record by its uuid
+    page: Callable[[str], str]  # Returns the URL of the page of a record by its uuid.
 
 
 order_sources: Registry[Source] = Registry("order_sources")
@@ -70,7 +71,7 @@ def order_source(
 
 
 class Problem(NamedTuple):
-    """Something that may cost orders: an error group, an alert."""
+    """A problem that may cost orders, such as an error group or an alert."""
 
     kind: str
     id: int
@@ -89,7 +90,7 @@ class Page:
     """One page of the mentions in a range of a source's rows."""
 
     mentions: Sequence[Mention] = ()
-    next: int | None = None  # start of the next page; None after the last one
+    next: int | None = None  # The start of the next page; None after the last one.
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,10 @@ class Description:
     url: str
     problems: tuple[
         Problem, ...
-    ]  # the problems whose orders it has: itself and, for example, the groups merged into it
+    ]  # The problems whose orders it has: itself and, for example, the groups merged into it.
     since: datetime | None = None
     until: datetime | None = None
-    permission: str = ""  # permission that is required to see it
+    permission: str = ""  # The permission that is required to see the problem.
 
 
 ReadMentions = Callable[[int, int, int], Page]
@@ -153,10 +154,10 @@ def problem_source(
 
 @dataclass(frozen=True)
 class Person:
-    """A customer to erase, by every reference under which records name that customer."""
+    """A customer whose data is erased, with every reference under which records name that customer."""
 
-    customers: frozenset[str]  # references in payments and reservations
-    users: frozenset[str]  # references in errors
+    customers: frozenset[str]  # The references in payments and reservations.
+    users: frozenset[str]  # The references in errors.
 
 
 Eraser = Callable[[Person, int, datetime], int]
@@ -167,7 +168,7 @@ erasers: Registry[tuple[str, Eraser]] = Registry("erasers")
 def eraser(name: str) -> Callable[[Eraser], Eraser]:
     """Register a function that removes a person from at most `limit` records, and returns the number of records.
 
-    It is called again, each time in a transaction of its own, until it returns 0.
+    The function is called repeatedly, each time in a transaction of its own, until it returns 0.
     """
     return erasers.decorator(name, lambda erase: (name, erase))
 
@@ -190,6 +191,7 @@ cause_sources: Registry[CauseSource] = Registry("cause_sources")
 def cause_source(name: str) -> Callable[[FindChanges], FindChanges]:
     """Register a function that returns the changes between `onset.since` and `onset.until` that may cause problems.
 
-    It need not judge them: `impact.causes.rank` decides which ones are shown, and in which order.
+    The function need not judge the changes, because `impact.causes.rank` decides which ones are shown, and in which
+    order.
     """
     return cause_sources.decorator(name, lambda find: CauseSource(name, find))

@@ -1,6 +1,6 @@
-"""Models of orders, and of the problems that affected them.
+"""Define orders, and the problems that affected them.
 
-The rows are derived: `impact.services.catch_up` computes them from payments, reservations, events and alerts.
+All rows are derived: `impact.services.catch_up` computes them from payments, reservations, events and alerts.
 """
 
 from typing import ClassVar
@@ -14,10 +14,10 @@ from impact.states import Stage
 
 
 class Change(models.Model):
-    """Rows of a source that were added or changed, and that are not reflected in the orders yet.
+    """A range of a source's rows that were added or changed, and that the orders do not reflect yet.
 
-    Triggers write it for payments and reservations, and the error store for its batches, in the transaction of the
-    change.
+    In the transaction of the change, triggers write such a row for payments and reservations, and the error store for
+    its batches.
     """
 
     source = models.CharField(max_length=30)
@@ -29,7 +29,7 @@ class Change(models.Model):
 
 
 class Order(models.Model):
-    """An order: all payments and reservations with the same order id, reservation or payment."""
+    """An order, which consists of all payments and reservations with the same order id, reservation or payment."""
 
     key = models.CharField(max_length=120, unique=True)
     stage = models.CharField(max_length=10, choices=Stage)
@@ -71,7 +71,7 @@ class Order(models.Model):
 
 
 class FurtherAmount(models.Model):
-    """The part of an order in another currency than its first one."""
+    """The part of an order in a currency other than its first one."""
 
     pk = models.CompositePrimaryKey("order_id", "currency")
     order = models.ForeignKey(Order, models.CASCADE, related_name="further_amounts", db_index=False)
@@ -95,7 +95,7 @@ class OrderReference(models.Model):
 
 
 class Touch(models.Model):
-    """A link from a problem to an order: the problem named the order, or something that belongs to it."""
+    """A link from a problem to an order, because the problem named the order or an object that belongs to the order."""
 
     pk = models.CompositePrimaryKey("kind", "problem", "order_id")
     kind = models.CharField(max_length=10)
@@ -109,7 +109,7 @@ class Touch(models.Model):
 
 
 class ProblemReference(models.Model):
-    """An identifier that a problem named recently, for orders that begin afterwards."""
+    """An identifier that a problem named recently, kept for orders that begin afterwards."""
 
     pk = models.CompositePrimaryKey("ref_kind", "value", "kind", "problem", "hour")
     ref_kind = models.CharField(max_length=12, choices=ReferenceKind)
@@ -147,7 +147,7 @@ class WinBackList(models.Model):
 
 
 class WinBackEntry(models.Model):
-    """One lost order of a list. Deleted when the person is erased."""
+    """One lost order in a list. The row is deleted when the person is erased."""
 
     list = models.ForeignKey(WinBackList, models.CASCADE, related_name="entries")
     order_key = models.CharField(max_length=120)
@@ -201,7 +201,7 @@ class Erasure(models.Model):
 
     @property
     def summary(self) -> str:
-        """Return the number of changed records by kind: "payments: 2, reservations: 1"."""
+        """Return the number of changed records by kind, such as "payments: 2, reservations: 1"."""
         parts = [
             f"{name.replace('_', ' ')}: {count:,}" for name, count in sorted(self.counts.items())
         ]

@@ -1,4 +1,4 @@
-"""References: the identifiers by which a problem and an order find each other. Pure."""
+"""Define references, the identifiers by which a problem and an order are linked. All functions are pure."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from django.db import models
 
 class ReferenceKind(models.TextChoices):
     ORDER = "order"
-    PAYMENT = "payment"  # a payment's uuid or Stripe's id of its intent
+    PAYMENT = "payment"  # A payment's uuid, or Stripe's id of its intent.
     RESERVATION = "reservation"
     REQUEST = "request"
     USER = "user"
@@ -33,8 +33,8 @@ class Reference(NamedTuple):
 def narrow(references: Iterable[Reference]) -> list[Reference]:
     """Return the references that link one event or alert to its orders.
 
-    If it names an order, payment or reservation, its user and organization link no further orders: a buyer whose
-    payment failed may have other orders of the day, which went well.
+    If the event or alert names an order, payment or reservation, its user and organization link no further orders,
+    because a buyer whose payment failed may have other orders on the same day that succeeded.
     """
     found = list(references)
     if any(reference.kind in PRECISE_KINDS for reference in found):
@@ -48,7 +48,7 @@ class References:
 
     request_ids: frozenset[str] = frozenset()
     order_ids: frozenset[str] = frozenset()
-    payment_ids: frozenset[str] = frozenset()  # payment uuids and Stripe intent ids
+    payment_ids: frozenset[str] = frozenset()  # Payment uuids and Stripe intent ids.
     reservation_ids: frozenset[str] = frozenset()
     user_ids: frozenset[str] = frozenset()
     organization_ids: frozenset[str] = frozenset()

@@ -1,7 +1,7 @@
-"""The one definition of an order's state, decided from its payments and reservations. Needs no database.
+"""Define the state of an order, which is decided from its payments and reservations without a database.
 
 A stage is stored and does not depend on a problem. A state is the stage in relation to one problem: an order that was
-paid after the problem has recovered, one that was paid before is safe.
+paid after the problem has recovered, and an order that was paid before it is safe.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,24 +29,25 @@ class State(models.TextChoices):
     RECOVERED = "recovered", "recovered"
     REFUND_DUE = "refund_due", "refund due"
     SAFE = "safe", "safe"
-    EARLIER = "earlier", "ended before the problem"  # listed, but not included in any figure
+    # These orders are listed, but not included in any figure.
+    EARLIER = "earlier", "ended before the problem"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One payment or reservation: a try to complete an order."""
+    """An attempt to complete an order, with one payment or reservation."""
 
-    kind: str  # "payment" or "reservation"; "refund" for money that must be returned
+    kind: str  # "payment" or "reservation"; "refund" for money that must be returned.
     reference: str  # its uuid
     stage: Stage
-    amount: int  # integer minor units
+    amount: int  # Integer minor units.
     currency: str
     created_at: datetime
     status: str = ""
     order_id: str = ""
-    reservation_id: str = ""  # a payment's reservation
-    payment_id: str = ""  # a reservation's payment
-    until: datetime | None = None  # end of an open attempt; None: it has no end
+    reservation_id: str = ""  # The reservation of a payment.
+    payment_id: str = ""  # The payment of a reservation.
+    until: datetime | None = None  # The end of an open attempt; None if it has no end.
     settled_at: datetime | None = None
     seats: int = 0
     customer: str = ""
@@ -59,16 +60,16 @@ class Decision:
 
     stage: Stage
     created_at: datetime
-    until: datetime | None = None  # when an open order is lost; None: it has no end
-    settled_at: datetime | None = None  # when it was paid or ended
-    # amount by currency, the largest part first
+    until: datetime | None = None  # The time at which an open order is lost; None if it has no end.
+    settled_at: datetime | None = None  # The time at which the order was paid or ended.
+    # The amount by currency, with the largest part first.
     amounts: dict[str, int] = field(default_factory=dict)
     seats: int = 0
     customer: str = ""
 
 
 def order_key(attempt: Attempt, order_ids: dict[str, str]) -> str:
-    """Return the key of the attempt's order. `order_ids` has the order ids that are known, by reservation."""
+    """Return the key of the attempt's order. `order_ids` contains the known order ids by reservation."""
     reservation = attempt.reference if attempt.kind == "reservation" else attempt.reservation_id
     order_id = attempt.order_id or order_ids.get(reservation, "")
     if order_id:
@@ -81,14 +82,15 @@ def order_key(attempt: Attempt, order_ids: dict[str, str]) -> str:
 def group_by_order(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:
     """Return the attempts by the key of their order.
 
-    An order is named by its order id, which a payment may know while its reservation does not, and the other way round.
+    The key is the order id. A payment may know the order id while its reservation does not, and the other way round.
     """
     attempts = list(attempts)
     order_ids: dict[str, str] = {}
     for attempt in sorted(attempts, key=lambda one: (one.kind == "reservation", one.created_at)):
         reservation = attempt.reference if attempt.kind == "reservation" else attempt.reservation_id
         if attempt.order_id and reservation:
-            order_ids[reservation] = attempt.order_id  # the reservation's own comes last and wins
+            # The reservation's own order id comes last and wins.
+            order_ids[reservation] = attempt.order_id
     grouped: dict[str, list[Attempt]] = {}
     for attempt in attempts:
         grouped.setdefault(order_key(attempt, order_ids), []).append(attempt)
@@ -118,12 +120,12 @@ def decide(attempts: Sequence[Attempt]) -> Decision:
         live = [one for one in holds if one.stage == Stage.OPEN]
         if not live:
             return decision(Stage.REFUND_DUE, _sum(paid), settled_at=_latest(paid))
-        # A part may be paid; the whole order is at risk.
+        # A part may be paid, but the whole order is at risk.
         worth, received = _newest_amounts(live), _sum(paid)
         whole = {c: max(worth.get(c, 0), received.get(c, 0)) for c in worth | received}
         return decision(Stage.OPEN, whole, seats=sum(one.seats for one in live))
     if paid or seated:
-        # The amount of a reservation that was paid through the portal is that of its payments.
+        # The amount of a reservation that was paid through the portal is the amount of its payments.
         through_portal = {one.reservation_id for one in paid}
         elsewhere = [
             one for one in seated if not one.payment_id and one.reference not in through_portal
@@ -161,7 +163,7 @@ def _sum(attempts: Iterable[Attempt]) -> dict[str, int]:
 
 
 def _newest_amounts(attempts: Iterable[Attempt]) -> dict[str, int]:
-    """Return the amount of the newest attempt in each currency: three tries of one order are one amount."""
+    """Return the amount of the newest attempt in each currency: several attempts of one order count only once."""
     in_order = sorted(attempts, key=lambda one: (one.created_at, one.kind == "payment"))
     return {one.currency: one.amount for one in in_order if one.currency}
 
@@ -180,6 +182,6 @@ def _latest(attempts: Iterable[Attempt]) -> datetime | None:
 
 
 def _end(attempts: Sequence[Attempt]) -> datetime | None:
-    """Return the last end of the attempts, or None if one of them has none."""
+    """Return the last end of the attempts, or None if an attempt has no end."""
     ends = [one.until for one in attempts]
     return None if None in ends else max(end for end in ends if end)

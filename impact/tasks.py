@@ -1,4 +1,4 @@
-"""Continuous and scheduled work. The first line of a scheduled task's docstring is its purpose in the admin."""
+"""Add up affected orders continuously, and run scheduled work."""
 
 import time
 
@@ -14,10 +14,10 @@ INTERVAL_SECONDS = 2.0
 
 @continuous
 def add_up_orders(control: Control) -> None:
-    """Add up which orders problems touched, within seconds after each change."""
+    """Add up the orders that problems touched, within seconds after each change."""
     while not control.is_stopping:
         if not catch_up.catch_up(seconds=catch_up.TASK_SECONDS, is_paused=True):
-            close_old_connections()  # the database may have been unavailable
+            close_old_connections()  # The database may have been unavailable.
         control.report_progress()
         time.sleep(INTERVAL_SECONDS)
 

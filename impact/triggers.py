@@ -1,7 +1,8 @@
-"""Database triggers that record which rows of a source changed, in the transaction that changes them.
+"""Create database triggers that record which rows of a source changed, in the transaction that changes them.
 
-A trigger covers all code: services, the hand-written SQL that reserves tickets, and code that is added later. It costs
-one insert. Migrations on SQLite copy a table and drop its triggers, so they are created again after every `migrate`.
+A trigger covers all code: services, the hand-written SQL that reserves tickets, and code that is added later. A trigger
+costs one insert. Migrations on SQLite copy a table and drop its triggers, so they are created again after every
+`migrate`.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ LAST_ID = 2**63 - 1
 
 
 def create_triggers(sender: AppConfig, *, using: str, **signal: object) -> None:
-    """Create the triggers of all sources whose tables exist, and record all rows of a table that had none."""
+    """Create the triggers of all sources whose tables exist, and record all rows of a table that had no triggers."""
     connection = connections[using]
     tables = set(connection.introspection.table_names())
     if "impact_change" not in tables:
@@ -24,7 +25,7 @@ def create_triggers(sender: AppConfig, *, using: str, **signal: object) -> None:
     watches += [(source.kind, watch) for source in problem_sources for watch in source.watches]
     with connection.cursor() as cursor:
         known = _known_triggers(cursor, connection.vendor)
-        if not known:  # this is the first start with this app
+        if not known:  # This is the first start with this app.
             for source in problem_sources:
                 if not source.watches:
                     _insert(cursor, source.kind, "VALUES (%s, 0, %s)", [source.kind, LAST_ID])

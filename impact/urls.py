@@ -1,4 +1,4 @@
-"""URLs of the pages about affected orders, of the lists of buyers, and of the API."""
+"""Map the URLs of the pages about affected orders, of the lists of buyers, and of the API."""
 
 from django.contrib import admin
 from django.urls import path

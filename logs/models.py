@@ -1,4 +1,4 @@
-"""Models of structured logs and of the requests of traces, both kept for a few days."""
+"""Define structured logs and the requests of traces, both of which are kept for a few days."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -28,11 +28,11 @@ class Kind(models.TextChoices):
 
 class LogEntryQuerySet(models.QuerySet["LogEntry"]):
     def between(self, since: datetime, until: datetime) -> "LogEntryQuerySet":
-        """Filter by the entry's own time, from `since` to before `until`. It is part of the primary key."""
+        """Filter by the entry's own time, from `since` to before `until`. The primary key contains this time."""
         return self.filter(pk__gte=received_id(since), pk__lt=received_id(until))
 
     def of_trace(self, trace_id: str) -> "LogEntryQuerySet":
-        # SQLite uses an index that excludes empty values only if the query excludes them, too.
+        # SQLite uses an index that excludes empty values only if the query excludes empty values, too.
         return self.filter(~Q(trace_id=""), trace_id=trace_id)
 
     def of_request(self, request_id: str) -> "LogEntryQuerySet":
@@ -42,7 +42,8 @@ class LogEntryQuerySet(models.QuerySet["LogEntry"]):
 class LogEntry(models.Model):
     """A log record, or a request that a trace contains.
 
-    Like the id of an event, the id is derived from a time, here the entry's own. Ordering by id orders by time.
+    Like the id of an event, the id is derived from a time, which is the entry's own time. Therefore, ordering by id
+    orders by time.
     """
 
     id = models.BigIntegerField(primary_key=True, editable=False)
@@ -86,5 +87,5 @@ class LogEntry(models.Model):
 
     @property
     def milliseconds(self) -> str:
-        """Return the milliseconds of `at` as three digits, for pages."""
+        """Return the milliseconds of `at` as three digits for pages."""
         return f"{self.at.microsecond // 1000:03}"

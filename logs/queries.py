@@ -1,4 +1,4 @@
-"""Search log entries, and find those that belong to an event or to a trace."""
+"""Search log entries, and find the entries that belong to an event or to a trace."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,9 +33,9 @@ KEYS = {
     "until": "Until, such as 1h or 2026-11-22",
 }
 FILTERS = ("q", "app", "level")
-# The width of the ids that are derived from times.
+# This is the width of the ids that are derived from times.
 _FIRST_TIME, _LAST_TIME = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-MAX_RELATED = 100  # maximum number of entries beside an event
+MAX_RELATED = 100  # The maximum number of entries beside an event.
 # An event of a trace is received shortly before or after the entries of the trace.
 _BEFORE_TRACE = timedelta(minutes=1)
 _AFTER_TRACE = timedelta(minutes=5)
@@ -43,7 +43,7 @@ _AFTER_TRACE = timedelta(minutes=5)
 
 @dataclass
 class SearchResult:
-    """The entries found, the problems in the query as texts for the user, and the trace that the query names."""
+    """The entries that were found, the problems in the query as texts for the user, and the trace that it names."""
 
     entries: Entries
     problems: list[str] = field(default_factory=list)
@@ -132,7 +132,7 @@ def _levels(value: str) -> list[str]:
 
 
 def complete(typed: str) -> Completion:
-    """Return suggestions for the search line, which was typed up to the cursor."""
+    """Return suggestions for the part of the search line before the cursor."""
     return search_terms.complete(typed, keys=KEYS, values_of=_values_of)
 
 
@@ -152,7 +152,7 @@ def _values_of(key: str, prefix: str) -> list[str]:
 
 
 def entries_around(event: ErrorEvent, trace_id: str) -> list[LogEntry]:
-    """Return the entries of the event's trace and request, oldest first: the last MAX_RELATED up to the event."""
+    """Return the last MAX_RELATED entries of the event's trace and request up to the event, with the oldest first."""
     until = event.received_at + _BEFORE_TRACE
     found: dict[int, LogEntry] = {}
     earlier = limit(LogEntry.objects.filter(pk__lt=received_id(until))).order_by("-pk")
@@ -174,7 +174,7 @@ def errors_of_trace(trace_id: str) -> list[ErrorEvent]:
 
 
 def attributes_of(entry: LogEntry) -> list[tuple[str, str, bool]]:
-    """Return (name, text, can be searched for) of each attribute."""
+    """Return the name and text of each attribute, and True if it can be searched for."""
     return [
         (name, text, isinstance(entry.attributes.get(name), str | int | float) and len(text) < 200)
         for name, text in pairs(entry.attributes)

@@ -24,7 +24,7 @@ MAX_AHEAD = timedelta(minutes=1)
 _LEVELS = {"warning": Level.WARN, "critical": Level.FATAL, "log": Level.INFO}
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _SPAN_ID = re.compile(r"[0-9a-f]{16}")
-# Attributes that have a column, or repeat one.
+# These attributes have a column, or repeat one.
 _WITH_A_COLUMN = frozenset((
     "sentry.release", "sentry.environment", "sentry.severity_number", "sentry.severity_text",
     "sentry.trace.parent_span_id",
@@ -33,11 +33,11 @@ _WITH_A_COLUMN = frozenset((
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A log record that was read from a wire format and is not scrubbed yet."""
+    """A log record that was read from a wire format and has not been scrubbed yet."""
 
     level: Level
     body: str
-    at: datetime | None = None  # None: the time of receipt
+    at: datetime | None = None  # None for the time of receipt.
     attributes: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str = ""
     span_id: str = ""
@@ -47,7 +47,7 @@ class Record:
 
 
 def level_of(text: Any, number: Any = None) -> Level:
-    """Return the level from its name or, without a known name, from OpenTelemetry's severity number (1 to 24)."""
+    """Return the level for its name or, if the name is unknown, for OpenTelemetry's severity number (1 to 24)."""
     name = str(text or "").strip().lower()
     if name in Level.values:
         return Level(name)
@@ -95,7 +95,7 @@ def request_record(
     environment: str,
     release: str,
 ) -> Record:
-    """Return the record that shows a request among the logs of its trace, at the time when it began."""
+    """Return the record that shows a request among the logs of its trace, at the time when the request began."""
     return Record(
         level=Level.INFO if is_ok else Level.ERROR,
         body=" ".join(part for part in (name, status_code, f"{duration_ms:,.1f} ms") if part),
@@ -135,7 +135,7 @@ def to_entry(
 
 
 def _request_id(attributes: Mapping[str, Any]) -> str:
-    """Return the id of the request, from an attribute that is named as events name it, or from `http.request.id`."""
+    """Return the id of the request, from an attribute with the same name as in events, or from `http.request.id`."""
     for name, value in attributes.items():
         is_request = business_refs.column_of(name.removeprefix("http.")) == "request_id"
         if is_request and isinstance(value, str | int) and FILTERED not in str(value):
@@ -185,7 +185,7 @@ def _scrubbed(given: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
 
 
 def _bounded(value: Any, depth: int = 0) -> Any:
-    """Return a JSON-like value without NUL characters and infinite numbers, and not nested without end."""
+    """Return a JSON-like value without NUL characters, infinite numbers and unlimited nesting."""
     if isinstance(value, str):
         return _clean(value[: 4 * MAX_VALUE_LENGTH])
     if isinstance(value, bool) or value is None:

@@ -1,4 +1,4 @@
-"""The full-text index of entries: FTS5 on SQLite, a GIN index on PostgreSQL. Both find words by their prefixes.
+"""Maintain the full-text index of entries: FTS5 on SQLite, a GIN index on PostgreSQL. Both find words by prefix.
 
 Words are runs of letters and digits, in lower case. On SQLite the index is a table of its own, which is written with
 the entries, without triggers: Django drops triggers when it rebuilds a table.
@@ -38,7 +38,7 @@ def add(ids: Sequence[int]) -> None:
 
 
 def remove(ids: Sequence[int]) -> None:
-    """Remove entries from the index, in the transaction that deletes them and before it does."""
+    """Remove entries from the index, in the transaction that deletes them, before they are deleted."""
     _write(
         "INSERT INTO logs_words (logs_words, rowid, body, attribute_words)",
         f"SELECT 'delete', {_COLUMNS}",

@@ -19,7 +19,7 @@ from logs import search_index
 from logs.models import LogEntry
 from logs.records import Record, to_entry
 
-CATEGORY = "log"  # category in the list of discarded items
+CATEGORY = "log"  # The category in the list of discarded items.
 CHUNK_SIZE = 500  # entries deleted in one transaction
 # Between chunks, sleep _PAUSE_FACTOR x the duration of the chunk, so that ingestion can write.
 _PAUSE_FACTOR = 2
@@ -42,12 +42,12 @@ def check_quota(project: Project, count: int) -> None:
 
 
 def count_invalid(project: Project, reason: str, count: int = 1) -> None:
-    """Count records that cannot be stored as discarded."""
+    """Count records that cannot be stored, as discarded."""
     discarded.count(project.app_id, Discarded.Source.INVALID, CATEGORY, reason, count)
 
 
 def record_logs(records: Sequence[Record], *, project: Project, now: datetime) -> int:
-    """Store records, scrubbed, and return their number once they are committed."""
+    """Scrub and store records, and return their number after the commit."""
     found = [
         to_entry(record, app=project.app, scrubber=project.scrubber, now=now, max_age=retention())
         for record in records
@@ -56,7 +56,7 @@ def record_logs(records: Sequence[Record], *, project: Project, now: datetime) -
         return 0
     try:
         _insert(found)
-    except IntegrityError:  # another process generated the same id in the same millisecond
+    except IntegrityError:  # Another process generated the same id in the same millisecond.
         _insert(found)
     return len(found)
 

@@ -1,4 +1,4 @@
-"""The staff page of logs. It requires the permission to view log entries."""
+"""Show the page of logs to staff with the permission to view log entries."""
 
 from collections.abc import Mapping
 
@@ -70,7 +70,7 @@ def log_list(request: HttpRequest) -> HttpResponse:
 @require_GET
 @may_view
 def complete(request: HttpRequest) -> HttpResponse:
-    """Return suggestions for the search line; `q` is what was typed up to the cursor."""
+    """Return suggestions for the search line. `q` is the text before the cursor."""
     return json_response(queries.complete(request.GET.get("q", "")))
 
 

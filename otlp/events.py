@@ -15,11 +15,12 @@ _PREFIX = "exception."
 class Caught:
     """An exception, with the span or log record in which it was reported."""
 
-    exception: Mapping[str, Any]  # its attributes: exception.type, .message, .stacktrace, .escaped
+    # The attributes exception.type, .message, .stacktrace and .escaped.
+    exception: Mapping[str, Any]
     resource: Resource
     at_ns: int
     level: str = "error"
-    # attributes of the span or the log record
+    # The attributes of the span or the log record.
     attributes: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str = ""
     span_id: str = ""
@@ -35,7 +36,8 @@ def is_exception(attributes: Mapping[str, Any]) -> bool:
 def to_event(caught: Caught, app_id: int) -> dict[str, Any]:
     """Return the event of an exception. The same exception of a trace always gets the same id.
 
-    Instrumentations report an exception on each span that it leaves, and again in the log; clients repeat requests.
+    This removes duplicates: instrumentations report an exception on each span that it leaves, and again in the log, and
+    clients repeat requests.
     """
     kind = first_text(caught.exception, "exception.type")
     value = first_text(caught.exception, "exception.message")

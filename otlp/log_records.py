@@ -15,8 +15,8 @@ from otlp.events import Caught, is_exception
 from otlp.resources import Resource
 from otlp.traces import time_of
 
-MAX_RECORDS = 10_000  # maximum per request
-_REPEATED = ("exception.stacktrace",)  # attributes that the event already has
+MAX_RECORDS = 10_000  # The maximum per request.
+_REPEATED = ("exception.stacktrace",)  # The event already has these attributes.
 
 
 @dataclass(slots=True)
@@ -25,8 +25,8 @@ class Logs:
 
     records: list[Record] = field(default_factory=list)
     exceptions: list[Caught] = field(default_factory=list)
-    empty_count: int = 0  # records without a text
-    excess_count: int = 0  # records beyond MAX_RECORDS
+    empty_count: int = 0  # The number of records without text.
+    excess_count: int = 0  # The number of records beyond MAX_RECORDS.
 
 
 def read(message: ExportLogsServiceRequest) -> Logs:

@@ -1,7 +1,7 @@
 """Convert gauges and sums to signals. Histograms and summaries are rejected.
 
-Signals have a name and no attributes. Sums are added up over their attributes; a gauge with attributes has them in its
-name.
+Signals have a name and no attributes. Sums are added up over their attributes. The attributes of a gauge become part of
+its name.
 """
 
 import math
@@ -24,7 +24,7 @@ from errors.event import json_codec
 from otlp import wire
 from otlp.traces import time_of
 
-MAX_POINTS = 5_000  # maximum per request
+MAX_POINTS = 5_000  # The maximum per request.
 _NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 
 
@@ -37,7 +37,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """A total since `started_ns`, from which the increase since the last report is calculated."""
+    """A total since `started_ns`, from which the increase since the last report is computed."""
 
     name: str
     stream: str
@@ -52,7 +52,7 @@ class Metrics:
 
     gauges: dict[str, Level] = field(default_factory=dict)
     increments: list[Level] = field(default_factory=list)
-    totals: dict[str, Total] = field(default_factory=dict)  # totals by stream
+    totals: dict[str, Total] = field(default_factory=dict)  # The totals by stream.
     rejected_count: int = 0
     rejected_names: set[str] = field(default_factory=set)
 
@@ -116,7 +116,7 @@ def _read_sum(found: Metrics, metric: Metric, owner: str) -> None:
             stream = blake2b(key.encode("utf-8", "replace"), digest_size=16).hexdigest()
             started_ns = min(point.start_time_unix_nano, 2**63 - 1)
             found.totals[stream] = Total(name, stream, started_ns, value, at)
-        else:  # a sum that goes up and down, such as the number of open requests
+        else:  # The sum can also decrease, such as the number of open requests.
             known = found.gauges.get(name)
             found.gauges[name] = Level(name, value + (known.value if known else 0), at)
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Attributes of the resource that are useful with a single record. Others describe the process, the same in each record.
+# These attributes of the resource are useful with a single record. Others describe the process and are the same in each
+# record.
 _KEPT = ("service.", "host.name", "k8s.", "container.name", "cloud.region", "faas.")
 _PLATFORMS = {
     "nodejs": "node",
@@ -24,7 +25,7 @@ class Resource:
     attributes: Mapping[str, Any]
 
     def text(self, *names: str) -> str:
-        """Return the first of these attributes that is set, as text, or ""."""
+        """Return the first of these attributes that is set as text, or ""."""
         return first_text(self.attributes, *names)
 
     @property

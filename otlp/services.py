@@ -1,4 +1,4 @@
-"""Store what OpenTelemetry requests contain, and return what was rejected, with the reason."""
+"""Store the content of OpenTelemetry requests, and return the rejected parts with the reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ from otlp.metrics import Metrics
 from otlp.sums import increases
 from otlp.traces import Traces
 
-MAX_EXCEPTIONS = 1_000  # maximum per request
+MAX_EXCEPTIONS = 1_000  # The maximum per request.
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The part of a request that was not stored. Everything else was."""
+    """The part of a request that was not stored. All other parts were stored."""
 
     count: int = 0
     reason: str = ""
@@ -40,7 +40,7 @@ class Rejected:
 def store_traces(traces: Traces, *, project: Project, now: datetime) -> Rejected:
     """Store the exceptions, measurements and requests of spans.
 
-    Exceptions over the app's quota are rejected; requests over the quota for logs are dropped, and counted.
+    Exceptions over the app's quota are rejected. Requests over the quota for logs are dropped and counted.
     """
     rejected = _store_exceptions(traces.exceptions, project=project, now=now)
     requests = traces.requests
@@ -56,7 +56,7 @@ def store_traces(traces: Traces, *, project: Project, now: datetime) -> Rejected
 
 
 def store_logs(found: Logs, *, project: Project, now: datetime) -> Rejected:
-    """Store log records and the exceptions in them. Raises OverQuota; then nothing is stored."""
+    """Store log records and the exceptions in them. Raises OverQuota if nothing was stored."""
     if found.records:
         logs.check_quota(project, len(found.records))
     rejected = _store_exceptions(found.exceptions, project=project, now=now)
@@ -72,7 +72,7 @@ def store_logs(found: Logs, *, project: Project, now: datetime) -> Rejected:
 
 
 def _store_exceptions(caught: Sequence[Caught], *, project: Project, now: datetime) -> Rejected:
-    """Store exceptions as events; one that several spans of a trace report is one event."""
+    """Store exceptions as events. An exception that several spans of a trace report becomes one event."""
     events = {
         event["event_id"]: event for one in caught if (event := to_event(one, project.app_id))
     }
@@ -95,7 +95,7 @@ def _store_exceptions(caught: Sequence[Caught], *, project: Project, now: dateti
 
 
 def _build(event: dict[str, Any], *, project: Project, now: datetime) -> NewEvent | None:
-    """Return the event to store, or None if one of the app's inbound filters drops it, which is counted."""
+    """Return the event to store, or None if an inbound filter of the app drops it. A dropped event is counted."""
     context = IngestContext(received_at=now, filters=project.filters)
     try:
         return build_event(event, app_id=project.app_id, scrubber=project.scrubber, context=context)
@@ -106,10 +106,10 @@ def _build(event: dict[str, Any], *, project: Project, now: datetime) -> NewEven
 
 
 def store_metrics(metrics: Metrics, *, project: Project, now: datetime) -> Rejected:
-    """Record gauges and sums as signals. Raises OverQuota; then nothing is recorded."""
+    """Record gauges and sums as signals. Raises OverQuota if nothing was recorded."""
     if metrics.point_count:
         limit = settings.SIGNALS_PER_MINUTE
-        # The same count as for `POST /api/v1/signals/`.
+        # The quota is the same as for `POST /api/v1/signals/`.
         verdict = ratelimit.acquire(
             f"signals:{project.app_id}", limit, 60, cost=metrics.point_count
         )

@@ -1,14 +1,15 @@
 """Parse the text of a stack trace, as Python, JavaScript and Java print it, into exceptions with frames.
 
-OpenTelemetry sends stack traces as text. As frames, they are grouped and shown like those of Sentry SDKs.
+OpenTelemetry sends stack traces as text. After the conversion to frames, they are grouped and shown like those of
+Sentry SDKs.
 """
 
 import re
 from collections.abc import Callable
 from typing import Any
 
-MAX_LENGTH = 200_000  # maximum length of a text
-MAX_EXCEPTIONS = 20  # maximum number in a chain
+MAX_LENGTH = 200_000  # The maximum length of a text.
+MAX_EXCEPTIONS = 20  # The maximum number in a chain.
 
 Frame = dict[str, Any]
 Exception_ = dict[str, Any]
@@ -39,9 +40,9 @@ _JS_LIBRARY = re.compile(r"(?:^|/)node_modules/|^node:|^internal/|^\(?native|^<a
 
 
 def parse(text: str, *, type: str, value: str) -> list[Exception_]:
-    """Return the chain of exceptions, causes first, the one with the given type and value last.
+    """Return the chain of exceptions with causes first. The last one has the given type and value.
 
-    Without a stack trace that can be read, the last one has no frames.
+    If the stack trace cannot be parsed, the last exception has no frames.
     """
     text = text[:MAX_LENGTH].replace("\r\n", "\n")
     parsers: tuple[Callable[[str], list[Exception_]], ...] = (_python, _java, _javascript)

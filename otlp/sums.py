@@ -9,7 +9,7 @@ from errors.ingest.authentication import Project
 from health.signals import Counter
 from otlp.models import CumulativeSum
 
-if TYPE_CHECKING:  # the workers, which delete old sums, need no protobuf
+if TYPE_CHECKING:  # The workers, which delete old sums, do not need protobuf.
     from otlp.metrics import Total
 
 MAX_STREAMS_PER_APP = 10_000
@@ -65,10 +65,10 @@ def _increase(total: "Total", before: CumulativeSum | None, now: datetime) -> fl
         return total.value if started_at >= (now - _NEW_TOTAL).timestamp() else 0.0
     if before.started_ns == total.started_ns and total.value >= before.value:
         return total.value - before.value
-    # The app was restarted, or its total was reset without a new start. A late repetition has an older start.
+    # The app was restarted, or its total was reset without a new start. A late repetition has an earlier start.
     return total.value if total.started_ns >= before.started_ns else 0.0
 
 
 def prune(*, now: datetime) -> int:
-    """Delete totals that have not been reported for SUM_RETENTION. Return how many."""
+    """Delete totals that have not been reported for SUM_RETENTION. Return their number."""
     return CumulativeSum.objects.filter(updated_at__lt=now - SUM_RETENTION).delete()[0]

@@ -1,4 +1,4 @@
-"""Scheduled tasks. The first line of a docstring is the task's name in the admin."""
+"""Schedule tasks. The first line of a docstring is the purpose of the task in the admin."""
 
 from django.utils import timezone
 

@@ -1,4 +1,4 @@
-"""Convert spans: exceptions to events, requests and jobs to measurements, and requests also to entries of the logs."""
+"""Convert spans: exceptions to events, requests and jobs to measurements, and requests also to log entries."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from otlp.events import Caught, is_exception
 from otlp.resources import Resource, first_text
 
 _MAX_DURATION_MS = 86_400_000.0
-# The attributes of a span that a request's entry shows.
+# The entry of a request shows these attributes of its span.
 _SHOWN = (
     "http.request.method", "http.method", "http.route", "http.response.status_code", "http.status_code", "url.path",
     "rpc.method", "rpc.service", "messaging.destination.name", "error.type",
@@ -26,7 +26,7 @@ _SHOWN = (
 
 @dataclass(slots=True)
 class Traces:
-    """The errors and measured requests of a request with spans."""
+    """The errors and measured requests in a request with spans."""
 
     exceptions: list[Caught] = field(default_factory=list)
     measurements: list[Performance] = field(default_factory=list)
@@ -96,7 +96,7 @@ def _measurement(resource: Resource, span: Span, name: str) -> Performance:
 
 
 def _request(resource: Resource, span: Span, name: str, attributes: dict[str, Any]) -> Record:
-    """Return the entry that shows the request among the logs of its trace, at the time when it began."""
+    """Return the entry that shows the request among the logs of its trace, at the time when the request began."""
     status = first_text(attributes, "http.response.status_code", "http.status_code")
     shown = {one: attributes[one] for one in _SHOWN if one in attributes}
     return request_record(
@@ -114,7 +114,7 @@ def _request(resource: Resource, span: Span, name: str, attributes: dict[str, An
 
 
 def time_of(nanoseconds: int) -> datetime | None:
-    """Return the time, or None for 0 and for times that no calendar has."""
+    """Return the time, or None for 0 and for times outside of the calendar's range."""
     try:
         return datetime.fromtimestamp(nanoseconds / 1e9, UTC) if nanoseconds else None
     except (ValueError, OverflowError, OSError):

@@ -1,4 +1,4 @@
-"""The OTLP endpoints. Exporters append `/v1/traces` etc. to OTEL_EXPORTER_OTLP_ENDPOINT, without a slash at the end."""
+"""Map the OTLP endpoints. Exporters append `/v1/traces` etc. to OTEL_EXPORTER_OTLP_ENDPOINT without a final slash."""
 
 from django.urls import path
 

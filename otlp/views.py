@@ -1,7 +1,8 @@
-"""The OTLP endpoints: `POST /v1/traces`, `/v1/logs` and `/v1/metrics`.
+"""Handle the OTLP endpoints `POST /v1/traces`, `/v1/logs` and `/v1/metrics`.
 
-Responses are those of https://opentelemetry.io/docs/specs/otlp/#otlphttp-response: the type of the request, a partial
-success for what was rejected, and a `google.rpc.Status` in every refusal. Exporters repeat a request after 429 and 503.
+Responses follow https://opentelemetry.io/docs/specs/otlp/#otlphttp-response: they have the type of the request, a
+partial success for rejected parts, and a `google.rpc.Status` in every refusal. Exporters repeat a request after 429 and
+503.
 """
 
 import logging
@@ -39,16 +40,16 @@ from otlp import log_records, metrics, services, traces, wire
 
 log = logging.getLogger(__name__)
 
-# Stores the decoded message; returns the number and the reason of what it rejected.
+# The function stores the decoded message, and returns the number of rejected parts and the reason.
 Handler = Callable[[Any, Project, datetime], services.Rejected]
 
 
 def endpoint(
     scope: Scope, takes: type[Message], *, answers: type[Message], counts: str
 ) -> Callable[[Handler], Callable[[HttpRequest], HttpResponse]]:
-    """Decorate a function that stores a `takes`.
+    """Decorate a function that stores a message of the type `takes`.
 
-    The response is an `answers`; its partial success has the number of rejected parts in the field `counts`.
+    The response has the type `answers`, whose partial success has the number of rejected parts in the field `counts`.
     """
 
     def decorate(handle: Handler) -> Callable[[HttpRequest], HttpResponse]:
@@ -58,7 +59,7 @@ def endpoint(
             media_type = wire.MediaType.JSON
             origin = request.headers.get("Origin")
             headers = {**dict(CORS), "Access-Control-Allow-Origin": "*"}
-            if request.method == "OPTIONS":  # a browser's preflight request, which has no key
+            if request.method == "OPTIONS":  # A preflight request of a browser has no key.
                 return HttpResponse(status=200, headers=headers)
             try:
                 if request.method != "POST":

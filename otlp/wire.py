@@ -37,7 +37,7 @@ def media_type_of(content_type: str) -> MediaType:
 
 
 def decode(body: bytes, encoding: str, media_type: MediaType, into: type[Request]) -> Request:
-    """Return the message in a request's body. Raises Unreadable, TooLarge."""
+    """Return the message in the body of a request. Raises Unreadable and TooLarge."""
     content = decompress(body, encoding, MAX_DECOMPRESSED_BYTES)
     message: Request = into()
     try:
@@ -71,7 +71,7 @@ def refusal(status: int, detail: str) -> Status:
 def id_of(raw: bytes) -> str:
     """Return a trace or span id in hex, "" if it is invalid.
 
-    OTLP's JSON has ids in hex, but protobuf's JSON parser takes bytes to be base64. Every id in hex is valid base64,
+    OTLP's JSON has ids in hex, but protobuf's JSON parser decodes bytes from base64. Every id in hex is valid base64,
     three quarters as long, and encoding it again returns the hex digits.
     """
     text = base64.b64encode(raw).decode().lower() if len(raw) in (12, 24) else raw.hex()

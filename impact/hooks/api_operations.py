@@ -1,4 +1,4 @@
-"""The OpenAPI description of the impact API."""
+"""Describe the impact API in OpenAPI."""
 
 from core.lib.openapi import describe
 from impact.views.api import ImpactShown

@@ -1,4 +1,4 @@
-"""Cause sources for deploys, edited apps and limits, and keys that stopped working."""
+"""Contribute deploys, edited apps and limits, and keys that stopped working to the possible causes of a problem."""
 
 from collections.abc import Iterator
 from datetime import datetime

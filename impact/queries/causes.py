@@ -1,4 +1,4 @@
-"""Find the changes before a problem from all sources, the most likely cause first."""
+"""Find the changes before a problem in all sources, with the most likely cause first."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ def causes_of(kind: str, id: int) -> list[Cause]:
 
 
 def subject(model: str, pk: object) -> str:
-    """Return the name by which changes and problems refer to a row: "alerts.alertrule 12"."""
+    """Return the name by which changes and problems refer to a row, such as "alerts.alertrule 12"."""
     return f"{model} {pk}"
 
 
@@ -54,7 +54,7 @@ def list_edits(
 ) -> Iterator[Change]:
     """Yield the edits of staff in the admin to rows of these models, such as {"alerts.alertrule": "Rule"}.
 
-    `about` returns further subjects of an edited row: "component stripe".
+    `about` returns further subjects of an edited row, such as "component stripe".
     """
     edits = edits_between(onset.since, onset.at, models=models)
     rows = _load(edits)

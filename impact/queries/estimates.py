@@ -1,6 +1,6 @@
-"""Estimate the orders lost in a period: those expected from the same time in earlier weeks, minus those made.
+"""Estimate the orders lost in a period: those expected from the same time in earlier weeks, minus the actual ones.
 
-An estimate is never added to exact figures, because it covers every cause that kept buyers away in that period.
+An estimate is never added to exact figures, because it includes all causes that kept buyers away in that period.
 """
 
 import math
@@ -18,14 +18,14 @@ WEEK = timedelta(days=7)
 MAX_WEEKS = 8
 MIN_WEEKS = 2
 MIN_LENGTH = timedelta(minutes=5)
-# maximum length, because a longer time would be compared with itself
+# The maximum length, because a longer time would be compared with itself.
 MAX_LENGTH = timedelta(days=7)
-DEVIATIONS = 2.0  # half the width of the range, in standard deviations: about 95 %
+DEVIATIONS = 2.0  # Half the width of the range, in standard deviations, for about 95 %.
 
 
 @dataclass(frozen=True)
 class Missing:
-    """The orders of one currency that are probably missing, with their range."""
+    """The number of orders in one currency that are probably missing, with its range."""
 
     currency: str
     expected_count: float
@@ -43,18 +43,18 @@ class Estimate:
     since: datetime
     until: datetime
     week_count: int
-    compared: tuple[Missing, ...]  # the result for each currency, also if sales were as usual
+    compared: tuple[Missing, ...]  # The result for each currency, even if sales were as usual.
 
     @property
     def missing(self) -> tuple[Missing, ...]:
-        """Return the currencies in which sales were clearly below the usual: the whole range is above zero."""
+        """Return the currencies in which sales were clearly lower than usual, so that the whole range is above zero."""
         return tuple(one for one in self.compared if one.low_amount > 0 and one.count > 0)
 
     def __bool__(self) -> bool:
         return bool(self.missing)
 
     def sentence(self) -> str:
-        """Return the estimate with its range and its basis, as text."""
+        """Return the estimate with its range and its basis as text."""
         if not self.missing:
             return ""
         lost = " and ".join(
@@ -79,7 +79,7 @@ class Estimate:
 
 
 def estimate(since: datetime, until: datetime) -> Estimate | None:
-    """Return the orders that are probably missing in this time, or None if there is too little to compare with."""
+    """Return the orders that are probably missing in this time, or None if there is too little data to compare with."""
     length = until - since
     if length < MIN_LENGTH or length > MAX_LENGTH:
         return None
@@ -104,7 +104,7 @@ def estimate(since: datetime, until: datetime) -> Estimate | None:
 
 @dataclass(frozen=True)
 class _Sales:
-    """Paid orders of one currency: their number, sum, and sum of squares."""
+    """The paid orders of one currency: their number, their sum, and the sum of their squares."""
 
     count: int = 0
     amount: int = 0
@@ -117,7 +117,8 @@ _NONE = _Sales()
 def _missing(currency: str, weeks: list[_Sales], made: _Sales) -> Missing:
     expected_count = sum(week.count for week in weeks) / len(weeks)
     expected_amount = sum(week.amount for week in weeks) / len(weeks)
-    # The variance between weeks, but at least that of buyers who arrive independently (a compound Poisson process).
+    # The variance between weeks, but at least the variance of buyers who arrive independently (a compound Poisson
+    # process).
     random_variance = sum(week.squares for week in weeks) / len(weeks)
     spread = _deviation([week.amount for week in weeks], random_variance)
     count_spread = _deviation([week.count for week in weeks], expected_count)
@@ -141,7 +142,7 @@ def _missing(currency: str, weeks: list[_Sales], made: _Sales) -> Missing:
 
 
 def _deviation(values: list[int], random_variance: float) -> float:
-    """Return the standard deviation of the difference between one more week and the mean of these."""
+    """Return the standard deviation of the difference between a further week and the mean of the given weeks."""
     mean = sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
     return math.sqrt(max(variance, random_variance) * (1 + 1 / len(values)))

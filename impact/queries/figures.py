@@ -1,6 +1,6 @@
 """Compute the exact figures of problems (orders, amounts and seats by state) in one statement.
 
-A problem's figures cover all orders that it affected. Several problems together count each order once.
+The figures of a problem cover all orders that it affected. The figures of several problems count each order once.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from core.lib import formats
 from impact.extension_points import Problem
 from impact.states import State
 
-Amounts = dict[str, int]  # currency -> minor units
+Amounts = dict[str, int]  # Maps a currency to minor units.
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Figures:
         return bool(self.orders)
 
     def rows(self) -> list[tuple[State, int, Amounts, int]]:
-        """Return (state, orders, amounts, seats) of the states that occur, worst first."""
+        """Return (state, orders, amounts, seats) for each state that occurs, with the worst first."""
         return [
             (state, self.orders[state], self.amounts.get(state, {}), self.seats.get(state, 0))
             for state in SHOWN_STATES
@@ -45,7 +45,7 @@ class Figures:
         ]
 
     def sentence(self) -> str:
-        """Return the figures as one line: "11 orders, 640.00 EUR at risk, 3 recovered"; "" without orders."""
+        """Return the figures as one line, such as "11 orders, 640.00 EUR at risk, 3 recovered"; "" without orders."""
         if not self.orders:
             return ""
         parts = [f"{self.order_count:,} order{'' if self.order_count == 1 else 's'}"]
@@ -67,14 +67,14 @@ SHOWN_STATES = (State.AT_RISK, State.LOST, State.REFUND_DUE, State.RECOVERED, St
 
 
 def format_amounts(amounts: Amounts) -> str:
-    """Return the amounts above zero as text: "640.00 EUR and 20.00 USD"."""
+    """Return the amounts above zero as text, such as "640.00 EUR and 20.00 USD"."""
     return " and ".join(
         formats.money(amount, currency) for currency, amount in sorted(amounts.items()) if amount
     )
 
 
 def describe_state(figures: Figures, state: State) -> str:
-    """Return the orders in one state as text: "11 orders, 640.00 EUR"."""
+    """Return the orders in one state as text, such as "11 orders, 640.00 EUR"."""
     count = figures.orders.get(state, 0)
     amounts = format_amounts(figures.amounts.get(state, {}))
     orders = f"{count:,} order{'' if count == 1 else 's'}"
@@ -94,9 +94,9 @@ STATE_SQL = f"""CASE o.stage
 def touched_sql(
     problems: Collection[Problem] | None, since: datetime | None, until: datetime | None
 ) -> tuple[str, list[Any]]:
-    """Return SQL that selects (order_id, first_at), once per order, of the orders that these problems touched.
+    """Return SQL that selects (order_id, first_at) once per order, for the orders that these problems touched.
 
-    None stands for all problems.
+    None means all problems.
     """
     conditions, values = ["1 = 1"], []
     if problems is not None:
@@ -131,7 +131,7 @@ def figures_of(
 ) -> Figures:
     """Return the figures of the orders that at least one of the problems touched between `since` and `until`.
 
-    None stands for all problems.
+    None means all problems.
     """
     if problems is not None and not problems:
         return Figures()
@@ -164,5 +164,5 @@ def figures_of(
 
 
 def timestamp(value: datetime) -> Any:
-    """Return the timestamp as this database stores it."""
+    """Return the timestamp in the format in which this database stores it."""
     return connection.ops.adapt_datetimefield_value(value)

@@ -1,4 +1,4 @@
-"""Read single orders: those of a problem, for its page and its list of buyers, and those that one event named."""
+"""Read single orders: the orders of a problem, for its page and its list of buyers, and those that an event named."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ from impact.services.catch_up import catch_up
 from impact.services.links import is_linked
 from impact.states import Stage, State
 
-MAX_SHOWN = 100  # maximum number of listed orders of one event; its figures include all orders
+MAX_SHOWN = 100  # The maximum number of listed orders of one event; its figures include all orders.
 
 
 @dataclass(frozen=True)
 class OrderRow:
-    """One order as a problem sees it, ready to display."""
+    """An order as a problem sees it, ready to display."""
 
     id: int
     key: str
@@ -44,7 +44,7 @@ class OrderRow:
 @dataclass(frozen=True)
 class OrderPage:
     rows: list[OrderRow]
-    next_id: int | None  # id after which the next page starts; None on the last page
+    next_id: int | None  # The id after which the next page starts; None on the last page.
 
 
 def list_orders(
@@ -160,7 +160,7 @@ def cost_of_mentions(references: Iterable[Reference], *, at: datetime, now: date
 
 
 def state_of(order: Order, first_at: datetime, now: datetime) -> State:
-    """Return the state of the order as a problem at `first_at` sees it: the same rule as STATE_SQL."""
+    """Return the state of the order as a problem at `first_at` sees it, by the same rule as STATE_SQL."""
     if order.stage == Stage.REFUND_DUE:
         return State.REFUND_DUE
     if order.stage == Stage.PAID:

@@ -21,7 +21,7 @@ def amounts_at_risk(
     problems: Collection[int] | None = None,
     families: Mapping[int, int] | None = None,
 ) -> dict[int, Amounts]:
-    """Return the amounts at risk by problem, for these problems of the kind or for all.
+    """Return the amounts at risk by problem, for the given problems of the kind or for all.
 
     `families` maps problems to the problem that they are shown with; an order that both affected counts once.
     """
@@ -63,7 +63,8 @@ def _sums(kind: str, now: datetime, problems: Collection[int] | None) -> list[tu
 def order_by_risk(at_risk: Mapping[int, Amounts]) -> list[int]:
     """Return the problems with the most money first.
 
-    Currencies are not converted: the amount in the currency with most problems at risk comes first, then the next ones.
+    Currencies are not converted. The amounts in the currency with the most problems at risk are compared first, then
+    those in the next currencies.
     """
     problem_counts: dict[str, int] = {}
     for amounts in at_risk.values():

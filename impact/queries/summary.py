@@ -1,4 +1,4 @@
-"""Summarize the cost of a problem for pages, messages and the API: exact figures, and separately an estimate."""
+"""Summarize the cost of a problem for pages, messages and the API, with exact figures and a separate estimate."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +15,8 @@ from impact.services.catch_up import catch_up
 class Summary:
     figures: Figures
     estimate: Estimate | None = None
-    url: str = ""  # the page that lists the orders
-    is_complete: bool = True  # False while changes are still being added up
+    url: str = ""  # The page that lists the orders.
+    is_complete: bool = True  # False while changes are still being added up.
 
     def __bool__(self) -> bool:
         return bool(self.figures or self.estimate)
@@ -40,9 +40,9 @@ def summarize(
     is_estimated: bool = False,
     is_caught_up: bool = False,
 ) -> Summary:
-    """Return the figures of the described problem. They include everything that is committed at the time of the call.
+    """Return the figures of the described problem. They include all changes that are committed at the time of the call.
 
-    `is_caught_up`: the caller has just called `catch_up` for several problems.
+    `is_caught_up` means that the caller has just called `catch_up` for several problems.
     """
     is_complete = is_caught_up or catch_up()
     since, until = description.since, description.until

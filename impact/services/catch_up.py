@@ -1,7 +1,7 @@
-"""Bring orders and touches up to date with all changes that are committed.
+"""Update orders and touches with all committed changes.
 
-A continuous task calls it every two seconds. Pages, messages and metrics call it before they read, so that their
-figures also include the few changes that were committed since.
+A continuous task calls `catch_up` every two seconds. Pages, messages and metrics call it before they read, so their
+figures also include the few changes that were committed since the last run.
 """
 
 import logging
@@ -21,10 +21,10 @@ from impact.services.orders import refresh
 log = logging.getLogger(__name__)
 
 # A batch holds SQLite's write lock, so it is short, and the task pauses as long as the batch took.
-BATCH_SIZE = 100  # maximum number of changes
-PAGE_SIZE = 200  # maximum number of rows of a problem source
-# A reader applies the few changes of the last moment. During a flood of errors it leaves them to the continuous task,
-# because it would take the time and the lock of the process that receives the errors.
+BATCH_SIZE = 100  # The maximum number of changes.
+PAGE_SIZE = 200  # The maximum number of rows of a problem source.
+# A reader applies the few most recent changes. During a flood of errors, it leaves them to the continuous task, because
+# it would take the time and the lock of the process that receives the errors.
 READ_SECONDS = 0.05
 MAX_READ_CHANGES = 20
 TASK_SECONDS = 20.0
@@ -32,7 +32,7 @@ MAX_PAUSE_SECONDS = 1.0
 
 
 def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
-    """Apply committed changes for at most `seconds`, and return True if none is left.
+    """Apply committed changes for at most `seconds`, and return True if no change is left.
 
     A reader passes no `seconds`: it spends READ_SECONDS at most, and applies nothing if more than MAX_READ_CHANGES
     changes are waiting.
@@ -51,7 +51,7 @@ def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
             if time.monotonic() >= ends_at:
                 return False
             started = time.monotonic()
-            # If a power failure undoes a batch, its changes are there again as well.
+            # If a power failure undoes a batch, its changes are restored as well.
             with relaxed_durability(), transaction.atomic():
                 _apply_batch()
             if is_paused:
@@ -87,14 +87,14 @@ def _apply_batch() -> None:
 
 
 def _lock() -> None:
-    """Let one process at a time apply changes. A later one must read after the earlier one has committed."""
+    """Let one process at a time apply changes. A later process must read after the earlier one has committed."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('impact.catch_up'))")
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the ranges in order, with overlapping ones merged."""
+    """Return the ranges in order, and merge those that overlap."""
     merged: list[tuple[int, int]] = []
     for first, last in sorted(ranges):
         if merged and first <= merged[-1][1] + 1:
@@ -105,6 +105,6 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def prune(*, now: datetime) -> int:
-    """Remove remembered references that can no longer belong to a new order, and return their number."""
+    """Delete remembered references that can no longer belong to a new order, and return their number."""
     removed, _ = ProblemReference.objects.filter(last_at__lt=now - REMEMBERED_FOR).delete()
     return removed

@@ -12,8 +12,8 @@ from impact.extension_points import Eraser, Person, erasers
 from impact.models import Erasure
 from impact.services.catch_up import catch_up
 
-STEP_SIZE = 200  # maximum number of records that one transaction changes
-CATCH_UP_SECONDS = 2.0  # the continuous task does what is left after this time
+STEP_SIZE = 200  # The maximum number of records that one transaction changes.
+CATCH_UP_SECONDS = 2.0  # After this time, the continuous task does the rest.
 
 
 def erase_person(*, customer: str, user: User | None, now: datetime) -> Erasure:
@@ -57,7 +57,7 @@ def _finish(erasure: Erasure, now: datetime) -> None:
                 detail=erasure.summary,
                 now=now,
             )
-    catch_up(seconds=CATCH_UP_SECONDS)  # computes the orders again without the person
+    catch_up(seconds=CATCH_UP_SECONDS)  # This computes the orders again without the person.
 
 
 def _person(erasure: Erasure) -> Person:
@@ -68,7 +68,7 @@ def _person(erasure: Erasure) -> Person:
 
 @transaction.atomic
 def _take_step(erasure: Erasure, name: str, erase: Eraser, person: Person, now: datetime) -> bool:
-    """Change one batch of records and count them in the same transaction. Return False if there are no more."""
+    """Change one batch of records and count them in the same transaction. Return False if no record is left."""
     counted = Erasure.objects.select_for_update().get(pk=erasure.pk)
     count = erase(person, STEP_SIZE, now)
     if count:

@@ -17,7 +17,8 @@ IN_CHUNK = 500
 Span = tuple[datetime, datetime]
 # The mentions of a user or an organization are kept by hour, so that an order is compared with those of its time.
 Spans = dict[tuple[Problem, Reference, int], Span]
-TouchRow = tuple[str, int, int, datetime, datetime]  # (kind, problem, order, first_at, last_at)
+# The kind, problem, order, first_at and last_at.
+TouchRow = tuple[str, int, int, datetime, datetime]
 
 
 def link_mentions(mentions: Sequence[Mention], *, indexed: Collection[str]) -> None:
@@ -57,7 +58,7 @@ def is_linked(kind: str, created_at: datetime, first_at: datetime, last_at: date
 
 
 def add_touches(touches: Iterable[TouchRow]) -> None:
-    """Store the touches; a touch that is known covers the longer time afterwards."""
+    """Store the touches. A touch that already exists is extended to cover both times."""
     merged: dict[tuple[str, int, int], tuple[datetime, datetime]] = {}
     for kind, problem, order_id, first_at, last_at in touches:
         known = merged.get((kind, problem, order_id), (first_at, last_at))
@@ -81,7 +82,10 @@ def add_touches(touches: Iterable[TouchRow]) -> None:
 
 
 def _spans(mentions: Iterable[Mention]) -> Spans:
-    """Return the first and last time of each problem, reference and hour (0 for kinds that link at any time)."""
+    """Return the first and last time of each problem, reference and hour.
+
+    The hour is 0 for kinds that link at any time.
+    """
     spans: Spans = {}
     for problem, reference, at in mentions:
         hour = int(at.timestamp()) // 3600 if reference.kind in BROAD_KINDS else 0

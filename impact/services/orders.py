@@ -16,7 +16,7 @@ T = TypeVar("T")
 MAX_ROUNDS = 6
 _FIELDS = ("stage", "created_at", "until", "settled_at", "amount", "currency", "seats", "customer")
 _MEMBER_KINDS = {"payment": ReferenceKind.PAYMENT, "reservation": ReferenceKind.RESERVATION}
-IN_CHUNK = 500  # maximum number of values in an IN list
+IN_CHUNK = 500  # The maximum number of values in an IN list.
 
 
 def refresh(source: Source, record_ids: Collection[int]) -> None:
@@ -29,7 +29,7 @@ def refresh(source: Source, record_ids: Collection[int]) -> None:
 
 
 def _close(attempts: Iterable[Attempt]) -> list[Attempt]:
-    """Add the other attempts of the same orders: those that share an order id, a reservation or a payment."""
+    """Add the other attempts of the same orders, which share an order id, a reservation or a payment."""
     known = {(one.kind, one.reference): one for one in attempts}
     asked: set[tuple[str, str]] = set()
     for _ in range(MAX_ROUNDS):
@@ -92,7 +92,7 @@ def _store(grouped: dict[str, list[Attempt]]) -> dict[str, Order]:
 
 
 def _remove_replaced(grouped: dict[str, list[Attempt]], orders: dict[str, Order]) -> None:
-    """Remove orders whose attempts now belong to others, and move their links to those.
+    """Delete orders whose attempts now belong to other orders, and move their links to these.
 
     A reservation without an order id is an order of its own until a payment names the order.
     """
@@ -113,7 +113,7 @@ def _remove_replaced(grouped: dict[str, list[Attempt]], orders: dict[str, Order]
                 replaced.setdefault(order_id, set()).add(key)
     current = {order.pk for order in orders.values()}
     for order_id, keys in replaced.items():
-        if order_id in current:  # the order still exists, with fewer attempts
+        if order_id in current:  # The order still exists, with fewer attempts.
             continue
         touches = list(Touch.objects.filter(order=order_id))
         for key in keys:

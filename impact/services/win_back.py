@@ -12,7 +12,7 @@ from impact.services.catch_up import catch_up
 from impact.states import State
 
 CHUNK_SIZE = 500
-CATCH_UP_SECONDS = 5.0  # long enough to include the orders of a flood of errors
+CATCH_UP_SECONDS = 5.0  # This is long enough to include the orders of a flood of errors.
 
 
 def write_win_back_list(

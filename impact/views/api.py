@@ -1,4 +1,4 @@
-"""GET /api/v1/impact/<kind>/<id>/: the cost of a problem and its possible causes."""
+"""Handle GET /api/v1/impact/<kind>/<id>/, which returns the cost of a problem and its possible causes."""
 
 from datetime import datetime
 from typing import Annotated
@@ -23,7 +23,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 class StateFigures(msgspec.Struct):
     """The orders in one state. Amounts are in the currency's smallest unit."""
 
-    state: str  # at_risk, lost, refund_due, recovered, safe
+    state: str  # One of at_risk, lost, refund_due, recovered and safe.
     orders: Count
     seats: Count
     amounts: dict[str, int]
@@ -52,24 +52,25 @@ class EstimatedImpact(msgspec.Struct):
 
 
 class PossibleCause(msgspec.Struct):
-    """Something that changed before the problem began."""
+    """A change before the problem began, which may be its cause."""
 
-    kind: str  # deploy, release, setting, outage, maintenance, dependency, traffic, error
-    label: str  # "Deploy of shop 2.4 to production"
+    # One of deploy, release, setting, outage, maintenance, dependency, traffic and error.
+    kind: str
+    label: str  # For example "Deploy of shop 2.4 to production".
     at: datetime
-    distance: str  # "3 min before"
-    reasons: list[str]  # "same app", "same environment"
+    distance: str  # For example "3 min before".
+    reasons: list[str]  # For example "same app" and "same environment".
     url: str
 
 
 class ImpactShown(msgspec.Struct):
     title: str
     url: str
-    summary: str  # "11 orders, 640.00 EUR at risk, 3 recovered"
-    is_complete: bool  # false while the newest changes are still being added up
+    summary: str  # For example "11 orders, 640.00 EUR at risk, 3 recovered".
+    is_complete: bool  # False while the newest changes are still being added up.
     states: list[StateFigures]
     estimate: EstimatedImpact | None
-    causes: list[PossibleCause]  # the most likely one first
+    causes: list[PossibleCause]  # The most likely cause comes first.
 
 
 @api(Scope.ADMIN, "GET")

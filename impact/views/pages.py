@@ -1,4 +1,4 @@
-"""Staff pages: the orders that a problem touched, and the lists of buyers to win back."""
+"""Show the orders that a problem touched, and the lists of buyers to win back, to staff."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -106,7 +106,7 @@ CSV_COLUMNS = (
 @require_GET
 @may_see
 def orders_csv(request: HttpRequest, kind: str, id: int) -> StreamingHttpResponse:
-    """Download the orders, one line per order and currency."""
+    """Download the orders, with one line per order and currency."""
     description = _description(request, kind, id)
     catch_up()
     rows = _all_orders(description, _states(request), timezone.now())
@@ -154,14 +154,14 @@ class _Echo:
 
 
 def _not_a_formula(text: str) -> str:
-    """Prevent spreadsheets from evaluating an order id or customer that begins like a formula."""
+    """Prevent spreadsheets from evaluating an order id or a customer that looks like a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 @require_POST
 @may_list
 def write_list(request: HttpRequest, kind: str, id: int) -> HttpResponse:
-    """Write down the buyers whose orders were lost, and show the list. Sends no message to them."""
+    """Save a list of the buyers whose orders were lost, and show it. No message is sent to them."""
     description = _description(request, kind, id)
     assert isinstance(request.user, User)
     written = write_win_back_list(

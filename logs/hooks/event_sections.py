@@ -1,4 +1,4 @@
-"""Section with the logs and requests of an event's trace for the page of the event."""
+"""Show the logs and requests of an event's trace on the page of the event."""
 
 from errors.extension_points import EventSection, ShownEvent, event_section
 from errors.queries.traces import trace_id_of

@@ -1,6 +1,7 @@
-"""List the requests that Sentry SDKs measure with the logs of their traces, as those of OpenTelemetry are.
+"""List the requests that Sentry SDKs measure among the logs of their traces, like those of OpenTelemetry.
 
-They are written once a second, like the measurements of the same items: a process that is killed loses one second.
+The requests are written once a second, like the measurements of the same items, so a process that is killed loses one
+second of them.
 """
 
 from collections.abc import Sequence
@@ -64,5 +65,5 @@ requests_waiting = Buffer[int, _OfApp](
     max_keys=10_000,
     max_count=20_000,
     flush_at=500,
-    on_failure=OnFailure.DROP,  # those of some apps may be written already
+    on_failure=OnFailure.DROP,  # The requests of some apps may have been written already.
 )

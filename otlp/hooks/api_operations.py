@@ -1,4 +1,4 @@
-"""OpenAPI descriptions of the OTLP endpoints, in their JSON form. The protobuf form has the same members."""
+"""Describe the OTLP endpoints in OpenAPI, in their JSON form. The protobuf form has the same members."""
 
 from typing import Annotated, Any
 
@@ -10,19 +10,19 @@ _Items = list[dict[str, Any]]
 
 
 class OtlpTraces(msgspec.Struct, omit_defaults=True):
-    """An ExportTraceServiceRequest."""
+    """A request to export traces (ExportTraceServiceRequest)."""
 
     resourceSpans: _Items = []
 
 
 class OtlpLogs(msgspec.Struct, omit_defaults=True):
-    """An ExportLogsServiceRequest."""
+    """A request to export logs (ExportLogsServiceRequest)."""
 
     resourceLogs: _Items = []
 
 
 class OtlpMetrics(msgspec.Struct, omit_defaults=True):
-    """An ExportMetricsServiceRequest."""
+    """A request to export metrics (ExportMetricsServiceRequest)."""
 
     resourceMetrics: _Items = []
 
@@ -37,13 +37,13 @@ class OtlpPartialSuccess(msgspec.Struct, omit_defaults=True):
 
 
 class OtlpAccepted(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """`partialSuccess` is present if a part was rejected."""
+    """The response to an accepted request. `partialSuccess` is present if a part was rejected."""
 
     partialSuccess: OtlpPartialSuccess | msgspec.UnsetType = msgspec.UNSET
 
 
 class OtlpStatus(msgspec.Struct, forbid_unknown_fields=True):
-    """A `google.rpc.Status`."""
+    """A refusal, as a `google.rpc.Status`."""
 
     code: Annotated[int, msgspec.Meta(ge=1, le=16)]
     message: str
