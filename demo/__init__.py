@@ -1,1 +1,1 @@
-"""A simulated shop, whose visitors, buyers, gates and functions use the portal through the public endpoints."""
+"""Simulate a shop whose visitors, buyers, gates and functions use the portal through the public endpoints."""

@@ -1,4 +1,4 @@
-"""`make demo`: run the portal and a simulated shop that sends it live traffic. Ctrl-C stops both."""
+"""Run the portal and a simulated shop that sends it live traffic: `make demo`. Ctrl-C stops both."""
 
 import json
 import os
@@ -23,7 +23,7 @@ MANAGE = [sys.executable, str(ROOT / "manage.py")]
 def main() -> int:
     port = os.environ.get("PORT") or "8000"
     base_url = f"http://127.0.0.1:{port}"
-    # At INFO, the portal would print a line for every request of the shop.
+    # At level INFO, the portal would print a line for every request of the shop.
     environment = {"LOG_LEVEL": "WARNING", **os.environ, "BASE_URL": base_url}
     seeded = subprocess.run(
         [*MANAGE, "seed_demo"],
@@ -63,7 +63,7 @@ def main() -> int:
             )
         return portal.wait()
     except KeyboardInterrupt:
-        return portal.wait()  # the portal has received the Ctrl-C as well
+        return portal.wait()  # The portal has received the Ctrl-C as well.
     finally:
         control.close()
         story.close()

@@ -13,11 +13,11 @@ import httpx
 from tests.payments.stripe_double import Reply, StripeDouble
 
 WEBHOOKS = "/api/v1/webhooks/stripe/"
-PAY = "/demo/pay/"  # prefix of a path that, with an intent's id, pays the intent by POST
+PAY = "/demo/pay/"  # A POST to this path with an intent's id pays the intent.
 
 
 class Bank:
-    """A Stripe double and its buyers. `Bank.open()` returns None if localstripe, a development package, is missing."""
+    """A Stripe double and its buyers. `Bank.open()` returns None if the development package localstripe is missing."""
 
     def __init__(self, double: StripeDouble) -> None:
         self._double = double

@@ -1,4 +1,4 @@
-"""The shop's code and its bugs. Errors come from running it, so stack traces, locals and breadcrumbs are real."""
+"""Run the shop's code with its bugs. Its errors are real, and so are their stack traces, locals and breadcrumbs."""
 
 import random
 from collections.abc import Callable
@@ -23,7 +23,7 @@ ORDER_DISCOUNTS: dict[str, int] = {}
 
 def apply_voucher(basket: Basket, total: int) -> int:
     sentry_sdk.add_breadcrumb(category="checkout", message="voucher entered", level="info")
-    percent = VOUCHERS[basket.voucher]  # raises KeyError for an expired voucher code
+    percent = VOUCHERS[basket.voucher]  # This raises KeyError for an expired voucher code.
     return total - total * percent // 100
 
 
@@ -33,7 +33,7 @@ def price_in(currency: str, total: int) -> int:
 
 def ticket_pdf(basket: Basket) -> bytes:
     pages = [f"{name} x {count}" for name, count in basket.items.items()]
-    return pages[0].encode()  # raises IndexError for an empty basket
+    return pages[0].encode()  # This raises IndexError for an empty basket.
 
 
 def parse_gate_state(response: str) -> int:

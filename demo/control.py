@@ -1,4 +1,4 @@
-"""The control page of the demo, which starts the story and explains it. It listens on loopback only."""
+"""Serve the control page of the demo, which starts the story and explains it. It listens on loopback only."""
 
 import threading
 from html import escape
@@ -30,7 +30,7 @@ money come back after the rollback. It takes about {length}.</p>
 
 
 class ControlPage:
-    """A server of the control page, from its creation to `close()`."""
+    """A server for the control page, from its creation to `close()`."""
 
     def __init__(self, story: Story, portal_url: str, *, port: int = 0) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(story, portal_url))

@@ -20,7 +20,7 @@ from scripts.check_pictures import FOLDER, ROOT, write_record
 from tests.servers import chromium, process
 
 STORY_SECONDS = 300
-WARM_UP_SECONDS = 45  # until every chart has a few points
+WARM_UP_SECONDS = 45  # After this time, every chart has a few points.
 WAIT_MS = 240_000
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -128,7 +128,7 @@ def take_pictures(browser: Browser, said: Callable[[str], str]) -> None:
     picture(page, "/status/", "status-page")
     start.get_by_text("The story has ended").wait_for()
     picture(page, HEALTH, "story-3-recovered")
-    # The payment of a buyer who returned: its order met the error, and was paid after the rollback.
+    # This is the payment of a buyer who returned. The order had the error, and was paid after the rollback.
     page.goto(group)
     page.get_by_role("link", name="All affected orders").first.click()
     page.locator('a[href*="state=recovered"]').first.click()

@@ -1,4 +1,4 @@
-"""The simulated people and programs of the shop: one loop each, with outages at fixed minutes."""
+"""Simulate the people and programs of the shop in one loop each, with outages at fixed minutes."""
 
 import random
 import threading
@@ -18,7 +18,7 @@ from demo.portal import Portal
 PAGES = {"/": 420, "/events": 560, "/events/harbour-lights": 610, "/basket": 480, "/checkout": 760}
 FUNCTIONS = {"createPaymentIntent": 310, "sendTicketMail": 190, "validateTicket": 45, "search": 80}
 GOOD_RELEASE = "shop@2.14.0"
-# Faults simulated in each minute of a ten-minute cycle. In minutes that are not listed, everything works.
+# These faults are simulated in each minute of a ten-minute cycle. In all other minutes, everything works.
 OUTAGES = {4: "sms", 5: "sms", 7: "checkout", 8: "checkout"}
 
 
@@ -32,11 +32,11 @@ class Shop:
         self.counts: Counter[str] = Counter()
         self.started = time.monotonic()
         self._stopped = threading.Event()
-        # the part that the story breaks; None if no story is running
+        # The part that the story breaks; None if no story is running.
         self._directed: str | None = None
         self._signals: list[dict[str, object]] = []
         self._lock = threading.Lock()
-        # orders in which errors of the checkout occur
+        # The orders in which errors of the checkout occur.
         self._latest: deque[Basket] = deque(maxlen=20)
         self._interrupted: deque[tuple[dict[str, Any], str]] = deque(maxlen=200)
         self._visitors = [f"visitor-{n}" for n in range(140)]
@@ -155,17 +155,17 @@ class Shop:
             "reservation_id": held["id"],
         }
         payment = None
-        for _ in range(2 if random.random() < 0.15 else 1):  # some buyers click twice
+        for _ in range(2 if random.random() < 0.15 else 1):  # Some buyers click twice.
             answer = self.shop.post("/api/v1/payments/", body, Idempotency_Key=f"pay-{order}")
             payment = answer or payment
         if not payment:
             return
         choice = random.random()
         if choice < 0.05:
-            return  # the buyer does not pay, and the intent stays open
+            return  # The buyer does not pay, and the intent stays open.
         paid = choice < 0.92
         event = self.bank.pay(payment["intent"]) if paid else self.bank.decline(payment["intent"])
-        for _ in range(2 if random.random() < 0.1 else 1):  # Stripe may send an event twice
+        for _ in range(2 if random.random() < 0.1 else 1):  # Stripe may send an event twice.
             self.bank.send_event(self.shop.base_url, event)
         self.counts["payments" if paid else "cards declined"] += 1
 
@@ -235,7 +235,7 @@ class Shop:
     # --- helpers ----------------------------------------------------------------------------------------
 
     def outage(self) -> str:
-        """Return what is broken in this minute, or "". A running story decides it."""
+        """Return the part that is broken in this minute, or "". A running story decides it."""
         if self._directed is not None:
             return self._directed
         return OUTAGES.get(int((time.monotonic() - self.started) / 60) % 10, "")

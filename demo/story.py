@@ -13,9 +13,9 @@ from demo.shop import GOOD_RELEASE, Shop
 BAD_RELEASE = "shop@2.15.0"
 LENGTH_SECONDS = 600.0
 MIN_INTERRUPTED = (
-    8  # orders that fail before the rollback, enough for an alert about critical errors
+    8  # This many orders fail before the rollback, enough for an alert about critical errors.
 )
-MAX_STRETCH = 3  # a scene may last this many times its length until its goal is reached
+MAX_STRETCH = 3  # A scene may last this many times its length until its goal is reached.
 
 
 class Scene(StrEnum):
@@ -28,10 +28,10 @@ class Scene(StrEnum):
 @dataclass(frozen=True)
 class Chapter:
     scene: Scene
-    share: float  # share of the story's length
+    share: float  # The scene's share of the story's length.
     title: str
     text: str
-    page: str  # the portal's page to watch
+    page: str  # The page of the portal to watch.
 
 
 CHAPTERS = [
@@ -66,7 +66,7 @@ class Story:
 
     def __init__(self, shop: Shop, *, length_seconds: float = LENGTH_SECONDS) -> None:
         self.length_seconds = length_seconds
-        self.scene: Scene | None = None  # None before the first start
+        self.scene: Scene | None = None  # None before the first start.
         self._shop = shop
         self._lock = threading.Lock()
         self._stopped = threading.Event()

@@ -1,4 +1,4 @@
-"""The search of the whole portal: a page, and the API that the command palette also uses."""
+"""Search the whole portal with a page, and with the API that the command palette also uses."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ class SearchHit(msgspec.Struct):
 
 
 class SearchGroup(msgspec.Struct):
-    title: str  # such as "Errors"
+    title: str  # For example "Errors".
     hits: list[SearchHit]
 
 

@@ -1,4 +1,4 @@
-"""Django settings, read from the environment, with defaults that work on a single machine.
+"""Read Django's settings from the environment, with defaults that work on a single machine.
 
 Set `NAME_FILE=/run/secrets/name` to read the value of `NAME` from a file. All invalid values are reported at once.
 Options that owners change while the portal runs (thresholds, routes, users, limits) are rows in the admin instead.
@@ -17,7 +17,8 @@ from core.lib.currencies import CURRENCIES
 from core.lib.env import PortalEnv
 from core.lib.secret_key import installation_secret_key
 
-django_stubs_ext.monkeypatch()  # Makes generics such as ModelAdmin[...] subscriptable at run time.
+# This makes generics such as ModelAdmin[...] subscriptable at run time.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
@@ -53,10 +54,10 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", []) or ([BASE_URL] if IS
 # The number of proxies in front of the portal, and so of trusted hops in X-Forwarded-For.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(min=0))
 
-# The private hosts and networks that URLs entered by staff may lead to. All others are refused.
+# URLs entered by staff may lead to these private hosts and networks. All others are refused.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
-# The ports that HTTP requests to URLs entered by staff may not use: those of other protocols, such as mail. The default
-# are the "bad ports" that browsers block, see https://fetch.spec.whatwg.org/#port-blocking.
+# HTTP requests to URLs entered by staff may not use these ports, which belong to other protocols, such as mail. The
+# default are the "bad ports" that browsers block, see https://fetch.spec.whatwg.org/#port-blocking.
 BAD_PORTS = """
 1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 119 123 135 137
 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 989 990 993 995 1719 1720
@@ -67,7 +68,8 @@ DENIED_PORTS: list[int] = env.list(
 )
 # The maximum age of check results that /health reports without running the checks again.
 HEALTH_FRESH_SECONDS = env.int("HEALTH_FRESH_SECONDS", 15)
-# Backups (docs/operations.md). PG_BIN is the folder of pg_dump and related programs if it is not on PATH.
+# These settings are for backups (docs/operations.md). PG_BIN is the folder of pg_dump and related programs if it is not
+# on PATH.
 BACKUP_DAILY = env.bool("BACKUP_DAILY", True)
 BACKUP_DIR = env.str("BACKUP_DIR", "") or str(DATA_DIR / "backups")
 BACKUP_KEEP = env.int("BACKUP_KEEP", 14)
@@ -80,7 +82,8 @@ SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
 # The maximum number of log entries per app and minute, unless the app has its own limit, and how long they are kept.
 LOGS_PER_MINUTE = env.int("LOGS_PER_MINUTE", 3_000, validate=validate.Range(min=0))
 LOG_DAYS = env.int("LOG_DAYS", 3, validate=validate.Range(min=1, max=90))
-# host:port addresses to connect to if all external monitors fail, to detect a failure of our own network.
+# The portal connects to these host:port addresses if all external monitors fail, to detect a failure of its own
+# network.
 NETWORK_PROBES: list[str] = env.list("NETWORK_PROBES", [])
 
 # --- apps ------------------------------------------------------------------------------------------
@@ -111,7 +114,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "django_linear_migrations",
-    # must precede django_q, because it replaces the `qcluster` command
+    # This must precede django_q, because it replaces the `qcluster` command.
     "opsportal.apps.PortalConfig",
     "django_q",
     "django_otp",
@@ -130,7 +133,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "opsportal.middleware.ErrorPagesMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    # Static files are compressed already. Against BREACH, Django adds random bytes and masks the CSRF token.
+    # Static files are already compressed. Against BREACH, Django adds random bytes and masks the CSRF token.
     "opsportal.middleware.CompressionMiddleware",
     "opsportal.middleware.StatusDomainMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -189,8 +192,9 @@ if IS_SQLITE:
     }
 else:
     DATABASES["default"]["ENGINE"] = "core.lib.postgresql"
-    # psycopg's pool. Set DATABASE_POOL=0 behind pgbouncer in transaction mode. reconnect_timeout is short because the
-    # pool doubles its delay after each attempt: after an outage of minutes, it would take minutes to reconnect.
+    # These options are for psycopg's pool. Set DATABASE_POOL=0 behind pgbouncer in transaction mode. reconnect_timeout
+    # is short because the pool doubles its delay after each attempt, so after an outage of minutes it would take
+    # minutes to reconnect.
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
     DATABASES["default"]["OPTIONS"] = {
@@ -213,7 +217,7 @@ def _redis(db_prefix: str) -> dict[str, object]:
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": f"opsportal:{db_prefix}",
-        # While Redis is unavailable, the cache fails fast and without exceptions (docs/operations.md).
+        # While Redis is unavailable, the cache fails early and without exceptions (docs/operations.md).
         "OPTIONS": {
             "CONNECTION_POOL_KWARGS": connection_options(REDIS_URL),
             "IGNORE_EXCEPTIONS": True,
@@ -239,14 +243,15 @@ def _files(name: str) -> dict[str, object]:
 
 CACHES = {
     "default": _redis("cache") if REDIS_URL else _memory("default", 10_000),
-    # For django-ratelimit alone, with many entries: an evicted counter would lift its limit.
+    # This cache is for django-ratelimit only. It has many entries, because an evicted counter would lift its limit.
     "ratelimit": _redis("ratelimit") if REDIS_URL else _memory("ratelimit", 100_000),
-    # Shared by all processes, even without Redis: the cluster state of django-q2, and open circuit breakers.
+    # All processes share this cache, even without Redis: the cluster state of django-q2, and open circuit breakers.
     "q2": _redis("q2") if REDIS_URL else _files("q2"),
     "shared": _redis("shared") if REDIS_URL else _files("shared"),
 }
 RATELIMIT_USE_CACHE = "ratelimit"
-# Allow sign-ins while Redis is unavailable, so that owners can fix it. RateLimitMiddleware still limits addresses.
+# Sign-ins are allowed while Redis is unavailable, so that owners can fix it. RateLimitMiddleware still limits
+# addresses.
 RATELIMIT_FAIL_OPEN = True
 RATELIMIT_IP_META_KEY = "core.lib.addresses.address_of"
 
@@ -258,14 +263,16 @@ Q_CLUSTER: dict[str, Any] = {
     "queue_limit": 2,
     "bulk": 1,
     "timeout": 60,
-    "retry": 240,  # >= timeout * (ceil(queue_limit / workers) + 2) + 30
+    "retry": 240,  # This must be at least timeout * (ceil(queue_limit / workers) + 2) + 30.
     "max_attempts": 1,
     "ack_failures": True,
     "catch_up": False,
-    "save_limit": -1,  # Do not store successes: scheduled jobs have a history, and other tasks update their rows.
+    # Successes are not stored, because scheduled jobs have a history, and other tasks update their rows.
+    "save_limit": -1,
     "recycle": 500,
     "max_rss": 300_000,
-    "poll": 0.2,  # maximum delay in seconds until a worker takes a task, such as sending an alert
+    # The maximum delay in seconds until a worker takes a task, such as sending an alert.
+    "poll": 0.2,
     "guard_cycle": 1,
     "cache": "q2",
 }
@@ -280,14 +287,15 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-# Single sign-on through one identity provider of the environment; further ones are rows in the admin (docs/sign-in.md).
+# These settings configure one identity provider for single sign-on; further ones are rows in the admin
+# (docs/sign-in.md).
 SSO_ISSUER = env.str("SSO_ISSUER", "")
 SSO_CLIENT_ID = env.str("SSO_CLIENT_ID", "")
 SSO_CLIENT_SECRET = env.str("SSO_CLIENT_SECRET", "")
 SSO_NAME = env.str("SSO_NAME", "single sign-on")
 SSO_EMAIL_DOMAINS: list[str] = env.list("SSO_EMAIL_DOMAINS", [])
 SSO_GROUPS_CLAIM = env.str("SSO_GROUPS_CLAIM", "groups")
-# Roles by group of the provider, for example platform-team=Owner,support=Staff.
+# Maps groups of the provider to roles, for example platform-team=Owner,support=Staff.
 SSO_ROLES: dict[str, str] = env.dict("SSO_ROLES", {})
 SSO_DEFAULT_ROLE = env.str("SSO_DEFAULT_ROLE", "")
 SOCIALACCOUNT_ADAPTER = "core.accounts.services.single_sign_on.ProviderAdapter"
@@ -306,7 +314,7 @@ LOGIN_REDIRECT_URL = "/admin/system-health/"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE: str = env.zone("TIME_ZONE", "UTC") or "UTC"
 USE_I18N = True
-FORMAT_MODULE_PATH = "opsportal.formats"  # formats that show times with their zone
+FORMAT_MODULE_PATH = "opsportal.formats"  # These formats show times with their zone.
 USE_TZ = True
 
 # --- files -----------------------------------------------------------------------------------------------
@@ -328,7 +336,8 @@ def _source_map_storage(where: str) -> dict[str, Any]:
 STATICFILES_STORAGE_BACKEND = env.str(
     "STATICFILES_STORAGE", "whitenoise.storage.CompressedManifestStaticFilesStorage"
 )
-# Where uploaded source maps are: "folder" (DATA_DIR/source-maps), "database", or s3://bucket/prefix (django-storages).
+# The storage of uploaded source maps: "folder" (DATA_DIR/source-maps), "database", or s3://bucket/prefix
+# (django-storages).
 SOURCE_MAP_STORAGE = env.str(
     "SOURCE_MAP_STORAGE", "", validate=validate.Regexp(r"(?:folder|database|s3://[^/]+.*)?\Z")
 )
@@ -343,7 +352,7 @@ STORAGES = {
 # --- security ----------------------------------------------------------------------------------------------
 SECURE_SSL_REDIRECT = IS_HTTPS and env.bool("SSL_REDIRECT", True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
-# Health probes come from the internal network, without TLS.
+# Health probes come from the internal network without TLS.
 SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|health|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = IS_HTTPS
@@ -398,7 +407,7 @@ TWILIO_FROM = env.str("TWILIO_FROM", "")
 TWILIO_API_URL = env.str("TWILIO_API_URL", "https://api.twilio.com")
 TELEGRAM_API_URL = env.str("TELEGRAM_API_URL", "https://api.telegram.org")
 ALERT_PHONES: list[str] = env.list("ALERT_PHONES", [])
-# An external watchdog, pinged every minute while rules are evaluated and notifications are sent.
+# This external watchdog is pinged every minute while rules are evaluated and notifications are sent.
 WATCHDOG_URL = env.str("WATCHDOG_URL", "")
 
 # --- payments -----------------------------------------------------------------------------------------------
@@ -410,21 +419,21 @@ PAYMENT_CURRENCIES: list[str] = env.list(
     ["EUR", "USD", "GBP", "CHF", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "JPY"],
     validate=validate.ContainsOnly(CURRENCIES),
 )
-# Replace Stripe's minimum charges, which are in core.lib.currencies.
+# These replace Stripe's minimum charges in core.lib.currencies.
 PAYMENT_MINIMUMS: dict[str, int] = env.dict("PAYMENT_MINIMUMS", {}, subcast_values=int)
-# How long tickets are held for a payment that is being processed. A SEPA debit takes up to 14 business days:
+# Tickets are held this long for a payment in processing. A SEPA debit takes up to 14 business days:
 # https://docs.stripe.com/payments/sepa-debit
 PROCESSING_HOLD_DAYS = env.int("PROCESSING_HOLD_DAYS", 21, validate=validate.Range(min=0, max=60))
-# Must exceed the 30 days for which Stripe keeps events, or deleted events would be fetched again.
+# This must exceed the 30 days for which Stripe keeps events, or deleted events would be fetched again.
 WEBHOOK_EVENT_DAYS = env.int("WEBHOOK_EVENT_DAYS", 180, validate=validate.Range(min=32))
-# How long a repeated idempotency key returns the first response; at most 72 hours.
+# A repeated idempotency key returns the first response for this time, at most 72 hours.
 PAYMENT_KEY_HOURS = env.int("PAYMENT_KEY_HOURS", 24)
 
 # --- logs and self-monitoring ---------------------------------------------------------------------------------
 LOG_LEVEL = env.str(
     "LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 )
-# "json", "text", or empty for text on terminals and JSON otherwise
+# "json", "text", or empty for text on terminals and JSON otherwise.
 LOG_FORMAT = env.str("LOG_FORMAT", "")
 LOGGING_CONFIG = None  # PortalConfig.ready calls core.lib.logs.configure instead.
 # Record the portal's own requests and errors under the app "opsportal".

@@ -1,4 +1,4 @@
-"""The URL configuration of the portal."""
+"""Map the URLs of the portal."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,6 +1,6 @@
-"""Django as a WSGI application with every view imported.
+"""Provide Django as a WSGI application with every view imported.
 
-`serve` runs it behind `opsportal.server.rsgi`. Nothing is started here, so that a process that forks may import it.
+`serve` runs it behind `opsportal.server.rsgi`. Nothing is started here, so a process that forks may import this module.
 """
 
 import os

@@ -4,7 +4,7 @@
 It needs only Python and its standard library, and does nothing until a lock changes.
 """
 
-# an old Python must be able to parse this file up to the version check
+# An old Python must be able to parse this file up to the version check.
 from __future__ import annotations
 
 import hashlib
@@ -35,7 +35,7 @@ def main() -> None:
     group = sys.argv[1] if len(sys.argv) == 2 else ""
     os.environ.pop(
         "PYTHONDONTWRITEBYTECODE", None
-    )  # without this, each start would compile all modules again
+    )  # Otherwise, each start would compile all modules again.
     if group in ("run", "dev"):
         install(group)
     else:
@@ -187,7 +187,7 @@ def _entries(lock: Path) -> dict[str, list[str]]:
 
 
 def locked_here(lock: Path) -> list[str]:
-    """Return the locked packages except those for certain systems or Python versions only."""
+    """Return the locked packages, except those for other systems or Python versions."""
     return [name for name, lines in _entries(lock).items() if name and ";" not in lines[0]]
 
 
@@ -198,7 +198,7 @@ def uv_settings() -> dict[str, str]:
     """Translate pip's configuration, which uv does not read, into uv's variables; variables already set are kept."""
     listed = _capture(PYTHON, "-m", "pip", "config", "list").stdout.splitlines()
     pip: dict[str, str] = {}
-    for line in listed:  # entries have increasing precedence; the environment (":env:") is last
+    for line in listed:  # Entries have increasing precedence; the environment (":env:") is last.
         key, _, value = line.partition("=")
         if key.split(".")[0] in ("global", "install", ":env:"):
             pip[key.split(".", 1)[1]] = value.strip().strip("'\"").replace("\\n", " ")
@@ -217,7 +217,7 @@ def uv_settings() -> dict[str, str]:
         "proxy": "ALL_PROXY",
     }
     settings = {uv: pip[key] for key, uv in names.items() if pip.get(key) and uv not in os.environ}
-    if "UV_FIND_LINKS" in settings:  # pip separates them with spaces, uv with commas
+    if "UV_FIND_LINKS" in settings:  # pip separates the values with spaces, uv with commas.
         settings["UV_FIND_LINKS"] = ",".join(settings["UV_FIND_LINKS"].split())
     # Like pip, choose the best version of all indexes; the hashes decide what may be installed.
     return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_LINK_MODE": "copy", **settings}

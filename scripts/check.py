@@ -1,6 +1,6 @@
 """Run every check that needs no running portal. All steps run; the last line names the ones that failed.
 
-A note at the end of a step's line names what the step could not check.
+A note after a step names the parts that the step could not check.
 """
 
 import os
@@ -28,7 +28,7 @@ STEPS: dict[str, list[str]] = {
     "deployment settings": [*MANAGE, "check", "--deploy", "--fail-level", "WARNING"],
     "types": [str(BIN / "mypy"), "."],
 }
-# A production set-up: behind HTTPS, with a secret key of its own.
+# A production configuration: behind HTTPS, with a secret key of its own.
 PRODUCTION = {"BASE_URL": "https://ops.shop.example", "TRUSTED_PROXY_COUNT": "1"}
 
 

@@ -32,7 +32,7 @@ def is_checked(name: str) -> bool:
 
 
 def tracked_files() -> list[str]:
-    """Return the files that git tracks, and new ones that it does not ignore; nothing outside a clone."""
+    """Return the files that git tracks, and new files that it does not ignore. Outside a clone, return none."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

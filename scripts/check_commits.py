@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = "7fffcbc191d847d90078ae0d90b47858a4f36233"  # the last commit before this rule
-# Subjects that are too long or not imperative, but were noticed only after they were shared.
+BASE = "7fffcbc191d847d90078ae0d90b47858a4f36233"  # This is the last commit before this rule.
+# These subjects are too long or not imperative, but were noticed only after they had been shared.
 ACCEPTED = {"de0404b6", "bf467f0f", "5b3b4421", "22e925f1", "e9b51489"}
 MAX_LENGTH = 72
 FORM = re.compile(r"(?P<areas>[a-z0-9._/-]+(, [a-z0-9._/-]+)*): (?P<first>\S+)( .*)?")
 
-# Words that start a statement or a fragment, never an imperative.
+# These words start a statement or a fragment, but never an imperative.
 NO_VERBS = set(
     """
     a an the this that these those it its they them their we our you your he she his her i my
@@ -25,7 +25,7 @@ NO_VERBS = set(
     should will would new old
     """.split()  # noqa: SIM905
 )
-# Imperatives that look like other forms of a verb.
+# These imperatives look like other forms of a verb.
 VERBS = {
     *(
         "embed",
@@ -65,7 +65,7 @@ def problem(subject: str) -> str:
 
 
 def is_no_imperative(word: str) -> bool:
-    """Return True if the word is surely no imperative; a heuristic by word and ending."""
+    """Return True if the word is certainly no imperative, by a heuristic with words and endings."""
     if word in VERBS:
         return False
     third_person = word.endswith("s") and not word.endswith("ss")

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "screenshots"
 RECORD = FOLDER / "made-from.json"
-# What the pictures show.
+# The pictures show these sources.
 SOURCES = (
     "demo/story.py",
     "demo/pictures.py",

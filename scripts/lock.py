@@ -13,7 +13,8 @@ from scripts.bootstrap import REQUIREMENTS, VENV, uv_settings  # noqa: E402
 
 def main() -> int:
     settings = {**os.environ, **uv_settings()}
-    settings.pop("UV_FIND_LINKS", None)  # uv would write the folder's path into the lock
+    # Otherwise, uv would write the folder's path into the lock.
+    settings.pop("UV_FIND_LINKS", None)
     for name in ("uv", "run", "dev", "audit", "clients", "otel"):
         command = [str(VENV / "bin" / "uv"), "pip", "compile", "-q", "--universal"]
         command += ["--python-version", "3.11", "--generate-hashes", "--no-header", *sys.argv[1:]]

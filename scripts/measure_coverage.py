@@ -2,7 +2,7 @@
 
     python scripts/measure_coverage.py [pytest arguments]
 
-Programs that the tests start are measured too, where they end by themselves; those that a test kills are not.
+Programs that the tests start are measured, too, unless a test kills them.
 """
 
 import json
@@ -51,7 +51,7 @@ def main() -> int:
 def incomplete(files: dict[str, dict[str, Any]]) -> list[str]:
     """Return a line for each critical file below 100 %, with the lines and branches that no test takes.
 
-    Branches from or to a line that is named already are left out.
+    Branches from or to a line that is already listed are left out.
     """
     sentences = []
     for name, found in sorted(files.items()):
@@ -67,7 +67,7 @@ def incomplete(files: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def jump(start: int, end: int) -> str:
-    """Return a branch as coverage.py's reports write it."""
+    """Return a branch in the notation of coverage.py's reports."""
     return f"{start}->{'exit' if end < 0 else end}"
 
 

@@ -15,7 +15,7 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
 def thresholds(panel: Panel) -> dict[str, Any]:
-    """Color values green, yellow and red as they rise, or as they fall if the panel is worse when lower."""
+    """Return the thresholds: green, yellow and red for rising values, or for falling values if lower is worse."""
     limits = [("yellow", panel.warning), ("red", panel.critical)]
     known = [(color, value) for color, value in limits if value is not None]
     if panel.below:

@@ -1,4 +1,4 @@
-"""Definitions of the five dashboards' panels; `build.py` generates Grafana's files from them."""
+"""Define the panels of the five dashboards, from which `build.py` generates Grafana's files."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +15,12 @@ class Panel:
     title: str
     queries: tuple[Query, ...]
     unit: str = "short"
-    kind: str = "timeseries"  # "timeseries", "stat", "table", "bargauge"
+    kind: str = "timeseries"  # One of "timeseries", "stat", "table" and "bargauge".
     width: int = 12
     height: int = 8
     warning: float | None = None
     critical: float | None = None
-    below: bool = False  # worse when lower
+    below: bool = False  # True if lower values are worse.
     description: str = ""
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI description of the search."""
+"""Describe the search in OpenAPI."""
 
 from core.lib.openapi import describe
 from opsportal.search import SearchResults

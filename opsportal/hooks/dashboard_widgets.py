@@ -1,4 +1,4 @@
-"""Dashboard widgets about the portal's dependencies and rate limits."""
+"""Show the portal's dependencies and rate limits on the system-health page."""
 
 from django.db.models import Sum
 

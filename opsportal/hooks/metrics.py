@@ -1,4 +1,4 @@
-"""Metrics of the portal itself for /metrics."""
+"""Export metrics of the portal itself for /metrics."""
 
 from collections.abc import Iterator
 from datetime import timedelta

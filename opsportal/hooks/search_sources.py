@@ -1,4 +1,4 @@
-"""Search sources for pages and settings."""
+"""Find pages and settings in the search of the portal."""
 
 from collections.abc import Iterator
 

@@ -6,7 +6,7 @@ from core.lib.http import accepts_gzip
 
 
 class CompressionMiddleware(GZipMiddleware):
-    """Django's compression, also for clients that refuse gzip by `gzip;q=0`: they get plain responses."""
+    """Django's compression, except that clients that refuse gzip by `gzip;q=0` get plain responses."""
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase

@@ -24,8 +24,8 @@ MAX_CACHED_CALLERS = 10_000
 
 
 class Caller(NamedTuple):
-    subject: str  # "app:…" or "user:…"
-    app: str = ""  # slug of the app
+    subject: str  # "app:…" or "user:…".
+    app: str = ""  # The slug of the app.
 
 
 class KnownCallers:
@@ -81,7 +81,7 @@ class RateLimitMiddleware:
             credential = _credential(request)
             caller = self.known.get(credential)
         if caller is None or tier == AUTH:
-            # Without proxies, client_address() would return the same.
+            # Without proxies, client_address() would return the same address.
             address = request.META.get("REMOTE_ADDR") or ""
             if addresses.proxies:
                 address = client_address(request.META)

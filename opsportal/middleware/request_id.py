@@ -49,7 +49,8 @@ def _write_access_line(
         return
     facts: dict[str, object] = {
         "method": request.method,
-        "path": request.path[:500],  # excludes the query string, which may contain personal data
+        # The query string is left out, because it may contain personal data.
+        "path": request.path[:500],
         "status": status,
         "duration_ms": round(duration_ms, 1),
     }

@@ -1,7 +1,7 @@
-"""Recording of the portal's own request durations and errors, under an app named "opsportal".
+"""Record the portal's own request durations and errors under an app named "opsportal".
 
 Recording must neither slow a request down nor raise an exception in it. Records are collected in memory and written by
-the thread. Records that cannot be written are dropped and counted.
+the background thread. Records that cannot be written are dropped and counted.
 """
 
 from opsportal.self_monitoring.errors import install

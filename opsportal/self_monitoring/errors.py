@@ -1,4 +1,4 @@
-"""Recording of the portal's own exceptions and ERROR log lines as error events of its app."""
+"""Record the portal's own exceptions and ERROR log lines as error events of its app."""
 
 import itertools
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MAX_QUEUED = 100
 MAX_PER_MINUTE = 60
-# Loggers of the code that records events. Recording their errors could cause an endless series of errors.
+# These loggers belong to the code that records events. Recording their errors could cause an endless series of errors.
 _IGNORED_LOGGERS = (
     "errors.store",
     "errors.event",
@@ -121,7 +121,7 @@ own_errors = Buffer[int, dict[str, Any]](
     "self-monitoring: errors",
     seconds=2,
     write=_write,
-    merge=lambda _, event: event,  # never called, because each event has a unique key
+    merge=lambda _, event: event,  # This is never called, because each event has a unique key.
     max_keys=MAX_QUEUED,
     flush_at=1,
     on_failure=OnFailure.DROP,

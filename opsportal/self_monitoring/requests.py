@@ -1,4 +1,4 @@
-"""Recording of the portal's own request durations, aggregated in memory by URL pattern."""
+"""Record the portal's own request durations, aggregated in memory by URL pattern."""
 
 import math
 import re
@@ -17,13 +17,14 @@ _IGNORED_PATHS = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics|favicon\.ico)\b"
     r"|api/\d+/(?:envelope|store)|api/v1/(?:errors|signals)/)"
 )
-# Only these methods are recorded: clients can send any text as method, and each would create a permanent series.
+# Only these methods are recorded, because clients can send any text as method, and each would create a permanent
+# series.
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 MAX_KEYS = 2_000
 
-# (name, success, bucket). Buckets are an eighth of a power of ten wide, so that their mean is precise.
+# The name, success and bucket. Buckets are an eighth of a power of ten wide, so that their mean is precise.
 _Key = tuple[str, bool, int]
-_Durations = tuple[int, float]  # (count, sum in milliseconds)
+_Durations = tuple[int, float]  # The count, and the sum in milliseconds.
 
 
 def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> None:

@@ -1,6 +1,6 @@
-"""The heartbeat of a web process, which shows the supervisor through shared memory that the process makes progress.
+"""Show the supervisor through shared memory that a web process makes progress.
 
-It needs no connection and no thread of the web process, so that overload is not mistaken for a hang.
+The heartbeat needs no connection and no thread of the web process, so overload is not mistaken for a hang.
 """
 
 import mmap
@@ -11,13 +11,13 @@ from typing import ClassVar
 from core.lib.processes import Child
 
 LOOP_TIMEOUT_SECONDS = 15.0
-# Longer than any wait that ends on its own: SQLite waits 20 s for its lock.
+# This is longer than any wait that ends by itself, such as SQLite's wait of 20 s for its lock.
 THREADS_TIMEOUT_SECONDS = 24.0
 START_TIMEOUT_SECONDS = 180.0
 
 
 class Heartbeat:
-    """Two timestamps of time.monotonic(): when the event loop last ran, and when the threads last made progress.
+    """Two values of time.monotonic(): when the event loop last ran, and when the threads last made progress.
 
     Create it before forking the process that calls `beat`.
     """
@@ -29,13 +29,13 @@ class Heartbeat:
         self._memory = mmap.mmap(-1, self._FORMAT.size)
 
     def beat(self, *, threads: bool) -> None:
-        """Record that the event loop runs and, if `threads`, that requests are being answered."""
+        """Record that the event loop runs and, if `threads` is set, that requests are being answered."""
         now = time.monotonic()
         _, threads_at = self.read()
         self._FORMAT.pack_into(self._memory, 0, now, now if threads else threads_at)
 
     def read(self) -> tuple[float, float]:
-        """Return (loop, threads); zeros before the first beat."""
+        """Return (loop, threads), which are zeros before the first beat."""
         loop_at, threads_at = self._FORMAT.unpack_from(self._memory)
         return loop_at, threads_at
 
@@ -53,7 +53,7 @@ class HangDetector:
 
     @property
     def is_up(self) -> bool:
-        """True once the child has answered since its start."""
+        """Return True if the child has answered since its start."""
         loop_at, _ = self._heartbeat.read()
         return self._pid == self.child.pid and loop_at > 0
 

@@ -1,8 +1,8 @@
-"""The application that granian serves, on its documented RSGI interface.
+"""Define the application that granian serves, on granian's documented RSGI interface.
 
 Ingestion is answered in the event loop, where thousands of requests may wait for the store without a thread each.
 Everything else is answered by Django, which runs as a WSGI application in a pool of threads; a thread is taken only
-once the whole body has arrived, so that slow clients occupy none. The specification of RSGI:
+once the whole body has arrived, so slow clients do not occupy threads. The specification of RSGI:
 https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
 """
 
@@ -38,19 +38,20 @@ from opsportal.server.wsgi_calls import (
 
 log = logging.getLogger(__name__)
 
-# maximum number of requests that have or await a thread; a further request gets a 503
+# The maximum number of requests that have or await a thread; a further request gets a 503.
 MAX_WAITING = 4_000
-MAX_WAITING_BYTES = 256 * 1024 * 1024  # maximum size of the bodies of these requests
+MAX_WAITING_BYTES = 256 * 1024 * 1024  # The maximum size of the bodies of these requests.
 
 
-# A file of a release that is uploaded without chunks: its body is written to the disk while it arrives.
+# The body of a release file that is uploaded without chunks is written to the disk while it arrives.
 _FILE_UPLOAD = re.compile(r"/+api/0/projects/[^/]+/[^/]+/releases/[^/]+/files/?")
-MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024  # with the rest of the form
+MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024  # The rest of the form is included.
 _TOO_LARGE = f"the file is over {MAX_SINGLE_FILE_BYTES // 2**20} MiB"
-MAX_SPOOLED_BYTES = 512 * 1024 * 1024  # maximum size of the uploads that arrive at the same time
+# The maximum size of the uploads that arrive at the same time.
+MAX_SPOOLED_BYTES = 512 * 1024 * 1024
 UPLOAD_TIMEOUT_SECONDS = 600
-SEND_TIMEOUT_SECONDS = 60  # for a piece of a streamed response
-MAX_STREAMS = 4  # threads that send streamed responses at the same time
+SEND_TIMEOUT_SECONDS = 60  # The timeout for a piece of a streamed response.
+MAX_STREAMS = 4  # The number of threads that send streamed responses at the same time.
 
 
 class Application:
@@ -71,7 +72,10 @@ class Application:
         loop.call_soon(partial(self._beat, loop, -1))
 
     def _beat(self, loop: asyncio.AbstractEventLoop, answered_before: int) -> None:
-        """Report that the event loop runs, and that the threads do unless all are busy and none has finished any."""
+        """Report that the event loop runs.
+
+        Report that the threads do, unless all are busy and none has finished a request.
+        """
         has_idle_thread = self._waiting_count < self._thread_count
         has_progress = has_idle_thread or self._answered_count != answered_before
         self._heartbeat.beat(threads=has_progress)
@@ -89,7 +93,7 @@ class Application:
                 status, headers, body = await handler.handle(environ, address, read)
             else:
                 answer = await self._answer_by_django(environ, protocol)
-                if answer is None:  # sent as a stream
+                if answer is None:  # The response was sent as a stream.
                     return
                 status, headers, body = answer
         except ClientDisconnected:
@@ -104,7 +108,8 @@ class Application:
         try:
             body = await read_body(environ, protocol, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         except TooLarge:
-            body = b""  # Django refuses the request by its Content-Length, with a page or a problem document
+            # Django refuses the request by its Content-Length, with a page or a problem document.
+            body = b""
         except BodyTimeout as error:
             return problem(408, "Request Timeout", str(error))
         return await self._run(environ, protocol, body)
@@ -169,7 +174,7 @@ class Application:
         status: int,
         headers: Headers,
     ) -> Callable[[bytes], None]:
-        """Begin a response whose pieces a thread sends. Each waits until the server has taken it."""
+        """Begin a response whose pieces a thread sends. Each piece waits until the server has accepted it."""
 
         async def begin() -> Any:
             return protocol.response_stream(status, headers)
@@ -179,7 +184,7 @@ class Application:
         async def send(piece: bytes) -> None:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await transport.send_bytes(piece)
-            self._answered_count += 1  # for the heartbeat: this thread makes progress
+            self._answered_count += 1  # This shows the heartbeat that this thread makes progress.
 
         def send_from_thread(piece: bytes) -> None:
             asyncio.run_coroutine_threadsafe(send(piece), loop).result(2 * SEND_TIMEOUT_SECONDS)
@@ -188,9 +193,9 @@ class Application:
 
 
 async def read_body(environ: Environ, protocol: HTTPProtocol, limit: int) -> bytes:
-    """Return the request's body. A chunked one gets a CONTENT_LENGTH.
+    """Return the body of the request. A CONTENT_LENGTH is added for a chunked body.
 
-    Raises TooLarge over `limit` bytes, BodyTimeout if it does not arrive within BODY_TIMEOUT_SECONDS,
+    Raises TooLarge over `limit` bytes, BodyTimeout if the body does not arrive within BODY_TIMEOUT_SECONDS, and
     ClientDisconnected.
     """
     length = environ.get("CONTENT_LENGTH")
@@ -227,7 +232,7 @@ _LIKE_INGESTION = re.compile(r"/+(?:api|tunnel)")
 
 
 def _may_be_ingestion(path: str) -> bool:
-    """Return False for nearly all paths that are not ingestion, at a fraction of the cost of matching them."""
+    """Return False for nearly all paths that are not ingestion, which is much cheaper than matching them."""
     return _LIKE_INGESTION.match(path) is not None
 
 

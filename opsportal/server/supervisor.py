@@ -1,7 +1,7 @@
-"""The supervisor of a node, which starts the web, store and worker processes, keeps them running and stops them.
+"""Start the web, store and worker processes of a node, keep them running, and stop them.
 
-It imports everything that its children need before it forks them, so that they share that memory. It must never have
-a thread or a connection; only its children query the database.
+The supervisor imports all modules that its children need before it forks them, so that they share this memory. It must
+never have a thread or a connection; only its children query the database.
 """
 
 import signal
@@ -13,9 +13,9 @@ from types import FrameType
 from core.lib.processes import Child, stop_all
 from opsportal.server.heartbeat import HangDetector
 
-# time for tasks and requests in flight to finish before their process is killed
+# Tasks and requests in flight have this time to finish before their process is killed.
 GRACE_SECONDS = 15.0
-# the same for a process that hangs, some of whose threads may still be able to finish
+# A process that hangs has this time, because some of its threads may still be able to finish.
 HUNG_GRACE_SECONDS = 5.0
 TICK_SECONDS = 0.1
 
@@ -33,7 +33,7 @@ class Supervisor:
         self.detector = detector
         self.stop_signals = 0
         self.start_at: dict[str, float] = {}
-        # time at which a hung child that was asked to end is killed, by its name
+        # The time at which a hung child that was asked to end is killed, by the child's name.
         self.kill_at: dict[str, float] = {}
 
     def run(self, greeting: str) -> int:

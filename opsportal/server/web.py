@@ -1,4 +1,4 @@
-"""The web server of a node, as `serve` runs it."""
+"""Run the web server of a node for `serve`."""
 
 import asyncio
 import gc
@@ -16,14 +16,14 @@ from opsportal.server.heartbeat import Heartbeat
 from opsportal.server.rsgi import Application
 from opsportal.server.wsgi_calls import WSGIApplication
 
-# Files that the process needs besides client connections: databases, logs, outbound calls.
+# The process needs files for other purposes than client connections: databases, logs, outbound calls.
 OTHER_FILES = 512
 
-application: Application  # granian looks this name up in the process that it forks
+application: Application  # granian looks up this name in the process that it forks.
 
 
 class _Served(Application):
-    """The application in the process that granian has forked. It starts the threads, which cannot be forked."""
+    """The application in the process that granian has forked. It starts the threads, which do not survive a fork."""
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         ratelimit.warm()
@@ -34,20 +34,20 @@ class _Served(Application):
         super().__rsgi_init__(loop)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # the process that granian has forked exits without calling `atexit` functions
+        # The process that granian has forked exits without calling `atexit` functions.
         background.run_last_chores()
 
 
 def run(
     django: WSGIApplication, host: str, port: int, *, threads: int, heartbeat: Heartbeat
 ) -> None:
-    """Serve until SIGTERM or SIGINT; granian does so in a child of this process."""
+    """Serve until SIGTERM or SIGINT. granian serves in a child of this process."""
     global application
-    # a forked child shares the memory of what is loaded here
+    # A forked child shares the memory of the modules that are loaded here.
     multiprocessing.set_start_method("fork", force=True)
     application = _Served(django, threads=threads, heartbeat=heartbeat)
-    # One process: threads share caches, rate limits and the group commit of ingestion. `backpressure` is the number of
-    # open connections; further ones wait in the kernel's backlog until idle connections are closed.
+    # There is one process, whose threads share caches, rate limits and the group commit of ingestion. `backpressure` is
+    # the number of open connections; further ones wait in the kernel's backlog until idle connections are closed.
     Granian(
         f"{__name__}:application",
         address=host,

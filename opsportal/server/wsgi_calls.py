@@ -1,4 +1,4 @@
-"""Call a WSGI application for an RSGI request: its environ, and its response as a whole or as a stream."""
+"""Call a WSGI application for an RSGI request: build its environ, and return its response as a whole or as a stream."""
 
 import json
 import logging
@@ -18,7 +18,8 @@ Environ = dict[str, Any]
 WSGIApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Headers = list[tuple[str, str]]
 WSGIResponse = tuple[int, Headers, bytes]
-# Sends a response in pieces, from a thread: called with the status and the headers, it returns a function that sends.
+# This sends a response in pieces from a thread. It is called with the status and the headers, and returns a function
+# that sends a piece.
 OpenStream = Callable[[int, Headers], Callable[[bytes], None]]
 
 
@@ -70,8 +71,8 @@ def run_wsgi(
 ) -> WSGIResponse | None:
     """Call a WSGI application and return its response as a whole, or None if it was sent as a stream.
 
-    A stream is a response of unknown length, such as an export, which may not fit into memory. It keeps its thread
-    until the client has taken it, so that their number is limited by `streams`.
+    A stream is a response of unknown length, such as an export, which may not fit into memory. A stream keeps its
+    thread until the client has received it, so `streams` limits their number.
     """
     started: list[tuple[int, Headers]] = []
 
@@ -88,7 +89,7 @@ def run_wsgi(
             close = getattr(response, "close", None)
             if close is not None:
                 close()
-    # Django answers its own exceptions, so this one comes from the code around it
+    # Django handles its own exceptions, so this exception comes from the code around it.
     except Exception:
         log.exception("a request was not answered")
         return problem(500, "Internal Server Error", "The portal failed to answer.")
@@ -107,7 +108,7 @@ def _send_stream(
     open_stream: OpenStream,
     streams: BoundedSemaphore,
 ) -> WSGIResponse | None:
-    """Send the response in pieces. Return None, or a refusal if too many are being sent."""
+    """Send the response in pieces. Return None, or a refusal if too many responses are being sent."""
     if not streams.acquire(blocking=False):
         detail = "Too many exports are running. Try again in 30 seconds."
         return problem(503, "Service Unavailable", detail, ("Retry-After", "30"))

@@ -1,4 +1,4 @@
-"""The `{% load portal %}` tags for icons, pills, timestamps, numbers and charts. docs/look.md has examples."""
+"""Provide the `{% load portal %}` tags for icons, pills, timestamps, numbers and charts. docs/look.md has examples."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from core.lib.staff_actions import UNDO_TAG
 
 register = template.Library()
 
-MAX_LISTED_MARKS = 2  # maximum number of marks listed below a chart
+MAX_LISTED_MARKS = 2  # The maximum number of marks listed below a chart.
 
 for tag in (icon, severity, state, when):
     register.simple_tag(tag)
@@ -137,8 +137,8 @@ def _table_rows(data: "charts.Chart") -> SafeString:
 def table(content: SafeString, label: str, columns: str, css: str = "") -> SafeString:
     """Show a table with the rows between `{% table "Refunds" "Payment, #Amount, -Actions" %}` and `{% endtable %}`.
 
-    `#` begins the title of a column of numbers, `-` one that only screen readers read. `label` names the table for
-    them. `css` is "compact" for small rows.
+    `#` before a title means a column of numbers, and `-` a title that only screen readers read. `label` names the table
+    for screen readers. `css` is "compact" for small rows.
     """
     titles = [title.strip() for title in columns.split(",")]
     heads = [
@@ -157,7 +157,7 @@ def table(content: SafeString, label: str, columns: str, css: str = "") -> SafeS
 def empty(
     title: str, text: str = "", icon_name: str = "ok", url: str = "", action: str = ""
 ) -> Any:
-    """Show a message in place of an empty list: what it means, and optionally what to do next."""
+    """Show a message instead of an empty list: its meaning, and optionally the next step."""
     return {"title": title, "text": text, "icon": icon_name, "url": url, "action": action}
 
 
@@ -173,7 +173,7 @@ def post_button(
     """Show a form with one button, which works without scripts. Further arguments become hidden fields.
 
     With `hx_target="#alerts"`, htmx replaces that element instead of loading a page. `confirm="Sure?"` asks first.
-    `key="r"` is the button's keyboard shortcut, and `key_name` its description if the label alone does not say it.
+    `key="r"` is the button's keyboard shortcut, and `key_name` its description if the label alone is not enough.
     """
     target, confirm = fields.pop("hx_target", ""), fields.pop("confirm", "")
     key, key_name = fields.pop("key", ""), fields.pop("key_name", "")

@@ -7,7 +7,7 @@ from django.utils.crypto import get_random_string
 
 from core.accounts.services import audit, two_factor
 
-CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # has no letters that look alike
+CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # The set has no letters that look alike.
 
 
 class Command(BaseCommand):

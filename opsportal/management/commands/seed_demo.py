@@ -23,7 +23,7 @@ APPS = [
     ("gate", "Ticket gate", Platform.OTHER),
 ]
 TICKETS = [
-    # event, ticket type, capacity, price in cents
+    # The event, ticket type, capacity, and price in cents.
     ("Harbour Lights Festival", "harbour-lights", [("Day ticket", 400, 4500), ("VIP", 40, 14900)]),
     (
         "Night at the Museum",
@@ -31,7 +31,7 @@ TICKETS = [
         [("Entry", 250, 1800), ("Guided tour", 30, 3200)],
     ),
 ]
-# A ticket type that is sold out from the start, with a waiting list.
+# This ticket type is sold out from the start and has a waiting list.
 SOLD_OUT = ("harbour-lights", "Backstage tour", 9500)
 
 

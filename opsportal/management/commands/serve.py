@@ -1,4 +1,4 @@
-"""`manage.py serve`: the whole portal on one machine, or one node of several."""
+"""Run the whole portal on one machine, or one node of several: `manage.py serve`."""
 
 import gc
 import os
@@ -32,8 +32,8 @@ from errors.store.writer import writer
 from opsportal.server.heartbeat import HangDetector, Heartbeat
 from opsportal.server.supervisor import Supervisor
 
-CLUSTER_ID = uuid.uuid4().hex[:12]  # shared by all worker clusters that this command starts
-CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # has no letters that look alike
+CLUSTER_ID = uuid.uuid4().hex[:12]  # All worker clusters that this command starts share this id.
+CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # The set has no letters that look alike.
 
 
 class Command(BaseCommand):
@@ -61,7 +61,7 @@ class Command(BaseCommand):
 
         with tempfile.TemporaryDirectory(
             prefix="opsportal-"
-        ) as folder:  # readable by this user only
+        ) as folder:  # Only this user can read the folder.
             store = store_child(Path(folder) / "store")
             heartbeat = Heartbeat()
             web = Child("web", partial(run_web, host, port, options["threads"], heartbeat))
@@ -83,7 +83,7 @@ class Command(BaseCommand):
 def load() -> None:
     """Import the code of all child processes before they are forked, so that they share its memory.
 
-    Nothing here may query the database: the forked processes would share one connection.
+    This must not query the database, because the forked processes would share one connection.
     """
     import django_q.brokers.orm  # noqa: F401  (an instance would connect)
 
@@ -91,13 +91,13 @@ def load() -> None:
     from opsportal.server import web  # noqa: F401
 
     connection.ops.compiler("SQLCompiler")
-    # A garbage collection would write to every object, and so end the sharing of memory pages.
+    # A garbage collection would write to every object and thus end the sharing of memory pages.
     gc.collect()
     gc.freeze()
 
 
 def store_child(address: Path) -> Child:
-    """Return the store process, to which web processes that are forked from now on connect."""
+    """Return the store process, to which web processes connect that are forked from now on."""
     writer.store_address = address
     return Child("store", partial(run_store, address))
 
@@ -174,7 +174,10 @@ def check_database() -> None:
 
 
 def first_admin() -> str:
-    """Return how to sign in. Creates an admin with a one-time password if there is no active admin."""
+    """Return instructions for the first sign-in.
+
+    Create an admin with a one-time password if there is no active admin.
+    """
     if User.objects.filter(is_superuser=True, is_active=True).exists():
         return "as before (lost the password? ./manage.py resetlogin <name>)"
     password = get_random_string(16, CLEAR_LETTERS)
