@@ -6,24 +6,37 @@ Two-factor devices have none, because they contain secrets.
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import msgspec
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    StreamingHttpResponse,
+)
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.text import capfirst
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from core.accounts.models import AccessPolicy, AuditEvent, IdentityProvider
-from core.accounts.services import single_sign_on, two_factor
+from core.accounts.queries import in_batches
+from core.accounts.services import audit, single_sign_on, two_factor
 from core.lib.admin import LogAdmin, PortalAdmin, Section
+from core.lib.csv_export import csv_response
+from core.lib.openapi import NDJSON
 
 admin.site.unregister(
     [TOTPDevice, User, Group, EmailAddress, SocialAccount, SocialApp, SocialToken]
@@ -127,6 +140,57 @@ class AuditEventAdmin(LogAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.export)
+        return [
+            path("export/<str:kind>/", view, name="access_auditevent_export"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Offer the events that the list shows as a download."""
+        query = request.GET.urlencode()
+        exports = [
+            (f"{reverse('admin:access_auditevent_export', args=[kind])}?{query}", label)
+            for kind, label in EXPORTS.items()
+        ]
+        return super().changelist_view(request, {**(extra_context or {}), "exports": exports})
+
+    def export(self, request: HttpRequest, kind: str) -> HttpResponseBase:
+        """Stream the events that match the filters of the list, oldest first."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if kind not in EXPORTS:
+            raise Http404(kind)
+        try:
+            found = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            return HttpResponseBadRequest("A filter is invalid.", content_type="text/plain")
+        audit.record(request.user, "access.auditevent exported", detail=kind)
+        name = f"audit-log-{timezone.now():%Y-%m-%d}"
+        rows = (
+            [str(value) if value is not None else "" for value in _values(event).values()]
+            for event in in_batches(found)
+        )
+        if kind == "csv":
+            return csv_response(name, EXPORTED, rows)
+        return StreamingHttpResponse(
+            (msgspec.json.encode(_values(event)) + b"\n" for event in in_batches(found)),
+            content_type=NDJSON,
+            headers={"Content-Disposition": f'attachment; filename="{name}.jsonl"'},
+        )
+
+
+EXPORTS = {"csv": "Export as CSV", "jsonl": "Export as JSON Lines"}
+EXPORTED = ("id", "at", "user_id", "username", "action", "target", "detail", "status", "request_id")
+
+
+def _values(event: AuditEvent) -> dict[str, Any]:
+    values = {name: getattr(event, name) for name in EXPORTED}
+    return {**values, "at": event.at.isoformat()}
 
 
 class AccessPolicyForm(forms.ModelForm[AccessPolicy]):

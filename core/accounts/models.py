@@ -1,6 +1,7 @@
 """The sign-in policy, identity providers, recovery codes and audit events."""
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group, User
@@ -172,8 +173,29 @@ def _digest(user: User, code: str) -> str:
     return salted_hmac(f"access.recovery.{user.pk}", plain, algorithm="sha256").hexdigest()
 
 
+class Unchangeable(Exception):
+    """An audit event is never changed, and deleted only once it is old."""
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def update(self, **kwargs: Any) -> int:
+        raise Unchangeable
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise Unchangeable
+
+    def prune(self, *, before: datetime, limit: int) -> int:
+        """Delete the oldest events, at most `limit` of those before this time. Returns the number deleted."""
+        old = self.filter(at__lt=before).order_by("at").values_list("pk", flat=True)[:limit]
+        count, _ = models.QuerySet.delete(self.filter(pk__in=list(old)))
+        return count
+
+
 class AuditEvent(models.Model):
-    """An action of a user. Of personal data it contains the user name only, not the user's input or address."""
+    """An action of a user. Of personal data it contains the user name only, not the user's input or address.
+
+    Events are never changed. When a user is deleted, the database removes the relation, and the name stays.
+    """
 
     at = models.DateTimeField()
     user = models.ForeignKey(
@@ -190,6 +212,8 @@ class AuditEvent(models.Model):
     )
     request_id = models.CharField(max_length=128, blank=True)
 
+    objects = AuditEventQuerySet.as_manager()
+
     class Meta:
         verbose_name = "audit event"
         indexes = [
@@ -199,3 +223,11 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.username or 'anonymous'}: {self.action}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise Unchangeable
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise Unchangeable

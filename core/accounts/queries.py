@@ -1,9 +1,11 @@
 """Read the audit log."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+
+from django.db.models import QuerySet
 
 from core.accounts.models import AuditEvent
 
@@ -42,3 +44,14 @@ def _fields(detail: str) -> str:
     """Return the fields that Django's message "Changed Threshold and Severity." names."""
     named = re.match(r"Changed ([^.]+)\.", detail)
     return named[1] if named else ""
+
+
+EXPORT_BATCH = 1_000
+
+
+def in_batches(events: "QuerySet[AuditEvent]") -> Iterator[AuditEvent]:
+    """Yield the events, oldest first. Each batch is a query of its own, so that no query runs for minutes."""
+    last = 0
+    while batch := list(events.filter(pk__gt=last).order_by("pk")[:EXPORT_BATCH]):
+        yield from batch
+        last = batch[-1].pk

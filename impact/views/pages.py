@@ -1,7 +1,6 @@
 """Show the orders that a problem touched, and the lists of buyers to win back, to staff."""
 
-import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
 from django.contrib import admin, messages
@@ -16,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from core.lib import formats
 from core.lib.app_access import sees_every_app
+from core.lib.csv_export import csv_response
 from impact.extension_points import Description, problem_sources
 from impact.models import Erasure, WinBackList
 from impact.queries.figures import SHOWN_STATES, format_amounts
@@ -111,7 +111,7 @@ def orders_csv(request: HttpRequest, kind: str, id: int) -> StreamingHttpRespons
     catch_up()
     rows = _all_orders(description, _states(request), timezone.now())
     lines = (line for order in rows for line in _order_lines(order))
-    return _csv(f"orders-{kind}-{id}", CSV_COLUMNS, lines)
+    return csv_response(f"orders-{kind}-{id}", CSV_COLUMNS, lines)
 
 
 def _all_orders(description: Description, states: list[State], now: datetime) -> Iterator[OrderRow]:
@@ -135,27 +135,6 @@ def _order_lines(order: OrderRow) -> Iterator[list[str]]:
             order.first_at.isoformat(timespec="seconds"),
             order.settled_at.isoformat(timespec="seconds") if order.settled_at else "",
         ]
-
-
-def _csv(
-    name: str, columns: Iterable[str], lines: Iterable[Iterable[str]]
-) -> StreamingHttpResponse:
-    writer = csv.writer(_Echo())
-    return StreamingHttpResponse(
-        (writer.writerow(map(_not_a_formula, line)) for line in (columns, *lines)),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
-    )
-
-
-class _Echo:
-    def write(self, line: str) -> str:
-        return line
-
-
-def _not_a_formula(text: str) -> str:
-    """Prevent spreadsheets from evaluating an order id or a customer that looks like a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 @require_POST
@@ -224,7 +203,7 @@ def list_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
         for entry in found.entries.order_by("pk").iterator()
     )
     columns = ("order", "customer", "amount", "currency", "seats", "lost_at")
-    return _csv(f"win-back-{found.pk}", columns, lines)
+    return csv_response(f"win-back-{found.pk}", columns, lines)
 
 
 @require_http_methods(["GET", "POST"])

@@ -1,5 +1,8 @@
 """Every write by a signed-in user is audited once, with the request id and without personal data."""
 
+import csv
+import io
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from core.accounts.models import AuditEvent
+from core.accounts.models import AuditEvent, Unchangeable
 from core.accounts.services import audit
 from core.clients import services
 from core.clients.models import ClientApp
@@ -110,6 +113,91 @@ def test_owners_can_read_events_but_not_change_them(admin_client: Client, admin_
     assert admin_client.post(f"{page}{event.pk}/change/", {"action": "x"}).status_code == 403
     assert admin_client.post(f"{page}{event.pk}/delete/", {"post": "yes"}).status_code == 403
     assert admin_client.get(f"{page}add/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "form", "status"),
+    [
+        ("get", "{page}add/", {}, 403),
+        ("post", "{page}add/", {"action": "x"}, 403),
+        ("post", "{page}{pk}/change/", {"action": "x"}, 403),
+        ("get", "{page}{pk}/delete/", {}, 403),
+        ("post", "{page}{pk}/delete/", {"post": "yes"}, 403),
+        ("post", "{page}", {"action": "delete_selected", "_selected_action": "{pk}", "post": "yes"}, 200),
+        ("post", "{page}", {"form-TOTAL_FORMS": "1", "form-INITIAL_FORMS": "1", "form-0-id": "{pk}",
+                            "form-0-action": "x", "_save": "Save"}, 200),
+        ("post", "{page}{pk}/history/", {"action": "x"}, 200),
+        ("post", "/admin/auth/user/{user}/delete/", {"post": "yes"}, 302),
+    ],
+)  # fmt: skip
+def test_no_page_of_the_admin_changes_an_event(
+    admin_client: Client, method: str, path: str, form: dict[str, str], status: int
+) -> None:
+    bob = User.objects.create_user("bob")
+    audit.record(bob, "did something", now=NOON)
+    event = only_event()
+    known = {"page": "/admin/access/auditevent/", "pk": event.pk, "user": bob.pk}
+    sent = {name: value.format(**known) for name, value in form.items()}
+
+    answer = getattr(admin_client, method)(path.format(**known), sent)
+
+    assert answer.status_code == status
+    now = AuditEvent.objects.get(pk=event.pk)
+    for name in ("at", "username", "action", "target", "detail", "status", "request_id"):
+        assert getattr(now, name) == getattr(event, name)
+
+
+def test_no_code_changes_or_deletes_an_event(admin_user: User) -> None:
+    audit.record(admin_user, "did something", now=NOON)
+    event = AuditEvent.objects.get()
+
+    for change in (
+        event.save,
+        event.delete,
+        AuditEvent.objects.all().delete,
+        lambda: AuditEvent.objects.update(action="x"),
+        lambda: AuditEvent.objects.bulk_update([event], ["action"]),
+    ):
+        with pytest.raises(Unchangeable):
+            change()
+
+
+def test_the_log_is_exported_with_the_filters_of_the_list(
+    admin_client: Client, admin_user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.accounts.queries.EXPORT_BATCH", 2)
+    for number in range(5):
+        audit.record(admin_user, "did something", target=f"=row {number}", now=NOON)
+    audit.record(admin_user, "something else", now=NOON)
+    page = admin_client.get("/admin/access/auditevent/?q=did").content.decode()
+    assert "/admin/access/auditevent/export/csv/?q=did" in page
+
+    lines = admin_client.get("/admin/access/auditevent/export/csv/?q=did")
+    objects = admin_client.get("/admin/access/auditevent/export/jsonl/?q=did")
+
+    assert lines.streaming
+    rows = csv.DictReader(io.StringIO(lines.getvalue().decode()))
+    assert [row["target"] for row in rows] == [f"'=row {number}" for number in range(5)]
+    decoded = [json.loads(line) for line in objects.getvalue().splitlines()]
+    assert [one["target"] for one in decoded] == [f"=row {number}" for number in range(5)]
+    assert decoded[0] == {
+        "id": decoded[0]["id"], "at": NOON.isoformat(), "user_id": admin_user.pk, "username": "admin",
+        "action": "did something", "target": "=row 0", "detail": "", "status": None, "request_id": decoded[0]["request_id"],
+    }  # fmt: skip
+    exports = AuditEvent.objects.filter(action="access.auditevent exported")
+    assert [one.detail for one in exports.order_by("pk")] == ["csv", "jsonl"]
+
+
+@pytest.mark.parametrize("path", ["export/xml/", "export/csv/?at__gte=nonsense"])
+def test_an_impossible_export_is_refused(admin_client: Client, path: str) -> None:
+    assert admin_client.get(f"/admin/access/auditevent/{path}").status_code in (400, 404)
+
+
+def test_the_export_needs_the_permission_to_see_the_log() -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("bob", is_staff=True))
+
+    assert client.get("/admin/access/auditevent/export/csv/").status_code == 403
 
 
 def test_events_are_pruned_after_400_days_in_batches(admin_user: User) -> None:

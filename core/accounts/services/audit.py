@@ -13,7 +13,7 @@ from django.db.models.signals import post_save
 from django.utils import timezone
 
 from core.accounts.models import AuditEvent
-from core.lib import request_id
+from core.lib import app_access, request_id
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,11 @@ def record(
     status: int | None = None,
     now: datetime | None = None,
 ) -> None:
-    """Store an audit event.
+    """Store an audit event. Without `user`, it is the person whose session or token the request has, if any.
 
     A database error does not undo the recorded action: the event is then written to the log instead.
     """
+    user = user or app_access.user_of_reader()
     is_known = getattr(user, "pk", None) is not None
     event = AuditEvent(
         at=now or timezone.now(),
@@ -59,9 +60,7 @@ def record(
 
 def prune(*, now: datetime, limit: int = 5000) -> int:
     """Delete events older than RETENTION, at most `limit`. Returns the number deleted."""
-    old = AuditEvent.objects.filter(at__lt=now - RETENTION).order_by("at")
-    ids = list(old.values_list("pk", flat=True)[:limit])
-    return AuditEvent.objects.filter(pk__in=ids).delete()[0]
+    return AuditEvent.objects.prune(before=now - RETENTION, limit=limit)
 
 
 # --- Django's signals ------------------------------------------------------------------------------------
